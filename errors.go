@@ -1,0 +1,106 @@
+package redislock
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The errors that callers decide by; test for them with [errors.Is]. Every error of this package also says which
+// operation failed on which name. An error that is none of these is the network's or the server's own, wrapped: Redis
+// could not be reached, or refused.
+var (
+	// ErrHeld says that somebody else holds the lock and the caller did not want to wait (longer). Nothing was left
+	// behind: no hold, no place in the queue. [HeldError] says who.
+	ErrHeld = errors.New("held by another")
+
+	// ErrNotHeld says that a release came too late: the lock was no longer this handle's, because its lease had run
+	// out, it was stolen, or an operator broke it. Somebody else may have had it in between.
+	ErrNotHeld = errors.New("not held")
+
+	// ErrLost ends [Lock.Context] when the lock may no longer be trusted: the lease ran out before it could be
+	// renewed, the server no longer knows the hold, or the longest time allowed by [WithMaxHold] is over.
+	ErrLost = errors.New("lock lost")
+
+	// ErrStolen ends [Lock.Context] when another caller found this hold older than its [WithStealAfter], or an
+	// operator broke it by [Client.Break]. It is also an [ErrLost].
+	ErrStolen = fmt.Errorf("lock stolen: %w", ErrLost)
+
+	// ErrReleased ends [Lock.Context] when the lock was given back by [Lock.Release].
+	ErrReleased = errors.New("lock released")
+
+	// ErrDeadlock says that the caller asked for a lock under the context of a hold of that same lock, and so would
+	// have waited for itself. Nothing was sent.
+	ErrDeadlock = errors.New("already held by the caller: waiting for it would never end")
+
+	// ErrClosed says that the Client was closed.
+	ErrClosed = errors.New("client closed")
+
+	// ErrInvalid says that an argument or an option has a value that cannot work. Nothing was sent.
+	ErrInvalid = errors.New("invalid")
+
+	// ErrPermission says that the server's ACL refuses a command, key or channel that locks need. The text names what
+	// is missing; [ACL] prints what suffices.
+	ErrPermission = errors.New("refused by the server's ACL")
+)
+
+// HeldError is an [ErrHeld] that says who holds the lock, as far as the server told. A context that ended while
+// waiting is part of it: errors.Is(err, context.DeadlineExceeded) and errors.Is(err, ErrHeld) are both true then.
+type HeldError struct {
+	// Holder is who holds the lock; its zero value if that is not known.
+	Holder Owner
+	// Since is when the holder got the lock, by the server's clock; zero if that is not known.
+	Since time.Time
+	// Deadline is when the holder's lease ends unless it is renewed, by the server's clock.
+	Deadline time.Time
+	// Waiting is how many wait for the lock.
+	Waiting int
+
+	cause error
+}
+
+// Error says who holds the lock and since when.
+func (e *HeldError) Error() string {
+	text := ErrHeld.Error()
+	if !e.Since.IsZero() {
+		text = fmt.Sprintf("held by %s since %s", e.Holder, e.Since.UTC().Format("2006-01-02T15:04:05.000Z"))
+	}
+	if e.Waiting > 0 {
+		text = fmt.Sprintf("%s, %d waiting", text, e.Waiting)
+	}
+	if e.cause != nil {
+		text = fmt.Sprintf("%s (%v)", text, e.cause)
+	}
+	return text
+}
+
+// Unwrap makes a HeldError an [ErrHeld], and what ended the wait: the context's error, a network error, or neither.
+func (e *HeldError) Unwrap() []error {
+	if e.cause == nil {
+		return []error{ErrHeld}
+	}
+	return []error{ErrHeld, e.cause}
+}
+
+// opError names the operation and the lock in front of a cause.
+type opError struct {
+	op, name string
+	err      error
+}
+
+func (e *opError) Error() string {
+	return fmt.Sprintf("redislock: %s %q: %v", e.op, e.name, e.err)
+}
+
+func (e *opError) Unwrap() error { return e.err }
+
+func wrapOp(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &opError{op: op, name: name, err: err}
+}
+
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
+}

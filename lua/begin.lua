@@ -1,0 +1,8 @@
+-- The first lines of every script: the size of the hash, and one reading of the server's clock that serves the whole
+-- script, as 16 digits of µs, so that times compare as text.
+local call, key = redis.call, KEYS[1]
+local fields = call('HLEN', key)
+local time = call('TIME')
+local micros = time[2]
+if #micros < 6 then micros = string.sub('00000' .. micros, -6) end
+local now = time[1] .. micros

@@ -1,0 +1,28 @@
+-- release: give up a hold, or a place in the queue, and hand the lock over. A token is used for one wait only, so
+-- naming it names the grant: whatever bears it is over.
+--
+-- KEYS[1]  the lock
+-- ARGV[1]  token
+-- ARGV[2]  none, or 'bury': an acquire of this token had no answer, so leave a tombstone against its late copy
+--
+-- Reply    1, the hold is given back | {what, more}: 'hold', 'place' or 'none' was given up;
+--          more is 1 where candidates remain untried: send this again
+local held = redis.call('HDEL', KEYS[1], ARGV[1]) == 1
+if held and not ARGV[2] then return 1 end
+--@ begin.lua
+--@ shared.lua
+local token = ARGV[1]
+
+load(token)
+local what = held and 'hold' or 'none'
+if hold and hold.token == token then
+  hold, what = nil, 'hold'
+elseif get('w' .. token) then
+  leave(token)
+  what = 'place'
+end
+if ARGV[2] then bury(token) end
+expire()
+local more = hand_over()
+store()
+return {what, more and 1 or 0}

@@ -1,0 +1,77 @@
+package redislock
+
+import (
+	"strconv"
+	"time"
+)
+
+// Observer is told what happens to the locks of a Client ([WithObserver]). Observe is called on the goroutine that
+// caused the event, from many at once, and must return quickly; it must not call the Client.
+type Observer interface {
+	Observe(Event)
+}
+
+// ObserverFunc is a function that is an [Observer].
+type ObserverFunc func(Event)
+
+// Observe calls f.
+func (f ObserverFunc) Observe(e Event) { f(e) }
+
+// Event is one thing that happened to a lock of this Client.
+type Event struct {
+	Kind EventKind
+	// Name is the lock's name, or the key of a [Client.First].
+	Name string
+	// Fence is the grant's, where there is one.
+	Fence int64
+	// Wait is how long the caller has waited, for events up to the grant and the end of a wait.
+	Wait time.Duration
+	// Held is how long the lock has been held, for events after the grant.
+	Held time.Duration
+	// Err is the cause: why it was lost, why a renewal failed, why a wait ended.
+	Err error
+}
+
+// EventKind says what happened.
+type EventKind uint8
+
+// The kinds of events, in the order in which a lock meets them.
+const (
+	// EventAsked: an acquire began.
+	EventAsked EventKind = iota + 1
+	// EventQueued: it got a place in the queue.
+	EventQueued
+	// EventGranted: it got the lock.
+	EventGranted
+	// EventGaveUp: it ended without the lock; Err says why.
+	EventGaveUp
+	// EventRenewed: the lease is whole again.
+	EventRenewed
+	// EventRenewalFailed: a renewal had no answer or an error; it is tried again until the lease ends.
+	EventRenewalFailed
+	// EventLost: the lock's context ended with ErrLost; EventStolen: with ErrStolen.
+	EventLost
+	EventStolen
+	// EventReleased: the lock was given back.
+	EventReleased
+	// EventFailOpen: Redis could not be reached and [WithFailOpen] said yes in its place.
+	EventFailOpen
+)
+
+var eventNames = [...]string{
+	"unknown", "asked", "queued", "granted", "gave up", "renewed", "renewal failed", "lost", "stolen", "released", "fail-open",
+}
+
+// String is the kind in words, such as "granted".
+func (k EventKind) String() string {
+	if int(k) < len(eventNames) && k > 0 {
+		return eventNames[k]
+	}
+	return "EventKind(" + strconv.Itoa(int(k)) + ")"
+}
+
+func (c *Client) observe(e Event) {
+	if c.observer != nil {
+		c.observer.Observe(e)
+	}
+}

@@ -1,0 +1,305 @@
+package redislock
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Limits and defaults of options, and the bounds of names.
+const (
+	// DefaultLease is how long a hold survives its owner unless [WithLease] says otherwise.
+	DefaultLease = 30 * time.Second
+	// MinLease and MaxLease bound [WithLease].
+	MinLease = 100 * time.Millisecond
+	MaxLease = 24 * time.Hour
+	// DefaultRetention is how long a fence is remembered after the last grant of its name.
+	DefaultRetention = time.Hour
+	// MinRetention and MaxRetention bound [WithRetention].
+	MinRetention = 5 * time.Minute
+	MaxRetention = 90 * 24 * time.Hour
+	// DefaultClockMargin is taken off every local deadline unless [WithClockMargin] says otherwise.
+	DefaultClockMargin = 10 * time.Millisecond
+	// DefaultPrefix is in front of every key and channel unless [WithPrefix] says otherwise.
+	DefaultPrefix = "redislock"
+	// MaxName is the longest name of a lock, in bytes.
+	MaxName = 512
+	// MaxMetadata is the longest metadata, in bytes.
+	MaxMetadata = 1024
+	// MaxReason is the longest reason of [Client.Break], in bytes.
+	MaxReason = 512
+
+	maxClientName = 128
+	maxPrefix     = 128
+)
+
+// Option shapes one acquire; given to [WithDefaults] it shapes every acquire of a Client. A later option overrides an
+// earlier one. A value that cannot work makes the acquire fail with [ErrInvalid] before anything is sent.
+type Option func(*settings) error
+
+// settings is what the options of one acquire add up to.
+type settings struct {
+	lease     time.Duration
+	wait      time.Duration
+	waitSet   bool // without it the caller waits until its context ends
+	stealSet  bool
+	steal     time.Duration
+	maxHold   time.Duration // 0: no bound
+	noRenewal bool
+	metadata  string
+	failOpen  bool
+}
+
+// WithLease sets how long the lock survives its owner, from 100 ms to 24 h; the default is [DefaultLease]. While the
+// lock is held its lease is renewed every third of it, so the lease does not bound the work: it bounds how long others
+// wait after the owner died, and how long Redis may be out of reach before [Lock.Context] ends.
+func WithLease(d time.Duration) Option {
+	return func(s *settings) error {
+		if d < MinLease || d > MaxLease {
+			return invalid("WithLease(%v): must be from %v to %v", d, MinLease, MaxLease)
+		}
+		s.lease = d.Round(time.Millisecond)
+		return nil
+	}
+}
+
+// WithWait bounds how long Acquire waits for the lock; after it the error is [ErrHeld]. Zero means not to wait at
+// all. Without it the caller waits, in the order of arrival, until its context ends.
+func WithWait(d time.Duration) Option {
+	return func(s *settings) error {
+		if d < 0 {
+			return invalid("WithWait(%v): must not be negative", d)
+		}
+		s.wait, s.waitSet = d, true
+		return nil
+	}
+}
+
+// WithStealAfter says from which age on a hold counts as stale for this caller, from 100 ms: such a hold is revoked.
+// Its owner's context ends with [ErrStolen] and its Client gives the lock up; an owner that does not answer keeps it
+// until the deadline that it knows, and can no longer renew. What is freed goes to the first in the queue. A hold is
+// as old as the time since it was granted, whatever was renewed. Without it nothing is ever stolen.
+func WithStealAfter(d time.Duration) Option {
+	return func(s *settings) error {
+		if d < MinLease {
+			return invalid("WithStealAfter(%v): must be at least %v", d, MinLease)
+		}
+		s.steal, s.stealSet = d, true
+		return nil
+	}
+}
+
+// WithMetadata attaches a text of at most [MaxMetadata] bytes to the hold and to the place in the queue, for the
+// people who ask who holds it and why. It is shown by [HeldError] and [Client.Inspect].
+func WithMetadata(text string) Option {
+	return func(s *settings) error {
+		if len(text) > MaxMetadata {
+			return invalid("WithMetadata: %d bytes, at most %d", len(text), MaxMetadata)
+		}
+		s.metadata = text
+		return nil
+	}
+}
+
+// WithMaxHold bounds how long the lock may be held in all, from 100 ms, counted from the grant: after it the lock's
+// context ends with [ErrLost] and the lock is given up, renewals or not. Without it the lock is renewed until it is
+// released.
+func WithMaxHold(d time.Duration) Option {
+	return func(s *settings) error {
+		if d < MinLease {
+			return invalid("WithMaxHold(%v): must be at least %v", d, MinLease)
+		}
+		s.maxHold = d
+		return nil
+	}
+}
+
+// WithoutRenewal makes the lease final: the lock's context ends with [ErrLost] when it runs out, however alive the
+// owner is. For work that must end by itself, and for processes that cannot keep a timer running.
+func WithoutRenewal() Option {
+	return func(s *settings) error {
+		s.noRenewal = true
+		return nil
+	}
+}
+
+// WithFailOpen is for the weak kind alone ([Client.AcquireWeak], [Client.First], [Client.FirstOf]): when Redis cannot
+// be reached they say yes, and the observer is told ([EventFailOpen]). A strong lock refuses it with [ErrInvalid].
+func WithFailOpen() Option {
+	return func(s *settings) error {
+		s.failOpen = true
+		return nil
+	}
+}
+
+// settings applies options over the Client's defaults.
+func (c *Client) settings(opts []Option) (settings, error) {
+	s := c.defaults
+	return s, s.apply(opts)
+}
+
+func (s *settings) apply(opts []Option) error {
+	for _, opt := range opts {
+		if opt == nil {
+			return invalid("a nil Option")
+		}
+		if err := opt(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// strong refuses what would weaken a strong lock, and what contradicts itself.
+func (s *settings) strong() error {
+	if s.failOpen { // I10
+		return invalid("WithFailOpen: a strong lock never runs its body without the lock; it belongs to AcquireWeak and First")
+	}
+	if s.noRenewal && s.maxHold > s.lease {
+		return invalid("WithMaxHold(%v) with WithoutRenewal: the lease of %v ends first", s.maxHold, s.lease)
+	}
+	return nil
+}
+
+// weak refuses what only a strong lock can do.
+func (s *settings) weak(given settings) error {
+	switch {
+	case given.stealSet:
+		return invalid("WithStealAfter: a weak lock cannot be stolen, it ends with its lease")
+	case given.maxHold > 0:
+		return invalid("WithMaxHold: a weak lock is not renewed, its lease is its longest hold")
+	case given.metadata != "":
+		return invalid("WithMetadata: a weak lock keeps nothing but its token")
+	}
+	return nil
+}
+
+// ClientOption shapes a [Client]. A value that cannot work makes [New] fail with [ErrInvalid].
+type ClientOption func(*config) error
+
+type config struct {
+	prefix    string
+	name      string
+	defaults  []Option
+	retention time.Duration
+	margin    time.Duration
+	observer  Observer
+}
+
+// WithPrefix sets what every key and channel of the Client begins with; the default is [DefaultPrefix]. Clients with
+// different prefixes share nothing. At most 128 bytes, without braces, spaces and control characters, and not ending
+// in ":w" or ":d", which set the weak kinds apart.
+func WithPrefix(prefix string) ClientOption {
+	return func(c *config) error {
+		switch {
+		case prefix == "" || len(prefix) > maxPrefix:
+			return invalid("WithPrefix(%q): must have 1 to %d bytes", prefix, maxPrefix)
+		case strings.ContainsFunc(prefix, func(r rune) bool { return r == '{' || r == '}' || unicode.IsSpace(r) || unicode.IsControl(r) }):
+			return invalid("WithPrefix(%q): must not contain braces, spaces or control characters", prefix)
+		case strings.HasSuffix(prefix, ":w") || strings.HasSuffix(prefix, ":d"):
+			return invalid("WithPrefix(%q): the endings :w and :d are taken by the weak kinds", prefix)
+		}
+		c.prefix = prefix
+		return nil
+	}
+}
+
+// WithName sets the name by which this instance is shown to others, as in "held by api-7f9c (pid 12 on node-3)"; the
+// default is the program's name. At most 128 bytes, no line breaks.
+func WithName(name string) ClientOption {
+	return func(c *config) error {
+		if name == "" || len(name) > maxClientName || strings.ContainsAny(name, "\r\n") {
+			return invalid("WithName(%q): must have 1 to %d bytes and no line break", name, maxClientName)
+		}
+		c.name = name
+		return nil
+	}
+}
+
+// WithDefaults sets options for every acquire of the Client; what is given to an acquire overrides them.
+// [WithFailOpen] cannot be a default: it would have to mean nothing for strong locks.
+func WithDefaults(opts ...Option) ClientOption {
+	return func(c *config) error {
+		c.defaults = append(c.defaults, opts...)
+		return nil
+	}
+}
+
+// WithRetention sets how long the fence of a name is remembered after its last grant, from 5 min to 90 days; the
+// default is [DefaultRetention]. While it is remembered, fences of that name rise whatever the server's clock does.
+// After it the name costs no memory, and fences still rise as long as the clock did not go back by more than the
+// retention. Clients that share a name keep the longest retention among them. A shorter or longer one than the
+// default costs each acquire some microseconds of the server's time.
+func WithRetention(d time.Duration) ClientOption {
+	return func(c *config) error {
+		if d < MinRetention || d > MaxRetention {
+			return invalid("WithRetention(%v): must be from %v to %v", d, MinRetention, MaxRetention)
+		}
+		c.retention = d
+		return nil
+	}
+}
+
+// WithClockMargin sets by how much earlier than the server's deadline a holder stops trusting its lock, from 0 to
+// 10 s; the default is [DefaultClockMargin]. It covers what the server's clock may be stepped forward, by a failover
+// to a machine whose clock is ahead for instance. A thousandth of the lease is added to it for clocks that run at
+// different speeds.
+func WithClockMargin(d time.Duration) ClientOption {
+	return func(c *config) error {
+		if d < 0 || d > 10*time.Second {
+			return invalid("WithClockMargin(%v): must be from 0 to 10s", d)
+		}
+		c.margin = d
+		return nil
+	}
+}
+
+// WithObserver has every event of the Client's locks reported to o; see [Event].
+func WithObserver(o Observer) ClientOption {
+	return func(c *config) error {
+		if o == nil {
+			return invalid("WithObserver(nil)")
+		}
+		c.observer = o
+		return nil
+	}
+}
+
+// checkName says whether a lock may have this name: any 1 to 512 bytes.
+func checkName(name string) error {
+	if name == "" {
+		return invalid("an empty name")
+	}
+	if len(name) > MaxName {
+		return invalid("a name of %d bytes, at most %d", len(name), MaxName)
+	}
+	return nil
+}
+
+// escape makes names with braces and percent signs safe inside the braces of a hash tag, and keeps different names
+// different.
+var escape = strings.NewReplacer("%", "%25", "{", "%7B", "}", "%7D").Replace
+
+// Owner says who holds a lock or waits for it.
+type Owner struct {
+	// Client is the name given by [WithName].
+	Client string
+	// Host and PID are where it runs.
+	Host string
+	PID  int
+	// Metadata is what [WithMetadata] said.
+	Metadata string
+}
+
+// String is like "api (pid 12 on node-3): import of 2026-11-21".
+func (o Owner) String() string {
+	if o == (Owner{}) {
+		return "someone"
+	}
+	text := fmt.Sprintf("%s (pid %d on %s)", o.Client, o.PID, o.Host)
+	if o.Metadata != "" {
+		text += ": " + o.Metadata
+	}
+	return text
+}
