@@ -162,14 +162,14 @@ func (s *settings) strong() error {
 	return nil
 }
 
-// weak refuses what only a strong lock can do.
-func (s *settings) weak(given settings) error {
+// weak refuses what only a strong lock can do. It looks at the options of the call, not at the defaults.
+func (s *settings) weak() error {
 	switch {
-	case given.stealSet:
+	case s.stealSet:
 		return invalid("WithStealAfter: a weak lock cannot be stolen, it ends with its lease")
-	case given.maxHold > 0:
+	case s.maxHold > 0:
 		return invalid("WithMaxHold: a weak lock is not renewed, its lease is its longest hold")
-	case given.metadata != "":
+	case s.metadata != "":
 		return invalid("WithMetadata: a weak lock keeps nothing but its token")
 	}
 	return nil

@@ -6,3 +6,4 @@ local time = call('TIME')
 local micros = time[2]
 if #micros < 6 then micros = string.sub('00000' .. micros, -6) end
 local now = time[1] .. micros
+if #now < 16 then now = '0' .. now end -- before September 2001, where fake clocks live

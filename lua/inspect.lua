@@ -19,7 +19,7 @@ if hold then
   end
 end
 local id = queue.head
-for _ = 1, ARGV[1] do
+for _ = 1, ARGV[1] + 0 do
   if not id or id == NONE then break end
   local place = get('w' .. id)
   local _, info = parse(sub(place, 61))

@@ -1,0 +1,305 @@
+package redislock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	// standardKeep is KEEP of lua/shared.lua: how long a key outlives its last grant on the idle path.
+	standardKeep = 4600 * time.Second
+)
+
+// acquire checks everything that can be checked without Redis, obtains a grant, and makes it a Lock.
+func (c *Client) acquire(ctx context.Context, name string, opts []Option) (*Lock, error) {
+	if ctx == nil {
+		return nil, invalid("a nil context")
+	}
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	s, err := c.settings(opts)
+	if err == nil {
+		err = s.strong()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c.isClosed() {
+		return nil, ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if held, ok := ctx.Value(heldKey{c, name}).(*Lock); ok && held.Err() == nil {
+		return nil, ErrDeadlock
+	}
+
+	asked := time.Now()
+	c.observe(Event{Kind: EventAsked, Name: name})
+	q := quest{client: c, name: name, key: c.key(name), settings: s, parent: ctx, asked: asked}
+	var l *Lock
+	if err = c.prepare(ctx); err == nil {
+		if l, err = q.obtain(); err == nil {
+			c.observe(Event{Kind: EventGranted, Name: name, Fence: l.fence, Wait: elapsed(asked)})
+			return l, nil
+		}
+	}
+	c.observe(Event{Kind: EventGaveUp, Name: name, Wait: elapsed(asked), Err: err})
+	return nil, err
+}
+
+// quest is one acquire on its way.
+type quest struct {
+	client *Client
+	name   string
+	key    string
+	settings
+	parent context.Context // the caller's
+	asked  time.Time
+	holder *holder // who had it when last heard
+	ticket string  // of a place that was lost: it is sought again under a new token
+
+	// Of the present token.
+	token  string
+	nonce  string
+	bury   bool // an attempt had no answer: a copy of it may be executed late
+	joined bool // it has a place
+	wait   *wait
+}
+
+func (q *quest) newToken() {
+	q.dropWait()
+	q.token, q.nonce = q.client.random.token(), q.client.random.nonce()
+	q.bury, q.joined = false, false
+}
+
+func (q *quest) dropWait() {
+	if q.wait != nil {
+		q.client.removeWait(q.wait)
+		q.wait = nil
+	}
+}
+
+// obtain asks, and waits if that is wanted, until there is a lock or a reason why not.
+func (q *quest) obtain() (*Lock, error) {
+	c, ctx := q.client, q.parent
+	waits := !q.waitSet || q.settings.wait > 0
+	if q.waitSet && waits {
+		bounded, cancel := context.WithTimeout(ctx, q.settings.wait)
+		defer cancel()
+		ctx = bounded
+	}
+	q.newToken()
+	defer q.dropWait()
+	for {
+		r, sent, epoch, err := q.ask(ctx, waits)
+		if err != nil {
+			return nil, q.fail(ctx, err)
+		}
+		switch r.status {
+		case "granted":
+			if l, err := q.take(grant{fence: r.fence, valid: c.after(sent, r.now, r.at+r.lease), sent: sent, claimed: r.lease.sub(0) < q.lease}); l != nil || err != nil {
+				return l, err
+			}
+		case "held":
+			q.holder = &r.holder
+			if !waits {
+				return nil, q.fail(ctx, nil)
+			}
+			if err := c.sub.await(ctx); err != nil { // subscribe, see it confirmed, then join
+				return nil, q.fail(ctx, err)
+			}
+		case "waiting":
+			if !q.joined && q.ticket == "" {
+				c.observe(Event{Kind: EventQueued, Name: q.name, Wait: elapsed(q.asked)})
+			}
+			q.joined = true
+			q.wait.joined(r, sent, epoch)
+			o := q.wait.await(ctx)
+			q.holder = q.wait.line.last()
+			switch {
+			case o.err != nil:
+				return nil, q.fail(ctx, o.err)
+			case o.gone:
+				q.ticket = r.ticket
+				if q.bury {
+					c.giveUp(q.key, q.token, true)
+				}
+				q.newToken()
+			default:
+				if l, err := q.take(o.grant); l != nil || err != nil {
+					return l, err
+				}
+			}
+		case "more": // the queue is being cleaned, some places at a time: ask again
+		default:
+			return nil, q.fail(ctx, fmt.Errorf("unexpected answer %q", r.status))
+		}
+	}
+}
+
+// ask sends the acquire once more, to join if the Client is subscribed.
+func (q *quest) ask(ctx context.Context, waits bool) (r reply, sent time.Time, epoch uint64, err error) {
+	c := q.client
+	mode := noWait
+	if waits {
+		if m, e := c.sub.state(); m != "" {
+			mode, epoch = m, e
+			if q.wait == nil { // before it is sent: the message may be faster than the reply
+				q.wait = c.addWait(q.name, q.token, q.steal)
+			}
+		}
+	}
+	script, keep := scriptAcquire, q.lease+c.retention+100*time.Second
+	if c.retention == DefaultRetention && keep <= standardKeep {
+		keep = standardKeep
+	} else {
+		script = scriptAcquireOwn
+	}
+	args := []any{q.token, fmt.Sprintf("%08d%08d%s%s%s\n%s",
+		q.lease.Milliseconds(), (keep+time.Second-1)/time.Second, q.nonce, mode, c.sub.channel, q.owner().info())}
+	if q.stealSet || q.ticket != "" {
+		args = append(args, stealArg(q.steal), q.ticket)
+	}
+
+	key, token := q.key, q.token
+	late := func(a answer) { // I8: nobody waits for this answer any more
+		if a.err == nil {
+			c.giveUp(key, token, true)
+		}
+	}
+	a := c.ask(ctx, late, script, key, args...)
+	q.bury = q.bury || a.unanswered
+	if a.err != nil {
+		return r, a.sent, epoch, a.err
+	}
+	if r, err = parseReply(a.value); err != nil {
+		q.bury = true // whatever it was, let it not become a hold
+	}
+	if r.status == "" { // the idle path: granted at this very time
+		r.status, r.lease = "granted", micros(q.lease.Microseconds())
+	}
+	return r, a.sent, epoch, err
+}
+
+func (q *quest) owner() Owner {
+	o := q.client.owner
+	o.Metadata = q.metadata
+	return o
+}
+
+// take makes a Lock of a grant. A grant that came too late to be relied on is given back, and sought anew: then both
+// results are nil.
+func (q *quest) take(g grant) (*Lock, error) {
+	c := q.client
+	q.dropWait()
+	if g.valid.left() <= 0 {
+		c.giveUp(q.key, q.token, q.bury)
+		q.newToken()
+		return nil, nil
+	}
+	l := &Lock{client: c, name: q.name, fence: parseFence(g.fence)}
+	base := context.WithValue(context.WithoutCancel(q.parent), heldKey{c, q.name}, l)
+	l.ctx, l.end = context.WithCancelCause(base)
+	e := &l.lease
+	e.client, e.name, e.key, e.token, e.nonce, e.fence = c, q.name, q.key, q.token, q.nonce, g.fence
+	e.length, e.bury, e.once, e.lost = q.lease, q.bury, q.noRenewal, l.lose
+	e.valid, e.granted = g.valid, g.sent
+	if q.maxHold > 0 {
+		e.total = bound{g.sent, q.maxHold}
+	}
+	if !c.adopt(l) {
+		c.giveUp(q.key, q.token, q.bury)
+		return nil, ErrClosed
+	}
+	e.start(g.claimed)
+	return l, nil
+}
+
+// fail ends a quest without the lock: nothing of it is left behind (I8), and the error says which of three it was,
+// contended, given up by the caller, or unreachable. ctx is the caller's with the bound of WithWait.
+func (q *quest) fail(ctx context.Context, cause error) error {
+	q.dropWait()
+	if q.joined || q.bury {
+		patience := time.NewTimer(giveUpPatience)
+		select {
+		case <-q.client.giveUp(q.key, q.token, q.bury):
+		case <-patience.C:
+		}
+		patience.Stop()
+	}
+	switch ended := q.parent.Err(); {
+	case errors.Is(cause, ErrClosed), errors.Is(cause, ErrPermission):
+		return cause
+	case cause == nil:
+		return q.holder.error(nil)
+	case ctx.Err() == nil:
+		return cause
+	case q.holder != nil:
+		return q.holder.error(ended)
+	case ended != nil:
+		return ended
+	default:
+		return fmt.Errorf("no answer from Redis within WithWait(%v): %w", q.settings.wait, context.DeadlineExceeded)
+	}
+}
+
+// prepare starts the Client's loops with its first lock, and sees once that the server lets it do what the scripts do.
+func (c *Client) prepare(ctx context.Context) error {
+	c.begin.Do(func() {
+		c.loops.add()
+		go func() {
+			defer c.loops.done()
+			c.agenda.work(c.stopped)
+		}()
+		c.sub.start()
+	})
+	c.mu.Lock()
+	ready := c.ready
+	c.mu.Unlock()
+	if ready {
+		return nil
+	}
+	a := c.ask(ctx, nil, scriptPreflight, c.probeKey(), c.sub.channel)
+	if a.err != nil {
+		return a.err
+	}
+	f, err := fieldsOf(a.value)
+	if err != nil {
+		return err
+	}
+	if len(f.values) > 0 {
+		return fmt.Errorf("%w: %v", ErrPermission, f.values)
+	}
+	c.mu.Lock()
+	c.ready = true
+	c.mu.Unlock()
+	return nil
+}
+
+// adopt takes a new lock into the Client's books, unless the Client was closed.
+func (c *Client) adopt(l *Lock) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.locks[l.lease.token] = l
+	return true
+}
+
+// forget takes a lock out of the books when it has ended.
+func (c *Client) forget(l *Lock) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, known := c.locks[l.lease.token]; !known {
+		return
+	}
+	delete(c.locks, l.lease.token)
+	if c.closed && len(c.locks) == 0 {
+		close(c.empty)
+	}
+}

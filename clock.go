@@ -1,0 +1,40 @@
+package redislock
+
+import "time"
+
+// elapsed is the time since t: the larger of what the monotonic and the wall clock say, because Linux stops the
+// monotonic one while a machine is suspended, and Redis does not wait for it.
+func elapsed(t time.Time) time.Duration {
+	now := time.Now()
+	return max(now.Sub(t), now.Round(0).Sub(t.Round(0)))
+}
+
+// bound is a stretch of local time in which something may be relied on.
+type bound struct {
+	from time.Time
+	span time.Duration
+}
+
+// left is what remains of it; negative when it has passed.
+func (b bound) left() time.Duration { return b.span - elapsed(b.from) }
+
+// after is the bound of a deadline that a server told: a request that left at sent was answered when the server's
+// clock said now, so the server cannot reach the deadline before sent + (deadline - now). Less the margin (I6).
+func (c *Client) after(sent time.Time, now, deadline micros) bound {
+	span := deadline.sub(now)
+	return bound{from: sent, span: span - c.margin - span/1000}
+}
+
+// micros is a time of the server in µs since 1970.
+type micros int64
+
+func (m micros) sub(n micros) time.Duration { return time.Duration(m-n) * time.Microsecond }
+
+func (m micros) add(d time.Duration) micros { return m + micros(d/time.Microsecond) }
+
+func (m micros) time() time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(m))
+}

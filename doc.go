@@ -1,0 +1,21 @@
+// Package redislock gives every instance of an application the same locks, kept in Redis: owned by token, fenced,
+// fair, leased, woken by push instead of polling, and stealable when stale. A weak kind serves best-effort dedupe.
+//
+//	client, err := redislock.New(rdb)
+//	err = client.Do(ctx, "invoice/42", func(ctx context.Context) error {
+//		return pay(ctx) // ctx ends if the lock is lost
+//	})
+//
+// # What a lock promises
+//
+// At any time of the server at most one holder has a lock. A holder learns by [Lock.Context] that it may no longer
+// trust its lock, before anybody else can get it because of expiry or theft, also when Redis does not answer. No lock
+// with a lease can stop a process that was paused and goes on writing: for that every grant has a fence, which the
+// written resource can compare. docs/guarantees.md says exactly what is promised, under which assumptions, and what is
+// not; docs/protocol.md says how.
+//
+// # Waiting
+//
+// Waiters are served in the order of arrival. The release makes the next waiter the owner and tells it so by one
+// message: there is no polling, and a hand-over costs one command whatever the number of waiters.
+package redislock

@@ -1,0 +1,273 @@
+package redislock
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+)
+
+// Client takes locks in one Redis, under one prefix. It is safe for use by many goroutines; one per process is
+// enough. Besides the connections of the user's own Redis client it keeps one subscription, from its first lock on,
+// and two goroutines, however many locks it holds or waits for.
+type Client struct {
+	rdb       redis.UniversalClient
+	prefix    string
+	owner     Owner
+	retention time.Duration
+	margin    time.Duration
+	defaults  settings
+	observer  Observer
+
+	single *executor
+	agenda *agenda
+	sub    *subscription
+	waits  waits
+	random random
+
+	mu      sync.Mutex
+	masters map[string]*executor
+	locks   map[string]*Lock // by token
+	closed  bool
+	ready   bool // the preflight passed
+	empty   chan struct{}
+	begin   sync.Once
+
+	outbox []outgoing // of the agenda's goroutine
+
+	background tracker       // requests under way and give-backs that are not through
+	loops      tracker       // the agenda and the subscription
+	closing    chan struct{} // closed when Close begins: waiters fail
+	stopped    chan struct{} // closed when Close has waited long enough: loops end
+	stop       sync.Once
+}
+
+// New makes a Client over rdb: any client of go-redis but *redis.Ring, whose rehashing on the loss of a shard gives a
+// lock two owners. The connection belongs to the caller: it is neither configured nor closed here. Nothing is sent
+// until the first lock is asked for.
+//
+// The errors are [ErrInvalid] for a nil rdb, a Ring, or an option that cannot work.
+func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
+	if v := reflect.ValueOf(rdb); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return nil, fmt.Errorf("redislock: new: %w", invalid("a nil Redis client"))
+	}
+	if _, ring := rdb.(*redis.Ring); ring {
+		return nil, fmt.Errorf("redislock: new: %w", invalid("a redis.Ring moves a lock to another shard when one is lost, and so gives it two owners: use one server, Sentinel or a cluster"))
+	}
+	cfg := config{prefix: DefaultPrefix, name: filepath.Base(os.Args[0]), retention: DefaultRetention, margin: DefaultClockMargin}
+	for _, opt := range opts {
+		if opt == nil {
+			return nil, fmt.Errorf("redislock: new: %w", invalid("a nil ClientOption"))
+		}
+		if err := opt(&cfg); err != nil {
+			return nil, fmt.Errorf("redislock: new: %w", err)
+		}
+	}
+	host, _ := os.Hostname() // for people; an unknown one is shown as such
+	c := &Client{
+		rdb:       rdb,
+		prefix:    cfg.prefix,
+		owner:     Owner{Client: cfg.name, Host: strings.ReplaceAll(host, "\n", " "), PID: os.Getpid()},
+		retention: cfg.retention,
+		margin:    cfg.margin,
+		observer:  cfg.observer,
+		defaults:  settings{lease: DefaultLease},
+		single:    &executor{rdb: rdb},
+		waits:     waits{byToken: map[string]*wait{}, lines: map[string]*line{}},
+		random:    random{source: bufio.NewReaderSize(rand.Reader, 4096)},
+		masters:   map[string]*executor{},
+		locks:     map[string]*Lock{},
+		closing:   make(chan struct{}),
+		stopped:   make(chan struct{}),
+	}
+	if err := c.defaults.apply(cfg.defaults); err != nil {
+		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
+	}
+	if err := c.defaults.strong(); err != nil {
+		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
+	}
+	c.agenda = newAgenda(c.flush)
+	c.sub = &subscription{client: c, channel: c.prefix + ":c:" + c.random.token(), ready: make(chan struct{})}
+	return c, nil
+}
+
+// Acquire takes the lock of that name, waiting for it in the order of arrival until ctx ends or [WithWait] is over.
+// The lock is renewed until it is released. ctx bounds the waiting only, not the hold.
+//
+// An error leaves nothing behind: no hold, no place in the queue. It is [ErrHeld] if somebody else has the lock (with
+// the context's own error too, if that ended the wait), [ErrDeadlock] if ctx is that of a hold of the same lock,
+// [ErrClosed], [ErrInvalid], [ErrPermission], or what Redis or the network said.
+func (c *Client) Acquire(ctx context.Context, name string, opts ...Option) (*Lock, error) {
+	l, err := c.acquire(ctx, name, opts)
+	return l, wrapOp("acquire", name, err)
+}
+
+// TryAcquire is Acquire without waiting: [ErrHeld] at once if the lock is taken or others wait for it.
+func (c *Client) TryAcquire(ctx context.Context, name string, opts ...Option) (*Lock, error) {
+	l, err := c.acquire(ctx, name, append(opts[:len(opts):len(opts)], WithWait(0)))
+	return l, wrapOp("acquire", name, err)
+}
+
+// Do runs fn while it holds the lock of that name, under a context that ends when ctx does or when the lock is lost,
+// and gives the lock back. fn does not run without the lock. The error is that of the acquire, or fn's own, and if the
+// lock was lost while fn ran, [ErrLost] too, even where fn returned nil: what fn did last may not have been protected.
+func (c *Client) Do(ctx context.Context, name string, fn func(context.Context) error, opts ...Option) (err error) {
+	if fn == nil {
+		return wrapOp("do", name, invalid("a nil function"))
+	}
+	l, err := c.Acquire(ctx, name, opts...)
+	if err != nil {
+		return err
+	}
+	defer func() { // also when fn panics
+		released := l.Release(ctx)
+		if errors.Is(released, ErrNotHeld) && !errors.Is(released, ErrLost) && !errors.Is(released, ErrClosed) {
+			released = fmt.Errorf("%w: %w", ErrLost, released)
+		}
+		err = errors.Join(err, released)
+	}()
+	return fn(l.With(ctx))
+}
+
+// Wrap is the decorator: a function that runs fn under the lock of that name, as [Client.Do] does. With WithWait(0)
+// and the lock held, fn is not run and the caller gets [ErrHeld].
+func (c *Client) Wrap(name string, fn func(context.Context) error, opts ...Option) func(context.Context) error {
+	return func(ctx context.Context) error { return c.Do(ctx, name, fn, opts...) }
+}
+
+// WrapBy is [Client.Wrap] for a function with an argument, which names the lock.
+func WrapBy[T any](c *Client, name func(T) string, fn func(context.Context, T) error, opts ...Option) func(context.Context, T) error {
+	return func(ctx context.Context, arg T) error {
+		return c.Do(ctx, name(arg), func(ctx context.Context) error { return fn(ctx, arg) }, opts...)
+	}
+}
+
+// Close ends the Client. What waits fails with [ErrClosed], the context of every lock ends with it, and Close returns
+// when all of them have been released and nothing is left under way, or when ctx ends, with its error: what is still
+// in use then is no longer renewed and lapses by its lease. It is never taken from under a running body. A second
+// Close waits likewise.
+func (c *Client) Close(ctx context.Context) error {
+	c.mu.Lock()
+	first := !c.closed
+	if first {
+		c.closed = true
+		c.empty = make(chan struct{})
+		close(c.closing)
+		if len(c.locks) == 0 {
+			close(c.empty)
+		}
+	}
+	locks := make([]*Lock, 0, len(c.locks))
+	for _, l := range c.locks {
+		locks = append(locks, l)
+	}
+	c.mu.Unlock()
+	for _, l := range locks {
+		l.end(ErrClosed)
+	}
+
+	defer c.quit()
+	for _, idle := range []func() <-chan struct{}{func() <-chan struct{} { return c.empty }, c.background.idle, c.quit} {
+		select {
+		case <-idle():
+		case <-ctx.Done():
+			return fmt.Errorf("redislock: close: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
+// quit ends the loops; the channel closes when they have ended.
+func (c *Client) quit() <-chan struct{} {
+	c.stop.Do(func() {
+		close(c.stopped)
+		c.sub.stop()
+	})
+	return c.loops.idle()
+}
+
+func (c *Client) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// tracker counts what is under way.
+type tracker struct {
+	mu   sync.Mutex
+	n    int
+	zero chan struct{}
+}
+
+func (t *tracker) add() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.n++
+}
+
+func (t *tracker) done() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.n--
+	if t.n == 0 && t.zero != nil {
+		close(t.zero)
+		t.zero = nil
+	}
+}
+
+// idle is closed when nothing is under way.
+func (t *tracker) idle() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.zero == nil {
+		t.zero = make(chan struct{})
+		if t.n == 0 {
+			defer func() { t.zero = nil }()
+			close(t.zero)
+		}
+	}
+	return t.zero
+}
+
+// random makes tokens: 128 random bits each, without a system call for each.
+type random struct {
+	mu     sync.Mutex
+	source io.Reader
+}
+
+func (r *random) uuid() uuid.UUID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	id, err := uuid.NewRandomFromReader(r.source)
+	if err != nil {
+		panic(err) // crypto/rand does not fail: it ends the program instead
+	}
+	return id
+}
+
+// token names a wait: 22 characters, used once.
+func (r *random) token() string {
+	id := r.uuid()
+	return base64.RawURLEncoding.EncodeToString(id[:])
+}
+
+// nonce is 16 characters that only a reader of the key can know.
+func (r *random) nonce() string { return r.token()[:16] }
+
+// key is where a lock lives. The braces keep it on one shard.
+func (c *Client) key(name string) string { return c.prefix + ":{" + escape(name) + "}" }
+
+// probeKey is a key of the Client's own, which no name maps to: '%' is always followed by a code.
+func (c *Client) probeKey() string { return c.prefix + ":{%}" }

@@ -1,0 +1,194 @@
+package redislock
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	// claim is how long a hold that was granted by message waits for its owner; lua/shared.lua has it too.
+	claim = 5 * time.Second
+	// expiredSlack is added to what a server's deadline is checked after.
+	expiredSlack = time.Millisecond
+)
+
+// lease is the liveness of one hold: until when it may be relied on, and when it is renewed.
+type lease struct {
+	client *Client
+	name   string
+	key    string
+	token  string
+	nonce  string
+	fence  string
+	length time.Duration
+	bury   bool // an acquire of this token had no answer
+	once   bool // renewed only to turn a claim into the whole lease
+	lost   func(error)
+
+	mu      sync.Mutex
+	valid   bound         // held until this has passed
+	total   bound         // and this, if its span is not zero: WithMaxHold
+	granted time.Time     // local time of the grant
+	renewAt time.Time     // zero: not again
+	ended   bool          // released or lost
+	given   bool          // somebody gives it up, or gave it up
+	task    task          // in the agenda
+	next    time.Duration // pause before the next attempt after a failed one
+}
+
+// start begins to keep the lease. A claim is renewed soon, to make it whole; a lease in full after a third of it.
+func (l *lease) start(claimed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if claimed {
+		l.renewAt = time.Now().Add(min(l.valid.span, claim) / 4)
+	} else if !l.once {
+		l.renewAt = l.valid.from.Add(l.length / 3)
+	}
+	l.task = task{index: -1, run: l.run}
+	l.schedule()
+}
+
+// schedule puts the lease at its next event. The caller holds l.mu.
+func (l *lease) schedule() {
+	at := time.Now().Add(l.left())
+	if !l.renewAt.IsZero() && l.renewAt.Before(at) {
+		at = l.renewAt
+	}
+	l.client.agenda.set(&l.task, at)
+}
+
+// left is how long it may be relied on. The caller holds l.mu, or does not mind.
+func (l *lease) left() time.Duration {
+	left := l.valid.left()
+	if l.total.span > 0 {
+		left = min(left, l.total.left())
+	}
+	return left
+}
+
+// expired says why the lease has run out by the local clock, or nil.
+func (l *lease) expired() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.total.span > 0 && l.total.left() <= 0:
+		return fmt.Errorf("%w: held for its longest time of %v", ErrLost, l.total.span)
+	case l.valid.left() <= 0:
+		return fmt.Errorf("%w: its lease of %v ran out", ErrLost, l.length)
+	}
+	return nil
+}
+
+func (l *lease) held() time.Duration { return elapsed(l.granted) }
+
+// stop ends renewal for good; it reports whether this call did.
+func (l *lease) stop() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	first := !l.ended
+	l.ended = true
+	l.client.agenda.remove(&l.task)
+	return first
+}
+
+// surrender reports whether the caller is the one to give the hold up on the server.
+func (l *lease) surrender() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	first := !l.given
+	l.given = true
+	return first
+}
+
+// run is the lease's turn in the agenda: it has run out, or is to be renewed.
+func (l *lease) run() {
+	if err := l.expired(); err != nil {
+		l.lost(err)
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return
+	}
+	if !l.renewAt.IsZero() && !time.Now().Before(l.renewAt) {
+		l.client.send(&call{script: scriptRenew, key: l.key, args: []any{l.token, l.fence}}, l.renewed)
+		// Until it is answered, a renewal is sent again on another connection: a stuck one must not cost the lock.
+		l.renewAt = time.Now().Add(max(l.length/6, 20*time.Millisecond))
+	}
+	l.schedule()
+}
+
+// soon renews now rather than when it is due, to learn whether the hold is still there.
+func (l *lease) soon() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.ended && !l.once {
+		l.renewAt = time.Now()
+		l.schedule()
+	}
+}
+
+// renewed takes the answer of a renewal.
+func (l *lease) renewed(a answer) {
+	if a.err != nil {
+		l.failed(a.err)
+		return
+	}
+	r, err := parseReply(a.value)
+	if err != nil {
+		l.failed(err)
+		return
+	}
+	switch r.status {
+	case "gone":
+		l.lost(fmt.Errorf("%w: the server no longer knows the hold", ErrLost))
+	case "revoked":
+		l.lost(fmt.Errorf("%w: older than another caller tolerates", ErrStolen))
+	default:
+		if l.extend(l.client.after(a.sent, r.now, r.now.add(l.length)), a.sent) {
+			l.observe(EventRenewed, nil)
+		}
+	}
+}
+
+// extend takes over a later bound, unless the lease has ended: what has run out stays lost.
+func (l *lease) extend(fresh bound, sent time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended || l.valid.left() <= 0 {
+		return false
+	}
+	if fresh.left() > l.valid.left() {
+		l.valid = fresh
+	}
+	l.next = 0
+	l.renewAt = time.Time{}
+	if !l.once {
+		l.renewAt = sent.Add(l.length / 3)
+	}
+	l.schedule()
+	return true
+}
+
+// failed has the renewal tried again: only the server's word or the deadline ends a hold.
+func (l *lease) failed(err error) {
+	l.mu.Lock()
+	if l.ended {
+		l.mu.Unlock()
+		return
+	}
+	l.next = min(max(2*l.next, 10*time.Millisecond), l.length/6, time.Second)
+	if at := time.Now().Add(l.next); l.renewAt.IsZero() || at.Before(l.renewAt) {
+		l.renewAt = at
+	}
+	l.schedule()
+	l.mu.Unlock()
+	l.observe(EventRenewalFailed, err)
+}
+
+func (l *lease) observe(kind EventKind, err error) {
+	l.client.observe(Event{Kind: kind, Name: l.name, Fence: parseFence(l.fence), Held: l.held(), Err: err})
+}

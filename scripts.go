@@ -1,0 +1,59 @@
+package redislock
+
+import (
+	"crypto/sha1" // names scripts as Redis does, not a safeguard
+	"embed"
+	"encoding/hex"
+	"strings"
+)
+
+//go:embed lua/*.lua
+var sources embed.FS
+
+// script is a Lua script as it is sent: by its digest, and whole when the server does not know it.
+type script struct {
+	name, text, digest string
+}
+
+// The scripts, the only state of the package.
+var (
+	scriptAcquire     = load("acquire")
+	scriptAcquireOwn  = load("acquire", "idle") // with a retention of its own: the idle path would not keep it
+	scriptRelease     = load("release")
+	scriptRenew       = load("renew")
+	scriptCheck       = load("check")
+	scriptBreak       = load("break")
+	scriptInspect     = load("inspect")
+	scriptPreflight   = load("preflight")
+	scriptProbe       = load("probe")
+	scriptWeakRelease = load("weak_release")
+)
+
+// load joins a script with the pieces it names by lines such as "--@ shared.lua", leaving out those in without, and
+// drops comments and blank lines, which the server would only have to store.
+func load(name string, without ...string) *script {
+	var text strings.Builder
+	include(&text, name, without)
+	sum := sha1.Sum([]byte(text.String()))
+	return &script{name: name, text: text.String(), digest: hex.EncodeToString(sum[:])}
+}
+
+func include(text *strings.Builder, name string, without []string) {
+	for _, w := range without {
+		if w == name {
+			return
+		}
+	}
+	source, err := sources.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic(err) // a script that is not embedded cannot be built
+	}
+	for line := range strings.Lines(string(source)) {
+		trimmed := strings.TrimSpace(line)
+		if piece, ok := strings.CutPrefix(trimmed, "--@ "); ok {
+			include(text, strings.TrimSuffix(piece, ".lua"), without)
+		} else if trimmed != "" && !strings.HasPrefix(trimmed, "--") {
+			text.WriteString(line)
+		}
+	}
+}

@@ -1,0 +1,221 @@
+package redislock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// pingAfter is how long the subscription may be silent before it is asked whether it still lives; after as long
+	// again without an answer it is made anew. go-redis sends such pings but does not look for the answers.
+	pingAfter = 5 * time.Second
+	// countable and uncountable say in a request whether the server can count this Client as a receiver.
+	countable, uncountable, noWait = "c", "u", "-"
+)
+
+// subscription is the one wake channel of a Client. What comes in is only ever a hint (I9): grants are looked up among
+// the waits of this process, by a token that only a reader of the key can know.
+type subscription struct {
+	client  *Client
+	channel string
+
+	once  sync.Once
+	heard atomic.Int64 // UnixNano of the last traffic
+	watch task
+
+	mu    sync.Mutex
+	ps    *redis.PubSub
+	mode  string        // countable or uncountable; empty while not subscribed
+	epoch uint64        // counts subscriptions: a time sample does not outlive the one it was taken under
+	ready chan struct{} // closed while subscribed
+	err   error         // why not
+	pings int           // sent since the last traffic
+}
+
+// start subscribes in the background, once; the Client's first lock does.
+func (s *subscription) start() {
+	s.once.Do(func() {
+		s.watch = task{index: -1, run: s.ping}
+		s.client.loops.add()
+		go s.run()
+	})
+}
+
+// state is the mode of waiting and the epoch; the mode is empty while there is no subscription.
+func (s *subscription) state() (mode string, epoch uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mode, s.epoch
+}
+
+// await returns when there is a subscription, or when ctx ends.
+func (s *subscription) await(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		mode, ready, err := s.mode, s.ready, s.err
+		s.mu.Unlock()
+		if mode != "" {
+			return nil
+		}
+		if errors.Is(err, ErrPermission) {
+			return err
+		}
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-s.client.closing:
+			return ErrClosed
+		}
+	}
+}
+
+func (s *subscription) run() {
+	c := s.client
+	defer c.loops.done()
+	defer c.agenda.remove(&s.watch)
+	for attempt := 0; ; {
+		ctx, cancel := context.WithCancel(context.Background())
+		ps := c.rdb.Subscribe(ctx, s.channel)
+		s.mu.Lock()
+		s.ps, s.pings = ps, 0
+		s.mu.Unlock()
+		if c.isStopped() { // Close may have come before it could see this subscription
+			_ = ps.Close()
+		}
+		s.heard.Store(time.Now().UnixNano())
+		c.agenda.set(&s.watch, time.Now().Add(pingAfter))
+
+		err := s.receive(ctx, ps, &attempt)
+		_ = ps.Close()
+		cancel()
+
+		s.mu.Lock()
+		s.ps = nil
+		if s.mode != "" {
+			s.mode, s.ready = "", make(chan struct{})
+		}
+		s.err = fmt.Errorf("subscribe to %s: %w", s.channel, err)
+		if redis.HasErrorPrefix(err, "NOPERM") {
+			s.err = fmt.Errorf("subscribe to %s: %w: %w", s.channel, ErrPermission, err)
+			close(s.ready) // whoever waits for it learns why
+			s.ready = make(chan struct{})
+		}
+		s.mu.Unlock()
+
+		attempt++
+		pause := time.NewTimer(min(backoff(attempt), time.Second))
+		select {
+		case <-pause.C:
+		case <-c.stopped:
+			pause.Stop()
+			return
+		}
+	}
+}
+
+// receive handles one subscription's traffic until it breaks.
+func (s *subscription) receive(ctx context.Context, ps *redis.PubSub, attempt *int) error {
+	for {
+		message, err := ps.Receive(ctx)
+		if err != nil {
+			return err
+		}
+		s.heard.Store(time.Now().UnixNano())
+		switch m := message.(type) {
+		case *redis.Subscription:
+			if m.Kind == "subscribe" {
+				*attempt = 0
+				s.confirmed(ps)
+			}
+		case *redis.Message:
+			s.client.heard(m.Payload)
+		}
+	}
+}
+
+// confirmed is called when the server has confirmed a subscription, the first or a new one. Whoever waits or holds
+// asks at once: messages may have been lost in between.
+func (s *subscription) confirmed(ps *redis.PubSub) {
+	c := s.client
+	c.background.add()
+	go func() {
+		defer c.background.done()
+		mode := s.probe()
+		s.mu.Lock()
+		if s.ps != ps { // it broke meanwhile
+			s.mu.Unlock()
+			return
+		}
+		s.epoch++
+		again := s.epoch > 1
+		if s.mode == "" {
+			close(s.ready)
+		}
+		s.mode, s.err = mode, nil
+		s.mu.Unlock()
+		if again {
+			c.askAll()
+		}
+	}()
+}
+
+// probe finds out whether the scripts' PUBLISH counts this subscription. Only a plain client can tell: in a cluster
+// the answer depends on the node.
+func (s *subscription) probe() string {
+	if _, plain := s.client.rdb.(*redis.Client); !plain {
+		return uncountable
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), pingAfter)
+	defer cancel()
+	a := s.client.ask(ctx, nil, scriptProbe, s.client.probeKey(), s.channel)
+	if n, ok := a.value.(int64); ok && a.err == nil && n > 0 {
+		return countable
+	}
+	return uncountable
+}
+
+// ping is the watch over a silent subscription.
+func (s *subscription) ping() {
+	c := s.client
+	silence := time.Since(time.Unix(0, s.heard.Load()))
+	c.agenda.set(&s.watch, time.Now().Add(pingAfter))
+	s.mu.Lock()
+	ps := s.ps
+	if ps == nil {
+		s.mu.Unlock()
+		return
+	}
+	if silence < pingAfter-time.Millisecond {
+		s.pings = 0
+		s.mu.Unlock()
+		return
+	}
+	s.pings++
+	dead := s.pings > 1
+	s.mu.Unlock()
+	c.background.add()
+	go func() { // both may block on the connection
+		defer c.background.done()
+		if dead {
+			_ = ps.Close() // receive fails, and the subscription is made anew
+			return
+		}
+		_ = ps.Ping(context.Background()) // a failed ping shows as silence
+	}()
+}
+
+// stop ends the subscription for good.
+func (s *subscription) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ps != nil {
+		_ = s.ps.Close()
+	}
+}

@@ -1,0 +1,349 @@
+package redislock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// The weak kind is for work that is only wasteful when it runs twice: one SET NX PX on a key of its own, no fence, no
+// queue, no renewal. It shares nothing with the strong kind: not its keys, not its type, and no option turns one into
+// the other (I10).
+
+// WeakLock is a held weak lock. It protects nothing that would break: it has no fence, and a holder that is paused
+// past its lease is not alone any more.
+type WeakLock struct {
+	client   *Client
+	name     string
+	token    string
+	failOpen bool
+	valid    bound
+	ctx      context.Context
+	end      context.CancelCauseFunc
+	timer    *time.Timer
+
+	once     sync.Once
+	released error
+}
+
+// weakPause bounds how often a waiting AcquireWeak tries.
+const weakPause = 100 * time.Millisecond
+
+// AcquireWeak takes the weak lock of that name with a single SET NX PX. It is not renewed: it ends after [WithLease].
+// Without [WithWait] it tries until ctx ends, at jittered moments and not beyond the key's remaining life; WithWait(0)
+// bails out at once with [ErrHeld]. [WithFailOpen] makes it succeed when Redis cannot be reached.
+//
+// Of the options WithLease, WithWait and WithFailOpen apply, and of the Client's defaults the first two; others that
+// are given here are [ErrInvalid]. An error leaves nothing behind that outlives its lease.
+func (c *Client) AcquireWeak(ctx context.Context, name string, opts ...Option) (*WeakLock, error) {
+	w, err := c.acquireWeak(ctx, name, opts)
+	return w, wrapOp("acquire weak", name, err)
+}
+
+func (c *Client) acquireWeak(ctx context.Context, name string, opts []Option) (*WeakLock, error) {
+	s, err := c.weakSettings(ctx, name, opts)
+	if err != nil {
+		return nil, err
+	}
+	bounded := ctx
+	if s.waitSet && s.wait > 0 {
+		var cancel context.CancelFunc
+		bounded, cancel = context.WithTimeout(ctx, s.wait)
+		defer cancel()
+	}
+	w := &WeakLock{client: c, name: name, token: c.random.token()}
+	for {
+		took, sent, err := c.setNX(bounded, []string{c.weakKey(name)}, []string{w.token}, s.lease)
+		if err != nil && ctx.Err() == nil && bounded.Err() == nil && s.failOpen && unreachable(err) {
+			c.observe(Event{Kind: EventFailOpen, Name: name, Err: err})
+			took, sent, w.failOpen, err = []bool{true}, time.Now(), true, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if took[0] {
+			w.valid = bound{sent, s.lease - c.margin - s.lease/1000}
+			w.ctx, w.end = context.WithCancelCause(context.WithoutCancel(ctx))
+			w.timer = time.AfterFunc(w.valid.left(), func() {
+				w.end(fmt.Errorf("%w: its lease of %v ran out", ErrLost, s.lease))
+			})
+			return w, nil
+		}
+		if s.waitSet && s.wait == 0 {
+			return nil, &HeldError{}
+		}
+		if !c.pauseWeak(bounded, name) {
+			if c.isClosed() {
+				return nil, ErrClosed
+			}
+			return nil, &HeldError{cause: ctx.Err()}
+		}
+	}
+}
+
+// pauseWeak waits before the next try: half to all of weakPause, or of the key's remaining life if that is shorter.
+func (c *Client) pauseWeak(ctx context.Context, name string) bool {
+	pause := weakPause/2 + rand.N(weakPause/2)
+	cmd := newCommand(ctx, 1, "pttl", c.weakKey(name))
+	if left, err := c.plain(ctx, cmd).Int64(); err == nil {
+		pause = max(min(pause, time.Duration(left)*time.Millisecond), time.Millisecond)
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+	case <-c.closing:
+	}
+	return false
+}
+
+// Context ends when the lease does, with [ErrLost], or at the release, with [ErrReleased]. It carries the values of
+// the context that the lock was acquired with, but not its cancellation.
+func (w *WeakLock) Context() context.Context { return w.ctx }
+
+// Err is nil while the lock is held, and the cause of [WeakLock.Context] afterwards.
+func (w *WeakLock) Err() error {
+	if err := context.Cause(w.ctx); err != nil {
+		return err
+	}
+	if w.valid.left() <= 0 {
+		return ErrLost
+	}
+	return nil
+}
+
+// Release deletes the key if it is still this holder's. It is bounded and works when ctx has ended; a second one has
+// the same answer. The answer is nil, [ErrNotHeld] if the lease had run out, or the network's error: the key then
+// lapses by its lease. A lock that [WithFailOpen] made up has nothing to release: nil.
+func (w *WeakLock) Release(ctx context.Context) error {
+	w.once.Do(func() { w.released = wrapOp("release weak", w.name, w.release(ctx)) })
+	return w.released
+}
+
+func (w *WeakLock) release(ctx context.Context) error {
+	err := w.Err()
+	w.timer.Stop()
+	w.end(ErrReleased)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrNotHeld, err)
+	case w.failOpen:
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
+	defer cancel()
+	a := w.client.ask(bounded, nil, scriptWeakRelease, w.client.weakKey(w.name), w.token)
+	if a.err != nil {
+		return a.err
+	}
+	if n, ok := a.value.(int64); ok && n == 0 && !a.unanswered {
+		return ErrNotHeld
+	}
+	return nil
+}
+
+// First is dedupe: true for the first caller of that key within the window, false for the others. The window is from
+// 1 ms, counted from the first call. When the call fails the answer is false, unless [WithFailOpen] says yes in its
+// place; a resend after an answer that was lost still knows its own first call.
+func (c *Client) First(ctx context.Context, key string, window time.Duration, opts ...Option) (bool, error) {
+	first, err := c.FirstOf(ctx, []string{key}, window, opts...)
+	return len(first) == 1 && first[0], err
+}
+
+// FirstOf is [Client.First] for a batch of keys, in one round trip: the answers are in the order of the keys. A key
+// that is named twice is first once.
+func (c *Client) FirstOf(ctx context.Context, keys []string, window time.Duration, opts ...Option) ([]bool, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	first, err := c.firstOf(ctx, keys, window, opts)
+	return first, wrapOp("first", keys[0], err)
+}
+
+func (c *Client) firstOf(ctx context.Context, keys []string, window time.Duration, opts []Option) ([]bool, error) {
+	if window < time.Millisecond {
+		return nil, invalid("a window of %v, at least 1ms", window)
+	}
+	var s settings
+	names, tokens := make([]string, len(keys)), make([]string, len(keys))
+	for i, key := range keys {
+		var err error
+		if s, err = c.weakSettings(ctx, key, opts); err != nil {
+			return nil, err
+		}
+		names[i], tokens[i] = c.dedupeKey(key), c.random.token()
+	}
+	first, _, err := c.setNX(ctx, names, tokens, window)
+	if err != nil && ctx.Err() == nil && s.failOpen && unreachable(err) {
+		first, seen := make([]bool, len(keys)), map[string]bool{}
+		for i, key := range keys {
+			first[i] = !seen[key]
+			seen[key] = true
+			c.observe(Event{Kind: EventFailOpen, Name: key, Err: err})
+		}
+		return first, nil
+	}
+	return first, err
+}
+
+// Forget lets the next [Client.First] of that key be first again.
+func (c *Client) Forget(ctx context.Context, key string) error {
+	if err := checkName(key); err != nil {
+		return wrapOp("forget", key, err)
+	}
+	return wrapOp("forget", key, c.plain(ctx, newCommand(ctx, 1, "del", c.dedupeKey(key))).Err())
+}
+
+func (c *Client) weakSettings(ctx context.Context, name string, opts []Option) (settings, error) {
+	var given settings
+	if ctx == nil {
+		return given, invalid("a nil context")
+	}
+	if err := checkName(name); err != nil {
+		return given, err
+	}
+	if err := given.apply(opts); err != nil {
+		return given, err
+	}
+	if err := given.weak(); err != nil {
+		return given, err
+	}
+	if c.isClosed() {
+		return given, ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return given, err
+	}
+	return c.settings(opts)
+}
+
+// setNX sends a SET NX PX for each key, in one pipeline, until all are answered. A nil after an attempt that had no
+// answer may be that attempt's own doing: a GET settles it.
+func (c *Client) setNX(ctx context.Context, keys, tokens []string, life time.Duration) (took []bool, sent time.Time, err error) {
+	took = make([]bool, len(keys))
+	open := make([]int, len(keys))
+	for i := range open {
+		open[i] = i
+	}
+	unanswered := false
+	for attempt := 1; ; attempt++ {
+		sent = time.Now()
+		cmds := make([]command, len(open))
+		for i, k := range open {
+			cmds[i] = newCommand(ctx, 1, "set", keys[k], tokens[k], "nx", "px", max(life.Milliseconds(), 1))
+		}
+		c.plainAll(ctx, cmds)
+		var failed, doubtful []int
+		err = nil
+		for i, k := range open {
+			switch cmdErr := cmds[i].Err(); {
+			case cmdErr == nil:
+				took[k] = true
+			case errors.Is(cmdErr, redis.Nil):
+				if unanswered {
+					doubtful = append(doubtful, k)
+				}
+			default:
+				err = cmdErr
+				failed = append(failed, k)
+			}
+		}
+		if err == nil && len(doubtful) > 0 {
+			gets := make([]command, len(doubtful))
+			for i, k := range doubtful {
+				gets[i] = newCommand(ctx, 1, "get", keys[k])
+			}
+			c.plainAll(ctx, gets)
+			for i, k := range doubtful {
+				value, getErr := gets[i].Text()
+				took[k] = getErr == nil && value == tokens[k]
+				if getErr != nil && !errors.Is(getErr, redis.Nil) {
+					err = getErr
+					failed = append(failed, k)
+				}
+			}
+		}
+		if err == nil || attempt == maxAttempts || !resendable(err) || ctx.Err() != nil {
+			break
+		}
+		unanswered = unanswered || !answered(err) && !unsent(err)
+		open = failed
+		pause := time.NewTimer(backoff(attempt))
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+		}
+		pause.Stop()
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			err = errors.Join(ctx.Err(), err)
+		}
+		if redis.HasErrorPrefix(err, "NOPERM") {
+			err = fmt.Errorf("%w: %w", ErrPermission, err)
+		}
+		return nil, sent, err
+	}
+	return took, sent, nil
+}
+
+// unreachable reports whether Redis did not answer, or is not able to serve now: what WithFailOpen is for.
+func unreachable(err error) bool { return resendable(err) }
+
+func (c *Client) plain(ctx context.Context, cmd command) command {
+	c.plainAll(ctx, []command{cmd})
+	return cmd
+}
+
+// plainAll sends plain commands, for no longer than ctx: what is unanswered then has its error.
+func (c *Client) plainAll(ctx context.Context, cmds []command) {
+	send := func(cmds []command) {
+		if len(cmds) == 1 {
+			_ = c.rdb.Process(context.WithoutCancel(ctx), cmds[0]) // the error stays in the command
+			return
+		}
+		pipe := c.rdb.Pipeline()
+		for _, cmd := range cmds {
+			_ = pipe.Process(ctx, cmd)
+		}
+		_, _ = pipe.Exec(context.WithoutCancel(ctx))
+	}
+	if ctx.Done() == nil {
+		send(cmds)
+		return
+	}
+	// The commands on their way are copies: when ctx ends first, the caller's have its error and nobody races.
+	sent := make([]command, len(cmds))
+	for i, cmd := range cmds {
+		sent[i] = command{cmd.Cmd.Clone().(*redis.Cmd)}
+	}
+	done := make(chan struct{})
+	c.background.add()
+	go func() {
+		defer c.background.done()
+		defer close(done)
+		send(sent)
+	}()
+	select {
+	case <-done:
+		for i := range cmds {
+			cmds[i].SetVal(sent[i].Val())
+			cmds[i].SetErr(sent[i].Err())
+		}
+	case <-ctx.Done():
+		for i := range cmds {
+			cmds[i].SetErr(ctx.Err())
+		}
+	}
+}
+
+func (c *Client) weakKey(name string) string { return c.prefix + ":w:{" + escape(name) + "}" }
+
+func (c *Client) dedupeKey(key string) string { return c.prefix + ":d:{" + escape(key) + "}" }
