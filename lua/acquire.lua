@@ -13,13 +13,44 @@
 --@ begin.lua
 --@ idle.lua
 --@ shared.lua
+--@ waiting.lua
 local token, request, wait = ARGV[1], ARGV[2], sub(ARGV[2], 33, 33)
+local WALK = 64                   -- places a returning waiter looks at for its old one
+
+-- A ticket is the time of joining, later than every one before it. A waiter that lost its place has its old ticket
+-- and goes in where that belongs; the walk is bounded, for the places near the head are what matters.
+local function join(ticket)
+  local tail = queue.tail and sub(get('w' .. queue.tail), 45, 60) or ''
+  if ticket == '' then ticket = tail < now and now or time16(tail + 1) end
+  if ticket > tail then
+    append(queue, token, ticket .. request)
+    return
+  end
+  local before, place = queue.head, get('w' .. queue.head)
+  for _ = 1, WALK do
+    if ticket < sub(place, 45, 60) then break end
+    before = sub(place, 23, 44)
+    place = get('w' .. before)
+  end
+  local previous = NONE
+  if before == queue.head then
+    queue.head = token
+  else
+    previous = sub(place, 1, 22)
+    local neighbour = get('w' .. previous)
+    put('w' .. previous, sub(neighbour, 1, 22) .. token .. sub(neighbour, 45))
+  end
+  put('w' .. before, token .. sub(place, 23))
+  put('w' .. token, previous .. before .. ticket .. request)
+  resize(queue, 1)
+end
 
 load(token)
 if get('t' .. token) then return {'over', now} end
 
 expire()
-local more = not (hold and hold.token == token) and hand_over()
+local mine = hold and hold.token == token
+local more = not mine and hand_over()
 if not hold and not queue.head then grant(token, request, sub(request, 1, 8)) end
 if hold and hold.token == token then
   store()
@@ -27,38 +58,14 @@ if hold and hold.token == token then
 end
 revoke(ARGV[3])
 
-if wait ~= '-' and not get('w' .. token) and not more then
-  local entry = client((parse(request)))
+if wait ~= '-' and not more and not get('w' .. token) then
+  trim('tail')
+  local entry = client(channel_of(request, 1))
   entry.seen, entry.mode, entry.places = now, wait, entry.places + 1
   save_client(entry)
-
-  -- Places of Clients that are gone would pile up under a long hold: a join clears them away at both ends.
-  for _, last in ipairs({'head', 'tail'}) do
-    for _ = 1, TRIM do
-      local id = queue[last]
-      if not id or seen(client((parse(sub(get('w' .. id), 61))))) then break end
-      leave(id)
-    end
-  end
-
-  -- A ticket is the time of joining, later than every one before it. A waiter that lost its place has its old
-  -- ticket and goes in where that belongs: the walk is bounded, the places near the head are what matters.
-  local ticket, before = ARGV[4] or '', nil
-  local tail = queue.head and sub(get('w' .. queue.tail), 45, 60) or ''
-  if ticket == '' then
-    ticket = tail < now and now or time16(tail + 1)
-  elseif ticket < tail then
-    before = queue.head
-    for _ = 1, WALK do
-      local place = get('w' .. before)
-      if ticket < sub(place, 45, 60) then break end
-      before = sub(place, 23, 44)
-    end
-  end
-  if before then insert(queue, before, token, ticket .. request) else append(queue, token, ticket .. request) end
+  join(ARGV[4] or '')
 end
-
 store()
 if more then return {'more', now} end
-if wait == '-' then return answer('held', now) end
-return answer('waiting', now, sub(get('w' .. token), 45, 60))
+if wait == '-' then return answer({'held', now}) end
+return answer({'waiting', now, sub(get('w' .. token), 45, 60)})

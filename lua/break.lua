@@ -12,7 +12,7 @@ expire()
 local ended = ''
 if hold and (ARGV[2] == '' or ARGV[2] == hold.fence) then
   ended = hold.fence
-  local channel = parse(hold.request)
+  local channel = channel_of(hold.request, 1)
   local message = 's' .. hold.token .. sub(hold.request, 17, 32) .. ARGV[1]
   hold = nil
   store()

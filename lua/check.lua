@@ -10,6 +10,7 @@
 -- Reply    {now, more, holder…, then for each token 'waiting', 'gone', or fence16 at16 lease8 of its grant}
 --@ begin.lua
 --@ shared.lua
+--@ waiting.lua
 load(ARGV[4])
 expire()
 local more = hand_over()
@@ -21,6 +22,8 @@ if entry.places > 0 then
   save_client(entry)
   raise(KEEP)
 end
+trim('head')
+trim('tail')
 local found = {}
 for i = 4, #ARGV do
   local token = ARGV[i]
@@ -35,6 +38,6 @@ for i = 4, #ARGV do
   end
 end
 store()
-local reply = answer(now, more and 1 or 0)
+local reply = answer({now, more and 1 or 0})
 for _, what in ipairs(found) do reply[#reply + 1] = what end
 return reply

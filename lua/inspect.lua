@@ -12,7 +12,7 @@ load(NONE)
 expire()
 local reply = {now, fence, queue.length, 0}
 if hold then
-  local _, info = parse(hold.request)
+  local info = sub(hold.request, find(hold.request, '\n', 34, true) + 1)
   reply[4] = 1
   for _, value in ipairs({hold.since, time16(deadline()), hold.fence, hold.token, hold.state, info}) do
     reply[#reply + 1] = value
@@ -22,7 +22,7 @@ local id = queue.head
 for _ = 1, ARGV[1] + 0 do
   if not id or id == NONE then break end
   local place = get('w' .. id)
-  local _, info = parse(sub(place, 61))
+  local info = sub(place, find(place, '\n', 94, true) + 1)
   reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = sub(place, 45, 60), id, info
   id = sub(place, 23, 44)
 end

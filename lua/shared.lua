@@ -22,10 +22,8 @@
 local KEEP = 4600                 -- s that a key outlives its last grant, unless a Client asks for another retention
 local CLAIM = '00005000'          -- ms: how long a hold granted by message waits for its owner
 local UNSEEN = 7000000            -- µs: three checks; a Client silent for longer has lost its places
-local TOMBSTONE = 60000000        -- µs
-local HAND_OVER = 64              -- candidates tried in one script
-local TRIM = 4                    -- places of vanished Clients that a join drops at either end
-local WALK = 64                   -- places a returning waiter looks at for its old one
+local HAND_OVER = 48              -- candidates tried in one script
+local TRIM = 8                    -- leftovers cleared away in passing
 local NONE = '----------------------'
 
 local sub, format, find = string.sub, string.format, string.find
@@ -65,33 +63,20 @@ local function open(name, node)
   return {name = name, node = node, head = sub(header, 1, 22), tail = sub(header, 23, 44), length = sub(header, 45) + 0}
 end
 
-local function save(list, change)
+local function resize(list, change)
   list.length = list.length + change
-  put(list.name, list.head and list.head .. list.tail .. format('%08d', list.length))
+  put(list.name, list.head and list.head .. list.tail .. list.length)
 end
 
 local function append(list, id, body)
-  if list.head then
-    local last = get(list.node .. list.tail)
-    put(list.node .. list.tail, sub(last, 1, 22) .. id .. sub(last, 45))
+  local tail = list.tail
+  if tail then
+    local last = get(list.node .. tail)
+    put(list.node .. tail, sub(last, 1, 22) .. id .. sub(last, 45))
   end
-  put(list.node .. id, (list.tail or NONE) .. NONE .. body)
+  put(list.node .. id, (tail or NONE) .. NONE .. body)
   list.head, list.tail = list.head or id, id
-  save(list, 1)
-end
-
-local function insert(list, before, id, body)
-  local node = get(list.node .. before)
-  local previous = sub(node, 1, 22)
-  put(list.node .. before, id .. sub(node, 23))
-  if before == list.head then
-    list.head, previous = id, NONE
-  else
-    local neighbour = get(list.node .. previous)
-    put(list.node .. previous, sub(neighbour, 1, 22) .. id .. sub(neighbour, 45))
-  end
-  put(list.node .. id, previous .. before .. body)
-  save(list, 1)
+  resize(list, 1)
 end
 
 local function remove(list, id)
@@ -111,7 +96,7 @@ local function remove(list, id)
       put(list.node .. following, previous .. sub(neighbour, 23))
     end
   end
-  save(list, -1)
+  resize(list, -1)
 end
 
 -- The lock as this script sees it.
@@ -119,9 +104,8 @@ end
 local fence, queue, tombs         -- the last fence ('' before the first); the two lists
 local hold, stored                -- the hold or nil; the field it is stored in or nil
 
-local function parse(request)     -- the channel and the info of a request
-  local line = find(request, '\n', 34, true)
-  return sub(request, 34, line - 1), sub(request, line + 1)
+local function channel_of(record, from) -- of a request that begins at `from` in a record
+  return sub(record, from + 33, find(record, '\n', from + 33, true) - 1)
 end
 
 local function simple_hold(token, value)
@@ -178,15 +162,16 @@ local function client(channel)
   local entry = clients[channel]
   if not entry then
     local value = get('c' .. channel)
-    entry = {channel = channel, places = 0, seen = '0', mode = 'u'}
-    if value then entry.seen, entry.mode, entry.places = sub(value, 1, 16), sub(value, 17, 17), sub(value, 18) + 0 end
+    entry = value and {seen = sub(value, 1, 16), mode = sub(value, 17, 17), places = sub(value, 18) + 0}
+      or {seen = '0', mode = 'u', places = 0}
     clients[channel] = entry
+    entry.channel = channel
   end
   return entry
 end
 
 local function save_client(entry)
-  put('c' .. entry.channel, entry.places > 0 and entry.seen .. entry.mode .. format('%d', entry.places))
+  put('c' .. entry.channel, entry.places > 0 and entry.seen .. entry.mode .. entry.places)
 end
 
 local function seen(entry) return now - entry.seen <= UNSEEN end
@@ -233,10 +218,13 @@ end
 -- The rules.
 
 -- I2: greater than every fence before it, also after the clock went back or the data was lost.
+local function next_fence() return fence < now and now or time16(fence + 1) end
+
 local function grant(token, request, lease)
-  fence = fence < now and now or time16(fence + 1)
+  local keep = sub(request, 9, 16)
+  if keep + 0 ~= KEEP or get('e') or sub(fence, 1, 8) ~= sub(now, 1, 8) then raise(keep) end
+  fence = next_fence()
   put('f', fence)
-  raise(sub(request, 9, 16))
   hold = {token = token, since = now, fence = fence, at = now, lease = lease, state = '-', request = request, changed = true}
 end
 
@@ -255,60 +243,37 @@ local function expire()
 end
 
 local function leave(token)
-  local entry = client((parse(sub(get('w' .. token), 61))))
+  local entry = client(channel_of(get('w' .. token), 61))
   remove(queue, token)
   entry.places = entry.places - 1
   save_client(entry)
   return entry
 end
 
--- I5: the lock goes to the first in the queue that can take it. The message is all it needs to begin, the claim is
--- how long the hold waits for it. Answers true if it ended before the queue did.
+-- I5: the lock goes to the first in the queue that can take it. The message is all it needs to begin; the claim is
+-- how long the hold waits for it. Answers true if the candidates of this script ended before the queue did.
+--
+-- The message goes out before the grant is written, so that a waiter that is gone costs no write: nobody can act on
+-- it before the script ends, and after the HDEL nothing that follows can be refused.
 local function hand_over()
-  for _ = 1, HAND_OVER do
-    if hold or not queue.head then return false end
+  local tries = HAND_OVER
+  while queue.head and not hold do
+    if tries == 0 then return true end
+    tries = tries - 1
     local token = queue.head
-    local request = sub(get('w' .. token), 61)
+    local place = get('w' .. token)
     local entry = leave(token)
-    if seen(entry) and not entry.gone then
-      local lease = sub(request, 1, 8)
-      grant(token, request, lease < CLAIM and lease or CLAIM)
-      store()
-      local receivers = redis.pcall('PUBLISH', entry.channel, 'g' .. token .. fence .. now .. hold.lease)
+    if not entry.gone and seen(entry) then
+      local lease = sub(place, 61, 68)
+      if lease > CLAIM then lease = CLAIM end
+      call('HDEL', key, 'w' .. token)
+      local receivers = redis.pcall('PUBLISH', entry.channel, 'g' .. token .. next_fence() .. now .. lease)
       if receivers == 0 and entry.mode == 'c' then -- an error is not a zero: it says nothing about the waiter
-        hold, entry.gone = nil, true
+        entry.gone = true
+      else
+        grant(token, sub(place, 61), lease)
       end
     end
   end
-  return not hold and queue.head ~= nil
-end
-
--- A hold older than a waiter tolerates is revoked, and its owner told. It stays until the owner gives it up, or its
--- deadline: never two at once.
-local function revoke(after)
-  if hold and hold.state == '-' and after and after ~= '' and now - hold.since >= after + 0 then
-    hold.state, hold.changed = 'r', true
-    store()
-    redis.pcall('PUBLISH', (parse(hold.request)), 's' .. hold.token .. sub(hold.request, 17, 32))
-  end
-end
-
-local function bury(token)        -- a copy of this token's acquire may still be on its way
-  if not get('t' .. token) then
-    append(tombs, token, time16(now + TOMBSTONE))
-    if fence == '' then fence = now; put('f', fence) end
-    raise(KEEP)
-  end
-end
-
--- The last four of many replies: holder's since and deadline ('' nobody), how many wait, who the holder is.
-local function answer(...)
-  local reply = {...}
-  local n = #reply
-  reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = '', '', queue.length, ''
-  if hold then
-    local _, info = parse(hold.request)
-    reply[n + 1], reply[n + 2], reply[n + 4] = hold.since, time16(deadline()), info
-  end
-  return reply
+  return false
 end
