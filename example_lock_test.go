@@ -1,0 +1,347 @@
+package redislock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"example.com/redislock"
+)
+
+func Example() {
+	ctx := context.Background()
+	rdb, stop := exampleRedis() // redis.NewClient(&redis.Options{Addr: "localhost:6379"})
+	defer stop()
+
+	client, err := redislock.New(rdb)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close(ctx)
+
+	err = client.Do(ctx, "invoice/42", func(ctx context.Context) error {
+		fmt.Println("paying invoice 42, and nobody else does")
+		return nil // ctx ends if the lock is lost
+	})
+	fmt.Println(err)
+	// Output:
+	// paying invoice 42, and nobody else does
+	// <nil>
+}
+
+func ExampleNew() {
+	rdb, stop := exampleRedis()
+	defer stop()
+
+	client, err := redislock.New(rdb,
+		redislock.WithPrefix("shop:locks"),                              // of every key and channel
+		redislock.WithName("checkout"),                                  // shown to those who ask who holds a lock
+		redislock.WithDefaults(redislock.WithLease(10*time.Second)),     // for every acquire
+		redislock.WithRetention(24*time.Hour),                           // how long fences are remembered
+		redislock.WithClockMargin(50*time.Millisecond),                  // what the server's clock may be stepped forward
+		redislock.WithObserver(redislock.ObserverFunc(observeCheckout)), // metrics, logs
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close(context.Background())
+
+	_, err = redislock.New(nil)
+	fmt.Println(errors.Is(err, redislock.ErrInvalid))
+	// Output:
+	// true
+}
+
+func observeCheckout(redislock.Event) {}
+
+func ExampleClient_Acquire() {
+	ctx := context.Background()
+	client, _, stop := exampleClients()
+	defer stop()
+
+	lock, err := client.Acquire(ctx, "invoice/42") // waits for its turn until ctx ends
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer lock.Release(ctx) // works if ctx has ended, too
+
+	fmt.Println("holding", lock.Name())
+	// Output:
+	// holding invoice/42
+}
+
+// Those who wait get the lock in the order in which they came, whichever process they are in.
+func ExampleClient_Acquire_order() {
+	ctx := context.Background()
+	client, other, stop := exampleClients()
+	defer stop()
+
+	lock, err := client.Acquire(ctx, "invoice/42")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		next, err := other.Acquire(ctx, "invoice/42")
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println("the next one has it, with a higher fence:", next.Fence() > lock.Fence())
+		next.Release(ctx)
+	}()
+
+	for { // until the other one is in the queue
+		info, err := client.Inspect(ctx, "invoice/42")
+		if err != nil || info.Waiting == 1 {
+			break
+		}
+	}
+	fmt.Println("releasing")
+	lock.Release(ctx) // makes the first in the queue the owner
+	<-done
+	// Output:
+	// releasing
+	// the next one has it, with a higher fence: true
+}
+
+func ExampleClient_TryAcquire() {
+	ctx := context.Background()
+	client, other, stop := exampleClients()
+	defer stop()
+
+	lock, err := client.TryAcquire(ctx, "invoice/42", redislock.WithMetadata("nightly run"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer lock.Release(ctx)
+
+	_, err = other.TryAcquire(ctx, "invoice/42")
+	if held, ok := errors.AsType[*redislock.HeldError](err); ok {
+		fmt.Println("held by", held.Holder.Client+":", held.Holder.Metadata)
+	}
+	fmt.Println(errors.Is(err, redislock.ErrHeld))
+	// Output:
+	// held by api-1: nightly run
+	// true
+}
+
+func ExampleWithWait() {
+	ctx := context.Background()
+	client, other, stop := exampleClients()
+	defer stop()
+
+	lock, err := client.Acquire(ctx, "invoice/42")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer lock.Release(ctx)
+
+	_, err = other.Acquire(ctx, "invoice/42", redislock.WithWait(50*time.Millisecond))
+	fmt.Println("WithWait:", errors.Is(err, redislock.ErrHeld), errors.Is(err, context.DeadlineExceeded))
+
+	ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	_, err = other.Acquire(ctx, "invoice/42")
+	fmt.Println("context: ", errors.Is(err, redislock.ErrHeld), errors.Is(err, context.DeadlineExceeded))
+	// Output:
+	// WithWait: true false
+	// context:  true true
+}
+
+// account is a resource that compares fences: it refuses a writer who was overtaken.
+type account struct {
+	balance int
+	fence   int64 // of the last write
+}
+
+func (a *account) set(balance int, fence int64) error {
+	if fence < a.fence {
+		return fmt.Errorf("refused: a later holder has written")
+	}
+	a.balance, a.fence = balance, fence
+	return nil
+}
+
+func ExampleLock_Fence() {
+	ctx := context.Background()
+	client, other, stop := exampleClients()
+	defer stop()
+	var a account
+
+	paused, err := client.Acquire(ctx, "account/7", redislock.WithoutRenewal(), redislock.WithLease(100*time.Millisecond))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	next, err := other.Acquire(ctx, "account/7") // gets it when the lease has run out
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer next.Release(ctx)
+
+	fmt.Println("next:", a.set(100, next.Fence()))
+	fmt.Println("paused:", a.set(90, paused.Fence()))
+	// Output:
+	// next: <nil>
+	// paused: refused: a later holder has written
+}
+
+func ExampleLock_Context() {
+	ctx := context.Background()
+	client, _, stop := exampleClients()
+	defer stop()
+
+	// Without renewal it is lost after its lease, as any lock is when Redis is out of reach for that long.
+	lock, err := client.Acquire(ctx, "invoice/42", redislock.WithoutRenewal(), redislock.WithLease(100*time.Millisecond))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	select {
+	case <-lock.Context().Done():
+		fmt.Println(context.Cause(lock.Context()))
+	case <-time.After(time.Minute): // the work
+	}
+	fmt.Println(errors.Is(lock.Release(ctx), redislock.ErrNotHeld))
+	// Output:
+	// lock lost: its lease of 100ms ran out
+	// true
+}
+
+func ExampleLock_With() {
+	client, _, stop := exampleClients()
+	defer stop()
+	request, cancel := context.WithCancel(context.Background())
+	defer cancel()
+
+	lock, err := client.Acquire(request, "invoice/42")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer lock.Release(request)
+
+	work := lock.With(request) // ends with the request or with the lock
+	cancel()
+	<-work.Done()
+	fmt.Println(context.Cause(work))
+	fmt.Println("the lock itself is held:", lock.Err() == nil)
+	// Output:
+	// context canceled
+	// the lock itself is held: true
+}
+
+func ExampleLock_Err() {
+	ctx := context.Background()
+	client, _, stop := exampleClients()
+	defer stop()
+
+	lock, err := client.Acquire(ctx, "invoice/42")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(lock.Err())
+	lock.Release(ctx)
+	fmt.Println(errors.Is(lock.Err(), redislock.ErrReleased))
+	// Output:
+	// <nil>
+	// true
+}
+
+func ExampleWithMaxHold() {
+	ctx := context.Background()
+	client, _, stop := exampleClients()
+	defer stop()
+
+	lock, err := client.Acquire(ctx, "invoice/42", redislock.WithMaxHold(100*time.Millisecond))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	<-lock.Context().Done() // although it was renewed
+	fmt.Println(lock.Err())
+	// Output:
+	// lock lost: held for its longest time of 100ms
+}
+
+func ExampleErrDeadlock() {
+	ctx := context.Background()
+	client, _, stop := exampleClients()
+	defer stop()
+
+	err := client.Do(ctx, "invoice/42", func(ctx context.Context) error {
+		_, err := client.Acquire(ctx, "invoice/42") // would wait for itself
+		return err
+	})
+	fmt.Println(errors.Is(err, redislock.ErrDeadlock))
+	// Output:
+	// true
+}
+
+func ExampleClient_Inspect() {
+	ctx := context.Background()
+	client, other, stop := exampleClients()
+	defer stop()
+
+	lock, err := client.Acquire(ctx, "invoice/42", redislock.WithMetadata("nightly run"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer lock.Release(ctx)
+
+	info, err := other.Inspect(ctx, "invoice/42")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, hold := range info.Holds {
+		fmt.Println(hold.Owner.Client, hold.Owner.Metadata, hold.Fence == lock.Fence())
+	}
+	fmt.Println(info.Waiting, "waiting")
+	// Output:
+	// api-1 nightly run true
+	// 0 waiting
+}
+
+func ExampleClient_Close() {
+	ctx := context.Background()
+	rdb, stop := exampleRedis()
+	defer stop()
+
+	client, err := redislock.New(rdb)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	lock, err := client.Acquire(ctx, "invoice/42")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	go func() { // the work stops when its lock's context ends, and gives the lock back
+		<-lock.Context().Done()
+		lock.Release(ctx)
+	}()
+
+	bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	fmt.Println(client.Close(bounded)) // waits for that release
+	_, err = client.TryAcquire(ctx, "invoice/42")
+	fmt.Println(errors.Is(err, redislock.ErrClosed))
+	// Output:
+	// <nil>
+	// true
+}
