@@ -1,0 +1,147 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// passedOn are the signals that the command gets in our place.
+var passedOn = []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2}
+
+// caught are the signals that arrive from now on.
+type caught struct{ c chan os.Signal }
+
+// catchSignals begins to receive signals. One that was ignored when we were started, by nohup for instance, stays
+// ignored, and the command inherits that.
+func catchSignals() caught {
+	s := caught{make(chan os.Signal, 16)}
+	for _, sig := range passedOn {
+		if !signal.Ignored(sig) {
+			signal.Notify(s.c, sig)
+		}
+	}
+	return s
+}
+
+func (s caught) stop() { signal.Stop(s.c) }
+
+// child is the command that runs under the lock.
+type child struct {
+	cmd      *exec.Cmd
+	ended    chan struct{} // closed when it has ended and was waited for
+	terminal *terminal     // ours, which it shares; nil if it has a process group of its own
+}
+
+// findCommand looks the command up as a shell does.
+func findCommand(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err != nil && !errors.Is(err, exec.ErrDot) { // a dot in $PATH was put there by its owner
+		return "", cannotRun(name, err)
+	}
+	return path, nil
+}
+
+func cannotRun(name string, err error) error {
+	var lookup *exec.Error
+	var path *fs.PathError
+	cause := err
+	switch {
+	case errors.As(err, &lookup):
+		cause = lookup.Err
+	case errors.As(err, &path):
+		cause = path.Err
+	}
+	switch {
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+		return exitWith(exitNotFound, "%s: %v; check its name and $PATH", name, cause)
+	case errors.Is(err, unix.ENOEXEC):
+		return exitWith(exitCannotRun, "%s cannot be run: %v; a script must begin with a line such as #!/bin/sh", name, cause)
+	default:
+		return exitWith(exitCannotRun, "%s cannot be run: %v; check that it is a program with permission to execute", name, cause)
+	}
+}
+
+// startChild starts the command. With a controlling terminal it stays in our process group: in one of its own it could
+// not read the terminal, and given the terminal's foreground it would take it from the rest of a pipeline; Ctrl-Z would
+// stop us, who keep the lock alive, and not it. Without a terminal none of this matters, and a group of its own lets
+// signals reach all that it started.
+//
+// If we are killed, so is it (where the system can): nobody would keep its lock.
+func startChild(path string, argv, env []string, stdin io.Reader, stdout, stderr io.Writer) (*child, error) {
+	c := &child{
+		cmd:      &exec.Cmd{Path: path, Args: argv, Env: env, Stdin: stdin, Stdout: stdout, Stderr: stderr},
+		ended:    make(chan struct{}),
+		terminal: openTerminal(),
+	}
+	c.cmd.SysProcAttr = dieWithParent(&syscall.SysProcAttr{Setpgid: c.terminal == nil})
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread() // the system takes the thread that starts a process for its parent
+		defer runtime.UnlockOSThread()
+		err := c.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = c.cmd.Wait() // status reads how it ended
+			close(c.ended)
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, cannotRun(argv[0], err)
+	}
+	return c, nil
+}
+
+// status is the exit status of a command that has ended, as a shell shows it.
+func (c *child) status() int {
+	if how, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && how.Signaled() {
+		return exitSignal + int(how.Signal())
+	}
+	return c.cmd.ProcessState.ExitCode()
+}
+
+// pass hands on a signal that we got. Those that end a program go to the whole group, as they do from a terminal:
+// what the command started must not go on when the lock is given back. USR1 and USR2 mean something to the command
+// alone.
+func (c *child) pass(sig syscall.Signal) {
+	switch sig {
+	case unix.SIGINT, unix.SIGQUIT:
+		if c.terminal.inForeground() {
+			return // the keyboard has sent it to the command as well
+		}
+		c.signalGroup(sig)
+	case unix.SIGTERM, unix.SIGHUP:
+		c.signalGroup(sig)
+	default:
+		_ = c.cmd.Process.Signal(sig) // it may have ended
+	}
+}
+
+// terminate asks the command to end. If it is stopped it is woken up, or it could not.
+func (c *child) terminate() {
+	c.signalGroup(unix.SIGTERM)
+	c.signalGroup(unix.SIGCONT)
+}
+
+func (c *child) kill() { c.signalGroup(unix.SIGKILL) }
+
+// signalGroup reaches all of the command's group if that is its own, else the command.
+func (c *child) signalGroup(sig syscall.Signal) {
+	if c.terminal == nil {
+		_ = unix.Kill(-c.cmd.Process.Pid, sig) // it may be empty
+		return
+	}
+	_ = c.cmd.Process.Signal(sig) // it may have ended
+}
+
+// groupAlive reports whether anything is left of the command's own group.
+func (c *child) groupAlive() bool {
+	return c.terminal == nil && unix.Kill(-c.cmd.Process.Pid, 0) == nil
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+)
+
+// account tells what happens: on a terminal with a line that is updated in place while a scene plays, elsewhere in
+// plain lines. In the end it shows a table of everything that was measured.
+type account struct {
+	w       io.Writer
+	width   int // of the terminal, 0 for plain lines
+	started int // processes
+
+	scene string
+	drawn time.Time
+	found []finding
+}
+
+// finding is one value that was measured, and what had been promised.
+type finding struct {
+	scene, what, measured, promised string
+	kept                            bool
+}
+
+// drawEvery is how often a line is drawn anew at the most.
+const drawEvery = 50 * time.Millisecond
+
+func newAccount(w io.Writer) *account {
+	a := &account{w: w}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		a.width = 80
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			a.width = width
+		}
+	}
+	return a
+}
+
+func (a *account) line(format string, args ...any) {
+	_, _ = fmt.Fprintf(a.w, format+"\n", args...) // without a reader the exit status still tells
+}
+
+// begin opens a scene.
+func (a *account) begin(title string) {
+	a.scene = title
+	a.draw("", true)
+}
+
+// progress says how far the scene is. Plain lines leave it out.
+func (a *account) progress(format string, args ...any) { a.draw(fmt.Sprintf(format, args...), false) }
+
+func (a *account) draw(text string, now bool) {
+	if a.width == 0 || !now && time.Since(a.drawn) < drawEvery {
+		return
+	}
+	a.drawn = time.Now()
+	text = a.scene + ": " + text
+	if runes := []rune(text); len(runes) >= a.width {
+		text = string(runes[:a.width-1]) // a line that wraps cannot be drawn over
+	}
+	_, _ = fmt.Fprintf(a.w, "\r\033[K%s", text)
+}
+
+// check notes a measured value, what was promised, and whether that was kept.
+func (a *account) check(what, measured, promised string, kept bool) {
+	a.found = append(a.found, finding{a.scene, what, oneLine(measured), promised, kept})
+}
+
+// note is a value that was measured but not promised.
+func (a *account) note(what, measured string) { a.check(what, measured, "", true) }
+
+// end closes a scene with what was found, or with why it was not played.
+func (a *account) end(why string) {
+	if why == "" {
+		var values []string
+		for _, f := range a.found {
+			if f.scene == a.scene {
+				values = append(values, f.what+" "+f.measured)
+			}
+		}
+		why = strings.Join(values, ", ")
+	}
+	if a.width > 0 {
+		_, _ = fmt.Fprint(a.w, "\r\033[K")
+	}
+	a.line("%s: %s.", a.scene, why)
+}
+
+// table shows everything that was found.
+func (a *account) table() {
+	rows := [][4]string{{"SHOWN", "MEASURED", "PROMISED", "VERDICT"}}
+	scene := ""
+	for _, f := range a.found {
+		if f.scene != scene {
+			scene = f.scene
+			rows = append(rows, [4]string{scene})
+		}
+		verdict := "kept"
+		switch {
+		case !f.kept:
+			verdict = "VIOLATED"
+		case f.promised == "":
+			verdict = ""
+		}
+		rows = append(rows, [4]string{"  " + f.what, f.measured, f.promised, verdict})
+	}
+	var widths [4]int
+	for _, row := range rows {
+		for i, cell := range row {
+			if row[1] != "" { // a heading may run over the columns
+				widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			}
+		}
+	}
+	a.line("")
+	for _, row := range rows {
+		text := ""
+		for i, cell := range row {
+			text += cell + strings.Repeat(" ", max(0, widths[i]-utf8.RuneCountInString(cell))+2)
+		}
+		a.line("%s", strings.TrimRight(text, " "))
+	}
+	a.line("")
+}
+
+// violated names the promises that were not kept.
+func (a *account) violated() []string {
+	var names []string
+	for _, f := range a.found {
+		if !f.kept {
+			names = append(names, fmt.Sprintf("%s: %s was %s, promised %s", f.scene, f.what, f.measured, f.promised))
+		}
+	}
+	return names
+}

@@ -1,0 +1,9 @@
+// Command redislock takes locks in Redis from the command line: it runs a command while it holds a lock, and shows
+// on this machine what the locks promise. It is for Unix, where a command has signals and a process group.
+package main
+
+import "os"
+
+func main() {
+	os.Exit(Run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
