@@ -159,7 +159,7 @@ func (q *quest) ask(ctx context.Context, waits bool) (r reply, sent time.Time, e
 	} else {
 		script = scriptAcquireOwn
 	}
-	args := []any{q.token, fmt.Sprintf("%08d%08d%s%s%s\n%s",
+	args := []any{q.token, fmt.Sprintf("%8d%8d%s%s%s\n%s",
 		q.lease.Milliseconds(), (keep+time.Second-1)/time.Second, q.nonce, mode, c.sub.channel, q.owner().info())}
 	if q.stealSet || q.ticket != "" {
 		args = append(args, stealArg(q.steal), q.ticket)

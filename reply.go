@@ -102,9 +102,9 @@ func (f *fields) micros(i int) micros {
 	return m
 }
 
-// lease reads 8 digits of ms.
+// lease reads ms with blanks in front.
 func (f *fields) lease(i int) micros {
-	ms, err := strconv.ParseUint(f.text(i), 10, 32)
+	ms, err := strconv.ParseUint(strings.TrimLeft(f.text(i), " "), 10, 32)
 	if err != nil {
 		f.fail(i)
 	}

@@ -31,6 +31,7 @@ type subscription struct {
 
 	mu    sync.Mutex
 	ps    *redis.PubSub
+	leave context.CancelFunc // ends an attempt to connect
 	mode  string        // countable or uncountable; empty while not subscribed
 	epoch uint64        // counts subscriptions: a time sample does not outlive the one it was taken under
 	ready chan struct{} // closed while subscribed
@@ -82,6 +83,12 @@ func (s *subscription) run() {
 	defer c.agenda.remove(&s.watch)
 	for attempt := 0; ; {
 		ctx, cancel := context.WithCancel(context.Background())
+		s.mu.Lock()
+		s.leave = cancel
+		s.mu.Unlock()
+		if c.isStopped() {
+			cancel()
+		}
 		ps := c.rdb.Subscribe(ctx, s.channel)
 		s.mu.Lock()
 		s.ps, s.pings = ps, 0
@@ -215,6 +222,9 @@ func (s *subscription) ping() {
 func (s *subscription) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.leave != nil {
+		s.leave()
+	}
 	if s.ps != nil {
 		_ = s.ps.Close()
 	}

@@ -78,7 +78,7 @@ type line struct {
 	mu     sync.Mutex
 	waits  []*wait // nil where one left; compacted when half are nil
 	live   int
-	cursor int // where the next check goes on behind the oldest
+	cursor int                   // where the next check goes on behind the oldest
 	steals map[time.Duration]int // how many waits steal after how long
 	holder holder
 }

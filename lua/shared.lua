@@ -16,11 +16,13 @@
 --   at, lease   a hold ends at `at` + lease. A renewal moves `at`; `since` stays, it says how old the hold is.
 --   state       '-' held, 'r' revoked: renewals are refused
 --
--- Times are 16 digits of server µs, leases and claims 8 digits of ms. The first hold form is for speed: the release
--- of a lock that nobody waits for is one HDEL of the token, and it finds nothing as soon as there is more to do.
+-- Times are 16 digits of server µs. Leases and claims are in ms, 8 characters with blanks in front: not zeros, for
+-- some servers read those as octal. Only digits are ever compared as text, for the locale orders the rest.
+-- The first form of a hold is for speed: the release of a lock that nobody waits for is one HDEL of the token, and it
+-- finds nothing as soon as there is more to do.
 
 local KEEP = 4600                 -- s that a key outlives its last grant, unless a Client asks for another retention
-local CLAIM = '00005000'          -- ms: how long a hold granted by message waits for its owner
+local CLAIM = 5000                -- ms: how long a hold granted by message waits for its owner
 local UNSEEN = 7000000            -- µs: three checks; a Client silent for longer has lost its places
 local HAND_OVER = 48              -- candidates tried in one script
 local TRIM = 8                    -- leftovers cleared away in passing
@@ -265,7 +267,7 @@ local function hand_over()
     local entry = leave(token)
     if not entry.gone and seen(entry) then
       local lease = sub(place, 61, 68)
-      if lease > CLAIM then lease = CLAIM end
+      if lease + 0 > CLAIM then lease = format('%8d', CLAIM) end
       call('HDEL', key, 'w' .. token)
       local receivers = redis.pcall('PUBLISH', entry.channel, 'g' .. token .. next_fence() .. now .. lease)
       if receivers == 0 and entry.mode == 'c' then -- an error is not a zero: it says nothing about the waiter

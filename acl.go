@@ -1,0 +1,11 @@
+package redislock
+
+import "strings"
+
+// ACL is the rule that a Redis user needs for locks under a prefix, to put behind "ACL SETUSER name on >password". It
+// grants what the scripts use and nothing else, on keys and channels of that prefix only.
+func ACL(prefix string) string {
+	commands := "evalsha eval time hlen hget hmget hgetall hset hdel expire expireat publish subscribe unsubscribe ping " +
+		"set get del pttl" // the second line is for the weak kind
+	return "-@all +" + strings.Join(strings.Fields(commands), " +") + " ~" + prefix + ":* resetchannels &" + prefix + ":*"
+}

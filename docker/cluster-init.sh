@@ -1,0 +1,10 @@
+#!/bin/sh
+# Makes one cluster of the six nodes, unless they are one already.
+set -eu
+if redis-cli -p 7000 cluster info | grep -q '^cluster_state:ok'; then
+	echo "the cluster is up"
+	exit 0
+fi
+redis-cli --cluster create 127.0.0.1:7000 127.0.0.1:7001 127.0.0.1:7002 127.0.0.1:7003 127.0.0.1:7004 127.0.0.1:7005 \
+	--cluster-replicas 1 --cluster-yes
+until redis-cli -p 7000 cluster info | grep -q '^cluster_state:ok'; do sleep 1; done

@@ -1,0 +1,226 @@
+package redislock_test
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock"
+	"example.com/redislock/internal/fakenet"
+	"example.com/redislock/internal/servertest"
+)
+
+// env is one server and the instances that use it. The same tests run on the embedded server in fake time and on a
+// real one.
+type env struct {
+	*testing.T
+	mini    *miniredis.Miniredis // nil on a real server
+	real    *servertest.Server   // nil on the embedded one
+	connect func() *redis.Client
+	raw     *redis.Client // to look behind the library's back
+}
+
+// both runs a behaviour test on the embedded server in fake time, and on a real one.
+func both(t *testing.T, test func(e *env)) {
+	t.Helper()
+	t.Run("embedded", func(t *testing.T) { embedded(t, 0, func(e *env, _ *fakenet.Network) { test(e) }) })
+	t.Run("real", func(t *testing.T) {
+		t.Parallel()
+		s := servertest.Start(t)
+		e := &env{T: t, real: s, connect: func() *redis.Client { return s.Connect() }}
+		e.raw = e.connect()
+		test(e)
+	})
+}
+
+// embedded runs a test in fake time, on a network where each packet takes as long as delay.
+func embedded(t *testing.T, delay time.Duration, test func(e *env, n *fakenet.Network)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		m := miniredis.NewMiniRedis()
+		m.ClockTTL(true)
+		t.Cleanup(m.Close)
+		n := &fakenet.Network{Dial: m.Dial, Delay: delay}
+		open := func(dial func(context.Context, string, string) (net.Conn, error)) *redis.Client {
+			rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", Protocol: 2, DisableIdentity: true, Dialer: dial})
+			t.Cleanup(func() { _ = rdb.Close() })
+			return rdb
+		}
+		e := &env{T: t, mini: m, connect: func() *redis.Client { return open(n.Dialer) }}
+		e.raw = open(func(context.Context, string, string) (net.Conn, error) { return m.Dial() })
+		test(e, n)
+	})
+}
+
+// client is another instance of the application; it must close without a lock left behind.
+func (e *env) client(opts ...redislock.ClientOption) *redislock.Client {
+	e.Helper()
+	c, err := redislock.New(e.connect(), opts...)
+	if err != nil {
+		e.Fatal(err)
+	}
+	e.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := c.Close(ctx); err != nil {
+			e.Errorf("a lock was left behind: %v", err)
+		}
+	})
+	return c
+}
+
+// acquire takes a lock or ends the test.
+func (e *env) acquire(c *redislock.Client, name string, opts ...redislock.Option) *redislock.Lock {
+	e.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	l, err := c.Acquire(ctx, name, opts...)
+	if err != nil {
+		e.Fatal(err)
+	}
+	return l
+}
+
+// release gives a lock back or ends the test.
+func (e *env) release(l *redislock.Lock) {
+	e.Helper()
+	if err := l.Release(context.Background()); err != nil {
+		e.Fatal(err)
+	}
+}
+
+// queued waits until that many wait for the lock.
+func (e *env) queued(c *redislock.Client, name string, n int) {
+	e.Helper()
+	e.eventually("the queue has its length", func() bool {
+		info, err := c.Inspect(context.Background(), name)
+		if err != nil {
+			e.Fatal(err)
+		}
+		return info.Waiting == n
+	})
+}
+
+// eventually waits for a condition, at most ten seconds.
+func (e *env) eventually(what string, is func() bool) {
+	e.Helper()
+	for until := time.Now().Add(10 * time.Second); time.Now().Before(until); time.Sleep(2 * time.Millisecond) {
+		if is() {
+			return
+		}
+	}
+	e.Fatalf("not within ten seconds: %s", what)
+}
+
+// untouched fails unless nobody holds the lock and nobody waits: its hash has the last fence and nothing else, or
+// tombstones beside it (I8), and it expires (I4).
+func (e *env) untouched(name string) {
+	e.Helper()
+	ctx := context.Background()
+	key := "redislock:{" + name + "}"
+	var all map[string]string
+	e.eventually("the hash of "+name+" is that of an idle lock", func() bool {
+		all = e.raw.HGetAll(ctx, key).Val()
+		for field := range all {
+			if field != "f" && field[0] != 't' {
+				return false
+			}
+		}
+		return true
+	})
+	if len(all) > 0 && e.raw.PTTL(ctx, key).Val() <= 0 {
+		e.Errorf("%s does not expire", key)
+	}
+}
+
+// recorder is an Observer that keeps what it is told.
+type recorder struct {
+	mu     sync.Mutex
+	events []redislock.Event
+}
+
+func (r *recorder) Observe(e redislock.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+}
+
+func (r *recorder) count(kind redislock.EventKind) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := 0
+	for _, e := range r.events {
+		if e.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+func ended(ctx context.Context) bool { return ctx.Err() != nil }
+
+// clientOn is an instance with a network of its own.
+func (e *env) clientOn(n *fakenet.Network) *redislock.Client {
+	e.Helper()
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", Protocol: 2, DisableIdentity: true, Dialer: n.Dialer})
+	e.Cleanup(func() { _ = rdb.Close() })
+	c, err := redislock.New(rdb)
+	if err != nil {
+		e.Fatal(err)
+	}
+	e.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := c.Close(ctx); err != nil {
+			e.Errorf("a lock was left behind: %v", err)
+		}
+	})
+	return c
+}
+
+// dead puts a hold into Redis whose owner does not exist, and returns when its lease ends.
+func (e *env) dead(name string, lease time.Duration) time.Time {
+	e.Helper()
+	cut := &fakenet.Network{Dial: e.mini.Dial}
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", Protocol: 2, DisableIdentity: true, Dialer: cut.Dialer, ReadTimeout: 100 * time.Millisecond})
+	c, err := redislock.New(rdb)
+	if err != nil {
+		e.Fatal(err)
+	}
+	l := e.acquire(c, name, redislock.WithLease(lease))
+	cut.Cut()
+	e.Cleanup(func() { // what is left of the dead process ends with the test
+		ended, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = c.Close(ended)
+		_ = rdb.Close()
+		time.Sleep(time.Minute) // requests under way run into their timeouts
+	})
+	return time.UnixMicro(l.Fence()).Add(lease)
+}
+
+// revoke marks a hold as stolen behind the back of everybody.
+func (e *env) revoke(name string) {
+	e.Helper()
+	ctx := context.Background()
+	key := "redislock:{" + name + "}"
+	all := e.raw.HGetAll(ctx, key).Val()
+	for field, value := range all {
+		if len(field) == 22 { // the hold in its short form, granted at its fence; here in the long one
+			at, lease, request := all["f"], value[:8], value
+			if value[0] == '@' {
+				at, lease, request = value[1:17], value[17:25], value[25:]
+			}
+			e.raw.HDel(ctx, key, field)
+			e.raw.HSet(ctx, key, "h", field+all["f"]+all["f"]+at+lease+"r"+request)
+			return
+		}
+	}
+	e.Fatalf("no hold in %v", all)
+}

@@ -1,0 +1,208 @@
+package redislock_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/redislock"
+	"example.com/redislock/internal/fakenet"
+)
+
+func TestAStaleHoldIsStolenFromALiveHolderWithinAMessage(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
+		owner, thief := e.client(), e.client()
+		e.release(e.acquire(thief, "warm"))
+		l := e.acquire(owner, "x")
+		granted := time.UnixMicro(l.Fence())
+		got := make(chan *redislock.Lock)
+		go func() { got <- e.acquire(thief, "x", redislock.WithStealAfter(5*time.Second)) }()
+
+		<-l.Context().Done()
+		// A hold of 5s is stale; a packet carries the check, one the message.
+		if late := time.Since(granted.Add(5 * time.Second)); late < 0 || late > 10*time.Millisecond {
+			t.Errorf("the holder was told %v after its hold had become stale", late)
+		}
+		if cause := context.Cause(l.Context()); !errors.Is(cause, redislock.ErrStolen) || !errors.Is(cause, redislock.ErrLost) {
+			t.Errorf("cause %v", cause)
+		}
+		told := time.Now()
+		next := <-got
+		if took := time.Since(told); took > 5*time.Millisecond {
+			t.Errorf("the holder's Client gave the lock up after %v", took)
+		}
+		if next.Fence() <= l.Fence() {
+			t.Errorf("fence %d after %d", next.Fence(), l.Fence())
+		}
+		if err := l.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) || !errors.Is(err, redislock.ErrStolen) {
+			t.Errorf("the robbed release: %v", err)
+		}
+		if next.Err() != nil {
+			t.Errorf("the robbed release hurt the new owner: %v", next.Err())
+		}
+		e.release(next)
+		e.untouched("x")
+	})
+}
+
+func TestWhatIsStolenGoesToTheHeadOfTheQueue(t *testing.T) {
+	both(t, func(e *env) {
+		owner, patient, thief := e.client(), e.client(), e.client()
+		l := e.acquire(owner, "x")
+		order := make(chan string, 2)
+		go func() {
+			l := e.acquire(patient, "x")
+			order <- "patient"
+			e.release(l)
+		}()
+		e.queued(owner, "x", 1)
+		go func() {
+			l := e.acquire(thief, "x", redislock.WithStealAfter(300*time.Millisecond))
+			order <- "thief"
+			e.release(l)
+		}()
+		<-l.Context().Done()
+		if !errors.Is(l.Err(), redislock.ErrStolen) {
+			t.Errorf("the holder says %v", l.Err())
+		}
+		if first, second := <-order, <-order; first != "patient" || second != "thief" {
+			t.Errorf("served %s, then %s", first, second)
+		}
+		e.untouched("x")
+	})
+}
+
+func TestAPausedHolderKeepsARevokedLockUntilTheDeadlineItKnows(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, n *fakenet.Network) {
+		thief := e.client()
+		e.release(e.acquire(thief, "warm"))
+		// The holder does not hear, and its renewals do not arrive: its network is cut, the thief's is not.
+		cut := &fakenet.Network{Dial: e.mini.Dial, Delay: time.Millisecond}
+		paused := e.clientOn(cut)
+		l := e.acquire(paused, "x", redislock.WithLease(10*time.Second))
+		deadline := time.UnixMicro(l.Fence()).Add(10 * time.Second)
+		cut.Cut()
+		next := e.acquire(thief, "x", redislock.WithStealAfter(time.Second))
+		if now := time.Now(); now.Before(deadline) || now.After(deadline.Add(50*time.Millisecond)) {
+			t.Errorf("taken over %v from the deadline", now.Sub(deadline))
+		}
+		if err := l.Err(); !errors.Is(err, redislock.ErrLost) {
+			t.Errorf("the paused holder says %v", err)
+		}
+		e.release(next)
+		cut.Mend()
+		_ = l.Release(context.Background())
+		e.untouched("x")
+	})
+}
+
+func TestARevokedHoldIsNotRenewed(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, n *fakenet.Network) {
+		owner := e.client()
+		l := e.acquire(owner, "x", redislock.WithLease(30*time.Second))
+		time.Sleep(time.Second)
+		// The message does not reach the holder: it learns of the theft by its next renewal.
+		e.raw.Do(context.Background(), "client", "kill", "type", "pubsub")
+		info, err := owner.Inspect(context.Background(), "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.revoke("x")
+		<-l.Context().Done()
+		if !errors.Is(l.Err(), redislock.ErrStolen) || !time.Now().Before(info.Holds[0].Deadline) {
+			t.Errorf("ended with %v at %v, deadline %v", l.Err(), time.Now(), info.Holds[0].Deadline)
+		}
+		_ = l.Release(context.Background())
+		e.untouched("x")
+	})
+}
+
+func TestTryAcquireRevokesAStaleHoldAndTheNextTryGetsIt(t *testing.T) {
+	both(t, func(e *env) {
+		owner, thief := e.client(), e.client()
+		l := e.acquire(owner, "x")
+		time.Sleep(150 * time.Millisecond)
+		if _, err := thief.TryAcquire(context.Background(), "x", redislock.WithStealAfter(time.Hour)); !errors.Is(err, redislock.ErrHeld) || l.Err() != nil {
+			t.Errorf("a young hold: %v, the holder says %v", err, l.Err())
+		}
+		e.eventually("the owner is subscribed and robbed", func() bool {
+			next, err := thief.TryAcquire(context.Background(), "x", redislock.WithStealAfter(100*time.Millisecond))
+			if err == nil {
+				e.release(next)
+			}
+			return err == nil
+		})
+		if !errors.Is(l.Err(), redislock.ErrStolen) {
+			t.Errorf("the holder says %v", l.Err())
+		}
+		_ = l.Release(context.Background())
+	})
+}
+
+func TestBreakIsImmediate(t *testing.T) {
+	both(t, func(e *env) {
+		owner, waiter, operator := e.client(), e.client(), e.client()
+		if fence, err := operator.Break(context.Background(), "x", "nobody has it"); fence != 0 || err != nil {
+			t.Errorf("breaking a free lock: %d, %v", fence, err)
+		}
+		l := e.acquire(owner, "x")
+		got := make(chan *redislock.Lock)
+		go func() { got <- e.acquire(waiter, "x") }()
+		e.queued(owner, "x", 1)
+		fence, err := operator.Break(context.Background(), "x", "node-3 is on fire")
+		if err != nil || fence != l.Fence() {
+			t.Errorf("Break: fence %d of %d, %v", fence, l.Fence(), err)
+		}
+		next := <-got
+		<-l.Context().Done()
+		if cause := context.Cause(l.Context()); !errors.Is(cause, redislock.ErrStolen) || !strings.Contains(cause.Error(), "node-3 is on fire") {
+			t.Errorf("the holder learns %v", cause)
+		}
+		if next.Fence() <= l.Fence() {
+			t.Errorf("fence %d after %d", next.Fence(), l.Fence())
+		}
+		if err := l.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) {
+			t.Errorf("its release: %v", err)
+		}
+		e.release(next)
+		e.untouched("x")
+	})
+}
+
+func TestI9ForgedAndReplayedMessagesAreIgnored(t *testing.T) {
+	both(t, func(e *env) {
+		ctx := context.Background()
+		a, b := e.client(), e.client()
+		l := e.acquire(a, "x", redislock.WithLease(5*time.Second))
+		got := make(chan *redislock.Lock, 1)
+		go func() { got <- e.acquire(b, "x") }()
+		e.queued(a, "x", 1)
+		channels := e.raw.PubSubChannels(ctx, "redislock:c:*").Val()
+		record := e.raw.HGet(ctx, "redislock:{x}", "h").Val()
+		token := record[:22]
+		for _, channel := range channels {
+			for _, forged := range []string{
+				"g" + strings.Repeat("A", 22) + record[38:54] + record[54:70] + "00005000", // a token nobody waits by
+				"g" + token + record[38:54] + record[54:70] + "00005000",                   // the holder's own token
+				"s" + token + strings.Repeat("A", 16) + "by a guess",                       // a nonce nobody knows
+				"g", "s", "", strings.Repeat("g", 63), strings.Repeat("s", 500),
+			} {
+				e.raw.Publish(ctx, channel, forged)
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+		select {
+		case <-got:
+			t.Error("a forged message granted the lock")
+		default:
+		}
+		if l.Err() != nil {
+			t.Errorf("a forged message took the lock: %v", l.Err())
+		}
+		e.release(l)
+		next := <-got
+		e.release(next)
+	})
+}
