@@ -50,13 +50,11 @@ func findCommand(name string) (string, error) {
 }
 
 func cannotRun(name string, err error) error {
-	var lookup *exec.Error
-	var path *fs.PathError
 	cause := err
-	switch {
-	case errors.As(err, &lookup):
+	if lookup := (*exec.Error)(nil); errors.As(cause, &lookup) {
 		cause = lookup.Err
-	case errors.As(err, &path):
+	}
+	if path := (*fs.PathError)(nil); errors.As(cause, &path) {
 		cause = path.Err
 	}
 	switch {

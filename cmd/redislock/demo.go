@@ -104,7 +104,7 @@ func runDemo(s server, slack time.Duration, stdout, stderr io.Writer) (err error
 		}
 	}()
 
-	if _, err := l.client.Inspect(ctx, "counter"); err != nil {
+	if err := l.reach(ctx, "counter"); err != nil {
 		return l.explain(err)
 	}
 	dir, err := os.MkdirTemp("", "redislock-demo-")
@@ -141,13 +141,13 @@ func (d *demo) play(ctx context.Context, s scene) error {
 	if err != nil {
 		var ended *exit
 		if cause := context.Cause(ctx); errors.As(cause, &ended) {
-			d.end("interrupted")
+			d.line("")
 			return ended
 		}
 		d.check("played to its end", err.Error(), "without an error", false)
 		d.dismiss()
 	}
-	d.end("")
+	d.end()
 	return nil
 }
 

@@ -19,6 +19,7 @@ type account struct {
 	started int // processes
 
 	scene string
+	began time.Time // the scene
 	drawn time.Time
 	found []finding
 }
@@ -34,9 +35,9 @@ const drawEvery = 50 * time.Millisecond
 
 func newAccount(w io.Writer) *account {
 	a := &account{w: w}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if isTerminal(w) {
 		a.width = 80
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+		if width, _, err := term.GetSize(int(w.(*os.File).Fd())); err == nil && width > 0 {
 			a.width = width
 		}
 	}
@@ -49,11 +50,14 @@ func (a *account) line(format string, args ...any) {
 
 // begin opens a scene.
 func (a *account) begin(title string) {
-	a.scene = title
+	a.scene, a.began = title, time.Now()
 	a.draw("", true)
 }
 
-// progress says how far the scene is. Plain lines leave it out.
+// tell says what happens now. Plain lines leave it out, and progress.
+func (a *account) tell(format string, args ...any) { a.draw(fmt.Sprintf(format, args...), true) }
+
+// progress says how far the scene is, now and then.
 func (a *account) progress(format string, args ...any) { a.draw(fmt.Sprintf(format, args...), false) }
 
 func (a *account) draw(text string, now bool) {
@@ -76,21 +80,18 @@ func (a *account) check(what, measured, promised string, kept bool) {
 // note is a value that was measured but not promised.
 func (a *account) note(what, measured string) { a.check(what, measured, "", true) }
 
-// end closes a scene with what was found, or with why it was not played.
-func (a *account) end(why string) {
-	if why == "" {
-		var values []string
-		for _, f := range a.found {
-			if f.scene == a.scene {
-				values = append(values, f.what+" "+f.measured)
-			}
+// end closes a scene and says whether its promises were kept; what was measured is in the table.
+func (a *account) end() {
+	verdict := "kept"
+	for _, f := range a.found {
+		if f.scene == a.scene && !f.kept {
+			verdict = "VIOLATED"
 		}
-		why = strings.Join(values, ", ")
 	}
 	if a.width > 0 {
 		_, _ = fmt.Fprint(a.w, "\r\033[K")
 	}
-	a.line("%s: %s.", a.scene, why)
+	a.line("%s: %s, in %v", a.scene, verdict, time.Since(a.began).Round(time.Millisecond))
 }
 
 // table shows everything that was found.

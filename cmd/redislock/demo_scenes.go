@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -38,78 +37,6 @@ const (
 	startTogether = 50 * time.Millisecond // time for an order to reach all
 )
 
-// oneAtATime has all processes add to one counter, first without the lock and then with it.
-func oneAtATime(ctx context.Context, d *demo) error {
-	without, _, err := d.countTogether(ctx, "")
-	if err != nil {
-		return err
-	}
-	with, sections, err := d.countTogether(ctx, "counter")
-	if err != nil {
-		return err
-	}
-	slices.SortFunc(sections, func(a, b report) int { return a.At.Compare(b.At) })
-	overlaps, disorder, handOffs := 0, 0, 0
-	var pauses []time.Duration
-	for k := 1; k < len(sections); k++ {
-		before, after := sections[k-1], sections[k]
-		if after.At.Before(before.Left) {
-			overlaps++
-		}
-		if after.Fence <= before.Fence {
-			disorder++
-		}
-		if after.Instance != before.Instance {
-			handOffs++
-			pauses = append(pauses, after.At.Sub(before.Left))
-		}
-	}
-	total := instances * additions
-	took := sections[len(sections)-1].Left.Sub(sections[0].At)
-	d.note("counted without the lock", fmt.Sprintf("%d of %d", without, total))
-	d.check("counted with it", fmt.Sprintf("%d of %d in %v", with, total, round(took)), fmt.Sprint(total), with == total)
-	d.check("sections that overlap", fmt.Sprint(overlaps), "0", overlaps == 0)
-	d.check("fences out of order", fmt.Sprint(disorder), "0", disorder == 0)
-	if len(pauses) > 0 {
-		slices.Sort(pauses)
-		d.note("hand-offs between processes", fmt.Sprintf("%d, %.0f a second, median %v each", handOffs, float64(handOffs)/took.Seconds(), round(pauses[len(pauses)/2])))
-	}
-	return nil
-}
-
-// countTogether has all processes add to a new counter at the same time. It answers what the counter says then, and
-// the sections that were under the lock.
-func (d *demo) countTogether(ctx context.Context, lock string) (counted int, sections []report, err error) {
-	file := filepath.Join(d.dir, "counter-"+lock)
-	if err := os.WriteFile(file, []byte("0"), 0o600); err != nil {
-		return 0, nil, err
-	}
-	start := time.Now().Add(startTogether)
-	for _, i := range d.troupe {
-		if err := i.order(order{Do: "count", Lock: lock, File: file, Times: additions, Pause: sectionPause, At: start}); err != nil {
-			return 0, nil, err
-		}
-	}
-	for done := 0; done < instances; {
-		r, err := d.await(ctx, func(r report) bool { return r.What == "section" || r.What == "counted" })
-		if err != nil {
-			return 0, nil, err
-		}
-		if r.What == "counted" {
-			done++
-			continue
-		}
-		sections = append(sections, r)
-		d.progress("%d of %d additions", len(sections), instances*additions)
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return 0, nil, err
-	}
-	_, _ = fmt.Sscan(string(text), &counted) // what cannot be read counts as nothing
-	return counted, sections, nil
-}
-
 // holderKilled kills a holder inside its section. The next may have the lock when the lease of the dead one has ended,
 // not before, and not much later.
 func holderKilled(ctx context.Context, d *demo) error {
@@ -126,7 +53,7 @@ func holderKilled(ctx context.Context, d *demo) error {
 	if err := d.queued(ctx, lock, instances-1); err != nil {
 		return err
 	}
-	d.progress("process %d is killed in its section", victim.cmd.Process.Pid)
+	d.tell("process %d is killed in its section", victim.cmd.Process.Pid)
 	killed := time.Now()
 	victim.kill()
 	if _, err := d.await(ctx, from(0, "gone")); err != nil {
@@ -147,9 +74,10 @@ func holderKilled(ctx context.Context, d *demo) error {
 		return err
 	}
 	waited := heir.At.Sub(asked)
-	d.check("lock taken over", round(waited).String(), fmt.Sprintf("%v of lease left, at most %v more", round(left), d.slack), waited <= left+d.slack)
+	d.note("lease left at its death", round(left).String())
+	d.check("taken over after", round(waited).String(), fmt.Sprintf("within %v + %v", round(left), d.slack), waited <= left+d.slack)
 	early := deadline.Sub(time.UnixMicro(heir.Fence)) // a fence is the server's time of the grant, or later
-	d.check("after the lease ended", round(-early).String(), "not before", early <= 0)
+	d.check("past the end of the lease", round(-early).String(), "not before", early <= 0)
 
 	if err := d.troupe[heir.Instance].order(order{Do: "release"}); err != nil {
 		return err
@@ -158,7 +86,7 @@ func holderKilled(ctx context.Context, d *demo) error {
 	if err != nil {
 		return err
 	}
-	d.check("then the next in the queue", fmt.Sprintf("process %d", last.Instance+1), "has it too", last.Instance != heir.Instance && last.Fence > heir.Fence)
+	d.check("then the other waiter", fmt.Sprintf("process %d", last.Instance+1), "has it next", last.Instance != heir.Instance && last.Fence > heir.Fence)
 	return d.release(ctx, last.Instance)
 }
 
@@ -185,7 +113,7 @@ func holderPaused(ctx context.Context, d *demo) error {
 		return err
 	}
 	stopped := time.Now()
-	d.progress("process %d is paused", paused.cmd.Process.Pid)
+	d.tell("process %d is paused", paused.cmd.Process.Pid)
 	if err := paused.order(order{Do: "write", File: file}); err != nil { // what it is about to do when it wakes up
 		return err
 	}
@@ -197,6 +125,7 @@ func holderPaused(ctx context.Context, d *demo) error {
 	if err != nil {
 		return err
 	}
+	d.tell("process %d is woken up", paused.cmd.Process.Pid)
 	if err := paused.signal(wakeSignal); err != nil {
 		return err
 	}
@@ -205,12 +134,16 @@ func holderPaused(ctx context.Context, d *demo) error {
 	if err != nil {
 		return err
 	}
-	d.note("paused for", fmt.Sprintf("%v with a lease of %v", round(woken.Sub(stopped)), pauseLease))
+	d.note("paused for", fmt.Sprintf("%v, lease %v", round(woken.Sub(stopped)), pauseLease))
 	d.check("its write before", taken(first), "taken", first.Taken)
-	d.check("another took over", round(heir.At.Sub(stopped)).String(), fmt.Sprintf("at most %v + %v", pauseLease, d.slack), heir.At.Sub(stopped) <= pauseLease+d.slack)
+	d.check("another took over after", round(heir.At.Sub(stopped)).String(), fmt.Sprintf("within %v + %v", pauseLease, d.slack), heir.At.Sub(stopped) <= pauseLease+d.slack)
 	d.check("the other's write", taken(second), "taken", second.Taken && second.Fence > first.Fence)
-	d.check("its write after waking up", taken(late), "refused by its fence", !late.Taken && late.Fence == first.Fence && late.Greatest == second.Fence)
-	d.check("its context had", cmp.Or(late.Lost, "not ended"), "ended", late.Over && late.Lost != "")
+	d.check("its write when awake", taken(late), "refused by fence", !late.Taken && late.Fence == first.Fence && late.Greatest == second.Fence)
+	end := "goes on"
+	if late.Over && late.Lost != "" {
+		end = "ended"
+	}
+	d.check("its context", end, "ended", end == "ended")
 	return d.release(ctx, 1)
 }
 
@@ -218,7 +151,7 @@ func taken(r report) string {
 	if r.Taken {
 		return "taken"
 	}
-	return fmt.Sprintf("refused, %v behind", round(time.Duration(r.Greatest-r.Fence)*time.Microsecond))
+	return fmt.Sprintf("refused, %v late", round(time.Duration(r.Greatest-r.Fence)*time.Microsecond))
 }
 
 // staleHoldStolen has a process that is alive, with a long lease, hold the lock for longer than another tolerates.
@@ -237,7 +170,7 @@ func staleHoldStolen(ctx context.Context, d *demo) error {
 	if err := d.troupe[1].order(order{Do: "hold", Lock: lock, Lease: stealLease, StealAfter: stealAfter}); err != nil {
 		return err
 	}
-	d.progress("process %d waits for the hold to be %v old", d.troupe[1].cmd.Process.Pid, stealAfter)
+	d.tell("process %d waits for the hold to be %v old", d.troupe[1].cmd.Process.Pid, stealAfter)
 	thief, err := d.await(ctx, from(1, "held"))
 	if err != nil {
 		return err
@@ -247,10 +180,14 @@ func staleHoldStolen(ctx context.Context, d *demo) error {
 		return err
 	}
 	age := time.UnixMicro(thief.Fence).Sub(info.Holds[0].Since)
-	d.check("stolen at the age of", round(age).String(), fmt.Sprintf("%v, at most %v more", stealAfter, d.slack), age >= stealAfter && age <= stealAfter+d.slack)
-	d.check("the holder saw", robbed.Lost, "ErrStolen", robbed.Stolen)
+	d.check("stolen at the age of", round(age).String(), fmt.Sprintf("%v to %v", stealAfter, stealAfter+d.slack), age >= stealAfter && age <= stealAfter+d.slack)
+	saw := robbed.Lost
+	if robbed.Stolen {
+		saw = "ErrStolen"
+	}
+	d.check("the holder saw", saw, "ErrStolen", robbed.Stolen)
 	handOver := thief.At.Sub(robbed.At)
-	d.check("its context ended before", round(handOver).String(), fmt.Sprintf("at most %v before", d.slack), handOver >= 0 && handOver <= d.slack)
+	d.check("then handed over within", round(handOver).String(), fmt.Sprintf("0s to %v", d.slack), handOver >= 0 && handOver <= d.slack)
 	return d.release(ctx, 1)
 }
 
@@ -278,7 +215,7 @@ func jobRunsOnce(ctx context.Context, d *demo) error {
 	runs := strings.Fields(string(text))
 	slices.Sort(runs)
 	different := len(slices.Compact(slices.Clone(runs)))
-	d.check("jobs offered to all", fmt.Sprintf("%d ran, %d runs", different, len(runs)), fmt.Sprintf("%d, each once", jobs), different == jobs && len(runs) == jobs)
+	d.check("jobs offered to all", fmt.Sprintf("%d ran, %d times", different, len(runs)), fmt.Sprintf("%d, each once", jobs), different == jobs && len(runs) == jobs)
 	d.note("done by each", strings.Join(shares, " + "))
 	return nil
 }

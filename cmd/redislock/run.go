@@ -74,11 +74,13 @@ func newRun() *cobra.Command {
 	f.DurationVar(&r.stealAfter, "steal-after", 0, "take the lock away from a holder that has had it for longer (default never)")
 	f.DurationVar(&r.atMost, "at-most", 0, "how long COMMAND may hold the lock; it is ended then (default for ever)")
 	f.DurationVar(&r.grace, "grace", defaultGrace, "how long COMMAND may take to end after the lock was lost")
-	cmd.MarkFlagsMutuallyExclusive("wait", "no-wait")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		r.name, r.argv = args[0], args[1:]
 		r.stdin, r.stdout, r.stderr = cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr()
-		if r.grace < 0 {
+		switch {
+		case r.noWait && f.Changed("wait"):
+			return exitWith(exitUsage, "--wait and --no-wait contradict each other: give one of them")
+		case r.grace < 0:
 			return exitWith(exitUsage, "--grace (%v): must not be negative", r.grace)
 		}
 		return r.run(r.options(f.Changed))
@@ -136,55 +138,6 @@ func (r *runner) run(opts []redislock.Option) error {
 		return &exit{status: status} // it has said why itself
 	}
 	return nil
-}
-
-// acquire waits for the lock. A signal ends the wait, and then nothing is held.
-func (r *runner) acquire(l *link, signals <-chan os.Signal) (*redislock.Lock, error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	type result struct {
-		lock *redislock.Lock
-		err  error
-	}
-	acquired := make(chan result, 1)
-	asked := time.Now()
-	go func() {
-		lock, err := l.client.Acquire(ctx, r.name)
-		acquired <- result{lock, err}
-	}()
-	select {
-	case got := <-acquired:
-		switch {
-		case got.err == nil:
-			return got.lock, nil
-		case errors.Is(got.err, redislock.ErrHeld):
-			return nil, r.held(got.err, time.Since(asked))
-		default:
-			return nil, l.explain(got.err)
-		}
-	case sig := <-signals:
-		cancel()
-		if got := <-acquired; got.lock != nil { // it was granted at that very moment
-			_ = got.lock.Release(context.Background()) // or it lapses by its lease
-		}
-		return nil, exitWith(exitSignal+int(sig.(syscall.Signal)), "the wait for %q was ended by a signal (%v); the command was not run", r.name, sig)
-	}
-}
-
-// held says who has the lock, since when, and how to wait for it.
-func (r *runner) held(err error, waited time.Duration) error {
-	who := "by another"
-	var held *redislock.HeldError
-	if errors.As(err, &held) && !held.Since.IsZero() {
-		who = fmt.Sprintf("since %s by %s", held.Since.Local().Format(time.RFC3339), held.Holder)
-		if held.Waiting > 0 {
-			who += fmt.Sprintf(" (%d waiting)", held.Waiting)
-		}
-	}
-	if r.noWait || r.wait == 0 {
-		return exitWith(exitHeld, "%q is held %s; --wait DURATION waits for it", r.name, who)
-	}
-	return exitWith(exitHeld, "%q is still held after %v, %s; a longer --wait waits longer, none waits for ever", r.name, waited.Round(time.Millisecond), who)
 }
 
 // watch passes signals on until the command has ended, and ends it when the lock is lost: politely, and after the

@@ -20,6 +20,9 @@ const (
 	// dialTimeout is how long one attempt to connect may take where the URL does not say: go-redis's own five attempts
 	// of five seconds, and the library's resends, would leave a person waiting for minutes.
 	dialTimeout = 2 * time.Second
+	// reachTime is how long Redis may take for its first answer. Where nothing comes back at all, not even a refusal,
+	// the resends of the library go on for much longer.
+	reachTime = 5 * time.Second
 	// closeTime bounds how long the program stays for what is to be given back in the background.
 	closeTime = 2 * time.Second
 )
@@ -88,6 +91,21 @@ func (l *link) close() {
 	defer cancel()
 	_ = l.client.Close(ctx) // what is not through by then lapses by its lease
 	_ = l.rdb.Close()
+}
+
+// reach sees whether Redis answers, in time. What it does not let us do is left to the first lock to find out, which
+// names all of it.
+func (l *link) reach(ctx context.Context, name string) error {
+	bounded, cancel := context.WithTimeout(ctx, reachTime)
+	defer cancel()
+	switch _, err := l.client.Inspect(bounded, name); {
+	case errors.Is(err, redislock.ErrPermission):
+		return nil
+	case bounded.Err() != nil && ctx.Err() == nil && err != nil:
+		return fmt.Errorf("no answer within %v", reachTime)
+	default:
+		return err
+	}
 }
 
 // explain makes an error of the library one that ends the program: which of the three it was, contended, refused or

@@ -1,6 +1,18 @@
 package main
 
-import "golang.org/x/sys/unix"
+import (
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+)
+
+// isTerminal reports whether a person reads what is written to w.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
 
 // terminal is the controlling terminal of this process, by which a person steers it with Ctrl-C and Ctrl-Z, wherever
 // its standard streams lead.

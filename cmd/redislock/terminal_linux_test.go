@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// screen is a program at a terminal of its own, as a person has it before them.
+type screen struct {
+	f    *fixture
+	cmd  *exec.Cmd
+	tty  *os.File // the person's side
+	read *bufio.Reader
+}
+
+func (f *fixture) atTerminal(args ...string) *screen {
+	f.Helper()
+	tty, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _ = tty.Close() })
+	if err := unix.IoctlSetPointerInt(int(tty.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		f.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 60}); err != nil {
+		f.Fatal(err)
+	}
+	line, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer line.Close()
+	s := &screen{f: f, tty: tty, read: bufio.NewReader(tty), cmd: exec.Command(os.Args[0], args...)}
+	s.cmd.Env = append(os.Environ(), asProgram+"=1", "REDIS_URL="+f.url, "GORACE=atexit_sleep_ms=0")
+	s.cmd.Dir = f.dir
+	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = line, line, line
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := s.cmd.Start(); err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _ = unix.Kill(-s.cmd.Process.Pid, unix.SIGKILL) })
+	return s
+}
+
+func (s *screen) typed(keys string) {
+	s.f.Helper()
+	if _, err := io.WriteString(s.tty, keys); err != nil {
+		s.f.Fatal(err)
+	}
+}
+
+// shows reads the screen up to this text, and returns what was before it.
+func (s *screen) shows(text string) string {
+	s.f.Helper()
+	var seen strings.Builder
+	for !strings.HasSuffix(seen.String(), text) {
+		b, err := s.read.ReadByte()
+		if err != nil {
+			s.f.Fatalf("the screen does not show %q: %q, %v", text, seen.String(), err)
+		}
+		seen.WriteByte(b)
+	}
+	return seen.String()
+}
+
+// ends reads the screen to its end and checks the exit status.
+func (s *screen) ends(want int) string {
+	s.f.Helper()
+	rest, _ := io.ReadAll(s.read) // ends in an error when nobody has the terminal any more
+	_ = s.cmd.Wait()
+	if got := s.cmd.ProcessState.ExitCode(); got != want {
+		s.f.Errorf("exit status %d, want %d; the screen shows %q", got, want, rest)
+	}
+	return string(rest)
+}
+
+func TestCommandCanReadItsTerminal(t *testing.T) {
+	f := setUp(t)
+	s := f.atTerminal("run", "--prefix", f.prefix, "x", "--", "sh", "-c", "echo ready; read line; echo got $line; exit 4")
+	s.shows("ready")
+	s.typed("through\n")
+	s.shows("got through")
+	s.ends(4)
+}
+
+func TestKeyboardReachesTheCommandOnce(t *testing.T) {
+	f := setUp(t)
+	s := f.atTerminal("run", "--prefix", f.prefix, "x", "--", "sh", "-c",
+		`trap 'n=$((n+1)); echo interrupted' INT; trap 'echo "$n times"; exit 0' TERM; echo ready; while :; do sleep 0.02; done`)
+	s.shows("ready")
+	s.typed("\x03")
+	s.shows("interrupted")
+	// What we passed on would have been passed on before this, for signals are handled in order.
+	if err := s.cmd.Process.Signal(unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	s.shows("1 times")
+	s.ends(0)
+}
+
+func TestCommandSharesTheForegroundOfTheTerminal(t *testing.T) {
+	f := setUp(t)
+	s := f.atTerminal("run", "--prefix", f.prefix, "x", "--", "sh", "-c", `echo "pid $$ ready"; while :; do sleep 0.02; done`)
+	var pid int
+	shown := s.shows("ready")
+	if _, err := fmt.Sscanf(shown, "pid %d ready", &pid); err != nil {
+		t.Fatalf("%q: %v", shown, err)
+	}
+	group, err := unix.IoctlGetInt(int(s.tty.Fd()), unix.TIOCGPGRP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if of, err := unix.Getpgid(pid); err != nil || of != group || group != s.cmd.Process.Pid {
+		t.Errorf("the command is in group %d (%v), the foreground is %d, the program's group %d", of, err, group, s.cmd.Process.Pid)
+	}
+	s.typed("\x1c") // Ctrl-\ ends the command, and we stay to say how
+	s.ends(128 + int(unix.SIGQUIT))
+}
+
+func TestPersonAtATerminalIsToldWhatTheWaitIsFor(t *testing.T) {
+	f := setUp(t)
+	f.hold("x")
+	s := f.atTerminal("run", "--prefix", f.prefix, "x", "--", "true")
+	s.shows(`redislock: waiting for "x", held since `)
+	s.shows("by the-test (pid ")
+	s.typed("\x03")
+	s.ends(128 + int(unix.SIGINT))
+}
+
+func TestDemoDrawsInPlaceOnATerminal(t *testing.T) {
+	t.Parallel() // it takes its time
+	f := setUp(t)
+	s := f.atTerminal("demo", "--slack", loadedMachine)
+	s.shows("\r\033[KA holder is killed: process ")
+	if screen := s.ends(0); !strings.Contains(screen, "VERDICT") {
+		t.Errorf("the screen shows %q", screen)
+	}
+}
