@@ -297,3 +297,48 @@ func TestI1LateCopiesOfOtherRequestsDoNotTouchTheNextHolder(t *testing.T) {
 		})
 	})
 }
+
+// A weak wait that ends while a try is on its way is over because the lock is held, as the try before it said.
+func TestAWeakWaitThatEndsInTheMiddleOfATryIsHeld(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	for name, call := range map[string]func(ctx context.Context, end func(), c *redislock.Client, name string) error{
+		"by WithWait": func(ctx context.Context, _ func(), c *redislock.Client, name string) error {
+			_, err := c.AcquireWeak(ctx, name, redislock.WithWait(500*time.Millisecond))
+			return err
+		},
+		"by its context": func(ctx context.Context, end func(), c *redislock.Client, name string) error {
+			time.AfterFunc(500*time.Millisecond, end)
+			_, err := c.AcquireWeak(ctx, name)
+			if !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("not the context's error: %w", err)
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newScene(t, s)
+			held, err := x.look.AcquireWeak(context.Background(), x.name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tries := 0
+			f := x.proxy.HoldRequest(func(args []string) bool {
+				if args[0] == "set" {
+					tries++
+				}
+				return tries == 2
+			})
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			if err := call(ctx, cancel, x.on(x.proxy.Connect()), x.name); !errors.Is(err, redislock.ErrHeld) {
+				t.Errorf("%v, want ErrHeld", err)
+			}
+			x.within("the try was caught", f.Caught())
+			f.Deliver()
+			if err := held.Release(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

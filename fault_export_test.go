@@ -1,0 +1,12 @@
+package redislock
+
+// Script is a script's digest and text, by the name of its file: for tests that tell requests apart on their way to
+// the server, or load scripts beforehand.
+func Script(name string) (digest, text string) {
+	s := map[string]*script{
+		"acquire": scriptAcquire, "acquire_own": scriptAcquireOwn, "release": scriptRelease, "renew": scriptRenew,
+		"check": scriptCheck, "break": scriptBreak, "inspect": scriptInspect, "preflight": scriptPreflight,
+		"probe": scriptProbe, "weak_release": scriptWeakRelease,
+	}[name]
+	return s.digest, s.text
+}

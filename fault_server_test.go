@@ -1,0 +1,410 @@
+package redislock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock"
+	"example.com/redislock/internal/servertest"
+)
+
+// A server may forget the scripts at any time; alone or in a pipeline, every request then takes them along.
+func TestForgottenScriptsAreSentAgain(t *testing.T) {
+	t.Parallel()
+	x := newScene(t, servertest.Start(t))
+	events := &tally{}
+	c, other := x.beside(redislock.WithObserver(events)), x.beside()
+	kept := x.alias(" kept")
+	long := kept.acquire(c, redislock.WithLease(3*time.Second))
+
+	stop, flushing, flushes := make(chan struct{}), make(chan struct{}), 0
+	go func() {
+		defer close(flushing)
+		for ; ; flushes++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := x.raw.ScriptFlush(context.Background()).Err(); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var workers sync.WaitGroup
+	for i := range 16 {
+		workers.Go(func() {
+			client, name := []*redislock.Client{c, other}[i%2], x.name // one lock for half of them
+			if i >= 8 {
+				name = fmt.Sprint(x.name, i)
+			}
+			for range 25 {
+				l, err := client.Acquire(ctx, name)
+				if err != nil {
+					t.Errorf("worker %d: %v", i, err)
+					return
+				}
+				if err := l.Release(ctx); err != nil {
+					t.Errorf("worker %d: %v", i, err)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	x.eventually("renewals", func() bool { return events.count(redislock.EventRenewed) >= 2 })
+	close(stop)
+	<-flushing
+	if n := events.count(redislock.EventRenewalFailed); n > 0 {
+		t.Errorf("%d renewals failed", n)
+	}
+	kept.holds(long)
+	kept.release(long)
+	if flushes < 20 {
+		t.Errorf("only %d flushes", flushes)
+	}
+	x.untouched()
+	kept.untouched()
+}
+
+// I2: all data is lost while one holds and two wait: fences still rise, and whoever waits still gets the lock.
+func TestI2FencesRiseOverTheLossOfAllData(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(x *scene){
+		"FLUSHALL": func(x *scene) {
+			if err := x.raw.FlushAll(context.Background()).Err(); err != nil {
+				x.Fatal(err)
+			}
+		},
+		"kill -9 without persistence": func(x *scene) {
+			x.server.Kill()
+			x.server.Restart()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newScene(t, servertest.Start(t))
+			c, other := x.beside(), x.beside()
+			idle := x.alias(" idle")
+			idle.release(idle.acquire(c))
+
+			holder := x.acquire(c, redislock.WithLease(3*time.Second))
+			first := x.waiting(other)
+			x.queued(1)
+			second := x.waiting(other)
+			x.queued(2)
+			lost := time.Now()
+			lose(x)
+
+			idle.release(idle.acquire(c)) // the fence is greater, though nothing is remembered
+			var next *redislock.Lock
+			select {
+			case <-first.done:
+				next = x.got(first)
+				x.release(next)
+				x.release(x.got(second))
+			case <-second.done: // the order of arrival was in the data; both may come at once
+				x.release(x.got(second))
+				x.release(x.got(first))
+			case <-time.After(patience):
+				t.Fatal("nobody who waited is served")
+			}
+			if waited := min(first.at.Sub(lost), second.at.Sub(lost)); waited > patience/2 {
+				t.Errorf("served %v after the loss", waited)
+			}
+			x.lost(holder, redislock.ErrLost)
+			if err := holder.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) {
+				t.Errorf("release of a lock that the server forgot: %v", err)
+			}
+			x.untouched()
+			idle.untouched()
+		})
+	}
+}
+
+// Out of memory, nothing new is taken, and everything that is held can go on and be given back.
+func TestOutOfMemoryOnlyNewLocksAreRefused(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	x := newScene(t, servertest.Start(t, "--maxmemory-policy", "noeviction"))
+	events := &tally{}
+	c, other := x.beside(redislock.WithObserver(events)), x.beside()
+	refused := func() int64 { // how often the server said OOM
+		text := x.raw.Info(ctx, "errorstats").Val()
+		_, after, _ := strings.Cut(text, "errorstat_OOM:count=")
+		var n int64
+		_, _ = fmt.Sscan(after, &n) // none: 0
+		return n
+	}
+
+	held := x.acquire(c, redislock.WithLease(1500*time.Millisecond))
+	next := x.waiting(other)
+	x.queued(1)
+	cancelled := x.waiting(other)
+	x.queued(2)
+	last := x.waiting(other)
+	x.queued(3)
+	idle := x.alias(" idle") // its hash exists, and so does its expiry
+	idle.release(idle.acquire(c))
+	lone := x.alias(" lone")
+	loneLock := lone.acquire(c)
+
+	if err := x.raw.Set(ctx, "ballast", strings.Repeat("x", 4<<20), 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.raw.ConfigSet(ctx, "maxmemory", "1mb").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.raw.Set(ctx, "more", "x", 0).Err(); !redis.HasErrorPrefix(err, "OOM") {
+		t.Fatalf("the server is not out of memory: %v", err)
+	}
+
+	before := refused()
+	renewed := events.count(redislock.EventRenewed)
+	x.eventually("renewals", func() bool { return events.count(redislock.EventRenewed) >= renewed+3 || held.Err() != nil })
+	time.Sleep(2 * time.Second) // a check of the waiters falls into this
+	x.holds(held)
+	cancelled.cancel()
+	x.within("a cancelled acquire returns", cancelled.done)
+	x.queued(2)
+	x.release(held)
+	l := x.got(next) // handed over
+	x.queued(1)
+	x.release(l)
+	x.release(x.got(last))
+	x.untouched()
+	lone.release(loneLock)
+	lone.untouched()
+	if n := refused() - before; n != 0 {
+		t.Errorf("%d requests of those that hold and wait were refused", n)
+	}
+	if n := events.count(redislock.EventRenewalFailed); n > 0 {
+		t.Errorf("%d renewals failed", n)
+	}
+
+	fresh := x.alias(" fresh")
+	for _, y := range []*scene{fresh, idle} {
+		for what, attempt := range map[string]func() (*redislock.Lock, error){
+			"Acquire":    func() (*redislock.Lock, error) { return c.Acquire(ctx, y.name) },
+			"TryAcquire": func() (*redislock.Lock, error) { return c.TryAcquire(ctx, y.name) },
+		} {
+			got, err := attempt()
+			if err == nil || !strings.Contains(err.Error(), "OOM") || got != nil {
+				t.Errorf("%s of %q = %v, %v, want the server's OOM", what, y.name, got, err)
+			}
+			if errors.Is(err, redislock.ErrHeld) || errors.Is(err, redislock.ErrPermission) {
+				t.Errorf("%s: %v is something else", what, err)
+			}
+		}
+		if _, err := c.AcquireWeak(ctx, y.name, redislock.WithWait(0)); err == nil || !strings.Contains(err.Error(), "OOM") {
+			t.Errorf("AcquireWeak of %q: %v, want the server's OOM", y.name, err)
+		}
+		y.untouched()
+	}
+	if n := x.raw.Exists(ctx, fresh.key()).Val(); n != 0 {
+		t.Error("a refused acquire of a new name left a key")
+	}
+
+	if err := x.raw.ConfigSet(ctx, "maxmemory", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	fresh.release(fresh.acquire(c))
+	idle.release(idle.acquire(c))
+}
+
+// sufficient is what the README tells people to grant.
+const sufficient = "-@all +evalsha +eval +time +hlen +hget +hmget +hgetall +hset +hdel +expire +expireat +set +get +del " +
+	"+pttl +publish +subscribe +unsubscribe +ping ~redislock:* resetchannels &redislock:*"
+
+// user makes a user with these rules, on a server without scripts, and an instance that is this user.
+func (x *scene) user(rules string, protocol int) *redislock.Client {
+	x.Helper()
+	ctx := context.Background()
+	args := []any{"acl", "setuser", x.name, "reset", "on", ">secret"}
+	for _, rule := range strings.Fields(rules) {
+		args = append(args, rule)
+	}
+	if err := x.raw.Do(ctx, args...).Err(); err != nil {
+		x.Fatal(err)
+	}
+	if err := x.raw.ScriptFlush(ctx).Err(); err != nil {
+		x.Fatal(err)
+	}
+	return x.on(x.server.Connect(func(o *redis.Options) {
+		o.Username, o.Password, o.Protocol = x.name, "secret", protocol
+	}))
+}
+
+func TestTheACLSuffices(t *testing.T) {
+	t.Parallel()
+	if got, want := strings.Fields(redislock.ACL("redislock")), strings.Fields(sufficient); !sameRules(got, want) {
+		t.Errorf("ACL() = %q, want %q", got, want)
+	}
+	for _, protocol := range []int{2, 3} {
+		t.Run(fmt.Sprintf("RESP%d", protocol), func(t *testing.T) {
+			x := newScene(t, servertest.Start(t))
+			ctx := context.Background()
+			c, other := x.user(sufficient, protocol), x.on(x.server.Connect(func(o *redis.Options) {
+				o.Username, o.Password, o.Protocol = x.name, "secret", protocol
+			}))
+
+			// Acquired, renewed, handed over, inspected.
+			l := x.acquire(c, redislock.WithLease(redislock.MinLease*5))
+			time.Sleep(redislock.MinLease * 10)
+			x.holds(l)
+			w := x.waiting(other)
+			x.queued(1)
+			if info, err := c.Inspect(ctx, x.name); err != nil || info.Waiting != 1 {
+				t.Errorf("Inspect: %+v, %v", info, err)
+			}
+			x.release(l)
+			l = x.got(w)
+			// Stolen.
+			thief := x.waiting(c, redislock.WithStealAfter(redislock.MinLease))
+			x.lost(l, redislock.ErrStolen)
+			l = x.got(thief)
+			// Waited for in vain, and broken.
+			w = x.waiting(other)
+			x.queued(1)
+			w.cancel()
+			x.within("a cancelled acquire returns", w.done)
+			x.queued(0)
+			if fence, err := other.Break(ctx, x.name, "a test"); err != nil || fence != l.Fence() {
+				t.Errorf("Break = %d, %v", fence, err)
+			}
+			x.lost(l, redislock.ErrStolen)
+			// Weak.
+			weak, err := c.AcquireWeak(ctx, x.name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			bounded, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+			defer cancel()
+			if _, err := other.AcquireWeak(bounded, x.name); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("AcquireWeak of a held lock: %v", err)
+			}
+			if err := weak.Release(ctx); err != nil {
+				t.Error(err)
+			}
+			for _, want := range []bool{true, false} {
+				if first, err := c.First(ctx, x.name, day); err != nil || first != want {
+					t.Errorf("First = %v, %v, want %v", first, err, want)
+				}
+			}
+			if err := c.Forget(ctx, x.name); err != nil {
+				t.Error(err)
+			}
+			entries, err := x.raw.ACLLog(ctx, 100).Result()
+			if err != nil {
+				t.Error(err)
+			}
+			for _, entry := range entries { // what go-redis tells a server about itself is not ours
+				if !strings.HasPrefix(entry.Object, "client|") {
+					t.Errorf("refused: %s %s (%s)", entry.Reason, entry.Object, entry.Context)
+				}
+			}
+			x.untouched()
+		})
+	}
+}
+
+func sameRules(a, b []string) bool {
+	a, b = slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b))
+	return slices.Equal(a, b)
+}
+
+// What is missing is said by the first call that needs it, by name, and not by a lock that breaks later.
+func TestAMissingPermissionIsNamedByTheFirstCall(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	ctx := context.Background()
+
+	acquire := func(x *scene, c *redislock.Client) error {
+		l, err := c.Acquire(ctx, x.name)
+		if err == nil {
+			x.release(l)
+		}
+		return err
+	}
+	wait := func(x *scene, c *redislock.Client) error {
+		l := x.acquire(x.look)
+		defer x.release(l)
+		bounded, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		got, err := c.Acquire(bounded, x.name)
+		if err == nil {
+			x.release(got)
+		}
+		return err
+	}
+	weak := func(x *scene, c *redislock.Client) error {
+		l, err := c.AcquireWeak(ctx, x.name, redislock.WithWait(0))
+		if err == nil {
+			err = l.Release(ctx)
+		}
+		return err
+	}
+	first := func(x *scene, c *redislock.Client) error {
+		_, err := c.First(ctx, x.name, day)
+		return err
+	}
+
+	refused := func(t *testing.T, name, rules, named string, calls map[string]func(*scene, *redislock.Client) error) {
+		for call, do := range calls {
+			t.Run(name+", "+call, func(t *testing.T) {
+				x := newScene(t, s)
+				start := time.Now()
+				err := do(x, x.user(rules, 2))
+				if !errors.Is(err, redislock.ErrPermission) {
+					t.Fatalf("%v, want ErrPermission", err)
+				}
+				text := strings.ReplaceAll(err.Error(), x.name, "…")
+				if !regexp.MustCompile(`(?i)\b` + named + `\b`).MatchString(text) {
+					t.Errorf("%q does not name %q", text, named)
+				}
+				if errors.Is(err, redislock.ErrHeld) {
+					t.Errorf("%v is also ErrHeld", err)
+				}
+				x.eventually("nothing is left of the preflight", func() bool { return x.raw.Exists(ctx, "redislock:{%}").Val() == 0 })
+				if took := time.Since(start); took > patience/2 {
+					t.Errorf("it took %v to say so", took)
+				}
+				x.untouched()
+			})
+		}
+	}
+	all := map[string]func(*scene, *redislock.Client) error{"acquire": acquire}
+	for _, rule := range strings.Fields(sufficient) {
+		command, isCommand := strings.CutPrefix(rule, "+")
+		if !isCommand {
+			continue
+		}
+		calls := map[string]func(*scene, *redislock.Client) error{"acquire": acquire}
+		switch command {
+		case "unsubscribe":
+			continue // never sent: a subscription ends with its connection
+		case "subscribe":
+			calls = map[string]func(*scene, *redislock.Client) error{"waiting acquire": wait}
+		case "set":
+			calls["weak"], calls["First"] = weak, first
+		case "get", "del":
+			calls["weak"] = weak
+		}
+		refused(t, command, strings.Replace(sufficient, rule+" ", "", 1), command, calls)
+	}
+	refused(t, "keys", strings.Replace(sufficient, "~redislock:*", "~other:*", 1), "keys?", all)
+	refused(t, "weak keys", strings.Replace(sufficient, "~redislock:*", "~redislock:{* ~redislock:c*", 1), "keys?",
+		map[string]func(*scene, *redislock.Client) error{"weak": weak, "First": first})
+	refused(t, "channels", strings.Replace(sufficient, "&redislock:*", "&other:*", 1), "channels?",
+		map[string]func(*scene, *redislock.Client) error{"acquire": acquire, "waiting acquire": wait})
+}
