@@ -243,8 +243,13 @@ func (q *quest) fail(ctx context.Context, cause error) error {
 	case ended != nil:
 		return ended
 	default:
-		return fmt.Errorf("no answer from Redis within WithWait(%v): %w", q.settings.wait, context.DeadlineExceeded)
+		return unanswered(q.settings.wait)
 	}
+}
+
+// unanswered is the error of a wait that ended before Redis said anything.
+func unanswered(wait time.Duration) error {
+	return fmt.Errorf("no answer from Redis within WithWait(%v): %w", wait, context.DeadlineExceeded)
 }
 
 // prepare starts the Client's loops with its first lock, and sees once that the server lets it do what the scripts do.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -249,8 +250,8 @@ func (c *Client) eval(ctx context.Context, s *script, key string, args ...any) a
 			break
 		}
 	}
-	if err := one.answer.err; redis.HasErrorPrefix(err, "NOPERM") {
-		one.answer.err = fmt.Errorf("%w: %w", ErrPermission, err)
+	if err := one.answer.err; refused(err) {
+		one.answer.err = fmt.Errorf("%w: %w (%s uses %s)", ErrPermission, err, s.name, strings.Join(s.commands, ", "))
 	}
 	return one.answer
 }
@@ -312,6 +313,11 @@ func answered(err error) bool {
 func unsent(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrClosed)
+}
+
+// refused reports whether an error is the ACL's: of the command itself, or from Redis 7 on of one inside a script.
+func refused(err error) bool {
+	return redis.HasErrorPrefix(err, "NOPERM") || answered(err) && strings.Contains(err.Error(), "user executing the script")
 }
 
 // refusals are answers of a server that did not execute the request and may do so later.

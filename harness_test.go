@@ -2,7 +2,9 @@ package redislock_test
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -43,6 +45,7 @@ func both(t *testing.T, test func(e *env)) {
 func embedded(t *testing.T, delay time.Duration, test func(e *env, n *fakenet.Network)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
+		t.Cleanup(func() { time.Sleep(10 * time.Second) }) // last of all: packets under way arrive
 		m := miniredis.NewMiniRedis()
 		m.ClockTTL(true)
 		t.Cleanup(m.Close)
@@ -75,23 +78,23 @@ func (e *env) client(opts ...redislock.ClientOption) *redislock.Client {
 	return c
 }
 
-// acquire takes a lock or ends the test.
+// acquire takes a lock or ends the goroutine.
 func (e *env) acquire(c *redislock.Client, name string, opts ...redislock.Option) *redislock.Lock {
 	e.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	l, err := c.Acquire(ctx, name, opts...)
 	if err != nil {
-		e.Fatal(err)
+		e.stop(err)
 	}
 	return l
 }
 
-// release gives a lock back or ends the test.
+// release gives a lock back or ends the goroutine.
 func (e *env) release(l *redislock.Lock) {
 	e.Helper()
 	if err := l.Release(context.Background()); err != nil {
-		e.Fatal(err)
+		e.stop(err)
 	}
 }
 
@@ -101,10 +104,17 @@ func (e *env) queued(c *redislock.Client, name string, n int) {
 	e.eventually("the queue has its length", func() bool {
 		info, err := c.Inspect(context.Background(), name)
 		if err != nil {
-			e.Fatal(err)
+			e.stop(err)
 		}
 		return info.Waiting == n
 	})
+}
+
+// stop fails the test and ends the goroutine, whichever it is.
+func (e *env) stop(err error) {
+	e.Helper()
+	e.Error(err)
+	runtime.Goexit()
 }
 
 // eventually waits for a condition, at most ten seconds.
@@ -115,7 +125,7 @@ func (e *env) eventually(what string, is func() bool) {
 			return
 		}
 	}
-	e.Fatalf("not within ten seconds: %s", what)
+	e.stop(fmt.Errorf("not within ten seconds: %s", what))
 }
 
 // untouched fails unless nobody holds the lock and nobody waits: its hash has the last fence and nothing else, or

@@ -119,7 +119,7 @@ func (l *Lock) lose(cause error) {
 	if errors.Is(cause, ErrStolen) {
 		kind = EventStolen
 	}
-	l.client.observe(Event{Kind: kind, Name: l.name, Fence: l.fence, Held: held, Err: cause})
+	l.client.report(Event{Kind: kind, Name: l.name, Fence: l.fence, Held: held, Err: cause})
 	if l.lease.surrender() {
 		l.client.giveUp(l.lease.key, l.lease.token, l.lease.bury)
 	}

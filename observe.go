@@ -2,11 +2,14 @@ package redislock
 
 import (
 	"strconv"
+	"sync"
 	"time"
 )
 
-// Observer is told what happens to the locks of a Client ([WithObserver]). Observe is called on the goroutine that
-// caused the event, from many at once, and must return quickly; it must not call the Client.
+// Observer is told what happens to the locks of a Client ([WithObserver]). What a caller does, such as to ask, to be
+// granted and to release, is told on the caller's goroutine, from many at once; what happens to a lock meanwhile, such
+// as to be renewed or lost, on one goroutine of the Client, in order. However long an Observer takes, no renewal and no
+// loss signal waits for it.
 type Observer interface {
 	Observe(Event)
 }
@@ -70,8 +73,47 @@ func (k EventKind) String() string {
 	return "EventKind(" + strconv.Itoa(int(k)) + ")"
 }
 
+// observe tells of an event on the caller's goroutine.
 func (c *Client) observe(e Event) {
 	if c.observer != nil {
 		c.observer.Observe(e)
 	}
+}
+
+// report tells of an event from the Client's own goroutines, which must not wait for the observer (I7).
+func (c *Client) report(e Event) {
+	if c.observer == nil {
+		return
+	}
+	c.reports.mu.Lock()
+	defer c.reports.mu.Unlock()
+	c.reports.queue = append(c.reports.queue, e)
+	if c.reports.busy {
+		return
+	}
+	c.reports.busy = true
+	c.background.add()
+	go func() {
+		defer c.background.done()
+		for {
+			c.reports.mu.Lock()
+			queue := c.reports.queue
+			c.reports.queue = nil
+			c.reports.busy = len(queue) > 0
+			c.reports.mu.Unlock()
+			if len(queue) == 0 {
+				return
+			}
+			for _, e := range queue {
+				c.observer.Observe(e)
+			}
+		}
+	}()
+}
+
+// reports are the events on their way to the observer.
+type reports struct {
+	mu    sync.Mutex
+	queue []Event
+	busy  bool
 }

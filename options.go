@@ -169,6 +169,8 @@ func (s *settings) weak() error {
 		return invalid("WithStealAfter: a weak lock cannot be stolen, it ends with its lease")
 	case s.maxHold > 0:
 		return invalid("WithMaxHold: a weak lock is not renewed, its lease is its longest hold")
+	case s.noRenewal:
+		return invalid("WithoutRenewal: a weak lock is never renewed")
 	case s.metadata != "":
 		return invalid("WithMetadata: a weak lock keeps nothing but its token")
 	}

@@ -30,6 +30,7 @@ type Client struct {
 	margin    time.Duration
 	defaults  settings
 	observer  Observer
+	reports   reports
 
 	single *executor
 	agenda *agenda

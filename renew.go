@@ -146,7 +146,7 @@ func (l *lease) renewed(a answer) {
 	case "gone":
 		l.lost(fmt.Errorf("%w: the server no longer knows the hold", ErrLost))
 	case "revoked":
-		l.lost(fmt.Errorf("%w: older than another caller tolerates", ErrStolen))
+		l.lost(robbery(r.note))
 	default:
 		if l.extend(l.client.after(a.sent, r.now, r.now.add(l.length)), a.sent) {
 			l.observe(EventRenewed, nil)
@@ -190,5 +190,5 @@ func (l *lease) failed(err error) {
 }
 
 func (l *lease) observe(kind EventKind, err error) {
-	l.client.observe(Event{Kind: kind, Name: l.name, Fence: parseFence(l.fence), Held: l.held(), Err: err})
+	l.client.report(Event{Kind: kind, Name: l.name, Fence: parseFence(l.fence), Held: l.held(), Err: err})
 }

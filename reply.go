@@ -14,6 +14,7 @@ type reply struct {
 	at     micros // granted: a hold ends at `at` + lease
 	lease  micros
 	ticket string
+	note   string // revoked: why it was broken; empty if it was stolen
 	holder holder
 }
 
@@ -47,7 +48,9 @@ func parseReply(value any) (reply, error) {
 		r.holder = f.holder(3)
 	case "held":
 		r.holder = f.holder(2)
-	case "more", "over", "gone", "revoked":
+	case "revoked":
+		r.note = f.text(2)
+	case "more", "over", "gone":
 	default:
 		f.fail(0)
 	}

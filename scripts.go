@@ -4,6 +4,8 @@ import (
 	"crypto/sha1" // names scripts as Redis does, not a safeguard
 	"embed"
 	"encoding/hex"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -13,6 +15,7 @@ var sources embed.FS
 // script is a Lua script as it is sent: by its digest, and whole when the server does not know it.
 type script struct {
 	name, text, digest string
+	commands           []string // what it uses, for the message when an ACL refuses one
 }
 
 // The scripts, the only state of the package.
@@ -35,8 +38,16 @@ func load(name string, without ...string) *script {
 	var text strings.Builder
 	include(&text, name, without)
 	sum := sha1.Sum([]byte(text.String()))
-	return &script{name: name, text: text.String(), digest: hex.EncodeToString(sum[:])}
+	s := &script{name: name, text: text.String(), digest: hex.EncodeToString(sum[:])}
+	for _, call := range usedCommand.FindAllStringSubmatch(s.text, -1) {
+		if command := strings.ToLower(call[1]); !slices.Contains(s.commands, command) {
+			s.commands = append(s.commands, command)
+		}
+	}
+	return s
 }
+
+var usedCommand = regexp.MustCompile(`(?:call|try)\('([A-Z]+)'`)
 
 func include(text *strings.Builder, name string, without []string) {
 	for _, w := range without {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"fmt"
+	"strings"
 )
 
 // Stealing is a revocation that is acknowledged. A caller whose WithStealAfter has passed has the hold marked: from
@@ -23,11 +24,15 @@ func (c *Client) revoked(token, nonce, reason string) {
 	if l == nil || subtle.ConstantTimeCompare([]byte(l.lease.nonce), []byte(nonce)) != 1 {
 		return
 	}
+	l.lose(robbery(reason))
+}
+
+// robbery is why a hold ended: broken for a reason, or stolen.
+func robbery(reason string) error {
 	if reason == "" {
-		l.lose(errStale)
-	} else {
-		l.lose(fmt.Errorf("%w: broken: %s", ErrStolen, reason))
+		return errStale
 	}
+	return fmt.Errorf("%w: broken: %s", ErrStolen, strings.ToValidUTF8(reason, "?"))
 }
 
 var errStale = fmt.Errorf("%w: older than another caller tolerates", ErrStolen)

@@ -32,11 +32,11 @@ type subscription struct {
 	mu    sync.Mutex
 	ps    *redis.PubSub
 	leave context.CancelFunc // ends an attempt to connect
-	mode  string        // countable or uncountable; empty while not subscribed
-	epoch uint64        // counts subscriptions: a time sample does not outlive the one it was taken under
-	ready chan struct{} // closed while subscribed
-	err   error         // why not
-	pings int           // sent since the last traffic
+	mode  string             // countable or uncountable; empty while not subscribed
+	epoch uint64             // counts subscriptions: a time sample does not outlive the one it was taken under
+	ready chan struct{}      // closed while subscribed
+	err   error              // why not
+	pings int                // sent since the last traffic
 }
 
 // start subscribes in the background, once; the Client's first lock does.
@@ -110,7 +110,7 @@ func (s *subscription) run() {
 		}
 		s.err = fmt.Errorf("subscribe to %s: %w", s.channel, err)
 		if redis.HasErrorPrefix(err, "NOPERM") {
-			s.err = fmt.Errorf("subscribe to %s: %w: %w", s.channel, ErrPermission, err)
+			s.err = fmt.Errorf("subscribe to the channel %s: %w: %w", s.channel, ErrPermission, err)
 			close(s.ready) // whoever waits for it learns why
 			s.ready = make(chan struct{})
 		}
@@ -148,7 +148,7 @@ func (s *subscription) receive(ctx context.Context, ps *redis.PubSub, attempt *i
 }
 
 // confirmed is called when the server has confirmed a subscription, the first or a new one. Whoever waits or holds
-// asks at once: messages may have been lost in between.
+// asks at once: messages may have been lost before.
 func (s *subscription) confirmed(ps *redis.PubSub) {
 	c := s.client
 	c.background.add()
@@ -161,15 +161,12 @@ func (s *subscription) confirmed(ps *redis.PubSub) {
 			return
 		}
 		s.epoch++
-		again := s.epoch > 1
 		if s.mode == "" {
 			close(s.ready)
 		}
 		s.mode, s.err = mode, nil
 		s.mu.Unlock()
-		if again {
-			c.askAll()
-		}
+		c.askAll()
 	}()
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"time"
 )
@@ -287,7 +286,7 @@ func (c *Client) heard(payload string) {
 			c.granted(w, payload[23:])
 		}
 	case len(payload) >= 1+22+16 && payload[0] == 's':
-		c.revoked(payload[1:23], payload[23:39], strings.ToValidUTF8(payload[39:], "?"))
+		c.revoked(payload[1:23], payload[23:39], payload[39:])
 	}
 }
 

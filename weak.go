@@ -57,15 +57,25 @@ func (c *Client) acquireWeak(ctx context.Context, name string, opts []Option) (*
 		defer cancel()
 	}
 	w := &WeakLock{client: c, name: name, token: c.random.token()}
+	held := false // it was answered so
 	for {
 		took, sent, err := c.setNX(bounded, []string{c.weakKey(name)}, []string{w.token}, s.lease)
 		if err != nil && ctx.Err() == nil && bounded.Err() == nil && s.failOpen && unreachable(err) {
 			c.observe(Event{Kind: EventFailOpen, Name: name, Err: err})
 			took, sent, w.failOpen, err = []bool{true}, time.Now(), true, nil
 		}
+		if err != nil && bounded.Err() != nil {
+			if held {
+				return nil, &HeldError{cause: ctx.Err()}
+			}
+			if ctx.Err() == nil {
+				return nil, unanswered(s.wait)
+			}
+		}
 		if err != nil {
 			return nil, err
 		}
+		held = true
 		if took[0] {
 			w.valid = bound{sent, s.lease - c.margin - s.lease/1000}
 			w.ctx, w.end = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -158,7 +168,7 @@ func (c *Client) First(ctx context.Context, key string, window time.Duration, op
 }
 
 // FirstOf is [Client.First] for a batch of keys, in one round trip: the answers are in the order of the keys. A key
-// that is named twice is first once.
+// that is named twice is first once. Of the options [WithFailOpen] applies; others are [ErrInvalid].
 func (c *Client) FirstOf(ctx context.Context, keys []string, window time.Duration, opts ...Option) ([]bool, error) {
 	if len(keys) == 0 {
 		return nil, nil
@@ -170,6 +180,13 @@ func (c *Client) FirstOf(ctx context.Context, keys []string, window time.Duratio
 func (c *Client) firstOf(ctx context.Context, keys []string, window time.Duration, opts []Option) ([]bool, error) {
 	if window < time.Millisecond {
 		return nil, invalid("a window of %v, at least 1ms", window)
+	}
+	var given settings
+	if err := given.apply(opts); err != nil {
+		return nil, err
+	}
+	if given.lease != 0 || given.waitSet {
+		return nil, invalid("WithLease and WithWait: First has a window and does not wait")
 	}
 	var s settings
 	names, tokens := make([]string, len(keys)), make([]string, len(keys))
@@ -286,7 +303,7 @@ func (c *Client) setNX(ctx context.Context, keys, tokens []string, life time.Dur
 		if ctx.Err() != nil {
 			err = errors.Join(ctx.Err(), err)
 		}
-		if redis.HasErrorPrefix(err, "NOPERM") {
+		if refused(err) {
 			err = fmt.Errorf("%w: %w", ErrPermission, err)
 		}
 		return nil, sent, err

@@ -7,6 +7,7 @@
 -- Reply    {fence of the hold that was ended or '', more}
 --@ begin.lua
 --@ shared.lua
+--@ bury.lua
 load(NONE)
 expire()
 local ended = ''
@@ -14,6 +15,7 @@ if hold and (ARGV[2] == '' or ARGV[2] == hold.fence) then
   ended = hold.fence
   local channel = channel_of(hold.request, 1)
   local message = 's' .. hold.token .. sub(hold.request, 17, 32) .. ARGV[1]
+  bury(hold.token, ARGV[1]) -- for an owner whom the message does not reach
   hold = nil
   store()
   redis.pcall('PUBLISH', channel, message)

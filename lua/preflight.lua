@@ -5,15 +5,16 @@
 --
 -- Reply    the refusals, as the server words them; empty when all is well
 local refused = {}
-local function try(...)
-  local reply = redis.pcall(...)
-  if type(reply) == 'table' and reply.err and string.find(reply.err, 'NOPERM', 1, true) then
-    refused[#refused + 1] = select(1, ...) .. ': ' .. reply.err
-  elseif type(reply) == 'table' and reply.err and string.find(reply.err, 'ermission', 1, true) then
-    refused[#refused + 1] = select(1, ...) .. ': ' .. reply.err
+local function try(command, ...)
+  local reply = redis.pcall(command, ...)
+  if type(reply) ~= 'table' or not reply.err then return end
+  -- "NOPERM ..." or, from Redis 7 on, "ERR The user executing the script can't ..."; any other error is no refusal
+  if string.find(reply.err, 'NOPERM', 1, true) or string.find(reply.err, 'user executing the script', 1, true) then
+    refused[#refused + 1] = string.lower(command) .. ': ' .. reply.err
   end
 end
 local key = KEYS[1]
+try('PING')
 try('TIME')
 try('HSET', key, 'f', '0')
 try('EXPIRE', key, '1')

@@ -11,8 +11,8 @@ local held = redis.call('HDEL', KEYS[1], ARGV[1]) == 1
 if held and not ARGV[2] then return 1 end
 --@ begin.lua
 --@ shared.lua
+--@ bury.lua
 local token = ARGV[1]
-local TOMBSTONE = 60000000        -- µs
 
 load(token)
 local what = held and 'hold' or 'none'
@@ -22,14 +22,7 @@ elseif get('w' .. token) then
   leave(token)
   what = 'place'
 end
-if ARGV[2] and not get('t' .. token) then -- a copy of this token's acquire may still be on its way
-  append(tombs, token, time16(now + TOMBSTONE))
-  if fence == '' then
-    fence = now
-    put('f', fence)
-  end
-  raise(KEEP)
-end
+if ARGV[2] then bury(token, '') end
 expire()
 local more = hand_over()
 store()

@@ -5,8 +5,8 @@
 --   e           the second the key expires at; only where that is not KEEP after the fence's 100 s (see `raise`)
 --   <token>     the hold of a lock whose hash holds nothing else: ['@' at16 lease8] request
 --   h           any other hold: token22 since16 fence16 at16 lease8 state1 request
---   q           the queue: head22 tail22 length8          w<token>  a place: previous22 next22 ticket16 request
---   t           the tombstones: likewise                  t<token>  a tombstone: previous22 next22 until16
+--   q           the queue: head22 tail22 length           w<token>  a place: previous22 next22 ticket16 request
+--   t           the tombstones: likewise                  t<token>  a tombstone: previous22 next22 until16 note
 --   c<channel>  a Client that has places here: seen16 countable1 places
 --
 --   request     lease8 keep8 nonce16 wait1 channel '\n' info: what a caller asks for, carried from its acquire to its
@@ -138,7 +138,7 @@ local function load(token)        -- `token`: whose hold, place and tombstone th
   end
   for _ = 1, TRIM do              -- tombstones are laid in the order in which they crumble
     local oldest = tombs.head and get('t' .. tombs.head)
-    if not oldest or sub(oldest, 45) > now then break end
+    if not oldest or sub(oldest, 45, 60) > now then break end
     remove(tombs, tombs.head)
   end
 end

@@ -5,6 +5,7 @@
 local function revoke(after)
   if hold and hold.state == '-' and after and after ~= '' and now - hold.since >= after + 0 then
     hold.state, hold.changed = 'r', true
+    raise(KEEP)                   -- an EXPIREAT first: memory may be short
     store()
     redis.pcall('PUBLISH', channel_of(hold.request, 1), 's' .. hold.token .. sub(hold.request, 17, 32))
   end

@@ -1,0 +1,52 @@
+# The two that a newcomer needs: `make demo` and `make test`.
+
+MODULES := . cmd/redislock
+GOFUMPT := go run mvdan.cc/gofumpt@v0.12.0
+STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: help
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+.PHONY: demo
+demo: ## real processes share locks, on a server that comes along: nothing to set up
+	@cd cmd/redislock && go run . demo
+
+.PHONY: test
+test: redis-server lint unit ## everything that CI runs
+
+.PHONY: redis-server
+redis-server: # the tests start real servers; Debian's package is installed where it can be
+	@command -v redis-server >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server; \
+	  else \
+	    echo "The tests need redis-server. Install it, for example: sudo apt-get install redis-server" >&2; exit 1; \
+	  fi; }
+
+.PHONY: lint
+lint: ## format, vet, staticcheck
+	@bad="$$($(GOFUMPT) -l .)"; if [ -n "$$bad" ]; then echo "not formatted by gofumpt:"; echo "$$bad"; exit 1; fi
+	@set -e; for m in $(MODULES); do echo "vet, staticcheck: $$m"; (cd $$m && go vet ./... && $(STATICCHECK) ./...); done
+
+.PHONY: unit
+unit: ## all tests of all modules, shuffled, with the race detector
+	@set -e; for m in $(MODULES); do (cd $$m && go test -race -shuffle=on -timeout 10m ./...); done
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for a while: make fuzz TIME=1m
+	@set -e; for f in $$(grep -ho 'func Fuzz[A-Za-z]*' *_test.go | cut -c6-); do go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(TIME),10s) .; done
+
+.PHONY: measure
+measure: redis-server ## server time of the idle path beside an unfenced lock, and of one script among 10,000 waiters
+	go test -run '^$$' -bench ServerTime -benchtime 1x .
+
+.PHONY: install
+install: ## the command line, into $GOBIN
+	cd cmd/redislock && go install .
+
+.PHONY: rename
+rename: ## give the module its public path: make rename MODULE=github.com/you/redislock
+	@test -n "$(MODULE)" || { echo "say which: make rename MODULE=github.com/you/redislock" >&2; exit 1; }
+	@git grep -lIF example.com/redislock -- . ':!Makefile' | xargs sed -i 's#example\.com/redislock#$(MODULE)#g'
+	@sed -i 's#example\.com/redislock#$(MODULE)#g' Makefile

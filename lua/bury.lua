@@ -1,0 +1,13 @@
+-- A tombstone says for a minute that a token is over: to a copy of its acquire that may still be on its way, and to the
+-- owner of a hold that was broken, with a note why.
+local TOMBSTONE = 60000000        -- µs
+
+local function bury(token, note)
+  if get('t' .. token) then return end
+  append(tombs, token, time16(now + TOMBSTONE) .. note)
+  if fence == '' then
+    fence = now
+    put('f', fence)
+  end
+  raise(KEEP)
+end

@@ -1,0 +1,582 @@
+package redislock
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock/internal/servertest"
+)
+
+// bench drives the scripts by hand: no Client, no waiting, and on the embedded server a clock that can be set.
+type bench struct {
+	*testing.T
+	rdb  *redis.Client
+	mini *miniredis.Miniredis
+	now  time.Time
+	key  string
+}
+
+// scripts runs a test of the scripts on the embedded server and on a real one.
+func scripts(t *testing.T, test func(b *bench)) {
+	t.Helper()
+	t.Run("embedded", func(t *testing.T) { test(embeddedBench(t)) })
+	t.Run("real", func(t *testing.T) {
+		t.Parallel()
+		test(&bench{T: t, rdb: servertest.Start(t).Connect(), key: "redislock:{k}"})
+	})
+}
+
+func embeddedBench(t *testing.T) *bench {
+	m := miniredis.RunT(t)
+	b := &bench{T: t, mini: m, rdb: redis.NewClient(&redis.Options{Addr: m.Addr()}), key: "redislock:{k}"}
+	t.Cleanup(func() { _ = b.rdb.Close() })
+	b.set(time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC))
+	return b
+}
+
+// set sets the clock of the embedded server; keys expire with it when it moves forward.
+func (b *bench) set(now time.Time) {
+	if b.mini == nil {
+		b.Fatal("the clock of a real server cannot be set")
+	}
+	if !b.now.IsZero() && now.After(b.now) {
+		b.mini.FastForward(now.Sub(b.now))
+	}
+	b.now = now
+	b.mini.SetTime(now)
+}
+
+func (b *bench) pass(d time.Duration) {
+	if b.mini == nil {
+		time.Sleep(d)
+		return
+	}
+	b.set(b.now.Add(d))
+}
+
+func (b *bench) eval(s *script, args ...any) any {
+	b.Helper()
+	value, err := b.rdb.Eval(context.Background(), s.text, []string{b.key}, args...).Result()
+	if err != nil {
+		b.Fatalf("%s %q: %v", s.name, args, err)
+	}
+	return value
+}
+
+// request is what a caller asks for; 4600 s is the standard retention with it.
+func (b *bench) request(lease time.Duration, keep int, mode, channel string) string {
+	return fmt.Sprintf("%8d%8d%s%s%s\n%s", lease.Milliseconds(), keep, "nonce-nonce-nonc", mode, channel, Owner{Client: channel}.info())
+}
+
+func (b *bench) acquire(token string, lease time.Duration, mode, channel string, more ...any) reply {
+	b.Helper()
+	return b.parse(b.eval(scriptAcquire, append([]any{pad(token), b.request(lease, 4600, mode, channel)}, more...)...))
+}
+
+func (b *bench) parse(value any) reply {
+	b.Helper()
+	r, err := parseReply(value)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if r.status == "" {
+		r.status = "granted"
+	}
+	return r
+}
+
+func (b *bench) release(token string, more ...any) string {
+	b.Helper()
+	what, _, err := parseRelease(b.eval(scriptRelease, append([]any{pad(token)}, more...)...))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return what
+}
+
+func (b *bench) check(channel, mode string, tokens ...string) []string {
+	b.Helper()
+	args := []any{channel, mode, ""}
+	for _, token := range tokens {
+		args = append(args, pad(token))
+	}
+	f, err := fieldsOf(b.eval(scriptCheck, args...))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var found []string
+	for i := range tokens {
+		text := f.text(6 + i)
+		if len(text) == 40 {
+			text = "granted"
+		}
+		found = append(found, text)
+	}
+	return found
+}
+
+func (b *bench) dump() map[string]string {
+	return b.rdb.HGetAll(context.Background(), b.key).Val()
+}
+
+// owner is the token that holds the lock, without its padding, or "".
+func (b *bench) owner() string {
+	b.Helper()
+	f, err := fieldsOf(b.eval(scriptInspect, 0))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if f.int(3) == 0 {
+		return ""
+	}
+	return strings.TrimRight(f.text(7), ".")
+}
+
+// subscribe listens on a channel and never answers: a receiver that the server counts.
+func (b *bench) subscribe(channel string) *redis.PubSub {
+	b.Helper()
+	ps := b.rdb.Subscribe(context.Background(), channel)
+	if _, err := ps.Receive(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = ps.Close() })
+	return ps
+}
+
+func pad(token string) string { return token + strings.Repeat(".", 22-len(token)) }
+
+func TestI3EveryScriptExecutedTwiceLeavesTheStateOfOne(t *testing.T) {
+	held := func(b *bench) { b.acquire("holder", time.Minute, noWait, "c1") }
+	queued := func(b *bench) {
+		held(b)
+		b.acquire("w1", time.Minute, uncountable, "c2")
+		b.acquire("w2", time.Minute, uncountable, "c3")
+	}
+	stale := func(b *bench) {
+		queued(b)
+		b.pass(10 * time.Millisecond)
+	}
+	fence := func(b *bench) string { return b.dump()["f"] }
+	for name, c := range map[string]struct {
+		before func(*bench)
+		call   func(*bench) any
+	}{
+		"acquire, new name": {func(*bench) {}, func(b *bench) any {
+			r := b.acquire("a", time.Minute, noWait, "c1")
+			return []any{r.status, r.fence, r.at}
+		}},
+		"acquire, idle": {func(b *bench) { held(b); b.release("holder") }, func(b *bench) any {
+			r := b.acquire("a", time.Minute, noWait, "c1")
+			return []any{r.status, r.fence, r.at}
+		}},
+		"acquire, with a retention of its own": {func(*bench) {}, func(b *bench) any {
+			r := b.parse(b.eval(scriptAcquireOwn, pad("a"), b.request(time.Minute, 700, noWait, "c1")))
+			return []any{r.status, r.fence, r.at}
+		}},
+		"acquire, held": {held, func(b *bench) any { return b.acquire("a", time.Minute, noWait, "c2").status }},
+		"acquire, join": {queued, func(b *bench) any {
+			r := b.acquire("a", time.Minute, countable, "c2")
+			return []any{r.status, r.ticket, r.holder.waiting}
+		}},
+		"acquire, revoke":    {stale, func(b *bench) any { return b.acquire("a", time.Minute, countable, "c2", "1").status }},
+		"renew":              {held, func(b *bench) any { _, now := b.eval(scriptRenew, pad("holder"), fence(b)).(string); return now }},
+		"renew, not ours":    {queued, func(b *bench) any { return b.parse(b.eval(scriptRenew, pad("w1"), fence(b))).status }},
+		"check":              {queued, func(b *bench) any { return b.check("c2", uncountable, "w1", "gone", "holder") }},
+		"release, place":     {queued, func(b *bench) any { b.release("w1"); return b.owner() }},
+		"release, alone":     {held, func(b *bench) any { b.release("holder"); return b.owner() }},
+		"release, hand over": {queued, func(b *bench) any { b.release("holder"); return b.owner() }},
+		"release, bury":      {held, func(b *bench) any { b.release("holder", "bury"); return b.owner() }},
+		"break":              {queued, func(b *bench) any { b.eval(scriptBreak, "why", fence(b)); return b.owner() }},
+		"inspect":            {queued, func(b *bench) any { return b.owner() }},
+		"weak release":       {func(b *bench) { b.key = "weak"; b.rdb.Set(context.Background(), "weak", "t", 0) }, func(b *bench) any { b.eval(scriptWeakRelease, "t"); return nil }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := embeddedBench(t) // its clock stands still, so states can be compared
+			c.before(b)
+			// What is broken twice must be the same hold, so a fence that moves with the state is read once.
+			call := c.call
+			if name == "break" {
+				meant := fence(b)
+				call = func(b *bench) any { b.eval(scriptBreak, "why", meant); return b.owner() }
+			}
+			answer := call(b)
+			state := b.dump()
+			if again := call(b); !reflect.DeepEqual(answer, again) {
+				t.Errorf("answered %v, then %v", answer, again)
+			}
+			if after := b.dump(); !reflect.DeepEqual(state, after) {
+				t.Errorf("the state was %q, and is %q", state, after)
+			}
+		})
+	}
+}
+
+func TestI4NothingIsKeptWithoutAnExpiry(t *testing.T) {
+	scripts(t, func(b *bench) {
+		ctx := context.Background()
+		step := func(what string) {
+			b.Helper()
+			if ttl := b.rdb.TTL(ctx, b.key).Val(); ttl < time.Hour {
+				b.Errorf("after %s the key expires in %v", what, ttl)
+			}
+		}
+		b.acquire("a", time.Minute, noWait, "c1")
+		step("a grant")
+		b.acquire("b", time.Minute, uncountable, "c2")
+		step("a join")
+		b.release("a")
+		step("a hand-over")
+		b.release("b", "bury")
+		step("a tombstone")
+		b.rdb.FlushAll(ctx)
+		b.release("nobody", "bury")
+		step("a tombstone on nothing")
+		b.rdb.FlushAll(ctx)
+		b.check("c2", countable, "b")
+		b.release("nobody")
+		if n := b.rdb.DBSize(ctx).Val(); n != 0 {
+			b.Errorf("asking about nothing left %d keys", n)
+		}
+	})
+}
+
+func TestI2FencesRiseOverEverythingThatForgets(t *testing.T) {
+	scripts(t, func(b *bench) {
+		last := ""
+		next := func(what string) {
+			b.Helper()
+			r := b.acquire("t"+fmt.Sprint(len(last)), time.Second, noWait, "c1")
+			if r.status != "granted" || r.fence <= last {
+				b.Errorf("after %s: %s %s, the fence before was %s", what, r.status, r.fence, last)
+			}
+			last = r.fence
+			b.release("t" + fmt.Sprint(len(last)))
+			b.release("t0")
+			b.release("t16")
+			b.pass(time.Millisecond)
+		}
+		next("nothing")
+		next("a release")
+		b.rdb.FlushAll(context.Background())
+		next("FLUSHALL")
+		b.acquire("dead", 100*time.Millisecond, noWait, "c1")
+		b.pass(150 * time.Millisecond)
+		last = b.dump()["f"]
+		next("the expiry of a hold")
+		if b.mini != nil {
+			b.set(b.now.Add(-time.Hour))
+			next("a clock that went back by an hour")
+			b.set(b.now.Add(59 * time.Minute))
+			next("most of that hour")
+			b.set(b.now.Add(3 * time.Hour))
+			if n := len(b.mini.Keys()); n != 0 {
+				b.Errorf("%d keys are immortal", n)
+			}
+			next("the expiry of the key")
+		}
+	})
+}
+
+func TestAStepBackOfTheClockDoesNotMakeADeadHoldLiveLonger(t *testing.T) {
+	b := embeddedBench(t)
+	b.acquire("dead", 10*time.Second, noWait, "c1")
+	b.set(b.now.Add(-time.Hour))
+	if r := b.acquire("b", time.Minute, noWait, "c2"); r.status != "held" {
+		t.Fatalf("the hold may still be believed in, but the answer is %s", r.status)
+	}
+	b.pass(9 * time.Second)
+	if r := b.acquire("b", time.Minute, noWait, "c2"); r.status != "held" {
+		t.Fatalf("9s after the step: %s", r.status)
+	}
+	b.pass(2 * time.Second)
+	if r := b.acquire("b", time.Minute, noWait, "c2"); r.status != "granted" {
+		t.Errorf("11s after the step a hold of 10s is %s", r.status)
+	}
+}
+
+func TestI1OnlyTheTokenAndItsFenceReachAHold(t *testing.T) {
+	scripts(t, func(b *bench) {
+		r := b.acquire("mine", time.Minute, noWait, "c1")
+		for _, other := range []string{"yours", "min", ""} {
+			b.release(other)
+			b.release(other, "bury")
+		}
+		if got := b.parse(b.eval(scriptRenew, pad("mine"), "0000000000000001")).status; got != "gone" {
+			b.Errorf("a renewal with another fence: %s", got)
+		}
+		b.eval(scriptBreak, "why", "0000000000000001")
+		if owner := b.owner(); owner != "mine" {
+			b.Errorf("the lock is held by %q", owner)
+		}
+		if got := b.eval(scriptRenew, pad("mine"), r.fence); reflect.TypeOf(got).Kind() != reflect.String {
+			b.Errorf("the owner's renewal: %v", got)
+		}
+		if what := b.release("mine"); what != "hold" {
+			b.Errorf("the owner's release gave up %q", what)
+		}
+	})
+}
+
+func TestI8ALateCopyOfAnAcquireFindsATombstone(t *testing.T) {
+	scripts(t, func(b *bench) {
+		for _, mode := range []string{noWait, countable} {
+			b.release("late"+mode, "bury")
+			if r := b.acquire("late"+mode, time.Minute, mode, "c1"); r.status != "over" {
+				b.Errorf("mode %s: the late copy was %s", mode, r.status)
+			}
+		}
+		if r := b.acquire("other", time.Minute, noWait, "c1"); r.status != "granted" {
+			b.Errorf("another token: %s", r.status)
+		}
+		b.release("other")
+		if b.mini == nil {
+			return
+		}
+		b.pass(61 * time.Second)
+		b.acquire("other2", time.Minute, noWait, "c1")
+		b.release("other2")
+		if state := b.dump(); len(state) != 1 {
+			b.Errorf("tombstones outlive their minute: %q", state)
+		}
+	})
+}
+
+func TestHandOverPassesOverWaitersThatAreGone(t *testing.T) {
+	scripts(t, func(b *bench) {
+		b.subscribe("live")
+		b.acquire("holder", time.Minute, noWait, "c1")
+		b.acquire("dead1", time.Minute, countable, "nobody1")
+		b.acquire("dead2", time.Minute, countable, "nobody2")
+		b.acquire("w", time.Minute, countable, "live")
+		b.release("holder")
+		if owner := b.owner(); owner != "w" {
+			b.Errorf("the lock went to %q", owner)
+		}
+	})
+}
+
+func TestAnUncountableWaiterIsNotPassedOver(t *testing.T) {
+	scripts(t, func(b *bench) {
+		b.acquire("holder", time.Minute, noWait, "c1")
+		b.acquire("far", time.Minute, uncountable, "on-a-replica")
+		b.release("holder")
+		if owner := b.owner(); owner != "far" {
+			b.Errorf("the lock went to %q", owner)
+		}
+		if got := b.check("on-a-replica", uncountable, "far"); got[0] != "granted" {
+			b.Errorf("its check says %v", got)
+		}
+		if b.mini != nil {
+			b.pass(30 * time.Second) // the check confirmed the claim: the lease is whole
+			if owner := b.owner(); owner != "far" {
+				b.Errorf("a confirmed claim ended early, %q", owner)
+			}
+		}
+	})
+}
+
+func TestAHalfOpenClientIsPassedOverAfterThreeChecks(t *testing.T) {
+	b := embeddedBench(t)
+	b.subscribe("mute") // counts as a receiver, and will never answer
+	b.subscribe("live")
+	b.acquire("holder", time.Minute, noWait, "c1")
+	for i := range 5 {
+		b.acquire(fmt.Sprint("mute", i), time.Minute, countable, "mute")
+	}
+	b.acquire("w", time.Minute, countable, "live")
+	for range 4 { // only the live one checks
+		b.pass(2 * time.Second)
+		b.check("live", countable, "w")
+	}
+	b.release("holder")
+	if owner := b.owner(); owner != "w" {
+		t.Errorf("the lock went to %q: n waiters of one half-open Client cost n claims", owner)
+	}
+}
+
+func TestALostGrantCostsAClaimAndNotTheLock(t *testing.T) {
+	b := embeddedBench(t)
+	b.subscribe("mute")
+	b.subscribe("live")
+	b.acquire("holder", time.Minute, noWait, "c1")
+	b.acquire("mute", time.Minute, countable, "mute")
+	b.acquire("w", time.Minute, countable, "live")
+	b.release("holder")
+	if owner := b.owner(); owner != "mute" {
+		t.Fatalf("the lock went to %q", owner)
+	}
+	b.pass(4900 * time.Millisecond)
+	b.check("live", countable, "w")
+	if owner := b.owner(); owner != "mute" {
+		t.Fatalf("within the claim the lock went to %q", owner)
+	}
+	b.pass(200 * time.Millisecond)
+	if got := b.check("live", countable, "w"); got[0] != "granted" {
+		t.Errorf("after the claim the next one's check says %v", got)
+	}
+}
+
+func TestPlacesOfVanishedClientsDoNotPileUpUnderALongHold(t *testing.T) {
+	b := embeddedBench(t)
+	b.acquire("holder", 24*time.Hour, noWait, "c1")
+	for i := range 200 { // a process that joins and dies, again and again
+		b.acquire(fmt.Sprint("crash", i), time.Minute, countable, fmt.Sprint("crash", i))
+		b.pass(8 * time.Second)
+	}
+	if n := len(b.dump()); n > 10 {
+		t.Errorf("%d fields after 200 places of dead processes", n)
+	}
+	b.subscribe("live")
+	b.acquire("w", time.Minute, countable, "live")
+	for i := range 100 {
+		b.acquire(fmt.Sprint("dead", i), time.Minute, countable, fmt.Sprint("dead", i))
+	}
+	for range 20 {
+		b.pass(2 * time.Second)
+		b.check("live", countable, "w")
+	}
+	if n := len(b.dump()); n > 10 {
+		t.Errorf("%d fields although a live waiter checks", n)
+	}
+}
+
+func TestOneScriptTriesABoundedNumberOfCandidates(t *testing.T) {
+	scripts(t, func(b *bench) {
+		const dead = 500
+		b.acquire("holder", time.Minute, noWait, "c1")
+		for i := range dead {
+			b.acquire(fmt.Sprint("dead", i), time.Minute, countable, fmt.Sprint("nobody", i))
+		}
+		waiting := func() int {
+			f, _ := fieldsOf(b.eval(scriptInspect, 0))
+			return f.int(2)
+		}
+		before := dead
+		for round := 0; ; round++ {
+			what, more, err := parseRelease(b.eval(scriptRelease, pad("holder")))
+			if err != nil {
+				b.Fatal(err)
+			}
+			if round == 0 && what != "hold" {
+				b.Errorf("gave up %q", what)
+			}
+			left := waiting()
+			if before-left > 64 {
+				b.Fatalf("one script tried %d candidates", before-left)
+			}
+			if !more {
+				break
+			}
+			if r := b.acquire("eager", time.Minute, noWait, "c1"); r.status == "granted" && left > 64 {
+				b.Fatal("I5: a newcomer passed a queue that is not empty")
+			} else if r.status == "granted" {
+				b.release("eager")
+			}
+			before = waiting()
+		}
+		if before = waiting(); before != 0 || len(b.dump()) != 1 {
+			b.Errorf("%d are left, %d fields", before, len(b.dump()))
+		}
+	})
+}
+
+func TestALostPlaceIsFoundAgainByItsTicket(t *testing.T) {
+	b := embeddedBench(t)
+	b.acquire("holder", time.Hour, noWait, "c1")
+	tickets := map[string]string{}
+	for _, w := range []string{"a", "b", "c", "d"} {
+		tickets[w] = b.acquire(w, time.Minute, uncountable, "c-"+w).ticket
+		b.pass(time.Millisecond)
+	}
+	b.release("c")
+	b.release("a")
+	b.release("d")
+	b.acquire("new", time.Minute, uncountable, "c-new")
+	for _, w := range []string{"d", "a", "c"} { // they come back in any order, with new tokens
+		b.acquire(w+"2", time.Minute, uncountable, "c-"+w, "", tickets[w])
+	}
+	var order []string
+	b.release("holder")
+	for owner := b.owner(); owner != ""; owner = b.owner() {
+		order = append(order, owner)
+		b.release(owner)
+	}
+	if got := strings.Join(order, " "); got != "a2 b c2 d2 new" {
+		t.Errorf("served in the order %s", got)
+	}
+}
+
+func TestRetentionIsOnlyEverRaised(t *testing.T) {
+	b := embeddedBench(t)
+	ctx := context.Background()
+	own := func(token string, keep int) {
+		b.parse(b.eval(scriptAcquireOwn, pad(token), b.request(time.Minute, keep, noWait, "c1")))
+		b.release(token)
+	}
+	ttl := func() time.Duration { return b.rdb.TTL(ctx, b.key).Val() }
+	own("short", 500)
+	if got := ttl(); got > 500*time.Second {
+		t.Errorf("a short retention keeps the key for %v", got)
+	}
+	b.acquire("standard", time.Minute, noWait, "c1")
+	b.release("standard")
+	if got := ttl(); got < 4500*time.Second {
+		t.Errorf("a standard one after it keeps it for %v", got)
+	}
+	own("long", 90000)
+	own("short2", 500)
+	b.pass(200 * time.Second)
+	b.acquire("standard2", time.Minute, noWait, "c1")
+	b.release("standard2")
+	own("short3", 500)
+	if got := ttl(); got < 89000*time.Second {
+		t.Errorf("shorter retentions cut the longest to %v", got)
+	}
+	for range 50 { // grants go on, and the longest is renewed by nobody: it comes back to the standard
+		b.pass(30 * time.Minute)
+		b.acquire("standard3", time.Minute, noWait, "c1")
+		b.release("standard3")
+		if got := ttl(); got < 4500*time.Second {
+			t.Fatalf("the key expires in %v", got)
+		}
+	}
+	if state := b.dump(); len(state) != 1 {
+		t.Errorf("the hash does not come back to the idle form: %q", state)
+	}
+}
+
+func TestTheIdlePathLeavesTheSameStateAsTheOther(t *testing.T) {
+	b := embeddedBench(t)
+	for _, age := range []time.Duration{-1, 0, time.Microsecond, 99 * time.Second, 101 * time.Second, 3 * time.Hour} {
+		states := map[string]map[string]string{}
+		for _, s := range []*script{scriptAcquire, scriptAcquireOwn} {
+			b.mini.FlushAll()
+			if age >= 0 {
+				b.acquire("before", time.Minute, noWait, "c1")
+				b.release("before")
+				b.pass(age)
+			}
+			b.eval(s, pad("t"), b.request(time.Minute, 4600, noWait, "c1"))
+			state := b.dump()
+			delete(state, "f")
+			if ttl := b.rdb.TTL(context.Background(), b.key).Val(); ttl < 4500*time.Second || ttl > 4600*time.Second {
+				t.Errorf("%v after the last grant: the key expires in %v", age, ttl)
+			}
+			states[s.text[:200]+fmt.Sprint(len(s.text))] = state
+		}
+		var all []map[string]string
+		for _, state := range states {
+			all = append(all, state)
+		}
+		if len(all) != 2 || !reflect.DeepEqual(all[0], all[1]) {
+			t.Errorf("%v after the last grant: %q", age, all)
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package redislock_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock"
+)
+
+func TestAWeakLockIsHeldByOneUntilItsLeaseEnds(t *testing.T) {
+	both(t, func(e *env) {
+		a, b := e.client(), e.client()
+		ctx := context.Background()
+		w, err := a.AcquireWeak(ctx, "x", redislock.WithLease(300*time.Millisecond))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.AcquireWeak(ctx, "x", redislock.WithWait(0)); !errors.Is(err, redislock.ErrHeld) {
+			t.Errorf("while it is held: %v", err)
+		}
+		if _, err := b.AcquireWeak(ctx, "x", redislock.WithWait(20*time.Millisecond)); !errors.Is(err, redislock.ErrHeld) || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("after a short wait: %v", err)
+		}
+		strong, err := b.TryAcquire(ctx, "x")
+		if err != nil {
+			t.Errorf("the two kinds meet: %v", err)
+		} else {
+			e.release(strong)
+		}
+		start := time.Now()
+		next, err := b.AcquireWeak(ctx, "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("taken over after %v", took)
+		}
+		if err := w.Err(); !errors.Is(err, redislock.ErrLost) {
+			t.Errorf("the first holder says %v", err)
+		}
+		if err := w.Release(ctx); !errors.Is(err, redislock.ErrNotHeld) {
+			t.Errorf("its release: %v", err)
+		}
+		if _, err := a.AcquireWeak(ctx, "x", redislock.WithWait(0)); !errors.Is(err, redislock.ErrHeld) {
+			t.Errorf("a late release took it from its owner: %v", err)
+		}
+		if err := errors.Join(next.Release(ctx), next.Release(ctx)); err != nil {
+			t.Error(err)
+		}
+		if cause := context.Cause(next.Context()); !errors.Is(cause, redislock.ErrReleased) {
+			t.Errorf("after the release: %v", cause)
+		}
+		if again, err := a.AcquireWeak(ctx, "x", redislock.WithWait(0)); err != nil {
+			t.Error(err)
+		} else if err := again.Release(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestFirstIsTrueOnceInAWindow(t *testing.T) {
+	both(t, func(e *env) {
+		a, b := e.client(), e.client()
+		ctx := context.Background()
+		first := func(c *redislock.Client, want bool) {
+			t.Helper()
+			if got, err := c.First(ctx, "mail/42", 300*time.Millisecond); got != want || err != nil {
+				t.Errorf("got %v, %v, want %v", got, err, want)
+			}
+		}
+		first(a, true)
+		first(a, false)
+		first(b, false)
+		time.Sleep(350 * time.Millisecond)
+		first(b, true)
+		if err := a.Forget(ctx, "mail/42"); err != nil {
+			t.Error(err)
+		}
+		first(a, true)
+
+		got, err := b.FirstOf(ctx, []string{"mail/42", "mail/43", "mail/44", "mail/43"}, time.Minute)
+		if err != nil || !slices.Equal(got, []bool{false, true, true, false}) {
+			t.Errorf("a batch: %v, %v", got, err)
+		}
+		if got, err := b.FirstOf(ctx, nil, time.Minute); len(got) != 0 || err != nil {
+			t.Errorf("an empty batch: %v, %v", got, err)
+		}
+		cancelled, cancel := context.WithCancel(ctx)
+		cancel()
+		if got, err := b.First(cancelled, "mail/45", time.Minute); got || !errors.Is(err, context.Canceled) {
+			t.Errorf("a cancelled context: %v, %v", got, err)
+		}
+	})
+}
+
+func TestABatchCostsOneRoundTrip(t *testing.T) {
+	both(t, func(e *env) {
+		c := e.client()
+		counter := &roundTrips{}
+		rdb := e.connect()
+		rdb.AddHook(counter)
+		c, err := redislock.New(rdb)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys := make([]string, 1000)
+		for i := range keys {
+			keys[i] = string(rune('a'+i%26)) + time.Duration(i).String()
+		}
+		got, err := c.FirstOf(context.Background(), keys, time.Minute)
+		if err != nil || slices.Contains(got, false) {
+			t.Errorf("%v", err)
+		}
+		if counter.pipelines != 1 || counter.single != 0 {
+			t.Errorf("%d pipelines and %d commands", counter.pipelines, counter.single)
+		}
+		_ = c.Close(context.Background())
+	})
+}
+
+// roundTrips counts what a client sends.
+type roundTrips struct{ pipelines, single int }
+
+func (r *roundTrips) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (r *roundTrips) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if name := cmd.Name(); name == "set" || name == "get" { // not the handshake of a connection
+			r.single++
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (r *roundTrips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if len(cmds) > 0 && cmds[0].Name() == "set" {
+			r.pipelines++
+		}
+		return next(ctx, cmds)
+	}
+}
+
+func TestFailOpenIsForTheWeakKindAlone(t *testing.T) {
+	var seen recorder
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", DialerRetries: 1, DialTimeout: time.Second})
+	defer rdb.Close()
+	c, err := redislock.New(rdb, redislock.WithObserver(&seen))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	if ok, err := c.First(ctx, "k", time.Minute); ok || err == nil {
+		t.Errorf("without fail-open: %v, %v", ok, err)
+	}
+	if ok, err := c.First(ctx, "k", time.Minute, redislock.WithFailOpen()); !ok || err != nil {
+		t.Errorf("First: %v, %v", ok, err)
+	}
+	if got, err := c.FirstOf(ctx, []string{"k", "l", "k"}, time.Minute, redislock.WithFailOpen()); err != nil || !slices.Equal(got, []bool{true, true, false}) {
+		t.Errorf("FirstOf: %v, %v", got, err)
+	}
+	w, err := c.AcquireWeak(ctx, "k", redislock.WithFailOpen())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Err(), w.Release(ctx)); err != nil {
+		t.Error(err)
+	}
+	if n := seen.count(redislock.EventFailOpen); n != 5 {
+		t.Errorf("the observer counted %d", n)
+	}
+
+	// I10: no option and no default turns a strong lock into a weak one.
+	if _, err := c.Acquire(ctx, "k", redislock.WithFailOpen()); !errors.Is(err, redislock.ErrInvalid) {
+		t.Errorf("a strong lock: %v", err)
+	}
+	if _, err := redislock.New(rdb, redislock.WithDefaults(redislock.WithFailOpen())); !errors.Is(err, redislock.ErrInvalid) {
+		t.Errorf("as a default: %v", err)
+	}
+}
