@@ -19,6 +19,10 @@ func oneAtATime(ctx context.Context, d *demo) error {
 	if err != nil {
 		return err
 	}
+	total := instances * additions
+	if len(sections) != total {
+		return fmt.Errorf("%d sections were reported of %d", len(sections), total)
+	}
 	slices.SortFunc(sections, func(a, b report) int { return a.At.Compare(b.At) })
 	overlaps, disorder, handOffs := 0, 0, 0
 	var pauses []time.Duration
@@ -35,7 +39,6 @@ func oneAtATime(ctx context.Context, d *demo) error {
 			pauses = append(pauses, after.At.Sub(before.Left))
 		}
 	}
-	total := instances * additions
 	took := sections[len(sections)-1].Left.Sub(sections[0].At)
 	d.note("counted without the lock", fmt.Sprintf("%d of %d", without, total))
 	d.check("counted with it", fmt.Sprintf("%d of %d", with, total), fmt.Sprint(total), with == total)

@@ -47,10 +47,10 @@ func newInstance() *cobra.Command {
 // perform follows the orders until they end, as they do when the demo is gone.
 func perform(s server, orders io.Reader, reports io.Writer) error {
 	p := &player{out: json.NewEncoder(reports)}
-	// The observer is told of a loss before the library gives the lock up, so its time is never too late.
+	// The observer may be told late, but what it is told was measured when the lock ended.
 	l, err := s.connect(redislock.WithObserver(redislock.ObserverFunc(func(e redislock.Event) {
 		if e.Kind == redislock.EventLost || e.Kind == redislock.EventStolen {
-			p.report(report{What: "ended", At: time.Now(), Fence: e.Fence, Lost: e.Err.Error(), Stolen: e.Kind == redislock.EventStolen})
+			p.report(report{What: "ended", Fence: e.Fence, Held: e.Held, Lost: e.Err.Error(), Stolen: e.Kind == redislock.EventStolen})
 		}
 	})))
 	if err != nil {
@@ -163,12 +163,13 @@ func (p *player) hold(ctx context.Context, o order) error {
 	if o.StealAfter > 0 {
 		opts = append(opts, redislock.WithStealAfter(o.StealAfter))
 	}
+	asked := time.Now()
 	lock, err := p.client.Acquire(ctx, o.Lock, opts...)
 	if err != nil {
 		return err
 	}
 	p.lock = lock
-	p.report(report{What: "held", At: time.Now(), Fence: lock.Fence()})
+	p.report(report{What: "held", Asked: asked, At: time.Now(), Fence: lock.Fence()})
 	return nil
 }
 

@@ -13,13 +13,12 @@ const (
 )
 
 // hold has process n take a lock that is free.
-func (d *demo) hold(ctx context.Context, n int, o order) error {
+func (d *demo) hold(ctx context.Context, n int, o order) (report, error) {
 	o.Do = "hold"
 	if err := d.troupe[n].order(o); err != nil {
-		return err
+		return report{}, err
 	}
-	_, err := d.await(ctx, from(n, "held"))
-	return err
+	return d.await(ctx, from(n, "held"))
 }
 
 // write has process n write to the register with its fence.

@@ -27,7 +27,9 @@ type report struct {
 	Instance int
 	What     string // ready, section, counted, held, ended, written, released, offered, failed, gone
 	At       time.Time
-	Left     time.Time // when a section ended; it was entered At
+	Asked    time.Time     // when the lock was asked for that is held since At
+	Held     time.Duration // how long it was held when it ended
+	Left     time.Time     // when a section ended; it was entered At
 	Fence    int64
 	Taken    bool   // the register took the write
 	Greatest int64  // fence that the register has seen

@@ -96,19 +96,30 @@ func TestCommandCanReadItsTerminal(t *testing.T) {
 	s.ends(4)
 }
 
-func TestKeyboardReachesTheCommandOnce(t *testing.T) {
+func TestKeyboardReachesTheCommand(t *testing.T) {
 	f := setUp(t)
-	s := f.atTerminal("run", "--prefix", f.prefix, "x", "--", "sh", "-c",
-		`trap 'n=$((n+1)); echo interrupted' INT; trap 'echo "$n times"; exit 0' TERM; echo ready; while :; do sleep 0.02; done`)
+	s := f.atTerminal("run", "--prefix", f.prefix, "x", "--", "sh", "-c", "trap 'echo interrupted; exit 5' INT; echo ready; while :; do sleep 0.02; done")
 	s.shows("ready")
 	s.typed("\x03")
 	s.shows("interrupted")
-	// What we passed on would have been passed on before this, for signals are handled in order.
+	s.ends(5)
+}
+
+func TestKeyboardIsNotPassedOnASecondTime(t *testing.T) {
+	f := setUp(t)
+	// A session of its own keeps the keyboard's signal away from the command: it could only come from us.
+	s := f.atTerminal("run", "--prefix", f.prefix, "x", "--", "setsid", "sh", "-c",
+		"trap 'echo interrupted' INT; trap 'echo ended; exit 6' TERM; echo ready; while :; do sleep 0.02; done")
+	s.shows("ready")
+	s.typed("\x03")
+	s.shows("^C") // the terminal has sent it
 	if err := s.cmd.Process.Signal(unix.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	s.shows("1 times")
-	s.ends(0)
+	if shown := s.shows("ended"); strings.Contains(shown, "interrupted") {
+		t.Errorf("the command was interrupted by us: %q", shown)
+	}
+	s.ends(6)
 }
 
 func TestCommandSharesTheForegroundOfTheTerminal(t *testing.T) {
