@@ -40,12 +40,10 @@ func (c *Client) acquire(ctx context.Context, name string, opts []Option) (*Lock
 	asked := time.Now()
 	c.observe(Event{Kind: EventAsked, Name: name})
 	q := quest{client: c, name: name, key: c.key(name), settings: s, parent: ctx, asked: asked}
-	var l *Lock
-	if err = c.prepare(ctx); err == nil {
-		if l, err = q.obtain(); err == nil {
-			c.observe(Event{Kind: EventGranted, Name: name, Fence: l.fence, Wait: elapsed(asked)})
-			return l, nil
-		}
+	l, err := q.obtain()
+	if err == nil {
+		c.observe(Event{Kind: EventGranted, Name: name, Fence: l.fence, Wait: elapsed(asked)})
+		return l, nil
 	}
 	c.observe(Event{Kind: EventGaveUp, Name: name, Wait: elapsed(asked), Err: err})
 	return nil, err
@@ -92,6 +90,9 @@ func (q *quest) obtain() (*Lock, error) {
 		defer cancel()
 		ctx = bounded
 	}
+	if err := c.prepare(ctx); err != nil {
+		return nil, q.fail(ctx, err)
+	}
 	q.newToken()
 	defer q.dropWait()
 	for {
@@ -120,6 +121,7 @@ func (q *quest) obtain() (*Lock, error) {
 			q.wait.joined(r, sent, epoch)
 			o := q.wait.await(ctx)
 			q.holder = q.wait.line.last()
+			q.holder.waiting = max(q.holder.waiting-1, 0) // but for this one
 			switch {
 			case o.err != nil:
 				return nil, q.fail(ctx, o.err)

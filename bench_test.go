@@ -140,7 +140,7 @@ func BenchmarkServerTimeAmongWaiters(b *testing.B) {
 			rdb.EvalSha(ctx, rdb.ScriptLoad(ctx, scriptAcquire.text).Val(), []string{key}, token(1e9), request(noWait, 0))
 			var means [3]float64
 			for i := 0; i < waiters; i += 10 { // the queue at its length, less ten
-				each(scriptAcquire, 10, func(j int) []any { return []any{token(i + j), request(uncountable, (i + j) % 100)} })
+				each(scriptAcquire, 10, func(j int) []any { return []any{token(i + j), request(uncountable, (i+j)%100)} })
 			}
 			const rounds = 1000
 			for what := range means {

@@ -53,7 +53,7 @@ type HeldError struct {
 	Since time.Time
 	// Deadline is when the holder's lease ends unless it is renewed, by the server's clock.
 	Deadline time.Time
-	// Waiting is how many wait for the lock.
+	// Waiting is how many others wait for the lock.
 	Waiting int
 
 	cause error

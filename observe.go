@@ -9,7 +9,7 @@ import (
 // Observer is told what happens to the locks of a Client ([WithObserver]). What a caller does, such as to ask, to be
 // granted and to release, is told on the caller's goroutine, from many at once; what happens to a lock meanwhile, such
 // as to be renewed or lost, on one goroutine of the Client, in order. However long an Observer takes, no renewal and no
-// loss signal waits for it.
+// loss signal waits for it: so it may hear of a loss a moment after the context ended, and Held says when it was.
 type Observer interface {
 	Observe(Event)
 }

@@ -232,7 +232,7 @@ func TestWaitEndsWithHeldAndWithTheContextsError(t *testing.T) {
 		_, err := b.Acquire(context.Background(), "x", redislock.WithWait(300*time.Millisecond))
 		var held *redislock.HeldError
 		if !errors.As(err, &held) || !errors.Is(err, redislock.ErrHeld) || held.Holder.Client != "alpha" ||
-			errors.Is(err, context.DeadlineExceeded) || time.Since(start) < 300*time.Millisecond {
+			held.Waiting != 0 || errors.Is(err, context.DeadlineExceeded) || time.Since(start) < 300*time.Millisecond {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
@@ -316,6 +316,19 @@ func TestUnreachableIsNeitherHeldNorLost(t *testing.T) {
 	if err := c.Close(context.Background()); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestWithWaitBoundsTheFirstRequestsToo(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, n *fakenet.Network) {
+		c := e.client()
+		n.Cut()
+		start := time.Now()
+		_, err := c.Acquire(context.Background(), "x", redislock.WithWait(200*time.Millisecond))
+		if took := time.Since(start); took > 600*time.Millisecond || !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, redislock.ErrHeld) {
+			t.Errorf("a server that never answers: %v after %v", err, took)
+		}
+		n.Mend()
+	})
 }
 
 func TestNamesNeverCollide(t *testing.T) {

@@ -301,6 +301,29 @@ func TestAStepBackOfTheClockDoesNotMakeADeadHoldLiveLonger(t *testing.T) {
 	}
 }
 
+func TestI1AHoldLastsItsWholeLeaseAndNoLonger(t *testing.T) {
+	b := embeddedBench(t)
+	for _, renewed := range []bool{false, true} {
+		r := b.acquire("a", time.Second, noWait, "c1")
+		if renewed {
+			b.pass(700 * time.Millisecond)
+			b.eval(scriptRenew, pad("a"), r.fence)
+		}
+		b.pass(999 * time.Millisecond)
+		if r := b.acquire("b", time.Second, noWait, "c2"); r.status != "held" {
+			t.Errorf("renewed %v: 1ms before the deadline the lock is %s", renewed, r.status)
+		}
+		b.pass(time.Millisecond)
+		if r := b.acquire("b", time.Second, noWait, "c2"); r.status != "granted" {
+			t.Errorf("renewed %v: at the deadline the lock is %s", renewed, r.status)
+		}
+		if got := b.parse(b.eval(scriptRenew, pad("a"), r.fence)).status; got != "gone" {
+			t.Errorf("renewed %v: a renewal after the deadline: %s", renewed, got)
+		}
+		b.release("b")
+	}
+}
+
 func TestI1OnlyTheTokenAndItsFenceReachAHold(t *testing.T) {
 	scripts(t, func(b *bench) {
 		r := b.acquire("mine", time.Minute, noWait, "c1")
