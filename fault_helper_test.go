@@ -3,6 +3,7 @@ package redislock_test
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -15,7 +16,7 @@ import (
 )
 
 const (
-	// readTimeout is that of the connections on which things go wrong.
+	// readTimeout is that of the connections on which things go wrong, unless a scene has its own.
 	readTimeout = 100 * time.Millisecond
 	// patience bounds what should take a moment, on a machine with better things to do too.
 	patience = 20 * time.Second
@@ -33,12 +34,15 @@ type scene struct {
 	raw    *redis.Client // behind the library's back
 	look   *redislock.Client
 	last   int64 // the greatest fence so far
+	own    bool  // a Client has a retention of its own, which the hash then remembers
+
+	readTimeout time.Duration // of connections behind the proxy
 }
 
 // newScene is a scene on a server that knows all scripts, so that a swallowed reply is never a NOSCRIPT.
 func newScene(t *testing.T, s *servertest.Server) *scene {
 	t.Helper()
-	x := &scene{T: t, name: strings.NewReplacer("/", ":", " ", "_").Replace(t.Name()), server: s}
+	x := &scene{T: t, name: strings.NewReplacer("/", ":", " ", "_").Replace(t.Name()), server: s, readTimeout: readTimeout}
 	x.proxy = servertest.NewProxy(t, s.Addr())
 	x.raw = s.Connect()
 	for _, script := range []string{
@@ -59,7 +63,7 @@ func (x *scene) key() string { return "redislock:{" + x.name + "}" }
 func (x *scene) behind(protocol int, opts ...redislock.ClientOption) *redislock.Client {
 	x.Helper()
 	return x.on(x.proxy.Connect(func(o *redis.Options) {
-		o.Protocol, o.ReadTimeout = protocol, readTimeout
+		o.Protocol, o.ReadTimeout = protocol, x.readTimeout
 	}), opts...)
 }
 
@@ -106,10 +110,22 @@ func (x *scene) waiting(c *redislock.Client, opts ...redislock.Option) *attempt 
 	a := &attempt{cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
-		a.lock, a.err = c.Acquire(ctx, x.name, opts...)
+		for range 10 {
+			start := time.Now()
+			a.lock, a.err = c.Acquire(ctx, x.name, opts...)
+			if !x.starved(a.err, start) {
+				break
+			}
+		}
 		a.at = time.Now()
 	}()
 	return a
+}
+
+// starved reports whether a call failed because no attempt of four was answered in time: on a busy machine, where
+// others may have the processor for as long as the read timeout. One lost reply is no reason to fail.
+func (x *scene) starved(err error, start time.Time) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) && time.Since(start) >= 4*x.readTimeout
 }
 
 // got waits for the lock of an attempt. Its fence must be that of the one grant (I2): greater than all before it, and
@@ -142,7 +158,8 @@ func (x *scene) holds(l *redislock.Lock) {
 
 func (x *scene) release(l *redislock.Lock) {
 	x.Helper()
-	if err := l.Release(context.Background()); err != nil {
+	start := time.Now()
+	if err := l.Release(context.Background()); err != nil && !x.starved(err, start) {
 		x.Error(err)
 	}
 }
@@ -171,7 +188,7 @@ func (x *scene) untouched() {
 		fields = x.raw.HGetAll(context.Background(), x.key()).Val()
 		clean := true
 		for field := range fields {
-			clean = clean && (field == "f" || field == "e" || field == "t" || field[0] == 't' && len(field) == 23)
+			clean = clean && (field == "f" || field == "e" && x.own || field == "t" || field[0] == 't' && len(field) == 23)
 		}
 		if clean {
 			break

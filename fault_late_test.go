@@ -141,11 +141,8 @@ func TestI8AnAcquireGivenUpBeforeItArrivesLeavesNothing(t *testing.T) {
 			ten(t, s, func(_ *testing.T, x *scene, protocol int) {
 				client := x.behind(protocol)
 				// Subscribed and past its preflight, so that the first request in question is the acquire.
-				elsewhere, err := client.Acquire(context.Background(), x.name+" elsewhere")
-				if err != nil {
-					x.Fatal(err)
-				}
-				x.release(elsewhere)
+				elsewhere := x.alias(" elsewhere")
+				elsewhere.release(elsewhere.acquire(client))
 				var holder *redislock.Lock
 				if c.held {
 					holder = x.acquire(x.look)

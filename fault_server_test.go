@@ -227,7 +227,7 @@ const sufficient = "-@all +evalsha +eval +time +hlen +hget +hmget +hgetall +hset
 	"+pttl +publish +subscribe +unsubscribe +ping ~redislock:* resetchannels &redislock:*"
 
 // user makes a user with these rules, on a server without scripts, and an instance that is this user.
-func (x *scene) user(rules string, protocol int) *redislock.Client {
+func (x *scene) user(rules string, protocol int, opts ...redislock.ClientOption) *redislock.Client {
 	x.Helper()
 	ctx := context.Background()
 	args := []any{"acl", "setuser", x.name, "reset", "on", ">secret"}
@@ -242,7 +242,7 @@ func (x *scene) user(rules string, protocol int) *redislock.Client {
 	}
 	return x.on(x.server.Connect(func(o *redis.Options) {
 		o.Username, o.Password, o.Protocol = x.name, "secret", protocol
-	}))
+	}), opts...)
 }
 
 func TestTheACLSuffices(t *testing.T) {
@@ -254,13 +254,15 @@ func TestTheACLSuffices(t *testing.T) {
 		t.Run(fmt.Sprintf("RESP%d", protocol), func(t *testing.T) {
 			x := newScene(t, servertest.Start(t))
 			ctx := context.Background()
-			c, other := x.user(sufficient, protocol), x.on(x.server.Connect(func(o *redis.Options) {
+			events := &tally{}
+			c := x.user(sufficient, protocol, redislock.WithObserver(events))
+			other := x.on(x.server.Connect(func(o *redis.Options) {
 				o.Username, o.Password, o.Protocol = x.name, "secret", protocol
 			}))
 
 			// Acquired, renewed, handed over, inspected.
-			l := x.acquire(c, redislock.WithLease(redislock.MinLease*5))
-			time.Sleep(redislock.MinLease * 10)
+			l := x.acquire(c, redislock.WithLease(3*time.Second))
+			x.eventually("a renewal", func() bool { return events.count(redislock.EventRenewed) > 0 })
 			x.holds(l)
 			w := x.waiting(other)
 			x.queued(1)

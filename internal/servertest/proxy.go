@@ -357,10 +357,8 @@ func (c *conn) replies() {
 			_, _ = c.client.Write(raw) // a client that is gone does not stop the server from answering
 		}
 		if f != nil {
-			if f.close {
-				p.mu.Lock()
-				c.breakUp()
-				p.mu.Unlock()
+			if f.close { // of the client's side: what it had sent by then is executed
+				_ = c.client.Close()
 			}
 			close(f.executed)
 		}

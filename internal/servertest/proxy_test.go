@@ -342,3 +342,30 @@ func TestTheProxyOutlivesItsServer(t *testing.T) {
 	s.Restart()
 	eventually(t, "the server answers again", func() bool { return rdb.Ping(ctx).Err() == nil })
 }
+
+func TestAPipelineIsExecutedToItsEndWhenAReplyBreaksTheConnection(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	s := servertest.Start(t)
+	p := servertest.NewProxy(t, s.Addr())
+	direct := s.Connect()
+	for i := range 50 {
+		f := p.SwallowReplyAndClose(command("incr"), 1)
+		g := p.SwallowReplyAndClose(command("incr"), 2)
+		rdb := p.Connect(func(o *redis.Options) { o.MaxRetries = -1 })
+		pipe := rdb.Pipeline()
+		for range 3 {
+			pipe.Incr(ctx, fmt.Sprint("n", i))
+		}
+		if _, err := pipe.Exec(ctx); err == nil {
+			t.Error("the pipeline succeeded")
+		}
+		within(t, "the first reply is lost", f.Executed())
+		within(t, "the second reply is lost", g.Executed())
+		eventually(t, "all are executed", func() bool {
+			n, _ := direct.Get(ctx, fmt.Sprint("n", i)).Int()
+			return n == 3
+		})
+		_ = rdb.Close()
+	}
+}

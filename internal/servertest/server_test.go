@@ -12,7 +12,7 @@ import (
 )
 
 func impatient(o *redis.Options) {
-	o.ReadTimeout, o.MaxRetries = 100*time.Millisecond, -1
+	o.ReadTimeout, o.MaxRetries = 500*time.Millisecond, -1
 }
 
 func TestAServerAnswersAndCountsItsCommands(t *testing.T) {
