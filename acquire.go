@@ -40,7 +40,9 @@ func (c *Client) acquire(ctx context.Context, name string, opts []Option) (*Lock
 	asked := time.Now()
 	c.observe(Event{Kind: EventAsked, Name: name})
 	q := quest{client: c, name: name, key: c.key(name), settings: s, parent: ctx, asked: asked}
+	c.background.add() // Close waits until a waiter that it fails has left its place
 	l, err := q.obtain()
+	c.background.done()
 	if err == nil {
 		c.observe(Event{Kind: EventGranted, Name: name, Fence: l.fence, Wait: elapsed(asked)})
 		return l, nil
@@ -102,7 +104,7 @@ func (q *quest) obtain() (*Lock, error) {
 		}
 		switch r.status {
 		case "granted":
-			if l, err := q.take(grant{fence: r.fence, valid: c.after(sent, r.now, r.at+r.lease), sent: sent, claimed: r.lease.sub(0) < q.lease}); l != nil || err != nil {
+			if l, err := q.take(grant{fence: r.fence, sent: sent, valid: c.after(sent, r.now, r.at+r.lease), lease: r.lease.sub(0)}); l != nil || err != nil {
 				return l, err
 			}
 		case "held":
@@ -217,7 +219,7 @@ func (q *quest) take(g grant) (*Lock, error) {
 		c.giveUp(q.key, q.token, q.bury)
 		return nil, ErrClosed
 	}
-	e.start(g.claimed)
+	e.start(g.lease < q.lease)
 	return l, nil
 }
 

@@ -147,6 +147,24 @@ func TestWithoutRenewalAClaimBecomesAWholeLease(t *testing.T) {
 	})
 }
 
+func TestWithoutRenewalAShortLeaseGrantedByMessageIsFinalToo(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
+		a, b := e.client(), e.client()
+		l := e.acquire(a, "x")
+		got := make(chan *redislock.Lock)
+		go func() { got <- e.acquire(b, "x", redislock.WithLease(time.Second), redislock.WithoutRenewal()) }()
+		e.queued(a, "x", 1)
+		e.release(l)
+		start := time.Now()
+		next := <-got
+		<-next.Context().Done()
+		if held := time.Since(start); held > time.Second {
+			t.Errorf("a final lease of 1s was held for %v", held)
+		}
+		_ = next.Release(context.Background())
+	})
+}
+
 func TestWithMaxHoldEndsTheLockForGood(t *testing.T) {
 	both(t, func(e *env) {
 		c, other := e.client(), e.client()

@@ -115,7 +115,8 @@ func (c *Client) Acquire(ctx context.Context, name string, opts ...Option) (*Loc
 	return l, wrapOp("acquire", name, err)
 }
 
-// TryAcquire is Acquire without waiting: [ErrHeld] at once if the lock is taken or others wait for it.
+// TryAcquire is Acquire without waiting: [ErrHeld] at once if the lock is taken or others wait for it. With
+// [WithStealAfter] a stale hold is revoked all the same, so that a later try finds the lock free.
 func (c *Client) TryAcquire(ctx context.Context, name string, opts ...Option) (*Lock, error) {
 	l, err := c.acquire(ctx, name, append(opts[:len(opts):len(opts)], WithWait(0)))
 	return l, wrapOp("acquire", name, err)

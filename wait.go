@@ -19,10 +19,10 @@ const (
 
 // grant is a lock that a wait got.
 type grant struct {
-	fence   string
-	valid   bound
-	sent    time.Time // when it was asked for, or heard of
-	claimed bool      // by message: the hold waits for its owner only for a claim
+	fence string
+	valid bound
+	sent  time.Time     // when it was asked for, or heard of
+	lease time.Duration // how long the server holds it: less than asked for if it is only a claim
 }
 
 // wait is one token in a queue, from before its acquire is sent until it is granted, given up, or found gone. When it
@@ -262,10 +262,10 @@ func (l *line) checked(a answer, asked []*wait, epoch uint64) {
 			w.settle(outcome{gone: true})
 		case len(what) == 40:
 			g := fields{values: []any{what[:16], what[16:32], what[32:]}}
-			fence, deadline := g.text(0), g.micros(1)+g.lease(2)
+			fence, at, lease := g.text(0), g.micros(1), g.lease(2)
 			if g.err == nil {
 				w.done()
-				w.settle(outcome{grant: grant{fence: fence, sent: a.sent, valid: c.after(a.sent, now, deadline)}})
+				w.settle(outcome{grant: grant{fence: fence, sent: a.sent, valid: c.after(a.sent, now, at+lease), lease: lease.sub(0)}})
 			}
 		}
 	}
@@ -319,7 +319,7 @@ func (c *Client) granted(w *wait, message string) {
 		c.agenda.hurry(&l.task, time.Now())
 		return
 	}
-	w.settle(outcome{grant: grant{fence: fence, valid: valid, sent: time.Now(), claimed: true}})
+	w.settle(outcome{grant: grant{fence: fence, sent: time.Now(), valid: valid, lease: length}})
 }
 
 // askAll has every wait checked and every hold renewed: messages may have been lost.
