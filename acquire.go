@@ -27,6 +27,9 @@ func (c *Client) acquire(ctx context.Context, name string, opts []Option) (*Lock
 	if err != nil {
 		return nil, err
 	}
+	if s.lease-s.lease/1000 <= c.margin {
+		return nil, invalid("WithLease(%v): nothing of it is left under a clock margin of %v", s.lease, c.margin)
+	}
 	if c.isClosed() {
 		return nil, ErrClosed
 	}
@@ -61,12 +64,14 @@ type quest struct {
 	asked  time.Time
 	holder *holder // who had it when last heard
 	ticket string  // of a place that was lost: it is sought again under a new token
+	late   int     // grants that came too late to be relied on
 
 	// Of the present token.
 	token  string
 	nonce  string
 	bury   bool // an attempt had no answer: a copy of it may be executed late
 	joined bool // it has a place
+	alone  bool // there is no subscription: the checks alone will tell
 	wait   *wait
 }
 
@@ -104,7 +109,7 @@ func (q *quest) obtain() (*Lock, error) {
 		}
 		switch r.status {
 		case "granted":
-			if l, err := q.take(grant{fence: r.fence, sent: sent, valid: c.after(sent, r.now, r.at+r.lease), lease: r.lease.sub(0)}); l != nil || err != nil {
+			if l, err := q.take(ctx, waits, grant{fence: r.fence, sent: sent, valid: c.after(sent, r.now, r.at+r.lease), lease: r.lease.sub(0)}); l != nil || err != nil {
 				return l, err
 			}
 		case "held":
@@ -112,7 +117,7 @@ func (q *quest) obtain() (*Lock, error) {
 			if !waits {
 				return nil, q.fail(ctx, nil)
 			}
-			if err := c.sub.await(ctx); err != nil { // subscribe, see it confirmed, then join
+			if q.alone, err = c.sub.await(ctx); err != nil { // subscribe, see it confirmed, then join
 				return nil, q.fail(ctx, err)
 			}
 		case "waiting":
@@ -134,10 +139,13 @@ func (q *quest) obtain() (*Lock, error) {
 				}
 				q.newToken()
 			default:
-				if l, err := q.take(o.grant); l != nil || err != nil {
+				q.ticket = r.ticket
+				if l, err := q.take(ctx, waits, o.grant); l != nil || err != nil {
 					return l, err
 				}
 			}
+		case "over": // the hold was broken before its answer came
+			q.newToken()
 		case "more": // the queue is being cleaned, some places at a time: ask again
 		default:
 			return nil, q.fail(ctx, fmt.Errorf("unexpected answer %q", r.status))
@@ -150,7 +158,11 @@ func (q *quest) ask(ctx context.Context, waits bool) (r reply, sent time.Time, e
 	c := q.client
 	mode := noWait
 	if waits {
-		if m, e := c.sub.state(); m != "" {
+		m, e := c.sub.state()
+		if m == "" && q.alone {
+			m = uncountable
+		}
+		if m != "" {
 			mode, epoch = m, e
 			if q.wait == nil { // before it is sent: the message may be faster than the reply
 				q.wait = c.addWait(q.name, q.token, q.steal)
@@ -195,13 +207,24 @@ func (q *quest) owner() Owner {
 	return o
 }
 
-// take makes a Lock of a grant. A grant that came too late to be relied on is given back, and sought anew: then both
-// results are nil.
-func (q *quest) take(g grant) (*Lock, error) {
+// take makes a Lock of a grant. A grant that came too late to be relied on is given back, and sought anew if the caller
+// waits: then both results are nil.
+func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 	c := q.client
 	q.dropWait()
 	if g.valid.left() <= 0 {
-		c.giveUp(q.key, q.token, q.bury)
+		q.late++
+		pause := time.NewTimer(min(backoff(q.late), time.Second))
+		defer pause.Stop()
+		q.giveBack()
+		if !waits {
+			return nil, errLate
+		}
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return nil, q.fail(ctx, errLate)
+		}
 		q.newToken()
 		return nil, nil
 	}
@@ -209,6 +232,7 @@ func (q *quest) take(g grant) (*Lock, error) {
 	base := context.WithValue(context.WithoutCancel(q.parent), heldKey{c, q.name}, l)
 	l.ctx, l.end = context.WithCancelCause(base)
 	e := &l.lease
+	e.task.run = e.run
 	e.client, e.name, e.key, e.token, e.nonce, e.fence = c, q.name, q.key, q.token, q.nonce, g.fence
 	e.length, e.bury, e.once, e.lost = q.lease, q.bury, q.noRenewal, l.lose
 	e.valid, e.granted = g.valid, g.sent
@@ -228,12 +252,7 @@ func (q *quest) take(g grant) (*Lock, error) {
 func (q *quest) fail(ctx context.Context, cause error) error {
 	q.dropWait()
 	if q.joined || q.bury {
-		patience := time.NewTimer(giveUpPatience)
-		select {
-		case <-q.client.giveUp(q.key, q.token, q.bury):
-		case <-patience.C:
-		}
-		patience.Stop()
+		q.giveBack()
 	}
 	switch ended := q.parent.Err(); {
 	case errors.Is(cause, ErrClosed), errors.Is(cause, ErrPermission):
@@ -250,6 +269,19 @@ func (q *quest) fail(ctx context.Context, cause error) error {
 		return unanswered(q.settings.wait)
 	}
 }
+
+// giveBack gives up what the present token has, and waits until that is done, or goes on in the background because it
+// takes longer than a caller should wait.
+func (q *quest) giveBack() {
+	patience := time.NewTimer(giveUpPatience)
+	defer patience.Stop()
+	select {
+	case <-q.client.giveUp(q.key, q.token, q.bury):
+	case <-patience.C:
+	}
+}
+
+var errLate = errors.New("granted, but the answer took longer than the lease lasts")
 
 // unanswered is the error of a wait that ended before Redis said anything.
 func unanswered(wait time.Duration) error {

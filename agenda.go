@@ -16,10 +16,10 @@ type agenda struct {
 	flush func()
 }
 
-// task is one entry. It is not in the agenda while index is negative.
+// task is one entry. Its zero value is not in the agenda.
 type task struct {
 	at    time.Time
-	index int
+	place int // in the heap, from 1; 0 while it is not in the agenda
 	run   func()
 }
 
@@ -29,13 +29,26 @@ func newAgenda(flush func()) *agenda {
 
 // set puts the task at a time, or moves it there.
 func (a *agenda) set(t *task, at time.Time) {
+	a.put(t, at, false)
+}
+
+// hurry is set, unless the task is due before at already.
+func (a *agenda) hurry(t *task, at time.Time) {
+	a.put(t, at, true)
+}
+
+func (a *agenda) put(t *task, at time.Time, sooner bool) {
 	a.mu.Lock()
+	if sooner && t.place > 0 && !at.Before(t.at) {
+		a.mu.Unlock()
+		return
+	}
 	first := len(a.tasks) == 0 || at.Before(a.tasks[0].at)
 	t.at = at
-	if t.index < 0 {
+	if t.place == 0 {
 		heap.Push(&a.tasks, t)
 	} else {
-		heap.Fix(&a.tasks, t.index)
+		heap.Fix(&a.tasks, t.place-1)
 	}
 	a.mu.Unlock()
 	if first {
@@ -46,21 +59,11 @@ func (a *agenda) set(t *task, at time.Time) {
 	}
 }
 
-// hurry is set, unless the task is due before at already.
-func (a *agenda) hurry(t *task, at time.Time) {
-	a.mu.Lock()
-	sooner := t.index < 0 || at.Before(t.at)
-	a.mu.Unlock()
-	if sooner {
-		a.set(t, at)
-	}
-}
-
 func (a *agenda) remove(t *task) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if t.index >= 0 {
-		heap.Remove(&a.tasks, t.index)
+	if t.place > 0 {
+		heap.Remove(&a.tasks, t.place-1)
 	}
 }
 
@@ -112,13 +115,13 @@ func (h taskHeap) Len() int           { return len(h) }
 func (h taskHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
 func (h taskHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
+	h[i].place, h[j].place = i+1, j+1
 }
 
 func (h *taskHeap) Push(x any) {
 	t := x.(*task)
-	t.index = len(*h)
 	*h = append(*h, t)
+	t.place = len(*h)
 }
 
 func (h *taskHeap) Pop() any {
@@ -127,6 +130,6 @@ func (h *taskHeap) Pop() any {
 	t := old[last]
 	old[last] = nil
 	*h = old[:last]
-	t.index = -1
+	t.place = 0
 	return t
 }

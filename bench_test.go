@@ -21,7 +21,6 @@ type pair struct {
 	name             string
 	acquire, release string
 	args             func(token string) []any
-	releaseArgs      func(token string) []any
 }
 
 // BenchmarkServerTimeIdlePair measures the server's time for an uncontended acquire and release, pipelined, beside the

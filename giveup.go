@@ -2,6 +2,7 @@ package redislock
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -27,49 +28,37 @@ func (c *Client) vacate(ctx context.Context, key, token string, bury bool) (bool
 	return what == "hold" || what == "none" && a.unanswered, err
 }
 
-// giveBack is a release in the background: of a wait that was cancelled, a hold that was lost, or a late grant.
-type giveBack struct {
-	client  *Client
-	key     string
-	token   string
-	bury    bool
-	until   time.Time
-	attempt int
-	task    task
-	done    chan struct{}
-}
-
-// giveUp gives up whatever a token has on the server, until it is answered, for a minute at the most. With bury it
-// leaves a tombstone against late copies. It returns at once; the channel closes when it is through.
+// giveUp gives up whatever a token has on the server, in the background, until that is answered, for a minute at the
+// most: for a wait that was cancelled, a hold that was lost, a grant that came late. With bury it leaves a tombstone
+// against late copies. The channel closes when it is through.
 func (c *Client) giveUp(key, token string, bury bool) <-chan struct{} {
-	g := &giveBack{client: c, key: key, token: token, bury: bury, until: time.Now().Add(giveUpTime), done: make(chan struct{})}
-	g.task = task{index: -1, run: func() { go g.try() }}
+	done := make(chan struct{})
 	c.background.add()
-	go g.try()
-	return g.done
-}
-
-func (g *giveBack) try() {
-	c := g.client
-	for {
-		one := &call{script: scriptRelease, key: g.key, args: releaseArgs(g.token, g.bury)}
-		c.executor(g.key).do(context.Background(), one)
-		if err := one.answer.err; err != nil {
-			g.attempt++
-			if resendable(err) && time.Now().Before(g.until) && !c.isStopped() {
-				g.bury = g.bury || one.answer.unanswered
-				c.agenda.set(&g.task, time.Now().Add(backoff(g.attempt)))
+	go func() {
+		defer c.background.done()
+		defer close(done)
+		until := time.Now().Add(giveUpTime)
+		for attempt := 1; ; attempt++ {
+			one := &call{script: scriptRelease, key: key, args: releaseArgs(token, bury)}
+			c.executor(key).do(context.Background(), one)
+			if err := one.answer.err; err == nil {
+				if _, more, _ := parseRelease(one.answer.value); !more {
+					return
+				}
+				continue
+			} else if !resendable(err) || time.Now().After(until) {
 				return
 			}
-			break
+			pause := time.NewTimer(min(backoff(attempt), time.Second))
+			select {
+			case <-pause.C:
+			case <-c.stopped:
+				pause.Stop()
+				return
+			}
 		}
-		if _, more, _ := parseRelease(one.answer.value); !more {
-			break
-		}
-		g.bury = false // it is laid, or not needed
-	}
-	close(g.done)
-	c.background.done()
+	}()
+	return done
 }
 
 func releaseArgs(token string, bury bool) []any {
@@ -112,25 +101,42 @@ func (c *Client) send(one *call, then func(answer)) {
 	c.outbox = append(c.outbox, outgoing{one, then})
 }
 
-// flush sends what the tasks that were due together collected. Each pipeline has a goroutine of its own while it is
-// under way, so that a stuck connection delays none after it.
+// flush sends what the tasks that were due together collected, a pipeline for each master. Each has a goroutine of its
+// own while it is under way, so that a stuck connection delays none of the others.
 func (c *Client) flush() {
-	for len(c.outbox) > 0 {
-		n := min(len(c.outbox), maxBatch)
-		batch := c.outbox[:n:n]
-		c.outbox = c.outbox[n:]
-		c.background.add()
-		go func() {
-			defer c.background.done()
-			calls := make([]*call, len(batch))
-			for i, o := range batch {
-				calls[i] = o.call
-			}
-			c.single.send(calls)
-			for _, o := range batch {
-				o.then(o.call.answer)
-			}
-		}()
+	out := c.outbox
+	if len(out) == 0 {
+		return
 	}
 	c.outbox = nil
+	c.background.add()
+	go func() {
+		defer c.background.done()
+		byMaster := map[*executor][]outgoing{}
+		for _, o := range out {
+			x := c.executor(o.call.key)
+			byMaster[x] = append(byMaster[x], o)
+		}
+		for x, all := range byMaster {
+			for batch := range slices.Chunk(all, maxBatch) {
+				c.background.add()
+				go func() {
+					defer c.background.done()
+					x.deliver(batch)
+				}()
+			}
+		}
+	}()
+}
+
+// deliver sends calls in a pipeline and hands their answers on.
+func (x *executor) deliver(batch []outgoing) {
+	calls := make([]*call, len(batch))
+	for i, o := range batch {
+		calls[i] = o.call
+	}
+	x.send(calls)
+	for _, o := range batch {
+		o.then(o.call.answer)
+	}
 }

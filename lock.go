@@ -45,7 +45,8 @@ func (l *Lock) With(ctx context.Context) context.Context {
 		ctx = context.WithValue(ctx, heldKey{l.client, l.name}, l)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	context.AfterFunc(l.ctx, func() { cancel(context.Cause(l.ctx)) }) // every lock ends, and with it this
+	stop := context.AfterFunc(l.ctx, func() { cancel(context.Cause(l.ctx)) })
+	context.AfterFunc(ctx, func() { stop() }) // a lock may be held for much longer than ctx lives
 	return ctx
 }
 
@@ -57,7 +58,10 @@ func (l *Lock) Err() error {
 	}
 	if err := l.lease.expired(); err != nil {
 		l.lose(err)
-		return context.Cause(l.ctx)
+		if cause := context.Cause(l.ctx); cause != nil {
+			return cause
+		}
+		return err // whoever else ends it has not come to the context yet
 	}
 	return nil
 }

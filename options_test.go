@@ -60,7 +60,8 @@ func TestBadInputIsRefusedBeforeAnythingIsSent(t *testing.T) {
 		}
 		_, err = c.Acquire(ctx, "x", redislock.WithMaxHold(time.Hour), redislock.WithoutRenewal())
 		refused("contradiction", "WithMaxHold(1h0m0s) with WithoutRenewal", err)
-		_, err = c.Acquire(nil, "x") //nolint:staticcheck // what a nil context does is what is tested
+		var none context.Context
+		_, err = c.Acquire(none, "x")
 		refused("nil context", "nil context", err)
 		refused("nil function", "nil function", c.Do(ctx, "x", nil))
 		_, err = c.First(ctx, "x", 0)

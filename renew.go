@@ -6,12 +6,8 @@ import (
 	"time"
 )
 
-const (
-	// claim is how long a hold that was granted by message waits for its owner; lua/shared.lua has it too.
-	claim = 5 * time.Second
-	// expiredSlack is added to what a server's deadline is checked after.
-	expiredSlack = time.Millisecond
-)
+// expiredSlack is added to what a server's deadline is checked after.
+const expiredSlack = time.Millisecond
 
 // lease is the liveness of one hold: until when it may be relied on, and when it is renewed.
 type lease struct {
@@ -37,16 +33,19 @@ type lease struct {
 	next    time.Duration // pause before the next attempt after a failed one
 }
 
-// start begins to keep the lease. A claim is renewed soon, to make it whole; a lease in full after a third of it.
+// start begins to keep the lease: it is renewed after a third of what is left of it, a claim after a quarter, to make
+// it whole.
 func (l *lease) start(claimed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if claimed {
-		l.renewAt = time.Now().Add(min(l.valid.span, claim) / 4)
-	} else if !l.once {
-		l.renewAt = l.valid.from.Add(l.length / 3)
+	if l.ended { // it was broken before it was used
+		return
 	}
-	l.task = task{index: -1, run: l.run}
+	if claimed {
+		l.renewAt = time.Now().Add(l.valid.left() / 4)
+	} else if !l.once {
+		l.renewAt = time.Now().Add(l.valid.left() / 3)
+	}
 	l.schedule()
 }
 
@@ -181,7 +180,8 @@ func (l *lease) failed(err error) {
 		return
 	}
 	l.next = min(max(2*l.next, 10*time.Millisecond), l.length/6, time.Second)
-	if at := time.Now().Add(l.next); l.renewAt.IsZero() || at.Before(l.renewAt) {
+	// A renewal that is not planned any more succeeded by another attempt.
+	if at := time.Now().Add(l.next); !l.renewAt.IsZero() && at.Before(l.renewAt) {
 		l.renewAt = at
 	}
 	l.schedule()

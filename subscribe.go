@@ -36,13 +36,13 @@ type subscription struct {
 	epoch uint64             // counts subscriptions: a time sample does not outlive the one it was taken under
 	ready chan struct{}      // closed while subscribed
 	err   error              // why not
-	pings int                // sent since the last traffic
+	asked time.Time          // when a ping was sent that has no answer yet; zero: none
 }
 
 // start subscribes in the background, once; the Client's first lock does.
 func (s *subscription) start() {
 	s.once.Do(func() {
-		s.watch = task{index: -1, run: s.ping}
+		s.watch = task{run: s.ping}
 		s.client.loops.add()
 		go s.run()
 	})
@@ -55,24 +55,29 @@ func (s *subscription) state() (mode string, epoch uint64) {
 	return s.mode, s.epoch
 }
 
-// await returns when there is a subscription, or when ctx ends.
-func (s *subscription) await(ctx context.Context) error {
+// await returns when there is a subscription, or when ctx ends. Where none can be made within the time of a check the
+// caller must do without it: its checks serve it, and a claim waits longer than two of them.
+func (s *subscription) await(ctx context.Context) (alone bool, err error) {
+	patience := time.NewTimer(checkEvery)
+	defer patience.Stop()
 	for {
 		s.mu.Lock()
 		mode, ready, err := s.mode, s.ready, s.err
 		s.mu.Unlock()
 		if mode != "" {
-			return nil
+			return false, nil
 		}
 		if errors.Is(err, ErrPermission) {
-			return err
+			return false, err
 		}
 		select {
 		case <-ready:
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
+			return false, errors.Join(ctx.Err(), err)
+		case <-patience.C:
+			return true, nil
 		case <-s.client.closing:
-			return ErrClosed
+			return false, ErrClosed
 		}
 	}
 }
@@ -91,7 +96,7 @@ func (s *subscription) run() {
 		}
 		ps := c.rdb.Subscribe(ctx, s.channel)
 		s.mu.Lock()
-		s.ps, s.pings = ps, 0
+		s.ps, s.asked = ps, time.Time{}
 		s.mu.Unlock()
 		if c.isStopped() { // Close may have come before it could see this subscription
 			_ = ps.Close()
@@ -188,7 +193,7 @@ func (s *subscription) probe() string {
 // ping is the watch over a silent subscription.
 func (s *subscription) ping() {
 	c := s.client
-	silence := time.Since(time.Unix(0, s.heard.Load()))
+	heard := time.Unix(0, s.heard.Load())
 	c.agenda.set(&s.watch, time.Now().Add(pingAfter))
 	s.mu.Lock()
 	ps := s.ps
@@ -196,14 +201,18 @@ func (s *subscription) ping() {
 		s.mu.Unlock()
 		return
 	}
-	if silence < pingAfter-time.Millisecond {
-		s.pings = 0
-		s.mu.Unlock()
+	if !heard.Before(s.asked) {
+		s.asked = time.Time{}
+	}
+	dead := !s.asked.IsZero() // a whole pingAfter ago
+	quiet := time.Since(heard) >= pingAfter/2
+	if quiet && !dead {
+		s.asked = time.Now()
+	}
+	s.mu.Unlock()
+	if !quiet {
 		return
 	}
-	s.pings++
-	dead := s.pings > 1
-	s.mu.Unlock()
 	c.background.add()
 	go func() { // both may block on the connection
 		defer c.background.done()

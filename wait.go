@@ -97,7 +97,7 @@ func (c *Client) addWait(name, token string, steal time.Duration) *wait {
 	l := c.waits.lines[name]
 	if l == nil {
 		l = &line{client: c, name: name, key: c.key(name), steals: map[time.Duration]int{}}
-		l.task = task{index: -1, run: l.check}
+		l.task = task{run: l.check}
 		c.waits.lines[name] = l
 	}
 	w.line = l
@@ -188,9 +188,9 @@ func (l *line) patience() time.Duration {
 }
 
 // check asks for the oldest wait and some others. It runs in the agenda.
-func (l *line) check() { l.checkSome(maxCheck) }
-
-func (l *line) checkSome(most int) {
+func (l *line) check() {
+	// The next one first: whoever finds meanwhile that it must come sooner is not overruled.
+	l.client.agenda.hurry(&l.task, time.Now().Add(checkEvery-rand.N(checkEvery/4)))
 	l.mu.Lock()
 	var asked []*wait
 	add := func(w *wait) {
@@ -208,7 +208,7 @@ func (l *line) checkSome(most int) {
 		start = oldest
 	}
 	end := start
-	for ; end < n && len(asked) < most; end++ {
+	for ; end < n && len(asked) < maxCheck; end++ {
 		add(l.waits[end])
 	}
 	l.cursor = end
@@ -216,9 +216,8 @@ func (l *line) checkSome(most int) {
 	l.mu.Unlock()
 
 	if live == 0 {
-		return // the last one left while this was on its way
+		l.client.agenda.remove(&l.task) // the last one left while this was on its way
 	}
-	l.client.agenda.set(&l.task, time.Now().Add(checkEvery-rand.N(checkEvery/4)))
 	mode, epoch := l.client.sub.state()
 	if len(asked) == 0 {
 		return

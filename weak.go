@@ -100,7 +100,7 @@ func (c *Client) acquireWeak(ctx context.Context, name string, opts []Option) (*
 func (c *Client) pauseWeak(ctx context.Context, name string) bool {
 	pause := weakPause/2 + rand.N(weakPause/2)
 	cmd := newCommand(ctx, 1, "pttl", c.weakKey(name))
-	if left, err := c.plain(ctx, cmd).Int64(); err == nil {
+	if left, err := c.plain(ctx, cmd).Int64(); err == nil && left > 0 {
 		pause = max(min(pause, time.Duration(left)*time.Millisecond), time.Millisecond)
 	}
 	timer := time.NewTimer(pause)
@@ -242,73 +242,81 @@ func (c *Client) weakSettings(ctx context.Context, name string, opts []Option) (
 }
 
 // setNX sends a SET NX PX for each key, in one pipeline, until all are answered. A nil after an attempt that had no
-// answer may be that attempt's own doing: a GET settles it.
+// answer may be that attempt's own doing: a GET settles it. The keys live from some time after sent.
 func (c *Client) setNX(ctx context.Context, keys, tokens []string, life time.Duration) (took []bool, sent time.Time, err error) {
 	took = make([]bool, len(keys))
+	doubt := make([]bool, len(keys)) // an attempt may have been executed
 	open := make([]int, len(keys))
 	for i := range open {
 		open[i] = i
 	}
-	unanswered := false
-	for attempt := 1; ; attempt++ {
-		sent = time.Now()
-		cmds := make([]command, len(open))
-		for i, k := range open {
-			cmds[i] = newCommand(ctx, 1, "set", keys[k], tokens[k], "nx", "px", max(life.Milliseconds(), 1))
+	sent = time.Now()
+	for attempt := 1; len(open) > 0; attempt++ {
+		answers := c.each(ctx, open, func(k int) command {
+			return newCommand(ctx, 1, "set", keys[k], tokens[k], "nx", "px", max(life.Milliseconds(), 1))
+		})
+		var doubtful, failed []int
+		resend := true
+		note := func(k int, cmdErr error) {
+			err = cmdErr
+			failed = append(failed, k)
+			resend = resend && resendable(cmdErr)
 		}
-		c.plainAll(ctx, cmds)
-		var failed, doubtful []int
 		err = nil
 		for i, k := range open {
-			switch cmdErr := cmds[i].Err(); {
+			switch cmdErr := answers[i].Err(); {
 			case cmdErr == nil:
 				took[k] = true
-			case errors.Is(cmdErr, redis.Nil):
-				if unanswered {
-					doubtful = append(doubtful, k)
-				}
-			default:
-				err = cmdErr
-				failed = append(failed, k)
+			case !errors.Is(cmdErr, redis.Nil):
+				note(k, cmdErr)
+				doubt[k] = doubt[k] || !answered(cmdErr) && !unsent(cmdErr)
+			case doubt[k]:
+				doubtful = append(doubtful, k)
 			}
 		}
-		if err == nil && len(doubtful) > 0 {
-			gets := make([]command, len(doubtful))
-			for i, k := range doubtful {
-				gets[i] = newCommand(ctx, 1, "get", keys[k])
-			}
-			c.plainAll(ctx, gets)
-			for i, k := range doubtful {
-				value, getErr := gets[i].Text()
-				took[k] = getErr == nil && value == tokens[k]
-				if getErr != nil && !errors.Is(getErr, redis.Nil) {
-					err = getErr
-					failed = append(failed, k)
-				}
+		answers = c.each(ctx, doubtful, func(k int) command { return newCommand(ctx, 1, "get", keys[k]) })
+		for i, k := range doubtful {
+			value, getErr := answers[i].Text()
+			took[k] = getErr == nil && value == tokens[k]
+			if getErr != nil && !errors.Is(getErr, redis.Nil) {
+				note(k, getErr)
 			}
 		}
-		if err == nil || attempt == maxAttempts || !resendable(err) || ctx.Err() != nil {
+		open = failed
+		if err != nil && (attempt == maxAttempts || !resend || ctx.Err() != nil) {
 			break
 		}
-		unanswered = unanswered || !answered(err) && !unsent(err)
-		open = failed
-		pause := time.NewTimer(backoff(attempt))
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
+		if err != nil {
+			pause := time.NewTimer(backoff(attempt))
+			select {
+			case <-pause.C:
+			case <-ctx.Done():
+			}
+			pause.Stop()
 		}
-		pause.Stop()
 	}
-	if err != nil {
-		if ctx.Err() != nil {
-			err = errors.Join(ctx.Err(), err)
-		}
-		if refused(err) {
-			err = fmt.Errorf("%w: %w", ErrPermission, err)
-		}
-		return nil, sent, err
+	if err == nil {
+		return took, sent, nil
 	}
-	return took, sent, nil
+	if ctx.Err() != nil {
+		err = errors.Join(ctx.Err(), err)
+	}
+	if refused(err) {
+		err = fmt.Errorf("%w: %w", ErrPermission, err)
+	}
+	return nil, sent, err
+}
+
+// each sends a command for each of the keys that ks are the numbers of.
+func (c *Client) each(ctx context.Context, ks []int, of func(k int) command) []command {
+	cmds := make([]command, len(ks))
+	for i, k := range ks {
+		cmds[i] = of(k)
+	}
+	if len(cmds) > 0 {
+		c.plainAll(ctx, cmds)
+	}
+	return cmds
 }
 
 // unreachable reports whether Redis did not answer, or is not able to serve now: what WithFailOpen is for.

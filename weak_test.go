@@ -100,7 +100,6 @@ func TestFirstIsTrueOnceInAWindow(t *testing.T) {
 
 func TestABatchCostsOneRoundTrip(t *testing.T) {
 	both(t, func(e *env) {
-		c := e.client()
 		counter := &roundTrips{}
 		rdb := e.connect()
 		rdb.AddHook(counter)

@@ -22,7 +22,7 @@ local WALK = 64                   -- places a returning waiter looks at for its 
 local function join(ticket)
   local tail = queue.tail and sub(get('w' .. queue.tail), 45, 60) or ''
   if ticket == '' then ticket = tail < now and now or time16(tail + 1) end
-  if ticket > tail then
+  if ticket >= tail then
     append(queue, token, ticket .. request)
     return
   end

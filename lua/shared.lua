@@ -166,6 +166,7 @@ local function client(channel)
     local value = get('c' .. channel)
     entry = value and {seen = sub(value, 1, 16), mode = sub(value, 17, 17), places = sub(value, 18) + 0}
       or {seen = '0', mode = 'u', places = 0}
+    if entry.seen > now then entry.seen = now end -- the clock went back: as with a hold (see `expire`)
     clients[channel] = entry
     entry.channel = channel
   end
