@@ -536,6 +536,31 @@ func TestALostPlaceIsFoundAgainByItsTicket(t *testing.T) {
 	}
 }
 
+func TestTwoOfTheSameTicketDoNotHurtTheQueue(t *testing.T) {
+	b := embeddedBench(t) // a late copy of a lost place's acquire can do that
+	b.acquire("holder", time.Hour, noWait, "c1")
+	ticket := b.acquire("a", time.Minute, uncountable, "ca").ticket
+	if r := b.acquire("a2", time.Minute, uncountable, "ca", "", ticket); r.status != "waiting" {
+		t.Errorf("got %s", r.status)
+	}
+}
+
+func TestAStepBackOfTheClockDoesNotKeepThePlacesOfTheDead(t *testing.T) {
+	b := embeddedBench(t)
+	b.acquire("holder", 24*time.Hour, noWait, "c1")
+	b.acquire("dead", time.Minute, uncountable, "dead")
+	b.set(b.now.Add(-time.Hour))
+	for range 30 {
+		b.pass(2 * time.Second)
+		b.acquire("w", time.Minute, uncountable, "live")
+		b.check("live", uncountable, "w")
+	}
+	b.release("holder")
+	if owner := b.owner(); owner != "w" {
+		t.Errorf("the lock went to %q", owner)
+	}
+}
+
 func TestRetentionIsOnlyEverRaised(t *testing.T) {
 	b := embeddedBench(t)
 	ctx := context.Background()

@@ -159,6 +159,10 @@ local function raise(keep)
   end
 end
 
+local function save_client(entry)
+  put('c' .. entry.channel, entry.places > 0 and entry.seen .. entry.mode .. entry.places)
+end
+
 local clients = {}
 local function client(channel)
   local entry = clients[channel]
@@ -166,15 +170,14 @@ local function client(channel)
     local value = get('c' .. channel)
     entry = value and {seen = sub(value, 1, 16), mode = sub(value, 17, 17), places = sub(value, 18) + 0}
       or {seen = '0', mode = 'u', places = 0}
-    if entry.seen > now then entry.seen = now end -- the clock went back: as with a hold (see `expire`)
     clients[channel] = entry
     entry.channel = channel
+    if entry.seen > now then      -- the clock went back: as with a hold (see `expire`)
+      entry.seen = now
+      save_client(entry)
+    end
   end
   return entry
-end
-
-local function save_client(entry)
-  put('c' .. entry.channel, entry.places > 0 and entry.seen .. entry.mode .. entry.places)
 end
 
 local function seen(entry) return now - entry.seen <= UNSEEN end

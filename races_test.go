@@ -1,0 +1,358 @@
+package redislock
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+)
+
+// Interleavings that need a hand inside: a hook on the connection makes an answer get lost or come late.
+
+// hooked runs a test in fake time. connect makes a Client whose requests pass through the hook, which may be nil.
+func hooked(t *testing.T, test func(t *testing.T, m *miniredis.Miniredis, connect func(h *hook, opts ...ClientOption) *Client)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		t.Cleanup(func() { time.Sleep(10 * time.Second) })
+		m := miniredis.NewMiniRedis()
+		m.ClockTTL(true)
+		t.Cleanup(m.Close)
+		test(t, m, func(h *hook, opts ...ClientOption) *Client {
+			rdb := redis.NewClient(&redis.Options{
+				Addr: "127.0.0.1:6379", Protocol: 2, DisableIdentity: true,
+				Dialer: func(context.Context, string, string) (net.Conn, error) { return m.Dial() },
+			})
+			if h != nil {
+				rdb.AddHook(h)
+			}
+			c, err := New(rdb, opts...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+				defer cancel()
+				_ = c.Close(ctx)
+				_ = rdb.Close()
+			})
+			return c
+		})
+	})
+}
+
+// hook sees each command or pipeline, and what it came to.
+type hook struct {
+	single   func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error
+	pipeline func(next redis.ProcessPipelineHook, ctx context.Context, cmds []redis.Cmder) error
+}
+
+func (h *hook) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h *hook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if h.single == nil {
+			return next(ctx, cmd)
+		}
+		return h.single(next, ctx, cmd)
+	}
+}
+
+func (h *hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if h.pipeline == nil {
+			return next(ctx, cmds)
+		}
+		return h.pipeline(next, ctx, cmds)
+	}
+}
+
+var errTimeout = &net.OpError{Op: "read", Err: errors.New("i/o timeout")}
+
+func isScript(cmd redis.Cmder, s *script) bool {
+	args := cmd.Args()
+	return len(args) > 1 && (args[1] == s.digest || args[1] == s.text)
+}
+
+func take(t *testing.T, c *Client, name string, opts ...Option) *Lock {
+	t.Helper()
+	l, err := c.Acquire(context.Background(), name, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestI7AMessageBeforeTheLeaseStartsHurtsNoOtherLock(t *testing.T) {
+	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
+		c := connect(nil)
+		a := take(t, c, "a", WithLease(500*time.Millisecond))
+		b := &Lock{client: c, name: "b", fence: 1}
+		b.ctx, b.end = context.WithCancelCause(context.Background())
+		e := &b.lease
+		e.client, e.name, e.key, e.token, e.nonce, e.fence = c, "b", c.key("b"), c.random.token(), c.random.nonce(), "0000000000000001"
+		e.length, e.lost, e.task.run = time.Minute, b.lose, e.run
+		e.valid, e.granted = bound{time.Now(), time.Minute}, time.Now()
+		c.adopt(b)
+		c.revoked(e.token, e.nonce, "operator") // before start
+		e.start(false)
+		if b.Err() == nil || e.task.place != 0 {
+			t.Errorf("b says %v, and has place %d in the agenda", b.Err(), e.task.place)
+		}
+		time.Sleep(10 * time.Second)
+		if a.Err() != nil {
+			t.Errorf("a is not renewed any more: %v", a.Err())
+		}
+		if err := a.Release(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestI6ErrIsNeverNilPastTheBound(t *testing.T) {
+	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
+		l := take(t, connect(nil), "a", WithLease(time.Second))
+		l.lease.stop() // somebody else ends it, and has not come to the context yet
+		time.Sleep(2 * time.Second)
+		if err := l.Err(); !errors.Is(err, ErrLost) {
+			t.Errorf("past the bound: %v", err)
+		}
+		l.end(ErrReleased)
+		l.client.forget(l)
+	})
+}
+
+func TestAFinalLeaseIsNotRenewedByALateFailure(t *testing.T) {
+	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
+		renewals := 0
+		c := connect(&hook{pipeline: func(next redis.ProcessPipelineHook, ctx context.Context, cmds []redis.Cmder) error {
+			if isScript(cmds[0], scriptRenew) {
+				if renewals++; renewals == 1 { // a connection that is mute for a while
+					time.Sleep(2 * time.Second)
+					cmds[0].SetErr(errTimeout)
+					return errTimeout
+				}
+			}
+			return next(ctx, cmds)
+		}})
+		holder := take(t, connect(nil), "x")
+		go func() {
+			time.Sleep(time.Second)
+			_ = holder.Release(context.Background())
+		}()
+		l := take(t, c, "x", WithLease(6*time.Second), WithoutRenewal()) // granted as a claim of 5s
+		start := time.Now()
+		<-l.Context().Done()
+		// A claim is made whole after 1.25s, or on the attempt a second later.
+		if held := time.Since(start); held > 8500*time.Millisecond {
+			t.Errorf("a final lease of 6s was held for %v, with %d renewals", held, renewals)
+		}
+		_ = l.Release(context.Background())
+	})
+}
+
+func TestAResentAcquireIsRenewedBeforeWhatIsLeftOfItsLeaseEnds(t *testing.T) {
+	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
+		lost := false
+		c := connect(&hook{single: func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
+			err := next(ctx, cmd)
+			if isScript(cmd, scriptAcquire) && !lost && cmd.Err() == nil {
+				lost = true
+				time.Sleep(5 * time.Second)
+				cmd.SetErr(errTimeout)
+				return errTimeout
+			}
+			return err
+		}})
+		l := take(t, c, "x", WithLease(6*time.Second))
+		time.Sleep(30 * time.Second)
+		if err := l.Err(); err != nil {
+			t.Errorf("lost on a healthy server: %v", err)
+		}
+		if err := l.Release(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAHoldThatIsBrokenBeforeItsAnswerCameIsSoughtAnew(t *testing.T) {
+	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
+		operator := connect(nil)
+		broken := false
+		c := connect(&hook{single: func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
+			err := next(ctx, cmd)
+			if isScript(cmd, scriptAcquire) && !broken && cmd.Err() == nil {
+				broken = true
+				if _, err := operator.Break(context.Background(), "x", "test"); err != nil {
+					t.Error(err)
+				}
+				cmd.SetErr(errTimeout)
+				return errTimeout
+			}
+			return err
+		}})
+		l := take(t, c, "x")
+		if err := l.Release(context.Background()); err != nil || !broken {
+			t.Errorf("release: %v, broken %v", err, broken)
+		}
+	})
+}
+
+func TestASecondCloseDoesNotHangAfterOneThatTimedOut(t *testing.T) {
+	hooked(t, func(t *testing.T, m *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
+		c := connect(nil)
+		l := take(t, c, "x")
+		m.SetError("LOADING for a while")
+		_ = l.Release(context.Background()) // goes on in the background
+		short, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+		defer cancel()
+		if err := c.Close(short); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the first Close: %v", err)
+		}
+		m.SetError("")
+		long, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := c.Close(long); err != nil {
+			t.Errorf("the second Close: %v", err)
+		}
+	})
+}
+
+func TestWithoutASubscriptionTheChecksServe(t *testing.T) {
+	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
+		holder := take(t, connect(nil), "x")
+		c := connect(nil)
+		c.sub.once.Do(func() {}) // pub/sub never comes up
+		go func() {
+			time.Sleep(10 * time.Second)
+			_ = holder.Release(context.Background())
+		}()
+		start := time.Now()
+		l, err := c.Acquire(context.Background(), "x", WithWait(time.Minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took > 12100*time.Millisecond {
+			t.Errorf("served %v after the release, a check is due every 2s", took-10*time.Second)
+		}
+		if err := l.Release(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestASilentSubscriptionIsKept(t *testing.T) {
+	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
+		c := connect(nil)
+		l := take(t, c, "x", WithLease(time.Hour))
+		time.Sleep(15 * time.Minute)
+		if _, epoch := c.sub.state(); epoch != 1 {
+			t.Errorf("an idle subscription was made %d times", epoch)
+		}
+		if err := l.Release(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAnUrgentCheckIsNotPutOff(t *testing.T) {
+	a := newAgenda(func() {})
+	for range 20000 {
+		tk := &task{run: func() {}}
+		start, done := make(chan struct{}), make(chan struct{})
+		soon := time.Now().Add(time.Hour)
+		for _, at := range []time.Time{soon, soon.Add(2 * time.Second)} {
+			go func() {
+				<-start
+				a.hurry(tk, at)
+				done <- struct{}{}
+			}()
+		}
+		close(start)
+		<-done
+		<-done
+		if !tk.at.Equal(soon) {
+			t.Fatal("the later of two hurries won")
+		}
+		a.remove(tk)
+	}
+}
+
+func TestAGrantThatCannotBeReliedOnIsAnErrorAndNoStorm(t *testing.T) {
+	hooked(t, func(t *testing.T, m *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
+		if _, err := connect(nil, WithClockMargin(2*time.Second)).Acquire(context.Background(), "x", WithLease(2*time.Second)); !errors.Is(err, ErrInvalid) {
+			t.Errorf("a lease within the margin: %v", err)
+		}
+		slow := connect(&hook{single: func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
+			err := next(ctx, cmd)
+			time.Sleep(200 * time.Millisecond) // a round trip
+			return err
+		}})
+		if _, err := slow.TryAcquire(context.Background(), "x", WithLease(150*time.Millisecond)); err == nil || errors.Is(err, ErrHeld) {
+			t.Errorf("a try whose every answer is too late: %v", err)
+		}
+		before := m.CommandCount()
+		if _, err := slow.Acquire(context.Background(), "x", WithLease(150*time.Millisecond), WithWait(10*time.Second)); err == nil {
+			t.Error("granted")
+		}
+		if n := m.CommandCount() - before; n > 100 {
+			t.Errorf("%d commands in 10s for a lock that cannot be had", n)
+		}
+	})
+}
+
+func TestTheBoundOfAWeakLockCountsFromTheFirstAttempt(t *testing.T) {
+	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
+		sets := 0
+		c := connect(&hook{single: func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
+			err := next(ctx, cmd)
+			if cmd.Name() == "set" {
+				if sets++; sets == 1 {
+					time.Sleep(700 * time.Millisecond)
+					cmd.SetErr(errTimeout)
+					return errTimeout
+				}
+			}
+			return err
+		}})
+		start := time.Now()
+		w, err := c.AcquireWeak(context.Background(), "w", WithLease(time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-w.Context().Done()
+		if believed := time.Since(start); believed > time.Second {
+			t.Errorf("believed in for %v, the key lives for a second", believed)
+		}
+		_ = w.Release(context.Background())
+	})
+}
+
+func TestFirstKnowsItsOwnWhenErrorsAreMixed(t *testing.T) {
+	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
+		batches := 0
+		c := connect(&hook{pipeline: func(next redis.ProcessPipelineHook, ctx context.Context, cmds []redis.Cmder) error {
+			if batches++; batches == 1 { // two nodes: one executes and its answer is lost, the other is loading
+				_ = next(ctx, cmds[:1])
+				cmds[0].SetErr(errTimeout)
+				cmds[1].SetErr(serverError("LOADING Redis is loading the dataset in memory"))
+				return errTimeout
+			}
+			return next(ctx, cmds)
+		}})
+		first, err := c.FirstOf(context.Background(), []string{"a", "b"}, time.Minute)
+		if err != nil || !slices.Equal(first, []bool{true, true}) {
+			t.Errorf("fresh keys: %v, %v", first, err)
+		}
+	})
+}
+
+type serverError string
+
+func (e serverError) Error() string { return string(e) }
+func (serverError) RedisError()     {}
