@@ -11,8 +11,9 @@ import (
 type agenda struct {
 	mu    sync.Mutex
 	tasks taskHeap
+	until time.Time // the worker sleeps till then, or is awake and looks again before it sleeps
 	wake  chan struct{}
-	// flush runs after the tasks that were due together, to send what they collected.
+	// flush runs after the tasks that were due together, to send what they collected; often that is nothing.
 	flush func()
 }
 
@@ -43,15 +44,19 @@ func (a *agenda) put(t *task, at time.Time, sooner bool) {
 		a.mu.Unlock()
 		return
 	}
-	first := len(a.tasks) == 0 || at.Before(a.tasks[0].at)
 	t.at = at
 	if t.place == 0 {
 		heap.Push(&a.tasks, t)
 	} else {
 		heap.Fix(&a.tasks, t.place-1)
 	}
+	// A lock that comes and goes must not wake the worker each time: it is woken only to get up earlier than it would.
+	early := at.Before(a.until)
+	if early {
+		a.until = at
+	}
 	a.mu.Unlock()
-	if first {
+	if early {
 		select {
 		case a.wake <- struct{}{}:
 		default:
@@ -72,20 +77,11 @@ func (a *agenda) work(stop <-chan struct{}) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		pause := time.Hour
-		ran := false
-		for {
-			t := a.due(&pause)
-			if t == nil {
-				break
-			}
+		for t := a.due(); t != nil; t = a.due() {
 			t.run()
-			ran = true
 		}
-		if ran {
-			a.flush()
-		}
-		timer.Reset(pause)
+		a.flush()
+		timer.Reset(a.sleep())
 		select {
 		case <-timer.C:
 		case <-a.wake:
@@ -95,18 +91,26 @@ func (a *agenda) work(stop <-chan struct{}) {
 	}
 }
 
-// due takes the next task whose time has come, or says how long to sleep.
-func (a *agenda) due(pause *time.Duration) *task {
+// due takes the next task whose time has come.
+func (a *agenda) due() *task {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.tasks) == 0 {
-		return nil
-	}
-	if left := time.Until(a.tasks[0].at); left > 0 {
-		*pause = min(*pause, left)
+	if len(a.tasks) == 0 || time.Until(a.tasks[0].at) > 0 {
 		return nil
 	}
 	return heap.Pop(&a.tasks).(*task)
+}
+
+// sleep says how long the worker may sleep.
+func (a *agenda) sleep() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	pause := time.Hour
+	if len(a.tasks) > 0 {
+		pause = min(pause, time.Until(a.tasks[0].at))
+	}
+	a.until = time.Now().Add(pause)
+	return pause
 }
 
 type taskHeap []*task

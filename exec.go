@@ -20,8 +20,10 @@ const (
 	flightAge = 20 * time.Millisecond
 	// maxBatch bounds a pipeline.
 	maxBatch = 256
-	// maxAttempts is how often a request is sent before the caller is told that Redis cannot be reached.
+	// maxAttempts is how often a request is sent before the caller is told that Redis cannot be reached, and resendTime
+	// after how long it is not sent again.
 	maxAttempts = 4
+	resendTime  = 5 * time.Second
 )
 
 // command is a Redis command that go-redis must not send twice: we resend, and so know of every attempt that had no
@@ -226,17 +228,18 @@ func (c *Client) executor(key string) *executor {
 	return x
 }
 
-// eval sends a script until it is answered, at most maxAttempts times and not after ctx has ended. It may outlast
-// ctx: go-redis does not interrupt a read. Most callers want [Client.ask].
+// eval sends a script until it is answered, at most maxAttempts times, on the caller's goroutine. It is not sent again
+// after ctx has ended, but may outlast it: go-redis does not interrupt a read. Most callers want [Client.ask].
 func (c *Client) eval(ctx context.Context, s *script, key string, args ...any) answer {
 	detached := context.WithoutCancel(ctx)
 	x := c.executor(key)
 	one := &call{script: s, key: key, args: args}
+	begun := time.Now()
 	for attempt := 1; ; attempt++ {
 		one.done = nil
 		x.do(detached, one)
 		err := one.answer.err
-		if err == nil || attempt == maxAttempts || !resendable(err) || ctx.Err() != nil {
+		if err == nil || attempt == maxAttempts || !resendable(err) || ctx.Err() != nil || time.Since(begun) > resendTime {
 			break
 		}
 		pause := time.NewTimer(backoff(attempt))

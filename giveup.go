@@ -16,7 +16,14 @@ const (
 
 // vacate gives up the hold of a token, with one request and its resends, and reports whether there was one.
 func (c *Client) vacate(ctx context.Context, key, token string, bury bool) (bool, error) {
-	a := c.ask(ctx, nil, scriptRelease, key, releaseArgs(token, bury)...)
+	var a answer
+	if c.prompt { // it cannot take long, so it costs no other goroutine
+		a = c.eval(context.WithoutCancel(ctx), scriptRelease, key, releaseArgs(token, bury)...)
+	} else {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), resendTime)
+		defer cancel()
+		a = c.ask(bounded, nil, scriptRelease, key, releaseArgs(token, bury)...)
+	}
 	if a.err != nil {
 		return false, a.err
 	}

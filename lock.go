@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 )
 
 // Lock is a held lock: the handle by which it is used and given back. Its methods may be called from any goroutine.
@@ -95,9 +94,7 @@ func (l *Lock) giveBack(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", ErrNotHeld, loss)
 	}
 
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
-	defer cancel()
-	left, err := c.vacate(bounded, l.lease.key, l.lease.token, l.lease.bury)
+	left, err := c.vacate(ctx, l.lease.key, l.lease.token, l.lease.bury)
 	switch {
 	case err != nil:
 		c.giveUp(l.lease.key, l.lease.token, true)
@@ -134,6 +131,3 @@ type heldKey struct {
 	client *Client
 	name   string
 }
-
-// releaseTime bounds a Release.
-const releaseTime = 5 * time.Second

@@ -31,6 +31,7 @@ type Client struct {
 	defaults  settings
 	observer  Observer
 	reports   reports
+	prompt    bool // a request is answered or has failed within resendTime
 
 	single *executor
 	agenda *agenda
@@ -84,6 +85,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		retention: cfg.retention,
 		margin:    cfg.margin,
 		observer:  cfg.observer,
+		prompt:    prompt(rdb),
 		defaults:  settings{lease: DefaultLease},
 		single:    &executor{rdb: rdb},
 		waits:     waits{byToken: map[string]*wait{}, lines: map[string]*line{}},
@@ -189,6 +191,19 @@ func (c *Client) Close(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// prompt reports whether rdb is known to give up a read in time. Where it is not, a goroutine of its own waits for the
+// answers that must not hold up their caller.
+func prompt(rdb redis.UniversalClient) bool {
+	var timeout time.Duration
+	switch rdb := rdb.(type) {
+	case *redis.Client:
+		timeout = rdb.Options().ReadTimeout
+	case *redis.ClusterClient:
+		timeout = rdb.Options().ReadTimeout
+	}
+	return timeout > 0 && timeout <= resendTime
 }
 
 // quit ends the loops; the channel closes when they have ended.

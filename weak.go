@@ -147,7 +147,7 @@ func (w *WeakLock) release(ctx context.Context) error {
 	case w.failOpen:
 		return nil
 	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), resendTime)
 	defer cancel()
 	a := w.client.ask(bounded, nil, scriptWeakRelease, w.client.weakKey(w.name), w.token)
 	if a.err != nil {

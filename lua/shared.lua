@@ -24,7 +24,7 @@
 local KEEP = 4600                 -- s that a key outlives its last grant, unless a Client asks for another retention
 local CLAIM = 5000                -- ms: how long a hold granted by message waits for its owner
 local UNSEEN = 7000000            -- µs: three checks; a Client silent for longer has lost its places
-local HAND_OVER = 48              -- candidates tried in one script
+local HAND_OVER = 32              -- candidates tried in one script
 local TRIM = 8                    -- leftovers cleared away in passing
 local NONE = '----------------------'
 
