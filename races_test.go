@@ -5,12 +5,15 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock/internal/fakenet"
 )
 
 // Interleavings that need a hand inside: a hook on the connection makes an answer get lost or come late.
@@ -26,7 +29,7 @@ func hooked(t *testing.T, test func(t *testing.T, m *miniredis.Miniredis, connec
 		test(t, m, func(h *hook, opts ...ClientOption) *Client {
 			rdb := redis.NewClient(&redis.Options{
 				Addr: "127.0.0.1:6379", Protocol: 2, DisableIdentity: true,
-				Dialer: func(context.Context, string, string) (net.Conn, error) { return m.Dial() },
+				Dialer: (&fakenet.Network{Dial: m.Dial}).Dialer,
 			})
 			if h != nil {
 				rdb.AddHook(h)
@@ -129,10 +132,10 @@ func TestI6ErrIsNeverNilPastTheBound(t *testing.T) {
 
 func TestAFinalLeaseIsNotRenewedByALateFailure(t *testing.T) {
 	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
-		renewals := 0
+		var renewals atomic.Int32
 		c := connect(&hook{pipeline: func(next redis.ProcessPipelineHook, ctx context.Context, cmds []redis.Cmder) error {
 			if isScript(cmds[0], scriptRenew) {
-				if renewals++; renewals == 1 { // a connection that is mute for a while
+				if renewals.Add(1) == 1 { // a connection that is mute for a while
 					time.Sleep(2 * time.Second)
 					cmds[0].SetErr(errTimeout)
 					return errTimeout
@@ -150,7 +153,7 @@ func TestAFinalLeaseIsNotRenewedByALateFailure(t *testing.T) {
 		<-l.Context().Done()
 		// A claim is made whole after 1.25s, or on the attempt a second later.
 		if held := time.Since(start); held > 8500*time.Millisecond {
-			t.Errorf("a final lease of 6s was held for %v, with %d renewals", held, renewals)
+			t.Errorf("a final lease of 6s was held for %v, with %d renewals", held, renewals.Load())
 		}
 		_ = l.Release(context.Background())
 	})
@@ -158,11 +161,10 @@ func TestAFinalLeaseIsNotRenewedByALateFailure(t *testing.T) {
 
 func TestAResentAcquireIsRenewedBeforeWhatIsLeftOfItsLeaseEnds(t *testing.T) {
 	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
-		lost := false
+		var lost atomic.Bool
 		c := connect(&hook{single: func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
 			err := next(ctx, cmd)
-			if isScript(cmd, scriptAcquire) && !lost && cmd.Err() == nil {
-				lost = true
+			if isScript(cmd, scriptAcquire) && cmd.Err() == nil && !lost.Swap(true) {
 				time.Sleep(5 * time.Second)
 				cmd.SetErr(errTimeout)
 				return errTimeout
@@ -183,11 +185,10 @@ func TestAResentAcquireIsRenewedBeforeWhatIsLeftOfItsLeaseEnds(t *testing.T) {
 func TestAHoldThatIsBrokenBeforeItsAnswerCameIsSoughtAnew(t *testing.T) {
 	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
 		operator := connect(nil)
-		broken := false
+		var broken atomic.Bool
 		c := connect(&hook{single: func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
 			err := next(ctx, cmd)
-			if isScript(cmd, scriptAcquire) && !broken && cmd.Err() == nil {
-				broken = true
+			if isScript(cmd, scriptAcquire) && cmd.Err() == nil && !broken.Swap(true) {
 				if _, err := operator.Break(context.Background(), "x", "test"); err != nil {
 					t.Error(err)
 				}
@@ -197,8 +198,8 @@ func TestAHoldThatIsBrokenBeforeItsAnswerCameIsSoughtAnew(t *testing.T) {
 			return err
 		}})
 		l := take(t, c, "x")
-		if err := l.Release(context.Background()); err != nil || !broken {
-			t.Errorf("release: %v, broken %v", err, broken)
+		if err := l.Release(context.Background()); err != nil || !broken.Load() {
+			t.Errorf("release: %v, broken %v", err, broken.Load())
 		}
 	})
 }
@@ -308,11 +309,11 @@ func TestAGrantThatCannotBeReliedOnIsAnErrorAndNoStorm(t *testing.T) {
 
 func TestTheBoundOfAWeakLockCountsFromTheFirstAttempt(t *testing.T) {
 	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
-		sets := 0
+		var sets atomic.Int32
 		c := connect(&hook{single: func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
 			err := next(ctx, cmd)
 			if cmd.Name() == "set" {
-				if sets++; sets == 1 {
+				if sets.Add(1) == 1 {
 					time.Sleep(700 * time.Millisecond)
 					cmd.SetErr(errTimeout)
 					return errTimeout
@@ -335,9 +336,9 @@ func TestTheBoundOfAWeakLockCountsFromTheFirstAttempt(t *testing.T) {
 
 func TestFirstKnowsItsOwnWhenErrorsAreMixed(t *testing.T) {
 	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
-		batches := 0
+		var batches atomic.Int32
 		c := connect(&hook{pipeline: func(next redis.ProcessPipelineHook, ctx context.Context, cmds []redis.Cmder) error {
-			if batches++; batches == 1 { // two nodes: one executes and its answer is lost, the other is loading
+			if batches.Add(1) == 1 { // two nodes: one executes and its answer is lost, the other is loading
 				_ = next(ctx, cmds[:1])
 				cmds[0].SetErr(errTimeout)
 				cmds[1].SetErr(serverError("LOADING Redis is loading the dataset in memory"))

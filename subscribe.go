@@ -94,7 +94,8 @@ func (s *subscription) run() {
 		if c.isStopped() {
 			cancel()
 		}
-		ps := c.rdb.Subscribe(ctx, s.channel)
+		ps := c.rdb.Subscribe(ctx)
+		err := ps.Subscribe(ctx, s.channel)
 		s.mu.Lock()
 		s.ps, s.asked = ps, time.Time{}
 		s.mu.Unlock()
@@ -104,7 +105,9 @@ func (s *subscription) run() {
 		s.heard.Store(time.Now().UnixNano())
 		c.agenda.set(&s.watch, time.Now().Add(pingAfter))
 
-		err := s.receive(ctx, ps, &attempt)
+		if err == nil {
+			err = s.receive(ps, &attempt)
+		}
 		_ = ps.Close()
 		cancel()
 
@@ -133,9 +136,13 @@ func (s *subscription) run() {
 }
 
 // receive handles one subscription's traffic until it breaks.
-func (s *subscription) receive(ctx context.Context, ps *redis.PubSub, attempt *int) error {
+func (s *subscription) receive(ps *redis.PubSub, attempt *int) error {
+	// After an error go-redis connects anew by itself, before it returns and with its lock held, so that neither Ping
+	// nor Close gets through. A context that has ended does not disturb its reading, and has that fail at once.
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
 	for {
-		message, err := ps.Receive(ctx)
+		message, err := ps.Receive(ended)
 		if err != nil {
 			return err
 		}

@@ -46,7 +46,10 @@ func (s *Server) Connect() *redis.Client {
 		Addr:            "127.0.0.1:6379", // never dialled
 		Protocol:        2,
 		DisableIdentity: true,
-		Dialer: func(context.Context, string, string) (net.Conn, error) {
+		Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
 			return s.Miniredis.Dial()
 		},
 	})

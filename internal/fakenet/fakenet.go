@@ -39,7 +39,10 @@ func (n *Network) isCut() bool {
 }
 
 // Dialer is for redis.Options.
-func (n *Network) Dialer(context.Context, string, string) (net.Conn, error) {
+func (n *Network) Dialer(ctx context.Context, _, _ string) (net.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	server, err := n.Dial()
 	if err != nil {
 		return nil, err
