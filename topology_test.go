@@ -1,0 +1,113 @@
+package redislock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock"
+	"example.com/redislock/internal/servertest"
+)
+
+// Clients of other kinds than the plain one: what they can do less must not show.
+
+func TestLocksOnACluster(t *testing.T) {
+	t.Parallel()
+	cluster := servertest.StartCluster(t, 3)
+	passLocksAround(t, func() redis.UniversalClient { return cluster.Connect() })
+}
+
+func TestLocksThroughAnAutoPipeliner(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	passLocksAround(t, func() redis.UniversalClient {
+		pipeliner, err := s.Connect().AutoPipeline()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = pipeliner.Close() })
+		return pipeliner
+	})
+}
+
+// passLocksAround has instances contend for names that lie on all shards.
+func passLocksAround(t *testing.T, connect func() redis.UniversalClient) {
+	e := &env{T: t}
+	ctx := context.Background()
+	var clients []*redislock.Client
+	for range 3 {
+		c, err := redislock.New(connect())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+			defer cancel()
+			if err := c.Close(ctx); err != nil {
+				t.Errorf("a lock was left behind: %v", err)
+			}
+		})
+		clients = append(clients, c)
+	}
+
+	const names, rounds = 12, 5
+	var wg sync.WaitGroup
+	var holders [names]atomic.Int32
+	var fences [names]atomic.Int64
+	for _, c := range clients {
+		for n := range names {
+			wg.Go(func() {
+				for range rounds {
+					l := e.acquire(c, fmt.Sprint("name-", n))
+					if holders[n].Add(1) != 1 {
+						t.Error("I1: two holders at once")
+					}
+					if fences[n].Swap(l.Fence()) >= l.Fence() {
+						t.Error("I2: the fence did not rise")
+					}
+					time.Sleep(time.Millisecond)
+					holders[n].Add(-1)
+					e.release(l)
+				}
+			})
+		}
+	}
+	wg.Wait()
+
+	l := e.acquire(clients[0], "stolen")
+	next := e.acquire(clients[1], "stolen", redislock.WithStealAfter(200*time.Millisecond))
+	if !errors.Is(l.Err(), redislock.ErrStolen) {
+		t.Errorf("the robbed holder says %v", l.Err())
+	}
+	_ = l.Release(ctx)
+	if fence, err := clients[2].Break(ctx, "stolen", "test"); err != nil || fence != next.Fence() {
+		t.Errorf("Break: fence %d of %d, %v", fence, next.Fence(), err)
+	}
+	<-next.Context().Done()
+	_ = next.Release(ctx)
+
+	keys := make([]string, 50)
+	want := make([]bool, len(keys))
+	for i := range keys {
+		keys[i], want[i] = fmt.Sprint("key-", i), true
+	}
+	for _, c := range clients[:2] {
+		if got, err := c.FirstOf(ctx, keys, time.Minute); err != nil || !slices.Equal(got, want) {
+			t.Errorf("FirstOf: %v, %v", got, err)
+		}
+		want = make([]bool, len(keys))
+	}
+	for n := range names {
+		info, err := clients[0].Inspect(ctx, fmt.Sprint("name-", n))
+		if err != nil || len(info.Holds) > 0 || info.Waiting > 0 {
+			t.Errorf("left behind: %+v, %v", info, err)
+		}
+	}
+}
