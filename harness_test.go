@@ -64,7 +64,13 @@ func embedded(t *testing.T, delay time.Duration, test func(e *env, n *fakenet.Ne
 // client is another instance of the application; it must close without a lock left behind.
 func (e *env) client(opts ...redislock.ClientOption) *redislock.Client {
 	e.Helper()
-	c, err := redislock.New(e.connect(), opts...)
+	return e.over(e.connect(), opts...)
+}
+
+// over is an instance with this connection.
+func (e *env) over(rdb redis.UniversalClient, opts ...redislock.ClientOption) *redislock.Client {
+	e.Helper()
+	c, err := redislock.New(rdb, opts...)
 	if err != nil {
 		e.Fatal(err)
 	}
@@ -180,18 +186,7 @@ func (e *env) clientOn(n *fakenet.Network) *redislock.Client {
 	e.Helper()
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", Protocol: 2, DisableIdentity: true, Dialer: n.Dialer})
 	e.Cleanup(func() { _ = rdb.Close() })
-	c, err := redislock.New(rdb)
-	if err != nil {
-		e.Fatal(err)
-	}
-	e.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := c.Close(ctx); err != nil {
-			e.Errorf("a lock was left behind: %v", err)
-		}
-	})
-	return c
+	return e.over(rdb)
 }
 
 // dead puts a hold into Redis whose owner does not exist, and returns when its lease ends.

@@ -43,17 +43,7 @@ func passLocksAround(t *testing.T, connect func() redis.UniversalClient) {
 	ctx := context.Background()
 	var clients []*redislock.Client
 	for range 3 {
-		c, err := redislock.New(connect())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-			defer cancel()
-			if err := c.Close(ctx); err != nil {
-				t.Errorf("a lock was left behind: %v", err)
-			}
-		})
+		c := e.over(connect())
 		clients = append(clients, c)
 	}
 
