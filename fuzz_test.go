@@ -34,8 +34,15 @@ func FuzzRepliesNeverPanic(f *testing.F) {
 	f.Add("held", "0", "", "", "a\nb\nc\nd", int64(-1))
 	f.Fuzz(func(t *testing.T, a, b, c, d, e string, n int64) {
 		for _, value := range []any{
-			a, n, nil, []any{}, []any{a}, []any{a, b}, []any{a, b, c, d, e}, []any{a, b, c, d, n, e}, []any{a, b, c, d, e, n, a},
-			[]any{n, n, n, n}, []any{[]any{a}, nil},
+			a, n, nil,
+			[]any{},
+			[]any{a},
+			[]any{a, b},
+			[]any{a, b, c, d, e},
+			[]any{a, b, c, d, n, e},
+			[]any{a, b, c, d, e, n, a},
+			[]any{n, n, n, n},
+			[]any{[]any{a}, nil},
 		} {
 			r, err := parseReply(value)
 			if err == nil && r.status == "granted" && r.fence == "" {

@@ -304,6 +304,7 @@ func TestAStepBackOfTheClockDoesNotMakeADeadHoldLiveLonger(t *testing.T) {
 func TestI1AHoldLastsItsWholeLeaseAndNoLonger(t *testing.T) {
 	b := embeddedBench(t)
 	for _, renewed := range []bool{false, true} {
+		b.pass(50 * time.Second) // a name in use, but not just now
 		r := b.acquire("a", time.Second, noWait, "c1")
 		if renewed {
 			b.pass(700 * time.Millisecond)
