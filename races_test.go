@@ -301,7 +301,7 @@ func TestAGrantThatCannotBeReliedOnIsAnErrorAndNoStorm(t *testing.T) {
 		if _, err := slow.Acquire(context.Background(), "x", WithLease(150*time.Millisecond), WithWait(10*time.Second)); err == nil {
 			t.Error("granted")
 		}
-		if n := m.CommandCount() - before; n > 100 {
+		if n := m.CommandCount() - before; n > 400 { // those inside scripts included; a storm has thousands
 			t.Errorf("%d commands in 10s for a lock that cannot be had", n)
 		}
 	})
