@@ -246,7 +246,7 @@ func WithRetention(d time.Duration) ClientOption {
 // WithClockMargin sets by how much earlier than the server's deadline a holder stops trusting its lock, from 0 to
 // 10 s; the default is [DefaultClockMargin]. It covers what the server's clock may be stepped forward, by a failover
 // to a machine whose clock is ahead for instance. A thousandth of the lease is added to it for clocks that run at
-// different speeds.
+// different speeds. A lease of which nothing is left under the margin is [ErrInvalid] when it is asked for.
 func WithClockMargin(d time.Duration) ClientOption {
 	return func(c *config) error {
 		if d < 0 || d > 10*time.Second {
