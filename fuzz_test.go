@@ -59,7 +59,7 @@ func FuzzOwnersSurviveTheJourney(f *testing.F) {
 	f.Add("api", "node-3", 12, "line\nbreaks\n\n")
 	f.Fuzz(func(t *testing.T, client, host string, pid int, metadata string) {
 		if strings.Contains(client+host, "\n") {
-			t.Skip("names and hosts are one line: New sees to it")
+			return // names and hosts are one line: New sees to it
 		}
 		o := Owner{Client: client, Host: host, PID: pid, Metadata: metadata}
 		if got := parseOwner(o.info()); got != o {
