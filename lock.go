@@ -57,10 +57,7 @@ func (l *Lock) Err() error {
 	}
 	if err := l.lease.expired(); err != nil {
 		l.lose(err)
-		if cause := context.Cause(l.ctx); cause != nil {
-			return cause
-		}
-		return err // whoever else ends it has not come to the context yet
+		return err // whoever else ends it may not have come to the context yet
 	}
 	return nil
 }
@@ -84,8 +81,11 @@ func (l *Lock) giveBack(ctx context.Context) error {
 		loss = nil // closing the Client ends the context, not the hold
 	}
 	held := l.lease.held()
-	l.lease.stop()
-	l.end(ErrReleased)
+	reason, first := l.lease.stop(ErrReleased)
+	if !first { // it was lost, if only just now
+		loss = reason
+	}
+	l.end(reason)
 	defer c.forget(l)
 
 	if loss != nil {
@@ -112,7 +112,7 @@ func (l *Lock) giveBack(ctx context.Context) error {
 // context end may have stopped, and whoever did not is what fences are for.
 func (l *Lock) lose(cause error) {
 	held := l.lease.held()
-	if !l.lease.stop() {
+	if _, first := l.lease.stop(cause); !first {
 		return
 	}
 	l.end(cause)

@@ -3,6 +3,7 @@ package redislock
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"sync/atomic"
@@ -120,13 +121,29 @@ func TestI7AMessageBeforeTheLeaseStartsHurtsNoOtherLock(t *testing.T) {
 func TestI6ErrIsNeverNilPastTheBound(t *testing.T) {
 	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
 		l := take(t, connect(nil), "a", WithLease(time.Second))
-		l.lease.stop() // somebody else ends it, and has not come to the context yet
+		l.lease.stop(fmt.Errorf("%w: test", ErrLost)) // somebody else ends it, and has not come to the context yet
 		time.Sleep(2 * time.Second)
 		if err := l.Err(); !errors.Is(err, ErrLost) {
 			t.Errorf("past the bound: %v", err)
 		}
 		l.end(ErrReleased)
 		l.client.forget(l)
+	})
+}
+
+func TestALossAtTheMomentOfTheReleaseIsALoss(t *testing.T) {
+	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
+		l := take(t, connect(nil), "a")
+		l.lease.stop(errStale) // the thief's message is being handled, and has not come to the context yet
+		if err := l.Err(); !errors.Is(err, ErrStolen) {
+			t.Errorf("Err is %v", err)
+		}
+		if err := l.Release(context.Background()); !errors.Is(err, ErrNotHeld) || !errors.Is(err, ErrStolen) {
+			t.Errorf("the release says %v", err)
+		}
+		if cause := context.Cause(l.Context()); !errors.Is(cause, ErrStolen) {
+			t.Errorf("the context ended with %v", cause)
+		}
 	})
 }
 

@@ -27,7 +27,7 @@ type lease struct {
 	total   bound         // and this, if its span is not zero: WithMaxHold
 	granted time.Time     // local time of the grant
 	renewAt time.Time     // zero: not again
-	ended   bool          // released or lost
+	ended   error         // why it was released or lost; nil while it is kept
 	given   bool          // somebody gives it up, or gave it up
 	task    task          // in the agenda
 	next    time.Duration // pause before the next attempt after a failed one
@@ -38,7 +38,7 @@ type lease struct {
 func (l *lease) start(claimed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ended { // it was broken before it was used
+	if l.ended != nil { // it was broken before it was used
 		return
 	}
 	if claimed {
@@ -67,11 +67,13 @@ func (l *lease) left() time.Duration {
 	return left
 }
 
-// expired says why the lease has run out by the local clock, or nil.
+// expired says why the lease has ended, or has run out by the local clock; nil while neither.
 func (l *lease) expired() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
+	case l.ended != nil:
+		return l.ended
 	case l.total.span > 0 && l.total.left() <= 0:
 		return fmt.Errorf("%w: held for its longest time of %v", ErrLost, l.total.span)
 	case l.valid.left() <= 0:
@@ -82,14 +84,16 @@ func (l *lease) expired() error {
 
 func (l *lease) held() time.Duration { return elapsed(l.granted) }
 
-// stop ends renewal for good; it reports whether this call did.
-func (l *lease) stop() bool {
+// stop ends renewal for good. Of several reasons the first counts: it is returned, and whether this call gave it.
+func (l *lease) stop(why error) (reason error, first bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	first := !l.ended
-	l.ended = true
+	if l.ended != nil {
+		return l.ended, false
+	}
+	l.ended = why
 	l.client.agenda.remove(&l.task)
-	return first
+	return why, true
 }
 
 // surrender reports whether the caller is the one to give the hold up on the server.
@@ -109,7 +113,7 @@ func (l *lease) run() {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ended {
+	if l.ended != nil {
 		return
 	}
 	if !l.renewAt.IsZero() && !time.Now().Before(l.renewAt) {
@@ -124,7 +128,7 @@ func (l *lease) run() {
 func (l *lease) soon() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.ended && !l.once {
+	if l.ended == nil && !l.once {
 		l.renewAt = time.Now()
 		l.schedule()
 	}
@@ -146,10 +150,12 @@ func (l *lease) renewed(a answer) {
 		l.lost(fmt.Errorf("%w: the server no longer knows the hold", ErrLost))
 	case "revoked":
 		l.lost(robbery(r.note))
-	default:
+	case "": // a plain time
 		if l.extend(l.client.after(a.sent, r.now, r.now.add(l.length)), a.sent) {
 			l.observe(EventRenewed, nil)
 		}
+	default:
+		l.failed(fmt.Errorf("unexpected answer %q", r.status))
 	}
 }
 
@@ -157,7 +163,7 @@ func (l *lease) renewed(a answer) {
 func (l *lease) extend(fresh bound, sent time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ended || l.valid.left() <= 0 {
+	if l.ended != nil || l.valid.left() <= 0 {
 		return false
 	}
 	if fresh.left() > l.valid.left() {
@@ -175,7 +181,7 @@ func (l *lease) extend(fresh bound, sent time.Time) bool {
 // failed has the renewal tried again: only the server's word or the deadline ends a hold.
 func (l *lease) failed(err error) {
 	l.mu.Lock()
-	if l.ended {
+	if l.ended != nil {
 		l.mu.Unlock()
 		return
 	}
