@@ -36,8 +36,8 @@ func (c *Client) acquire(ctx context.Context, name string, opts []Option) (*Lock
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if held, ok := ctx.Value(heldKey{c, name}).(*Lock); ok && held.Err() == nil {
-		return nil, ErrDeadlock
+	if l, nested, err := c.nest(ctx, name, s); nested {
+		return l, err
 	}
 
 	asked := time.Now()
@@ -47,7 +47,7 @@ func (c *Client) acquire(ctx context.Context, name string, opts []Option) (*Lock
 	l, err := q.obtain()
 	c.background.done()
 	if err == nil {
-		c.observe(Event{Kind: EventGranted, Name: name, Fence: l.fence, Wait: elapsed(asked)})
+		c.observe(Event{Kind: EventGranted, Name: name, Fence: l.Fence(), Wait: elapsed(asked)})
 		return l, nil
 	}
 	c.observe(Event{Kind: EventGaveUp, Name: name, Wait: elapsed(asked), Err: err})
@@ -146,6 +146,8 @@ func (q *quest) obtain() (*Lock, error) {
 			}
 		case "over": // the hold was broken before its answer came
 			q.newToken()
+		case "clash":
+			return nil, q.fail(ctx, clash(q.mode, r.note))
 		case "more": // the queue is being cleaned, some places at a time: ask again
 		default:
 			return nil, q.fail(ctx, fmt.Errorf("unexpected answer %q", r.status))
@@ -175,8 +177,8 @@ func (q *quest) ask(ctx context.Context, waits bool) (r reply, sent time.Time, e
 	} else {
 		script = scriptAcquireOwn
 	}
-	args := []any{q.token, fmt.Sprintf("%8d%8d%s%s%s\n%s",
-		q.lease.Milliseconds(), (keep+time.Second-1)/time.Second, q.nonce, mode, c.sub.channel, q.owner().info())}
+	args := []any{q.token, fmt.Sprintf("%8d%8d%s%s%s\n%s\n%s",
+		q.lease.Milliseconds(), (keep+time.Second-1)/time.Second, q.nonce, mode, c.sub.channel, q.mode.line(q.weight, ""), q.owner().info())}
 	if q.stealSet || q.ticket != "" {
 		args = append(args, stealArg(q.steal), q.ticket)
 	}
@@ -228,18 +230,16 @@ func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 		q.newToken()
 		return nil, nil
 	}
-	l := &Lock{client: c, name: q.name, fence: parseFence(g.fence)}
-	base := context.WithValue(context.WithoutCancel(q.parent), heldKey{c, q.name}, l)
-	l.ctx, l.end = context.WithCancelCause(base)
-	e := &l.lease
+	h, l := c.newHold(q.parent, q.name, q.settings)
+	e := &h.lease
 	e.task.run = e.run
 	e.client, e.name, e.key, e.token, e.nonce, e.fence = c, q.name, q.key, q.token, q.nonce, g.fence
-	e.length, e.bury, e.once, e.lost = q.lease, q.bury, q.noRenewal, l.lose
+	e.length, e.bury, e.once, e.lost = q.lease, q.bury, q.noRenewal, h.lose
 	e.valid, e.granted = g.valid, g.sent
 	if q.maxHold > 0 {
 		e.total = bound{g.sent, q.maxHold}
 	}
-	if !c.adopt(l) {
+	if !c.adopt(h) {
 		c.giveUp(q.key, q.token, q.bury)
 		return nil, ErrClosed
 	}
@@ -279,6 +279,14 @@ func (q *quest) giveBack() {
 	case <-q.client.giveUp(q.key, q.token, q.bury):
 	case <-patience.C:
 	}
+}
+
+// clash is the error of a mode that cannot be used on a lock while others use it as they do.
+func clash(m Mode, rules string) error {
+	if rules == "" {
+		return fmt.Errorf("%w: too many different modes are in use on this lock", ErrMode)
+	}
+	return fmt.Errorf("%w: %q has the rules %q here, and is in use on this lock with %q", ErrMode, m.Name(), m.rules, rules)
 }
 
 var errLate = errors.New("granted, but the answer took longer than the lease lasts")
@@ -321,26 +329,26 @@ func (c *Client) prepare(ctx context.Context) error {
 	return nil
 }
 
-// adopt takes a new lock into the Client's books, unless the Client was closed.
-func (c *Client) adopt(l *Lock) bool {
+// adopt takes a new hold into the Client's books, unless the Client was closed.
+func (c *Client) adopt(h *hold) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return false
 	}
-	c.locks[l.lease.token] = l
+	c.holds[h.lease.token] = h
 	return true
 }
 
-// forget takes a lock out of the books when it has ended.
-func (c *Client) forget(l *Lock) {
+// forget takes a hold out of the books when it has ended.
+func (c *Client) forget(h *hold) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, known := c.locks[l.lease.token]; !known {
+	if _, known := c.holds[h.lease.token]; !known {
 		return
 	}
-	delete(c.locks, l.lease.token)
-	if c.closed && len(c.locks) == 0 {
+	delete(c.holds, h.lease.token)
+	if c.closed && len(c.holds) == 0 {
 		close(c.empty)
 	}
 }

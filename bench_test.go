@@ -32,7 +32,7 @@ func BenchmarkServerTimeIdlePair(b *testing.B) {
 		release: "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0",
 		args:    func(token string) []any { return []any{token, 30000} },
 	}
-	request := fmt.Sprintf("%8d%8d%s%s%s\n%s", 30000, 4600, strings.Repeat("n", 16), countable,
+	request := fmt.Sprintf("%8d%8d%s%s%s\n\n%s", 30000, 4600, strings.Repeat("n", 16), countable,
 		DefaultPrefix+":c:"+strings.Repeat("c", 22), Owner{Client: "api", Host: "node-3.example", PID: 12345}.info())
 	ours := pair{
 		name:    "redislock",
@@ -103,7 +103,7 @@ func BenchmarkServerTimeAmongWaiters(b *testing.B) {
 	token := func(i int) string { return fmt.Sprintf("token-%016d", i) }
 	channel := func(i int) string { return fmt.Sprintf("%s:c:%022d", DefaultPrefix, i) }
 	request := func(mode string, i int) string {
-		return fmt.Sprintf("%8d%8d%s%s%s\n%s", 30000, 4600, strings.Repeat("n", 16), mode, channel(i), Owner{Client: "api", Host: "node-3.example", PID: 12345}.info())
+		return fmt.Sprintf("%8d%8d%s%s%s\n\n%s", 30000, 4600, strings.Repeat("n", 16), mode, channel(i), Owner{Client: "api", Host: "node-3.example", PID: 12345}.info())
 	}
 	// each is the server's mean and largest µs of n calls.
 	each := func(s *script, n int, args func(i int) []any) (mean, largest float64) {

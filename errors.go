@@ -29,9 +29,21 @@ var (
 	// ErrReleased ends [Lock.Context] when the lock was given back by [Lock.Release].
 	ErrReleased = errors.New("lock released")
 
-	// ErrDeadlock says that the caller asked for a lock under the context of a hold of that same lock, and so would
-	// have waited for itself. Nothing was sent.
+	// ErrDeadlock says that the caller asked for a lock under the context of a hold of that same lock, and for more
+	// than that hold gives (Write under Read) or with [NonReentrant], and so would have waited for itself. Nothing was
+	// sent.
 	ErrDeadlock = errors.New("already held by the caller: waiting for it would never end")
+
+	// ErrOrder says that a handle was released before those that are nested in it. It is still held.
+	ErrOrder = errors.New("released out of order")
+
+	// ErrConflict says that an upgrade cannot be: another reader waits for one already, and each would wait for the
+	// other to give its read lock back.
+	ErrConflict = errors.New("another holder is upgrading")
+
+	// ErrMode says that the lock is in use with other rules under the same name of a mode, or with too many different
+	// modes. Nothing was left behind.
+	ErrMode = errors.New("mode does not match")
 
 	// ErrClosed says that the Client was closed.
 	ErrClosed = errors.New("client closed")
@@ -51,8 +63,11 @@ type HeldError struct {
 	Holder Owner
 	// Since is when the holder got the lock, by the server's clock; zero if that is not known.
 	Since time.Time
-	// Deadline is when the holder's lease ends unless it is renewed, by the server's clock.
+	// Deadline is when the holder's lease ends unless it is renewed, by the server's clock. Of several holders it is
+	// that of the first to end.
 	Deadline time.Time
+	// Holders is how many there are: more than one in a shared mode, where Holder is the oldest.
+	Holders int
 	// Waiting is how many others wait for the lock.
 	Waiting int
 
@@ -64,6 +79,9 @@ func (e *HeldError) Error() string {
 	text := ErrHeld.Error()
 	if !e.Since.IsZero() {
 		text = fmt.Sprintf("held by %s since %s", e.Holder, e.Since.UTC().Format("2006-01-02T15:04:05.000Z"))
+	}
+	if e.Holders > 1 {
+		text = fmt.Sprintf("%s and %d more", text, e.Holders-1)
 	}
 	if e.Waiting > 0 {
 		text = fmt.Sprintf("%s, %d waiting", text, e.Waiting)

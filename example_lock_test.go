@@ -282,7 +282,7 @@ func ExampleErrDeadlock() {
 	defer stop()
 
 	err := client.Do(ctx, "invoice/42", func(ctx context.Context) error {
-		_, err := client.Acquire(ctx, "invoice/42") // would wait for itself
+		_, err := client.Acquire(ctx, "invoice/42", redislock.NonReentrant()) // would wait for itself
 		return err
 	})
 	fmt.Println(errors.Is(err, redislock.ErrDeadlock))

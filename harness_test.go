@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -223,7 +224,8 @@ func (e *env) revoke(name string) {
 				at, lease, request = value[1:17], value[17:25], value[25:]
 			}
 			e.raw.HDel(ctx, key, field)
-			e.raw.HSet(ctx, key, "h", field+all["f"]+all["f"]+at+lease+"r"+request)
+			none := strings.Repeat("-", 22)
+			e.raw.HSet(ctx, key, "s", field+field+"1", "h"+field, none+none+all["f"]+all["f"]+at+lease+"r"+request)
 			return
 		}
 	}

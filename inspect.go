@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// maxPlaces is how many waiters Inspect shows.
-const maxPlaces = 1000
+// maxShown is how many holders and how many waiters Inspect shows.
+const maxShown = 1000
 
 // Info is the state of one lock at one moment of the server.
 type Info struct {
@@ -15,8 +15,9 @@ type Info struct {
 	Now time.Time
 	// Fence is the last one that was granted; 0 if none is remembered.
 	Fence int64
-	// Holds has an entry for each holder.
-	Holds []Hold
+	// Holders is how many hold the lock; Holds are the first of them, in the order of their grants.
+	Holders int
+	Holds   []Hold
 	// Waiting is how many wait; Places are the first of them, in their order.
 	Waiting int
 	Places  []Place
@@ -28,32 +29,40 @@ type Hold struct {
 	// Since is when it was granted, Deadline when it lapses unless it is renewed.
 	Since, Deadline time.Time
 	Fence           int64
+	// Mode and Weight are what it counts as.
+	Mode   Mode
+	Weight int
 	// Revoked says that it was stolen and waits to be given up; renewals are refused.
 	Revoked bool
+
+	token string
 }
 
 // Place is one place in the queue.
 type Place struct {
 	Owner Owner
-	// Since is when it joined.
+	// Since is when it joined; zero for a reader that waits to become the writer ([Lock.Upgrade]).
 	Since time.Time
+	// Mode and Weight are what it asks for.
+	Mode   Mode
+	Weight int
 }
 
-// Inspect tells who holds a lock and who waits for it, in order, the first 1,000 of them. It changes nothing. A name
+// Inspect tells who holds a lock and who waits for it, in order, the first 1,000 of each. It changes nothing. A name
 // that nobody uses has neither.
 func (c *Client) Inspect(ctx context.Context, name string) (Info, error) {
-	info, err := c.inspect(ctx, name, maxPlaces)
+	info, err := c.inspect(ctx, name, maxShown)
 	return info, wrapOp("inspect", name, err)
 }
 
-func (c *Client) inspect(ctx context.Context, name string, places int) (Info, error) {
+func (c *Client) inspect(ctx context.Context, name string, shown int) (Info, error) {
 	if err := checkName(name); err != nil {
 		return Info{}, err
 	}
 	if c.isClosed() {
 		return Info{}, ErrClosed
 	}
-	a := c.ask(ctx, nil, scriptInspect, c.key(name), places)
+	a := c.ask(ctx, nil, scriptInspect, c.key(name), shown)
 	if a.err != nil {
 		return Info{}, a.err
 	}
@@ -61,20 +70,22 @@ func (c *Client) inspect(ctx context.Context, name string, places int) (Info, er
 	if err != nil {
 		return Info{}, err
 	}
-	info := Info{Name: name, Now: f.micros(0).time(), Waiting: f.int(2)}
+	info := Info{Name: name, Now: f.micros(0).time(), Waiting: f.int(2), Holders: f.int(3)}
 	if f.text(1) != "" {
 		info.Fence = int64(f.micros(1))
 	}
-	i := 4
-	for range min(f.int(3), len(f.values)) {
+	i := 5
+	for range min(f.int(4), len(f.values)) {
+		mode, weight := parseMode(f.text(i + 5))
 		info.Holds = append(info.Holds, Hold{
-			Since: f.micros(i).time(), Deadline: f.micros(i + 1).time(), Fence: int64(f.micros(i + 2)),
-			Revoked: f.text(i+4) == "r", Owner: parseOwner(f.text(i + 5)),
+			Since: f.micros(i).time(), Deadline: f.micros(i + 1).time(), Fence: int64(f.micros(i + 2)), token: f.text(i + 3),
+			Revoked: f.text(i+4) == "r", Mode: mode, Weight: weight, Owner: parseOwner(f.text(i + 6)),
 		})
-		i += 6
+		i += 7
 	}
-	for ; i+2 < len(f.values); i += 3 {
-		info.Places = append(info.Places, Place{Since: f.micros(i).time(), Owner: parseOwner(f.text(i + 2))})
+	for ; i+3 < len(f.values); i += 4 {
+		mode, weight := parseMode(f.text(i + 2))
+		info.Places = append(info.Places, Place{Since: f.micros(i).time(), Mode: mode, Weight: weight, Owner: parseOwner(f.text(i + 3))})
 	}
 	return info, f.err
 }

@@ -2,9 +2,7 @@ package redislock
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 )
 
 // Lock is a held lock: the handle by which it is used and given back. Its methods may be called from any goroutine.
@@ -12,39 +10,62 @@ import (
 // A handle counts itself as held only as long as the server cannot have given the lock to anybody else, by the
 // assumptions about clocks that docs/guarantees.md names. A process that was paused and goes on writing may still be
 // too late: send [Lock.Fence] along with what you write, so that the resource can refuse it.
+//
+// Acquiring the same name under [Lock.Context] gives another handle of the same hold, nested in this one; see
+// [Client.Acquire]. The hold is given back by the release of the last handle, and each handle is released before the
+// one it is nested in.
 type Lock struct {
-	client *Client
-	name   string
-	fence  int64
-	lease  lease
+	hold   *hold
+	outer  *Lock // the handle that this one is nested in, nil if none
+	mode   Mode
+	weight int
+	ctx    context.Context
+	end    context.CancelCauseFunc
 
-	ctx context.Context
-	end context.CancelCauseFunc
-
-	release  sync.Once
-	released error // what Release answered
+	// Guarded by hold.mu.
+	inner    int           // handles nested in this one
+	spent    bool          // released, or being released
+	done     chan struct{} // closed when the release has been answered; made by who waits for it
+	answered bool
+	released error // the answer
 }
 
 // Name is what was asked for.
-func (l *Lock) Name() string { return l.name }
+func (l *Lock) Name() string { return l.hold.name }
 
 // Fence is the grant's fencing token: greater than that of every earlier grant of this name, so that whoever has seen
-// a greater one can refuse this holder as late. It is the time of the grant in µs, or more.
-func (l *Lock) Fence() int64 { return l.fence }
+// a greater one can refuse this holder as late. It is the time of the grant in µs, or more. [Lock.Upgrade] is a new
+// grant and raises it; a nested handle has the fence of its hold.
+func (l *Lock) Fence() int64 { return l.hold.lease.fenceNow() }
+
+// Mode is what the lock is held in, by this handle. For a nested handle that is what it asked for: the hold's own mode
+// gives as much, or more.
+func (l *Lock) Mode() Mode {
+	l.hold.mu.Lock()
+	defer l.hold.mu.Unlock()
+	return l.mode
+}
 
 // Context ends when the lock may no longer be trusted: [context.Cause] says [ErrLost], [ErrStolen], [ErrReleased] or
 // [ErrClosed]. It ends before the lock can be anybody else's because of expiry or theft, by a timer that does not
 // depend on Redis answering. It carries the values of the context that the lock was acquired with, but not its
-// cancellation.
+// cancellation; and it carries the hold, for nested acquires.
 func (l *Lock) Context() context.Context { return l.ctx }
 
-// With is ctx, but ends with the lock too; [context.Cause] says which came first.
+// With is ctx, but ends with the lock too; [context.Cause] says which came first. Like [Lock.Context] it carries the
+// hold.
 func (l *Lock) With(ctx context.Context) context.Context {
-	if ctx.Value(heldKey{l.client, l.name}) != l {
-		ctx = context.WithValue(ctx, heldKey{l.client, l.name}, l)
+	key := heldKey{l.hold.client, l.hold.name}
+	if ctx.Value(key) != l {
+		ctx = context.WithValue(ctx, key, l)
 	}
+	return ending(ctx, l.ctx)
+}
+
+// ending is ctx, but ends with the other too.
+func ending(ctx, other context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(l.ctx, func() { cancel(context.Cause(l.ctx)) })
+	stop := context.AfterFunc(other, func() { cancel(context.Cause(other)) })
 	context.AfterFunc(ctx, func() { stop() }) // a lock may be held for much longer than ctx lives
 	return ctx
 }
@@ -55,11 +76,7 @@ func (l *Lock) Err() error {
 	if err := context.Cause(l.ctx); err != nil {
 		return err
 	}
-	if err := l.lease.expired(); err != nil {
-		l.lose(err)
-		return err // whoever else ends it may not have come to the context yet
-	}
-	return nil
+	return l.hold.err()
 }
 
 // Release gives the lock back and hands it to the next in the queue. It sends one request, also when ctx has ended; the
@@ -69,66 +86,80 @@ func (l *Lock) Err() error {
 // The answer is nil if the lock was this handle's to the end, [ErrNotHeld] if it was lost before, whatever for, and
 // the network's error if Redis did not answer: the lock is then given back in the background, or lapses by its lease.
 // A second Release has the same answer and sends nothing.
+//
+// The release of a nested handle sends nothing, and a second one is [ErrNotHeld]: it was meant for another handle.
+// While handles are nested in this one, Release is [ErrOrder] and changes nothing.
 func (l *Lock) Release(ctx context.Context) error {
-	l.release.Do(func() { l.released = wrapOp("release", l.name, l.giveBack(ctx)) })
-	return l.released
+	return wrapOp("release", l.Name(), l.finish(ctx, false))
 }
 
-func (l *Lock) giveBack(ctx context.Context) error {
-	c := l.client
-	loss := l.Err()
-	if errors.Is(loss, ErrClosed) && l.lease.expired() == nil {
-		loss = nil // closing the Client ends the context, not the hold
+// finish is Release; out of order, if that cannot be mended, the handle is spent all the same, and the hold is given
+// back with the last one.
+func (l *Lock) finish(ctx context.Context, anyOrder bool) error {
+	h := l.hold
+	loss := h.loss()
+	h.mu.Lock()
+	if l.spent {
+		return l.again()
 	}
-	held := l.lease.held()
-	reason, first := l.lease.stop(ErrReleased)
-	if !first { // it was lost, if only just now
-		loss = reason
-	}
-	l.end(reason)
-	defer c.forget(l)
-
-	if loss != nil {
-		if l.lease.surrender() {
-			c.giveUp(l.lease.key, l.lease.token, l.lease.bury)
+	var order error
+	if l.inner > 0 && loss == nil {
+		order = fmt.Errorf("%w: %d nested in this one not yet released", ErrOrder, l.inner)
+		if !anyOrder {
+			h.mu.Unlock()
+			return order
 		}
-		return fmt.Errorf("%w: %w", ErrNotHeld, loss)
 	}
+	l.spend()
+	last := h.handles == 0
+	h.mu.Unlock()
 
-	left, err := c.vacate(ctx, l.lease.key, l.lease.token, l.lease.bury)
-	switch {
-	case err != nil:
-		c.giveUp(l.lease.key, l.lease.token, true)
+	err := order
+	if last {
+		err = h.giveBack(ctx)
+	} else if loss != nil {
+		err = fmt.Errorf("%w: %w", ErrNotHeld, loss)
+	}
+	if l.outer != nil {
+		l.end(ErrReleased)
+	}
+	h.mu.Lock()
+	l.answer(err)
+	h.mu.Unlock()
+	return err
+}
+
+// spend takes the handle off the hold. The caller holds hold.mu.
+func (l *Lock) spend() {
+	l.spent = true
+	l.hold.handles--
+	if l.outer != nil {
+		l.outer.inner--
+	}
+}
+
+// answer notes what the release answered. The caller holds hold.mu.
+func (l *Lock) answer(err error) {
+	l.answered, l.released = true, err
+	if l.done != nil {
+		close(l.done)
+	}
+}
+
+// again is the answer of a second release. The caller holds hold.mu, which it gives up.
+func (l *Lock) again() error {
+	if l.outer != nil {
+		l.hold.mu.Unlock()
+		return fmt.Errorf("%w: this handle was released before", ErrNotHeld)
+	}
+	if !l.answered && l.done == nil {
+		l.done = make(chan struct{})
+	}
+	answered, done, err := l.answered, l.done, l.released
+	l.hold.mu.Unlock()
+	if answered {
 		return err
-	case left:
-		c.observe(Event{Kind: EventReleased, Name: l.name, Fence: l.fence, Held: held})
-		return nil
-	default:
-		return ErrNotHeld
 	}
-}
-
-// lose ends the handle, once; cause wraps ErrLost. What the server still holds for it is given up: whoever saw the
-// context end may have stopped, and whoever did not is what fences are for.
-func (l *Lock) lose(cause error) {
-	held := l.lease.held()
-	if _, first := l.lease.stop(cause); !first {
-		return
-	}
-	l.end(cause)
-	l.client.forget(l)
-	kind := EventLost
-	if errors.Is(cause, ErrStolen) {
-		kind = EventStolen
-	}
-	l.client.report(Event{Kind: kind, Name: l.name, Fence: l.fence, Held: held, Err: cause})
-	if l.lease.surrender() {
-		l.client.giveUp(l.lease.key, l.lease.token, l.lease.bury)
-	}
-}
-
-// heldKey finds, in a context, the hold of a name by a Client.
-type heldKey struct {
-	client *Client
-	name   string
+	<-done
+	return l.released // written before done was closed
 }

@@ -33,7 +33,19 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 			}
 			var s *script
 			var args []any
-			switch op := r.Intn(12); {
+			switch op := r.Intn(14); {
+			case op == 12:
+				request := b.request(time.Minute, 4600, choose("-", "c", "u"), choose(channels...))
+				to := choose(Read.line(1, ""), Write.line(1, pad(token)))
+				request = strings.Replace(request, "\n\n", "\n"+to+"\n", 1)
+				s, args = scriptConvert, []any{pad(token), request, pad(fmt.Sprint("v", step))}
+				tokens = append(tokens, fmt.Sprint("v", step))
+				if r.Intn(3) == 0 {
+					args = append(args, "bury")
+				}
+			case op == 13:
+				s, args = scriptResume, []any{pad(fmt.Sprint("r", step)), b.request(time.Minute, 4600, "-", choose(channels...)), pad(token), b.dump()["f"]}
+				tokens = append(tokens, fmt.Sprint("r", step))
 			case op < 5:
 				if r.Intn(3) > 0 {
 					token = fmt.Sprint("t", step)
@@ -49,7 +61,8 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 					s, keep = scriptAcquireOwn, []int{500, 4600, 90000}[r.Intn(3)]
 				}
 				lease := time.Duration(100+r.Intn(20000)) * time.Millisecond
-				args = []any{pad(token), b.request(lease, keep, choose("-", "c", "u"), choose(channels...)), choose("", "", "1000000"), ticket}
+				m, weight := someMode(r, seed)
+				args = []any{pad(token), b.requestIn(m, weight, lease, keep, choose("-", "c", "u"), choose(channels...)), choose("", "", "1000000"), ticket}
 			case op < 8:
 				s, args = scriptRelease, []any{pad(token)}
 				if r.Intn(3) == 0 {
@@ -60,7 +73,7 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 			case op < 11:
 				s, args = scriptRenew, []any{pad(token), b.dump()["f"]}
 			default:
-				s, args = scriptBreak, []any{"why", choose("", b.dump()["f"])}
+				s, args = scriptBreak, []any{"why", pad(token), b.dump()["f"]}
 			}
 			value, err := b.rdb.Eval(context.Background(), s.text, []string{b.key}, args...).Result()
 			if err != nil {
@@ -92,26 +105,56 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 // unsound says what is wrong with a lock's hash, by the layout in lua/shared.lua.
 func unsound(state map[string]string) string {
 	places := map[string]int{}
+	var held []string // the modes
 	holds, waiters, stones := 0, 0, 0
+	counts, weights := map[string]int{}, map[string]int{}
+	count := func(request string, held int) string {
+		channel, rest, _ := strings.Cut(request[33:], "\n")
+		line, _, _ := strings.Cut(rest, "\n")
+		if line != "" {
+			m, weight := parseMode(line)
+			class := strings.SplitN(m.line(weight, ""), " ", 2)[1]
+			counts[class]++
+			weights[class] += held * weight
+		}
+		if held == 0 {
+			places[channel]++
+		}
+		return line
+	}
+	bound, latest := "9999999999999999", ""
 	for field, value := range state {
 		switch {
-		case field == "h":
-			holds++
 		case len(field) == 22:
-			holds++
-			if state["q"] != "" || state["t"] != "" {
-				return "a hold in the short form beside a queue"
+			if len(state) > 2 && (len(state) > 3 || state["e"] == "") {
+				return "a hold in the short form beside others"
 			}
+			return ""
+		case len(field) == 23 && field[0] == 'h':
+			holds++
+			held = append(held, count(value[101:], 1))
+			at, lease := micros(0), 0
+			fmt.Sscan(value[76:92], &at)
+			fmt.Sscan(value[92:100], &lease)
+			bound, latest = min(bound, fmt.Sprintf("%016d", at+micros(lease*1000))), max(latest, value[76:92])
 		case len(field) == 23 && field[0] == 'w':
 			waiters++
-			channel, _, _ := strings.Cut(value[60+33:], "\n")
-			places[channel]++
+			count(value[60:], 0)
 		case len(field) == 23 && field[0] == 't':
 			stones++
 		}
 	}
-	if holds > 1 {
-		return fmt.Sprintf("I1: %d holds", holds)
+	if fault := incompatible(held); fault != "" {
+		return "I1: " + fault
+	}
+	if fault := unsummed(state["m"], counts, weights); fault != "" {
+		return fault
+	}
+	if m := state["m"]; m != "" && holds > 1 && m[48:70] == strings.Repeat("-", 22) && (m[:16] > bound || m[16:32] < latest) {
+		return fmt.Sprintf("a summary from %s to %s of holds from %s to %s", m[:16], m[16:32], bound, latest)
+	}
+	if fault := unlinked(state, "s", "h", holds); fault != "" {
+		return fault
 	}
 	for channel, n := range places {
 		if entry := state["c"+channel]; len(entry) < 18 || entry[17:] != fmt.Sprint(n) {
@@ -127,6 +170,58 @@ func unsound(state map[string]string) string {
 		return fault
 	}
 	return unlinked(state, "t", "t", stones)
+}
+
+// incompatible says which of these modes may not stand beside each other, by their definition and not by the way in
+// which the scripts decide it.
+func incompatible(lines []string) string {
+	if len(lines) < 2 {
+		return ""
+	}
+	total := map[string]int{}
+	for _, line := range lines {
+		m, weight := parseMode(line)
+		if m == Exclusive {
+			return fmt.Sprintf("an exclusive hold among %q", lines)
+		}
+		total[m.name] += weight
+	}
+	for _, line := range lines {
+		m, _ := parseMode(line)
+		limits := m.limits()
+		for name, n := range total {
+			others := n
+			if name == m.name {
+				others--
+			}
+			if others > limits[name] || name == m.name && m.capacity > 0 && n > m.capacity {
+				return fmt.Sprintf("%q beside %d of %s: %q", line, others, name, lines)
+			}
+		}
+	}
+	return ""
+}
+
+// unsummed says where the summary differs from what is there.
+func unsummed(summary string, counts, weights map[string]int) string {
+	if summary == "" {
+		if len(counts) > 0 {
+			return fmt.Sprintf("no summary of %v", counts)
+		}
+		return ""
+	}
+	n := 0
+	for line := range strings.Lines(summary[70:]) {
+		parts := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 3)
+		n++
+		if parts[0] != fmt.Sprint(counts[parts[2]]) || parts[1] != fmt.Sprint(weights[parts[2]]) {
+			return fmt.Sprintf("the summary says %q, there are %d with %d held", line, counts[parts[2]], weights[parts[2]])
+		}
+	}
+	if n != len(counts) {
+		return fmt.Sprintf("the summary %q is of %v", summary, counts)
+	}
+	return ""
 }
 
 // unlinked walks one of the lists.
@@ -159,4 +254,27 @@ func unlinked(state map[string]string, header, node string, want int) string {
 		return fmt.Sprintf("header %q, %d nodes found of %d", head, n+1, want)
 	}
 	return ""
+}
+
+// someMode is a mode and a weight; even seeds know only the exclusive one, others up to all.
+func someMode(r *rand.Rand, seed int) (Mode, int) {
+	intent := []Mode{
+		NewMode("IS", CompatibleWith("IS", "IX", "S")), NewMode("IX", CompatibleWith("IS", "IX")),
+		NewMode("S", CompatibleWith("IS", "S")), NewMode("few", AtMost(2, "few"), AtMost(1, "IS"), CompatibleWith("S")),
+	}
+	if seed%2 == 0 {
+		return Exclusive, 1
+	}
+	switch n := r.Intn(2 + seed%8); {
+	case n < 3:
+		return Read, 1
+	case n < 4:
+		return Write, 1
+	case n < 5:
+		return Exclusive, 1
+	case n < 7:
+		return Semaphore(3 + r.Intn(2)), 1 + r.Intn(3)
+	default:
+		return intent[r.Intn(len(intent))], 1
+	}
 }

@@ -49,6 +49,18 @@ type settings struct {
 	noRenewal bool
 	metadata  string
 	failOpen  bool
+
+	mode         Mode
+	weight       int
+	nonReentrant bool
+}
+
+// describe is what is asked for, for messages.
+func (s *settings) describe() string {
+	if s.weight > 1 {
+		return fmt.Sprintf("%v, weight %d,", s.mode, s.weight)
+	}
+	return s.mode.String()
 }
 
 // WithLease sets how long the lock survives its owner, from 100 ms to 24 h; the default is [DefaultLease]. While the
@@ -124,6 +136,36 @@ func WithoutRenewal() Option {
 	}
 }
 
+// WithMode sets beside which other holds of the same lock this one may be; the default is [Exclusive]. Callers of one
+// lock may use different modes.
+func WithMode(m Mode) Option {
+	return func(s *settings) error {
+		s.mode = m
+		return nil
+	}
+}
+
+// WithWeight makes the hold count as k in the rules of its mode: k units of a [Semaphore]. The default is 1. More than
+// the mode can ever have is [ErrInvalid] at once, not a wait for ever.
+func WithWeight(k int) Option {
+	return func(s *settings) error {
+		if k < 1 || k > MaxUnits {
+			return invalid("WithWeight(%d): must be from 1 to %d", k, MaxUnits)
+		}
+		s.weight = k
+		return nil
+	}
+}
+
+// NonReentrant makes acquiring a lock under the context of its own hold [ErrDeadlock], at once, instead of a nested
+// handle: of the acquire that it is given to, and of every acquire under that one's context.
+func NonReentrant() Option {
+	return func(s *settings) error {
+		s.nonReentrant = true
+		return nil
+	}
+}
+
 // WithFailOpen is for the weak kind alone ([Client.AcquireWeak], [Client.First], [Client.FirstOf]): when Redis cannot
 // be reached they say yes, and the observer is told ([EventFailOpen]). A strong lock refuses it with [ErrInvalid].
 func WithFailOpen() Option {
@@ -159,7 +201,7 @@ func (s *settings) strong() error {
 	if s.noRenewal && s.maxHold > s.lease {
 		return invalid("WithMaxHold(%v) with WithoutRenewal: the lease of %v ends first", s.maxHold, s.lease)
 	}
-	return nil
+	return s.mode.check(s.weight)
 }
 
 // weak refuses what only a strong lock can do. It looks at the options of the call, not at the defaults.
@@ -173,6 +215,12 @@ func (s *settings) weak() error {
 		return invalid("WithoutRenewal: a weak lock is never renewed")
 	case s.metadata != "":
 		return invalid("WithMetadata: a weak lock keeps nothing but its token")
+	case s.mode != Exclusive:
+		return invalid("WithMode: a weak lock is exclusive")
+	case s.weight > 1:
+		return invalid("WithWeight: a weak lock is exclusive")
+	case s.nonReentrant:
+		return invalid("NonReentrant: a weak lock is never re-entered")
 	}
 	return nil
 }

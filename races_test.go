@@ -96,13 +96,12 @@ func TestI7AMessageBeforeTheLeaseStartsHurtsNoOtherLock(t *testing.T) {
 	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
 		c := connect(nil)
 		a := take(t, c, "a", WithLease(500*time.Millisecond))
-		b := &Lock{client: c, name: "b", fence: 1}
-		b.ctx, b.end = context.WithCancelCause(context.Background())
-		e := &b.lease
+		h, b := c.newHold(context.Background(), "b", c.defaults)
+		e := &h.lease
 		e.client, e.name, e.key, e.token, e.nonce, e.fence = c, "b", c.key("b"), c.random.token(), c.random.nonce(), "0000000000000001"
-		e.length, e.lost, e.task.run = time.Minute, b.lose, e.run
+		e.length, e.lost, e.task.run = time.Minute, h.lose, e.run
 		e.valid, e.granted = bound{time.Now(), time.Minute}, time.Now()
-		c.adopt(b)
+		c.adopt(h)
 		c.revoked(e.token, e.nonce, "operator") // before start
 		e.start(false)
 		if b.Err() == nil || e.task.place != 0 {
@@ -121,20 +120,20 @@ func TestI7AMessageBeforeTheLeaseStartsHurtsNoOtherLock(t *testing.T) {
 func TestI6ErrIsNeverNilPastTheBound(t *testing.T) {
 	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
 		l := take(t, connect(nil), "a", WithLease(time.Second))
-		l.lease.stop(fmt.Errorf("%w: test", ErrLost)) // somebody else ends it, and has not come to the context yet
+		l.hold.lease.stop(fmt.Errorf("%w: test", ErrLost)) // somebody else ends it, and has not come to the context yet
 		time.Sleep(2 * time.Second)
 		if err := l.Err(); !errors.Is(err, ErrLost) {
 			t.Errorf("past the bound: %v", err)
 		}
 		l.end(ErrReleased)
-		l.client.forget(l)
+		l.hold.client.forget(l.hold)
 	})
 }
 
 func TestALossAtTheMomentOfTheReleaseIsALoss(t *testing.T) {
 	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
 		l := take(t, connect(nil), "a")
-		l.lease.stop(errStale) // the thief's message is being handled, and has not come to the context yet
+		l.hold.lease.stop(errStale) // the thief's message is being handled, and has not come to the context yet
 		if err := l.Err(); !errors.Is(err, ErrStolen) {
 			t.Errorf("Err is %v", err)
 		}

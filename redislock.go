@@ -41,7 +41,7 @@ type Client struct {
 
 	mu      sync.Mutex
 	masters map[string]*executor
-	locks   map[string]*Lock // by token
+	holds   map[string]*hold // by token
 	closed  bool
 	ready   bool // the preflight passed
 	empty   chan struct{}
@@ -86,12 +86,12 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		margin:    cfg.margin,
 		observer:  cfg.observer,
 		prompt:    prompt(rdb),
-		defaults:  settings{lease: DefaultLease},
+		defaults:  settings{lease: DefaultLease, weight: 1},
 		single:    &executor{rdb: rdb},
 		waits:     waits{byToken: map[string]*wait{}, lines: map[string]*line{}},
 		random:    random{source: bufio.NewReaderSize(rand.Reader, 4096)},
 		masters:   map[string]*executor{},
-		locks:     map[string]*Lock{},
+		holds:     map[string]*hold{},
 		closing:   make(chan struct{}),
 		stopped:   make(chan struct{}),
 	}
@@ -136,7 +136,7 @@ func (c *Client) Do(ctx context.Context, name string, fn func(context.Context) e
 		return err
 	}
 	defer func() { // also when fn panics
-		released := l.Release(ctx)
+		released := wrapOp("release", name, l.finish(ctx, true))
 		if errors.Is(released, ErrNotHeld) && !errors.Is(released, ErrLost) && !errors.Is(released, ErrClosed) {
 			released = fmt.Errorf("%w: %w", ErrLost, released)
 		}
@@ -169,17 +169,17 @@ func (c *Client) Close(ctx context.Context) error {
 		c.closed = true
 		c.empty = make(chan struct{})
 		close(c.closing)
-		if len(c.locks) == 0 {
+		if len(c.holds) == 0 {
 			close(c.empty)
 		}
 	}
-	locks := make([]*Lock, 0, len(c.locks))
-	for _, l := range c.locks {
-		locks = append(locks, l)
+	holds := make([]*hold, 0, len(c.holds))
+	for _, h := range c.holds {
+		holds = append(holds, h)
 	}
 	c.mu.Unlock()
-	for _, l := range locks {
-		l.end(ErrClosed)
+	for _, h := range holds {
+		h.end(ErrClosed)
 	}
 
 	defer c.quit()

@@ -248,12 +248,12 @@ func TestWaitEndsWithHeldAndWithTheContextsError(t *testing.T) {
 	})
 }
 
-func TestAcquireUnderItsOwnContextIsADeadlockAtOnce(t *testing.T) {
+func TestANonReentrantAcquireUnderItsOwnContextIsADeadlockAtOnce(t *testing.T) {
 	both(t, func(e *env) {
 		c := e.client()
 		l := e.acquire(c, "x")
 		for _, ctx := range []context.Context{l.Context(), l.With(context.Background())} {
-			if _, err := c.Acquire(ctx, "x"); !errors.Is(err, redislock.ErrDeadlock) {
+			if _, err := c.Acquire(ctx, "x", redislock.NonReentrant()); !errors.Is(err, redislock.ErrDeadlock) {
 				t.Errorf("got %v, want ErrDeadlock", err)
 			}
 			other, err := c.Acquire(ctx, "y")

@@ -16,13 +16,13 @@ type lease struct {
 	key    string
 	token  string
 	nonce  string
-	fence  string
 	length time.Duration
 	bury   bool // an acquire of this token had no answer
 	once   bool // renewed only to turn a claim into the whole lease
 	lost   func(error)
 
 	mu      sync.Mutex
+	fence   string        // an upgrade raises it
 	valid   bound         // held until this has passed
 	total   bound         // and this, if its span is not zero: WithMaxHold
 	granted time.Time     // local time of the grant
@@ -80,6 +80,12 @@ func (l *lease) expired() error {
 		return fmt.Errorf("%w: its lease of %v ran out", ErrLost, l.length)
 	}
 	return nil
+}
+
+func (l *lease) fenceNow() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return parseFence(l.fence)
 }
 
 func (l *lease) held() time.Duration { return elapsed(l.granted) }
@@ -196,5 +202,5 @@ func (l *lease) failed(err error) {
 }
 
 func (l *lease) observe(kind EventKind, err error) {
-	l.client.report(Event{Kind: kind, Name: l.name, Fence: parseFence(l.fence), Held: l.held(), Err: err})
+	l.client.report(Event{Kind: kind, Name: l.name, Fence: l.fenceNow(), Held: l.held(), Err: err})
 }

@@ -8,13 +8,14 @@ import (
 
 // reply is what a script of lua/ answered. Fields that a status does not have are zero.
 type reply struct {
-	status string // granted, waiting, held, more, over, gone, revoked; empty for a plain time
+	status string // granted, waiting, held, more, over, gone, revoked, clash, conflict; empty for a plain time
 	now    micros
 	fence  string
 	at     micros // granted: a hold ends at `at` + lease
 	lease  micros
 	ticket string
-	note   string // revoked: why it was broken; empty if it was stolen
+	note   string // revoked: why it was broken; empty if it was stolen. clash: the rules in use. resume: the mode
+	more   bool   // convert: candidates remain untried
 	holder holder
 }
 
@@ -23,6 +24,7 @@ type holder struct {
 	since    micros // 0: nobody
 	deadline micros
 	waiting  int
+	holders  int
 	owner    Owner
 }
 
@@ -43,14 +45,21 @@ func parseReply(value any) (reply, error) {
 		if _, err := parseMicros(r.fence); err != nil {
 			return r, err
 		}
+		if len(f.values) > 5 {
+			if more, ok := f.values[5].(int64); ok {
+				r.more = more > 0
+			} else {
+				r.note = f.text(5)
+			}
+		}
 	case "waiting":
 		r.ticket = f.text(2)
 		r.holder = f.holder(3)
 	case "held":
 		r.holder = f.holder(2)
-	case "revoked":
+	case "revoked", "clash":
 		r.note = f.text(2)
-	case "more", "over", "gone":
+	case "more", "over", "gone", "conflict":
 	default:
 		f.fail(0)
 	}
@@ -115,7 +124,7 @@ func (f *fields) lease(i int) micros {
 }
 
 func (f *fields) holder(i int) holder {
-	h := holder{waiting: f.int(i + 2)}
+	h := holder{waiting: f.int(i + 2), holders: f.int(i + 4)}
 	if f.text(i) != "" {
 		h.since, h.deadline, h.owner = f.micros(i), f.micros(i+1), parseOwner(f.text(i+3))
 	}

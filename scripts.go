@@ -26,6 +26,8 @@ var (
 	scriptRenew       = load("renew")
 	scriptCheck       = load("check")
 	scriptBreak       = load("break")
+	scriptConvert     = load("convert")
+	scriptResume      = load("resume")
 	scriptInspect     = load("inspect")
 	scriptPreflight   = load("preflight")
 	scriptProbe       = load("probe")

@@ -71,8 +71,12 @@ func (b *bench) eval(s *script, args ...any) any {
 }
 
 // request is what a caller asks for; 4600 s is the standard retention with it.
-func (b *bench) request(lease time.Duration, keep int, mode, channel string) string {
-	return fmt.Sprintf("%8d%8d%s%s%s\n%s", lease.Milliseconds(), keep, "nonce-nonce-nonc", mode, channel, Owner{Client: channel}.info())
+func (b *bench) request(lease time.Duration, keep int, wait, channel string) string {
+	return b.requestIn(Exclusive, 1, lease, keep, wait, channel)
+}
+
+func (b *bench) requestIn(m Mode, weight int, lease time.Duration, keep int, wait, channel string) string {
+	return fmt.Sprintf("%8d%8d%s%s%s\n%s\n%s", lease.Milliseconds(), keep, "nonce-nonce-nonc", wait, channel, m.line(weight, ""), Owner{Client: channel}.info())
 }
 
 func (b *bench) acquire(token string, lease time.Duration, mode, channel string, more ...any) reply {
@@ -113,7 +117,7 @@ func (b *bench) check(channel, mode string, tokens ...string) []string {
 	}
 	var found []string
 	for i := range tokens {
-		text := f.text(6 + i)
+		text := f.text(7 + i)
 		if len(text) == 40 {
 			text = "granted"
 		}
@@ -129,14 +133,14 @@ func (b *bench) dump() map[string]string {
 // owner is the token that holds the lock, without its padding, or "".
 func (b *bench) owner() string {
 	b.Helper()
-	f, err := fieldsOf(b.eval(scriptInspect, 0))
+	f, err := fieldsOf(b.eval(scriptInspect, 1))
 	if err != nil {
 		b.Fatal(err)
 	}
-	if f.int(3) == 0 {
+	if f.int(4) == 0 {
 		return ""
 	}
-	return strings.TrimRight(f.text(7), ".")
+	return strings.TrimRight(f.text(8), ".")
 }
 
 // subscribe listens on a channel and never answers: a receiver that the server counts.
@@ -193,7 +197,7 @@ func TestI3EveryScriptExecutedTwiceLeavesTheStateOfOne(t *testing.T) {
 		"release, alone":     {held, func(b *bench) any { b.release("holder"); return b.owner() }},
 		"release, hand over": {queued, func(b *bench) any { b.release("holder"); return b.owner() }},
 		"release, bury":      {held, func(b *bench) any { b.release("holder", "bury"); return b.owner() }},
-		"break":              {queued, func(b *bench) any { b.eval(scriptBreak, "why", fence(b)); return b.owner() }},
+		"break":              {queued, func(b *bench) any { b.eval(scriptBreak, "why", pad("holder"), fence(b)); return b.owner() }},
 		"inspect":            {queued, func(b *bench) any { return b.owner() }},
 		"weak release":       {func(b *bench) { b.key = "weak"; b.rdb.Set(context.Background(), "weak", "t", 0) }, func(b *bench) any { b.eval(scriptWeakRelease, "t"); return nil }},
 	} {
@@ -204,7 +208,7 @@ func TestI3EveryScriptExecutedTwiceLeavesTheStateOfOne(t *testing.T) {
 			call := c.call
 			if name == "break" {
 				meant := fence(b)
-				call = func(b *bench) any { b.eval(scriptBreak, "why", meant); return b.owner() }
+				call = func(b *bench) any { b.eval(scriptBreak, "why", pad("holder"), meant); return b.owner() }
 			}
 			answer := call(b)
 			state := b.dump()
@@ -332,10 +336,11 @@ func TestI1OnlyTheTokenAndItsFenceReachAHold(t *testing.T) {
 			b.release(other)
 			b.release(other, "bury")
 		}
-		if got := b.parse(b.eval(scriptRenew, pad("mine"), "0000000000000001")).status; got != "gone" {
+		if got := b.parse(b.eval(scriptRenew, pad("mine"), "9000000000000001")).status; got != "gone" {
 			b.Errorf("a renewal with another fence: %s", got)
 		}
-		b.eval(scriptBreak, "why", "0000000000000001")
+		b.eval(scriptBreak, "why", pad("mine"), "0000000000000001")
+		b.eval(scriptBreak, "why", pad("yours"), r.fence)
 		if owner := b.owner(); owner != "mine" {
 			b.Errorf("the lock is held by %q", owner)
 		}

@@ -19,12 +19,12 @@ import (
 // nonce, so a forged message is ignored, and one that comes twice finds nothing to do (I9).
 func (c *Client) revoked(token, nonce, reason string) {
 	c.mu.Lock()
-	l := c.locks[token]
+	h := c.holds[token]
 	c.mu.Unlock()
-	if l == nil || subtle.ConstantTimeCompare([]byte(l.lease.nonce), []byte(nonce)) != 1 {
+	if h == nil || subtle.ConstantTimeCompare([]byte(h.lease.nonce), []byte(nonce)) != 1 {
 		return
 	}
-	l.lose(robbery(reason))
+	h.lose(robbery(reason))
 }
 
 // robbery is why a hold ended: broken for a reason, or stolen.
@@ -37,12 +37,15 @@ func robbery(reason string) error {
 
 var errStale = fmt.Errorf("%w: older than another caller tolerates", ErrStolen)
 
-// Break ends the hold of a name at once, for the operator who knows that it must not go on, and hands the lock to the
-// next in the queue. The holder's context ends with [ErrStolen] and the reason as soon as the message reaches it; until
+// maxBreak is how many holds one script ends.
+const maxBreak = 32
+
+// Break ends the holds of a name at once, for the operator who knows that they must not go on, and hands the lock to the
+// next in the queue. In a shared mode these are all that there are. A holder's context ends with [ErrStolen] and the reason as soon as the message reaches it; until
 // then, or if it is paused, it may believe that it holds the lock: its fence is what protects the resource.
 //
-// The fence of the hold that was ended is returned, 0 if nobody held the lock. reason is shown to the holder; it must
-// have 1 to 512 bytes ([ErrInvalid]).
+// The fence of the hold that was ended is returned, of several the greatest, 0 if nobody held the lock. reason is shown
+// to the holders; it must have 1 to 512 bytes ([ErrInvalid]).
 func (c *Client) Break(ctx context.Context, name, reason string) (int64, error) {
 	fence, err := c.breakHold(ctx, name, reason)
 	return fence, wrapOp("break", name, err)
@@ -58,29 +61,46 @@ func (c *Client) breakHold(ctx context.Context, name, reason string) (int64, err
 	if c.isClosed() {
 		return 0, ErrClosed
 	}
-	// Naming the fence makes a resend harmless: it breaks the hold that was meant, or none.
-	info, err := c.inspect(ctx, name, 0)
-	if err != nil || len(info.Holds) == 0 {
-		return 0, err
+	// Naming token and fence makes a resend harmless: it breaks the holds that were meant, or none.
+	greatest, upTo := int64(0), int64(0)
+	for {
+		info, err := c.inspect(ctx, name, maxShown)
+		if err != nil {
+			return greatest, err
+		}
+		if upTo == 0 {
+			upTo = info.Fence
+		}
+		args, last := []any{reason}, int64(0)
+		for _, h := range info.Holds {
+			if h.Fence <= upTo && len(args) < 2*maxBreak {
+				args = append(args, h.token, fmt.Sprintf("%016d", h.Fence))
+				last = max(last, h.Fence)
+			}
+		}
+		if last == 0 {
+			return greatest, nil
+		}
+		a := c.ask(ctx, nil, scriptBreak, c.key(name), args...)
+		if a.err != nil {
+			return greatest, a.err
+		}
+		f, err := fieldsOf(a.value)
+		if err != nil {
+			return greatest, err
+		}
+		ended, more := f.int(0), f.int(1)
+		if f.err != nil {
+			return greatest, f.err
+		}
+		if more > 0 {
+			c.giveUp(c.key(name), c.random.token(), false) // of no wait: the request only goes on handing over
+		}
+		if ended > 0 || a.unanswered {
+			greatest = max(greatest, last)
+		}
+		if len(args)/2 == info.Holders {
+			return greatest, nil
+		}
 	}
-	meant := info.Holds[0].Fence
-	a := c.ask(ctx, nil, scriptBreak, c.key(name), reason, fmt.Sprintf("%016d", meant))
-	if a.err != nil {
-		return 0, a.err
-	}
-	f, err := fieldsOf(a.value)
-	if err != nil {
-		return 0, err
-	}
-	ended, more := f.text(0), f.int(1)
-	if f.err != nil {
-		return 0, f.err
-	}
-	if more > 0 {
-		c.giveUp(c.key(name), c.random.token(), false) // of no wait: the request only goes on handing over
-	}
-	if ended == "" && !a.unanswered {
-		return 0, nil
-	}
-	return meant, nil
 }

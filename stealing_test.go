@@ -180,12 +180,12 @@ func TestI9ForgedAndReplayedMessagesAreIgnored(t *testing.T) {
 		go func() { got <- e.acquire(b, "x") }()
 		e.queued(a, "x", 1)
 		channels := e.raw.PubSubChannels(ctx, "redislock:c:*").Val()
-		record := e.raw.HGet(ctx, "redislock:{x}", "h").Val()
-		token := record[:22]
+		token := e.raw.HGet(ctx, "redislock:{x}", "s").Val()[:22] // the first of the holds
+		record := e.raw.HGet(ctx, "redislock:{x}", "h"+token).Val()
 		for _, channel := range channels {
 			for _, forged := range []string{
-				"g" + strings.Repeat("A", 22) + record[38:54] + record[54:70] + "00005000", // a token nobody waits by
-				"g" + token + record[38:54] + record[54:70] + "00005000",                   // the holder's own token
+				"g" + strings.Repeat("A", 22) + record[60:76] + record[76:92] + "00005000", // a token nobody waits by
+				"g" + token + record[60:76] + record[76:92] + "00005000",                   // the holder's own token
 				"s" + token + strings.Repeat("A", 16) + "by a guess",                       // a nonce nobody knows
 				"g", "s", "", strings.Repeat("g", 63), strings.Repeat("s", 500),
 			} {

@@ -247,7 +247,7 @@ func (l *line) checked(a answer, asked []*wait, epoch uint64) {
 	now, more, h := f.micros(0), f.int(1), f.holder(2)
 	gone := false
 	for i, w := range asked {
-		switch what := f.text(6 + i); {
+		switch what := f.text(7 + i); {
 		case f.err != nil:
 			c.agenda.hurry(&l.task, time.Now().Add(checkRetry))
 			return
@@ -333,13 +333,13 @@ func (c *Client) askAll() {
 		c.agenda.hurry(&l.task, time.Now())
 	}
 	c.mu.Lock()
-	locks := make([]*Lock, 0, len(c.locks))
-	for _, l := range c.locks {
-		locks = append(locks, l)
+	holds := make([]*hold, 0, len(c.holds))
+	for _, h := range c.holds {
+		holds = append(holds, h)
 	}
 	c.mu.Unlock()
-	for _, l := range locks {
-		l.lease.soon()
+	for _, h := range holds {
+		h.lease.soon()
 	}
 }
 
@@ -366,7 +366,7 @@ func (l *line) last() *holder {
 }
 
 func (h holder) error(cause error) *HeldError {
-	return &HeldError{Holder: h.owner, Since: h.since.time(), Deadline: h.deadline.time(), Waiting: h.waiting, cause: cause}
+	return &HeldError{Holder: h.owner, Since: h.since.time(), Deadline: h.deadline.time(), Waiting: h.waiting, Holders: h.holders, cause: cause}
 }
 
 func stealArg(after time.Duration) string {

@@ -8,8 +8,9 @@
 --
 -- Reply    fence16, granted at that very time      | {'granted', now, fence, at, lease}
 --          {'waiting', now, ticket, holder…}       | {'held', now, holder…}: nothing was left behind
---          {'more', now}: the queue is being cleaned, send this again
+--          {'more', now}: the hash is being cleaned, send this again
 --          {'over', now}: a tombstone says that this wait was given up
+--          {'clash', now, rules}: the mode's name is in use here with these other rules, or '': too many modes are
 --@ begin.lua
 --@ idle.lua
 --@ shared.lua
@@ -26,33 +27,38 @@ local function join(ticket)
     append(queue, token, ticket .. request)
     return
   end
-  local before, place = queue.head, get('w' .. queue.head)
+  local before = queue.head
   for _ = 1, WALK do
+    local place = get('w' .. before)
     if ticket < sub(place, 45, 60) then break end
     before = sub(place, 23, 44)
-    place = get('w' .. before)
   end
-  local previous = NONE
-  if before == queue.head then
-    queue.head = token
-  else
-    previous = sub(place, 1, 22)
-    local neighbour = get('w' .. previous)
-    put('w' .. previous, sub(neighbour, 1, 22) .. token .. sub(neighbour, 45))
-  end
-  put('w' .. before, token .. sub(place, 23))
-  put('w' .. token, previous .. before .. ticket .. request)
-  resize(queue, 1)
+  insert(queue, token, before, ticket .. request)
 end
 
 load(token)
 if get('t' .. token) then return {'over', now} end
 
-expire()
-local mine = hold and hold.token == token
-local more = not mine and hand_over()
-if not hold and not queue.head then grant(token, request, sub(request, 1, 8)) end
-if hold and hold.token == token then
+local searching = expire()
+local hold, mode = live(token), nil
+local more = not hold and hand_over(searching)
+if not hold and not get('w' .. token) then
+  mode = mode_of(request, 1)
+  local rules = not hold_of(token) and clash(mode)
+  if rules then
+    store()
+    return {'clash', now, rules}
+  end
+  if not queue.head and not more and not hold_of(token) then
+    if fits(mode, holds.length) then
+      grant(token, request, sub(request, 1, 8), mode)
+    else
+      more = searching
+    end
+  end
+end
+hold = hold_of(token)
+if hold then
   store()
   return {'granted', now, hold.fence, hold.at, hold.lease}
 end
@@ -61,8 +67,9 @@ revoke(ARGV[3])
 if wait ~= '-' and not more and not get('w' .. token) then
   trim('tail')
   local entry = client(channel_of(request, 1))
-  entry.seen, entry.mode, entry.places = now, wait, entry.places + 1
-  save_client(entry)
+  entry.places = entry.places + 1
+  tell(entry, wait)
+  count(mode, 1, 0)
   join(ARGV[4] or '')
 end
 store()

@@ -1,25 +1,28 @@
--- break: the operator ends a hold, at once. Its owner is told; the fence protects what it guarded.
+-- break: the operator ends holds, at once. Their owners are told; the fence protects what they guarded.
 --
 -- KEYS[1]  the lock
--- ARGV[1]  reason, for the owner
--- ARGV[2]  fence of the hold that is meant, so that a resend breaks no other; '' whichever there is
+-- ARGV[1]  reason, for the owners
+-- ARGV[2…] token and fence of each hold that is meant, so that a resend breaks no other
 --
--- Reply    {fence of the hold that was ended or '', more}
+-- Reply    {how many were ended, more}
 --@ begin.lua
 --@ shared.lua
 --@ bury.lua
 load(NONE)
-expire()
-local ended = ''
-if hold and (ARGV[2] == '' or ARGV[2] == hold.fence) then
-  ended = hold.fence
-  local channel = channel_of(hold.request, 1)
-  local message = 's' .. hold.token .. sub(hold.request, 17, 32) .. ARGV[1]
-  bury(hold.token, ARGV[1]) -- for an owner whom the message does not reach
-  hold = nil
-  store()
-  redis.pcall('PUBLISH', channel, message)
+local searching = expire()
+local ended = {}
+for i = 2, #ARGV, 2 do
+  local hold = hold_of(ARGV[i])
+  if hold and hold.fence == ARGV[i + 1] then
+    ended[#ended + 1] = hold
+    drop(hold)
+    bury(hold.token, ARGV[1])     -- for an owner whom the message does not reach
+  end
 end
-local more = hand_over()
+if #ended > 0 then store() end
+for _, hold in ipairs(ended) do
+  redis.pcall('PUBLISH', channel_of(hold.request, 1), 's' .. hold.token .. sub(hold.request, 17, 32) .. ARGV[1])
+end
+local more = hand_over(searching)
 store()
-return {ended, more and 1 or 0}
+return {#ended, more and 1 or 0}

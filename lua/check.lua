@@ -12,14 +12,12 @@
 --@ shared.lua
 --@ waiting.lua
 load(ARGV[4])
-expire()
-local more = hand_over()
+local more = hand_over(expire())
 revoke(ARGV[3])
 
 local entry = client(ARGV[1])
 if entry.places > 0 then
-  entry.seen, entry.mode = now, ARGV[2]
-  save_client(entry)
+  tell(entry, ARGV[2])
   raise(KEEP)
 end
 trim('head')
@@ -27,9 +25,11 @@ trim('tail')
 local found = {}
 for i = 4, #ARGV do
   local token = ARGV[i]
-  if hold and hold.token == token then
+  local hold = live(token)
+  if hold then
     if hold.state == '-' then
-      hold.at, hold.lease, hold.changed = now, sub(hold.request, 1, 8), true
+      hold.at, hold.lease = now, sub(hold.request, 1, 8)
+      mark(hold)
       raise(sub(hold.request, 9, 16))
     end
     found[#found + 1] = hold.fence .. hold.at .. hold.lease

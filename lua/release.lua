@@ -7,23 +7,23 @@
 --
 -- Reply    1, the hold is given back | {what, more}: 'hold', 'place' or 'none' was given up;
 --          more is 1 where candidates remain untried: send this again
-local held = redis.call('HDEL', KEYS[1], ARGV[1]) == 1
-if held and not ARGV[2] then return 1 end
+local released = redis.call('HDEL', KEYS[1], ARGV[1]) == 1
+if released and not ARGV[2] then return 1 end
 --@ begin.lua
 --@ shared.lua
 --@ bury.lua
 local token = ARGV[1]
 
 load(token)
-local what = held and 'hold' or 'none'
-if hold and hold.token == token then
-  hold, what = nil, 'hold'
+local what = released and 'hold' or 'none'
+if hold_of(token) then
+  drop(hold_of(token))
+  what = 'hold'
 elseif get('w' .. token) then
   leave(token)
   what = 'place'
 end
 if ARGV[2] then bury(token, '') end
-expire()
-local more = hand_over()
+local more = hand_over(expire())
 store()
 return {what, more and 1 or 0}

@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  the lock
 -- ARGV[1]  token
--- ARGV[2]  fence
+-- ARGV[2]  fence of the hold, or the one it had before it changed its mode
 --
 -- Reply    now: renewed | {'revoked', now, note}: stolen, or broken with a note; give it up | {'gone', now}
 --@ begin.lua
@@ -10,9 +10,10 @@
 local token = ARGV[1]
 
 load(token)
-expire()
-if not (hold and hold.token == token and hold.fence == ARGV[2]) then
-  hand_over()
+local searching = expire()
+local hold = live(token)
+if not hold or hold.fence < ARGV[2] then
+  hand_over(searching)
   store()
   local stone = get('t' .. token)
   if stone and #stone > 60 then return {'revoked', now, sub(stone, 61)} end
@@ -22,7 +23,8 @@ if hold.state == 'r' then
   store()
   return {'revoked', now, ''}
 end
-hold.at, hold.lease, hold.changed = now, sub(hold.request, 1, 8), true
+hold.at, hold.lease = now, sub(hold.request, 1, 8)
+mark(hold)
 raise(sub(hold.request, 9, 16))
 store()
 return now

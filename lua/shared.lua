@@ -4,136 +4,104 @@
 --   f           the last fence, 16 digits
 --   e           the second the key expires at; only where that is not KEEP after the fence's 100 s (see `raise`)
 --   <token>     the hold of a lock whose hash holds nothing else: ['@' at16 lease8] request
---   h           any other hold: token22 since16 fence16 at16 lease8 state1 request
---   q           the queue: head22 tail22 length           w<token>  a place: previous22 next22 ticket16 request
+--   s           any other holds, in the order of their grants: head22 tail22 length
+--   h<token>    one of them: previous22 next22 since16 fence16 at16 lease8 state1 request
+--   q           the queue: likewise                       w<token>  a place: previous22 next22 ticket16 request
 --   t           the tombstones: likewise                  t<token>  a tombstone: previous22 next22 until16 note
 --   c<channel>  a Client that has places here: seen16 countable1 places
+--   m           the modes in use, where not all is exclusive: bound16 latest16 least16 cursor22, then for each
+--               count ' ' held ' ' class '\n': how many holds and places it has, and the weight of its holds
 --
---   request     lease8 keep8 nonce16 wait1 channel '\n' info: what a caller asks for, carried from its acquire to its
---               hold. Lease in ms; keep in s, how long the key outlives a grant; the nonce of a message that takes the
---               hold away; 'c' join the queue, 'u' likewise for a Client whose receivers cannot be counted, '-' do
---               not wait; the Client's wake channel; and who it is, which no script looks into.
+--   request     lease8 keep8 nonce16 wait1 channel '\n' mode '\n' info: what a caller asks for, carried from its
+--               acquire to its hold. Lease in ms; keep in s, how long the key outlives a grant; the nonce of a message
+--               that takes the hold away; 'c' join the queue, 'u' likewise for a Client whose receivers cannot be
+--               counted, '-' do not wait; the Client's wake channel; and who it is, which no script looks into.
+--   mode        empty: exclusive. Else weight ' ' class [' ' token]; the token is that of a hold which is to change
+--               into this mode when its turn comes.
+--   class       capacity ' ' name ' ' rules: the most weight of that name that may be held beside it, itself included,
+--               0 for no such bound; and 'mode=most,…' or '-', where '*' is any number (modes.lua)
 --   at, lease   a hold ends at `at` + lease. A renewal moves `at`; `since` stays, it says how old the hold is.
 --   state       '-' held, 'r' revoked: renewals are refused
+--   bound       no hold ends before it; `latest`: none begins after it; `least` and `cursor`: how far a search for
+--               those that ended has come (see `expire`)
 --
 -- Times are 16 digits of server µs. Leases and claims are in ms, 8 characters with blanks in front: not zeros, for
 -- some servers read those as octal. Only digits are ever compared as text, for the locale orders the rest.
 -- The first form of a hold is for speed: the release of a lock that nobody waits for is one HDEL of the token, and it
 -- finds nothing as soon as there is more to do.
+--@ fields.lua
+--@ modes.lua
 
 local KEEP = 4600                 -- s that a key outlives its last grant, unless a Client asks for another retention
 local CLAIM = 5000                -- ms: how long a hold granted by message waits for its owner
 local UNSEEN = 7000000            -- µs: three checks; a Client silent for longer has lost its places
 local HAND_OVER = 32              -- candidates tried in one script
+local LOOK = 32                   -- holds looked at in one script
 local TRIM = 8                    -- leftovers cleared away in passing
-local NONE = '----------------------'
-
-local sub, format, find = string.sub, string.format, string.find
-local unpack = table.unpack or unpack
-local function time16(us) return format('%016.0f', us) end
-
--- Fields, read once and written once.
-
-local cache, dirty = {}, {}
-
-local function get(field)
-  local value = cache[field]
-  if value == nil then
-    value = fields > 0 and call('HGET', key, field)
-    cache[field] = value
-  end
-  return value
-end
-
-local function fetch(...)
-  local names = {...}
-  local values = fields > 0 and call('HMGET', key, ...) or {}
-  for i, field in ipairs(names) do cache[field] = values[i] or false end
-end
-
-local function put(field, value)  -- false removes it
-  cache[field] = value
-  dirty[field] = true
-end
-
--- Doubly linked lists in the hash: join, leave from the middle and pop are O(1) whatever happened before.
--- The first node's `previous` is never read.
-
-local function open(name, node)
-  local header = get(name)
-  if not header then return {name = name, node = node, length = 0} end
-  return {name = name, node = node, head = sub(header, 1, 22), tail = sub(header, 23, 44), length = sub(header, 45) + 0}
-end
-
-local function resize(list, change)
-  list.length = list.length + change
-  put(list.name, list.head and list.head .. list.tail .. list.length)
-end
-
-local function append(list, id, body)
-  local tail = list.tail
-  if tail then
-    local last = get(list.node .. tail)
-    put(list.node .. tail, sub(last, 1, 22) .. id .. sub(last, 45))
-  end
-  put(list.node .. id, (tail or NONE) .. NONE .. body)
-  list.head, list.tail = list.head or id, id
-  resize(list, 1)
-end
-
-local function remove(list, id)
-  local node = get(list.node .. id)
-  local previous, following = sub(node, 1, 22), sub(node, 23, 44)
-  put(list.node .. id, false)
-  if id == list.head then
-    list.head = following ~= NONE and following or nil
-    if not list.head then list.tail = nil end
-  else
-    local neighbour = get(list.node .. previous)
-    put(list.node .. previous, sub(neighbour, 1, 22) .. following .. sub(neighbour, 45))
-    if id == list.tail then
-      list.tail = previous
-    else
-      neighbour = get(list.node .. following)
-      put(list.node .. following, previous .. sub(neighbour, 23))
-    end
-  end
-  resize(list, -1)
-end
+local CHANGE = '0000000000000000' -- ticket of a hold that waits to change its mode: it goes first
 
 -- The lock as this script sees it.
 
-local fence, queue, tombs         -- the last fence ('' before the first); the two lists
-local hold, stored                -- the hold or nil; the field it is stored in or nil
+local fence                       -- the last one, '' before the first
+local holds, queue, tombs         -- the lists
+local held = {}                   -- holds by token, as far as this script looked
+local short                       -- the token of a hold that the hash has in its first form
 
 local function channel_of(record, from) -- of a request that begins at `from` in a record
   return sub(record, from + 33, find(record, '\n', from + 33, true) - 1)
 end
 
-local function simple_hold(token, value)
-  hold = {token = token, since = fence, fence = fence, state = '-'}
+local function info_of(record, from)
+  return sub(record, find(record, '\n', find(record, '\n', from + 33, true) + 1, true) + 1)
+end
+
+local function deadline(hold) return hold.at + hold.lease * 1000 end
+
+local function hold_of(token)
+  local hold = held[token]
+  if hold == nil then
+    local node = get('h' .. token)
+    hold = node and {token = token, since = sub(node, 45, 60), fence = sub(node, 61, 76), at = sub(node, 77, 92),
+      lease = sub(node, 93, 100), state = sub(node, 101, 101), request = sub(node, 102)}
+    held[token] = hold
+  end
+  return hold
+end
+
+-- Every change of a hold's end passes here, so that the summary's bound stays one.
+local function mark(hold)
+  hold.changed = true
+  if not summary then return end
+  local due = time16(deadline(hold))
+  if due < summary.bound then summary.bound = due end
+  if summary.cursor and due < summary.least then summary.least = due end
+  summary.latest, summary.changed = now, true
+end
+
+local function load_short(token, value)
+  local hold = {token = token, since = fence, fence = fence, at = fence, lease = sub(value, 1, 8), state = '-', request = value}
   if sub(value, 1, 1) == '@' then
     hold.at, hold.lease, hold.request = sub(value, 2, 17), sub(value, 18, 25), sub(value, 26)
-  else
-    hold.at, hold.lease, hold.request = fence, sub(value, 1, 8), value
   end
-  stored = token
+  cache['h' .. token], held[token], short = NONE .. NONE, hold, token
+  holds.head, holds.tail, holds.length = token, token, 1
+  local mode = mode_of(hold.request, 1)
+  count(mode, 1, mode.weight)
+  if summary then summary.bound, summary.latest = time16(deadline(hold)), hold.at end
 end
 
 local function load(token)        -- `token`: whose hold, place and tombstone this script is about
-  fetch('f', 'e', 'h', 'q', 't', token, 'w' .. token, 't' .. token)
-  fence, queue, tombs = get('f') or '', open('q', 'w'), open('t', 't')
-  local long = get('h')
-  if long then
-    hold = {token = sub(long, 1, 22), since = sub(long, 23, 38), fence = sub(long, 39, 54), at = sub(long, 55, 70),
-      lease = sub(long, 71, 78), state = sub(long, 79, 79), request = sub(long, 80)}
-    stored = 'h'
+  fetch('f', 'e', 'm', 's', 'q', 't', token, 'h' .. token, 'w' .. token, 't' .. token)
+  fence, holds, queue, tombs = get('f') or '', open('s', 'h'), open('q', 'w'), open('t', 't')
+  if get('m') then load_summary(get('m')) end
+  if holds.head then
+    -- the hash has holds in their long form
   elseif get(token) then
-    simple_hold(token, get(token))
+    load_short(token, get(token))
   elseif not queue.head and not tombs.head and fields > (get('e') and 2 or 1) then
     local all = call('HGETALL', key)
     for i = 1, #all, 2 do
-      if #all[i] == 22 then simple_hold(all[i], all[i + 1]) end
+      if #all[i] == 22 then load_short(all[i], all[i + 1]) end
     end
   end
   for _ = 1, TRIM do              -- tombstones are laid in the order in which they crumble
@@ -146,7 +114,6 @@ end
 -- The key's expiry. The idle path sets it to KEEP from now when the last grant was in another 100 s than this one, so
 -- that it is known without a look. A Client with another retention, or a lease that needs more, says so by `e`,
 -- which also takes the hash off the idle path. It is only ever raised: nobody shortens another's fence memory.
-local expire_at
 local function raise(keep)
   local known = get('e')
   local standard = keep + 0 == KEEP or keep + 0 < KEEP and fields > 0 and not known
@@ -172,7 +139,7 @@ local function client(channel)
       or {seen = '0', mode = 'u', places = 0}
     clients[channel] = entry
     entry.channel = channel
-    if entry.seen > now then      -- the clock went back: as with a hold (see `expire`)
+    if entry.seen > now then      -- the clock went back: as with a hold (see `lapsed`)
       entry.seen = now
       save_client(entry)
     end
@@ -182,43 +149,43 @@ end
 
 local function seen(entry) return now - entry.seen <= UNSEEN end
 
--- Everything back into the hash. HDEL and EXPIREAT are never refused for want of memory, and once a script has
--- written, nothing it writes is: so releases and renewals pass. The hold takes the first form that it fits.
+-- Everything back into the hash, holds in the first form that they fit.
 local function store()
-  local field
-  if hold then
-    local plain = hold.state == '-' and hold.since == hold.fence and not queue.head and not tombs.head
-    field = plain and hold.token or 'h'
-    if hold.changed or field ~= stored then
-      local value = hold.request
-      if field == 'h' then
-        value = hold.token .. hold.since .. hold.fence .. hold.at .. hold.lease .. hold.state .. value
-      elseif hold.at ~= hold.fence or hold.lease ~= sub(value, 1, 8) then
-        value = '@' .. hold.at .. hold.lease .. value
+  local alone = holds.length == 1 and not queue.head and not tombs.head and hold_of(holds.head)
+  if alone and alone.state == '-' and alone.since == alone.fence then
+    if alone.changed or short ~= alone.token then
+      local value = alone.request
+      if alone.at ~= alone.fence or alone.lease ~= sub(value, 1, 8) then value = '@' .. alone.at .. alone.lease .. value end
+      put(alone.token, value)
+    end
+    if short ~= alone.token or dirty.s then
+      put('h' .. alone.token, false)
+      put('s', false)
+    end
+    if get('m') then put('m', false) end
+    if short and short ~= alone.token then put(short, false) end
+    short, alone.changed = alone.token, nil
+  else
+    if short then
+      put(short, false)
+      if holds.length > 0 then resize(holds, 0) end
+      if hold_of(short) then hold_of(short).changed = true end
+      short = nil
+    end
+    for token, hold in pairs(held) do
+      if hold and hold.changed then
+        hold.changed = nil
+        put('h' .. token, sub(get('h' .. token), 1, 44) .. hold.since .. hold.fence .. hold.at .. hold.lease .. hold.state .. hold.request)
       end
-      put(field, value)
-      hold.changed = nil
+    end
+    if summary and summary.different == 0 then
+      if get('m') then put('m', false) end
+    elseif summary and summary.changed then
+      put('m', summary_text())
+      summary.changed = false
     end
   end
-  if stored and stored ~= field then put(stored, false) end
-  stored = field
-
-  local gone, kept = {}, {}
-  for name in pairs(dirty) do
-    local value = cache[name]
-    if value then
-      kept[#kept + 1] = name
-      kept[#kept + 1] = value
-    elseif fields > 0 then
-      gone[#gone + 1] = name
-    end
-  end
-  dirty = {}
-  if #gone > 0 then call('HDEL', key, unpack(gone)) end
-  if expire_at and fields > 0 then call('EXPIREAT', key, expire_at) end
-  if #kept > 0 then call('HSET', key, unpack(kept)) end
-  if expire_at and fields == 0 then call('EXPIREAT', key, expire_at) end
-  expire_at, fields = nil, fields + #kept
+  flush()
 end
 
 -- The rules.
@@ -226,58 +193,134 @@ end
 -- I2: greater than every fence before it, also after the clock went back or the data was lost.
 local function next_fence() return fence < now and now or time16(fence + 1) end
 
-local function grant(token, request, lease)
+local function grant(token, request, lease, mode)
   local keep = sub(request, 9, 16)
   if keep + 0 ~= KEEP or get('e') or sub(fence, 1, 8) ~= sub(now, 1, 8) then raise(keep) end
   fence = next_fence()
   put('f', fence)
-  hold = {token = token, since = now, fence = fence, at = now, lease = lease, state = '-', request = request, changed = true}
+  local hold = {token = token, since = now, fence = fence, at = now, lease = lease, state = '-', request = request}
+  held[token] = hold
+  append(holds, token, '')
+  count(mode, 1, mode.weight)
+  mark(hold)
+  return hold
 end
 
-local function deadline() return hold.at + hold.lease * 1000 end
+-- The search for lapsed holds goes on behind the one it stands at; behind the last it is over.
+local function advance()
+  summary.cursor, summary.changed = following(holds, summary.cursor), true
+  if not summary.cursor then summary.bound = summary.least end
+end
+
+local function drop(hold)
+  if summary and summary.cursor == hold.token then advance() end
+  remove(holds, hold.token)
+  held[hold.token] = false
+  local mode = mode_of(hold.request, 1)
+  count(mode, -1, -mode.weight)
+end
 
 -- A hold ends by its deadline. One that begins in the future was granted before the clock went back: it is
 -- anchored anew, or it would live longer by as much.
-local function expire()
-  if not hold then return end
+local function lapsed(hold)
   if now < hold.at then
-    hold.at, hold.changed = now, true
+    hold.at = now
     if now < hold.since then hold.since = now end
-  elseif deadline() <= now + 0 then
-    hold = nil
+    mark(hold)
+  elseif deadline(hold) <= now + 0 then
+    drop(hold)
+    return true
   end
+  return false
+end
+
+local function live(token)
+  local hold = hold_of(token)
+  return hold and not lapsed(hold) and hold
+end
+
+-- Of several holds the lapsed ones are searched for when the first end that is known of is past, some in each script.
+-- While that goes on, what does not fit may fit yet: then this is true.
+local function expire()
+  if holds.length == 1 then
+    lapsed(hold_of(holds.head))
+    return false
+  end
+  if holds.length == 0 or not (summary.cursor or summary.bound <= now or now < summary.latest) then return false end
+  if not summary.cursor or now < summary.latest then
+    summary.cursor, summary.least, summary.latest, summary.changed = holds.head, FAR, now, true
+  end
+  for _ = 1, LOOK do
+    local hold = hold_of(summary.cursor)
+    if not lapsed(hold) then
+      local due = time16(deadline(hold))
+      if due < summary.least then summary.least = due end
+      advance()
+    end
+    if not summary.cursor then return false end
+  end
+  return true
 end
 
 local function leave(token)
-  local entry = client(channel_of(get('w' .. token), 61))
+  local place = get('w' .. token)
+  local entry = client(channel_of(place, 61))
   remove(queue, token)
+  count(mode_of(place, 61), -1, 0)
   entry.places = entry.places - 1
   save_client(entry)
   return entry
 end
 
--- I5: the lock goes to the first in the queue that can take it. The message is all it needs to begin; the claim is
--- how long the hold waits for it. Answers true if the candidates of this script ended before the queue did.
+-- A hold changes its mode and keeps its place among the holds. To tolerate less than before is a new grant.
+local function change(hold, mode, granted)
+  local was, request = mode_of(hold.request, 1), hold.request
+  local from = find(request, '\n', 34, true)
+  count(was, -1, -was.weight)
+  count(mode, 1, mode.weight)
+  hold.request = sub(request, 1, from) .. (mode.class == '' and '' or format('%d ', mode.weight) .. mode.class) .. sub(request, find(request, '\n', from + 1, true))
+  if granted then
+    fence = next_fence()
+    put('f', fence)
+    hold.fence = fence
+    raise(sub(request, 9, 16))
+  end
+  mark(hold)
+end
+
+-- I5: the lock goes to the first in the queue, and to those behind it, as far as their modes stand beside each other.
+-- The message is all they need to begin; the claim is how long the hold waits for its owner. Answers true if the
+-- candidates of this script ended before that was settled.
 --
 -- The message goes out before the grant is written, so that a waiter that is gone costs no write: nobody can act on
 -- it before the script ends, and after the HDEL nothing that follows can be refused.
-local function hand_over()
+local function hand_over(searching)
   local tries = HAND_OVER
-  while queue.head and not hold do
-    if tries == 0 then return true end
-    tries = tries - 1
+  while queue.head do
+    if holds.length > 0 and not summary then return false end -- as nearly always: what is held is exclusive
     local token = queue.head
     local place = get('w' .. token)
-    local entry = leave(token)
-    if not entry.gone and seen(entry) then
-      local lease = sub(place, 61, 68)
-      if lease + 0 > CLAIM then lease = format('%8d', CLAIM) end
-      call('HDEL', key, 'w' .. token)
-      local receivers = redis.pcall('PUBLISH', entry.channel, 'g' .. token .. next_fence() .. now .. lease)
-      if receivers == 0 and entry.mode == 'c' then -- an error is not a zero: it says nothing about the waiter
-        entry.gone = true
-      else
-        grant(token, sub(place, 61), lease)
+    local mode = mode_of(place, 61)
+    local own = mode.of and live(mode.of)
+    if mode.of and not own then
+      leave(token)                -- the hold that was to change is over
+    else
+      if not fits(mode, holds.length, own and mode_of(own.request, 1)) then return searching end
+      if tries == 0 then return true end
+      tries = tries - 1
+      local entry = leave(token)
+      if not entry.gone and seen(entry) then
+        local lease = sub(place, 61, 68)
+        if lease + 0 > CLAIM then lease = format('%8d', CLAIM) end
+        call('HDEL', key, 'w' .. token)
+        local receivers = redis.pcall('PUBLISH', entry.channel, 'g' .. token .. next_fence() .. now .. lease)
+        if receivers == 0 and entry.mode == 'c' then -- an error is not a zero: it says nothing about the waiter
+          entry.gone = true
+        elseif own then
+          change(own, mode, true)
+        else
+          grant(token, sub(place, 61), lease, mode)
+        end
       end
     end
   end

@@ -1,0 +1,169 @@
+package redislock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// hold is what one token has on the server, kept alive by a lease. Its handles are the one that the acquire returned,
+// and those that were nested in it.
+type hold struct {
+	client   *Client
+	name     string
+	metadata string
+	strict   bool // NonReentrant
+	lease    lease
+	ctx      context.Context // ends with the hold
+	end      context.CancelCauseFunc
+
+	mu         sync.Mutex
+	mode       Mode // as the server has it
+	weight     int
+	handles    int  // not yet released
+	converting bool // an Upgrade or a Downgrade is under way
+}
+
+// heldKey finds, in a context, the handle of a name by a Client.
+type heldKey struct {
+	client *Client
+	name   string
+}
+
+// newHold makes a hold of a grant, and its first handle, for who asked under ctx.
+func (c *Client) newHold(ctx context.Context, name string, s settings) (*hold, *Lock) {
+	h := &hold{client: c, name: name, metadata: s.metadata, strict: s.nonReentrant, mode: s.mode, weight: s.weight, handles: 1}
+	l := &Lock{hold: h, mode: s.mode, weight: s.weight}
+	h.ctx, h.end = context.WithCancelCause(context.WithValue(context.WithoutCancel(ctx), heldKey{c, name}, l))
+	l.ctx, l.end = h.ctx, h.end
+	return h, l
+}
+
+// held is the handle that ctx carries for a name, if its hold is still there: a released one has gone over to the
+// handle that it was nested in. The hold is locked then, for who wants to nest in it.
+func (c *Client) held(ctx context.Context, name string) *Lock {
+	l, _ := ctx.Value(heldKey{c, name}).(*Lock)
+	if l == nil || l.hold.err() != nil {
+		return nil
+	}
+	l.hold.mu.Lock()
+	for h := l.hold; ; {
+		if !l.spent {
+			return l
+		}
+		if l = l.outer; l == nil {
+			h.mu.Unlock()
+			return nil
+		}
+	}
+}
+
+// nest is an acquire under the context of a hold of the same name: another handle, if the hold gives what is asked
+// for. Waiting for more would never end. The second result is false if ctx carries no hold.
+func (c *Client) nest(ctx context.Context, name string, s settings) (*Lock, bool, error) {
+	outer := c.held(ctx, name)
+	if outer == nil {
+		return nil, false, nil
+	}
+	h := outer.hold
+	defer h.mu.Unlock()
+	switch {
+	case h.strict || s.nonReentrant:
+		return nil, true, ErrDeadlock
+	case !h.mode.covers(h.weight, s.mode, s.weight):
+		return nil, true, fmt.Errorf("%w: %v is asked for under a hold in %v", ErrDeadlock, s.describe(), h.mode)
+	}
+	h.handles++
+	outer.inner++
+	l := &Lock{hold: h, outer: outer, mode: s.mode, weight: s.weight}
+	base := nested{h.ctx, context.WithValue(context.WithoutCancel(ctx), heldKey{c, name}, l)}
+	l.ctx, l.end = context.WithCancelCause(base)
+	return l, true, nil
+}
+
+// nested is the context of a hold with the values of another one. Those are taken from a context without cancellation,
+// so that a child is tied to the hold's own: it ends in the same instant.
+type nested struct {
+	context.Context
+	values context.Context
+}
+
+func (n nested) Value(key any) any {
+	if value := n.values.Value(key); value != nil {
+		return value
+	}
+	return n.Context.Value(key)
+}
+
+// err is nil while the hold may be trusted, and why not afterwards.
+func (h *hold) err() error {
+	if err := context.Cause(h.ctx); err != nil {
+		return err
+	}
+	if err := h.lease.expired(); err != nil {
+		h.lose(err)
+		return err // whoever else ends it may not have come to the context yet
+	}
+	return nil
+}
+
+// loss is why the hold is not there any more, nil if it is. Closing the Client ends the context, not the hold.
+func (h *hold) loss() error {
+	err := h.err()
+	if errors.Is(err, ErrClosed) {
+		return h.lease.expired()
+	}
+	return err
+}
+
+// giveBack is the release of the last handle.
+func (h *hold) giveBack(ctx context.Context) error {
+	c := h.client
+	loss := h.loss()
+	heldFor := h.lease.held()
+	reason, first := h.lease.stop(ErrReleased)
+	if !first { // it was lost, if only just now
+		loss = reason
+	}
+	h.end(reason)
+	defer c.forget(h)
+
+	if loss != nil {
+		if h.lease.surrender() {
+			c.giveUp(h.lease.key, h.lease.token, h.lease.bury)
+		}
+		return fmt.Errorf("%w: %w", ErrNotHeld, loss)
+	}
+
+	left, err := c.vacate(ctx, h.lease.key, h.lease.token, h.lease.bury)
+	switch {
+	case err != nil:
+		c.giveUp(h.lease.key, h.lease.token, true)
+		return err
+	case left:
+		c.observe(Event{Kind: EventReleased, Name: h.name, Fence: h.lease.fenceNow(), Held: heldFor})
+		return nil
+	default:
+		return ErrNotHeld
+	}
+}
+
+// lose ends the hold, once; cause wraps ErrLost. What the server still has for it is given up: whoever saw the
+// context end may have stopped, and whoever did not is what fences are for.
+func (h *hold) lose(cause error) {
+	heldFor := h.lease.held()
+	if _, first := h.lease.stop(cause); !first {
+		return
+	}
+	h.end(cause)
+	h.client.forget(h)
+	kind := EventLost
+	if errors.Is(cause, ErrStolen) {
+		kind = EventStolen
+	}
+	h.client.report(Event{Kind: kind, Name: h.name, Fence: h.lease.fenceNow(), Held: heldFor, Err: cause})
+	if h.lease.surrender() {
+		h.client.giveUp(h.lease.key, h.lease.token, h.lease.bury)
+	}
+}

@@ -1,0 +1,116 @@
+-- Fields of the hash, read once and written back once, and lists of them.
+
+local NONE = '----------------------'
+
+local sub, format, find, match, gmatch = string.sub, string.format, string.find, string.match, string.gmatch
+local unpack = table.unpack or unpack
+local function time16(us) return format('%016.0f', us) end
+
+local cache, dirty = {}, {}
+
+local function get(field)
+  local value = cache[field]
+  if value == nil then
+    value = fields > 0 and call('HGET', key, field)
+    cache[field] = value
+  end
+  return value
+end
+
+local function fetch(...)
+  local names = {...}
+  local values = fields > 0 and call('HMGET', key, ...) or {}
+  for i, field in ipairs(names) do cache[field] = values[i] or false end
+end
+
+local function put(field, value)  -- false removes it
+  cache[field] = value
+  dirty[field] = true
+end
+
+-- HDEL and EXPIREAT are never refused for want of memory, and once a script has written, nothing it writes is: so
+-- releases and renewals pass.
+local expire_at                   -- when the key is to end, if that changes
+local function flush()
+  local gone, kept = {}, {}
+  for name in pairs(dirty) do
+    local value = cache[name]
+    if value then
+      kept[#kept + 1] = name
+      kept[#kept + 1] = value
+    elseif fields > 0 then
+      gone[#gone + 1] = name
+    end
+  end
+  dirty = {}
+  if #gone > 0 then call('HDEL', key, unpack(gone)) end
+  if expire_at and fields > 0 then call('EXPIREAT', key, expire_at) end
+  if #kept > 0 then call('HSET', key, unpack(kept)) end
+  if expire_at and fields == 0 then call('EXPIREAT', key, expire_at) end
+  expire_at, fields = nil, fields + #kept
+end
+
+-- Doubly linked lists: join, leave from the middle and pop are O(1) whatever happened before. A node begins with the
+-- previous and the next one's id; the first node's `previous` is never read.
+
+local function open(name, node)
+  local header = get(name)
+  if not header then return {name = name, node = node, length = 0} end
+  return {name = name, node = node, head = sub(header, 1, 22), tail = sub(header, 23, 44), length = sub(header, 45) + 0}
+end
+
+local function following(list, id)
+  local next_id = sub(get(list.node .. id), 23, 44)
+  return next_id ~= NONE and next_id or nil
+end
+
+local function resize(list, change)
+  list.length = list.length + change
+  put(list.name, list.head and list.head .. list.tail .. list.length)
+end
+
+local function append(list, id, body)
+  local tail = list.tail
+  if tail then
+    local last = get(list.node .. tail)
+    put(list.node .. tail, sub(last, 1, 22) .. id .. sub(last, 45))
+  end
+  put(list.node .. id, (tail or NONE) .. NONE .. body)
+  list.head, list.tail = list.head or id, id
+  resize(list, 1)
+end
+
+local function insert(list, id, before, body)
+  local place = get(list.node .. before)
+  local previous = NONE
+  if before == list.head then
+    list.head = id
+  else
+    previous = sub(place, 1, 22)
+    local neighbour = get(list.node .. previous)
+    put(list.node .. previous, sub(neighbour, 1, 22) .. id .. sub(neighbour, 45))
+  end
+  put(list.node .. before, id .. sub(place, 23))
+  put(list.node .. id, previous .. before .. body)
+  resize(list, 1)
+end
+
+local function remove(list, id)
+  local node = get(list.node .. id)
+  local previous, next_id = sub(node, 1, 22), sub(node, 23, 44)
+  put(list.node .. id, false)
+  if id == list.head then
+    list.head = next_id ~= NONE and next_id or nil
+    if not list.head then list.tail = nil end
+  else
+    local neighbour = get(list.node .. previous)
+    put(list.node .. previous, sub(neighbour, 1, 22) .. next_id .. sub(neighbour, 45))
+    if id == list.tail then
+      list.tail = previous
+    else
+      neighbour = get(list.node .. next_id)
+      put(list.node .. next_id, previous .. sub(neighbour, 23))
+    end
+  end
+  resize(list, -1)
+end

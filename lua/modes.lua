@@ -1,0 +1,104 @@
+-- Which holds may stand beside each other. A mode is data: a name, and for each mode the most holds of it that it
+-- tolerates. The server knows no mode by name. An exclusive lock says nothing, tolerates nobody, and is not counted.
+
+local EXCLUSIVE = {class = '', weight = 1}
+local CLASSES = 32                -- different ones in use on one lock at a time
+local FAR = '9999999999999999'
+
+local function mode_of(record, from) -- of a request that begins at `from` in a record
+  local line = match(record, '\n([^\n]*)\n', from + 33)
+  if line == '' then return EXCLUSIVE end
+  local weight, class, capacity, name, rules, of = match(line, '^(%d+) ((%d+) (%S+) (%S+)) ?(%S*)$')
+  return {weight = weight + 0, class = class, capacity = capacity + 0, name = name, rules = rules, of = of ~= '' and of}
+end
+
+local function tolerates(mode, name) -- the most holds of that name beside which it may be
+  local limits = mode.limits
+  if not limits then
+    limits = {}
+    for other, most in gmatch(mode.rules, '([^=,]+)=([^,]+)') do limits[other] = most == '*' and 1e9 or most + 0 end
+    mode.limits = limits
+  end
+  return limits[name] or 0
+end
+
+-- The summary: what is in use, by holds and by places, so that a grant needs no look at single holds; and what is
+-- known of their deadlines. nil while all is exclusive.
+local summary
+
+local function summarize()
+  summary = {classes = {}, different = 0, bound = FAR, latest = now, changed = true}
+  return summary
+end
+
+local function load_summary(text)
+  summarize()
+  summary.bound, summary.latest, summary.least = sub(text, 1, 16), sub(text, 17, 32), sub(text, 33, 48)
+  summary.cursor = sub(text, 49, 70) ~= NONE and sub(text, 49, 70) or nil
+  for count, weight, class, capacity, name, rules in gmatch(sub(text, 71), '(%d+) (%d+) ((%d+) (%S+) (%S+))\n') do
+    summary.classes[class] = {count = count + 0, held = weight + 0, class = class, capacity = capacity + 0, name = name, rules = rules}
+    summary.different = summary.different + 1
+  end
+  summary.changed = false
+end
+
+local function summary_text()
+  local text = {summary.bound .. summary.latest .. (summary.least or FAR) .. (summary.cursor or NONE)}
+  for class, entry in pairs(summary.classes) do
+    text[#text + 1] = entry.count .. ' ' .. format('%d', entry.held) .. ' ' .. class .. '\n'
+  end
+  return table.concat(text)
+end
+
+-- `count` holds and places more of a mode, `weight` more of it held.
+local function count(mode, number, weight)
+  if mode.class == '' then return end
+  local classes = (summary or summarize()).classes
+  local entry = classes[mode.class]
+  if not entry then
+    entry = {count = 0, held = 0, class = mode.class, capacity = mode.capacity, name = mode.name, rules = mode.rules}
+    classes[mode.class] = entry
+    summary.different = summary.different + 1
+  end
+  entry.count, entry.held = entry.count + number, entry.held + weight
+  if entry.count == 0 then
+    classes[mode.class] = nil
+    summary.different = summary.different - 1
+  end
+  summary.changed = true
+end
+
+-- Another use of the same name with other rules: its rules, or nil.
+local function clash(mode)
+  if not summary or mode.class == '' then return nil end
+  for _, entry in pairs(summary.classes) do
+    if entry.name == mode.name and entry.rules ~= mode.rules then return entry.rules end
+  end
+  if summary.different >= CLASSES and not summary.classes[mode.class] then return '' end
+  return nil
+end
+
+-- I1: may a hold of this mode be added to `holders` others, in place of a hold of mode `own` if that is given? Yes if
+-- then each mode tolerates every other, and itself, in the numbers there would be: a hold of weight k counts as k
+-- holds.
+local function fits(mode, holders, own)
+  if holders == (own and 1 or 0) then return true end
+  if mode.class == '' or not summary then return false end
+  local held, present = {}, {mode}
+  for class, entry in pairs(summary.classes) do
+    local weight = entry.held - (own and own.class == class and own.weight or 0)
+    if weight > 0 then
+      held[entry.name] = (held[entry.name] or 0) + weight
+      present[#present + 1] = entry
+    end
+  end
+  if #present == 1 then return false end -- what is held is exclusive
+  held[mode.name] = (held[mode.name] or 0) + mode.weight
+  for _, each in ipairs(present) do
+    if each.capacity > 0 and held[each.name] > each.capacity then return false end
+    for name, weight in pairs(held) do
+      if weight - (name == each.name and 1 or 0) > tolerates(each, name) then return false end
+    end
+  end
+  return true
+end

@@ -1,0 +1,29 @@
+-- resume: a hold moves to another owner, with a new token and a new fence: what the old owner still sends is late.
+--
+-- KEYS[1]  the lock
+-- ARGV[1]  token of the new owner
+-- ARGV[2]  its request; the mode stays that of the hold
+-- ARGV[3]  token of the old owner
+-- ARGV[4]  its fence
+--
+-- Reply    {'granted', now, fence, at, lease, mode} | {'over', now}, as in acquire
+--          {'gone', now}: the hold is over, or another has it already
+--@ begin.lua
+--@ shared.lua
+local token, request = ARGV[1], ARGV[2]
+
+load(token)
+if get('t' .. token) then return {'over', now} end
+local searching = expire()
+local hold, old = live(token), live(ARGV[3])
+if not hold and old and old.state == '-' and old.fence == ARGV[4] then
+  local mode = mode_of(old.request, 1)
+  local from = find(request, '\n', 34, true)
+  drop(old)
+  hold = grant(token, sub(request, 1, from) .. match(old.request, '\n([^\n]*)\n', 34) .. sub(request, from + 1), sub(request, 1, 8), mode)
+  hold.since = old.since          -- it is as old as it was
+end
+if not hold then hand_over(searching) end
+store()
+if not hold then return {'gone', now} end
+return {'granted', now, hold.fence, hold.at, hold.lease, match(hold.request, '\n([^\n]*)\n', 34)}

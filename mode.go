@@ -1,0 +1,209 @@
+package redislock
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Limits of modes.
+const (
+	// MaxUnits is the largest [Semaphore], the largest number of [AtMost], and so the largest [WithWeight].
+	MaxUnits = 1_000_000
+	// MaxModeName is the longest name of a mode, in bytes.
+	MaxModeName = 32
+	// MaxRules is how many other modes the rules of one may name.
+	MaxRules = 32
+)
+
+// Mode says beside which other holds of the same lock a hold may be. It is data: a name, and for each mode, its own
+// included, the most holds of it under which this one may still be granted. Two holds stand beside each other only if
+// each tolerates the other. The zero Mode is [Exclusive].
+//
+// All modes share one queue, in the order of arrival: what does not fit beside the present holds waits, and nothing
+// that comes later passes it.
+type Mode struct {
+	name     string
+	rules    string // mode=most, sorted, most "*" for any number; "-" for none
+	capacity int    // the most units of this name that may be held beside it, its own included; 0: no such bound
+	fault    string // why it cannot be used
+}
+
+// The modes that everybody knows.
+var (
+	// Exclusive tolerates nobody. It is the default.
+	Exclusive = Mode{}
+	// Write tolerates nobody, as Exclusive does. It is the counterpart of Read, and [Lock.Downgrade] makes it one.
+	Write = Mode{name: "write", rules: "-"}
+	// Read tolerates other readers, in any number. [Lock.Upgrade] makes it Write.
+	Read = Mode{name: "read", rules: "read=*"}
+)
+
+// Semaphore is the mode of a pool of n units, from 1 to [MaxUnits]. Each hold takes as many as its [WithWeight] says,
+// one unless it is given. Each is leased and renewed by its holder, so those of a process that died come back. Callers
+// that name different sizes get along: what is held stays within the smallest size among the holders.
+func Semaphore(n int) Mode {
+	m := Mode{name: "semaphore", rules: "semaphore=*", capacity: n}
+	if n < 1 || n > MaxUnits {
+		m.fault = fmt.Sprintf("Semaphore(%d): must be from 1 to %d", n, MaxUnits)
+	}
+	return m
+}
+
+// Rule says how many holds of another mode a [Mode] tolerates.
+type Rule struct {
+	modes []string
+	most  int // -1: any number
+}
+
+// CompatibleWith tolerates any number of holds of these modes.
+func CompatibleWith(modes ...string) Rule { return Rule{modes, -1} }
+
+// AtMost tolerates up to n holds of a mode, from 0 to [MaxUnits]; of the mode's own name that is n others. A hold of
+// weight k counts as k.
+func AtMost(n int, mode string) Rule { return Rule{[]string{mode}, n} }
+
+// NewMode makes a mode of your own. What no rule names is not tolerated, the mode itself included. Names have 1 to
+// [MaxModeName] letters, digits, dots, dashes and underscores; those of the ready-made modes are taken. If a mode is
+// named by several rules, the last counts.
+//
+// A mode that cannot be, or has more than [MaxRules], is reported by the acquire it is used for, as [ErrInvalid]. Two
+// callers that use one name for different rules get [ErrMode] on the locks where they meet.
+func NewMode(name string, rules ...Rule) Mode {
+	m := Mode{name: name}
+	limits := map[string]int{}
+	for _, r := range rules {
+		for _, mode := range r.modes {
+			limits[mode] = r.most
+			if !validModeName(mode) {
+				m.fault = fmt.Sprintf("NewMode(%q): a rule for the mode %q, which cannot be", name, mode)
+			}
+			if r.most < -1 || r.most > MaxUnits {
+				m.fault = fmt.Sprintf("NewMode(%q): AtMost(%d, %q): must be from 0 to %d", name, r.most, mode, MaxUnits)
+			}
+		}
+	}
+	switch {
+	case !validModeName(name):
+		m.fault = fmt.Sprintf("NewMode(%q): names have 1 to %d letters, digits, dots, dashes and underscores", name, MaxModeName)
+	case slices.Contains([]string{"exclusive", "read", "write", "semaphore"}, name):
+		m.fault = fmt.Sprintf("NewMode(%q): that name is taken", name)
+	case len(limits) > MaxRules:
+		m.fault = fmt.Sprintf("NewMode(%q): %d rules, at most %d", name, len(limits), MaxRules)
+	}
+	m.rules = encodeRules(limits)
+	return m
+}
+
+func validModeName(name string) bool {
+	return name != "" && len(name) <= MaxModeName && !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_'
+	})
+}
+
+// Name is what the mode was called: "exclusive", "read", "write", "semaphore" or your own.
+func (m Mode) Name() string {
+	if m == Exclusive {
+		return "exclusive"
+	}
+	return m.name
+}
+
+// String is the name, with the size of a semaphore.
+func (m Mode) String() string {
+	if m.capacity > 0 {
+		return fmt.Sprintf("%s(%d)", m.name, m.capacity)
+	}
+	return m.Name()
+}
+
+// check says whether a hold of this mode and weight can ever be granted.
+func (m Mode) check(weight int) error {
+	if m.fault != "" {
+		return invalid("WithMode: %s", m.fault)
+	}
+	most := m.limits()[m.name] + 1
+	if m == Exclusive {
+		most = 1
+	}
+	if m.capacity > 0 {
+		most = min(most, m.capacity)
+	}
+	if weight > most {
+		return invalid("WithWeight(%d): more than the mode %v can ever have, %d", weight, m, most)
+	}
+	return nil
+}
+
+// covers reports whether who has a hold of m and weight has all that other and its weight would give: it tolerates
+// nothing that the other does not.
+func (m Mode) covers(weight int, other Mode, otherWeight int) bool {
+	if m.Name() == other.Name() && otherWeight > weight {
+		return false
+	}
+	if m.capacity > 0 && other.capacity > 0 && other.capacity < m.capacity {
+		return false
+	}
+	limits := other.limits()
+	for name, most := range m.limits() {
+		if limits[name] < most {
+			return false
+		}
+	}
+	return true
+}
+
+func (m Mode) limits() map[string]int {
+	limits := map[string]int{}
+	for rule := range strings.SplitSeq(m.rules, ",") {
+		name, most, ok := strings.Cut(rule, "=")
+		if n, err := strconv.Atoi(most); ok && err == nil {
+			limits[name] = n
+		} else if ok {
+			limits[name] = math.MaxInt32
+		}
+	}
+	return limits
+}
+
+func encodeRules(limits map[string]int) string {
+	var rules []string
+	for _, name := range slices.Sorted(maps.Keys(limits)) {
+		most := "*"
+		if limits[name] >= 0 {
+			most = strconv.Itoa(limits[name])
+		}
+		if most != "0" {
+			rules = append(rules, name+"="+most)
+		}
+	}
+	if len(rules) == 0 {
+		return "-"
+	}
+	return strings.Join(rules, ",")
+}
+
+// line is the form in which a mode travels; instead is the token of a hold that is to change into it (lua/shared.lua).
+func (m Mode) line(weight int, instead string) string {
+	if m == Exclusive {
+		return ""
+	}
+	line := fmt.Sprintf("%d %d %s %s", weight, m.capacity, m.name, m.rules)
+	if instead != "" {
+		line += " " + instead
+	}
+	return line
+}
+
+func parseMode(line string) (Mode, int) {
+	parts := strings.Fields(line)
+	if len(parts) < 4 {
+		return Exclusive, 1
+	}
+	weight, _ := strconv.Atoi(parts[0]) // what is no number is shown as 0
+	capacity, _ := strconv.Atoi(parts[1])
+	return Mode{name: parts[2], rules: parts[3], capacity: capacity}, weight
+}
