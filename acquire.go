@@ -2,298 +2,57 @@ package redislock
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
 
-const (
-	// standardKeep is KEEP of lua/shared.lua: how long a key outlives its last grant on the idle path.
-	standardKeep = 4600 * time.Second
-)
-
-// acquire checks everything that can be checked without Redis, obtains a grant, and makes it a Lock.
+// acquire obtains a grant and makes it a Lock, or nests a handle in one.
 func (c *Client) acquire(ctx context.Context, name string, opts []Option) (*Lock, error) {
-	if ctx == nil {
-		return nil, invalid("a nil context")
-	}
-	if err := checkName(name); err != nil {
-		return nil, err
-	}
-	s, err := c.settings(opts)
-	if err == nil {
-		err = s.strong()
-	}
+	s, err := c.accept(ctx, name, opts)
 	if err != nil {
-		return nil, err
-	}
-	if s.lease-s.lease/1000 <= c.margin {
-		return nil, invalid("WithLease(%v): nothing of it is left under a clock margin of %v", s.lease, c.margin)
-	}
-	if c.isClosed() {
-		return nil, ErrClosed
-	}
-	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if l, nested, err := c.nest(ctx, name, s); nested {
 		return l, err
 	}
+	return c.seek(&quest{client: c, name: name, key: c.key(name), settings: s, parent: ctx, asked: time.Now()})
+}
 
-	asked := time.Now()
-	c.observe(Event{Kind: EventAsked, Name: name})
-	q := quest{client: c, name: name, key: c.key(name), settings: s, parent: ctx, asked: asked}
+// accept checks everything that can be checked without Redis.
+func (c *Client) accept(ctx context.Context, name string, opts []Option) (settings, error) {
+	if ctx == nil {
+		return settings{}, invalid("a nil context")
+	}
+	if err := checkName(name); err != nil {
+		return settings{}, err
+	}
+	s, err := c.settings(opts)
+	if err == nil {
+		err = s.strong()
+	}
+	switch {
+	case err != nil:
+		return s, err
+	case s.lease-s.lease/1000 <= c.margin:
+		return s, invalid("WithLease(%v): nothing of it is left under a clock margin of %v", s.lease, c.margin)
+	case c.isClosed():
+		return s, ErrClosed
+	}
+	return s, ctx.Err()
+}
+
+// seek is obtain, observed.
+func (c *Client) seek(q *quest) (*Lock, error) {
+	c.observe(Event{Kind: EventAsked, Name: q.name})
 	c.background.add() // Close waits until a waiter that it fails has left its place
 	l, err := q.obtain()
 	c.background.done()
 	if err == nil {
-		c.observe(Event{Kind: EventGranted, Name: name, Fence: l.Fence(), Wait: elapsed(asked)})
+		c.observe(Event{Kind: EventGranted, Name: q.name, Fence: l.Fence(), Wait: elapsed(q.asked)})
 		return l, nil
 	}
-	c.observe(Event{Kind: EventGaveUp, Name: name, Wait: elapsed(asked), Err: err})
+	c.observe(Event{Kind: EventGaveUp, Name: q.name, Wait: elapsed(q.asked), Err: err})
 	return nil, err
-}
-
-// quest is one acquire on its way.
-type quest struct {
-	client *Client
-	name   string
-	key    string
-	settings
-	parent context.Context // the caller's
-	asked  time.Time
-	holder *holder // who had it when last heard
-	ticket string  // of a place that was lost: it is sought again under a new token
-	late   int     // grants that came too late to be relied on
-
-	// Of the present token.
-	token  string
-	nonce  string
-	bury   bool // an attempt had no answer: a copy of it may be executed late
-	joined bool // it has a place
-	alone  bool // there is no subscription: the checks alone will tell
-	wait   *wait
-}
-
-func (q *quest) newToken() {
-	q.dropWait()
-	q.token, q.nonce = q.client.random.token(), q.client.random.nonce()
-	q.bury, q.joined = false, false
-}
-
-func (q *quest) dropWait() {
-	if q.wait != nil {
-		q.client.removeWait(q.wait)
-		q.wait = nil
-	}
-}
-
-// obtain asks, and waits if that is wanted, until there is a lock or a reason why not.
-func (q *quest) obtain() (*Lock, error) {
-	c, ctx := q.client, q.parent
-	waits := !q.waitSet || q.settings.wait > 0
-	if q.waitSet && waits {
-		bounded, cancel := context.WithTimeout(ctx, q.settings.wait)
-		defer cancel()
-		ctx = bounded
-	}
-	if err := c.prepare(ctx); err != nil {
-		return nil, q.fail(ctx, err)
-	}
-	q.newToken()
-	defer q.dropWait()
-	for {
-		r, sent, epoch, err := q.ask(ctx, waits)
-		if err != nil {
-			return nil, q.fail(ctx, err)
-		}
-		switch r.status {
-		case "granted":
-			if l, err := q.take(ctx, waits, grant{fence: r.fence, sent: sent, valid: c.after(sent, r.now, r.at+r.lease), lease: r.lease.sub(0)}); l != nil || err != nil {
-				return l, err
-			}
-		case "held":
-			q.holder = &r.holder
-			if !waits {
-				return nil, q.fail(ctx, nil)
-			}
-			if q.alone, err = c.sub.await(ctx); err != nil { // subscribe, see it confirmed, then join
-				return nil, q.fail(ctx, err)
-			}
-		case "waiting":
-			if !q.joined && q.ticket == "" {
-				c.observe(Event{Kind: EventQueued, Name: q.name, Wait: elapsed(q.asked)})
-			}
-			q.joined = true
-			q.wait.joined(r, sent, epoch)
-			o := q.wait.await(ctx)
-			q.holder = q.wait.line.last()
-			q.holder.waiting = max(q.holder.waiting-1, 0) // but for this one
-			switch {
-			case o.err != nil:
-				return nil, q.fail(ctx, o.err)
-			case o.gone:
-				q.ticket = r.ticket
-				if q.bury {
-					c.giveUp(q.key, q.token, true)
-				}
-				q.newToken()
-			default:
-				q.ticket = r.ticket
-				if l, err := q.take(ctx, waits, o.grant); l != nil || err != nil {
-					return l, err
-				}
-			}
-		case "over": // the hold was broken before its answer came
-			q.newToken()
-		case "clash":
-			return nil, q.fail(ctx, clash(q.mode, r.note))
-		case "more": // the queue is being cleaned, some places at a time: ask again
-		default:
-			return nil, q.fail(ctx, fmt.Errorf("unexpected answer %q", r.status))
-		}
-	}
-}
-
-// ask sends the acquire once more, to join if the Client is subscribed.
-func (q *quest) ask(ctx context.Context, waits bool) (r reply, sent time.Time, epoch uint64, err error) {
-	c := q.client
-	mode := noWait
-	if waits {
-		m, e := c.sub.state()
-		if m == "" && q.alone {
-			m = uncountable
-		}
-		if m != "" {
-			mode, epoch = m, e
-			if q.wait == nil { // before it is sent: the message may be faster than the reply
-				q.wait = c.addWait(q.name, q.token, q.steal)
-			}
-		}
-	}
-	script, keep := scriptAcquire, q.lease+c.retention+100*time.Second
-	if c.retention == DefaultRetention && keep <= standardKeep {
-		keep = standardKeep
-	} else {
-		script = scriptAcquireOwn
-	}
-	args := []any{q.token, fmt.Sprintf("%8d%8d%s%s%s\n%s\n%s",
-		q.lease.Milliseconds(), (keep+time.Second-1)/time.Second, q.nonce, mode, c.sub.channel, q.mode.line(q.weight, ""), q.owner().info())}
-	if q.stealSet || q.ticket != "" {
-		args = append(args, stealArg(q.steal), q.ticket)
-	}
-
-	key, token := q.key, q.token
-	late := func(a answer) { // I8: nobody waits for this answer any more
-		if a.err == nil {
-			c.giveUp(key, token, true)
-		}
-	}
-	a := c.ask(ctx, late, script, key, args...)
-	q.bury = q.bury || a.unanswered
-	if a.err != nil {
-		return r, a.sent, epoch, a.err
-	}
-	if r, err = parseReply(a.value); err != nil {
-		q.bury = true // whatever it was, let it not become a hold
-	}
-	if r.status == "" { // the idle path: granted at this very time
-		r.status, r.lease = "granted", micros(q.lease.Microseconds())
-	}
-	return r, a.sent, epoch, err
-}
-
-func (q *quest) owner() Owner {
-	o := q.client.owner
-	o.Metadata = q.metadata
-	return o
-}
-
-// take makes a Lock of a grant. A grant that came too late to be relied on is given back, and sought anew if the caller
-// waits: then both results are nil.
-func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
-	c := q.client
-	q.dropWait()
-	if g.valid.left() <= 0 {
-		q.late++
-		pause := time.NewTimer(min(backoff(q.late), time.Second))
-		defer pause.Stop()
-		q.giveBack()
-		if !waits {
-			return nil, errLate
-		}
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			return nil, q.fail(ctx, errLate)
-		}
-		q.newToken()
-		return nil, nil
-	}
-	h, l := c.newHold(q.parent, q.name, q.settings)
-	e := &h.lease
-	e.task.run = e.run
-	e.client, e.name, e.key, e.token, e.nonce, e.fence = c, q.name, q.key, q.token, q.nonce, g.fence
-	e.length, e.bury, e.once, e.lost = q.lease, q.bury, q.noRenewal, h.lose
-	e.valid, e.granted = g.valid, g.sent
-	if q.maxHold > 0 {
-		e.total = bound{g.sent, q.maxHold}
-	}
-	if !c.adopt(h) {
-		c.giveUp(q.key, q.token, q.bury)
-		return nil, ErrClosed
-	}
-	e.start(g.lease < q.lease)
-	return l, nil
-}
-
-// fail ends a quest without the lock: nothing of it is left behind (I8), and the error says which of three it was,
-// contended, given up by the caller, or unreachable. ctx is the caller's with the bound of WithWait.
-func (q *quest) fail(ctx context.Context, cause error) error {
-	q.dropWait()
-	if q.joined || q.bury {
-		q.giveBack()
-	}
-	switch ended := q.parent.Err(); {
-	case errors.Is(cause, ErrClosed), errors.Is(cause, ErrPermission):
-		return cause
-	case cause == nil:
-		return q.holder.error(nil)
-	case ctx.Err() == nil:
-		return cause
-	case q.holder != nil:
-		return q.holder.error(ended)
-	case ended != nil:
-		return ended
-	default:
-		return unanswered(q.settings.wait)
-	}
-}
-
-// giveBack gives up what the present token has, and waits until that is done, or goes on in the background because it
-// takes longer than a caller should wait.
-func (q *quest) giveBack() {
-	patience := time.NewTimer(giveUpPatience)
-	defer patience.Stop()
-	select {
-	case <-q.client.giveUp(q.key, q.token, q.bury):
-	case <-patience.C:
-	}
-}
-
-// clash is the error of a mode that cannot be used on a lock while others use it as they do.
-func clash(m Mode, rules string) error {
-	if rules == "" {
-		return fmt.Errorf("%w: too many different modes are in use on this lock", ErrMode)
-	}
-	return fmt.Errorf("%w: %q has the rules %q here, and is in use on this lock with %q", ErrMode, m.Name(), m.rules, rules)
-}
-
-var errLate = errors.New("granted, but the answer took longer than the lease lasts")
-
-// unanswered is the error of a wait that ended before Redis said anything.
-func unanswered(wait time.Duration) error {
-	return fmt.Errorf("no answer from Redis within WithWait(%v): %w", wait, context.DeadlineExceeded)
 }
 
 // prepare starts the Client's loops with its first lock, and sees once that the server lets it do what the scripts do.

@@ -35,10 +35,18 @@ func (c *Client) vacate(ctx context.Context, key, token string, bury bool) (bool
 	return what == "hold" || what == "none" && a.unanswered, err
 }
 
-// giveUp gives up whatever a token has on the server, in the background, until that is answered, for a minute at the
-// most: for a wait that was cancelled, a hold that was lost, a grant that came late. With bury it leaves a tombstone
-// against late copies. The channel closes when it is through.
+// giveUp gives up whatever a token has on the server, in the background: for a wait that was cancelled, a hold that was
+// lost, a grant that came late. With bury it leaves a tombstone against late copies.
 func (c *Client) giveUp(key, token string, bury bool) <-chan struct{} {
+	return c.insist(scriptRelease, key, releaseArgs(token, bury), func(value any) bool {
+		_, more, _ := parseRelease(value)
+		return more
+	})
+}
+
+// insist sends a request in the background until it is answered, and until the answer is not that more is to be done,
+// for a minute at the most. The channel closes when it is through.
+func (c *Client) insist(s *script, key string, args []any, more func(any) bool) <-chan struct{} {
 	done := make(chan struct{})
 	c.background.add()
 	go func() {
@@ -46,10 +54,10 @@ func (c *Client) giveUp(key, token string, bury bool) <-chan struct{} {
 		defer close(done)
 		until := time.Now().Add(giveUpTime)
 		for attempt := 1; ; attempt++ {
-			one := &call{script: scriptRelease, key: key, args: releaseArgs(token, bury)}
+			one := &call{script: s, key: key, args: args}
 			c.executor(key).do(context.Background(), one)
 			if err := one.answer.err; err == nil {
-				if _, more, _ := parseRelease(one.answer.value); !more {
+				if !more(one.answer.value) {
 					return
 				}
 				continue

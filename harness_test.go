@@ -191,7 +191,7 @@ func (e *env) clientOn(n *fakenet.Network) *redislock.Client {
 }
 
 // dead puts a hold into Redis whose owner does not exist, and returns when its lease ends.
-func (e *env) dead(name string, lease time.Duration) time.Time {
+func (e *env) dead(name string, lease time.Duration, opts ...redislock.Option) time.Time {
 	e.Helper()
 	cut := &fakenet.Network{Dial: e.mini.Dial}
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", Protocol: 2, DisableIdentity: true, Dialer: cut.Dialer, ReadTimeout: 100 * time.Millisecond})
@@ -199,7 +199,7 @@ func (e *env) dead(name string, lease time.Duration) time.Time {
 	if err != nil {
 		e.Fatal(err)
 	}
-	l := e.acquire(c, name, redislock.WithLease(lease))
+	l := e.acquire(c, name, append(opts, redislock.WithLease(lease))...)
 	cut.Cut()
 	e.Cleanup(func() { // what is left of the dead process ends with the test
 		ended, cancel := context.WithCancel(context.Background())

@@ -22,6 +22,7 @@ type hold struct {
 	mode       Mode // as the server has it
 	weight     int
 	handles    int  // not yet released
+	strong     int  // of those, how many would not be content with Read
 	converting bool // an Upgrade or a Downgrade is under way
 }
 
@@ -33,11 +34,23 @@ type heldKey struct {
 
 // newHold makes a hold of a grant, and its first handle, for who asked under ctx.
 func (c *Client) newHold(ctx context.Context, name string, s settings) (*hold, *Lock) {
-	h := &hold{client: c, name: name, metadata: s.metadata, strict: s.nonReentrant, mode: s.mode, weight: s.weight, handles: 1}
-	l := &Lock{hold: h, mode: s.mode, weight: s.weight}
+	h := &hold{client: c, name: name, metadata: s.metadata, strict: s.nonReentrant, mode: s.mode, weight: s.weight}
+	l := h.handle(nil, s)
 	h.ctx, h.end = context.WithCancelCause(context.WithValue(context.WithoutCancel(ctx), heldKey{c, name}, l))
 	l.ctx, l.end = h.ctx, h.end
 	return h, l
+}
+
+// handle counts one more handle. The caller holds h.mu, or has just made the hold.
+func (h *hold) handle(outer *Lock, s settings) *Lock {
+	h.handles++
+	if s.mode != Read {
+		h.strong++
+	}
+	if outer != nil {
+		outer.inner++
+	}
+	return &Lock{hold: h, outer: outer, mode: s.mode, weight: s.weight}
 }
 
 // held is the handle that ctx carries for a name, if its hold is still there: a released one has gone over to the
@@ -74,16 +87,14 @@ func (c *Client) nest(ctx context.Context, name string, s settings) (*Lock, bool
 	case !h.mode.covers(h.weight, s.mode, s.weight):
 		return nil, true, fmt.Errorf("%w: %v is asked for under a hold in %v", ErrDeadlock, s.describe(), h.mode)
 	}
-	h.handles++
-	outer.inner++
-	l := &Lock{hold: h, outer: outer, mode: s.mode, weight: s.weight}
+	l := h.handle(outer, s)
 	base := nested{h.ctx, context.WithValue(context.WithoutCancel(ctx), heldKey{c, name}, l)}
 	l.ctx, l.end = context.WithCancelCause(base)
 	return l, true, nil
 }
 
 // nested is the context of a hold with the values of another one. Those are taken from a context without cancellation,
-// so that a child is tied to the hold's own: it ends in the same instant.
+// so that a child is tied to the hold's own: the call that ends that one ends it too.
 type nested struct {
 	context.Context
 	values context.Context

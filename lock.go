@@ -133,6 +133,9 @@ func (l *Lock) finish(ctx context.Context, anyOrder bool) error {
 func (l *Lock) spend() {
 	l.spent = true
 	l.hold.handles--
+	if l.mode != Read {
+		l.hold.strong--
+	}
 	if l.outer != nil {
 		l.outer.inner--
 	}

@@ -57,12 +57,16 @@ const (
 	EventStolen
 	// EventReleased: the lock was given back.
 	EventReleased
+	// EventChanged: the hold has another mode, by Upgrade or Downgrade.
+	EventChanged
+	// EventHandedOff: the hold may be resumed by another process ([Lock.Handoff]).
+	EventHandedOff
 	// EventFailOpen: Redis could not be reached and [WithFailOpen] said yes in its place.
 	EventFailOpen
 )
 
 var eventNames = [...]string{
-	"unknown", "asked", "queued", "granted", "gave up", "renewed", "renewal failed", "lost", "stolen", "released", "fail-open",
+	"unknown", "asked", "queued", "granted", "gave up", "renewed", "renewal failed", "lost", "stolen", "released", "changed", "handed off", "fail-open",
 }
 
 // String is the kind in words, such as "granted".

@@ -1,0 +1,148 @@
+package redislock
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// handoff is a hold on its way to another owner.
+type handoff struct {
+	name, token, fence string
+}
+
+const (
+	ticketKind  = "redislock1."
+	tokenLength = 22
+	fenceLength = 16
+)
+
+// ticket is a handoff as text: the token, the fence, the prefix and the name.
+func (h handoff) ticket(prefix string) string {
+	return ticketKind + base64.RawURLEncoding.EncodeToString([]byte(h.token+h.fence+prefix+"\n"+h.name))
+}
+
+func (c *Client) parseTicket(ticket string) (handoff, error) {
+	text, ours := strings.CutPrefix(ticket, ticketKind)
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if !ours || err != nil || len(raw) < tokenLength+fenceLength {
+		return handoff{}, invalid("not a ticket of Handoff")
+	}
+	h := handoff{token: string(raw[:tokenLength]), fence: string(raw[tokenLength : tokenLength+fenceLength])}
+	prefix, name, ok := strings.Cut(string(raw[tokenLength+fenceLength:]), "\n")
+	if _, err := parseMicros(h.fence); err != nil || !ok || checkName(name) != nil {
+		return handoff{}, invalid("not a ticket of Handoff")
+	}
+	if prefix != c.prefix {
+		return handoff{}, invalid("a ticket of a Client with the prefix %q, this one has %q", prefix, c.prefix)
+	}
+	h.name = name
+	return h, nil
+}
+
+// Handoff lets another process go on with the hold: it returns a ticket for [Client.Resume], and the handle is spent.
+// Its context ends with [ErrReleased] and nothing renews the hold any more, so the ticket is good for one lease from
+// now on; after that the lock is free. For work that begins in one process and ends in another. Whoever has the ticket
+// can take the lock over: treat it as a secret.
+//
+// It sends one request, within 5 s, that makes the lease whole; one that [WithoutRenewal] made final stays as it is, and
+// nothing is sent. The errors are [ErrNotHeld] if the lock was lost or released before, [ErrOrder] of a nested handle
+// and while others are nested in this one, or what Redis or the network said: the lock is held as before then.
+func (l *Lock) Handoff() (string, error) {
+	ticket, err := l.handoff()
+	return ticket, wrapOp("handoff", l.Name(), err)
+}
+
+func (l *Lock) handoff() (string, error) {
+	h := l.hold
+	e := &h.lease
+	if err := l.mayHandOff(); err != nil {
+		return "", err
+	}
+	defer h.endChange()
+	if !e.once {
+		ctx, cancel := context.WithTimeout(context.Background(), resendTime)
+		defer cancel()
+		a := h.client.ask(ctx, nil, scriptRenew, e.key, e.token, fmt.Sprintf("%016d", e.fenceNow()))
+		e.renewed(a)
+		if a.err != nil {
+			return "", a.err
+		}
+	}
+
+	reason, first := e.stop(errHandedOff)
+	if !first {
+		return "", fmt.Errorf("%w: %w", ErrNotHeld, reason)
+	}
+	e.surrender() // nobody gives it up: it goes on elsewhere
+	h.end(reason)
+	h.mu.Lock()
+	l.spend()
+	l.answer(fmt.Errorf("%w: %w", ErrNotHeld, reason))
+	h.mu.Unlock()
+	h.client.forget(h)
+	h.client.observe(Event{Kind: EventHandedOff, Name: h.name, Fence: e.fenceNow(), Held: e.held()})
+	return handoff{name: h.name, token: e.token, fence: fmt.Sprintf("%016d", e.fenceNow())}.ticket(h.client.prefix), nil
+}
+
+var errHandedOff = fmt.Errorf("%w: handed off", ErrReleased)
+
+// mayHandOff says whether the handle is the only one of its hold, and keeps the hold's mode as it is meanwhile.
+func (l *Lock) mayHandOff() error {
+	h := l.hold
+	if loss := h.loss(); loss != nil {
+		return fmt.Errorf("%w: %w", ErrNotHeld, loss)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case l.spent:
+		return fmt.Errorf("%w: released", ErrNotHeld)
+	case l.outer != nil:
+		return fmt.Errorf("%w: the hold is that of the handle which this one is nested in", ErrOrder)
+	case l.inner > 0:
+		return fmt.Errorf("%w: %d nested in this one not yet released", ErrOrder, l.inner)
+	case h.converting:
+		return fmt.Errorf("%w: by another goroutine", ErrConflict)
+	}
+	h.converting = true
+	return nil
+}
+
+// Resume takes over the hold that [Lock.Handoff] gave up, in the mode that it has, without a gap: nobody had the lock in
+// between. It does not wait. The new hold has a fence of its own, greater than the old one, so that a resource can
+// refuse what the former owner still writes; its age, for [WithStealAfter], is that of the old one. WithLease,
+// [WithMetadata], [WithMaxHold], [WithoutRenewal] and [NonReentrant] are options; any other is [ErrInvalid].
+//
+// The errors are [ErrNotHeld] if the hold has lapsed, was broken, or was resumed by another, [ErrInvalid] if ticket is
+// none or belongs to another prefix, [ErrClosed], or what Redis or the network said. A ticket is good for one attempt:
+// after an error of the network the lock is given back if that attempt reached Redis.
+func (c *Client) Resume(ctx context.Context, ticket string, opts ...Option) (*Lock, error) {
+	h, err := c.parseTicket(ticket)
+	if err != nil {
+		return nil, wrapOp("resume", h.name, err)
+	}
+	l, err := c.resume(ctx, h, opts)
+	return l, wrapOp("resume", h.name, err)
+}
+
+func (c *Client) resume(ctx context.Context, h handoff, opts []Option) (*Lock, error) {
+	var asked settings
+	if err := asked.apply(opts); err != nil {
+		return nil, err
+	}
+	if asked.mode != Exclusive || asked.weight > 0 {
+		return nil, invalid("WithMode, WithWeight: a resumed hold has the mode that it had")
+	}
+	if asked.waitSet || asked.stealSet {
+		return nil, invalid("WithWait, WithStealAfter: Resume does not wait")
+	}
+	s, err := c.accept(ctx, h.name, opts)
+	if err != nil {
+		return nil, err
+	}
+	s.wait, s.waitSet, s.steal, s.stealSet = 0, true, 0, false
+	return c.seek(&quest{client: c, name: h.name, key: c.key(h.name), settings: s, resumes: &h, parent: ctx, asked: time.Now()})
+}

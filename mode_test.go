@@ -1,0 +1,469 @@
+package redislock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"example.com/redislock"
+	"example.com/redislock/internal/fakenet"
+)
+
+var (
+	reading = redislock.WithMode(redislock.Read)
+	writing = redislock.WithMode(redislock.Write)
+	trying  = redislock.WithWait(0)
+)
+
+// waiter acquires in the background; what it got is sent when it has it.
+func (e *env) waiter(c *redislock.Client, name string, opts ...redislock.Option) <-chan *redislock.Lock {
+	e.Helper()
+	got := make(chan *redislock.Lock, 1)
+	go func() { got <- e.acquire(c, name, opts...) }()
+	return got
+}
+
+// refused fails unless the lock is held by others.
+func (e *env) refused(c *redislock.Client, name string, opts ...redislock.Option) {
+	e.Helper()
+	l, err := c.Acquire(context.Background(), name, append(opts, trying)...)
+	if !errors.Is(err, redislock.ErrHeld) {
+		e.Errorf("got %v, want ErrHeld", err)
+	}
+	if err == nil {
+		e.release(l)
+	}
+}
+
+// none fails if something was granted.
+func (e *env) none(got <-chan *redislock.Lock, why string) {
+	e.Helper()
+	time.Sleep(50 * time.Millisecond)
+	select {
+	case l := <-got:
+		e.Errorf("granted although %s", why)
+		e.release(l)
+	default:
+	}
+}
+
+func TestManyReadersOrOneWriter(t *testing.T) {
+	both(t, func(e *env) {
+		a, b := e.client(), e.client()
+		r1, r2 := e.acquire(a, "x", reading, trying), e.acquire(b, "x", reading, trying)
+		if r2.Fence() <= r1.Fence() {
+			t.Errorf("I2: fence %d after %d", r2.Fence(), r1.Fence())
+		}
+		e.refused(a, "x", writing)
+		e.refused(a, "x")
+		e.release(r1)
+		e.refused(a, "x", writing)
+		e.release(r2)
+		w := e.acquire(a, "x", writing, trying)
+		e.refused(b, "x", writing)
+		e.refused(b, "x", reading)
+		e.release(w)
+		e.untouched("x")
+	})
+}
+
+func TestAWriterIsNotPassedByLaterReaders(t *testing.T) {
+	both(t, func(e *env) {
+		a, b := e.client(), e.client()
+		r1 := e.acquire(a, "x", reading)
+		writer := e.waiter(b, "x", writing)
+		e.queued(a, "x", 1)
+		e.refused(a, "x", reading) // I5: it would fit, but does not pass
+		late := e.waiter(a, "x", reading)
+		e.queued(a, "x", 2)
+		e.release(r1)
+		w := <-writer
+		e.none(late, "a writer holds")
+		e.release(w)
+		e.release(<-late)
+		e.untouched("x")
+	})
+}
+
+func TestConsecutiveReadersAreGrantedByOneReleaseInOneMessageEach(t *testing.T) {
+	both(t, func(e *env) {
+		const readers = 10
+		a, b := e.client(), e.client()
+		w := e.acquire(a, "x", writing)
+		var got []<-chan *redislock.Lock
+		for i := range readers {
+			got = append(got, e.waiter([]*redislock.Client{a, b}[i%2], "x", reading))
+			e.queued(a, "x", i+1)
+		}
+		last := e.waiter(b, "x", writing)
+		e.queued(a, "x", readers+1)
+
+		ctx := context.Background()
+		ps := e.raw.PSubscribe(ctx, "redislock:c:*")
+		defer ps.Close()
+		if _, err := ps.Receive(ctx); err != nil {
+			t.Fatal(err)
+		}
+		var grants atomic.Int32
+		go func() {
+			for m := range ps.Channel() {
+				if strings.HasPrefix(m.Payload, "g") {
+					grants.Add(1)
+				}
+			}
+		}()
+		e.release(w)
+		held, fences := []*redislock.Lock{}, map[int64]bool{}
+		for _, g := range got {
+			l := <-g
+			held, fences[l.Fence()] = append(held, l), true
+		}
+		if len(fences) != readers {
+			t.Errorf("%d fences of %d readers", len(fences), readers)
+		}
+		e.none(last, "readers hold")
+		if n := grants.Load(); n != readers {
+			t.Errorf("%d messages for %d readers", n, readers)
+		}
+		for _, l := range held {
+			e.release(l)
+		}
+		e.release(<-last)
+		e.untouched("x")
+	})
+}
+
+func TestReadersAndWritersKeepApart(t *testing.T) {
+	both(t, func(e *env) {
+		const instances, workers, rounds = 3, 6, 15
+		var (
+			wg               sync.WaitGroup
+			readers, writers atomic.Int32
+			together         atomic.Int32
+		)
+		for range instances {
+			c := e.client()
+			for w := range workers {
+				wg.Go(func() {
+					for round := range rounds {
+						mode, mine, most := reading, &readers, int32(instances*workers)
+						if (w+round)%3 == 0 {
+							mode, mine, most = writing, &writers, 1
+						}
+						l := e.acquire(c, "shared", mode)
+						n := mine.Add(1)
+						if n > most || readers.Load() > 0 && writers.Load() > 0 {
+							t.Errorf("%d readers and %d writers", readers.Load(), writers.Load())
+						}
+						if readers.Load() > 1 {
+							together.Add(1)
+						}
+						time.Sleep(time.Millisecond)
+						mine.Add(-1)
+						e.release(l)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		if together.Load() == 0 {
+			t.Error("readers were never together")
+		}
+		e.untouched("shared")
+	})
+}
+
+func TestASemaphoreHasItsUnitsAndNoMore(t *testing.T) {
+	both(t, func(e *env) {
+		a, b := e.client(), e.client()
+		three := redislock.WithMode(redislock.Semaphore(3))
+		one, two := e.acquire(a, "x", three, trying), e.acquire(b, "x", three, trying, redislock.WithWeight(2))
+		e.refused(a, "x", three)
+		e.refused(a, "x", reading)
+		e.release(two)
+		big := e.waiter(a, "x", three, redislock.WithWeight(3))
+		e.queued(a, "x", 1)
+		e.refused(b, "x", three) // I5: a large one at the head is not passed by small ones
+		small := e.waiter(b, "x", three)
+		e.queued(a, "x", 2)
+		e.none(small, "a larger request is in front")
+		e.release(one)
+		l := <-big
+		e.none(small, "all units are taken")
+		e.release(l)
+		e.release(<-small)
+		e.untouched("x")
+	})
+}
+
+func TestAWeightThatNeverFitsIsInvalidAtOnceAndNothingIsSent(t *testing.T) {
+	both(t, func(e *env) {
+		c := e.client()
+		before := e.raw.DBSize(context.Background()).Val()
+		bad := redislock.NewMode("bad name")
+		for _, opts := range [][]redislock.Option{
+			{redislock.WithMode(redislock.Semaphore(3)), redislock.WithWeight(4)},
+			{redislock.WithMode(redislock.Semaphore(0))},
+			{redislock.WithMode(redislock.Semaphore(redislock.MaxUnits + 1))},
+			{redislock.WithWeight(2)},
+			{writing, redislock.WithWeight(2)},
+			{reading, redislock.WithWeight(0)},
+			{redislock.WithMode(redislock.NewMode("two", redislock.AtMost(1, "two"))), redislock.WithWeight(3)},
+			{redislock.WithMode(bad)},
+			{redislock.WithMode(redislock.NewMode(""))},
+			{redislock.WithMode(redislock.NewMode("read"))},
+			{redislock.WithMode(redislock.NewMode("a,b"))},
+			{redislock.WithMode(redislock.NewMode(strings.Repeat("n", redislock.MaxModeName+1)))},
+			{redislock.WithMode(redislock.NewMode("a", redislock.CompatibleWith("a b")))},
+			{redislock.WithMode(redislock.NewMode("a", redislock.AtMost(-2, "a")))},
+		} {
+			if _, err := c.Acquire(context.Background(), "x", opts...); !errors.Is(err, redislock.ErrInvalid) {
+				t.Errorf("got %v, want ErrInvalid", err)
+			}
+		}
+		if _, err := c.AcquireWeak(context.Background(), "x", reading); !errors.Is(err, redislock.ErrInvalid) {
+			t.Errorf("a weak lock with a mode: %v", err)
+		}
+		if after := e.raw.DBSize(context.Background()).Val(); after != before {
+			t.Errorf("%d keys, then %d", before, after)
+		}
+	})
+}
+
+func TestSemaphoresOfDifferentSizesKeepTheSmallest(t *testing.T) {
+	both(t, func(e *env) {
+		c := e.client()
+		five, two := redislock.WithMode(redislock.Semaphore(5)), redislock.WithMode(redislock.Semaphore(2))
+		var held []*redislock.Lock
+		for range 2 {
+			held = append(held, e.acquire(c, "x", five, trying))
+		}
+		e.refused(c, "x", two)
+		e.release(held[0])
+		small := e.acquire(c, "x", two, trying)
+		e.refused(c, "x", five)
+		e.release(small)
+		for range 4 {
+			held = append(held, e.acquire(c, "x", five, trying))
+		}
+		e.refused(c, "x", five)
+		for _, l := range held[1:] {
+			e.release(l)
+		}
+		e.untouched("x")
+	})
+}
+
+func TestPermitsOfACrashedProcessComeBack(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
+		two := redislock.WithMode(redislock.Semaphore(2))
+		alive, other := e.client(), e.client()
+		kept := e.acquire(alive, "x", two)
+		ends := e.dead("x", 5*time.Second, two)
+		l := e.acquire(other, "x", two)
+		if late := time.Since(ends); late < 0 || late > 20*time.Millisecond {
+			t.Errorf("the permit of the dead came back %v after its deadline", late)
+		}
+		if kept.Err() != nil {
+			t.Errorf("the permit of the living: %v", kept.Err())
+		}
+		e.release(l)
+		e.release(kept)
+		e.untouched("x")
+	})
+}
+
+// intents are the five modes of hierarchical locking, by the matrix of Gray, Lorie, Putzolu and Traiger, "Granularity of
+// Locks and Degrees of Consistency in a Shared Data Base" (1976).
+var intents = map[string]redislock.Mode{
+	"IS":  redislock.NewMode("IS", redislock.CompatibleWith("IS", "IX", "S", "SIX")),
+	"IX":  redislock.NewMode("IX", redislock.CompatibleWith("IS", "IX")),
+	"S":   redislock.NewMode("S", redislock.CompatibleWith("IS", "S")),
+	"SIX": redislock.NewMode("SIX", redislock.CompatibleWith("IS")),
+	"X":   redislock.NewMode("X"),
+}
+
+func TestIntentLocksFollowTheirMatrix(t *testing.T) {
+	both(t, func(e *env) {
+		c := e.client()
+		order := []string{"IS", "IX", "S", "SIX", "X"}
+		matrix := []string{"++++-", "++---", "+-+--", "+----", "-----"}
+		for i, held := range order {
+			for j, asked := range order {
+				l := e.acquire(c, "x", redislock.WithMode(intents[held]))
+				second, err := c.TryAcquire(context.Background(), "x", redislock.WithMode(intents[asked]))
+				if granted := err == nil; granted != (matrix[i][j] == '+') {
+					t.Errorf("%s beside %s: %v", asked, held, err)
+				}
+				if err == nil {
+					e.release(second)
+				}
+				e.refused(c, "x") // an exclusive one fits beside none
+				e.release(l)
+			}
+		}
+		e.untouched("x")
+	})
+}
+
+func TestAtMostCountsTheHoldsOfAMode(t *testing.T) {
+	both(t, func(e *env) {
+		c := e.client()
+		backup := redislock.WithMode(redislock.NewMode("backup", redislock.AtMost(2, "worker")))
+		worker := redislock.WithMode(redislock.NewMode("worker", redislock.CompatibleWith("worker"), redislock.AtMost(1, "backup")))
+		w1, w2, w3 := e.acquire(c, "x", worker), e.acquire(c, "x", worker), e.acquire(c, "x", worker)
+		e.refused(c, "x", backup)
+		e.release(w3)
+		b := e.acquire(c, "x", backup, trying)
+		e.refused(c, "x", backup) // itself is not named by its rules
+		e.refused(c, "x", worker) // it fits for the worker, but the backup tolerates two
+		e.release(w2)
+		w2 = e.acquire(c, "x", worker, trying)
+		e.release(b)
+		for _, l := range []*redislock.Lock{w1, w2} {
+			e.release(l)
+		}
+		e.untouched("x")
+	})
+}
+
+func TestOneNameWithOtherRulesIsAnErrorAndNotAWrongGrant(t *testing.T) {
+	both(t, func(e *env) {
+		c, other := e.client(), e.client()
+		mine := redislock.WithMode(redislock.NewMode("team", redislock.CompatibleWith("team")))
+		yours := redislock.WithMode(redislock.NewMode("team", redislock.CompatibleWith("team", "guest")))
+		clash := func(what string) {
+			t.Helper()
+			for _, opts := range [][]redislock.Option{{yours}, {yours, trying}} {
+				_, err := other.Acquire(context.Background(), "x", opts...)
+				if !errors.Is(err, redislock.ErrMode) || !strings.Contains(fmt.Sprint(err), "team=*,") && !strings.Contains(fmt.Sprint(err), "guest") {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+		}
+		l := e.acquire(c, "x", mine)
+		clash("beside a hold")
+		e.release(l)
+		l = e.acquire(c, "x")
+		place := e.waiter(c, "x", mine)
+		e.queued(c, "x", 1)
+		clash("behind a place")
+		e.release(l)
+		e.release(<-place)
+		l = e.acquire(other, "x", yours) // nobody uses the name any more
+		e.release(l)
+		e.untouched("x")
+	})
+}
+
+func TestTooManyDifferentModesAreAnError(t *testing.T) {
+	both(t, func(e *env) {
+		c := e.client()
+		l := e.acquire(c, "x")
+		var got []<-chan *redislock.Lock
+		for i := range 32 {
+			got = append(got, e.waiter(c, "x", redislock.WithMode(redislock.NewMode(fmt.Sprint("m", i)))))
+			e.queued(c, "x", i+1)
+		}
+		if _, err := c.Acquire(context.Background(), "x", redislock.WithMode(redislock.NewMode("m32"))); !errors.Is(err, redislock.ErrMode) {
+			t.Errorf("the 33rd: %v", err)
+		}
+		e.release(l)
+		for _, g := range got {
+			e.release(<-g)
+		}
+		e.untouched("x")
+	})
+}
+
+func TestEachHoldHasItsOwnDeadlineFenceAndMetadata(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
+		ctx := context.Background()
+		c := e.client(redislock.WithName("api"))
+		long := e.acquire(c, "x", reading, redislock.WithMetadata("long"), redislock.WithLease(time.Minute))
+		short := e.acquire(c, "x", reading, redislock.WithMetadata("short"), redislock.WithLease(2*time.Second), redislock.WithoutRenewal())
+		info, err := c.Inspect(ctx, "x")
+		if err != nil || info.Holders != 2 || len(info.Holds) != 2 {
+			t.Fatalf("%+v, %v", info, err)
+		}
+		for i, want := range []*redislock.Lock{long, short} {
+			h := info.Holds[i]
+			if h.Fence != want.Fence() || h.Mode != redislock.Read || h.Weight != 1 || h.Owner.Client != "api" {
+				t.Errorf("hold %d is %+v", i, h)
+			}
+		}
+		if h := info.Holds[1]; h.Owner.Metadata != "short" || h.Deadline.Sub(h.Since) != 2*time.Second {
+			t.Errorf("the short one is %+v", h)
+		}
+		_, err = c.TryAcquire(ctx, "x")
+		var held *redislock.HeldError
+		if !errors.As(err, &held) || held.Holders != 2 || held.Holder.Metadata != "long" || !held.Deadline.Equal(info.Holds[1].Deadline) {
+			t.Errorf("an exclusive caller is told %+v", err)
+		}
+		w := e.acquire(c, "y", writing) // time passes, for everybody
+		time.Sleep(5 * time.Minute)
+		if !errors.Is(short.Err(), redislock.ErrLost) || long.Err() != nil || w.Err() != nil {
+			t.Errorf("after five minutes: short %v, long %v", short.Err(), long.Err())
+		}
+		if err := short.Release(ctx); !errors.Is(err, redislock.ErrNotHeld) {
+			t.Errorf("the short one's release: %v", err)
+		}
+		if info, _ := c.Inspect(ctx, "x"); info.Holders != 1 {
+			t.Errorf("%d hold", info.Holders)
+		}
+		e.release(long)
+		e.release(w)
+		e.untouched("x")
+	})
+}
+
+func TestStaleHoldsOfASharedLockAreStolenAndFreshOnesAreNot(t *testing.T) {
+	both(t, func(e *env) {
+		a, b := e.client(), e.client()
+		old1, old2 := e.acquire(a, "x", reading), e.acquire(b, "x", reading)
+		time.Sleep(300 * time.Millisecond)
+		fresh := e.acquire(a, "x", reading)
+		thief := e.waiter(b, "x", writing, redislock.WithStealAfter(300*time.Millisecond))
+		<-old1.Context().Done()
+		<-old2.Context().Done()
+		if !errors.Is(old1.Err(), redislock.ErrStolen) || !errors.Is(old2.Err(), redislock.ErrStolen) {
+			t.Errorf("the stale ones: %v, %v", old1.Err(), old2.Err())
+		}
+		if fresh.Err() != nil {
+			t.Errorf("the fresh one: %v", fresh.Err())
+		}
+		e.release(fresh)
+		e.release(<-thief)
+		e.untouched("x")
+	})
+}
+
+func TestBreakEndsAllHoldsOfASharedLock(t *testing.T) {
+	both(t, func(e *env) {
+		c := e.client()
+		var held []*redislock.Lock
+		for range 70 { // more than one script ends
+			held = append(held, e.acquire(c, "x", reading))
+		}
+		writer := e.waiter(c, "x", writing)
+		e.queued(c, "x", 1)
+		fence, err := c.Break(context.Background(), "x", "wrong file")
+		if err != nil || fence != held[len(held)-1].Fence() {
+			t.Errorf("fence %d, %v", fence, err)
+		}
+		for _, l := range held {
+			<-l.Context().Done()
+			if !errors.Is(l.Err(), redislock.ErrStolen) || !strings.Contains(l.Err().Error(), "wrong file") {
+				t.Errorf("the holder says %v", l.Err())
+			}
+			_ = l.Release(context.Background())
+		}
+		e.release(<-writer)
+		e.untouched("x")
+	})
+}

@@ -1,0 +1,179 @@
+package redislock
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Upgrade makes a lock in [Read] one in [Write]: at once if it is the only reader, otherwise when the others have given
+// theirs back, waiting until ctx ends. It goes before all who wait for the lock, for they wait for this reader too. It
+// is a new grant: [Lock.Fence] rises. On a lock in Write it does nothing.
+//
+// The errors are [ErrConflict], at once, if another reader waits for an upgrade already: each would wait for the other
+// to give its lock back; one has to. [ErrHeld] with the context's own error if that ended first, [ErrNotHeld] if the
+// lock is lost or released, [ErrInvalid] in any other mode, or what Redis or the network said. After an error the lock
+// is held in Read as before, unless it is lost. An upgrade of a nested handle upgrades the hold.
+func (l *Lock) Upgrade(ctx context.Context) error {
+	return wrapOp("upgrade", l.Name(), l.upgrade(ctx))
+}
+
+func (l *Lock) upgrade(ctx context.Context) error {
+	h := l.hold
+	if err := l.beginChange(ctx); err != nil {
+		return err
+	}
+	defer h.endChange()
+	h.mu.Lock()
+	done := h.mode == Write
+	if done {
+		l.became(Write)
+	}
+	h.mu.Unlock()
+	if done {
+		return nil
+	}
+
+	s := h.client.defaults
+	s.lease, s.metadata, s.mode, s.weight = h.lease.length, h.metadata, Write, 1
+	s.waitSet, s.steal, s.stealSet = false, 0, false
+	bounded, cancel := context.WithCancel(ending(ctx, l.ctx))
+	defer cancel()
+	q := quest{client: h.client, name: h.name, key: h.lease.key, settings: s, changes: l, parent: bounded, asked: time.Now()}
+	h.client.background.add()
+	defer h.client.background.done()
+	if _, err := q.obtain(); err != nil {
+		if loss := l.Err(); loss != nil {
+			return fmt.Errorf("%w: %w", ErrNotHeld, loss)
+		}
+		h.lease.soon() // if the hold is gone, that tells why
+		return err
+	}
+	h.mu.Lock()
+	l.became(Write)
+	h.mu.Unlock()
+	return nil
+}
+
+// Downgrade makes a lock in [Write] one in [Read] without a gap: nobody has it in Write in between, and the readers at
+// the head of the queue come in. The fence stays. On a lock in Read it does nothing. It sends one request.
+//
+// The hold stays in Write as long as another handle of it needs that: one that this one is nested in. While one that is
+// nested in this one is not released, Downgrade is [ErrOrder].
+//
+// The errors are [ErrNotHeld] if the lock is lost or released, [ErrInvalid] in any other mode, or what Redis or the
+// network said: the lock counts as Read then, and Redis is told in the background.
+func (l *Lock) Downgrade(ctx context.Context) error {
+	return wrapOp("downgrade", l.Name(), l.downgrade(ctx))
+}
+
+func (l *Lock) downgrade(ctx context.Context) error {
+	h := l.hold
+	if err := l.beginChange(ctx); err != nil {
+		return err
+	}
+	defer h.endChange()
+	h.mu.Lock()
+	if l.mode == Write && l.inner > 0 {
+		defer h.mu.Unlock()
+		return fmt.Errorf("%w: %d nested in this one not yet released", ErrOrder, l.inner)
+	}
+	l.became(Read)
+	content := h.mode == Read || h.strong > 0
+	if !content {
+		h.mode = Read // from now on no handle in Write is nested in it
+	}
+	h.mu.Unlock()
+	if content {
+		return nil
+	}
+
+	args := h.convertArgs(h.client.random.token(), false)
+	a := h.client.ask(ctx, nil, scriptConvert, h.lease.key, args...)
+	r, err := reply{}, a.err
+	if err == nil {
+		r, err = parseReply(a.value)
+	}
+	switch {
+	case err != nil:
+		h.convert(h.client.random.token(), false)
+		return err
+	case r.status == "granted":
+		if r.more {
+			h.convert(h.client.random.token(), false)
+		}
+		h.client.observe(Event{Kind: EventChanged, Name: h.name, Fence: h.lease.fenceNow(), Held: h.lease.held()})
+		return nil
+	}
+	h.lease.soon() // if the hold is gone, that tells why
+	return fmt.Errorf("%w: the server no longer knows the hold", ErrNotHeld)
+}
+
+// beginChange is granted to one change of a hold's mode at a time.
+func (l *Lock) beginChange(ctx context.Context) error {
+	if ctx == nil {
+		return invalid("a nil context")
+	}
+	h := l.hold
+	if loss := l.Err(); loss != nil {
+		return fmt.Errorf("%w: %w", ErrNotHeld, loss)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case l.spent:
+		return fmt.Errorf("%w: released", ErrNotHeld)
+	case l.mode != Read && l.mode != Write || h.mode != Read && h.mode != Write:
+		return invalid("only Read and Write change into each other, this lock is held in %v", h.mode)
+	case h.converting:
+		return fmt.Errorf("%w: by another goroutine", ErrConflict)
+	}
+	h.converting = true
+	return nil
+}
+
+func (h *hold) endChange() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.converting = false
+}
+
+// became notes what the handle is content with. The caller holds hold.mu.
+func (l *Lock) became(m Mode) {
+	switch {
+	case l.mode == m || l.spent:
+	case m == Read:
+		l.hold.strong--
+	default:
+		l.hold.strong++
+	}
+	l.mode = m
+}
+
+// changed takes over that the hold was granted in another mode.
+func (h *hold) changed(m Mode, fence string) {
+	h.mu.Lock()
+	h.mode = m
+	h.mu.Unlock()
+	h.lease.mu.Lock()
+	h.lease.fence = max(h.lease.fence, fence)
+	h.lease.mu.Unlock()
+	h.client.observe(Event{Kind: EventChanged, Name: h.name, Fence: h.lease.fenceNow(), Held: h.lease.held()})
+}
+
+// convert has the hold in Read on the server, in the background: place is given up if it waits for more.
+func (h *hold) convert(place string, bury bool) <-chan struct{} {
+	return h.client.insist(scriptConvert, h.lease.key, h.convertArgs(place, bury), func(value any) bool {
+		r, err := parseReply(value)
+		return err == nil && r.more
+	})
+}
+
+func (h *hold) convertArgs(place string, bury bool) []any {
+	request := fmt.Sprintf("%8d%8d%s%s%s\n%s\n", 0, 0, h.lease.nonce, noWait, h.client.sub.channel, Read.line(h.weight, ""))
+	args := []any{h.lease.token, request, place}
+	if bury {
+		args = append(args, "bury")
+	}
+	return args
+}
