@@ -21,9 +21,10 @@ type hold struct {
 	mu         sync.Mutex
 	mode       Mode // as the server has it
 	weight     int
-	handles    int  // not yet released
-	strong     int  // of those, how many would not be content with Read
-	converting bool // an Upgrade or a Downgrade is under way
+	handles    int    // not yet released
+	strong     int    // of those, how many would not be content with Read
+	converting bool   // an Upgrade or a Downgrade is under way
+	upgrade    string // the token of the upgrade that made it Write, if an attempt of that had no answer
 }
 
 // heldKey finds, in a context, the handle of a name by a Client.

@@ -41,7 +41,7 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 				s, args = scriptConvert, []any{pad(token), request, pad(fmt.Sprint("v", step))}
 				tokens = append(tokens, fmt.Sprint("v", step))
 				if r.Intn(3) == 0 {
-					args = append(args, "bury")
+					args = append(args, choose("undo", b.dump()["f"]))
 				}
 			case op == 13:
 				s, args = scriptResume, []any{pad(fmt.Sprint("r", step)), b.request(time.Minute, 4600, "-", choose(channels...)), pad(token), b.dump()["f"]}

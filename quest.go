@@ -192,7 +192,8 @@ func (q *quest) request(wait string) (*script, []any) {
 func (q *quest) undoing(bury bool) func() <-chan struct{} {
 	c, key, token := q.client, q.key, q.token
 	if q.changes != nil {
-		return func() <-chan struct{} { return q.changes.hold.convert(token, true) }
+		h := q.changes.hold
+		return func() <-chan struct{} { return h.convert(h.readArgs(token, "undo")) }
 	}
 	return func() <-chan struct{} { return c.giveUp(key, token, bury) }
 }
@@ -211,7 +212,11 @@ func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 	c := q.client
 	q.dropWait()
 	if q.changes != nil { // its lease goes on as it was
-		q.changes.hold.changed(q.mode, g.fence)
+		late := ""
+		if q.bury {
+			late = q.token
+		}
+		q.changes.hold.changed(q.mode, g.fence, late)
 		return q.changes, nil
 	}
 	if g.valid.left() <= 0 {
@@ -295,4 +300,3 @@ var errLate = errors.New("granted, but the answer took longer than the lease las
 func unanswered(wait time.Duration) error {
 	return fmt.Errorf("no answer from Redis within WithWait(%v): %w", wait, context.DeadlineExceeded)
 }
-

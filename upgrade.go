@@ -83,12 +83,16 @@ func (l *Lock) downgrade(ctx context.Context) error {
 	if !content {
 		h.mode = Read // from now on no handle in Write is nested in it
 	}
+	late := h.upgrade
 	h.mu.Unlock()
 	if content {
 		return nil
 	}
 
-	args := h.convertArgs(h.client.random.token(), false)
+	args := h.readArgs(noToken, fmt.Sprintf("%016d", h.lease.fenceNow())) // a late copy must not hit a later upgrade
+	if late != "" {
+		args = h.readArgs(late, "undo") // nor a late copy of that one this downgrade
+	}
 	a := h.client.ask(ctx, nil, scriptConvert, h.lease.key, args...)
 	r, err := reply{}, a.err
 	if err == nil {
@@ -96,11 +100,11 @@ func (l *Lock) downgrade(ctx context.Context) error {
 	}
 	switch {
 	case err != nil:
-		h.convert(h.client.random.token(), false)
+		h.convert(args)
 		return err
 	case r.status == "granted":
 		if r.more {
-			h.convert(h.client.random.token(), false)
+			h.convert(args)
 		}
 		h.client.observe(Event{Kind: EventChanged, Name: h.name, Fence: h.lease.fenceNow(), Held: h.lease.held()})
 		return nil
@@ -150,10 +154,11 @@ func (l *Lock) became(m Mode) {
 	l.mode = m
 }
 
-// changed takes over that the hold was granted in another mode.
-func (h *hold) changed(m Mode, fence string) {
+// changed takes over that the hold was granted in another mode, by a change of which copies may still be on their way if
+// its token is given.
+func (h *hold) changed(m Mode, fence, late string) {
 	h.mu.Lock()
-	h.mode = m
+	h.mode, h.upgrade = m, late
 	h.mu.Unlock()
 	h.lease.mu.Lock()
 	h.lease.fence = max(h.lease.fence, fence)
@@ -161,19 +166,20 @@ func (h *hold) changed(m Mode, fence string) {
 	h.client.observe(Event{Kind: EventChanged, Name: h.name, Fence: h.lease.fenceNow(), Held: h.lease.held()})
 }
 
-// convert has the hold in Read on the server, in the background: place is given up if it waits for more.
-func (h *hold) convert(place string, bury bool) <-chan struct{} {
-	return h.client.insist(scriptConvert, h.lease.key, h.convertArgs(place, bury), func(value any) bool {
+// convert sends a change to Read in the background.
+func (h *hold) convert(args []any) <-chan struct{} {
+	return h.client.insist(scriptConvert, h.lease.key, args, func(value any) bool {
 		r, err := parseReply(value)
 		return err == nil && r.more
 	})
 }
 
-func (h *hold) convertArgs(place string, bury bool) []any {
+// noToken is of no change: it has no place in the queue.
+const noToken = "----------------------"
+
+// readArgs are those of a change to Read, for the hold that still has a fence, or with "undo" for the one that a change
+// made, or would make, something else.
+func (h *hold) readArgs(place, only string) []any {
 	request := fmt.Sprintf("%8d%8d%s%s%s\n%s\n", 0, 0, h.lease.nonce, noWait, h.client.sub.channel, Read.line(h.weight, ""))
-	args := []any{h.lease.token, request, place}
-	if bury {
-		args = append(args, "bury")
-	}
-	return args
+	return []any{h.lease.token, request, place, only}
 }

@@ -16,8 +16,8 @@
 --               acquire to its hold. Lease in ms; keep in s, how long the key outlives a grant; the nonce of a message
 --               that takes the hold away; 'c' join the queue, 'u' likewise for a Client whose receivers cannot be
 --               counted, '-' do not wait; the Client's wake channel; and who it is, which no script looks into.
---   mode        empty: exclusive. Else weight ' ' class [' ' token]; the token is that of a hold which is to change
---               into this mode when its turn comes.
+--   mode        empty: exclusive. Else weight ' ' class [' ' token]; the token is, in a place, that of the hold which
+--               is to change into this mode when its turn comes; in a hold, that of the change that made it so.
 --   class       capacity ' ' name ' ' rules: the most weight of that name that may be held beside it, itself included,
 --               0 for no such bound; and 'mode=most,…' or '-', where '*' is any number (modes.lua)
 --   at, lease   a hold ends at `at` + lease. A renewal moves `at`; `since` stays, it says how old the hold is.
@@ -272,14 +272,16 @@ local function leave(token)
   return entry
 end
 
--- A hold changes its mode and keeps its place among the holds. To tolerate less than before is a new grant.
-local function change(hold, mode, granted)
+-- A hold changes its mode and keeps its place among the holds. To tolerate less than before is a new grant, by the
+-- change of that token.
+local function change(hold, mode, by)
   local was, request = mode_of(hold.request, 1), hold.request
   local from = find(request, '\n', 34, true)
   count(was, -1, -was.weight)
   count(mode, 1, mode.weight)
-  hold.request = sub(request, 1, from) .. (mode.class == '' and '' or format('%d ', mode.weight) .. mode.class) .. sub(request, find(request, '\n', from + 1, true))
-  if granted then
+  local rest = find(request, '\n', from + 1, true)
+  hold.request = sub(request, 1, from) .. format('%d ', mode.weight) .. mode.class .. (by and ' ' .. by or '') .. sub(request, rest)
+  if by then
     fence = next_fence()
     put('f', fence)
     hold.fence = fence
@@ -317,7 +319,7 @@ local function hand_over(searching)
         if receivers == 0 and entry.mode == 'c' then -- an error is not a zero: it says nothing about the waiter
           entry.gone = true
         elseif own then
-          change(own, mode, true)
+          change(own, mode, token)
         else
           grant(token, sub(place, 61), lease, mode)
         end

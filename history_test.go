@@ -1,0 +1,441 @@
+package redislock_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/redislock"
+)
+
+// Random histories are played to the library and to a model that is nothing but the rules of the queue and of the
+// modes. After each step both must have the same holders, in the same modes, and the same queue in the same order.
+
+// rule is a mode as the model knows it: the most holds of each name that it tolerates, itself aside, and in all.
+type rule struct {
+	name     string
+	limits   map[string]int
+	capacity int
+	mode     redislock.Mode
+}
+
+const many = 1 << 20
+
+var rules = map[string]rule{
+	"exclusive": {name: "exclusive", mode: redislock.Exclusive},
+	"write":     {name: "write", mode: redislock.Write},
+	"read":      {name: "read", limits: map[string]int{"read": many}, mode: redislock.Read},
+	"sem3":      {name: "semaphore", limits: map[string]int{"semaphore": many}, capacity: 3, mode: redislock.Semaphore(3)},
+	"sem5":      {name: "semaphore", limits: map[string]int{"semaphore": many}, capacity: 5, mode: redislock.Semaphore(5)},
+	"guest": {
+		name: "guest", limits: map[string]int{"guest": 1, "host": many},
+		mode: redislock.NewMode("guest", redislock.AtMost(1, "guest"), redislock.CompatibleWith("host")),
+	},
+	"host": {
+		name: "host", limits: map[string]int{"guest": 2, "read": many},
+		mode: redislock.NewMode("host", redislock.AtMost(2, "guest"), redislock.CompatibleWith("read")),
+	},
+}
+
+// worlds are the modes that are used beside each other in one history.
+var worlds = [][]string{
+	{"exclusive"},
+	{"read", "read", "read", "write"},
+	{"sem3", "sem3", "sem5"},
+	{"guest", "host", "read", "exclusive"},
+	{"exclusive", "write", "read", "sem3", "sem5", "guest", "host"},
+}
+
+// entry is a hold or a place of the model.
+type entry struct {
+	who    string
+	rule   rule
+	weight int
+	hold   *entry // a place of a reader that waits to become the writer: its hold
+}
+
+type model struct {
+	holds, queue []*entry
+	granted      []string // who was granted, in order, since it was last looked at
+}
+
+// fits is the definition of compatibility: each mode tolerates every other, and itself, in the numbers there are.
+func (m *model) fits(e *entry) bool {
+	held := []*entry{e}
+	for _, h := range m.holds {
+		if h != e.hold {
+			held = append(held, h)
+		}
+	}
+	if len(held) == 1 {
+		return true
+	}
+	for _, a := range held {
+		total := map[string]int{}
+		for _, b := range held {
+			total[b.rule.name] += b.weight
+		}
+		if a.rule.capacity > 0 && total[a.rule.name] > a.rule.capacity {
+			return false
+		}
+		total[a.rule.name]--
+		for name, n := range total {
+			if n > a.rule.limits[name] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// grant gives the lock to the queue's head as long as it fits.
+func (m *model) grant() {
+	for len(m.queue) > 0 && m.fits(m.queue[0]) {
+		e := m.queue[0]
+		m.queue = m.queue[1:]
+		if e.hold != nil {
+			e.hold.rule = e.rule
+		} else {
+			m.holds = append(m.holds, e)
+		}
+		m.granted = append(m.granted, e.who)
+	}
+}
+
+func (m *model) drop(who string) {
+	is := func(e *entry) bool { return e.who == who }
+	m.holds, m.queue = slices.DeleteFunc(m.holds, is), slices.DeleteFunc(m.queue, is)
+	m.grant()
+}
+
+func (m *model) String() string {
+	var b strings.Builder
+	for _, h := range m.holds {
+		fmt.Fprintf(&b, " %s:%v", h.who, h.rule.mode)
+	}
+	b.WriteString(" |")
+	for _, q := range m.queue {
+		fmt.Fprintf(&b, " %s", q.who)
+	}
+	return b.String()
+}
+
+// player is one caller: it waits for the lock, holds it, or is gone.
+type player struct {
+	who    string
+	lock   *redislock.Lock
+	got    chan error
+	cancel context.CancelFunc
+}
+
+// history is one game.
+type history struct {
+	*env
+	model
+	r       *rand.Rand
+	world   []string
+	clients []*redislock.Client
+	players map[string]*player
+	next    int
+	fence   int64
+	steps   []string
+}
+
+var histories = flag.Int("histories", 6, "how many random histories are played to the library and to its model")
+
+func TestRandomHistoriesMatchTheModel(t *testing.T) {
+	both(t, func(e *env) {
+		for seed := range *histories {
+			h := &history{env: e, r: rand.New(rand.NewPCG(uint64(seed), 3)), world: worlds[seed%len(worlds)], players: map[string]*player{}}
+			for range 3 {
+				h.clients = append(h.clients, e.client())
+			}
+			for range 40 {
+				h.step()
+				h.settle()
+				if e.Failed() {
+					e.Fatalf("seed %d, after %q", seed, h.steps)
+				}
+			}
+			for len(h.holds)+len(h.queue) > 0 { // in the order of the queue, or it would not end
+				for _, held := range slices.Clone(h.holds) {
+					h.release(held.who)
+					h.settle()
+				}
+			}
+			e.untouched("x")
+			for _, c := range h.clients {
+				if err := c.Close(context.Background()); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+}
+
+// did notes a step for the report.
+func (h *history) did(format string, args ...any) {
+	h.steps = append(h.steps, fmt.Sprintf(format, args...))
+}
+
+func (h *history) someone(among []*entry) *entry { return among[h.r.IntN(len(among))] }
+
+func (h *history) step() {
+	switch op := h.r.IntN(20); {
+	case op < 9 || len(h.holds) == 0:
+		h.ask()
+	case op < 13:
+		h.release(h.someone(h.holds).who)
+	case op < 15 && len(h.queue) > 0:
+		h.cancel(h.someone(h.queue))
+	case op < 16:
+		h.expire()
+	case op < 17:
+		h.steal()
+	case op < 18:
+		h.breakAll()
+	default:
+		h.change(h.someone(h.holds))
+	}
+}
+
+// ask has a new player acquire, and says whether the model grants it at once.
+func (h *history) ask(opts ...redislock.Option) *entry {
+	h.next++
+	rule := rules[h.world[h.r.IntN(len(h.world))]]
+	e := &entry{who: fmt.Sprint("p", h.next), rule: rule, weight: 1}
+	if rule.capacity > 0 {
+		e.weight = 1 + h.r.IntN(3)
+	}
+	tries := len(opts) == 0 && h.r.IntN(6) == 0
+	opts = append(opts, redislock.WithMode(rule.mode), redislock.WithWeight(e.weight), redislock.WithMetadata(e.who))
+	free := len(h.queue) == 0 && h.fits(e)
+	if tries {
+		opts = append(opts, trying)
+	}
+	h.did("%s asks in %v, weight %d, %v", e.who, rule.mode, e.weight, !tries)
+	if !tries || free {
+		h.queue = append(h.queue, e)
+		h.grant()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &player{who: e.who, got: make(chan error, 1), cancel: cancel}
+	c := h.clients[h.r.IntN(len(h.clients))]
+	if tries {
+		l, err := c.Acquire(ctx, "x", opts...)
+		if free != (err == nil) || err != nil && !errors.Is(err, redislock.ErrHeld) {
+			h.Errorf("TryAcquire of %s: %v", e.who, err)
+		}
+		if err != nil {
+			return e
+		}
+		p.lock = l
+		p.got <- nil
+	} else {
+		go func() {
+			l, err := c.Acquire(ctx, "x", opts...)
+			p.lock = l
+			p.got <- err
+		}()
+	}
+	h.players[e.who] = p
+	return e
+}
+
+func (h *history) release(who string) {
+	h.did("%s releases", who)
+	h.drop(who)
+	h.drop(who + "+") // a change that it waits for
+	p := h.players[who]
+	if err := p.lock.Release(context.Background()); err != nil {
+		h.Errorf("%s releases: %v", who, err)
+	}
+	delete(h.players, who)
+}
+
+func (h *history) cancel(e *entry) {
+	h.did("%s is cancelled", e.who)
+	h.drop(e.who)
+	p := h.players[e.who]
+	p.cancel()
+	if err := <-p.got; !errors.Is(err, context.Canceled) {
+		h.Errorf("%s is cancelled: %v", e.who, err)
+	}
+	delete(h.players, e.who)
+}
+
+// expire has a player whose lease ends; in fake time it is one that died.
+func (h *history) expire() {
+	if h.mini != nil && len(h.queue) == 0 {
+		for _, name := range h.world {
+			e := &entry{who: "dead", rule: rules[name], weight: 1}
+			if h.fits(e) {
+				h.did("one dies in %v", e.rule.mode)
+				ends := h.dead("x", 2*time.Second, redislock.WithMode(e.rule.mode), redislock.WithMetadata("dead"))
+				h.fence = max(h.fence, ends.Add(-2*time.Second).UnixMicro())
+				h.holds = append(h.holds, e)
+				h.settle()
+				next := h.ask()
+				h.settle()
+				time.Sleep(time.Until(ends) + 4*time.Second) // the lease, and a check if nobody waits for its end
+				h.drop("dead")
+				_ = next
+				return
+			}
+		}
+	}
+	e := h.ask(redislock.WithoutRenewal(), redislock.WithLease(500*time.Millisecond))
+	h.settle()
+	p := h.players[e.who]
+	if !slices.Contains(h.holds, e) {
+		h.cancel(e)
+		return
+	}
+	h.did("%s lapses", e.who)
+	<-p.lock.Context().Done()
+	h.gone(e.who, redislock.ErrLost)
+}
+
+// steal has a player come that finds all holds stale; it does not stay.
+func (h *history) steal() {
+	const stale = 900 * time.Millisecond
+	time.Sleep(stale + 10*time.Millisecond)
+	e := h.ask(redislock.WithStealAfter(stale))
+	if slices.Contains(h.holds, e) {
+		return
+	}
+	h.did("%s steals", e.who)
+	for _, held := range slices.Clone(h.holds) {
+		if _, there := h.players[held.who]; there {
+			<-h.players[held.who].lock.Context().Done()
+			h.gone(held.who, redislock.ErrStolen)
+		}
+	}
+	h.settle()
+	if slices.Contains(h.queue, e) {
+		h.cancel(e)
+	}
+}
+
+func (h *history) breakAll() {
+	h.did("break")
+	held := slices.Clone(h.holds)
+	if _, err := h.clients[0].Break(context.Background(), "x", "an operator"); err != nil {
+		h.Errorf("break: %v", err)
+	}
+	h.holds = nil
+	h.queue = slices.DeleteFunc(h.queue, func(e *entry) bool { return e.hold != nil })
+	h.model.grant()
+	for _, e := range held {
+		<-h.players[e.who].lock.Context().Done()
+		h.gone(e.who, redislock.ErrStolen)
+	}
+}
+
+// gone drops a player whose hold ended without it.
+func (h *history) gone(who string, why error) {
+	h.drop(who)
+	h.drop(who + "+")
+	p := h.players[who]
+	if err := p.lock.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) || !errors.Is(err, why) {
+		h.Errorf("%s, which lost the lock, releases: %v", who, err)
+	}
+	delete(h.players, who)
+}
+
+// change upgrades or downgrades.
+func (h *history) change(e *entry) {
+	l := h.players[e.who].lock
+	waits := slices.ContainsFunc(h.queue, func(q *entry) bool { return q.hold == e })
+	switch {
+	case waits || e.rule.name != "read" && e.rule.name != "write":
+	case e.rule.name == "write":
+		h.did("%s downgrades", e.who)
+		e.rule = rules["read"]
+		h.model.grant()
+		if err := l.Downgrade(context.Background()); err != nil {
+			h.Errorf("%s downgrades: %v", e.who, err)
+		}
+	case slices.ContainsFunc(h.queue, func(q *entry) bool { return q.hold != nil }):
+		h.did("%s upgrades in vain", e.who)
+		if err := l.Upgrade(context.Background()); !errors.Is(err, redislock.ErrConflict) {
+			h.Errorf("%s upgrades beside another: %v", e.who, err)
+		}
+	default:
+		h.did("%s upgrades", e.who)
+		// Its place is a player of its own, which leaves when it is granted.
+		h.queue = slices.Insert(h.queue, 0, &entry{who: e.who + "+", rule: rules["write"], weight: 1, hold: e})
+		h.model.grant()
+		ctx, cancel := context.WithCancel(context.Background())
+		p := &player{who: e.who + "+", got: make(chan error, 1), cancel: cancel}
+		h.players[p.who] = p
+		go func() { p.got <- l.Upgrade(ctx) }()
+	}
+}
+
+// settle waits until the library is where the model is, and looks at what was granted on the way.
+func (h *history) settle() {
+	var info redislock.Info
+	same := func() bool {
+		var err error
+		info, err = h.clients[0].Inspect(context.Background(), "x")
+		if err != nil {
+			h.stop(err)
+		}
+		return h.seen(info) == h.model.String()
+	}
+	for until := time.Now().Add(10 * time.Second); !same(); time.Sleep(time.Millisecond) {
+		if time.Now().After(until) {
+			h.Fatalf("the model says%s\nthe library%s\nafter %q", h.model.String(), h.seen(info), h.steps)
+		}
+	}
+	for _, who := range h.granted { // I2: in the order of the grants
+		if who == "dead" {
+			continue
+		}
+		p := h.players[who]
+		if p == nil {
+			continue // and gone again
+		}
+		if err := <-p.got; err != nil {
+			h.Fatalf("%s was granted, and got %v, after %q", who, err, h.steps)
+		}
+		l := p.lock
+		if of, upgrade := strings.CutSuffix(who, "+"); upgrade {
+			delete(h.players, who)
+			l = h.players[of].lock
+		} else {
+			p.got <- nil
+		}
+		if l.Fence() <= h.fence {
+			h.Fatalf("I2: %s has fence %d, after %d, after %q", who, l.Fence(), h.fence, h.steps)
+		}
+		h.fence = l.Fence()
+	}
+	h.granted = nil
+	if info.Fence < h.fence {
+		h.Fatalf("I2: the last fence is %d, and %d was granted", info.Fence, h.fence)
+	}
+}
+
+// seen is what the library says, in the form of the model.
+func (h *history) seen(info redislock.Info) string {
+	var b strings.Builder
+	for _, held := range info.Holds {
+		fmt.Fprintf(&b, " %s:%v", held.Owner.Metadata, held.Mode)
+	}
+	b.WriteString(" |")
+	for _, p := range info.Places {
+		fmt.Fprintf(&b, " %s", p.Owner.Metadata)
+		if p.Since.IsZero() {
+			b.WriteString("+")
+		}
+	}
+	return b.String()
+}
