@@ -38,8 +38,13 @@ fuzz: ## each fuzz target for a while: make fuzz TIME=1m
 	@set -e; for f in $$(grep -ho 'func Fuzz[A-Za-z]*' *_test.go | cut -c6-); do go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(TIME),10s) .; done
 
 .PHONY: measure
-measure: redis-server ## server time of the idle path beside an unfenced lock, and of one script among 10,000 waiters
-	go test -run '^$$' -bench ServerTime -benchtime 1x .
+measure: redis-server ## server time of the idle path and among 10,000 waiters: make measure [AGAINST=an earlier commit]
+	@set -e; if [ -n "$(AGAINST)" ]; then \
+	  old="$$(mktemp -d)"; trap 'rm -r "$$old"' EXIT; git archive "$(AGAINST)" lua | tar x -C "$$old"; \
+	  go test -run '^$$' -bench ServerTimeIdlePair -benchtime 1x . -against "$$old"; \
+	else \
+	  go test -run '^$$' -bench ServerTime -benchtime 1x .; \
+	fi
 
 .PHONY: install
 install: ## the command line, into $GOBIN

@@ -2,7 +2,9 @@ package redislock
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +25,8 @@ type pair struct {
 	args             func(token string) []any
 }
 
+var against = flag.String("against", "", "a directory with another version of lua/, to be measured beside this one")
+
 // BenchmarkServerTimeIdlePair measures the server's time for an uncontended acquire and release, pipelined, beside the
 // cheapest lock there is, which has neither fence nor queue.
 func BenchmarkServerTimeIdlePair(b *testing.B) {
@@ -39,12 +43,22 @@ func BenchmarkServerTimeIdlePair(b *testing.B) {
 		acquire: scriptAcquire.text, release: scriptRelease.text,
 		args: func(token string) []any { return []any{token, request} },
 	}
+	pairs := []pair{unfenced, ours}
+	if *against != "" {
+		old := pair{name: "other", args: ours.args}
+		for text, name := range map[*string]string{&old.acquire: "acquire", &old.release: "release"} {
+			var joined strings.Builder
+			include(&joined, os.DirFS(*against), name, nil)
+			*text = joined.String()
+		}
+		pairs = append(pairs, old)
+	}
 	rdb := servertest.Start(b).Connect()
 	for b.Loop() {
 		for _, fresh := range []bool{false, true} {
 			micros := map[string][]float64{}
 			for range 9 { // interleaved, so that a drift of the machine meets both
-				for _, p := range []pair{unfenced, ours} {
+				for _, p := range pairs {
 					micros[p.name] = append(micros[p.name], p.measure(b, rdb, 20000, fresh))
 				}
 			}
@@ -56,6 +70,9 @@ func BenchmarkServerTimeIdlePair(b *testing.B) {
 			b.ReportMetric(base, "µs-unfenced-"+what)
 			b.ReportMetric(own, "µs-redislock-"+what)
 			b.ReportMetric(own/base, "x-unfenced-"+what)
+			if *against != "" {
+				b.ReportMetric(own/median(micros["other"]), "x-other-"+what)
+			}
 		}
 	}
 	b.ReportMetric(0, "ns/op")
@@ -94,87 +111,176 @@ func (p pair) measure(b *testing.B, rdb *redis.Client, n int, fresh bool) float6
 	return scriptTime(b, rdb) / float64(n)
 }
 
-// BenchmarkServerTimeAmongWaiters measures single scripts on a lock with 10, 100, 1,000 and 10,000 waiters, and the
-// hand-over past 10,000 that are dead.
+// crowds are the modes in which BenchmarkServerTimeAmongWaiters has its waiters, and how they follow each other.
+var crowds = []struct {
+	name string
+	mode func(i int) (Mode, int)
+}{
+	{"exclusive", func(int) (Mode, int) { return Exclusive, 1 }},
+	{"write", func(int) (Mode, int) { return Write, 1 }},
+	{"read and write", func(i int) (Mode, int) { // four readers, one writer
+		if i%5 == 4 {
+			return Write, 1
+		}
+		return Read, 1
+	}},
+	{"semaphore(8)", func(i int) (Mode, int) { return Semaphore(8), 1 + i%3 }},
+	{"intents", func(i int) (Mode, int) {
+		is := NewMode("IS", CompatibleWith("IS", "IX", "S", "SIX"))
+		return []Mode{is, NewMode("IX", CompatibleWith("IS", "IX")), is, NewMode("S", CompatibleWith("IS", "S")), NewMode("X")}[i%5], 1
+	}},
+}
+
+// crowd drives the scripts on one lock with many waiters or holders, and takes the server's time for it.
+type crowd struct {
+	*testing.B
+	rdb  *redis.Client
+	mode func(i int) (Mode, int)
+}
+
+const benchKey = DefaultPrefix + ":{k}"
+
+func benchToken(i int) string { return fmt.Sprintf("token-%016d", i) }
+
+// acquire is the arguments of waiter i, who is one of a hundred Clients.
+func (c *crowd) acquire(wait string, i, clients int) []any {
+	m, weight := c.mode(i)
+	return []any{benchToken(i), fmt.Sprintf("%8d%8d%s%s%s:c:%022d\n%s\n%s", 30000, 4600, strings.Repeat("n", 16), wait, DefaultPrefix, i%clients,
+		m.line(weight, ""), Owner{Client: "api", Host: "node-3.example", PID: 12345}.info())}
+}
+
+// each is the server's µs of n calls in all, and the largest of one.
+func (c *crowd) each(s *script, n int, args func(i int) []any) (total, largest float64) {
+	ctx := context.Background()
+	sha := c.rdb.ScriptLoad(ctx, s.text).Val()
+	c.rdb.ConfigSet(ctx, "slowlog-log-slower-than", "50")
+	c.rdb.ConfigSet(ctx, "slowlog-max-len", "10000")
+	c.rdb.Do(ctx, "slowlog", "reset")
+	c.rdb.ConfigResetStat(ctx)
+	for i := 0; i < n; i += 100 {
+		pipe := c.rdb.Pipeline()
+		for j := i; j < min(i+100, n); j++ {
+			pipe.EvalSha(ctx, sha, []string{benchKey}, args(j)...)
+		}
+		if _, err := pipe.Exec(ctx); err != nil {
+			c.Fatal(err)
+		}
+	}
+	total = scriptTime(c.B, c.rdb)
+	slow, err := c.rdb.SlowLogGet(ctx, 10000).Result()
+	if err != nil {
+		c.Fatal(err)
+	}
+	for _, entry := range slow {
+		if entry.Args[0] == "evalsha" {
+			largest = max(largest, float64(entry.Duration.Microseconds()))
+		}
+	}
+	return total, largest
+}
+
+// held is a lock that somebody holds, and nothing else.
+func (c *crowd) held() {
+	c.rdb.FlushAll(context.Background())
+	args := c.acquire(noWait, 1e9, 100)
+	args[1] = strings.Replace(args[1].(string), "\n", "\n\n", 1)
+	c.each(scriptAcquire, 1, func(int) []any { return args })
+}
+
+// waiting measures with that many waiters: µs to join, to leave from the middle, and to hand over to the next.
+func (c *crowd) waiting(waiters int) [3]float64 {
+	const calls = 1000 // of each, at least
+	var sums [3]float64
+	rounds := max(1, calls/waiters)
+	for range rounds {
+		c.held()
+		c.each(scriptAcquire, waiters, func(i int) []any { return c.acquire(uncountable, i, 100) })
+		n := calls / rounds
+		join, _ := c.each(scriptAcquire, n, func(i int) []any { return c.acquire(uncountable, waiters+i, 100) })
+		leave, _ := c.each(scriptRelease, n, func(i int) []any { return []any{benchToken(waiters + (i+n/2)%n)} })
+		c.each(scriptRelease, 1, func(int) []any { return []any{benchToken(1e9)} })
+		hand, _ := c.each(scriptRelease, min(n, waiters)-1, func(i int) []any { return []any{benchToken(i)} })
+		for i, total := range []float64{join / float64(n), leave / float64(n), hand / float64(min(n, waiters)-1)} {
+			sums[i] += total / float64(rounds)
+		}
+	}
+	return sums
+}
+
+// holding measures with that many readers: µs of one more, of its renewal, and of its release.
+func (c *crowd) holding(readers int) [3]float64 {
+	const n = 1000
+	c.rdb.FlushAll(context.Background())
+	c.each(scriptAcquire, readers, func(i int) []any { return c.acquire(noWait, i, 100) })
+	acquire, _ := c.each(scriptAcquire, n, func(i int) []any { return c.acquire(noWait, readers+i, 100) })
+	renew, _ := c.each(scriptRenew, n, func(i int) []any { return []any{benchToken(readers + i), "0000000000000000"} })
+	release, _ := c.each(scriptRelease, n, func(i int) []any { return []any{benchToken(readers + (i+n/2)%n)} })
+	return [3]float64{acquire / n, renew / n, release / n}
+}
+
+// BenchmarkServerTimeAmongWaiters measures single scripts on a lock with 10, 100, 1,000 and 10,000 waiters, in all
+// kinds of modes, and with as many holders; the last column is the largest of the four by the smallest.
 func BenchmarkServerTimeAmongWaiters(b *testing.B) {
 	rdb := servertest.Start(b).Connect()
-	ctx := context.Background()
-	key := DefaultPrefix + ":{k}"
-	token := func(i int) string { return fmt.Sprintf("token-%016d", i) }
-	channel := func(i int) string { return fmt.Sprintf("%s:c:%022d", DefaultPrefix, i) }
-	request := func(mode string, i int) string {
-		return fmt.Sprintf("%8d%8d%s%s%s\n\n%s", 30000, 4600, strings.Repeat("n", 16), mode, channel(i), Owner{Client: "api", Host: "node-3.example", PID: 12345}.info())
-	}
-	// each is the server's mean and largest µs of n calls.
-	each := func(s *script, n int, args func(i int) []any) (mean, largest float64) {
-		sha := rdb.ScriptLoad(ctx, s.text).Val()
-		rdb.ConfigSet(ctx, "slowlog-log-slower-than", "50")
-		rdb.ConfigSet(ctx, "slowlog-max-len", "10000")
-		rdb.Do(ctx, "slowlog", "reset")
-		rdb.ConfigResetStat(ctx)
-		for i := 0; i < n; i += 100 {
-			pipe := rdb.Pipeline()
-			for j := i; j < min(i+100, n); j++ {
-				pipe.EvalSha(ctx, sha, []string{key}, args(j)...)
-			}
-			if _, err := pipe.Exec(ctx); err != nil {
-				b.Fatal(err)
+	sizes := []int{10, 100, 1000, 10000}
+	table := func(what string, names [3]string, measure func(size int) [3]float64) {
+		var values [3][4][]float64
+		for range 3 { // interleaved, so that a drift of the machine meets all
+			for i, size := range sizes {
+				for j, v := range measure(size) {
+					values[j][i] = append(values[j][i], v)
+				}
 			}
 		}
-		mean = scriptTime(b, rdb) / float64(n)
-		slow, err := rdb.SlowLogGet(ctx, 10000).Result()
-		if err != nil {
-			b.Fatal(err)
-		}
-		for _, entry := range slow {
-			if entry.Args[0] == "evalsha" {
-				largest = max(largest, float64(entry.Duration.Microseconds()))
+		for j, name := range names {
+			line, least, most := fmt.Sprintf("%-16s %-10s", what, name), 1e9, 0.0
+			for i := range sizes {
+				m := median(values[j][i])
+				line += fmt.Sprintf(" %8.1f", m)
+				least, most = min(least, m), max(most, m)
 			}
+			fmt.Printf("%s   × %.2f\n", line, most/least) // a benchmark's own log is cut off
+			b.ReportMetric(most/least, strings.NewReplacer(" ", "-", "(", "", ")", "").Replace("x-"+what+"-"+name))
 		}
-		return mean, largest
 	}
 	for b.Loop() {
-		for _, waiters := range []int{10, 100, 1000, 10000} {
-			rdb.FlushAll(ctx)
-			rdb.EvalSha(ctx, rdb.ScriptLoad(ctx, scriptAcquire.text).Val(), []string{key}, token(1e9), request(noWait, 0))
-			var means [3]float64
-			for i := 0; i < waiters; i += 10 { // the queue at its length, less ten
-				each(scriptAcquire, 10, func(j int) []any { return []any{token(i + j), request(uncountable, (i+j)%100)} })
-			}
-			const rounds = 1000
-			for what := range means {
-				s, args := scriptAcquire, func(j int) []any { return []any{token(waiters + j), request(uncountable, j%100)} }
-				switch what {
-				case 1: // they leave, from the middle of what joined last
-					s, args = scriptRelease, func(j int) []any { return []any{token(waiters + (j+rounds/2)%rounds)} }
-				case 2:
-					previous := int(1e9)
-					s, args = scriptRelease, func(j int) []any {
-						was := previous
-						previous = j
-						return []any{token(was)}
-					}
-				}
-				n := rounds
-				if what == 2 {
-					n = min(waiters, rounds)
-				}
-				means[what], _ = each(s, n, args)
-			}
-			for what, name := range []string{"join", "leave", "hand-over"} {
-				b.ReportMetric(means[what], fmt.Sprintf("µs-%s-at-%d", name, waiters))
-			}
+		fmt.Printf("\n%-16s %-10s %8d %8d %8d %8d   (µs)\n", "", "", sizes[0], sizes[1], sizes[2], sizes[3])
+		for _, kind := range crowds {
+			c := &crowd{b, rdb, kind.mode}
+			table(kind.name, [3]string{"join", "leave", "hand-over"}, c.waiting)
 		}
+		c := &crowd{b, rdb, func(int) (Mode, int) { return Read, 1 }}
+		table("among readers", [3]string{"acquire", "renew", "release"}, c.holding)
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkServerTimePastTheDead measures the hand-over past 10,000 waiters that are dead, and to 10,000 readers that
+// are not, a step at a time.
+func BenchmarkServerTimePastTheDead(b *testing.B) {
+	rdb := servertest.Start(b).Connect()
+	for b.Loop() {
 		for _, clients := range []int{4, 10000} {
-			rdb.FlushAll(ctx)
-			each(scriptAcquire, 1, func(int) []any { return []any{token(1e9), request(noWait, 0)} })
-			each(scriptAcquire, 10000, func(j int) []any { return []any{token(j), request(countable, j%clients)} })
-			mean, largest := each(scriptRelease, 10000/32+2, func(int) []any { return []any{token(1e9)} })
-			b.ReportMetric(mean, fmt.Sprintf("µs-past-the-dead-of-%d-clients", clients))
+			c := &crowd{b, rdb, crowds[0].mode}
+			c.held()
+			c.each(scriptAcquire, 10000, func(i int) []any { return c.acquire(countable, i, clients) })
+			steps := 10000/32 + 2
+			total, largest := c.each(scriptRelease, steps, func(int) []any { return []any{benchToken(1e9)} })
+			b.ReportMetric(total/float64(steps), fmt.Sprintf("µs-past-the-dead-of-%d-clients", clients))
 			b.ReportMetric(largest, fmt.Sprintf("µs-largest-past-the-dead-of-%d-clients", clients))
-			if left := rdb.HLen(ctx, key).Val(); left != 1 {
+			if left := rdb.HLen(context.Background(), benchKey).Val(); left != 1 {
 				b.Fatalf("%d fields are left", left)
 			}
+		}
+		c := &crowd{b, rdb, func(int) (Mode, int) { return Read, 1 }}
+		c.held()
+		c.each(scriptAcquire, 10000, func(i int) []any { return c.acquire(uncountable, i, 100) })
+		steps := 10000/32 + 1
+		total, largest := c.each(scriptRelease, steps, func(int) []any { return []any{benchToken(1e9)} })
+		b.ReportMetric(total/float64(steps), "µs-to-32-readers")
+		b.ReportMetric(largest, "µs-largest-to-32-readers")
+		if n := rdb.HLen(context.Background(), benchKey).Val(); n != 10003 { // fence, list, summary
+			b.Fatalf("%d fields", n)
 		}
 	}
 	b.ReportMetric(0, "ns/op")

@@ -4,6 +4,7 @@ import (
 	"crypto/sha1" // names scripts as Redis does, not a safeguard
 	"embed"
 	"encoding/hex"
+	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
@@ -38,7 +39,7 @@ var (
 // drops comments and blank lines, which the server would only have to store.
 func load(name string, without ...string) *script {
 	var text strings.Builder
-	include(&text, name, without)
+	include(&text, sources, name, without)
 	sum := sha1.Sum([]byte(text.String()))
 	s := &script{name: name, text: text.String(), digest: hex.EncodeToString(sum[:])}
 	for _, call := range usedCommand.FindAllStringSubmatch(s.text, -1) {
@@ -51,20 +52,20 @@ func load(name string, without ...string) *script {
 
 var usedCommand = regexp.MustCompile(`(?:call|try)\('([A-Z]+)'`)
 
-func include(text *strings.Builder, name string, without []string) {
+func include(text *strings.Builder, files fs.FS, name string, without []string) {
 	for _, w := range without {
 		if w == name {
 			return
 		}
 	}
-	source, err := sources.ReadFile("lua/" + name + ".lua")
+	source, err := fs.ReadFile(files, "lua/"+name+".lua")
 	if err != nil {
 		panic(err) // a script that is not embedded cannot be built
 	}
 	for line := range strings.Lines(string(source)) {
 		trimmed := strings.TrimSpace(line)
 		if piece, ok := strings.CutPrefix(trimmed, "--@ "); ok {
-			include(text, strings.TrimSuffix(piece, ".lua"), without)
+			include(text, files, strings.TrimSuffix(piece, ".lua"), without)
 		} else if trimmed != "" && !strings.HasPrefix(trimmed, "--") {
 			text.WriteString(line)
 		}

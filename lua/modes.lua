@@ -5,11 +5,16 @@ local EXCLUSIVE = {class = '', weight = 1}
 local CLASSES = 32                -- different ones in use on one lock at a time
 local FAR = '9999999999999999'
 
+local known = {['\n\n'] = EXCLUSIVE}
 local function mode_of(record, from) -- of a request that begins at `from` in a record
-  local line = match(record, '\n([^\n]*)\n', from + 33)
-  if line == '' then return EXCLUSIVE end
-  local weight, class, capacity, name, rules, of = match(line, '^(%d+) ((%d+) (%S+) (%S+)) ?(%S*)$')
-  return {weight = weight + 0, class = class, capacity = capacity + 0, name = name, rules = rules, of = of ~= '' and of}
+  local line = match(record, '\n[^\n]*\n', from + 33)
+  local mode = known[line]
+  if not mode then
+    local weight, class, capacity, name, rules, of = match(line, '^\n(%d+) ((%d+) (%S+) (%S+)) ?(%S*)\n$')
+    mode = {weight = weight + 0, class = class, capacity = capacity + 0, name = name, rules = rules, of = of ~= '' and of}
+    known[line] = mode
+  end
+  return mode
 end
 
 local function tolerates(mode, name) -- the most holds of that name beside which it may be

@@ -1,0 +1,355 @@
+package redislock
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// in acquires in a mode.
+func (b *bench) in(m Mode, weight int, token string, lease time.Duration, wait, channel string) reply {
+	b.Helper()
+	return b.parse(b.eval(scriptAcquire, pad(token), b.requestIn(m, weight, lease, 4600, wait, channel)))
+}
+
+// owners are the tokens that hold the lock, in order.
+func (b *bench) owners() string {
+	b.Helper()
+	f, err := fieldsOf(b.eval(scriptInspect, 1000))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var tokens []string
+	for i := range f.int(4) {
+		tokens = append(tokens, strings.TrimRight(f.text(5+7*i+3), "."))
+	}
+	return strings.Join(tokens, " ")
+}
+
+// convert asks for another mode of a hold.
+func (b *bench) convert(token string, m Mode, place string, only ...any) reply {
+	b.Helper()
+	instead := ""
+	if m == Write {
+		instead = pad(token)
+	}
+	request := fmt.Sprintf("%8d%8d%s%s%s\n%s\n%s", 60000, 4600, "nonce-nonce-nonc", uncountable, "ch-"+token, m.line(1, instead), "")
+	return b.parse(b.eval(scriptConvert, append([]any{pad(token), request, pad(place)}, only...)...))
+}
+
+func TestI3EveryScriptOfASharedLockExecutedTwiceLeavesTheStateOfOne(t *testing.T) {
+	one := func(b *bench) { b.in(Read, 1, "r1", time.Minute, noWait, "c1") }
+	two := func(b *bench) { one(b); b.in(Read, 1, "r2", time.Minute, noWait, "c2") }
+	queued := func(b *bench) {
+		two(b)
+		b.in(Write, 1, "w", time.Minute, uncountable, "c3")
+		b.in(Read, 1, "r3", time.Minute, uncountable, "c4")
+	}
+	wants := func(b *bench) { queued(b); b.convert("r1", Write, "u1") }
+	writer := func(b *bench) { one(b); b.convert("r1", Write, "u1") }
+	fence := func(b *bench) string { return b.dump()["f"] }
+	for name, c := range map[string]struct {
+		before func(*bench)
+		call   func(*bench) any
+	}{
+		"acquire beside one":      {one, func(b *bench) any { return b.in(Read, 1, "a", time.Minute, noWait, "c1").fence }},
+		"acquire beside two":      {two, func(b *bench) any { return b.in(Read, 1, "a", time.Minute, noWait, "c1").fence }},
+		"acquire behind a writer": {queued, func(b *bench) any { return b.in(Read, 1, "a", time.Minute, uncountable, "c1").ticket }},
+		"acquire, other rules": {queued, func(b *bench) any {
+			return b.in(Mode{name: "read", rules: "read=3"}, 1, "a", time.Minute, uncountable, "c1").note
+		}},
+		"release of one of two":    {two, func(b *bench) any { b.release("r1"); return b.owners() }},
+		"release before a writer":  {queued, func(b *bench) any { b.release("r1"); b.release("r2"); return b.owners() }},
+		"release of a writer":      {queued, func(b *bench) any { b.release("w"); return b.owners() }},
+		"release of who changes":   {wants, func(b *bench) any { b.release("r1"); return b.owners() }},
+		"renew":                    {queued, func(b *bench) any { _, now := b.eval(scriptRenew, pad("r2"), fence(b)).(string); return now }},
+		"check":                    {queued, func(b *bench) any { return b.check("c4", uncountable, "r3", "r1", "none") }},
+		"check of a change":        {wants, func(b *bench) any { return b.check("ch-r1", uncountable, "u1") }},
+		"upgrade, alone":           {one, func(b *bench) any { return b.convert("r1", Write, "u1").fence }},
+		"upgrade, waits":           {queued, func(b *bench) any { return b.convert("r1", Write, "u1").status }},
+		"upgrade, conflict":        {wants, func(b *bench) any { return b.convert("r2", Write, "u2").status }},
+		"upgrade, granted by turn": {wants, func(b *bench) any { b.release("r2"); return b.convert("r1", Write, "u1").fence }},
+		"upgrade, undone":          {wants, func(b *bench) any { return b.convert("r1", Read, "u1", "undo").status }},
+		"upgrade, undone when made": {writer, func(b *bench) any {
+			return b.convert("r1", Read, "u1", "undo").status
+		}},
+		"downgrade": {writer, func(b *bench) any { return b.convert("r1", Read, "none", fence(b)).fence }},
+		"resume": {queued, func(b *bench) any {
+			r := b.parse(b.eval(scriptResume, pad("new"), b.request(time.Minute, 4600, noWait, "c9"), pad("r2"), fence(b)))
+			return []any{r.status, r.fence, r.note, b.owners()}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := embeddedBench(t)
+			c.before(b)
+			call := c.call
+			if name == "resume" { // the fence moves with it
+				meant := fence(b)
+				call = func(b *bench) any {
+					r := b.parse(b.eval(scriptResume, pad("new"), b.request(time.Minute, 4600, noWait, "c9"), pad("r2"), meant))
+					return []any{r.status, r.fence, r.note, b.owners()}
+				}
+			}
+			answer := call(b)
+			state := b.dump()
+			if again := call(b); !reflect.DeepEqual(answer, again) {
+				t.Errorf("answered %v, then %v", answer, again)
+			}
+			if after := b.dump(); !reflect.DeepEqual(state, after) {
+				t.Errorf("the state was %q, and is %q", state, after)
+			}
+			if fault := unsound(state); fault != "" {
+				t.Error(fault)
+			}
+		})
+	}
+}
+
+func TestALoneHoldIsKeptInTheShortFormInEveryMode(t *testing.T) {
+	scripts(t, func(b *bench) {
+		for _, m := range []Mode{Exclusive, Read, Semaphore(3)} {
+			b.pass(time.Millisecond) // a fence ahead of the clock takes more room
+			b.in(m, 1, "a", time.Minute, noWait, "c1")
+			if _, short := b.dump()[pad("a")]; !short {
+				b.Errorf("%v, fresh: %q", m, b.dump())
+			}
+			if m != Exclusive {
+				b.pass(time.Millisecond)
+				b.in(m, 1, "b", time.Minute, noWait, "c1")
+				if n := len(b.dump()); n != 5 { // fence, list, two holds, summary
+					b.Errorf("%v, two of them: %q", m, b.dump())
+				}
+				b.release("a")
+				if _, short := b.dump()[pad("b")]; !short || len(b.dump()) != 2 {
+					b.Errorf("%v, one of two left: %q", m, b.dump())
+				}
+				b.release("b")
+			}
+			b.release("a")
+			if len(b.dump()) != 1 {
+				b.Errorf("%v, idle: %q", m, b.dump())
+			}
+		}
+	})
+}
+
+func TestLapsedReadersAreSearchedForInBoundedSteps(t *testing.T) {
+	b := embeddedBench(t)
+	const readers = 200
+	for i := range readers {
+		lease := time.Hour
+		if i%2 == 0 {
+			lease = 10 * time.Second
+		}
+		b.in(Read, 1, fmt.Sprint("r", i), lease, noWait, "c1")
+	}
+	b.pass(11 * time.Second)
+	steps := 0
+	for ; ; steps++ {
+		r := b.in(Write, 1, "w", time.Minute, uncountable, "c2")
+		left := strings.Count(b.owners(), "r")
+		if fault := unsound(b.dump()); fault != "" {
+			t.Fatal(fault)
+		}
+		if r.status == "waiting" {
+			break
+		}
+		if r.status != "more" || steps > readers/32+1 {
+			t.Fatalf("step %d: %s, %d readers", steps, r.status, left)
+		}
+	}
+	if left := strings.Count(b.owners(), "r"); left != readers/2 || steps < 2 {
+		t.Errorf("%d readers are left of %d, after %d steps", left, readers, steps)
+	}
+	held := b.dump()
+	n := 0
+	for field := range held {
+		if len(field) == 23 && field[0] == 'h' {
+			n++
+		}
+	}
+	if n != readers/2 {
+		t.Errorf("%d holds are kept", n)
+	}
+	b.pass(time.Hour)
+	for range readers { // the second half, and then the writer's turn
+		if got := b.check("c2", uncountable, "w"); got[0] == "granted" {
+			return
+		}
+	}
+	t.Errorf("the writer waits for %s", b.owners())
+}
+
+func TestAStepBackOfTheClockDoesNotMakeDeadReadersLiveLonger(t *testing.T) {
+	b := embeddedBench(t)
+	const readers = 100
+	for i := range readers {
+		b.in(Read, 1, fmt.Sprint("dead", i), 10*time.Second, noWait, "c1")
+		b.pass(time.Millisecond)
+	}
+	b.set(b.now.Add(-time.Hour))
+	try := func() string {
+		for {
+			if r := b.in(Write, 1, "w", time.Minute, noWait, "c2"); r.status != "more" {
+				return r.status
+			}
+		}
+	}
+	if got := try(); got != "held" {
+		t.Fatalf("the holds may still be believed in, but the answer is %s", got)
+	}
+	b.pass(9 * time.Second)
+	if got := try(); got != "held" {
+		t.Fatalf("9s after the step: %s", got)
+	}
+	b.pass(2 * time.Second)
+	if got := try(); got != "granted" {
+		t.Errorf("11s after the step holds of 10s are %s: %s", got, b.owners())
+	}
+}
+
+func TestARenewedReaderIsNotDroppedWithTheOthers(t *testing.T) {
+	b := embeddedBench(t)
+	r := b.in(Read, 1, "kept", 10*time.Second, noWait, "c1")
+	for i := range 50 {
+		b.in(Read, 1, fmt.Sprint("dead", i), 10*time.Second, noWait, "c1")
+	}
+	for range 5 {
+		b.pass(6 * time.Second)
+		if _, ok := b.eval(scriptRenew, pad("kept"), r.fence).(string); !ok {
+			t.Fatal("it cannot be renewed")
+		}
+	}
+	for range 5 {
+		if r := b.in(Write, 1, "w", time.Minute, noWait, "c2"); r.status == "granted" {
+			t.Fatal("a writer beside a renewed reader")
+		}
+	}
+	if got := b.owners(); got != "kept" {
+		t.Errorf("held by %s", got)
+	}
+}
+
+func TestALateDowngradeDoesNotHitALaterUpgrade(t *testing.T) {
+	scripts(t, func(b *bench) {
+		r := b.in(Write, 1, "a", time.Minute, noWait, "c1")
+		b.convert("a", Read, "none", r.fence)
+		up := b.convert("a", Write, "u1")
+		b.convert("a", Read, "none", r.fence) // the late copy
+		if got := b.in(Read, 1, "b", time.Minute, noWait, "c1").status; got != "held" {
+			b.Errorf("a reader beside the writer is %s", got)
+		}
+		b.convert("a", Read, "u0", "undo") // of an upgrade that was given up long ago
+		if got := b.in(Read, 1, "b", time.Minute, noWait, "c1").status; got != "held" {
+			b.Errorf("a reader beside the writer is %s", got)
+		}
+		if again := b.convert("a", Write, "u1"); again.fence != up.fence {
+			b.Errorf("I2: a resend has the fence %s, not %s", again.fence, up.fence)
+		}
+		if next := b.convert("a", Write, "u2"); next.fence <= up.fence {
+			b.Errorf("I2: another upgrade has the fence %s after %s", next.fence, up.fence)
+		}
+		b.release("a")
+		if got := b.convert("a", Write, "u2").status; got != "gone" {
+			b.Errorf("a late upgrade of a released hold: %s", got)
+		}
+		if len(b.dump()) > 3 { // fence and a tombstone
+			b.Errorf("left: %q", b.dump())
+		}
+	})
+}
+
+func TestAnUpgradeThatIsGivenUpMakesRoomForTheNextOfTheSameHold(t *testing.T) {
+	scripts(t, func(b *bench) {
+		b.in(Read, 1, "a", time.Minute, noWait, "c1")
+		b.in(Read, 1, "b", time.Minute, noWait, "c1")
+		b.convert("a", Write, "u1") // its owner has given it up, and the word of that is on its way
+		if got := b.convert("a", Write, "u2").status; got != "waiting" {
+			b.Errorf("the next one: %s", got)
+		}
+		b.convert("a", Read, "u1", "undo")
+		if got := b.convert("b", Write, "u3").status; got != "conflict" {
+			b.Errorf("the other reader's: %s", got)
+		}
+		b.release("b")
+		if got := b.convert("a", Write, "u2").status; got != "granted" {
+			b.Errorf("in the end: %s", got)
+		}
+	})
+}
+
+func TestAResumedHoldIsDeafToItsFormerOwner(t *testing.T) {
+	scripts(t, func(b *bench) {
+		old := b.in(Semaphore(4), 3, "old", time.Minute, noWait, "c1")
+		r := b.parse(b.eval(scriptResume, pad("new"), b.request(time.Minute, 4600, noWait, "c2"), pad("old"), old.fence))
+		if r.status != "granted" || r.fence <= old.fence {
+			b.Fatalf("%s, fence %s after %s", r.status, r.fence, old.fence)
+		}
+		if m, weight := parseMode(r.note); m != Semaphore(4) || weight != 3 {
+			b.Errorf("in %v, weight %d", m, weight)
+		}
+		if got := b.parse(b.eval(scriptRenew, pad("old"), old.fence)).status; got != "gone" {
+			b.Errorf("a late renewal: %s", got)
+		}
+		b.release("old")
+		b.release("old", "bury")
+		if got := b.owners(); got != "new" {
+			b.Errorf("held by %q", got)
+		}
+		if got := b.parse(b.eval(scriptResume, pad("third"), b.request(time.Minute, 4600, noWait, "c3"), pad("old"), old.fence)).status; got != "gone" {
+			b.Errorf("a second resume: %s", got)
+		}
+		b.release("new", "bury")
+		if got := b.parse(b.eval(scriptResume, pad("new"), b.request(time.Minute, 4600, noWait, "c2"), pad("old"), old.fence)).status; got != "over" {
+			b.Errorf("a late copy after the release: %s", got)
+		}
+	})
+}
+
+func TestOneScriptGrantsABoundedNumberOfReaders(t *testing.T) {
+	scripts(t, func(b *bench) {
+		const readers = 200
+		ps := b.subscribe("live")
+		var heard []string
+		done := make(chan bool)
+		go func() {
+			for m := range ps.Channel() {
+				if heard = append(heard, m.Payload[1:23]); len(heard) == readers {
+					close(done)
+				}
+			}
+		}()
+		b.in(Write, 1, "w", time.Minute, noWait, "c1")
+		var want []string
+		for i := range readers {
+			b.in(Read, 1, fmt.Sprint("r", i), time.Minute, countable, "live")
+			want = append(want, pad(fmt.Sprint("r", i)))
+		}
+		for before, more := 0, true; more; {
+			_, again, err := parseRelease(b.eval(scriptRelease, pad("w")))
+			if err != nil {
+				b.Fatal(err)
+			}
+			n := len(strings.Fields(b.owners()))
+			if n-before > 32 {
+				b.Fatalf("one script granted %d", n-before)
+			}
+			before, more = n, again
+		}
+		select {
+		case <-done:
+		case <-time.After(10 * time.Second):
+			b.Fatalf("%d messages", len(heard))
+		}
+		if !slices.Equal(heard, want) { // I5
+			b.Errorf("served in the order %v", heard)
+		}
+		if ttl := b.rdb.TTL(context.Background(), b.key).Val(); ttl < time.Hour {
+			b.Errorf("I4: it expires in %v", ttl)
+		}
+	})
+}
