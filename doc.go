@@ -8,11 +8,21 @@
 //
 // # What a lock promises
 //
-// At any time of the server at most one holder has a lock. A holder learns by [Lock.Context] that it may no longer
+// At any time of the server at most one holder has a lock, or as many as their modes allow. A holder learns by [Lock.Context] that it may no longer
 // trust its lock, before anybody else can get it because of expiry or theft, also when Redis does not answer. No lock
 // with a lease can stop a process that was paused and goes on writing: for that every grant has a fence, which the
 // written resource can compare. docs/guarantees.md says exactly what is promised, under which assumptions, and what is
 // not; docs/protocol.md says how.
+//
+// # Modes
+//
+// A lock is exclusive unless [WithMode] says otherwise: [Read] and [Write], a [Semaphore], or a [NewMode] of your own
+// rules. All of them wait in one queue.
+//
+// # Re-entry
+//
+// The context of a lock carries its hold. Acquiring the same name under it gives a nested handle, at once and with
+// nothing sent; the hold is given back by the last release.
 //
 // # Waiting
 //

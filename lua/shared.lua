@@ -285,8 +285,8 @@ local function change(hold, mode, by)
     fence = next_fence()
     put('f', fence)
     hold.fence = fence
-    raise(sub(request, 9, 16))
   end
+  raise(sub(request, 9, 16))      -- an EXPIREAT first: memory may be short
   mark(hold)
 end
 
