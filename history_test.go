@@ -311,12 +311,7 @@ func (h *history) steal() {
 		return
 	}
 	h.did("%s steals", e.who)
-	for _, held := range slices.Clone(h.holds) {
-		if _, there := h.players[held.who]; there {
-			<-h.players[held.who].lock.Context().Done()
-			h.gone(held.who, redislock.ErrStolen)
-		}
-	}
+	h.robbed()
 	h.settle()
 	if slices.Contains(h.queue, e) {
 		h.cancel(e)
@@ -325,12 +320,25 @@ func (h *history) steal() {
 
 func (h *history) breakAll() {
 	h.did("break")
-	held := slices.Clone(h.holds)
 	if _, err := h.clients[0].Break(context.Background(), "x", "an operator"); err != nil {
 		h.Errorf("break: %v", err)
 	}
+	h.robbed()
+}
+
+// robbed drops all holds at once, and whatever was to become of them.
+func (h *history) robbed() {
+	held := h.holds
 	h.holds = nil
-	h.queue = slices.DeleteFunc(h.queue, func(e *entry) bool { return e.hold != nil })
+	h.queue = slices.DeleteFunc(h.queue, func(e *entry) bool {
+		if e.hold == nil {
+			return false
+		}
+		if err := <-h.players[e.who].got; !errors.Is(err, redislock.ErrNotHeld) {
+			h.Errorf("%s, which is robbed, gets %v", e.who, err)
+		}
+		return true
+	})
 	h.model.grant()
 	for _, e := range held {
 		<-h.players[e.who].lock.Context().Done()

@@ -12,6 +12,7 @@ import (
 
 	"example.com/redislock"
 	"example.com/redislock/internal/fakenet"
+	"example.com/redislock/internal/servertest"
 )
 
 var (
@@ -466,4 +467,50 @@ func TestBreakEndsAllHoldsOfASharedLock(t *testing.T) {
 		e.release(<-writer)
 		e.untouched("x")
 	})
+}
+
+func TestOutOfMemoryASharedLockIsStillGivenBackAndChanged(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	x := newScene(t, servertest.Start(t, "--maxmemory-policy", "noeviction"))
+	c, other := x.beside(), x.beside()
+	acquire := func(c *redislock.Client, opts ...redislock.Option) *redislock.Lock {
+		l, err := c.Acquire(ctx, x.name, opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	a, b, third := acquire(c, reading), acquire(other, reading), acquire(other, reading)
+	upgraded := make(chan error, 1)
+	go func() { upgraded <- a.Upgrade(ctx) }()
+	x.queued(1)
+	waiting := x.waiting(other, reading)
+	x.queued(2)
+	if err := x.raw.Set(ctx, "ballast", strings.Repeat("x", 4<<20), 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.raw.ConfigSet(ctx, "maxmemory", "1mb").Err(); err != nil {
+		t.Fatal(err)
+	}
+	x.release(b)
+	x.release(third)
+	if err := <-upgraded; err != nil {
+		t.Error(err)
+	}
+	if err := a.Downgrade(ctx); err != nil {
+		t.Errorf("a downgrade: %v", err)
+	}
+	x.within("the reader behind it comes in", waiting.done)
+	ticket, err := a.Handoff()
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved, err := other.Resume(ctx, ticket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.release(waiting.lock)
+	x.release(moved)
+	x.untouched()
 }

@@ -304,8 +304,8 @@ local function hand_over(searching)
     local place = get('w' .. token)
     local mode = mode_of(place, 61)
     local own = mode.of and live(mode.of)
-    if mode.of and not own then
-      leave(token)                -- the hold that was to change is over
+    if mode.of and (not own or own.state == 'r') then
+      leave(token)                -- the hold that was to change is over, or as good as that
     else
       if not fits(mode, holds.length, own and mode_of(own.request, 1)) then return searching end
       if tries == 0 then return true end
