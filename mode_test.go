@@ -444,6 +444,45 @@ func TestStaleHoldsOfASharedLockAreStolenAndFreshOnesAreNot(t *testing.T) {
 	})
 }
 
+func TestAFreshWaiterDoesNotRobThoseItStandsBeside(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
+		a, b := e.client(), e.client()
+		old := e.acquire(a, "x", reading)
+		time.Sleep(time.Minute) // it is stale, and in nobody's way
+		beside := e.acquire(b, "x", reading, redislock.WithStealAfter(time.Second))
+		time.Sleep(10 * time.Second)
+		if old.Err() != nil {
+			t.Errorf("a stale reader beside a reader: %v", old.Err())
+		}
+		e.release(beside)
+		e.release(old)
+		e.untouched("x")
+	})
+}
+
+func TestADeadWriterInTheQueueIsDroppedWithItsClient(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
+		c := e.client()
+		cut := &fakenet.Network{Dial: e.mini.Dial}
+		dying := e.clientOn(cut)
+		r := e.acquire(c, "x", reading)
+		ctx, cancel := context.WithCancel(context.Background())
+		go func() { _, _ = dying.Acquire(ctx, "x", writing) }()
+		e.queued(c, "x", 1)
+		cut.Cut()
+		asked := time.Now()
+		behind := e.acquire(c, "x", reading) // nobody releases anything
+		if waited := time.Since(asked); waited > 9100*time.Millisecond {
+			t.Errorf("a reader waited %v behind a dead writer", waited)
+		}
+		e.release(behind)
+		e.release(r)
+		cancel()
+		time.Sleep(2 * time.Minute)
+		e.untouched("x")
+	})
+}
+
 func TestBreakEndsAllHoldsOfASharedLock(t *testing.T) {
 	both(t, func(e *env) {
 		c := e.client()

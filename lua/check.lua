@@ -12,14 +12,13 @@
 --@ shared.lua
 --@ waiting.lua
 load(ARGV[4])
-local more = hand_over(expire())
-revoke(ARGV[3])
-
 local entry = client(ARGV[1])
-if entry.places > 0 then
+if entry.places > 0 then          -- before the queue is looked at: whoever comes back from a pause keeps its place
   tell(entry, ARGV[2])
   raise(KEEP)
 end
+local more = hand_over(expire())
+if queue.head then revoke(ARGV[3]) end
 trim('head')
 trim('tail')
 local found = {}

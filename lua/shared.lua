@@ -269,7 +269,6 @@ local function leave(token)
   count(mode_of(place, 61), -1, 0)
   entry.places = entry.places - 1
   save_client(entry)
-  return entry
 end
 
 -- A hold changes its mode and keeps its place among the holds. To tolerate less than before is a new grant, by the
@@ -300,29 +299,28 @@ local function hand_over(searching)
   local tries = HAND_OVER
   while queue.head do
     if holds.length > 0 and not summary then return false end -- as nearly always: what is held is exclusive
+    if tries == 0 then return true end
+    tries = tries - 1
     local token = queue.head
     local place = get('w' .. token)
-    local mode = mode_of(place, 61)
+    local mode, entry = mode_of(place, 61), client(channel_of(place, 61))
     local own = mode.of and live(mode.of)
-    if mode.of and (not own or own.state == 'r') then
-      leave(token)                -- the hold that was to change is over, or as good as that
+    if entry.gone or not seen(entry) or mode.of and (not own or own.state == 'r') then
+      leave(token)                -- the waiter is gone, or the hold that was to change
+    elseif not fits(mode, holds.length, own and mode_of(own.request, 1)) then
+      return searching
     else
-      if not fits(mode, holds.length, own and mode_of(own.request, 1)) then return searching end
-      if tries == 0 then return true end
-      tries = tries - 1
-      local entry = leave(token)
-      if not entry.gone and seen(entry) then
-        local lease = sub(place, 61, 68)
-        if lease + 0 > CLAIM then lease = format('%8d', CLAIM) end
-        call('HDEL', key, 'w' .. token)
-        local receivers = redis.pcall('PUBLISH', entry.channel, 'g' .. token .. next_fence() .. now .. lease)
-        if receivers == 0 and entry.mode == 'c' then -- an error is not a zero: it says nothing about the waiter
-          entry.gone = true
-        elseif own then
-          change(own, mode, token)
-        else
-          grant(token, sub(place, 61), lease, mode)
-        end
+      leave(token)
+      local lease = sub(place, 61, 68)
+      if lease + 0 > CLAIM then lease = format('%8d', CLAIM) end
+      call('HDEL', key, 'w' .. token)
+      local receivers = redis.pcall('PUBLISH', entry.channel, 'g' .. token .. next_fence() .. now .. lease)
+      if receivers == 0 and entry.mode == 'c' then -- an error is not a zero: it says nothing about the waiter
+        entry.gone = true
+      elseif own then
+        change(own, mode, token)
+      else
+        grant(token, sub(place, 61), lease, mode)
       end
     end
   end
