@@ -138,7 +138,7 @@ func TestCloseFailsWaitersAndEndsHoldsButTakesNothingAway(t *testing.T) {
 			waiting <- err
 		}()
 		e.queued(other, "busy", 1)
-		l := e.acquire(c, "x", redislock.WithLease(300*time.Millisecond))
+		l := e.acquire(c, "x", redislock.WithLease(time.Second))
 
 		closed := make(chan error)
 		go func() { closed <- c.Close(context.Background()) }()
@@ -149,7 +149,7 @@ func TestCloseFailsWaitersAndEndsHoldsButTakesNothingAway(t *testing.T) {
 		if cause := context.Cause(l.Context()); !errors.Is(cause, redislock.ErrClosed) {
 			t.Errorf("the hold's context ended with %v", cause)
 		}
-		time.Sleep(time.Second) // the body goes on for a while: its lease is renewed
+		time.Sleep(2 * time.Second) // the body goes on for a while: its lease is renewed
 		if _, err := other.TryAcquire(context.Background(), "x"); !errors.Is(err, redislock.ErrHeld) {
 			t.Errorf("the lock was taken from under a running body: %v", err)
 		}

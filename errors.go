@@ -14,8 +14,9 @@ var (
 	// behind: no hold, no place in the queue. [HeldError] says who.
 	ErrHeld = errors.New("held by another")
 
-	// ErrNotHeld says that a release came too late: the lock was no longer this handle's, because its lease had run
-	// out, it was stolen, or an operator broke it. Somebody else may have had it in between.
+	// ErrNotHeld says that the lock was no longer this handle's: its lease had run out, it was stolen, an operator broke
+	// it, or it had been given back before. Somebody else may have had it in between. It also says that the context of
+	// a [Lockable.Release], or the ticket of a [Client.Resume], is of no hold.
 	ErrNotHeld = errors.New("not held")
 
 	// ErrLost ends [Lock.Context] when the lock may no longer be trusted: the lease ran out before it could be

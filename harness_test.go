@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -121,7 +120,7 @@ func (e *env) queued(c *redislock.Client, name string, n int) {
 func (e *env) stop(err error) {
 	e.Helper()
 	e.Error(err)
-	runtime.Goexit()
+	e.T.FailNow()
 }
 
 // eventually waits for a condition, at most ten seconds.

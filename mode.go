@@ -138,18 +138,20 @@ func (m Mode) check(weight int) error {
 	return nil
 }
 
-// covers reports whether who has a hold of m and weight has all that other and its weight would give: it tolerates
-// nothing that the other does not.
+// covers reports whether who has a hold of m and weight has all that other and its weight would give. A hold that
+// tolerates nobody gives everything. Of another one only its own mode is known to be: whether those beside it would
+// tolerate other is known to them alone.
 func (m Mode) covers(weight int, other Mode, otherWeight int) bool {
-	if m.Name() == other.Name() && otherWeight > weight {
+	limits := m.limits()
+	if m.Name() != other.Name() {
+		return len(limits) == 0
+	}
+	if otherWeight > weight || other.capacity < m.capacity {
 		return false
 	}
-	if m.capacity > 0 && other.capacity > 0 && other.capacity < m.capacity {
-		return false
-	}
-	limits := other.limits()
-	for name, most := range m.limits() {
-		if limits[name] < most {
+	others := other.limits()
+	for name, most := range limits {
+		if others[name] < most {
 			return false
 		}
 	}

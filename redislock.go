@@ -109,9 +109,15 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 // Acquire takes the lock of that name, waiting for it in the order of arrival until ctx ends or [WithWait] is over.
 // The lock is renewed until it is released. ctx bounds the waiting only, not the hold.
 //
+// Under the context of a hold of the same lock ([Lock.Context]) it is re-entry: another handle of that hold, at once and
+// with nothing sent, if the hold is in the same mode with no less weight, or tolerates nobody. The lock is given back by
+// the release of the last handle. Of the options of such an acquire only [WithMode], [WithWeight] and [NonReentrant]
+// mean anything.
+//
 // An error leaves nothing behind: no hold, no place in the queue. It is [ErrHeld] if somebody else has the lock (with
-// the context's own error too, if that ended the wait), [ErrDeadlock] if ctx is that of a hold of the same lock,
-// [ErrClosed], [ErrInvalid], [ErrPermission], or what Redis or the network said.
+// the context's own error too, if that ended the wait), [ErrDeadlock] if ctx is that of a hold of the same lock which
+// does not give what is asked for, [ErrMode], [ErrClosed], [ErrInvalid], [ErrPermission], or what Redis or the network
+// said.
 func (c *Client) Acquire(ctx context.Context, name string, opts ...Option) (*Lock, error) {
 	l, err := c.acquire(ctx, name, opts)
 	return l, wrapOp("acquire", name, err)

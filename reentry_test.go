@@ -108,9 +108,11 @@ func TestANestedRequestThatTheHoldDoesNotCoverIsADeadlockAtOnce(t *testing.T) {
 			{"semaphore, more", []redislock.Option{three}, []redislock.Option{three, redislock.WithWeight(2)}, false},
 			{"semaphore, smaller", []redislock.Option{three}, []redislock.Option{in(redislock.Semaphore(2))}, false},
 			{"semaphore, exclusive", []redislock.Option{three}, nil, false},
-			{"SIX, IX", []redislock.Option{in(intents["SIX"])}, []redislock.Option{in(intents["IX"])}, true},
+			{"X, S", []redislock.Option{in(intents["X"])}, []redislock.Option{in(intents["S"])}, true},
+			{"S, S", []redislock.Option{in(intents["S"])}, []redislock.Option{in(intents["S"])}, true},
 			{"S, IX", []redislock.Option{in(intents["S"])}, []redislock.Option{in(intents["IX"])}, false},
-			{"S, IS", []redislock.Option{in(intents["S"])}, []redislock.Option{in(intents["IS"])}, true},
+			// Readers beside it do not tolerate it.
+			{"read, what tolerates readers", []redislock.Option{reading}, []redislock.Option{in(redislock.NewMode("audit", redislock.CompatibleWith("read")))}, false},
 			{"NonReentrant inside", nil, []redislock.Option{redislock.NonReentrant()}, false},
 			{"NonReentrant outside", []redislock.Option{redislock.NonReentrant()}, nil, false},
 		} {
