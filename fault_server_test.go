@@ -155,7 +155,8 @@ func TestOutOfMemoryOnlyNewLocksAreRefused(t *testing.T) {
 	last := x.waiting(other)
 	x.queued(3)
 	idle := x.alias(" idle") // its hash exists, and so does its expiry
-	idle.release(idle.acquire(c))
+	idleLock := idle.acquire(c)
+	idle.release(idleLock)
 	lone := x.alias(" lone")
 	loneLock := lone.acquire(c)
 
@@ -199,6 +200,10 @@ func TestOutOfMemoryOnlyNewLocksAreRefused(t *testing.T) {
 			"TryAcquire": func() (*redislock.Lock, error) { return c.TryAcquire(ctx, y.name) },
 		} {
 			got, err := attempt()
+			if got != nil && y == idle && got.Fence()/100e6 != idleLock.Fence()/100e6 {
+				idle.release(got) // 100 s later its expiry is set again, which is never refused, and then nothing is
+				continue
+			}
 			if err == nil || !strings.Contains(err.Error(), "OOM") || got != nil {
 				t.Errorf("%s of %q = %v, %v, want the server's OOM", what, y.name, got, err)
 			}
