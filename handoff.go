@@ -62,26 +62,47 @@ func (l *Lock) handoff() (string, error) {
 		return "", err
 	}
 	defer h.endChange()
-	if !e.once {
+	if !e.once || e.bury {
+		args := []any{e.token, fmt.Sprintf("%016d", e.fenceNow())}
+		switch { // I8: nobody will release this token
+		case e.bury && e.once:
+			args = append(args, "last")
+		case e.bury:
+			args = append(args, "bury")
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), resendTime)
 		defer cancel()
-		a := h.client.ask(ctx, nil, scriptRenew, e.key, e.token, fmt.Sprintf("%016d", e.fenceNow()))
-		e.renewed(a)
+		a := h.client.ask(ctx, nil, scriptRenew, e.key, args...)
+		if !e.once {
+			e.renewed(a)
+		}
 		if a.err != nil {
 			return "", a.err
 		}
 	}
 
+	h.mu.Lock()
+	switch { // once more: a release and a nested acquire do not wait for the answer
+	case l.spent:
+		h.mu.Unlock()
+		return "", fmt.Errorf("%w: released", ErrNotHeld)
+	case l.inner > 0:
+		h.mu.Unlock()
+		return "", fmt.Errorf("%w: %d nested in this one not yet released", ErrOrder, l.inner)
+	}
+	l.spend()
+	h.mu.Unlock()
 	reason, first := e.stop(errHandedOff)
+	if first {
+		e.surrender() // nobody gives it up: it goes on elsewhere
+	}
+	h.end(reason)
+	h.mu.Lock()
+	l.answer(fmt.Errorf("%w: %w", ErrNotHeld, reason))
+	h.mu.Unlock()
 	if !first {
 		return "", fmt.Errorf("%w: %w", ErrNotHeld, reason)
 	}
-	e.surrender() // nobody gives it up: it goes on elsewhere
-	h.end(reason)
-	h.mu.Lock()
-	l.spend()
-	l.answer(fmt.Errorf("%w: %w", ErrNotHeld, reason))
-	h.mu.Unlock()
 	h.client.forget(h)
 	h.client.observe(Event{Kind: EventHandedOff, Name: h.name, Fence: e.fenceNow(), Held: e.held()})
 	return handoff{name: h.name, token: e.token, fence: fmt.Sprintf("%016d", e.fenceNow())}.ticket(h.client.prefix), nil

@@ -21,10 +21,10 @@ type hold struct {
 	mu         sync.Mutex
 	mode       Mode // as the server has it
 	weight     int
-	handles    int    // not yet released
-	strong     int    // of those, how many would not be content with Read
-	converting bool   // an Upgrade or a Downgrade is under way
-	upgrade    string // the token of the upgrade that made it Write, if an attempt of that had no answer
+	handles    int  // not yet released
+	strong     int  // of those, how many would not be content with Read
+	converting bool // an Upgrade or a Downgrade is under way
+	changes    int  // of its mode that were asked for, or may be
 }
 
 // heldKey finds, in a context, the handle of a name by a Client.
@@ -37,8 +37,8 @@ type heldKey struct {
 func (c *Client) newHold(ctx context.Context, name string, s settings) (*hold, *Lock) {
 	h := &hold{client: c, name: name, metadata: s.metadata, strict: s.nonReentrant, mode: s.mode, weight: s.weight}
 	l := h.handle(nil, s)
-	h.ctx, h.end = context.WithCancelCause(context.WithValue(context.WithoutCancel(ctx), heldKey{c, name}, l))
-	l.ctx, l.end = h.ctx, h.end
+	h.ctx, h.end = context.WithCancelCause(context.Background())
+	l.ctx, l.end = h.carry(ctx, l), h.end
 	return h, l
 }
 
@@ -89,23 +89,27 @@ func (c *Client) nest(ctx context.Context, name string, s settings) (*Lock, bool
 		return nil, true, fmt.Errorf("%w: %v is asked for under a hold in %v", ErrDeadlock, s.describe(), h.mode)
 	}
 	l := h.handle(outer, s)
-	base := nested{h.ctx, context.WithValue(context.WithoutCancel(ctx), heldKey{c, name}, l)}
-	l.ctx, l.end = context.WithCancelCause(base)
+	l.ctx, l.end = context.WithCancelCause(h.carry(ctx, l))
 	return l, true, nil
 }
 
-// nested is the context of a hold with the values of another one. Those are taken from a context without cancellation,
-// so that a child is tied to the hold's own: the call that ends that one ends it too.
-type nested struct {
+// carry is the context of the hold with the values of ctx, and the handle.
+func (h *hold) carry(ctx context.Context, l *Lock) context.Context {
+	return carrying{h.ctx, context.WithValue(context.WithoutCancel(ctx), heldKey{h.client, h.name}, l)}
+}
+
+// carrying is a context with the values of another one. Those are taken from a context without cancellation, so that a
+// child is tied to the first one: the call that ends that one ends it too.
+type carrying struct {
 	context.Context
 	values context.Context
 }
 
-func (n nested) Value(key any) any {
-	if value := n.values.Value(key); value != nil {
+func (c carrying) Value(key any) any {
+	if value := c.values.Value(key); value != nil {
 		return value
 	}
-	return n.Context.Value(key)
+	return c.Context.Value(key)
 }
 
 // err is nil while the hold may be trusted, and why not afterwards.

@@ -96,6 +96,9 @@ func (l *Lock) Release(ctx context.Context) error {
 // finish is Release; out of order, if that cannot be mended, the handle is spent all the same, and the hold is given
 // back with the last one.
 func (l *Lock) finish(ctx context.Context, anyOrder bool) error {
+	if ctx == nil {
+		return invalid("a nil context")
+	}
 	h := l.hold
 	loss := h.loss()
 	h.mu.Lock()

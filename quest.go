@@ -30,6 +30,7 @@ type quest struct {
 
 	// Of the present token.
 	token  string
+	back   string // of the change that undoes it
 	nonce  string
 	bury   bool // an attempt had no answer: a copy of it may be executed late
 	joined bool // it has a place
@@ -40,6 +41,9 @@ type quest struct {
 func (q *quest) newToken() {
 	q.dropWait()
 	q.token, q.nonce = q.client.random.token(), q.client.random.nonce()
+	if q.changes != nil {
+		q.token, q.back = q.changes.hold.changeToken(), q.changes.hold.changeToken()
+	}
 	q.bury, q.joined = false, false
 }
 
@@ -192,8 +196,8 @@ func (q *quest) request(wait string) (*script, []any) {
 func (q *quest) undoing(bury bool) func() <-chan struct{} {
 	c, key, token := q.client, q.key, q.token
 	if q.changes != nil {
-		h := q.changes.hold
-		return func() <-chan struct{} { return h.convert(h.readArgs(token, "undo")) }
+		h, back := q.changes.hold, q.back
+		return func() <-chan struct{} { return h.convert(h.readArgs(back)) }
 	}
 	return func() <-chan struct{} { return c.giveUp(key, token, bury) }
 }
@@ -212,11 +216,7 @@ func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 	c := q.client
 	q.dropWait()
 	if q.changes != nil { // its lease goes on as it was
-		late := ""
-		if q.bury {
-			late = q.token
-		}
-		q.changes.hold.changed(q.mode, g.fence, late)
+		q.changes.hold.changed(q.mode, g.fence)
 		return q.changes, nil
 	}
 	if g.valid.left() <= 0 {

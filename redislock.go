@@ -142,11 +142,7 @@ func (c *Client) Do(ctx context.Context, name string, fn func(context.Context) e
 		return err
 	}
 	defer func() { // also when fn panics
-		released := wrapOp("release", name, l.finish(ctx, true))
-		if errors.Is(released, ErrNotHeld) && !errors.Is(released, ErrLost) && !errors.Is(released, ErrClosed) {
-			released = fmt.Errorf("%w: %w", ErrLost, released)
-		}
-		err = errors.Join(err, released)
+		err = errors.Join(err, lossOf(wrapOp("release", name, l.finish(ctx, true))))
 	}()
 	return fn(l.With(ctx))
 }

@@ -179,6 +179,29 @@ func TestAContextOfAReleasedHandleIsThatOfTheOneAroundIt(t *testing.T) {
 	})
 }
 
+func TestANestedHandleHasTheValuesOfItsOwnContextAlone(t *testing.T) {
+	both(t, func(e *env) {
+		type key struct{}
+		c := e.client()
+		outer := e.under(context.WithValue(context.Background(), key{}, "first caller"), c, "x")
+		inner := e.under(outer.With(context.Background()), c, "x")
+		if got := inner.Context().Value(key{}); got != nil {
+			t.Errorf("a value of the %v", got)
+		}
+		if got := outer.Context().Value(key{}); got != "first caller" {
+			t.Errorf("the outer one has %v", got)
+		}
+		var none context.Context
+		for _, l := range []*redislock.Lock{outer, inner} {
+			if err := l.Release(none); !errors.Is(err, redislock.ErrInvalid) || l.Err() != nil {
+				t.Errorf("a release with a nil context: %v, %v", err, l.Err())
+			}
+		}
+		e.release(inner)
+		e.release(outer)
+	})
+}
+
 func TestAnotherClientIsNotReentrant(t *testing.T) {
 	both(t, func(e *env) {
 		c, other := e.client(), e.client()

@@ -16,6 +16,9 @@ func (b *bench) in(m Mode, weight int, token string, lease time.Duration, wait, 
 	return b.parse(b.eval(scriptAcquire, pad(token), b.requestIn(m, weight, lease, 4600, wait, channel)))
 }
 
+// change is the token of a change.
+func change(n int, of string) string { return pad(fmt.Sprintf("%010d", n) + of) }
+
 // owners are the tokens that hold the lock, in order.
 func (b *bench) owners() string {
 	b.Helper()
@@ -30,15 +33,15 @@ func (b *bench) owners() string {
 	return strings.Join(tokens, " ")
 }
 
-// convert asks for another mode of a hold.
-func (b *bench) convert(token string, m Mode, place string, only ...any) reply {
+// convert asks for another mode of a hold, by the nth change that its owner asks for.
+func (b *bench) convert(token string, m Mode, n int) reply {
 	b.Helper()
 	instead := ""
 	if m == Write {
 		instead = pad(token)
 	}
 	request := fmt.Sprintf("%8d%8d%s%s%s\n%s\n%s", 60000, 4600, "nonce-nonce-nonc", uncountable, "ch-"+token, m.line(1, instead), "")
-	return b.parse(b.eval(scriptConvert, append([]any{pad(token), request, pad(place)}, only...)...))
+	return b.parse(b.eval(scriptConvert, pad(token), request, change(n, token)))
 }
 
 func TestI3EveryScriptOfASharedLockExecutedTwiceLeavesTheStateOfOne(t *testing.T) {
@@ -49,8 +52,8 @@ func TestI3EveryScriptOfASharedLockExecutedTwiceLeavesTheStateOfOne(t *testing.T
 		b.in(Write, 1, "w", time.Minute, uncountable, "c3")
 		b.in(Read, 1, "r3", time.Minute, uncountable, "c4")
 	}
-	wants := func(b *bench) { queued(b); b.convert("r1", Write, "u1") }
-	writer := func(b *bench) { one(b); b.convert("r1", Write, "u1") }
+	wants := func(b *bench) { queued(b); b.convert("r1", Write, 1) }
+	writer := func(b *bench) { one(b); b.convert("r1", Write, 1) }
 	fence := func(b *bench) string { return b.dump()["f"] }
 	for name, c := range map[string]struct {
 		before func(*bench)
@@ -68,16 +71,16 @@ func TestI3EveryScriptOfASharedLockExecutedTwiceLeavesTheStateOfOne(t *testing.T
 		"release of who changes":   {wants, func(b *bench) any { b.release("r1"); return b.owners() }},
 		"renew":                    {queued, func(b *bench) any { _, now := b.eval(scriptRenew, pad("r2"), fence(b)).(string); return now }},
 		"check":                    {queued, func(b *bench) any { return b.check("c4", uncountable, "r3", "r1", "none") }},
-		"check of a change":        {wants, func(b *bench) any { return b.check("ch-r1", uncountable, "u1") }},
-		"upgrade, alone":           {one, func(b *bench) any { return b.convert("r1", Write, "u1").fence }},
-		"upgrade, waits":           {queued, func(b *bench) any { return b.convert("r1", Write, "u1").status }},
-		"upgrade, conflict":        {wants, func(b *bench) any { return b.convert("r2", Write, "u2").status }},
-		"upgrade, granted by turn": {wants, func(b *bench) any { b.release("r2"); return b.convert("r1", Write, "u1").fence }},
-		"upgrade, undone":          {wants, func(b *bench) any { return b.convert("r1", Read, "u1", "undo").status }},
+		"check of a change":        {wants, func(b *bench) any { return b.check("ch-r1", uncountable, change(1, "r1")) }},
+		"upgrade, alone":           {one, func(b *bench) any { return b.convert("r1", Write, 1).fence }},
+		"upgrade, waits":           {queued, func(b *bench) any { return b.convert("r1", Write, 1).status }},
+		"upgrade, conflict":        {wants, func(b *bench) any { return b.convert("r2", Write, 1).status }},
+		"upgrade, granted by turn": {wants, func(b *bench) any { b.release("r2"); return b.convert("r1", Write, 1).fence }},
+		"upgrade, undone":          {wants, func(b *bench) any { return b.convert("r1", Read, 2).status }},
 		"upgrade, undone when made": {writer, func(b *bench) any {
-			return b.convert("r1", Read, "u1", "undo").status
+			return b.convert("r1", Read, 2).status
 		}},
-		"downgrade": {writer, func(b *bench) any { return b.convert("r1", Read, "none", fence(b)).fence }},
+		"downgrade": {writer, func(b *bench) any { return b.convert("r1", Read, 2).fence }},
 		"resume": {queued, func(b *bench) any {
 			r := b.parse(b.eval(scriptResume, pad("new"), b.request(time.Minute, 4600, noWait, "c9"), pad("r2"), fence(b)))
 			return []any{r.status, r.fence, r.note, b.owners()}
@@ -234,30 +237,34 @@ func TestARenewedReaderIsNotDroppedWithTheOthers(t *testing.T) {
 	}
 }
 
-func TestALateDowngradeDoesNotHitALaterUpgrade(t *testing.T) {
+func TestChangesThatComeLateChangeNothing(t *testing.T) {
 	scripts(t, func(b *bench) {
-		r := b.in(Write, 1, "a", time.Minute, noWait, "c1")
-		b.convert("a", Read, "none", r.fence)
-		up := b.convert("a", Write, "u1")
-		b.convert("a", Read, "none", r.fence) // the late copy
-		if got := b.in(Read, 1, "b", time.Minute, noWait, "c1").status; got != "held" {
-			b.Errorf("a reader beside the writer is %s", got)
+		b.in(Write, 1, "a", time.Minute, noWait, "c1")
+		b.convert("a", Read, 1)
+		up := b.convert("a", Write, 3)
+		for _, late := range []int{1, 2} { // the downgrade again, and the undoing of an upgrade in between
+			if got := b.convert("a", Read, late).status; got != "over" {
+				b.Errorf("change %d after the third: %s", late, got)
+			}
+			if got := b.in(Read, 1, "b", time.Minute, noWait, "c1").status; got != "held" {
+				b.Errorf("a reader beside the writer is %s", got)
+			}
 		}
-		b.convert("a", Read, "u0", "undo") // of an upgrade that was given up long ago
-		if got := b.in(Read, 1, "b", time.Minute, noWait, "c1").status; got != "held" {
-			b.Errorf("a reader beside the writer is %s", got)
-		}
-		if again := b.convert("a", Write, "u1"); again.fence != up.fence {
+		if again := b.convert("a", Write, 3); again.fence != up.fence {
 			b.Errorf("I2: a resend has the fence %s, not %s", again.fence, up.fence)
 		}
-		if next := b.convert("a", Write, "u2"); next.fence <= up.fence {
+		if next := b.convert("a", Write, 5); next.fence <= up.fence {
 			b.Errorf("I2: another upgrade has the fence %s after %s", next.fence, up.fence)
 		}
-		b.release("a")
-		if got := b.convert("a", Write, "u2").status; got != "gone" {
-			b.Errorf("a late upgrade of a released hold: %s", got)
+		b.convert("a", Read, 6)
+		if got := b.convert("a", Write, 5).status; got != "over" {
+			b.Errorf("a late upgrade: %s", got)
 		}
-		if len(b.dump()) > 3 { // fence and a tombstone
+		b.release("a")
+		if got := b.convert("a", Write, 7).status; got != "gone" {
+			b.Errorf("an upgrade of a released hold: %s", got)
+		}
+		if len(b.dump()) > 1 {
 			b.Errorf("left: %q", b.dump())
 		}
 	})
@@ -267,17 +274,29 @@ func TestAnUpgradeThatIsGivenUpMakesRoomForTheNextOfTheSameHold(t *testing.T) {
 	scripts(t, func(b *bench) {
 		b.in(Read, 1, "a", time.Minute, noWait, "c1")
 		b.in(Read, 1, "b", time.Minute, noWait, "c1")
-		b.convert("a", Write, "u1") // its owner has given it up, and the word of that is on its way
-		if got := b.convert("a", Write, "u2").status; got != "waiting" {
+		b.convert("a", Write, 1) // its owner has given it up, and the word of that is on its way
+		if got := b.convert("a", Write, 3).status; got != "waiting" {
 			b.Errorf("the next one: %s", got)
 		}
-		b.convert("a", Read, "u1", "undo")
-		if got := b.convert("b", Write, "u3").status; got != "conflict" {
+		b.convert("a", Read, 2)
+		if got := b.convert("b", Write, 1).status; got != "conflict" {
 			b.Errorf("the other reader's: %s", got)
 		}
 		b.release("b")
-		if got := b.convert("a", Write, "u2").status; got != "granted" {
+		if got := b.convert("a", Write, 3).status; got != "granted" {
 			b.Errorf("in the end: %s", got)
+		}
+	})
+}
+
+func TestAHoldKeepsItsFenceWhenLaterOnesHaveGone(t *testing.T) {
+	scripts(t, func(b *bench) {
+		first := b.in(Read, 1, "a", time.Minute, noWait, "c1")
+		b.pass(time.Millisecond)
+		b.in(Read, 1, "b", time.Minute, noWait, "c1")
+		b.release("b")
+		if again := b.in(Read, 1, "a", time.Minute, noWait, "c1"); again.fence != first.fence {
+			b.Errorf("I2: granted with %s, and now it has %s", first.fence, again.fence)
 		}
 	})
 }

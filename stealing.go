@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Stealing is a revocation that is acknowledged. A caller whose WithStealAfter has passed has the hold marked: from
@@ -62,18 +63,18 @@ func (c *Client) breakHold(ctx context.Context, name, reason string) (int64, err
 		return 0, ErrClosed
 	}
 	// Naming token and fence makes a resend harmless: it breaks the holds that were meant, or none.
-	greatest, upTo := int64(0), int64(0)
+	greatest, asked := int64(0), time.Time{}
 	for {
 		info, err := c.inspect(ctx, name, maxShown)
 		if err != nil {
 			return greatest, err
 		}
-		if upTo == 0 {
-			upTo = info.Fence
+		if asked.IsZero() {
+			asked = info.Now
 		}
 		args, last := []any{reason}, int64(0)
 		for _, h := range info.Holds {
-			if h.Fence <= upTo && len(args) < 2*maxBreak {
+			if !h.Since.After(asked) && len(args) < 2*maxBreak {
 				args = append(args, h.token, fmt.Sprintf("%016d", h.Fence))
 				last = max(last, h.Fence)
 			}
@@ -99,7 +100,7 @@ func (c *Client) breakHold(ctx context.Context, name, reason string) (int64, err
 		if ended > 0 || a.unanswered {
 			greatest = max(greatest, last)
 		}
-		if len(args)/2 == info.Holders {
+		if len(args)/2 == info.Holders && ended == info.Holders { // else one of them has another fence by now
 			return greatest, nil
 		}
 	}

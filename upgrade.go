@@ -83,16 +83,12 @@ func (l *Lock) downgrade(ctx context.Context) error {
 	if !content {
 		h.mode = Read // from now on no handle in Write is nested in it
 	}
-	late := h.upgrade
 	h.mu.Unlock()
 	if content {
 		return nil
 	}
 
-	args := h.readArgs(noToken, fmt.Sprintf("%016d", h.lease.fenceNow())) // a late copy must not hit a later upgrade
-	if late != "" {
-		args = h.readArgs(late, "undo") // nor a late copy of that one this downgrade
-	}
+	args := h.readArgs(h.changeToken())
 	a := h.client.ask(ctx, nil, scriptConvert, h.lease.key, args...)
 	r, err := reply{}, a.err
 	if err == nil {
@@ -154,11 +150,10 @@ func (l *Lock) became(m Mode) {
 	l.mode = m
 }
 
-// changed takes over that the hold was granted in another mode, by a change of which copies may still be on their way if
-// its token is given.
-func (h *hold) changed(m Mode, fence, late string) {
+// changed takes over that the hold was granted in another mode.
+func (h *hold) changed(m Mode, fence string) {
 	h.mu.Lock()
-	h.mode, h.upgrade = m, late
+	h.mode = m
 	h.mu.Unlock()
 	h.lease.mu.Lock()
 	h.lease.fence = max(h.lease.fence, fence)
@@ -174,12 +169,17 @@ func (h *hold) convert(args []any) <-chan struct{} {
 	})
 }
 
-// noToken is of no change: it has no place in the queue.
-const noToken = "----------------------"
+// changeToken names a change of the hold's mode. The server knows by it what comes after a later change and so is late:
+// a copy, or the undoing of an upgrade that was given up. Nobody can guess the rest of it.
+func (h *hold) changeToken() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.changes++
+	return fmt.Sprintf("%010d", h.changes) + h.client.random.token()[:12]
+}
 
-// readArgs are those of a change to Read, for the hold that still has a fence, or with "undo" for the one that a change
-// made, or would make, something else.
-func (h *hold) readArgs(place, only string) []any {
+// readArgs are those of a change to Read.
+func (h *hold) readArgs(change string) []any {
 	request := fmt.Sprintf("%8d%8d%s%s%s\n%s\n", 0, 0, h.lease.nonce, noWait, h.client.sub.channel, Read.line(h.weight, ""))
-	return []any{h.lease.token, request, place, only}
+	return []any{h.lease.token, request, change}
 }

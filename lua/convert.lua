@@ -4,43 +4,40 @@
 -- KEYS[1]  the lock
 -- ARGV[1]  token of the hold
 -- ARGV[2]  request, as in acquire; its mode names the hold's token if this is a new grant, with a new fence
--- ARGV[3]  token of this change: of its place in the queue, and known to the hold afterwards; '-' × 22 without one
--- ARGV[4]  none; a fence: only the hold that still has it; or 'undo': the change is given up, in the queue or if it
---          was made, and a late copy of what asked for it finds a tombstone
+-- ARGV[3]  token of this change: of its place in the queue, and known to the hold afterwards. It begins with 10 digits
+--          that rise with every change which its owner asks for: what comes after a later one is late
 --
 -- Reply    {'granted', now, fence, at, lease, more} | {'waiting', now, ticket, holder…} | {'held', now, holder…}
 --          {'conflict', now}: another hold waits to be changed, and each would wait for the other
---          {'gone', now}: the hold is over | {'more', now}, {'over', now}: as in acquire
+--          {'gone', now}: the hold is over | {'more', now}: as in acquire | {'over', now}: it is late
 --@ begin.lua
 --@ shared.lua
---@ bury.lua
 --@ waiting.lua
-local token, request, place, only, wait = ARGV[1], ARGV[2], ARGV[3], ARGV[4], sub(ARGV[2], 33, 33)
+local token, request, place, wait = ARGV[1], ARGV[2], ARGV[3], sub(ARGV[2], 33, 33)
+local number = sub(place, 1, 10)
 
 load(place)
 local searching = expire()
-if only == 'undo' then
-  if get('w' .. place) then leave(place) end
-  bury(place, '')
-elseif get('t' .. place) then
-  return {'over', now}
-end
-
+local waits = queue.head and mode_of(get('w' .. queue.head), 61).of == token and queue.head
+if waits and sub(waits, 1, 10) < number then leave(waits) end -- its owner has given that one up
 local more = hand_over(searching)
 local hold, mode = live(token), mode_of(request, 1)
 if not hold or hold.state == 'r' then
   store()
   return {'gone', now}
 end
-local own = mode_of(hold.request, 1)
-local done = own.class == mode.class and (only or own.of == place)
-  or only and only ~= hold.fence and not (only == 'undo' and own.of == place)
-if not done and fits(mode, holds.length, own) then
-  if get('w' .. place) then leave(place) end
-  change(hold, mode, mode.of and place)
-  more, done = hand_over(searching), true
+local own, first = mode_of(hold.request, 1), queue.head
+local other = first and first ~= place and mode_of(get('w' .. first), 61).of
+if own.of and number < sub(own.of, 1, 10) or other == token then
+  store()
+  return {'over', now}
 end
-if done then
+if own.of ~= place and fits(mode, holds.length, own) then
+  if get('w' .. place) then leave(place) end
+  change(hold, mode, place, mode.of)
+  more, own = hand_over(searching), mode_of(hold.request, 1)
+end
+if own.of == place then
   store()
   return {'granted', now, hold.fence, hold.at, hold.lease, more and 1 or 0}
 end
@@ -49,12 +46,7 @@ if more or searching then
   return {'more', now}
 end
 
-local first = queue.head
-local other = first and first ~= place and mode_of(get('w' .. first), 61).of
-if other == token then            -- an earlier change of this hold, which its owner gave up
-  leave(first)
-  first = queue.head
-elseif other then
+if other then
   store()
   return {'conflict', now}
 end

@@ -3,10 +3,13 @@
 -- KEYS[1]  the lock
 -- ARGV[1]  token
 -- ARGV[2]  fence of the hold, or the one it had before it changed its mode
+-- ARGV[3]  none; 'bury': an acquire of this token had no answer, and nobody will release the token, so leave a
+--          tombstone against the late copy; 'last': likewise, and renew nothing
 --
 -- Reply    now: renewed | {'revoked', now, note}: stolen, or broken with a note; give it up | {'gone', now}
 --@ begin.lua
 --@ shared.lua
+--@ bury.lua
 local token = ARGV[1]
 
 load(token)
@@ -23,8 +26,11 @@ if hold.state == 'r' then
   store()
   return {'revoked', now, ''}
 end
-hold.at, hold.lease = now, sub(hold.request, 1, 8)
-mark(hold)
+if ARGV[3] then bury(token, '') end
+if ARGV[3] ~= 'last' then
+  hold.at, hold.lease = now, sub(hold.request, 1, 8)
+  mark(hold)
+end
 raise(sub(hold.request, 9, 16))
 store()
 return now

@@ -4,7 +4,7 @@
 -- ARGV[1]  token of the new owner
 -- ARGV[2]  its request; the mode stays that of the hold
 -- ARGV[3]  token of the old owner
--- ARGV[4]  its fence
+-- ARGV[4]  its fence, or the one it had before an upgrade that was given up
 --
 -- Reply    {'granted', now, fence, at, lease, mode} | {'over', now}, as in acquire
 --          {'gone', now}: the hold is over, or another has it already
@@ -16,12 +16,13 @@ load(token)
 if get('t' .. token) then return {'over', now} end
 local searching = expire()
 local hold, old = live(token), live(ARGV[3])
-if not hold and old and old.state == '-' and old.fence == ARGV[4] then
+if not hold and old and old.state == '-' and old.fence >= ARGV[4] then
   local mode = mode_of(old.request, 1)
   local from = find(request, '\n', 34, true)
+  local line = mode.class == '' and '' or format('%d ', mode.weight) .. mode.class -- a new owner counts its own changes
+  hold = grant(token, sub(request, 1, from) .. line .. sub(request, from + 1), sub(request, 1, 8), mode, ARGV[3])
   drop(old)
-  hold = grant(token, sub(request, 1, from) .. match(old.request, '\n([^\n]*)\n', 34) .. sub(request, from + 1), sub(request, 1, 8), mode)
-  hold.since = old.since          -- it is as old as it was
+  hold.since = old.since          -- it is as old as it was, and stands where it stood
 end
 if not hold then hand_over(searching) end
 store()

@@ -17,7 +17,7 @@
 --               that takes the hold away; 'c' join the queue, 'u' likewise for a Client whose receivers cannot be
 --               counted, '-' do not wait; the Client's wake channel; and who it is, which no script looks into.
 --   mode        empty: exclusive. Else weight ' ' class [' ' token]; the token is, in a place, that of the hold which
---               is to change into this mode when its turn comes; in a hold, that of the change that made it so.
+--               is to change into this mode when its turn comes; in a hold, that of the last change of its mode.
 --   class       capacity ' ' name ' ' rules: the most weight of that name that may be held beside it, itself included,
 --               0 for no such bound; and 'mode=most,…' or '-', where '*' is any number (modes.lua)
 --   at, lease   a hold ends at `at` + lease. A renewal moves `at`; `since` stays, it says how old the hold is.
@@ -152,7 +152,7 @@ local function seen(entry) return now - entry.seen <= UNSEEN end
 -- Everything back into the hash, holds in the first form that they fit.
 local function store()
   local alone = holds.length == 1 and not queue.head and not tombs.head and hold_of(holds.head)
-  if alone and alone.state == '-' and alone.since == alone.fence then
+  if alone and alone.state == '-' and alone.since == alone.fence and alone.fence == fence then
     if alone.changed or short ~= alone.token then
       local value = alone.request
       if alone.at ~= alone.fence or alone.lease ~= sub(value, 1, 8) then value = '@' .. alone.at .. alone.lease .. value end
@@ -193,14 +193,14 @@ end
 -- I2: greater than every fence before it, also after the clock went back or the data was lost.
 local function next_fence() return fence < now and now or time16(fence + 1) end
 
-local function grant(token, request, lease, mode)
+local function grant(token, request, lease, mode, before)
   local keep = sub(request, 9, 16)
   if keep + 0 ~= KEEP or get('e') or sub(fence, 1, 8) ~= sub(now, 1, 8) then raise(keep) end
   fence = next_fence()
   put('f', fence)
   local hold = {token = token, since = now, fence = fence, at = now, lease = lease, state = '-', request = request}
   held[token] = hold
-  append(holds, token, '')
+  if before then insert(holds, token, before, '') else append(holds, token, '') end
   count(mode, 1, mode.weight)
   mark(hold)
   return hold
@@ -271,16 +271,16 @@ local function leave(token)
   save_client(entry)
 end
 
--- A hold changes its mode and keeps its place among the holds. To tolerate less than before is a new grant, by the
--- change of that token.
-local function change(hold, mode, by)
+-- A hold changes its mode, by the change of that token, and keeps its place among the holds. To tolerate less than
+-- before is a new grant.
+local function change(hold, mode, by, granted)
   local was, request = mode_of(hold.request, 1), hold.request
   local from = find(request, '\n', 34, true)
   count(was, -1, -was.weight)
   count(mode, 1, mode.weight)
   local rest = find(request, '\n', from + 1, true)
-  hold.request = sub(request, 1, from) .. format('%d ', mode.weight) .. mode.class .. (by and ' ' .. by or '') .. sub(request, rest)
-  if by then
+  hold.request = sub(request, 1, from) .. format('%d ', mode.weight) .. mode.class .. ' ' .. by .. sub(request, rest)
+  if granted then
     fence = next_fence()
     put('f', fence)
     hold.fence = fence
@@ -318,7 +318,7 @@ local function hand_over(searching)
       if receivers == 0 and entry.mode == 'c' then -- an error is not a zero: it says nothing about the waiter
         entry.gone = true
       elseif own then
-        change(own, mode, token)
+        change(own, mode, token, true)
       else
         grant(token, sub(place, 61), lease, mode)
       end
