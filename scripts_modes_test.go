@@ -354,7 +354,7 @@ func TestOneScriptGrantsABoundedNumberOfReaders(t *testing.T) {
 				b.Fatal(err)
 			}
 			n := len(strings.Fields(b.owners()))
-			if n-before > 32 {
+			if n-before > 16 {
 				b.Fatalf("one script granted %d", n-before)
 			}
 			before, more = n, again

@@ -35,7 +35,7 @@
 local KEEP = 4600                 -- s that a key outlives its last grant, unless a Client asks for another retention
 local CLAIM = 5000                -- ms: how long a hold granted by message waits for its owner
 local UNSEEN = 7000000            -- µs: three checks; a Client silent for longer has lost its places
-local HAND_OVER = 32              -- candidates tried in one script
+local HAND_OVER = 32              -- candidates tried in one script, or half as many grants
 local LOOK = 32                   -- holds looked at in one script
 local TRIM = 8                    -- leftovers cleared away in passing
 local CHANGE = '0000000000000000' -- ticket of a hold that waits to change its mode: it goes first
@@ -299,7 +299,7 @@ local function hand_over(searching)
   local tries = HAND_OVER
   while queue.head do
     if holds.length > 0 and not summary then return false end -- as nearly always: what is held is exclusive
-    if tries == 0 then return true end
+    if tries <= 0 then return true end
     tries = tries - 1
     local token = queue.head
     local place = get('w' .. token)
@@ -311,6 +311,7 @@ local function hand_over(searching)
       return searching
     else
       leave(token)
+      tries = tries - 1           -- a grant costs about as much as two that are gone
       local lease = sub(place, 61, 68)
       if lease + 0 > CLAIM then lease = format('%8d', CLAIM) end
       call('HDEL', key, 'w' .. token)
