@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,13 +25,16 @@ type lossy struct {
 
 const day = 24 * time.Hour
 
-// lostReplies are the requests that change something, and for each what has to come out whatever answer is lost.
-var lostReplies = []struct {
+// lostReply is a request that changes something, and what has to come out whatever answer is lost.
+type lostReply struct {
 	name  string
 	match func(x *scene) func([]string) bool
 	opts  []redislock.ClientOption
 	run   func(x *lossy)
-}{
+}
+
+// lostReplies are those of exclusive locks and of the weak kind.
+var lostReplies = []lostReply{
 	{
 		name:  "acquire of an idle lock",
 		match: func(x *scene) func([]string) bool { return requests("acquire", x.key()) },
@@ -278,8 +282,9 @@ func weakPairs(x *lossy) {
 func TestI3ALostReplyChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	for _, request := range lostReplies {
+	for _, request := range slices.Concat(lostReplies, lostModeReplies) {
 		t.Run(request.name, func(t *testing.T) {
+			t.Parallel()
 			var names []string
 			for i := range 16 {
 				which := []string{"first", "second", "third", "first two"}[i%4]

@@ -1,0 +1,444 @@
+package redislock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/redislock"
+)
+
+// converts matches the requests for a change to a mode. Read is asked for by a downgrade, and by an upgrade that was
+// given up.
+func converts(key string, to redislock.Mode) func([]string) bool {
+	convert := requests("convert", key)
+	return func(args []string) bool { return convert(args) && strings.Contains(args[5], " "+to.Name()+" ") }
+}
+
+// upgradeJoins matches the upgrades that want a place in the queue.
+func upgradeJoins(key string) func([]string) bool {
+	upgrade := converts(key, redislock.Write)
+	return func(args []string) bool { return upgrade(args) && args[5][32] != '-' }
+}
+
+// share is got for a lock that others may hold too.
+func (x *scene) share(a *attempt) *redislock.Lock {
+	x.Helper()
+	x.within("an acquire returns", a.done)
+	if a.err != nil {
+		x.Fatal(a.err)
+	}
+	x.granted(a.lock)
+	return a.lock
+}
+
+// granted notes a new fence, which must be greater than all before it (I2).
+func (x *scene) granted(l *redislock.Lock) {
+	x.Helper()
+	if l.Fence() <= x.last {
+		x.Errorf("I2: fence %d after %d", l.Fence(), x.last)
+	}
+	x.last = l.Fence()
+}
+
+func (x *scene) reader(c *redislock.Client, opts ...redislock.Option) *redislock.Lock {
+	x.Helper()
+	return x.share(x.waiting(c, append(opts, reading)...))
+}
+
+// stand fails unless these are the holds, each once, with the fence and in the mode of its handle, and there was no
+// grant after the last that is known.
+func (x *scene) stand(locks ...*redislock.Lock) redislock.Info {
+	x.Helper()
+	info := x.inspect()
+	want, got := map[int64]redislock.Mode{}, map[int64]redislock.Mode{}
+	for _, l := range locks {
+		want[l.Fence()] = l.Mode()
+		if err := l.Err(); err != nil {
+			x.Errorf("the handle: %v", err)
+		}
+	}
+	for _, h := range info.Holds {
+		got[h.Fence] = h.Mode
+	}
+	if len(info.Holds) != len(locks) || fmt.Sprint(got) != fmt.Sprint(want) || info.Fence != x.last {
+		x.Errorf("I1, I2: the server has %v, last fence %d; the handles have %v, the last grant was %d", got, info.Fence, want, x.last)
+	}
+	return info
+}
+
+// alone fails unless this is the only hold, nobody waits, and other readers come in if it is one, and only then.
+func (x *scene) alone(l *redislock.Lock) {
+	x.Helper()
+	if n := x.stand(l).Waiting; n > 0 {
+		x.Errorf("%d wait, though nobody wants to", n)
+	}
+	r, err := x.look.TryAcquire(context.Background(), x.name, reading)
+	switch {
+	case err == nil:
+		x.granted(r)
+		x.release(r)
+		if l.Mode() != redislock.Read {
+			x.Errorf("I1: a reader came in beside %v", l.Mode())
+		}
+	case !errors.Is(err, redislock.ErrHeld) || l.Mode() == redislock.Read:
+		x.Errorf("another reader beside %v: %v", l.Mode(), err)
+	}
+}
+
+// upgrade makes a reader the writer: one grant with one fence.
+func (x *scene) upgrade(l *redislock.Lock) {
+	x.Helper()
+	x.wrote(x.upgrading(l), l)
+}
+
+// upgrading is an upgrade on its way.
+func (x *scene) upgrading(l *redislock.Lock) *attempt {
+	return x.changing(func(ctx context.Context) (*redislock.Lock, error) { return l, l.Upgrade(ctx) })
+}
+
+// wrote waits for an upgrade.
+func (x *scene) wrote(a *attempt, l *redislock.Lock) {
+	x.Helper()
+	x.within("an upgrade returns", a.done)
+	if a.err != nil || l.Mode() != redislock.Write {
+		x.Fatalf("the upgrade: %v, it is in %v", a.err, l.Mode())
+	}
+	x.granted(l)
+}
+
+// cancelled ends an upgrade that waits. heard says that the caller knows that it did.
+func (x *scene) cancelled(a *attempt, l *redislock.Lock, heard bool) {
+	x.Helper()
+	a.cancel()
+	x.within("a cancelled upgrade returns", a.done)
+	if !errors.Is(a.err, context.Canceled) || heard && !errors.Is(a.err, redislock.ErrHeld) {
+		x.Errorf("cancelled while waiting: %v", a.err)
+	}
+	if l.Mode() != redislock.Read || l.Err() != nil {
+		x.Errorf("after an upgrade that was given up: %v, %v", l.Mode(), l.Err())
+	}
+}
+
+func (x *scene) downgrade(l *redislock.Lock) {
+	x.Helper()
+	a := x.changing(func(ctx context.Context) (*redislock.Lock, error) { return l, l.Downgrade(ctx) })
+	x.within("a downgrade returns", a.done)
+	if a.err != nil || l.Mode() != redislock.Read {
+		x.Errorf("the downgrade: %v, it is in %v", a.err, l.Mode())
+	}
+}
+
+// changing is a call on its way that is made again where the machine was too busy for it.
+func (x *scene) changing(call func(context.Context) (*redislock.Lock, error)) *attempt {
+	ctx, cancel := context.WithCancel(context.Background())
+	x.Cleanup(cancel)
+	a := &attempt{cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(a.done)
+		for range 10 {
+			start := time.Now()
+			if a.lock, a.err = call(ctx); !x.starved(a.err, start) {
+				break
+			}
+		}
+	}()
+	return a
+}
+
+func (x *scene) handoff(l *redislock.Lock) string {
+	x.Helper()
+	var ticket string
+	a := x.changing(func(context.Context) (_ *redislock.Lock, err error) {
+		ticket, err = l.Handoff()
+		return l, err
+	})
+	x.within("a handoff returns", a.done)
+	if a.err != nil {
+		x.Fatal(a.err)
+	}
+	return ticket
+}
+
+// resume takes a hold over. A ticket is good for one attempt: where the machine was too busy for that, the lock is nil.
+func (x *scene) resume(c *redislock.Client, ticket string) *redislock.Lock {
+	x.Helper()
+	start := time.Now()
+	l, err := c.Resume(context.Background(), ticket)
+	if x.starved(err, start) {
+		return nil
+	}
+	if err != nil {
+		x.Fatal(err)
+	}
+	x.granted(l)
+	return l
+}
+
+// lostModeReplies are the requests that the shared modes add, and the others as they are among several holds.
+var lostModeReplies = []lostReply{
+	{
+		name:  "acquire of a reader beside a reader",
+		match: func(x *scene) func([]string) bool { return requests("acquire", x.key()) },
+		run: func(x *lossy) {
+			r := x.reader(x.other)
+			for range 4 {
+				l := x.reader(x.hit)
+				x.stand(r, l)
+				x.release(l)
+				x.stand(r)
+			}
+			x.release(r)
+		},
+	},
+	{
+		name:  "acquire of a reader that waits for a writer and is granted with others",
+		match: func(x *scene) func([]string) bool { return joins(x.key()) },
+		run: func(x *lossy) {
+			for i := range 3 {
+				heard := x.events.count(redislock.EventQueued)
+				w := x.acquire(x.other, writing)
+				var readers []*attempt
+				for n, c := range []*redislock.Client{x.other, x.hit, x.other} {
+					readers = append(readers, x.waiting(c, reading))
+					x.queued(n + 1)
+				}
+				if i%2 == 0 {
+					x.eventually("the reader knows that it waits", func() bool { return x.events.count(redislock.EventQueued) > heard })
+					x.queued(3) // and has one place, not two
+				}
+				x.release(w)
+				x.releaseAll(x.together(readers...))
+			}
+		},
+	},
+	{
+		name:  "release of a reader beside others",
+		match: func(x *scene) func([]string) bool { return requests("release", x.key()) },
+		run: func(x *lossy) {
+			r, r2 := x.reader(x.other), x.reader(x.other)
+			for range 3 {
+				l := x.reader(x.hit)
+				x.stand(r, r2, l)
+				x.release(l)
+				x.stand(r, r2)
+			}
+			x.release(r2)
+			l := x.reader(x.hit)
+			x.release(r)
+			x.stand(l)
+			w := x.waiting(x.other, writing)
+			x.queued(1)
+			x.release(l) // the last one hands over
+			x.release(x.got(w))
+		},
+	},
+	{
+		name:  "renewal of a reader beside others, and after its upgrade",
+		match: func(x *scene) func([]string) bool { return requests("renew", x.key()) },
+		run: func(x *lossy) {
+			r := x.reader(x.other)
+			l := x.reader(x.hit, redislock.WithLease(2*time.Second))
+			renewed := func(n int) {
+				x.eventually("renewals, or the end", func() bool {
+					return x.events.count(redislock.EventRenewed) >= n || l.Err() != nil
+				})
+			}
+			renewed(1)
+			x.stand(r, l)
+			x.release(r)
+			x.upgrade(l)
+			renewed(2)
+			x.stand(l)
+			x.downgrade(l)
+			renewed(4)
+			x.alone(l)
+			x.release(l)
+		},
+	},
+	{
+		name:  "upgrade of the only reader",
+		match: func(x *scene) func([]string) bool { return converts(x.key(), redislock.Write) },
+		run: func(x *lossy) {
+			l := x.reader(x.hit)
+			for range 3 {
+				x.upgrade(l)
+				x.alone(l)
+				x.downgrade(l)
+				x.alone(l)
+			}
+			x.release(l)
+		},
+	},
+	{
+		name:  "upgrade that waits for another reader",
+		match: func(x *scene) func([]string) bool { return converts(x.key(), redislock.Write) },
+		run: func(x *lossy) {
+			for i := range 3 {
+				heard := x.events.count(redislock.EventQueued)
+				l, r := x.reader(x.hit), x.reader(x.other)
+				u := x.upgrading(l)
+				x.queued(1)
+				next := x.waiting(x.other, reading) // which must not pass
+				x.queued(2)
+				if i%2 == 0 {
+					x.eventually("the upgrade knows that it waits", func() bool { return x.events.count(redislock.EventQueued) > heard })
+				}
+				x.release(r)
+				x.wrote(u, l)
+				x.stand(l)
+				x.queued(1)
+				x.release(l)
+				x.release(x.share(next))
+			}
+		},
+	},
+	{
+		name:  "upgrade that is given up while it waits",
+		match: func(x *scene) func([]string) bool { return requests("convert", x.key()) }, // and its undoing
+		run: func(x *lossy) {
+			l, r := x.reader(x.hit), x.reader(x.other)
+			for i := range 3 {
+				heard := x.events.count(redislock.EventQueued)
+				u := x.upgrading(l)
+				x.queued(1)
+				if i%2 == 0 {
+					x.eventually("the upgrade knows that it waits", func() bool { return x.events.count(redislock.EventQueued) > heard })
+				}
+				x.cancelled(u, l, i%2 == 0)
+				x.queued(0)
+				third := x.reader(x.other) // whoever waits for nobody comes in
+				x.stand(l, r, third)
+				x.release(third)
+			}
+			x.release(r)
+			x.upgrade(l) // and what is left of the others does not harm this one
+			x.alone(l)
+			x.release(l)
+		},
+	},
+	{
+		name:  "downgrade that lets readers in",
+		match: func(x *scene) func([]string) bool { return converts(x.key(), redislock.Read) },
+		run: func(x *lossy) {
+			for i := range 3 {
+				l := x.share(x.waiting(x.hit, []redislock.Option{reading, writing}[i%2]))
+				if l.Mode() == redislock.Read {
+					x.upgrade(l)
+				}
+				var readers []*attempt
+				for n := range 2 {
+					readers = append(readers, x.waiting(x.other, reading))
+					x.queued(n + 1)
+				}
+				w := x.waiting(x.other, writing)
+				x.queued(3)
+				x.downgrade(l)
+				if n := x.inspect().Waiting; n != 1 {
+					x.Errorf("after the downgrade %d wait, want the writer alone", n)
+				}
+				x.releaseAll(x.together(readers...), l) // together with l: nobody of them twice
+				x.release(x.got(w))
+			}
+		},
+	},
+	{
+		name:  "handoff",
+		match: func(x *scene) func([]string) bool { return requests("renew", x.key()) },
+		run: func(x *lossy) {
+			for i := range 3 {
+				l := x.share(x.waiting(x.hit, []redislock.Option{reading, writing}[i%2]))
+				ticket := x.handoff(l)
+				moved := x.resume(x.other, ticket)
+				x.alone(moved)
+				x.release(moved)
+			}
+		},
+	},
+	{
+		name:  "resume",
+		match: func(x *scene) func([]string) bool { return requests("resume", x.key()) },
+		run: func(x *lossy) {
+			r := x.reader(x.other)
+			for range 3 {
+				var ticket string
+				var moved *redislock.Lock
+				for moved == nil {
+					ticket = x.handoff(x.reader(x.other))
+					moved = x.resume(x.hit, ticket)
+				}
+				x.stand(r, moved)
+				if again, err := x.other.Resume(context.Background(), ticket); !errors.Is(err, redislock.ErrNotHeld) {
+					x.Errorf("a second resume: %v, %v", again, err)
+				}
+				x.release(moved)
+				x.stand(r)
+			}
+			x.release(r)
+		},
+	},
+	{
+		name: "acquire and release of several units",
+		match: func(x *scene) func([]string) bool {
+			acquires, releases := requests("acquire", x.key()), requests("release", x.key())
+			return func(args []string) bool { return acquires(args) || releases(args) }
+		},
+		run: func(x *lossy) {
+			const size = 5
+			units := func(c *redislock.Client, weight int) *attempt {
+				return x.waiting(c, redislock.WithMode(redislock.Semaphore(size)), redislock.WithWeight(weight))
+			}
+			held := func(want int, locks ...*redislock.Lock) {
+				x.Helper()
+				total := 0
+				for _, h := range x.stand(locks...).Holds {
+					total += h.Weight
+				}
+				if total != want || total > size {
+					x.Errorf("I1: %d units of %d are held, want %d", total, size, want)
+				}
+			}
+			for range 2 {
+				a, b := x.share(units(x.hit, 2)), x.share(units(x.other, 1))
+				held(3, a, b)
+				waits := units(x.hit, 3)
+				x.queued(1)
+				small := units(x.other, 2) // would fit, and does not pass
+				x.queued(2)
+				held(3, a, b)
+				x.release(b)
+				c := x.share(waits)
+				held(5, a, c)
+				x.queued(1)
+				x.release(a)
+				d := x.share(small)
+				held(5, c, d)
+				x.release(c)
+				x.release(d)
+			}
+		},
+	},
+}
+
+// together waits for readers that are granted by one script, in the order in which they joined.
+func (x *scene) together(readers ...*attempt) []*redislock.Lock {
+	x.Helper()
+	var locks []*redislock.Lock
+	for _, r := range readers {
+		locks = append(locks, x.share(r))
+	}
+	return locks
+}
+
+// releaseAll gives all of them back, after a look that they are what there is.
+func (x *scene) releaseAll(locks []*redislock.Lock, more ...*redislock.Lock) {
+	x.Helper()
+	all := slices.Concat(locks, more)
+	x.stand(all...)
+	for _, l := range all {
+		x.release(l)
+	}
+}
