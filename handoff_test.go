@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -159,6 +160,62 @@ func TestWhatCannotBeHandedOff(t *testing.T) {
 			t.Fatal(err)
 		}
 		e.release(moved)
+		e.untouched("x")
+	})
+}
+
+func TestAHandoffBesideReleasesIsOneOrTheOther(t *testing.T) {
+	both(t, func(e *env) {
+		ctx := context.Background()
+		c := e.client()
+		for range 200 {
+			l := e.acquire(c, "x", redislock.WithoutRenewal())
+			var (
+				wg     sync.WaitGroup
+				ticket string
+				failed error
+			)
+			wg.Go(func() { ticket, failed = l.Handoff() })
+			for range 2 {
+				wg.Go(func() { _ = l.Release(ctx) })
+			}
+			wg.Wait()
+			if failed == nil {
+				moved, err := c.Resume(ctx, ticket)
+				if err != nil {
+					t.Fatalf("a ticket of a lock that was given back: %v", err)
+				}
+				e.release(moved)
+			} else if !errors.Is(failed, redislock.ErrNotHeld) {
+				t.Error(failed)
+			}
+		}
+		e.untouched("x")
+	})
+}
+
+func TestAResumedHoldIsAsOldAsItWas(t *testing.T) {
+	both(t, func(e *env) {
+		ctx := context.Background()
+		a, b := e.client(), e.client()
+		l := e.acquire(a, "x", reading)
+		time.Sleep(1200 * time.Millisecond)
+		fresh := e.acquire(b, "x", reading)
+		ticket, err := l.Handoff()
+		if err != nil {
+			t.Fatal(err)
+		}
+		moved, err := b.Resume(ctx, ticket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.refused(a, "x", redislock.WithStealAfter(time.Second))
+		e.eventually("the old one is stolen", func() bool { return errors.Is(moved.Err(), redislock.ErrStolen) })
+		if fresh.Err() != nil {
+			t.Errorf("the fresh one beside it: %v", fresh.Err())
+		}
+		e.release(fresh)
+		_ = moved.Release(ctx)
 		e.untouched("x")
 	})
 }

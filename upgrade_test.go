@@ -11,6 +11,7 @@ import (
 
 	"example.com/redislock"
 	"example.com/redislock/internal/fakenet"
+	"example.com/redislock/internal/servertest"
 )
 
 // change is an Upgrade or a Downgrade that must not fail.
@@ -342,4 +343,29 @@ func TestUpgradesAndDowngradesKeepReadersAndWritersApart(t *testing.T) {
 		wg.Wait()
 		e.untouched("shared")
 	})
+}
+
+func TestBreakFindsAHoldThatIsUpgradedMeanwhile(t *testing.T) {
+	t.Parallel()
+	x := newScene(t, servertest.Start(t))
+	x.readTimeout = 2 * time.Second
+	operator, c := x.behind(2), x.beside()
+	l := x.acquire(c, reading)
+	f := x.proxy.HoldRequest(requests("break", x.key()))
+	done := make(chan error, 1)
+	go func() {
+		_, err := operator.Break(context.Background(), x.name, "why")
+		done <- err
+	}()
+	x.within("the break is on its way", f.Caught())
+	if err := l.Upgrade(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	f.Deliver()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	x.lost(l, redislock.ErrStolen)
+	_ = l.Release(context.Background())
+	x.untouched()
 }
