@@ -372,3 +372,19 @@ func TestOneScriptGrantsABoundedNumberOfReaders(t *testing.T) {
 		}
 	})
 }
+
+func TestACheckThatGrantsRobsNobody(t *testing.T) {
+	b := embeddedBench(t)
+	b.subscribe("live")
+	old := b.in(Read, 1, "old", time.Minute, noWait, "c1")
+	b.in(Write, 1, "dead", time.Minute, uncountable, "dead")
+	b.in(Read, 1, "w", time.Minute, countable, "live")
+	b.pass(8 * time.Second) // the dead one was not heard of for three checks
+	b.eval(scriptCheck, "live", countable, "1000000", pad("w"))
+	if got := b.owners(); got != "old w" {
+		t.Fatalf("held by %s", got)
+	}
+	if r := b.parse(b.eval(scriptRenew, pad("old"), old.fence)); r.status == "revoked" {
+		t.Error("a stale reader that stands in nobody's way was robbed")
+	}
+}
