@@ -93,9 +93,6 @@ func (l *Lock) handoff() (string, error) {
 	l.spend()
 	h.mu.Unlock()
 	reason, first := e.stop(errHandedOff)
-	if first {
-		e.surrender() // nobody gives it up: it goes on elsewhere
-	}
 	h.end(reason)
 	h.mu.Lock()
 	l.answer(fmt.Errorf("%w: %w", ErrNotHeld, reason))

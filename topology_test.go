@@ -22,6 +22,7 @@ func TestLocksOnACluster(t *testing.T) {
 	t.Parallel()
 	cluster := servertest.StartCluster(t, 3)
 	passLocksAround(t, func() redis.UniversalClient { return cluster.Connect() })
+	shareLocks(t, func() redis.UniversalClient { return cluster.Connect() })
 }
 
 func TestLocksThroughAnAutoPipeliner(t *testing.T) {
@@ -35,6 +36,48 @@ func TestLocksThroughAnAutoPipeliner(t *testing.T) {
 		t.Cleanup(func() { _ = pipeliner.Close() })
 		return pipeliner
 	})
+}
+
+// shareLocks goes once through what the shared modes add, on names that lie on all shards.
+func shareLocks(t *testing.T, connect func() redis.UniversalClient) {
+	e := &env{T: t}
+	ctx := context.Background()
+	a, b := e.over(connect()), e.over(connect())
+	var names []string
+	for n := range 6 {
+		name := fmt.Sprint("shared-", n)
+		names = append(names, name)
+		l, r := e.acquire(a, name, reading), e.acquire(b, name, reading)
+		upgraded := make(chan error, 1)
+		go func() { upgraded <- l.Upgrade(ctx) }()
+		e.queued(a, name, 1)
+		e.release(r)
+		if err := <-upgraded; err != nil {
+			t.Fatal(err)
+		}
+		e.refused(b, name, reading)
+		e.change(l.Downgrade)
+		e.release(e.acquire(b, name, reading, trying))
+		ticket, err := l.Handoff()
+		if err != nil {
+			t.Fatal(err)
+		}
+		moved, err := b.Resume(ctx, ticket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.release(moved)
+	}
+	all, err := a.AcquireAll(ctx, names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.AcquireAll(ctx, names, trying); !errors.Is(err, redislock.ErrHeld) {
+		t.Errorf("all of them a second time: %v", err)
+	}
+	if err := all.Release(ctx); err != nil {
+		t.Error(err)
+	}
 }
 
 // passLocksAround has instances contend for names that lie on all shards.
