@@ -225,7 +225,7 @@ func BenchmarkServerTimeAmongWaiters(b *testing.B) {
 	sizes := []int{10, 100, 1000, 10000}
 	table := func(what string, names [3]string, measure func(size int) [3]float64) {
 		var values [3][4][]float64
-		for range 3 { // interleaved, so that a drift of the machine meets all
+		for range 5 { // interleaved, so that a drift of the machine meets all
 			for i, size := range sizes {
 				for j, v := range measure(size) {
 					values[j][i] = append(values[j][i], v)

@@ -216,8 +216,10 @@ local function drop(hold)
   if summary and summary.cursor == hold.token then advance() end
   remove(holds, hold.token)
   held[hold.token] = false
-  local mode = mode_of(hold.request, 1)
-  count(mode, -1, -mode.weight)
+  if summary then
+    local mode = mode_of(hold.request, 1)
+    count(mode, -1, -mode.weight)
+  end
 end
 
 -- A hold ends by its deadline. One that begins in the future was granted before the clock went back: it is
@@ -262,11 +264,11 @@ local function expire()
   return true
 end
 
-local function leave(token)
+local function leave(token, entry)
   local place = get('w' .. token)
-  local entry = client(channel_of(place, 61))
+  entry = entry or client(channel_of(place, 61))
   remove(queue, token)
-  count(mode_of(place, 61), -1, 0)
+  if summary then count(mode_of(place, 61), -1, 0) end
   entry.places = entry.places - 1
   save_client(entry)
 end
@@ -303,14 +305,14 @@ local function hand_over(searching)
     tries = tries - 1
     local token = queue.head
     local place = get('w' .. token)
-    local mode, entry = mode_of(place, 61), client(channel_of(place, 61))
+    local mode, entry = summary and mode_of(place, 61) or EXCLUSIVE, client(channel_of(place, 61))
     local own = mode.of and live(mode.of)
     if entry.gone or not seen(entry) or mode.of and (not own or own.state == 'r') then
-      leave(token)                -- the waiter is gone, or the hold that was to change
+      leave(token, entry)         -- the waiter is gone, or the hold that was to change
     elseif not fits(mode, holds.length, own and mode_of(own.request, 1)) then
       return searching
     else
-      leave(token)
+      leave(token, entry)
       tries = tries - 1           -- a grant costs about as much as two that are gone
       local lease = sub(place, 61, 68)
       if lease + 0 > CLAIM then lease = format('%8d', CLAIM) end
