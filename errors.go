@@ -39,8 +39,9 @@ var (
 	ErrOrder = errors.New("released out of order")
 
 	// ErrConflict says that an upgrade cannot be: another reader waits for one already, and each would wait for the
-	// other to give its read lock back.
-	ErrConflict = errors.New("another holder is upgrading")
+	// other to give its read lock back. It also says that another goroutine is about to change the mode of this same
+	// hold, or to hand it off.
+	ErrConflict = errors.New("another change is under way")
 
 	// ErrMode says that the lock is in use with other rules under the same name of a mode, or with too many different
 	// modes. Nothing was left behind.
