@@ -388,3 +388,14 @@ func TestACheckThatGrantsRobsNobody(t *testing.T) {
 		t.Error("a stale reader that stands in nobody's way was robbed")
 	}
 }
+
+func TestABreakLeavesItsReasonOnAnOlderTombstone(t *testing.T) {
+	scripts(t, func(b *bench) {
+		r := b.in(Exclusive, 1, "a", time.Minute, noWait, "c1")
+		b.eval(scriptRenew, pad("a"), r.fence, "bury") // of a handoff that failed afterwards
+		b.eval(scriptBreak, "why", pad("a"), r.fence)
+		if got := b.parse(b.eval(scriptRenew, pad("a"), r.fence)); got.status != "revoked" || got.note != "why" {
+			b.Errorf("the owner is told %s %q", got.status, got.note)
+		}
+	})
+}

@@ -3,7 +3,11 @@
 local TOMBSTONE = 60000000        -- µs
 
 local function bury(token, note)
-  if get('t' .. token) then return end
+  local stone = get('t' .. token)
+  if stone then
+    if #stone == 60 and note ~= '' then put('t' .. token, stone .. note) end -- a handoff that failed laid one without
+    return
+  end
   append(tombs, token, time16(now + TOMBSTONE) .. note)
   if fence == '' then
     fence = now
