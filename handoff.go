@@ -48,7 +48,7 @@ func (c *Client) parseTicket(ticket string) (handoff, error) {
 // can take the lock over: treat it as a secret.
 //
 // It sends one request, within 5 s, that makes the lease whole; one that [WithoutRenewal] made final stays as it is, and
-// nothing is sent. The errors are [ErrNotHeld] if the lock was lost or released before, [ErrOrder] of a nested handle
+// nothing is sent unless a reply to its acquire was lost. The errors are [ErrNotHeld] if the lock was lost or released before, [ErrOrder] of a nested handle
 // and while others are nested in this one, or what Redis or the network said: the lock is held as before then.
 func (l *Lock) Handoff() (string, error) {
 	ticket, err := l.handoff()

@@ -51,7 +51,7 @@ func (h *hold) handle(outer *Lock, s settings) *Lock {
 	if outer != nil {
 		outer.inner++
 	}
-	return &Lock{hold: h, outer: outer, mode: s.mode, weight: s.weight}
+	return &Lock{hold: h, outer: outer, mode: s.mode}
 }
 
 // held is the handle that ctx carries for a name, if its hold is still there: a released one has gone over to the

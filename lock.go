@@ -15,12 +15,11 @@ import (
 // [Client.Acquire]. The hold is given back by the release of the last handle, and each handle is released before the
 // one it is nested in.
 type Lock struct {
-	hold   *hold
-	outer  *Lock // the handle that this one is nested in, nil if none
-	mode   Mode
-	weight int
-	ctx    context.Context
-	end    context.CancelCauseFunc
+	hold  *hold
+	outer *Lock // the handle that this one is nested in, nil if none
+	mode  Mode  // guarded by hold.mu, as what follows after end
+	ctx   context.Context
+	end   context.CancelCauseFunc
 
 	// Guarded by hold.mu.
 	inner    int           // handles nested in this one
