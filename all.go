@@ -203,7 +203,7 @@ func (a *Locks) finish(ctx context.Context) error {
 		if l == nil {
 			continue
 		}
-		giveBack := func() { errs[i] = wrapOp("release", l.Name(), lossOf(l.finish(ctx, true))) }
+		giveBack := func() { errs[i] = wrapOp("release", l.Name(), lossOf(l.finish(ctx, true, 0))) }
 		if silent { // one after the other would take as many times 5 s
 			others.Go(giveBack)
 			continue
@@ -245,10 +245,16 @@ type together struct {
 }
 
 func (t together) Value(key any) any {
-	if k, ok := key.(heldKey); ok && k.client == t.all.client {
+	switch k := key.(type) {
+	case heldKey:
+		if k.client != t.all.client {
+			break
+		}
 		if l := t.all.lock(k.name); l != nil {
 			return l
 		}
+	case innermostKey:
+		return nil
 	}
 	return t.Context.Value(key)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // hold is what one token has on the server, kept alive by a lease. Its handles are the one that the acquire returned,
@@ -40,6 +41,35 @@ func (c *Client) newHold(ctx context.Context, name string, s settings) (*hold, *
 	h.ctx, h.end = context.WithCancelCause(context.Background())
 	l.ctx, l.end = h.carry(ctx, l), h.end
 	return h, l
+}
+
+// FromContext is the innermost lock whose context ctx is, or comes from: that of [Lock.Context], [Lock.With], and the
+// bodies of [Client.Do], Once, Cron, Elect and the like. So a body can send the fence along without being handed the
+// lock. The lock may have been lost or released meanwhile: [Lock.Err] tells. Several that are held together by
+// [Client.AcquireAll] are not one lock: under their context the answer is false.
+func FromContext(ctx context.Context) (*Lock, bool) {
+	l, _ := ctx.Value(innermostKey{}).(*Lock)
+	return l, l != nil
+}
+
+type innermostKey struct{}
+
+// holding is a context that carries a handle.
+type holding struct {
+	context.Context
+	lock *Lock
+}
+
+func (c holding) Value(key any) any {
+	switch k := key.(type) {
+	case heldKey:
+		if k.client == c.lock.hold.client && k.name == c.lock.hold.name {
+			return c.lock
+		}
+	case innermostKey:
+		return c.lock
+	}
+	return c.Context.Value(key)
 }
 
 // handle counts one more handle. The caller holds h.mu, or has just made the hold.
@@ -95,7 +125,7 @@ func (c *Client) nest(ctx context.Context, name string, s settings) (*Lock, bool
 
 // carry is the context of the hold with the values of ctx, and the handle.
 func (h *hold) carry(ctx context.Context, l *Lock) context.Context {
-	return carrying{h.ctx, context.WithValue(context.WithoutCancel(ctx), heldKey{h.client, h.name}, l)}
+	return carrying{h.ctx, holding{context.WithoutCancel(ctx), l}}
 }
 
 // carrying is a context with the values of another one. Those are taken from a context without cancellation, so that a
@@ -133,8 +163,8 @@ func (h *hold) loss() error {
 	return err
 }
 
-// giveBack is the release of the last handle.
-func (h *hold) giveBack(ctx context.Context) error {
+// giveBack is the release of the last handle, after some time.
+func (h *hold) giveBack(ctx context.Context, after time.Duration) error {
 	c := h.client
 	loss := h.loss()
 	heldFor := h.lease.held()
@@ -152,8 +182,16 @@ func (h *hold) giveBack(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", ErrNotHeld, loss)
 	}
 
-	left, err := c.vacate(ctx, h.lease.key, h.lease.token, h.lease.bury)
+	var left bool
+	var err error
+	if after > 0 {
+		left, err = h.lease.leave(ctx, after)
+	} else {
+		left, err = c.vacate(ctx, h.lease.key, h.lease.token, h.lease.bury)
+	}
 	switch {
+	case err != nil && after > 0:
+		return err
 	case err != nil:
 		c.giveUp(h.lease.key, h.lease.token, true)
 		return err

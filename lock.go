@@ -3,6 +3,7 @@ package redislock
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // Lock is a held lock: the handle by which it is used and given back. Its methods may be called from any goroutine.
@@ -54,9 +55,8 @@ func (l *Lock) Context() context.Context { return l.ctx }
 // With is ctx, but ends with the lock too; [context.Cause] says which came first. Like [Lock.Context] it carries the
 // hold.
 func (l *Lock) With(ctx context.Context) context.Context {
-	key := heldKey{l.hold.client, l.hold.name}
-	if ctx.Value(key) != l {
-		ctx = context.WithValue(ctx, key, l)
+	if innermost, _ := FromContext(ctx); innermost != l {
+		ctx = holding{ctx, l}
 	}
 	return ending(ctx, l.ctx)
 }
@@ -89,16 +89,33 @@ func (l *Lock) Err() error {
 // The release of a nested handle sends nothing, and a second one is [ErrNotHeld]: it was meant for another handle.
 // While handles are nested in this one, Release is [ErrOrder] and changes nothing.
 func (l *Lock) Release(ctx context.Context) error {
-	return wrapOp("release", l.Name(), l.finish(ctx, false))
+	return wrapOp("release", l.Name(), l.finish(ctx, false, 0))
 }
 
-// finish is Release; out of order, if that cannot be mended, the handle is spent all the same, and the hold is given
-// back with the last one.
-func (l *Lock) finish(ctx context.Context, anyOrder bool) error {
+// ReleaseAfter is Release with a delay: the handle is spent now, as by Release, and the lock is free after d, up to
+// [MaxLease]. Nobody needs to be there then: the hold stays as a lease of d that nobody renews, so the process may end.
+// It cannot be stolen meanwhile, but an operator can break it. A d of 0 or less is Release.
+//
+// It is for work that must not be repeated too soon, such as a job that is over before a node whose clock is late
+// begins it. The answers are those of Release; where Redis did not answer, the lock lapses by its lease, or after d.
+// For a nested handle it is [ErrOrder], and changes nothing: the hold is that of the handle which it is nested in.
+func (l *Lock) ReleaseAfter(ctx context.Context, d time.Duration) error {
+	if d > MaxLease {
+		return wrapOp("release", l.Name(), invalid("ReleaseAfter(%v): at most %v", d, MaxLease))
+	}
+	return wrapOp("release", l.Name(), l.finish(ctx, false, d))
+}
+
+// finish is Release after some time; out of order, if that cannot be mended, the handle is spent all the same, and the
+// hold is given back with the last one.
+func (l *Lock) finish(ctx context.Context, anyOrder bool, after time.Duration) error {
 	if ctx == nil {
 		return invalid("a nil context")
 	}
 	h := l.hold
+	if after > 0 && l.outer != nil {
+		return fmt.Errorf("%w: the hold is that of the handle which this one is nested in", ErrOrder)
+	}
 	loss := h.loss()
 	h.mu.Lock()
 	if l.spent {
@@ -118,7 +135,7 @@ func (l *Lock) finish(ctx context.Context, anyOrder bool) error {
 
 	err := order
 	if last {
-		err = h.giveBack(ctx)
+		err = h.giveBack(ctx, after)
 	} else if loss != nil {
 		err = fmt.Errorf("%w: %w", ErrNotHeld, loss)
 	}

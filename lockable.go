@@ -115,7 +115,7 @@ type acquiredKey heldKey
 // release is Lock.Release, but a second one is ErrNotHeld for the first handle of a hold too. Which of several at a
 // time is the second does not matter: all of them have the same answer, after one request.
 func (a *acquired) release(ctx context.Context) error {
-	err := a.lock.finish(ctx, false)
+	err := a.lock.finish(ctx, false, 0)
 	if a.lock.outer == nil && !errors.Is(err, ErrOrder) && a.told.Swap(true) {
 		return fmt.Errorf("%w: it was released before", ErrNotHeld)
 	}

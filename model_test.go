@@ -70,6 +70,9 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 				s, args = scriptCheck, []any{choose(channels...), choose("c", "u"), choose("", "2000000"), pad(token), pad("none")}
 			case op < 11:
 				s, args = scriptRenew, []any{pad(token), b.dump()["f"]}
+				if r.Intn(3) == 0 {
+					args = append(args, choose("", "bury"), choose("    2000    4600", "   90000     700"))
+				}
 			default:
 				s, args = scriptBreak, []any{"why", pad(token), b.dump()["f"]}
 			}

@@ -168,15 +168,13 @@ func (q *quest) ask(ctx context.Context, waits bool) (r reply, sent time.Time, e
 // request is the script that asks, and its arguments.
 func (q *quest) request(wait string) (*script, []any) {
 	c := q.client
-	script, keep := scriptAcquire, q.lease+c.retention+100*time.Second
-	if c.retention == DefaultRetention && keep <= standardKeep {
-		keep = standardKeep
-	} else {
+	length, standard := c.length(q.lease)
+	script := scriptAcquire
+	if !standard {
 		script = scriptAcquireOwn
 	}
 	ask := func(mode string) string {
-		return fmt.Sprintf("%8d%8d%s%s%s\n%s\n%s",
-			q.lease.Milliseconds(), (keep+time.Second-1)/time.Second, q.nonce, wait, c.sub.channel, mode, q.owner().info())
+		return fmt.Sprintf("%s%s%s%s\n%s\n%s", length, q.nonce, wait, c.sub.channel, mode, q.owner().info())
 	}
 	switch {
 	case q.changes != nil:
@@ -190,6 +188,17 @@ func (q *quest) request(wait string) (*script, []any) {
 		args = append(args, stealArg(q.steal), q.ticket)
 	}
 	return script, args
+}
+
+// length is a lease as the scripts read it, lease8 keep8: and how long the key outlives it. The second result is whether
+// that is KEEP of lua/shared.lua, which the idle path sets.
+func (c *Client) length(lease time.Duration) (text string, standard bool) {
+	keep := lease + c.retention + 100*time.Second
+	standard = c.retention == DefaultRetention && keep <= standardKeep
+	if standard {
+		keep = standardKeep
+	}
+	return fmt.Sprintf("%8d%8d", lease.Milliseconds(), (keep+time.Second-1)/time.Second), standard
 }
 
 // undoing is what gives up whatever the present token has or may yet get.

@@ -142,7 +142,7 @@ func (c *Client) Do(ctx context.Context, name string, fn func(context.Context) e
 		return err
 	}
 	defer func() { // also when fn panics
-		err = errors.Join(err, lossOf(wrapOp("release", name, l.finish(ctx, true))))
+		err = errors.Join(err, lossOf(wrapOp("release", name, l.finish(ctx, true, 0))))
 	}()
 	return fn(l.With(ctx))
 }

@@ -1,6 +1,7 @@
 package redislock
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -163,6 +164,29 @@ func (l *lease) renewed(a answer) {
 	default:
 		l.failed(fmt.Errorf("unexpected answer %q", r.status))
 	}
+}
+
+// leave is the last renewal, of another length: the hold stays that long although its owner is gone. It goes on in the
+// background where there is no answer. The first result is whether the hold was there.
+func (l *lease) leave(ctx context.Context, length time.Duration) (bool, error) {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), resendTime)
+	defer cancel()
+	bury := ""
+	if l.bury {
+		bury = "bury" // I8: nobody will release this token
+	}
+	text, _ := l.client.length(max(length, time.Millisecond))
+	args := []any{l.token, fmt.Sprintf("%016d", l.fenceNow()), bury, text}
+	a := l.client.ask(bounded, nil, scriptRenew, l.key, args...)
+	if a.err != nil {
+		l.client.insist(scriptRenew, l.key, args, func(any) bool { return false })
+		return false, a.err
+	}
+	r, err := parseReply(a.value)
+	if r.status == "revoked" {
+		l.client.giveUp(l.key, l.token, l.bury)
+	}
+	return err == nil && (r.status == "" || r.status == "gone" && a.unanswered), err // it may have lapsed since
 }
 
 // extend takes over a later bound, unless the lease has ended: what has run out stays lost.

@@ -634,3 +634,38 @@ func TestTheIdlePathLeavesTheSameStateAsTheOther(t *testing.T) {
 		}
 	}
 }
+
+// The last renewal of a hold whose owner leaves: what else is still under way for it changes nothing.
+func TestAHoldThatIsKeptByNobodyEndsWhenItWasSaid(t *testing.T) {
+	b := embeddedBench(t)
+	r := b.acquire("a", time.Second, noWait, "c1")
+	final := []any{pad("a"), r.fence, "", "   60000    4600"}
+	late := map[string]func() any{
+		"a renewal":          func() any { return b.eval(scriptRenew, pad("a"), r.fence) },
+		"a copy of the last": func() any { return b.eval(scriptRenew, final...) },
+		"a thief":            func() any { return b.eval(scriptAcquire, pad("b"), b.request(time.Second, 4600, "-", "c2"), "1000000") },
+		"an upgrade": func() any {
+			request := strings.Replace(b.request(time.Second, 4600, "-", "c1"), "\n\n", "\n"+Read.line(1, "")+"\n", 1)
+			return b.eval(scriptConvert, pad("a"), request, pad("0000000001v"))
+		},
+	}
+	if _, ok := b.eval(scriptRenew, final...).(string); !ok {
+		t.Fatal("the last renewal is refused")
+	}
+	b.pass(20 * time.Second)
+	state := b.dump()
+	for what, send := range late {
+		send()
+		if got := b.dump(); !reflect.DeepEqual(got, state) {
+			t.Errorf("%s changes %q into %q", what, state, got)
+		}
+	}
+	b.pass(40*time.Second - time.Millisecond)
+	if r := b.acquire("b", time.Second, noWait, "c2"); r.status != "held" {
+		t.Errorf("1ms before its end the lock is %s", r.status)
+	}
+	b.pass(time.Millisecond)
+	if r := b.acquire("b", time.Second, noWait, "c2"); r.status != "granted" {
+		t.Errorf("at its end the lock is %s", r.status)
+	}
+}

@@ -22,7 +22,7 @@ local waits = queue.head and mode_of(get('w' .. queue.head), 61).of == token and
 if waits and sub(waits, 1, 10) < number then leave(waits) end -- its owner has given that one up
 local more = hand_over(searching)
 local hold, mode = live(token), mode_of(request, 1)
-if not hold or hold.state == 'r' then
+if not hold or hold.state ~= '-' then
   store()
   return {'gone', now}
 end

@@ -3,8 +3,10 @@
 -- KEYS[1]  the lock
 -- ARGV[1]  token
 -- ARGV[2]  fence of the hold, or the one it had before it changed its mode
--- ARGV[3]  none; 'bury': an acquire of this token had no answer, and nobody will release the token, so leave a
+-- ARGV[3]  none or ''; 'bury': an acquire of this token had no answer, and nobody will release the token, so leave a
 --          tombstone against the late copy; 'last': likewise, and renew nothing
+-- ARGV[4]  none, or lease8 keep8: the last renewal, of this length. The owner is gone then, and the hold stays until its
+--          deadline: a renewal that was under way does not change that, nor does a copy of this one
 --
 -- Reply    now: renewed | {'revoked', now, note}: stolen, or broken with a note; give it up | {'gone', now}
 --@ begin.lua
@@ -26,11 +28,17 @@ if hold.state == 'r' then
   store()
   return {'revoked', now, ''}
 end
-if ARGV[3] then bury(token, '') end
+if hold.state == 'k' then
+  store()
+  return ARGV[4] and now or {'gone', now}
+end
+local length = ARGV[4] or hold.request
+if ARGV[3] and ARGV[3] ~= '' then bury(token, '') end
 if ARGV[3] ~= 'last' then
-  hold.at, hold.lease = now, sub(hold.request, 1, 8)
+  hold.at, hold.lease = now, sub(length, 1, 8)
   mark(hold)
 end
-raise(sub(hold.request, 9, 16))
+if ARGV[4] then hold.state = 'k' end
+raise(sub(length, 9, 16))
 store()
 return now

@@ -21,7 +21,7 @@
 --   class       capacity ' ' name ' ' rules: the most weight of that name that may be held beside it, itself included,
 --               0 for no such bound; and 'mode=most,…' or '-', where '*' is any number (modes.lua)
 --   at, lease   a hold ends at `at` + lease. A renewal moves `at`; `since` stays, it says how old the hold is.
---   state       '-' held, 'r' revoked: renewals are refused
+--   state       '-' held, 'r' revoked: renewals are refused, 'k' kept until its deadline by nobody
 --   bound       no hold ends before it; `latest`: none begins after it; `least` and `cursor`: how far a search for
 --               those that ended has come (see `expire`)
 --
@@ -307,7 +307,7 @@ local function hand_over(searching)
     local place = get('w' .. token)
     local mode, entry = summary and mode_of(place, 61) or EXCLUSIVE, client(channel_of(place, 61))
     local own = mode.of and live(mode.of)
-    if entry.gone or not seen(entry) or mode.of and (not own or own.state == 'r') then
+    if entry.gone or not seen(entry) or mode.of and (not own or own.state ~= '-') then
       leave(token, entry)         -- the waiter is gone, or the hold that was to change
     elseif not fits(mode, holds.length, own and mode_of(own.request, 1)) then
       return searching

@@ -45,12 +45,12 @@ local function answer(reply)
     local oldest = hold_of(id)
     local hold = oldest
     for _ = 1, LOOK do
-      if hold.state == '-' then break end
+      if hold.state ~= 'r' then break end
       id = following(holds, id)
       if not id then break end
       hold = hold_of(id)
     end
-    if hold.state ~= '-' then hold = oldest end
+    if hold.state == 'r' then hold = oldest end
     reply[n + 1], reply[n + 4] = hold.since, info_of(hold.request, 1)
     reply[n + 2] = holds.length == 1 and time16(deadline(hold)) or summary.bound
   end

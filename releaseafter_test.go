@@ -1,0 +1,144 @@
+package redislock_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"example.com/redislock"
+	"example.com/redislock/internal/fakenet"
+)
+
+func TestALockThatIsReleasedLaterStaysWithoutItsOwner(t *testing.T) {
+	both(t, func(e *env) {
+		ctx := context.Background()
+		a, b := e.client(), e.client()
+		l := e.acquire(a, "x", redislock.WithMetadata("hourly"))
+		begun := time.Now()
+		if err := l.ReleaseAfter(ctx, 400*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		if !errors.Is(context.Cause(l.Context()), redislock.ErrReleased) {
+			t.Errorf("the spent handle's context says %v", context.Cause(l.Context()))
+		}
+		for range 2 { // the first handle of a hold has the same answer again
+			if err := l.Release(ctx); err != nil {
+				t.Errorf("a release after it: %v", err)
+			}
+		}
+		if err := a.Close(ctx); err != nil { // nothing waits for it in this process
+			t.Error(err)
+		}
+		_, err := b.TryAcquire(ctx, "x")
+		var held *redislock.HeldError
+		if !errors.As(err, &held) || held.Holder.Metadata != "hourly" {
+			t.Errorf("while it stays: %v", err)
+		}
+		next := e.acquire(b, "x", redislock.WithStealAfter(100*time.Millisecond))
+		if passed := time.Since(begun); passed < 395*time.Millisecond || passed > 3*time.Second {
+			t.Errorf("free after %v", passed)
+		}
+		e.release(next)
+		e.untouched("x")
+	})
+}
+
+func TestALockMayStayLongerThanItsLease(t *testing.T) {
+	both(t, func(e *env) {
+		ctx := context.Background()
+		a, b := e.client(), e.client()
+		l := e.acquire(a, "x", redislock.WithLease(300*time.Millisecond))
+		if err := l.ReleaseAfter(ctx, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		info, err := b.Inspect(ctx, "x")
+		if err != nil || info.Holders != 1 || info.Holds[0].Fence != l.Fence() {
+			t.Fatalf("%+v, %v", info, err)
+		}
+		if left := info.Holds[0].Deadline.Sub(info.Now); left < 59*time.Minute || left > time.Hour {
+			t.Errorf("it stays for %v", left)
+		}
+		if fence, err := b.Break(ctx, "x", "needed now"); err != nil || fence != l.Fence() {
+			t.Errorf("an operator's break: %d, %v", fence, err)
+		}
+		e.release(e.acquire(b, "x"))
+	})
+}
+
+func TestReleaseAfterRefusesWhatItCannotDo(t *testing.T) {
+	both(t, func(e *env) {
+		ctx := context.Background()
+		c := e.client()
+		l := e.acquire(c, "x")
+		inner, err := c.Acquire(l.Context(), "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, got := range map[string]error{"nested": inner.ReleaseAfter(ctx, time.Second), "outer": l.ReleaseAfter(ctx, time.Second)} {
+			if !errors.Is(got, redislock.ErrOrder) {
+				t.Errorf("%s: %v", what, got)
+			}
+		}
+		e.release(inner)
+		if err := l.ReleaseAfter(ctx, redislock.MaxLease+1); !errors.Is(err, redislock.ErrInvalid) {
+			t.Errorf("too long: %v", err)
+		}
+		if err := l.Err(); err != nil {
+			t.Errorf("a refusal took the lock: %v", err)
+		}
+		if err := l.ReleaseAfter(ctx, -1); err != nil {
+			t.Error(err)
+		}
+		l = e.acquire(c, "x") // it was released at once
+		if _, err := c.Break(ctx, "x", "test"); err != nil {
+			t.Fatal(err)
+		}
+		e.eventually("the loss is known", func() bool { return l.Err() != nil })
+		if err := l.ReleaseAfter(ctx, time.Second); !errors.Is(err, redislock.ErrNotHeld) {
+			t.Errorf("of a lost lock: %v", err)
+		}
+		e.untouched("x")
+	})
+}
+
+func TestFromContextIsTheInnermostLock(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		c := e.client()
+		ctx := context.Background()
+		if l, ok := redislock.FromContext(ctx); ok || l != nil {
+			t.Error("a lock out of nothing")
+		}
+		x, y := e.acquire(c, "x"), e.acquire(c, "y")
+		is := func(what string, ctx context.Context, want *redislock.Lock) {
+			t.Helper()
+			if l, ok := redislock.FromContext(ctx); l != want || ok != (want != nil) {
+				t.Errorf("%s: %v, %v", what, l, ok)
+			}
+		}
+		is("a lock's own", x.Context(), x)
+		is("another inside", y.With(x.Context()), y)
+		is("the outer one again", x.With(y.With(x.Context())), x)
+		is("a child", context.WithValue(x.With(ctx), struct{}{}, 1), x)
+		all, err := c.AcquireAll(x.Context(), []string{"p", "q"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		is("of several", all.Context(), nil)
+		is("one inside of several", y.With(all.Context()), y)
+		if err := c.Do(ctx, "z", func(ctx context.Context) error {
+			l, ok := redislock.FromContext(ctx)
+			if !ok || l.Name() != "z" || l.Fence() == 0 {
+				t.Errorf("in Do: %v, %v", l, ok)
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+		if err := all.Release(ctx); err != nil {
+			t.Error(err)
+		}
+		e.release(x)
+		e.release(y)
+	})
+}
