@@ -11,49 +11,75 @@ import (
 	"testing"
 )
 
-const howTo = "servertest: redis-server is not on the PATH: apt-get update && apt-get install -y redis-server"
+// installed looks for something that tests need, and installs the Debian package that brings it where it is missing and
+// the test may: a test that is skipped proves nothing. It looks once.
+func installed(pkg string, look func() (string, error)) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		path, err := look()
+		if err == nil {
+			return path, nil
+		}
+		if _, none := exec.LookPath("apt-get"); none != nil || os.Geteuid() != 0 {
+			return "", howTo(pkg, err)
+		}
+		// Other test binaries may be about to do the same.
+		lock, err := os.OpenFile(filepath.Join(os.TempDir(), "servertest-install.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return "", howTo(pkg, err)
+		}
+		defer lock.Close()
+		if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+			return "", howTo(pkg, err)
+		}
+		if path, err := look(); err == nil {
+			return path, nil
+		}
+		for _, args := range [][]string{{"update"}, {"install", "-y", pkg}} {
+			cmd := exec.Command("apt-get", args...)
+			cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+			if said, err := cmd.CombinedOutput(); err != nil {
+				return "", howTo(pkg, fmt.Errorf("%w: %s", err, said))
+			}
+		}
+		if path, err = look(); err != nil {
+			return "", howTo(pkg, err)
+		}
+		return path, nil
+	})
+}
 
-// find is where redis-server is. It is installed where it is missing and the test may: a test that is skipped proves
-// nothing.
-func find(t testing.TB) string {
+func howTo(pkg string, err error) error {
+	return fmt.Errorf("servertest: %w: apt-get update && apt-get install -y %s", err, pkg)
+}
+
+// find is what installed returns, or the end of the test.
+func find(t testing.TB, installed func() (string, error)) string {
 	t.Helper()
-	path, err := located()
+	path, err := installed()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-var located = sync.OnceValues(func() (string, error) {
-	const name = "redis-server"
-	if path, err := exec.LookPath(name); err == nil {
-		return path, nil
+var redisServer = installed("redis-server", func() (string, error) { return exec.LookPath("redis-server") })
+
+// postgresBin is the directory of PostgreSQL's programs. Debian does not put them on the PATH.
+var postgresBin = installed("postgresql", func() (string, error) {
+	var dirs []string
+	if path, err := exec.LookPath("initdb"); err == nil {
+		dirs = append(dirs, filepath.Dir(path))
 	}
-	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
-		return "", errors.New(howTo)
-	}
-	// Other test binaries may be about to do the same.
-	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "servertest-install.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	versions, err := filepath.Glob("/usr/lib/postgresql/*/bin")
 	if err != nil {
-		return "", fmt.Errorf("%s (%w)", howTo, err)
+		return "", err
 	}
-	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", fmt.Errorf("%s (%w)", howTo, err)
-	}
-	if path, err := exec.LookPath(name); err == nil {
-		return path, nil
-	}
-	for _, args := range [][]string{{"update"}, {"install", "-y", name}} {
-		cmd := exec.Command("apt-get", args...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		if said, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("%s (%w: %s)", howTo, err, said)
+	for _, dir := range append(dirs, versions...) {
+		_, initdb := exec.LookPath(filepath.Join(dir, "initdb"))
+		_, postgres := exec.LookPath(filepath.Join(dir, "postgres"))
+		if initdb == nil && postgres == nil {
+			return dir, nil
 		}
 	}
-	path, err := exec.LookPath(name)
-	if err != nil {
-		return "", errors.New(howTo)
-	}
-	return path, nil
+	return "", errors.New("neither the PATH nor /usr/lib/postgresql has initdb and postgres")
 })

@@ -1,12 +1,9 @@
-// Package servertest gives tests real Redis servers, each with a process and a port of its own on loopback, and a
-// proxy between client and server that loses, delays and mutes what tests want lost, delayed and mute.
+// Package servertest gives tests real Redis and PostgreSQL servers, each with a process and a port of its own on
+// loopback, and a proxy between a client and Redis that loses, delays and mutes what tests want lost, delayed and mute.
 package servertest
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"os/exec"
@@ -47,7 +44,7 @@ func Start(t testing.TB, args ...string) *Server {
 	s.args = append([]string{
 		"--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir(),
 	}, args...)
-	binary := find(t)
+	binary := find(t, redisServer)
 	t.Cleanup(s.Kill)
 	var err error
 	for range starts {
@@ -55,7 +52,7 @@ func Start(t testing.TB, args ...string) *Server {
 			continue
 		}
 		var p *process
-		if p, err = run(binary, s.port, s.args); err == nil {
+		if p, err = s.run(binary); err == nil {
 			s.process = p
 			s.admin = s.Connect()
 			s.answers()
@@ -116,10 +113,10 @@ func (s *Server) Kill() {
 func (s *Server) Restart() {
 	s.t.Helper()
 	s.Kill()
-	binary := find(s.t)
+	binary := find(s.t, redisServer)
 	deadline := time.Now().Add(startTime)
 	for {
-		p, err := run(binary, s.port, s.args)
+		p, err := s.run(binary)
 		if err == nil {
 			s.mu.Lock()
 			s.process = p
@@ -132,6 +129,11 @@ func (s *Server) Restart() {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+func (s *Server) run(binary string) (*process, error) {
+	cmd := exec.Command(binary, append([]string{"--port", strconv.Itoa(s.port)}, s.args...)...)
+	return run(cmd, "Ready to accept connections")
 }
 
 // answers waits for the first answer. An error of the server is one: it may ask for a password.
@@ -197,75 +199,4 @@ func freePort() (int, error) {
 		}
 	}
 	return 0, err
-}
-
-// process is one run of redis-server.
-type process struct {
-	cmd  *exec.Cmd
-	gone chan struct{} // closed when the process has ended
-	log  *log
-}
-
-// run starts a process and returns when it serves. That it says so itself tells it from a stranger on the same port.
-func run(binary string, port int, args []string) (*process, error) {
-	p := &process{
-		cmd:  exec.Command(binary, append([]string{"--port", strconv.Itoa(port)}, args...)...),
-		gone: make(chan struct{}),
-		log:  &log{ready: make(chan struct{})},
-	}
-	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-	endWithParent(p.cmd)
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		defer close(p.gone)
-		_ = p.cmd.Wait() // killed: that is how it ends
-	}()
-	timeout := time.NewTimer(startTime)
-	defer timeout.Stop()
-	select {
-	case <-p.log.ready:
-		return p, nil
-	case <-p.gone:
-		return nil, fmt.Errorf("redis-server ended: %s", p.log.tail())
-	case <-timeout.C:
-		p.kill()
-		return nil, fmt.Errorf("redis-server does not start: %s", p.log.tail())
-	}
-}
-
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // fails if it has ended already
-	<-p.gone
-}
-
-// log keeps what a server prints.
-type log struct {
-	mu    sync.Mutex
-	text  bytes.Buffer
-	said  bool
-	ready chan struct{}
-}
-
-func (l *log) Write(text []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.text.Write(text)
-	if !l.said && bytes.Contains(l.text.Bytes(), []byte("Ready to accept connections")) {
-		l.said = true
-		close(l.ready)
-	}
-	return len(text), nil
-}
-
-func (l *log) tail() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var last []string
-	for lines := bufio.NewScanner(bytes.NewReader(l.text.Bytes())); lines.Scan(); {
-		last = append(last, lines.Text())
-		last = last[max(0, len(last)-5):]
-	}
-	return strings.Join(last, " | ")
 }
