@@ -7,6 +7,6 @@ import "strings"
 // go-redis itself needs +cluster|slots and +command besides.
 func ACL(prefix string) string {
 	commands := "evalsha eval time hlen hget hmget hgetall hset hdel expire expireat publish subscribe unsubscribe ping " +
-		"set get del pttl" // the second line is for the weak kind
+		"set get del pttl getrange" // the second line is for the weak kind and for records
 	return "-@all +" + strings.Join(strings.Fields(commands), " +") + " ~" + prefix + ":* resetchannels &" + prefix + ":*"
 }

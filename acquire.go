@@ -55,8 +55,8 @@ func (c *Client) seek(q *quest) (*Lock, error) {
 	return nil, err
 }
 
-// prepare starts the Client's loops with its first lock, and sees once that the server lets it do what the scripts do.
-func (c *Client) prepare(ctx context.Context) error {
+// start begins the Client's loops, once.
+func (c *Client) start() {
 	c.begin.Do(func() {
 		c.loops.add()
 		go func() {
@@ -65,6 +65,11 @@ func (c *Client) prepare(ctx context.Context) error {
 		}()
 		c.sub.start()
 	})
+}
+
+// prepare starts the loops with the first lock, and sees once that the server lets it do what the scripts do.
+func (c *Client) prepare(ctx context.Context) error {
+	c.start()
 	c.mu.Lock()
 	ready := c.ready
 	c.mu.Unlock()

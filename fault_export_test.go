@@ -6,7 +6,7 @@ func Script(name string) (digest, text string) {
 	s := map[string]*script{
 		"acquire": scriptAcquire, "acquire_own": scriptAcquireOwn, "release": scriptRelease, "renew": scriptRenew,
 		"check": scriptCheck, "break": scriptBreak, "inspect": scriptInspect, "preflight": scriptPreflight,
-		"probe": scriptProbe, "convert": scriptConvert, "resume": scriptResume, "weak_release": scriptWeakRelease,
+		"probe": scriptProbe, "convert": scriptConvert, "resume": scriptResume, "weak_release": scriptWeakRelease, "record": scriptRecord,
 	}[name]
 	return s.digest, s.text
 }

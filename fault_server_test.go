@@ -229,7 +229,7 @@ func TestOutOfMemoryOnlyNewLocksAreRefused(t *testing.T) {
 
 // sufficient is what the README tells people to grant.
 const sufficient = "-@all +evalsha +eval +time +hlen +hget +hmget +hgetall +hset +hdel +expire +expireat +set +get +del " +
-	"+pttl +publish +subscribe +unsubscribe +ping ~redislock:* resetchannels &redislock:*"
+	"+pttl +getrange +publish +subscribe +unsubscribe +ping ~redislock:* resetchannels &redislock:*"
 
 // user makes a user with these rules, on a server without scripts, and an instance that is this user.
 func (x *scene) user(rules string, protocol int, opts ...redislock.ClientOption) *redislock.Client {
@@ -309,6 +309,26 @@ func TestTheACLSuffices(t *testing.T) {
 				}
 			}
 			if err := c.Forget(ctx, x.name); err != nil {
+				t.Error(err)
+			}
+			// Once, shared, by the clock, led.
+			if err := c.Once(ctx, x.name, idle); err != nil {
+				t.Error(err)
+			}
+			if err := other.OnceReset(ctx, x.name); err != nil {
+				t.Error(err)
+			}
+			if _, err := redislock.Share(ctx, c, x.name, day, func(context.Context) (int, error) { return 1, nil }); err != nil {
+				t.Error(err)
+			}
+			if outcome, err := c.Cron(x.name, redislock.WithAtLeast(time.Millisecond)).Run(ctx, time.Now(), idle); outcome != redislock.OutcomeRan {
+				t.Errorf("%v, %v", outcome, err)
+			}
+			if s, err := other.CronStatus(ctx, x.name); err != nil || s.Outcome != redislock.OutcomeRan {
+				t.Errorf("%+v, %v", s, err)
+			}
+			oh := errors.New("enough")
+			if err := c.Elect(ctx, x.name, func(context.Context) error { return oh }); !errors.Is(err, oh) {
 				t.Error(err)
 			}
 			entries, err := x.raw.ACLLog(ctx, 100).Result()

@@ -134,6 +134,11 @@ func (e *env) eventually(what string, is func() bool) {
 	e.stop(fmt.Errorf("not within ten seconds: %s", what))
 }
 
+// settle lets what is under way arrive: in fake time all of it, on a real server what takes no longer than 20 ms.
+func (e *env) settle() {
+	time.Sleep(20 * time.Millisecond)
+}
+
 // untouched fails unless nobody holds the lock and nobody waits: its hash has the last fence and nothing else, or
 // tombstones beside it (I8), and it expires (I4).
 func (e *env) untouched(name string) {

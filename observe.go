@@ -61,12 +61,15 @@ const (
 	EventChanged
 	// EventHandedOff: the hold may be resumed by another process ([Lock.Handoff]).
 	EventHandedOff
+	// EventNotKept: a value of [Share] was fetched but could not be kept for others, or one that is over could not be
+	// fetched anew.
+	EventNotKept
 	// EventFailOpen: Redis could not be reached and [WithFailOpen] said yes in its place.
 	EventFailOpen
 )
 
 var eventNames = [...]string{
-	"unknown", "asked", "queued", "granted", "gave up", "renewed", "renewal failed", "lost", "stolen", "released", "changed", "handed off", "fail-open",
+	"unknown", "asked", "queued", "granted", "gave up", "renewed", "renewal failed", "lost", "stolen", "released", "changed", "handed off", "not kept", "fail-open",
 }
 
 // String is the kind in words, such as "granted".

@@ -239,7 +239,7 @@ type config struct {
 
 // WithPrefix sets what every key and channel of the Client begins with; the default is [DefaultPrefix]. Clients with
 // different prefixes share nothing. At most 128 bytes, without braces, spaces and control characters, and not ending
-// in ":w" or ":d", which set the weak kinds apart.
+// in ":w", ":d" or ":r", which set the weak kinds and the records apart.
 func WithPrefix(prefix string) ClientOption {
 	return func(c *config) error {
 		switch {
@@ -247,8 +247,8 @@ func WithPrefix(prefix string) ClientOption {
 			return invalid("WithPrefix(%q): must have 1 to %d bytes", prefix, maxPrefix)
 		case strings.ContainsFunc(prefix, func(r rune) bool { return r == '{' || r == '}' || unicode.IsSpace(r) || unicode.IsControl(r) }):
 			return invalid("WithPrefix(%q): must not contain braces, spaces or control characters", prefix)
-		case strings.HasSuffix(prefix, ":w") || strings.HasSuffix(prefix, ":d"):
-			return invalid("WithPrefix(%q): the endings :w and :d are taken by the weak kinds", prefix)
+		case strings.HasSuffix(prefix, ":w") || strings.HasSuffix(prefix, ":d") || strings.HasSuffix(prefix, ":r"):
+			return invalid("WithPrefix(%q): the endings :w, :d and :r are taken by the weak kinds and by records", prefix)
 		}
 		c.prefix = prefix
 		return nil

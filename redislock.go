@@ -49,6 +49,10 @@ type Client struct {
 
 	outbox []outgoing // of the agenda's goroutine
 
+	onces    onces
+	flights  flights
+	watchers watchers
+
 	background tracker       // requests under way and give-backs that are not through
 	loops      tracker       // the agenda and the subscription
 	closing    chan struct{} // closed when Close begins: waiters fail

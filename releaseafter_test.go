@@ -119,7 +119,9 @@ func TestFromContextIsTheInnermostLock(t *testing.T) {
 		is("a lock's own", x.Context(), x)
 		is("another inside", y.With(x.Context()), y)
 		is("the outer one again", x.With(y.With(x.Context())), x)
-		is("a child", context.WithValue(x.With(ctx), struct{}{}, 1), x)
+		child, cancel := context.WithCancel(x.With(ctx))
+		defer cancel()
+		is("a child", child, x)
 		all, err := c.AcquireAll(x.Context(), []string{"p", "q"})
 		if err != nil {
 			t.Fatal(err)

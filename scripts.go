@@ -30,6 +30,7 @@ var (
 	scriptConvert     = load("convert")
 	scriptResume      = load("resume")
 	scriptInspect     = load("inspect")
+	scriptRecord      = load("record")
 	scriptPreflight   = load("preflight")
 	scriptProbe       = load("probe")
 	scriptWeakRelease = load("weak_release")

@@ -19,7 +19,7 @@ const (
 	countable, uncountable, noWait = "c", "u", "-"
 )
 
-// subscription is the one wake channel of a Client. What comes in is only ever a hint (I9): grants are looked up among
+// subscription is the one wake channel of a Client, and the one of its prefix (news.go). What comes in is only ever a hint (I9): grants are looked up among
 // the waits of this process, by a token that only a reader of the key can know.
 type subscription struct {
 	client  *Client
@@ -95,7 +95,7 @@ func (s *subscription) run() {
 			cancel()
 		}
 		ps := c.rdb.Subscribe(ctx)
-		err := ps.Subscribe(ctx, s.channel)
+		err := ps.Subscribe(ctx, s.channel, c.newsChannel())
 		s.mu.Lock()
 		s.ps, s.asked = ps, time.Time{}
 		s.mu.Unlock()
@@ -149,12 +149,16 @@ func (s *subscription) receive(ps *redis.PubSub, attempt *int) error {
 		s.heard.Store(time.Now().UnixNano())
 		switch m := message.(type) {
 		case *redis.Subscription:
-			if m.Kind == "subscribe" {
+			if m.Kind == "subscribe" && m.Channel == s.client.newsChannel() { // the second of the two
 				*attempt = 0
 				s.confirmed(ps)
 			}
 		case *redis.Message:
-			s.client.heard(m.Payload)
+			if m.Channel == s.channel {
+				s.client.heard(m.Payload)
+			} else {
+				s.client.news(m.Payload)
+			}
 		}
 	}
 }
@@ -179,6 +183,7 @@ func (s *subscription) confirmed(ps *redis.PubSub) {
 		s.mode, s.err = mode, nil
 		s.mu.Unlock()
 		c.askAll()
+		c.missed()
 	}()
 }
 

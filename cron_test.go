@@ -1,0 +1,369 @@
+package redislock_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"example.com/redislock"
+	"example.com/redislock/internal/fakenet"
+)
+
+// tick is a scheduled time near the server's, the same for all.
+func (e *env) tick() time.Time {
+	e.Helper()
+	now, err := e.raw.Time(context.Background()).Result()
+	if err != nil {
+		e.Fatal(err)
+	}
+	return now.Truncate(time.Second)
+}
+
+// runs has a guard run a tick and expects an outcome.
+func (e *env) runs(g *redislock.CronGuard, tick time.Time, want redislock.Outcome, fn func(context.Context) error) {
+	e.Helper()
+	if got, err := g.Run(context.Background(), tick, fn); got != want || err != nil && want != redislock.OutcomeFailed {
+		e.Errorf("tick %v: %v, %v; not %v", tick, got, err, want)
+	}
+}
+
+func idle(context.Context) error { return nil }
+
+func TestATickRunsOnceWhoeverFiresAndWhenever(t *testing.T) {
+	both(t, func(e *env) {
+		tick := e.tick()
+		zone := time.FixedZone("elsewhere", 5*3600)
+		var runs atomic.Int32
+		var all sync.WaitGroup
+		for i := range 8 {
+			g := e.client().Cron("report")
+			all.Go(func() {
+				at := tick
+				if i%2 == 0 {
+					at = at.In(zone)
+				}
+				outcome, err := g.Run(context.Background(), at, func(context.Context) error { runs.Add(1); time.Sleep(20 * time.Millisecond); return nil })
+				if err != nil || outcome != redislock.OutcomeRan && outcome != redislock.OutcomeElsewhere {
+					t.Errorf("%v, %v", outcome, err)
+				}
+			})
+		}
+		all.Wait()
+		late := e.client().Cron("report")
+		e.runs(late, tick, redislock.OutcomeElsewhere, idle)
+		if runs.Load() != 1 {
+			t.Errorf("%d runs", runs.Load())
+		}
+		e.runs(late, tick.Add(time.Nanosecond), redislock.OutcomeRan, idle)
+		e.runs(late, tick.Add(-time.Second), redislock.OutcomeRan, idle) // another tick, however late
+		e.runs(e.client().Cron("other"), tick, redislock.OutcomeRan, idle)
+		e.untouched("cron:report")
+	})
+}
+
+func TestAJobThatFailsIsNotRunAgain(t *testing.T) {
+	both(t, func(e *env) {
+		tick, oh := e.tick(), errors.New("oh")
+		for _, opts := range [][]redislock.CronOption{nil, {redislock.WithRetry(time.Minute)}} {
+			tick = tick.Add(time.Second)
+			g := e.client().Cron("report", opts...)
+			outcome, err := g.Run(context.Background(), tick, func(context.Context) error { return oh })
+			if outcome != redislock.OutcomeFailed || !errors.Is(err, oh) {
+				t.Errorf("%v, %v", outcome, err)
+			}
+			e.runs(e.client().Cron("report", opts...), tick, redislock.OutcomeElsewhere, idle)
+			status, err := e.client().CronStatus(context.Background(), "report")
+			if err != nil || status.Outcome != redislock.OutcomeFailed || status.Err != "oh" {
+				t.Errorf("%+v, %v", status, err)
+			}
+		}
+	})
+}
+
+func TestWhatBecomesOfATickWhileAnEarlierOneRuns(t *testing.T) {
+	both(t, func(e *env) {
+		tick := e.tick()
+		for policy, want := range map[redislock.Overlap]redislock.Outcome{
+			redislock.OverlapSkip: redislock.OutcomeSkipped, redislock.OverlapWait: redislock.OutcomeRan, redislock.OverlapReplace: redislock.OutcomeRan,
+		} {
+			job := "job" + string(rune('0'+policy))
+			begun, end := make(chan struct{}), make(chan struct{})
+			first := make(chan error, 1)
+			var running atomic.Int32
+			go func() {
+				outcome, err := e.client().Cron(job).Run(context.Background(), tick, func(ctx context.Context) error {
+					running.Add(1)
+					defer running.Add(-1)
+					close(begun)
+					select {
+					case <-end:
+						return nil
+					case <-ctx.Done():
+						return context.Cause(ctx)
+					}
+				})
+				if want := redislock.OutcomeFailed; policy == redislock.OverlapReplace && (outcome != want || !errors.Is(err, redislock.ErrStolen)) {
+					t.Errorf("the replaced one: %v, %v", outcome, err)
+				}
+				first <- err
+			}()
+			<-begun
+			second := make(chan struct{})
+			go func() {
+				defer close(second)
+				e.runs(e.client().Cron(job, redislock.WithOverlap(policy)), tick.Add(time.Second), want, func(context.Context) error {
+					if running.Load() != 0 {
+						t.Error("two at a time")
+					}
+					return nil
+				})
+			}()
+			switch policy {
+			case redislock.OverlapSkip:
+				<-second
+				close(end)
+				<-first
+				e.runs(e.client().Cron(job, redislock.WithOverlap(policy)), tick.Add(time.Second), redislock.OutcomeElsewhere, idle) // it is left out for all
+			case redislock.OverlapWait:
+				e.queued(e.client(), "cron:"+job, 1)
+				close(end)
+				<-second
+				<-first
+			case redislock.OverlapReplace:
+				<-second
+				<-first
+			}
+			e.untouched("cron:" + job)
+		}
+	})
+}
+
+func TestAJobKeepsItsDistanceAndItsEnd(t *testing.T) {
+	both(t, func(e *env) {
+		ctx := context.Background()
+		tick := e.tick()
+		a := e.client()
+		g := a.Cron("fast", redislock.WithAtLeast(500*time.Millisecond))
+		begun := time.Now()
+		e.runs(g, tick, redislock.OutcomeRan, idle)
+		if took := time.Since(begun); took > 400*time.Millisecond {
+			t.Errorf("Run waited for %v", took)
+		}
+		if err := a.Close(ctx); err != nil { // the process may end
+			t.Error(err)
+		}
+		b := e.client()
+		e.runs(b.Cron("fast"), tick.Add(time.Second), redislock.OutcomeSkipped, idle)
+		e.runs(b.Cron("fast", redislock.WithOverlap(redislock.OverlapReplace)), tick.Add(2*time.Second), redislock.OutcomeRan, idle)
+		if after := time.Since(begun); after < 495*time.Millisecond {
+			t.Errorf("the next one ran %v after the first began", after)
+		}
+
+		outcome, err := b.Cron("slow", redislock.WithAtMost(50*time.Millisecond)).Run(ctx, tick, func(ctx context.Context) error {
+			if _, err := e.client().TryAcquire(context.Background(), "cron:slow"); !errors.Is(err, redislock.ErrHeld) {
+				t.Errorf("its lock: %v", err)
+			}
+			<-ctx.Done()
+			if l, ok := redislock.FromContext(ctx); !ok || l.Name() != "cron:slow" || l.Err() != nil {
+				t.Error("its lock was not held to the end")
+			}
+			return context.Cause(ctx)
+		})
+		if outcome != redislock.OutcomeFailed || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v, %v", outcome, err)
+		}
+	})
+}
+
+func TestWhoStandsByTakesOverFromADeadNode(t *testing.T) {
+	embedded(t, 0, func(e *env, n *fakenet.Network) {
+		tick := e.tick()
+		for retry, want := range map[time.Duration]int{0: 0, 10 * time.Second: 0, time.Minute: 1} {
+			tick = tick.Add(time.Second)
+			mortal := &fakenet.Network{Dial: n.Dial}
+			doomed := e.clientOn(mortal)
+			begun, died := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(died)
+				outcome, err := doomed.Cron("report").Run(context.Background(), tick, func(ctx context.Context) error {
+					close(begun)
+					<-ctx.Done() // when its lease is over
+					return nil
+				})
+				if outcome != redislock.OutcomeFailed || !errors.Is(err, redislock.ErrLost) {
+					t.Errorf("the dead node: %v, %v", outcome, err)
+				}
+			}()
+			<-begun
+			mortal.Cut()
+			var runs atomic.Int32
+			var all sync.WaitGroup
+			for range 3 {
+				c := e.client()
+				all.Go(func() {
+					var opts []redislock.CronOption
+					if retry > 0 {
+						opts = append(opts, redislock.WithRetry(retry))
+					}
+					outcome, err := c.Cron("report", opts...).Run(context.Background(), tick, func(context.Context) error { runs.Add(1); return nil })
+					if err != nil || outcome != redislock.OutcomeRan && outcome != redislock.OutcomeElsewhere {
+						t.Errorf("standing by for %v: %v, %v", retry, outcome, err)
+					}
+				})
+			}
+			all.Wait()
+			if int(runs.Load()) != want {
+				t.Errorf("%d took over within %v", runs.Load(), retry)
+			}
+			<-died
+			mortal.Mend()
+			time.Sleep(time.Minute)
+		}
+	})
+}
+
+func TestANodeThatIsToldToStopLeavesTheTickToWhoStandsBy(t *testing.T) {
+	both(t, func(e *env) {
+		tick := e.tick()
+		ctx, stop := context.WithCancel(context.Background())
+		begun, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			outcome, err := e.client().Cron("report").Run(ctx, tick, func(ctx context.Context) error {
+				close(begun)
+				<-ctx.Done()
+				return ctx.Err()
+			})
+			if outcome != redislock.OutcomeFailed || !errors.Is(err, context.Canceled) {
+				t.Errorf("%v, %v", outcome, err)
+			}
+		}()
+		<-begun
+		other := make(chan struct{})
+		go func() {
+			defer close(other)
+			e.runs(e.client().Cron("report", redislock.WithRetry(time.Minute)), tick, redislock.OutcomeRan, idle)
+		}()
+		e.queued(e.client(), "cron:report@"+tick.UTC().Format(time.RFC3339Nano), 1)
+		stop()
+		<-other
+		<-stopped
+		e.runs(e.client().Cron("report", redislock.WithRetry(time.Minute)), tick, redislock.OutcomeElsewhere, idle)
+	})
+}
+
+func TestCronStatusTellsOfTheLastRun(t *testing.T) {
+	embedded(t, 0, func(e *env, n *fakenet.Network) {
+		ctx := context.Background()
+		tick, watch := e.tick(), e.client()
+		if s, err := watch.CronStatus(ctx, "report"); err != nil || s != (redislock.CronStatus{Job: "report"}) {
+			t.Errorf("before the first run: %+v, %v", s, err)
+		}
+		mortal := &fakenet.Network{Dial: n.Dial}
+		node := e.clientOn(mortal)
+		is := func(want redislock.Outcome, took time.Duration) redislock.CronStatus {
+			t.Helper()
+			s, err := watch.CronStatus(ctx, "report")
+			if err != nil || s.Outcome != want || s.Duration.Round(time.Millisecond) != took || !s.Tick.Equal(tick) || s.Node.Metadata != "nightly" || s.Node.PID == 0 {
+				t.Errorf("%+v, %v; not %v in %v", s, err, want, took)
+			}
+			return s
+		}
+		g := node.Cron("report", redislock.WithMetadata("nightly"))
+		e.runs(g, tick, redislock.OutcomeRan, func(context.Context) error {
+			time.Sleep(3 * time.Second)
+			is(redislock.OutcomeRunning, 3*time.Second)
+			time.Sleep(4 * time.Second)
+			return nil
+		})
+		s := is(redislock.OutcomeRan, 7*time.Second)
+		if s.End.Sub(s.Start).Round(time.Millisecond) != 7*time.Second || s.Start.Before(tick) || s.Start.After(tick.Add(2*time.Second)) {
+			t.Errorf("from %v to %v", s.Start, s.End)
+		}
+		tick = tick.Add(10 * time.Second)
+		_, _ = g.Run(ctx, tick, func(context.Context) error {
+			mortal.Cut()
+			time.Sleep(redislock.DefaultLease + time.Second)
+			if s := is(redislock.OutcomeDied, 0); !s.End.IsZero() {
+				t.Errorf("it ended %v", s.End)
+			}
+			mortal.Mend()
+			return nil
+		})
+	})
+}
+
+func TestATickTooOldOrTooFarAheadIsNotRun(t *testing.T) {
+	both(t, func(e *env) {
+		tick := e.tick()
+		g := e.client().Cron("report", redislock.WithTickMemory(time.Hour))
+		e.runs(g, tick.Add(-time.Hour-time.Second), redislock.OutcomeMissed, idle)
+		e.runs(g, tick.Add(-time.Hour+10*time.Second), redislock.OutcomeRan, idle)
+		ahead := tick.Add(time.Hour - 10*time.Second)
+		e.runs(g, ahead, redislock.OutcomeRan, idle)
+		if _, err := g.Run(context.Background(), tick.Add(time.Hour+time.Minute), idle); !errors.Is(err, redislock.ErrInvalid) {
+			t.Errorf("too far ahead: %v", err)
+		}
+		key := "redislock:r:{cron:report@" + ahead.UTC().Format(time.RFC3339Nano) + "}"
+		if left := e.raw.PTTL(context.Background(), key).Val(); left < 119*time.Minute || left > 2*time.Hour {
+			t.Errorf("a tick in an hour is remembered for %v", left)
+		}
+	})
+}
+
+func TestCronRefusesWhatItCannotDo(t *testing.T) {
+	both(t, func(e *env) {
+		ctx := context.Background()
+		c, tick := e.client(), e.tick()
+		for what, g := range map[string]*redislock.CronGuard{
+			"no job":               c.Cron(""),
+			"a long job":           c.Cron(strings.Repeat("j", redislock.MaxName-35)),
+			"a negative at least":  c.Cron("x", redislock.WithAtLeast(-1)),
+			"at most nothing":      c.Cron("x", redislock.WithAtMost(0)),
+			"no time to stand by":  c.Cron("x", redislock.WithRetry(0)),
+			"a policy of its own":  c.Cron("x", redislock.WithOverlap(7)),
+			"no memory":            c.Cron("x", redislock.WithTickMemory(0)),
+			"a mode":               c.Cron("x", redislock.WithMode(redislock.Read)),
+			"a nil option":         c.Cron("x", nil),
+			"a lease of a moment ": c.Cron("x", redislock.WithLease(1)),
+		} {
+			if outcome, err := g.Run(ctx, tick, idle); outcome != 0 || !errors.Is(err, redislock.ErrInvalid) {
+				t.Errorf("%s: %v, %v", what, outcome, err)
+			}
+		}
+		g := c.Cron("x")
+		for what, run := range map[string]func() (redislock.Outcome, error){
+			"no tick":     func() (redislock.Outcome, error) { return g.Run(ctx, time.Time{}, idle) },
+			"no function": func() (redislock.Outcome, error) { return g.Run(ctx, tick, nil) },
+		} {
+			if outcome, err := run(); outcome != 0 || !errors.Is(err, redislock.ErrInvalid) {
+				t.Errorf("%s: %v, %v", what, outcome, err)
+			}
+		}
+		e.runs(g, tick, redislock.OutcomeRan, func(ctx context.Context) error {
+			for _, at := range []time.Time{tick, tick.Add(time.Second)} {
+				if outcome, err := g.Run(ctx, at, idle); outcome != 0 || !errors.Is(err, redislock.ErrDeadlock) {
+					t.Errorf("inside itself: %v, %v", outcome, err)
+				}
+			}
+			return nil
+		})
+		panicked := func() (p any) {
+			defer func() { p = recover() }()
+			_, _ = g.Run(ctx, tick.Add(2*time.Second), func(context.Context) error { panic("oh") })
+			return nil
+		}()
+		if panicked != "oh" {
+			t.Errorf("the panic became %v", panicked)
+		}
+		e.runs(c.Cron("x", redislock.WithRetry(time.Minute)), tick.Add(2*time.Second), redislock.OutcomeElsewhere, idle)
+		if s, err := c.CronStatus(ctx, "x"); err != nil || s.Outcome != redislock.OutcomeFailed || s.Err != "panic" {
+			t.Errorf("%+v, %v", s, err)
+		}
+		e.untouched("cron:x")
+	})
+}

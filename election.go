@@ -1,0 +1,189 @@
+package redislock
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+)
+
+// leaderCheck is how often who watches an election looks by himself: against a message that was lost without the
+// subscription breaking.
+const leaderCheck = 30 * time.Second
+
+// Election has at most one leader at a time among all who campaign under a name. It is made by [Client.Election] and
+// safe for use by many goroutines.
+type Election struct {
+	client *Client
+	name   string
+	opts   []Option
+}
+
+// Leader is who leads.
+type Leader struct {
+	// Owner is the leading instance; its metadata are those of [WithMetadata].
+	Owner Owner
+	// Fence is the fence of its lock: greater than that of every leader before. 0: nobody leads.
+	Fence int64
+	// Since is when it was elected, by the server's clock.
+	Since time.Time
+}
+
+// Elected reports whether anybody leads.
+func (l Leader) Elected() bool { return l.Fence != 0 }
+
+// Election is the election of that name. Nothing is sent, and it needs no closing. The leader holds the lock
+// "elect:name"; the options are those of its acquire: with [WithLease], for instance, how long the others wait for a
+// leader that died.
+func (c *Client) Election(name string, opts ...Option) *Election {
+	return &Election{client: c, name: name, opts: append(opts[:len(opts):len(opts)], NonReentrant())}
+}
+
+// Elect is [Election.Campaign] in the election of that name.
+func (c *Client) Elect(ctx context.Context, name string, fn func(context.Context) error, opts ...Option) error {
+	return c.Election(name, opts...).Campaign(ctx, fn)
+}
+
+func electName(name string) string { return "elect:" + name }
+
+// Campaign stands for election until ctx ends. Whenever it is elected, in the order in which the candidates came, it runs
+// fn; the context of fn ends when ctx does, or when the leadership is lost, and another may lead then: so return soon.
+// [FromContext] finds the lock, whose fence goes along with what fn writes. When fn has returned, it resigns, and stands
+// again, behind the other candidates: a fn that is to lead for good returns when its context ends.
+//
+// It goes on when Redis cannot be reached. It returns the error of ctx when that has ended; fn's error, if it returned
+// one while it led; and [ErrClosed], [ErrInvalid], [ErrPermission], [ErrDeadlock], [ErrMode] or [ErrHeld] (after
+// [WithWait]) at once. It has resigned then.
+func (e *Election) Campaign(ctx context.Context, fn func(context.Context) error) error {
+	return wrapOp("elect", e.name, e.campaign(ctx, fn))
+}
+
+func (e *Election) campaign(ctx context.Context, fn func(context.Context) error) error {
+	c := e.client
+	if fn == nil {
+		return invalid("a nil function")
+	}
+	if err := checkDerived(e.name, electName); err != nil {
+		return err
+	}
+	for failures := 0; ; {
+		l, err := c.acquire(ctx, electName(e.name), e.opts)
+		if err == nil {
+			failures = 0
+			err = e.lead(ctx, l, fn)
+			if err != nil {
+				return err
+			}
+		} else {
+			if ctx == nil || final(err) {
+				return err
+			}
+			failures++
+			sleep(ctx, min(backoff(failures), time.Second))
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// final reports whether an acquire that failed would fail again.
+func final(err error) bool {
+	for _, e := range []error{ErrClosed, ErrInvalid, ErrPermission, ErrDeadlock, ErrMode, ErrHeld} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// lead is one term. Its error is fn's, unless the leadership was lost: then the campaign goes on.
+func (e *Election) lead(ctx context.Context, l *Lock, fn func(context.Context) error) (err error) {
+	e.tell()
+	returned := false
+	defer func() { // also when fn panics
+		lost := l.Err()
+		_ = l.finish(ctx, true, 0) // goes on in the background where Redis does not answer
+		e.tell()
+		if returned && lost != nil && !errors.Is(lost, ErrClosed) {
+			err = nil
+		}
+	}()
+	err = fn(l.With(ctx))
+	returned = true
+	return err
+}
+
+// tell has those who watch look.
+func (e *Election) tell() {
+	c := e.client
+	c.background.add()
+	go func() {
+		defer c.background.done()
+		bounded, cancel := context.WithTimeout(context.Background(), resendTime)
+		defer cancel()
+		_ = c.tell(bounded, newsLeader, e.name) // who does not hear it looks when the lease is over
+	}()
+}
+
+// Leader tells who leads now, or that nobody does; see [Leader.Elected]. It asks Redis.
+func (e *Election) Leader(ctx context.Context) (Leader, error) {
+	leader, _, err := e.leader(ctx)
+	return leader, wrapOp("leader", e.name, err)
+}
+
+// leader also tells after which time it may have died.
+func (e *Election) leader(ctx context.Context) (Leader, time.Duration, error) {
+	if err := e.client.mayLook(ctx, e.name, electName); err != nil {
+		return Leader{}, 0, err
+	}
+	info, err := e.client.inspect(ctx, electName(e.name), 1)
+	if err != nil || len(info.Holds) == 0 {
+		return Leader{}, leaderCheck, err
+	}
+	h := info.Holds[0]
+	return Leader{Owner: h.Owner, Fence: h.Fence, Since: h.Since}, min(h.Deadline.Sub(info.Now)+expiredSlack, leaderCheck), nil
+}
+
+// Watch yields who leads, at once and then whenever it has changed, nobody leading included, until ctx ends. It is told
+// by push, and of a leader that died when its lease is over; of changes that follow each other quickly it may see the
+// last only. While Redis cannot be reached it yields the error, again and again with growing pauses of up to 5 s, and
+// then who leads. After [ErrClosed], [ErrInvalid] and [ErrPermission] it ends.
+func (e *Election) Watch(ctx context.Context) iter.Seq2[Leader, error] {
+	return func(yield func(Leader, error) bool) {
+		c := e.client
+		news := c.watchers.add(e.name)
+		defer c.watchers.remove(e.name, news)
+		c.start()
+		var last Leader
+		for first, failures := true, 0; ; {
+			leader, look, err := e.leader(ctx)
+			switch {
+			case ctx != nil && ctx.Err() != nil:
+				return
+			case err != nil:
+				if !yield(Leader{}, wrapOp("leader", e.name, err)) || final(err) {
+					return
+				}
+				first = true // it is told anew when Redis answers
+				failures++
+				look = min(backoff(failures)*8, 5*time.Second)
+			case first || leader.Fence != last.Fence:
+				first, failures, last = false, 0, leader
+				if !yield(leader, nil) {
+					return
+				}
+			default:
+				failures = 0
+			}
+			timer := time.NewTimer(look)
+			select {
+			case <-news:
+			case <-timer.C:
+			case <-ctx.Done():
+			case <-c.closing:
+			}
+			timer.Stop()
+		}
+	}
+}

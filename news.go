@@ -1,0 +1,98 @@
+package redislock
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// News are what concerns all Clients: a channel of the prefix that each is subscribed to beside its own. A message says
+// that there is something to look at, and nothing more (I9). Who may have missed one looks too.
+const (
+	newsReset  = 'o' // a Once was reset
+	newsLeader = 'e' // an election may have another leader
+)
+
+func (c *Client) newsChannel() string { return c.prefix + ":n" }
+
+// tell sends news.
+func (c *Client) tell(ctx context.Context, kind byte, name string) error {
+	err := c.plain(ctx, newCommand(ctx, 0, "publish", c.newsChannel(), string(kind)+name)).Err()
+	if refused(err) {
+		err = fmt.Errorf("%w: %w", ErrPermission, err)
+	}
+	return err
+}
+
+// news takes a message of the channel.
+func (c *Client) news(payload string) {
+	if payload == "" {
+		return
+	}
+	switch name := payload[1:]; payload[0] {
+	case newsReset:
+		c.onces.forget(name)
+	case newsLeader:
+		c.watchers.wake(name)
+	}
+}
+
+// missed is called when news may have been lost: the subscription is new.
+func (c *Client) missed() {
+	c.onces.forget()
+	c.watchers.wakeAll()
+}
+
+// watchers are who wants to look when there is news of a name.
+type watchers struct {
+	mu sync.Mutex
+	of map[string]map[chan struct{}]bool
+}
+
+// add returns a channel that has something in it when there is news.
+func (w *watchers) add(name string) chan struct{} {
+	news := make(chan struct{}, 1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.of == nil {
+		w.of = map[string]map[chan struct{}]bool{}
+	}
+	if w.of[name] == nil {
+		w.of[name] = map[chan struct{}]bool{}
+	}
+	w.of[name][news] = true
+	return news
+}
+
+func (w *watchers) remove(name string, news chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.of[name], news)
+	if len(w.of[name]) == 0 {
+		delete(w.of, name)
+	}
+}
+
+func (w *watchers) wake(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rouse(w.of[name])
+}
+
+func (w *watchers) wakeAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, all := range w.of {
+		w.rouse(all)
+	}
+}
+
+// rouse sends news to some. The caller holds w.mu.
+func (w *watchers) rouse(all map[chan struct{}]bool) {
+	for news := range all {
+		select {
+		case news <- struct{}{}:
+		default: // it has not looked since the last one
+		}
+	}
+}
