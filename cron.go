@@ -204,7 +204,7 @@ func (g *CronGuard) run(ctx context.Context, tick time.Time, fn func(context.Con
 	}
 	name := tickName(g.job, tick)
 	settled := func(rec record) bool { return rec.exists() && (g.retry == 0 || rec.value != tickBegun) }
-	opts := append([]Option{WithMetadata("tick " + tick.Format(time.RFC3339Nano))}, g.lock...)
+	opts := append([]Option{patiently, WithMetadata("tick " + tick.Format(time.RFC3339Nano))}, g.lock...)
 	rec, turn, err := c.turn(ctx, name, settled, append(opts[:len(opts):len(opts)], WithWait(g.retry)))
 	if errors.Is(err, ErrHeld) && ctx.Err() == nil || err == nil && turn == nil {
 		return OutcomeElsewhere, nil
@@ -231,7 +231,10 @@ func (g *CronGuard) run(ctx context.Context, tick time.Time, fn func(context.Con
 	case g.overlap == OverlapSkip:
 		opts = append(opts, WithWait(0))
 	}
-	r.job, err = c.acquire(turn.With(ctx), jobName(g.job), append(opts, NonReentrant()))
+	if opts, err = exclusively(opts); err != nil {
+		return 0, err
+	}
+	r.job, err = c.acquire(turn.With(ctx), jobName(g.job), opts)
 	switch {
 	case errors.Is(err, ErrHeld) && g.overlap == OverlapSkip && ctx.Err() == nil:
 		if _, err := c.note(ctx, name, turn, tickSkipped, r.memory); err != nil {

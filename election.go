@@ -36,7 +36,7 @@ func (l Leader) Elected() bool { return l.Fence != 0 }
 // "elect:name"; the options are those of its acquire: with [WithLease], for instance, how long the others wait for a
 // leader that died.
 func (c *Client) Election(name string, opts ...Option) *Election {
-	return &Election{client: c, name: name, opts: append(opts[:len(opts):len(opts)], NonReentrant())}
+	return &Election{client: c, name: name, opts: append([]Option{patiently}, opts...)}
 }
 
 // Elect is [Election.Campaign] in the election of that name.
@@ -66,12 +66,15 @@ func (e *Election) campaign(ctx context.Context, fn func(context.Context) error)
 	if err := checkDerived(e.name, electName); err != nil {
 		return err
 	}
+	opts, err := exclusively(e.opts)
+	if err != nil {
+		return err
+	}
 	for failures := 0; ; {
-		l, err := c.acquire(ctx, electName(e.name), e.opts)
+		l, err := c.acquire(ctx, electName(e.name), opts)
 		if err == nil {
 			failures = 0
-			err = e.lead(ctx, l, fn)
-			if err != nil {
+			if err := e.lead(ctx, l, fn); err != nil {
 				return err
 			}
 		} else {

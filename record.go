@@ -127,15 +127,34 @@ func (c *Client) turn(ctx context.Context, name string, done func(record) bool, 
 
 // mayTurn checks what can be checked of a turn without Redis. It returns what the options come to, and those of its lock.
 func (c *Client) mayTurn(ctx context.Context, name string, opts []Option) (settings, []Option, error) {
-	opts = append(opts[:len(opts):len(opts)], NonReentrant())
-	s, err := c.accept(ctx, name, opts)
-	if err == nil && (s.mode != Exclusive || s.weight != 1) {
-		err = invalid("WithMode, WithWeight: what is done once has a lock of its own, which is exclusive")
+	opts, err := exclusively(opts)
+	if err != nil {
+		return settings{}, nil, err
 	}
+	s, err := c.accept(ctx, name, opts)
 	if err == nil {
 		_, _, err = c.nest(ctx, name, s) // it is ErrDeadlock under its own context
 	}
 	return s, opts, err
+}
+
+// exclusively is these options for a lock that is the library's own: exclusive, whatever the Client's defaults are, and
+// never nested in another hold of it.
+func exclusively(opts []Option) ([]Option, error) {
+	var given settings
+	if err := given.apply(opts); err != nil {
+		return nil, err
+	}
+	if given.mode != Exclusive || given.weight > 1 {
+		return nil, invalid("WithMode, WithWeight: this has a lock of its own, which is exclusive")
+	}
+	return append(opts[:len(opts):len(opts)], WithMode(Exclusive), WithWeight(1), NonReentrant()), nil
+}
+
+// patiently waits until the context ends, whatever the Client's defaults are.
+func patiently(s *settings) error {
+	s.waitSet = false
+	return nil
 }
 
 // sleep waits for d, and reports whether ctx let it.
