@@ -1,6 +1,9 @@
 # The two that a newcomer needs: `make demo` and `make test`.
 
-MODULES := . cmd/redislock
+MODULES := . $(sort $(patsubst %/go.mod,%,$(wildcard */go.mod */*/go.mod)))
+# Each module is built with what its own go.mod says, as by those who use it.
+export GOWORK := off
+
 GOFUMPT := go run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
