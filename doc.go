@@ -24,6 +24,12 @@
 // The context of a lock carries its hold. Acquiring the same name under it gives a nested handle, at once and with
 // nothing sent; the hold is given back by the last release.
 //
+// # What people take locks for
+//
+// [Client.Once] initializes something once in the fleet, [Share] fetches a value once for all who ask, [Client.Cron] runs
+// a job once for each tick, and [Client.Elect] keeps a leader. Package fence has what a resource needs to refuse a late
+// writer, and adapters/ has modules that serve other libraries.
+//
 // # Waiting
 //
 // Waiters are served in the order of arrival. The release makes the next waiter the owner and tells it so by one
