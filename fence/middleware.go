@@ -1,0 +1,84 @@
+package fence
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"example.com/redislock"
+)
+
+// Register is what [Middleware] asks: a [*Memory], a [*Redis], or one of your own. Accept returns nil for a fence that
+// is not smaller than any it has accepted for that resource, and remembers it; an [ErrStale] for one that is; any other
+// error when it cannot tell.
+type Register interface {
+	Accept(ctx context.Context, resource string, fence int64) error
+}
+
+// Require lets requests through that have a fence in [Header], with the fence in their context ([FromContext]), and
+// checks nothing else: that is for the handler to do, in the transaction in which it writes. A request without the
+// header is answered with 428 Precondition Required (RFC 6585, section 3), one with a header that is not a fence, or
+// with several, with 400 Bad Request.
+func Require(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		values := r.Header.Values(Header)
+		if len(values) == 0 {
+			http.Error(w, "a fence is required: take the lock, and send its fence in "+Header, http.StatusPreconditionRequired)
+			return
+		}
+		fence, ok := parse(values)
+		if !ok {
+			http.Error(w, Header+" must be one decimal number above 0", http.StatusBadRequest)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(NewContext(r.Context(), fence)))
+	})
+}
+
+// Middleware is [Require], and refuses a request whose fence is stale by what register says of the resource: with 409
+// Conflict, as [Refuse] does. A resource that cannot be, such as the empty one, is answered with 400 Bad Request. Where
+// the register cannot tell, the answer is 503 Service Unavailable and the handler is not run; give it a register that
+// reports the error to those who should know.
+//
+// The check in front of the handler is not one step with what the handler writes. A request that was let through may be
+// held up in the handler while a later holder's request is let through and writes; then it writes over that. This
+// matters wherever two requests for a resource can be under way at the same time, that is, in nearly every server. So
+// Middleware turns away most late writers early and cheaply, and whoever must turn away all of them checks the fence
+// again where it writes: by [Memory.Do], [Redis.Set] or package sqlfence, with the fence that [FromContext] has, and
+// answers with [Refuse]. With that, [Require] is enough in front.
+func Middleware(register Register, resource func(*http.Request) string) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fence, _ := FromContext(r.Context()) // Require has put it there
+			switch err := register.Accept(r.Context(), resource(r), fence); {
+			case err == nil:
+				next.ServeHTTP(w, r)
+			case Refuse(w, err):
+			case errors.Is(err, redislock.ErrInvalid):
+				http.Error(w, "this cannot be fenced", http.StatusBadRequest)
+			default:
+				http.Error(w, "the fence could not be checked", http.StatusServiceUnavailable)
+			}
+		}))
+	}
+}
+
+// Refuse answers a request whose write failed with [ErrStale], and reports whether it did: for another error, and for
+// nil, it writes nothing and the answer is false. [CheckResponse] is the other side of it.
+//
+// The status is 409 Conflict (RFC 9110, section 15.5.10): the request conflicts with the state of the resource, which
+// has seen a later holder. 412 Precondition Failed would say that a condition such as If-Match was false (section
+// 15.5.13), and clients that know it fetch the resource anew and send their write again, which one who is late must not.
+func Refuse(w http.ResponseWriter, err error) bool {
+	if !errors.Is(err, ErrStale) {
+		return false
+	}
+	seen := int64(0)
+	if stale, ok := errors.AsType[*StaleError](err); ok {
+		seen = stale.Seen
+	}
+	w.Header().Set(Header, strconv.FormatInt(seen, 10))
+	http.Error(w, "the fence is stale: a later holder has the lock, or had it", http.StatusConflict)
+	return true
+}
