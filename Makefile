@@ -15,6 +15,10 @@ help: ## this list
 demo: ## real processes share locks, on a server that comes along: nothing to set up
 	@cd cmd/redislock && go run . demo
 
+.PHONY: payment
+payment: ## a paused process writes late, and PostgreSQL refuses it by the fence; needs redis-server and PostgreSQL
+	@cd examples/payment && go run .
+
 .PHONY: test
 test: redis-server lint unit ## everything that CI runs
 

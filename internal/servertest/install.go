@@ -34,7 +34,7 @@ func installed(pkg string, look func() (string, error)) func() (string, error) {
 		if path, err := look(); err == nil {
 			return path, nil
 		}
-		for _, args := range [][]string{{"update"}, {"install", "-y", pkg}} {
+		for _, args := range [][]string{{"update"}, {"install", "-y", "--no-install-recommends", pkg}} {
 			cmd := exec.Command("apt-get", args...)
 			cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 			if said, err := cmd.CombinedOutput(); err != nil {
@@ -49,13 +49,13 @@ func installed(pkg string, look func() (string, error)) func() (string, error) {
 }
 
 func howTo(pkg string, err error) error {
-	return fmt.Errorf("servertest: %w: apt-get update && apt-get install -y %s", err, pkg)
+	return fmt.Errorf("servertest: %w: apt-get update && apt-get install -y --no-install-recommends %s", err, pkg)
 }
 
-// find is what installed returns, or the end of the test.
-func find(t testing.TB, installed func() (string, error)) string {
+// find is where redis-server is, or the end of the test.
+func find(t testing.TB) string {
 	t.Helper()
-	path, err := installed()
+	path, err := redisServer()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,4 +82,12 @@ var postgresBin = installed("postgresql", func() (string, error) {
 		}
 	}
 	return "", errors.New("neither the PATH nor /usr/lib/postgresql has initdb and postgres")
+})
+
+var mariadbd = installed("mariadb-server-core", func() (string, error) {
+	path, err := exec.LookPath("mariadbd")
+	if err != nil { // Debian keeps it from ordinary users' PATH
+		return exec.LookPath("/usr/sbin/mariadbd")
+	}
+	return path, nil
 })

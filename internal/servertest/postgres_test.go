@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,5 +64,35 @@ func TestTestsShareAPostgres(t *testing.T) {
 	t.Run("second", func(t *testing.T) { second = servertest.SharedPostgres(t) })
 	if kind, err := login(second.DSN()); first != second || kind != 'R' || err != nil {
 		t.Errorf("it answers %q, %v; one server: %v", kind, err, first == second)
+	}
+}
+
+func TestAMariaDBGreetsAndEndsWithItsTest(t *testing.T) {
+	t.Parallel()
+	var addr string
+	greeting := func() (string, error) {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			return "", err
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			return "", err
+		}
+		// https://mariadb.com/kb/en/connection/, initial handshake packet: a header of four bytes, 10, the version
+		greeting := make([]byte, 32)
+		_, err = io.ReadFull(conn, greeting)
+		return string(greeting[4:]), err
+	}
+	t.Run("inner", func(t *testing.T) {
+		m := servertest.StartMariaDB(t)
+		_, addr, _ = strings.Cut(m.DSN(""), "(")
+		addr, _, _ = strings.Cut(addr, ")")
+		if text, err := greeting(); !strings.HasPrefix(text, "\n") || !strings.Contains(text, ".") || err != nil {
+			t.Errorf("it says %q, %v", text, err)
+		}
+	})
+	if _, err := greeting(); err == nil {
+		t.Error("the server outlived its test")
 	}
 }

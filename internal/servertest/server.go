@@ -1,5 +1,6 @@
-// Package servertest gives tests real Redis and PostgreSQL servers, each with a process and a port of its own on
-// loopback, and a proxy between a client and Redis that loses, delays and mutes what tests want lost, delayed and mute.
+// Package servertest gives tests real servers, of Redis, PostgreSQL and MariaDB, each with a process and a port of its
+// own on loopback, and a proxy between a client and Redis that loses, delays and mutes what tests want lost, delayed and
+// mute.
 package servertest
 
 import (
@@ -44,7 +45,7 @@ func Start(t testing.TB, args ...string) *Server {
 	s.args = append([]string{
 		"--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir(),
 	}, args...)
-	binary := find(t, redisServer)
+	binary := find(t)
 	t.Cleanup(s.Kill)
 	var err error
 	for range starts {
@@ -113,7 +114,7 @@ func (s *Server) Kill() {
 func (s *Server) Restart() {
 	s.t.Helper()
 	s.Kill()
-	binary := find(s.t, redisServer)
+	binary := find(s.t)
 	deadline := time.Now().Add(startTime)
 	for {
 		p, err := s.run(binary)

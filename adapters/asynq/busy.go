@@ -1,0 +1,37 @@
+package asynqlock
+
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/hibiken/asynq"
+)
+
+// ErrBusy says that the task did not run because somebody else holds its key, and is to be retried. It wraps the
+// [redislock.HeldError], which says who. It reaches asynq's ErrorHandler like any other error of a task.
+var ErrBusy = errors.New("redislock: asynq: somebody else is at it")
+
+// IsFailure belongs into asynq.Config.IsFailure: [ErrBusy] is not a failure, so that asynq does not count such a retry,
+// nor shows it in its statistics. Every other error is one.
+//
+// asynq asks it only while retries are left: whatever a task returns on its last attempt sends it to the archive. There a
+// task does not come back busy but waits for its key, until shortly before its deadline. Without IsFailure busy tasks
+// use up their retries, and then wait likewise.
+func IsFailure(err error) bool { return err != nil && !errors.Is(err, ErrBusy) }
+
+// RetryDelay is for asynq.Config.RetryDelayFunc: a task that was busy comes back after d to 1.5 d, spread so that tasks
+// of one key do not all come at once; others after what otherwise says. A nil otherwise is
+// [asynq.DefaultRetryDelayFunc], which alone would let a busy task come back after 15 s and more. asynq rounds to
+// seconds, and looks every Config.DelayedTaskCheckInterval, 5 s unless set.
+func RetryDelay(d time.Duration, otherwise asynq.RetryDelayFunc) asynq.RetryDelayFunc {
+	if otherwise == nil {
+		otherwise = asynq.DefaultRetryDelayFunc
+	}
+	return func(n int, err error, t *asynq.Task) time.Duration {
+		if !errors.Is(err, ErrBusy) {
+			return otherwise(n, err, t)
+		}
+		return d + rand.N(max(d, 0)/2+1)
+	}
+}

@@ -1,0 +1,40 @@
+package asynqlock
+
+import (
+	"time"
+
+	"example.com/redislock"
+)
+
+// Option shapes [Unique] and [Once]. A value that cannot work fails every task with [redislock.ErrInvalid]; no handler
+// runs.
+type Option func(*settings)
+
+type settings struct {
+	wait time.Duration
+	drop bool
+	lock []redislock.Option
+}
+
+// WithWait lets a task wait for its key, in the order of arrival, before it is retried later or dropped. It keeps its
+// worker meanwhile, and its deadline runs: it never waits up to that, since asynq would count it as a failure. The
+// default is 0, not to wait.
+func WithWait(d time.Duration) Option {
+	return func(s *settings) { s.wait = d }
+}
+
+// WithDrop makes a task whose key is held succeed without having run: somebody else is at it. For work where the
+// newest task does what all of them want, such as a refresh. If the one who has the key fails, only its own retry runs.
+//
+// A task is never dropped because of an earlier run of itself, which may have failed without asynq waiting for it: it is
+// retried later.
+func WithDrop() Option {
+	return func(s *settings) { s.drop = true }
+}
+
+// WithLock sets options of the lock, such as [redislock.WithLease], or for [Unique] [redislock.WithMode] with a Semaphore
+// for a few workers on a key instead of one. Waiting is said by [WithWait] and the metadata is the task's queue and ID: of these
+// two the lock's own options mean nothing.
+func WithLock(opts ...redislock.Option) Option {
+	return func(s *settings) { s.lock = append(s.lock, opts...) }
+}
