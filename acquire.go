@@ -76,7 +76,7 @@ func (c *Client) prepare(ctx context.Context) error {
 	if ready {
 		return nil
 	}
-	a := c.ask(ctx, nil, scriptPreflight, c.probeKey(), c.sub.channel)
+	a := c.ask(ctx, nil, scriptPreflight, c.probeKey(), c.sub.channel, c.newsChannel())
 	if a.err != nil {
 		return a.err
 	}

@@ -21,10 +21,11 @@ type Overlap uint8
 const (
 	// OverlapSkip leaves the tick out. It is the default.
 	OverlapSkip Overlap = iota
-	// OverlapWait runs it after the earlier one, and so on, in order.
+	// OverlapWait runs it after the earlier one, and so on, in the order in which they were fired.
 	OverlapWait
 	// OverlapReplace ends the earlier one, by stealing its lock: its context ends with [ErrStolen], and the new one begins
-	// when it has given the lock up. What [WithAtLeast] holds on is waited for.
+	// when it has given the lock up. What [WithAtLeast] holds on is waited for. An earlier tick that comes late, while a
+	// later one is running, is left out.
 	OverlapReplace
 )
 
@@ -130,7 +131,8 @@ func WithOverlap(o Overlap) CronOption {
 // WithTickMemory sets how long it is remembered that a tick was run, from a minute to a year; the default is
 // [DefaultTickMemory]. It must be longer than the clocks of the nodes differ, and than a node may be suspended between a
 // tick and its Run. A tick older than that is [OutcomeMissed]; one that is farther ahead is [ErrInvalid]: some clock
-// is wrong. Each remembered tick is a small key in Redis.
+// is wrong. Each remembered tick is a small key in Redis. All nodes must have the same: one with a longer memory would
+// run what another has forgotten.
 func WithTickMemory(d time.Duration) CronOption {
 	return cronOption(func(s *cronSettings) error {
 		if d < time.Minute || d > 365*24*time.Hour {
@@ -161,6 +163,9 @@ func (c *Client) Cron(job string, opts ...CronOption) *CronGuard {
 			g.fault = err
 		}
 	}
+	if g.fault == nil && g.retry > g.memory {
+		g.fault = invalid("WithRetry(%v) with WithTickMemory(%v): the tick is forgotten first", g.retry, g.memory)
+	}
 	if g.fault == nil {
 		g.fault = checkDerived(job, func(job string) string { return tickName(job, time.Time{}.Add(1)) })
 	}
@@ -172,21 +177,23 @@ func (g *CronGuard) Job() string { return g.job }
 
 func jobName(job string) string { return "cron:" + job }
 
+// tickName ends in a time, so that no other job and tick have the same.
 func tickName(job string, tick time.Time) string {
-	return jobName(job) + "@" + tick.UTC().Format(time.RFC3339Nano)
+	return "tick:" + job + "@" + tick.UTC().Format(time.RFC3339Nano)
 }
 
 // Run runs fn for a tick, unless that was or is done elsewhere. The tick is the time that the schedule names, not the
 // time at which this node's clock came to fire: all nodes must name the same instant, to the nanosecond, in whatever
 // time zone. So it does not matter by how much their clocks differ, as long as that is less than [WithTickMemory].
 //
-// fn runs under the lock "cron:job", which no two runs of the job hold at a time, and that of the tick; its context ends
+// fn runs under the lock "cron:job", which no two runs of the job hold at a time, and "tick:job@time"; its context ends
 // when ctx does, when a lock is lost, and after [WithAtMost]. [FromContext] finds the first lock, whose fence goes along
 // with what fn writes. Before fn begins, it is written down that the tick was begun, so a tick is begun at most once,
 // unless somebody stands by with [WithRetry]. That is kept in Redis: as well as that keeps its data.
 //
 // The error is nil, but for [OutcomeFailed], where it is fn's, with [ErrLost] if the lock was lost. With an outcome of 0
-// nothing was run here, and the error says why: ctx ended, or what [Client.Acquire] and Redis may say.
+// nothing was run here, and the error says why: ctx ended, or what [Client.Acquire] and Redis may say. Others may have been
+// told "elsewhere" by then; to have such a tick run all the same is what [WithRetry] is for.
 func (g *CronGuard) Run(ctx context.Context, tick time.Time, fn func(context.Context) error) (Outcome, error) {
 	outcome, err := g.run(ctx, tick, fn)
 	return outcome, wrapOp("cron", g.job, err)
@@ -202,19 +209,29 @@ func (g *CronGuard) run(ctx context.Context, tick time.Time, fn func(context.Con
 	case tick.IsZero():
 		return 0, invalid("a tick without a time")
 	}
-	name := tickName(g.job, tick)
-	settled := func(rec record) bool { return rec.exists() && (g.retry == 0 || rec.value != tickBegun) }
-	opts := append([]Option{patiently, WithMetadata("tick " + tick.Format(time.RFC3339Nano))}, g.lock...)
-	rec, turn, err := c.turn(ctx, name, settled, append(opts[:len(opts):len(opts)], WithWait(g.retry)))
-	if errors.Is(err, ErrHeld) && ctx.Err() == nil || err == nil && turn == nil {
-		return OutcomeElsewhere, nil
-	}
+	opts, err := ownLock(g.lock)
 	if err != nil {
 		return 0, err
 	}
+	given, err := c.settings(opts)
+	if err != nil {
+		return 0, err
+	}
+	if given.metadata == "" {
+		given.metadata = "tick " + tick.Format(time.RFC3339Nano)
+	}
+	settled := func(rec record) bool { return rec.exists() && (g.retry == 0 || rec.value != tickBegun) }
+	// The tick's own lock is held from now to the end; what else was asked for is about the run.
+	rec, turn, err := c.turn(ctx, tickName(g.job, tick), settled, []Option{WithLease(given.lease), WithMetadata(given.metadata), WithWait(g.retry)})
+	switch {
+	case errors.Is(err, ErrHeld) && ctx.Err() == nil, err == nil && turn == nil:
+		return OutcomeElsewhere, nil
+	case err != nil:
+		return 0, err
+	}
 	r := &cronRun{CronGuard: g, tick: tick, turn: turn}
-	defer func() { _ = turn.finish(ctx, true, 0) }() // last of all; in the background where Redis does not answer
-	ahead := tick.Sub(time.UnixMicro(turn.Fence()))  // a fence is the server's time, or more
+	defer func() { _ = turn.finish(ctx, true, r.keep) }() // last of all; in the background where Redis does not answer
+	ahead := tick.Sub(time.UnixMicro(turn.Fence()))       // a fence is the server's time, or more
 	switch {
 	case -ahead > g.memory:
 		return OutcomeMissed, nil
@@ -223,30 +240,32 @@ func (g *CronGuard) run(ctx context.Context, tick time.Time, fn func(context.Con
 	}
 	r.memory = g.memory + max(ahead, 0)
 
+	opts = append(opts, WithMetadata(given.metadata))
 	switch {
 	case g.overlap == OverlapReplace:
+		later, err := r.laterRuns(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if later {
+			return r.skip(ctx)
+		}
 		opts = append(opts, WithStealAfter(MinLease))
 	case g.overlap == OverlapSkip && rec.exists(): // who began it is gone, but its lock of the job may live on for a lease
-		opts = append(opts, WithWait(turn.hold.lease.length))
+		opts = append(opts, WithWait(given.lease))
 	case g.overlap == OverlapSkip:
 		opts = append(opts, WithWait(0))
 	}
-	if opts, err = exclusively(opts); err != nil {
-		return 0, err
-	}
 	r.job, err = c.acquire(turn.With(ctx), jobName(g.job), opts)
-	switch {
+	switch loss := turn.Err(); {
+	case err == nil:
+		return r.do(ctx, fn)
+	case loss != nil:
+		return 0, fmt.Errorf("while it waited for an earlier one: %w", loss)
 	case errors.Is(err, ErrHeld) && g.overlap == OverlapSkip && ctx.Err() == nil:
-		if _, err := c.note(ctx, name, turn, tickSkipped, r.memory); err != nil {
-			return 0, err
-		}
-		return OutcomeSkipped, nil
-	case err != nil && turn.Err() != nil:
-		return 0, fmt.Errorf("while it waited for an earlier one: %w", turn.Err())
-	case err != nil:
-		return 0, err
+		return r.skip(ctx)
 	}
-	return r.do(ctx, fn)
+	return 0, err
 }
 
 // What a tick's record says: that it was begun, which somebody who stands by may do anew, or how it ended.
@@ -261,9 +280,25 @@ type cronRun struct {
 	*CronGuard
 	tick   time.Time
 	memory time.Duration
-	turn   *Lock // of the tick
-	job    *Lock // of the job
+	turn   *Lock         // of the tick
+	job    *Lock         // of the job
+	keep   time.Duration // how long the first is to stay, where the record cannot say that the tick is over
 	begun  time.Time
+}
+
+// skip leaves the tick out, for all.
+func (r *cronRun) skip(ctx context.Context) (Outcome, error) {
+	if err := r.client.note(ctx, r.turn, 2, tickSkipped, r.memory); err != nil {
+		return 0, err
+	}
+	return OutcomeSkipped, nil
+}
+
+// laterRuns reports whether a later tick of the job is running: one that comes late must not replace it.
+func (r *cronRun) laterRuns(ctx context.Context) (bool, error) {
+	status := CronStatus{Job: r.CronGuard.job}
+	err := r.client.cronStatus(ctx, &status)
+	return status.Outcome == OutcomeRunning && status.Tick.After(r.tick), err
 }
 
 // do runs the function under both locks, and writes down what came of it.
@@ -272,15 +307,14 @@ func (r *cronRun) do(ctx context.Context, fn func(context.Context) error) (outco
 	r.begun = time.Now()
 	release := time.Duration(0)
 	defer func() { _ = r.job.finish(ctx, true, release) }()
-	begun, err := c.note(ctx, r.turn.Name(), r.turn, tickBegun, r.memory)
-	if err != nil {
+	if err := c.note(ctx, r.turn, 1, tickBegun, r.memory); err != nil {
 		return 0, err
 	}
-	if !begun {
-		return OutcomeElsewhere, nil
+	if err := r.status(ctx, 1, OutcomeRunning, nil); err != nil {
+		return 0, err // it counts as begun: nobody can tell whether that was noted
 	}
-	if err := r.status(ctx, OutcomeRunning, nil); err != nil {
-		return 0, err // it counts as begun: nobody can tell whether this was noted
+	if loss := r.loss(); loss != nil { // I10: the notes may have taken longer than the lease
+		return 0, loss
 	}
 
 	bounded := r.job.With(r.turn.With(ctx))
@@ -291,22 +325,37 @@ func (r *cronRun) do(ctx context.Context, fn func(context.Context) error) (outco
 	}
 	outcome, err = OutcomeFailed, errors.New("panic") // if fn does not return
 	defer func() {
-		release = r.atLeast - elapsed(r.begun)
-		_ = r.status(ctx, outcome, err) // the run is over, whether that can be told or not
-		if stopped := ctx.Err() != nil && err != nil; !stopped && r.turn.Err() == nil {
-			_, _ = c.note(ctx, r.turn.Name(), r.turn, tickEnded, r.memory)
+		if !r.gaveUp(ctx, err) { // else it is for who stands by
+			release = r.atLeast - elapsed(r.begun)
+			if err := c.note(ctx, r.turn, 2, tickEnded, r.memory); err != nil {
+				r.keep = min(r.memory, MaxLease) // then the lock says so
+			}
 		}
+		_ = r.status(ctx, 2, outcome, err) // the run is over, whether that can be told or not
 	}()
 	err = fn(bounded)
-	for _, l := range []*Lock{r.job, r.turn} {
-		if loss := l.Err(); loss != nil && !errors.Is(err, ErrLost) {
-			err = errors.Join(err, loss)
-		}
+	if loss := r.loss(); loss != nil && !errors.Is(err, ErrLost) {
+		err = errors.Join(err, loss)
 	}
 	if err == nil {
 		outcome = OutcomeRan
 	}
 	return outcome, err
+}
+
+// gaveUp reports whether a run with that error is one for who stands by: it was told to stop, or a lease was lost. What
+// was stolen, for a later tick or by an operator, is over.
+func (r *cronRun) gaveUp(ctx context.Context, err error) bool {
+	loss := r.loss()
+	return ctx.Err() != nil && err != nil || r.turn.hold.loss() != nil || loss != nil && !errors.Is(loss, ErrStolen)
+}
+
+// loss is that of either lock.
+func (r *cronRun) loss() error {
+	if loss := r.job.hold.loss(); loss != nil {
+		return loss
+	}
+	return r.turn.hold.loss()
 }
 
 // CronStatus is the last run of a job, by the clock of the server.
@@ -338,7 +387,7 @@ type cronRecord struct {
 }
 
 // status writes down how the run stands.
-func (r *cronRun) status(ctx context.Context, outcome Outcome, err error) error {
+func (r *cronRun) status(ctx context.Context, step int, outcome Outcome, err error) error {
 	owner := r.client.owner
 	owner.Metadata = r.job.hold.metadata
 	rec := cronRecord{Tick: r.tick.UTC(), Outcome: outcome, Node: owner}
@@ -353,8 +402,7 @@ func (r *cronRun) status(ctx context.Context, outcome Outcome, err error) error 
 	if err != nil {
 		return err
 	}
-	_, err = r.client.note(ctx, r.job.Name(), r.job, string(text), statusLife)
-	return err
+	return r.client.note(ctx, r.job, step, string(text), statusLife)
 }
 
 // CronStatus tells of the last run of a job: when, where, how long and how it ended. A job that has not run for 400 days

@@ -248,7 +248,7 @@ func TestANodeThatIsToldToStopLeavesTheTickToWhoStandsBy(t *testing.T) {
 			defer close(other)
 			e.runs(e.client().Cron("report", redislock.WithRetry(time.Minute)), tick, redislock.OutcomeRan, idle)
 		}()
-		e.queued(e.client(), "cron:report@"+tick.UTC().Format(time.RFC3339Nano), 1)
+		e.queued(e.client(), "tick:report@"+tick.UTC().Format(time.RFC3339Nano), 1)
 		stop()
 		<-other
 		<-stopped
@@ -308,7 +308,7 @@ func TestATickTooOldOrTooFarAheadIsNotRun(t *testing.T) {
 		if _, err := g.Run(context.Background(), tick.Add(time.Hour+time.Minute), idle); !errors.Is(err, redislock.ErrInvalid) {
 			t.Errorf("too far ahead: %v", err)
 		}
-		key := "redislock:r:{cron:report@" + ahead.UTC().Format(time.RFC3339Nano) + "}"
+		key := "redislock:r:{tick:report@" + ahead.UTC().Format(time.RFC3339Nano) + "}"
 		if left := e.raw.PTTL(context.Background(), key).Val(); left < 119*time.Minute || left > 2*time.Hour {
 			t.Errorf("a tick in an hour is remembered for %v", left)
 		}

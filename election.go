@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// minTerm is the least time from one candidacy to the next, for functions that return at once.
+const minTerm = 10 * time.Millisecond
+
 // leaderCheck is how often who watches an election looks by himself: against a message that was lost without the
 // subscription breaking.
 const leaderCheck = 30 * time.Second
@@ -36,7 +39,7 @@ func (l Leader) Elected() bool { return l.Fence != 0 }
 // "elect:name"; the options are those of its acquire: with [WithLease], for instance, how long the others wait for a
 // leader that died.
 func (c *Client) Election(name string, opts ...Option) *Election {
-	return &Election{client: c, name: name, opts: append([]Option{patiently}, opts...)}
+	return &Election{client: c, name: name, opts: opts}
 }
 
 // Elect is [Election.Campaign] in the election of that name.
@@ -66,17 +69,19 @@ func (e *Election) campaign(ctx context.Context, fn func(context.Context) error)
 	if err := checkDerived(e.name, electName); err != nil {
 		return err
 	}
-	opts, err := exclusively(e.opts)
+	opts, err := ownLock(e.opts)
 	if err != nil {
 		return err
 	}
 	for failures := 0; ; {
+		begun := time.Now()
 		l, err := c.acquire(ctx, electName(e.name), opts)
 		if err == nil {
 			failures = 0
 			if err := e.lead(ctx, l, fn); err != nil {
 				return err
 			}
+			sleep(ctx, minTerm-time.Since(begun))
 		} else {
 			if ctx == nil || final(err) {
 				return err
@@ -100,7 +105,7 @@ func final(err error) bool {
 	return false
 }
 
-// lead is one term. Its error is fn's, unless the leadership was lost: then the campaign goes on.
+// lead is one term. Its error is fn's, unless the leadership was lost: then the campaign goes on, if the Client does.
 func (e *Election) lead(ctx context.Context, l *Lock, fn func(context.Context) error) (err error) {
 	e.tell()
 	returned := false
@@ -108,7 +113,10 @@ func (e *Election) lead(ctx context.Context, l *Lock, fn func(context.Context) e
 		lost := l.Err()
 		_ = l.finish(ctx, true, 0) // goes on in the background where Redis does not answer
 		e.tell()
-		if returned && lost != nil && !errors.Is(lost, ErrClosed) {
+		switch {
+		case errors.Is(lost, ErrClosed):
+			err = errors.Join(lost, err)
+		case returned && lost != nil:
 			err = nil
 		}
 	}()

@@ -64,9 +64,9 @@ type answer struct {
 func (c *call) prepare(ctx context.Context) {
 	args := make([]any, 0, 4+len(c.args))
 	if c.whole {
-		args = append(args, "eval", c.script.text, 1, c.key)
+		args = append(args, "eval", c.script.text, c.script.keys, c.key)
 	} else {
-		args = append(args, "evalsha", c.script.digest, 1, c.key)
+		args = append(args, "evalsha", c.script.digest, c.script.keys, c.key)
 	}
 	c.cmd = newCommand(ctx, 3, append(args, c.args...)...)
 	c.answer.sent = time.Now()

@@ -64,6 +64,9 @@ func (l *Lock) With(ctx context.Context) context.Context {
 // ending is ctx, but ends with the other too.
 func ending(ctx, other context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
+	if other.Err() != nil { // not a moment later
+		cancel(context.Cause(other))
+	}
 	stop := context.AfterFunc(other, func() { cancel(context.Cause(other)) })
 	context.AfterFunc(ctx, func() { stop() }) // a lock may be held for much longer than ctx lives
 	return ctx

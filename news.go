@@ -9,7 +9,7 @@ import (
 // News are what concerns all Clients: a channel of the prefix that each is subscribed to beside its own. A message says
 // that there is something to look at, and nothing more (I9). Who may have missed one looks too.
 const (
-	newsReset  = 'o' // a Once was reset
+	newsReset  = 'o' // a Once was reset (lua/erase.lua)
 	newsLeader = 'e' // an election may have another leader
 )
 

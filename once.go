@@ -41,7 +41,7 @@ func WithForget(after time.Duration) OnceOption {
 // Once runs fn to success once in the whole fleet: for initialization. One caller runs it, under the lock "once:name",
 // with a context that ends when ctx does or when the lock is lost; all others wait, and return nil when it has
 // succeeded. After that Once returns nil at once, wherever it is called: without a round trip in a process that has
-// seen the success, and with one in any other.
+// seen the success, as long as it is subscribed and so would hear of a reset, and with one in any other.
 //
 // If fn fails, its error goes to its own caller, and the next in line runs its own fn; so it does if the process dies
 // or the lock is lost, which is an [ErrLost] even where fn returned nil: another may run by then. What fn does must
@@ -59,7 +59,8 @@ func (c *Client) once(ctx context.Context, name string, fn func(context.Context)
 	if fn == nil {
 		return invalid("a nil function")
 	}
-	if c.onces.has(name) && !c.isClosed() {
+	known := c.onces.has(name) && !c.isClosed()
+	if hears, _ := c.sub.state(); known && hears != "" {
 		return nil
 	}
 	s := onceSettings{forget: maxLife}
@@ -75,6 +76,11 @@ func (c *Client) once(ctx context.Context, name string, fn func(context.Context)
 		return err
 	}
 	lock := onceName(name)
+	if known { // but a reset may have been missed; while Redis is away nobody runs it either
+		if rec, err := c.look(ctx, lock); rec.exists() || err != nil && ctx.Err() == nil {
+			return nil
+		}
+	}
 	since := c.onces.now()
 	rec, l, err := c.turn(ctx, lock, record.exists, s.lock)
 	if err != nil {
@@ -85,24 +91,23 @@ func (c *Client) once(ctx context.Context, name string, fn func(context.Context)
 		return nil
 	}
 	defer func() { // also when fn panics
-		loss := lossOf(l.finish(ctx, true, 0))
-		if err != nil || !errors.Is(loss, ErrNotHeld) { // else it was noted before, or is given back in the background
+		loss := l.hold.loss()
+		_ = l.finish(ctx, true, 0) // goes on in the background where Redis does not answer
+		if err != nil && loss != nil && !errors.Is(err, ErrLost) {
 			err = errors.Join(err, loss)
-		}
-		if err == nil {
-			c.remember(name, since, bound{rec.sent, s.forget})
 		}
 	}()
 	if err := fn(l.With(ctx)); err != nil {
 		return err
 	}
-	if loss := l.Err(); loss != nil {
+	if loss := l.hold.loss(); loss != nil {
 		return loss
 	}
-	rec.sent = time.Now()
-	if _, err := c.note(ctx, lock, l, c.owner.info(), s.forget); err != nil {
+	sent := time.Now()
+	if err := c.note(ctx, l, 1, c.owner.info(), s.forget); err != nil {
 		return fmt.Errorf("it was done, but could not be noted: %w", err)
 	}
+	c.remember(name, since, bound{sent, s.forget})
 	return nil
 }
 
@@ -120,18 +125,13 @@ func (c *Client) OnceDone(ctx context.Context, name string) (bool, error) {
 func (c *Client) OnceReset(ctx context.Context, name string) error {
 	err := c.mayLook(ctx, name, onceName)
 	if err == nil {
-		err = c.erase(ctx, onceName(name))
-	}
-	if err == nil {
+		err = c.erase(ctx, onceName(name), c.newsChannel(), string(newsReset)+name)
 		c.onces.forget(name)
-		err = c.tell(ctx, newsReset, name)
 	}
 	return wrapOp("once reset", name, err)
 }
 
 func onceName(name string) string { return "once:" + name }
-
-func (r record) exists() bool { return r.left > 0 }
 
 // checkDerived says whether a lock may have the name that is made of this one.
 func checkDerived(name string, derive func(string) string) error {
@@ -154,6 +154,9 @@ func (c *Client) mayLook(ctx context.Context, name string, derive func(string) s
 	}
 	return checkDerived(name, derive)
 }
+
+// maxOnces is how many names a process remembers: to forget one costs a round trip.
+const maxOnces = 10_000
 
 // onces is what this process knows to be done. What a reset somewhere else makes wrong is forgotten by push, and all of
 // it whenever such a message may have been missed.
@@ -198,7 +201,7 @@ func (o *onces) remember(name string, since int, until bound) {
 	if o.resets != since {
 		return
 	}
-	if o.done == nil {
+	if o.done == nil || len(o.done) >= maxOnces {
 		o.done = map[string]bound{}
 	}
 	o.done[name] = until

@@ -171,6 +171,7 @@ func (l *lease) renewed(a answer) {
 func (l *lease) leave(ctx context.Context, length time.Duration) (bool, error) {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), resendTime)
 	defer cancel()
+	begun := time.Now()
 	bury := ""
 	if l.bury {
 		bury = "bury" // I8: nobody will release this token
@@ -179,14 +180,24 @@ func (l *lease) leave(ctx context.Context, length time.Duration) (bool, error) {
 	args := []any{l.token, fmt.Sprintf("%016d", l.fenceNow()), bury, text}
 	a := l.client.ask(bounded, nil, scriptRenew, l.key, args...)
 	if a.err != nil {
-		l.client.insist(scriptRenew, l.key, args, func(any) bool { return false })
+		l.client.insist(scriptRenew, l.key, args, func(value any) bool {
+			_, _ = l.parted(value)
+			return false
+		})
 		return false, a.err
 	}
-	r, err := parseReply(a.value)
+	r, err := l.parted(a.value)
+	over := r.status == "gone" && a.unanswered && elapsed(begun) >= length // an earlier attempt was heard, and is over
+	return err == nil && (r.status == "" || over), err
+}
+
+// parted reads the answer of the last renewal. What was revoked is given up instead.
+func (l *lease) parted(value any) (reply, error) {
+	r, err := parseReply(value)
 	if r.status == "revoked" {
 		l.client.giveUp(l.key, l.token, l.bury)
 	}
-	return err == nil && (r.status == "" || r.status == "gone" && a.unanswered), err // it may have lapsed since
+	return r, err
 }
 
 // extend takes over a later bound, unless the lease has ended: what has run out stays lost.

@@ -16,6 +16,7 @@ var sources embed.FS
 // script is a Lua script as it is sent: by its digest, and whole when the server does not know it.
 type script struct {
 	name, text, digest string
+	keys               int      // with two, the first of the arguments is the second
 	commands           []string // what it uses, for the message when an ACL refuses one
 }
 
@@ -31,6 +32,8 @@ var (
 	scriptResume      = load("resume")
 	scriptInspect     = load("inspect")
 	scriptRecord      = load("record")
+	scriptRecall      = load("recall")
+	scriptErase       = load("erase")
 	scriptPreflight   = load("preflight")
 	scriptProbe       = load("probe")
 	scriptWeakRelease = load("weak_release")
@@ -42,7 +45,10 @@ func load(name string, without ...string) *script {
 	var text strings.Builder
 	include(&text, sources, name, without)
 	sum := sha1.Sum([]byte(text.String()))
-	s := &script{name: name, text: text.String(), digest: hex.EncodeToString(sum[:])}
+	s := &script{name: name, text: text.String(), digest: hex.EncodeToString(sum[:]), keys: 1}
+	if strings.Contains(s.text, "KEYS[2]") {
+		s.keys = 2
+	}
 	for _, call := range usedCommand.FindAllStringSubmatch(s.text, -1) {
 		if command := strings.ToLower(call[1]); !slices.Contains(s.commands, command) {
 			s.commands = append(s.commands, command)

@@ -669,3 +669,50 @@ func TestAHoldThatIsKeptByNobodyEndsWhenItWasSaid(t *testing.T) {
 		t.Errorf("at its end the lock is %s", r.status)
 	}
 }
+
+// Only who holds the lock writes its record, and a copy of an earlier write does not undo a later one.
+func TestARecordIsWrittenByWhoHoldsTheLock(t *testing.T) {
+	scripts(t, func(b *bench) {
+		ctx := context.Background()
+		key := strings.Replace(b.key, ":{", ":r:{", 1)
+		note := func(token, step, value string) bool {
+			b.Helper()
+			wrote, err := b.rdb.Eval(ctx, scriptRecord.text, []string{b.key, key}, pad(token), step, 60000, value).Int()
+			if err != nil {
+				b.Fatal(err)
+			}
+			return wrote == 1
+		}
+		is := func(want string) {
+			b.Helper()
+			if got := b.rdb.Get(ctx, key).Val(); got != want {
+				b.Errorf("the record says %q, not %q", got, want)
+			}
+		}
+		if note("a", "00000000000000011", "nobody") {
+			b.Error("nobody holds the lock, and the record is written")
+		}
+		a := b.acquire("a", time.Second, noWait, "c1")
+		if !note("a", a.fence+"1", "begun") || !note("a", a.fence+"2", "ended") || !note("a", a.fence+"1", "begun") {
+			b.Error("the holder is refused")
+		}
+		is(a.fence + "2ended")
+		b.release("a")
+		if note("a", a.fence+"3", "late") {
+			b.Error("a late writer is not refused")
+		}
+		other := b.acquire("b", 100*time.Millisecond, noWait, "c1")
+		if !note("b", other.fence+"1", "begun again") || note("a", a.fence+"3", "late") {
+			b.Error("the next holder")
+		}
+		is(other.fence + "1begun again")
+		b.pass(200 * time.Millisecond)
+		if note("b", other.fence+"2", "lapsed") {
+			b.Error("a holder whose lease is over is not refused")
+		}
+		is(other.fence + "1begun again")
+		if left := b.rdb.PTTL(ctx, key).Val(); left <= 0 { // I4
+			b.Errorf("it is forgotten in %v", left)
+		}
+	})
+}

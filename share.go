@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -58,6 +57,9 @@ type shareSettings struct {
 	ttl, stale, errorTTL time.Duration
 	codec                Codec
 	lock                 []Option
+
+	wait    time.Duration
+	waitSet bool
 }
 
 type shareOption func(*shareSettings) error
@@ -151,6 +153,7 @@ func (c *Client) ShareReset(ctx context.Context, key string) error {
 	err := c.mayLook(ctx, key, shareName)
 	if err == nil {
 		err = c.erase(ctx, shareName(key))
+		c.flights.forget(key) // who asks from now on does not get what was looked up before
 	}
 	return wrapOp("share reset", key, err)
 }
@@ -173,30 +176,51 @@ func (c *Client) shareSettings(ctx context.Context, key string, ttl time.Duratio
 	if err := checkDerived(key, shareName); err != nil {
 		return nil, err
 	}
-	_, _, err := c.mayTurn(ctx, shareName(key), s.lock)
+	given, _, err := c.mayTurn(ctx, shareName(key), s.lock)
+	s.wait, s.waitSet = given.wait, given.waitSet
+	if s.wait > 0 { // each caller waits for itself
+		s.lock = append(s.lock[:len(s.lock):len(s.lock)], patiently)
+	}
 	return s, err
 }
 
 // share is the text of a value, looked up or fetched together with all who ask in this process.
 func (c *Client) share(ctx context.Context, key string, s *shareSettings, fetch func(context.Context) (string, error)) (string, error) {
-	return c.flights.join(ctx, key, func(ctx context.Context) (string, error) {
-		lock := shareName(key)
-		rec, l, err := c.turn(ctx, lock, record.exists, s.lock)
-		if err != nil {
-			return "", err
-		}
-		if l != nil {
-			return c.fetch(ctx, l, s, fetch)
-		}
-		if text, ok := strings.CutPrefix(rec.value, sharedError); ok {
-			info, text, _ := strings.Cut(text, "\x00")
-			return "", &SharedError{Text: text, Owner: parseOwner(info)}
-		}
-		if rec.left <= s.stale {
-			c.refresh(ctx, key, s, fetch)
-		}
-		return strings.TrimPrefix(rec.value, sharedValue), nil
+	if s.waitSet && s.wait == 0 { // nobody else's fetch is waited for, in this process neither
+		return c.lookOrFetch(ctx, key, s, fetch)
+	}
+	bounded := ctx
+	if s.waitSet { // this caller's own: it does not end the wait of those who wait with it
+		var cancel context.CancelFunc
+		bounded, cancel = context.WithTimeout(ctx, s.wait)
+		defer cancel()
+	}
+	text, err := c.flights.join(bounded, key, func(ctx context.Context) (string, error) {
+		return c.lookOrFetch(ctx, key, s, fetch)
 	})
+	if bounded.Err() != nil && ctx.Err() == nil && errors.Is(err, bounded.Err()) {
+		return "", &HeldError{}
+	}
+	return text, err
+}
+
+// lookOrFetch is the text of a value, by the record or the fetch.
+func (c *Client) lookOrFetch(ctx context.Context, key string, s *shareSettings, fetch func(context.Context) (string, error)) (string, error) {
+	rec, l, err := c.turn(ctx, shareName(key), record.exists, s.lock)
+	if err != nil {
+		return "", err
+	}
+	if l != nil {
+		return c.fetch(ctx, l, s, fetch)
+	}
+	if text, ok := strings.CutPrefix(rec.value, sharedError); ok {
+		info, text, _ := strings.Cut(text, "\x00")
+		return "", &SharedError{Text: text, Owner: parseOwner(info)}
+	}
+	if rec.left <= s.stale {
+		c.refresh(ctx, key, s, fetch)
+	}
+	return strings.TrimPrefix(rec.value, sharedValue), nil
 }
 
 // fetch makes the value under the lock and keeps it, or its error.
@@ -212,7 +236,7 @@ func (c *Client) fetch(ctx context.Context, l *Lock, s *shareSettings, fetch fun
 		keep, life = sharedError+c.owner.info()+"\x00"+said[:min(len(said), maxErrorText)], s.errorTTL
 	}
 	if life > 0 {
-		if _, err := c.note(ctx, l.Name(), l, keep, life); err != nil {
+		if err := c.note(ctx, l, 1, keep, life); err != nil {
 			c.observe(Event{Kind: EventNotKept, Name: l.Name(), Fence: l.Fence(), Err: err})
 		}
 	}
@@ -226,7 +250,7 @@ func (c *Client) refresh(ctx context.Context, key string, s *shareSettings, fetc
 	ctx = context.WithoutCancel(ctx)
 	lock := shareName(key)
 	fresh := func(rec record) bool { return rec.left > s.stale }
-	c.flights.group.DoChan("refresh "+key, func() (any, error) {
+	c.flights.group.DoChan(refreshFlight+key, func() (any, error) {
 		c.background.add()
 		defer c.background.done()
 		_, l, err := c.turn(ctx, lock, fresh, append(s.lock[:len(s.lock):len(s.lock)], WithWait(0)))
@@ -235,7 +259,7 @@ func (c *Client) refresh(ctx context.Context, key string, s *shareSettings, fetc
 		}
 		text, err := guarded(l.With(ctx), fetch)
 		if err == nil {
-			_, err = c.note(ctx, lock, l, sharedValue+text, s.ttl+s.stale)
+			err = c.note(ctx, l, 1, sharedValue+text, s.ttl+s.stale)
 		}
 		if err == nil {
 			_ = l.finish(ctx, true, 0)
@@ -255,7 +279,7 @@ func guarded(ctx context.Context, fn func(context.Context) (string, error)) (tex
 		defer close(done)
 		defer func() {
 			if p := recover(); p != nil {
-				err = &panicked{p, debug.Stack()}
+				err = &panicked{p}
 			}
 		}()
 		text, err = fn(ctx)
@@ -265,15 +289,12 @@ func guarded(ctx context.Context, fn func(context.Context) (string, error)) (tex
 }
 
 // panicked is a panic of a fetch, on its way to those who wait for it.
-type panicked struct {
-	value any
-	stack []byte
-}
+type panicked struct{ value any }
 
 func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
-// String is what the runtime shows when nobody recovers it.
-func (p *panicked) String() string { return fmt.Sprintf("%v\n\n%s", p.value, p.stack) }
+// A key may be fetched and refreshed in the same group.
+const fetchFlight, refreshFlight = "fetch ", "refresh "
 
 // flights are the lookups and fetches under way in this process, one for each key.
 type flights struct {
@@ -290,7 +311,8 @@ type flight struct {
 	cancel  context.CancelFunc
 }
 
-// join has fn run for all who ask for the key at the same time. Its context ends when all of them have gone.
+// join has fn run for all who ask for the key at the same time. Its context has the values of who began it, and ends when
+// all of them have gone.
 func (f *flights) join(ctx context.Context, key string, fn func(context.Context) (string, error)) (string, error) {
 	f.mu.Lock()
 	here := f.all[key]
@@ -303,15 +325,17 @@ func (f *flights) join(ctx context.Context, key string, fn func(context.Context)
 		f.all[key] = here
 	}
 	here.callers++
-	result := f.group.DoChan("fetch "+key, func() (any, error) { return fn(here.ctx) })
+	result := f.group.DoChan(fetchFlight+key, func() (any, error) {
+		defer f.end(key, here)
+		return fn(here.ctx)
+	})
 	f.mu.Unlock()
 	defer f.leave(key, here)
 
 	select {
 	case r := <-result:
-		var p *panicked
-		if errors.As(r.Err, &p) {
-			panic(p)
+		if p, ok := errors.AsType[*panicked](r.Err); ok {
+			panic(p.value)
 		}
 		text, _ := r.Val.(string)
 		return text, r.Err
@@ -320,17 +344,32 @@ func (f *flights) join(ctx context.Context, key string, fn func(context.Context)
 	}
 }
 
-// leave ends a flight that nobody waits for any more: who comes now begins another.
+// leave ends a flight that nobody waits for any more.
 func (f *flights) leave(key string, here *flight) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	here.callers--
-	if here.callers > 0 {
-		return
+	last := here.callers == 0
+	f.mu.Unlock()
+	if last {
+		here.cancel()
+		f.end(key, here)
 	}
-	here.cancel()
+}
+
+// end takes a flight off the board: who comes from now on begins another.
+func (f *flights) end(key string, here *flight) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.all[key] == here {
 		delete(f.all, key)
-		f.group.Forget("fetch " + key)
+		f.group.Forget(fetchFlight + key)
 	}
+}
+
+// forget ends whatever flight there is, for those who come from now on.
+func (f *flights) forget(key string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.all, key)
+	f.group.Forget(fetchFlight + key)
 }

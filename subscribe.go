@@ -118,7 +118,7 @@ func (s *subscription) run() {
 		}
 		s.err = fmt.Errorf("subscribe to %s: %w", s.channel, err)
 		if redis.HasErrorPrefix(err, "NOPERM") {
-			s.err = fmt.Errorf("subscribe to the channel %s: %w: %w", s.channel, ErrPermission, err)
+			s.err = fmt.Errorf("subscribe to the channels %s and %s: %w: %w", s.channel, c.newsChannel(), ErrPermission, err)
 			close(s.ready) // whoever waits for it learns why
 			s.ready = make(chan struct{})
 		}

@@ -2,6 +2,7 @@
 --
 -- KEYS[1]  a key of its own below the prefix
 -- ARGV[1]  the Client's wake channel
+-- ARGV[2]  the channel of the news
 --
 -- Reply    the refusals, as the server words them; empty when all is well
 local refused = {}
@@ -30,4 +31,5 @@ try('GETRANGE', key, '0', '0')
 try('PTTL', key)
 try('DEL', key)
 try('PUBLISH', ARGV[1], 'p')
+try('PUBLISH', ARGV[2], 'p')
 return refused

@@ -1,13 +1,21 @@
--- record: what became of a thing that is done once, written by who did it. One that was late, and whose lock somebody else
--- has got meanwhile, does not overwrite what that one wrote.
+-- record: what became of a thing that is done once. Only who holds the lock may say it, while it does: a writer that is
+-- late, or a copy of its request, changes nothing.
 --
--- KEYS[1]  the record
--- ARGV[1]  fence of the writer's lock, 16 digits
--- ARGV[2]  ms after which the record is forgotten
--- ARGV[3]  what is to be kept
+-- KEYS[1]  the lock
+-- KEYS[2]  its record: fence16 step1 value
+-- ARGV[1]  token of the hold
+-- ARGV[2]  fence16 step1: a holder that writes twice counts its steps, so that a late copy of the first is known
+-- ARGV[3]  ms after which the record is forgotten
+-- ARGV[4]  value
 --
--- Reply    1 | 0: there is a record with a greater fence, and it stays
-local last = redis.call('GETRANGE', KEYS[1], 0, 15)
-if last > ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1] .. ARGV[3], 'PX', ARGV[2])
+-- Reply    1 | 0: the token holds the lock no more
+--@ begin.lua
+--@ shared.lua
+local token, step = ARGV[1], ARGV[2]
+
+load(token)
+if not live(token) then return 0 end
+local last = call('GETRANGE', KEYS[2], 0, 16)
+if sub(last, 1, 16) == sub(step, 1, 16) and sub(last, 17) > sub(step, 17) then return 1 end
+call('SET', KEYS[2], step .. ARGV[4], 'PX', ARGV[3])
 return 1

@@ -1,0 +1,202 @@
+package redislock_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"example.com/redislock"
+	"example.com/redislock/internal/fakenet"
+	"example.com/redislock/internal/servertest"
+)
+
+// news.go: all who watch are told, and what was missed while there was no subscription is looked up.
+func TestAllWhoWatchLearnOfALeader(t *testing.T) {
+	t.Parallel()
+	x := newScene(t, servertest.Start(t))
+	c := x.behind(3)
+	ctx, stop := context.WithCancel(context.Background())
+	led := make(chan int64, 100)
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() {
+			for l, err := range c.Election(x.name).Watch(ctx) {
+				if err == nil && l.Elected() {
+					led <- l.Fence
+				}
+			}
+		})
+	}
+	x.release(x.acquire(c)) // its subscription stands
+	for round := range 2 {
+		if round == 1 {
+			x.proxy.MuteSubscriptions()
+		}
+		l, err := x.look.Acquire(ctx, "elect:"+x.name) // without a word, if it is not said below
+		if err != nil {
+			t.Fatal(err)
+		}
+		if round == 0 {
+			if err := x.raw.Publish(ctx, "redislock:n", "e"+x.name).Err(); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			x.proxy.CloseSubscriptions()
+		}
+		for range 3 {
+			select {
+			case fence := <-led:
+				if fence != l.Fence() {
+					t.Errorf("%d, not %d", fence, l.Fence())
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatalf("round %d: not told", round)
+			}
+		}
+		x.release(l)
+	}
+	stop()
+	all.Wait()
+}
+
+// election.go: tell, at the beginning and at the end of a term, and not only when a lease is over.
+func TestALeaderTellsOfItsBeginningAndItsEnd(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		w, c := e.client(), e.client()
+		e.release(e.acquire(w, "y"))
+		time.Sleep(time.Second)
+		watch, end := context.WithCancel(context.Background())
+		ctx, resign := context.WithCancel(context.Background())
+		var at []time.Time
+		var all sync.WaitGroup
+		all.Go(func() {
+			for range w.Election("x").Watch(watch) {
+				at = append(at, time.Now())
+			}
+		})
+		time.Sleep(10 * time.Second)
+		begun := time.Now()
+		all.Go(func() { _ = c.Elect(ctx, "x", untilOver, redislock.WithLease(time.Hour)) })
+		time.Sleep(10 * time.Second)
+		resign()
+		time.Sleep(time.Second)
+		end()
+		all.Wait()
+		if len(at) != 3 || at[1].Sub(begun) > time.Second || at[2].Sub(begun) > 10500*time.Millisecond {
+			t.Errorf("told at %v, of what began %v", at, begun)
+		}
+	})
+}
+
+// renew.go, lua/renew.lua: the last renewal counts, whatever else comes late.
+func TestALateRenewalDoesNotProlongWhatIsKept(t *testing.T) {
+	t.Parallel()
+	x := newScene(t, servertest.Start(t))
+	l := x.acquire(x.behind(3), redislock.WithLease(3*time.Second))
+	fault := x.proxy.HoldRequest(requests("renew", x.key()))
+	x.within("a renewal", fault.Caught())
+	if err := l.ReleaseAfter(t.Context(), 400*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	fault.Deliver()
+	x.within("the late renewal", fault.Executed())
+	if info := x.inspect(); len(info.Holds) > 0 && info.Holds[0].Deadline.Sub(info.Now) > 400*time.Millisecond {
+		t.Errorf("it stays for %v", info.Holds[0].Deadline.Sub(info.Now))
+	}
+	x.untouchedAfter(time.Second)
+}
+
+func (x *scene) untouchedAfter(d time.Duration) {
+	time.Sleep(d)
+	x.release(x.acquire(x.look, redislock.WithWait(time.Second)))
+}
+
+// renew.go: leave without a tombstone.
+func TestALateAcquireDoesNotHoldWhatWasKeptAndIsOver(t *testing.T) {
+	t.Parallel()
+	x := newScene(t, servertest.Start(t))
+	fault := x.proxy.HoldRequest(requests("acquire", x.key()))
+	l := x.acquire(x.behind(3))
+	if err := l.ReleaseAfter(t.Context(), 50*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond)
+	x.release(x.acquire(x.look))
+	fault.Deliver()
+	x.within("the late copy", fault.Executed())
+	if info := x.inspect(); len(info.Holds) > 0 {
+		t.Errorf("I8: %+v", info.Holds)
+	}
+}
+
+// renew.go: insist; hold.go: no give-up after an error.
+func TestAnOutageDoesNotShortenWhatIsToBeKept(t *testing.T) {
+	embedded(t, 0, func(e *env, n *fakenet.Network) {
+		line := &fakenet.Network{Dial: n.Dial}
+		l := e.acquire(e.clientOn(line), "x", redislock.WithLease(2*time.Minute))
+		line.Cut()
+		time.AfterFunc(30*time.Second, line.Mend)
+		if err := l.ReleaseAfter(context.Background(), time.Hour); err == nil {
+			t.Error("it was not answered")
+		}
+		time.Sleep(10 * time.Minute)
+		info, err := e.client().Inspect(context.Background(), "x")
+		if err != nil || len(info.Holds) != 1 {
+			t.Errorf("%+v, %v", info, err)
+		}
+	})
+}
+
+// renew.go: what was revoked is given up, not left until its deadline.
+func TestWhatIsStolenIsNotKept(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		l := e.acquire(e.client(), "x")
+		e.revoke("x") // and the message is lost
+		if err := l.ReleaseAfter(context.Background(), time.Hour); !errors.Is(err, redislock.ErrNotHeld) {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		e.untouched("x")
+	})
+}
+
+// lua/convert.lua: what is kept by nobody keeps its mode.
+func TestALateUpgradeDoesNotChangeWhatIsKept(t *testing.T) {
+	t.Parallel()
+	x := newScene(t, servertest.Start(t))
+	l := x.acquire(x.behind(3), reading)
+	fault := x.proxy.HoldRequest(requests("convert", x.key()))
+	ctx, leave := context.WithCancel(t.Context())
+	upgraded := make(chan error, 1)
+	go func() { upgraded <- l.Upgrade(ctx) }()
+	x.within("the upgrade", fault.Caught())
+	if err := l.ReleaseAfter(t.Context(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	<-upgraded
+	fault.Deliver()
+	x.within("the late upgrade", fault.Executed())
+	if info := x.inspect(); len(info.Holds) != 1 || info.Holds[0].Mode.Name() != redislock.Read.Name() {
+		t.Errorf("%+v", info.Holds)
+	}
+}
+
+// lua/renew.lua: the key lives as long as what is kept in it.
+func TestWhatIsKeptForADayIsThereForADay(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		l := e.acquire(e.client(), "x")
+		if err := l.ReleaseAfter(context.Background(), redislock.MaxLease); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(redislock.MaxLease - time.Minute)
+		c := e.client()
+		if _, err := c.TryAcquire(context.Background(), "x"); !errors.Is(err, redislock.ErrHeld) {
+			t.Errorf("before the day is over: %v", err)
+		}
+		time.Sleep(2 * time.Minute)
+		e.release(e.acquire(c, "x"))
+	})
+}

@@ -1,0 +1,10 @@
+-- erase: forget a record, and tell those who rely on it.
+--
+-- KEYS[1]  the record
+-- ARGV[1]  none, or the channel of the news
+-- ARGV[2]  the message
+--
+-- Reply    1
+redis.call('DEL', KEYS[1])
+if ARGV[1] then redis.pcall('PUBLISH', ARGV[1], ARGV[2]) end -- who does not hear it looks when it is subscribed again
+return 1
