@@ -60,7 +60,8 @@ func (o Outcome) String() string {
 }
 
 // CronOption shapes a [CronGuard]. Every [Option] is one too, for the locks that are held while the job runs:
-// [WithLease] says after which time a node counts as dead, [WithMetadata] what is shown to those who ask.
+// [WithLease] says after which time a node counts as dead, [WithMetadata] what is shown to those who ask. Of the Client's
+// defaults these two count.
 type CronOption interface{ applyCron(*cronSettings) error }
 
 type cronSettings struct {

@@ -13,8 +13,7 @@ import (
 	"example.com/redislock/internal/fakenet"
 )
 
-// cron.go: "begun" is not compared with what a later one wrote. A node that was paused before it wrote down that the tick
-// was begun finds that another has begun it, and run it, meanwhile.
+// A node that was paused before it wrote down that the tick was begun finds that another has begun it, and run it, meanwhile.
 func TestANodeThatWasPausedBeforeItBeganLeavesTheTickAlone(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		tick := e.tick()
@@ -50,7 +49,7 @@ func TestANodeThatWasPausedBeforeItBeganLeavesTheTickAlone(t *testing.T) {
 	})
 }
 
-// cron.go: the body's context without the tick's lock; the wait for an earlier run without it; a loss of either unsaid.
+// A run has two locks, and needs both.
 func TestTheLossOfEitherLockEndsARun(t *testing.T) {
 	both(t, func(e *env) {
 		ctx := context.Background()
@@ -103,7 +102,7 @@ func TestALossOfTheTickEndsTheWaitForAnEarlierOne(t *testing.T) {
 	})
 }
 
-// cron.go: a success after the caller was told to stop counts.
+// A success counts, also after the caller was told to stop.
 func TestAJobThatComesToItsEndThoughToldToStopHasRun(t *testing.T) {
 	both(t, func(e *env) {
 		tick := e.tick()
@@ -116,7 +115,7 @@ func TestAJobThatComesToItsEndThoughToldToStopHasRun(t *testing.T) {
 	})
 }
 
-// cron.go: whoever lost the tick does not write down that it has ended: it is another's now.
+// Whoever lost the tick does not write down that it has ended: it is another's now.
 func TestWhoLostATickDoesNotEndIt(t *testing.T) {
 	both(t, func(e *env) {
 		tick, other := e.tick(), e.client()
@@ -132,7 +131,7 @@ func TestWhoLostATickDoesNotEndIt(t *testing.T) {
 	})
 }
 
-// cron.go: errors of the context are not outcomes.
+// That the caller gave up is no outcome of the tick.
 func TestACallerThatGivesUpIsNotToldThatAnotherRanIt(t *testing.T) {
 	both(t, func(e *env) {
 		tick, c := e.tick(), e.client()
@@ -163,7 +162,7 @@ func TestACallerThatGivesUpIsNotToldThatAnotherRanIt(t *testing.T) {
 	})
 }
 
-// cron.go: the status of a run that ends between the two looks, and of one whose lock another has.
+// The status is told by two looks, and a run may end between them, or another begin.
 func TestAStatusIsNotThatOfWhoHoldsTheLockNow(t *testing.T) {
 	embedded(t, 0, func(e *env, n *fakenet.Network) {
 		mortal := &fakenet.Network{Dial: n.Dial}
@@ -206,7 +205,7 @@ func TestARunThatEndsWhileItsStatusIsAskedDidNotDie(t *testing.T) {
 	})
 }
 
-// cron.go: the options of the lock do not shorten what WithRetry says.
+// The options of the lock do not shorten what WithRetry says.
 func TestStandingByIsNotCutShortByTheLocksWait(t *testing.T) {
 	embedded(t, 0, func(e *env, n *fakenet.Network) {
 		tick := e.tick()
@@ -223,7 +222,7 @@ func TestStandingByIsNotCutShortByTheLocksWait(t *testing.T) {
 	})
 }
 
-// cron.go: the dead node's lock of the job may live longer than that of the tick: that is no earlier tick to skip for.
+// The dead node's lock of the job may live longer than that of the tick: that is no earlier tick to skip for.
 func TestWhoTakesOverWaitsForTheDeadNodesOtherLock(t *testing.T) {
 	embedded(t, 0, func(e *env, n *fakenet.Network) {
 		tick := e.tick()

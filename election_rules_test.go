@@ -12,7 +12,7 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// news.go: all who watch are told, and what was missed while there was no subscription is looked up.
+// All who watch are told, and what was missed while there was no subscription is looked up.
 func TestAllWhoWatchLearnOfALeader(t *testing.T) {
 	t.Parallel()
 	x := newScene(t, servertest.Start(t))
@@ -61,7 +61,7 @@ func TestAllWhoWatchLearnOfALeader(t *testing.T) {
 	all.Wait()
 }
 
-// election.go: tell, at the beginning and at the end of a term, and not only when a lease is over.
+// News are sent at the beginning and at the end of a term: nobody has to wait until a lease is over.
 func TestALeaderTellsOfItsBeginningAndItsEnd(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		w, c := e.client(), e.client()
@@ -90,7 +90,7 @@ func TestALeaderTellsOfItsBeginningAndItsEnd(t *testing.T) {
 	})
 }
 
-// renew.go, lua/renew.lua: the last renewal counts, whatever else comes late.
+// The last renewal counts, whatever else comes late.
 func TestALateRenewalDoesNotProlongWhatIsKept(t *testing.T) {
 	t.Parallel()
 	x := newScene(t, servertest.Start(t))
@@ -113,7 +113,7 @@ func (x *scene) untouchedAfter(d time.Duration) {
 	x.release(x.acquire(x.look, redislock.WithWait(time.Second)))
 }
 
-// renew.go: leave without a tombstone.
+// Nobody will release the token, so a tombstone has to refuse a late copy of the acquire.
 func TestALateAcquireDoesNotHoldWhatWasKeptAndIsOver(t *testing.T) {
 	t.Parallel()
 	x := newScene(t, servertest.Start(t))
@@ -131,7 +131,7 @@ func TestALateAcquireDoesNotHoldWhatWasKeptAndIsOver(t *testing.T) {
 	}
 }
 
-// renew.go: insist; hold.go: no give-up after an error.
+// The last renewal is sent until it is answered, and the lock is not given up meanwhile.
 func TestAnOutageDoesNotShortenWhatIsToBeKept(t *testing.T) {
 	embedded(t, 0, func(e *env, n *fakenet.Network) {
 		line := &fakenet.Network{Dial: n.Dial}
@@ -149,7 +149,7 @@ func TestAnOutageDoesNotShortenWhatIsToBeKept(t *testing.T) {
 	})
 }
 
-// renew.go: what was revoked is given up, not left until its deadline.
+// What was revoked is given up, not left until its deadline.
 func TestWhatIsStolenIsNotKept(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		l := e.acquire(e.client(), "x")
@@ -162,7 +162,7 @@ func TestWhatIsStolenIsNotKept(t *testing.T) {
 	})
 }
 
-// lua/convert.lua: what is kept by nobody keeps its mode.
+// What is kept by nobody keeps its mode.
 func TestALateUpgradeDoesNotChangeWhatIsKept(t *testing.T) {
 	t.Parallel()
 	x := newScene(t, servertest.Start(t))
@@ -184,7 +184,7 @@ func TestALateUpgradeDoesNotChangeWhatIsKept(t *testing.T) {
 	}
 }
 
-// lua/renew.lua: the key lives as long as what is kept in it.
+// The key lives as long as what is kept in it.
 func TestWhatIsKeptForADayIsThereForADay(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		l := e.acquire(e.client(), "x")

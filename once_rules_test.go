@@ -14,7 +14,7 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// record.go: look without resends.
+// A look changes nothing, so it is sent again.
 func TestALostReplyOfALookIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	x := newScene(t, servertest.Start(t))
@@ -27,7 +27,7 @@ func TestALostReplyOfALookIsAskedAgain(t *testing.T) {
 	}
 }
 
-// record.go: note under the caller's context.
+// What was done is written down, whether or not the caller still waits.
 func TestASuccessCountsThoughItsCallerHasGone(t *testing.T) {
 	both(t, func(e *env) {
 		a, b := e.client(), e.client()
@@ -41,7 +41,7 @@ func TestASuccessCountsThoughItsCallerHasGone(t *testing.T) {
 	})
 }
 
-// record.go: turn without the reader: they would learn of it one after the other.
+// They wait as readers: else they would learn of it one after the other.
 func TestAllWhoWaitForOnceLearnOfTheEndAtOnce(t *testing.T) {
 	const trip = 10 * time.Millisecond
 	embedded(t, trip, func(e *env, _ *fakenet.Network) {
@@ -76,7 +76,7 @@ func TestAllWhoWaitForOnceLearnOfTheEndAtOnce(t *testing.T) {
 	})
 }
 
-// share.go: a time to keep of less than a millisecond is refused by Redis.
+// Redis refuses to keep anything for less than a millisecond.
 func TestAnErrorThatIsSharedForAMomentIsKept(t *testing.T) {
 	both(t, func(e *env) {
 		seen := &recorder{}
@@ -89,7 +89,7 @@ func TestAnErrorThatIsSharedForAMomentIsKept(t *testing.T) {
 	})
 }
 
-// once.go: has without Close; a Client that is closed does nothing any more.
+// A Client that is closed does nothing any more, from memory neither.
 func TestAClosedClientDoesNotSayDone(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		c := e.client()
@@ -104,7 +104,7 @@ func TestAClosedClientDoesNotSayDone(t *testing.T) {
 	})
 }
 
-// news.go: what may have been missed while there was no subscription is asked for again; once.go: start.
+// What may have been missed while there was no subscription is asked for again.
 func TestAResetWhileTheSubscriptionIsDownIsNoticedAfterwards(t *testing.T) {
 	t.Parallel()
 	x := newScene(t, servertest.Start(t))
@@ -131,7 +131,7 @@ func TestAResetWhileTheSubscriptionIsDownIsNoticedAfterwards(t *testing.T) {
 	})
 }
 
-// once.go: what was looked up before a reset is not remembered after it.
+// What was looked up before a reset is not remembered after it.
 func TestALookBeforeAResetIsNotRememberedAfterIt(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		ctx := context.Background()
@@ -166,7 +166,7 @@ func TestALookBeforeAResetIsNotRememberedAfterIt(t *testing.T) {
 	})
 }
 
-// once.go: who resets it does not wait for its own message.
+// Who resets it does not wait for its own message.
 func TestWhoeverResetsOnceMayRunItAtOnce(t *testing.T) {
 	embedded(t, 50*time.Millisecond, func(e *env, _ *fakenet.Network) {
 		ctx := context.Background()

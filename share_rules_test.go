@@ -10,7 +10,7 @@ import (
 	"example.com/redislock/internal/fakenet"
 )
 
-// share.go, fetch: an error after the lock was lost, or when nobody waits any more, says nothing about the value.
+// An error after the lock was lost, or when nobody waits any more, says nothing about the value.
 func TestAnErrorThatIsNotTheValuesIsNotShared(t *testing.T) {
 	both(t, func(e *env) {
 		a, b := e.client(), e.client()
@@ -51,7 +51,7 @@ func TestAnErrorThatIsNotTheValuesIsNotShared(t *testing.T) {
 
 type who struct{}
 
-// share.go, refresh: it outlives the caller that began it, has its values, and ends with the Client.
+// A refresh outlives the caller that began it, has its values, and ends with the Client.
 func TestARefreshOutlivesItsCallerAndEndsWithTheClient(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		a := e.client()
@@ -100,7 +100,7 @@ func TestARefreshOutlivesItsCallerAndEndsWithTheClient(t *testing.T) {
 	})
 }
 
-// share.go: what is not kept is told, of a fetch and of a refresh.
+// What is not kept is told, of a fetch and of a refresh.
 func TestTheObserverIsToldOfWhatIsNotKept(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		seen := &recorder{}
