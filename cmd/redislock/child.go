@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -67,17 +66,17 @@ func cannotRun(name string, err error) error {
 	}
 }
 
-// startChild starts the command. With a controlling terminal it stays in our process group: in one of its own it could
+// start starts the command. With a controlling terminal it stays in our process group: in one of its own it could
 // not read the terminal, and given the terminal's foreground it would take it from the rest of a pipeline; Ctrl-Z would
 // stop us, who keep the lock alive, and not it. Without a terminal none of this matters, and a group of its own lets
 // signals reach all that it started.
 //
 // If we are killed, so is it (where the system can): nobody would keep its lock.
-func startChild(path string, argv, env []string, stdin io.Reader, stdout, stderr io.Writer) (*child, error) {
+func (what *command) start(env []string) (*child, error) {
 	c := &child{
-		cmd:      &exec.Cmd{Path: path, Args: argv, Env: env, Stdin: stdin, Stdout: stdout, Stderr: stderr},
+		cmd:      &exec.Cmd{Path: what.path, Args: what.argv, Env: env, Stdin: what.stdin, Stdout: what.stdout, Stderr: what.stderr},
 		ended:    make(chan struct{}),
-		terminal: openTerminal(),
+		terminal: what.terminal,
 	}
 	c.cmd.SysProcAttr = dieWithParent(&syscall.SysProcAttr{Setpgid: c.terminal == nil})
 	started := make(chan error)
@@ -92,7 +91,7 @@ func startChild(path string, argv, env []string, stdin io.Reader, stdout, stderr
 		}
 	}()
 	if err := <-started; err != nil {
-		return nil, cannotRun(argv[0], err)
+		return nil, cannotRun(what.argv[0], err)
 	}
 	return c, nil
 }

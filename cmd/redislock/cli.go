@@ -15,10 +15,11 @@ import (
 // of the command it runs, and those of the shell for a command that cannot be run or dies from a signal.
 const (
 	exitViolated    = 1   // demo: a promise was not kept
+	exitUnknown     = 1   // cron-status: no run of that name is known
 	exitUsage       = 64  // EX_USAGE
 	exitUnavailable = 69  // EX_UNAVAILABLE: Redis cannot be reached or cannot serve
 	exitLost        = 70  // EX_SOFTWARE: the lock was lost while the command ran
-	exitHeld        = 75  // EX_TEMPFAIL: somebody else has the lock
+	exitHeld        = 75  // EX_TEMPFAIL: somebody else has the lock, or an earlier tick
 	exitDenied      = 77  // EX_NOPERM: Redis refuses this user
 	exitCannotRun   = 126 // the command was found but cannot be run
 	exitNotFound    = 127 // the command was not found
@@ -69,10 +70,10 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(*cobra.Command, []string) error {
-			return exitWith(exitUsage, "name a command, such as run or demo; redislock --help lists them")
+			return exitWith(exitUsage, "name a command, such as run, cron or demo; redislock --help lists them")
 		},
 	}
-	root.AddCommand(newRun(), newDemo(), newInstance())
+	root.AddCommand(newRun(), newCron(), newCronStatus(), newDemo(), newInstance())
 	return root
 }
 

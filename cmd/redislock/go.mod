@@ -4,8 +4,10 @@ go 1.26.0
 
 require (
 	example.com/redislock v0.0.0
+	example.com/redislock/adapters/cron v0.0.0
 	github.com/alicebob/miniredis/v2 v2.40.0
 	github.com/redis/go-redis/v9 v9.23.0
+	github.com/robfig/cron/v3 v3.0.1
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.9
 	golang.org/x/sys v0.49.0
@@ -21,4 +23,7 @@ require (
 	golang.org/x/sync v0.24.0 // indirect
 )
 
-replace example.com/redislock => ../..
+replace (
+	example.com/redislock => ../..
+	example.com/redislock/adapters/cron => ../../adapters/cron
+)

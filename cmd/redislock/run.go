@@ -1,22 +1,13 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"io"
-	"os"
-	"strings"
-	"syscall"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"example.com/redislock"
 )
-
-const defaultGrace = 10 * time.Second
 
 const runHelp = `Runs COMMAND while it holds the lock NAME, and exits with its status.
 
@@ -28,68 +19,149 @@ If the lock is lost, COMMAND gets SIGTERM, and SIGKILL after --grace. Without a 
 of its own, and all of it gets them. At a terminal it shares the group of redislock, so that Ctrl-C, Ctrl-Z and
 pipelines work as ever, and only COMMAND itself gets them.
 
+With --once COMMAND runs to success once, wherever it is started: who finds it done says so and exits with 0, who finds
+somebody at it waits for the end. If it fails, the next one who waits runs its own. It is remembered for ten years, or
+as --forget says; put the version into NAME for once per deploy.
+
+With --tick COMMAND runs at most once for each tick, however many nodes start it; who finds the tick begun elsewhere
+exits with 0 and says nothing, so that 40 crontabs send no 39 mails (--verbose says who has run it). COMMAND gets the
+tick in REDISLOCK_TICK, in UTC. The tick is one of
+  a duration         now rounded down to a multiple of it, in UTC: 5m, 1h, 24h; 168h is since Monday
+  a cron expression  its last time: "*/5 * * * *", with seconds if there are six fields, or @daily. It is in the time
+                     zone of this machine, or as in "CRON_TZ=Europe/Berlin 0 3 * * *": nodes must agree
+  a time             2026-11-21T10:05:00Z, where the scheduler tells for which time it starts COMMAND
+A tick is left out if an earlier one still runs, unless --overlap says to wait for it, or to replace it: that gets
+SIGTERM then, and may still be ending when the next one begins. Without --retry a tick that was begun is not begun
+again, whatever became of it. redislock cron-status NAME shows the last run.
+
 Exit status:
   that of COMMAND, 128+n if signal n ended it or ended the wait for the lock
-   64  the arguments are wrong
+    0  also: --once was done before, or --tick was run or left out elsewhere
+   64  the arguments are wrong, or --tick is too long ago or too far ahead
    69  Redis cannot be reached
    70  the lock was lost while COMMAND ran, or --at-most was over
-   75  somebody else has the lock
+   75  somebody else has the lock, or --tick was left out because an earlier one still runs or --at-least holds on
    77  Redis refuses this user
   126  COMMAND cannot be run
   127  COMMAND was not found`
 
-// runner is one run of a command under a lock.
+const runExample = `  redislock run --no-wait nightly-report -- ./report.sh
+  redislock run --wait 1m --at-most 10m migrations -- make migrate
+  redislock run --once migrations/v42 -- make migrate
+  redislock run --tick 5m --at-most 4m clean-up -- ./clean-up.sh
+  redislock run --tick "CRON_TZ=UTC 0 3 * * *" --retry 30m nightly-report -- ./report.sh`
+
+// runner is one run of a command under a lock, which is got in one of three ways.
 type runner struct {
+	command
 	server
-	wait, lease, stealAfter, atMost, grace time.Duration
-	noWait                                 bool
+	tickFlags
+	wait, stealAfter, forget time.Duration
+	noWait, once             bool
+	tick                     string
 
-	name string
-	argv []string
-
-	stdin          io.Reader
-	stdout, stderr io.Writer
+	given func(flag string) bool
 }
 
 func newRun() *cobra.Command {
 	r := &runner{}
 	cmd := &cobra.Command{
-		Use:     "run [flags] NAME -- COMMAND [ARG...]",
-		Short:   "Run a command while holding a lock",
-		Long:    runHelp,
-		Example: "  redislock run --no-wait nightly-report -- ./report.sh\n  redislock run --wait 1m --at-most 10m migrations -- make migrate",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if cmd.ArgsLenAtDash() != 1 || len(args) < 2 {
-				return errors.New("run needs a NAME, then -- and the COMMAND")
-			}
-			return nil
-		},
+		Use:                   "run [flags] NAME -- COMMAND [ARG...]",
+		Short:                 "Run a command while holding a lock, once in the fleet, or once per tick",
+		Long:                  runHelp,
+		Example:               runExample,
+		Args:                  named,
 		DisableFlagsInUseLine: true,
 	}
 	f := cmd.Flags()
-	r.server.flags(f)
+	f.SortFlags = false
 	f.DurationVar(&r.wait, "wait", 0, "how long to wait for the lock (default for ever)")
 	f.BoolVar(&r.noWait, "no-wait", false, "do not wait: exit with 75 if somebody else has the lock")
-	f.DurationVar(&r.lease, "lease", redislock.DefaultLease, "how long others wait if this machine dies; renewed while COMMAND runs")
 	f.DurationVar(&r.stealAfter, "steal-after", 0, "take the lock away from a holder that has had it for longer (default never)")
-	f.DurationVar(&r.atMost, "at-most", 0, "how long COMMAND may hold the lock; it is ended then (default for ever)")
-	f.DurationVar(&r.grace, "grace", defaultGrace, "how long COMMAND may take to end after the lock was lost")
+	f.BoolVar(&r.once, "once", false, "run COMMAND to success once in the whole fleet")
+	f.DurationVar(&r.forget, "forget", 0, "with --once: how long after the success it may run again (default ten years)")
+	f.StringVar(&r.tick, "tick", "", "run COMMAND at most once per tick `T`: a duration, a cron expression or a time")
+	r.tickFlags.flags(f, "with --tick: ")
+	r.command.flags(f)
+	r.server.flags(f)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		r.name, r.argv = args[0], args[1:]
 		r.stdin, r.stdout, r.stderr = cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr()
-		switch {
-		case r.noWait && f.Changed("wait"):
-			return exitWith(exitUsage, "--wait and --no-wait contradict each other: give one of them")
-		case r.grace < 0:
-			return exitWith(exitUsage, "--grace (%v): must not be negative", r.grace)
+		r.given = f.Changed
+		if err := r.contradictions(); err != nil {
+			return err
 		}
-		return r.run(r.options(f.Changed))
+		if err := r.find(args[0], args[1:]); err != nil {
+			return err
+		}
+		return r.run()
 	}
 	return cmd
 }
 
+// contradictions refuses flags that mean nothing beside each other.
+func (r *runner) contradictions() error {
+	for _, pair := range [][3]string{
+		{"wait", "no-wait", "give one of them"},
+		{"once", "tick", "what is done once has no ticks; --forget lets it run again"},
+		{"once", "at-least", "what is done is not run again anyway"},
+		{"tick", "wait", "--overlap wait waits for an earlier tick, --retry stands by for this one"},
+		{"tick", "no-wait", "a tick waits for nobody unless --overlap or --retry says so"},
+		{"tick", "steal-after", "--overlap replace takes the lock from an earlier tick"},
+	} {
+		if r.given(pair[0]) && r.given(pair[1]) {
+			return exitWith(exitUsage, "--%s and --%s contradict each other: %s", pair[0], pair[1], pair[2])
+		}
+	}
+	for _, pair := range [][2]string{{"forget", "once"}, {"retry", "tick"}, {"overlap", "tick"}, {"verbose", "tick"}} {
+		if r.given(pair[0]) && !r.given(pair[1]) {
+			return exitWith(exitUsage, "--%s needs --%s", pair[0], pair[1])
+		}
+	}
+	switch {
+	case r.atLeast < 0 || r.atLeast > redislock.MaxLease:
+		return exitWith(exitUsage, "--at-least (%v): must be from 0 to %v", r.atLeast, redislock.MaxLease)
+	case r.given("at-most") && r.tick == "" && r.atLeast > r.atMost:
+		return exitWith(exitUsage, "--at-least (%v) is longer than --at-most (%v), after which the lock is given up", r.atLeast, r.atMost)
+	}
+	return nil
+}
+
+// run gets the lock, runs the command under it, and gives it back when the command has ended.
+func (r *runner) run() error {
+	l, err := r.connect(redislock.WithDefaults(r.options()...))
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	signals := catchSignals()
+	defer signals.stop()
+
+	lock, get, tick := r.name, r.plain, time.Time{}
+	switch {
+	case r.once:
+		lock, get = "once:"+r.name, r.doOnce
+	case r.given("tick"):
+		var j *job
+		j, tick, err = r.job(l)
+		lock, get = "cron:"+r.name, func(_ *link, a *attempt) error { return j.exits(a) }
+	}
+	if err != nil {
+		return err
+	}
+	a := r.attempt(signals.c, tick)
+	defer a.end()
+	if isTerminal(r.stderr) {
+		explanation := time.AfterFunc(patience, func() { r.explainWait(a.ctx, l, lock) })
+		defer explanation.Stop()
+	}
+	asked := time.Now()
+	err = get(l, a)
+	a.end()
+	return r.verdict(l, a, err, time.Since(asked))
+}
+
 // options are those of the lock. A flag that was not given leaves the library's default alone.
-func (r *runner) options(given func(flag string) bool) []redislock.Option {
+func (r *runner) options() []redislock.Option {
 	opts := []redislock.Option{redislock.WithMetadata(commandLine(r.argv))}
 	for flag, opt := range map[string]redislock.Option{
 		"lease":       redislock.WithLease(r.lease),
@@ -97,7 +169,7 @@ func (r *runner) options(given func(flag string) bool) []redislock.Option {
 		"steal-after": redislock.WithStealAfter(r.stealAfter),
 		"at-most":     redislock.WithMaxHold(r.atMost),
 	} {
-		if given(flag) {
+		if r.given(flag) && (flag != "at-most" || !r.given("tick")) { // a tick ends by its context, its lock stays
 			opts = append(opts, opt)
 		}
 	}
@@ -107,113 +179,28 @@ func (r *runner) options(given func(flag string) bool) []redislock.Option {
 	return opts
 }
 
-// run takes the lock, runs the command under it, and gives it back when the command has ended.
-func (r *runner) run(opts []redislock.Option) error {
-	path, err := findCommand(r.argv[0]) // before the lock is disturbed for nothing
-	if err != nil {
+// verdict is how the program ends, after an attempt and with the error of the way that it took.
+func (r *runner) verdict(l *link, a *attempt, err error, took time.Duration) error {
+	var said *exit
+	switch {
+	case a.interrupt != nil:
+		return interrupted(r.name, a.interrupt)
+	case a.failed != nil:
+		return a.failed
+	case !a.started && err == nil, errors.As(err, &said):
 		return err
-	}
-	l, err := r.connect(redislock.WithDefaults(opts...))
-	if err != nil {
-		return err
-	}
-	defer l.close()
-	signals := catchSignals()
-	defer signals.stop()
-
-	lock, err := r.acquire(l, signals.c)
-	if err != nil {
-		return err
-	}
-	c, err := startChild(path, r.argv, r.environment(lock), r.stdin, r.stdout, r.stderr)
-	if err != nil {
-		r.release(lock, false)
-		return err
-	}
-	lost := r.watch(c, lock, signals.c)
-	if r.release(lock, lost) || lost {
-		return &exit{status: exitLost}
-	}
-	if status := c.status(); status != 0 {
-		return &exit{status: status} // it has said why itself
+	case !a.started && errors.Is(err, redislock.ErrHeld):
+		return r.held(err, took)
+	case !a.started:
+		return l.explain(err)
+	case a.loss != nil:
+		return &exit{status: exitLost} // it was said when it happened
+	case errors.Is(err, redislock.ErrLost), errors.Is(err, redislock.ErrNotHeld):
+		return exitWith(exitLost, "%q was lost before the command ended: %v; check what it did last, another holder may have run at the same time", r.name, withoutOperation(err))
+	case a.status != 0:
+		return &exit{status: a.status} // it has said why itself
+	case err != nil:
+		return exitWith(exitUnavailable, "%q: %v; it may be run again", r.name, withoutOperation(err))
 	}
 	return nil
-}
-
-// watch passes signals on until the command has ended, and ends it when the lock is lost: politely, and after the
-// grace by force. It reports whether the lock was lost.
-func (r *runner) watch(c *child, lock *redislock.Lock, signals <-chan os.Signal) bool {
-	var (
-		loss  = lock.Context().Done()
-		ended = c.ended
-		over  <-chan time.Time // the grace
-		empty <-chan time.Time // time to see whether the group is empty
-		lost  bool
-	)
-	for {
-		select {
-		case sig := <-signals:
-			c.pass(sig.(syscall.Signal))
-		case <-loss:
-			loss, lost = nil, true
-			say(r.stderr, "%q: %v; the command is ended, by SIGTERM now and by SIGKILL in %v", r.name, lock.Err(), r.grace)
-			c.terminate()
-			over = time.After(r.grace)
-		case <-over:
-			over = nil
-			c.kill()
-		case <-ended:
-			if !lost || over == nil || !c.groupAlive() {
-				return lost
-			}
-			// What the command started may still be writing: it has the rest of the grace.
-			ended = nil
-			empty = time.Tick(20 * time.Millisecond)
-		case <-empty:
-			if over == nil || !c.groupAlive() {
-				return lost
-			}
-		}
-	}
-}
-
-// release gives the lock back after the command has ended. It reports whether the lock had been lost before, and says
-// so unless that was noticed while the command ran.
-func (r *runner) release(lock *redislock.Lock, noticed bool) (lost bool) {
-	err := lock.Release(context.Background())
-	switch {
-	case err == nil:
-		return false
-	case !errors.Is(err, redislock.ErrNotHeld):
-		say(r.stderr, "%q could not be given back: %v; it lapses by itself within %v", r.name, withoutOperation(err), r.lease)
-		return false
-	case !noticed:
-		say(r.stderr, "%q was lost before the command ended: %v; check what it did last, another holder may have run at the same time", r.name, withoutOperation(err))
-	}
-	return true
-}
-
-// environment is this process's, with what the command may want to know about its lock.
-func (r *runner) environment(lock *redislock.Lock) []string {
-	return append(os.Environ(), "REDISLOCK_NAME="+r.name, fmt.Sprintf("REDISLOCK_FENCE=%d", lock.Fence()))
-}
-
-// commandLine is how the command is shown to others: as one would type it, cut to what metadata may hold.
-func commandLine(argv []string) string {
-	words := make([]string, len(argv))
-	for i, word := range argv {
-		if word == "" || strings.ContainsAny(word, " \t\n\"'\\$&|;<>()*?[]#~`!{}") {
-			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-		}
-		words[i] = word
-	}
-	line := strings.Join(words, " ")
-	if len(line) <= redislock.MaxMetadata {
-		return line
-	}
-	cut := redislock.MaxMetadata - len("…")
-	for cut > 0 && !utf8.RuneStart(line[cut]) {
-		cut--
-	}
-	return line[:cut] + "…"
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strconv"
@@ -44,7 +45,7 @@ func TestRunSaysWhyACommandCannotBeRun(t *testing.T) {
 
 func TestUsageErrors(t *testing.T) {
 	f := setUp(t)
-	f.start().ends(64, "run or demo")
+	f.start().ends(64, "run, cron or demo")
 	f.start("rum").ends(64, "unknown command")
 	f.start("run").ends(64, "NAME")
 	f.start("run", "x").ends(64, "COMMAND")
@@ -59,6 +60,17 @@ func TestUsageErrors(t *testing.T) {
 	f.start("run", "--steal-after", "1ms", "x", "--", "true").ends(64, "--steal-after (1ms): must be")
 	f.start("run", "--at-most", "1ms", "x", "--", "true").ends(64, "--at-most (1ms): must be")
 	f.start("run", "--grace", "-1s", "x", "--", "true").ends(64, "--grace (-1s): must not be negative")
+	refuses(t, []string{"run", "--forget", "0", "--once", "x", "--", "true"}, "--forget (0s): must be")
+	refuses(t, []string{"run", "--at-least", "25h", "x", "--", "true"}, "--at-least (25h0m0s): must be")
+	refuses(t, []string{"run", "--at-least", "-1s", "--tick", "1h", "x", "--", "true"}, "--at-least (-1s): must be")
+	refuses(t, []string{"run", "--retry", "0", "--tick", "1h", "x", "--", "true"}, "--retry (0s): must be")
+	refuses(t, []string{"run", "--at-most", "0", "--tick", "1h", "x", "--", "true"}, "--at-most (0s): must be")
+	refuses(t, []string{"run", "--overlap", "queue", "--tick", "1h", "x", "--", "true"}, "--overlap", "must be skip, wait, replace")
+	refuses(t, []string{"run", "--tick", "soon", "x", "--", "true"}, `--tick ("soon"): neither a duration`, "2006-01-02T15:04:05Z")
+	refuses(t, []string{"run", "--tick", "", "x", "--", "true"}, `--tick (""): neither a duration`)
+	refuses(t, []string{"run", "--tick", "@every 5m", "x", "--", "true"}, "the duration alone (5m)")
+	refuses(t, []string{"run", "--tick", "1h", "", "--", "true"}, "an empty name")
+	refuses(t, []string{"run", "--once", "", "--", "true"}, "an empty name")
 	f.start("run", "--prefix", "{", "x", "--", "true").ends(64, `--prefix ("{"): must not`)
 	f.start("run", "", "--", "true").ends(64, "an empty name")
 	f.start("demo", "x").ends(64, "unknown command")
@@ -70,9 +82,60 @@ func TestUsageErrors(t *testing.T) {
 	}
 }
 
+// refuses expects a usage error that says all this.
+func refuses(t *testing.T, args []string, says ...string) {
+	t.Helper()
+	var stderr strings.Builder
+	status := Run(args, strings.NewReader(""), io.Discard, &stderr)
+	for _, text := range says {
+		if status != 64 || !strings.Contains(stderr.String(), text) {
+			t.Errorf("%v: exit status %d, %q; want 64 and %q", args, status, stderr.String(), text)
+		}
+	}
+}
+
+func TestFlagsThatContradictEachOtherAreNamedBoth(t *testing.T) {
+	values := map[string]string{
+		"wait": "--wait=1s", "no-wait": "--no-wait", "once": "--once", "tick": "--tick=1h", "at-least": "--at-least=1m", "steal-after": "--steal-after=1m",
+		"forget": "--forget=1h", "retry": "--retry=1m", "overlap": "--overlap=wait", "verbose": "--verbose", "at-most": "--at-most=30s",
+	}
+	for _, pair := range [][2]string{
+		{"wait", "no-wait"},
+		{"once", "tick"},
+		{"once", "at-least"},
+		{"tick", "wait"},
+		{"tick", "no-wait"},
+		{"tick", "steal-after"},
+		{"at-least", "at-most"},
+		{"forget", "tick"},
+		{"retry", "once"},
+		{"overlap", "once"},
+		{"verbose", "once"},
+	} {
+		refuses(t, []string{"run", values[pair[1]], values[pair[0]], "x", "--", "true"}, "--"+pair[0])
+	}
+	refuses(t, []string{"run", "--wait=1s", "--no-wait", "x", "--", "true"}, "--wait and --no-wait contradict each other")
+	refuses(t, []string{"run", "--once", "--tick=1h", "x", "--", "true"}, "--once and --tick contradict each other")
+	refuses(t, []string{"run", "--at-least=1m", "--at-most=30s", "x", "--", "true"}, "--at-least (1m0s) is longer than --at-most (30s)")
+	refuses(t, []string{"run", "--retry=1m", "x", "--", "true"}, "--retry needs --tick")
+
+	refuses(t, []string{"cron", "x", "--", "true"}, "--schedule")
+	refuses(t, []string{"cron", "--schedule", "1h", "x"}, "cron needs a NAME")
+	refuses(t, []string{"cron", "--schedule", "* * *", "x", "--", "true"}, `--schedule ("* * *"): `)
+	refuses(t, []string{"cron", "--schedule", "@every 1h", "x", "--", "true"}, "the duration alone (1h)")
+	refuses(t, []string{"cron", "--schedule", "@daily", "--time-zone", "Nowhere", "x", "--", "true"}, "--time-zone", "Europe/Berlin")
+	refuses(t, []string{"cron", "--schedule", "24h", "--time-zone", "Europe/Berlin", "x", "--", "true"}, "--time-zone and --schedule", "contradict")
+	refuses(t, []string{"cron", "--schedule", "TZ=UTC @daily", "--time-zone", "Europe/Berlin", "x", "--", "true"}, "--time-zone and --schedule", "contradict")
+	refuses(t, []string{"cron", "--schedule", "1h", "--lease", "1ms", "x", "--", "true"}, "--lease (1ms): must be")
+	refuses(t, []string{"cron", "--schedule", "1h", "--at-least", "25h", "x", "--", "true"}, "--at-least (25h0m0s): must be")
+	refuses(t, []string{"cron", "--schedule", "1h", "", "--", "true"}, "an empty name")
+	refuses(t, []string{"cron-status"}, "1 arg")
+	refuses(t, []string{"cron-status", ""}, "an empty name")
+}
+
 func TestHelpGoesToStandardOutput(t *testing.T) {
 	f := setUp(t)
-	for _, args := range [][]string{{"--help"}, {"run", "--help"}, {"demo", "--help"}} {
+	for _, args := range [][]string{{"--help"}, {"run", "--help"}, {"cron", "--help"}, {"cron-status", "--help"}, {"demo", "--help"}} {
 		if text := f.start(args...).ends(0); !strings.Contains(text, "redislock") || strings.Contains(text, instanceCommand) {
 			t.Errorf("%v says %q", args, text)
 		}

@@ -108,6 +108,17 @@ func (l *link) reach(ctx context.Context, name string) error {
 	}
 }
 
+// dry says what is wrong with a call's options, without Redis: under a context that has ended it sends nothing, and its
+// error is about nothing else that matters.
+func (l *link) dry(call func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := call(ctx); errors.Is(err, redislock.ErrInvalid) {
+		return l.explain(err)
+	}
+	return nil
+}
+
 // explain makes an error of the library one that ends the program: which of the three it was, contended, refused or
 // unreachable, and what to do about it.
 func (l *link) explain(err error) error {
@@ -119,6 +130,8 @@ func (l *link) explain(err error) error {
 		return exitWith(exitDenied, "Redis at %s: %v; give its user the rights that redislock.ACL(prefix) prints", l.addr, cause)
 	case redis.HasErrorPrefix(err, "NOAUTH"), redis.HasErrorPrefix(err, "WRONGPASS"), redis.HasErrorPrefix(err, "NOPERM"):
 		return exitWith(exitDenied, "Redis at %s: %v; put user and password into the URL of --redis or REDIS_URL", l.addr, cause)
+	case errors.Is(err, redislock.ErrLost):
+		return exitWith(exitUnavailable, "%v, before the command began; see whether Redis at %s answers in time", cause, l.addr)
 	case errors.As(err, &fromServer):
 		return exitWith(exitUnavailable, "Redis at %s cannot serve: %v; see its log", l.addr, cause)
 	default:
@@ -140,5 +153,5 @@ func withoutOperation(err error) error {
 func inFlags(err error) string {
 	text := strings.TrimPrefix(fmt.Sprint(withoutOperation(err)), redislock.ErrInvalid.Error()+": ")
 	return strings.NewReplacer("WithLease(", "--lease (", "WithWait(", "--wait (", "WithStealAfter(", "--steal-after (",
-		"WithMaxHold(", "--at-most (", "WithPrefix(", "--prefix (").Replace(text)
+		"WithMaxHold(", "--at-most (", "WithPrefix(", "--prefix (", "WithAtLeast(", "--at-least (", "WithAtMost(", "--at-most (", "WithRetry(", "--retry (", "WithForget(", "--forget (").Replace(text)
 }

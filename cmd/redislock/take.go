@@ -14,49 +14,47 @@ import (
 // patience is how long a person at a terminal sees nothing before being told what the wait is for.
 const patience = time.Second
 
-// acquire waits for the lock. A signal ends the wait, and then nothing is held.
-func (r *runner) acquire(l *link, signals <-chan os.Signal) (*redislock.Lock, error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	type result struct {
-		lock *redislock.Lock
-		err  error
+// plain takes the lock of that name, in the order of arrival.
+func (r *runner) plain(l *link, a *attempt) error {
+	if err := l.reach(a.ctx, r.name); err != nil {
+		return err
 	}
-	acquired := make(chan result, 1)
-	asked := time.Now()
-	go func() {
-		var got result
-		if got.err = l.reach(ctx, r.name); got.err == nil {
-			got.lock, got.err = l.client.Acquire(ctx, r.name)
-		}
-		acquired <- got
-	}()
-	if isTerminal(r.stderr) {
-		explanation := time.AfterFunc(patience, func() { r.explainWait(ctx, l) })
-		defer explanation.Stop()
+	lock, err := l.client.Acquire(a.ctx, r.name)
+	if err != nil {
+		return err
 	}
-	select {
-	case got := <-acquired:
-		switch {
-		case got.err == nil:
-			return got.lock, nil
-		case errors.Is(got.err, redislock.ErrHeld):
-			return nil, r.held(got.err, time.Since(asked))
-		default:
-			return nil, l.explain(got.err)
-		}
-	case sig := <-signals:
-		cancel()
-		if got := <-acquired; got.lock != nil { // it was granted at that very moment
-			_ = got.lock.Release(context.Background()) // or it lapses by its lease
-		}
-		return nil, exitWith(exitSignal+int(sig.(syscall.Signal)), "the wait for %q was ended by a signal (%v); the command was not run", r.name, sig)
+	began := time.Now()
+	err = a.body(lock.Context())
+	if loss := r.release(lock, a, began); loss != nil {
+		return loss
 	}
+	return err
+}
+
+// release gives the lock back after the command has ended, or leaves it to end by itself when --at-least is over. The
+// error is nil unless the lock had been lost.
+func (r *runner) release(lock *redislock.Lock, a *attempt, began time.Time) error {
+	after, lapses := time.Duration(0), r.lease
+	if a.started && r.atLeast > 0 {
+		after = max(r.atLeast-time.Since(began), 0)
+		lapses = max(lapses, after)
+	}
+	err := lock.ReleaseAfter(context.Background(), after)
+	if err != nil && !errors.Is(err, redislock.ErrNotHeld) {
+		say(r.stderr, "%q could not be given back: %v; it lapses by itself within %v", r.name, withoutOperation(err), lapses)
+		return nil
+	}
+	return err
+}
+
+// interrupted is the end by a signal that came while there was no command yet to get it.
+func interrupted(name string, sig os.Signal) error {
+	return exitWith(exitSignal+int(sig.(syscall.Signal)), "the wait for %q was ended by a signal (%v); the command was not run", name, sig)
 }
 
 // explainWait says what the wait is for. Where that cannot be learned the wait will say so itself.
-func (r *runner) explainWait(ctx context.Context, l *link) {
-	info, err := l.client.Inspect(ctx, r.name)
+func (r *runner) explainWait(ctx context.Context, l *link, lock string) {
+	info, err := l.client.Inspect(ctx, lock)
 	if err != nil || ctx.Err() != nil || len(info.Holds) == 0 {
 		return
 	}

@@ -151,6 +151,17 @@ func TestPersonAtATerminalIsToldWhatTheWaitIsFor(t *testing.T) {
 	s.ends(128 + int(unix.SIGINT))
 }
 
+func TestPersonAtATerminalIsToldWhatATickWaitsFor(t *testing.T) {
+	f := setUp(t)
+	f.hold("cron:x")
+	tick, _ := ticks()
+	s := f.atTerminal("run", "--prefix", f.prefix, "--tick", tick, "--overlap", "wait", "x", "--", "true")
+	s.shows(`redislock: waiting for "x", held since `)
+	s.shows("by the-test (pid ")
+	s.typed("\x03")
+	s.ends(128 + int(unix.SIGINT))
+}
+
 func TestDemoDrawsInPlaceOnATerminal(t *testing.T) {
 	t.Parallel() // it takes its time
 	f := setUp(t)

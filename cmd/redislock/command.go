@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+
+	"example.com/redislock"
+)
+
+const defaultGrace = 10 * time.Second
+
+// command is what is run under a lock, as often as it is asked for.
+type command struct {
+	name     string // of the lock, as the command line has it
+	argv     []string
+	path     string
+	grace    time.Duration
+	limit    time.Duration // after which a tick's context ends
+	terminal *terminal
+	stubborn bool // signals that are no request to stop do not end a wait
+
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+func (c *command) flags(f *pflag.FlagSet) {
+	f.DurationVar(&c.grace, "grace", defaultGrace, "how long COMMAND may take to end after the lock was lost")
+}
+
+// find looks for the command, before a lock is disturbed for nothing.
+func (c *command) find(name string, argv []string) error {
+	if c.grace < 0 {
+		return exitWith(exitUsage, "--grace (%v): must not be negative", c.grace)
+	}
+	path, err := findCommand(argv[0])
+	c.name, c.argv, c.path, c.terminal = name, argv, path, openTerminal()
+	return err
+}
+
+// named refuses arguments that are not NAME -- COMMAND [ARG...].
+func named(cmd *cobra.Command, args []string) error {
+	if cmd.ArgsLenAtDash() != 1 || len(args) < 2 {
+		return fmt.Errorf("%s needs a NAME, then -- and the COMMAND", cmd.Name())
+	}
+	return nil
+}
+
+// attempt is one way of the command from the wait for its lock to its end. It gets the signals: one that comes while
+// it waits ends the wait, and those that come while the command runs are passed on.
+type attempt struct {
+	*command
+	tick    time.Time // that it runs for; zero if there is none
+	signals <-chan os.Signal
+	ctx     context.Context // bounds the wait
+	cancel  context.CancelFunc
+	settled chan struct{} // closed to say that the wait is over
+	deaf    chan struct{} // closed when nobody listens for the end of the wait any more
+
+	// Known when the wait is over.
+	interrupt os.Signal // ended the wait
+
+	// Known when body has returned.
+	failed  error // why it could not be started
+	started bool
+	took    time.Duration
+	status  int
+	how     string // it ended, in words
+	loss    error  // why it was ended before its time
+}
+
+// attempt begins to wait: the caller calls end when all is over.
+func (c *command) attempt(signals <-chan os.Signal, tick time.Time) *attempt {
+	a := &attempt{command: c, tick: tick, signals: signals, settled: make(chan struct{}), deaf: make(chan struct{})}
+	a.ctx, a.cancel = context.WithCancel(context.Background())
+	go func() {
+		defer close(a.deaf)
+		for {
+			select {
+			case sig := <-signals:
+				if c.stubborn && !stops(sig) {
+					continue
+				}
+				a.interrupt = sig
+				a.cancel()
+				return
+			case <-a.settled:
+				return
+			}
+		}
+	}()
+	return a
+}
+
+// stops reports whether a signal is a request to end.
+func stops(sig os.Signal) bool { return sig != unix.SIGUSR1 && sig != unix.SIGUSR2 }
+
+// settle is the end of the wait. It reports whether nothing has interrupted it.
+func (a *attempt) settle() bool {
+	select {
+	case <-a.settled:
+	default:
+		close(a.settled)
+	}
+	<-a.deaf
+	return a.interrupt == nil
+}
+
+// end is the end of the attempt, whether its body was run or not.
+func (a *attempt) end() {
+	a.settle()
+	a.cancel()
+}
+
+// body runs the command under the lock whose context ctx is, and returns when it has ended, with an error unless it
+// ended by itself and well. However the lock was got, this is what is done under it.
+func (a *attempt) body(ctx context.Context) error {
+	if !a.settle() {
+		return fmt.Errorf("interrupted by a signal (%v)", a.interrupt)
+	}
+	began := time.Now()
+	c, err := a.start(a.environment(ctx))
+	if err != nil {
+		a.failed = err
+		return err
+	}
+	a.started = true
+	told := a.watch(ctx, c)
+	a.took, a.status, a.how = time.Since(began), c.status(), c.cmd.ProcessState.String()
+	switch {
+	case a.loss != nil:
+		return fmt.Errorf("%w (%s)", a.loss, a.how)
+	case a.status == 0:
+		return nil
+	case told:
+		a.cancel() // so that who stands by for the tick knows that this node was stopped, and the command did not fail
+	}
+	return errors.New(a.how)
+}
+
+// watch passes signals on until the command has ended, and ends it when ctx does: politely, and after the grace by
+// force. It reports whether the command was told to stop by a signal that was passed on.
+func (a *attempt) watch(ctx context.Context, c *child) (told bool) {
+	var (
+		loss  = ctx.Done()
+		ended = c.ended
+		over  <-chan time.Time // the grace
+		empty <-chan time.Time // time to see whether the group is empty
+	)
+	for {
+		select {
+		case sig := <-a.signals:
+			told = told || stops(sig)
+			c.pass(sig.(syscall.Signal))
+		case <-loss:
+			loss, a.loss = nil, a.whyEnded(ctx)
+			say(a.stderr, "%q: %v; the command is ended, by SIGTERM now and by SIGKILL in %v", a.name, a.loss, a.grace)
+			c.terminate()
+			over = time.After(a.grace)
+		case <-over:
+			over = nil
+			c.kill()
+		case <-ended:
+			if a.loss == nil || over == nil || !c.groupAlive() {
+				return told
+			}
+			// What the command started may still be writing: it has the rest of the grace.
+			ended = nil
+			empty = time.Tick(20 * time.Millisecond)
+		case <-empty:
+			if over == nil || !c.groupAlive() {
+				return told
+			}
+		}
+	}
+}
+
+// whyEnded is why a body's context has ended: its lock is lost, or its time is over.
+func (a *attempt) whyEnded(ctx context.Context) error {
+	if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	return fmt.Errorf("--at-most (%v) is over", a.limit)
+}
+
+// environment is this process's, with what the command may want to know about its lock.
+func (a *attempt) environment(ctx context.Context) []string {
+	env := append(os.Environ(), "REDISLOCK_NAME="+a.name)
+	if lock, ok := redislock.FromContext(ctx); ok {
+		env = append(env, fmt.Sprintf("REDISLOCK_FENCE=%d", lock.Fence()))
+	}
+	if !a.tick.IsZero() {
+		env = append(env, "REDISLOCK_TICK="+a.tick.UTC().Format(time.RFC3339Nano))
+	}
+	return env
+}
+
+// commandLine is how the command is shown to others: as one would type it, cut to what metadata may hold.
+func commandLine(argv []string) string {
+	words := make([]string, len(argv))
+	for i, word := range argv {
+		if word == "" || strings.ContainsAny(word, " \t\n\"'\\$&|;<>()*?[]#~`!{}") {
+			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+		words[i] = word
+	}
+	line := strings.Join(words, " ")
+	if len(line) <= redislock.MaxMetadata {
+		return line
+	}
+	cut := redislock.MaxMetadata - len("…")
+	for cut > 0 && !utf8.RuneStart(line[cut]) {
+		cut--
+	}
+	return line[:cut] + "…"
+}

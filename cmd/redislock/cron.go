@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"example.com/redislock"
+)
+
+const cronHelp = `Runs COMMAND by a schedule, at most once for each tick wherever it is started: start it on every node, in containers
+without a cron for instance. It needs no leader: each node rings for itself, and the tick is decided in Redis, so their
+clocks may differ.
+
+COMMAND gets REDISLOCK_NAME, REDISLOCK_FENCE and REDISLOCK_TICK (the tick, in UTC) in its environment, and no standard
+input. Each tick ends in one line on standard error: how COMMAND ended, or that it was left out because an earlier one
+still runs, or that Redis could not be reached, which ends nothing: the next tick comes. What other nodes run is told
+with --verbose. redislock cron-status NAME shows the last run.
+
+--schedule is one of
+  a cron expression  "*/5 * * * *", with seconds if there are six fields, or @daily, in the time zone of this machine,
+                     of --time-zone, or as in "CRON_TZ=Europe/Berlin 0 3 * * *": nodes must agree. A time that the
+                     clocks skip is left out, one that comes twice is run twice, but not in UTC
+  a duration         the multiples of it in UTC: 5m, 1h, 24h; 168h is on Mondays
+After the machine was suspended, or its clock stepped forward, only the latest tick is run.
+
+It runs until SIGTERM or SIGINT (or HUP, or QUIT). COMMAND gets that signal too, and when it has ended, however long that
+takes, the exit status is 0. USR1 and USR2 are passed on to COMMAND. If the lock is lost, --at-most is over or --overlap
+replace lets the next tick begin, COMMAND gets SIGTERM, and SIGKILL after --grace. As the first process of a container
+it does not collect what COMMAND leaves behind: if it leaves any, start an init before it (docker run --init).
+
+Exit status:
+    0  it was told to stop
+   64  the arguments are wrong
+  126  COMMAND cannot be run
+  127  COMMAND was not found`
+
+const cronExample = `  redislock cron --schedule "*/5 * * * *" clean-up -- ./clean-up.sh
+  redislock cron --schedule "0 3 * * *" --time-zone Europe/Berlin --retry 30m --at-most 1h nightly-report -- ./report.sh
+  redislock cron --schedule 10s --at-least 8s poll -- ./poll.sh`
+
+// cronRunner rings for a job and runs it.
+type cronRunner struct {
+	command
+	server
+	tickFlags
+	when, zone string
+
+	job *job
+}
+
+func newCron() *cobra.Command {
+	r := &cronRunner{command: command{stubborn: true}}
+	cmd := &cobra.Command{
+		Use:                   "cron --schedule WHEN [flags] NAME -- COMMAND [ARG...]",
+		Short:                 "Run a command by a schedule, once per tick in the fleet",
+		Long:                  cronHelp,
+		Example:               cronExample,
+		Args:                  named,
+		DisableFlagsInUseLine: true,
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&r.when, "schedule", "", "`WHEN` to run COMMAND: a cron expression or a duration")
+	f.StringVar(&r.zone, "time-zone", "", "the time zone of a cron expression, as `Area/City` or UTC (default that of this machine)")
+	r.tickFlags.flags(f, "")
+	r.command.flags(f)
+	r.server.flags(f)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		r.stdout, r.stderr = cmd.OutOrStdout(), cmd.ErrOrStderr()
+		s, err := r.parse()
+		if err != nil {
+			return err
+		}
+		if err := r.find(args[0], args[1:]); err != nil {
+			return err
+		}
+		l, err := r.connect()
+		if err != nil {
+			return err
+		}
+		defer l.close()
+		r.job = newJob(&r.command, r.tickFlags, l, f.Changed)
+		r.job.schedule = s
+		if err := r.job.check(); err != nil {
+			return err
+		}
+		r.run()
+		return nil
+	}
+	return cmd
+}
+
+// parse reads the schedule and its time zone.
+func (r *cronRunner) parse() (schedule, error) {
+	if r.when == "" {
+		return nil, exitWith(exitUsage, "--schedule says when to run the command: a cron expression such as \"*/5 * * * *\", or a duration")
+	}
+	zone := time.Local
+	if r.zone != "" {
+		var err error
+		if zone, err = time.LoadLocation(r.zone); err != nil {
+			return nil, exitWith(exitUsage, "--time-zone (%q): %v; it must be like Europe/Berlin or UTC", r.zone, err)
+		}
+	}
+	s, err := parseSchedule(r.when, zone)
+	if err != nil {
+		return nil, exitWith(exitUsage, "--schedule (%q): %v", r.when, err)
+	}
+	if _, inUTC := s.(multiples); r.zone != "" && (inUTC || ownZone(r.when)) {
+		return nil, exitWith(exitUsage, "--time-zone and --schedule (%q) contradict each other: that has a time zone already", r.when)
+	}
+	return s, nil
+}
+
+// run rings until a signal says to stop, and then waits for what runs.
+func (r *cronRunner) run() {
+	signals := catchSignals()
+	defer signals.stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ticks := make(chan time.Time)
+	go alarm(ctx, r.job.schedule, wallClock, ticks)
+	say(r.stderr, "%q: the next tick is %s", r.name, format(r.job.schedule.Next(time.Now())))
+
+	under := map[chan os.Signal]bool{} // attempts under way
+	ended := make(chan chan os.Signal)
+	for ctx.Err() == nil || len(under) > 0 {
+		select {
+		case tick := <-ticks:
+			own := make(chan os.Signal, cap(signals.c))
+			under[own] = true
+			go func() {
+				r.ring(r.attempt(own, tick))
+				ended <- own
+			}()
+		case sig := <-signals.c:
+			for own := range under {
+				select {
+				case own <- sig:
+				default: // it has 16 of them unread
+				}
+			}
+			if stops(sig) {
+				cancel()
+				ticks = nil
+			}
+		case own := <-ended:
+			delete(under, own)
+		}
+	}
+}
+
+// ring has a tick run here unless that is not to be, and says what became of it.
+func (r *cronRunner) ring(a *attempt) {
+	outcome, err := r.job.run(a)
+	a.end()
+	if text := r.account(a, outcome, err); text != "" {
+		say(r.stderr, "%q: tick %s: %s", r.name, format(a.tick), text)
+	}
+}
+
+// account is what became of a tick, empty if nobody wants to know.
+func (r *cronRunner) account(a *attempt, outcome redislock.Outcome, err error) string {
+	switch {
+	case a.failed != nil:
+		return a.failed.Error()
+	case a.started && a.loss != nil:
+		return fmt.Sprintf("ended after %s: %v (%s)", rounded(a.took), a.loss, a.how)
+	case a.started && a.status != 0:
+		return fmt.Sprintf("%s after %s", a.how, rounded(a.took))
+	case a.started && err != nil:
+		return fmt.Sprintf("%v, after %s; check what it did last, another may have run at the same time", withoutOperation(err), rounded(a.took))
+	case a.started:
+		return "ran in " + rounded(a.took)
+	case outcome == redislock.OutcomeElsewhere && r.verbose:
+		return r.job.elsewhere(a.tick)
+	case outcome == redislock.OutcomeElsewhere, a.interrupt != nil:
+		return ""
+	case outcome == redislock.OutcomeSkipped:
+		return r.job.skipped()
+	case outcome == redislock.OutcomeMissed:
+		return "too long ago to know whether it was run; not run"
+	default:
+		return fmt.Sprintf("not run here: %v", r.job.link.explain(err))
+	}
+}

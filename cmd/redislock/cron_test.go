@@ -1,0 +1,222 @@
+package main
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// cron starts "redislock cron" under the fixture's prefix.
+func (f *fixture) cron(schedule string, args ...string) *program {
+	f.Helper()
+	return f.start(append([]string{"cron", "--prefix", f.prefix, "--schedule", schedule}, args...)...)
+}
+
+// heard is a line of a program's standard output.
+type heard struct {
+	p    *program
+	line string
+}
+
+// listen collects the lines of all these programs until they have ended.
+func listen(programs []*program) <-chan heard {
+	lines := make(chan heard)
+	for _, p := range programs {
+		go func() {
+			for {
+				text, err := p.stdout.ReadString('\n')
+				if err != nil {
+					lines <- heard{p, ""}
+					return
+				}
+				lines <- heard{p, strings.TrimSuffix(text, "\n")}
+			}
+		}()
+	}
+	return lines
+}
+
+func TestCronRunsOncePerTickOnThreeNodes(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	var programs []*program
+	for range 3 {
+		programs = append(programs, f.cron("* * * * * *", "x", "--", "sh", "-c", `echo "$REDISLOCK_NAME $REDISLOCK_TICK"`))
+	}
+	for _, p := range programs {
+		p.says(`"x": the next tick is 20`) // now all of them ring
+	}
+	lines, open := listen(programs), len(programs)
+	runs, running := map[string]int{}, true
+	for open > 0 {
+		h := <-lines
+		if h.line == "" {
+			open--
+			continue
+		}
+		name, tick, _ := strings.Cut(h.line, " ")
+		if runs[tick]++; name != "x" {
+			t.Errorf("its name is %q", name)
+		}
+		if len(runs) == 5 && running {
+			running = false
+			for _, p := range programs {
+				p.signal(unix.SIGTERM)
+			}
+		}
+	}
+	inOrder := slices.Sorted(maps.Keys(runs))
+	for i, tick := range inOrder {
+		if runs[tick] != 1 {
+			t.Errorf("the tick %s was run %d times", tick, runs[tick])
+		}
+		if i > 0 && !moment(t, tick).Equal(moment(t, inOrder[i-1]).Add(time.Second)) {
+			t.Errorf("after %s came %s", inOrder[i-1], tick)
+		}
+	}
+	told := 0
+	for _, p := range programs {
+		p.ends(0, "the next tick is")
+		told += strings.Count(p.stderr.String(), ": ran in ") + strings.Count(p.stderr.String(), ": signal: terminated after ") // the last one, at its very end
+	}
+	if told != len(runs) {
+		t.Errorf("%d ticks, and %d times it was said that one ran", len(runs), told)
+	}
+}
+
+func TestCronPassesTheSignalOnAndWaitsForTheEnd(t *testing.T) {
+	t.Parallel()
+	for sig, name := range signalNames {
+		if !stops(sig) {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := setUp(t)
+			p := f.cron("1s", "x", "--", "sh", "-c", "exec 2>/dev/null; trap 'sleep 0.2; echo done; exit 9' "+name+"; echo ready; while :; do sleep 0.02; done")
+			p.line()
+			p.signal(sig)
+			if out := p.ends(0, "exit status 9 after"); out != "done\n" {
+				t.Errorf("the command said %q", out)
+			}
+		})
+	}
+}
+
+func TestCronThatWaitsEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	p := f.cron("@yearly", "x", "--", "true")
+	p.says("the next tick is")
+	p.signal(unix.SIGTERM)
+	p.ends(0, "the next tick is")
+}
+
+func TestCronLeavesSignalsOfItsOwnToTheCommand(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	p := f.cron("1s", "x", "--", "sh", "-c", "trap 'echo told; exit 0' USR1; echo ready; while :; do sleep 0.02; done")
+	p.says("the next tick is")
+	p.signal(unix.SIGUSR2) // nothing runs yet
+	p.line()
+	p.signal(unix.SIGUSR1)
+	if got := p.line(); got != "told" {
+		t.Errorf("the command said %q", got)
+	}
+	p.line() // of the next tick
+	p.signal(unix.SIGTERM)
+	p.ends(0, "ran in", "signal: terminated after")
+}
+
+func TestCronSaysWhatBecameOfEachTick(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	p := f.cron("1s", "-v", "x", "--", "sh", "-c", "[ -e failed ] || { touch failed; exit 3; }; [ -e slow ] || { touch slow; sleep 1.5; }")
+	p.says("exit status 3 after")
+	p.says("skipped: the one of 20")
+	p.says("is still running, for ")
+	p.says("ran in 1.5")
+	q := f.cron("1s", "--at-most", "100ms", "y", "--", "sleep", "1000")
+	q.says("ended after 1")
+	q.says("--at-most (100ms) is over (signal: terminated)")
+	r := f.cron("1s", "-v", "x", "--", "true")
+	r.says("the next tick is")
+	for !strings.Contains(p.stderr.String()+r.stderr.String(), ": elsewhere: ran in ") { // whoever loses says so
+		time.Sleep(2 * time.Millisecond)
+	}
+	for _, p := range []*program{p, q, r} {
+		p.signal(unix.SIGTERM)
+		p.ends(0, "the next tick is")
+	}
+}
+
+func TestCronSurvivesAnOutage(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	f.url = "unix://" + f.path("redis.sock")
+	p := f.cron("1s", "x", "--", "sh", "-c", "echo $REDISLOCK_TICK")
+	p.says("not run here: cannot reach Redis at " + f.path("redis.sock")) // it starts without
+	r := f.relay("redis.sock")
+	p.line()
+	r.stop()
+	before := strings.Count(p.stderr.String(), "not run here")
+	for strings.Count(p.stderr.String(), "not run here") == before {
+		time.Sleep(2 * time.Millisecond)
+	}
+	r.start()
+	outage := time.Now()
+	for !moment(t, p.line()).After(outage) {
+	}
+	p.signal(unix.SIGTERM)
+	p.ends(0, "ran in")
+}
+
+func TestCronTakesOverFromANodeThatIsKilled(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	var programs []*program
+	for range 2 {
+		programs = append(programs, f.cron("* * * * * *", "--retry", "1m", "--lease", "2s", "x", "--", "sh", "-c",
+			`if [ -e both ] && mkdir hung 2>/dev/null; then echo hung $REDISLOCK_TICK; exec sleep 1000; fi; echo ran $REDISLOCK_TICK`))
+	}
+	for _, p := range programs {
+		p.says("the next tick is")
+	}
+	f.write("both", "") // stand by from now on
+	lines, hung, open := listen(programs), "", len(programs)
+	for late := time.After(time.Minute); open > 0; {
+		var h heard
+		select {
+		case h = <-lines:
+		case <-late:
+			t.Fatalf("the tick %s was not run again", hung)
+		}
+		what, tick, _ := strings.Cut(h.line, " ")
+		switch {
+		case h.line == "":
+			open--
+		case what == "hung":
+			hung = tick
+			f.until(tickLock("x", tick), waiting(1))
+			for _, p := range programs {
+				if p != h.p {
+					p.signal(unix.SIGUSR1) // is for a command, and there is none
+				}
+			}
+			h.p.signal(unix.SIGKILL)
+		case tick == hung:
+			h.p.signal(unix.SIGTERM)
+		}
+	}
+}
+
+func TestCronStartsNothingThatCannotRun(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	f.cron("1s", "x", "--", "no-such-command").ends(127, "no-such-command")
+	f.cron("1s", "x", "--", "/").ends(126, "cannot be run")
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/redislock"
+)
+
+func (f *fixture) cronStatus(args ...string) *program {
+	f.Helper()
+	return f.start(append([]string{"cron-status", "--prefix", f.prefix}, args...)...)
+}
+
+func TestCronStatusTellsThePersonAtThreeInTheMorning(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	f.cronStatus("--redis", "unix://"+f.path("no.sock"), "report").ends(69, f.path("no.sock"))
+	f.cronStatus("report").ends(1, `no run of "report" is known`)
+	tick, later := ticks()
+	p := f.run("--tick", tick, "report", "--", "sh", "-c", saysReady)
+	p.line()
+	if out := f.cronStatus("report").ends(0); !strings.Contains(out, "report: has been running for ") || strings.Contains(out, "\n  end ") {
+		t.Errorf("while it runs: %s", out)
+	}
+	p.finish()
+	p.ends(0)
+	if out := f.cronStatus("report").ends(0); !strings.Contains(out, "report: ran in ") || !strings.Contains(out, "ago)") {
+		t.Errorf("after it ran: %s", out)
+	}
+
+	f.run("--tick", later, "report", "--", "sh", "-c", "exit 3").ends(3)
+	out := f.cronStatus("report").ends(0)
+	for _, text := range []string{
+		"report: failed after ", ": exit status 3\n", "\n  tick     " + moment(t, later).Local().Format("2006-01-02 15:04:05 -07:00\n"),
+		"\n  start    20", "\n  end      20", " (pid ", "\n  command  sh -c 'exit 3'\n", "\n  fence    1",
+	} {
+		if !strings.Contains(out, text) {
+			t.Errorf("it does not say %q: %s", text, out)
+		}
+	}
+}
+
+func TestCronStatusOfANodeThatDied(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	tick, _ := ticks()
+	p := f.run("--tick", tick, "--lease", "1s", "x", "--", "sh", "-c", "echo ready; exec sleep 1000")
+	p.line()
+	p.signal(unix.SIGKILL)
+	p.wait()
+	f.until("cron:x", func(info redislock.Info) bool { return len(info.Holds) == 0 }) // its lease is over
+	if out := f.cronStatus("x").ends(0); !strings.Contains(out, "x: died: ") {
+		t.Errorf("it says %s", out)
+	}
+}
+
+func TestCronStatusForPrograms(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	var s statusJSON
+	decode := func(status int, says ...string) {
+		t.Helper()
+		s = statusJSON{}
+		if out := f.cronStatus("--json", "x").ends(status, says...); json.Unmarshal([]byte(out), &s) != nil {
+			t.Fatalf("not JSON: %s", out)
+		}
+	}
+	if decode(1, "no run of"); s.Outcome != "unknown" || s.Node != nil || s.Tick != nil {
+		t.Errorf("before the first run: %+v", s)
+	}
+	tick, _ := ticks()
+	f.run("--tick", tick, "x", "--", "sh", "-c", "sleep 0.1; exit 3").ends(3)
+	decode(0)
+	if s.Job != "x" || s.Outcome != "failed" || s.Error != "exit status 3" || s.Seconds < 0.1 || s.Fence == 0 || s.Node.PID == 0 || s.Node.Host == "" ||
+		s.Command != "sh -c 'sleep 0.1; exit 3'" || !s.Tick.Equal(moment(t, tick)) || s.Tick.Location() != time.UTC || s.End.Sub(*s.Start) < 100*time.Millisecond {
+		t.Errorf("%+v", s)
+	}
+}
