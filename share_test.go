@@ -280,10 +280,17 @@ func (gobs) Unmarshal(data []byte, v any) error {
 func TestAPanicOfAFetchIsRaisedInItsCallers(t *testing.T) {
 	both(t, func(e *env) {
 		c := e.client()
+		opts := []redislock.ShareOption{redislock.WithErrorTTL(0)}
 		call := func(fn func(context.Context) (int, error)) (p any, err error) {
 			defer func() { p = recover() }()
-			_, err = redislock.Share(context.Background(), c, "n", time.Minute, fn, redislock.WithErrorTTL(0))
+			_, err = redislock.Share(context.Background(), c, "n", time.Minute, fn, opts...)
 			return nil, err
+		}
+		for range 2 {
+			if p, err := call(func(context.Context) (int, error) { panic("oh") }); p != "oh" {
+				t.Errorf("%v, %v", p, err)
+			}
+			opts = append(opts, redislock.WithWait(0))
 		}
 		if p, err := call(func(context.Context) (int, error) { panic("oh") }); p == nil || !strings.Contains(fmt.Sprint(p), "oh") {
 			t.Errorf("%v, %v", p, err)

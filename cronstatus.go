@@ -1,0 +1,105 @@
+package redislock
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// statusLife is how long the status of a job is kept after its last run.
+const statusLife = 400 * 24 * time.Hour
+
+// CronStatus is the last run of a job, by the clock of the server.
+type CronStatus struct {
+	Job string
+	// Tick is the scheduled time that it ran for; zero if no run is known.
+	Tick time.Time
+	// Outcome is how it ended, or OutcomeRunning, or OutcomeDied; 0 if no run is known.
+	Outcome Outcome
+	// Node is who ran it.
+	Node Owner
+	// Start and End are when; End is zero while it runs and if it died.
+	Start, End time.Time
+	// Duration is from the start to the end; while it runs, to now.
+	Duration time.Duration
+	// Err is the text of the error, empty if there was none.
+	Err string
+	// Fence is that of the job's lock.
+	Fence int64
+}
+
+// cronRecord is a status as it is kept.
+type cronRecord struct {
+	Tick    time.Time     `json:"tick"`
+	Outcome Outcome       `json:"outcome"`
+	Node    Owner         `json:"node"`
+	Took    time.Duration `json:"took"`
+	Err     string        `json:"err,omitempty"`
+}
+
+// status writes down how the run stands.
+func (r *cronRun) status(ctx context.Context, step int, outcome Outcome, err error) error {
+	owner := r.client.owner
+	owner.Metadata = r.job.hold.metadata
+	rec := cronRecord{Tick: r.tick.UTC(), Outcome: outcome, Node: owner}
+	if outcome != OutcomeRunning {
+		rec.Took = elapsed(r.begun)
+	}
+	if err != nil {
+		rec.Err = err.Error()
+		rec.Err = rec.Err[:min(len(rec.Err), maxErrorText)]
+	}
+	text, err := json.Marshal(rec)
+	if err != nil {
+		return err
+	}
+	return r.client.note(ctx, r.job, step, string(text), statusLife)
+}
+
+// CronStatus tells of the last run of a job: when, where, how long and how it ended. A job that has not run for 400 days
+// is not known, and then all but the name is zero. It asks Redis.
+func (c *Client) CronStatus(ctx context.Context, job string) (CronStatus, error) {
+	status := CronStatus{Job: job}
+	err := c.mayLook(ctx, job, jobName)
+	if err == nil {
+		err = c.cronStatus(ctx, &status)
+	}
+	return status, wrapOp("cron status", job, err)
+}
+
+func (c *Client) cronStatus(ctx context.Context, status *CronStatus) error {
+	name := jobName(status.Job)
+	var seen record
+	for {
+		rec, err := c.look(ctx, name)
+		if err != nil || !rec.exists() {
+			return err
+		}
+		var known cronRecord
+		if err := json.Unmarshal([]byte(rec.value), &known); err != nil {
+			return fmt.Errorf("unexpected record: %w", err)
+		}
+		*status = CronStatus{
+			Job: status.Job, Tick: known.Tick, Outcome: known.Outcome, Node: known.Node, Err: known.Err, Fence: rec.fence,
+			Start: time.UnixMicro(rec.fence), Duration: known.Took,
+		}
+		if known.Outcome != OutcomeRunning {
+			status.End = status.Start.Add(known.Took)
+			return nil
+		}
+		if seen.fence == rec.fence { // still so after the lock was found to be free, or another's
+			status.Outcome, status.Duration = OutcomeDied, 0
+			return nil
+		}
+		info, err := c.inspect(ctx, name, 1)
+		if err != nil {
+			return err
+		}
+		if len(info.Holds) > 0 && info.Holds[0].Fence == rec.fence {
+			status.Duration = info.Now.Sub(status.Start)
+			return nil
+		}
+		seen = rec
+	}
+}
