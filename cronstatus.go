@@ -54,7 +54,7 @@ func (r *cronRun) status(ctx context.Context, step int, outcome Outcome, err err
 	if err != nil {
 		return err
 	}
-	return r.client.note(ctx, r.job, step, string(text), statusLife)
+	return r.client.note(ctx, r.job, step, string(text), statusLife, "late") // it changes nothing for the others
 }
 
 // CronStatus tells of the last run of a job: when, where, how long and how it ended. A job that has not run for 400 days

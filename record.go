@@ -50,13 +50,13 @@ func (c *Client) look(ctx context.Context, name string) (record, error) {
 }
 
 // note writes the record of a lock that is held, as the step-th of its holder. It works when ctx has ended. It is
-// ErrNotHeld if the lock is not held any more.
-func (c *Client) note(ctx context.Context, l *Lock, step int, value string, life time.Duration) error {
+// ErrNotHeld if the lock is not held any more, unless it may be late: then it is if somebody else has written since.
+func (c *Client) note(ctx context.Context, l *Lock, step int, value string, life time.Duration, late ...any) error {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), resendTime)
 	defer cancel()
 	e := &l.hold.lease
-	a := c.ask(bounded, nil, scriptRecord, e.key, c.recordKey(l.Name()), e.token, fmt.Sprintf("%016d%d", e.fenceNow(), step),
-		max(life, time.Millisecond).Milliseconds(), value)
+	args := []any{c.recordKey(l.Name()), e.token, fmt.Sprintf("%016d%d", e.fenceNow(), step), max(life, time.Millisecond).Milliseconds(), value}
+	a := c.ask(bounded, nil, scriptRecord, e.key, append(args, late...)...)
 	if a.err != nil {
 		return a.err
 	}

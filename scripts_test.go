@@ -675,9 +675,9 @@ func TestARecordIsWrittenByWhoHoldsTheLock(t *testing.T) {
 	scripts(t, func(b *bench) {
 		ctx := context.Background()
 		key := strings.Replace(b.key, ":{", ":r:{", 1)
-		note := func(token, step, value string) bool {
+		note := func(token, step, value string, late ...any) bool {
 			b.Helper()
-			wrote, err := b.rdb.Eval(ctx, scriptRecord.text, []string{b.key, key}, pad(token), step, 60000, value).Int()
+			wrote, err := b.rdb.Eval(ctx, scriptRecord.text, []string{b.key, key}, append([]any{pad(token), step, 60000, value}, late...)...).Int()
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -701,14 +701,18 @@ func TestARecordIsWrittenByWhoHoldsTheLock(t *testing.T) {
 		if note("a", a.fence+"3", "late") {
 			b.Error("a late writer is not refused")
 		}
+		if !note("a", a.fence+"3", "how it went", "late") {
+			b.Error("what only tells how it went is refused")
+		}
+		is(a.fence + "3how it went")
 		other := b.acquire("b", 100*time.Millisecond, noWait, "c1")
 		if !note("b", other.fence+"1", "begun again") || note("a", a.fence+"3", "late") {
 			b.Error("the next holder")
 		}
 		is(other.fence + "1begun again")
 		b.pass(200 * time.Millisecond)
-		if note("b", other.fence+"2", "lapsed") {
-			b.Error("a holder whose lease is over is not refused")
+		if note("b", other.fence+"2", "lapsed") || note("a", a.fence+"4", "how it went", "late") {
+			b.Error("a holder whose lease is over, or whose record is another's, is not refused")
 		}
 		is(other.fence + "1begun again")
 		if left := b.rdb.PTTL(ctx, key).Val(); left <= 0 { // I4

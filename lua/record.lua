@@ -1,5 +1,6 @@
 -- record: what became of a thing that is done once. Only who holds the lock may say it, while it does: a writer that is
--- late, or a copy of its request, changes nothing.
+-- late, or a copy of its request, changes nothing. What only tells people how it went may be said afterwards, as long as
+-- nobody else has said anything.
 --
 -- KEYS[1]  the lock
 -- KEYS[2]  its record: fence16 step1 value
@@ -7,6 +8,7 @@
 -- ARGV[2]  fence16 step1: a holder that writes twice counts its steps, so that a late copy of the first is known
 -- ARGV[3]  ms after which the record is forgotten
 -- ARGV[4]  value
+-- ARGV[5]  none, or 'late': also where the lock is not held any more, if the record is this holder's own
 --
 -- Reply    1 | 0: the token holds the lock no more
 --@ begin.lua
@@ -14,8 +16,9 @@
 local token, step = ARGV[1], ARGV[2]
 
 load(token)
-if not live(token) then return 0 end
 local last = call('GETRANGE', KEYS[2], 0, 16)
-if sub(last, 1, 16) == sub(step, 1, 16) and sub(last, 17) > sub(step, 17) then return 1 end
+local own = sub(last, 1, 16) == sub(step, 1, 16)
+if not live(token) and not (own and ARGV[5]) then return 0 end
+if own and sub(last, 17) > sub(step, 17) then return 1 end
 call('SET', KEYS[2], step .. ARGV[4], 'PX', ARGV[3])
 return 1
