@@ -95,17 +95,20 @@ func ExampleElection_Watch() {
 	defer endWatch()
 
 	var candidate sync.WaitGroup
+	leading := make(chan struct{})
 	for leader, err := range other.Election("scheduler").Watch(watch) {
 		switch {
 		case err != nil:
 			fmt.Println(err) // Redis cannot be reached; it goes on
 		case leader.Elected():
 			fmt.Println(leader.Owner.Client, "leads")
+			<-leading
 			shutDown()
 		case ctx.Err() == nil:
 			fmt.Println("nobody leads")
 			candidate.Go(func() {
 				_ = client.Elect(ctx, "scheduler", func(ctx context.Context) error {
+					close(leading)
 					<-ctx.Done()
 					return ctx.Err()
 				})

@@ -216,7 +216,7 @@ func TestWithoutRedisNothingRuns(t *testing.T) {
 		t.Error("it ran")
 		return nil
 	}).Run()
-	if errs := log.errors(); len(errs) != 1 || log.runs[0].Outcome != 0 || !errors.Is(errs[0], context.DeadlineExceeded) {
+	if errs := log.errors(); len(errs) != 1 || log.runs[0].Outcome != 0 {
 		t.Errorf("told: %+v", log.runs)
 	}
 }
