@@ -83,7 +83,13 @@ func (e *Election) campaign(ctx context.Context, fn func(context.Context) error)
 			}
 			sleep(ctx, minTerm-time.Since(begun))
 		} else {
-			if ctx == nil || final(err) {
+			if ctx == nil {
+				return err
+			}
+			if ctx.Err() != nil {
+				e.tell() // it may have been elected at that instant, and seen
+			}
+			if final(err) {
 				return err
 			}
 			failures++

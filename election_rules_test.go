@@ -200,3 +200,44 @@ func TestWhatIsKeptForADayIsThereForADay(t *testing.T) {
 		e.release(e.acquire(c, "x"))
 	})
 }
+
+// A candidate that gives up at the instant of its election may have been seen as the leader: who watches is told.
+func TestWhoWatchesIsToldOfACandidateThatGaveUp(t *testing.T) {
+	for after := time.Duration(0); after <= 60*time.Millisecond; after += 5 * time.Millisecond {
+		embedded(t, 10*time.Millisecond, func(e *env, _ *fakenet.Network) {
+			a, b, c := e.client(), e.client(), e.client()
+			second, giveUp := context.WithCancel(context.Background())
+			watch, end := context.WithCancel(context.Background())
+			var all sync.WaitGroup
+			first := e.acquire(a, "elect:x") // of one that has no time to tell, as if it died
+			all.Go(func() { _ = b.Elect(second, "x", untilOver) })
+			e.queued(c, "elect:x", 1)
+			var mu sync.Mutex
+			var seen redislock.Leader
+			all.Go(func() {
+				for l, err := range c.Election("x").Watch(watch) {
+					if err != nil {
+						t.Error(err)
+					}
+					mu.Lock()
+					seen = l
+					mu.Unlock()
+				}
+			})
+			time.Sleep(time.Second)
+			e.raw.Publish(second, "redislock:n", "ex") // the look that it causes comes just after the grant
+			time.Sleep(8 * time.Millisecond)
+			all.Go(func() { e.release(first) })
+			time.Sleep(after)
+			giveUp()
+			time.Sleep(time.Second)
+			mu.Lock()
+			if seen.Elected() {
+				t.Errorf("given up %v after the resignation: %+v is still seen to lead", after, seen)
+			}
+			mu.Unlock()
+			end()
+			all.Wait()
+		})
+	}
+}

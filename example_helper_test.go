@@ -41,7 +41,7 @@ func exampleClients(opts ...redislock.ClientOption) (client, other *redislock.Cl
 		_ = lock.Release(ctx)
 		clients = append(clients, client)
 	}
-	for len(rdb.PubSubChannels(ctx, "*").Val()) < len(clients) {
+	for len(rdb.PubSubChannels(ctx, "*").Val()) < len(clients)+1 { // one of their own, and one for all
 		time.Sleep(time.Millisecond)
 	}
 	return clients[0], clients[1], func() {

@@ -19,7 +19,7 @@ const lookBack = 10 * 366 * 24 * time.Hour
 // Next depends on the time alone; it is called some dozens of times, however rare or frequent the activations are.
 //
 // The activations of "@every 5m" depend on when each process started, so those of different nodes have no ticks in
-// common. Instead, the ticks of a [cron.ConstantDelaySchedule] are the multiples of its delay since the Unix epoch: in each
+// common. Instead, the ticks of a [cron.ConstantDelaySchedule] are the multiples of its delay, as by [time.Time.Truncate]: in each
 // such span of time the node that fires first has the tick.
 func Tick(schedule cron.Schedule, now time.Time) time.Time {
 	now = now.Round(0) // the wall clock alone: what other nodes can know
@@ -57,14 +57,10 @@ func Tick(schedule cron.Schedule, now time.Time) time.Time {
 	}
 }
 
-// multiple is the last multiple of d since the Unix epoch.
+// multiple is the last multiple of d, in UTC: hours and days are whole, and weeks begin on Mondays.
 func multiple(d time.Duration, now time.Time) time.Time {
 	if d <= 0 {
 		return time.Time{}
 	}
-	past := time.Duration(now.UnixNano()) % d
-	if past < 0 {
-		past += d
-	}
-	return now.Add(-past)
+	return now.Truncate(d)
 }

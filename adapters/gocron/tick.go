@@ -14,8 +14,8 @@ import (
 // scheduled, which all instances must name alike. Zero says that the job has no ticks.
 type TickFunc func(job string, now time.Time) time.Time
 
-// Every is for jobs that run every so often, such as a gocron.DurationJob: the tick is the last multiple of d since the
-// Unix epoch. When such a job fires depends on when its instance started, so in each span from one multiple to the next
+// Every is for jobs that run every so often, such as a gocron.DurationJob: the tick is the last multiple of d,
+// as by [time.Time.Truncate]. When such a job fires depends on when its instance started, so in each span from one multiple to the next
 // it is run by the instance that fires first in it. d must be the interval of the job. If it is not more than 0, there
 // are no ticks.
 func Every(d time.Duration) TickFunc {
