@@ -4,6 +4,7 @@ MODULES := . $(sort $(patsubst %/go.mod,%,$(wildcard */go.mod */*/go.mod)))
 # Each module is built with what its own go.mod says, as by those who use it.
 export GOWORK := off
 
+TEST := go test -race -shuffle=on -timeout 15m ./...
 GOFUMPT := go run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -37,8 +38,10 @@ lint: ## format, vet, staticcheck
 	@set -e; for m in $(MODULES); do echo "vet, staticcheck: $$m"; (cd $$m && go vet ./... && $(STATICCHECK) ./...); done
 
 .PHONY: unit
-unit: ## all tests of all modules, shuffled, with the race detector
-	@set -e; for m in $(MODULES); do (cd $$m && go test -race -shuffle=on -timeout 10m ./...); done
+unit: ## all tests of all modules, shuffled, with the race detector; the root's beside the others, for they leave a core idle
+	@$(TEST) & root=$$!; failed=0; \
+	for m in $(filter-out .,$(MODULES)); do (cd $$m && $(TEST)) || failed=1; done; \
+	wait $$root || failed=1; exit $$failed
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for a while: make fuzz TIME=1m

@@ -176,25 +176,25 @@ func TestOnceIsForgottenWhenItWasSaid(t *testing.T) {
 		ctx := context.Background()
 		a, b := e.client(), e.client()
 		runs := 0
-		day := func(c *redislock.Client) {
+		hour := func(c *redislock.Client) {
 			t.Helper()
-			if err := c.Once(ctx, "daily", func(context.Context) error { runs++; return nil }, redislock.WithForget(24*time.Hour)); err != nil {
+			if err := c.Once(ctx, "hourly", func(context.Context) error { runs++; return nil }, redislock.WithForget(time.Hour)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		for want := 1; want <= 3; want++ {
 			for range 3 {
-				day(a)
-				day(b)
-				time.Sleep(7 * time.Hour)
+				hour(a)
+				hour(b)
+				time.Sleep(17 * time.Minute)
 			}
 			if runs != want {
-				t.Fatalf("%d runs on day %d", runs, want)
+				t.Fatalf("%d runs in hour %d", runs, want)
 			}
-			time.Sleep(4 * time.Hour)
+			time.Sleep(10 * time.Minute)
 		}
-		if ttl := e.raw.PTTL(ctx, "redislock:r:{once:daily}").Val(); ttl > 0 {
-			t.Errorf("the record outlives the day by %v", ttl)
+		if ttl := e.raw.PTTL(ctx, "redislock:r:{once:hourly}").Val(); ttl > 0 {
+			t.Errorf("the record outlives the hour by %v", ttl)
 		}
 		if err := a.Once(ctx, "init", func(context.Context) error { return nil }); err != nil {
 			t.Fatal(err)
