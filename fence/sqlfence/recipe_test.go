@@ -61,6 +61,7 @@ func TestAnInvoiceIsPaidOnceWhoeverComesLate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	must(t, db, `DROP TABLE IF EXISTS recipe_fences, invoices, ledger`) // of a run before
 	must(t, db, fences.Schema())
 	must(t, db, `CREATE TABLE invoices (number text PRIMARY KEY, cents int, paid bool NOT NULL DEFAULT false)`)
 	must(t, db, `CREATE TABLE ledger (invoice text, cents int)`)
