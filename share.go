@@ -70,7 +70,8 @@ func (o Option) applyShare(s *shareSettings) error {
 }
 
 // WithStale lets a value be served for d after its ttl, while one caller of the fleet refreshes it in the background: no
-// caller waits then. A refresh that fails leaves the old value in its place, and is not repeated for [WithErrorTTL].
+// caller waits then, and the function goes on after its caller has returned: it must not use what ends with that one. A
+// refresh that fails leaves the old value in its place, and is not repeated for [WithErrorTTL].
 // Give the same d wherever the key is shared. Without it a value that is over is fetched while its callers wait.
 func WithStale(d time.Duration) ShareOption {
 	return shareOption(func(s *shareSettings) error {
