@@ -76,10 +76,10 @@ func Once(client *redislock.Client, window time.Duration, key func(*asynq.Task) 
 }
 
 // ByPayload is the key of [Unique] unless another is given: the type of the task and a hash of its payload, as in
-// "asynq/work/mail:send/2c26b46b68ffc68ff99b453c1d304134". Queue, ID and headers play no part.
+// "asynq/unique/mail:send/2c26b46b68ffc68ff99b453c1d304134". Queue, ID and headers play no part.
 func ByPayload(t *asynq.Task) string {
 	sum := sha256.Sum256(t.Payload())
-	return fmt.Sprintf("asynq/work/%s/%x", t.Type(), sum[:16])
+	return fmt.Sprintf("asynq/unique/%s/%x", t.Type(), sum[:16])
 }
 
 // OnceName is the key of [Once] for a task, unless another is given. [redislock.Client.OnceReset] of it lets a task be

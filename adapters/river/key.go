@@ -11,10 +11,10 @@ import (
 )
 
 // ByArgs is the key of [Unique] unless another is given: the kind of the job and a hash of its arguments as PostgreSQL
-// keeps them, as in "river/work/sync_account/2c26b46b68ffc68ff99b453c1d304134". Queue, ID and metadata play no part.
+// keeps them, as in "river/unique/sync_account/2c26b46b68ffc68ff99b453c1d304134". Queue, ID and metadata play no part.
 func ByArgs(job *rivertype.JobRow) string {
 	sum := sha256.Sum256(job.EncodedArgs)
-	return fmt.Sprintf("river/work/%s/%x", job.Kind, sum[:16])
+	return fmt.Sprintf("river/unique/%s/%x", job.Kind, sum[:16])
 }
 
 // ByJob is the key of [Once] unless another is given: this very job, as in "river/job/sync_account/42/1795286400000000",
