@@ -3,10 +3,13 @@ package redislock
 import "strings"
 
 // ACL is the rule that a Redis user needs for locks under a prefix, to put behind "ACL SETUSER name on >password". It
-// grants what the scripts use and nothing else, on keys and channels of that prefix only. On a cluster
-// go-redis itself needs +cluster|slots and +command besides.
+// grants what the scripts use and nothing else, on keys and channels of that prefix only; and what go-redis itself needs
+// on a cluster. It is for Redis 7: before it there are no sharded channels, and no spublish, ssubscribe and sunsubscribe
+// that could be granted.
 func ACL(prefix string) string {
 	commands := "evalsha eval time hlen hget hmget hgetall hset hdel expire expireat publish subscribe unsubscribe ping " +
-		"set get del pttl getrange" // the second line is for the weak kind and for records
+		"set get del pttl getrange " + // for the weak kind and for records
+		"wait " + // WithReplicas
+		"spublish ssubscribe sunsubscribe cluster|slots command asking readonly" // on a cluster
 	return "-@all +" + strings.Join(strings.Fields(commands), " +") + " ~" + prefix + ":* resetchannels &" + prefix + ":*"
 }

@@ -76,7 +76,11 @@ func (c *Client) prepare(ctx context.Context) error {
 	if ready {
 		return nil
 	}
-	a := c.ask(ctx, nil, scriptPreflight, c.probeKey(), c.sub.channel, c.newsChannel())
+	args := []any{c.sub.channel, c.newsChannel()}
+	if c.shards != nil {
+		args = append(args, c.sub.channel+c.probeKey()[len(c.prefix):])
+	}
+	a := c.ask(ctx, nil, scriptPreflight, c.probeKey(), args...)
 	if a.err != nil {
 		return a.err
 	}

@@ -323,6 +323,9 @@ func refused(err error) bool {
 	return redis.HasErrorPrefix(err, "NOPERM") || answered(err) && strings.Contains(err.Error(), "user executing the script")
 }
 
+// unknownCommand reports whether the server does not know a command, because it is older.
+func unknownCommand(err error) bool { return redis.HasErrorPrefix(err, "unknown command") }
+
 // refusals are answers of a server that did not execute the request and may do so later.
 var refusals = []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "BUSY", "max number of clients"}
 

@@ -83,7 +83,7 @@ func (q *quest) obtain() (*Lock, error) {
 			if !waits {
 				return nil, q.fail(ctx, nil)
 			}
-			if q.alone, err = c.sub.await(ctx); err != nil { // subscribe, see it confirmed, then join
+			if q.alone, err = c.listen(ctx, q.name); err != nil { // subscribe, see it confirmed, then join
 				return nil, q.fail(ctx, err)
 			}
 		case "waiting":
@@ -130,7 +130,7 @@ func (q *quest) ask(ctx context.Context, waits bool) (r reply, sent time.Time, e
 	c := q.client
 	mode := noWait
 	if waits {
-		m, e := c.sub.state()
+		m, e := c.hears(q.name).state()
 		if m == "" && q.alone {
 			m = uncountable
 		}

@@ -21,7 +21,8 @@ import (
 
 // Client takes locks in one Redis, under one prefix. It is safe for use by many goroutines; one per process is
 // enough. Besides the connections of the user's own Redis client it keeps one subscription, from its first lock on,
-// and two goroutines, however many locks it holds or waits for.
+// and two goroutines, however many locks it holds or waits for; on a cluster also one of each for every master that has a
+// lock which it waits for.
 type Client struct {
 	rdb       redis.UniversalClient
 	prefix    string
@@ -36,6 +37,7 @@ type Client struct {
 	single *executor
 	agenda *agenda
 	sub    *subscription
+	shards *shards // nil where rdb is no cluster client
 	waits  waits
 	random random
 
@@ -106,7 +108,10 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
 	}
 	c.agenda = newAgenda(c.flush)
-	c.sub = &subscription{client: c, channel: c.prefix + ":c:" + c.random.token(), ready: make(chan struct{})}
+	c.sub = &subscription{client: c, channel: c.prefix + ":c:" + c.random.token()}
+	if cluster, ok := rdb.(*redis.ClusterClient); ok {
+		c.shards = newShards(c, cluster)
+	}
 	return c, nil
 }
 
@@ -217,6 +222,9 @@ func (c *Client) quit() <-chan struct{} {
 	c.stop.Do(func() {
 		close(c.stopped)
 		c.sub.stop()
+		if c.shards != nil {
+			c.shards.stop()
+		}
 	})
 	return c.loops.idle()
 }

@@ -5,65 +5,40 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
-const (
-	// pingAfter is how long the subscription may be silent before it is asked whether it still lives; after as long
-	// again without an answer it is made anew. go-redis sends such pings but does not look for the answers.
-	pingAfter = 5 * time.Second
-	// countable and uncountable say in a request whether the server can count this Client as a receiver.
-	countable, uncountable, noWait = "c", "u", "-"
-)
+// countable, sharded and uncountable say in a request how the server can tell this Client of a grant, and whether it can
+// count it as a receiver: by its classic channel, by that of the lock's shard (shards.go), or without counting.
+const countable, sharded, uncountable, noWait = "c", "s", "u", "-"
 
-// subscription is the one wake channel of a Client, and the one of its prefix (news.go). What comes in is only ever a hint (I9): grants are looked up among
-// the waits of this process, by a token that only a reader of the key can know.
-type subscription struct {
-	client  *Client
-	channel string
-
-	once  sync.Once
-	heard atomic.Int64 // UnixNano of the last traffic
-	watch task
-
+// hearing is whether the messages of a wake channel arrive.
+type hearing struct {
 	mu    sync.Mutex
-	ps    *redis.PubSub
-	leave context.CancelFunc // ends an attempt to connect
-	mode  string             // countable or uncountable; empty while not subscribed
-	epoch uint64             // counts subscriptions: a time sample does not outlive the one it was taken under
-	ready chan struct{}      // closed while subscribed
-	err   error              // why not
-	asked time.Time          // when a ping was sent that has no answer yet; zero: none
-}
-
-// start subscribes in the background, once; the Client's first lock does.
-func (s *subscription) start() {
-	s.once.Do(func() {
-		s.watch = task{run: s.ping}
-		s.client.loops.add()
-		go s.run()
-	})
+	mode  string        // countable, sharded or uncountable; empty while not subscribed
+	epoch uint64        // counts subscriptions: a time sample does not outlive the one it was taken under
+	ready chan struct{} // closed while subscribed
+	err   error         // why not
 }
 
 // state is the mode of waiting and the epoch; the mode is empty while there is no subscription.
-func (s *subscription) state() (mode string, epoch uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.mode, s.epoch
+func (h *hearing) state() (mode string, epoch uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.mode, h.epoch
 }
 
 // await returns when there is a subscription, or when ctx ends. Where none can be made within the time of a check the
 // caller must do without it: its checks serve it, and a claim waits longer than two of them.
-func (s *subscription) await(ctx context.Context) (alone bool, err error) {
+func (h *hearing) await(ctx context.Context, closing <-chan struct{}) (alone bool, err error) {
 	patience := time.NewTimer(checkEvery)
 	defer patience.Stop()
 	for {
-		s.mu.Lock()
-		mode, ready, err := s.mode, s.ready, s.err
-		s.mu.Unlock()
+		h.mu.Lock()
+		mode, ready, err := h.mode, h.wait(), h.err
+		h.mu.Unlock()
 		if mode != "" {
 			return false, nil
 		}
@@ -76,112 +51,131 @@ func (s *subscription) await(ctx context.Context) (alone bool, err error) {
 			return false, errors.Join(ctx.Err(), err)
 		case <-patience.C:
 			return true, nil
-		case <-s.client.closing:
+		case <-closing:
 			return false, ErrClosed
 		}
 	}
 }
 
+// wait is closed when there is something to look at. The caller holds h.mu.
+func (h *hearing) wait() chan struct{} {
+	if h.ready == nil {
+		h.ready = make(chan struct{})
+	}
+	return h.ready
+}
+
+// begin notes that the server has confirmed a subscription, the first or a new one.
+func (h *hearing) begin(mode string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.epoch++
+	if h.mode == "" {
+		close(h.wait())
+	}
+	h.mode, h.err = mode, nil
+}
+
+// end notes that there is no subscription, and why.
+func (h *hearing) end(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.mode != "" {
+		h.mode, h.ready = "", nil
+	}
+	h.err = err
+	if errors.Is(err, ErrPermission) { // whoever waits for it learns why
+		close(h.wait())
+		h.ready = nil
+	}
+}
+
+// subscription is the wake channel of a Client, and the one of its prefix (news.go). What comes in is only ever a hint
+// (I9): grants are looked up among the waits of this process, by a token that only a reader of the key can know.
+type subscription struct {
+	hearing
+	client  *Client
+	channel string
+
+	once sync.Once
+	feed *feed // guarded by hearing.mu
+}
+
+// start subscribes in the background, once; the Client's first lock does.
+func (s *subscription) start() {
+	s.once.Do(func() {
+		s.client.loops.add()
+		go s.run()
+	})
+}
+
 func (s *subscription) run() {
 	c := s.client
 	defer c.loops.done()
-	defer c.agenda.remove(&s.watch)
 	for attempt := 0; ; {
-		ctx, cancel := context.WithCancel(context.Background())
+		f := c.newFeed(func(ctx context.Context) *redis.PubSub { return c.rdb.Subscribe(ctx) })
 		s.mu.Lock()
-		s.leave = cancel
+		s.feed = f
 		s.mu.Unlock()
-		if c.isStopped() {
-			cancel()
+		if c.isStopped() { // Close may have come before it could see this one
+			f.close()
 		}
-		ps := c.rdb.Subscribe(ctx)
-		err := ps.Subscribe(ctx, s.channel, c.newsChannel())
-		s.mu.Lock()
-		s.ps, s.asked = ps, time.Time{}
-		s.mu.Unlock()
-		if c.isStopped() { // Close may have come before it could see this subscription
-			_ = ps.Close()
-		}
-		s.heard.Store(time.Now().UnixNano())
-		c.agenda.set(&s.watch, time.Now().Add(pingAfter))
-
+		err := f.connect(func() error { return f.ps.Subscribe(f.ctx, s.channel, c.newsChannel()) })
 		if err == nil {
-			err = s.receive(ps, &attempt)
+			err = f.receive(func(message any) error {
+				switch m := message.(type) {
+				case *redis.Subscription:
+					if m.Kind == "subscribe" && m.Channel == c.newsChannel() { // the second of the two
+						attempt = 0
+						s.confirmed(f)
+					}
+				case *redis.Message:
+					if m.Channel == s.channel {
+						c.heard(m.Payload)
+					} else {
+						c.news(m.Payload)
+					}
+				case error:
+					return m
+				}
+				return nil
+			})
 		}
-		_ = ps.Close()
-		cancel()
-
-		s.mu.Lock()
-		s.ps = nil
-		if s.mode != "" {
-			s.mode, s.ready = "", make(chan struct{})
+		f.close()
+		if err = fmt.Errorf("subscribe to %s: %w", s.channel, err); refused(err) {
+			err = fmt.Errorf("subscribe to the channels %s and %s: %w: %w", s.channel, c.newsChannel(), ErrPermission, err)
 		}
-		s.err = fmt.Errorf("subscribe to %s: %w", s.channel, err)
-		if redis.HasErrorPrefix(err, "NOPERM") {
-			s.err = fmt.Errorf("subscribe to the channels %s and %s: %w: %w", s.channel, c.newsChannel(), ErrPermission, err)
-			close(s.ready) // whoever waits for it learns why
-			s.ready = make(chan struct{})
-		}
-		s.mu.Unlock()
-
+		s.end(err)
 		attempt++
-		pause := time.NewTimer(min(backoff(attempt), time.Second))
-		select {
-		case <-pause.C:
-		case <-c.stopped:
-			pause.Stop()
+		if !c.pause(min(backoff(attempt), time.Second)) {
 			return
 		}
 	}
 }
 
-// receive handles one subscription's traffic until it breaks.
-func (s *subscription) receive(ps *redis.PubSub, attempt *int) error {
-	// After an error go-redis connects anew by itself, before it returns and with its lock held, so that neither Ping
-	// nor Close gets through. A context that has ended does not disturb its reading, and has that fail at once.
-	ended, cancel := context.WithCancel(context.Background())
-	cancel()
-	for {
-		message, err := ps.Receive(ended)
-		if err != nil {
-			return err
-		}
-		s.heard.Store(time.Now().UnixNano())
-		switch m := message.(type) {
-		case *redis.Subscription:
-			if m.Kind == "subscribe" && m.Channel == s.client.newsChannel() { // the second of the two
-				*attempt = 0
-				s.confirmed(ps)
-			}
-		case *redis.Message:
-			if m.Channel == s.channel {
-				s.client.heard(m.Payload)
-			} else {
-				s.client.news(m.Payload)
-			}
-		}
+// pause sleeps, and reports whether the loops of the Client go on.
+func (c *Client) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-c.stopped:
+		return false
 	}
 }
 
-// confirmed is called when the server has confirmed a subscription, the first or a new one. Whoever waits or holds
-// asks at once: messages may have been lost before.
-func (s *subscription) confirmed(ps *redis.PubSub) {
+// confirmed is called when the server has confirmed a subscription. Whoever waits or holds asks at once: messages may
+// have been lost before.
+func (s *subscription) confirmed(f *feed) {
 	c := s.client
 	c.background.add()
 	go func() {
 		defer c.background.done()
 		mode := s.probe()
-		s.mu.Lock()
-		if s.ps != ps { // it broke meanwhile
-			s.mu.Unlock()
+		if !f.whileOpen(func() { s.begin(mode) }) { // it broke meanwhile
 			return
 		}
-		s.epoch++
-		if s.mode == "" {
-			close(s.ready)
-		}
-		s.mode, s.err = mode, nil
-		s.mu.Unlock()
 		c.askAll()
 		c.missed()
 	}()
@@ -202,48 +196,12 @@ func (s *subscription) probe() string {
 	return uncountable
 }
 
-// ping is the watch over a silent subscription.
-func (s *subscription) ping() {
-	c := s.client
-	heard := time.Unix(0, s.heard.Load())
-	c.agenda.set(&s.watch, time.Now().Add(pingAfter))
-	s.mu.Lock()
-	ps := s.ps
-	if ps == nil {
-		s.mu.Unlock()
-		return
-	}
-	if !heard.Before(s.asked) {
-		s.asked = time.Time{}
-	}
-	dead := !s.asked.IsZero() // a whole pingAfter ago
-	quiet := time.Since(heard) >= pingAfter/2
-	if quiet && !dead {
-		s.asked = time.Now()
-	}
-	s.mu.Unlock()
-	if !quiet {
-		return
-	}
-	c.background.add()
-	go func() { // both may block on the connection
-		defer c.background.done()
-		if dead {
-			_ = ps.Close() // receive fails, and the subscription is made anew
-			return
-		}
-		_ = ps.Ping(context.Background()) // a failed ping shows as silence
-	}()
-}
-
 // stop ends the subscription for good.
 func (s *subscription) stop() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.leave != nil {
-		s.leave()
-	}
-	if s.ps != nil {
-		_ = s.ps.Close()
+	f := s.feed
+	s.mu.Unlock()
+	if f != nil {
+		f.close()
 	}
 }

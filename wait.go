@@ -218,7 +218,7 @@ func (l *line) check() {
 	if live == 0 {
 		l.client.agenda.remove(&l.task) // the last one left while this was on its way
 	}
-	mode, epoch := l.client.sub.state()
+	mode, epoch := l.client.hears(l.name).state()
 	if len(asked) == 0 {
 		return
 	}
@@ -268,6 +268,9 @@ func (l *line) checked(a answer, asked []*wait, epoch uint64) {
 			}
 		}
 	}
+	if c.shards != nil {
+		c.shards.verify(l.name)
+	}
 	l.plan(h, now)
 	if gone || more > 0 { // others may be gone too, or wait behind places that are being cleared away
 		c.agenda.hurry(&l.task, time.Now())
@@ -297,8 +300,8 @@ func (c *Client) granted(w *wait, message string) {
 	if _, err := parseMicros(fence); err != nil || f.err != nil {
 		return // I9
 	}
-	_, epoch := c.sub.state()
 	l := w.line
+	_, epoch := c.hears(l.name).state()
 	l.mu.Lock()
 	s, asked := w.sample, w.asked
 	if !asked {
@@ -319,6 +322,22 @@ func (c *Client) granted(w *wait, message string) {
 		return
 	}
 	w.settle(outcome{grant: grant{fence: fence, sent: time.Now(), valid: valid, lease: length}})
+}
+
+// recheck has the waits for a name checked: messages may have been lost.
+func (c *Client) recheck(name string) {
+	c.waits.mu.Lock()
+	defer c.waits.mu.Unlock()
+	if l := c.waits.lines[name]; l != nil {
+		c.agenda.hurry(&l.task, time.Now())
+	}
+}
+
+// waiting reports whether this process waits for that name.
+func (c *Client) waiting(name string) bool {
+	c.waits.mu.Lock()
+	defer c.waits.mu.Unlock()
+	return c.waits.lines[name] != nil
 }
 
 // askAll has every wait checked and every hold renewed: messages may have been lost.

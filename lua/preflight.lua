@@ -3,6 +3,7 @@
 -- KEYS[1]  a key of its own below the prefix
 -- ARGV[1]  the Client's wake channel
 -- ARGV[2]  the channel of the news
+-- ARGV[3]  on a cluster, a sharded channel in the slot of the key
 --
 -- Reply    the refusals, as the server words them; empty when all is well
 local refused = {}
@@ -32,4 +33,5 @@ try('PTTL', key)
 try('DEL', key)
 try('PUBLISH', ARGV[1], 'p')
 try('PUBLISH', ARGV[2], 'p')
+if ARGV[3] then try('SPUBLISH', ARGV[3], 'p') end
 return refused

@@ -8,14 +8,15 @@
 --   h<token>    one of them: previous22 next22 since16 fence16 at16 lease8 state1 request
 --   q           the queue: likewise                       w<token>  a place: previous22 next22 ticket16 request
 --   t           the tombstones: likewise                  t<token>  a tombstone: previous22 next22 until16 note
---   c<channel>  a Client that has places here: seen16 countable1 places
+--   c<channel>  a Client that has places here: seen16 wait1 places
 --   m           the modes in use, where not all is exclusive: bound16 latest16 least16 cursor22, then for each
 --               count ' ' held ' ' class '\n': how many holds and places it has, and the weight of its holds
 --
 --   request     lease8 keep8 nonce16 wait1 channel '\n' mode '\n' info: what a caller asks for, carried from its
 --               acquire to its hold. Lease in ms; keep in s, how long the key outlives a grant; the nonce of a message
---               that takes the hold away; 'c' join the queue, 'u' likewise for a Client whose receivers cannot be
---               counted, '-' do not wait; the Client's wake channel; and who it is, which no script looks into.
+--               that takes the hold away; 'c' join the queue, 's' likewise for a Client that hears of a grant by the
+--               shard's channel, 'u' for one whose receivers cannot be counted, '-' do not wait; the Client's wake
+--               channel; and who it is, which no script looks into.
 --   mode        empty: exclusive. Else weight ' ' class [' ' token]; the token is, in a place, that of the hold which
 --               is to change into this mode when its turn comes; in a hold, that of the last change of its mode.
 --   class       capacity ' ' name ' ' rules: the most weight of that name that may be held beside it, itself included,
@@ -35,6 +36,7 @@
 local KEEP = 4600                 -- s that a key outlives its last grant, unless a Client asks for another retention
 local CLAIM = 5000                -- ms: how long a hold granted by message waits for its owner
 local UNSEEN = 7000000            -- µs: three checks; a Client silent for longer has lost its places
+local CHECKED = 2500000           -- µs: one check, and what it may be late
 local HAND_OVER = 32              -- candidates tried in one script, or half as many grants
 local LOOK = 32                   -- holds looked at in one script
 local TRIM = 8                    -- leftovers cleared away in passing
@@ -291,6 +293,19 @@ local function change(hold, mode, by, granted)
   mark(hold)
 end
 
+-- On a cluster the message goes to who is subscribed on this shard, by a channel in the slot of the lock.
+local function publish(entry, message)
+  if entry.mode == 's' then return redis.pcall('SPUBLISH', entry.channel .. ':' .. match(key, '{.*'), message) end
+  return redis.pcall('PUBLISH', entry.channel, message)
+end
+
+-- Nobody received it, so the waiter is gone. An error is not a zero: it says nothing about the waiter. And while a slot
+-- moves, who is subscribed to it on the one node is not counted on the other: a Client whose last check is not too long
+-- ago is there.
+local function zero(receivers, entry)
+  return receivers == 0 and (entry.mode == 'c' or entry.mode == 's' and now - entry.seen > CHECKED)
+end
+
 -- I5: the lock goes to the first in the queue, and to those behind it, as far as their modes stand beside each other.
 -- The message is all they need to begin; the claim is how long the hold waits for its owner. Answers true if the
 -- candidates of this script ended before that was settled.
@@ -317,8 +332,7 @@ local function hand_over(searching)
       local lease = sub(place, 61, 68)
       if lease + 0 > CLAIM then lease = format('%8d', CLAIM) end
       call('HDEL', key, 'w' .. token)
-      local receivers = redis.pcall('PUBLISH', entry.channel, 'g' .. token .. next_fence() .. now .. lease)
-      if receivers == 0 and entry.mode == 'c' then -- an error is not a zero: it says nothing about the waiter
+      if zero(publish(entry, 'g' .. token .. next_fence() .. now .. lease), entry) then
         entry.gone = true
       elseif own then
         change(own, mode, token, true)

@@ -6,12 +6,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 )
 
-// installed looks for something that tests need, and installs the Debian package that brings it where it is missing and
+// installed looks for something that tests need, and installs the Debian packages that bring it where it is missing and
 // the test may: a test that is skipped proves nothing. It looks once.
 func installed(pkg string, look func() (string, error)) func() (string, error) {
 	return sync.OnceValues(func() (string, error) {
@@ -34,7 +35,8 @@ func installed(pkg string, look func() (string, error)) func() (string, error) {
 		if path, err := look(); err == nil {
 			return path, nil
 		}
-		for _, args := range [][]string{{"update"}, {"install", "-y", "--no-install-recommends", pkg}} {
+		install := append([]string{"install", "-y", "--no-install-recommends"}, strings.Fields(pkg)...)
+		for _, args := range [][]string{{"update"}, install} {
 			cmd := exec.Command("apt-get", args...)
 			cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 			if said, err := cmd.CombinedOutput(); err != nil {
@@ -63,6 +65,9 @@ func find(t testing.TB) string {
 }
 
 var redisServer = installed("redis-server", func() (string, error) { return exec.LookPath("redis-server") })
+
+// compiler is a C compiler.
+var compiler = installed("gcc libc6-dev", func() (string, error) { return exec.LookPath("gcc") })
 
 // postgresBin is the directory of PostgreSQL's programs. Debian does not put them on the PATH.
 var postgresBin = installed("postgresql", func() (string, error) {

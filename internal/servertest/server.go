@@ -1,12 +1,14 @@
 // Package servertest gives tests real servers, of Redis, PostgreSQL and MariaDB, each with a process and a port of its
 // own on loopback, and a proxy between a client and Redis that loses, delays and mutes what tests want lost, delayed and
-// mute.
+// mute. Redis comes alone ([Start]), with replicas ([StartReplicated]), with Sentinels ([StartSentinel]), as a cluster
+// ([StartCluster]), behind TLS ([StartTLS]) and with a clock that tests set ([StartWithClock]).
 package servertest
 
 import (
+	"cmp"
 	"context"
-	"math/rand/v2"
 	"net"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -28,39 +30,61 @@ const (
 // Server is a redis-server process.
 type Server struct {
 	t    testing.TB
-	args []string // behind the port
+	args []string // without the port
 	port int
+	sign string   // what it prints when it is ready; "" is what a redis-server prints
+	file string   // "" or a configuration file in the place of the arguments, which the process may rewrite
+	env  []string // more of it than this process has
+
+	sentinel bool
+	identity func(*redis.Options) // nil, or who its clients are
+	operator func(*redis.Options) // nil, or who looks behind their backs
 
 	mu      sync.Mutex
 	process *process
+	paused  bool
 	admin   *redis.Client
 }
 
-// Start runs a redis-server without persistence on a free port of loopback, with these further arguments, such as
-// "--maxmemory", "4mb", and returns when it answers. The process ends with the test, whatever state it is in. A
-// machine without redis-server gets it installed if the test may do that; otherwise the test fails and says how.
+// Start runs a redis-server on a free port of loopback, with these further arguments, such as "--maxmemory", "4mb", and
+// returns when it answers. It keeps nothing on disk unless they say so ("--appendonly", "yes"): the last of an argument
+// given twice counts. The process ends with the test, whatever state it is in. A machine without redis-server gets it
+// installed if the test may do that; otherwise the test fails and says how.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	s := &Server{t: t}
-	s.args = append([]string{
+	return (&Server{t: t, args: plain(t, args)}).start()
+}
+
+// plain puts what every redis-server here is given in front of further arguments.
+func plain(t testing.TB, args []string) []string {
+	return append([]string{
 		"--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir(),
 	}, args...)
-	binary := find(t)
-	t.Cleanup(s.Kill)
+}
+
+func (s *Server) start() *Server {
+	s.t.Helper()
+	binary := find(s.t)
+	s.t.Cleanup(s.Kill)
 	var err error
 	for range starts {
 		if s.port, err = freePort(); err != nil {
 			continue
 		}
+		if err = s.write(); err != nil {
+			break
+		}
 		var p *process
 		if p, err = s.run(binary); err == nil {
 			s.process = p
-			s.admin = s.Connect()
+			s.admin = connect(s.t, s.Addr(), []func(*redis.Options){s.operator, func(o *redis.Options) {
+				o.ContextTimeoutEnabled = true
+			}})
 			s.answers()
 			return s
 		}
 	}
-	t.Fatalf("servertest: %v", err)
+	s.t.Fatalf("servertest: %v", err)
 	return nil
 }
 
@@ -69,17 +93,35 @@ func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.It
 
 // Connect makes a client of the server, which is closed with the test. The options may be changed before it is made.
 func (s *Server) Connect(opts ...func(*redis.Options)) *redis.Client {
-	return connect(s.t, s.Addr(), opts)
+	return connect(s.t, s.Addr(), append([]func(*redis.Options){s.identity}, opts...))
 }
 
 func connect(t testing.TB, addr string, opts []func(*redis.Options)) *redis.Client {
 	o := &redis.Options{Addr: addr, DisableIdentity: true}
 	for _, opt := range opts {
-		opt(o)
+		if opt != nil {
+			opt(o)
+		}
 	}
 	rdb := redis.NewClient(o)
 	t.Cleanup(func() { _ = rdb.Close() }) // a test may have closed it already
 	return rdb
+}
+
+// Admin is a client that may do everything, to look behind the back of those that are tested. A context bounds each of
+// its commands. The test must not close it.
+func (s *Server) Admin() *redis.Client { return s.admin }
+
+// AddUser makes a user with exactly these rules, such as "+get ~k:*", and returns the option that makes a client that
+// user. A restarted server has forgotten it.
+func (s *Server) AddUser(name, rules string) func(*redis.Options) {
+	s.t.Helper()
+	const password = "not-a-secret"
+	rule := append([]string{"reset", "on", ">" + password}, strings.Fields(rules)...)
+	if err := s.admin.ACLSetUser(context.Background(), name, rule...).Err(); err != nil {
+		s.t.Fatalf("servertest: %v", err)
+	}
+	return func(o *redis.Options) { o.Username, o.Password = name, password }
 }
 
 // Pause stops the process (SIGSTOP): connections stay, nothing is answered, time goes on.
@@ -87,6 +129,13 @@ func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
 
 // Resume lets a paused process go on.
 func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
+
+// runs says whether the process is neither killed nor paused.
+func (s *Server) runs() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.process != nil && !s.paused
+}
 
 func (s *Server) signal(sig syscall.Signal) {
 	s.t.Helper()
@@ -98,19 +147,22 @@ func (s *Server) signal(sig syscall.Signal) {
 	if err := s.process.cmd.Process.Signal(sig); err != nil {
 		s.t.Fatalf("servertest: %v: %v", sig, err)
 	}
+	s.paused = sig == syscall.SIGSTOP
 }
 
-// Kill ends the process at once (SIGKILL), paused or not, and returns when it is gone. Its data is gone with it.
+// Kill ends the process at once (SIGKILL), paused or not, and returns when it is gone. What it has not written to disk
+// is gone with it: everything, unless its arguments ask for persistence.
 func (s *Server) Kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.process != nil {
 		s.process.kill()
-		s.process = nil
+		s.process, s.paused = nil, false
 	}
 }
 
-// Restart starts a new, empty server in the place of one that was killed: same port, same arguments.
+// Restart starts a new server in the place of one that was killed, which it does where that is still to do: same port,
+// same arguments, same directory. It is empty unless the arguments ask for persistence.
 func (s *Server) Restart() {
 	s.t.Helper()
 	s.Kill()
@@ -132,72 +184,72 @@ func (s *Server) Restart() {
 	}
 }
 
+// listen are the arguments that say where the server listens.
+func (s *Server) listen() []string {
+	port := strconv.Itoa(s.port)
+	if s.identity != nil {
+		return []string{"--port", "0", "--tls-port", port}
+	}
+	return []string{"--port", port}
+}
+
+// write makes the configuration file, where there is to be one: an argument that starts with two dashes begins a line.
+func (s *Server) write() error {
+	if s.file == "" {
+		return nil
+	}
+	var text strings.Builder
+	for i, arg := range append(s.listen(), s.args...) {
+		option, is := strings.CutPrefix(arg, "--")
+		switch {
+		case is && i > 0:
+			text.WriteString("\n" + option)
+		case is:
+			text.WriteString(option)
+		default:
+			text.WriteString(" " + strconv.Quote(arg))
+		}
+	}
+	return os.WriteFile(s.file, []byte(text.String()+"\n"), 0o600)
+}
+
 func (s *Server) run(binary string) (*process, error) {
-	cmd := exec.Command(binary, append([]string{"--port", strconv.Itoa(s.port)}, s.args...)...)
-	return run(cmd, "Ready to accept connections")
+	args := append(s.listen(), s.args...)
+	if s.file != "" {
+		args = []string{s.file}
+	}
+	if s.sentinel {
+		args = append(args, "--sentinel")
+	}
+	cmd := exec.Command(binary, args...)
+	cmd.Env = append(os.Environ(), s.env...)
+	return run(cmd, cmp.Or(s.sign, "Ready to accept connections"))
 }
 
 // answers waits for the first answer. An error of the server is one: it may ask for a password.
 func (s *Server) answers() {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), startTime)
-	defer cancel()
+	until(s.t, s.Addr()+" answers", func() error {
+		err := s.admin.Ping(context.Background()).Err()
+		if redis.HasErrorPrefix(err, "NOAUTH") {
+			return nil
+		}
+		return err
+	})
+}
+
+// until waits for what starts and moves here, by asking again while it returns an error.
+func until(t testing.TB, what string, ask func() error) {
+	t.Helper()
+	deadline := time.Now().Add(startTime)
 	for {
-		err := s.admin.Ping(ctx).Err()
-		if err == nil || redis.HasErrorPrefix(err, "NOAUTH") {
+		err := ask()
+		if err == nil {
 			return
 		}
-		if ctx.Err() != nil {
-			s.t.Fatalf("servertest: %s does not answer: %v", s.Addr(), err)
+		if time.Now().After(deadline) {
+			t.Fatalf("servertest: not within %v: %s: %v", startTime, what, err)
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond)
 	}
-}
-
-// Commands is how often the server executed each command since the start or [Server.ResetStats], by INFO
-// commandstats: those inside scripts too, and in lower case.
-func (s *Server) Commands(t testing.TB) map[string]int64 {
-	t.Helper()
-	text, err := s.admin.Info(context.Background(), "commandstats").Result()
-	if err != nil {
-		t.Fatalf("servertest: %v", err)
-	}
-	calls := map[string]int64{}
-	for line := range strings.Lines(text) {
-		// cmdstat_evalsha:calls=3,usec=120,…
-		line, found := strings.CutPrefix(strings.TrimSpace(line), "cmdstat_")
-		name, rest, _ := strings.Cut(line, ":")
-		count, _, _ := strings.Cut(strings.TrimPrefix(rest, "calls="), ",")
-		if !found {
-			continue
-		}
-		n, err := strconv.ParseInt(count, 10, 64)
-		if err != nil {
-			t.Fatalf("servertest: commandstats say %q", line)
-		}
-		calls[name] = n
-	}
-	return calls
-}
-
-// ResetStats sets the counts of [Server.Commands] to zero.
-func (s *Server) ResetStats() {
-	s.t.Helper()
-	if err := s.admin.ConfigResetStat(context.Background()).Err(); err != nil {
-		s.t.Fatalf("servertest: %v", err)
-	}
-}
-
-// freePort finds a port of loopback below those that the system gives to outgoing connections: one of them could take
-// the port of a server that is down for a moment. 10,000 above it is free for the bus of a cluster.
-func freePort() (int, error) {
-	var err error
-	for range 100 {
-		port := 10_000 + rand.N(10_000)
-		var l net.Listener
-		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, err
 }

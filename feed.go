@@ -1,0 +1,129 @@
+package redislock
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// pingAfter is how long a subscription may be silent before it is asked whether it still lives; after as long again
+// without an answer it is made anew. go-redis sends such pings but does not look for the answers.
+const pingAfter = 5 * time.Second
+
+// feed is one PubSub, from its making to its end. go-redis would connect it anew by itself, and nobody would know what
+// was lost in between, so it ends with its connection.
+type feed struct {
+	client *Client
+	ps     *redis.PubSub
+	ctx    context.Context // ends with the feed, and with it an attempt to connect
+	leave  context.CancelFunc
+	heard  atomic.Int64 // UnixNano of the last traffic
+	watch  task
+
+	mu        sync.Mutex
+	connected bool // or it tried in vain
+	over      bool
+	asked     time.Time // when a ping was sent that has no answer yet; zero: none
+}
+
+func (c *Client) newFeed(open func(context.Context) *redis.PubSub) *feed {
+	f := &feed{client: c}
+	f.ctx, f.leave = context.WithCancel(context.Background())
+	f.ps = open(f.ctx)
+	f.watch = task{run: f.ping}
+	return f
+}
+
+// connect makes the first subscription. go-redis holds its lock meanwhile, so who ends the feed then does not wait for
+// that lock: it is closed here.
+func (f *feed) connect(subscribe func() error) error {
+	err := subscribe()
+	f.mu.Lock()
+	f.connected = true
+	over := f.over
+	f.mu.Unlock()
+	if over {
+		_ = f.ps.Close()
+	}
+	return err
+}
+
+// receive hands on what comes until the connection breaks, or until take has an error. The server's own errors are
+// handed on too.
+func (f *feed) receive(take func(message any) error) error {
+	// After an error go-redis connects anew by itself, before it returns and with its lock held, so that neither Ping
+	// nor Close gets through. A context that has ended does not disturb its reading, and has that fail at once.
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	f.heard.Store(time.Now().UnixNano())
+	f.whileOpen(func() { f.client.agenda.set(&f.watch, time.Now().Add(pingAfter)) })
+	for {
+		message, err := f.ps.Receive(ended)
+		if err != nil {
+			if !answered(err) {
+				return err
+			}
+			message = err
+		}
+		f.heard.Store(time.Now().UnixNano())
+		if err := take(message); err != nil {
+			return err
+		}
+	}
+}
+
+// whileOpen calls do unless the feed is over, and reports that. The feed does not end meanwhile.
+func (f *feed) whileOpen(do func()) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.over {
+		do()
+	}
+	return !f.over
+}
+
+// ping is the watch over a silent feed.
+func (f *feed) ping() {
+	c := f.client
+	heard := time.Unix(0, f.heard.Load())
+	quiet := time.Since(heard) >= pingAfter/2
+	dead := false
+	open := f.whileOpen(func() {
+		c.agenda.set(&f.watch, time.Now().Add(pingAfter))
+		if !heard.Before(f.asked) {
+			f.asked = time.Time{}
+		}
+		dead = !f.asked.IsZero() // a whole pingAfter ago
+		if quiet && !dead {
+			f.asked = time.Now()
+		}
+	})
+	if !open || !quiet {
+		return
+	}
+	c.background.add()
+	go func() { // both may block on the connection
+		defer c.background.done()
+		if dead {
+			_ = f.ps.Close() // receive fails, and the subscription is made anew
+			return
+		}
+		_ = f.ps.Ping(context.Background()) // a failed ping shows as silence
+	}()
+}
+
+// close ends the feed.
+func (f *feed) close() {
+	f.mu.Lock()
+	f.over = true
+	connected := f.connected
+	f.mu.Unlock()
+	f.client.agenda.remove(&f.watch)
+	f.leave()
+	if connected {
+		_ = f.ps.Close()
+	}
+}

@@ -1,0 +1,339 @@
+package redislock
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// topicRest is how long the channel of a lock stays subscribed after it was last waited for.
+const topicRest = 30 * time.Second
+
+// On a cluster a classic PUBLISH goes to every node. So grants go by sharded channels there (Redis 7), one for each lock
+// that this Client waits for, in the lock's own slot; all that lie on one master share a PubSub. When a slot moves, its
+// channels are subscribed where it is now. What else there is to say (a theft, news) is rare, and goes by the classic
+// channel of the Client.
+
+// topic is the wake channel of one lock on a cluster.
+type topic struct {
+	hearing
+	name    string
+	channel string
+
+	// Guarded by shards.mu.
+	shard *shard // where it is subscribed or about to be; nil while that is looked for
+	used  time.Time
+}
+
+// shards are the topics of a Client, and the PubSubs that they are subscribed by.
+type shards struct {
+	client  *Client
+	cluster *redis.ClusterClient
+	sweeper task
+	silent  hearing // of who has no topic yet
+
+	mu     sync.Mutex
+	topics map[string]*topic // by the name of the lock
+	open   map[string]*shard // by the address of the master
+	old    bool              // the server is older than sharded channels
+}
+
+// shard is one PubSub, on the master that serves its topics.
+type shard struct {
+	*feed
+	addr   string
+	topics map[string]*topic // by channel; guarded by shards.mu
+}
+
+func newShards(c *Client, cluster *redis.ClusterClient) *shards {
+	s := &shards{client: c, cluster: cluster, topics: map[string]*topic{}, open: map[string]*shard{}}
+	s.sweeper = task{run: s.sweep}
+	return s
+}
+
+// hears is what a wait for that name hears of. It subscribes to nothing.
+func (c *Client) hears(name string) *hearing {
+	if c.shards == nil {
+		return &c.sub.hearing
+	}
+	return c.shards.hears(name)
+}
+
+// listen subscribes to what a wait for that name has to hear, and returns when that is confirmed, or cannot be for now.
+func (c *Client) listen(ctx context.Context, name string) (alone bool, err error) {
+	if c.shards == nil {
+		return c.sub.await(ctx, c.closing)
+	}
+	return c.shards.listen(name).await(ctx, c.closing)
+}
+
+func (s *shards) hears(name string) *hearing {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.old {
+		return &s.client.sub.hearing
+	}
+	if t := s.topics[name]; t != nil {
+		t.used = time.Now()
+		return &t.hearing
+	}
+	return &s.silent
+}
+
+func (s *shards) listen(name string) *hearing {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.old {
+		return &s.client.sub.hearing
+	}
+	t := s.topics[name]
+	if t == nil {
+		t = &topic{name: name, channel: s.client.topicChannel(name)}
+		s.topics[name] = t
+		s.place([]*topic{t}, 0)
+		if len(s.topics) == 1 {
+			s.client.agenda.set(&s.sweeper, time.Now().Add(topicRest))
+		}
+	}
+	t.used = time.Now()
+	return &t.hearing
+}
+
+// topicChannel is in the slot of the lock (lua/shared.lua).
+func (c *Client) topicChannel(name string) string { return c.sub.channel + ":{" + escape(name) + "}" }
+
+// place subscribes topics, each on the master that serves its slot; what cannot be done now is tried again. The first
+// attempt is after a pause unless attempt is 0.
+func (s *shards) place(topics []*topic, attempt int) {
+	if len(topics) == 0 {
+		return
+	}
+	s.client.loops.add()
+	go func() {
+		defer s.client.loops.done()
+		for ; len(topics) > 0; attempt++ {
+			if attempt > 0 && !s.client.pause(min(backoff(attempt), time.Second)) {
+				return
+			}
+			var again []*topic
+			for _, t := range topics {
+				master, err := s.cluster.MasterForKey(context.Background(), t.channel)
+				if err != nil {
+					t.end(fmt.Errorf("subscribe to %s: %w", t.channel, err))
+					again = append(again, t)
+				} else {
+					s.subscribe(t, master, attempt)
+				}
+			}
+			topics = again
+		}
+	}()
+}
+
+// subscribe asks a master for the topic's messages, by the PubSub that there is or a new one.
+func (s *shards) subscribe(t *topic, master *redis.Client, attempt int) {
+	c, addr := s.client, master.Options().Addr
+	s.mu.Lock()
+	if s.topics[t.name] != t || t.shard != nil || c.isStopped() { // forgotten, or placed by another
+		s.mu.Unlock()
+		return
+	}
+	shard := s.open[addr]
+	fresh := shard == nil
+	if fresh {
+		shard = s.begin(master)
+	}
+	t.shard = shard
+	shard.topics[t.channel] = t
+	s.mu.Unlock()
+
+	subscribe := func() error { return shard.ps.SSubscribe(shard.ctx, t.channel) }
+	if fresh {
+		err := shard.connect(subscribe)
+		c.loops.add()
+		go func() {
+			defer c.loops.done()
+			if err == nil {
+				err = shard.receive(func(message any) error { return s.take(shard, message) })
+			}
+			s.lost(shard, err, attempt)
+		}()
+	} else if err := subscribe(); err != nil {
+		_ = shard.ps.Close() // its reader ends, and places all of its topics anew
+	}
+}
+
+// begin opens a PubSub on a master. The caller holds s.mu.
+func (s *shards) begin(master *redis.Client) *shard {
+	shard := &shard{addr: master.Options().Addr, topics: map[string]*topic{}}
+	shard.feed = s.client.newFeed(func(ctx context.Context) *redis.PubSub { return master.SSubscribe(ctx) })
+	s.open[shard.addr] = shard
+	return shard
+}
+
+// take is what came on a PubSub.
+func (s *shards) take(shard *shard, message any) error {
+	c := s.client
+	switch m := message.(type) {
+	case *redis.Message:
+		c.heard(m.Payload)
+	case *redis.Subscription:
+		s.mu.Lock()
+		t := shard.topics[m.Channel]
+		if t != nil && m.Kind == "sunsubscribe" { // its slot is elsewhere now
+			s.leave(t)
+			t.end(fmt.Errorf("subscribe to %s: its slot moves", t.channel))
+		}
+		s.mu.Unlock()
+		switch {
+		case t == nil: // forgotten
+		case m.Kind == "sunsubscribe":
+			s.cluster.ReloadState(context.Background())
+			s.place([]*topic{t}, 1)
+		default:
+			shard.whileOpen(func() { t.begin(sharded) })
+			c.recheck(t.name) // messages may have been lost before
+		}
+	case error:
+		return s.refused(shard, m)
+	}
+	return nil
+}
+
+// refused is an error in place of a confirmation. It does not say of which topic.
+func (s *shards) refused(shard *shard, err error) error {
+	if !redis.HasErrorPrefix(err, "MOVED") {
+		return err
+	}
+	s.cluster.ReloadState(context.Background())
+	s.mu.Lock()
+	var strayed []*topic
+	for _, t := range shard.topics {
+		if mode, _ := t.state(); mode == "" {
+			s.leave(t)
+			strayed = append(strayed, t)
+		}
+	}
+	s.mu.Unlock()
+	s.place(strayed, 3)
+	return nil
+}
+
+// leave takes a topic off its PubSub. The caller holds s.mu.
+func (s *shards) leave(t *topic) {
+	if t.shard != nil {
+		delete(t.shard.topics, t.channel)
+		t.shard = nil
+	}
+}
+
+// lost is the end of a PubSub: its topics are subscribed anew, on another.
+func (s *shards) lost(shard *shard, err error, attempt int) {
+	shard.close()
+	s.mu.Lock()
+	delete(s.open, shard.addr)
+	if unknownCommand(err) {
+		s.old = true
+	}
+	old := s.old
+	var topics []*topic
+	for _, t := range shard.topics {
+		s.leave(t)
+		topics = append(topics, t)
+	}
+	s.mu.Unlock()
+	heard := false
+	for _, t := range topics {
+		mode, _ := t.state()
+		heard = heard || mode != ""
+		reason := fmt.Errorf("subscribe to %s: %w", t.channel, err)
+		if refused(err) {
+			reason = fmt.Errorf("subscribe to the sharded channel %s: %w: %w", t.channel, ErrPermission, err)
+		}
+		t.end(reason)
+	}
+	if old { // the classic channel serves from now on: whoever waits for a topic looks again
+		for _, t := range topics {
+			t.begin(uncountable)
+		}
+		return
+	}
+	if heard {
+		attempt = 0
+	}
+	s.cluster.ReloadState(context.Background())
+	s.place(topics, attempt+1)
+}
+
+// sweep forgets the topics that nobody has waited for lately. It runs in the agenda.
+func (s *shards) sweep() {
+	c := s.client
+	s.mu.Lock()
+	idle := map[*shard][]string{}
+	for name, t := range s.topics {
+		if time.Since(t.used) < topicRest || c.waiting(name) {
+			continue
+		}
+		delete(s.topics, name)
+		if shard := t.shard; shard != nil {
+			s.leave(t)
+			idle[shard] = append(idle[shard], t.channel)
+		}
+	}
+	if len(s.topics) > 0 {
+		c.agenda.set(&s.sweeper, time.Now().Add(topicRest))
+	}
+	s.mu.Unlock()
+	for shard, channels := range idle {
+		c.background.add()
+		go func() { // it may block on the connection
+			defer c.background.done()
+			for _, channel := range channels {
+				_ = shard.ps.SUnsubscribe(shard.ctx, channel) // where it fails the connection is lost, and with it the channel
+			}
+		}()
+	}
+}
+
+// stop ends all PubSubs for good.
+func (s *shards) stop() {
+	s.mu.Lock()
+	open := slices.Collect(maps.Values(s.open))
+	s.mu.Unlock()
+	s.client.agenda.remove(&s.sweeper)
+	for _, shard := range open {
+		shard.close()
+	}
+}
+
+// verify moves the topic of a name to the master that serves it now, if it is subscribed elsewhere: after a failover
+// the old master still passes messages on, but the new one cannot count who hears them.
+func (s *shards) verify(name string) {
+	s.mu.Lock()
+	t := s.topics[name]
+	s.mu.Unlock()
+	if t == nil {
+		return
+	}
+	master, err := s.cluster.MasterForKey(context.Background(), t.channel)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	shard := t.shard
+	moved := shard != nil && shard.addr != master.Options().Addr
+	if moved {
+		s.leave(t)
+		t.end(fmt.Errorf("subscribe to %s: its master is another now", t.channel))
+	}
+	s.mu.Unlock()
+	if moved {
+		s.place([]*topic{t}, 0)
+		_ = shard.ps.SUnsubscribe(shard.ctx, t.channel) // the old one may be gone
+	}
+}
