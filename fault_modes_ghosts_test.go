@@ -121,7 +121,7 @@ func TestI8LateCopiesAmongSeveralHoldsLeaveNoGhost(t *testing.T) {
 		}},
 		{"acquire, after the handoff and its lapse", readTimeout, func(x *scene, c *redislock.Client) {
 			f := x.proxy.HoldRequest(requests("acquire", x.key()))
-			x.handoff(x.acquire(c, redislock.WithLease(time.Second)))
+			x.handoff(x.acquire(c, redislock.WithLease(3*time.Second)))
 			x.eventually("it lapses", func() bool { return x.inspect().Holders == 0 })
 			x.delivered(f)
 			x.release(x.acquire(x.look)) // clears away what lapsed, and finds nothing else
