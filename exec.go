@@ -254,7 +254,7 @@ func (c *Client) eval(ctx context.Context, s *script, key string, args ...any) a
 		}
 	}
 	if err := one.answer.err; refused(err) {
-		one.answer.err = fmt.Errorf("%w: %w (%s uses %s)", ErrPermission, err, s.name, strings.Join(s.commands, ", "))
+		one.answer.err = fmt.Errorf("%w: %w (%s uses %s)", ErrPermission, err, s.name, strings.Join(s.commands(), ", "))
 	}
 	return one.answer
 }

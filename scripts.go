@@ -16,8 +16,7 @@ var sources embed.FS
 // script is a Lua script as it is sent: by its digest, and whole when the server does not know it.
 type script struct {
 	name, text, digest string
-	keys               int      // with two, the first of the arguments is the second
-	commands           []string // what it uses, for the message when an ACL refuses one
+	keys               int // with two, the first of the arguments is the second
 }
 
 // The scripts, the only state of the package.
@@ -49,12 +48,18 @@ func load(name string, without ...string) *script {
 	if strings.Contains(s.text, "KEYS[2]") {
 		s.keys = 2
 	}
+	return s
+}
+
+// commands are those that the script uses, for the message when an ACL refuses one. They are looked for only then: it
+// takes milliseconds, and a program that starts has no use for them.
+func (s *script) commands() (used []string) {
 	for _, call := range usedCommand.FindAllStringSubmatch(s.text, -1) {
-		if command := strings.ToLower(call[1]); !slices.Contains(s.commands, command) {
-			s.commands = append(s.commands, command)
+		if command := strings.ToLower(call[1]); !slices.Contains(used, command) {
+			used = append(used, command)
 		}
 	}
-	return s
+	return used
 }
 
 var usedCommand = regexp.MustCompile(`(?:call|try)\('([A-Z]+)'`)
