@@ -30,6 +30,9 @@ func (c *Client) accept(ctx context.Context, name string, opts []Option) (settin
 	if err == nil {
 		err = s.strong()
 	}
+	if err == nil {
+		err = c.sticky(s)
+	}
 	switch {
 	case err != nil:
 		return s, err

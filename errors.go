@@ -47,10 +47,15 @@ var (
 	// modes. Nothing was left behind.
 	ErrMode = errors.New("mode does not match")
 
+	// ErrNotReplicated says that fewer replicas than [WithReplicas] asks for had the hold in time. It was given back: nothing
+	// was left behind. An upgrade was undone: the lock is held in Read as before.
+	ErrNotReplicated = errors.New("not replicated")
+
 	// ErrClosed says that the Client was closed.
 	ErrClosed = errors.New("client closed")
 
-	// ErrInvalid says that an argument or an option has a value that cannot work. Nothing was sent.
+	// ErrInvalid says that an argument or an option has a value that cannot work. Nothing was sent, or in case of a
+	// [WithFenceFloor] that only the server knows to be too far ahead, nothing was left behind.
 	ErrInvalid = errors.New("invalid")
 
 	// ErrPermission says that the server's ACL refuses a command, key or channel that locks need. The text names what

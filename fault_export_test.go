@@ -7,7 +7,7 @@ func Script(name string) (digest, text string) {
 		"acquire": scriptAcquire, "acquire_own": scriptAcquireOwn, "release": scriptRelease, "renew": scriptRenew,
 		"check": scriptCheck, "break": scriptBreak, "inspect": scriptInspect, "preflight": scriptPreflight,
 		"probe": scriptProbe, "convert": scriptConvert, "resume": scriptResume, "weak_release": scriptWeakRelease, "record": scriptRecord,
-		"recall": scriptRecall, "erase": scriptErase,
+		"recall": scriptRecall, "confirm": scriptConfirm, "erase": scriptErase,
 	}[name]
 	return s.digest, s.text
 }

@@ -47,7 +47,7 @@ func newScene(t *testing.T, s *servertest.Server) *scene {
 	x.raw = s.Connect()
 	for _, script := range []string{
 		"acquire", "acquire_own", "release", "renew", "check", "break", "inspect", "preflight", "probe", "weak_release",
-		"convert", "resume", "record", "recall", "erase",
+		"convert", "confirm", "resume", "record", "recall", "erase",
 	} {
 		_, text := redislock.Script(script)
 		if err := x.raw.ScriptLoad(t.Context(), text).Err(); err != nil {

@@ -103,6 +103,31 @@ var lostReplies = []lostReply{
 		},
 	},
 	{
+		name:  "confirmation that lifts the fence",
+		match: func(x *scene) func([]string) bool { return requests("confirm", x.key()) },
+		run: func(x *lossy) {
+			for range 3 {
+				l := x.acquire(x.hit, redislock.WithFenceFloor(max(x.last, x.inspect().Now.UnixMicro())+1e9))
+				x.release(l)
+			}
+		},
+	},
+	{
+		name:  "confirmation that lifts the fence of a reader beside another",
+		match: func(x *scene) func([]string) bool { return requests("confirm", x.key()) },
+		run: func(x *lossy) {
+			for range 3 {
+				beside := x.reader(x.other)
+				l := x.reader(x.hit, redislock.WithFenceFloor(max(x.last, x.inspect().Now.UnixMicro())+1e9))
+				x.stand(beside, l)
+				x.release(beside)
+				x.upgrade(l)
+				x.alone(l)
+				x.release(l)
+			}
+		},
+	},
+	{
 		name:  "release of a lock that nobody waits for",
 		match: func(x *scene) func([]string) bool { return requests("release", x.key()) },
 		run: func(x *lossy) {

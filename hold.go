@@ -11,13 +11,15 @@ import (
 // hold is what one token has on the server, kept alive by a lease. Its handles are the one that the acquire returned,
 // and those that were nested in it.
 type hold struct {
-	client   *Client
-	name     string
-	metadata string
-	strict   bool // NonReentrant
-	lease    lease
-	ctx      context.Context // ends with the hold
-	end      context.CancelCauseFunc
+	client      *Client
+	name        string
+	metadata    string
+	strict      bool // NonReentrant
+	replicas    int  // that must have a change of its mode, and within which time
+	replicaTime time.Duration
+	lease       lease
+	ctx         context.Context // ends with the hold
+	end         context.CancelCauseFunc
 
 	mu         sync.Mutex
 	mode       Mode // as the server has it
@@ -36,7 +38,7 @@ type heldKey struct {
 
 // newHold makes a hold of a grant, and its first handle, for who asked under ctx.
 func (c *Client) newHold(ctx context.Context, name string, s settings) (*hold, *Lock) {
-	h := &hold{client: c, name: name, metadata: s.metadata, strict: s.nonReentrant, mode: s.mode, weight: s.weight}
+	h := &hold{client: c, name: name, metadata: s.metadata, strict: s.nonReentrant, mode: s.mode, weight: s.weight, replicas: s.replicas, replicaTime: s.replicaTime}
 	l := h.handle(nil, s)
 	h.ctx, h.end = context.WithCancelCause(context.Background())
 	l.ctx, l.end = h.carry(ctx, l), h.end

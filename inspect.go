@@ -87,5 +87,8 @@ func (c *Client) inspect(ctx context.Context, name string, shown int) (Info, err
 		mode, weight := parseMode(f.text(i + 2))
 		info.Places = append(info.Places, Place{Since: f.micros(i).time(), Mode: mode, Weight: weight, Owner: parseOwner(f.text(i + 3))})
 	}
+	if f.err == nil && info.Fence > 0 {
+		c.floors.note(name, info.Fence)
+	}
 	return info, f.err
 }

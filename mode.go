@@ -158,6 +158,9 @@ func (m Mode) covers(weight int, other Mode, otherWeight int) bool {
 	return true
 }
 
+// alone reports whether it tolerates nobody.
+func (m Mode) alone() bool { return m.rules == "" || m.rules == "-" }
+
 func (m Mode) limits() map[string]int {
 	limits := map[string]int{}
 	for rule := range strings.SplitSeq(m.rules, ",") {

@@ -33,7 +33,7 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 			}
 			var s *script
 			var args []any
-			switch op := r.Intn(14); {
+			switch op := r.Intn(15); {
 			case op == 12:
 				request := b.request(time.Minute, 4600, choose("-", "c", "u"), choose(channels...))
 				to := choose(Read.line(1, ""), Write.line(1, pad(token)))
@@ -41,6 +41,13 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 				number := fmt.Sprintf("%010dv", max(1, step-r.Intn(20)))
 				s, args = scriptConvert, []any{pad(token), request, pad(number)}
 				tokens = append(tokens, number)
+			case op == 14:
+				above := func() string {
+					base := max(last, fmt.Sprintf("%016d", b.now.UnixMicro()))
+					n, _ := parseMicros(base)
+					return choose("", "", base, fmt.Sprintf("%016d", int64(n)+r.Int63n(40_000_000_000)), "9999999999999999")
+				}
+				s, args = scriptConfirm, []any{pad(token), above(), above()}
 			case op == 13:
 				s, args = scriptResume, []any{pad(fmt.Sprint("r", step)), b.request(time.Minute, 4600, "-", choose(channels...)), pad(token), b.dump()["f"]}
 				tokens = append(tokens, fmt.Sprint("r", step))

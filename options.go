@@ -50,6 +50,10 @@ type settings struct {
 	metadata  string
 	failOpen  bool
 
+	floor       int64         // a fence that was seen; 0: none
+	replicas    int           // that must have the hold; 0: none
+	replicaTime time.Duration // within which
+
 	mode         Mode
 	weight       int
 	nonReentrant bool
@@ -219,6 +223,10 @@ func (s *settings) weak() error {
 		return invalid("WithMode: a weak lock is exclusive")
 	case s.weight > 1:
 		return invalid("WithWeight: a weak lock is exclusive")
+	case s.replicas > 0:
+		return invalid("WithReplicas: a weak lock is forgotten by a failover like any other key")
+	case s.floor > 0:
+		return invalid("WithFenceFloor: a weak lock has no fence")
 	case s.nonReentrant:
 		return invalid("NonReentrant: a weak lock is never re-entered")
 	}
@@ -268,7 +276,7 @@ func WithName(name string) ClientOption {
 }
 
 // WithDefaults sets options for every acquire of the Client; what is given to an acquire overrides them. For the locks that
-// Once, Share, Cron and Elect take by themselves, WithLease and WithMetadata count, and no others.
+// Once, Share, Cron and Elect take by themselves, WithLease, WithMetadata and WithReplicas count, and no others.
 // [WithFailOpen] cannot be a default: it would have to mean nothing for strong locks.
 func WithDefaults(opts ...Option) ClientOption {
 	return func(c *config) error {

@@ -25,15 +25,21 @@ func TestBadInputIsRefusedBeforeAnythingIsSent(t *testing.T) {
 			}
 		}
 		for names, opt := range map[string]redislock.Option{
-			"WithLease(99ms)":    redislock.WithLease(99 * time.Millisecond),
-			"WithLease(24h0m1s)": redislock.WithLease(24*time.Hour + time.Second),
-			"WithLease(0s)":      redislock.WithLease(0),
-			"WithWait(-1s)":      redislock.WithWait(-time.Second),
-			"WithStealAfter(0s)": redislock.WithStealAfter(0),
-			"WithMaxHold(-1ns)":  redislock.WithMaxHold(-1),
-			"WithMetadata":       redislock.WithMetadata(strings.Repeat("x", redislock.MaxMetadata+1)),
-			"WithFailOpen":       redislock.WithFailOpen(),
-			"nil Option":         nil,
+			"WithLease(99ms)":                   redislock.WithLease(99 * time.Millisecond),
+			"WithLease(24h0m1s)":                redislock.WithLease(24*time.Hour + time.Second),
+			"WithLease(0s)":                     redislock.WithLease(0),
+			"WithWait(-1s)":                     redislock.WithWait(-time.Second),
+			"WithStealAfter(0s)":                redislock.WithStealAfter(0),
+			"WithMaxHold(-1ns)":                 redislock.WithMaxHold(-1),
+			"WithMetadata":                      redislock.WithMetadata(strings.Repeat("x", redislock.MaxMetadata+1)),
+			"WithFailOpen":                      redislock.WithFailOpen(),
+			"WithFenceFloor(-1)":                redislock.WithFenceFloor(-1),
+			"WithFenceFloor(10000000000000000)": redislock.WithFenceFloor(1e16),
+			"WithReplicas(0, 1s)":               redislock.WithReplicas(0, time.Second),
+			"WithReplicas(101, 1s)":             redislock.WithReplicas(101, time.Second),
+			"WithReplicas(1, 0s)":               redislock.WithReplicas(1, 0),
+			"WithReplicas(1, 1m0.001s)":         redislock.WithReplicas(1, time.Minute+time.Millisecond),
+			"nil Option":                        nil,
 		} {
 			_, err := c.Acquire(ctx, "x", opt)
 			refused("Acquire", names, err)
@@ -73,6 +79,8 @@ func TestBadInputIsRefusedBeforeAnythingIsSent(t *testing.T) {
 			"WithMaxHold":    redislock.WithMaxHold(time.Minute),
 			"WithMetadata":   redislock.WithMetadata("m"),
 			"WithoutRenewal": redislock.WithoutRenewal(),
+			"WithReplicas":   redislock.WithReplicas(1, time.Second),
+			"WithFenceFloor": redislock.WithFenceFloor(1),
 		} {
 			_, err := c.AcquireWeak(ctx, "x", opt)
 			refused("AcquireWeak", names, err)

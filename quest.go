@@ -32,9 +32,10 @@ type quest struct {
 	token  string
 	back   string // of the change that undoes it
 	nonce  string
-	bury   bool // an attempt had no answer: a copy of it may be executed late
-	joined bool // it has a place
-	alone  bool // there is no subscription: the checks alone will tell
+	bury   bool  // an attempt had no answer: a copy of it may be executed late
+	joined bool  // it has a place
+	seen   int64 // the greatest fence of the name that the Client had seen before it asked
+	alone  bool  // there is no subscription: the checks alone will tell
 	wait   *wait
 }
 
@@ -45,6 +46,7 @@ func (q *quest) newToken() {
 		q.token, q.back = q.changes.hold.changeToken(), q.changes.hold.changeToken()
 	}
 	q.bury, q.joined = false, false
+	q.seen = q.client.floors.of(q.name)
 }
 
 func (q *quest) dropWait() {
@@ -219,11 +221,25 @@ func (q *quest) owner() Owner {
 	return o
 }
 
-// take makes a Lock of a grant. A grant that came too late to be relied on is given back, and sought anew if the caller
-// waits: then both results are nil.
+// take makes a Lock of a grant, once it is confirmed. A grant that came too late to be relied on is given back, and sought
+// anew if the caller waits: then both results are nil.
 func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 	c := q.client
 	q.dropWait()
+	late := errLate
+	if q.changes != nil || g.valid.left() > 0 {
+		var err error
+		switch g, err = q.confirm(g); {
+		case errors.Is(err, errGone) && q.changes == nil && q.resumes == nil:
+			late, g.valid = errGone, bound{}
+		case errors.Is(err, errGone): // there is nothing to be sought anew
+			q.giveBack()
+			return nil, fmt.Errorf("%w: %w", ErrNotHeld, err)
+		case err != nil: // I8
+			q.giveBack()
+			return nil, err
+		}
+	}
 	if q.changes != nil { // its lease goes on as it was
 		q.changes.hold.changed(q.mode, g.fence)
 		return q.changes, nil
@@ -234,12 +250,12 @@ func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 		defer pause.Stop()
 		q.giveBack()
 		if !waits {
-			return nil, errLate
+			return nil, late
 		}
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
-			return nil, q.fail(ctx, errLate)
+			return nil, q.fail(ctx, late)
 		}
 		q.newToken()
 		return nil, nil

@@ -111,6 +111,9 @@ func (c *Client) takeTurn(ctx context.Context, name string, done func(record) bo
 		if !wait {
 			as = append(as, WithWait(0))
 		}
+		if mode == Read {
+			as = append(as, unreplicated)
+		}
 		l, err := c.acquire(ctx, name, as)
 		if errors.Is(err, ErrHeld) && waits && !wait {
 			mode, wait = Read, true
@@ -145,8 +148,8 @@ func (c *Client) mayTurn(ctx context.Context, name string, opts []Option) (setti
 }
 
 // ownLock is these options for a lock that is the library's own: exclusive, never nested, and of the Client's defaults
-// with its lease and metadata alone. The others are meant for the locks of the user: a wait that is to be short, for
-// instance, or holds that are stale after a minute.
+// with its lease, metadata and replicas alone: those weaken nothing. The others are meant for the locks of the user: a
+// wait that is to be short, for instance, or holds that are stale after a minute.
 func ownLock(opts []Option) ([]Option, error) {
 	var given settings
 	if err := given.apply(opts); err != nil {
@@ -156,7 +159,10 @@ func ownLock(opts []Option) ([]Option, error) {
 		return nil, invalid("WithMode, WithWeight: this has a lock of its own, which is exclusive")
 	}
 	own := []Option{func(s *settings) error {
-		*s = settings{lease: s.lease, metadata: s.metadata, weight: 1, nonReentrant: true}
+		*s = settings{
+			lease: s.lease, metadata: s.metadata, weight: 1, nonReentrant: true,
+			replicas: s.replicas, replicaTime: s.replicaTime,
+		}
 		return nil
 	}}
 	return append(own, opts...), nil

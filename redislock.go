@@ -34,12 +34,14 @@ type Client struct {
 	reports   reports
 	prompt    bool // a request is answered or has failed within resendTime
 
-	single *executor
-	agenda *agenda
-	sub    *subscription
-	shards *shards // nil where rdb is no cluster client
-	waits  waits
-	random random
+	single  *executor
+	agenda  *agenda
+	sub     *subscription
+	shards  *shards // nil where rdb is no cluster client
+	waits   waits
+	random  random
+	floors  floors
+	waiters chan struct{} // who waits for replicas
 
 	mu      sync.Mutex
 	masters map[string]*executor
@@ -96,6 +98,8 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		single:    &executor{rdb: rdb},
 		waits:     waits{byToken: map[string]*wait{}, lines: map[string]*line{}},
 		random:    random{source: bufio.NewReaderSize(rand.Reader, 4096)},
+		floors:    newFloors(),
+		waiters:   waiters(rdb),
 		masters:   map[string]*executor{},
 		holds:     map[string]*hold{},
 		closing:   make(chan struct{}),
@@ -105,6 +109,9 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
 	}
 	if err := c.defaults.strong(); err != nil {
+		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
+	}
+	if err := c.sticky(c.defaults); err != nil {
 		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
 	}
 	c.agenda = newAgenda(c.flush)

@@ -8,7 +8,7 @@ import (
 
 // reply is what a script of lua/ answered. Fields that a status does not have are zero.
 type reply struct {
-	status string // granted, waiting, held, more, over, gone, revoked, clash, conflict; empty for a plain time
+	status string // granted, waiting, held, more, over, gone, revoked, clash, conflict, ahead; empty for a plain time
 	now    micros
 	fence  string
 	at     micros // granted: a hold ends at `at` + lease
@@ -59,7 +59,7 @@ func parseReply(value any) (reply, error) {
 		r.holder = f.holder(2)
 	case "revoked", "clash":
 		r.note = f.text(2)
-	case "more", "over", "gone", "conflict":
+	case "more", "over", "gone", "conflict", "ahead":
 	default:
 		f.fail(0)
 	}

@@ -27,6 +27,7 @@ var (
 	scriptRenew       = load("renew")
 	scriptCheck       = load("check")
 	scriptBreak       = load("break")
+	scriptConfirm     = load("confirm")
 	scriptConvert     = load("convert")
 	scriptResume      = load("resume")
 	scriptInspect     = load("inspect")

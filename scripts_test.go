@@ -96,6 +96,11 @@ func (b *bench) parse(value any) reply {
 	return r
 }
 
+func (b *bench) confirm(token, floor, seen string) reply {
+	b.Helper()
+	return b.parse(b.eval(scriptConfirm, pad(token), floor, seen))
+}
+
 func (b *bench) release(token string, more ...any) string {
 	b.Helper()
 	what, _, err := parseRelease(b.eval(scriptRelease, append([]any{pad(token)}, more...)...))
@@ -190,6 +195,10 @@ func TestI3EveryScriptExecutedTwiceLeavesTheStateOfOne(t *testing.T) {
 			return []any{r.status, r.ticket, r.holder.waiting}
 		}},
 		"acquire, revoke":    {stale, func(b *bench) any { return b.acquire("a", time.Minute, countable, "c2", "1").status }},
+		"confirm":            {held, func(b *bench) any { return b.confirm("holder", "", "").fence }},
+		"confirm, lift":      {queued, func(b *bench) any { return b.confirm("holder", "", "1795230000000000").fence }},
+		"confirm, not ours":  {queued, func(b *bench) any { return b.confirm("w1", "", "").status }},
+		"confirm, ahead":     {held, func(b *bench) any { return b.confirm("holder", "9999999999999999", "").status }},
 		"renew":              {held, func(b *bench) any { _, now := b.eval(scriptRenew, pad("holder"), fence(b)).(string); return now }},
 		"renew, not ours":    {queued, func(b *bench) any { return b.parse(b.eval(scriptRenew, pad("w1"), fence(b))).status }},
 		"check":              {queued, func(b *bench) any { return b.check("c2", uncountable, "w1", "gone", "holder") }},

@@ -12,7 +12,8 @@ import (
 //
 // The errors are [ErrConflict], at once, if another reader waits for an upgrade already: each would wait for the other
 // to give its lock back; one has to. [ErrHeld] with the context's own error if that ended first, [ErrNotHeld] if the
-// lock is lost or released, [ErrInvalid] in any other mode, or what Redis or the network said. After an error the lock
+// lock is lost or released, [ErrNotReplicated] if it was acquired [WithReplicas] and they do not have the change in time,
+// [ErrInvalid] in any other mode, or what Redis or the network said. After an error the lock
 // is held in Read as before, unless it is lost. An upgrade of a nested handle upgrades the hold.
 func (l *Lock) Upgrade(ctx context.Context) error {
 	return wrapOp("upgrade", l.Name(), l.upgrade(ctx))
@@ -37,6 +38,7 @@ func (l *Lock) upgrade(ctx context.Context) error {
 	s := h.client.defaults
 	s.lease, s.metadata, s.mode, s.weight = h.lease.length, h.metadata, Write, 1
 	s.waitSet, s.steal, s.stealSet = false, 0, false
+	s.floor, s.replicas, s.replicaTime = 0, h.replicas, h.replicaTime
 	bounded, cancel := context.WithCancel(ending(ctx, l.ctx))
 	defer cancel()
 	q := quest{client: h.client, name: h.name, key: h.lease.key, settings: s, changes: l, parent: bounded, asked: time.Now()}

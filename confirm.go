@@ -1,0 +1,63 @@
+package redislock
+
+import (
+	"errors"
+	"fmt"
+)
+
+// errGone says that a grant was over before it was used: broken, revoked, or lost with the server's data.
+var errGone = errors.New("granted, and taken away before it was used")
+
+// confirm makes good what the grant itself does not give: a fence above all that were seen, and replicas that have the
+// hold. Nearly always neither is wanted, and nothing is sent. The bound of a hold that was confirmed is that of the
+// confirmation (I6).
+func (q *quest) confirm(g grant) (grant, error) {
+	c := q.client
+	fence := parseFence(g.fence)
+	seen := q.seenBefore(fence)
+	if fence > seen && fence > q.floor && q.replicas == 0 {
+		c.floors.note(q.name, fence)
+		return g, nil
+	}
+	token := q.token
+	if q.changes != nil {
+		token = q.changes.hold.lease.token
+	}
+	args := []any{token, floorArg(q.floor), floorArg(seen)}
+	var a answer
+	if q.replicas > 0 {
+		a = c.replicated(q.parent, q.settings, scriptConfirm, q.key, args)
+	} else {
+		a = c.ask(q.parent, nil, scriptConfirm, q.key, args...)
+	}
+	if a.err != nil {
+		return g, a.err
+	}
+	r, err := parseReply(a.value)
+	switch {
+	case err != nil:
+		return g, err
+	case r.status == "gone":
+		return g, errGone
+	case r.status == "ahead":
+		return g, invalid("WithFenceFloor(%d): more than a day ahead of the server's clock, which says %d", q.floor, r.now)
+	case r.status != "granted":
+		return g, fmt.Errorf("unexpected answer %q", r.status)
+	}
+	g.fence, g.lease, g.valid = r.fence, r.lease.sub(0), c.after(a.sent, r.now, r.at+r.lease)
+	if fence = parseFence(g.fence); fence <= seen {
+		c.floors.forget(q.name)
+	}
+	c.floors.note(q.name, fence)
+	if q.changes != nil {
+		q.changes.hold.lease.extend(g.valid, a.sent)
+	}
+	return g, nil
+}
+
+func floorArg(fence int64) string {
+	if fence == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%016d", fence)
+}

@@ -1,0 +1,157 @@
+package redislock
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestFloorsAreBoundedAndKeepTheLastNames(t *testing.T) {
+	f := newFloors()
+	const names = 3 * maxFloors
+	for i := range int64(names) {
+		f.note(fmt.Sprint(i), 1000+i)
+		f.note("busy", i+1)
+		f.note("busy", 1) // an older one changes nothing
+	}
+	if n := len(f.young) + len(f.old); n > 2*maxFloors {
+		t.Errorf("%d names are kept, want at most %d", n, 2*maxFloors)
+	}
+	if got := f.of("busy"); got != names {
+		t.Errorf("of a name in use %d is remembered, want %d", got, names)
+	}
+	for i := int64(names - maxFloors + 2); i < names; i++ {
+		if got := f.of(fmt.Sprint(i)); got != 1000+i {
+			t.Fatalf("of name %d of %d: %d, want %d", i, names, got, 1000+i)
+		}
+	}
+	if got := f.of("0"); got != 0 {
+		t.Errorf("of the first name %d is remembered", got)
+	}
+	f.note("kept", 5000)
+	for i := range maxFloors {
+		f.note(fmt.Sprint("other ", i), 1)
+	}
+	f.note("kept", 1) // it is of the young generation now
+	if got := f.of("kept"); got != 5000 {
+		t.Errorf("of a name that is used again %d is remembered, want 5000", got)
+	}
+	f.forget("busy")
+	if got := f.of("busy"); got != 0 {
+		t.Errorf("forgotten, and %d is remembered", got)
+	}
+}
+
+func TestAConfirmationLiftsTheFenceOfThatHoldAboveAllOthers(t *testing.T) {
+	scripts(t, func(b *bench) {
+		reader := func(token string) string {
+			return b.parse(b.eval(scriptAcquire, pad(token), b.requestIn(Read, 1, time.Minute, 4600, noWait, "c1"))).fence
+		}
+		fences := map[string]string{"a": reader("a"), "b": reader("b"), "c": reader("c")}
+		fence, _ := parseMicros(fences["c"])
+		floor := fmt.Sprintf("%016d", fence.add(time.Hour))
+		for i, token := range []string{"b", "a", "b"} {
+			want := fmt.Sprintf("%016d", fence.add(time.Hour)+micros(i)+1)
+			if i == 2 {
+				want = fences["b"] // it is above already
+			}
+			if r := b.confirm(token, floor, ""); r.status != "granted" || r.fence != want {
+				t.Errorf("%s: %s %s, want %s", token, r.status, r.fence, want)
+			} else {
+				fences[token] = r.fence
+			}
+		}
+		for token, fence := range fences {
+			if _, renewed := b.eval(scriptRenew, pad(token), fence).(string); !renewed {
+				t.Errorf("%s is not renewed under the fence %s", token, fence)
+			}
+			if got := b.release(token); got != "hold" {
+				t.Errorf("the release of %s finds %s", token, got)
+			}
+		}
+		if r := b.acquire("d", time.Minute, noWait, "c1"); r.fence <= fences["a"] {
+			t.Errorf("I2: fence %s after %s", r.fence, fences["a"])
+		}
+	})
+}
+
+func TestAConfirmationNeverMovesAHoldThatIsNotItsOwnersAnyMore(t *testing.T) {
+	scripts(t, func(b *bench) {
+		for _, what := range []string{"released", "revoked", "kept", "broken"} {
+			r := b.acquire(what, time.Minute, noWait, "c1")
+			switch what {
+			case "released":
+				b.release(what)
+			case "revoked":
+				b.pass(5 * time.Millisecond)
+				b.acquire("thief", time.Minute, uncountable, "c2", "1000")
+				b.release("thief")
+			case "kept":
+				b.eval(scriptRenew, pad(what), r.fence, "", "   90000    4600")
+			case "broken":
+				b.eval(scriptBreak, "why", pad(what), r.fence)
+			}
+			before := fmt.Sprint(b.dump())
+			if got := b.confirm(what, "", fmt.Sprintf("%016d", int64(r.at)+1e9)); got.status != "gone" {
+				t.Errorf("%s: %s", what, got.status)
+			}
+			if after := fmt.Sprint(b.dump()); after != before {
+				t.Errorf("%s: the state was %s, and is %s", what, before, after)
+			}
+			b.release(what)
+		}
+	})
+}
+
+// A fence that is ahead of the clock is remembered until the clock has caught up, and for the retention after that.
+func TestI4ALiftedFenceIsRememberedUntilTheClockHasCaughtUp(t *testing.T) {
+	b := embeddedBench(t)
+	b.acquire("a", time.Minute, noWait, "c1")
+	floor := fmt.Sprintf("%016d", b.now.Add(20*time.Hour).UnixMicro())
+	lifted := b.confirm("a", floor, "").fence
+	b.release("a")
+	b.pass(21 * time.Hour)
+	if got := b.dump()["f"]; got != lifted {
+		t.Fatalf("an hour after the clock has caught up the last fence is %q, want %s", got, lifted)
+	}
+	b.pass(time.Hour)
+	if n := len(b.mini.Keys()); n != 0 {
+		t.Errorf("%d keys are immortal", n)
+	}
+}
+
+// The age of a hold counts from its grant, whatever its fence says.
+func TestALiftedHoldIsAsOldAsItWas(t *testing.T) {
+	scripts(t, func(b *bench) {
+		r := b.acquire("a", time.Minute, noWait, "c1")
+		b.pass(20 * time.Millisecond)
+		b.confirm("a", "", fmt.Sprintf("%016d", int64(r.at)+1e9))
+		f, err := fieldsOf(b.eval(scriptInspect, 1))
+		if err != nil || f.micros(5) != r.at {
+			t.Errorf("it is held since %d, want %d, %v", f.micros(5), r.at, err)
+		}
+		if got := f.micros(6); got <= r.at.add(time.Minute) {
+			t.Errorf("the lease ends at %d: it was not made whole", got)
+		}
+	})
+}
+
+// Between two bounds: a day is believed, more is not.
+func TestTheSkewThatIsBelievedIsADay(t *testing.T) {
+	b := embeddedBench(t)
+	r := b.acquire("a", time.Minute, noWait, "c1")
+	in := func(d time.Duration) string { return fmt.Sprintf("%016d", b.now.Add(d).UnixMicro()) }
+	if got := b.confirm("a", "", in(24*time.Hour+time.Microsecond)); got.fence != r.fence {
+		t.Errorf("what the Client has seen, a day and a bit ahead: lifted to %s", got.fence)
+	}
+	if got := b.confirm("a", in(24*time.Hour+time.Microsecond), in(time.Hour)); got.status != "ahead" {
+		t.Errorf("what the caller has named, a day and a bit ahead: %s", got.status)
+	}
+	if got := b.confirm("a", in(time.Hour), strings.Repeat("9", 16)); got.fence <= in(time.Hour) || got.fence > in(2*time.Hour) {
+		t.Errorf("one to believe beside one not to: lifted to %s", got.fence)
+	}
+	if got := b.confirm("a", in(24*time.Hour), ""); got.fence <= in(24*time.Hour) {
+		t.Errorf("a day ahead: lifted to %s", got.fence)
+	}
+}

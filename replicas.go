@@ -1,0 +1,290 @@
+package redislock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// MaxReplicas and MaxReplicaTimeout bound [WithReplicas], whose timeout is at least [MinReplicaTimeout].
+	MaxReplicas       = 100
+	MinReplicaTimeout = time.Millisecond
+	MaxReplicaTimeout = time.Minute
+
+	// maxWait is how long one WAIT blocks its connection: one whose caller has gone is soon free again.
+	maxWait = time.Second
+)
+
+// WithReplicas makes the acquire count only when n replicas have the hold, from 1 to [MaxReplicas]. If fewer have said so
+// within the timeout, from 1 ms to a minute, the lock is given back, and the error is [ErrNotReplicated]. It costs one
+// request more, and a WAIT, which blocks a connection of the Redis client meanwhile; half of them at the most, for other
+// requests need some too: who comes then waits for its turn. The timeout is counted from the grant: [WithWait] bounds the waiting
+// for the lock, not this. No grant waits for replicas longer than its lease lasts.
+//
+// It makes it less likely that a failover forgets a hold and gives the lock to a second owner. It does not exclude that:
+// WAIT does not make Redis strongly consistent, as its own documentation says (https://redis.io/docs/latest/commands/wait/).
+// A failover may promote a replica that is not among the n, and one that has acknowledged the hold may have lost it in a
+// restart. Renewals are not waited for: a replica that lags may have the hold with an earlier deadline. The fence remains
+// what protects the resource. An error does not say that no replica has the hold: one that is promoted before it has heard
+// of the giving back keeps it until its lease ends.
+//
+// An upgrade of the hold is waited for likewise: one that is not replicated is undone, and the lock is held in Read as
+// before. Renewals and releases are not.
+//
+// It needs a *redis.Client or a *redis.ClusterClient: the write and the WAIT that counts it must be on one connection. On
+// any other client, such as *redis.AutoPipeliner, it is [ErrInvalid]. Off by default; as a default of the Client it counts
+// for the locks of Once, Share, Cron and Elect too.
+func WithReplicas(n int, timeout time.Duration) Option {
+	return func(s *settings) error {
+		if n < 1 || n > MaxReplicas {
+			return invalid("WithReplicas(%d, %v): the replicas must be from 1 to %d", n, timeout, MaxReplicas)
+		}
+		if timeout < MinReplicaTimeout || timeout > MaxReplicaTimeout {
+			return invalid("WithReplicas(%d, %v): the timeout must be from %v to %v", n, timeout, MinReplicaTimeout, MaxReplicaTimeout)
+		}
+		s.replicas, s.replicaTime = n, timeout
+		return nil
+	}
+}
+
+// sticky refuses WithReplicas where a write and its WAIT may be sent on two connections: WAIT would then answer for the
+// writes of somebody else, or for none, which every replica has.
+func (c *Client) sticky(s settings) error {
+	if s.replicas == 0 {
+		return nil
+	}
+	switch c.rdb.(type) {
+	case *redis.Client, *redis.ClusterClient:
+		return nil
+	}
+	return invalid("WithReplicas(%d, %v) over a %T: it needs the write and the WAIT on one connection, and so a *redis.Client or a *redis.ClusterClient",
+		s.replicas, s.replicaTime, c.rdb)
+}
+
+// waiters makes the turns for those who block a connection by WAIT: half of what the pool has.
+func waiters(rdb redis.UniversalClient) chan struct{} {
+	size := 0
+	switch rdb := rdb.(type) {
+	case *redis.Client:
+		size = rdb.Options().PoolSize
+	case *redis.ClusterClient:
+		size = rdb.Options().PoolSize // of each node
+	}
+	return make(chan struct{}, max(1, size/2))
+}
+
+// unreplicated is for a hold that guards nothing.
+func unreplicated(s *settings) error {
+	s.replicas = 0
+	return nil
+}
+
+// replication is a script whose write replicas are to have.
+type replication struct {
+	client  *Client
+	call    call
+	want    int
+	timeout time.Duration
+	begun   time.Time
+
+	redirect string // the node that another one has named
+	asking   bool   // it is to be asked this once: the slot is on its way there
+	have     int    // replicas, at the last count
+}
+
+// replicated is ask for a write that replicas must have: ErrNotReplicated if they do not have it in time. The answer may
+// be one that wrote nothing; that is not waited for.
+func (c *Client) replicated(ctx context.Context, s settings, script *script, key string, args []any) answer {
+	r := &replication{
+		client: c, call: call{script: script, key: key, args: args},
+		want: s.replicas, timeout: s.replicaTime, begun: time.Now(),
+	}
+	result := make(chan answer, 1)
+	c.background.add()
+	go func() { // go-redis does not interrupt a read
+		defer c.background.done()
+		result <- r.inTurn(ctx)
+	}()
+	select {
+	case a := <-result:
+		return a
+	case <-ctx.Done():
+		return answer{err: fmt.Errorf("%w: %w", ErrNotReplicated, ctx.Err())}
+	case <-c.closing:
+		return answer{err: ErrClosed}
+	}
+}
+
+// over says why there is no use in going on, nil if there is.
+func (r *replication) over(ctx context.Context) error {
+	if r.client.isClosed() {
+		return ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotReplicated, err)
+	}
+	if elapsed(r.begun) >= r.timeout {
+		return fmt.Errorf("%w: %d of %d have it after %v", ErrNotReplicated, r.have, r.want, r.timeout)
+	}
+	return nil
+}
+
+// inTurn is run when it may block one connection more.
+func (r *replication) inTurn(ctx context.Context) answer {
+	patience := time.NewTimer(r.timeout)
+	defer patience.Stop()
+	select {
+	case r.client.waiters <- struct{}{}:
+		defer func() { <-r.client.waiters }()
+		return r.run(ctx)
+	case <-patience.C:
+		return answer{err: fmt.Errorf("%w: others have waited for all of %v", ErrNotReplicated, r.timeout)}
+	case <-ctx.Done():
+		return answer{err: ctx.Err()}
+	case <-r.client.closing:
+		return answer{err: ErrClosed}
+	}
+}
+
+// run sends the script and the WAIT until both are answered.
+func (r *replication) run(ctx context.Context) answer {
+	detached := context.WithoutCancel(ctx)
+	for attempt := 1; ; attempt++ {
+		node, err := r.node(detached)
+		if err == nil {
+			err = r.attempt(ctx, detached, node)
+		}
+		r.call.answer.err = err
+		if err == nil || !r.again(detached, err) || !sleep(ctx, backoff(attempt)) || r.over(ctx) != nil {
+			return r.call.answer
+		}
+	}
+}
+
+// attempt does it on one connection, which a Conn does not leave: once it has failed it refuses everything, so no WAIT
+// counts for another's writes.
+func (r *replication) attempt(ctx, detached context.Context, node *redis.Client) error {
+	conn := node.Conn()
+	defer conn.Close()
+	var wait command
+	slice := r.slice(node)
+	for again := true; again; {
+		pipe := conn.Pipeline()
+		if r.asking {
+			_ = pipe.Process(detached, newCommand(detached, 0, "asking"))
+		}
+		r.call.prepare(detached)
+		_ = pipe.Process(detached, r.call.cmd)
+		wait = r.wait(detached, slice)
+		_ = pipe.Process(detached, wait)
+		_, _ = pipe.Exec(detached) // each command has its own error
+		again = r.call.settle()
+	}
+	r.asking = false
+	if err := r.call.answer.err; err != nil {
+		if refused(err) {
+			return fmt.Errorf("%w: %w", ErrPermission, err)
+		}
+		return err
+	}
+	written, err := parseReply(r.call.answer.value)
+	if err != nil || written.status != "granted" {
+		return err
+	}
+	valid := r.client.after(r.call.answer.sent, written.now, written.at+written.lease)
+	for asked := r.call.answer.sent; ; {
+		if err := r.counted(wait); err != nil || r.have >= r.want {
+			return err
+		}
+		if err := r.over(ctx); err != nil {
+			return err
+		}
+		if valid.left() <= 0 {
+			return fmt.Errorf("%w: %d of %d had it when the lease was over", ErrNotReplicated, r.have, r.want)
+		}
+		if early := slice - elapsed(asked); early > 0 && !sleep(ctx, early) { // a server that does not block
+			continue
+		}
+		asked, slice = time.Now(), r.slice(node)
+		wait = r.wait(detached, slice)
+		_ = conn.Process(detached, wait) // the error stays in the command
+	}
+}
+
+// slice is how long the next WAIT may block: a part of the time that is left, for go-redis would take a WAIT that is as
+// long as its read timeout for a reply that was lost.
+func (r *replication) slice(node *redis.Client) time.Duration {
+	slice := min(r.timeout-elapsed(r.begun), maxWait)
+	if limit := node.Options().ReadTimeout; limit > 0 {
+		slice = min(slice, limit/2)
+	}
+	return max(slice, time.Millisecond) // 0 would be for ever
+}
+
+func (r *replication) wait(ctx context.Context, slice time.Duration) command {
+	return newCommand(ctx, 0, "wait", r.want, slice.Milliseconds())
+}
+
+// counted takes the answer of a WAIT: how many replicas have what this connection wrote.
+func (r *replication) counted(wait command) error {
+	have, err := wait.Int()
+	if refused(err) {
+		return fmt.Errorf("%w: %w (WithReplicas uses wait)", ErrPermission, err)
+	}
+	if err == nil {
+		r.have = have
+	}
+	return err
+}
+
+// again reports whether another attempt may come to more, and where: on a cluster, by the node that this one has named.
+func (r *replication) again(ctx context.Context, err error) bool {
+	cluster, clustered := r.client.rdb.(*redis.ClusterClient)
+	r.redirect = ""
+	if errors.Is(err, ErrNotReplicated) || errors.Is(err, ErrPermission) || errors.Is(err, ErrClosed) {
+		return false
+	}
+	if clustered {
+		defer cluster.ReloadState(ctx)
+		if to, moved := redis.IsMovedError(err); moved {
+			r.redirect = to
+			return true
+		}
+		if to, ask := redis.IsAskError(err); ask {
+			r.redirect, r.asking = to, true
+			return true
+		}
+	}
+	// A primary that becomes a replica lets those go who wait.
+	return resendable(err) || redis.HasErrorPrefix(err, "UNBLOCKED")
+}
+
+// node is the client of the master that serves the key.
+func (r *replication) node(ctx context.Context) (*redis.Client, error) {
+	cluster, ok := r.client.rdb.(*redis.ClusterClient)
+	if !ok {
+		return r.client.rdb.(*redis.Client), nil // sticky has seen to it
+	}
+	if r.redirect != "" {
+		var mu sync.Mutex
+		var named *redis.Client
+		_ = cluster.ForEachMaster(ctx, func(_ context.Context, node *redis.Client) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if node.Options().Addr == r.redirect {
+				named = node
+			}
+			return nil
+		})
+		if named != nil {
+			return named, nil
+		}
+	}
+	r.asking = false
+	return cluster.MasterForKey(ctx, r.call.key)
+}
