@@ -43,6 +43,13 @@ unit: ## all tests of all modules, shuffled, with the race detector; the root's 
 	for m in $(filter-out .,$(MODULES)); do (cd $$m && $(TEST)) || failed=1; done; \
 	wait $$root || failed=1; exit $$failed
 
+.PHONY: topologies
+topologies: redis-server ## every behaviour test on each topology: make topologies [ON="cluster sentinel"]
+	@tests="$$(awk '/^func Test/ {sub(/\(.*/, "", $$2); name = $$2} /^\t+both\(t/ {print name}' *_test.go | sort -u | paste -sd '|' -)"; \
+	for on in $(or $(ON),server resp2 resp3 autopipeline tls sentinel cluster cluster/resp2); do \
+	  echo "$$on"; REDISLOCK_TEST_TOPOLOGY=$$on go test -race -timeout 8m -run "^($$tests|TestTheTopologyExists)$$/^real$$" . || exit 1; \
+	done
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for a while: make fuzz TIME=1m
 	@set -e; for f in $$(grep -ho 'func Fuzz[A-Za-z]*' *_test.go | cut -c6-); do go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(TIME),10s) .; done

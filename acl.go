@@ -10,6 +10,7 @@ func ACL(prefix string) string {
 	commands := "evalsha eval time hlen hget hmget hgetall hset hdel expire expireat publish subscribe unsubscribe ping " +
 		"set get del pttl getrange " + // for the weak kind and for records
 		"wait " + // WithReplicas
-		"spublish ssubscribe sunsubscribe cluster|slots command asking readonly" // on a cluster
+		"spublish ssubscribe sunsubscribe cluster|slots command asking readonly " + // on a cluster
+		"select client|setname" // go-redis, where the connection has a database or a name
 	return "-@all +" + strings.Join(strings.Fields(commands), " +") + " ~" + prefix + ":* resetchannels &" + prefix + ":*"
 }

@@ -200,6 +200,7 @@ func TestAllAreGivenBackWhenTheContextEnds(t *testing.T) {
 	both(t, func(e *env) {
 		var seen recorder
 		c, other := e.client(redislock.WithObserver(&seen)), e.client()
+		e.warm(c)
 		l := e.acquire(other, "b")
 		for cause, bounded := range map[error]func() (context.Context, context.CancelFunc){
 			context.DeadlineExceeded: func() (context.Context, context.CancelFunc) {

@@ -180,7 +180,8 @@ func TestCloseEndsWithItsContextAndLetsTheLeaseLapse(t *testing.T) {
 			t.Fatal(err)
 		}
 		other := e.client()
-		l := e.acquire(c, "x", redislock.WithLease(400*time.Millisecond))
+		e.warm(other)
+		l := e.acquire(c, "x", redislock.WithLease(2*time.Second))
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		defer cancel()
 		if err := c.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -189,7 +190,7 @@ func TestCloseEndsWithItsContextAndLetsTheLeaseLapse(t *testing.T) {
 		if _, err := other.TryAcquire(context.Background(), "x"); !errors.Is(err, redislock.ErrHeld) {
 			t.Errorf("taken away: %v", err)
 		}
-		next := e.acquire(other, "x", redislock.WithWait(5*time.Second)) // not renewed any more
+		next := e.acquire(other, "x", redislock.WithWait(10*time.Second)) // not renewed any more
 		if err := l.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) {
 			t.Errorf("a release after the lease: %v", err)
 		}
@@ -207,7 +208,7 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 				t.Fatal(err)
 			}
 			l := e.acquire(c, "x")
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+			ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 			if _, err := c.Acquire(ctx, "x"); !errors.Is(err, redislock.ErrHeld) {
 				t.Errorf("got %v", err)
 			}

@@ -99,8 +99,8 @@ func TestATickThatEndedInAnOutageIsNotRunAgain(t *testing.T) {
 func TestATickThatEndedOutOfMemoryIsNotRunAgain(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	e := &env{T: t, real: s, raw: s.Connect()}
-	e.connect = func() *redis.Client { return s.Connect() }
+	e := &env{T: t, real: single(s), raw: s.Connect()}
+	e.connect = func() redis.UniversalClient { return s.Connect() }
 	tick := e.tick()
 	e.runs(e.client().Cron("report"), tick, redislock.OutcomeRan, func(ctx context.Context) error {
 		return e.raw.ConfigSet(ctx, "maxmemory", "1").Err()

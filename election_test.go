@@ -38,7 +38,10 @@ func TestAtMostOneLeads(t *testing.T) {
 						t.Error("no lock")
 					}
 					led[i].Add(1)
-					if terms.Add(1) == 40 {
+					switch terms.Add(1) {
+					case 1:
+						e.queued(c, "elect:scheduler", len(led)-1) // until all stand
+					case 40:
 						stop()
 					}
 					time.Sleep(2 * time.Millisecond)

@@ -118,6 +118,16 @@ func (x *executor) do(ctx context.Context, c *call) {
 		_ = x.rdb.Process(ctx, c.cmd) // the error stays in the command
 		again = c.settle()
 	}
+	suspect(x.rdb, c.answer.err)
+}
+
+// suspect has a cluster client ask for the map of the slots again, if an error is the network's: a master may have died, and
+// another have taken its place. go-redis asks when a node redirects it, which a dead one does not, and else once a
+// minute.
+func suspect(rdb redis.UniversalClient, err error) {
+	if cluster, ok := rdb.(*redis.ClusterClient); ok && err != nil && !answered(err) {
+		cluster.ReloadState(context.Background()) // in the background, a few times a second at the most
+	}
 }
 
 // clear reports whether another batch may leave.
@@ -199,7 +209,10 @@ func (x *executor) send(batch []*call) {
 		for _, c := range batch {
 			if c.settle() {
 				again = append(again, c)
-			} else if c.done != nil {
+				continue
+			}
+			suspect(x.rdb, c.answer.err)
+			if c.done != nil {
 				close(c.done)
 			}
 		}

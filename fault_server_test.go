@@ -232,7 +232,7 @@ const sufficient = "-@all +evalsha +eval +time +hlen +hget +hmget +hgetall +hset
 	"+pttl +getrange +publish +subscribe +unsubscribe +ping " + elsewhere + " ~redislock:* resetchannels &redislock:*"
 
 // elsewhere is of that what one server does not need: replicas and clusters do.
-const elsewhere = "+wait +spublish +ssubscribe +sunsubscribe +cluster|slots +command +asking +readonly"
+const elsewhere = "+wait +spublish +ssubscribe +sunsubscribe +cluster|slots +command +asking +readonly +select +client|setname"
 
 // user makes a user with these rules, on a server without scripts, and an instance that is this user.
 func (x *scene) user(rules string, protocol int, opts ...redislock.ClientOption) *redislock.Client {

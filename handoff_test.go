@@ -141,7 +141,7 @@ func TestWhatCannotBeHandedOff(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		elsewhere := e.client(redislock.WithPrefix("other"))
+		elsewhere := e.prefixed("other")
 		for _, bad := range []string{"", "redislock1.", ticket[1:], ticket + "!", ticket[:len(ticket)-6], strings.Repeat("A", 200)} {
 			if _, err := c.Resume(ctx, bad); !errors.Is(err, redislock.ErrInvalid) && !errors.Is(err, redislock.ErrNotHeld) {
 				t.Errorf("a ticket %q: %v", bad, err)

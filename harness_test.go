@@ -15,29 +15,26 @@ import (
 
 	"example.com/redislock"
 	"example.com/redislock/internal/fakenet"
-	"example.com/redislock/internal/servertest"
 )
 
-// env is one server and the instances that use it. The same tests run on the embedded server in fake time and on a
-// real one.
+// env is the servers of a test and the instances that use them. The same tests run on the embedded server in fake time
+// and on a real topology.
 type env struct {
 	*testing.T
-	mini    *miniredis.Miniredis // nil on a real server
-	real    *servertest.Server   // nil on the embedded one
-	connect func() *redis.Client
-	raw     *redis.Client // to look behind the library's back
+	mini       *miniredis.Miniredis // nil on real servers
+	real       *service             // nil on the embedded one
+	connect    func() redis.UniversalClient
+	connectFor func(prefix string) redis.UniversalClient // connect with the rights of another prefix
+	raw        redis.UniversalClient                     // to look behind the library's back
 }
 
-// both runs a behaviour test on the embedded server in fake time, and on a real one.
+// both runs a behaviour test on the embedded server in fake time, and on a real topology (topologies_test.go).
 func both(t *testing.T, test func(e *env)) {
 	t.Helper()
 	t.Run("embedded", func(t *testing.T) { embedded(t, 0, func(e *env, _ *fakenet.Network) { test(e) }) })
 	t.Run("real", func(t *testing.T) {
 		t.Parallel()
-		s := servertest.Start(t)
-		e := &env{T: t, real: s, connect: func() *redis.Client { return s.Connect() }}
-		e.raw = e.connect()
-		test(e)
+		test(onReal(t))
 	})
 }
 
@@ -55,7 +52,8 @@ func embedded(t *testing.T, delay time.Duration, test func(e *env, n *fakenet.Ne
 			t.Cleanup(func() { _ = rdb.Close() })
 			return rdb
 		}
-		e := &env{T: t, mini: m, connect: func() *redis.Client { return open(n.Dialer) }}
+		e := &env{T: t, mini: m, connect: func() redis.UniversalClient { return open(n.Dialer) }}
+		e.connectFor = func(string) redis.UniversalClient { return e.connect() }
 		e.raw = open(func(context.Context, string, string) (net.Conn, error) { return m.Dial() })
 		test(e, n)
 	})
@@ -65,6 +63,12 @@ func embedded(t *testing.T, delay time.Duration, test func(e *env, n *fakenet.Ne
 func (e *env) client(opts ...redislock.ClientOption) *redislock.Client {
 	e.Helper()
 	return e.over(e.connect(), opts...)
+}
+
+// prefixed is an instance of an application with a prefix of its own.
+func (e *env) prefixed(prefix string) *redislock.Client {
+	e.Helper()
+	return e.over(e.connectFor(prefix), redislock.WithPrefix(prefix))
 }
 
 // over is an instance with this connection.
@@ -101,6 +105,14 @@ func (e *env) release(l *redislock.Lock) {
 	e.Helper()
 	if err := l.Release(context.Background()); err != nil {
 		e.stop(err)
+	}
+}
+
+// warm has instances connect, before a test measures how long they wait: TLS and the way through Sentinels take time.
+func (e *env) warm(clients ...*redislock.Client) {
+	e.Helper()
+	for _, c := range clients {
+		e.release(e.acquire(c, "warm"))
 	}
 }
 

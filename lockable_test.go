@@ -212,13 +212,13 @@ func TestLockableAcquireWaitsAsItIsTold(t *testing.T) {
 			e.Errorf("it waited for %v, and should not", took)
 		}
 		start = time.Now()
-		if ctx, err := there.Acquire(e.soon(), redislock.WithWait(50*time.Millisecond)); !errors.Is(err, redislock.ErrHeld) || ctx != nil {
+		if ctx, err := there.Acquire(e.soon(), redislock.WithWait(500*time.Millisecond)); !errors.Is(err, redislock.ErrHeld) || ctx != nil {
 			e.Errorf("with a time-out: %v, %v", ctx, err)
 		}
-		if took := time.Since(start); took < 50*time.Millisecond {
-			e.Errorf("it waited for %v of 50ms", took)
+		if took := time.Since(start); took < 500*time.Millisecond {
+			e.Errorf("it waited for %v of 500ms", took)
 		}
-		short, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		short, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		defer cancel()
 		if _, err := there.Acquire(short, redislock.WithWait(time.Minute)); !errors.Is(err, redislock.ErrHeld) || !errors.Is(err, context.DeadlineExceeded) {
 			e.Errorf("until its context ended: %v", err)

@@ -52,8 +52,9 @@ func TestGoroutinesShareALockerLikeAMutex(t *testing.T) {
 func TestALockersLockPanicsWithTheErrorOfTheAcquire(t *testing.T) {
 	both(t, func(e *env) {
 		c, other := e.client(), e.client()
+		e.warm(c)
 		l := e.acquire(other, "x")
-		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		err := panicked(c.Locker(ctx, "x").Lock)
 		if !errors.Is(err, redislock.ErrHeld) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), `acquire "x"`) {

@@ -277,7 +277,7 @@ func TestOnceRefusesWhatItCannotDo(t *testing.T) {
 			if !errors.As(err, &held) || held.Holder.PID == 0 {
 				t.Errorf("without waiting: %v", err)
 			}
-			if err := e.client().Once(ctx, "x", run, redislock.WithWait(30*time.Millisecond)); !errors.Is(err, redislock.ErrHeld) {
+			if err := e.client().Once(ctx, "x", run, redislock.WithWait(2*time.Second)); !errors.Is(err, redislock.ErrHeld) {
 				t.Errorf("waiting a little: %v", err)
 			}
 			return nil

@@ -13,6 +13,10 @@ import (
 func TestBadInputIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	both(t, func(e *env) {
 		rdb := e.connect()
+		rdb.AddHook(&tap{before: func(text string) error {
+			t.Errorf("something was sent: %s", text)
+			return nil
+		}})
 		c, err := redislock.New(rdb)
 		if err != nil {
 			t.Fatal(err)
@@ -102,15 +106,12 @@ func TestBadInputIsRefusedBeforeAnythingIsSent(t *testing.T) {
 			_, err := redislock.New(rdb, opt)
 			refused("New", names, err)
 		}
-		if stats := rdb.PoolStats(); stats.TotalConns != 0 || stats.Misses != 0 {
-			t.Errorf("something was sent: %+v", stats)
-		}
 	})
 }
 
 func TestPrefixesShareNothing(t *testing.T) {
 	both(t, func(e *env) {
-		a, b := e.client(redislock.WithPrefix("app:a")), e.client(redislock.WithPrefix("app:b"))
+		a, b := e.prefixed("app:a"), e.prefixed("app:b")
 		l := e.acquire(a, "x")
 		m, err := b.TryAcquire(context.Background(), "x")
 		if err != nil {
@@ -136,7 +137,7 @@ func TestDefaultsAreOverriddenByTheCall(t *testing.T) {
 			t.Errorf("the default wait: %v", err)
 		}
 		start := time.Now()
-		if _, err := c.Acquire(context.Background(), "x", redislock.WithWait(50*time.Millisecond)); !errors.Is(err, redislock.ErrHeld) || time.Since(start) < 50*time.Millisecond {
+		if _, err := c.Acquire(context.Background(), "x", redislock.WithWait(500*time.Millisecond)); !errors.Is(err, redislock.ErrHeld) || time.Since(start) < 500*time.Millisecond {
 			t.Errorf("an own wait: %v after %v", err, time.Since(start))
 		}
 		e.release(l)

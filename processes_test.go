@@ -26,7 +26,7 @@ var roles = map[string]func(p *part) error{"share": (*part).share, "cron": (*par
 func TestMain(m *testing.M) {
 	play, ok := roles[os.Getenv("REDISLOCK_TEST_ROLE")]
 	if !ok {
-		os.Exit(m.Run())
+		os.Exit(servertest.Main(m))
 	}
 	go func() { // it does not outlive the test
 		_, _ = io.Copy(io.Discard, os.Stdin)
@@ -63,7 +63,7 @@ type process struct {
 // process starts one.
 func (e *env) process(role string, args ...string) *process {
 	e.Helper()
-	cmd := exec.Command(os.Args[0], append([]string{e.real.Addr()}, args...)...)
+	cmd := exec.Command(os.Args[0], append([]string{e.real.masters[0].Addr()}, args...)...)
 	cmd.Env = append(os.Environ(), "REDISLOCK_TEST_ROLE="+role)
 	cmd.Stderr = os.Stderr
 	leash, err := cmd.StdinPipe()
@@ -95,8 +95,8 @@ func TestAThousandCallersInEightProcessesCauseOneFetch(t *testing.T) {
 	for _, dies := range []bool{false, true} {
 		t.Run(map[bool]string{false: "it lives", true: "it is killed"}[dies], func(t *testing.T) {
 			t.Parallel()
-			s := servertest.Start(t)
-			e := &env{T: t, real: s, raw: s.Connect()}
+			s := single(servertest.Start(t))
+			e := &env{T: t, real: s, raw: s.raw}
 			processes := make([]*process, 8)
 			for i := range processes {
 				processes[i] = e.process("share", "125", strconv.FormatBool(dies))
@@ -189,8 +189,8 @@ const (
 
 func TestFiveProcessesWithSkewedClocksRunEachTickOnce(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
-	e := &env{T: t, real: s, raw: s.Connect()}
+	s := single(servertest.Start(t))
+	e := &env{T: t, real: s, raw: s.raw}
 	ctx := context.Background()
 	begin := time.Now().Add(2 * time.Second) // when they are all there
 	var processes []*process

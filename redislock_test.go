@@ -160,8 +160,12 @@ func TestOneSubscriptionWhateverTheNumberOfWaits(t *testing.T) {
 			}
 			e.queued(a, name, 3)
 		}
-		if n := len(e.raw.PubSubChannels(context.Background(), "redislock:c:*").Val()); n != 2 {
-			t.Errorf("%d channels for two Clients", n)
+		most := 2
+		if e.real != nil && len(e.real.masters) > 1 { // one more for each shard
+			most *= 1 + len(e.real.masters)
+		}
+		if n := e.subscriptions(); n < 2 || n > most {
+			t.Errorf("%d subscriptions of two Clients", n)
 		}
 		for _, l := range held {
 			e.release(l)
@@ -227,15 +231,16 @@ func TestI10WrapDoesNotRunTheFunctionWithoutTheLock(t *testing.T) {
 func TestWaitEndsWithHeldAndWithTheContextsError(t *testing.T) {
 	both(t, func(e *env) {
 		a, b := e.client(redislock.WithName("alpha")), e.client()
+		e.warm(b)
 		l := e.acquire(a, "x")
 		start := time.Now()
-		_, err := b.Acquire(context.Background(), "x", redislock.WithWait(300*time.Millisecond))
+		_, err := b.Acquire(context.Background(), "x", redislock.WithWait(time.Second))
 		var held *redislock.HeldError
 		if !errors.As(err, &held) || !errors.Is(err, redislock.ErrHeld) || held.Holder.Client != "alpha" ||
-			held.Waiting != 0 || errors.Is(err, context.DeadlineExceeded) || time.Since(start) < 300*time.Millisecond {
+			held.Waiting != 0 || errors.Is(err, context.DeadlineExceeded) || time.Since(start) < time.Second {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		defer cancel()
 		if _, err = b.Acquire(ctx, "x"); !errors.Is(err, redislock.ErrHeld) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a context that ended: %v", err)

@@ -124,6 +124,7 @@ func (s *shards) place(topics []*topic, attempt int) {
 			for _, t := range topics {
 				master, err := s.cluster.MasterForKey(context.Background(), t.channel)
 				if err != nil {
+					suspect(s.cluster, err)
 					t.end(fmt.Errorf("subscribe to %s: %w", t.channel, err))
 					again = append(again, t)
 				} else {

@@ -142,6 +142,7 @@ func (s *subscription) run() {
 			})
 		}
 		f.close()
+		suspect(c.rdb, err)
 		if err = fmt.Errorf("subscribe to %s: %w", s.channel, err); refused(err) {
 			err = fmt.Errorf("subscribe to the channels %s and %s: %w: %w", s.channel, c.newsChannel(), ErrPermission, err)
 		}

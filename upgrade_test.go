@@ -131,7 +131,7 @@ func TestI8ACancelledUpgradeLeavesAReader(t *testing.T) {
 	both(t, func(e *env) {
 		c, other := e.client(), e.client()
 		a, b := e.acquire(c, "x", reading), e.acquire(other, "x", reading)
-		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		defer cancel()
 		err := a.Upgrade(ctx)
 		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, redislock.ErrHeld) {

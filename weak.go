@@ -332,13 +332,15 @@ func (c *Client) plainAll(ctx context.Context, cmds []command) {
 	send := func(cmds []command) {
 		if len(cmds) == 1 {
 			_ = c.rdb.Process(context.WithoutCancel(ctx), cmds[0]) // the error stays in the command
+			suspect(c.rdb, cmds[0].Err())
 			return
 		}
 		pipe := c.rdb.Pipeline()
 		for _, cmd := range cmds {
 			_ = pipe.Process(ctx, cmd)
 		}
-		_, _ = pipe.Exec(context.WithoutCancel(ctx))
+		_, err := pipe.Exec(context.WithoutCancel(ctx))
+		suspect(c.rdb, err)
 	}
 	if ctx.Done() == nil {
 		send(cmds)
