@@ -21,7 +21,7 @@ payment: ## a paused process writes late, and PostgreSQL refuses it by the fence
 	@cd examples/payment && go run .
 
 .PHONY: test
-test: redis-server lint unit ## everything that CI runs
+test: redis-server spin lint unit ## everything that CI runs
 
 .PHONY: redis-server
 redis-server: # the tests start real servers; Debian's package is installed where it can be
@@ -45,10 +45,27 @@ unit: ## all tests of all modules, shuffled, with the race detector; the root's 
 
 .PHONY: topologies
 topologies: redis-server ## every behaviour test on each topology: make topologies [ON="cluster sentinel"]
-	@tests="$$(awk '/^func Test/ {sub(/\(.*/, "", $$2); name = $$2} /^\t+both\(t/ {print name}' *_test.go | sort -u | paste -sd '|' -)"; \
-	for on in $(or $(ON),server resp2 resp3 autopipeline tls sentinel cluster cluster/resp2); do \
-	  echo "$$on"; REDISLOCK_TEST_TOPOLOGY=$$on go test -race -timeout 8m -run "^($$tests|TestTheTopologyExists)$$/^real$$" . || exit 1; \
-	done
+	@cd torture && go run ./suites $(ON)
+
+.PHONY: torture
+torture: redis-server spin ## attack the promises on real servers, and write docs/reliability.md: less than 30 minutes on two cores
+	@out="$$(mktemp -d)"; trap 'rm -r "$$out"' EXIT; cd torture; failed=0; \
+	TORTURE=full TORTURE_REPORT="$$out/rows" TORTURE_REPORT_MODEL="$$out/model" go test -count=1 -timeout 20m -p 1 ./... || failed=1; \
+	go run ./suites -out "$$out/topologies" || failed=1; \
+	go run ./report -rows "$$out/rows" -model "$$out/model" -topologies "$$out/topologies" || failed=1; exit $$failed
+
+.PHONY: spin
+spin: # the model checker, and the compiler that it needs
+	@command -v spin >/dev/null && command -v gcc >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends spin gcc libc6-dev; \
+	  else \
+	    echo "The model needs spin and gcc. Install them, for example: sudo apt-get install spin gcc" >&2; exit 1; \
+	  fi; }
+
+.PHONY: bug
+bug: ## bring a bug back in a copy, and see its test fail: make bug NAME=...
+	@torture/bugs/reproduce "$(NAME)"
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for a while: make fuzz TIME=1m

@@ -229,10 +229,10 @@ func TestOutOfMemoryOnlyNewLocksAreRefused(t *testing.T) {
 
 // sufficient is what the README tells people to grant.
 const sufficient = "-@all +evalsha +eval +time +hlen +hget +hmget +hgetall +hset +hdel +expire +expireat +set +get +del " +
-	"+pttl +getrange +publish +subscribe +unsubscribe +ping " + elsewhere + " ~redislock:* resetchannels &redislock:*"
+	"+pttl +getrange +pubsub|numsub +publish +subscribe +unsubscribe +ping " + elsewhere + " ~redislock:* resetchannels &redislock:*"
 
 // elsewhere is of that what one server does not need: replicas and clusters do.
-const elsewhere = "+wait +spublish +ssubscribe +sunsubscribe +cluster|slots +command +asking +readonly +select +client|setname"
+const elsewhere = "+wait +pubsub|shardnumsub +spublish +ssubscribe +sunsubscribe +cluster|slots +command +asking +readonly +select +client|setname"
 
 // user makes a user with these rules, on a server without scripts, and an instance that is this user.
 func (x *scene) user(rules string, protocol int, opts ...redislock.ClientOption) *redislock.Client {

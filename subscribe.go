@@ -97,8 +97,9 @@ type subscription struct {
 	client  *Client
 	channel string
 
-	once sync.Once
-	feed *feed // guarded by hearing.mu
+	once    sync.Once
+	feed    *feed     // guarded by hearing.mu
+	doubted time.Time // when doubt looked last; guarded by hearing.mu
 }
 
 // start subscribes in the background, once; the Client's first lock does.
@@ -195,6 +196,30 @@ func (s *subscription) probe() string {
 		return countable
 	}
 	return uncountable
+}
+
+// doubt is called when a wait has lost its place. It may have been passed over because this subscription is not where the
+// scripts are any more: a primary that has become a replica goes on passing messages to those who are connected to it. If the
+// scripts do not see it, it is made anew.
+func (s *subscription) doubt() {
+	c := s.client
+	s.mu.Lock()
+	f := s.feed
+	look := s.mode == countable && time.Since(s.doubted) >= checkEvery/2
+	if look {
+		s.doubted = time.Now()
+	}
+	s.mu.Unlock()
+	if !look {
+		return
+	}
+	c.background.add()
+	go func() {
+		defer c.background.done()
+		if s.probe() == uncountable {
+			f.close()
+		}
+	}()
 }
 
 // stop ends the subscription for good.

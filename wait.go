@@ -271,6 +271,9 @@ func (l *line) checked(a answer, asked []*wait, epoch uint64) {
 	if c.shards != nil {
 		c.shards.verify(l.name)
 	}
+	if gone {
+		c.sub.doubt()
+	}
 	l.plan(h, now)
 	if gone || more > 0 { // others may be gone too, or wait behind places that are being cleared away
 		c.agenda.hurry(&l.task, time.Now())

@@ -31,7 +31,11 @@ try('GET', key)
 try('GETRANGE', key, '0', '0')
 try('PTTL', key)
 try('DEL', key)
+try('PUBSUB', 'NUMSUB', ARGV[1])
 try('PUBLISH', ARGV[1], 'p')
 try('PUBLISH', ARGV[2], 'p')
-if ARGV[3] then try('SPUBLISH', ARGV[3], 'p') end
+if ARGV[3] then
+  try('PUBSUB', 'SHARDNUMSUB', ARGV[3])
+  try('SPUBLISH', ARGV[3], 'p')
+end
 return refused

@@ -294,24 +294,30 @@ local function change(hold, mode, by, granted)
 end
 
 -- On a cluster the message goes to who is subscribed on this shard, by a channel in the slot of the lock.
-local function publish(entry, message)
-  if entry.mode == 's' then return redis.pcall('SPUBLISH', entry.channel .. ':' .. match(key, '{.*'), message) end
-  return redis.pcall('PUBLISH', entry.channel, message)
+local function channel_for(entry)
+  return entry.mode == 's' and entry.channel .. ':' .. match(key, '{.*') or entry.channel
 end
 
--- Nobody received it, so the waiter is gone. An error is not a zero: it says nothing about the waiter. And while a slot
--- moves, who is subscribed to it on the one node is not counted on the other: a Client whose last check is not too long
--- ago is there.
-local function zero(receivers, entry)
-  return receivers == 0 and (entry.mode == 'c' or entry.mode == 's' and now - entry.seen > CHECKED)
+local function publish(entry, message)
+  return redis.pcall(entry.mode == 's' and 'SPUBLISH' or 'PUBLISH', channel_for(entry), message)
+end
+
+-- Nobody is subscribed here, so the waiter is gone. It is counted before anything is sent: what PUBLISH counts is who
+-- hears of it from this server, and who is subscribed at a replica hears of it too, and would take it for a grant. An
+-- error is not a zero: it says nothing about the waiter. And while a slot moves, who is subscribed to it on the one node
+-- is not counted on the other: a Client whose last check is not too long ago is there.
+local function zero(entry)
+  if not (entry.mode == 'c' or entry.mode == 's' and now - entry.seen > CHECKED) then return false end
+  local count = redis.pcall('PUBSUB', entry.mode == 's' and 'SHARDNUMSUB' or 'NUMSUB', channel_for(entry))
+  return count[2] == 0
 end
 
 -- I5: the lock goes to the first in the queue, and to those behind it, as far as their modes stand beside each other.
 -- The message is all they need to begin; the claim is how long the hold waits for its owner. Answers true if the
 -- candidates of this script ended before that was settled.
 --
--- The message goes out before the grant is written, so that a waiter that is gone costs no write: nobody can act on
--- it before the script ends, and after the HDEL nothing that follows can be refused.
+-- The message goes out before the grant is written: nobody can act on it before the script ends, and after the HDEL
+-- nothing that follows can be refused. A waiter that is gone is sent none, and costs no write.
 local function hand_over(searching)
   local tries = HAND_OVER
   while queue.head do
@@ -331,13 +337,16 @@ local function hand_over(searching)
       tries = tries - 1           -- a grant costs about as much as two that are gone
       local lease = sub(place, 61, 68)
       if lease + 0 > CLAIM then lease = format('%8d', CLAIM) end
-      call('HDEL', key, 'w' .. token)
-      if zero(publish(entry, 'g' .. token .. next_fence() .. now .. lease), entry) then
+      if zero(entry) then
         entry.gone = true
-      elseif own then
-        change(own, mode, token, true)
       else
-        grant(token, sub(place, 61), lease, mode)
+        call('HDEL', key, 'w' .. token)
+        publish(entry, 'g' .. token .. next_fence() .. now .. lease)
+        if own then
+          change(own, mode, token, true)
+        else
+          grant(token, sub(place, 61), lease, mode)
+        end
       end
     end
   end

@@ -1,0 +1,236 @@
+package torture
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// forever is the time of what did not happen.
+const forever = int64(math.MaxInt64)
+
+// claim is the most that a hold granted by message has until its owner confirms it (lua/shared.lua).
+const claim = 5 * time.Second
+
+// Holding is one hold, as the logs tell.
+type Holding struct {
+	Name, Mode string
+	Weight     int
+	Worker     int
+	Op         int64
+	Fence      int64
+
+	Invoked, Returned int64    // the acquire
+	Start             int64    // the grant: by the script, if its fence tells the time
+	Seen              int64    // the last time for which it is known that the handle counted as held
+	Release, Answered int64    // forever if there was none
+	Next              *Holding // what it became by an upgrade or a handoff
+	Prev              *Holding // what it was before
+	Gone              bool     // the release said that the lock had been lost, or none was answered
+	Least             int64    // the server keeps it until then, whatever the network does; 0 if that is not known
+	Most              int64    // the server does not keep it for longer
+}
+
+// Waiting is the time in which somebody alive waited for a lock.
+type Waiting struct {
+	Name     string
+	Worker   int
+	From, To int64
+	Died     int64 // of one who may have held: when
+}
+
+// History is what all workers did.
+type History struct {
+	Holds    []*Holding // in the order of their fences
+	Waits    []Waiting
+	Maybe    []Waiting // somebody who died while waiting may have held
+	Calls    int       // of Acquire and TryAcquire
+	Lost     int       // handles that said so
+	Problems []string  // errors that should not be
+}
+
+// readWorker adds what a worker did. The library's margin and its thousandth say when a process stops relying on a lock.
+func (h *History) readWorker(w *Worker, lease, margin time.Duration, unreachable bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	calls, holds := map[int64]Event{}, map[int64]*Holding{}
+	type name struct {
+		name  string
+		fence int64
+	}
+	renewed := map[name]int64{}
+	for _, e := range w.events {
+		if e.Kind == Renewed {
+			renewed[name{e.Name, e.Fence}] = max(renewed[name{e.Name, e.Fence}], e.At)
+		}
+	}
+	for _, e := range w.events {
+		call, hold := calls[e.Op], holds[e.Op]
+		if e.Err == Misused || e.Err == Failed && !unreachable && (e.Kind != Ended) {
+			h.problem("worker %d: %s of %q: %s", w.Index, e.Kind, call.Name, e.Text)
+		}
+		switch e.Kind {
+		case Acquire:
+			calls[e.Op] = e
+			h.Calls++
+		case Acquired:
+			delete(calls, e.Op)
+			if call.Waits {
+				h.wait(w, call, e.At)
+			}
+			if e.Err != "" {
+				continue
+			}
+			hold = &Holding{
+				Name: call.Name, Mode: call.Mode, Weight: call.Weight, Worker: w.Index, Op: e.Op,
+			}
+			hold.granted(call.At, e)
+			holds[e.Op] = hold
+			h.Holds = append(h.Holds, hold)
+		case Used:
+			if e.Held {
+				hold.Seen = max(hold.Seen, e.At)
+			}
+		case Change:
+			calls[e.Op] = e
+		case Changed:
+			delete(calls, e.Op)
+			if e.Err != "" {
+				continue
+			}
+			next := &Holding{
+				Name: hold.Name, Mode: e.Mode, Weight: hold.Weight, Worker: w.Index, Op: e.Op, Prev: hold,
+			}
+			next.granted(call.At, e)
+			hold.Next, holds[e.Op] = next, next
+			h.Holds = append(h.Holds, next)
+		case Ended:
+			h.Lost++
+		case Release:
+			hold.Release = e.At
+		case Released:
+			hold.Answered = e.At
+			if e.Err == "" || e.Err == Failed {
+				hold.Seen = max(hold.Seen, hold.Release)
+			}
+			hold.Gone = e.Err != ""
+		}
+	}
+	end := w.killed
+	for _, call := range calls {
+		if end > 0 && call.Kind == Acquire {
+			h.wait(w, call, end)
+			h.Maybe = append(h.Maybe, Waiting{call.Name, w.Index, call.At, end + lease.Microseconds(), end})
+		}
+	}
+	for _, hold := range holds {
+		confirmed, length := renewed[name{hold.Name, hold.Fence}], lease
+		if confirmed == 0 {
+			confirmed, length = hold.Start, min(lease, claim)
+		}
+		deadline := confirmed + length.Microseconds()
+		bound := deadline - (margin + length/500).Microseconds()
+		// A process that was stopped before it could give up, and until after the deadline, or for ever, said nothing.
+		silent := func(from, to int64) bool {
+			return from >= hold.Returned && from < bound && to > deadline && hold.Release >= to
+		}
+		hold.Most = max(hold.Seen, hold.Start) + lease.Microseconds()
+		if w.killed > 0 && silent(w.killed, forever) {
+			hold.Least, hold.Most = deadline, w.killed+lease.Microseconds()
+		}
+		for _, p := range w.paused {
+			to := p.To
+			if to == 0 {
+				to = forever
+			}
+			if silent(p.From, to) {
+				hold.Least, hold.Most = deadline, p.From+lease.Microseconds()
+			}
+		}
+	}
+}
+
+// granted takes in the answer of what was asked for at invoked.
+func (h *Holding) granted(invoked int64, e Event) {
+	h.Fence, h.Invoked, h.Returned, h.Start, h.Release, h.Answered, h.Gone = e.Fence, invoked, e.At, e.At, forever, forever, true
+	if e.Fence >= invoked && e.Fence <= e.At {
+		h.Start = e.Fence
+	}
+	if e.Held {
+		h.Seen = e.At
+	}
+}
+
+// wait notes that a worker waited, but for the time in which it was stopped.
+func (h *History) wait(w *Worker, call Event, to int64) {
+	from := call.At
+	for _, p := range w.paused {
+		end := p.To
+		if end == 0 {
+			end = forever
+		}
+		if p.From < to && end > from {
+			if p.From > from {
+				h.Waits = append(h.Waits, Waiting{Name: call.Name, Worker: w.Index, From: from, To: p.From})
+			}
+			from = min(end, to)
+		}
+	}
+	if to > from {
+		h.Waits = append(h.Waits, Waiting{Name: call.Name, Worker: w.Index, From: from, To: to})
+	}
+}
+
+// sort puts the holds into the order of their fences. What somebody who died may have held, it did not if another held it
+// then.
+func (h *History) sort() {
+	slices.SortFunc(h.Holds, func(a, b *Holding) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Fence, b.Fence))
+	})
+	h.Maybe = slices.DeleteFunc(h.Maybe, func(m Waiting) bool {
+		return slices.ContainsFunc(h.Holds, func(hold *Holding) bool {
+			return hold.Name == m.Name && guarded(hold.Mode) && hold.Start < m.Died && hold.ends() > m.Died
+		})
+	})
+}
+
+// of is the holds of a lock.
+func (h *History) of(name string) []*Holding {
+	var holds []*Holding
+	for _, hold := range h.Holds {
+		if hold.Name == name {
+			holds = append(holds, hold)
+		}
+	}
+	return holds
+}
+
+// ends is from when on the server may have let go of a hold whose owner did not give it back, if no data was lost.
+func (h *Holding) ends() int64 {
+	switch {
+	case h.Next != nil:
+		return h.Next.Start
+	case h.Release < forever && (!h.Gone || h.Seen == h.Release):
+		return h.Release
+	case h.Least > 0:
+		return h.Least
+	}
+	return max(h.Seen, h.Start)
+}
+
+// free is when it was over at the latest, as far as the logs tell.
+func (h *Holding) free() int64 {
+	switch {
+	case h.Next != nil:
+		return h.Next.Start
+	case !h.Gone:
+		return h.Answered
+	}
+	return max(h.Most, h.Start)
+}
+
+func (h *History) problem(format string, args ...any) {
+	h.Problems = append(h.Problems, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,130 @@
+package torture
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// onDisk is a server that writes what it does into a file, at once or within a second. Site.More is its directory.
+func onDisk(fsync string) Topology {
+	return func(t *testing.T) *Site {
+		dir := t.TempDir()
+		site := OneServer("--dir", dir, "--appendonly", "yes", "--appendfsync", fsync)(t)
+		site.More = dir
+		return site
+	}
+}
+
+// journal is the file that such a server appends to.
+func (x *Run) journal() string {
+	x.Helper()
+	found, err := filepath.Glob(filepath.Join(x.More.(string), "appendonlydir", "*.incr.aof"))
+	x.done(err)
+	if len(found) != 1 {
+		x.Fatalf("the server appends to %q, not to one file", found)
+	}
+	return found[0]
+}
+
+// down is for how long a server is away, beside the time that it takes to start.
+func down(i int) time.Duration { return []time.Duration{0, 300 * time.Millisecond}[i%2] }
+
+func TestARestartWithoutDataIsALossThatFencesSurvive(t *testing.T) {
+	playLoss(t, Row{
+		Fault: "server killed, restarted without persistence",
+		Promise: "A server that comes back empty gives away what is still in use until each holder's next renewal, and fences go on " +
+			"rising because they follow the clock. Those who waited find the new server by themselves and queue again.",
+		Physics:     "the server has forgotten who holds",
+		Unreachable: true,
+		Inject: func(x *Run) {
+			for i := 0; x.Every(500 * time.Millisecond); i++ {
+				workers := x.Workers()
+				name, w := []string{"a", "b"}[i%2], workers[i%len(workers)]
+				x.Hold(w, name, "exclusive")
+				x.Loss("the server was killed and came back empty", func() {
+					x.Server.Kill()
+					time.Sleep(down(i))
+					x.Server.Restart()
+				})
+				x.Eventually("the holder has learnt of it", func() bool { return !w.keeps(name) })
+			}
+		},
+	})
+}
+
+func TestAMachineThatLosesTheLastSecondIsALossThatFencesSurvive(t *testing.T) {
+	const second = 900 * time.Millisecond
+	playLoss(t, Row{
+		Fault: "server killed, restarted with AOF everysec less its last second",
+		Promise: "With appendfsync everysec a machine that dies takes the last second of grants and renewals with it, and the locks " +
+			"of that second may be given away while they are in use. Fences rise above those that were lost; holds and places that come " +
+			"back although they were given up end by their leases.",
+		Topology:    onDisk("everysec"),
+		Load:        Load{Callers: 1, Lease: time.Second},
+		Physics:     "the last second was not on disk",
+		Bound:       15 * time.Second, // of the waits that were over, each place that came back costs a claim, here of a second
+		Unreachable: true,
+		Inject: func(x *Run) {
+			for i := 0; x.Every(200 * time.Millisecond); i++ {
+				workers := x.Workers()
+				name, w := []string{"a", "b"}[i%2], workers[i%len(workers)]
+				// The kernel keeps what a killed process has written: only a machine that dies loses it. So the end of
+				// the file is cut off.
+				kept, err := os.Stat(x.journal())
+				x.done(err)
+				sized := time.Now()
+				x.Hold(w, name, "exclusive")
+				time.Sleep(second - time.Since(sized))
+				x.Loss("the server was killed and lost its last second", func() {
+					x.Server.Kill()
+					x.done(os.Truncate(x.journal(), kept.Size()))
+					x.Server.Restart()
+				})
+				x.Drop(w, name)
+			}
+		},
+	})
+}
+
+func TestNothingIsLostOverARestartWithAOFAlways(t *testing.T) {
+	type look struct {
+		worker int
+		name   string
+		at     int64
+	}
+	var missing []look
+	x := played(t, Row{
+		Fault: "server killed, restarted with AOF always",
+		Promise: "With appendfsync always a server comes back with every hold and every place that it has told anybody of, so no lock " +
+			"is given away while it is in use. What was asked for meanwhile is executed once.",
+		Topology:    onDisk("always"),
+		Load:        Load{Lease: 4 * time.Second},
+		Bound:       8 * time.Second,
+		Unreachable: true,
+		Inject: func(x *Run) {
+			for i := 0; x.Every(300 * time.Millisecond); i++ {
+				workers := x.Workers()
+				name, w := []string{"a", "b"}[i%2], workers[i%len(workers)]
+				x.Hold(w, name, "exclusive")
+				x.Fault("the server was killed and came back with its data")
+				x.Server.Kill()
+				time.Sleep(down(i))
+				x.Server.Restart()
+				if holds := x.Inspect(name).Holds; len(holds) == 0 || holds[0].Owner.Client != fmt.Sprint("worker ", w.Index) {
+					missing = append(missing, look{w.Index, name, now()})
+				}
+				x.Drop(w, name)
+			}
+		},
+	})
+	for _, m := range missing {
+		for _, h := range x.history().of(m.name) {
+			if h.Worker == m.worker && h.Start < m.at && h.Seen > m.at {
+				t.Errorf("worker %d held %s when the server that came back did not know it", m.worker, m.name)
+			}
+		}
+	}
+}

@@ -1,0 +1,204 @@
+package torture
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"example.com/redislock"
+)
+
+const (
+	// patience bounds what should take a moment, on a machine with better things to do too.
+	patience = 30 * time.Second
+	// recovery is how long the load goes on after the last fault, at least.
+	recovery = 1500 * time.Millisecond
+	prefix   = "torture"
+)
+
+// Full says whether the long form is played, as TORTURE=full asks for.
+func Full() bool { return os.Getenv("TORTURE") == "full" }
+
+// Run is a row being played: what its injector uses. Its methods that can fail end the test.
+type Run struct {
+	*testing.T
+	Row
+	*Site
+
+	register *Register
+	renew    string
+	began    time.Time
+	until    time.Time // the end of the injection
+
+	mu      sync.Mutex
+	workers []*Worker // all that ever were
+	client  *redislock.Client
+	faults  []Mark
+	losses  []Mark
+}
+
+// Mark is an injected fault.
+type Mark struct {
+	What  string
+	At    int64 // µs
+	To    int64 // of a loss: when it was over
+	Names []string
+}
+
+// Play plays a row. Rows run beside each other, up to a few.
+func Play(t *testing.T, row Row) {
+	t.Parallel()
+	if row.Topology == nil {
+		row.Topology = OneServer()
+	}
+	row.Load = row.Load.withDefaults()
+	length := pick(row.Short, 2500*time.Millisecond)
+	if Full() {
+		length = pick(row.Full, 18*time.Second)
+	}
+	row.Bound = pick(row.Bound, 5*time.Second)
+	x := &Run{T: t, Row: row, register: newRegister(t)}
+	x.Site = row.Topology(t)
+	x.renew, _ = Digest(t, "renew")
+	x.began = time.Now()
+	for range row.Load.Workers {
+		x.start()
+	}
+	for _, w := range x.workers {
+		x.Eventually(fmt.Sprintf("worker %d holds or waits", w.Index), func() bool { return w.said(Ready) && w.said(Acquire) })
+	}
+	x.Eventually("every lock was held", func() bool {
+		for _, n := range row.Load.Names {
+			if x.holder(n.Name) == nil {
+				return false
+			}
+		}
+		return true
+	})
+	watch := x.watch()
+	defer watch.end() // also where the injector ends the test
+	x.until = time.Now().Add(length)
+	row.Inject(x)
+	x.recover()
+	problems := watch.end()
+	x.judge(append(problems, x.stop()...))
+}
+
+func pick(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}
+
+// start adds a worker.
+func (x *Run) start() *Worker {
+	x.Helper()
+	x.mu.Lock()
+	i := len(x.workers)
+	x.mu.Unlock()
+	w := startWorker(x.T, Config{
+		Worker: i, Connect: x.Connect(i), Prefix: prefix, Load: x.Load, Register: x.register.addr(), Renew: x.renew,
+		Seed: uint64(i)<<32 | uint64(time.Now().UnixNano())&0xffffffff,
+	})
+	x.mu.Lock()
+	x.workers = append(x.workers, w)
+	x.mu.Unlock()
+	return w
+}
+
+// recover lets the load go on without faults, until the locks that a fault was about have been granted again.
+func (x *Run) recover() {
+	for _, w := range x.Workers() {
+		if w.stopped() {
+			w.resume()
+		}
+	}
+	end := time.Now().Add(recovery)
+	late := time.Now().Add(recovery + x.Load.Lease + x.Bound)
+	for ; time.Now().Before(end) || !x.recovered() && time.Now().Before(late); time.Sleep(10 * time.Millisecond) {
+	}
+}
+
+// recovered says whether each lock was granted after the last fault that was about it.
+func (x *Run) recovered() bool {
+	last := map[string]int64{}
+	x.mu.Lock()
+	for _, f := range x.faults {
+		for _, n := range f.Names {
+			last[n] = f.At
+		}
+	}
+	x.mu.Unlock()
+	for _, w := range x.Workers() {
+		names := map[int64]string{}
+		for _, e := range w.log() {
+			switch {
+			case e.Kind == Acquire:
+				names[e.Op] = e.Name
+			case e.Kind == Acquired && e.Err == "" && e.At > last[names[e.Op]]:
+				delete(last, names[e.Op])
+			}
+		}
+	}
+	return len(last) == 0
+}
+
+// stop ends the load, and says what was wrong with that.
+func (x *Run) stop() (problems []string) {
+	x.Helper()
+	workers := x.Workers()
+	for _, w := range workers {
+		w.tell(Command{Do: "stop"})
+	}
+	for _, w := range workers {
+		if err := w.end(); err != nil {
+			problems = append(problems, err.Error())
+		}
+	}
+	problems = append(problems, x.orphans(x.Load.Lease+x.Bound+20*time.Second)...)
+	end, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := x.Client().Close(end); err != nil {
+		problems = append(problems, err.Error())
+	}
+	return problems
+}
+
+// orphans says which locks are not idle at the end: once what dead workers held has lapsed, there is no hold and no place
+// in the queue, and the key expires.
+func (x *Run) orphans(within time.Duration) (problems []string) {
+	x.Helper()
+	c := x.Client()
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	for _, name := range x.names() {
+		var left map[string]string
+		for {
+			// What lapsed is dropped by the next one who asks.
+			l, err := c.Acquire(ctx, name)
+			if err == nil {
+				err = l.Release(ctx)
+			}
+			left = x.Admin.HGetAll(ctx, x.Key(name)).Val()
+			for field := range left {
+				if field == "f" || field == "e" || field[0] == 't' && (len(field) == 1 || len(field) == 23) {
+					delete(left, field)
+				}
+			}
+			if err == nil && len(left) == 0 || ctx.Err() != nil {
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		if len(left) > 0 || ctx.Err() != nil {
+			problems = append(problems, fmt.Sprintf("%s is not idle at the end: %q", name, left))
+		} else if ttl := x.Admin.PTTL(context.Background(), x.Key(name)).Val(); ttl == -1 {
+			problems = append(problems, fmt.Sprintf("the key of %s has no expiry", name))
+		}
+	}
+	return problems
+}

@@ -1,0 +1,68 @@
+package torture
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"example.com/redislock"
+)
+
+// watchEvery is how often the server is asked who holds the locks.
+const watchEvery = 30 * time.Millisecond
+
+// watch asks the server itself, during the whole row, which holds there are: those of nobody too, which are in no log.
+type watch struct {
+	stop  context.CancelFunc
+	loop  sync.WaitGroup
+	looks int
+	wrong []string
+}
+
+func (x *Run) watch() *watch {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &watch{stop: cancel}
+	c := x.Client()
+	w.loop.Go(func() {
+		for {
+			for _, n := range x.Load.Names {
+				if info, err := c.Inspect(ctx, n.Name); err == nil { // else the fault is that nobody answers
+					w.look(info)
+				}
+			}
+			select {
+			case <-time.After(watchEvery):
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return w
+}
+
+// look checks one answer. Holds that have lapsed may still be there: they are dropped when somebody asks for the lock.
+func (w *watch) look(info redislock.Info) {
+	w.looks++
+	var live []*Holding
+	for _, h := range info.Holds {
+		if h.Deadline.After(info.Now) {
+			live = append(live, &Holding{Mode: h.Mode.Name(), Weight: h.Weight, Fence: h.Fence})
+		}
+	}
+	if together(live) {
+		return
+	}
+	text := fmt.Sprintf("I1: at %d the server had these holds of %s beside each other:", info.Now.UnixMicro(), info.Name)
+	for _, h := range info.Holds {
+		text += fmt.Sprintf(" fence %d of %v, %v, weight %d, until %d;", h.Fence, h.Owner, h.Mode, h.Weight, h.Deadline.UnixMicro())
+	}
+	w.wrong = append(w.wrong, text)
+}
+
+// end returns what was wrong.
+func (w *watch) end() []string {
+	w.stop()
+	w.loop.Wait()
+	return w.wrong
+}
