@@ -307,7 +307,7 @@ func (c *Client) granted(w *wait, message string) {
 	_, epoch := c.hears(l.name).state()
 	l.mu.Lock()
 	s, asked := w.sample, w.asked
-	if !asked {
+	if !asked && w.early == "" { // a second one is forged: it would have to know the first
 		w.early = message // the answer of the acquire is still on its way, and looks at this
 	}
 	l.mu.Unlock()

@@ -140,6 +140,26 @@ func TestTheChecksFindWhatTheyAreFor(t *testing.T) {
 			windows: 1,
 		},
 		{
+			name: "data lost, and two units beside one since",
+			workers: []*Worker{
+				life(1, askedFor(1, 10, "semaphore", 2), got(1, 12, 11), used(1, 35), Event{Kind: Ended, Op: 1, At: 36, Err: Lost}),
+				life(2, askedFor(1, 13, "semaphore", 2), got(1, 23, 21), gives(1, 60), gave(1, 61)),
+				life(3, askedFor(1, 14, "semaphore", 1), got(1, 33, 31), gives(1, 50), gave(1, 51)),
+			},
+			losses:  []Mark{{What: "FLUSHALL", At: 15_000, To: 16_000, Names: []string{"a"}}},
+			ordered: true,
+		},
+		{
+			name: "data lost, and two holders since",
+			workers: []*Worker{
+				life(1, asked(1, 10), got(1, 12, 11), used(1, 70), Event{Kind: Ended, Op: 1, At: 71, Err: Lost}),
+				life(2, asked(1, 13), got(1, 23, 21), gives(1, 60), gave(1, 61)),
+				life(3, asked(1, 14), got(1, 33, 31), gives(1, 50), gave(1, 51)),
+			},
+			losses:  []Mark{{What: "FLUSHALL", At: 15_000, To: 16_000, Names: []string{"a"}}},
+			windows: 1,
+		},
+		{
 			name:    "readers together",
 			workers: []*Worker{life(1, askedFor(1, 10, "read", 1), got(1, 12, 11), gives(1, 20), gave(1, 22)), life(2, askedFor(1, 11, "read", 1), got(1, 16, 15), gives(1, 30), gave(1, 31))},
 			ordered: true,

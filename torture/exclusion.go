@@ -49,7 +49,9 @@ func (h *History) windows(name string, losses []Mark) (windows []Window) {
 			early := slices.MaxFunc(active, func(a, b *Holding) int { return cmp.Compare(a.ends(), b.ends()) })
 			w := Window{Name: name, From: late.Start, To: min(early.ends(), max(late.ends(), late.Start)), Late: late, Early: early}
 			for _, loss := range losses {
-				if slices.Contains(loss.Names, name) && loss.At <= late.Start && loss.To >= early.Start {
+				// What was granted after the loss must go together all the same.
+				since := slices.DeleteFunc(slices.Clone(active), func(a *Holding) bool { return a.Start <= loss.To })
+				if slices.Contains(loss.Names, name) && loss.At <= late.Start && together(append(since, late)) {
 					w.Loss = loss.What
 				}
 			}

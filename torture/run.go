@@ -70,14 +70,9 @@ func Play(t *testing.T, row Row) {
 	for _, w := range x.workers {
 		x.Eventually(fmt.Sprintf("worker %d holds or waits", w.Index), func() bool { return w.said(Ready) && w.said(Acquire) })
 	}
-	x.Eventually("every lock was held", func() bool {
-		for _, n := range row.Load.Names {
-			if x.holder(n.Name) == nil {
-				return false
-			}
-		}
-		return true
-	})
+	for _, n := range row.Load.Names {
+		x.Eventually(n.Name+" was held", func() bool { return x.wasHeld(n.Name) })
+	}
 	watch := x.watch()
 	defer watch.end() // also where the injector ends the test
 	x.until = time.Now().Add(length)
@@ -201,4 +196,20 @@ func (x *Run) orphans(within time.Duration) (problems []string) {
 		}
 	}
 	return problems
+}
+
+// wasHeld says whether a worker has been granted a lock.
+func (x *Run) wasHeld(name string) bool {
+	for _, w := range x.Workers() {
+		asked := map[int64]bool{}
+		for _, e := range w.log() {
+			switch {
+			case e.Kind == Acquire && e.Name == name:
+				asked[e.Op] = true
+			case e.Kind == Acquired && e.Err == "" && asked[e.Op]:
+				return true
+			}
+		}
+	}
+	return false
 }
