@@ -117,9 +117,11 @@ func TestFullMemoryRefusesNewLocksAndNothingElse(t *testing.T) {
 }
 
 func TestEvictionIsALossThatFencesSurvive(t *testing.T) {
-	for _, policy := range []string{
-		"volatile-ttl", "volatile-lru", "volatile-lfu", "volatile-random", "allkeys-lru", "allkeys-lfu", "allkeys-random",
-	} {
+	policies := []string{"volatile-ttl", "allkeys-random"}
+	if Full() {
+		policies = []string{"volatile-ttl", "volatile-lru", "volatile-lfu", "volatile-random", "allkeys-lru", "allkeys-lfu", "allkeys-random"}
+	}
+	for _, policy := range policies {
 		t.Run(policy, func(t *testing.T) { evict(t, policy) })
 	}
 }
@@ -156,11 +158,11 @@ func evict(t *testing.T, policy string) {
 				evicted += x.stat("stats", "evicted_keys") - before
 				s.drop()
 				x.giveBack(locks)
+				x.Remark("%d of %d held locks that nobody touched survived, when %d keys were evicted.", survived, held, evicted)
 				x.Drop(w, "a")
 			}
 		},
 	})
-	t.Logf("%s: %d of %d held locks that nobody touched survived, when %d keys were evicted", policy, survived, held, evicted)
 }
 
 // take has the harness hold so many locks, each alone.

@@ -27,6 +27,8 @@ type Result struct {
 	Refused    int      `json:"refused"` // of those, as stale
 	Windows    int      `json:"windows"` // times in which two relied on the lock after the server had lost data
 
+	Remark string `json:"remark,omitempty"` // what else came out, in a sentence
+
 	// In ms.
 	Window  float64 `json:"window"` // the longest of those
 	Stall   float64 `json:"stall"`
@@ -51,7 +53,7 @@ func (x *Run) judge(problems []string) {
 	h.sort()
 	r := Result{
 		Fault: x.Row.Fault, Promise: x.Promise, Physics: x.Physics, Form: "short", Workers: len(x.workers), Operations: h.Calls,
-		Grants: len(h.Holds), Faults: len(x.faults), Lost: h.Lost, Bound: ms(x.Bound),
+		Grants: len(h.Holds), Faults: len(x.faults), Lost: h.Lost, Bound: ms(x.Bound), Remark: x.remark,
 	}
 	if Full() {
 		r.Form = "full"

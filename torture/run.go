@@ -38,7 +38,12 @@ type Run struct {
 	client  *redislock.Client
 	faults  []Mark
 	losses  []Mark
+	remark  string
 }
+
+// Remark is a sentence for the report, about what else the row has counted. The last one counts; the row's own goroutine
+// says it.
+func (x *Run) Remark(format string, args ...any) { x.remark = fmt.Sprintf(format, args...) }
 
 // Mark is an injected fault.
 type Mark struct {

@@ -52,7 +52,9 @@ type modelRun struct {
 	Configuration string  `json:"configuration"`
 	RuleRemoved   string  `json:"rule_removed"` // empty: none
 	States        int64   `json:"states"`
-	Errors        int     `json:"errors"` // without a rule, one has to be found
+	Depth         int     `json:"depth"`
+	Violated      string  `json:"violated"` // the promise, where an error was found
+	Errors        int     `json:"errors"`   // without a rule, one has to be found
 	Seconds       float64 `json:"seconds"`
 }
 

@@ -52,6 +52,9 @@ func (p *page) matrix(say sayer) {
 		if r.Physics != "" {
 			line += " *Not promised, and measured:* " + r.Physics
 		}
+		if r.Remark != "" {
+			line += " " + r.Remark
+		}
 		say("%s", line)
 	}
 	for _, r := range p.rows {
@@ -78,16 +81,21 @@ func (p *page) model(say sayer) {
 		say("Not run.")
 		return
 	}
-	say("Hand-off, claim, cancel, expiry, check, resend, late copies and tombstones as a model, searched exhaustively by spin. With any one of the rules")
-	say("removed it has to find an error.\n")
-	say("| configuration | rule removed | states | error | seconds |\n|---|---|--:|---|--:|")
+	say("Hand-off, claim, cancel, expiry, check, resend, late copies and tombstones as a model ([torture/model](../torture/model/README.md)), of which")
+	say("spin looks at every state. With all rules no promise is broken in any; without any one of the rules one has to be.\n")
+	say("| configuration | rule removed | states | depth | broken promise |\n|---|---|--:|--:|---|")
 	for _, m := range p.models {
-		found := map[bool]string{true: "found", false: "none"}[m.Errors > 0]
-		rule := m.RuleRemoved
+		rule, broken := m.RuleRemoved, "none"
 		if rule == "" {
 			rule = "none"
 		}
-		say("| %s | %s | %d | %s | %.1f |", m.Configuration, rule, m.States, found, m.Seconds)
+		if m.Errors > 0 {
+			broken = fmt.Sprintf("%d errors, first `%s`", m.Errors, m.Violated)
+			if m.Errors == 1 {
+				broken = fmt.Sprintf("`%s`", m.Violated)
+			}
+		}
+		say("| %s | %s | %d | %d | %s |", m.Configuration, rule, m.States, m.Depth, broken)
 	}
 }
 

@@ -23,8 +23,8 @@ func TestThePageSaysWhatWasRun(t *testing.T) {
 {"fault":"server stalled","promise":"One. Two.","workers":8,"operations":500,"grants":400,"faults":3,"violations":null,"stall":12.4,"p50":5,"p99":9,"refused":7}
 {"fault":"FLUSHALL while held","promise":"One. Two.","physics":"Data is lost.","operations":10,"violations":["I1: x"],"windows":2,"window":40.2}
 `)
-	model := write(t, "model", `{"configuration":"2 waiters","rule_removed":"","states":1000,"errors":0,"seconds":1.5}
-{"configuration":"2 waiters","rule_removed":"tombstones","states":10,"errors":1,"seconds":0.1}
+	model := write(t, "model", `{"configuration":"2 waiters","rule_removed":"","states":1000,"depth":7,"errors":0,"seconds":1.5}
+{"configuration":"2 waiters","rule_removed":"tombstones","states":10,"depth":5,"errors":1,"violated":"I8","seconds":0.1}
 {"configuration":"2 waiters","rule_removed":"a new token","states":10,"errors":0,"seconds":0.1}
 `)
 	topologies := write(t, "topologies", `{"topology":"Sentinel","tests":120,"failed":1,"seconds":60,"note":"n"}
@@ -39,7 +39,7 @@ func TestThePageSaysWhatWasRun(t *testing.T) {
 		"| date | 1970-01-01 00:00 UTC |", "| Redis | 7 |",
 		"| server stalled | 8 | 500 | 400 | 3 | 0 | 12 | 5 | 9 | 7 | none |",
 		"| 2, 40 |", "* **server stalled.** One. Two.", "*Not promised, and measured:* Data is lost.", "**Violation** (FLUSHALL while held): I1: x",
-		"| 2 waiters | none | 1000 | none | 1.5 |", "| 2 waiters | tombstones | 10 | found | 0.1 |", "| Sentinel | 120 | 1 | 60 | n |",
+		"| 2 waiters | none | 1000 | 7 | none |", "| 2 waiters | tombstones | 10 | 5 | `I8` |", "| Sentinel | 120 | 1 | 60 | n |",
 		"| A late copy took the lock. | `TestX` (root module) | `make bug NAME=late` |",
 	} {
 		if !strings.Contains(text, want) {
