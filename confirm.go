@@ -1,12 +1,9 @@
 package redislock
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // errGone says that a grant was over before it was used: broken, revoked, or lost with the server's data.
-var errGone = errors.New("granted, and taken away before it was used")
+var errGone = fmt.Errorf("%w: granted, and taken away before it was used", ErrLost)
 
 // confirm makes good what the grant itself does not give: a fence above all that were seen, and replicas that have the
 // hold. Nearly always neither is wanted, and nothing is sent. The bound of a hold that was confirmed is that of the
@@ -49,7 +46,7 @@ func (q *quest) confirm(g grant) (grant, error) {
 		c.floors.forget(q.name)
 	}
 	c.floors.note(q.name, fence)
-	if q.changes != nil {
+	if q.changes != nil && !q.changes.hold.lease.once { // a final lease ends when it was to end
 		q.changes.hold.lease.extend(g.valid, a.sent)
 	}
 	return g, nil

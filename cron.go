@@ -56,7 +56,7 @@ func (o Outcome) String() string {
 
 // CronOption shapes a [CronGuard]. Every [Option] is one too, for the locks that are held while the job runs:
 // [WithLease] says after which time a node counts as dead, [WithMetadata] what is shown to those who ask. Of the Client's
-// defaults these two count.
+// defaults these two count, and [WithReplicas].
 type CronOption interface{ applyCron(*cronSettings) error }
 
 type cronSettings struct {

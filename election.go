@@ -37,7 +37,8 @@ func (l Leader) Elected() bool { return l.Fence != 0 }
 
 // Election is the election of that name. Nothing is sent, and it needs no closing. The leader holds the lock
 // "elect:name"; the options are those of its acquire: with [WithLease], for instance, how long the others wait for a
-// leader that died. A mode or a weight is [ErrInvalid]. Of the Client's defaults the lease and the metadata count.
+// leader that died. A mode or a weight is [ErrInvalid]. Of the Client's defaults lease, metadata and replicas
+// count.
 func (c *Client) Election(name string, opts ...Option) *Election {
 	return &Election{client: c, name: name, opts: opts}
 }

@@ -88,12 +88,17 @@ func (c *call) settle() bool {
 // executor sends the script calls to one master. A lone call leaves at once on its caller's goroutine; calls that
 // arrive while others are under way leave together in the next pipeline.
 type executor struct {
-	rdb redis.UniversalClient
+	rdb   redis.UniversalClient
+	turns chan struct{} // of those who wait for replicas (replicas.go)
 
 	mu      sync.Mutex
 	flights []*time.Time
 	queue   []*call
 	overdue *time.Timer
+}
+
+func newExecutor(rdb redis.UniversalClient) *executor {
+	return &executor{rdb: rdb, turns: make(chan struct{}, max(1, poolSize(rdb)/2))}
 }
 
 // do sends a call once and returns when it is answered or has failed.
@@ -235,7 +240,7 @@ func (c *Client) executor(key string) *executor {
 	defer c.mu.Unlock()
 	x := c.masters[addr]
 	if x == nil {
-		x = &executor{rdb: c.rdb}
+		x = newExecutor(c.rdb)
 		c.masters[addr] = x
 	}
 	return x

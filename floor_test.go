@@ -359,3 +359,24 @@ func TestAGrantAboveTheFloorIsNotConfirmed(t *testing.T) {
 	}
 	x.untouched()
 }
+
+func TestAFloorIsOfOneNameAndOfAGrant(t *testing.T) {
+	both(t, func(e *env) {
+		if _, err := redislock.New(e.connect(), redislock.WithDefaults(redislock.WithFenceFloor(1))); !errors.Is(err, redislock.ErrInvalid) {
+			t.Errorf("as a default: %v", err)
+		}
+		c := e.client()
+		ticket, err := e.acquire(c, "x").Handoff()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Resume(context.Background(), ticket, redislock.WithFenceFloor(1)); !errors.Is(err, redislock.ErrInvalid) {
+			t.Errorf("of a resumed hold: %v", err)
+		}
+		l, err := c.Resume(context.Background(), ticket)
+		if err != nil {
+			t.Fatalf("the ticket was spent by that: %v", err)
+		}
+		e.release(l)
+	})
+}

@@ -132,10 +132,10 @@ func (l *Lock) mayHandOff() error {
 // Resume takes over the hold that [Lock.Handoff] gave up, in the mode that it has, without a gap: nobody had the lock in
 // between. It does not wait. The new hold has a fence of its own, greater than the old one, so that a resource can
 // refuse what the former owner still writes; its age, for [WithStealAfter], is that of the old one. WithLease,
-// [WithMetadata], [WithMaxHold], [WithoutRenewal] and [NonReentrant] are options; any other is [ErrInvalid].
+// [WithMetadata], [WithMaxHold], [WithoutRenewal], [WithReplicas] and [NonReentrant] are options; any other is [ErrInvalid].
 //
 // The errors are [ErrNotHeld] if the hold has lapsed, was broken, or was resumed by another, [ErrInvalid] if ticket is
-// none or belongs to another prefix, [ErrClosed], or what Redis or the network said. A ticket is good for one attempt:
+// none or belongs to another prefix, [ErrNotReplicated] (the lock is given back, and the ticket spent), [ErrClosed], or what Redis or the network said. A ticket is good for one attempt:
 // after an error of the network the lock is given back if that attempt reached Redis.
 func (c *Client) Resume(ctx context.Context, ticket string, opts ...Option) (*Lock, error) {
 	h, err := c.parseTicket(ticket)
@@ -157,10 +157,13 @@ func (c *Client) resume(ctx context.Context, h handoff, opts []Option) (*Lock, e
 	if asked.waitSet || asked.stealSet {
 		return nil, invalid("WithWait, WithStealAfter: Resume does not wait")
 	}
+	if asked.floor > 0 {
+		return nil, invalid("WithFenceFloor: the fence of a resumed hold is greater than that of the old one")
+	}
 	s, err := c.accept(ctx, h.name, opts)
 	if err != nil {
 		return nil, err
 	}
-	s.wait, s.waitSet, s.steal, s.stealSet = 0, true, 0, false
+	s.wait, s.waitSet, s.steal, s.stealSet, s.floor = 0, true, 0, false, 0
 	return c.seek(&quest{client: c, name: h.name, key: c.key(h.name), settings: s, resumes: &h, parent: ctx, asked: time.Now()})
 }

@@ -10,7 +10,8 @@ import (
 
 // OnceOption shapes a [Client.Once]. Every [Option] is one too, for the lock that is held while the function runs:
 // [WithLease] says how long the others wait if the runner dies, [WithWait] how long this caller waits. A mode or a weight
-// is [ErrInvalid]. Of the Client's defaults the lease and the metadata count, here as for all that is built on locks.
+// is [ErrInvalid]. Of the Client's defaults lease, metadata and replicas count, here as for all that is built on
+// locks.
 type OnceOption interface{ applyOnce(*onceSettings) error }
 
 type onceSettings struct {

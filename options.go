@@ -277,7 +277,8 @@ func WithName(name string) ClientOption {
 
 // WithDefaults sets options for every acquire of the Client; what is given to an acquire overrides them. For the locks that
 // Once, Share, Cron and Elect take by themselves, WithLease, WithMetadata and WithReplicas count, and no others.
-// [WithFailOpen] cannot be a default: it would have to mean nothing for strong locks.
+// [WithFailOpen] cannot be a default: it would have to mean nothing for strong locks. Nor can [WithFenceFloor], which is
+// about one name.
 func WithDefaults(opts ...Option) ClientOption {
 	return func(c *config) error {
 		c.defaults = append(c.defaults, opts...)

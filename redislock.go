@@ -34,14 +34,13 @@ type Client struct {
 	reports   reports
 	prompt    bool // a request is answered or has failed within resendTime
 
-	single  *executor
-	agenda  *agenda
-	sub     *subscription
-	shards  *shards // nil where rdb is no cluster client
-	waits   waits
-	random  random
-	floors  floors
-	waiters chan struct{} // who waits for replicas
+	single *executor
+	agenda *agenda
+	sub    *subscription
+	shards *shards // nil where rdb is no cluster client
+	waits  waits
+	random random
+	floors floors
 
 	mu      sync.Mutex
 	masters map[string]*executor
@@ -95,11 +94,10 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		observer:  cfg.observer,
 		prompt:    prompt(rdb),
 		defaults:  settings{lease: DefaultLease, weight: 1},
-		single:    &executor{rdb: rdb},
+		single:    newExecutor(rdb),
 		waits:     waits{byToken: map[string]*wait{}, lines: map[string]*line{}},
 		random:    random{source: bufio.NewReaderSize(rand.Reader, 4096)},
 		floors:    newFloors(),
-		waiters:   waiters(rdb),
 		masters:   map[string]*executor{},
 		holds:     map[string]*hold{},
 		closing:   make(chan struct{}),
@@ -107,6 +105,9 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 	}
 	if err := c.defaults.apply(cfg.defaults); err != nil {
 		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
+	}
+	if c.defaults.floor > 0 {
+		return nil, fmt.Errorf("redislock: new: defaults: %w", invalid("WithFenceFloor: it is about one name, and so no default"))
 	}
 	if err := c.defaults.strong(); err != nil {
 		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
@@ -132,8 +133,8 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 //
 // An error leaves nothing behind: no hold, no place in the queue. It is [ErrHeld] if somebody else has the lock (with
 // the context's own error too, if that ended the wait), [ErrDeadlock] if ctx is that of a hold of the same lock which
-// does not give what is asked for, [ErrMode], [ErrClosed], [ErrInvalid], [ErrPermission], or what Redis or the network
-// said.
+// does not give what is asked for, [ErrMode], [ErrNotReplicated], [ErrClosed], [ErrInvalid], [ErrPermission], or what
+// Redis or the network said.
 func (c *Client) Acquire(ctx context.Context, name string, opts ...Option) (*Lock, error) {
 	l, err := c.acquire(ctx, name, opts)
 	return l, wrapOp("acquire", name, err)

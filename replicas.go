@@ -22,8 +22,8 @@ const (
 
 // WithReplicas makes the acquire count only when n replicas have the hold, from 1 to [MaxReplicas]. If fewer have said so
 // within the timeout, from 1 ms to a minute, the lock is given back, and the error is [ErrNotReplicated]. It costs one
-// request more, and a WAIT, which blocks a connection of the Redis client meanwhile; half of them at the most, for other
-// requests need some too: who comes then waits for its turn. The timeout is counted from the grant: [WithWait] bounds the waiting
+// request more, and a WAIT, which blocks a connection of the Redis client meanwhile; a Client blocks half of those to
+// a node at the most, for other requests need some too: who comes then waits for its turn, and a pool of one is [ErrInvalid]. The timeout is counted from the grant: [WithWait] bounds the waiting
 // for the lock, not this. No grant waits for replicas longer than its lease lasts.
 //
 // It makes it less likely that a failover forgets a hold and gives the lock to a second owner. It does not exclude that:
@@ -60,22 +60,28 @@ func (c *Client) sticky(s settings) error {
 	}
 	switch c.rdb.(type) {
 	case *redis.Client, *redis.ClusterClient:
+		if size := poolSize(c.rdb); size < 2 {
+			return invalid("WithReplicas(%d, %v) over a pool of %d: renewals would have to stand behind the WAIT", s.replicas, s.replicaTime, size)
+		}
 		return nil
 	}
 	return invalid("WithReplicas(%d, %v) over a %T: it needs the write and the WAIT on one connection, and so a *redis.Client or a *redis.ClusterClient",
 		s.replicas, s.replicaTime, c.rdb)
 }
 
-// waiters makes the turns for those who block a connection by WAIT: half of what the pool has.
-func waiters(rdb redis.UniversalClient) chan struct{} {
-	size := 0
+// poolSize is how many connections rdb has to each node. Half of them may be blocked by WAIT.
+func poolSize(rdb redis.UniversalClient) int {
+	size, most := 0, 0
 	switch rdb := rdb.(type) {
 	case *redis.Client:
-		size = rdb.Options().PoolSize
+		size, most = rdb.Options().PoolSize, rdb.Options().MaxActiveConns
 	case *redis.ClusterClient:
-		size = rdb.Options().PoolSize // of each node
+		size, most = rdb.Options().PoolSize, rdb.Options().MaxActiveConns
 	}
-	return make(chan struct{}, max(1, size/2))
+	if most > 0 {
+		size = min(size, most)
+	}
+	return size
 }
 
 // unreplicated is for a hold that guards nothing.
@@ -138,9 +144,10 @@ func (r *replication) over(ctx context.Context) error {
 func (r *replication) inTurn(ctx context.Context) answer {
 	patience := time.NewTimer(r.timeout)
 	defer patience.Stop()
+	turns := r.client.executor(r.call.key).turns
 	select {
-	case r.client.waiters <- struct{}{}:
-		defer func() { <-r.client.waiters }()
+	case turns <- struct{}{}:
+		defer func() { <-turns }()
 		return r.run(ctx)
 	case <-patience.C:
 		return answer{err: fmt.Errorf("%w: others have waited for all of %v", ErrNotReplicated, r.timeout)}
@@ -160,7 +167,11 @@ func (r *replication) run(ctx context.Context) answer {
 			err = r.attempt(ctx, detached, node)
 		}
 		r.call.answer.err = err
-		if err == nil || !r.again(detached, err) || !sleep(ctx, backoff(attempt)) || r.over(ctx) != nil {
+		if err == nil || !r.again(detached, err) || !sleep(ctx, backoff(attempt)) {
+			return r.call.answer
+		}
+		if over := r.over(ctx); over != nil {
+			r.call.answer.err = fmt.Errorf("%w: %w", over, err)
 			return r.call.answer
 		}
 	}

@@ -284,7 +284,8 @@ func TestWithReplicasIsRefusedWhereItWouldMeanNothing(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = pipeliner.Close() })
 	option := redislock.WithReplicas(1, time.Second)
-	for _, rdb := range []redis.UniversalClient{pipeliner, struct{ *redis.Client }{x.server.Connect()}} {
+	single := x.server.Connect(func(o *redis.Options) { o.PoolSize = 1 })
+	for _, rdb := range []redis.UniversalClient{pipeliner, struct{ *redis.Client }{x.server.Connect()}, single} {
 		c := x.on(rdb)
 		if l, err := c.Acquire(ctx, x.name, option); !errors.Is(err, redislock.ErrInvalid) {
 			t.Errorf("%T: %v, %v", rdb, l, err)
@@ -391,4 +392,27 @@ func TestReplicasOfTheMasterOfTheKeyCountOnACluster(t *testing.T) {
 	e.release(e.acquire(c, name, both)) // c may believe that it is where it was
 	e.release(e.acquire(e.over(cluster.Connect()), name, both))
 	clean(name)
+}
+
+func TestAnUpgradeDoesNotProlongAFinalLease(t *testing.T) {
+	t.Parallel()
+	x, _ := replicated(t, 1)
+	const lease = 4 * time.Second
+	start := time.Now()
+	l := x.acquire(x.beside(), reading, redislock.WithoutRenewal(), redislock.WithLease(lease), redislock.WithReplicas(1, lease/2))
+	time.Sleep(lease / 2) // an upgrade later is a confirmation later
+	if err := l.Upgrade(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-l.Context().Done():
+	case <-time.After(patience):
+		t.Fatalf("still held %v after a grant for %v", time.Since(start), lease)
+	}
+	if took := time.Since(start); took > lease+lease/4 {
+		t.Errorf("it ended %v after a grant for %v", took, lease)
+	}
+	if err := l.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) {
+		t.Errorf("Release: %v", err)
+	}
 }

@@ -121,14 +121,20 @@ func (s *shards) place(topics []*topic, attempt int) {
 				return
 			}
 			var again []*topic
+			dead := map[string]bool{} // one attempt at a master is enough
 			for _, t := range topics {
 				master, err := s.cluster.MasterForKey(context.Background(), t.channel)
-				if err != nil {
+				switch {
+				case err != nil:
 					suspect(s.cluster, err)
 					t.end(fmt.Errorf("subscribe to %s: %w", t.channel, err))
 					again = append(again, t)
-				} else {
-					s.subscribe(t, master, attempt)
+				case dead[master.Options().Addr]:
+					again = append(again, t)
+				default:
+					failed := s.subscribe(t, master, attempt)
+					dead[master.Options().Addr] = len(failed) > 0
+					again = append(again, failed...)
 				}
 			}
 			topics = again
@@ -136,13 +142,14 @@ func (s *shards) place(topics []*topic, attempt int) {
 	}()
 }
 
-// subscribe asks a master for the topic's messages, by the PubSub that there is or a new one.
-func (s *shards) subscribe(t *topic, master *redis.Client, attempt int) {
+// subscribe asks a master for the topic's messages, by the PubSub that there is or a new one. Where a new one cannot be
+// connected it returns the topics that it was to have: they are to be placed again.
+func (s *shards) subscribe(t *topic, master *redis.Client, attempt int) []*topic {
 	c, addr := s.client, master.Options().Addr
 	s.mu.Lock()
 	if s.topics[t.name] != t || t.shard != nil || c.isStopped() { // forgotten, or placed by another
 		s.mu.Unlock()
-		return
+		return nil
 	}
 	shard := s.open[addr]
 	fresh := shard == nil
@@ -154,19 +161,26 @@ func (s *shards) subscribe(t *topic, master *redis.Client, attempt int) {
 	s.mu.Unlock()
 
 	subscribe := func() error { return shard.ps.SSubscribe(shard.ctx, t.channel) }
-	if fresh {
-		err := shard.connect(subscribe)
-		c.loops.add()
-		go func() {
-			defer c.loops.done()
-			if err == nil {
-				err = shard.receive(func(message any) error { return s.take(shard, message) })
-			}
-			s.lost(shard, err, attempt)
-		}()
-	} else if err := subscribe(); err != nil {
-		_ = shard.ps.Close() // its reader ends, and places all of its topics anew
+	if !fresh {
+		if err := subscribe(); err != nil {
+			_ = shard.ps.Close() // its reader ends, and places all of its topics anew
+		}
+		return nil
 	}
+	if err := shard.connect(subscribe); err != nil {
+		strayed, _ := s.lost(shard, err)
+		return strayed
+	}
+	c.loops.add()
+	go func() {
+		defer c.loops.done()
+		strayed, heard := s.lost(shard, shard.receive(func(message any) error { return s.take(shard, message) }))
+		if heard {
+			attempt = 0
+		}
+		s.place(strayed, attempt+1)
+	}()
+	return nil
 }
 
 // begin opens a PubSub on a master. The caller holds s.mu.
@@ -208,7 +222,12 @@ func (s *shards) take(shard *shard, message any) error {
 
 // refused is an error in place of a confirmation. It does not say of which topic.
 func (s *shards) refused(shard *shard, err error) error {
-	if !redis.HasErrorPrefix(err, "MOVED") {
+	attempt := 3
+	switch {
+	case redis.HasErrorPrefix(err, "MOVED"):
+	case redis.HasErrorPrefix(err, "CLUSTERDOWN"): // nobody serves that slot, which says nothing about the others
+		attempt = 8
+	default:
 		return err
 	}
 	s.cluster.ReloadState(context.Background())
@@ -221,7 +240,7 @@ func (s *shards) refused(shard *shard, err error) error {
 		}
 	}
 	s.mu.Unlock()
-	s.place(strayed, 3)
+	s.place(strayed, attempt)
 	return nil
 }
 
@@ -233,42 +252,35 @@ func (s *shards) leave(t *topic) {
 	}
 }
 
-// lost is the end of a PubSub: its topics are subscribed anew, on another.
-func (s *shards) lost(shard *shard, err error, attempt int) {
+// lost ends a PubSub. It returns its topics, which are to be placed anew, and whether it had served any of them.
+func (s *shards) lost(shard *shard, err error) (topics []*topic, heard bool) {
 	shard.close()
 	s.mu.Lock()
 	delete(s.open, shard.addr)
-	if unknownCommand(err) {
-		s.old = true
-	}
+	s.old = s.old || unknownCommand(err)
 	old := s.old
-	var topics []*topic
 	for _, t := range shard.topics {
 		s.leave(t)
 		topics = append(topics, t)
 	}
 	s.mu.Unlock()
-	heard := false
+	reason := fmt.Errorf("subscribe to sharded channels: %w", err)
+	if refused(err) {
+		reason = fmt.Errorf("subscribe to sharded channels: %w: %w", ErrPermission, err)
+	}
 	for _, t := range topics {
 		mode, _ := t.state()
 		heard = heard || mode != ""
-		reason := fmt.Errorf("subscribe to %s: %w", t.channel, err)
-		if refused(err) {
-			reason = fmt.Errorf("subscribe to the sharded channel %s: %w: %w", t.channel, ErrPermission, err)
-		}
 		t.end(reason)
-	}
-	if old { // the classic channel serves from now on: whoever waits for a topic looks again
-		for _, t := range topics {
+		if old { // the classic channel serves from now on: whoever waits for this one looks again
 			t.begin(uncountable)
 		}
-		return
 	}
-	if heard {
-		attempt = 0
+	if old {
+		return nil, heard
 	}
 	s.cluster.ReloadState(context.Background())
-	s.place(topics, attempt+1)
+	return topics, heard
 }
 
 // sweep forgets the topics that nobody has waited for lately. It runs in the agenda.
@@ -335,6 +347,10 @@ func (s *shards) verify(name string) {
 	s.mu.Unlock()
 	if moved {
 		s.place([]*topic{t}, 0)
-		_ = shard.ps.SUnsubscribe(shard.ctx, t.channel) // the old one may be gone
+		s.client.background.add()
+		go func() { // the old one may be gone, and this stands on its connection; renewals are answered behind us
+			defer s.client.background.done()
+			_ = shard.ps.SUnsubscribe(shard.ctx, t.channel)
+		}()
 	}
 }

@@ -2,6 +2,7 @@ package redislock
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -52,5 +53,56 @@ func TestAChannelThatNobodyWaitsForIsForgotten(t *testing.T) {
 			t.Errorf("the forgotten channel: %q", mode)
 		}
 		c.removeWait(w)
+	}
+}
+
+func TestASlotThatNobodyServesDoesNotDisturbTheOthers(t *testing.T) {
+	t.Parallel()
+	cluster := servertest.StartCluster(t, 2, func(o *servertest.ClusterConfig) {
+		o.Args = []string{"--cluster-require-full-coverage", "no"}
+	})
+	c, err := New(cluster.Connect())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close(context.Background()) }()
+	c.start()
+	var names []string
+	for i := 0; len(names) < 10; i++ {
+		if name := string(rune('a' + i)); cluster.Serving("{"+name+"}") == cluster.Masters[0] {
+			names = append(names, name)
+		}
+	}
+	listen := func(name string, within time.Duration) (bool, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), within)
+		defer cancel()
+		return c.listen(ctx, name)
+	}
+	epochs := func() (all []uint64) {
+		for _, name := range names[1:] {
+			_, epoch := c.hears(name).state()
+			all = append(all, epoch)
+		}
+		return all
+	}
+	for _, name := range names[1:] {
+		if alone, err := listen(name, 10*time.Second); alone || err != nil {
+			t.Fatal(alone, err)
+		}
+	}
+	before := epochs()
+	for _, m := range cluster.Masters {
+		if err := m.Connect().Do(t.Context(), "cluster", "delslots", cluster.Slot("{"+names[0]+"}")).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.shards.cluster.ReloadState(t.Context())
+	for range 3 { // each takes the time of a check, in which it is tried again and again
+		if alone, err := listen(names[0], 10*time.Second); !alone || err != nil {
+			t.Errorf("the channel in the slot that nobody serves: %v, %v", alone, err)
+		}
+	}
+	if after := epochs(); !slices.Equal(before, after) {
+		t.Errorf("the other channels were subscribed again: %v, then %v times", before, after)
 	}
 }

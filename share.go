@@ -47,8 +47,8 @@ func (jsonCodec) Marshal(v any) ([]byte, error)      { return json.Marshal(v) }
 func (jsonCodec) Unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) }
 
 // ShareOption shapes a [Share]. Every [Option] is one too, for the lock that is held during the fetch: [WithLease] says
-// how long the others wait if the fetcher dies, [WithWait] how long this caller waits. Of the Client's defaults the lease
-// and the metadata count.
+// how long the others wait if the fetcher dies, [WithWait] how long this caller waits. Of the Client's defaults lease,
+// metadata and replicas count.
 type ShareOption interface{ applyShare(*shareSettings) error }
 
 type shareSettings struct {

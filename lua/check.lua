@@ -3,7 +3,7 @@
 --
 -- KEYS[1]  the lock
 -- ARGV[1]  wake channel of the Client
--- ARGV[2]  'c' or 'u', as in a request
+-- ARGV[2]  'c', 's' or 'u', as in a request
 -- ARGV[3]  steal after, µs, as in acquire
 -- ARGV[4…] tokens
 --
