@@ -1,12 +1,9 @@
 package redislock_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock"
 )
@@ -15,61 +12,25 @@ import (
 // called when the lock's key has moved and the slot has not.
 func (f *fleet) move(name string, between func()) {
 	f.Helper()
-	ctx := context.Background()
 	key := "redislock:{" + name + "}"
-	rdb := f.cluster.Connect()
-	slot := rdb.ClusterKeySlot(ctx, key).Val()
-	var from, to *redis.Client
-	for _, m := range f.cluster.Masters {
-		c := m.Connect()
-		if serves(f, c, int(slot)) {
-			from = c
-		} else {
-			to = c
-		}
+	from := f.cluster.Serving(key)
+	to := f.cluster.Masters[0]
+	if to == from {
+		to = f.cluster.Masters[1]
 	}
-	do := func(c *redis.Client, args ...any) {
-		f.Helper()
-		if err := c.Do(ctx, args...).Err(); err != nil {
-			f.stop(fmt.Errorf("%v: %w", args, err))
-		}
+	m, err := f.cluster.Migrate(f.cluster.Slot(key), to)
+	if err == nil {
+		err = m.Move()
 	}
-	id := func(c *redis.Client) string { return c.Do(ctx, "cluster", "myid").Val().(string) }
-	do(to, "cluster", "setslot", slot, "importing", id(from))
-	do(from, "cluster", "setslot", slot, "migrating", id(to))
-	port := to.Options().Addr[len("127.0.0.1:"):]
-	for _, k := range from.ClusterGetKeysInSlot(ctx, int(slot), 100).Val() {
-		do(from, "migrate", "127.0.0.1", port, k, 0, 5000)
-	}
-	if between != nil {
+	if err == nil && between != nil {
 		between()
 	}
-	for _, m := range f.cluster.Masters {
-		if m.Addr() == to.Options().Addr {
-			do(to, "cluster", "setslot", slot, "node", id(to))
-		}
+	if err == nil {
+		err = m.Finish()
 	}
-	for _, m := range f.cluster.Masters {
-		if m.Addr() != to.Options().Addr {
-			do(m.Connect(), "cluster", "setslot", slot, "node", id(to))
-		}
-	}
-}
-
-// serves reports whether a master has a slot, by what it says itself.
-func serves(f *fleet, c *redis.Client, slot int) bool {
-	ctx := context.Background()
-	id := c.Do(ctx, "cluster", "myid").Val()
-	shards, err := c.ClusterSlots(ctx).Result()
 	if err != nil {
 		f.stop(err)
 	}
-	for _, s := range shards {
-		if s.Start <= slot && slot <= s.End {
-			return s.Nodes[0].ID == id
-		}
-	}
-	return false
 }
 
 func TestAWaiterHearsOfAGrantAfterItsSlotMoved(t *testing.T) {
@@ -84,13 +45,8 @@ func TestAWaiterHearsOfAGrantAfterItsSlotMoved(t *testing.T) {
 			f.queued(a, name, 1)
 			f.move(name, nil)
 			f.eventually("the channel is subscribed where the slot is now", func() bool {
-				for _, m := range f.cluster.Masters {
-					c := m.Connect()
-					if serves(f, c, int(c.ClusterKeySlot(t.Context(), name).Val())) && len(c.PubSubShardChannels(t.Context(), "*{"+name+"}").Val()) > 0 {
-						return true
-					}
-				}
-				return false
+				here := f.cluster.Serving("redislock:{" + name + "}").Connect()
+				return len(here.PubSubShardChannels(t.Context(), "*{"+name+"}").Val()) > 0
 			})
 			start := time.Now()
 			f.release(held)
