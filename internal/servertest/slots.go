@@ -161,6 +161,7 @@ func (m *Migration) Finish() error {
 	if m.from == m.to {
 		return nil
 	}
+	m.c.informed(m.to)
 	if err := m.set(m.to, "node", m.to); err != nil { // first: no moment without an owner
 		return err
 	}
@@ -174,6 +175,33 @@ func (m *Migration) Finish() error {
 		}
 	}
 	return nil
+}
+
+// informed waits until a node has heard of the epochs of all masters. One that takes a slot without that may claim it with
+// too low an epoch: those who know better then make it believe that the former owner has it, who knows that it has not.
+func (c *Cluster) informed(s *Server) {
+	c.t.Helper()
+	until(c.t, s.Addr()+" knows the epochs of all", func() error {
+		seen, err := s.view()
+		if err != nil {
+			return err
+		}
+		for _, other := range c.Nodes() {
+			if !other.runs() {
+				continue
+			}
+			self, err := c.self(other)
+			if err != nil {
+				return err
+			}
+			for _, n := range seen {
+				if n.id == self.id && self.flagged("master") && n.epoch < self.epoch {
+					return fmt.Errorf("it has not heard that %s is at %d", other.Addr(), self.epoch)
+				}
+			}
+		}
+		return nil
+	})
 }
 
 func (m *Migration) set(at *Server, how string, whom *Server) error {
