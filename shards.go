@@ -200,18 +200,21 @@ func (s *shards) take(shard *shard, message any) error {
 	case *redis.Subscription:
 		s.mu.Lock()
 		t := shard.topics[m.Channel]
-		if t != nil && m.Kind == "sunsubscribe" { // its slot is elsewhere now
+		switch {
+		case t == nil: // forgotten, or placed elsewhere: what is confirmed here says nothing about it
+		case m.Kind == "sunsubscribe": // its slot is elsewhere now
 			s.leave(t)
 			t.end(fmt.Errorf("subscribe to %s: its slot moves", t.channel))
+		default:
+			shard.whileOpen(func() { t.begin(sharded) })
 		}
 		s.mu.Unlock()
 		switch {
-		case t == nil: // forgotten
+		case t == nil:
 		case m.Kind == "sunsubscribe":
 			s.cluster.ReloadState(context.Background())
 			s.place([]*topic{t}, 1)
 		default:
-			shard.whileOpen(func() { t.begin(sharded) })
 			c.recheck(t.name) // messages may have been lost before
 		}
 	case error:

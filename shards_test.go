@@ -230,7 +230,7 @@ func TestAClusterWithoutShardedChannelsUsesClassicOnes(t *testing.T) {
 			if took := time.Since(start); took > time.Second {
 				t.Errorf("round %d: in the queue after %v", i, took)
 			}
-			time.Sleep(100 * time.Millisecond)
+			e.settle()
 			start = time.Now()
 			e.release(l)
 			next := <-got

@@ -183,7 +183,7 @@ func (s *subscription) confirmed(f *feed) {
 	}()
 }
 
-// probe finds out whether the scripts' PUBLISH counts this subscription. Only a plain client can tell: in a cluster
+// probe finds out whether the scripts count this subscription. Only a plain client can tell: in a cluster
 // the answer depends on the node.
 func (s *subscription) probe() string {
 	if _, plain := s.client.rdb.(*redis.Client); !plain {
