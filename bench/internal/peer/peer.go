@@ -1,0 +1,72 @@
+// Package peer has the lock libraries that are measured beside each other behind one interface, each at its documented
+// defaults, and faster variants of those that poll.
+package peer
+
+import (
+	"context"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// Locker is one client of a lock library with connections of its own, as a process has it.
+type Locker interface {
+	// Lock takes the lock of that name, and waits for it until ctx ends.
+	Lock(ctx context.Context, name string) (Release, error)
+	// Close ends the client and its connections. Nothing may be held then.
+	Close()
+}
+
+// Release gives a lock back, and returns when the library says that it is given back.
+type Release func(ctx context.Context) error
+
+// Options are what all libraries are given alike.
+type Options struct {
+	// Pool is the most connections of a client over go-redis; 0 is go-redis's own default, ten per CPU. rueidis has
+	// one connection for each CPU up to eight.
+	Pool int
+	// TTL is how long a lock outlives its holder; 0 is the library's default, and 30 s for bsm/redislock, which has none.
+	TTL time.Duration
+	// Cluster says that addr is a node of a cluster.
+	Cluster bool
+}
+
+// Peer is a library in one setting.
+type Peer struct {
+	// Name stands in tables, such as "redsync, 1 ms".
+	Name string
+	// Module is its module path.
+	Module string
+	// Setting says in words how it is set.
+	Setting string
+	// Polls says that its waiters ask again and again.
+	Polls bool
+	// Variant says that the setting is not the default one.
+	Variant bool
+	// Renews says that it renews what it holds by itself.
+	Renews bool
+	// Open makes a client.
+	Open func(addr string, o Options) (Locker, error)
+}
+
+// Ours is the name of this library in tables.
+const Ours = "redislock"
+
+// All are the libraries, ours first.
+func All() []Peer { return []Peer{ours(), bsm(), bsmFast(), syncs(), syncsFast(), ruei()} }
+
+// Version is that of a module in this program, such as "v9.23.0".
+func Version(module string) string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	best := ""
+	version := "unknown"
+	for _, m := range info.Deps {
+		if (m.Path == module || strings.HasPrefix(module, m.Path+"/")) && len(m.Path) > len(best) {
+			best, version = m.Path, m.Version
+		}
+	}
+	return version
+}

@@ -1,0 +1,57 @@
+package peer
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock"
+)
+
+func ours() Peer {
+	return Peer{
+		Name: Ours, Module: "example.com/redislock", Setting: "defaults: fair, fenced, renewed", Renews: true,
+		Open: func(addr string, o Options) (Locker, error) {
+			rdb := Connect(addr, o)
+			var opts []redislock.ClientOption
+			if o.TTL > 0 {
+				opts = append(opts, redislock.WithDefaults(redislock.WithLease(o.TTL)))
+			}
+			c, err := redislock.New(rdb, opts...)
+			return &Client{Client: c, Redis: rdb}, err
+		},
+	}
+}
+
+// Client is this library's Locker.
+type Client struct {
+	*redislock.Client
+
+	Redis redis.UniversalClient
+}
+
+// Lock is [redislock.Client.Acquire].
+func (c *Client) Lock(ctx context.Context, name string) (Release, error) {
+	l, err := c.Acquire(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return l.Release, nil
+}
+
+// Close gives what is still under way a second.
+func (c *Client) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = c.Client.Close(ctx) // what was killed on purpose has locks left
+	_ = c.Redis.Close()
+}
+
+// Connect makes a client of go-redis, of one server or of a cluster, in its defaults but for the size of the pool.
+func Connect(addr string, o Options) redis.UniversalClient {
+	if o.Cluster {
+		return redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}, PoolSize: o.Pool})
+	}
+	return redis.NewClient(&redis.Options{Addr: addr, PoolSize: o.Pool})
+}

@@ -1,0 +1,35 @@
+package peer
+
+import (
+	"context"
+
+	"github.com/redis/rueidis"
+	"github.com/redis/rueidis/rueidislock"
+)
+
+// ruei is in the setting of its README for one Redis: a majority of one key, and no notices of its own writes.
+func ruei() Peer {
+	return Peer{
+		Name: "rueidislock", Module: "github.com/redis/rueidis", Renews: true,
+		Setting: "the README's for one Redis: majority of 1, NOLOOP; validity 5 s, renewed; its release does not wait for the answer",
+		Open: func(addr string, o Options) (Locker, error) {
+			l, err := rueidislock.NewLocker(rueidislock.LockerOption{
+				ClientOption:   rueidis.ClientOption{InitAddress: []string{addr}, ForceSingleClient: !o.Cluster},
+				KeyMajority:    1,
+				NoLoopTracking: true,
+				KeyValidity:    o.TTL,
+			})
+			return rueiClient{l}, err
+		},
+	}
+}
+
+type rueiClient struct{ rueidislock.Locker }
+
+func (c rueiClient) Lock(ctx context.Context, name string) (Release, error) {
+	_, cancel, err := c.WithContext(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return func(context.Context) error { cancel(); return nil }, nil
+}
