@@ -8,25 +8,25 @@ import (
 
 // acquire obtains a grant and makes it a Lock, or nests a handle in one.
 func (c *Client) acquire(ctx context.Context, name string, opts []Option) (*Lock, error) {
-	s, err := c.accept(ctx, name, opts)
-	if err != nil {
+	q := &quest{client: c, name: name, parent: ctx, settings: c.defaults}
+	if err := c.accept(ctx, name, opts, &q.settings); err != nil {
 		return nil, err
 	}
-	if l, nested, err := c.nest(ctx, name, s); nested {
+	if l, nested, err := c.nest(ctx, name, &q.settings); nested {
 		return l, err
 	}
-	return c.seek(&quest{client: c, name: name, key: c.key(name), settings: s, parent: ctx, asked: time.Now()})
+	return c.seek(q)
 }
 
-// accept checks everything that can be checked without Redis.
-func (c *Client) accept(ctx context.Context, name string, opts []Option) (settings, error) {
+// accept checks everything that can be checked without Redis, and makes the options part of the settings.
+func (c *Client) accept(ctx context.Context, name string, opts []Option, s *settings) error {
 	if ctx == nil {
-		return settings{}, invalid("a nil context")
+		return invalid("a nil context")
 	}
 	if err := checkName(name); err != nil {
-		return settings{}, err
+		return err
 	}
-	s, err := c.settings(opts)
+	err := s.apply(opts)
 	if err == nil {
 		err = s.strong()
 	}
@@ -35,27 +35,31 @@ func (c *Client) accept(ctx context.Context, name string, opts []Option) (settin
 	}
 	switch {
 	case err != nil:
-		return s, err
+		return err
 	case s.lease-s.lease/1000 <= c.margin:
-		return s, invalid("WithLease(%v): nothing of it is left under a clock margin of %v", s.lease, c.margin)
+		return invalid("WithLease(%v): nothing of it is left under a clock margin of %v", s.lease, c.margin)
 	case c.isClosed():
-		return s, ErrClosed
+		return ErrClosed
 	}
-	return s, ctx.Err()
+	return ctx.Err()
 }
 
 // seek is obtain, observed.
 func (c *Client) seek(q *quest) (*Lock, error) {
+	q.key = c.key(q.name)
+	q.asked = time.Now()
 	c.observe(Event{Kind: EventAsked, Name: q.name})
 	c.background.add() // Close waits until a waiter that it fails has left its place
 	l, err := q.obtain()
 	c.background.done()
-	if err == nil {
+	switch {
+	case c.observer == nil:
+	case err == nil:
 		c.observe(Event{Kind: EventGranted, Name: q.name, Fence: l.Fence(), Wait: elapsed(q.asked)})
-		return l, nil
+	default:
+		c.observe(Event{Kind: EventGaveUp, Name: q.name, Wait: elapsed(q.asked), Err: err})
 	}
-	c.observe(Event{Kind: EventGaveUp, Name: q.name, Wait: elapsed(q.asked), Err: err})
-	return nil, err
+	return l, err
 }
 
 // start begins the Client's loops, once.
@@ -72,13 +76,10 @@ func (c *Client) start() {
 
 // prepare starts the loops with the first lock, and sees once that the server lets it do what the scripts do.
 func (c *Client) prepare(ctx context.Context) error {
-	c.start()
-	c.mu.Lock()
-	ready := c.ready
-	c.mu.Unlock()
-	if ready {
+	if c.ready.Load() {
 		return nil
 	}
+	c.start()
 	args := []any{c.sub.channel, c.newsChannel()}
 	if c.shards != nil {
 		args = append(args, c.sub.channel+c.probeKey()[len(c.prefix):])
@@ -94,9 +95,7 @@ func (c *Client) prepare(ctx context.Context) error {
 	if len(f.values) > 0 {
 		return fmt.Errorf("%w: %v", ErrPermission, f.values)
 	}
-	c.mu.Lock()
-	c.ready = true
-	c.mu.Unlock()
+	c.ready.Store(true)
 	return nil
 }
 

@@ -21,8 +21,15 @@ type agenda struct {
 type task struct {
 	at    time.Time
 	place int // in the heap, from 1; 0 while it is not in the agenda
-	run   func()
+	job   job
 }
+
+// job is what is done when a task is due.
+type job interface{ run() }
+
+type jobFunc func()
+
+func (f jobFunc) run() { f() }
 
 func newAgenda(flush func()) *agenda {
 	return &agenda{wake: make(chan struct{}, 1), flush: flush}
@@ -78,7 +85,7 @@ func (a *agenda) work(stop <-chan struct{}) {
 	defer timer.Stop()
 	for {
 		for t := a.due(); t != nil; t = a.due() {
-			t.run()
+			t.job.run()
 		}
 		a.flush()
 		timer.Reset(a.sleep())

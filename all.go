@@ -48,15 +48,15 @@ func (c *Client) AcquireAll(ctx context.Context, names []string, opts ...Option)
 		return nil, fmt.Errorf("redislock: acquire all: %w", invalid("no names"))
 	}
 	var s settings
-	var err error
 	for _, name := range all.names {
-		if s, err = c.accept(ctx, name, opts); err != nil {
+		s = c.defaults
+		if err := c.accept(ctx, name, opts, &s); err != nil {
 			return nil, wrapOp("acquire all", name, err)
 		}
 	}
 
 	all.ctx, all.end = context.WithCancelCause(together{context.WithoutCancel(ctx), all})
-	if err := all.take(ctx, s, opts); err != nil {
+	if err := all.take(ctx, &s, opts); err != nil {
 		_ = all.finish(ctx) // what is lost, or cannot be given back now, is not the caller's any more
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (c *Client) AcquireAll(ctx context.Context, names []string, opts ...Option)
 }
 
 // take takes one lock after the other.
-func (a *Locks) take(ctx context.Context, s settings, opts []Option) error {
+func (a *Locks) take(ctx context.Context, s *settings, opts []Option) error {
 	for i, name := range a.names { // it cannot wait, and sends nothing: what can never be is known before all else
 		l, nested, err := a.client.nest(ctx, name, s)
 		if err != nil {
@@ -254,6 +254,8 @@ func (t together) Value(key any) any {
 		if l := t.all.lock(k.name); l != nil {
 			return l
 		}
+	case holdsKey:
+		return t.all
 	case innermostKey:
 		return nil
 	}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -44,11 +46,33 @@ func newCommand(ctx context.Context, keyPos int8, args ...any) command {
 type call struct {
 	script *script
 	key    string
-	args   []any
-	whole  bool // send the text, not the digest
+	argv   []any // as it is sent: command, script, number of keys, key, arguments
+	store  [8]any
 	cmd    command
 	answer answer
-	done   chan struct{} // closed when a batch has answered; nil for calls that nobody waits for like this
+
+	// Of a call that somebody waits for while another goroutine sends it.
+	state   atomic.Int32
+	woken   chan struct{}
+	late    func(answer) // takes the answer if nobody waits any more; or nil
+	tracked *tracker
+}
+
+// The states of a call.
+const underWay, settled, left = 0, 1, 2
+
+func newCall(s *script, key string, args ...any) *call {
+	c := &call{}
+	c.init(s, key, key)
+	c.argv = append(c.argv, args...)
+	return c
+}
+
+// init makes c the call of a script on a key. boxed is the key too: another call may have it in this form already. The
+// arguments are appended to argv, which has room for four.
+func (c *call) init(s *script, key string, boxed any) {
+	c.script, c.key = s, key
+	c.argv = append(c.store[:0], "evalsha", s.boxed, s.keys, boxed)
 }
 
 // answer is what a call came to.
@@ -61,67 +85,131 @@ type answer struct {
 	unanswered bool
 }
 
-func (c *call) prepare(ctx context.Context) {
-	args := make([]any, 0, 4+len(c.args))
-	if c.whole {
-		args = append(args, "eval", c.script.text, c.script.keys, c.key)
-	} else {
-		args = append(args, "evalsha", c.script.digest, c.script.keys, c.key)
-	}
-	c.cmd = newCommand(ctx, 3, append(args, c.args...)...)
-	c.answer.sent = time.Now()
+func (c *call) prepare(ctx context.Context, now time.Time) {
+	c.cmd = newCommand(ctx, 3, c.argv...)
+	c.answer.sent = now
 }
 
 // settle takes the answer from the command. It reports whether the call should be sent once more at once, whole.
 func (c *call) settle() bool {
 	c.answer.value, c.answer.err = c.cmd.Result()
-	if !c.whole && redis.HasErrorPrefix(c.answer.err, "NOSCRIPT") {
-		c.whole = true
+	err := c.answer.err
+	if err == nil {
+		return false
+	}
+	if c.argv[0] == "evalsha" && redis.HasErrorPrefix(err, "NOSCRIPT") {
+		c.argv[0], c.argv[1] = "eval", c.script.text
 		return true
 	}
-	if c.answer.err != nil && !answered(c.answer.err) && !unsent(c.answer.err) {
+	if !answered(err) && !unsent(err) {
 		c.answer.unanswered = true
 	}
 	return false
 }
 
-// executor sends the script calls to one master. A lone call leaves at once on its caller's goroutine; calls that
-// arrive while others are under way leave together in the next pipeline.
+// wake hands the answer to who waits for it, or, if nobody does any more, to who takes what comes late.
+func (c *call) wake() {
+	if c.woken == nil {
+		return
+	}
+	if c.state.CompareAndSwap(underWay, settled) {
+		c.woken <- struct{}{}
+	} else if c.late != nil {
+		c.late(c.answer)
+	}
+	if c.tracked != nil {
+		c.tracked.done()
+	}
+}
+
+// executor sends the script calls to one master. A lone call leaves at once; calls that arrive while others are under
+// way leave together in the next pipeline.
 type executor struct {
 	rdb   redis.UniversalClient
 	turns chan struct{} // of those who wait for replicas (replicas.go)
 
 	mu      sync.Mutex
-	flights []*time.Time
+	flights []departure
+	last    uint64 // the number of the latest flight
 	queue   []*call
 	overdue *time.Timer
+}
+
+// departure is that of a batch which is under way.
+type departure struct {
+	number uint64
+	at     time.Time
 }
 
 func newExecutor(rdb redis.UniversalClient) *executor {
 	return &executor{rdb: rdb, turns: make(chan struct{}, max(1, poolSize(rdb)/2))}
 }
 
-// do sends a call once and returns when it is answered or has failed.
+// do sends a call once, on the caller's goroutine if it is alone, and returns when it is answered or has failed.
 func (x *executor) do(ctx context.Context, c *call) {
-	x.mu.Lock()
-	if len(x.queue) > 0 || !x.clear() {
-		c.done = make(chan struct{})
-		x.queue = append(x.queue, c)
-		if len(x.queue) == 1 {
-			x.alarm()
-		}
-		x.mu.Unlock()
-		<-c.done
+	if number, now, alone := x.board(c); alone {
+		x.fly(ctx, c, number, now)
 		return
 	}
-	flight := x.depart()
-	x.mu.Unlock()
+	<-c.woken
+}
 
-	defer x.arrive(flight)
-	for again := true; again; {
-		c.prepare(ctx)
+// ride is do for a caller who does not wait longer than ctx: then the result is false, and the call goes on without him.
+func (x *executor) ride(ctx context.Context, c *call, t *tracker) bool {
+	t.add()
+	c.tracked = t
+	if c.woken == nil {
+		c.woken = make(chan struct{}, 1)
+	}
+	c.state.Store(underWay)
+	if number, now, alone := x.board(c); alone {
+		go func() {
+			x.fly(context.WithoutCancel(ctx), c, number, now)
+			c.wake()
+		}()
+	}
+	select {
+	case <-c.woken:
+		return true
+	case <-ctx.Done():
+	}
+	if c.state.CompareAndSwap(underWay, left) {
+		return false
+	}
+	<-c.woken // it came at the last moment
+	return true
+}
+
+// board begins a flight for a call that is alone, which its caller then sends, or puts it into the queue: it is woken when it
+// has been sent.
+func (x *executor) board(c *call) (number uint64, now time.Time, alone bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	now = time.Now()
+	if len(x.queue) == 0 && x.clear(now) {
+		return x.depart(now), now, true
+	}
+	if c.woken == nil {
+		c.woken = make(chan struct{}, 1)
+	}
+	c.state.Store(underWay)
+	x.queue = append(x.queue, c)
+	if len(x.queue) == 1 {
+		x.alarm()
+	}
+	return 0, now, false
+}
+
+// fly sends the only call of a flight.
+func (x *executor) fly(ctx context.Context, c *call, number uint64, now time.Time) {
+	defer x.arrive(number)
+	for {
+		c.prepare(ctx, now)
 		_ = x.rdb.Process(ctx, c.cmd) // the error stays in the command
-		again = c.settle()
+		if !c.settle() {
+			break
+		}
+		now = time.Now()
 	}
 	suspect(x.rdb, c.answer.err)
 }
@@ -136,48 +224,43 @@ func suspect(rdb redis.UniversalClient, err error) {
 }
 
 // clear reports whether another batch may leave.
-func (x *executor) clear() bool {
+func (x *executor) clear(now time.Time) bool {
 	young := 0
-	for _, departed := range x.flights {
-		if time.Since(*departed) < flightAge {
+	for _, f := range x.flights {
+		if now.Sub(f.at) < flightAge {
 			young++
 		}
 	}
 	return young < maxFlights
 }
 
-func (x *executor) depart() *time.Time {
-	departed := time.Now()
-	x.flights = append(x.flights, &departed)
-	return &departed
+func (x *executor) depart(now time.Time) (number uint64) {
+	x.last++
+	x.flights = append(x.flights, departure{x.last, now})
+	return x.last
 }
 
 // arrive ends a flight and starts the next one with what queued meanwhile.
-func (x *executor) arrive(flight *time.Time) {
+func (x *executor) arrive(number uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for i, departed := range x.flights {
-		if departed == flight {
-			last := len(x.flights) - 1
-			x.flights[i], x.flights[last] = x.flights[last], nil
-			x.flights = x.flights[:last]
-			break
-		}
+	x.flights = slices.DeleteFunc(x.flights, func(f departure) bool { return f.number == number })
+	if len(x.queue) > 0 {
+		x.next()
 	}
-	x.next()
 }
 
 func (x *executor) next() {
-	for len(x.queue) > 0 && x.clear() {
+	for now := time.Now(); len(x.queue) > 0 && x.clear(now); {
 		n := min(len(x.queue), maxBatch)
 		batch := x.queue[:n:n]
 		x.queue = x.queue[n:]
 		if len(x.queue) == 0 {
 			x.queue = nil
 		}
-		flight := x.depart()
+		number := x.depart(now)
 		go func() {
-			defer x.arrive(flight)
+			defer x.arrive(number)
 			x.send(batch)
 		}()
 	}
@@ -204,9 +287,9 @@ func (x *executor) alarm() {
 func (x *executor) send(batch []*call) {
 	ctx := context.Background()
 	for len(batch) > 0 {
-		pipe := x.rdb.Pipeline()
+		pipe, now := x.rdb.Pipeline(), time.Now()
 		for _, c := range batch {
-			c.prepare(ctx)
+			c.prepare(ctx, now)
 			_ = pipe.Process(ctx, c.cmd)
 		}
 		_, _ = pipe.Exec(ctx) // each command has its own error
@@ -217,9 +300,7 @@ func (x *executor) send(batch []*call) {
 				continue
 			}
 			suspect(x.rdb, c.answer.err)
-			if c.done != nil {
-				close(c.done)
-			}
+			c.wake()
 		}
 		batch = again
 	}
@@ -249,15 +330,35 @@ func (c *Client) executor(key string) *executor {
 // eval sends a script until it is answered, at most maxAttempts times, on the caller's goroutine. It is not sent again
 // after ctx has ended, but may outlast it: go-redis does not interrupt a read. Most callers want [Client.ask].
 func (c *Client) eval(ctx context.Context, s *script, key string, args ...any) answer {
-	detached := context.WithoutCancel(ctx)
-	x := c.executor(key)
-	one := &call{script: s, key: key, args: args}
-	begun := time.Now()
+	return c.attempt(ctx, newCall(s, key, args...), true)
+}
+
+// ask is eval for a caller who does not wait longer than ctx: when it ends first, the answer has its error, the
+// request counts as unanswered, and late is called with what came of it.
+func (c *Client) ask(ctx context.Context, late func(answer), s *script, key string, args ...any) answer {
+	one := newCall(s, key, args...)
+	one.late = late
+	return c.attempt(ctx, one, ctx.Done() == nil)
+}
+
+// attempt is eval where the caller stays until the end, and ask where not.
+func (c *Client) attempt(ctx context.Context, one *call, stay bool) answer {
+	x := c.executor(one.key)
+	var begun time.Time
 	for attempt := 1; ; attempt++ {
-		one.done = nil
-		x.do(detached, one)
+		if stay {
+			x.do(detached(ctx), one)
+		} else if !x.ride(ctx, one, &c.background) {
+			return answer{err: ctx.Err(), unanswered: true}
+		}
 		err := one.answer.err
-		if err == nil || attempt == maxAttempts || !resendable(err) || ctx.Err() != nil || time.Since(begun) > resendTime {
+		if err == nil {
+			return one.answer
+		}
+		if attempt == 1 {
+			begun = one.answer.sent
+		}
+		if attempt == maxAttempts || !resendable(err) || ctx.Err() != nil || time.Since(begun) > resendTime {
 			break
 		}
 		pause := time.NewTimer(backoff(attempt))
@@ -272,50 +373,17 @@ func (c *Client) eval(ctx context.Context, s *script, key string, args ...any) a
 		}
 	}
 	if err := one.answer.err; refused(err) {
-		one.answer.err = fmt.Errorf("%w: %w (%s uses %s)", ErrPermission, err, s.name, strings.Join(s.commands(), ", "))
+		one.answer.err = fmt.Errorf("%w: %w (%s uses %s)", ErrPermission, err, one.script.name, strings.Join(one.script.commands(), ", "))
 	}
 	return one.answer
 }
 
-// ask is eval for a caller who does not wait longer than ctx: when it ends first, the answer has its error, the
-// request counts as unanswered, and late is called with what came of it.
-func (c *Client) ask(ctx context.Context, late func(answer), s *script, key string, args ...any) answer {
+// detached is ctx without its end.
+func detached(ctx context.Context) context.Context {
 	if ctx.Done() == nil {
-		return c.eval(ctx, s, key, args...)
+		return ctx
 	}
-	var (
-		result = make(chan answer, 1)
-		mu     sync.Mutex
-		left   bool
-	)
-	c.background.add()
-	go func() {
-		defer c.background.done()
-		a := c.eval(ctx, s, key, args...)
-		mu.Lock()
-		abandoned := left
-		if !abandoned {
-			result <- a
-		}
-		mu.Unlock()
-		if abandoned && late != nil {
-			late(a)
-		}
-	}()
-	select {
-	case a := <-result:
-		return a
-	case <-ctx.Done():
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	select {
-	case a := <-result: // it came at the last moment
-		return a
-	default:
-		left = true
-		return answer{err: ctx.Err(), unanswered: true}
-	}
+	return context.WithoutCancel(ctx)
 }
 
 // backoff before the next attempt: 8, 16, 32 ms … with jitter.

@@ -33,7 +33,7 @@ func (c *Client) newFeed(open func(context.Context) *redis.PubSub) *feed {
 	f := &feed{client: c}
 	f.ctx, f.leave = context.WithCancel(context.Background())
 	f.ps = open(f.ctx)
-	f.watch = task{run: f.ping}
+	f.watch = task{job: jobFunc(f.ping)}
 	return f
 }
 

@@ -14,22 +14,29 @@ const (
 	giveUpTime = time.Minute
 )
 
-// vacate gives up the hold of a token, with one request and its resends, and reports whether there was one.
-func (c *Client) vacate(ctx context.Context, key, token string, bury bool) (bool, error) {
+// vacate gives up a hold, with one request and its resends, and reports whether there was one.
+func (c *Client) vacate(ctx context.Context, e *lease) (bool, error) {
+	one := &call{}
+	one.init(scriptRelease, e.key, e.boxedKey)
+	one.argv = append(one.argv, e.boxed)
+	if e.bury {
+		one.argv = append(one.argv, "bury")
+	}
+	ctx = detached(ctx)
 	var a answer
 	if c.prompt { // it cannot take long, so it costs no other goroutine
-		a = c.eval(context.WithoutCancel(ctx), scriptRelease, key, releaseArgs(token, bury)...)
+		a = c.attempt(ctx, one, true)
 	} else {
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), resendTime)
+		bounded, cancel := context.WithTimeout(ctx, resendTime)
 		defer cancel()
-		a = c.ask(bounded, nil, scriptRelease, key, releaseArgs(token, bury)...)
+		a = c.attempt(bounded, one, false)
 	}
 	if a.err != nil {
 		return false, a.err
 	}
 	what, more, err := parseRelease(a.value)
 	if more {
-		c.giveUp(key, token, false)
+		c.giveUp(e.key, e.token, false)
 	}
 	// An attempt that had no answer may have been the one that found the hold; it was sent within the bound.
 	return what == "hold" || what == "none" && a.unanswered, err
@@ -54,7 +61,7 @@ func (c *Client) insist(s *script, key string, args []any, more func(any) bool) 
 		defer close(done)
 		until := time.Now().Add(giveUpTime)
 		for attempt := 1; ; attempt++ {
-			one := &call{script: s, key: key, args: args}
+			one := newCall(s, key, args...)
 			c.executor(key).do(context.Background(), one)
 			if err := one.answer.err; err == nil {
 				if !more(one.answer.value) {

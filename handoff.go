@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
-	"time"
 )
 
 // handoff is a hold on its way to another owner.
@@ -93,7 +92,7 @@ func (l *Lock) handoff() (string, error) {
 	l.spend()
 	h.mu.Unlock()
 	reason, first := e.stop(errHandedOff)
-	h.end(reason)
+	h.life.finish(reason)
 	h.mu.Lock()
 	l.answer(fmt.Errorf("%w: %w", ErrNotHeld, reason))
 	h.mu.Unlock()
@@ -160,10 +159,10 @@ func (c *Client) resume(ctx context.Context, h handoff, opts []Option) (*Lock, e
 	if asked.floor > 0 {
 		return nil, invalid("WithFenceFloor: the fence of a resumed hold is greater than that of the old one")
 	}
-	s, err := c.accept(ctx, h.name, opts)
-	if err != nil {
+	q := &quest{client: c, name: h.name, settings: c.defaults, resumes: &h, parent: ctx}
+	if err := c.accept(ctx, h.name, opts, &q.settings); err != nil {
 		return nil, err
 	}
-	s.wait, s.waitSet, s.steal, s.stealSet, s.floor = 0, true, 0, false, 0
-	return c.seek(&quest{client: c, name: h.name, key: c.key(h.name), settings: s, resumes: &h, parent: ctx, asked: time.Now()})
+	q.settings.wait, q.waitSet, q.steal, q.stealSet, q.floor = 0, true, 0, false, 0
+	return c.seek(q)
 }

@@ -18,8 +18,8 @@ type hold struct {
 	replicas    int  // that must have a change of its mode, and within which time
 	replicaTime time.Duration
 	lease       lease
-	ctx         context.Context // ends with the hold
-	end         context.CancelCauseFunc
+	life        lifetime
+	first       Lock // the handle that the acquire returned
 
 	mu         sync.Mutex
 	mode       Mode // as the server has it
@@ -37,12 +37,12 @@ type heldKey struct {
 }
 
 // newHold makes a hold of a grant, and its first handle, for who asked under ctx.
-func (c *Client) newHold(ctx context.Context, name string, s settings) (*hold, *Lock) {
+func (c *Client) newHold(ctx context.Context, name string, s *settings) *hold {
 	h := &hold{client: c, name: name, metadata: s.metadata, strict: s.nonReentrant, mode: s.mode, weight: s.weight, replicas: s.replicas, replicaTime: s.replicaTime}
-	l := h.handle(nil, s)
-	h.ctx, h.end = context.WithCancelCause(context.Background())
-	l.ctx, l.end = h.carry(ctx, l), h.end
-	return h, l
+	h.lease.hold, h.lease.client, h.lease.name = h, c, name
+	h.lease.task.job = &h.lease
+	h.handle(&h.first, nil, ctx, s)
+	return h
 }
 
 // FromContext is the innermost lock whose context ctx is, or comes from: that of [Lock.Context], [Lock.With], and the
@@ -56,6 +56,9 @@ func FromContext(ctx context.Context) (*Lock, bool) {
 
 type innermostKey struct{}
 
+// holdsKey finds whether there are any at all.
+type holdsKey struct{}
+
 // holding is a context that carries a handle.
 type holding struct {
 	context.Context
@@ -68,14 +71,14 @@ func (c holding) Value(key any) any {
 		if k.client == c.lock.hold.client && k.name == c.lock.hold.name {
 			return c.lock
 		}
-	case innermostKey:
+	case innermostKey, holdsKey:
 		return c.lock
 	}
 	return c.Context.Value(key)
 }
 
 // handle counts one more handle. The caller holds h.mu, or has just made the hold.
-func (h *hold) handle(outer *Lock, s settings) *Lock {
+func (h *hold) handle(l, outer *Lock, asked context.Context, s *settings) {
 	h.handles++
 	if s.mode != Read {
 		h.strong++
@@ -83,12 +86,15 @@ func (h *hold) handle(outer *Lock, s settings) *Lock {
 	if outer != nil {
 		outer.inner++
 	}
-	return &Lock{hold: h, outer: outer, mode: s.mode}
+	l.hold, l.outer, l.mode, l.asked = h, outer, s.mode, asked
 }
 
 // held is the handle that ctx carries for a name, if its hold is still there: a released one has gone over to the
 // handle that it was nested in. The hold is locked then, for who wants to nest in it.
 func (c *Client) held(ctx context.Context, name string) *Lock {
+	if ctx.Value(holdsKey{}) == nil { // of any name: nearly always there is none
+		return nil
+	}
 	l, _ := ctx.Value(heldKey{c, name}).(*Lock)
 	if l == nil || l.hold.err() != nil {
 		return nil
@@ -107,7 +113,7 @@ func (c *Client) held(ctx context.Context, name string) *Lock {
 
 // nest is an acquire under the context of a hold of the same name: another handle, if the hold gives what is asked
 // for. Waiting for more would never end. The second result is false if ctx carries no hold.
-func (c *Client) nest(ctx context.Context, name string, s settings) (*Lock, bool, error) {
+func (c *Client) nest(ctx context.Context, name string, s *settings) (*Lock, bool, error) {
 	outer := c.held(ctx, name)
 	if outer == nil {
 		return nil, false, nil
@@ -120,14 +126,15 @@ func (c *Client) nest(ctx context.Context, name string, s settings) (*Lock, bool
 	case !h.mode.covers(h.weight, s.mode, s.weight):
 		return nil, true, fmt.Errorf("%w: %v is asked for under a hold in %v", ErrDeadlock, s.describe(), h.mode)
 	}
-	l := h.handle(outer, s)
-	l.ctx, l.end = context.WithCancelCause(h.carry(ctx, l))
+	l := &Lock{}
+	h.handle(l, outer, ctx, s)
 	return l, true, nil
 }
 
-// carry is the context of the hold with the values of ctx, and the handle.
-func (h *hold) carry(ctx context.Context, l *Lock) context.Context {
-	return carrying{h.ctx, holding{context.WithoutCancel(ctx), l}}
+// carry is the context of the hold with the values of the one that the handle was asked for under, and the handle.
+func (l *Lock) carry() context.Context {
+	ended := l.hold.life.context(context.Background)
+	return carrying{ended, holding{context.WithoutCancel(l.asked), l}}
 }
 
 // carrying is a context with the values of another one. Those are taken from a context without cancellation, so that a
@@ -146,7 +153,7 @@ func (c carrying) Value(key any) any {
 
 // err is nil while the hold may be trusted, and why not afterwards.
 func (h *hold) err() error {
-	if err := context.Cause(h.ctx); err != nil {
+	if err := h.life.err(); err != nil {
 		return err
 	}
 	if err := h.lease.expired(); err != nil {
@@ -169,12 +176,12 @@ func (h *hold) loss() error {
 func (h *hold) giveBack(ctx context.Context, after time.Duration) error {
 	c := h.client
 	loss := h.loss()
-	heldFor := h.lease.held()
+	released := time.Now()
 	reason, first := h.lease.stop(ErrReleased)
 	if !first { // it was lost, if only just now
 		loss = reason
 	}
-	h.end(reason)
+	h.life.finish(reason)
 	defer c.forget(h)
 
 	if loss != nil {
@@ -189,7 +196,7 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) error {
 	if after > 0 {
 		left, err = h.lease.leave(ctx, after)
 	} else {
-		left, err = c.vacate(ctx, h.lease.key, h.lease.token, h.lease.bury)
+		left, err = c.vacate(ctx, &h.lease)
 	}
 	switch {
 	case err != nil && after > 0:
@@ -198,7 +205,9 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) error {
 		c.giveUp(h.lease.key, h.lease.token, true)
 		return err
 	case left:
-		c.observe(Event{Kind: EventReleased, Name: h.name, Fence: h.lease.fenceNow(), Held: heldFor})
+		if c.observer != nil {
+			c.observe(Event{Kind: EventReleased, Name: h.name, Fence: h.lease.fenceNow(), Held: between(h.lease.granted, released)})
+		}
 		return nil
 	default:
 		return ErrNotHeld
@@ -212,7 +221,7 @@ func (h *hold) lose(cause error) {
 	if _, first := h.lease.stop(cause); !first {
 		return
 	}
-	h.end(cause)
+	h.life.finish(cause)
 	h.client.forget(h)
 	kind := EventLost
 	if errors.Is(cause, ErrStolen) {

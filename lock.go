@@ -1,8 +1,10 @@
 package redislock
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -17,10 +19,12 @@ import (
 // one it is nested in.
 type Lock struct {
 	hold  *hold
-	outer *Lock // the handle that this one is nested in, nil if none
-	mode  Mode  // guarded by hold.mu, as what follows after end
-	ctx   context.Context
-	end   context.CancelCauseFunc
+	outer *Lock           // the handle that this one is nested in, nil if none
+	mode  Mode            // guarded by hold.mu
+	asked context.Context // the one it was asked for under: its values go along
+	life  lifetime        // of a nested handle; it ends with its release, or with the hold
+	once  sync.Once       // makes ctx
+	ctx   context.Context // of one that is not nested
 
 	// Guarded by hold.mu.
 	inner    int           // handles nested in this one
@@ -50,7 +54,13 @@ func (l *Lock) Mode() Mode {
 // [ErrClosed]. It ends before the lock can be anybody else's because of expiry or theft, by a timer that does not
 // depend on Redis answering. It carries the values of the context that the lock was acquired with, but not its
 // cancellation; and it carries the hold, for nested acquires.
-func (l *Lock) Context() context.Context { return l.ctx }
+func (l *Lock) Context() context.Context {
+	if l.outer != nil {
+		return l.life.context(l.carry)
+	}
+	l.once.Do(func() { l.ctx = l.carry() })
+	return l.ctx
+}
 
 // With is ctx, but ends with the lock too; [context.Cause] says which came first. Like [Lock.Context] it carries the
 // hold.
@@ -58,7 +68,7 @@ func (l *Lock) With(ctx context.Context) context.Context {
 	if innermost, _ := FromContext(ctx); innermost != l {
 		ctx = holding{ctx, l}
 	}
-	return ending(ctx, l.ctx)
+	return ending(ctx, l.Context())
 }
 
 // ending is ctx, but ends with the other too.
@@ -75,7 +85,7 @@ func ending(ctx, other context.Context) context.Context {
 // Err is nil while the lock is held, and what ended it afterwards: the cause of [Lock.Context]. It reads the clock, so
 // it is right even where the timer that ends the context is late.
 func (l *Lock) Err() error {
-	if err := context.Cause(l.ctx); err != nil {
+	if err := l.life.err(); err != nil {
 		return err
 	}
 	return l.hold.err()
@@ -143,7 +153,7 @@ func (l *Lock) finish(ctx context.Context, anyOrder bool, after time.Duration) e
 		err = fmt.Errorf("%w: %w", ErrNotHeld, loss)
 	}
 	if l.outer != nil {
-		l.end(ErrReleased)
+		l.life.finish(cmp.Or(h.life.err(), ErrReleased))
 	}
 	h.mu.Lock()
 	l.answer(err)

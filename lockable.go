@@ -46,7 +46,8 @@ func (l *Lockable) check(client *Client, name string, opts []Option) error {
 	case client == nil:
 		return invalid("a nil Client")
 	}
-	_, err := client.accept(context.Background(), name, opts)
+	s := client.defaults
+	err := client.accept(context.Background(), name, opts, &s)
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -15,9 +16,10 @@ const (
 // quest is one acquire on its way, or one of its two relatives: a hold that is to change its mode when the others allow
 // it, and a hold that is taken over from another process.
 type quest struct {
-	client *Client
-	name   string
-	key    string
+	client   *Client
+	name     string
+	key      string
+	boxedKey any // as an argument
 	settings
 	changes *Lock    // the handle whose hold changes its mode; nil for any other quest
 	resumes *handoff // what is taken over; nil for any other quest
@@ -30,6 +32,7 @@ type quest struct {
 
 	// Of the present token.
 	token  string
+	boxed  any    // the token, as an argument
 	back   string // of the change that undoes it
 	nonce  string
 	bury   bool  // an attempt had no answer: a copy of it may be executed late
@@ -37,6 +40,10 @@ type quest struct {
 	seen   int64 // the greatest fence of the name that the Client had seen before it asked
 	alone  bool  // there is no subscription: the checks alone will tell
 	wait   *wait
+
+	// Of the first token and the first request: most need no other.
+	firstWait wait
+	firstCall call
 }
 
 func (q *quest) newToken() {
@@ -45,7 +52,7 @@ func (q *quest) newToken() {
 	if q.changes != nil {
 		q.token, q.back = q.changes.hold.changeToken(), q.changes.hold.changeToken()
 	}
-	q.bury, q.joined = false, false
+	q.bury, q.joined, q.boxed = false, false, nil
 	q.seen = q.client.floors.of(q.name)
 }
 
@@ -77,11 +84,12 @@ func (q *quest) obtain() (*Lock, error) {
 		}
 		switch r.status {
 		case "granted":
-			if l, err := q.take(ctx, waits, grant{fence: r.fence, sent: sent, valid: c.after(sent, r.now, r.at+r.lease), lease: r.lease.sub(0)}); l != nil || err != nil {
+			valid := c.after(sent, r.now, r.at+r.lease)
+			if l, err := q.take(ctx, waits, grant{fence: r.fence, sent: sent, valid: valid, lease: r.lease.sub(0)}); l != nil || err != nil {
 				return l, err
 			}
 		case "held":
-			q.holder = &r.holder
+			q.held(r.holder)
 			if !waits {
 				return nil, q.fail(ctx, nil)
 			}
@@ -89,14 +97,17 @@ func (q *quest) obtain() (*Lock, error) {
 				return nil, q.fail(ctx, err)
 			}
 		case "waiting":
-			if !q.joined && q.ticket == "" {
+			if !q.joined && q.ticket == "" && c.observer != nil {
 				c.observe(Event{Kind: EventQueued, Name: q.name, Wait: elapsed(q.asked)})
 			}
 			q.joined = true
-			q.wait.joined(r, sent, epoch)
+			c.joined(q.wait, q.name, r, sample{sent, r.now, epoch})
 			o := q.wait.await(ctx)
-			q.holder = q.wait.line.last()
-			q.holder.waiting = max(q.holder.waiting-1, 0) // but for this one
+			if o.err != nil || o.gone {
+				h := q.wait.line.last()
+				h.waiting = max(h.waiting-1, 0) // but for this one
+				q.held(h)
+			}
 			switch {
 			case o.err != nil:
 				return nil, q.fail(ctx, o.err)
@@ -139,18 +150,28 @@ func (q *quest) ask(ctx context.Context, waits bool) (r reply, sent time.Time, e
 		if m != "" {
 			mode, epoch = m, e
 			if q.wait == nil { // before it is sent: the message may be faster than the reply
-				q.wait = c.addWait(q.name, q.token, q.steal)
+				if q.wait = &q.firstWait; q.wait.token != "" {
+					q.wait = &wait{}
+				}
+				c.expect(q.wait, q.token, q.steal)
 			}
 		}
 	}
-	script, args := q.request(mode)
-	undo := q.undoing(true)
-	late := func(a answer) { // I8: nobody waits for this answer any more
-		if a.err == nil {
-			undo()
+	one := &q.firstCall
+	if one.script != nil { // it may still be under way
+		one = &call{}
+	}
+	q.request(one, mode)
+	stays := ctx.Done() == nil
+	if !stays { // I8: this answer may come when nobody waits for it any more
+		undo := q.undoing(true)
+		one.late = func(a answer) {
+			if a.err == nil {
+				undo()
+			}
 		}
 	}
-	a := c.ask(ctx, late, script, q.key, args...)
+	a := c.attempt(ctx, one, stays)
 	q.bury = q.bury || a.unanswered
 	if a.err != nil {
 		return r, a.sent, epoch, a.err
@@ -167,40 +188,73 @@ func (q *quest) ask(ctx context.Context, waits bool) (r reply, sent time.Time, e
 	return r, a.sent, epoch, err
 }
 
-// request is the script that asks, and its arguments.
-func (q *quest) request(wait string) (*script, []any) {
-	c := q.client
-	length, standard := c.length(q.lease)
-	script := scriptAcquire
-	if !standard {
-		script = scriptAcquireOwn
+// request makes a call of the script that asks, and its arguments.
+func (q *quest) request(one *call, wait string) {
+	if q.boxed == nil {
+		q.boxed = q.token
 	}
-	ask := func(mode string) string {
-		return fmt.Sprintf("%s%s%s%s\n%s\n%s", length, q.nonce, wait, c.sub.channel, mode, q.owner().info())
+	if q.boxedKey == nil {
+		q.boxedKey = q.key
 	}
 	switch {
 	case q.changes != nil:
 		hold := q.changes.hold.lease.token
-		return scriptConvert, []any{hold, ask(q.mode.line(q.weight, hold)), q.token}
+		request, _ := q.text(wait, q.mode.line(q.weight, hold))
+		one.init(scriptConvert, q.key, q.boxedKey)
+		one.argv = append(one.argv, hold, request, q.boxed)
+		return
 	case q.resumes != nil:
-		return scriptResume, []any{q.token, ask(""), q.resumes.token, q.resumes.fence}
+		request, _ := q.text(wait, "")
+		one.init(scriptResume, q.key, q.boxedKey)
+		one.argv = append(one.argv, q.boxed, request, q.resumes.token, q.resumes.fence)
+		return
 	}
-	args := []any{q.token, ask(q.mode.line(q.weight, ""))}
+	request, standard := q.text(wait, q.mode.line(q.weight, ""))
+	script := scriptAcquire
+	if !standard {
+		script = scriptAcquireOwn
+	}
+	one.init(script, q.key, q.boxedKey)
+	one.argv = append(one.argv, q.boxed, request)
 	if q.stealSet || q.ticket != "" {
-		args = append(args, stealArg(q.steal), q.ticket)
+		one.argv = append(one.argv, stealArg(q.steal), q.ticket)
 	}
-	return script, args
+}
+
+// text is a request as lua/shared.lua has it. The second result is that of length.
+func (q *quest) text(wait, mode string) (string, bool) {
+	c := q.client
+	b, standard := c.length(make([]byte, 0, 256), q.lease)
+	b = append(b, q.nonce...)
+	b = append(b, wait...)
+	b = append(b, c.sub.channel...)
+	b = append(b, '\n')
+	b = append(b, mode...)
+	b = append(b, '\n')
+	b = append(b, c.info...) // of the owner, but for the metadata
+	b = append(b, q.metadata...)
+	return string(b), standard
 }
 
 // length is a lease as the scripts read it, lease8 keep8: and how long the key outlives it. The second result is whether
 // that is KEEP of lua/shared.lua, which the idle path sets.
-func (c *Client) length(lease time.Duration) (text string, standard bool) {
+func (c *Client) length(b []byte, lease time.Duration) (text []byte, standard bool) {
 	keep := lease + c.retention + 100*time.Second
 	standard = c.retention == DefaultRetention && keep <= standardKeep
 	if standard {
 		keep = standardKeep
 	}
-	return fmt.Sprintf("%8d%8d", lease.Milliseconds(), (keep+time.Second-1)/time.Second), standard
+	return append8(append8(b, lease.Milliseconds()), int64((keep+time.Second-1)/time.Second)), standard
+}
+
+// append8 writes a number with blanks in front, 8 characters in all.
+func append8(b []byte, n int64) []byte {
+	var digits [20]byte
+	text := strconv.AppendInt(digits[:0], n, 10)
+	for range 8 - len(text) {
+		b = append(b, ' ')
+	}
+	return append(b, text...)
 }
 
 // undoing is what gives up whatever the present token has or may yet get.
@@ -215,11 +269,8 @@ func (q *quest) undoing(bury bool) func() <-chan struct{} {
 
 func (q *quest) undo() <-chan struct{} { return q.undoing(q.bury)() }
 
-func (q *quest) owner() Owner {
-	o := q.client.owner
-	o.Metadata = q.metadata
-	return o
-}
+// held notes who has the lock.
+func (q *quest) held(h holder) { q.holder = &h }
 
 // take makes a Lock of a grant, once it is confirmed. A grant that came too late to be relied on is given back, and sought
 // anew if the caller waits: then both results are nil.
@@ -227,7 +278,8 @@ func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 	c := q.client
 	q.dropWait()
 	late := errLate
-	if q.changes != nil || g.valid.left() > 0 {
+	now := time.Now()
+	if q.changes != nil || g.valid.leftAt(now) > 0 {
 		var err error
 		switch g, err = q.confirm(g); {
 		case errors.Is(err, errGone) && q.changes == nil && q.resumes == nil:
@@ -244,7 +296,7 @@ func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 		q.changes.hold.changed(q.mode, g.fence)
 		return q.changes, nil
 	}
-	if g.valid.left() <= 0 {
+	if g.valid.leftAt(now) <= 0 {
 		q.late++
 		pause := time.NewTimer(min(backoff(q.late), time.Second))
 		defer pause.Stop()
@@ -260,11 +312,11 @@ func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 		q.newToken()
 		return nil, nil
 	}
-	h, l := c.newHold(q.parent, q.name, q.settings)
+	h := c.newHold(q.parent, q.name, &q.settings)
 	e := &h.lease
-	e.task.run = e.run
-	e.client, e.name, e.key, e.token, e.nonce, e.fence = c, q.name, q.key, q.token, q.nonce, g.fence
-	e.length, e.bury, e.once, e.lost = q.lease, q.bury, q.noRenewal, h.lose
+	e.key, e.token, e.nonce, e.fence = q.key, q.token, q.nonce, g.fence
+	e.boxedKey, e.boxed = q.boxedKey, q.boxed
+	e.length, e.bury, e.once = q.lease, q.bury, q.noRenewal
 	e.valid, e.granted = g.valid, g.sent
 	if q.maxHold > 0 {
 		e.total = bound{g.sent, q.maxHold}
@@ -273,8 +325,8 @@ func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 		c.giveUp(q.key, q.token, q.bury)
 		return nil, ErrClosed
 	}
-	e.start(g.lease < q.lease)
-	return l, nil
+	e.start(g.lease < q.lease, now)
+	return &h.first, nil
 }
 
 // fail ends a quest without the lock: nothing of it is left behind (I8), and the error says which of three it was,

@@ -96,14 +96,14 @@ func TestI7AMessageBeforeTheLeaseStartsHurtsNoOtherLock(t *testing.T) {
 	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
 		c := connect(nil)
 		a := take(t, c, "a", WithLease(500*time.Millisecond))
-		h, b := c.newHold(context.Background(), "b", c.defaults)
-		e := &h.lease
-		e.client, e.name, e.key, e.token, e.nonce, e.fence = c, "b", c.key("b"), c.random.token(), c.random.nonce(), "0000000000000001"
-		e.length, e.lost, e.task.run = time.Minute, h.lose, e.run
+		h := c.newHold(context.Background(), "b", &c.defaults)
+		b, e := &h.first, &h.lease
+		e.key, e.token, e.nonce, e.fence = c.key("b"), c.random.token(), c.random.nonce(), "0000000000000001"
+		e.length = time.Minute
 		e.valid, e.granted = bound{time.Now(), time.Minute}, time.Now()
 		c.adopt(h)
 		c.revoked(e.token, e.nonce, "operator") // before start
-		e.start(false)
+		e.start(false, time.Now())
 		if b.Err() == nil || e.task.place != 0 {
 			t.Errorf("b says %v, and has place %d in the agenda", b.Err(), e.task.place)
 		}
@@ -125,7 +125,7 @@ func TestI6ErrIsNeverNilPastTheBound(t *testing.T) {
 		if err := l.Err(); !errors.Is(err, ErrLost) {
 			t.Errorf("past the bound: %v", err)
 		}
-		l.end(ErrReleased)
+		l.hold.life.finish(ErrReleased)
 		l.hold.client.forget(l.hold)
 	})
 }
@@ -280,7 +280,7 @@ func TestASilentSubscriptionIsKept(t *testing.T) {
 func TestAnUrgentCheckIsNotPutOff(t *testing.T) {
 	a := newAgenda(func() {})
 	for range 20000 {
-		tk := &task{run: func() {}}
+		tk := &task{job: jobFunc(func() {})}
 		start, done := make(chan struct{}), make(chan struct{})
 		soon := time.Now().Add(time.Hour)
 		for _, at := range []time.Time{soon, soon.Add(2 * time.Second)} {

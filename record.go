@@ -140,9 +140,9 @@ func (c *Client) mayTurn(ctx context.Context, name string, opts []Option) (setti
 	if err != nil {
 		return settings{}, nil, err
 	}
-	s, err := c.accept(ctx, name, opts)
-	if err == nil {
-		_, _, err = c.nest(ctx, name, s) // it is ErrDeadlock under its own context
+	s := c.defaults
+	if err = c.accept(ctx, name, opts, &s); err == nil {
+		_, _, err = c.nest(ctx, name, &s) // it is ErrDeadlock under its own context
 	}
 	return s, opts, err
 }

@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,6 +28,7 @@ type Client struct {
 	rdb       redis.UniversalClient
 	prefix    string
 	owner     Owner
+	info      string // the owner as it travels, without metadata
 	retention time.Duration
 	margin    time.Duration
 	defaults  settings
@@ -46,7 +48,6 @@ type Client struct {
 	masters map[string]*executor
 	holds   map[string]*hold // by token
 	closed  bool
-	ready   bool // the preflight passed
 	empty   chan struct{}
 	begin   sync.Once
 
@@ -61,6 +62,7 @@ type Client struct {
 	closing    chan struct{} // closed when Close begins: waiters fail
 	stopped    chan struct{} // closed when Close has waited long enough: loops end
 	stop       sync.Once
+	ready      atomic.Bool // the preflight passed
 }
 
 // New makes a Client over rdb: any client of go-redis but *redis.Ring, whose rehashing on the loss of a shard gives a
@@ -103,6 +105,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		closing:   make(chan struct{}),
 		stopped:   make(chan struct{}),
 	}
+	c.info = c.owner.info()
 	if err := c.defaults.apply(cfg.defaults); err != nil {
 		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
 	}
@@ -112,7 +115,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 	if err := c.defaults.strong(); err != nil {
 		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
 	}
-	if err := c.sticky(c.defaults); err != nil {
+	if err := c.sticky(&c.defaults); err != nil {
 		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
 	}
 	c.agenda = newAgenda(c.flush)
@@ -198,7 +201,7 @@ func (c *Client) Close(ctx context.Context) error {
 	}
 	c.mu.Unlock()
 	for _, h := range holds {
-		h.end(ErrClosed)
+		h.life.finish(ErrClosed)
 	}
 
 	defer c.quit()
@@ -238,46 +241,49 @@ func (c *Client) quit() <-chan struct{} {
 }
 
 func (c *Client) isClosed() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.closed
+	select {
+	case <-c.closing:
+		return true
+	default:
+		return false
+	}
 }
 
 // tracker counts what is under way.
 type tracker struct {
+	n atomic.Int64
+
 	mu   sync.Mutex
-	n    int
-	zero chan struct{}
+	zero chan struct{} // closed when nothing is under way; nil until somebody asks
 }
 
-func (t *tracker) add() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.n++
-}
+func (t *tracker) add() { t.n.Add(1) }
 
 func (t *tracker) done() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.n--
-	if t.n == 0 && t.zero != nil {
-		close(t.zero)
-		t.zero = nil
+	if t.n.Add(-1) == 0 {
+		t.look()
 	}
 }
 
 // idle is closed when nothing is under way.
 func (t *tracker) idle() <-chan struct{} {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	if t.zero == nil {
 		t.zero = make(chan struct{})
-		if t.n == 0 {
-			defer func() { t.zero = nil }()
-			close(t.zero)
-		}
 	}
-	return t.zero
+	zero := t.zero
+	t.mu.Unlock()
+	t.look() // who was done before did not see that somebody asks
+	return zero
+}
+
+func (t *tracker) look() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.zero != nil && t.n.Load() == 0 {
+		close(t.zero)
+		t.zero = nil
+	}
 }
 
 // random makes tokens: 128 random bits each, without a system call for each.
@@ -286,20 +292,17 @@ type random struct {
 	source io.Reader
 }
 
-func (r *random) uuid() uuid.UUID {
+// token names a wait: 22 characters, used once.
+func (r *random) token() string {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	id, err := uuid.NewRandomFromReader(r.source)
+	r.mu.Unlock()
 	if err != nil {
 		panic(err) // crypto/rand does not fail: it ends the program instead
 	}
-	return id
-}
-
-// token names a wait: 22 characters, used once.
-func (r *random) token() string {
-	id := r.uuid()
-	return base64.RawURLEncoding.EncodeToString(id[:])
+	var text [22]byte
+	base64.RawURLEncoding.Encode(text[:], id[:])
+	return string(text[:])
 }
 
 // nonce is 16 characters that only a reader of the key can know.

@@ -12,15 +12,17 @@ const expiredSlack = time.Millisecond
 
 // lease is the liveness of one hold: until when it may be relied on, and when it is renewed.
 type lease struct {
-	client *Client
-	name   string
-	key    string
-	token  string
-	nonce  string
-	length time.Duration
-	bury   bool // an acquire of this token had no answer
-	once   bool // renewed only to turn a claim into the whole lease
-	lost   func(error)
+	hold     *hold
+	client   *Client
+	name     string
+	key      string
+	token    string
+	boxed    any // the token, as an argument
+	boxedKey any // and the key
+	nonce    string
+	length   time.Duration
+	bury     bool // an acquire of this token had no answer
+	once     bool // renewed only to turn a claim into the whole lease
 
 	mu      sync.Mutex
 	fence   string        // an upgrade raises it
@@ -36,23 +38,23 @@ type lease struct {
 
 // start begins to keep the lease: it is renewed after a third of what is left of it, a claim after a quarter, to make
 // it whole.
-func (l *lease) start(claimed bool) {
+func (l *lease) start(claimed bool, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended != nil { // it was broken before it was used
 		return
 	}
 	if claimed {
-		l.renewAt = time.Now().Add(l.valid.left() / 4)
+		l.renewAt = now.Add(l.valid.leftAt(now) / 4)
 	} else if !l.once {
-		l.renewAt = time.Now().Add(l.valid.left() / 3)
+		l.renewAt = now.Add(l.valid.leftAt(now) / 3)
 	}
-	l.schedule()
+	l.schedule(now)
 }
 
 // schedule puts the lease at its next event. The caller holds l.mu.
-func (l *lease) schedule() {
-	at := time.Now().Add(l.left())
+func (l *lease) schedule(now time.Time) {
+	at := now.Add(l.leftAt(now))
 	if !l.renewAt.IsZero() && l.renewAt.Before(at) {
 		at = l.renewAt
 	}
@@ -60,10 +62,10 @@ func (l *lease) schedule() {
 }
 
 // left is how long it may be relied on. The caller holds l.mu, or does not mind.
-func (l *lease) left() time.Duration {
-	left := l.valid.left()
+func (l *lease) leftAt(now time.Time) time.Duration {
+	left := l.valid.leftAt(now)
 	if l.total.span > 0 {
-		left = min(left, l.total.left())
+		left = min(left, l.total.leftAt(now))
 	}
 	return left
 }
@@ -72,12 +74,14 @@ func (l *lease) left() time.Duration {
 func (l *lease) expired() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case l.ended != nil:
+	if l.ended != nil {
 		return l.ended
-	case l.total.span > 0 && l.total.left() <= 0:
+	}
+	now := time.Now()
+	switch {
+	case l.total.span > 0 && l.total.leftAt(now) <= 0:
 		return fmt.Errorf("%w: held for its longest time of %v", ErrLost, l.total.span)
-	case l.valid.left() <= 0:
+	case l.valid.leftAt(now) <= 0:
 		return fmt.Errorf("%w: its lease of %v ran out", ErrLost, l.length)
 	}
 	return nil
@@ -115,7 +119,7 @@ func (l *lease) surrender() bool {
 // run is the lease's turn in the agenda: it has run out, or is to be renewed.
 func (l *lease) run() {
 	if err := l.expired(); err != nil {
-		l.lost(err)
+		l.hold.lose(err)
 		return
 	}
 	l.mu.Lock()
@@ -124,11 +128,11 @@ func (l *lease) run() {
 		return
 	}
 	if !l.renewAt.IsZero() && !time.Now().Before(l.renewAt) {
-		l.client.send(&call{script: scriptRenew, key: l.key, args: []any{l.token, l.fence}}, l.renewed)
+		l.client.send(newCall(scriptRenew, l.key, l.token, l.fence), l.renewed)
 		// Until it is answered, a renewal is sent again on another connection: a stuck one must not cost the lock.
 		l.renewAt = time.Now().Add(max(l.length/6, 20*time.Millisecond))
 	}
-	l.schedule()
+	l.schedule(time.Now())
 }
 
 // soon renews now rather than when it is due, to learn whether the hold is still there.
@@ -137,7 +141,7 @@ func (l *lease) soon() {
 	defer l.mu.Unlock()
 	if l.ended == nil && !l.once {
 		l.renewAt = time.Now()
-		l.schedule()
+		l.schedule(l.renewAt)
 	}
 }
 
@@ -154,9 +158,9 @@ func (l *lease) renewed(a answer) {
 	}
 	switch r.status {
 	case "gone":
-		l.lost(fmt.Errorf("%w: the server no longer knows the hold", ErrLost))
+		l.hold.lose(fmt.Errorf("%w: the server no longer knows the hold", ErrLost))
 	case "revoked":
-		l.lost(robbery(r.note))
+		l.hold.lose(robbery(r.note))
 	case "": // a plain time
 		if l.extend(l.client.after(a.sent, r.now, r.now.add(l.length)), a.sent) {
 			l.observe(EventRenewed, nil)
@@ -176,8 +180,8 @@ func (l *lease) leave(ctx context.Context, length time.Duration) (bool, error) {
 	if l.bury {
 		bury = "bury" // I8: nobody will release this token
 	}
-	text, _ := l.client.length(max(length, time.Millisecond))
-	args := []any{l.token, fmt.Sprintf("%016d", l.fenceNow()), bury, text}
+	text, _ := l.client.length(nil, max(length, time.Millisecond))
+	args := []any{l.token, fmt.Sprintf("%016d", l.fenceNow()), bury, string(text)}
 	a := l.client.ask(bounded, nil, scriptRenew, l.key, args...)
 	if a.err != nil {
 		l.client.insist(scriptRenew, l.key, args, func(value any) bool {
@@ -215,7 +219,7 @@ func (l *lease) extend(fresh bound, sent time.Time) bool {
 	if !l.once {
 		l.renewAt = sent.Add(l.length / 3)
 	}
-	l.schedule()
+	l.schedule(time.Now())
 	return true
 }
 
@@ -231,11 +235,14 @@ func (l *lease) failed(err error) {
 	if at := time.Now().Add(l.next); !l.renewAt.IsZero() && at.Before(l.renewAt) {
 		l.renewAt = at
 	}
-	l.schedule()
+	l.schedule(time.Now())
 	l.mu.Unlock()
 	l.observe(EventRenewalFailed, err)
 }
 
 func (l *lease) observe(kind EventKind, err error) {
+	if l.client.observer == nil {
+		return
+	}
 	l.client.report(Event{Kind: kind, Name: l.name, Fence: l.fenceNow(), Held: l.held(), Err: err})
 }

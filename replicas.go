@@ -54,7 +54,7 @@ func WithReplicas(n int, timeout time.Duration) Option {
 
 // sticky refuses WithReplicas where a write and its WAIT may be sent on two connections: WAIT would then answer for the
 // writes of somebody else, or for none, which every replica has.
-func (c *Client) sticky(s settings) error {
+func (c *Client) sticky(s *settings) error {
 	if s.replicas == 0 {
 		return nil
 	}
@@ -93,7 +93,7 @@ func unreplicated(s *settings) error {
 // replication is a script whose write replicas are to have.
 type replication struct {
 	client  *Client
-	call    call
+	call    *call
 	want    int
 	timeout time.Duration
 	begun   time.Time
@@ -107,7 +107,7 @@ type replication struct {
 // be one that wrote nothing; that is not waited for.
 func (c *Client) replicated(ctx context.Context, s settings, script *script, key string, args []any) answer {
 	r := &replication{
-		client: c, call: call{script: script, key: key, args: args},
+		client: c, call: newCall(script, key, args...),
 		want: s.replicas, timeout: s.replicaTime, begun: time.Now(),
 	}
 	result := make(chan answer, 1)
@@ -189,7 +189,7 @@ func (r *replication) attempt(ctx, detached context.Context, node *redis.Client)
 		if r.asking {
 			_ = pipe.Process(detached, newCommand(detached, 0, "asking"))
 		}
-		r.call.prepare(detached)
+		r.call.prepare(detached, time.Now())
 		_ = pipe.Process(detached, r.call.cmd)
 		wait = r.wait(detached, slice)
 		_ = pipe.Process(detached, wait)

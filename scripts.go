@@ -16,6 +16,7 @@ var sources embed.FS
 // script is a Lua script as it is sent: by its digest, and whole when the server does not know it.
 type script struct {
 	name, text, digest string
+	boxed              any // the digest, as an argument
 	keys               int // with two, the first of the arguments is the second
 }
 
@@ -46,6 +47,7 @@ func load(name string, without ...string) *script {
 	include(&text, sources, name, without)
 	sum := sha1.Sum([]byte(text.String()))
 	s := &script{name: name, text: text.String(), digest: hex.EncodeToString(sum[:]), keys: 1}
+	s.boxed = s.digest
 	if strings.Contains(s.text, "KEYS[2]") {
 		s.keys = 2
 	}

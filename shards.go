@@ -52,7 +52,7 @@ type shard struct {
 
 func newShards(c *Client, cluster *redis.ClusterClient) *shards {
 	s := &shards{client: c, cluster: cluster, topics: map[string]*topic{}, open: map[string]*shard{}}
-	s.sweeper = task{run: s.sweep}
+	s.sweeper = task{job: jobFunc(s.sweep)}
 	return s
 }
 

@@ -38,7 +38,9 @@ func TestAChannelThatNobodyWaitsForIsForgotten(t *testing.T) {
 				t.Fatal(alone, err)
 			}
 		}
-		w := c.addWait("c", c.random.token(), 0)
+		w := &wait{}
+		c.expect(w, c.random.token(), 0)
+		c.joined(w, "c", reply{}, sample{})
 		rest("b", "c", "d")
 		c.shards.sweep()
 		for until := time.Now().Add(10 * time.Second); subscribed() != 2; time.Sleep(time.Millisecond) {

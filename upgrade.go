@@ -39,9 +39,9 @@ func (l *Lock) upgrade(ctx context.Context) error {
 	s.lease, s.metadata, s.mode, s.weight = h.lease.length, h.metadata, Write, 1
 	s.waitSet, s.steal, s.stealSet = false, 0, false
 	s.floor, s.replicas, s.replicaTime = 0, h.replicas, h.replicaTime
-	bounded, cancel := context.WithCancel(ending(ctx, l.ctx))
+	bounded, cancel := context.WithCancel(ending(ctx, l.Context()))
 	defer cancel()
-	q := quest{client: h.client, name: h.name, key: h.lease.key, settings: s, changes: l, parent: bounded, asked: time.Now()}
+	q := &quest{client: h.client, name: h.name, key: h.lease.key, settings: s, changes: l, parent: bounded, asked: time.Now()}
 	h.client.background.add()
 	defer h.client.background.done()
 	if _, err := q.obtain(); err != nil {

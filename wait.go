@@ -2,19 +2,9 @@ package redislock
 
 import (
 	"context"
-	"fmt"
-	"math/rand/v2"
+	"strconv"
 	"sync"
 	"time"
-)
-
-const (
-	// checkEvery is the longest time between two checks of a wait; lua/shared.lua drops Clients silent for three.
-	checkEvery = 2 * time.Second
-	// checkRetry is the pause after a check that failed.
-	checkRetry = 500 * time.Millisecond
-	// maxCheck is how many waits one check asks for: the oldest, and others in turn.
-	maxCheck = 64
 )
 
 // grant is a lock that a wait got.
@@ -26,17 +16,20 @@ type grant struct {
 }
 
 // wait is one token in a queue, from before its acquire is sent until it is granted, given up, or found gone. When it
-// is gone the caller joins again with a new token and this one's ticket.
+// is gone the caller joins again with a new token and this one's ticket. Most acquires find the lock free, so what
+// costs something comes with the answer that says otherwise: until then there is no line.
 type wait struct {
 	token  string
-	line   *line
 	steal  time.Duration // 0: never
 	result chan outcome  // holds one: the first counts
 
+	// Guarded by waits.mu.
+	line  *line  // nil until its acquire was answered
+	early string // a grant message that came before that
+
 	// Guarded by line.mu.
-	place  int    // in line.waits, -1 when not in
-	asked  bool   // a check may ask for it: its acquire was answered
-	early  string // a grant message that came before the answer of the acquire
+	place  int  // in line.waits
+	asked  bool // a check may ask for it
 	sample sample
 }
 
@@ -67,21 +60,6 @@ func (w *wait) done() {
 	w.line.mu.Unlock()
 }
 
-// line is all waits of this Client for one name, in the order in which they joined. They share their checks.
-type line struct {
-	client *Client
-	name   string
-	key    string
-	task   task
-
-	mu     sync.Mutex
-	waits  []*wait // nil where one left; compacted when half are nil
-	live   int
-	cursor int                   // where the next check goes on behind the oldest
-	steals map[time.Duration]int // how many waits steal after how long
-	holder holder
-}
-
 // waits are the waits of a Client, by token and by name.
 type waits struct {
 	mu      sync.Mutex
@@ -89,28 +67,41 @@ type waits struct {
 	lines   map[string]*line
 }
 
-// add registers a wait before its acquire is sent: the message may be faster than the reply.
-func (c *Client) addWait(name, token string, steal time.Duration) *wait {
-	w := &wait{token: token, steal: steal, result: make(chan outcome, 1)}
+// expect registers a wait before its acquire is sent: the message may be faster than the reply.
+func (c *Client) expect(w *wait, token string, steal time.Duration) {
+	w.token, w.steal = token, steal
 	c.waits.mu.Lock()
 	defer c.waits.mu.Unlock()
+	c.waits.byToken[token] = w
+}
+
+// joined notes that the server has this wait in its queue, and when to check it.
+func (c *Client) joined(w *wait, name string, r reply, s sample) {
+	c.waits.mu.Lock()
 	l := c.waits.lines[name]
 	if l == nil {
-		l = &line{client: c, name: name, key: c.key(name), steals: map[time.Duration]int{}}
-		l.task = task{run: l.check}
+		l = &line{client: c, name: name, key: c.key(name)}
+		l.task = task{job: l}
 		c.waits.lines[name] = l
 	}
-	w.line = l
-	c.waits.byToken[token] = w
+	early := w.early
+	w.line, w.result = l, make(chan outcome, 1)
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	w.place = len(l.waits)
+	w.place, w.asked, w.sample = len(l.waits), true, s
 	l.waits = append(l.waits, w)
 	l.live++
-	if steal > 0 {
-		l.steals[steal]++
+	if w.steal > 0 {
+		if l.steals == nil {
+			l.steals = map[time.Duration]int{}
+		}
+		l.steals[w.steal]++
 	}
-	return w
+	l.mu.Unlock()
+	c.waits.mu.Unlock()
+	l.plan(r.holder, r.now)
+	if early != "" {
+		c.granted(w, early)
+	}
 }
 
 // removeWait forgets a wait that is over.
@@ -119,12 +110,17 @@ func (c *Client) removeWait(w *wait) {
 	defer c.waits.mu.Unlock()
 	delete(c.waits.byToken, w.token)
 	l := w.line
+	if l == nil {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.waits[w.place] = nil
 	l.live--
-	if l.steals[w.steal]--; l.steals[w.steal] <= 0 {
-		delete(l.steals, w.steal)
+	if w.steal > 0 {
+		if l.steals[w.steal]--; l.steals[w.steal] <= 0 {
+			delete(l.steals, w.steal)
+		}
 	}
 	if l.live == 0 {
 		delete(c.waits.lines, l.name)
@@ -144,150 +140,18 @@ func (c *Client) removeWait(w *wait) {
 	}
 }
 
-// joined notes that the server has this wait in its queue, and when to check it.
-func (w *wait) joined(r reply, sent time.Time, epoch uint64) {
-	l := w.line
-	l.mu.Lock()
-	w.asked = true
-	w.sample = sample{sent, r.now, epoch}
-	early := w.early
-	l.mu.Unlock()
-	l.plan(r.holder, r.now)
-	if early != "" {
-		l.client.granted(w, early)
-	}
-}
-
-// plan sets the next check: at the holder's deadline, when the holder has become stale for one of us, and at the
-// latest after checkEvery.
-func (l *line) plan(h holder, now micros) {
-	in := checkEvery - rand.N(checkEvery/4)
-	l.mu.Lock()
-	l.holder = h
-	if h.since != 0 {
-		in = min(in, h.deadline.sub(now)+expiredSlack)
-		if steal := l.patience(); steal > 0 {
-			if stale := h.since.add(steal).sub(now); stale > 0 {
-				in = min(in, stale+expiredSlack)
-			}
-		}
-	}
-	l.mu.Unlock()
-	l.client.agenda.hurry(&l.task, time.Now().Add(in))
-}
-
-// patience is the shortest steal-after of the waits, 0 if nobody steals. The caller holds l.mu.
-func (l *line) patience() time.Duration {
-	var shortest time.Duration
-	for steal := range l.steals {
-		if shortest == 0 || steal < shortest {
-			shortest = steal
-		}
-	}
-	return shortest
-}
-
-// check asks for the oldest wait and some others. It runs in the agenda.
-func (l *line) check() {
-	// The next one first: whoever finds meanwhile that it must come sooner is not overruled.
-	l.client.agenda.hurry(&l.task, time.Now().Add(checkEvery-rand.N(checkEvery/4)))
-	l.mu.Lock()
-	var asked []*wait
-	add := func(w *wait) {
-		if w != nil && w.asked {
-			asked = append(asked, w)
-		}
-	}
-	n := len(l.waits)
-	oldest := 0
-	for ; oldest < n && len(asked) == 0; oldest++ {
-		add(l.waits[oldest])
-	}
-	start := max(l.cursor, oldest)
-	if start >= n {
-		start = oldest
-	}
-	end := start
-	for ; end < n && len(asked) < maxCheck; end++ {
-		add(l.waits[end])
-	}
-	l.cursor = end
-	steal, live := l.patience(), l.live
-	l.mu.Unlock()
-
-	if live == 0 {
-		l.client.agenda.remove(&l.task) // the last one left while this was on its way
-	}
-	mode, epoch := l.client.hears(l.name).state()
-	if len(asked) == 0 {
-		return
-	}
-	if mode == "" {
-		mode = uncountable // not subscribed now: what is granted meanwhile must wait for its claim
-	}
-	args := []any{l.client.sub.channel, mode, stealArg(steal)}
-	for _, w := range asked {
-		args = append(args, w.token)
-	}
-	l.client.send(&call{script: scriptCheck, key: l.key, args: args}, func(a answer) { l.checked(a, asked, epoch) })
-}
-
-// checked takes the answer of a check.
-func (l *line) checked(a answer, asked []*wait, epoch uint64) {
-	c := l.client
-	if a.err != nil {
-		c.agenda.hurry(&l.task, time.Now().Add(checkRetry))
-		return
-	}
-	f, err := fieldsOf(a.value)
-	if err != nil {
-		c.agenda.hurry(&l.task, time.Now().Add(checkRetry))
-		return
-	}
-	now, more, h := f.micros(0), f.int(1), f.holder(2)
-	gone := false
-	for i, w := range asked {
-		switch what := f.text(7 + i); {
-		case f.err != nil:
-			c.agenda.hurry(&l.task, time.Now().Add(checkRetry))
-			return
-		case what == "waiting":
-			l.mu.Lock()
-			w.sample = sample{a.sent, now, epoch}
-			l.mu.Unlock()
-		case what == "gone":
-			gone = true
-			w.done()
-			w.settle(outcome{gone: true})
-		case len(what) == 40:
-			g := fields{values: []any{what[:16], what[16:32], what[32:]}}
-			fence, at, lease := g.text(0), g.micros(1), g.lease(2)
-			if g.err == nil {
-				w.done()
-				w.settle(outcome{grant: grant{fence: fence, sent: a.sent, valid: c.after(a.sent, now, at+lease), lease: lease.sub(0)}})
-			}
-		}
-	}
-	if c.shards != nil {
-		c.shards.verify(l.name)
-	}
-	if gone {
-		c.sub.doubt()
-	}
-	l.plan(h, now)
-	if gone || more > 0 { // others may be gone too, or wait behind places that are being cleared away
-		c.agenda.hurry(&l.task, time.Now())
-	}
-}
-
 // heard takes a message of the wake channel.
 func (c *Client) heard(payload string) {
 	switch {
 	case len(payload) == 1+22+16+16+8 && payload[0] == 'g':
 		c.waits.mu.Lock()
 		w := c.waits.byToken[payload[1:23]]
+		early := w != nil && w.line == nil
+		if early && w.early == "" { // a second one is forged: it would have to know the first
+			w.early = payload[23:] // the answer of the acquire is still on its way
+		}
 		c.waits.mu.Unlock()
-		if w != nil {
+		if w != nil && !early {
 			c.granted(w, payload[23:])
 		}
 	case len(payload) >= 1+22+16 && payload[0] == 's':
@@ -307,24 +171,21 @@ func (c *Client) granted(w *wait, message string) {
 	_, epoch := c.hears(l.name).state()
 	l.mu.Lock()
 	s, asked := w.sample, w.asked
-	if !asked && w.early == "" { // a second one is forged: it would have to know the first
-		w.early = message // the answer of the acquire is still on its way, and looks at this
-	}
 	l.mu.Unlock()
-	if !asked {
+	if !asked { // settled before
 		return
 	}
-	length := lease.sub(0)
-	valid := bound{from: time.Now(), span: length - c.margin - length/1000}
+	length, now := lease.sub(0), time.Now()
+	valid := bound{from: now, span: length - c.margin - length/1000}
 	told := c.after(s.sent, s.now, at+lease)
-	if told.left() < valid.left() {
+	if told.leftAt(now) < valid.leftAt(now) {
 		valid = told
 	}
-	if s.epoch != epoch || valid.left() <= 0 {
-		c.agenda.hurry(&l.task, time.Now())
+	if s.epoch != epoch || valid.leftAt(now) <= 0 {
+		c.agenda.hurry(&l.task, now)
 		return
 	}
-	w.settle(outcome{grant: grant{fence: fence, sent: time.Now(), valid: valid, lease: length}})
+	w.settle(outcome{grant: grant{fence: fence, sent: now, valid: valid, lease: length}})
 }
 
 // recheck has the waits for a name checked: messages may have been lost.
@@ -379,14 +240,6 @@ func (w *wait) await(ctx context.Context) outcome {
 	return outcome{err: ctx.Err()}
 }
 
-// last is who held the lock when it was last heard.
-func (l *line) last() *holder {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	h := l.holder
-	return &h
-}
-
 func (h holder) error(cause error) *HeldError {
 	return &HeldError{Holder: h.owner, Since: h.since.time(), Deadline: h.deadline.time(), Waiting: h.waiting, Holders: h.holders, cause: cause}
 }
@@ -395,5 +248,5 @@ func stealArg(after time.Duration) string {
 	if after == 0 {
 		return ""
 	}
-	return fmt.Sprint(after.Microseconds())
+	return strconv.FormatInt(after.Microseconds(), 10)
 }

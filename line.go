@@ -1,0 +1,160 @@
+package redislock
+
+import (
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+const (
+	// checkEvery is the longest time between two checks of a wait; lua/shared.lua drops Clients silent for three.
+	checkEvery = 2 * time.Second
+	// checkRetry is the pause after a check that failed.
+	checkRetry = 500 * time.Millisecond
+	// maxCheck is how many waits one check asks for: the oldest, and others in turn.
+	maxCheck = 64
+)
+
+// line is all waits of this Client for one name, in the order in which they joined. They share their checks.
+type line struct {
+	client *Client
+	name   string
+	key    string
+	task   task
+
+	mu     sync.Mutex
+	waits  []*wait // nil where one left; compacted when half are nil
+	live   int
+	cursor int                   // where the next check goes on behind the oldest
+	steals map[time.Duration]int // how many waits steal after how long
+	holder holder
+}
+
+// plan sets the next check: at the holder's deadline, when the holder has become stale for one of us, and at the
+// latest after checkEvery.
+func (l *line) plan(h holder, now micros) {
+	in := checkEvery - rand.N(checkEvery/4)
+	l.mu.Lock()
+	l.holder = h
+	if h.since != 0 {
+		in = min(in, h.deadline.sub(now)+expiredSlack)
+		if steal := l.patience(); steal > 0 {
+			if stale := h.since.add(steal).sub(now); stale > 0 {
+				in = min(in, stale+expiredSlack)
+			}
+		}
+	}
+	l.mu.Unlock()
+	l.client.agenda.hurry(&l.task, time.Now().Add(in))
+}
+
+// patience is the shortest steal-after of the waits, 0 if nobody steals. The caller holds l.mu.
+func (l *line) patience() time.Duration {
+	var shortest time.Duration
+	for steal := range l.steals {
+		if shortest == 0 || steal < shortest {
+			shortest = steal
+		}
+	}
+	return shortest
+}
+
+// run checks the oldest wait and some others. It runs in the agenda.
+func (l *line) run() {
+	// The next one first: whoever finds meanwhile that it must come sooner is not overruled.
+	l.client.agenda.hurry(&l.task, time.Now().Add(checkEvery-rand.N(checkEvery/4)))
+	l.mu.Lock()
+	var asked []*wait
+	add := func(w *wait) {
+		if w != nil && w.asked {
+			asked = append(asked, w)
+		}
+	}
+	n := len(l.waits)
+	oldest := 0
+	for ; oldest < n && len(asked) == 0; oldest++ {
+		add(l.waits[oldest])
+	}
+	start := max(l.cursor, oldest)
+	if start >= n {
+		start = oldest
+	}
+	end := start
+	for ; end < n && len(asked) < maxCheck; end++ {
+		add(l.waits[end])
+	}
+	l.cursor = end
+	steal, live := l.patience(), l.live
+	l.mu.Unlock()
+
+	if live == 0 {
+		l.client.agenda.remove(&l.task) // the last one left while this was on its way
+	}
+	mode, epoch := l.client.hears(l.name).state()
+	if len(asked) == 0 {
+		return
+	}
+	if mode == "" {
+		mode = uncountable // not subscribed now: what is granted meanwhile must wait for its claim
+	}
+	args := []any{l.client.sub.channel, mode, stealArg(steal)}
+	for _, w := range asked {
+		args = append(args, w.token)
+	}
+	l.client.send(newCall(scriptCheck, l.key, args...), func(a answer) { l.checked(a, asked, epoch) })
+}
+
+// checked takes the answer of a check.
+func (l *line) checked(a answer, asked []*wait, epoch uint64) {
+	c := l.client
+	if a.err != nil {
+		c.agenda.hurry(&l.task, time.Now().Add(checkRetry))
+		return
+	}
+	f, err := fieldsOf(a.value)
+	if err != nil {
+		c.agenda.hurry(&l.task, time.Now().Add(checkRetry))
+		return
+	}
+	now, more, h := f.micros(0), f.int(1), f.holder(2)
+	gone := false
+	for i, w := range asked {
+		switch what := f.text(7 + i); {
+		case f.err != nil:
+			c.agenda.hurry(&l.task, time.Now().Add(checkRetry))
+			return
+		case what == "waiting":
+			l.mu.Lock()
+			w.sample = sample{a.sent, now, epoch}
+			l.mu.Unlock()
+		case what == "gone":
+			gone = true
+			w.done()
+			w.settle(outcome{gone: true})
+		case len(what) == 40:
+			g := fields{values: []any{what[:16], what[16:32], what[32:]}}
+			fence, at, lease := g.text(0), g.micros(1), g.lease(2)
+			if g.err == nil {
+				w.done()
+				w.settle(outcome{grant: grant{fence: fence, sent: a.sent, valid: c.after(a.sent, now, at+lease), lease: lease.sub(0)}})
+			}
+		}
+	}
+	if c.shards != nil {
+		c.shards.verify(l.name)
+	}
+	if gone {
+		c.sub.doubt()
+	}
+	l.plan(h, now)
+	if gone || more > 0 { // others may be gone too, or wait behind places that are being cleared away
+		c.agenda.hurry(&l.task, time.Now())
+	}
+}
+
+// last is who held the lock when it was last heard.
+func (l *line) last() holder {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.holder
+}
