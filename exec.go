@@ -47,15 +47,16 @@ type call struct {
 	script *script
 	key    string
 	argv   []any // as it is sent: command, script, number of keys, key, arguments
-	store  [8]any
+	store  [6]any
+	keyPos int8
+	rides  bool // the Client counts it as under way
 	cmd    command
 	answer answer
 
 	// Of a call that somebody waits for while another goroutine sends it.
-	state   atomic.Int32
-	woken   chan struct{}
-	late    func(answer) // takes the answer if nobody waits any more; or nil
-	tracked *tracker
+	state atomic.Int32
+	woken chan struct{}
+	late  func(answer) // takes the answer if nobody waits any more; or nil
 }
 
 // The states of a call.
@@ -69,10 +70,16 @@ func newCall(s *script, key string, args ...any) *call {
 }
 
 // init makes c the call of a script on a key. boxed is the key too: another call may have it in this form already. The
-// arguments are appended to argv, which has room for four.
+// arguments are appended to argv, which has room for two.
 func (c *call) init(s *script, key string, boxed any) {
-	c.script, c.key = s, key
+	c.script, c.key, c.keyPos = s, key, 3
 	c.argv = append(c.store[:0], "evalsha", s.boxed, s.keys, boxed)
+}
+
+// plain makes c the call of a command in the place of a script which begins with it.
+func (c *call) plain(s *script, command, key string, boxed any) {
+	c.script, c.key, c.keyPos = s, key, 1
+	c.argv = append(c.store[:0], command, boxed)
 }
 
 // answer is what a call came to.
@@ -86,7 +93,7 @@ type answer struct {
 }
 
 func (c *call) prepare(ctx context.Context, now time.Time) {
-	c.cmd = newCommand(ctx, 3, c.argv...)
+	c.cmd = newCommand(ctx, c.keyPos, c.argv...)
 	c.answer.sent = now
 }
 
@@ -107,26 +114,29 @@ func (c *call) settle() bool {
 	return false
 }
 
-// wake hands the answer to who waits for it, or, if nobody does any more, to who takes what comes late.
-func (c *call) wake() {
+// wake hands the answer to who waits for it, who may use the call again then, or, if nobody does any more, to who takes
+// what comes late.
+func (x *executor) wake(c *call) {
 	if c.woken == nil {
 		return
 	}
+	rides := c.rides
 	if c.state.CompareAndSwap(underWay, settled) {
 		c.woken <- struct{}{}
 	} else if c.late != nil {
 		c.late(c.answer)
 	}
-	if c.tracked != nil {
-		c.tracked.done()
+	if rides {
+		x.background.done()
 	}
 }
 
 // executor sends the script calls to one master. A lone call leaves at once; calls that arrive while others are under
 // way leave together in the next pipeline.
 type executor struct {
-	rdb   redis.UniversalClient
-	turns chan struct{} // of those who wait for replicas (replicas.go)
+	rdb        redis.UniversalClient
+	turns      chan struct{} // of those who wait for replicas (replicas.go)
+	background *tracker      // of the Client
 
 	mu      sync.Mutex
 	flights []departure
@@ -141,8 +151,8 @@ type departure struct {
 	at     time.Time
 }
 
-func newExecutor(rdb redis.UniversalClient) *executor {
-	return &executor{rdb: rdb, turns: make(chan struct{}, max(1, poolSize(rdb)/2))}
+func newExecutor(rdb redis.UniversalClient, background *tracker) *executor {
+	return &executor{rdb: rdb, background: background, turns: make(chan struct{}, max(1, poolSize(rdb)/2))}
 }
 
 // do sends a call once, on the caller's goroutine if it is alone, and returns when it is answered or has failed.
@@ -155,17 +165,15 @@ func (x *executor) do(ctx context.Context, c *call) {
 }
 
 // ride is do for a caller who does not wait longer than ctx: then the result is false, and the call goes on without him.
-func (x *executor) ride(ctx context.Context, c *call, t *tracker) bool {
-	t.add()
-	c.tracked = t
-	if c.woken == nil {
-		c.woken = make(chan struct{}, 1)
-	}
-	c.state.Store(underWay)
-	if number, now, alone := x.board(c); alone {
+func (x *executor) ride(ctx context.Context, c *call) bool {
+	x.background.add()
+	c.rides = true
+	number, now, alone := x.board(c)
+	if alone {
+		c.await()
 		go func() {
 			x.fly(context.WithoutCancel(ctx), c, number, now)
-			c.wake()
+			x.wake(c)
 		}()
 	}
 	select {
@@ -180,19 +188,24 @@ func (x *executor) ride(ctx context.Context, c *call, t *tracker) bool {
 	return true
 }
 
+// await makes the call ready to be waited for.
+func (c *call) await() {
+	if c.woken == nil {
+		c.woken = make(chan struct{}, 1)
+	}
+	c.state.Store(underWay)
+}
+
 // board begins a flight for a call that is alone, which its caller then sends, or puts it into the queue: it is woken when it
 // has been sent.
 func (x *executor) board(c *call) (number uint64, now time.Time, alone bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	now = time.Now()
-	if len(x.queue) == 0 && x.clear(now) {
+	if len(x.queue) == 0 && x.young(now) < maxFlights {
 		return x.depart(now), now, true
 	}
-	if c.woken == nil {
-		c.woken = make(chan struct{}, 1)
-	}
-	c.state.Store(underWay)
+	c.await()
 	x.queue = append(x.queue, c)
 	if len(x.queue) == 1 {
 		x.alarm()
@@ -223,15 +236,14 @@ func suspect(rdb redis.UniversalClient, err error) {
 	}
 }
 
-// clear reports whether another batch may leave.
-func (x *executor) clear(now time.Time) bool {
-	young := 0
+// young is how many batches count as under way.
+func (x *executor) young(now time.Time) (n int) {
 	for _, f := range x.flights {
 		if now.Sub(f.at) < flightAge {
-			young++
+			n++
 		}
 	}
-	return young < maxFlights
+	return n
 }
 
 func (x *executor) depart(now time.Time) (number uint64) {
@@ -251,7 +263,7 @@ func (x *executor) arrive(number uint64) {
 }
 
 func (x *executor) next() {
-	for now := time.Now(); len(x.queue) > 0 && x.clear(now); {
+	for now := time.Now(); len(x.queue) > 0 && x.young(now) < maxFlights; {
 		n := min(len(x.queue), maxBatch)
 		batch := x.queue[:n:n]
 		x.queue = x.queue[n:]
@@ -300,7 +312,7 @@ func (x *executor) send(batch []*call) {
 				continue
 			}
 			suspect(x.rdb, c.answer.err)
-			c.wake()
+			x.wake(c)
 		}
 		batch = again
 	}
@@ -321,7 +333,7 @@ func (c *Client) executor(key string) *executor {
 	defer c.mu.Unlock()
 	x := c.masters[addr]
 	if x == nil {
-		x = newExecutor(c.rdb)
+		x = newExecutor(c.rdb, &c.background)
 		c.masters[addr] = x
 	}
 	return x
@@ -348,7 +360,7 @@ func (c *Client) attempt(ctx context.Context, one *call, stay bool) answer {
 	for attempt := 1; ; attempt++ {
 		if stay {
 			x.do(detached(ctx), one)
-		} else if !x.ride(ctx, one, &c.background) {
+		} else if !x.ride(ctx, one) {
 			return answer{err: ctx.Err(), unanswered: true}
 		}
 		err := one.answer.err

@@ -232,6 +232,14 @@ func requests(script, key string) func([]string) bool {
 	}
 }
 
+// releases matches the releases of a lock, by script and by the command that a brief hold is tried with first.
+func releases(key string) func([]string) bool {
+	scripts := requests("release", key)
+	return func(args []string) bool {
+		return scripts(args) || len(args) == 3 && args[0] == "hdel" && args[1] == key
+	}
+}
+
 // joins matches the acquires that want a place in the queue.
 func joins(key string) func([]string) bool {
 	acquires := requests("acquire", key)

@@ -225,20 +225,23 @@ func TestI8AnAcquireCancelledAfterALostReplyLeavesNothing(t *testing.T) {
 func TestI1LateCopiesOfOtherRequestsDoNotTouchTheNextHolder(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	t.Run("release", func(t *testing.T) {
-		ten(t, s, func(_ *testing.T, x *scene, protocol int) {
-			c := x.behind(protocol)
-			l := x.acquire(c)
-			f := x.proxy.HoldRequest(requests("release", x.key()))
-			x.release(l)
-			next := x.acquire(c)
-			f.Deliver()
-			x.within("the late copy is executed", f.Executed())
-			x.holds(next)
-			x.release(next)
-			x.untouched()
+	for what, held := range map[string]time.Duration{"release at once": 0, "release": 2 * redislock.Brief} {
+		t.Run(what, func(t *testing.T) {
+			ten(t, s, func(_ *testing.T, x *scene, protocol int) {
+				c := x.behind(protocol)
+				l := x.acquire(c)
+				f := x.proxy.HoldRequest(releases(x.key()))
+				time.Sleep(held)
+				x.release(l)
+				next := x.acquire(c)
+				f.Deliver()
+				x.within("the late copy is executed", f.Executed())
+				x.holds(next)
+				x.release(next)
+				x.untouched()
+			})
 		})
-	})
+	}
 	t.Run("renewal", func(t *testing.T) {
 		ten(t, s, func(_ *testing.T, x *scene, protocol int) {
 			events := &tally{}

@@ -129,10 +129,24 @@ var lostReplies = []lostReply{
 	},
 	{
 		name:  "release of a lock that nobody waits for",
-		match: func(x *scene) func([]string) bool { return requests("release", x.key()) },
+		match: func(x *scene) func([]string) bool { return releases(x.key()) },
 		run: func(x *lossy) {
 			for range 3 {
 				x.release(x.acquire(x.hit))
+				if info := x.inspect(); len(info.Holds) > 0 {
+					x.Errorf("released, and still held: %+v", info)
+				}
+			}
+		},
+	},
+	{
+		name:  "release of a lock that was held for a while",
+		match: func(x *scene) func([]string) bool { return requests("release", x.key()) },
+		run: func(x *lossy) {
+			for range 3 {
+				l := x.acquire(x.hit)
+				time.Sleep(2 * redislock.Brief)
+				x.release(l)
 				if info := x.inspect(); len(info.Holds) > 0 {
 					x.Errorf("released, and still held: %+v", info)
 				}

@@ -12,25 +12,32 @@ const (
 	giveUpPatience = 250 * time.Millisecond
 	// giveUpTime is how long that is tried: the life of a tombstone.
 	giveUpTime = time.Minute
+	// brief is how long a lock that was free may have been held so that hardly anybody can have begun to wait for it: its
+	// release tries the command first with which the script begins. It finds nothing where somebody waits after all, and then
+	// the script follows.
+	brief = 5 * time.Millisecond
 )
 
 // vacate gives up a hold, with one request and its resends, and reports whether there was one.
-func (c *Client) vacate(ctx context.Context, e *lease) (bool, error) {
+func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (bool, error) {
+	unanswered := false
+	if e.alone && !e.bury && between(e.granted, now) < brief {
+		one := &call{}
+		one.plain(scriptRelease, "hdel", e.key, e.boxedKey)
+		one.argv = append(one.argv, e.boxed)
+		a := c.promptly(ctx, one)
+		if a.err != nil || a.value == int64(1) {
+			return a.err == nil, a.err
+		}
+		unanswered = a.unanswered
+	}
 	one := &call{}
 	one.init(scriptRelease, e.key, e.boxedKey)
 	one.argv = append(one.argv, e.boxed)
 	if e.bury {
 		one.argv = append(one.argv, "bury")
 	}
-	ctx = detached(ctx)
-	var a answer
-	if c.prompt { // it cannot take long, so it costs no other goroutine
-		a = c.attempt(ctx, one, true)
-	} else {
-		bounded, cancel := context.WithTimeout(ctx, resendTime)
-		defer cancel()
-		a = c.attempt(bounded, one, false)
-	}
+	a := c.promptly(ctx, one)
 	if a.err != nil {
 		return false, a.err
 	}
@@ -39,7 +46,18 @@ func (c *Client) vacate(ctx context.Context, e *lease) (bool, error) {
 		c.giveUp(e.key, e.token, false)
 	}
 	// An attempt that had no answer may have been the one that found the hold; it was sent within the bound.
-	return what == "hold" || what == "none" && a.unanswered, err
+	return what == "hold" || what == "none" && (a.unanswered || unanswered), err
+}
+
+// promptly sends a request that does not end with ctx, and returns within the time for resends.
+func (c *Client) promptly(ctx context.Context, one *call) answer {
+	ctx = detached(ctx)
+	if c.prompt { // it cannot take long, so it costs no other goroutine
+		return c.attempt(ctx, one, true)
+	}
+	bounded, cancel := context.WithTimeout(ctx, resendTime)
+	defer cancel()
+	return c.attempt(bounded, one, false)
 }
 
 // giveUp gives up whatever a token has on the server, in the background: for a wait that was cancelled, a hold that was

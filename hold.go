@@ -14,8 +14,7 @@ type hold struct {
 	client      *Client
 	name        string
 	metadata    string
-	strict      bool // NonReentrant
-	replicas    int  // that must have a change of its mode, and within which time
+	replicas    int // that must have a change of its mode, and within which time
 	replicaTime time.Duration
 	lease       lease
 	life        lifetime
@@ -26,6 +25,7 @@ type hold struct {
 	weight     int
 	handles    int  // not yet released
 	strong     int  // of those, how many would not be content with Read
+	strict     bool // NonReentrant; never changes
 	converting bool // an Upgrade or a Downgrade is under way
 	changes    int  // of its mode that were asked for, or may be
 }
@@ -39,8 +39,7 @@ type heldKey struct {
 // newHold makes a hold of a grant, and its first handle, for who asked under ctx.
 func (c *Client) newHold(ctx context.Context, name string, s *settings) *hold {
 	h := &hold{client: c, name: name, metadata: s.metadata, strict: s.nonReentrant, mode: s.mode, weight: s.weight, replicas: s.replicas, replicaTime: s.replicaTime}
-	h.lease.hold, h.lease.client, h.lease.name = h, c, name
-	h.lease.task.job = &h.lease
+	h.lease.hold, h.lease.task.job = h, &h.lease
 	h.handle(&h.first, nil, ctx, s)
 	return h
 }
@@ -152,11 +151,13 @@ func (c carrying) Value(key any) any {
 }
 
 // err is nil while the hold may be trusted, and why not afterwards.
-func (h *hold) err() error {
+func (h *hold) err() error { return h.errAt(time.Now()) }
+
+func (h *hold) errAt(now time.Time) error {
 	if err := h.life.err(); err != nil {
 		return err
 	}
-	if err := h.lease.expired(); err != nil {
+	if err := h.lease.expired(now); err != nil {
 		h.lose(err)
 		return err // whoever else ends it may not have come to the context yet
 	}
@@ -164,10 +165,12 @@ func (h *hold) err() error {
 }
 
 // loss is why the hold is not there any more, nil if it is. Closing the Client ends the context, not the hold.
-func (h *hold) loss() error {
-	err := h.err()
-	if errors.Is(err, ErrClosed) {
-		return h.lease.expired()
+func (h *hold) loss() error { return h.lossAt(time.Now()) }
+
+func (h *hold) lossAt(now time.Time) error {
+	err := h.errAt(now)
+	if err != nil && errors.Is(err, ErrClosed) {
+		return h.lease.expired(now)
 	}
 	return err
 }
@@ -175,8 +178,8 @@ func (h *hold) loss() error {
 // giveBack is the release of the last handle, after some time.
 func (h *hold) giveBack(ctx context.Context, after time.Duration) error {
 	c := h.client
-	loss := h.loss()
 	released := time.Now()
+	loss := h.lossAt(released)
 	reason, first := h.lease.stop(ErrReleased)
 	if !first { // it was lost, if only just now
 		loss = reason
@@ -196,7 +199,7 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) error {
 	if after > 0 {
 		left, err = h.lease.leave(ctx, after)
 	} else {
-		left, err = c.vacate(ctx, &h.lease)
+		left, err = c.vacate(ctx, &h.lease, released)
 	}
 	switch {
 	case err != nil && after > 0:

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"sync"
 	"time"
 )
 
@@ -22,9 +21,7 @@ type Lock struct {
 	outer *Lock           // the handle that this one is nested in, nil if none
 	mode  Mode            // guarded by hold.mu
 	asked context.Context // the one it was asked for under: its values go along
-	life  lifetime        // of a nested handle; it ends with its release, or with the hold
-	once  sync.Once       // makes ctx
-	ctx   context.Context // of one that is not nested
+	life  lifetime        // of the handle; only a nested one's ends with its own release
 
 	// Guarded by hold.mu.
 	inner    int           // handles nested in this one
@@ -55,11 +52,10 @@ func (l *Lock) Mode() Mode {
 // depend on Redis answering. It carries the values of the context that the lock was acquired with, but not its
 // cancellation; and it carries the hold, for nested acquires.
 func (l *Lock) Context() context.Context {
-	if l.outer != nil {
-		return l.life.context(l.carry)
+	if l.outer == nil {
+		return l.life.of(l.carry)
 	}
-	l.once.Do(func() { l.ctx = l.carry() })
-	return l.ctx
+	return l.life.context(l.carry)
 }
 
 // With is ctx, but ends with the lock too; [context.Cause] says which came first. Like [Lock.Context] it carries the

@@ -157,7 +157,9 @@ func TestMethodsOfALockableCallOneAnotherWithoutARoundTrip(t *testing.T) {
 	both(t, func(e *env) {
 		c, sent := e.counted()
 		m := e.meter(c, &meterDial{})
-		e.release(e.acquire(c, "meter")) // the server knows the scripts now
+		warm := e.acquire(c, "meter")
+		time.Sleep(2 * redislock.Brief)
+		e.release(warm) // the server knows the scripts now
 		before := sent.n.Load()
 		err := m.Locked(e.soon(), func(ctx context.Context) error {
 			return errors.Join(m.addOne(ctx), m.addTwo(ctx), m.addThree(ctx))

@@ -125,9 +125,9 @@ func (m Mode) check(weight int) error {
 	if m.fault != "" {
 		return invalid("WithMode: %s", m.fault)
 	}
-	most := m.limits()[m.name] + 1
-	if m == Exclusive {
-		most = 1
+	most := 1
+	if m != Exclusive {
+		most += m.limits()[m.name]
 	}
 	if m.capacity > 0 {
 		most = min(most, m.capacity)

@@ -85,7 +85,7 @@ func (q *quest) obtain() (*Lock, error) {
 		switch r.status {
 		case "granted":
 			valid := c.after(sent, r.now, r.at+r.lease)
-			if l, err := q.take(ctx, waits, grant{fence: r.fence, sent: sent, valid: valid, lease: r.lease.sub(0)}); l != nil || err != nil {
+			if l, err := q.take(ctx, waits, grant{fence: r.fence, sent: sent, valid: valid, lease: r.lease.sub(0), alone: r.alone}); l != nil || err != nil {
 				return l, err
 			}
 		case "held":
@@ -183,7 +183,7 @@ func (q *quest) ask(ctx context.Context, waits bool) (r reply, sent time.Time, e
 		q.mode, q.weight = parseMode(r.note)
 	}
 	if r.status == "" { // the idle path: granted at this very time
-		r.status, r.lease = "granted", micros(q.lease.Microseconds())
+		r.status, r.lease, r.alone = "granted", micros(q.lease.Microseconds()), true
 	}
 	return r, a.sent, epoch, err
 }
@@ -316,7 +316,7 @@ func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 	e := &h.lease
 	e.key, e.token, e.nonce, e.fence = q.key, q.token, q.nonce, g.fence
 	e.boxedKey, e.boxed = q.boxedKey, q.boxed
-	e.length, e.bury, e.once = q.lease, q.bury, q.noRenewal
+	e.length, e.bury, e.once, e.alone = q.lease, q.bury, q.noRenewal, g.alone
 	e.valid, e.granted = g.valid, g.sent
 	if q.maxHold > 0 {
 		e.total = bound{g.sent, q.maxHold}

@@ -96,7 +96,6 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		observer:  cfg.observer,
 		prompt:    prompt(rdb),
 		defaults:  settings{lease: DefaultLease, weight: 1},
-		single:    newExecutor(rdb),
 		waits:     waits{byToken: map[string]*wait{}, lines: map[string]*line{}},
 		random:    random{source: bufio.NewReaderSize(rand.Reader, 4096)},
 		floors:    newFloors(),
@@ -106,6 +105,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		stopped:   make(chan struct{}),
 	}
 	c.info = c.owner.info()
+	c.single = newExecutor(rdb, &c.background)
 	if err := c.defaults.apply(cfg.defaults); err != nil {
 		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
 	}

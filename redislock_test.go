@@ -128,7 +128,9 @@ func TestI5WaitersAreServedInTheOrderOfArrival(t *testing.T) {
 func TestHandOverCostsOneMessageAndNoPolling(t *testing.T) {
 	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
 		a, b := e.client(), e.client()
-		e.release(e.acquire(b, "warm")) // the preflight and the subscription are made once
+		warm := e.acquire(b, "warm") // the preflight and the subscription are made once, and the scripts loaded
+		time.Sleep(time.Second)
+		e.release(warm)
 		l := e.acquire(a, "x")
 		got := make(chan *redislock.Lock)
 		go func() { got <- e.acquire(b, "x") }()

@@ -13,16 +13,16 @@ const expiredSlack = time.Millisecond
 // lease is the liveness of one hold: until when it may be relied on, and when it is renewed.
 type lease struct {
 	hold     *hold
-	client   *Client
-	name     string
 	key      string
 	token    string
 	boxed    any // the token, as an argument
 	boxedKey any // and the key
 	nonce    string
 	length   time.Duration
+	alone    bool // nobody waited for it when it was granted
 	bury     bool // an acquire of this token had no answer
 	once     bool // renewed only to turn a claim into the whole lease
+	given    bool // somebody gives it up, or gave it up; guarded by mu
 
 	mu      sync.Mutex
 	fence   string        // an upgrade raises it
@@ -31,7 +31,6 @@ type lease struct {
 	granted time.Time     // local time of the grant
 	renewAt time.Time     // zero: not again
 	ended   error         // why it was released or lost; nil while it is kept
-	given   bool          // somebody gives it up, or gave it up
 	task    task          // in the agenda
 	next    time.Duration // pause before the next attempt after a failed one
 }
@@ -58,7 +57,7 @@ func (l *lease) schedule(now time.Time) {
 	if !l.renewAt.IsZero() && l.renewAt.Before(at) {
 		at = l.renewAt
 	}
-	l.client.agenda.set(&l.task, at)
+	l.hold.client.agenda.set(&l.task, at)
 }
 
 // left is how long it may be relied on. The caller holds l.mu, or does not mind.
@@ -71,13 +70,12 @@ func (l *lease) leftAt(now time.Time) time.Duration {
 }
 
 // expired says why the lease has ended, or has run out by the local clock; nil while neither.
-func (l *lease) expired() error {
+func (l *lease) expired(now time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended != nil {
 		return l.ended
 	}
-	now := time.Now()
 	switch {
 	case l.total.span > 0 && l.total.leftAt(now) <= 0:
 		return fmt.Errorf("%w: held for its longest time of %v", ErrLost, l.total.span)
@@ -103,7 +101,7 @@ func (l *lease) stop(why error) (reason error, first bool) {
 		return l.ended, false
 	}
 	l.ended = why
-	l.client.agenda.remove(&l.task)
+	l.hold.client.agenda.remove(&l.task)
 	return why, true
 }
 
@@ -118,7 +116,7 @@ func (l *lease) surrender() bool {
 
 // run is the lease's turn in the agenda: it has run out, or is to be renewed.
 func (l *lease) run() {
-	if err := l.expired(); err != nil {
+	if err := l.expired(time.Now()); err != nil {
 		l.hold.lose(err)
 		return
 	}
@@ -128,7 +126,7 @@ func (l *lease) run() {
 		return
 	}
 	if !l.renewAt.IsZero() && !time.Now().Before(l.renewAt) {
-		l.client.send(newCall(scriptRenew, l.key, l.token, l.fence), l.renewed)
+		l.hold.client.send(newCall(scriptRenew, l.key, l.token, l.fence), l.renewed)
 		// Until it is answered, a renewal is sent again on another connection: a stuck one must not cost the lock.
 		l.renewAt = time.Now().Add(max(l.length/6, 20*time.Millisecond))
 	}
@@ -162,7 +160,7 @@ func (l *lease) renewed(a answer) {
 	case "revoked":
 		l.hold.lose(robbery(r.note))
 	case "": // a plain time
-		if l.extend(l.client.after(a.sent, r.now, r.now.add(l.length)), a.sent) {
+		if l.extend(l.hold.client.after(a.sent, r.now, r.now.add(l.length)), a.sent) {
 			l.observe(EventRenewed, nil)
 		}
 	default:
@@ -180,11 +178,11 @@ func (l *lease) leave(ctx context.Context, length time.Duration) (bool, error) {
 	if l.bury {
 		bury = "bury" // I8: nobody will release this token
 	}
-	text, _ := l.client.length(nil, max(length, time.Millisecond))
+	text, _ := l.hold.client.length(nil, max(length, time.Millisecond))
 	args := []any{l.token, fmt.Sprintf("%016d", l.fenceNow()), bury, string(text)}
-	a := l.client.ask(bounded, nil, scriptRenew, l.key, args...)
+	a := l.hold.client.ask(bounded, nil, scriptRenew, l.key, args...)
 	if a.err != nil {
-		l.client.insist(scriptRenew, l.key, args, func(value any) bool {
+		l.hold.client.insist(scriptRenew, l.key, args, func(value any) bool {
 			_, _ = l.parted(value)
 			return false
 		})
@@ -199,7 +197,7 @@ func (l *lease) leave(ctx context.Context, length time.Duration) (bool, error) {
 func (l *lease) parted(value any) (reply, error) {
 	r, err := parseReply(value)
 	if r.status == "revoked" {
-		l.client.giveUp(l.key, l.token, l.bury)
+		l.hold.client.giveUp(l.key, l.token, l.bury)
 	}
 	return r, err
 }
@@ -241,8 +239,8 @@ func (l *lease) failed(err error) {
 }
 
 func (l *lease) observe(kind EventKind, err error) {
-	if l.client.observer == nil {
+	if l.hold.client.observer == nil {
 		return
 	}
-	l.client.report(Event{Kind: kind, Name: l.name, Fence: l.fenceNow(), Held: l.held(), Err: err})
+	l.hold.client.report(Event{Kind: kind, Name: l.hold.name, Fence: l.fenceNow(), Held: l.held(), Err: err})
 }

@@ -16,6 +16,7 @@ type reply struct {
 	ticket string
 	note   string // revoked: why it was broken; empty if it was stolen. clash: the rules in use. resume: the mode
 	more   bool   // convert: candidates remain untried
+	alone  bool   // granted on the idle path
 	holder holder
 }
 

@@ -13,6 +13,7 @@ type grant struct {
 	valid bound
 	sent  time.Time     // when it was asked for, or heard of
 	lease time.Duration // how long the server holds it: less than asked for if it is only a claim
+	alone bool          // nobody else had it or waited for it
 }
 
 // wait is one token in a queue, from before its acquire is sent until it is granted, given up, or found gone. When it
