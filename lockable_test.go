@@ -91,7 +91,7 @@ func (m *meter) leaves(ctx context.Context, want error, when string) {
 	}
 }
 
-// meterTraffic counts the scripts that are sent for the lock "meter", but for renewals: those come when they are due, and
+// meterTraffic counts the requests that are sent for the lock "meter", but for renewals: those come when they are due, and
 // when the subscription begins.
 type meterTraffic struct{ n atomic.Int32 }
 
@@ -115,7 +115,9 @@ func (t *meterTraffic) ProcessPipelineHook(next redis.ProcessPipelineHook) redis
 
 func (t *meterTraffic) note(cmd redis.Cmder) {
 	renew, whole := redislock.Script("renew")
-	if args := cmd.Args(); len(args) > 3 && args[3] == "redislock:{meter}" && args[1] != renew && args[1] != whole {
+	args := cmd.Args()
+	script := len(args) > 3 && args[3] == "redislock:{meter}" && args[1] != renew && args[1] != whole
+	if script || args[0] == "hdel" && args[1] == "redislock:{meter}" {
 		t.n.Add(1)
 	}
 }
