@@ -80,6 +80,10 @@ measure: redis-server ## server time of the idle path and among 10,000 waiters: 
 	  go test -run '^$$' -bench ServerTime -benchtime 1x .; \
 	fi
 
+.PHONY: bench
+bench: redis-server ## beside the peers, less than 10 minutes; writes docs/performance.md and docs/scale.md. Or a part: make bench ONLY=callers
+	@cd bench && go run . $(if $(ONLY),-only '$(ONLY)',-docs ../docs) $(if $(OUT),-out '$(abspath $(OUT))')
+
 .PHONY: install
 install: ## the command line, into $GOBIN
 	cd cmd/redislock && go install .

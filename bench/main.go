@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"example.com/redislock/bench/internal/measure"
+	"example.com/redislock/bench/internal/report"
 	"example.com/redislock/internal/servertest"
 )
 
@@ -43,30 +43,52 @@ type section struct {
 
 var sections = []section{
 	{"pair", (*bench).pair},
-}
-
-// results is what the file of a run has.
-type results struct {
-	When time.Time
-	Took time.Duration
-	Log  measure.Log
+	{"callers", (*bench).callers},
+	{"server", (*bench).server},
+	{"worst", (*bench).worst},
+	{"wake", (*bench).wake},
+	{"handoff", (*bench).handoff},
+	{"crowd", (*bench).crowd},
+	{"readers", (*bench).readers},
+	{"recovery", (*bench).recovery},
+	{"waiting", (*bench).waiting},
+	{"holding", (*bench).holding},
+	{"first", (*bench).first},
+	{"batch", (*bench).batch},
+	{"cluster", (*bench).cluster},
+	{"footprint", (*bench).footprint},
 }
 
 func run(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == partArgument {
+		return runPart(ctx, args[1:])
+	}
+	if len(args) > 0 && roles[args[0]] != nil {
+		return roles[args[0]](ctx, args[1:], os.Stdin, os.Stdout)
+	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := flags.String("only", "", "run the sections whose names match this `expression`")
 	scale := flags.Float64("scale", 1, "make everything take this times as long")
 	out := flags.String("out", "", "write what was measured to this `file`")
+	docs := flags.String("docs", "", "write performance.md and scale.md into this `folder`: only after a whole run")
+	from := flags.String("from", "", "measure nothing: take what was measured from this `file`")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *from != "" {
+		return rewriteDocs(*from, *docs)
 	}
 	wanted, err := regexp.Compile(*only)
 	if err != nil {
 		return err
 	}
-	r := results{When: time.Now()}
+	r := &report.Run{When: time.Now(), Only: *only, Scale: *scale}
+	if *docs != "" && (*only != "" || *scale < 1) {
+		return fmt.Errorf("-docs: %w", report.ErrPartial) // before ten minutes are spent on it
+	}
 	err = servertest.Program(func(t testing.TB) {
 		b := &bench{TB: t, ctx: ctx, log: &r.Log, scale: *scale}
+		r.Facts = b.facts(t)
 		for _, s := range sections {
 			if !wanted.MatchString(s.id) || t.Failed() || ctx.Err() != nil {
 				continue
@@ -81,22 +103,26 @@ func run(ctx context.Context, args []string) error {
 		err = ctx.Err()
 	}
 	r.Took = time.Since(r.When)
-	if err == nil && *out != "" {
-		text, e := json.MarshalIndent(r, "", " ")
-		if e != nil {
-			return e
-		}
-		err = os.WriteFile(*out, text, 0o644)
+	if err != nil {
+		return err
 	}
-	return err
+	return finishRun(r, *out, *docs)
 }
 
-// print shows the medians of a section as they are, for who watches.
+// print shows the medians of a section as they are, and the sum of what failed, for who watches.
 func (b *bench) print(id string) {
 	for _, s := range b.log.Subjects(id) {
 		for _, q := range b.log.Quantities(id) {
 			for _, x := range b.log.Xs(id, q) {
-				if m := b.log.Median(measure.Key{Section: id, Subject: s, Quantity: q, X: x}); m == m {
+				k := measure.Key{Section: id, Subject: s, Quantity: q, X: x}
+				m := b.log.Median(k)
+				if q == failed && m == m {
+					m = 0
+					for _, v := range b.log.Values(k) {
+						m += v
+					}
+				}
+				if m == m {
 					fmt.Printf("%-10s %-28s %-32s %8.0f %14.3f\n", id, s, q, x, m)
 				}
 			}

@@ -13,6 +13,7 @@
 --          {'clash', now, rules}: the mode's name is in use here with these other rules, or '': too many modes are
 --@ begin.lua
 --@ idle.lua
+--@ join.lua
 --@ shared.lua
 --@ waiting.lua
 local token, request, wait = ARGV[1], ARGV[2], sub(ARGV[2], 33, 33)

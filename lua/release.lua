@@ -10,6 +10,7 @@
 local released = redis.call('HDEL', KEYS[1], ARGV[1]) == 1
 if released and not ARGV[2] then return 1 end
 --@ begin.lua
+--@ pass.lua
 --@ shared.lua
 --@ bury.lua
 local token = ARGV[1]

@@ -10,6 +10,7 @@
 --
 -- Reply    now: renewed | {'revoked', now, note}: stolen, or broken with a note; give it up | {'gone', now}
 --@ begin.lua
+--@ again.lua
 --@ shared.lua
 --@ bury.lua
 local token = ARGV[1]

@@ -4,6 +4,7 @@ package peer
 
 import (
 	"context"
+	"net"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -29,6 +30,16 @@ type Options struct {
 	TTL time.Duration
 	// Cluster says that addr is a node of a cluster.
 	Cluster bool
+	// Wrap is called for each connection that is made, and what it returns is used instead; nil: nothing is.
+	Wrap func(net.Conn) net.Conn
+}
+
+// wrap is what a dial came to.
+func (o Options) wrap(conn net.Conn, err error) (net.Conn, error) {
+	if err != nil || o.Wrap == nil {
+		return conn, err
+	}
+	return o.Wrap(conn), nil
 }
 
 // Peer is a library in one setting.

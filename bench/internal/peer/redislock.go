@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"net"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -50,8 +51,15 @@ func (c *Client) Close() {
 
 // Connect makes a client of go-redis, of one server or of a cluster, in its defaults but for the size of the pool.
 func Connect(addr string, o Options) redis.UniversalClient {
-	if o.Cluster {
-		return redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}, PoolSize: o.Pool})
+	var dialer func(ctx context.Context, network, addr string) (net.Conn, error) // nil: go-redis's own
+	if o.Wrap != nil {
+		dial := redis.NewDialer(&redis.Options{DialTimeout: 5 * time.Second}) // the default
+		dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return o.wrap(dial(ctx, network, addr))
+		}
 	}
-	return redis.NewClient(&redis.Options{Addr: addr, PoolSize: o.Pool})
+	if o.Cluster {
+		return redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}, PoolSize: o.Pool, Dialer: dialer})
+	}
+	return redis.NewClient(&redis.Options{Addr: addr, PoolSize: o.Pool, Dialer: dialer})
 }

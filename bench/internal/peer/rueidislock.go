@@ -2,6 +2,8 @@ package peer
 
 import (
 	"context"
+	"crypto/tls"
+	"net"
 
 	"github.com/redis/rueidis"
 	"github.com/redis/rueidis/rueidislock"
@@ -11,10 +13,16 @@ import (
 func ruei() Peer {
 	return Peer{
 		Name: "rueidislock", Module: "github.com/redis/rueidis", Renews: true,
-		Setting: "the README's for one Redis: majority of 1, NOLOOP; validity 5 s, renewed; its release does not wait for the answer",
+		Setting: "the README's for one Redis: majority of 1, NOLOOP; validity 5 s, renewed",
 		Open: func(addr string, o Options) (Locker, error) {
+			client := rueidis.ClientOption{InitAddress: []string{addr}, ForceSingleClient: !o.Cluster}
+			if o.Wrap != nil {
+				client.DialCtxFn = func(ctx context.Context, addr string, dialer *net.Dialer, _ *tls.Config) (net.Conn, error) {
+					return o.wrap(dialer.DialContext(ctx, "tcp", addr))
+				}
+			}
 			l, err := rueidislock.NewLocker(rueidislock.LockerOption{
-				ClientOption:   rueidis.ClientOption{InitAddress: []string{addr}, ForceSingleClient: !o.Cluster},
+				ClientOption:   client,
 				KeyMajority:    1,
 				NoLoopTracking: true,
 				KeyValidity:    o.TTL,

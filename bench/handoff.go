@@ -1,0 +1,125 @@
+package main
+
+import (
+	"runtime"
+	"slices"
+	"time"
+
+	"example.com/redislock/bench/internal/measure"
+	"example.com/redislock/bench/internal/peer"
+	"example.com/redislock/bench/internal/traffic"
+	"example.com/redislock/internal/servertest"
+)
+
+// contestClients is over how many clients, each with connections of its own, the goroutines of a contest are spread.
+const contestClients = 4
+
+// handoff measures 32 goroutines in four clients that want one lock, with sections that do nothing and with sections
+// of 1 ms.
+func (b *bench) handoff() {
+	s := servertest.Start(b)
+	for _, work := range []time.Duration{0, time.Millisecond} {
+		x := float64(work.Milliseconds())
+		measure.Interleave(3, peer.All(), func(p peer.Peer) {
+			b.contend("handoff", p, x, s, contest{
+				name: "handoff", waiters: 32, work: work,
+				warm: b.lasts(300 * time.Millisecond), window: b.lasts(1200 * time.Millisecond),
+			})
+		})
+	}
+}
+
+// crowds are how many goroutines want one lock, and what is measured of them. Where there are many the first ones
+// come around late, so that it takes longer until it goes on evenly, and until each had several turns.
+var crowds = []struct {
+	waiters      int
+	rounds       int
+	warm, window time.Duration
+	peers        []string // nil: all
+}{
+	{waiters: 2, rounds: 3, warm: 100 * time.Millisecond, window: 500 * time.Millisecond},
+	{waiters: 10, rounds: 3, warm: 100 * time.Millisecond, window: 500 * time.Millisecond},
+	{waiters: 100, rounds: 3, warm: 200 * time.Millisecond, window: 600 * time.Millisecond},
+	{waiters: 1000, rounds: 2, warm: 500 * time.Millisecond, window: 1200 * time.Millisecond},
+	{
+		waiters: 10000, rounds: 1, warm: 2 * time.Second, window: 4 * time.Second,
+		peers: []string{peer.Ours, "bsm/redislock", "redsync", "rueidislock"}, // as far as the time goes
+	},
+}
+
+// crowd measures what more and more waiters do to a lock.
+func (b *bench) crowd() {
+	s := servertest.Start(b)
+	for _, c := range crowds {
+		peers := slices.DeleteFunc(peer.All(), func(p peer.Peer) bool { return c.peers != nil && !slices.Contains(c.peers, p.Name) })
+		measure.Interleave(c.rounds, peers, func(p peer.Peer) {
+			b.contend("crowd", p, float64(c.waiters), s, contest{
+				name: "crowd", waiters: c.waiters, warm: b.lasts(c.warm), window: b.lasts(c.window),
+			})
+		})
+	}
+}
+
+// contend holds a contest among clients of a peer, on an empty server, and notes what came of it.
+func (b *bench) contend(section string, p peer.Peer, x float64, s *servertest.Server, c contest) {
+	if b.ctx.Err() != nil {
+		return
+	}
+	var (
+		counter traffic.Counter
+		sent    []traffic.Sent
+		used    []traffic.Usage
+	)
+	// The server's time is taken a moment too early and a moment too late.
+	c.opens = func() {
+		used = append(used, b.usage(s))
+		sent = append(sent, counter.Sent())
+	}
+	c.closes = func() {
+		sent = append(sent, counter.Sent())
+		used = append(used, b.usage(s))
+	}
+	f := b.among(p, s, &counter, c)
+
+	t := f.tally()
+	note := func(quantity string, value float64) {
+		b.log.Add(measure.Key{Section: section, Subject: p.Name, Quantity: quantity, X: x}, value)
+	}
+	note("hand-offs per second", float64(t.handoffs)/(f.to-f.from).Seconds())
+	note(failed, float64(f.failures))
+	if len(t.waits) > 0 {
+		median, slowest := measure.Median(t.waits), slices.Max(t.waits)
+		note("wait p50, µs", median)
+		note("wait p99, µs", measure.Quantile(t.waits, 0.99))
+		note("slowest wait, µs", slowest)
+		note("slowest wait / median", slowest/median)
+	}
+	if n := float64(t.handoffs); n > 0 {
+		during := sent[1].Since(sent[0])
+		note("Jain's index", measure.Jain(t.each))
+		note("Jain's index, at best", fairest(t.handoffs, c.waiters))
+		note("to another waiter, %", 100*float64(t.passed)/n)
+		note("commands per hand-off", float64(during.Total())/n)
+		note("server µs per hand-off", used[1].Since(used[0]).Micros(during)/n)
+	}
+}
+
+// among holds a contest among new clients of a peer, on an empty server.
+func (b *bench) among(p peer.Peer, s *servertest.Server, counter *traffic.Counter, c contest) field {
+	b.must(s.Admin().FlushAll(b.ctx).Err())
+	runtime.GC() // nobody pays for the garbage of the one before
+	for range contestClients {
+		l, err := p.Open(s.Addr(), peer.Options{Wrap: counter.Wrap})
+		b.must(err)
+		c.lockers = append(c.lockers, l)
+	}
+	defer closeAll(c.lockers)
+	return c.run(b.ctx)
+}
+
+// usage is what a server was used for so far.
+func (b *bench) usage(s *servertest.Server) traffic.Usage {
+	u, err := traffic.Read(b.ctx, s.Admin())
+	b.must(err)
+	return u
+}

@@ -1,0 +1,88 @@
+// Package fleet is a model of many Clients that hold locks on a number of shards: formulas that say how busy the shards are
+// and where their limit is, and a simulation that shows whether renewals are in time there.
+package fleet
+
+import "math"
+
+// renewEvery is the part of a lease after which it is renewed; again after so much of it the renewal that has no answer
+// is sent once more.
+const (
+	renewEvery = 1.0 / 3
+	resendPart = 1.0 / 6
+	// MaxBatch bounds the renewals of one request.
+	MaxBatch = 256
+)
+
+// Cost is what one of each takes a server's only thread, in seconds, system calls included.
+type Cost struct {
+	Request float64 // reading and answering a request that has renewals, whatever their number
+	Renewal float64 // and each of them
+	Pair    float64 // an acquire and its release
+	Handoff float64 // a lock that passes from one caller to the next
+}
+
+// Fleet is what is held and done. Rates are per second, of all shards together; names are spread evenly over them.
+type Fleet struct {
+	Held     float64 // locks that are held and renewed
+	Lease    float64 // of each, in seconds
+	Shards   int
+	Together int     // renewals that a Client sends to a shard in one request: locks that were taken together
+	Pairs    float64 // uncontended acquires, each with its release
+	Handoffs float64
+	Trip     float64 // seconds to a server and back, without the server's part
+	Cost     Cost
+}
+
+// PerRenewal is what one renewal costs the server in all, in seconds.
+func (f Fleet) PerRenewal() float64 {
+	return f.Cost.Renewal + f.Cost.Request/float64(f.batch())
+}
+
+func (f Fleet) batch() int { return min(max(f.Together, 1), MaxBatch) }
+
+// Renewals is how many there are per second, of all shards.
+func (f Fleet) Renewals() float64 { return f.Held / (f.Lease * renewEvery) }
+
+// Utilisation is the share of its time that each shard is busy. From 1 on the work never gets done.
+func (f Fleet) Utilisation() float64 {
+	return (f.Renewals()*f.PerRenewal() + f.Pairs*f.Cost.Pair + f.Handoffs*f.Cost.Handoff) / float64(f.Shards)
+}
+
+// Limit is how many locks can be held with the shards busy for that share of their time, beside the pairs and hand-offs
+// of the fleet; 0 if those alone take as much.
+func (f Fleet) Limit(utilisation float64) float64 {
+	left := utilisation*float64(f.Shards) - f.Pairs*f.Cost.Pair - f.Handoffs*f.Cost.Handoff
+	return max(0, left) * f.Lease * renewEvery / f.PerRenewal()
+}
+
+// Needed is the least number of shards that are busy for no more than that share of their time.
+func (f Fleet) Needed(utilisation float64) int {
+	f.Shards = 1
+	return max(1, int(math.Ceil(f.Utilisation()/utilisation-1e-9)))
+}
+
+// MeanLatency is that of a renewal, in seconds: the trip, the work, and the queue in front of it by the formula of Pollaczek
+// and Khinchine, which takes the requests as independent of each other. +Inf from a utilisation of 1 on.
+func (f Fleet) MeanLatency() float64 {
+	busy := f.Utilisation()
+	if busy >= 1 {
+		return math.Inf(1)
+	}
+	n, b := float64(f.Shards), float64(f.batch())
+	request := b * f.PerRenewal()
+	squares := f.Renewals()/b/n*request*request + f.Pairs/n*f.Cost.Pair*f.Cost.Pair + f.Handoffs/n*f.Cost.Handoff*f.Cost.Handoff
+	return f.Trip + request + squares/(2*(1-busy))
+}
+
+// Round is how long a shard takes, in seconds, to renew all that is held on it at once, in the largest requests: what happens
+// when the Clients have to subscribe anew.
+func (f Fleet) Round() float64 {
+	f.Together = MaxBatch
+	return f.Held / float64(f.Shards) * f.PerRenewal()
+}
+
+// Outage is how many seconds a shard may be away without the loss of a lock. A lock that was about to be renewed when it went
+// has two thirds of its lease left; when the shard is back all Clients renew at once, within spread seconds.
+func (f Fleet) Outage(spread float64) float64 {
+	return max(0, f.Lease*(1-renewEvery)-spread-f.Round())
+}

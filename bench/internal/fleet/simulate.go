@@ -1,0 +1,211 @@
+package fleet
+
+import (
+	"container/heap"
+	"math/rand/v2"
+
+	"example.com/redislock/bench/internal/measure"
+)
+
+// Trouble is what befalls the servers in a simulation; its zero value is nothing.
+type Trouble struct {
+	At, For float64 // all servers are away from this second on, for so long
+	Spread  float64 // within so many seconds after it all Clients are back, and each renews all that it holds
+}
+
+// Result is what a simulation came to.
+type Result struct {
+	Utilisation   float64 // share of the simulated time that the busiest shard worked
+	Renewals      int     // answered
+	Resent        int     // sent once more because there was no answer
+	Lost          int     // locks whose lease ran out before a renewal was answered
+	Mean          float64 // latency of a renewal from when it was due, in seconds
+	P50, P99, Max float64
+}
+
+// Simulate lets a fleet run for a number of seconds, and says what happened after the first third of a lease, which it takes
+// until all have begun. The servers have one thread each and take what comes in its order. The same seed gives the same
+// result.
+func (f Fleet) Simulate(seconds float64, trouble Trouble, seed uint64) Result {
+	s := &simulation{
+		Fleet: f, trouble: trouble, random: rand.New(rand.NewPCG(seed, 6)),
+		free: make([]float64, f.Shards), busy: make([]float64, f.Shards), begun: f.Lease * renewEvery, end: seconds,
+	}
+	s.plant()
+	for len(s.agenda) > 0 && s.agenda[0].at < s.end {
+		j := heap.Pop(&s.agenda).(*job)
+		if s.happens(j) {
+			heap.Push(&s.agenda, j)
+		}
+		for _, extra := range s.extra {
+			heap.Push(&s.agenda, extra)
+		}
+		s.extra = s.extra[:0]
+	}
+	return s.sum()
+}
+
+// kind is what happens at a time of the agenda.
+type kind uint8
+
+const (
+	renewal kind = iota
+	again        // a renewal is sent once more: that costs, and moves nothing
+	pair
+	handoff
+	back // the servers are there again
+)
+
+// job is an entry of the agenda. A renewal is of the locks that one Client renews on one shard in one request.
+type job struct {
+	at    float64
+	kind  kind
+	shard int
+	size  int     // of a renewal: locks
+	due   float64 // when it was to be sent
+	valid float64 // until when its Client relies on them
+}
+
+type simulation struct {
+	Fleet
+	trouble    Trouble
+	random     *rand.Rand
+	agenda     agenda
+	extra      []*job    // what came up while a job was done
+	free, busy []float64 // of each shard: until when it has work, how long it worked since begun
+	begun, end float64
+	result     Result
+	latencies  []float64
+}
+
+// plant spreads the locks over the shards, in batches whose first renewals fall anywhere in the first period.
+func (s *simulation) plant() {
+	period := s.Lease * renewEvery
+	left := int(s.Held)
+	for shard := 0; left > 0; shard = (shard + 1) % s.Shards {
+		size := min(s.batch(), left)
+		left -= size
+		at := s.random.Float64() * period
+		s.agenda = append(s.agenda, &job{at: at, due: at, valid: at - period + s.Lease, shard: shard, size: size})
+	}
+	for shard := range s.Shards {
+		if s.Pairs > 0 {
+			s.agenda = append(s.agenda, &job{kind: pair, shard: shard})
+		}
+		if s.Handoffs > 0 {
+			s.agenda = append(s.agenda, &job{kind: handoff, shard: shard})
+		}
+	}
+	if s.trouble.For > 0 {
+		s.agenda = append(s.agenda, &job{at: s.trouble.At + s.trouble.For, kind: back})
+	}
+	heap.Init(&s.agenda)
+}
+
+// happens does a job. It reports whether the job has another time then.
+func (s *simulation) happens(j *job) bool {
+	switch j.kind {
+	case renewal:
+		return s.renew(j)
+	case again:
+		s.serve(j.shard, j.at+s.Trip/2, float64(j.size)*s.PerRenewal())
+		return false
+	case back:
+		s.all(j.at)
+		return false
+	case pair:
+		return s.arrive(j, s.Pairs, s.Cost.Pair)
+	default:
+		return s.arrive(j, s.Handoffs, s.Cost.Handoff)
+	}
+}
+
+// arrive is one of what callers do: they come independently of each other.
+func (s *simulation) arrive(j *job, rate, cost float64) bool {
+	if !s.away(j.at) {
+		s.serve(j.shard, j.at+s.Trip/2, cost)
+	}
+	j.at += s.random.ExpFloat64() / (rate / float64(s.Shards))
+	return true
+}
+
+func (s *simulation) away(at float64) bool {
+	return at >= s.trouble.At && at < s.trouble.At+s.trouble.For
+}
+
+// serve has a shard do what arrives, after all that arrived before, and says when it has.
+func (s *simulation) serve(shard int, at, cost float64) (done float64) {
+	from := max(at, s.free[shard])
+	s.free[shard] = from + cost
+	s.busy[shard] += max(0, min(from+cost, s.end)-max(from, s.begun))
+	return from + cost
+}
+
+// renew sends a renewal. One that could not be sent in time, or is answered too late, loses its locks.
+func (s *simulation) renew(j *job) bool {
+	if j.at > j.valid {
+		s.result.Lost += j.size
+		return false
+	}
+	if s.away(j.at) {
+		j.at = s.trouble.At + s.trouble.For + s.random.Float64()*s.trouble.Spread
+		return true
+	}
+	size := float64(j.size)
+	sent := j.at
+	answered := s.serve(j.shard, sent+s.Trip/2, size*s.Cost.Renewal+s.Cost.Request) + s.Trip/2
+	for once := sent + s.Lease*resendPart; once < min(answered, j.valid); once += s.Lease * resendPart {
+		s.extra = append(s.extra, &job{at: once, kind: again, shard: j.shard, size: j.size})
+		s.result.Resent += j.size
+	}
+	if answered > j.valid {
+		s.result.Lost += j.size
+		return false
+	}
+	if sent >= s.begun {
+		s.result.Renewals += j.size
+		s.latencies = append(s.latencies, answered-j.due)
+	}
+	j.valid = sent + s.Lease
+	j.due = sent + s.Lease*renewEvery
+	j.at = max(j.due, answered)
+	return true
+}
+
+// all is after an outage: every Client subscribes anew, and then renews what it holds.
+func (s *simulation) all(at float64) {
+	for _, j := range s.agenda {
+		if j.kind == renewal && j.at > at+s.trouble.Spread {
+			j.at = at + s.random.Float64()*s.trouble.Spread
+			j.due = j.at
+		}
+	}
+	heap.Init(&s.agenda)
+}
+
+func (s *simulation) sum() Result {
+	r := s.result
+	for _, b := range s.busy {
+		r.Utilisation = max(r.Utilisation, b/(s.end-s.begun))
+	}
+	for _, l := range s.latencies {
+		r.Mean += l / float64(len(s.latencies))
+	}
+	r.P50, r.P99, r.Max = measure.Quantile(s.latencies, 0.5), measure.Quantile(s.latencies, 0.99), measure.Quantile(s.latencies, 1)
+	return r
+}
+
+// agenda is a heap of jobs by their time.
+type agenda []*job
+
+func (a agenda) Len() int           { return len(a) }
+func (a agenda) Less(i, j int) bool { return a[i].at < a[j].at }
+func (a agenda) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
+func (a *agenda) Push(x any)        { *a = append(*a, x.(*job)) }
+
+func (a *agenda) Pop() any {
+	old := *a
+	last := old[len(old)-1]
+	*a = old[:len(old)-1]
+	return last
+}

@@ -1,0 +1,167 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"example.com/redislock/bench/internal/measure"
+	"example.com/redislock/bench/internal/peer"
+)
+
+// What the budgets compare this library with, by the names in the log.
+const (
+	unfenced  = "floor: unfenced"
+	twoNoops  = "floor: two no-op EVALSHA"
+	bare      = "floor: PUBLISH to receive"
+	plainHDEL = "redislock, release by plain HDEL"
+	bsm       = "bsm/redislock"
+	ruei      = "rueidislock"
+
+	floorUnfencedPlain = "floor: SET NX PX, compare-and-delete"
+	floorPing          = "floor: two PING"
+)
+
+// Budget is a bound that the library has to keep.
+type Budget struct {
+	What    string
+	Limit   float64
+	AtLeast bool   // the limit is the least; otherwise it is the most
+	Unit    string // behind the limit and the value, such as "× the floor"
+	Section string // that measures it
+	Value   float64
+}
+
+// Verdict is "pass", "red" or "not measured".
+func (b Budget) Verdict() string {
+	switch {
+	case math.IsNaN(b.Value):
+		return "not measured"
+	case b.AtLeast && b.Value >= b.Limit, !b.AtLeast && b.Value <= b.Limit:
+		return "pass"
+	}
+	return "red"
+}
+
+// Bound is the limit in words.
+func (b Budget) Bound() string {
+	sign := "≤"
+	if b.AtLeast {
+		sign = "≥"
+	}
+	return sign + " " + bound(b.Limit) + b.Unit
+}
+
+// bound writes a limit without digits that say nothing.
+func bound(v float64) string { return strings.TrimSuffix(fmt.Sprintf("%g", v), ".0") }
+
+// Measured is the value in words.
+func (b Budget) Measured() string {
+	if math.IsNaN(b.Value) {
+		return "–"
+	}
+	return number(b.Value) + b.Unit
+}
+
+// Command measures this row again.
+func (b Budget) Command() string { return "make bench ONLY=" + b.Section }
+
+// Budgets are all rows, in the order of the design, computed from the log.
+func (r *Run) Budgets() []Budget {
+	at := func(section, subject, quantity string, x float64) float64 {
+		return r.median(section, subject, quantity, x)
+	}
+	serverPair := func(subject string, x float64) float64 {
+		return at("server", subject, "server µs per pair", x) / at("server", unfenced, "server µs per pair", x)
+	}
+	pairs := func(than string) float64 {
+		return at("callers", peer.Ours, "pairs per second", 256) / at("callers", than, "pairs per second", 256)
+	}
+	const wait, hold = 10_000, 100_000
+	per := func(section, quantity string, n float64) float64 { return at(section, peer.Ours, quantity, n) / n }
+	return []Budget{
+		{"server time of a pair of scripts, names in use", 1.4, false, " × unfenced", "server", serverPair(peer.Ours, 0)},
+		{"the same, fresh names", 1.6, false, " × unfenced", "server", serverPair(peer.Ours, 1)},
+		{"the same with a release by plain HDEL, names in use", 1.05, false, " × unfenced", "server", serverPair(plainHDEL, 0)},
+		{
+			"latency of an uncontended pair, one caller", 1.15, false, " × two no-op EVALSHA", "pair",
+			at("pair", peer.Ours, "µs per pair", 0) / at("pair", twoNoops, "µs per pair", 0),
+		},
+		{
+			"allocations of that pair, beside those of two no-op EVALSHA", 6, false, " more", "pair",
+			at("pair", peer.Ours, "allocations per pair", 0) - at("pair", twoNoops, "allocations per pair", 0),
+		},
+		{"pairs per second, 256 callers on own names, one Client", 2, true, " × bsm/redislock", "callers", pairs(bsm)},
+		{"the same", 1.2, true, " × rueidislock", "callers", pairs(ruei)},
+		{
+			"release in one process to acquired in another, idle", 1.4, false, " × PUBLISH → receive", "wake",
+			at("wake", peer.Ours, "µs from release to acquired", 0) / at("wake", bare, "µs from release to acquired", 0),
+		},
+		{
+			"fair hand-offs per second, 4 Clients × 8 waiters, one name", 1.3, true, " × rueidislock", "handoff",
+			at("handoff", peer.Ours, "hand-offs per second", 0) / at("handoff", ruei, "hand-offs per second", 0),
+		},
+		{"Jain's index there", 0.99, true, "", "handoff", at("handoff", peer.Ours, "Jain's index", 0)},
+		{"slowest wait there", 3, false, " × the median", "handoff", at("handoff", peer.Ours, "slowest wait / median", 0)},
+		{"commands sent per hand-off, 2 waiters", 2.1, false, "", "crowd", at("crowd", peer.Ours, "commands per hand-off", 2)},
+		{"the same, 10,000 waiters", 2.1, false, "", "crowd", at("crowd", peer.Ours, "commands per hand-off", wait)},
+		{"any one script, 10,000 waiters dead or cancelled", 500, false, " µs", "worst", r.largestScript()},
+		{"memory of one of 10,000 waiters, beside its caller's stack", 2, false, " KiB", "waiting", at("waiting", peer.Ours, "KiB per waiter beside its stack", wait)},
+		{"goroutines of ours for each of them", few, false, "", "waiting", at("waiting", peer.Ours, "goroutines per waiter", wait)},
+		{"connections for each of them", few, false, "", "waiting", per("waiting", "connections", wait)},
+		{"memory of one of 100,000 held locks", 1, false, " KiB", "holding", at("holding", peer.Ours, "KiB per lock", hold)},
+		{"locks lost among them", 0, false, "", "holding", r.most("holding", peer.Ours, "locks lost", hold)},
+		{"goroutines for each of them", few, false, "", "holding", per("holding", "goroutines", hold)},
+	}
+}
+
+// few is what counts as none for each: a Client has a handful of goroutines and its pool of connections, however many
+// wait or hold.
+const few = 0.01
+
+// largestScript is the largest of the medians over rounds: a round in which the machine did something else does not count,
+// a kind of waiters that is always slow does.
+func (r *Run) largestScript() float64 {
+	most := math.NaN()
+	for _, s := range r.Log.Subjects("worst") {
+		if kindOf(s) != ours {
+			continue
+		}
+		for _, x := range r.Log.Xs("worst", "largest script, µs") {
+			if m := r.median("worst", s, "largest script, µs", x); !math.IsNaN(m) && !(most > m) {
+				most = m
+			}
+		}
+	}
+	return most
+}
+
+// most is the largest value of all rounds: for what may not happen even once.
+func (r *Run) most(section, subject, quantity string, x float64) float64 {
+	return measure.Quantile(r.Log.Values(measure.Key{Section: section, Subject: subject, Quantity: quantity, X: x}), 1)
+}
+
+// BudgetTable is Markdown.
+func (r *Run) BudgetTable() string {
+	var b strings.Builder
+	b.WriteString("| what | budget | measured | | run it again |\n|---|---|---|---|---|\n")
+	for _, row := range r.Budgets() {
+		verdict := row.Verdict()
+		if verdict == "red" {
+			verdict = "**red**"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | `%s` |\n", row.What, row.Bound(), row.Measured(), verdict, row.Command())
+	}
+	return b.String()
+}
+
+// BudgetText is the same for a terminal, with what was measured only.
+func (r *Run) BudgetText() string {
+	var b strings.Builder
+	for _, row := range r.Budgets() {
+		if row.Verdict() != "not measured" {
+			fmt.Fprintf(&b, "%-6s %-62s %-28s %-28s %s\n", row.Verdict(), row.What, row.Bound(), row.Measured(), row.Command())
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,173 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"example.com/redislock/bench/internal/measure"
+	"example.com/redislock/bench/internal/peer"
+)
+
+// direction says which values of a quantity are good.
+type direction int
+
+const (
+	neither direction = iota // it describes, and nobody wins by it
+	lower
+	higher
+)
+
+// level is how far apart two medians must be before one of them counts as better: closer ones change places from run to run.
+const level = 0.02
+
+// kind is what a subject is.
+type kind int
+
+const (
+	ours kind = iota
+	floor
+	other
+)
+
+// kindOf knows a subject by its name: a floor says so, and what begins with our name is a variant of ours.
+func kindOf(subject string) kind {
+	switch {
+	case subject == peer.Ours || strings.HasPrefix(subject, peer.Ours+",") || strings.HasPrefix(subject, peer.Ours+" "):
+		return ours
+	case strings.HasPrefix(subject, "floor:"):
+		return floor
+	}
+	return other
+}
+
+// own is the subject that stands for this library in a quantity of a section; empty if none does.
+func (r *Run) own(section, quantity string) string {
+	own := ""
+	for _, s := range r.subjects(section, quantity) {
+		if s == peer.Ours {
+			return s
+		}
+		if own == "" && kindOf(s) == ours {
+			own = s
+		}
+	}
+	return own
+}
+
+// subjects are those that have the quantity: ours, then the peers, then the floors, each in the order of the run.
+func (r *Run) subjects(section, quantity string) (all []string) {
+	for _, k := range []kind{ours, other, floor} {
+		for _, s := range r.Log.Subjects(section) {
+			if kindOf(s) == k && r.has(section, s, quantity) {
+				all = append(all, s)
+			}
+		}
+	}
+	return all
+}
+
+func (r *Run) has(section, subject, quantity string) bool {
+	for _, e := range r.Log.Entries {
+		if e.Section == section && e.Subject == subject && e.Quantity == quantity {
+			return true
+		}
+	}
+	return false
+}
+
+// median is that of an entry; NaN if it was not measured.
+func (r *Run) median(section, subject, quantity string, x float64) float64 {
+	return r.Log.Median(measure.Key{Section: section, Subject: subject, Quantity: quantity, X: x})
+}
+
+// ahead is how many times as good as theirs a value of ours is: above 1 ours is better.
+func ahead(d direction, own, theirs float64) float64 {
+	switch {
+	case own == theirs:
+		return 1
+	case d == higher:
+		return own / theirs
+	}
+	return theirs / own
+}
+
+// loss is a row in which a peer is better than this library.
+type loss struct {
+	section, quantity, peer string
+	x, ahead                float64
+}
+
+// losses are all of a section, in the order of its tables.
+func (r *Run) losses(section string) (all []loss) {
+	for _, q := range r.Log.Quantities(section) {
+		d := directions[q]
+		own := r.own(section, q)
+		if d == neither || own == "" {
+			continue
+		}
+		for _, s := range r.subjects(section, q) {
+			if kindOf(s) != other {
+				continue
+			}
+			for _, x := range r.Log.Xs(section, q) {
+				a := ahead(d, r.median(section, own, q, x), r.median(section, s, q, x))
+				if a < 1-level {
+					all = append(all, loss{section, q, s, x, a})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// number writes a value with three digits that count.
+func number(v float64) string {
+	switch a := math.Abs(v); {
+	case math.IsNaN(v):
+		return "–"
+	case math.IsInf(v, 0):
+		return "∞"
+	case a == 0:
+		return "0"
+	case a < 0.01:
+		return fmt.Sprintf("%.2g", v)
+	case a < 1:
+		return fmt.Sprintf("%.3f", v)
+	case a < 10:
+		return fmt.Sprintf("%.2f", v)
+	case a < 100:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return thousands(v)
+}
+
+// thousands writes a whole number with commas.
+func thousands(v float64) string {
+	digits := fmt.Sprintf("%.0f", math.Abs(v))
+	var b strings.Builder
+	if v < 0 {
+		b.WriteByte('-')
+	}
+	for i, c := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}
+
+// times writes a ratio.
+func times(v float64) string {
+	if math.IsNaN(v) {
+		return "–"
+	}
+	if math.IsInf(v, 0) || v >= 1000 {
+		return "> 1,000"
+	}
+	if v < 10 {
+		return fmt.Sprintf("%.2f", v)
+	}
+	return number(v)
+}

@@ -1,0 +1,96 @@
+package report
+
+import "fmt"
+
+// chapter is a section of the run on the page.
+type chapter struct {
+	id, title string
+	about     string               // what was done, and what a row means
+	axis      func(float64) string // how a place is called; nil where there is only one
+	charts    []chart
+}
+
+// chapters are in the order of the page.
+var chapters = []chapter{
+	{id: "pair", title: "An uncontended pair, one caller", about: "One caller takes a lock that nobody wants and gives it back, again and again. " +
+		"The caller's context can be cancelled, as in a server's handler. Allocations and bytes are those of the whole process."},
+	{
+		id: "callers", title: "Many callers, each on a name of its own", axis: count("callers"),
+		about: "All callers share one client. The server's time is that of all commands by `INFO commandstats`; the client's is the processor time of the process.",
+		charts: []chart{
+			{file: "throughput.svg", title: "Throughput", section: "callers", quantity: "pairs per second", x: "callers, each on a name of its own", yLog: true},
+			{file: "throughput-server.svg", title: "Server time against callers", section: "callers", quantity: "server µs per pair", x: "callers, each on a name of its own", yLog: true},
+		},
+	},
+	{
+		id: "server", title: "Server time of a pair of scripts", axis: freshness,
+		about: "The scripts alone, 100 in a pipeline, by `INFO commandstats`: what the lock itself costs the server, without sockets. " +
+			"A name is *in use* if it was locked lately, *fresh* if never.",
+	},
+	{id: "worst", title: "The largest script", axis: count("places"), about: "What one script takes at the most, where 10,000 waiters are dead or have given up. Redis serves nobody else meanwhile."},
+	{
+		id: "wake", title: "Wake-up of an idle waiter", about: "From the release in one client to the acquired lock in another, which had waited for some 20 ms with nothing else going on. " +
+			"The floor is a bare `PUBLISH` to a subscriber in the same rhythm: an idle machine takes longer to wake up than a busy one.",
+		charts: []chart{{file: "wake.svg", title: "Release to acquired elsewhere, share of the wake-ups", section: "wake", quantity: "µs from release to acquired", x: "µs from release to acquired", cdf: true}},
+	},
+	{
+		id: "handoff", title: "Hand-offs: 4 clients, 8 waiters each, one name", axis: count("ms of work"),
+		about: "32 callers want one lock all the time. Jain's index is 1 where all had it equally often, 1/32 where one had it always. " +
+			"Commands are what clients send; what runs inside scripts is not counted. A failure is an acquire that gave up or broke.",
+	},
+	{
+		id: "crowd", title: "Hand-offs among more and more waiters", axis: count("waiters"), about: "The same without work in between, spread over 4 clients.",
+		charts: []chart{
+			{file: "handoffs.svg", title: "Hand-offs", section: "crowd", quantity: "hand-offs per second", x: "waiters for one lock", yLog: true},
+			{file: "handoffs-server.svg", title: "Server time against waiters", section: "crowd", quantity: "server µs per hand-off", x: "waiters for one lock", yLog: true},
+		},
+	},
+	{id: "readers", title: "Readers and writers", axis: share, about: "95 % of the sections only read, each with 1 ms of work. Where a library has no shared mode its readers exclude each other."},
+	{id: "waiting", title: "What waiting costs a process", axis: count("waiters"), about: "10,000 waiters in one process, and nothing happens. A caller's own goroutine and its stack are not counted."},
+	{id: "holding", title: "What holding costs a process", axis: count("locks"), about: "Locks that are held and renewed in time, with a lease of 30 s. A lock is lost if its owner was told so, or the server no longer has it."},
+	{id: "recovery", title: "Recovery from a holder's death", about: "The holder's process dies and gives nothing back; its lock would have lasted 2 s more at the most. Until a waiter has it."},
+	{id: "first", title: "First, the weak kind", about: "`First` against a plain `SET NX`, one caller: is this the first time that this key is seen?"},
+	{id: "batch", title: "FirstOf, many keys at once", axis: count("keys"), about: "1,000 keys in one call, against a pipeline of as many `SET NX`."},
+	{id: "cluster", title: "A cluster of three masters", about: "Without replicas. A message on the cluster bus is one that a master passes on to the others: a classic `PUBLISH` goes to all of them, a sharded one to nobody."},
+	{id: "footprint", title: "What one of each costs", axis: plain, about: "The server's own time with its system calls (`used_cpu_*_main_thread`), its memory and the network: what [scale.md](scale.md) is computed from. " +
+		"Renewals are in requests of 1, 16 and 256; a pair is by 1 and by 256 callers."},
+}
+
+// directions say which values of a quantity are good. A quantity that is not here only describes.
+var directions = map[string]direction{
+	"µs per pair": lower, "allocations per pair": lower, "bytes per pair": lower,
+	"pairs per second": higher, "server µs per pair": lower, "client CPU µs per pair": lower,
+	"largest script, µs": lower, "µs from release to acquired": lower,
+	"hand-offs per second": higher, "Jain's index": higher, "wait p50, µs": lower, "wait p99, µs": lower, "slowest wait, µs": lower,
+	"slowest wait / median": lower, "commands per hand-off": lower, "server µs per hand-off": lower, "failures": lower,
+	"sections per second": higher, "readers' sections per second": higher, "writers' sections per second": higher,
+	"KiB per waiter beside its stack": lower, "goroutines per waiter": lower, "connections": lower, "requests per second while waiting": lower,
+	"KiB per lock": lower, "goroutines": lower, "server time for renewals, %": lower, "locks lost": lower,
+	"ms from death to acquired": lower, "ms past the end of the lease": lower, "µs per call": lower, "µs per key": lower,
+	"pub/sub messages on the cluster bus per hand-off": lower,
+}
+
+func count(what string) func(float64) string {
+	return func(x float64) string { return thousands(x) + " " + what }
+}
+
+func plain(x float64) string {
+	if x == 0 {
+		return "all"
+	}
+	return thousands(x)
+}
+
+func freshness(x float64) string {
+	if x == 0 {
+		return "names in use"
+	}
+	return "fresh names"
+}
+
+func share(x float64) string {
+	if x <= 1 {
+		x *= 100
+	}
+	return fmt.Sprintf("%.0f %% readers", x)
+}

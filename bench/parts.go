@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock/bench/internal/measure"
+	"example.com/redislock/bench/internal/peer"
+)
+
+// partArgument begins the arguments of a run that is a part of another one.
+const partArgument = "part"
+
+// partTime bounds a part.
+const partTime = 2 * time.Minute
+
+// parts are what is measured in a process of its own: memory, goroutines and connections are then those of one
+// library, in one state.
+var parts = map[string]func(context.Context, task) ([]finding, error){
+	"waiting": waitInCrowd,
+	"holding": holdMany,
+}
+
+// task is what a part is told.
+type task struct {
+	Peer   string
+	Addr   string
+	Number int           // of waiters, or of locks
+	Own    bool          // each waiter has a lock of its own
+	Lease  time.Duration // 0: the library's own
+	Watch  time.Duration // how long requests are counted
+}
+
+// finding is what a part answers, in the order in which it is to be noted.
+type finding struct {
+	Quantity string
+	Value    float64
+}
+
+// inChild runs a part in a process of its own and notes what it found.
+func (b *bench) inChild(part, subject string, t task) {
+	program, err := os.Executable()
+	b.must(err)
+	in, err := json.Marshal(t)
+	b.must(err)
+	ctx, cancel := context.WithTimeout(b.ctx, partTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, partArgument, part, string(in))
+	cmd.Stderr = os.Stderr
+	cmd.WaitDelay = time.Second
+	out, err := cmd.Output()
+	if err != nil {
+		b.Fatalf("%s of %s: %v", part, subject, err)
+	}
+	var all []finding
+	if err := json.NewDecoder(bytes.NewReader(out)).Decode(&all); err != nil {
+		b.Fatalf("%s of %s says %q: %v", part, subject, out, err)
+	}
+	for _, f := range all {
+		b.log.Add(measure.Key{Section: part, Subject: subject, Quantity: f.Quantity, X: float64(t.Number)}, f.Value)
+	}
+}
+
+// runPart is the main of such a process: the name of the part and its task.
+func runPart(ctx context.Context, args []string) error {
+	if len(args) != 2 || parts[args[0]] == nil {
+		return fmt.Errorf("%s %q: no such part", partArgument, args)
+	}
+	var t task
+	if err := json.Unmarshal([]byte(args[1]), &t); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, partTime)
+	defer cancel()
+	all, err := parts[args[0]](ctx, t)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(all)
+}
+
+// open makes a client of the task's library, and one that looks at the server beside it. The connections that are not the
+// library's are counted. Both end with ctx.
+func (t task) open(ctx context.Context) (l peer.Locker, look *redis.Client, others float64, err error) {
+	i := slices.IndexFunc(peer.All(), func(p peer.Peer) bool { return p.Name == t.Peer })
+	if i < 0 {
+		return nil, nil, 0, fmt.Errorf("no library is called %q", t.Peer)
+	}
+	look = redis.NewClient(&redis.Options{Addr: t.Addr, PoolSize: 1})
+	if others, err = connections(ctx, look); err != nil {
+		return nil, nil, 0, err
+	}
+	if l, err = peer.All()[i].Open(t.Addr, peer.Options{TTL: t.Lease}); err != nil {
+		return nil, nil, 0, err
+	}
+	context.AfterFunc(ctx, func() {
+		l.Close()
+		_ = look.Close()
+	})
+	return l, look, others, nil
+}
+
+// warm has the library make its connections, so that they are not counted as what locks and waiters cost.
+func warm(ctx context.Context, l peer.Locker, look *redis.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	const callers = 64
+	for _, err := range each(20*callers, callers, func(i int) error {
+		return once(ctx, l, fmt.Sprint("warm-", i%callers))
+	}) {
+		if err != nil {
+			return err
+		}
+	}
+	c, ours := l.(*peer.Client)
+	if !ours {
+		return nil
+	}
+	// Its calls leave together, so that it needs few connections at first. While nothing is answered each call takes one,
+	// and go-redis has others for pipelines.
+	if err := look.ClientPause(ctx, 200*time.Millisecond).Err(); err != nil {
+		return err
+	}
+	for _, err := range each(2*callers, 2*callers, func(i int) error {
+		if i%2 == 0 {
+			return c.Redis.Ping(ctx).Err()
+		}
+		_, err := c.Redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+			pipe.Ping(ctx)
+			pipe.Ping(ctx)
+			return nil
+		})
+		return err
+	}) {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lockForGood takes a free lock that stays when this has returned, and gives up soon. A deadline does not serve for that:
+// with some libraries it would be the lock's, too.
+func lockForGood(ctx context.Context, l peer.Locker, name string) error {
+	var err error
+	for range 3 {
+		own, cancel := context.WithCancel(ctx)
+		giveUp := time.AfterFunc(stuckAfter, cancel)
+		if _, err = l.Lock(own, name); err == nil && giveUp.Stop() {
+			return nil
+		}
+		cancel()
+	}
+	return fmt.Errorf("not within %v: %w", stuckAfter, cmp.Or(err, context.Canceled))
+}
+
+// each calls f for 0 to n-1 from that many goroutines, and returns the errors in that order.
+func each(n, goroutines int, f func(i int) error) []error {
+	errs := make([]error, n)
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range min(n, goroutines) {
+		all.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				errs[i] = f(i)
+			}
+		})
+	}
+	all.Wait()
+	return errs
+}
+
+// inUse is the memory of heap and stacks after a garbage collection, in KiB.
+func inUse() (heap, stacks float64) {
+	runtime.GC()
+	runtime.GC() // what the first one put aside
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapInuse) / 1024, float64(m.StackInuse) / 1024
+}
+
+// connections is how many connections a server has.
+func connections(ctx context.Context, rdb redis.UniversalClient) (float64, error) {
+	list, err := rdb.ClientList(ctx).Result()
+	return float64(strings.Count(list, "\n")), err
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"fmt"
+	"testing"
+
+	"example.com/redislock/bench/internal/report"
+	"example.com/redislock/internal/servertest"
+)
+
+// facts are those of this run: it starts a server to ask it.
+func (b *bench) facts(t testing.TB) report.Facts {
+	t.Helper()
+	f, err := report.Gather(b.ctx, servertest.Start(t).Admin())
+	b.must(err)
+	return f
+}
+
+// finishRun does with a run what was asked for: it saves it in a file, prints the budgets of what was measured, and writes the documents into a
+// folder. An empty path is nothing.
+func finishRun(r *report.Run, out, docs string) error {
+	if out != "" {
+		if err := r.Save(out); err != nil {
+			return err
+		}
+	}
+	fmt.Print(r.BudgetText())
+	if docs == "" {
+		return nil
+	}
+	return r.Write(docs)
+}
+
+// rewriteDocs makes the documents again from the file of a run.
+func rewriteDocs(from, docs string) error {
+	r, err := report.Read(from)
+	if err != nil {
+		return err
+	}
+	return finishRun(r, "", docs)
+}

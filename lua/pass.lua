@@ -1,0 +1,48 @@
+-- The short way of handing over, for what is nearly always so: the hold is the only one, the first in the queue belongs to
+-- a Client that lives, and all is exclusive. As with join.lua, it does what the rules of shared.lua come to then, and
+-- whatever is different goes on below. What is written comes in the order that hand_over has.
+if not released and not ARGV[2] and fields > 4 then
+  local sub, none, token = string.sub, '----------------------', ARGV[1]
+  local got = call('HMGET', key, 's', 'q', 'm', 't', 'e', 'f', 'h' .. token)
+  local queue, fence = got[2], got[6]
+  if got[7] and queue and got[1] == token .. token .. '1' and not (got[3] or got[4] or got[5])
+    and fence < now and sub(fence, 1, 8) == sub(now, 1, 8) then
+    local head, last = sub(queue, 1, 22), sub(queue, 23, 44)
+    local place = call('HGET', key, 'w' .. head)
+    local channel = sub(place, 94, string.find(place, '\n', 94, true) - 1)
+    local client = call('HGET', key, 'c' .. channel)
+    local seen, mode = client and sub(client, 1, 16), client and sub(client, 17, 17)
+    local sharded = mode == 's'
+    if seen and seen <= now and now - seen <= (sharded and 2500000 or 7000000) and sub(place, 69, 76) + 0 == 4600
+      and (mode ~= 'c' or redis.pcall('PUBSUB', 'NUMSUB', channel)[2] ~= 0) then
+      local request, lease, left = sub(place, 61), sub(place, 61, 68), sub(client, 18) - 1
+      if lease + 0 > 5000 then lease = '    5000' end
+      if head == last then        -- nobody waits any more: the hold in its first form
+        if left == 0 then
+          call('HDEL', key, 'w' .. head, 'h' .. token, 's', 'q', 'c' .. channel)
+        else
+          call('HDEL', key, 'w' .. head, 'h' .. token, 's', 'q')
+        end
+      elseif left == 0 then
+        call('HDEL', key, 'w' .. head, 'h' .. token, 'c' .. channel)
+      else
+        call('HDEL', key, 'w' .. head, 'h' .. token)
+      end
+      redis.pcall(sharded and 'SPUBLISH' or 'PUBLISH', sharded and channel .. ':' .. string.match(key, '{.*') or channel,
+        'g' .. head .. now .. now .. lease)
+      if head == last then
+        call('HSET', key, 'f', now, head, lease == sub(request, 1, 8) and request or '@' .. now .. lease .. request)
+      else
+        local next = sub(place, 23, 44)
+        local hold = none .. none .. now .. now .. now .. lease .. '-' .. request
+        queue = next .. last .. sub(queue, 45) - 1
+        if left == 0 then
+          call('HSET', key, 'f', now, 's', head .. head .. '1', 'q', queue, 'h' .. head, hold)
+        else
+          call('HSET', key, 'f', now, 's', head .. head .. '1', 'q', queue, 'h' .. head, hold, 'c' .. channel, seen .. mode .. left)
+        end
+      end
+      return {'hold', 0}
+    end
+  end
+end

@@ -1,0 +1,211 @@
+package redislock
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The short ways through the scripts (idle.lua is tested with the rest): whatever they do, the rules of shared.lua would
+// have done.
+var short = []string{"join", "pass", "again"}
+
+// twin is two locks with one history. On one of them the short ways are closed.
+type twin struct {
+	*bench
+	random *rand.Rand
+	steps  []string
+	tokens []string
+	serial int
+	taken  map[string]int // how often each short way was taken
+}
+
+// both has a script run on both locks, at the same time by the server's clock.
+func (w *twin) both(name string, args ...any) {
+	w.Helper()
+	quick, slow := load(name), load(name, short...)
+	w.steps = append(w.steps, fmt.Sprintf("%v %s %q", w.now.Format("05.000000"), name, args))
+	w.key = "quick:{k}"
+	before := w.mini.CommandCount()
+	a := w.eval(quick, args...)
+	quickly := w.mini.CommandCount() - before
+	w.key = "slow:{k}"
+	before = w.mini.CommandCount()
+	b := w.eval(slow, args...)
+	if slowly := w.mini.CommandCount() - before; quickly < slowly {
+		w.taken[name]++
+	}
+	if !reflect.DeepEqual(a, b) {
+		w.fail("the answers are\n%q\n%q", a, b)
+	}
+	w.key = "quick:{k}"
+	x := w.dump()
+	w.key = "slow:{k}"
+	y := w.dump()
+	if !maps.Equal(x, y) {
+		for field := range y {
+			if x[field] == y[field] {
+				delete(x, field)
+				delete(y, field)
+			}
+		}
+		w.fail("the hashes differ:\n%q\n%q", x, y)
+	}
+	// Within the same 100 s the short ways leave the expiry as it is, and some round it to seconds.
+	if p, q := w.mini.TTL("quick:{k}"), w.mini.TTL("slow:{k}"); p > q+time.Second || p < q-100*time.Second {
+		w.fail("the keys expire in %v and %v", p, q)
+	}
+}
+
+func (w *twin) fail(format string, args ...any) {
+	w.Helper()
+	w.Fatalf("%s\nafter\n%s", fmt.Sprintf(format, args...), strings.Join(w.steps, "\n"))
+}
+
+func (w *twin) token() string {
+	w.serial++
+	t := pad(fmt.Sprint("t", w.serial))
+	w.tokens = append(w.tokens, t)
+	return t
+}
+
+// some is a token that was used, more likely one of the last.
+func (w *twin) some() string {
+	if len(w.tokens) == 0 {
+		return pad("nobody")
+	}
+	return w.tokens[max(0, len(w.tokens)-1-w.random.IntN(6)-w.random.IntN(6))]
+}
+
+func pick[T any](r *rand.Rand, all ...T) T { return all[r.IntN(len(all))] }
+
+// fence is the one that the holder of a token would send, or an old one.
+func (w *twin) fence() string {
+	w.key = "quick:{k}"
+	if f := w.dump()["f"]; f != "" && w.random.IntN(5) > 0 {
+		return f
+	}
+	return "0000000000000001"
+}
+
+// step is anything that Clients do, mostly the plain things.
+func (w *twin) step() {
+	r := w.random
+	switch n := r.IntN(100); {
+	case n < 40:
+		mode, weight := Exclusive, 1
+		if r.IntN(40) == 0 {
+			mode = pick(r, Read, Write)
+		}
+		lease := pick(r, 30*time.Second, 30*time.Second, 2*time.Second)
+		keep := 4600
+		if r.IntN(40) == 0 {
+			keep = 9000
+		}
+		channel := pick(r, "here", "here", "there", "uncounted", "dead", "shard")
+		wait := map[string]string{"uncounted": uncountable, "shard": sharded}[channel]
+		if wait == "" {
+			wait = countable
+		}
+		if r.IntN(8) == 0 {
+			wait = noWait
+		}
+		args := []any{w.token(), w.requestIn(mode, weight, lease, keep, wait, channel)}
+		if r.IntN(30) == 0 {
+			args = append(args, pick(r, "", "1000000"), "")
+		}
+		w.both("acquire", args...)
+		if r.IntN(20) == 0 {
+			w.both("acquire", args...) // a copy
+		}
+	case n < 75:
+		args := []any{w.some()}
+		if r.IntN(30) == 0 {
+			args = append(args, "bury")
+		}
+		if owner := w.holder(); owner != "" && r.IntN(4) > 0 {
+			args[0] = owner
+		}
+		w.both("release", args...)
+	case n < 85:
+		token := w.some()
+		if owner := w.holder(); owner != "" {
+			token = owner
+		}
+		w.both("renew", token, w.fence())
+	case n < 90:
+		w.both("check", pick(r, "here", "there"), countable, "", w.some(), w.some())
+	case n < 91:
+		w.both("break", "why", w.some(), w.fence())
+	case n < 92:
+		w.set(w.now.Add(-time.Duration(r.IntN(3000)) * time.Millisecond)) // the clock goes back
+	default:
+		w.set(w.now.Add(time.Duration(1 + r.Int64N(int64(pick(r, time.Millisecond, time.Second, 4*time.Second, 20*time.Second))))))
+	}
+	if r.IntN(3) > 0 {
+		w.set(w.now.Add(time.Duration(1+r.IntN(2000)) * time.Microsecond))
+	}
+}
+
+// holder is the token of the first hold.
+func (w *twin) holder() string {
+	w.key = "slow:{k}"
+	d := w.dump()
+	if s := d["s"]; s != "" {
+		return s[:22]
+	}
+	for field := range d {
+		if len(field) == 22 {
+			return field
+		}
+	}
+	return ""
+}
+
+func TestTheShortWaysLeadWhereTheRulesLead(t *testing.T) {
+	t.Parallel()
+	taken := map[string]int{}
+	for seed := range uint64(25) {
+		b := embeddedBench(t)
+		w := &twin{bench: b, random: rand.New(rand.NewPCG(seed, 1)), taken: taken}
+		ctx := context.Background()
+		channels := []string{"here", "there", "uncounted"}
+		heard := b.rdb.Subscribe(ctx, channels...)
+		messages := heard.Channel()
+		for len(b.mini.PubSubChannels("*")) < len(channels) { // before anything is counted
+			time.Sleep(time.Millisecond)
+		}
+		for range 150 {
+			w.step()
+		}
+		// What was published for the one lock was published for the other.
+		told := map[string]int{}
+		for _, channel := range channels {
+			b.rdb.Publish(ctx, channel, "end")
+		}
+		for ended := 0; ended < len(channels); {
+			if m := <-messages; m.Payload != "end" {
+				told[m.Channel+m.Payload]++
+			} else {
+				ended++
+			}
+		}
+		for message, times := range told {
+			if times%2 != 0 {
+				w.fail("told %d times, which is not once for each: %q", times, message)
+			}
+		}
+		_ = heard.Close()
+	}
+	for _, name := range []string{"acquire", "release", "renew"} {
+		if taken[name] < 15 {
+			t.Errorf("%s went its short way %d times", name, taken[name])
+		}
+	}
+	t.Log(taken)
+}
