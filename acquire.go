@@ -106,7 +106,7 @@ func (c *Client) adopt(h *hold) bool {
 	if c.closed {
 		return false
 	}
-	c.holds[h.lease.token] = h
+	c.holds[h.lease.token()] = h
 	return true
 }
 
@@ -114,10 +114,10 @@ func (c *Client) adopt(h *hold) bool {
 func (c *Client) forget(h *hold) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, known := c.holds[h.lease.token]; !known {
+	if _, known := c.holds[h.lease.token()]; !known {
 		return
 	}
-	delete(c.holds, h.lease.token)
+	delete(c.holds, h.lease.token())
 	if c.closed && len(c.holds) == 0 {
 		close(c.empty)
 	}

@@ -18,7 +18,7 @@ func (q *quest) confirm(g grant) (grant, error) {
 	}
 	token := q.token
 	if q.changes != nil {
-		token = q.changes.hold.lease.token
+		token = q.changes.hold.lease.token()
 	}
 	args := []any{token, floorArg(q.floor), floorArg(seen)}
 	var a answer

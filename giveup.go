@@ -23,7 +23,7 @@ func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (bool, err
 	unanswered := false
 	if e.alone && !e.bury && between(e.granted, now) < brief {
 		one := &call{}
-		one.plain(scriptRelease, "hdel", e.key, e.boxedKey)
+		one.plain(scriptRelease, "hdel", e.key(), e.boxedKey)
 		one.argv = append(one.argv, e.boxed)
 		a := c.promptly(ctx, one)
 		if a.err != nil || a.value == int64(1) {
@@ -32,7 +32,7 @@ func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (bool, err
 		unanswered = a.unanswered
 	}
 	one := &call{}
-	one.init(scriptRelease, e.key, e.boxedKey)
+	one.init(scriptRelease, e.key(), e.boxedKey)
 	one.argv = append(one.argv, e.boxed)
 	if e.bury {
 		one.argv = append(one.argv, "bury")
@@ -43,7 +43,7 @@ func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (bool, err
 	}
 	what, more, err := parseRelease(a.value)
 	if more {
-		c.giveUp(e.key, e.token, false)
+		c.giveUp(e.key(), e.token(), false)
 	}
 	// An attempt that had no answer may have been the one that found the hold; it was sent within the bound.
 	return what == "hold" || what == "none" && (a.unanswered || unanswered), err

@@ -62,7 +62,7 @@ func (l *Lock) handoff() (string, error) {
 	}
 	defer h.endChange()
 	if !e.once || e.bury {
-		args := []any{e.token, fmt.Sprintf("%016d", e.fenceNow())}
+		args := []any{e.token(), fmt.Sprintf("%016d", e.fenceNow())}
 		switch { // I8: nobody will release this token
 		case e.bury && e.once:
 			args = append(args, "last")
@@ -71,7 +71,7 @@ func (l *Lock) handoff() (string, error) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), resendTime)
 		defer cancel()
-		a := h.client.ask(ctx, nil, scriptRenew, e.key, args...)
+		a := h.client.ask(ctx, nil, scriptRenew, e.key(), args...)
 		if !e.once {
 			e.renewed(a)
 		}
@@ -101,7 +101,7 @@ func (l *Lock) handoff() (string, error) {
 	}
 	h.client.forget(h)
 	h.client.observe(Event{Kind: EventHandedOff, Name: h.name, Fence: e.fenceNow(), Held: e.held()})
-	return handoff{name: h.name, token: e.token, fence: fmt.Sprintf("%016d", e.fenceNow())}.ticket(h.client.prefix), nil
+	return handoff{name: h.name, token: e.token(), fence: fmt.Sprintf("%016d", e.fenceNow())}.ticket(h.client.prefix), nil
 }
 
 var errHandedOff = fmt.Errorf("%w: handed off", ErrReleased)

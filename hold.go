@@ -21,7 +21,7 @@ type hold struct {
 	first       Lock // the handle that the acquire returned
 
 	mu         sync.Mutex
-	mode       Mode // as the server has it
+	mode       *Mode // as the server has it
 	weight     int
 	handles    int  // not yet released
 	strong     int  // of those, how many would not be content with Read
@@ -38,7 +38,7 @@ type heldKey struct {
 
 // newHold makes a hold of a grant, and its first handle, for who asked under ctx.
 func (c *Client) newHold(ctx context.Context, name string, s *settings) *hold {
-	h := &hold{client: c, name: name, metadata: s.metadata, strict: s.nonReentrant, mode: s.mode, weight: s.weight, replicas: s.replicas, replicaTime: s.replicaTime}
+	h := &hold{client: c, name: name, metadata: s.metadata, strict: s.nonReentrant, mode: s.mode.shared(), weight: s.weight, replicas: s.replicas, replicaTime: s.replicaTime}
 	h.lease.hold, h.lease.task.job = h, &h.lease
 	h.handle(&h.first, nil, ctx, s)
 	return h
@@ -85,7 +85,7 @@ func (h *hold) handle(l, outer *Lock, asked context.Context, s *settings) {
 	if outer != nil {
 		outer.inner++
 	}
-	l.hold, l.outer, l.mode, l.asked = h, outer, s.mode, asked
+	l.hold, l.outer, l.mode, l.asked = h, outer, s.mode.shared(), asked
 }
 
 // held is the handle that ctx carries for a name, if its hold is still there: a released one has gone over to the
@@ -125,7 +125,7 @@ func (c *Client) nest(ctx context.Context, name string, s *settings) (*Lock, boo
 	case !h.mode.covers(h.weight, s.mode, s.weight):
 		return nil, true, fmt.Errorf("%w: %v is asked for under a hold in %v", ErrDeadlock, s.describe(), h.mode)
 	}
-	l := &Lock{}
+	l := &Lock{life: &lifetime{}}
 	h.handle(l, outer, ctx, s)
 	return l, true, nil
 }
@@ -189,7 +189,7 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) error {
 
 	if loss != nil {
 		if h.lease.surrender() {
-			c.giveUp(h.lease.key, h.lease.token, h.lease.bury)
+			c.giveUp(h.lease.key(), h.lease.token(), h.lease.bury)
 		}
 		return fmt.Errorf("%w: %w", ErrNotHeld, loss)
 	}
@@ -205,7 +205,7 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) error {
 	case err != nil && after > 0:
 		return err
 	case err != nil:
-		c.giveUp(h.lease.key, h.lease.token, true)
+		c.giveUp(h.lease.key(), h.lease.token(), true)
 		return err
 	case left:
 		if c.observer != nil {
@@ -232,6 +232,6 @@ func (h *hold) lose(cause error) {
 	}
 	h.client.report(Event{Kind: kind, Name: h.name, Fence: h.lease.fenceNow(), Held: heldFor, Err: cause})
 	if h.lease.surrender() {
-		h.client.giveUp(h.lease.key, h.lease.token, h.lease.bury)
+		h.client.giveUp(h.lease.key(), h.lease.token(), h.lease.bury)
 	}
 }

@@ -27,16 +27,6 @@ func (t *lifetime) context(parent func() context.Context) context.Context {
 	return t.ctx
 }
 
-// of is a context of somebody else's lifetime, made the first time.
-func (t *lifetime) of(made func() context.Context) context.Context {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.ctx == nil {
-		t.ctx = made()
-	}
-	return t.ctx
-}
-
 // finish ends it. Of several causes the first counts.
 func (t *lifetime) finish(cause error) {
 	t.mu.Lock()

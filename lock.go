@@ -19,9 +19,9 @@ import (
 type Lock struct {
 	hold  *hold
 	outer *Lock           // the handle that this one is nested in, nil if none
-	mode  Mode            // guarded by hold.mu
+	mode  *Mode           // guarded by hold.mu
 	asked context.Context // the one it was asked for under: its values go along
-	life  lifetime        // of the handle; only a nested one's ends with its own release
+	life  *lifetime       // of a nested handle, which ends with its release too; nil for another one
 
 	// Guarded by hold.mu.
 	inner    int           // handles nested in this one
@@ -44,7 +44,7 @@ func (l *Lock) Fence() int64 { return l.hold.lease.fenceNow() }
 func (l *Lock) Mode() Mode {
 	l.hold.mu.Lock()
 	defer l.hold.mu.Unlock()
-	return l.mode
+	return *l.mode
 }
 
 // Context ends when the lock may no longer be trusted: [context.Cause] says [ErrLost], [ErrStolen], [ErrReleased] or
@@ -52,8 +52,8 @@ func (l *Lock) Mode() Mode {
 // depend on Redis answering. It carries the values of the context that the lock was acquired with, but not its
 // cancellation; and it carries the hold, for nested acquires.
 func (l *Lock) Context() context.Context {
-	if l.outer == nil {
-		return l.life.of(l.carry)
+	if l.life == nil {
+		return l.carry()
 	}
 	return l.life.context(l.carry)
 }
@@ -81,8 +81,10 @@ func ending(ctx, other context.Context) context.Context {
 // Err is nil while the lock is held, and what ended it afterwards: the cause of [Lock.Context]. It reads the clock, so
 // it is right even where the timer that ends the context is late.
 func (l *Lock) Err() error {
-	if err := l.life.err(); err != nil {
-		return err
+	if l.life != nil {
+		if err := l.life.err(); err != nil {
+			return err
+		}
 	}
 	return l.hold.err()
 }
@@ -161,7 +163,7 @@ func (l *Lock) finish(ctx context.Context, anyOrder bool, after time.Duration) e
 func (l *Lock) spend() {
 	l.spent = true
 	l.hold.handles--
-	if l.mode != Read {
+	if *l.mode != Read {
 		l.hold.strong--
 	}
 	if l.outer != nil {

@@ -120,6 +120,18 @@ func (m Mode) String() string {
 	return m.Name()
 }
 
+// shared is where the mode is: one place for those that everybody knows, so that a lock need not have it itself.
+func (m Mode) shared() *Mode {
+	for _, known := range sharedModes {
+		if m == *known {
+			return known
+		}
+	}
+	return &m
+}
+
+var sharedModes = []*Mode{{}, {name: Write.name, rules: Write.rules}, {name: Read.name, rules: Read.rules}}
+
 // check says whether a hold of this mode and weight can ever be granted.
 func (m Mode) check(weight int) error {
 	if m.fault != "" {

@@ -172,6 +172,9 @@ func (q *quest) ask(ctx context.Context, waits bool) (r reply, sent time.Time, e
 		}
 	}
 	a := c.attempt(ctx, one, stays)
+	if a.err == nil { // what was sent and what came back is not kept while this one waits
+		*one = call{script: one.script}
+	}
 	q.bury = q.bury || a.unanswered
 	if a.err != nil {
 		return r, a.sent, epoch, a.err
@@ -198,7 +201,7 @@ func (q *quest) request(one *call, wait string) {
 	}
 	switch {
 	case q.changes != nil:
-		hold := q.changes.hold.lease.token
+		hold := q.changes.hold.lease.token()
 		request, _ := q.text(wait, q.mode.line(q.weight, hold))
 		one.init(scriptConvert, q.key, q.boxedKey)
 		one.argv = append(one.argv, hold, request, q.boxed)
@@ -314,12 +317,11 @@ func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 	}
 	h := c.newHold(q.parent, q.name, &q.settings)
 	e := &h.lease
-	e.key, e.token, e.nonce, e.fence = q.key, q.token, q.nonce, g.fence
-	e.boxedKey, e.boxed = q.boxedKey, q.boxed
+	e.boxedKey, e.boxed, e.nonce, e.fence = q.boxedKey, q.boxed, q.nonce, g.fence
 	e.length, e.bury, e.once, e.alone = q.lease, q.bury, q.noRenewal, g.alone
 	e.valid, e.granted = g.valid, g.sent
 	if q.maxHold > 0 {
-		e.total = bound{g.sent, q.maxHold}
+		e.total = &bound{g.sent, q.maxHold}
 	}
 	if !c.adopt(h) {
 		c.giveUp(q.key, q.token, q.bury)

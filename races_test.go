@@ -98,11 +98,11 @@ func TestI7AMessageBeforeTheLeaseStartsHurtsNoOtherLock(t *testing.T) {
 		a := take(t, c, "a", WithLease(500*time.Millisecond))
 		h := c.newHold(context.Background(), "b", &c.defaults)
 		b, e := &h.first, &h.lease
-		e.key, e.token, e.nonce, e.fence = c.key("b"), c.random.token(), c.random.nonce(), "0000000000000001"
+		e.boxedKey, e.boxed, e.nonce, e.fence = c.key("b"), c.random.token(), c.random.nonce(), "0000000000000001"
 		e.length = time.Minute
 		e.valid, e.granted = bound{time.Now(), time.Minute}, time.Now()
 		c.adopt(h)
-		c.revoked(e.token, e.nonce, "operator") // before start
+		c.revoked(e.token(), e.nonce, "operator") // before start
 		e.start(false, time.Now())
 		if b.Err() == nil || e.task.place != 0 {
 			t.Errorf("b says %v, and has place %d in the agenda", b.Err(), e.task.place)

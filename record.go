@@ -55,8 +55,8 @@ func (c *Client) note(ctx context.Context, l *Lock, step int, value string, life
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), resendTime)
 	defer cancel()
 	e := &l.hold.lease
-	args := []any{c.recordKey(l.Name()), e.token, fmt.Sprintf("%016d%d", e.fenceNow(), step), max(life, time.Millisecond).Milliseconds(), value}
-	a := c.ask(bounded, nil, scriptRecord, e.key, append(args, late...)...)
+	args := []any{c.recordKey(l.Name()), e.token(), fmt.Sprintf("%016d%d", e.fenceNow(), step), max(life, time.Millisecond).Milliseconds(), value}
+	a := c.ask(bounded, nil, scriptRecord, e.key(), append(args, late...)...)
 	if a.err != nil {
 		return a.err
 	}

@@ -13,8 +13,6 @@ const expiredSlack = time.Millisecond
 // lease is the liveness of one hold: until when it may be relied on, and when it is renewed.
 type lease struct {
 	hold     *hold
-	key      string
-	token    string
 	boxed    any // the token, as an argument
 	boxedKey any // and the key
 	nonce    string
@@ -27,13 +25,17 @@ type lease struct {
 	mu      sync.Mutex
 	fence   string        // an upgrade raises it
 	valid   bound         // held until this has passed
-	total   bound         // and this, if its span is not zero: WithMaxHold
+	total   *bound        // and this, unless it is nil: WithMaxHold
 	granted time.Time     // local time of the grant
 	renewAt time.Time     // zero: not again
 	ended   error         // why it was released or lost; nil while it is kept
 	task    task          // in the agenda
 	next    time.Duration // pause before the next attempt after a failed one
 }
+
+func (l *lease) key() string { return l.boxedKey.(string) }
+
+func (l *lease) token() string { return l.boxed.(string) }
 
 // start begins to keep the lease: it is renewed after a third of what is left of it, a claim after a quarter, to make
 // it whole.
@@ -63,7 +65,7 @@ func (l *lease) schedule(now time.Time) {
 // left is how long it may be relied on. The caller holds l.mu, or does not mind.
 func (l *lease) leftAt(now time.Time) time.Duration {
 	left := l.valid.leftAt(now)
-	if l.total.span > 0 {
+	if l.total != nil {
 		left = min(left, l.total.leftAt(now))
 	}
 	return left
@@ -77,7 +79,7 @@ func (l *lease) expired(now time.Time) error {
 		return l.ended
 	}
 	switch {
-	case l.total.span > 0 && l.total.leftAt(now) <= 0:
+	case l.total != nil && l.total.leftAt(now) <= 0:
 		return fmt.Errorf("%w: held for its longest time of %v", ErrLost, l.total.span)
 	case l.valid.leftAt(now) <= 0:
 		return fmt.Errorf("%w: its lease of %v ran out", ErrLost, l.length)
@@ -126,7 +128,7 @@ func (l *lease) run() {
 		return
 	}
 	if !l.renewAt.IsZero() && !time.Now().Before(l.renewAt) {
-		l.hold.client.send(newCall(scriptRenew, l.key, l.token, l.fence), l.renewed)
+		l.hold.client.send(newCall(scriptRenew, l.key(), l.token(), l.fence), l.renewed)
 		// Until it is answered, a renewal is sent again on another connection: a stuck one must not cost the lock.
 		l.renewAt = time.Now().Add(max(l.length/6, 20*time.Millisecond))
 	}
@@ -179,10 +181,10 @@ func (l *lease) leave(ctx context.Context, length time.Duration) (bool, error) {
 		bury = "bury" // I8: nobody will release this token
 	}
 	text, _ := l.hold.client.length(nil, max(length, time.Millisecond))
-	args := []any{l.token, fmt.Sprintf("%016d", l.fenceNow()), bury, string(text)}
-	a := l.hold.client.ask(bounded, nil, scriptRenew, l.key, args...)
+	args := []any{l.token(), fmt.Sprintf("%016d", l.fenceNow()), bury, string(text)}
+	a := l.hold.client.ask(bounded, nil, scriptRenew, l.key(), args...)
 	if a.err != nil {
-		l.hold.client.insist(scriptRenew, l.key, args, func(value any) bool {
+		l.hold.client.insist(scriptRenew, l.key(), args, func(value any) bool {
 			_, _ = l.parted(value)
 			return false
 		})
@@ -197,7 +199,7 @@ func (l *lease) leave(ctx context.Context, length time.Duration) (bool, error) {
 func (l *lease) parted(value any) (reply, error) {
 	r, err := parseReply(value)
 	if r.status == "revoked" {
-		l.hold.client.giveUp(l.key, l.token, l.bury)
+		l.hold.client.giveUp(l.key(), l.token(), l.bury)
 	}
 	return r, err
 }

@@ -26,7 +26,7 @@ func (l *Lock) upgrade(ctx context.Context) error {
 	}
 	defer h.endChange()
 	h.mu.Lock()
-	done := h.mode == Write
+	done := *h.mode == Write
 	if done {
 		l.became(Write)
 	}
@@ -41,7 +41,7 @@ func (l *Lock) upgrade(ctx context.Context) error {
 	s.floor, s.replicas, s.replicaTime = 0, h.replicas, h.replicaTime
 	bounded, cancel := context.WithCancel(ending(ctx, l.Context()))
 	defer cancel()
-	q := &quest{client: h.client, name: h.name, key: h.lease.key, settings: s, changes: l, parent: bounded, asked: time.Now()}
+	q := &quest{client: h.client, name: h.name, key: h.lease.key(), settings: s, changes: l, parent: bounded, asked: time.Now()}
 	h.client.background.add()
 	defer h.client.background.done()
 	if _, err := q.obtain(); err != nil {
@@ -76,14 +76,14 @@ func (l *Lock) downgrade(ctx context.Context) error {
 	}
 	defer h.endChange()
 	h.mu.Lock()
-	if l.mode == Write && l.inner > 0 {
+	if *l.mode == Write && l.inner > 0 {
 		defer h.mu.Unlock()
 		return fmt.Errorf("%w: %d nested in this one not yet released", ErrOrder, l.inner)
 	}
 	l.became(Read)
-	content := h.mode == Read || h.strong > 0
+	content := *h.mode == Read || h.strong > 0
 	if !content {
-		h.mode = Read // from now on no handle in Write is nested in it
+		h.mode = Read.shared() // from now on no handle in Write is nested in it
 	}
 	h.mu.Unlock()
 	if content {
@@ -91,7 +91,7 @@ func (l *Lock) downgrade(ctx context.Context) error {
 	}
 
 	args := h.readArgs(h.changeToken())
-	a := h.client.ask(ctx, nil, scriptConvert, h.lease.key, args...)
+	a := h.client.ask(ctx, nil, scriptConvert, h.lease.key(), args...)
 	r, err := reply{}, a.err
 	if err == nil {
 		r, err = parseReply(a.value)
@@ -125,7 +125,7 @@ func (l *Lock) beginChange(ctx context.Context) error {
 	switch {
 	case l.spent:
 		return fmt.Errorf("%w: released", ErrNotHeld)
-	case l.mode != Read && l.mode != Write || h.mode != Read && h.mode != Write:
+	case *l.mode != Read && *l.mode != Write || *h.mode != Read && *h.mode != Write:
 		return invalid("only Read and Write change into each other, this lock is held in %v", h.mode)
 	case h.converting:
 		return fmt.Errorf("%w: by another goroutine", ErrConflict)
@@ -143,19 +143,19 @@ func (h *hold) endChange() {
 // became notes what the handle is content with. The caller holds hold.mu.
 func (l *Lock) became(m Mode) {
 	switch {
-	case l.mode == m || l.spent:
+	case *l.mode == m || l.spent:
 	case m == Read:
 		l.hold.strong--
 	default:
 		l.hold.strong++
 	}
-	l.mode = m
+	l.mode = m.shared()
 }
 
 // changed takes over that the hold was granted in another mode.
 func (h *hold) changed(m Mode, fence string) {
 	h.mu.Lock()
-	h.mode = m
+	h.mode = m.shared()
 	h.mu.Unlock()
 	h.lease.mu.Lock()
 	h.lease.fence = max(h.lease.fence, fence)
@@ -165,7 +165,7 @@ func (h *hold) changed(m Mode, fence string) {
 
 // convert sends a change to Read in the background.
 func (h *hold) convert(args []any) <-chan struct{} {
-	return h.client.insist(scriptConvert, h.lease.key, args, func(value any) bool {
+	return h.client.insist(scriptConvert, h.lease.key(), args, func(value any) bool {
 		r, err := parseReply(value)
 		return err == nil && r.more
 	})
@@ -183,5 +183,5 @@ func (h *hold) changeToken() string {
 // readArgs are those of a change to Read.
 func (h *hold) readArgs(change string) []any {
 	request := fmt.Sprintf("%8d%8d%s%s%s\n%s\n", 0, 0, h.lease.nonce, noWait, h.client.sub.channel, Read.line(h.weight, ""))
-	return []any{h.lease.token, request, change}
+	return []any{h.lease.token(), request, change}
 }

@@ -22,7 +22,7 @@ type grant struct {
 type wait struct {
 	token  string
 	steal  time.Duration // 0: never
-	result chan outcome  // holds one: the first counts
+	result chan *outcome // holds one: the first counts
 
 	// Guarded by waits.mu.
 	line  *line  // nil until its acquire was answered
@@ -49,7 +49,7 @@ type sample struct {
 
 func (w *wait) settle(o outcome) {
 	select {
-	case w.result <- o:
+	case w.result <- &o:
 	default: // settled before
 	}
 }
@@ -86,7 +86,7 @@ func (c *Client) joined(w *wait, name string, r reply, s sample) {
 		c.waits.lines[name] = l
 	}
 	early := w.early
-	w.line, w.result = l, make(chan outcome, 1)
+	w.line, w.result = l, make(chan *outcome, 1)
 	l.mu.Lock()
 	w.place, w.asked, w.sample = len(l.waits), true, s
 	l.waits = append(l.waits, w)
@@ -232,7 +232,7 @@ func (w *wait) await(ctx context.Context) outcome {
 	select {
 	case o := <-w.result:
 		if ctx.Err() == nil {
-			return o
+			return *o
 		}
 	case <-ctx.Done():
 	case <-w.line.client.closing:
