@@ -9,6 +9,7 @@
 --
 -- Reply    {now, more, holder…, then for each token 'waiting', 'gone', or fence16 at16 lease8 of its grant}
 --@ begin.lua
+--@ still.lua
 --@ shared.lua
 --@ waiting.lua
 load(ARGV[4])
