@@ -111,8 +111,8 @@ func (p pair) measure(b *testing.B, rdb *redis.Client, n int, fresh bool) float6
 	return scriptTime(b, rdb) / float64(n)
 }
 
-// crowds are the modes in which BenchmarkServerTimeAmongWaiters has its waiters, and how they follow each other.
-var crowds = []struct {
+// crowdModes are the modes in which BenchmarkServerTimeAmongWaiters has its waiters, and how they follow each other.
+var crowdModes = []struct {
 	name string
 	mode func(i int) (Mode, int)
 }{
@@ -245,7 +245,7 @@ func BenchmarkServerTimeAmongWaiters(b *testing.B) {
 	}
 	for b.Loop() {
 		fmt.Printf("\n%-16s %-10s %8d %8d %8d %8d   (µs)\n", "", "", sizes[0], sizes[1], sizes[2], sizes[3])
-		for _, kind := range crowds {
+		for _, kind := range crowdModes {
 			c := &crowd{b, rdb, kind.mode}
 			table(kind.name, [3]string{"join", "leave", "hand-over"}, c.waiting)
 		}
@@ -261,7 +261,7 @@ func BenchmarkServerTimePastTheDead(b *testing.B) {
 	rdb := servertest.Start(b).Connect()
 	for b.Loop() {
 		for _, clients := range []int{4, 10000} {
-			c := &crowd{b, rdb, crowds[0].mode}
+			c := &crowd{b, rdb, crowdModes[0].mode}
 			c.held()
 			c.each(scriptAcquire, 10000, func(i int) []any { return c.acquire(countable, i, clients) })
 			steps := 10000/32 + 2

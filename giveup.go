@@ -21,7 +21,7 @@ const (
 // vacate gives up a hold, with one request and its resends, and reports whether there was one.
 func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (bool, error) {
 	unanswered := false
-	if e.alone && !e.bury && between(e.granted, now) < brief {
+	if e.alone && !e.bury && between(e.granted, now) < brief && !c.crowds.has(e.hold.name) {
 		one := &call{}
 		one.plain(scriptRelease, "hdel", e.key(), e.boxedKey)
 		one.argv = append(one.argv, e.boxed)
@@ -30,6 +30,7 @@ func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (bool, err
 			return a.err == nil, a.err
 		}
 		unanswered = a.unanswered
+		c.crowds.met(e.hold.name, true)
 	}
 	one := &call{}
 	one.init(scriptRelease, e.key(), e.boxedKey)
@@ -42,6 +43,9 @@ func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (bool, err
 		return false, a.err
 	}
 	what, more, err := parseRelease(a.value)
+	if a.value == int64(1) { // there was nothing but the hold
+		c.crowds.met(e.hold.name, false)
+	}
 	if more {
 		c.giveUp(e.key(), e.token(), false)
 	}

@@ -101,6 +101,7 @@ func (q *quest) obtain() (*Lock, error) {
 				c.observe(Event{Kind: EventQueued, Name: q.name, Wait: elapsed(q.asked)})
 			}
 			q.joined = true
+			c.crowds.met(q.name, true)
 			c.joined(q.wait, q.name, r, sample{sent, r.now, epoch})
 			o := q.wait.await(ctx)
 			if o.err != nil || o.gone {

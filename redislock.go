@@ -43,6 +43,7 @@ type Client struct {
 	waits  waits
 	random random
 	floors floors
+	crowds crowds
 
 	mu      sync.Mutex
 	masters map[string]*executor
@@ -99,6 +100,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		waits:     waits{byToken: map[string]*wait{}, lines: map[string]*line{}},
 		random:    random{source: bufio.NewReaderSize(rand.Reader, 4096)},
 		floors:    newFloors(),
+		crowds:    newCrowds(),
 		masters:   map[string]*executor{},
 		holds:     map[string]*hold{},
 		closing:   make(chan struct{}),
