@@ -160,7 +160,7 @@ func (r *Run) plot(c chart) (p *plot.Plot, left []string, err error) {
 	slices.Reverse(subjects)
 	for _, s := range subjects {
 		if t := legend[s]; t != nil {
-			p.Legend.Add(s, t...)
+			p.Legend.Add(s+"  ", t...) // the text ends where the line begins
 		}
 	}
 	if low == high { // one place: a scale needs two

@@ -13,22 +13,74 @@ const unknown = "no reason known yet"
 // "section/quantity/peer" where it is so for one of them only; that one is looked for first, and then for the peer whose
 // variant it is ("redsync, 1 ms" is one of "redsync").
 var reasons = map[string]string{
-	"pair/allocations per pair": "A handle here has a context of its own that ends with the lock, a fence and a place among the renewals; theirs is a token and a name.",
-	"pair/bytes per pair":       "A handle here has a context of its own that ends with the lock, a fence and a place among the renewals; theirs is a token and a name.",
-	"callers/server µs per pair/bsm/redislock": "It has neither fence nor queue: a plain `SET NX PX`, which is no script, and a compare-and-delete. " +
-		"Ours is two scripts; the section on the scripts alone has the ratio.",
-	"callers/server µs per pair/redsync":      "It has neither fence nor queue: a plain `SET NX PX`, which is no script, and a compare-and-delete.",
-	"server/server µs per pair/bsm/redislock": "It has neither fence nor queue: a plain `SET NX PX`, which is no script, costs about half of the same in a script.",
+	"pair/µs per pair":          plainly + " The rest of the difference is a larger request: who asks, and where it is told of a grant.",
+	"pair/allocations per pair": "A handle here has a lease, a fence and a place among the renewals; theirs is a token and a name.",
+	"pair/bytes per pair":       "A handle here has a lease, a fence and a place among the renewals; theirs is a token and a name.",
+
+	"callers/server µs per pair/bsm/redislock": plainly, "callers/server µs per pair/redsync": plainly,
+	"callers/pairs per second/bsm/redislock": alone, "callers/pairs per second/redsync": alone, "callers/pairs per second/rueidislock": pipelined,
+	"callers/client CPU µs per pair/bsm/redislock": alone, "callers/client CPU µs per pair/redsync": alone,
+	"callers/client CPU µs per pair/rueidislock": pipelined,
+	"server/server µs per pair/bsm/redislock":    plainly, "server/server µs per pair/redsync": plainly,
+	"wake/µs from release to acquired/rueidislock": "Its release is a plain delete that costs the server a few µs; ours finds the next in the queue, counts who " +
+		"listens there and makes it the owner in the same script. Theirs then still has to ask for the lock, and may lose it to another.",
 
 	"handoff/hand-offs per second/bsm/redislock": barging, "handoff/hand-offs per second/redsync": barging,
 	"handoff/wait p50, µs/bsm/redislock": barging, "handoff/wait p50, µs/redsync": barging,
 	"handoff/wait p99, µs/bsm/redislock": barging, "handoff/wait p99, µs/redsync": barging,
 	"handoff/server µs per hand-off/bsm/redislock": barging, "handoff/server µs per hand-off/redsync": barging,
+	"handoff/hand-offs per second/rueidislock": noQueue, "handoff/wait p50, µs/rueidislock": noQueue,
+	"handoff/wait p99, µs/rueidislock": noQueue, "handoff/server µs per hand-off/rueidislock": noQueue,
+
 	"crowd/hand-offs per second/bsm/redislock": barging, "crowd/hand-offs per second/redsync": barging,
 	"crowd/wait p50, µs/bsm/redislock": barging, "crowd/wait p50, µs/redsync": barging,
 	"crowd/wait p99, µs/bsm/redislock": barging, "crowd/wait p99, µs/redsync": barging,
 	"crowd/server µs per hand-off/bsm/redislock": barging, "crowd/server µs per hand-off/redsync": barging,
+	"crowd/commands per hand-off/bsm/redislock": barging, "crowd/commands per hand-off/redsync": barging,
+	"crowd/slowest wait / median": turns, "crowd/slowest wait, µs": turns, "crowd/Jain's index": turns,
+	"crowd/commands per hand-off/rueidislock":  joining,
+	"crowd/hand-offs per second/rueidislock":   noQueue,
+	"crowd/wait p50, µs/rueidislock":           noQueue,
+	"crowd/wait p99, µs/rueidislock":           noQueue,
+	"crowd/server µs per hand-off/rueidislock": noQueue,
+
+	"cluster/hand-offs per second/bsm/redislock": barging, "cluster/hand-offs per second/redsync": barging,
+	"cluster/hand-offs per second/rueidislock": noQueue,
+	"cluster/pairs per second/rueidislock":     pipelined,
+
+	"readers/sections per second/bsm/redislock": barging,
+	"readers/writers' sections per second":      "All of their sections are alone, the readers' too, so a writer's share is as large as anybody's. Here a writer waits for the readers before it.",
+	"recovery/ms past the end of the lease":     "A waiter that asks every millisecond meets the end of a lease to the millisecond; ours asks when the server's deadline is past, and a round trip later. It costs them 1,000 requests per second and waiter.",
+	"recovery/ms from death to acquired":        "They do not renew, so less of the lease is left when the holder dies. Counted from the end of the lease the next row says who is late.",
+	"waiting/connections":                       "One connection more, for the messages: the price of waiting without asking.",
+	"waiting/KiB per waiter beside its stack":   "A waiter here has a place in a queue, with what is needed to find it again and to give it up.",
+	"waiting/KiB of a waiter's stack":           "The calls under which a waiter here sleeps are deeper: acquire, quest, wait.",
+	"waiting/requests per second while waiting": "Each name that a Client waits for is checked every two seconds, whatever happens: a message may be lost. Theirs sleeps until its lock's key expires or is told, and a lost notice costs it that long.",
+	"holding/connections":                       "go-redis opens a connection for each request that is under way, up to its pool's size; rueidis has a few and sends everything through them.",
+	"holding/server time for renewals, %":       "Its renewal is a plain command on a string, twice in its validity; ours also looks whether the hold was revoked, by a script, three times in a lease.",
+	"holding/client CPU for renewals, %":        "Its renewal is a plain command on a string, twice in its validity; ours also looks whether the hold was revoked, by a script, three times in a lease.",
+	"holding/renewals per second":               "Fewer are better only as a cost: it renews twice in its validity, and we three times in a lease, so one may fail.",
+	"first/µs per call":                         "`First` returns when its context ends, also while the network is stuck, so a goroutine of its own waits for the answer.",
 }
+
+const (
+	// plainly is why a pair of plain commands is cheaper for the server.
+	plainly = "It has neither fence nor queue: a plain `SET NX PX`, which is no script and costs about half of the same in one, and a compare-and-delete."
+	// alone is why a single caller or a few are served faster by it.
+	alone = "With a few callers: " + plainly + " And a caller of ours is let go when his context ends, also while the network is stuck, " +
+		"so another goroutine waits for the answer, which takes time of its own while processors are idle."
+	// pipelined is what rueidis does with a few callers.
+	pipelined = "rueidis sends all commands of all callers through a few connections, so some callers at once share system calls from the start; " +
+		"ours do from the third request under way on."
+	// noQueue is what a lock without a queue and a fence saves in a hand-over.
+	noQueue = "A release there is a delete and tells all who wait; who is quickest has the lock, also the same again. No place in a queue is " +
+		"written or looked up. Jain's index and the slowest wait of the same row say what that costs the others."
+	// turns is what a window says of very many waiters.
+	turns = "With as many waiters as hand-offs in the window nobody has had more than a turn or two: fairness and the slowest wait then say little; with " +
+		"two waiters a single pause of the machine is the slowest wait."
+	// joining is why a window with very many waiters counts more commands.
+	joining = "Those that join in the window are counted with it."
+)
 
 // barging is why a lock without a queue can change hands quickly.
 const barging = "It has no queue: who gives the lock back takes it again at once, while the others sleep between their tries, so most of these are no " +

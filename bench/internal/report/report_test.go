@@ -167,8 +167,11 @@ func TestARowThatAPeerWinsIsMarkedAndNeedsAReason(t *testing.T) {
 		t.Fatalf("nobody wins, and yet: %v", open)
 	}
 	r.change(t, measure.Key{Section: "pair", Subject: bsm, Quantity: "µs per pair"}, 90)
+	wake := measure.Key{Section: "wake", Subject: bsm, Quantity: "µs from release to acquired"}
+	slow := r.Log.Median(wake)
+	r.change(t, wake, 1)
 	r.change(t, measure.Key{Section: "server", Subject: bsm, Quantity: "server µs per pair"}, 3)
-	if open := r.Unexplained(); len(open) != 1 || open[0] != "pair/µs per pair/bsm/redislock" {
+	if open := r.Unexplained(); len(open) != 1 || open[0] != "wake/µs from release to acquired/bsm/redislock" {
 		t.Errorf("unexplained: %v", open)
 	}
 	page, _, err := r.Performance()
@@ -181,12 +184,13 @@ func TestARowThatAPeerWinsIsMarkedAndNeedsAReason(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	if err := r.Write(dir); err == nil || !strings.Contains(err.Error(), "pair/µs per pair/bsm/redislock") {
+	if err := r.Write(dir); err == nil || !strings.Contains(err.Error(), "wake/µs from release to acquired/bsm/redislock") {
 		t.Errorf("the command says %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "performance.md")); err != nil {
 		t.Error("the page is not there all the same:", err)
 	}
+	r.change(t, wake, slow)
 	r.change(t, measure.Key{Section: "pair", Subject: bsm, Quantity: "µs per pair"}, 109) // within the noise
 	if open := r.Unexplained(); len(open) != 0 {
 		t.Errorf("a level row counts as lost: %v", open)
