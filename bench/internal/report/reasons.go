@@ -54,12 +54,9 @@ var reasons = map[string]string{
 	"recovery/ms from death to acquired":        "They do not renew, so less of the lease is left when the holder dies. Counted from the end of the lease the next row says who is late.",
 	"waiting/connections":                       "One connection more, for the messages: the price of waiting without asking.",
 	"waiting/KiB per waiter beside its stack":   "A waiter here has a place in a queue, with what is needed to find it again and to give it up.",
-	"waiting/KiB of a waiter's stack":           "The calls under which a waiter here sleeps are deeper: acquire, quest, wait.",
 	"waiting/requests per second while waiting": "Each name that a Client waits for is checked every two seconds, whatever happens: a message may be lost. Theirs sleeps until its lock's key expires or is told, and a lost notice costs it that long.",
 	"holding/connections":                       "go-redis opens a connection for each request that is under way, up to its pool's size; rueidis has a few and sends everything through them.",
 	"holding/server time for renewals, %":       "Its renewal is a plain command on a string, twice in its validity; ours also looks whether the hold was revoked, by a script, three times in a lease.",
-	"holding/client CPU for renewals, %":        "Its renewal is a plain command on a string, twice in its validity; ours also looks whether the hold was revoked, by a script, three times in a lease.",
-	"holding/renewals per second":               "Fewer are better only as a cost: it renews twice in its validity, and we three times in a lease, so one may fail.",
 	"first/µs per call":                         "`First` returns when its context ends, also while the network is stuck, so a goroutine of its own waits for the answer.",
 }
 
