@@ -82,6 +82,12 @@ func (c *call) plain(s *script, command, key string, boxed any) {
 	c.argv = append(c.store[:0], command, boxed)
 }
 
+// forget drops what came back, so that it is not kept as long as the call. The arguments stay as they are: a hook of the
+// Redis client may have kept them.
+func (c *call) forget() {
+	c.argv, c.cmd, c.answer, c.late = nil, command{}, answer{}, nil
+}
+
 // answer is what a call came to.
 type answer struct {
 	value any
@@ -105,6 +111,7 @@ func (c *call) settle() bool {
 		return false
 	}
 	if c.argv[0] == "evalsha" && redis.HasErrorPrefix(err, "NOSCRIPT") {
+		c.argv = slices.Clone(c.argv) // somebody's hook may have kept the command
 		c.argv[0], c.argv[1] = "eval", c.script.text
 		return true
 	}
@@ -328,6 +335,7 @@ func (c *Client) executor(key string) *executor {
 	if err != nil {
 		return c.single // the cluster client finds the node, or the error
 	}
+	c.mapped.Store(true)
 	addr := master.Options().Addr
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -337,6 +345,26 @@ func (c *Client) executor(key string) *executor {
 		c.masters[addr] = x
 	}
 	return x
+}
+
+// executorWithin is executor for a caller who does not wait longer than ctx; nil if that ends first. A cluster client asks
+// for the map of the slots before its first request, and as long as it has none.
+func (c *Client) executorWithin(ctx context.Context, key string) *executor {
+	if _, cluster := c.rdb.(*redis.ClusterClient); !cluster || c.mapped.Load() {
+		return c.executor(key)
+	}
+	found := make(chan *executor, 1)
+	c.background.add()
+	go func() {
+		defer c.background.done()
+		found <- c.executor(key)
+	}()
+	select {
+	case x := <-found:
+		return x
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // eval sends a script until it is answered, at most maxAttempts times, on the caller's goroutine. It is not sent again
@@ -355,7 +383,12 @@ func (c *Client) ask(ctx context.Context, late func(answer), s *script, key stri
 
 // attempt is eval where the caller stays until the end, and ask where not.
 func (c *Client) attempt(ctx context.Context, one *call, stay bool) answer {
-	x := c.executor(one.key)
+	x := c.single
+	if stay {
+		x = c.executor(one.key)
+	} else if x = c.executorWithin(ctx, one.key); x == nil {
+		return answer{err: ctx.Err()}
+	}
 	var begun time.Time
 	for attempt := 1; ; attempt++ {
 		if stay {
@@ -380,7 +413,10 @@ func (c *Client) attempt(ctx context.Context, one *call, stay bool) answer {
 		case <-c.closing:
 		}
 		pause.Stop()
-		if ctx.Err() != nil {
+		if err := ctx.Err(); err != nil {
+			if !stay {
+				one.answer.err = err
+			}
 			break
 		}
 	}

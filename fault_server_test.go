@@ -158,7 +158,7 @@ func TestOutOfMemoryOnlyNewLocksAreRefused(t *testing.T) {
 	idleLock := idle.acquire(c)
 	idle.release(idleLock)
 	lone := x.alias(" lone")
-	loneLock := lone.acquire(c)
+	loneLock := lone.acquire(c, redislock.WithLease(1500*time.Millisecond))
 
 	if err := x.raw.Set(ctx, "ballast", strings.Repeat("x", 4<<20), 0).Err(); err != nil {
 		t.Fatal(err)

@@ -19,7 +19,11 @@ func (t *lifetime) context(parent func() context.Context) context.Context {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.ctx == nil {
-		t.ctx, t.end = context.WithCancelCause(parent())
+		from := parent()
+		if t.cause != nil { // whatever ended since is not why
+			from = context.WithoutCancel(from)
+		}
+		t.ctx, t.end = context.WithCancelCause(from)
 		if t.cause != nil {
 			t.end(t.cause)
 		}

@@ -90,8 +90,9 @@ func (l *Lock) Err() error {
 }
 
 // Release gives the lock back and hands it to the next in the queue. It sends one request, also when ctx has ended; the
-// lock's context has ended when it is sent. Where Redis does not answer, it is sent again for 5 s, and the last attempt
-// takes as long as the timeouts of the Redis client.
+// lock's context has ended when it is sent. After a hold of a few ms, of a lock that was free, it may be two, if others came to wait
+// meanwhile. Where Redis does not answer, each is sent again for 5 s, and the last attempt takes as long as the timeouts of
+// the Redis client.
 //
 // The answer is nil if the lock was this handle's to the end, [ErrNotHeld] if it was lost before, whatever for, and
 // the network's error if Redis did not answer: the lock is then given back in the background, or lapses by its lease.

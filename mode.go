@@ -127,7 +127,8 @@ func (m Mode) shared() *Mode {
 			return known
 		}
 	}
-	return &m
+	own := m // m itself would be on the heap for all
+	return &own
 }
 
 var sharedModes = []*Mode{{}, {name: Write.name, rules: Write.rules}, {name: Read.name, rules: Read.rules}}

@@ -37,8 +37,8 @@ type quest struct {
 	nonce  string
 	bury   bool  // an attempt had no answer: a copy of it may be executed late
 	joined bool  // it has a place
-	seen   int64 // the greatest fence of the name that the Client had seen before it asked
 	alone  bool  // there is no subscription: the checks alone will tell
+	seen   int64 // the greatest fence of the name that the Client had seen before it asked
 	wait   *wait
 
 	// Of the first token and the first request: most need no other.
@@ -103,11 +103,10 @@ func (q *quest) obtain() (*Lock, error) {
 			q.joined = true
 			c.crowds.met(q.name, true)
 			c.joined(q.wait, q.name, r, sample{sent, r.now, epoch})
+			line := q.wait.line
 			o := q.wait.await(ctx)
 			if o.err != nil || o.gone {
-				h := q.wait.line.last()
-				h.waiting = max(h.waiting-1, 0) // but for this one
-				q.held(h)
+				q.heldIn(line)
 			}
 			switch {
 			case o.err != nil:
@@ -123,6 +122,7 @@ func (q *quest) obtain() (*Lock, error) {
 				if l, err := q.take(ctx, waits, o.grant); l != nil || err != nil {
 					return l, err
 				}
+				q.heldIn(line)
 			}
 		case "over": // the hold was broken before its answer came
 			q.newToken()
@@ -173,8 +173,8 @@ func (q *quest) ask(ctx context.Context, waits bool) (r reply, sent time.Time, e
 		}
 	}
 	a := c.attempt(ctx, one, stays)
-	if a.err == nil { // what was sent and what came back is not kept while this one waits
-		*one = call{script: one.script}
+	if a.err == nil {
+		one.forget()
 	}
 	q.bury = q.bury || a.unanswered
 	if a.err != nil {
@@ -276,6 +276,13 @@ func (q *quest) undo() <-chan struct{} { return q.undoing(q.bury)() }
 // held notes who has the lock.
 func (q *quest) held(h holder) { q.holder = &h }
 
+// heldIn notes who had it when that was last heard.
+func (q *quest) heldIn(l *line) {
+	h := l.last()
+	h.waiting = max(h.waiting-1, 0) // but for this one
+	q.held(h)
+}
+
 // take makes a Lock of a grant, once it is confirmed. A grant that came too late to be relied on is given back, and sought
 // anew if the caller waits: then both results are nil.
 func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
@@ -295,6 +302,7 @@ func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 			q.giveBack()
 			return nil, err
 		}
+		now = time.Now() // the bound is that of the confirmation
 	}
 	if q.changes != nil { // its lease goes on as it was
 		q.changes.hold.changed(q.mode, g.fence)

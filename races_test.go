@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -373,3 +374,111 @@ type serverError string
 
 func (e serverError) Error() string { return string(e) }
 func (serverError) RedisError()     {}
+
+func TestABodyDoesNotBeginAfterALateConfirmation(t *testing.T) {
+	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
+		late := true
+		c := connect(&hook{single: func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
+			err := next(ctx, cmd)
+			if err == nil && isScript(cmd, scriptConfirm) && late {
+				late = false
+				time.Sleep(2 * time.Second) // the hold lapses meanwhile
+			}
+			return err
+		}})
+		floor := WithFenceFloor(time.Now().Add(time.Minute).UnixMicro())
+		err := c.Do(context.Background(), "x", func(ctx context.Context) error {
+			l, _ := FromContext(ctx)
+			return l.Err()
+		}, WithLease(500*time.Millisecond), WithWait(10*time.Second), floor)
+		if err != nil || late {
+			t.Errorf("%v, a confirmation was late: %v", err, !late)
+		}
+	})
+}
+
+func TestTheArgumentsOfACommandStayAsTheyWereSent(t *testing.T) {
+	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
+		type sent struct {
+			args []any
+			was  string
+		}
+		var mu sync.Mutex
+		var all []sent
+		c := connect(&hook{single: func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
+			mu.Lock()
+			all = append(all, sent{cmd.Args(), fmt.Sprint(cmd.Args()...)})
+			mu.Unlock()
+			return next(ctx, cmd)
+		}})
+		for range 2 {
+			if err := take(t, c, "x").Release(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, s := range all {
+			if now := fmt.Sprint(s.args...); now != s.was {
+				t.Errorf("sent %.60q, later it says %.60q", s.was, now)
+			}
+		}
+	})
+}
+
+func TestTheFirstCauseOfANestedHandleStays(t *testing.T) {
+	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
+		c := connect(nil)
+		outer := take(t, c, "x")
+		inner, err := c.Acquire(outer.Context(), "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := inner.Release(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		outer.hold.lose(ErrLost)
+		if cause := context.Cause(inner.Context()); !errors.Is(cause, ErrReleased) || !errors.Is(inner.Err(), ErrReleased) {
+			t.Errorf("the context ended with %v, Err says %v", cause, inner.Err())
+		}
+		if cause := context.Cause(outer.Context()); !errors.Is(cause, ErrLost) {
+			t.Errorf("the outer one with %v", cause)
+		}
+	})
+}
+
+func TestACallerIsLetGoBeforeTheClusterIsKnown(t *testing.T) {
+	t.Parallel()
+	never := make(chan struct{})
+	rdb := redis.NewClusterClient(&redis.ClusterOptions{
+		Addrs: []string{"127.0.0.1:1"},
+		Dialer: func(context.Context, string, string) (net.Conn, error) {
+			<-never
+			return nil, errTimeout
+		},
+	})
+	c, err := New(rdb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	answered := make(chan error, 1)
+	go func() {
+		_, err := c.Acquire(ctx, "x")
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("it says %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it still waits")
+	}
+	close(never)
+	closing, stop := context.WithTimeout(context.Background(), time.Minute)
+	defer stop()
+	_ = c.Close(closing)
+	_ = rdb.Close()
+}

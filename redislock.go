@@ -64,6 +64,7 @@ type Client struct {
 	stopped    chan struct{} // closed when Close has waited long enough: loops end
 	stop       sync.Once
 	ready      atomic.Bool // the preflight passed
+	mapped     atomic.Bool // the cluster client has a map of the slots
 }
 
 // New makes a Client over rdb: any client of go-redis but *redis.Ring, whose rehashing on the loss of a shard gives a
