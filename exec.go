@@ -350,7 +350,7 @@ func (c *Client) executor(key string) *executor {
 // executorWithin is executor for a caller who does not wait longer than ctx; nil if that ends first. A cluster client asks
 // for the map of the slots before its first request, and as long as it has none.
 func (c *Client) executorWithin(ctx context.Context, key string) *executor {
-	if _, cluster := c.rdb.(*redis.ClusterClient); !cluster || c.mapped.Load() {
+	if _, cluster := c.rdb.(*redis.ClusterClient); !cluster || c.mapped.Load() || ctx.Done() == nil {
 		return c.executor(key)
 	}
 	found := make(chan *executor, 1)
@@ -367,26 +367,23 @@ func (c *Client) executorWithin(ctx context.Context, key string) *executor {
 	}
 }
 
-// eval sends a script until it is answered, at most maxAttempts times, on the caller's goroutine. It is not sent again
-// after ctx has ended, but may outlast it: go-redis does not interrupt a read. Most callers want [Client.ask].
-func (c *Client) eval(ctx context.Context, s *script, key string, args ...any) answer {
-	return c.attempt(ctx, newCall(s, key, args...), true)
-}
-
-// ask is eval for a caller who does not wait longer than ctx: when it ends first, the answer has its error, the
-// request counts as unanswered, and late is called with what came of it.
+// ask sends a script until it is answered, at most maxAttempts times, and not again after ctx has ended. Its caller does not
+// wait longer than ctx, although go-redis does not interrupt a read: when it ends first, the answer has its error, the request
+// counts as unanswered, and late is called with what came of it.
 func (c *Client) ask(ctx context.Context, late func(answer), s *script, key string, args ...any) answer {
 	one := newCall(s, key, args...)
 	one.late = late
 	return c.attempt(ctx, one, ctx.Done() == nil)
 }
 
-// attempt is eval where the caller stays until the end, and ask where not.
+// attempt is ask of a call; one who stays waits for the end of an attempt, and sends it himself where nothing else is under way.
 func (c *Client) attempt(ctx context.Context, one *call, stay bool) answer {
-	x := c.single
+	within := ctx
 	if stay {
-		x = c.executor(one.key)
-	} else if x = c.executorWithin(ctx, one.key); x == nil {
+		within = context.Background()
+	}
+	x := c.executorWithin(within, one.key)
+	if x == nil {
 		return answer{err: ctx.Err()}
 	}
 	var begun time.Time

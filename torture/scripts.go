@@ -41,11 +41,13 @@ func join(t testing.TB, whole *strings.Builder, script string, own bool) {
 	}
 }
 
-// Requests matches the requests by which a script is run, on whatever key: for the faults of a proxy.
+// Requests matches the requests by which a script is run, on whatever key: for the faults of a proxy. A release may be the
+// plain command, too, with which its script begins.
 func Requests(t testing.TB, script string) func(args []string) bool {
 	t.Helper()
 	digest, text := Digest(t, script)
 	return func(args []string) bool {
-		return len(args) > 3 && (args[0] == "evalsha" && args[1] == digest || args[0] == "eval" && args[1] == text)
+		return len(args) > 3 && (args[0] == "evalsha" && args[1] == digest || args[0] == "eval" && args[1] == text) ||
+			script == "release" && len(args) == 3 && args[0] == "hdel"
 	}
 }
