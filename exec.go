@@ -2,14 +2,8 @@ package redislock
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"math/rand/v2"
-	"net"
 	"slices"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -22,104 +16,7 @@ const (
 	flightAge = 20 * time.Millisecond
 	// maxBatch bounds a pipeline.
 	maxBatch = 256
-	// maxAttempts is how often a request is sent before the caller is told that Redis cannot be reached, and resendTime
-	// after how long it is not sent again.
-	maxAttempts = 4
-	resendTime  = 5 * time.Second
 )
-
-// command is a Redis command that go-redis must not send twice: we resend, and so know of every attempt that had no
-// answer (I8).
-type command struct {
-	*redis.Cmd
-}
-
-func (command) NoRetry() bool { return true }
-
-func newCommand(ctx context.Context, keyPos int8, args ...any) command {
-	cmd := redis.NewCmd(ctx, args...)
-	cmd.SetFirstKeyPos(keyPos)
-	return command{cmd}
-}
-
-// call is one script call on its way, and what became of it.
-type call struct {
-	script *script
-	key    string
-	argv   []any // as it is sent: command, script, number of keys, key, arguments
-	store  [6]any
-	keyPos int8
-	rides  bool // the Client counts it as under way
-	cmd    command
-	answer answer
-
-	// Of a call that somebody waits for while another goroutine sends it.
-	state atomic.Int32
-	woken chan struct{}
-	late  func(answer) // takes the answer if nobody waits any more; or nil
-}
-
-// The states of a call.
-const underWay, settled, left = 0, 1, 2
-
-func newCall(s *script, key string, args ...any) *call {
-	c := &call{}
-	c.init(s, key, key)
-	c.argv = append(c.argv, args...)
-	return c
-}
-
-// init makes c the call of a script on a key. boxed is the key too: another call may have it in this form already. The
-// arguments are appended to argv, which has room for two.
-func (c *call) init(s *script, key string, boxed any) {
-	c.script, c.key, c.keyPos = s, key, 3
-	c.argv = append(c.store[:0], "evalsha", s.boxed, s.keys, boxed)
-}
-
-// plain makes c the call of a command in the place of a script which begins with it.
-func (c *call) plain(s *script, command, key string, boxed any) {
-	c.script, c.key, c.keyPos = s, key, 1
-	c.argv = append(c.store[:0], command, boxed)
-}
-
-// forget drops what came back, so that it is not kept as long as the call. The arguments stay as they are: a hook of the
-// Redis client may have kept them.
-func (c *call) forget() {
-	c.argv, c.cmd, c.answer, c.late = nil, command{}, answer{}, nil
-}
-
-// answer is what a call came to.
-type answer struct {
-	value any
-	err   error
-	// sent is when the answered attempt left, before its first byte.
-	sent time.Time
-	// unanswered says that an attempt had no answer, so that a copy of the request may be executed late.
-	unanswered bool
-}
-
-func (c *call) prepare(ctx context.Context, now time.Time) {
-	c.cmd = newCommand(ctx, c.keyPos, c.argv...)
-	c.answer.sent = now
-}
-
-// settle takes the answer from the command. It reports whether the call should be sent once more at once, whole.
-func (c *call) settle() bool {
-	c.answer.value, c.answer.err = c.cmd.Result()
-	err := c.answer.err
-	if err == nil {
-		return false
-	}
-	if c.argv[0] == "evalsha" && redis.HasErrorPrefix(err, "NOSCRIPT") {
-		c.argv = slices.Clone(c.argv) // somebody's hook may have kept the command
-		c.argv[0], c.argv[1] = "eval", c.script.text
-		return true
-	}
-	if !answered(err) && !unsent(err) {
-		c.answer.unanswered = true
-	}
-	return false
-}
 
 // wake hands the answer to who waits for it, who may use the call again then, or, if nobody does any more, to who takes
 // what comes late.
@@ -193,14 +90,6 @@ func (x *executor) ride(ctx context.Context, c *call) bool {
 	}
 	<-c.woken // it came at the last moment
 	return true
-}
-
-// await makes the call ready to be waited for.
-func (c *call) await() {
-	if c.woken == nil {
-		c.woken = make(chan struct{}, 1)
-	}
-	c.state.Store(underWay)
 }
 
 // board begins a flight for a call that is alone, which its caller then sends, or puts it into the queue: it is woken when it
@@ -365,113 +254,4 @@ func (c *Client) executorWithin(ctx context.Context, key string) *executor {
 	case <-ctx.Done():
 		return nil
 	}
-}
-
-// ask sends a script until it is answered, at most maxAttempts times, and not again after ctx has ended. Its caller does not
-// wait longer than ctx, although go-redis does not interrupt a read: when it ends first, the answer has its error, the request
-// counts as unanswered, and late is called with what came of it.
-func (c *Client) ask(ctx context.Context, late func(answer), s *script, key string, args ...any) answer {
-	one := newCall(s, key, args...)
-	one.late = late
-	return c.attempt(ctx, one, ctx.Done() == nil)
-}
-
-// attempt is ask of a call; one who stays waits for the end of an attempt, and sends it himself where nothing else is under way.
-func (c *Client) attempt(ctx context.Context, one *call, stay bool) answer {
-	within := ctx
-	if stay {
-		within = context.Background()
-	}
-	x := c.executorWithin(within, one.key)
-	if x == nil {
-		return answer{err: ctx.Err()}
-	}
-	var begun time.Time
-	for attempt := 1; ; attempt++ {
-		if stay {
-			x.do(detached(ctx), one)
-		} else if !x.ride(ctx, one) {
-			return answer{err: ctx.Err(), unanswered: true}
-		}
-		err := one.answer.err
-		if err == nil {
-			return one.answer
-		}
-		if attempt == 1 {
-			begun = one.answer.sent
-		}
-		if attempt == maxAttempts || !resendable(err) || ctx.Err() != nil || time.Since(begun) > resendTime {
-			break
-		}
-		pause := time.NewTimer(backoff(attempt))
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-		case <-c.closing:
-		}
-		pause.Stop()
-		if err := ctx.Err(); err != nil {
-			if !stay {
-				one.answer.err = err
-			}
-			break
-		}
-	}
-	if err := one.answer.err; refused(err) {
-		one.answer.err = fmt.Errorf("%w: %w (%s uses %s)", ErrPermission, err, one.script.name, strings.Join(one.script.commands(), ", "))
-	}
-	return one.answer
-}
-
-// detached is ctx without its end.
-func detached(ctx context.Context) context.Context {
-	if ctx.Done() == nil {
-		return ctx
-	}
-	return context.WithoutCancel(ctx)
-}
-
-// backoff before the next attempt: 8, 16, 32 ms … with jitter.
-func backoff(attempt int) time.Duration {
-	d := 8 * time.Millisecond << min(attempt-1, 7)
-	return d/2 + rand.N(d)
-}
-
-// answered reports whether an error is the server's answer.
-func answered(err error) bool {
-	var fromServer redis.Error
-	return errors.As(err, &fromServer)
-}
-
-// unsent reports whether a request that failed cannot have reached the server.
-func unsent(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrClosed)
-}
-
-// refused reports whether an error is the ACL's: of the command itself, or from Redis 7 on of one inside a script.
-func refused(err error) bool {
-	return redis.HasErrorPrefix(err, "NOPERM") || answered(err) && strings.Contains(err.Error(), "user executing the script")
-}
-
-// unknownCommand reports whether the server does not know a command, because it is older.
-func unknownCommand(err error) bool { return redis.HasErrorPrefix(err, "unknown command") }
-
-// refusals are answers of a server that did not execute the request and may do so later.
-var refusals = []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "BUSY", "max number of clients"}
-
-// resendable reports whether the same request may succeed if it is sent again.
-func resendable(err error) bool {
-	if errors.Is(err, redis.ErrClosed) {
-		return false
-	}
-	if !answered(err) {
-		return true
-	}
-	for _, prefix := range refusals {
-		if redis.HasErrorPrefix(err, prefix) {
-			return true
-		}
-	}
-	return false
 }

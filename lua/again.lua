@@ -9,8 +9,8 @@ if fields == 2 and not ARGV[3] then
     if sub(request, 1, 1) == '@' then
       at, lease, request = sub(request, 2, 17), sub(request, 18, 25), sub(request, 26)
     end
-    if at <= now and at + lease * 1000 > now + 0 and fence <= now and sub(request, 9, 16) + 0 == 4600 then
-      call('EXPIREAT', key, string.format('%d', sub(now, 1, 10) + 4600))
+    if at <= now and at + lease * 1000 > now + 0 and fence <= now and sub(request, 9, 16) + 0 == KEEP then
+      call('EXPIREAT', key, string.format('%d', sub(now, 1, 10) + KEEP))
       call('HSET', key, ARGV[1], now == fence and request or '@' .. now .. sub(request, 1, 8) .. request)
       return now
     end

@@ -1,5 +1,5 @@
 -- The first lines of every script: the size of the hash, and one reading of the server's clock that serves the whole
--- script, as 16 digits of µs, so that times compare as text.
+-- script, as 16 digits of µs, so that times compare as text; and the lengths of time that the rules and the short ways share.
 local call, key = redis.call, KEYS[1]
 local fields = call('HLEN', key)
 local time = call('TIME')
@@ -7,3 +7,8 @@ local micros = time[2]
 if #micros < 6 then micros = string.sub('00000' .. micros, -6) end
 local now = time[1] .. micros
 if #now < 16 then now = '0' .. now end -- before September 2001, where fake clocks live
+
+local KEEP = 4600                 -- s that a key outlives its last grant, unless a Client asks for another retention
+local CLAIM = 5000                -- ms: how long a hold granted by message waits for its owner
+local UNSEEN = 7000000            -- µs: three checks; a Client silent for longer has lost its places
+local CHECKED = 2500000           -- µs: one check, and what it may be late

@@ -19,7 +19,7 @@ if fields > 1 and not ARGV[3] then
         local other = sub(last, 94, end_of - 1)
         local client = other == channel and mine or call('HGET', key, 'c' .. other)
         local seen = client and sub(client, 1, 16)
-        alive = seen and seen <= now and now - seen <= 7000000
+        alive = seen and seen <= now and now - seen <= UNSEEN
       elseif fields == 2 and got[5] then               -- the hold in its first form
         local all = call('HGETALL', key)
         local i = all[1] == 'f' and 3 or 1

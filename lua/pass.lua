@@ -13,10 +13,10 @@ if not released and not ARGV[2] and fields > 4 then
     local client = call('HGET', key, 'c' .. channel)
     local seen, mode = client and sub(client, 1, 16), client and sub(client, 17, 17)
     local sharded = mode == 's'
-    if seen and seen <= now and now - seen <= (sharded and 2500000 or 7000000) and sub(place, 69, 76) + 0 == 4600
+    if seen and seen <= now and now - seen <= (sharded and CHECKED or UNSEEN) and sub(place, 69, 76) + 0 == KEEP
       and (mode ~= 'c' or redis.pcall('PUBSUB', 'NUMSUB', channel)[2] ~= 0) then
       local request, lease, left = sub(place, 61), sub(place, 61, 68), sub(client, 18) - 1
-      if lease + 0 > 5000 then lease = '    5000' end
+      if lease + 0 > CLAIM then lease = string.format('%8d', CLAIM) end
       if head == last then        -- nobody waits any more: the hold in its first form
         if left == 0 then
           call('HDEL', key, 'w' .. head, 'h' .. token, 's', 'q', 'c' .. channel)

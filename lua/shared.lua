@@ -33,10 +33,6 @@
 --@ fields.lua
 --@ modes.lua
 
-local KEEP = 4600                 -- s that a key outlives its last grant, unless a Client asks for another retention
-local CLAIM = 5000                -- ms: how long a hold granted by message waits for its owner
-local UNSEEN = 7000000            -- µs: three checks; a Client silent for longer has lost its places
-local CHECKED = 2500000           -- µs: one check, and what it may be late
 local HAND_OVER = 32              -- candidates tried in one script, or half as many grants
 local LOOK = 32                   -- holds looked at in one script
 local TRIM = 8                    -- leftovers cleared away in passing

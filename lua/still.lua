@@ -12,12 +12,12 @@ if fields > 4 and ARGV[3] == '' then
       local other = sub(nodes[i], 94, find(nodes[i], '\n', 94, true) - 1)
       local client = other ~= channel and call('HGET', key, 'c' .. other)
       local seen = client and sub(client, 1, 16) or now
-      plain = plain and seen <= now and now - seen <= 7000000
+      plain = plain and seen <= now and now - seen <= UNSEEN
     end
     local hold = nodes[1]
     local at, due = sub(hold, 77, 92), sub(hold, 77, 92) + sub(hold, 93, 100) * 1000
     if plain and at <= now and due > now + 0 then
-      call('EXPIREAT', key, string.format('%d', sub(now > fence and now or fence, 1, 10) + 4600))
+      call('EXPIREAT', key, string.format('%d', sub(now > fence and now or fence, 1, 10) + KEEP))
       call('HSET', key, 'c' .. channel, now .. ARGV[2] .. sub(mine, 18))
       local info = find(hold, '\n', find(hold, '\n', 135, true) + 1, true)
       local reply = {now, 0, sub(hold, 45, 60), string.format('%016.0f', due), sub(queue, 45) + 0, sub(hold, info + 1), 1}
