@@ -48,16 +48,14 @@ func (c *Client) accept(ctx context.Context, name string, opts []Option, s *sett
 func (c *Client) seek(q *quest) (*Lock, error) {
 	q.key = c.key(q.name)
 	q.asked = time.Now()
-	c.observe(Event{Kind: EventAsked, Name: q.name})
+	if c.observer != nil {
+		c.observe(q.event(EventAsked))
+	}
 	c.background.add() // Close waits until a waiter that it fails has left its place
 	l, err := q.obtain()
 	c.background.done()
-	switch {
-	case c.observer == nil:
-	case err == nil:
-		c.observe(Event{Kind: EventGranted, Name: q.name, Fence: l.Fence(), Wait: elapsed(q.asked)})
-	default:
-		c.observe(Event{Kind: EventGaveUp, Name: q.name, Wait: elapsed(q.asked), Err: err})
+	if c.observer != nil {
+		c.observe(q.outcome(l, err))
 	}
 	return l, err
 }

@@ -62,6 +62,7 @@ type CronOption interface{ applyCron(*cronSettings) error }
 type cronSettings struct {
 	atLeast, atMost, retry, memory time.Duration
 	overlap                        Overlap
+	next                           func(time.Time) time.Time
 	lock                           []Option
 }
 
@@ -135,6 +136,18 @@ func WithTickMemory(d time.Duration) CronOption {
 			return invalid("WithTickMemory(%v): must be from a minute to a year", d)
 		}
 		s.memory = d
+		return nil
+	})
+}
+
+// WithSchedule says which tick comes after another, for those who look at the job: [CronStatus] shows then when it runs
+// next. It does not schedule anything. next may be called from many goroutines; the zero time means never.
+func WithSchedule(next func(after time.Time) time.Time) CronOption {
+	return cronOption(func(s *cronSettings) error {
+		if next == nil {
+			return invalid("WithSchedule(nil)")
+		}
+		s.next = next
 		return nil
 	})
 }

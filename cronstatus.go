@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
+	"strings"
 	"time"
 )
 
@@ -21,6 +23,9 @@ type CronStatus struct {
 	Node Owner
 	// Start and End are when; End is zero while it runs and if it died.
 	Start, End time.Time
+	// Next is the tick after Tick, where the last run had [WithSchedule]; else zero. Where it has passed, no node has come to
+	// it, or it was left out.
+	Next time.Time
 	// Duration is from the start to the end; while it runs, to now.
 	Duration time.Duration
 	// Err is the text of the error, empty if there was none.
@@ -35,6 +40,7 @@ type cronRecord struct {
 	Outcome Outcome       `json:"outcome"`
 	Node    Owner         `json:"node"`
 	Took    time.Duration `json:"took"`
+	Next    time.Time     `json:"next,omitzero"`
 	Err     string        `json:"err,omitempty"`
 }
 
@@ -45,6 +51,9 @@ func (r *cronRun) status(ctx context.Context, step int, outcome Outcome, err err
 	rec := cronRecord{Tick: r.tick.UTC(), Outcome: outcome, Node: owner}
 	if outcome != OutcomeRunning {
 		rec.Took = elapsed(r.begun)
+	}
+	if r.next != nil {
+		rec.Next = r.next(r.tick)
 	}
 	if err != nil {
 		rec.Err = err.Error()
@@ -82,7 +91,7 @@ func (c *Client) cronStatus(ctx context.Context, status *CronStatus) error {
 		}
 		*status = CronStatus{
 			Job: status.Job, Tick: known.Tick, Outcome: known.Outcome, Node: known.Node, Err: known.Err, Fence: rec.fence,
-			Start: time.UnixMicro(rec.fence), Duration: known.Took,
+			Start: time.UnixMicro(rec.fence), Duration: known.Took, Next: known.Next,
 		}
 		if known.Outcome != OutcomeRunning {
 			status.End = status.Start.Add(known.Took)
@@ -101,5 +110,38 @@ func (c *Client) cronStatus(ctx context.Context, status *CronStatus) error {
 			return nil
 		}
 		seen = rec
+	}
+}
+
+// CronJobs yields the last run of every job that is known, in no order. Like [Client.List], which says what that needs and
+// costs, it goes through the keys of the server.
+func (c *Client) CronJobs(ctx context.Context) iter.Seq2[CronStatus, error] {
+	return func(yield func(CronStatus, error) bool) {
+		fail := func(err error) { yield(CronStatus{}, wrapOp("cron jobs", jobName("*"), err)) }
+		if _, err := c.mayList(ctx, ""); err != nil {
+			fail(err)
+			return
+		}
+		seen := map[string]bool{}
+		for names, err := range c.scan(ctx, c.prefix+":r:{", jobName(""), "string") {
+			if err != nil {
+				fail(err)
+				return
+			}
+			for _, name := range names {
+				status := CronStatus{Job: strings.TrimPrefix(unescape(name), jobName(""))}
+				if seen[status.Job] {
+					continue
+				}
+				seen[status.Job] = true
+				if err := c.cronStatus(ctx, &status); err != nil {
+					fail(err)
+					return
+				}
+				if status.Outcome != 0 && !yield(status, nil) {
+					return
+				}
+			}
+		}
 	}
 }

@@ -169,39 +169,11 @@ func (e *Election) leader(ctx context.Context) (Leader, time.Duration, error) {
 // then who leads. After [ErrClosed], [ErrInvalid] and [ErrPermission] it ends.
 func (e *Election) Watch(ctx context.Context) iter.Seq2[Leader, error] {
 	return func(yield func(Leader, error) bool) {
-		c := e.client
-		news := c.watchers.add(e.name)
-		defer c.watchers.remove(e.name, news)
-		c.start()
-		var last Leader
-		for first, failures := true, 0; ; {
+		look := func() (Leader, time.Duration, error) {
 			leader, look, err := e.leader(ctx)
-			switch {
-			case ctx != nil && ctx.Err() != nil:
-				return
-			case err != nil:
-				if !yield(Leader{}, wrapOp("leader", e.name, err)) || final(err) {
-					return
-				}
-				first = true // it is told anew when Redis answers
-				failures++
-				look = min(backoff(failures)*8, 5*time.Second)
-			case first || leader.Fence != last.Fence:
-				first, failures, last = false, 0, leader
-				if !yield(leader, nil) {
-					return
-				}
-			default:
-				failures = 0
-			}
-			timer := time.NewTimer(look)
-			select {
-			case <-news:
-			case <-timer.C:
-			case <-ctx.Done():
-			case <-c.closing:
-			}
-			timer.Stop()
+			return leader, look, wrapOp("leader", e.name, err)
 		}
+		same := func(a, b Leader) bool { return a.Fence == b.Fence }
+		follow(ctx, e.client, led(e.name), 0, look, same, yield)
 	}
 }

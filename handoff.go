@@ -100,7 +100,7 @@ func (l *Lock) handoff() (string, error) {
 		return "", fmt.Errorf("%w: %w", ErrNotHeld, reason)
 	}
 	h.client.forget(h)
-	h.client.observe(Event{Kind: EventHandedOff, Name: h.name, Fence: e.fenceNow(), Held: e.held()})
+	h.observe(EventHandedOff, nil)
 	return handoff{name: h.name, token: e.token(), fence: fmt.Sprintf("%016d", e.fenceNow())}.ticket(h.client.prefix), nil
 }
 

@@ -23,11 +23,12 @@ type hold struct {
 	mu         sync.Mutex
 	mode       *Mode // as the server has it
 	weight     int
-	handles    int  // not yet released
-	strong     int  // of those, how many would not be content with Read
-	strict     bool // NonReentrant; never changes
-	converting bool // an Upgrade or a Downgrade is under way
-	changes    int  // of its mode that were asked for, or may be
+	handles    int32        // not yet released
+	strong     int32        // of those, how many would not be content with Read
+	changes    int32        // of its mode that were asked for, or may be
+	strict     bool         // NonReentrant; never changes
+	converting bool         // an Upgrade or a Downgrade is under way
+	asked      chan Request // nil until somebody asks, or wants to hear of it
 }
 
 // heldKey finds, in a context, the handle of a name by a Client.
@@ -191,6 +192,9 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) error {
 		if h.lease.surrender() {
 			c.giveUp(h.lease.key(), h.lease.token(), h.lease.bury)
 		}
+		if first { // its lease ran out after the Client was closed, and nobody told
+			h.observe(EventLost, loss)
+		}
 		return fmt.Errorf("%w: %w", ErrNotHeld, loss)
 	}
 
@@ -202,19 +206,17 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) error {
 		left, err = c.vacate(ctx, &h.lease, released)
 	}
 	switch {
-	case err != nil && after > 0:
-		return err
-	case err != nil:
+	case err != nil && after == 0:
 		c.giveUp(h.lease.key(), h.lease.token(), true)
-		return err
-	case left:
-		if c.observer != nil {
-			c.observe(Event{Kind: EventReleased, Name: h.name, Fence: h.lease.fenceNow(), Held: between(h.lease.granted, released)})
-		}
-		return nil
-	default:
-		return ErrNotHeld
+	case err == nil && !left:
+		err = ErrNotHeld
 	}
+	if c.observer != nil {
+		e := h.event(EventReleased, err)
+		e.Held = between(h.lease.granted, released)
+		c.observe(e)
+	}
+	return err
 }
 
 // lose ends the hold, once; cause wraps ErrLost. What the server still has for it is given up: whoever saw the
@@ -230,7 +232,11 @@ func (h *hold) lose(cause error) {
 	if errors.Is(cause, ErrStolen) {
 		kind = EventStolen
 	}
-	h.client.report(Event{Kind: kind, Name: h.name, Fence: h.lease.fenceNow(), Held: heldFor, Err: cause})
+	if h.client.observer != nil {
+		e := h.event(kind, cause)
+		e.Held = heldFor
+		h.client.report(e)
+	}
 	if h.lease.surrender() {
 		h.client.giveUp(h.lease.key(), h.lease.token(), h.lease.bury)
 	}

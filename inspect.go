@@ -56,17 +56,23 @@ func (c *Client) Inspect(ctx context.Context, name string) (Info, error) {
 }
 
 func (c *Client) inspect(ctx context.Context, name string, shown int) (Info, error) {
-	if err := checkName(name); err != nil {
+	if err := c.mayLook(ctx, name, itself); err != nil {
 		return Info{}, err
-	}
-	if c.isClosed() {
-		return Info{}, ErrClosed
 	}
 	a := c.ask(ctx, nil, scriptInspect, c.key(name), shown)
 	if a.err != nil {
 		return Info{}, a.err
 	}
-	f, err := fieldsOf(a.value)
+	info, err := parseInfo(name, a.value)
+	if err == nil && info.Fence > 0 {
+		c.floors.note(name, info.Fence)
+	}
+	return info, err
+}
+
+// parseInfo reads the answer of inspect and of watch.
+func parseInfo(name string, answer any) (Info, error) {
+	f, err := fieldsOf(answer)
 	if err != nil {
 		return Info{}, err
 	}
@@ -86,9 +92,6 @@ func (c *Client) inspect(ctx context.Context, name string, shown int) (Info, err
 	for ; i+3 < len(f.values); i += 4 {
 		mode, weight := parseMode(f.text(i + 2))
 		info.Places = append(info.Places, Place{Since: f.micros(i).time(), Mode: mode, Weight: weight, Owner: parseOwner(f.text(i + 3))})
-	}
-	if f.err == nil && info.Fence > 0 {
-		c.floors.note(name, info.Fence)
 	}
 	return info, f.err
 }

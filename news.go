@@ -11,6 +11,7 @@ import (
 const (
 	newsReset  = 'o' // a Once was reset (lua/erase.lua)
 	newsLeader = 'e' // an election may have another leader
+	newsLock   = 'v' // a lock that somebody watches has changed (lua/shared.lua); its name is escaped
 )
 
 func (c *Client) newsChannel() string { return c.prefix + ":n" }
@@ -32,8 +33,8 @@ func (c *Client) news(payload string) {
 	switch name := payload[1:]; payload[0] {
 	case newsReset:
 		c.onces.forget(name)
-	case newsLeader:
-		c.watchers.wake(name)
+	case newsLeader, newsLock:
+		c.watchers.wake(payload)
 	}
 }
 
@@ -43,40 +44,45 @@ func (c *Client) missed() {
 	c.watchers.wakeAll()
 }
 
-// watchers are who wants to look when there is news of a name.
+// watched is the news of a lock, by its escaped name; led those of an election.
+func watched(escaped string) string { return string(newsLock) + escaped }
+
+func led(election string) string { return string(newsLeader) + election }
+
+// watchers are who wants to look when there is certain news.
 type watchers struct {
 	mu sync.Mutex
 	of map[string]map[chan struct{}]bool
 }
 
 // add returns a channel that has something in it when there is news.
-func (w *watchers) add(name string) chan struct{} {
+func (w *watchers) add(what string) chan struct{} {
 	news := make(chan struct{}, 1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.of == nil {
 		w.of = map[string]map[chan struct{}]bool{}
 	}
-	if w.of[name] == nil {
-		w.of[name] = map[chan struct{}]bool{}
+	if w.of[what] == nil {
+		w.of[what] = map[chan struct{}]bool{}
 	}
-	w.of[name][news] = true
+	w.of[what][news] = true
 	return news
 }
 
-func (w *watchers) remove(name string, news chan struct{}) {
+func (w *watchers) remove(what string, news chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.of[name], news)
-	if len(w.of[name]) == 0 {
-		delete(w.of, name)
+	delete(w.of[what], news)
+	if len(w.of[what]) == 0 {
+		delete(w.of, what)
 	}
 }
 
-func (w *watchers) wake(name string) {
+func (w *watchers) wake(what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.rouse(w.of[name])
+	w.rouse(w.of[what])
 }
 
 func (w *watchers) wakeAll() {

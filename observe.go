@@ -1,6 +1,7 @@
 package redislock
 
 import (
+	"context"
 	"strconv"
 	"sync"
 	"time"
@@ -23,24 +24,39 @@ func (f ObserverFunc) Observe(e Event) { f(e) }
 // Event is one thing that happened to a lock of this Client.
 type Event struct {
 	Kind EventKind
+	// Context is the one that the lock was asked for under: for its values, such as the span of a trace. It may have ended.
+	Context context.Context
 	// Name is the lock's name, or the key of a [Client.First].
 	Name string
+	// Mode and Weight are what it is asked for in, or held in.
+	Mode   Mode
+	Weight int
 	// Fence is the grant's, where there is one.
 	Fence int64
 	// Wait is how long the caller has waited, for events up to the grant and the end of a wait.
 	Wait time.Duration
+	// Queued says that the caller had a place in the queue, for the events that end a wait.
+	Queued bool
+	// Holder is who had the lock when that was last heard, for the events that end a wait; of several the oldest. For
+	// EventRequested it is who asks.
+	Holder Owner
 	// Held is how long the lock has been held, for events after the grant.
 	Held time.Duration
 	// Err is the cause: why it was lost, why a renewal failed, why a wait ended.
 	Err error
+	// Why is the reason that was given, for EventRequested.
+	Why string
 }
 
 // EventKind says what happened.
 type EventKind uint8
 
-// The kinds of events, in the order in which a lock meets them.
+// The kinds of events, in the order in which a lock meets them. Every EventAsked is followed by one event that ends the wait:
+// EventGranted, EventGaveUp, or EventChanged if it was an upgrade. Who was told EventQueued is told by Queued of that event
+// that the place is given up. And every EventGranted is followed, once the lock is not held any more, by one of EventLost,
+// EventStolen, EventReleased and EventHandedOff. So differences of counts say what is waited for and held.
 const (
-	// EventAsked: an acquire began.
+	// EventAsked: an acquire began, or an upgrade that needs the others to go.
 	EventAsked EventKind = iota + 1
 	// EventQueued: it got a place in the queue.
 	EventQueued
@@ -55,7 +71,8 @@ const (
 	// EventLost: the lock's context ended with ErrLost; EventStolen: with ErrStolen.
 	EventLost
 	EventStolen
-	// EventReleased: the lock was given back.
+	// EventReleased: the lock was given back. Err says why the server may not know of it, or that it had another holder by
+	// then; without it the lock is free.
 	EventReleased
 	// EventChanged: the hold has another mode, by Upgrade or Downgrade.
 	EventChanged
@@ -66,10 +83,12 @@ const (
 	EventNotKept
 	// EventFailOpen: Redis could not be reached and [WithFailOpen] said yes in its place.
 	EventFailOpen
+	// EventRequested: somebody asks for the lock by [Client.Ask]; see [Lock.Asked].
+	EventRequested
 )
 
 var eventNames = [...]string{
-	"unknown", "asked", "queued", "granted", "gave up", "renewed", "renewal failed", "lost", "stolen", "released", "changed", "handed off", "not kept", "fail-open",
+	"unknown", "asked", "queued", "granted", "gave up", "renewed", "renewal failed", "lost", "stolen", "released", "changed", "handed off", "not kept", "fail-open", "requested",
 }
 
 // String is the kind in words, such as "granted".
@@ -78,6 +97,44 @@ func (k EventKind) String() string {
 		return eventNames[k]
 	}
 	return "EventKind(" + strconv.Itoa(int(k)) + ")"
+}
+
+// event is one of a quest.
+func (q *quest) event(kind EventKind) Event {
+	return Event{Kind: kind, Context: q.parent, Name: q.name, Mode: q.mode, Weight: q.weight, Wait: elapsed(q.asked)}
+}
+
+// outcome is the event that ends a quest.
+func (q *quest) outcome(l *Lock, err error) Event {
+	e := q.event(EventGranted)
+	switch {
+	case err != nil:
+		e.Kind, e.Err = EventGaveUp, err
+	case q.changes != nil:
+		e.Kind, e.Fence, e.Held = EventChanged, l.Fence(), l.hold.lease.held()
+	default:
+		e.Fence = l.Fence()
+	}
+	if e.Queued = q.ticket != "" || q.joined; e.Queued && q.holder != nil {
+		e.Holder = q.holder.owner
+	}
+	return e
+}
+
+// event is one of a hold.
+func (h *hold) event(kind EventKind, err error) Event {
+	h.mu.Lock()
+	e := Event{Kind: kind, Context: h.first.asked, Name: h.name, Mode: *h.mode, Weight: h.weight, Err: err}
+	h.mu.Unlock()
+	e.Fence, e.Held = h.lease.fenceNow(), h.lease.held()
+	return e
+}
+
+// observe is [Client.observe] of an event of a hold.
+func (h *hold) observe(kind EventKind, err error) {
+	if h.client.observer != nil {
+		h.client.observe(h.event(kind, err))
+	}
 }
 
 // observe tells of an event on the caller's goroutine.

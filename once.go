@@ -135,13 +135,19 @@ func (c *Client) OnceReset(ctx context.Context, name string) error {
 
 func onceName(name string) string { return "once:" + name }
 
+// itself is for what is about a lock of that very name.
+func itself(name string) string { return name }
+
 // checkDerived says whether a lock may have the name that is made of this one.
 func checkDerived(name string, derive func(string) string) error {
 	if name == "" {
 		return checkName(name)
 	}
-	if n := len(derive(name)); n > MaxName {
-		return invalid("a name of %d bytes, with what is put to it %d, at most %d", len(name), n, MaxName)
+	switch derived := derive(name); {
+	case derived == name:
+		return checkName(name)
+	case len(derived) > MaxName:
+		return invalid("a name of %d bytes, with what is put to it %d, at most %d", len(name), len(derived), MaxName)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package redislock
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -29,6 +30,8 @@ const (
 	MaxMetadata = 1024
 	// MaxReason is the longest reason of [Client.Break], in bytes.
 	MaxReason = 512
+	// MaxTrace is the longest text of [WithTrace], in bytes.
+	MaxTrace = 128
 
 	maxClientName = 128
 	maxPrefix     = 128
@@ -243,6 +246,7 @@ type config struct {
 	retention time.Duration
 	margin    time.Duration
 	observer  Observer
+	trace     func(context.Context) string
 }
 
 // WithPrefix sets what every key and channel of the Client begins with; the default is [DefaultPrefix]. Clients with
@@ -326,6 +330,19 @@ func WithObserver(o Observer) ClientOption {
 	}
 }
 
+// WithTrace has every request for a lock carry what trace says of the caller's context, up to [MaxTrace] bytes, such as the
+// traceparent of W3C Trace Context: whoever waits for the lock finds it in Owner.Trace of the holder, and can link its own
+// span to it. An empty text says nothing; one that is longer, or has a line break or a blank, is left out. The default is none.
+func WithTrace(trace func(context.Context) string) ClientOption {
+	return func(c *config) error {
+		if trace == nil {
+			return invalid("WithTrace(nil)")
+		}
+		c.trace = trace
+		return nil
+	}
+}
+
 // checkName says whether a lock may have this name: any 1 to 512 bytes.
 func checkName(name string) error {
 	if name == "" {
@@ -350,6 +367,8 @@ type Owner struct {
 	PID  int
 	// Metadata is what [WithMetadata] said.
 	Metadata string
+	// Trace is what [WithTrace] said of the call that asked for the lock.
+	Trace string
 }
 
 // String is like "api (pid 12 on node-3): import of 2026-11-21".

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -98,7 +99,7 @@ func (q *quest) obtain() (*Lock, error) {
 			}
 		case "waiting":
 			if !q.joined && q.ticket == "" && c.observer != nil {
-				c.observe(Event{Kind: EventQueued, Name: q.name, Wait: elapsed(q.asked)})
+				c.observe(q.event(EventQueued))
 			}
 			q.joined = true
 			c.crowds.met(q.name, true)
@@ -119,6 +120,9 @@ func (q *quest) obtain() (*Lock, error) {
 				q.newToken()
 			default:
 				q.ticket = r.ticket
+				if c.observer != nil {
+					q.heldIn(line)
+				}
 				if l, err := q.take(ctx, waits, o.grant); l != nil || err != nil {
 					return l, err
 				}
@@ -235,9 +239,24 @@ func (q *quest) text(wait, mode string) (string, bool) {
 	b = append(b, '\n')
 	b = append(b, mode...)
 	b = append(b, '\n')
-	b = append(b, c.info...) // of the owner, but for the metadata
+	b = c.appendInfo(b, q.parent)
 	b = append(b, q.metadata...)
 	return string(b), standard
+}
+
+// appendInfo writes who asks under ctx, but for the metadata; see [Owner.info].
+func (c *Client) appendInfo(b []byte, ctx context.Context) []byte {
+	trace := ""
+	if c.trace != nil {
+		trace = c.trace(ctx)
+	}
+	if trace == "" || len(trace) > MaxTrace || strings.ContainsFunc(trace, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return append(b, c.info...)
+	}
+	b = append(b, c.info[:len(c.info)-1]...)
+	b = append(b, ' ')
+	b = append(b, trace...)
+	return append(b, '\n')
 }
 
 // length is a lease as the scripts read it, lease8 keep8: and how long the key outlives it. The second result is whether

@@ -33,6 +33,7 @@ type Client struct {
 	margin    time.Duration
 	defaults  settings
 	observer  Observer
+	trace     func(context.Context) string
 	reports   reports
 	prompt    bool // a request is answered or has failed within resendTime
 
@@ -96,6 +97,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		retention: cfg.retention,
 		margin:    cfg.margin,
 		observer:  cfg.observer,
+		trace:     cfg.trace,
 		prompt:    prompt(rdb),
 		defaults:  settings{lease: DefaultLease, weight: 1},
 		waits:     waits{byToken: map[string]*wait{}, lines: map[string]*line{}},

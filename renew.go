@@ -244,5 +244,5 @@ func (l *lease) observe(kind EventKind, err error) {
 	if l.hold.client.observer == nil {
 		return
 	}
-	l.hold.client.report(Event{Kind: kind, Name: l.hold.name, Fence: l.fenceNow(), Held: l.held(), Err: err})
+	l.hold.client.report(l.hold.event(kind, err))
 }

@@ -149,9 +149,13 @@ func parseFence(text string) int64 {
 	return int64(n)
 }
 
-// info is the form in which an Owner travels: a line each for client, host and pid, and the metadata.
+// info is the form in which an Owner travels: a line each for client, host and pid, with the trace behind that if there is one, and the metadata.
 func (o Owner) info() string {
-	return o.Client + "\n" + o.Host + "\n" + strconv.Itoa(o.PID) + "\n" + o.Metadata
+	text := o.Client + "\n" + o.Host + "\n" + strconv.Itoa(o.PID)
+	if o.Trace != "" {
+		text += " " + o.Trace
+	}
+	return text + "\n" + o.Metadata
 }
 
 func parseOwner(info string) Owner {
@@ -159,6 +163,7 @@ func parseOwner(info string) Owner {
 	if len(parts) < 4 {
 		return Owner{Metadata: info}
 	}
-	pid, _ := strconv.Atoi(parts[2]) // a text for people: what is no number is shown as 0
-	return Owner{Client: parts[0], Host: parts[1], PID: pid, Metadata: parts[3]}
+	number, trace, _ := strings.Cut(parts[2], " ")
+	pid, _ := strconv.Atoi(number) // a text for people: what is no number is shown as 0
+	return Owner{Client: parts[0], Host: parts[1], PID: pid, Trace: trace, Metadata: parts[3]}
 }

@@ -32,6 +32,8 @@ var (
 	scriptConvert     = load("convert")
 	scriptResume      = load("resume")
 	scriptInspect     = load("inspect")
+	scriptWatch       = load("watch")
+	scriptAsk         = load("ask")
 	scriptRecord      = load("record")
 	scriptRecall      = load("recall")
 	scriptErase       = load("erase")

@@ -153,6 +153,8 @@ func (w *twin) step() {
 	case n < 91:
 		w.both("break", "why", w.some(), w.fence())
 	case n < 92:
+		w.both("watch", 1000)
+	case n < 94:
 		w.set(w.now.Add(-time.Duration(r.IntN(3000)) * time.Millisecond)) // the clock goes back
 	default:
 		w.set(w.now.Add(time.Duration(1 + r.Int64N(int64(pick(r, time.Millisecond, time.Second, 4*time.Second, 20*time.Second))))))
@@ -191,12 +193,12 @@ func (w *twin) holder() string {
 
 func TestTheShortWaysLeadWhereTheRulesLead(t *testing.T) {
 	t.Parallel()
-	taken := map[string]int{}
+	taken, news := map[string]int{}, 0
 	for seed := range uint64(25) {
 		b := embeddedBench(t)
 		w := &twin{bench: b, random: rand.New(rand.NewPCG(seed, 1)), taken: taken}
 		ctx := context.Background()
-		channels := []string{"here", "there", "uncounted"}
+		channels := []string{"here", "there", "uncounted", "quick:n", "slow:n"}
 		heard := b.rdb.Subscribe(ctx, channels...)
 		messages := heard.Channel()
 		for len(b.mini.PubSubChannels("*")) < len(channels) { // before anything is counted
@@ -212,17 +214,23 @@ func TestTheShortWaysLeadWhereTheRulesLead(t *testing.T) {
 		}
 		for ended := 0; ended < len(channels); {
 			if m := <-messages; m.Payload != "end" {
-				told[m.Channel+m.Payload]++
+				told[strings.Replace(m.Channel, "slow:", "quick:", 1)+m.Payload]++
 			} else {
 				ended++
 			}
 		}
 		for message, times := range told {
+			if message == "quick:nvk" {
+				news += times
+			}
 			if times%2 != 0 {
 				w.fail("told %d times, which is not once for each: %q", times, message)
 			}
 		}
 		_ = heard.Close()
+	}
+	if news == 0 {
+		t.Error("no change of a watched lock was told")
 	}
 	for _, name := range []string{"acquire", "release", "renew", "check"} {
 		if taken[name] < 10 {

@@ -53,14 +53,11 @@ func (c *Client) Break(ctx context.Context, name, reason string) (int64, error) 
 }
 
 func (c *Client) breakHold(ctx context.Context, name, reason string) (int64, error) {
-	if err := checkName(name); err != nil {
+	if err := c.mayLook(ctx, name, itself); err != nil {
 		return 0, err
 	}
-	if reason == "" || len(reason) > MaxReason {
-		return 0, invalid("a reason of %d bytes, from 1 to %d", len(reason), MaxReason)
-	}
-	if c.isClosed() {
-		return 0, ErrClosed
+	if err := checkReason(reason); err != nil {
+		return 0, err
 	}
 	// Naming token and fence makes a resend harmless: it breaks the holds that were meant, or none.
 	greatest, asked := int64(0), time.Time{}
@@ -104,4 +101,12 @@ func (c *Client) breakHold(ctx context.Context, name, reason string) (int64, err
 			return greatest, nil
 		}
 	}
+}
+
+// checkReason says whether a reason can be sent to a holder.
+func checkReason(text string) error {
+	if text == "" || len(text) > MaxReason {
+		return invalid("a reason of %d bytes, from 1 to %d", len(text), MaxReason)
+	}
+	return nil
 }

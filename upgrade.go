@@ -44,7 +44,14 @@ func (l *Lock) upgrade(ctx context.Context) error {
 	q := &quest{client: h.client, name: h.name, key: h.lease.key(), settings: s, changes: l, parent: bounded, asked: time.Now()}
 	h.client.background.add()
 	defer h.client.background.done()
-	if _, err := q.obtain(); err != nil {
+	if h.client.observer != nil {
+		h.client.observe(q.event(EventAsked))
+	}
+	_, err := q.obtain()
+	if h.client.observer != nil {
+		h.client.observe(q.outcome(l, err))
+	}
+	if err != nil {
 		if loss := l.Err(); loss != nil {
 			return fmt.Errorf("%w: %w", ErrNotHeld, loss)
 		}
@@ -104,7 +111,7 @@ func (l *Lock) downgrade(ctx context.Context) error {
 		if r.more {
 			h.convert(args)
 		}
-		h.client.observe(Event{Kind: EventChanged, Name: h.name, Fence: h.lease.fenceNow(), Held: h.lease.held()})
+		h.observe(EventChanged, nil)
 		return nil
 	}
 	h.lease.soon() // if the hold is gone, that tells why
@@ -160,7 +167,6 @@ func (h *hold) changed(m Mode, fence string) {
 	h.lease.mu.Lock()
 	h.lease.fence = max(h.lease.fence, fence)
 	h.lease.mu.Unlock()
-	h.client.observe(Event{Kind: EventChanged, Name: h.name, Fence: h.lease.fenceNow(), Held: h.lease.held()})
 }
 
 // convert sends a change to Read in the background.

@@ -157,6 +157,8 @@ func (c *Client) heard(payload string) {
 		}
 	case len(payload) >= 1+22+16 && payload[0] == 's':
 		c.revoked(payload[1:23], payload[23:39], payload[39:])
+	case len(payload) >= 1+22+16 && payload[0] == 'a':
+		c.requested(payload[1:23], payload[23:39], payload[39:])
 	}
 }
 

@@ -64,7 +64,9 @@ local function following(list, id)
   return next_id ~= NONE and next_id or nil
 end
 
+local touched                     -- who holds, who waits, or until when has changed
 local function resize(list, change)
+  touched = touched or list.name ~= 't'
   list.length = list.length + change
   put(list.name, list.head and list.head .. list.tail .. list.length)
 end

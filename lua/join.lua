@@ -7,9 +7,9 @@ if fields > 1 and not ARGV[3] then
   local line = find(request, '\n', 34, true)
   if sub(request, 33, 33) ~= '-' and sub(request, line + 1, line + 1) == '\n' then
     local channel = sub(request, 34, line - 1)
-    local got = call('HMGET', key, 's', 'q', 'm', 't', 'f', 'c' .. channel, token, 'h' .. token, 'w' .. token)
+    local got = call('HMGET', key, 's', 'q', 'm', 't', 'f', 'c' .. channel, token, 'h' .. token, 'w' .. token, 'v')
     local holds, queue, mine = got[1], got[2], got[6]
-    if not (got[3] or got[4] or got[7] or got[8] or got[9]) then
+    if not (got[3] or got[4] or got[7] or got[8] or got[9] or got[10]) then
       local hold, short, last, alive
       local head, tail = holds and sub(holds, 1, 22), queue and sub(queue, 23, 44)
       if holds and queue and sub(holds, 45) == '1' then

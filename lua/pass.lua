@@ -3,9 +3,9 @@
 -- whatever is different goes on below. What is written comes in the order that hand_over has.
 if not released and not ARGV[2] and fields > 4 then
   local sub, none, token = string.sub, '----------------------', ARGV[1]
-  local got = call('HMGET', key, 's', 'q', 'm', 't', 'e', 'f', 'h' .. token)
+  local got = call('HMGET', key, 's', 'q', 'm', 't', 'e', 'f', 'h' .. token, 'v')
   local queue, fence = got[2], got[6]
-  if got[7] and queue and got[1] == token .. token .. '1' and not (got[3] or got[4] or got[5])
+  if got[7] and queue and got[1] == token .. token .. '1' and not (got[3] or got[4] or got[5] or got[8])
     and fence < now and sub(fence, 1, 8) == sub(now, 1, 8) then
     local head, last = sub(queue, 1, 22), sub(queue, 23, 44)
     local place = call('HGET', key, 'w' .. head)

@@ -9,6 +9,7 @@
 --   q           the queue: likewise                       w<token>  a place: previous22 next22 ticket16 request
 --   t           the tombstones: likewise                  t<token>  a tombstone: previous22 next22 until16 note
 --   c<channel>  a Client that has places here: seen16 wait1 places
+--   v           somebody watches: the next change removes this, and is told in the channel of the news
 --   m           the modes in use, where not all is exclusive: bound16 latest16 least16 cursor22, then for each
 --               count ' ' held ' ' class '\n': how many holds and places it has, and the weight of its holds
 --
@@ -68,7 +69,7 @@ end
 
 -- Every change of a hold's end passes here, so that the summary's bound stays one.
 local function mark(hold)
-  hold.changed = true
+  hold.changed, touched = true, true
   if not summary then return end
   local due = time16(deadline(hold))
   if due < summary.bound then summary.bound = due end
@@ -89,7 +90,7 @@ local function load_short(token, value)
 end
 
 local function load(token)        -- `token`: whose hold, place and tombstone this script is about
-  fetch('f', 'e', 'm', 's', 'q', 't', token, 'h' .. token, 'w' .. token, 't' .. token)
+  fetch('f', 'e', 'm', 's', 'q', 't', 'v', token, 'h' .. token, 'w' .. token, 't' .. token)
   fence, holds, queue, tombs = get('f') or '', open('s', 'h'), open('q', 'w'), open('t', 't')
   if get('m') then load_summary(get('m')) end
   if holds.head then
@@ -149,7 +150,9 @@ local function seen(entry) return now - entry.seen <= UNSEEN end
 
 -- Everything back into the hash, holds in the first form that they fit.
 local function store()
-  local alone = holds.length == 1 and not queue.head and not tombs.head and hold_of(holds.head)
+  local watched = touched and get('v')
+  if watched then put('v', false) end
+  local alone = holds.length == 1 and not queue.head and not tombs.head and not get('v') and hold_of(holds.head)
   if alone and alone.state == '-' and alone.since == alone.fence and alone.fence == fence then
     if alone.changed or short ~= alone.token then
       local value = alone.request
@@ -184,6 +187,8 @@ local function store()
     end
   end
   flush()
+  touched = false
+  if watched then redis.pcall('PUBLISH', sub(key, 1, find(key, '{', 1, true) - 1) .. 'n', 'v' .. match(key, '{(.*)}')) end
 end
 
 -- The rules.

@@ -9,7 +9,7 @@ local function revoke(after)
     local hold = id and hold_of(id)
     if not hold or now - hold.since < after + 0 then break end
     if hold.state == '-' then
-      hold.state, hold.changed = 'r', true
+      hold.state, hold.changed, touched = 'r', true, true
       told[#told + 1] = hold
     end
     id = following(holds, id)

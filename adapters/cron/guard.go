@@ -80,9 +80,12 @@ func New(client *redislock.Client, job string, schedule cron.Schedule, opts ...O
 	for _, opt := range opts {
 		opt(g)
 	}
-	g.guard = client.Cron(job, g.opts...)
+	g.guard = client.Cron(job, append([]redislock.CronOption{redislock.WithSchedule(g.next)}, g.opts...)...)
 	return g
 }
+
+// next is the activation after another one, for those who look at the job.
+func (g *Guard) next(tick time.Time) time.Time { return g.schedule.Next(tick.In(g.location)) }
 
 // Job is a job which runs fn at most once for each tick across the fleet. The context of fn ends with that of
 // [WithContext], if a lock is lost, and after [redislock.WithAtMost]; [redislock.FromContext] finds the lock, whose

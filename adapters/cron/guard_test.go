@@ -297,3 +297,19 @@ func TestOptionsReachTheGuard(t *testing.T) {
 		}
 	})
 }
+
+func TestWhoLooksAtAJobSeesWhenItRunsNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := redislocktest.New(t)
+		c := newCron(t)
+		if _, err := cronlock.AddFunc(c, "TZ=Asia/Tokyo 30 4 * * *", server.Client, "report", func(context.Context) error { return nil }, quiet()...); err != nil {
+			t.Fatal(err)
+		}
+		c.Start()
+		time.Sleep(25 * time.Hour)
+		status, err := server.Client.CronStatus(t.Context(), "report")
+		if err != nil || !status.Next.Equal(status.Tick.Add(24*time.Hour)) || status.Tick.UTC().Format("15:04") != "19:30" {
+			t.Errorf("the tick %v, then %v, %v", status.Tick, status.Next, err)
+		}
+	})
+}

@@ -1,0 +1,271 @@
+package redislock
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// pageSize is how many keys one step of a List looks at. A step is one SCAN, and one pipeline that inspects what it found.
+	pageSize = 100
+	// maxListed is how many holds and how many places List shows of each lock.
+	maxListed = 10
+)
+
+// List yields the locks under the prefix whose names match pattern, in no order, each once, as they are at the moment
+// when they are come to: those that are held or waited for, and those that are idle, of which only the last fence is
+// remembered, for about [WithRetention]; [Info.Idle] tells them apart. Of each it shows the first 10 holds and places; the
+// counts are whole. Weak locks are not among them. A lock that begins or ends meanwhile may be missing.
+//
+// In the pattern * is any text, also with a slash, ? any character, [a-c] one of these, [^a-c] one that is not, and \ takes
+// the meaning from what follows it; the empty pattern is every name. One that cannot be read is [ErrInvalid].
+//
+// It goes through all keys of the server by SCAN, of each master of a cluster, 100 at a time, and does no more of it
+// than the caller takes: no step keeps Redis busy for long, however many locks there are. The user of the Redis client needs
+// the permission for scan beside those of [ACL], and sees the names of others' keys by it. After an error the sequence
+// ends. What it keeps in memory is the names.
+func (c *Client) List(ctx context.Context, pattern string) iter.Seq2[Info, error] {
+	return func(yield func(Info, error) bool) {
+		fail := func(err error) { yield(Info{}, wrapOp("list", pattern, err)) }
+		match, err := c.mayList(ctx, pattern)
+		if err != nil {
+			fail(err)
+			return
+		}
+		seen := map[string]bool{}
+		for keys, err := range c.scan(ctx, c.prefix+":{", literal(pattern), "hash") {
+			if err != nil {
+				fail(err)
+				return
+			}
+			names := keys[:0]
+			for _, key := range keys {
+				if name := unescape(key); match.MatchString(name) && !seen[name] {
+					seen[name] = true
+					names = append(names, name)
+				}
+			}
+			infos, err := c.inspectAll(ctx, names)
+			if err != nil {
+				fail(err)
+				return
+			}
+			for _, info := range infos {
+				if info.known() && !yield(info, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Idle reports whether nobody holds the lock and nobody waits for it.
+func (i Info) Idle() bool { return i.Holders == 0 && i.Waiting == 0 }
+
+// known reports whether there is anything: a key may have expired since its name was seen.
+func (i Info) known() bool { return !i.Idle() || i.Fence > 0 }
+
+func (c *Client) mayList(ctx context.Context, pattern string) (*regexp.Regexp, error) {
+	switch {
+	case ctx == nil:
+		return nil, invalid("a nil context")
+	case c.isClosed():
+		return nil, ErrClosed
+	}
+	return glob(pattern)
+}
+
+// inspectAll inspects locks that lie on one master, in one pipeline.
+func (c *Client) inspectAll(ctx context.Context, names []string) ([]Info, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	calls := make([]*call, len(names))
+	for i, name := range names {
+		calls[i] = newCall(scriptInspect, c.key(name), maxListed)
+	}
+	if err := c.within(ctx, func() { c.executor(calls[0].key).send(slices.Clone(calls)) }); err != nil {
+		return nil, err
+	}
+	infos := make([]Info, len(names))
+	for i, one := range calls {
+		var err error
+		if one.answer.err == nil {
+			infos[i], err = parseInfo(names[i], one.answer.value)
+		} else {
+			infos[i], err = c.inspect(ctx, names[i], maxListed) // which sends it again
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", names[i], err)
+		}
+	}
+	return infos, nil
+}
+
+// scan yields what is behind head in the keys that begin with head and then first, without the brace that ends them, page
+// by page, of every master.
+func (c *Client) scan(ctx context.Context, head, first, kind string) iter.Seq2[[]string, error] {
+	pattern := quoteGlob(head+escape(first)) + "*"
+	return func(yield func([]string, error) bool) {
+		masters, err := c.eachMaster(ctx)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for _, master := range masters {
+			for cursor := uint64(0); ; {
+				var keys []string
+				var err error
+				if ended := c.within(ctx, func() {
+					keys, cursor, err = master.ScanType(context.WithoutCancel(ctx), cursor, pattern, pageSize, kind).Result()
+				}); ended != nil {
+					yield(nil, ended)
+					return
+				}
+				if err != nil {
+					suspect(c.rdb, err)
+					if refused(err) {
+						err = fmt.Errorf("%w: scan: %w", ErrPermission, err)
+					}
+					yield(nil, fmt.Errorf("scan: %w", err))
+					return
+				}
+				names := keys[:0]
+				for _, key := range keys {
+					if rest, ok := strings.CutPrefix(key, head); ok && strings.HasSuffix(rest, "}") && rest != "%}" { // not probeKey
+						names = append(names, rest[:len(rest)-1])
+					}
+				}
+				if len(names) > 0 && !yield(names, nil) {
+					return
+				}
+				if c.isClosed() {
+					yield(nil, ErrClosed)
+					return
+				}
+				if cursor == 0 {
+					break
+				}
+			}
+		}
+	}
+}
+
+// eachMaster is every server that has keys.
+func (c *Client) eachMaster(ctx context.Context) ([]redis.UniversalClient, error) {
+	cluster, ok := c.rdb.(*redis.ClusterClient)
+	if !ok {
+		return []redis.UniversalClient{c.rdb}, nil
+	}
+	var mu sync.Mutex
+	var masters []redis.UniversalClient
+	var failed error
+	if err := c.within(ctx, func() {
+		failed = cluster.ForEachMaster(context.WithoutCancel(ctx), func(_ context.Context, master *redis.Client) error {
+			mu.Lock()
+			defer mu.Unlock()
+			masters = append(masters, master)
+			return nil
+		})
+	}); err != nil {
+		return nil, err
+	}
+	return masters, failed
+}
+
+// within calls do, which go-redis may keep for longer than ctx lasts: then the error is that of ctx, and do goes on in the
+// background.
+func (c *Client) within(ctx context.Context, do func()) error {
+	if ctx.Done() == nil {
+		do()
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	c.background.add()
+	go func() {
+		defer c.background.done()
+		defer close(done)
+		do()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// glob is a pattern of List as a regular expression.
+func glob(pattern string) (*regexp.Regexp, error) {
+	if pattern == "" {
+		pattern = "*"
+	}
+	var out strings.Builder
+	out.WriteString("(?s)^")
+	for rest := pattern; rest != ""; {
+		switch rest[0] {
+		case '*':
+			out.WriteString(".*")
+		case '?':
+			out.WriteString(".")
+		case '[':
+			class := globClass.FindString(rest)
+			if class == "" {
+				return nil, invalid("the pattern %q: a [ without its ]", pattern)
+			}
+			out.WriteString(class)
+			rest = rest[len(class):]
+			continue
+		case '\\':
+			if len(rest) == 1 {
+				return nil, invalid("the pattern %q: nothing behind the last \\", pattern)
+			}
+			rest = rest[1:]
+			fallthrough
+		default:
+			end := 1 + strings.IndexAny(rest[1:], `*?[\`)
+			if end == 0 {
+				end = len(rest)
+			}
+			out.WriteString(regexp.QuoteMeta(rest[:end]))
+			rest = rest[end:]
+			continue
+		}
+		rest = rest[1:]
+	}
+	out.WriteString("$")
+	match, err := regexp.Compile(out.String())
+	if err != nil {
+		return nil, invalid("the pattern %q: %v", pattern, err)
+	}
+	return match, nil
+}
+
+// globClass is a set of characters, without what means something only to regular expressions.
+var globClass = regexp.MustCompile(`^\[\^?(?:\\.|[^\]\\\[])+\]`)
+
+// literal is what every name that matches a pattern begins with.
+func literal(pattern string) string {
+	if end := strings.IndexAny(pattern, `*?[\`); end >= 0 {
+		return pattern[:end]
+	}
+	return pattern
+}
+
+// quoteGlob has Redis take a text for what it is, in a MATCH.
+func quoteGlob(text string) string { return globMeta.Replace(text) }
+
+var globMeta = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
+
+// unescape is the name that was escaped.
+var unescape = strings.NewReplacer("%25", "%", "%7B", "{", "%7D", "}").Replace

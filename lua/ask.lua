@@ -1,0 +1,20 @@
+-- ask: tell the holders that somebody wants the lock. It changes nothing, and takes nothing.
+--
+-- KEYS[1]  the lock
+-- ARGV[1]  what to tell them
+--
+-- Reply    how many were told: the first ones, MOST at the most
+--@ begin.lua
+--@ shared.lua
+local MOST = 256
+load(NONE)
+local told, id = 0, holds.head
+while id and told < MOST do
+  local hold, next_id = hold_of(id), following(holds, id)
+  if not lapsed(hold) and hold.state ~= 'k' then
+    redis.pcall('PUBLISH', channel_of(hold.request, 1), 'a' .. hold.token .. sub(hold.request, 17, 32) .. ARGV[1])
+    told = told + 1
+  end
+  id = next_id
+end
+return told

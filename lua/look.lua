@@ -1,0 +1,29 @@
+-- The reply of inspect and of watch: what the hash says, as inspect.lua has it. What has lapsed is not shown, and not
+-- removed.
+local limit = ARGV[1] + 0
+local reply = {now, fence, queue.length, holds.length, 0}
+local function show(...)
+  for _, value in ipairs({...}) do reply[#reply + 1] = value end
+end
+local function mode_text(record, from) return match(record, '\n([^\n]*)\n', from + 33) end
+
+local id = holds.head
+for _ = 1, limit do
+  if not id then break end
+  local hold, next_id = hold_of(id), following(holds, id)
+  if lapsed(hold) then
+    reply[4] = reply[4] - 1
+  else
+    reply[5] = reply[5] + 1
+    show(hold.since, time16(deadline(hold)), hold.fence, hold.token, hold.state, mode_text(hold.request, 1), info_of(hold.request, 1))
+  end
+  id = next_id
+end
+id = queue.head
+for _ = 1, limit do
+  if not id then break end
+  local place = get('w' .. id)
+  show(sub(place, 45, 60), id, mode_text(place, 61), info_of(place, 61))
+  id = following(queue, id)
+end
+return reply

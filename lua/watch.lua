@@ -1,0 +1,16 @@
+-- watch: what a lock's hash says, and the next change of it is told to all Clients of the prefix, once: who still watches
+-- asks again. So a lock that changes often costs no more than one message each time that somebody looks.
+--
+-- KEYS[1]  the lock
+-- ARGV[1]  how many holds and how many places to show at the most
+--
+-- Reply    as that of inspect
+--@ begin.lua
+--@ shared.lua
+load(NONE)
+if not get('v') then
+  put('v', '1')
+  raise(KEEP)                     -- an EXPIREAT first: memory may be short
+end
+store()                           -- a hold in its first form would be released without a word
+--@ look.lua

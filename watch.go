@@ -1,0 +1,102 @@
+package redislock
+
+import (
+	"context"
+	"iter"
+	"reflect"
+	"time"
+)
+
+const (
+	// watchEvery is how often who watches a lock looks by himself: against a message that was lost without the subscription
+	// breaking.
+	watchEvery = 30 * time.Second
+	// watchPause is the least time between two looks.
+	watchPause = 50 * time.Millisecond
+)
+
+// Watch yields the state of a lock as [Client.Inspect] has it, at once and then whenever it has changed: it is granted,
+// renewed, released, stolen or broken, somebody begins or ceases to wait. It goes on until ctx ends. It is told by push, and of a
+// hold that lapses when its lease is over; changes that follow each other within 50 ms are one. While Redis cannot be
+// reached it yields the error, again and again with growing pauses of up to 5 s, and then the state. After [ErrClosed],
+// [ErrInvalid] and [ErrPermission] it ends.
+//
+// What it costs: as long as somebody watches, each change of the lock takes the longer way through the scripts, and one
+// message to every Client of the prefix for each look that somebody takes. Other locks are not concerned.
+func (c *Client) Watch(ctx context.Context, name string) iter.Seq2[Info, error] {
+	return func(yield func(Info, error) bool) {
+		look := func() (Info, time.Duration, error) {
+			info, look, err := c.lookAt(ctx, name)
+			return info, look, wrapOp("watch", name, err)
+		}
+		follow(ctx, c, watched(escape(name)), watchPause, look, same, yield)
+	}
+}
+
+// follow yields what a look sees, at once and then whenever a look that follows a piece of news sees something else. The
+// look also says when it is to be repeated without any. Between two looks there is a pause, and a longer one after an error.
+func follow[T any](ctx context.Context, c *Client, what string, pause time.Duration,
+	look func() (T, time.Duration, error), same func(a, b T) bool, yield func(T, error) bool,
+) {
+	news := c.watchers.add(what)
+	defer c.watchers.remove(what, news)
+	c.start()
+	var last T
+	for first, failures := true, 0; ; {
+		seen, again, err := look()
+		switch {
+		case ctx != nil && ctx.Err() != nil:
+			return
+		case err != nil:
+			var none T
+			if !yield(none, err) || final(err) {
+				return
+			}
+			first = true // it is told anew when Redis answers
+			failures++
+			again = min(backoff(failures)*8, 5*time.Second)
+		case first || !same(seen, last):
+			first, last = false, seen
+			if !yield(seen, nil) {
+				return
+			}
+			fallthrough
+		default:
+			failures = 0
+		}
+		timer := time.NewTimer(again)
+		select {
+		case <-news:
+		case <-timer.C:
+		case <-ctx.Done():
+		case <-c.closing:
+		}
+		timer.Stop()
+		if pause > 0 && !sleep(ctx, pause) {
+			return
+		}
+	}
+}
+
+// lookAt also tells when to look again even if there is no news: a hold may have lapsed then.
+func (c *Client) lookAt(ctx context.Context, name string) (Info, time.Duration, error) {
+	if err := c.mayLook(ctx, name, itself); err != nil {
+		return Info{}, 0, err
+	}
+	a := c.ask(ctx, nil, scriptWatch, c.key(name), maxShown)
+	if a.err != nil {
+		return Info{}, 0, a.err
+	}
+	info, err := parseInfo(name, a.value)
+	look := watchEvery
+	for _, h := range info.Holds {
+		look = min(look, h.Deadline.Sub(info.Now)+expiredSlack)
+	}
+	return info, look, err
+}
+
+// same reports whether two looks saw the same.
+func same(a, b Info) bool {
+	a.Now, b.Now = time.Time{}, time.Time{}
+	return reflect.DeepEqual(a, b)
+}
