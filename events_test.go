@@ -216,6 +216,9 @@ func TestAGrantSaysWhomItWaitedFor(t *testing.T) {
 		ctx := context.WithValue(context.Background(), traceKey{}, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 		owner := e.client(redislock.WithName("owner"), redislock.WithTrace(traceOf))
 		waiter := e.client(redislock.WithObserver(&told), redislock.WithTrace(traceOf))
+		e.warm(waiter)
+		e.subscribed(1) // so that it gets into the queue at once
+		told.events = nil
 		l, err := owner.Acquire(ctx, "x", redislock.WithMetadata("import\nof today"))
 		if err != nil {
 			t.Fatal(err)

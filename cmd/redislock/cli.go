@@ -74,6 +74,7 @@ func newRoot() *cobra.Command {
 		},
 	}
 	root.AddCommand(newRun(), newCron(), newCronStatus(), newDemo(), newInstance())
+	root.AddCommand(newDoctor())
 	return root
 }
 

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+
+	"example.com/redislock/cmd/redislock/internal/doctor"
+)
+
+const doctorHelp = `Examines the Redis that locks live on, and says what is wrong with it, why that matters for locks, and the command that
+mends it. It changes no setting. It takes one lock under the prefix and gives it back; what remains is a key that expires.
+
+Of a cluster every master is examined. What the user of the URL may not ask is named, with the permission that would
+show it: examine once as an administrator, and once as the user of the applications, for their permissions.
+
+  danger   locks are refused, or can get lost or have two owners in ordinary use
+  warning  they suffer when something else fails, or get slow
+  unknown  could not be asked
+
+Exit status:
+    0  no danger
+    1  a danger, or with --strict a warning
+   64  the arguments are wrong
+   69  Redis cannot be reached
+   77  Redis refuses this user`
+
+const doctorExample = `  redislock doctor --redis redis://admin:password@redis.internal:6379
+  redislock doctor --strict --replicas 1
+  redislock doctor --output json | jq '.findings[] | select(.level == "danger")'`
+
+// exitDanger says that doctor found something that endangers locks.
+const exitDanger = 1
+
+func newDoctor() *cobra.Command {
+	var (
+		s        server
+		o        output
+		strict   bool
+		replicas int
+		margin   time.Duration
+	)
+	cmd := &cobra.Command{
+		Use:                   "doctor [flags]",
+		Short:                 "Examine the Redis that locks live on",
+		Long:                  doctorHelp,
+		Example:               doctorExample,
+		Args:                  cobra.NoArgs,
+		DisableFlagsInUseLine: true,
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.BoolVar(&strict, "strict", false, "exit with 1 for warnings too")
+	f.IntVar(&replicas, "replicas", 0, "how many replicas applications wait for, as in their WithReplicas")
+	f.DurationVar(&margin, "clock-margin", 10*time.Millisecond, "by how much clocks of masters may differ, as in WithClockMargin")
+	o.flags(f)
+	s.flags(f)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := o.check(); err != nil {
+			return err
+		}
+		if replicas < 0 {
+			return exitWith(exitUsage, "--replicas (%d): must not be negative", replicas)
+		}
+		if margin < 0 {
+			return exitWith(exitUsage, "--clock-margin (%v): must not be negative", margin)
+		}
+		l, err := s.connect() // also to see that the prefix can work
+		if err != nil {
+			return err
+		}
+		defer l.close()
+		if err := l.answers(context.Background()); err != nil {
+			return err
+		}
+		rdb, done := l.whole(context.Background())
+		defer done()
+		report := doctor.Examine(context.Background(), rdb, s.prefix, doctor.ForReplicas(replicas), doctor.ForClockMargin(margin))
+		if out := cmd.OutOrStdout(); o.json() {
+			err = o.write(out, report)
+		} else {
+			err = printReport(out, report)
+		}
+		if err != nil {
+			return exitWith(exitUnavailable, "cannot write the report: %v", err)
+		}
+		if worst := report.Worst(); worst == doctor.Danger || strict && worst == doctor.Warning {
+			return exitWith(exitDanger, "")
+		}
+		return nil
+	}
+	return cmd
+}
+
+// answers sees whether there is anything to examine: any answer will do, but for one that this user is not let in.
+func (l *link) answers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, reachTime)
+	defer cancel()
+	answer := make(chan error, 1)
+	go func() { answer <- l.rdb.Ping(ctx).Err() }() // a read of go-redis heeds no context
+	var err error
+	select {
+	case err = <-answer:
+	case <-ctx.Done():
+		err = fmt.Errorf("no answer within %v", reachTime)
+	}
+	var fromServer redis.Error
+	if err == nil || errors.As(err, &fromServer) && !redis.HasErrorPrefix(err, "NOAUTH") && !redis.HasErrorPrefix(err, "WRONGPASS") {
+		return nil
+	}
+	return l.explain(err)
+}
+
+// whole is a client of the whole cluster, where the server is a node of one.
+func (l *link) whole(ctx context.Context) (rdb redis.UniversalClient, done func()) {
+	ctx, cancel := context.WithTimeout(ctx, reachTime)
+	defer cancel()
+	if text, err := l.rdb.Info(ctx, "cluster").Result(); err != nil || !strings.Contains(text, "cluster_enabled:1") {
+		return l.rdb, func() {}
+	}
+	o := l.rdb.Options()
+	cluster := redis.NewClusterClient(&redis.ClusterOptions{
+		Addrs: []string{o.Addr}, Username: o.Username, Password: o.Password, TLSConfig: o.TLSConfig, ClientName: o.ClientName,
+		Protocol: o.Protocol, DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, DialerRetries: 1,
+	})
+	return cluster, func() { _ = cluster.Close() }
+}
+
+// printReport is for a person: the worst first. What is well takes one line.
+func printReport(w io.Writer, r doctor.Report) error {
+	colours := map[doctor.Level]string{doctor.Danger: "\x1b[1;31m", doctor.Warning: "\x1b[33m", doctor.Unknown: "\x1b[36m", doctor.OK: "\x1b[32m"}
+	colour := isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	counts := map[doctor.Level]int{}
+	var text strings.Builder
+	fmt.Fprintf(&text, "Redis at %s, for locks under %s:\n\n", oneLine(r.Address), oneLine(r.Prefix))
+	for _, g := range grouped(r.Findings) {
+		counts[g.Level] += len(g.names)
+		level := fmt.Sprintf("%-7s", g.Level)
+		if colour {
+			level = colours[g.Level] + level + "\x1b[0m"
+		}
+		fmt.Fprintf(&text, "%s  %s: %s\n", level, oneLine(strings.Join(g.names, ", ")), oneLine(g.Found))
+		if len(g.nodes) > 0 && g.Level != doctor.OK {
+			fmt.Fprintf(&text, "         at   %s\n", oneLine(strings.Join(g.nodes, ", ")))
+		}
+		if g.Why != "" {
+			fmt.Fprintf(&text, "         why  %s\n", oneLine(g.Why))
+		}
+		if g.Fix != "" {
+			fmt.Fprintf(&text, "         fix  %s\n", oneLine(g.Fix))
+		}
+	}
+	fmt.Fprintf(&text, "\n%d danger, %d warning, %d unknown, %d ok\n", counts[doctor.Danger], counts[doctor.Warning], counts[doctor.Unknown], counts[doctor.OK])
+	_, err := io.WriteString(w, text.String())
+	return err
+}
+
+// group is one finding of several nodes, or several checks that could not be asked for the same reason.
+type group struct {
+	doctor.Finding
+	names, nodes []string
+}
+
+func grouped(findings []doctor.Finding) (groups []*group) {
+	for _, f := range findings {
+		at := slices.IndexFunc(groups, func(g *group) bool {
+			return g.Level == f.Level && g.Found == f.Found && g.Why == f.Why && g.Fix == f.Fix && (g.Check == f.Check || f.Level == doctor.Unknown)
+		})
+		if at < 0 {
+			at = len(groups)
+			groups = append(groups, &group{Finding: f})
+		}
+		g := groups[at]
+		if !slices.Contains(g.names, f.Check) {
+			g.names = append(g.names, f.Check)
+		}
+		if f.Node != "" && !slices.Contains(g.nodes, f.Node) {
+			g.nodes = append(g.nodes, f.Node)
+		}
+	}
+	return groups
+}

@@ -1,0 +1,214 @@
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock"
+)
+
+// trialName is the lock that is tried. It is always the same one, so that many examinations leave one key behind.
+const trialName = "doctor:trial"
+
+// permissions tries what the library does: a lock of its own, given back at once, which also runs the library's own
+// preflight; the channels that a waiter listens on; and what operators need.
+func permissions(ctx context.Context, rdb redis.UniversalClient, prefix string, subjects []*facts) []Finding {
+	f := subjects[max(0, slices.IndexFunc(subjects, func(f *facts) bool { return f.silence == nil }))]
+	if is := cmp.Or(f.info["role"], f.hello["role"]); is == "slave" || is == "replica" || f.info["loading"] == "1" {
+		return nil // why it cannot is said already
+	}
+	user := cmp.Or(f.user, "default")
+	if f.user == "" && f.options != nil {
+		user = cmp.Or(f.options.Username, user)
+	}
+	found := trial(ctx, rdb, prefix, user)
+	if !fromTrial(found) {
+		return found
+	}
+	found = append(found, listening(ctx, rdb, prefix, user, f)...)
+	found = append(found, scanning(ctx, rdb, prefix, user)...)
+	if n, _ := number(f.info, "connected_slaves"); n > 0 || f.settings.replicas > 0 {
+		found = append(found, waiting(ctx, rdb, user)...)
+	}
+	return found
+}
+
+// fromTrial reports whether the server is there to be asked more.
+func fromTrial(found []Finding) bool { return found[0].Check != "reachability" }
+
+// trial takes a lock and gives it back.
+func trial(ctx context.Context, rdb redis.UniversalClient, prefix, user string) []Finding {
+	const check = "lock"
+	_, err := within(ctx, patience+time.Second, func(ctx context.Context) (struct{}, error) { return struct{}{}, take(ctx, rdb, prefix) })
+	switch {
+	case err == nil, errors.Is(err, redislock.ErrHeld): // another examination has it, which is as good
+		return well(check, "one was taken and given back; the user %q has the permissions for it", user)
+	case errors.Is(err, redislock.ErrInvalid):
+		return []Finding{{Check: check, Level: Danger, Found: err.Error(), Why: "the library refuses it too.", Fix: "choose another prefix or client"}}
+	case errors.Is(err, redislock.ErrPermission):
+		return []Finding{missing("permissions", user, prefix, err, Danger, "the library refuses to take a lock with less (ErrPermission).")}
+	case strings.Contains(strings.ToLower(err.Error()), "unknown command") && strings.Contains(strings.ToLower(err.Error()), "eval"):
+		return []Finding{{
+			Check: "scripts", Level: Danger, Found: "scripts are off: " + cause(err),
+			Why: "every step of a lock is a script, so that it happens as a whole or not at all.",
+			Fix: "allow EVAL and EVALSHA (remove their rename-command from its configuration file), or use another server",
+		}}
+	case !fromServer(err):
+		return []Finding{unreachable("the server", err)}
+	}
+	return []Finding{{
+		Check: check, Level: Danger, Found: "none can be taken: " + cause(err),
+		Why: "what refuses this one refuses those of applications.",
+		Fix: refusedFix(err),
+	}}
+}
+
+// refusedFix is what to do about a server that may not write.
+func refusedFix(err error) string {
+	for _, known := range []struct{ prefix, fix string }{
+		{"OOM", "make room: raise maxmemory, or find out what fills it (redis-cli --bigkeys)"},
+		{"MISCONF", "make room on its disk and see its log: it could not save"},
+		{"NOREPLICAS", "bring the replicas back: fewer than min-replicas-to-write are there"},
+		{"READONLY", "name the primary in the URL"},
+		{"CLUSTERDOWN", "redis-cli --cluster check names the slots that nobody serves"},
+		{"MOVED", "use redis.NewClusterClient"},
+		{"BUSY", "SCRIPT KILL ends the script that somebody else runs"},
+	} {
+		if strings.Contains(err.Error(), known.prefix+" ") {
+			return known.fix
+		}
+	}
+	return "see its log"
+}
+
+// cause is what is behind the library's own words.
+func cause(err error) string {
+	if inner := errors.Unwrap(err); inner != nil && strings.HasPrefix(err.Error(), "redislock: ") {
+		return inner.Error()
+	}
+	return err.Error()
+}
+
+func take(ctx context.Context, rdb redis.UniversalClient, prefix string) error {
+	client, err := redislock.New(rdb, redislock.WithPrefix(prefix), redislock.WithName("redislock doctor"))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = client.Close(ctx) // what is left lapses by its lease
+	}()
+	lock, err := client.TryAcquire(ctx, trialName, redislock.WithLease(5*time.Second))
+	if err != nil {
+		return err
+	}
+	return lock.Release(ctx)
+}
+
+// listening subscribes to what a waiter subscribes to.
+func listening(ctx context.Context, rdb redis.UniversalClient, prefix, user string, f *facts) []Finding {
+	const check = "channels"
+	subscribe := func(make func(context.Context) *redis.PubSub) error {
+		_, err := within(ctx, patience, func(ctx context.Context) (any, error) {
+			ps := make(ctx)
+			defer func() { _ = ps.Close() }()
+			return ps.Receive(ctx)
+		})
+		return err
+	}
+	err := subscribe(func(ctx context.Context) *redis.PubSub { return rdb.Subscribe(ctx, prefix+":c:doctor", prefix+":n") })
+	_, v, known := f.product()
+	if _, cluster := rdb.(*redis.ClusterClient); err == nil && cluster && known && !v.before(version{7}) {
+		err = subscribe(func(ctx context.Context) *redis.PubSub { return rdb.SSubscribe(ctx, prefix+":c:doctor:{doctor}") })
+	}
+	const why = "a waiter that hears of no grant finds it by its checks only, every 2 s; one that may not subscribe is refused (ErrPermission)."
+	switch {
+	case err == nil:
+		return well(check, "can be subscribed to")
+	case redis.HasErrorPrefix(err, "NOPERM"):
+		return []Finding{missing(check, user, prefix, err, Danger, why)}
+	}
+	return []Finding{{
+		Check: check, Level: Danger, Found: "cannot be subscribed to: " + err.Error(), Why: why,
+		Fix: "see whether a proxy stands between: many do not pass SUBSCRIBE on",
+	}}
+}
+
+// scanning sees whether an operator may list locks.
+func scanning(ctx context.Context, rdb redis.UniversalClient, prefix, user string) []Finding {
+	const check = "listing"
+	_, err := within(ctx, patience, func(ctx context.Context) (any, error) {
+		_, _, err := rdb.Scan(ctx, 0, prefix+":{doctor*", 1).Result()
+		return nil, err
+	})
+	switch {
+	case err == nil:
+		return well(check, "locks can be listed")
+	case redis.HasErrorPrefix(err, "NOPERM"):
+		return []Finding{missing(check, user, prefix, err, Warning, "only operators need it: redislock ls and ui, and Client.List. Applications do not.")}
+	}
+	return []Finding{refusal(check, "SCAN", "+scan", err)}
+}
+
+// waiting sees whether WithReplicas may wait.
+func waiting(ctx context.Context, rdb redis.UniversalClient, user string) []Finding {
+	const check = "WithReplicas"
+	_, err := within(ctx, patience, func(ctx context.Context) (any, error) { return rdb.Do(ctx, "wait", 0, 1).Result() })
+	switch {
+	case err == nil:
+		return well(check, "replicas can be waited for")
+	case redis.HasErrorPrefix(err, "NOPERM"):
+		return []Finding{missing(check, user, "", err, Warning, "an acquire with WithReplicas is refused; others need no WAIT.")}
+	}
+	return []Finding{refusal(check, "WAIT", "+wait", err)}
+}
+
+var (
+	refusedCommand = regexp.MustCompile(`run the '([^']+)' command`)
+	refusedInside  = regexp.MustCompile(`([a-z|]+): (?:[A-Z]+ )?The user executing the script can't run this command`)
+)
+
+// missing names what the ACL has not granted, and the command that grants it. Where the server refuses the script as a
+// whole, it says no more than that; what is missing inside is seen the next time.
+func missing(check, user, prefix string, err error, level Level, why string) Finding {
+	text := err.Error()
+	var rules []string
+	grant := func(rule string) {
+		if !slices.Contains(rules, rule) {
+			rules = append(rules, rule)
+		}
+	}
+	for _, m := range append(refusedCommand.FindAllStringSubmatch(text, -1), refusedInside.FindAllStringSubmatch(text, -1)...) {
+		switch name := m[1]; name {
+		case "pubsub":
+			grant("+pubsub|numsub")
+			grant("+pubsub|shardnumsub")
+		case "evalsha":
+			grant("+evalsha")
+			grant("+eval")
+		default:
+			grant("+" + name)
+		}
+	}
+	if strings.Contains(text, "of the keys") || strings.Contains(text, "access a key") {
+		grant("~" + prefix + ":*")
+	}
+	if strings.Contains(text, "channel") {
+		grant("&" + prefix + ":*")
+	}
+	found := Finding{Check: check, Level: level, Found: fmt.Sprintf("the user %q lacks %s", user, strings.Join(rules, " ")), Why: why}
+	if len(rules) == 0 {
+		found.Found, rules = fmt.Sprintf("the user %q is refused: %s", user, cause(err)), []string{redislock.ACL(prefix)}
+	}
+	found.Fix = "ACL SETUSER " + user + " " + strings.Join(rules, " ") + "; then ACL SAVE, or CONFIG REWRITE without an ACL file, to keep it"
+	return found
+}

@@ -1,0 +1,59 @@
+// Package doctor examines the Redis that locks live on, and says what is wrong with it, why that matters for locks, and
+// what mends it.
+package doctor
+
+import "fmt"
+
+// Level is how bad a finding is.
+type Level uint8
+
+// The levels, from good to bad. Unknown is what could not be found out: the user may not ask, or the server does not say.
+const (
+	OK Level = iota
+	Unknown
+	Warning
+	Danger
+)
+
+var levelNames = [...]string{"ok", "unknown", "warning", "danger"}
+
+// String is the level in a word.
+func (l Level) String() string {
+	if int(l) < len(levelNames) {
+		return levelNames[l]
+	}
+	return fmt.Sprintf("Level(%d)", uint8(l))
+}
+
+// MarshalText is String, for JSON.
+func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// Finding is what one check came to, on one server.
+type Finding struct {
+	// Check names the check, such as "eviction policy".
+	Check string `json:"check"`
+	// Node is the address of the server, where there are several; else empty.
+	Node  string `json:"node,omitempty"`
+	Level Level  `json:"level"`
+	// Found is what the server has, in a sentence.
+	Found string `json:"found"`
+	// Why is why it matters for locks, and Fix the command or the setting that mends it; empty where all is well.
+	Why string `json:"why,omitempty"`
+	Fix string `json:"fix,omitempty"`
+}
+
+// Report is what an examination came to.
+type Report struct {
+	// Address is what was asked for, Prefix what the keys of the locks begin with.
+	Address  string    `json:"address"`
+	Prefix   string    `json:"prefix"`
+	Findings []Finding `json:"findings"`
+}
+
+// Worst is the worst level of all findings.
+func (r Report) Worst() (worst Level) {
+	for _, f := range r.Findings {
+		worst = max(worst, f.Level)
+	}
+	return worst
+}
