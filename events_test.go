@@ -193,6 +193,17 @@ func TestEveryGrantEndsInOneEvent(t *testing.T) {
 	}
 }
 
+func TestObserversAreAllTold(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		var one, two recorder
+		c := e.client(redislock.WithObserver(redislock.Observers(&one, &two)))
+		e.release(e.acquire(c, "x"))
+		if a, b := len(one.events), len(two.events); a != 3 || b != 3 {
+			t.Errorf("told %d and %d events", a, b)
+		}
+	})
+}
+
 // acquireUnder nests in a lock.
 func (e *env) acquireUnder(c *redislock.Client, l *redislock.Lock, name string) *redislock.Lock {
 	e.Helper()

@@ -2,6 +2,7 @@ package redislock
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -20,6 +21,16 @@ type ObserverFunc func(Event)
 
 // Observe calls f.
 func (f ObserverFunc) Observe(e Event) { f(e) }
+
+// Observers is an [Observer] that tells each of these, in their order.
+func Observers(all ...Observer) Observer {
+	all = slices.Clone(all)
+	return ObserverFunc(func(e Event) {
+		for _, o := range all {
+			o.Observe(e)
+		}
+	})
+}
 
 // Event is one thing that happened to a lock of this Client.
 type Event struct {
@@ -74,7 +85,7 @@ const (
 	// EventReleased: the lock was given back. Err says why the server may not know of it, or that it had another holder by
 	// then; without it the lock is free.
 	EventReleased
-	// EventChanged: the hold has another mode, by Upgrade or Downgrade.
+	// EventChanged: the hold has another mode: [Write] by Upgrade, which is a new grant, or [Read] by Downgrade.
 	EventChanged
 	// EventHandedOff: the hold may be resumed by another process ([Lock.Handoff]).
 	EventHandedOff

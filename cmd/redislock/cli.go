@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/redis/go-redis/v9/logging"
 	"github.com/spf13/cobra"
@@ -15,7 +15,8 @@ import (
 // of the command it runs, and those of the shell for a command that cannot be run or dies from a signal.
 const (
 	exitViolated    = 1   // demo: a promise was not kept
-	exitUnknown     = 1   // cron-status: no run of that name is known
+	exitUnknown     = 1   // cron-status, show: nothing of that name is known; break, ask: nobody holds it
+	exitDanger      = 1   // doctor: something endangers locks
 	exitUsage       = 64  // EX_USAGE
 	exitUnavailable = 69  // EX_UNAVAILABLE: Redis cannot be reached or cannot serve
 	exitLost        = 70  // EX_SOFTWARE: the lock was lost while the command ran
@@ -25,6 +26,39 @@ const (
 	exitNotFound    = 127 // the command was not found
 	exitSignal      = 128 // plus the number of the signal
 )
+
+// statuses are the exit statuses as the help and the man page explain them.
+var statuses = []struct {
+	status int
+	text   string
+}{
+	{0, "it was done as asked"},
+	{exitUnknown, "the answer is no: nothing of that name is known (show, cron-status), nobody holds it (ask, break),\nnothing was broken because you said no (break), a promise was not kept (demo), a danger was found (doctor, with --strict a warning)"},
+	{exitUsage, "the arguments are wrong, or a confirmation is needed and there is nobody to ask"},
+	{exitUnavailable, "Redis cannot be reached, or cannot serve"},
+	{exitLost, "the lock was lost while the command ran (run)"},
+	{exitHeld, "somebody else has the lock, or an earlier tick (run); the holder has changed meanwhile (break); the server is busy (bench)"},
+	{exitDenied, "Redis refuses this user: a wrong password, or a right that is missing"},
+	{exitCannotRun, "the command cannot be run (run, cron)"},
+	{exitNotFound, "the command was not found (run, cron)"},
+	{exitSignal, "signal n ended it, or its command (run)"},
+}
+
+// exitTable lists some of the statuses, or all of them. Those of a command that has more to say about one are in its own
+// words.
+func exitTable(only ...int) string {
+	text := "Exit status:"
+	for _, s := range statuses {
+		if len(only) == 0 || slices.Contains(only, s.status) {
+			number := fmt.Sprint(s.status)
+			if s.status == exitSignal {
+				number += "+n"
+			}
+			text += fmt.Sprintf("\n  %5s  %s", number, strings.ReplaceAll(s.text, "\n", "\n         "))
+		}
+	}
+	return text
+}
 
 // exit is an error that ends the program with this status, after saying text if there is any.
 type exit struct {
@@ -48,43 +82,66 @@ func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.Execute()
+	cmd, err := root.ExecuteC()
 	if err == nil {
 		return 0
 	}
 	var e *exit
 	if !errors.As(err, &e) { // what cobra found wrong with the arguments
-		e = &exit{exitUsage, err.Error() + "; redislock --help explains"}
+		e = &exit{exitUsage, err.Error() + "; " + cmd.CommandPath() + " --help explains"}
 	}
 	if e.text != "" {
-		say(stderr, "%s", e.text)
+		voice{stderr, outputIsJSON(cmd)}.tell(message{Status: e.status}, "%s", e.text)
 	}
 	return e.status
 }
+
+const rootHelp = `redislock takes locks in Redis that all instances of an application share: fair, fenced and leased. It runs commands
+under them, shows who holds them and who waits, and helps where one is stuck.
+
+Every command uses the Redis of --redis or REDIS_URL, alone, behind Sentinels or a cluster. With --output json the
+result is JSON: names are in snake_case and stay as they are, times are in RFC 3339 and UTC, durations are seconds.
+What redislock itself says on standard error is then JSON too, an object on each line. On a terminal the result is a
+table; elsewhere it is plain lines, whose columns are separated by one tab.
+
+`
+
+const rootExample = `  redislock ls                                        # which locks are in use
+  redislock show orders/7                             # who holds this, and why
+  redislock run --no-wait nightly-report -- ./report.sh
+  redislock ls --output json | jq -r .name`
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "redislock",
 		Short:         "Locks in Redis: fair, fenced, leased",
-		Long:          "redislock takes locks in Redis that all instances of an application share: fair, fenced and leased.",
+		Long:          rootHelp + exitTable(),
+		Example:       rootExample,
+		Version:       builtFrom().Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(*cobra.Command, []string) error {
 			return exitWith(exitUsage, "name a command, such as run, cron or demo; redislock --help lists them")
 		},
 	}
-	root.AddCommand(newRun(), newCron(), newCronStatus(), newDemo(), newInstance())
-	root.AddCommand(newDoctor())
+	pageFlags(root.PersistentFlags())
+	root.AddGroup(
+		&cobra.Group{ID: "use", Title: "Run commands under locks:"},
+		&cobra.Group{ID: "see", Title: "See and understand:"},
+		&cobra.Group{ID: "act", Title: "Help where one is stuck:"},
+		&cobra.Group{ID: "try", Title: "Try and measure:"},
+	)
+	group := func(id string, cmds ...*cobra.Command) {
+		for _, cmd := range cmds {
+			cmd.GroupID = id
+			root.AddCommand(cmd)
+		}
+	}
+	group("use", newRun(), newCron())
+	group("see", newLs(), newShow(), newWatch(), newCronStatus(), newDoctor(), newUI())
+	group("act", newAsk(), newBreak())
+	group("try", newBench(), newDemo())
+	root.AddCommand(newVersion(), newMan(), newInstance())
+	completeFlags(root)
 	return root
-}
-
-// say writes one line for people. What others put into it, such as the command line of a holder, cannot break the line
-// or steer the terminal.
-func say(w io.Writer, format string, args ...any) {
-	_, _ = fmt.Fprintf(w, "redislock: %s\n", oneLine(fmt.Sprintf(format, args...))) // there is no other place to complain
-}
-
-// oneLine turns control characters and line breaks into spaces, one for each run of them.
-func oneLine(text string) string {
-	return strings.Join(strings.FieldsFunc(text, unicode.IsControl), " ")
 }

@@ -29,6 +29,9 @@ type command struct {
 	limit    time.Duration // after which a tick's context ends
 	terminal *terminal
 	stubborn bool // signals that are no request to stop do not end a wait
+	onAsk    askSignal
+	output   output
+	voice    voice // what we say ourselves
 
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -36,10 +39,15 @@ type command struct {
 
 func (c *command) flags(f *pflag.FlagSet) {
 	f.DurationVar(&c.grace, "grace", defaultGrace, "how long COMMAND may take to end after the lock was lost")
+	f.Var(&c.onAsk, "on-ask", "send COMMAND this `SIGNAL` when somebody asks for the lock by redislock ask: INT, TERM, HUP, QUIT, USR1 or USR2\n(default none: it is only said)")
+	f.StringVarP(&c.output.format, "output", "o", "text", "how we say what we have to say on standard error: text or json")
 }
 
 // find looks for the command, before a lock is disturbed for nothing.
 func (c *command) find(name string, argv []string) error {
+	if err := c.output.check(); err != nil {
+		return err
+	}
 	if c.grace < 0 {
 		return exitWith(exitUsage, "--grace (%v): must not be negative", c.grace)
 	}
@@ -135,7 +143,7 @@ func (a *attempt) body(ctx context.Context) error {
 		return err
 	}
 	a.started = true
-	told := a.watch(ctx, c)
+	told := a.watch(ctx, c, requests(ctx))
 	a.took, a.status, a.how = time.Since(began), c.status(), c.cmd.ProcessState.String()
 	switch {
 	case a.loss != nil:
@@ -150,7 +158,7 @@ func (a *attempt) body(ctx context.Context) error {
 
 // watch passes signals on until the command has ended, and ends it when ctx does: politely, and after the grace by
 // force. It reports whether the command was told to stop by a signal that was passed on.
-func (a *attempt) watch(ctx context.Context, c *child) (told bool) {
+func (a *attempt) watch(ctx context.Context, c *child, asked <-chan redislock.Request) (told bool) {
 	var (
 		loss  = ctx.Done()
 		ended = c.ended
@@ -162,9 +170,15 @@ func (a *attempt) watch(ctx context.Context, c *child) (told bool) {
 		case sig := <-a.signals:
 			told = told || stops(sig)
 			c.pass(sig.(syscall.Signal))
+		case request, open := <-asked:
+			if !open {
+				asked = nil
+				continue
+			}
+			told = a.heed(c, request) || told
 		case <-loss:
 			loss, a.loss = nil, a.whyEnded(ctx)
-			say(a.stderr, "%q: %v; the command is ended, by SIGTERM now and by SIGKILL in %v", a.name, a.loss, a.grace)
+			a.voice.tell(message{Name: a.name}, "%q: %v; the command is ended, by SIGTERM now and by SIGKILL in %v", a.name, a.loss, a.grace)
 			c.terminate()
 			over = time.After(a.grace)
 		case <-over:
@@ -209,10 +223,7 @@ func (a *attempt) environment(ctx context.Context) []string {
 func commandLine(argv []string) string {
 	words := make([]string, len(argv))
 	for i, word := range argv {
-		if word == "" || strings.ContainsAny(word, " \t\n\"'\\$&|;<>()*?[]#~`!{}") {
-			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-		}
-		words[i] = word
+		words[i] = shellWord(word)
 	}
 	line := strings.Join(words, " ")
 	if len(line) <= redislock.MaxMetadata {

@@ -29,7 +29,8 @@ After the machine was suspended, or its clock stepped forward, only the latest t
 
 It runs until SIGTERM or SIGINT (or HUP, or QUIT). COMMAND gets that signal too, and when it has ended, however long that
 takes, the exit status is 0. USR1 and USR2 are passed on to COMMAND. If the lock is lost, --at-most is over or --overlap
-replace lets the next tick begin, COMMAND gets SIGTERM, and SIGKILL after --grace. As the first process of a container
+replace lets the next tick begin, COMMAND gets SIGTERM, and SIGKILL after --grace. When somebody asks for the lock
+(redislock ask cron:NAME), that is said, and COMMAND gets the signal of --on-ask. As the first process of a container
 it does not collect what COMMAND leaves behind: if it leaves any, start an init before it (docker run --init).
 
 Exit status:
@@ -71,6 +72,7 @@ func newCron() *cobra.Command {
 	r.server.flags(f)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		r.stdout, r.stderr = cmd.OutOrStdout(), cmd.ErrOrStderr()
+		r.voice = voice{r.stderr, r.output.json()}
 		s, err := r.parse()
 		if err != nil {
 			return err
@@ -124,7 +126,8 @@ func (r *cronRunner) run() {
 	defer cancel()
 	ticks := make(chan time.Time)
 	go alarm(ctx, r.job.schedule, wallClock, ticks)
-	say(r.stderr, "%q: the next tick is %s", r.name, format(r.job.schedule.Next(time.Now())))
+	next := r.job.schedule.Next(time.Now())
+	r.voice.tell(message{Name: r.name, Next: jsonTime(next)}, "%q: the next tick is %s", r.name, format(next))
 
 	under := map[chan os.Signal]bool{} // attempts under way
 	ended := make(chan chan os.Signal)
@@ -159,7 +162,11 @@ func (r *cronRunner) ring(a *attempt) {
 	outcome, err := r.job.run(a)
 	a.end()
 	if text := r.account(a, outcome, err); text != "" {
-		say(r.stderr, "%q: tick %s: %s", r.name, format(a.tick), text)
+		m := message{Name: r.name, Tick: jsonTime(a.tick)}
+		if outcome != 0 {
+			m.Outcome = outcome.String()
+		}
+		r.voice.tell(m, "%q: tick %s: %s", r.name, format(a.tick), text)
 	}
 }
 

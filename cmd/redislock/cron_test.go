@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -220,4 +221,30 @@ func TestCronStartsNothingThatCannotRun(t *testing.T) {
 	f := setUp(t)
 	f.cron("1s", "x", "--", "no-such-command").ends(127, "no-such-command")
 	f.cron("1s", "x", "--", "/").ends(126, "cannot be run")
+}
+
+func TestCronForProgramsSaysObjects(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	p := f.cron("1s", "-o", "json", "x", "--", "sh", "-c", "echo through >&2; exit 3")
+	said := p.says(`"outcome":"failed"`)
+	p.signal(unix.SIGTERM)
+	p.wait()
+	objects := 0
+	for line := range strings.Lines(said) {
+		var m message
+		if line == "through\n" {
+			continue // the command's own
+		}
+		if err := json.Unmarshal([]byte(line), &m); err != nil || m.Name != "x" || m.Time.IsZero() || m.Message == "" {
+			t.Errorf("%q: %+v, %v", line, m, err)
+		}
+		objects++
+		if m.Outcome != "" && m.Tick == nil || m.Outcome == "" && m.Next == nil {
+			t.Errorf("%+v", m)
+		}
+	}
+	if objects < 2 || !strings.Contains(said, "through") {
+		t.Errorf("it says %q", said)
+	}
 }

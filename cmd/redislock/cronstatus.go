@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,7 +15,11 @@ import (
 )
 
 const cronStatusHelp = `Shows the last run of the job NAME, of redislock cron, redislock run --tick or a Cron of the library: when it began and
-ended, how, where, and how long it took. The times are in the time zone of this machine, by the clock of Redis.
+ended, how, where, how long it took, and when it runs next, if whoever ran it knew its schedule. The times are in the
+time zone of this machine, by the clock of Redis. Without NAME it lists all jobs that have run in the last 400 days: the
+job, how its last run ended, the tick, the duration, the next tick and the node.
+
+With --output json a job is one object on a line.
 
 Exit status:
     0  the job is known, however its last run ended
@@ -25,43 +31,104 @@ Exit status:
 func newCronStatus() *cobra.Command {
 	var (
 		s      server
+		o      output
 		asJSON bool
 	)
 	cmd := &cobra.Command{
-		Use:                   "cron-status [flags] NAME",
-		Short:                 "Show the last run of a job",
+		Use:                   "cron-status [flags] [NAME]",
+		Short:                 "Show the last and the next run of a job, or of all",
 		Long:                  cronStatusHelp,
-		Example:               "  redislock cron-status nightly-report\n  redislock cron-status --json nightly-report | jq .outcome",
-		Args:                  cobra.ExactArgs(1),
+		Example:               "  redislock cron-status\n  redislock cron-status nightly-report\n  redislock cron-status --output json nightly-report | jq .outcome",
+		Args:                  cobra.MaximumNArgs(1),
 		DisableFlagsInUseLine: true,
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "as one object of JSON, in UTC")
+	o.flags(cmd.Flags())
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as --output json")
+	_ = cmd.Flags().MarkHidden("json") // it was there before --output
 	s.flags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		l, err := s.connect()
+		p, l, err := begin(cmd, &s, &o)
 		if err != nil {
 			return err
 		}
 		defer l.close()
-		ctx, cancel := context.WithTimeoutCause(context.Background(), reachTime, fmt.Errorf("no answer within %v", reachTime))
-		defer cancel()
-		status, err := l.client.CronStatus(ctx, args[0])
+		shown := o // not the flag itself: what is said on standard error stays as it was with --json
+		if asJSON {
+			shown.format = "json"
+		}
+		if len(args) == 0 {
+			return showJobs(cmd, p, l, &shown)
+		}
+		var status redislock.CronStatus
+		if err := l.within(context.Background(), func(ctx context.Context) (err error) {
+			status, err = l.client.CronStatus(ctx, args[0])
+			return err
+		}); err != nil {
+			return err
+		}
 		switch {
-		case err != nil && ctx.Err() != nil:
-			return l.explain(context.Cause(ctx))
-		case err != nil:
-			return l.explain(err)
-		case asJSON:
-			printJSON(cmd.OutOrStdout(), status)
+		case shown.json():
+			_ = shown.write(p, jsonStatus(status))
 		case status.Outcome != 0:
-			printStatus(cmd.OutOrStdout(), status)
+			printStatus(p, status)
 		}
 		if status.Outcome == 0 {
-			return exitWith(exitUnknown, "no run of %q is known", args[0])
+			return exitWith(exitUnknown, "no run of %q is known under the prefix %q on Redis at %s; redislock cron-status lists the jobs that are known", args[0], s.prefix, l.addr)
 		}
 		return nil
 	}
 	return cmd
+}
+
+// showJobs lists all jobs by name.
+func showJobs(cmd *cobra.Command, p *page, l *link, o *output) error {
+	ctx, stop := l.attended(context.Background())
+	defer stop()
+	var jobs []redislock.CronStatus
+	for status, err := range l.client.CronJobs(ctx) {
+		if err != nil {
+			return l.ended(ctx, err)
+		}
+		jobs = append(jobs, status)
+	}
+	slices.SortFunc(jobs, func(a, b redislock.CronStatus) int { return strings.Compare(a.Job, b.Job) })
+	if o.json() {
+		for _, status := range jobs {
+			if err := o.write(p, jsonStatus(status)); err != nil {
+				return nil // who reads has read enough
+			}
+		}
+		return nil
+	}
+	if len(jobs) == 0 && p.tables {
+		say(cmd.ErrOrStderr(), "no job is known on Redis at %s", l.addr)
+		return nil
+	}
+	rows := make([][]cell, len(jobs))
+	for i, s := range jobs {
+		rows[i] = jobRow(s, !p.tables)
+	}
+	return p.rows([]string{"JOB", "LAST", "TICK", "TOOK", "NEXT", "NODE"}, rows)
+}
+
+// jobRow is a job in a row: for people, or precise.
+func jobRow(s redislock.CronStatus, precise bool) []cell {
+	style := good
+	switch s.Outcome {
+	case redislock.OutcomeFailed, redislock.OutcomeDied:
+		style = bad
+	case redislock.OutcomeRunning:
+		style = uneasy
+	}
+	at, took := func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }, rounded(s.Duration)
+	if precise {
+		at, took = func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }, strconv.FormatFloat(s.Duration.Seconds(), 'f', 3, 64)
+	}
+	next := "-"
+	if !s.Next.IsZero() {
+		next = at(s.Next)
+	}
+	return []cell{{visible(s.Job), heading}, {s.Outcome.String(), style}, {at(s.Tick), plain}, {took, plain}, {next, plain}, {visible(node(s)), plain}}
 }
 
 // printStatus is for a person.
@@ -73,6 +140,13 @@ func printStatus(w io.Writer, s redislock.CronStatus) {
 	if !s.End.IsZero() && s.Outcome != redislock.OutcomeDied {
 		rows = append(rows, [2]string{"end", at(s.End)})
 	}
+	if !s.Next.IsZero() {
+		next := s.Next.Local().Format("2006-01-02 15:04:05.999999999 -07:00")
+		if in := time.Until(s.Next); in > 0 {
+			next += " (in " + in.Round(time.Second).String() + ")"
+		}
+		rows = append(rows, [2]string{"next", next})
+	}
 	rows = append(rows, [2]string{"node", node(s)})
 	if s.Node.Metadata != "" {
 		rows = append(rows, [2]string{"command", s.Node.Metadata})
@@ -82,9 +156,9 @@ func printStatus(w io.Writer, s redislock.CronStatus) {
 	for _, row := range rows[1:] {
 		width = max(width, len(row[0]))
 	}
-	text := oneLine(rows[0][0]+": "+rows[0][1]) + "\n"
+	text := visible(rows[0][0]) + ": " + visible(rows[0][1]) + "\n"
 	for _, row := range rows[1:] {
-		text += fmt.Sprintf("  %-*s  %s\n", width, row[0], oneLine(row[1]))
+		text += fmt.Sprintf("  %-*s  %s\n", width, row[0], visible(row[1]))
 	}
 	_, _ = io.WriteString(w, text) // there is nobody else to tell
 }
@@ -143,6 +217,7 @@ type statusJSON struct {
 	Tick    *time.Time `json:"tick,omitempty"`
 	Start   *time.Time `json:"start,omitempty"`
 	End     *time.Time `json:"end,omitempty"`
+	Next    *time.Time `json:"next,omitempty"`
 	Seconds float64    `json:"seconds"`
 	Node    *nodeJSON  `json:"node,omitempty"`
 	Command string     `json:"command,omitempty"`
@@ -156,20 +231,13 @@ type nodeJSON struct {
 	PID    int    `json:"pid"`
 }
 
-func printJSON(w io.Writer, s redislock.CronStatus) {
-	known := func(t time.Time) *time.Time {
-		if t.IsZero() {
-			return nil
-		}
-		t = t.UTC()
-		return &t
-	}
+func jsonStatus(s redislock.CronStatus) statusJSON {
 	out := statusJSON{
-		Job: s.Job, Outcome: s.Outcome.String(), Tick: known(s.Tick), Start: known(s.Start), End: known(s.End),
+		Job: s.Job, Outcome: s.Outcome.String(), Tick: jsonTime(s.Tick), Start: jsonTime(s.Start), End: jsonTime(s.End), Next: jsonTime(s.Next),
 		Seconds: s.Duration.Seconds(), Command: s.Node.Metadata, Error: s.Err, Fence: s.Fence,
 	}
 	if s.Outcome != 0 {
 		out.Node = &nodeJSON{s.Node.Client, s.Node.Host, s.Node.PID}
 	}
-	_ = json.NewEncoder(w).Encode(out)
+	return out
 }

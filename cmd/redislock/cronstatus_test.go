@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -79,5 +80,36 @@ func TestCronStatusForPrograms(t *testing.T) {
 	if s.Job != "x" || s.Outcome != "failed" || s.Error != "exit status 3" || s.Seconds < 0.1 || s.Fence == 0 || s.Node.PID == 0 || s.Node.Host == "" ||
 		s.Command != "sh -c 'sleep 0.1; exit 3'" || !s.Tick.Equal(moment(t, tick)) || s.Tick.Location() != time.UTC || s.End.Sub(*s.Start) < 100*time.Millisecond {
 		t.Errorf("%+v", s)
+	}
+}
+
+func TestCronStatusListsAllJobsAndTheirNextRuns(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	f.wants(0, []string{"cron-status", "--color", "always"}, "no job is known")
+	f.wants(0, []string{"run", "--tick", "1h", "hourly", "--", "true"})
+	f.wants(3, []string{"run", "--tick", "CRON_TZ=UTC 0 0 1 1 *", "yearly", "--", "sh", "-c", "exit 3"})
+	tick, _ := ticks()
+	f.wants(0, []string{"run", "--tick", tick, "at a time", "--", "true"})
+	out := f.wants(0, []string{"cron-status"})
+	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	if len(lines) != 3 {
+		t.Fatalf("it lists %q", out)
+	}
+	year := time.Now().UTC().Year()
+	for i, want := range [][3]string{
+		{"at a time", "ran", "-"},
+		{"hourly", "ran", time.Now().UTC().Truncate(time.Hour).Add(time.Hour).Format(time.RFC3339)},
+		{"yearly", "failed", time.Date(year+1, 1, 1, 0, 0, 0, 0, time.UTC).Format(time.RFC3339)},
+	} {
+		columns := strings.Split(lines[i], "\t")
+		if len(columns) != 6 || columns[0] != want[0] || columns[1] != want[1] || columns[4] != want[2] {
+			t.Errorf("line %d is %q, want %q", i, columns, want)
+		}
+	}
+	f.wants(0, []string{"cron-status", "hourly"}, "\n  next     20", " (in ")
+	f.wants(0, []string{"cron-status", "-o", "json", "yearly"}, fmt.Sprintf(`"next":"%d-01-01T00:00:00Z"`, year+1))
+	if out := f.wants(0, []string{"cron-status", "-o", "json"}); strings.Count(out, "\n") != 3 || strings.Count(out, `"job":`) != 3 {
+		t.Errorf("for programs: %q", out)
 	}
 }

@@ -141,3 +141,27 @@ func (a *account) violated() []string {
 	}
 	return names
 }
+
+// accountJSON is the account for programs. What was measured and promised is as people read it.
+type accountJSON struct {
+	Kept      bool          `json:"kept"`
+	Processes int           `json:"processes"`
+	Seconds   float64       `json:"seconds"`
+	Findings  []findingJSON `json:"findings"`
+}
+
+type findingJSON struct {
+	Scene    string `json:"scene"`
+	What     string `json:"what"`
+	Measured string `json:"measured"`
+	Promised string `json:"promised,omitempty"`
+	Kept     bool   `json:"kept"`
+}
+
+func (a *account) json(took time.Duration) accountJSON {
+	out := accountJSON{Kept: len(a.violated()) == 0, Processes: a.started, Seconds: took.Seconds()}
+	for _, f := range a.found {
+		out.Findings = append(out.Findings, findingJSON{f.scene, f.what, f.measured, f.promised, f.kept})
+	}
+	return out
+}

@@ -54,7 +54,7 @@ func startInstance(n int, s server, stderr io.Writer, reports chan<- report) (*i
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	i := &instance{cmd: exec.Command(self, instanceCommand, "--prefix", s.prefix), ended: make(chan struct{})}
+	i := &instance{cmd: exec.Command(self, append([]string{instanceCommand}, s.arguments()...)...), ended: make(chan struct{})}
 	i.cmd.Env = append(os.Environ(), "REDIS_URL="+s.url)
 	i.cmd.Stderr = stderr
 	i.cmd.SysProcAttr = dieWithParent(&syscall.SysProcAttr{})

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"charm.land/lipgloss/v2"
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
@@ -26,19 +26,11 @@ show it: examine once as an administrator, and once as the user of the applicati
   warning  they suffer when something else fails, or get slow
   unknown  could not be asked
 
-Exit status:
-    0  no danger
-    1  a danger, or with --strict a warning
-   64  the arguments are wrong
-   69  Redis cannot be reached
-   77  Redis refuses this user`
+`
 
 const doctorExample = `  redislock doctor --redis redis://admin:password@redis.internal:6379
   redislock doctor --strict --replicas 1
   redislock doctor --output json | jq '.findings[] | select(.level == "danger")'`
-
-// exitDanger says that doctor found something that endangers locks.
-const exitDanger = 1
 
 func newDoctor() *cobra.Command {
 	var (
@@ -51,7 +43,7 @@ func newDoctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:                   "doctor [flags]",
 		Short:                 "Examine the Redis that locks live on",
-		Long:                  doctorHelp,
+		Long:                  doctorHelp + exitTable(0, exitDanger, exitUsage, exitUnavailable, exitDenied),
 		Example:               doctorExample,
 		Args:                  cobra.NoArgs,
 		DisableFlagsInUseLine: true,
@@ -64,16 +56,13 @@ func newDoctor() *cobra.Command {
 	o.flags(f)
 	s.flags(f)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := o.check(); err != nil {
-			return err
-		}
 		if replicas < 0 {
 			return exitWith(exitUsage, "--replicas (%d): must not be negative", replicas)
 		}
 		if margin < 0 {
 			return exitWith(exitUsage, "--clock-margin (%v): must not be negative", margin)
 		}
-		l, err := s.connect() // also to see that the prefix can work
+		p, l, err := begin(cmd, &s, &o)
 		if err != nil {
 			return err
 		}
@@ -84,10 +73,10 @@ func newDoctor() *cobra.Command {
 		rdb, done := l.whole(context.Background())
 		defer done()
 		report := doctor.Examine(context.Background(), rdb, s.prefix, doctor.ForReplicas(replicas), doctor.ForClockMargin(margin))
-		if out := cmd.OutOrStdout(); o.json() {
-			err = o.write(out, report)
+		if o.json() {
+			err = o.write(p, report)
 		} else {
-			err = printReport(out, report)
+			err = printReport(p, report)
 		}
 		if err != nil {
 			return exitWith(exitUnavailable, "cannot write the report: %v", err)
@@ -110,7 +99,7 @@ func (l *link) answers(ctx context.Context) error {
 	select {
 	case err = <-answer:
 	case <-ctx.Done():
-		err = fmt.Errorf("no answer within %v", reachTime)
+		err = errSilent
 	}
 	var fromServer redis.Error
 	if err == nil || errors.As(err, &fromServer) && !redis.HasErrorPrefix(err, "NOAUTH") && !redis.HasErrorPrefix(err, "WRONGPASS") {
@@ -126,7 +115,11 @@ func (l *link) whole(ctx context.Context) (rdb redis.UniversalClient, done func(
 	if text, err := l.rdb.Info(ctx, "cluster").Result(); err != nil || !strings.Contains(text, "cluster_enabled:1") {
 		return l.rdb, func() {}
 	}
-	o := l.rdb.Options()
+	single, ok := l.rdb.(*redis.Client)
+	if !ok {
+		return l.rdb, func() {}
+	}
+	o := single.Options()
 	cluster := redis.NewClusterClient(&redis.ClusterOptions{
 		Addrs: []string{o.Addr}, Username: o.Username, Password: o.Password, TLSConfig: o.TLSConfig, ClientName: o.ClientName,
 		Protocol: o.Protocol, DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, DialerRetries: 1,
@@ -136,17 +129,13 @@ func (l *link) whole(ctx context.Context) (rdb redis.UniversalClient, done func(
 
 // printReport is for a person: the worst first. What is well takes one line.
 func printReport(w io.Writer, r doctor.Report) error {
-	colours := map[doctor.Level]string{doctor.Danger: "\x1b[1;31m", doctor.Warning: "\x1b[33m", doctor.Unknown: "\x1b[36m", doctor.OK: "\x1b[32m"}
-	colour := isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	styles := map[doctor.Level]lipgloss.Style{doctor.Danger: bad, doctor.Warning: uneasy, doctor.Unknown: faint, doctor.OK: good}
 	counts := map[doctor.Level]int{}
 	var text strings.Builder
 	fmt.Fprintf(&text, "Redis at %s, for locks under %s:\n\n", oneLine(r.Address), oneLine(r.Prefix))
 	for _, g := range grouped(r.Findings) {
 		counts[g.Level] += len(g.names)
-		level := fmt.Sprintf("%-7s", g.Level)
-		if colour {
-			level = colours[g.Level] + level + "\x1b[0m"
-		}
+		level := styles[g.Level].Render(fmt.Sprintf("%-7s", g.Level))
 		fmt.Fprintf(&text, "%s  %s: %s\n", level, oneLine(strings.Join(g.names, ", ")), oneLine(g.Found))
 		if len(g.nodes) > 0 && g.Level != doctor.OK {
 			fmt.Fprintf(&text, "         at   %s\n", oneLine(strings.Join(g.nodes, ", ")))

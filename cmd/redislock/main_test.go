@@ -107,6 +107,7 @@ type fixture struct {
 	prefix string
 	url    string
 	dir    string
+	env    []string // of programs at a terminal
 }
 
 func setUp(t *testing.T) *fixture { return setUpOn(t, shared) }

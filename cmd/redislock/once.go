@@ -24,7 +24,7 @@ func (r *runner) doOnce(l *link, a *attempt) error {
 	}
 	err := once(a.ctx)
 	if err == nil && !a.started {
-		say(r.stderr, "%q was done elsewhere, or before; the command was not run", r.name)
+		r.voice.tell(message{Name: r.name}, "%q was done elsewhere, or before; the command was not run", r.name)
 	}
 	return err
 }

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
+	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"example.com/redislock"
 )
 
 // output is how a command shows what it found: as text for people, or as JSON for programs.
@@ -24,5 +29,107 @@ func (o *output) check() error {
 
 func (o *output) json() bool { return o.format == "json" }
 
-// write writes one JSON document on a line of its own.
-func (o *output) write(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }
+// write writes one JSON document on a line of its own. Nothing in it can steer a terminal.
+func (o *output) write(w io.Writer, v any) error { return writeJSON(w, v) }
+
+func writeJSON(w io.Writer, v any) error {
+	var document bytes.Buffer
+	if err := json.NewEncoder(&document).Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(escapeJSON(document.Bytes()))
+	return err
+}
+
+// outputIsJSON reports whether a command was asked for JSON, as far as its arguments could be read.
+func outputIsJSON(cmd *cobra.Command) bool {
+	f := cmd.Flags().Lookup("output")
+	return f != nil && f.Value.String() == "json"
+}
+
+// The JSON of all commands: names are in snake_case, times in RFC 3339 and UTC, durations in seconds.
+
+// lockJSON is the state of a lock.
+type lockJSON struct {
+	Name    string      `json:"name"`
+	Now     time.Time   `json:"now"`
+	Fence   int64       `json:"fence"`
+	Holders int         `json:"holders"`
+	Holds   []holdJSON  `json:"holds"`
+	Waiting int         `json:"waiting"`
+	Places  []placeJSON `json:"places"`
+}
+
+// holdJSON is one hold. HeldSeconds are since it was granted, LeftSeconds until it lapses unless it is renewed.
+type holdJSON struct {
+	ownerJSON
+	Since       time.Time `json:"since"`
+	Deadline    time.Time `json:"deadline"`
+	HeldSeconds float64   `json:"held_seconds"`
+	LeftSeconds float64   `json:"left_seconds"`
+	Fence       int64     `json:"fence"`
+	Mode        string    `json:"mode"`
+	Weight      int       `json:"weight"`
+	Revoked     bool      `json:"revoked"`
+}
+
+// placeJSON is one place in the queue. Since is absent for a reader that waits to become the writer.
+type placeJSON struct {
+	ownerJSON
+	Since         *time.Time `json:"since,omitempty"`
+	WaitedSeconds float64    `json:"waited_seconds"`
+	Mode          string     `json:"mode"`
+	Weight        int        `json:"weight"`
+}
+
+type ownerJSON struct {
+	Client   string `json:"client"`
+	Host     string `json:"host"`
+	PID      int    `json:"pid"`
+	Metadata string `json:"metadata,omitempty"`
+	Trace    string `json:"trace,omitempty"`
+}
+
+func jsonOwner(o redislock.Owner) ownerJSON {
+	return ownerJSON{Client: o.Client, Host: o.Host, PID: o.PID, Metadata: o.Metadata, Trace: o.Trace}
+}
+
+func jsonLock(info redislock.Info) lockJSON {
+	l := lockJSON{
+		Name: info.Name, Now: info.Now.UTC(), Fence: info.Fence, Holders: info.Holders, Holds: jsonHolds(info),
+		Waiting: info.Waiting, Places: []placeJSON{},
+	}
+	for _, p := range info.Places {
+		l.Places = append(l.Places, jsonPlace(info.Now, p))
+	}
+	return l
+}
+
+func jsonHolds(info redislock.Info) []holdJSON {
+	holds := []holdJSON{}
+	for _, h := range info.Holds {
+		holds = append(holds, holdJSON{
+			ownerJSON: jsonOwner(h.Owner), Since: h.Since.UTC(), Deadline: h.Deadline.UTC(),
+			HeldSeconds: info.Now.Sub(h.Since).Seconds(), LeftSeconds: h.Deadline.Sub(info.Now).Seconds(),
+			Fence: h.Fence, Mode: h.Mode.String(), Weight: h.Weight, Revoked: h.Revoked,
+		})
+	}
+	return holds
+}
+
+func jsonPlace(now time.Time, p redislock.Place) placeJSON {
+	place := placeJSON{ownerJSON: jsonOwner(p.Owner), Since: jsonTime(p.Since), Mode: p.Mode.String(), Weight: p.Weight}
+	if place.Since != nil {
+		place.WaitedSeconds = now.Sub(p.Since).Seconds()
+	}
+	return place
+}
+
+// jsonTime is nil for a time that is not known.
+func jsonTime(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}

@@ -19,6 +19,10 @@ If the lock is lost, COMMAND gets SIGTERM, and SIGKILL after --grace. Without a 
 of its own, and all of it gets them. At a terminal it shares the group of redislock, so that Ctrl-C, Ctrl-Z and
 pipelines work as ever, and only COMMAND itself gets them.
 
+When somebody asks for the lock by redislock ask, that is said on standard error, and COMMAND gets the signal of
+--on-ask, if there is one. What it makes of that is its own affair. With --output json what redislock itself says on
+standard error is an object of JSON on each line; what COMMAND writes stays as it is.
+
 With --once COMMAND runs to success once, wherever it is started: who finds it done says so and exits with 0, who finds
 somebody at it waits for the end. If it fails, the next one who waits runs its own. It is remembered for ten years, or
 as --forget says; put the version into NAME for once per deploy.
@@ -47,6 +51,7 @@ Exit status:
 
 const runExample = `  redislock run --no-wait nightly-report -- ./report.sh
   redislock run --wait 1m --at-most 10m migrations -- make migrate
+  redislock run --on-ask TERM batch -- ./batch.sh
   redislock run --once migrations/v42 -- make migrate
   redislock run --tick 5m --at-most 4m clean-up -- ./clean-up.sh
   redislock run --tick "CRON_TZ=UTC 0 3 * * *" --retry 30m nightly-report -- ./report.sh`
@@ -86,6 +91,7 @@ func newRun() *cobra.Command {
 	r.server.flags(f)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		r.stdin, r.stdout, r.stderr = cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr()
+		r.voice = voice{r.stderr, r.output.json()}
 		r.given = f.Changed
 		if err := r.contradictions(); err != nil {
 			return err

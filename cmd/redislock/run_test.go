@@ -129,7 +129,7 @@ func TestFlagsThatContradictEachOtherAreNamedBoth(t *testing.T) {
 	refuses(t, []string{"cron", "--schedule", "1h", "--lease", "1ms", "x", "--", "true"}, "--lease (1ms): must be")
 	refuses(t, []string{"cron", "--schedule", "1h", "--at-least", "25h", "x", "--", "true"}, "--at-least (25h0m0s): must be")
 	refuses(t, []string{"cron", "--schedule", "1h", "", "--", "true"}, "an empty name")
-	refuses(t, []string{"cron-status"}, "1 arg")
+	refuses(t, []string{"cron-status", "a", "b"}, "at most 1 arg")
 	refuses(t, []string{"cron-status", ""}, "an empty name")
 }
 

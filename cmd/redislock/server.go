@@ -1,11 +1,14 @@
 package main
 
 import (
-	"context"
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -20,138 +23,151 @@ const (
 	// dialTimeout is how long one attempt to connect may take where the URL does not say: go-redis's own five attempts
 	// of five seconds, and the library's resends, would leave a person waiting for minutes.
 	dialTimeout = 2 * time.Second
-	// reachTime is how long Redis may take for its first answer. Where nothing comes back at all, not even a refusal,
-	// the resends of the library go on for much longer.
-	reachTime = 5 * time.Second
-	// closeTime bounds how long the program stays for what is to be given back in the background.
-	closeTime = 2 * time.Second
 )
 
 // server is the Redis that a command uses, and the prefix of its keys.
 type server struct {
-	url    string
-	prefix string
+	url     string
+	prefix  string
+	cluster bool
+	master  string // as Sentinels call it; empty without them
+	ca      string // files
+	cert    string
+	key     string
 }
 
 func (s *server) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.url, "redis", "", "the Redis to use, as redis://, rediss:// or unix:// `URL`\n(default $REDIS_URL, else "+defaultURL+")")
 	f.StringVar(&s.prefix, "prefix", redislock.DefaultPrefix, "what every key begins with, as in the application's WithPrefix")
+	s.topologyFlags(f)
 }
 
-// options are those of the flag, of the environment, or of the default. A URL may hold a password, so no message
-// repeats it.
-func (s *server) options() (*redis.Options, error) {
-	source, text := "--redis", s.url
-	if text == "" {
-		source, text = "REDIS_URL", os.Getenv("REDIS_URL")
+// topologyFlags say what is at the URL.
+func (s *server) topologyFlags(f *pflag.FlagSet) {
+	f.BoolVar(&s.cluster, "cluster", false, "the URL is that of a node of a Redis cluster; others as in redis://one:6379?addr=two:6379")
+	f.StringVar(&s.master, "sentinel-master", "", "the URL is that of a Sentinel, which calls the primary `NAME`; its user and password are the\nSentinel's, those of the primary are as in redis://host:26379?username=me&password=secret")
+	f.StringVar(&s.ca, "tls-ca", "", "with rediss://: trust the authorities in this `FILE` instead of those of the system")
+	f.StringVar(&s.cert, "tls-cert", "", "with rediss://: the certificate to show, from this `FILE`")
+	f.StringVar(&s.key, "tls-key", "", "with rediss://: the key of that certificate, from this `FILE`")
+}
+
+// arguments are the flags that lead another process to the same place. The URL is not among them, because it may hold a
+// password that other users could read there.
+func (s *server) arguments() []string {
+	args := []string{"--prefix", s.prefix}
+	if s.cluster {
+		args = append(args, "--cluster")
 	}
-	if text == "" {
-		text = defaultURL
-	}
-	opts, err := redis.ParseURL(text)
-	if err != nil {
-		var parse *url.Error
-		if errors.As(err, &parse) {
-			err = parse.Err
+	for flag, value := range map[string]string{"--sentinel-master": s.master, "--tls-ca": s.ca, "--tls-cert": s.cert, "--tls-key": s.key} {
+		if value != "" {
+			args = append(args, flag, value)
 		}
-		return nil, exitWith(exitUsage, "%s cannot be read: %v; it must be like redis://user:password@host:6379/0, rediss://host or unix:///path", source, err)
 	}
-	if opts.DialTimeout == 0 {
-		opts.DialTimeout = dialTimeout
-	}
-	opts.DialerRetries = 1 // the library sends again by itself
-	return opts, nil
+	return args
 }
 
-// link is a Client on a Redis and what messages call it.
-type link struct {
-	client *redislock.Client
-	rdb    *redis.Client
-	addr   string
-}
-
-// connect makes a Client. Nothing is sent yet; options that cannot work are a usage error.
-func (s *server) connect(opts ...redislock.ClientOption) (*link, error) {
-	o, err := s.options()
-	if err != nil {
-		return nil, err
+// dial makes the client that flags and environment ask for, and says what messages call it. Nothing is sent yet.
+func (s *server) dial() (rdb redis.UniversalClient, addr string, err error) {
+	text, source := s.source()
+	unreadable := func(err error) error {
+		return exitWith(exitUsage, "%s cannot be read: %v; it must be like redis://user:password@host:6379/0, rediss://host or unix:///path", source, withoutSecrets(err))
 	}
-	rdb := redis.NewClient(o)
-	client, err := redislock.New(rdb, append(opts, redislock.WithPrefix(s.prefix))...)
-	if err != nil {
-		_ = rdb.Close() // it was never used
-		return nil, exitWith(exitUsage, "%s", inFlags(err))
-	}
-	return &link{client: client, rdb: rdb, addr: o.Addr}, nil
-}
-
-// close gives back what is still under way, within closeTime.
-func (l *link) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
-	defer cancel()
-	_ = l.client.Close(ctx) // what is not through by then lapses by its lease
-	_ = l.rdb.Close()
-}
-
-// reach sees whether Redis answers, in time. What it does not let us do is left to the first lock to find out, which
-// names all of it.
-func (l *link) reach(ctx context.Context, name string) error {
-	bounded, cancel := context.WithTimeout(ctx, reachTime)
-	defer cancel()
-	switch _, err := l.client.Inspect(bounded, name); {
-	case errors.Is(err, redislock.ErrPermission):
-		return nil
-	case bounded.Err() != nil && ctx.Err() == nil && err != nil:
-		return fmt.Errorf("no answer within %v", reachTime)
+	switch {
+	case s.cluster && s.master != "":
+		return nil, "", exitWith(exitUsage, "--cluster and --sentinel-master contradict each other: a cluster needs no Sentinel")
+	case s.cluster:
+		o, err := redis.ParseClusterURL(text)
+		if err != nil {
+			return nil, "", unreadable(err)
+		}
+		if err := s.secure(o.TLSConfig); err != nil {
+			return nil, "", err
+		}
+		patient(&o.DialTimeout, &o.DialerRetries)
+		return redis.NewClusterClient(o), strings.Join(o.Addrs, ", ") + " (cluster)", nil
+	case s.master != "":
+		o, err := redis.ParseFailoverURL(text)
+		if err != nil {
+			return nil, "", unreadable(err)
+		}
+		if err := s.secure(o.TLSConfig); err != nil {
+			return nil, "", err
+		}
+		o.MasterName = s.master
+		patient(&o.DialTimeout, &o.DialerRetries)
+		return redis.NewFailoverClient(o), fmt.Sprintf("%s (Sentinel of %q)", strings.Join(o.SentinelAddrs, ", "), s.master), nil
 	default:
-		return err
+		o, err := redis.ParseURL(text)
+		if err != nil {
+			return nil, "", unreadable(err)
+		}
+		if err := s.secure(o.TLSConfig); err != nil {
+			return nil, "", err
+		}
+		patient(&o.DialTimeout, &o.DialerRetries)
+		return redis.NewClient(o), o.Addr, nil
 	}
 }
 
-// dry says what is wrong with a call's options, without Redis: under a context that has ended it sends nothing, and its
-// error is about nothing else that matters.
-func (l *link) dry(call func(context.Context) error) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := call(ctx); errors.Is(err, redislock.ErrInvalid) {
-		return l.explain(err)
+// source is the URL, and where it is from.
+func (s *server) source() (text, source string) {
+	if s.url != "" {
+		return s.url, "--redis"
+	}
+	return cmp.Or(os.Getenv("REDIS_URL"), defaultURL), "REDIS_URL"
+}
+
+func (s *server) tls() bool {
+	text, _ := s.source()
+	return strings.HasPrefix(text, "rediss:")
+}
+
+// patient shortens the attempts to connect: the library sends again by itself.
+func patient(timeout *time.Duration, retries *int) {
+	if *timeout == 0 {
+		*timeout = dialTimeout
+	}
+	*retries = 1
+}
+
+// repeated is what net/url and go-redis repeat of a URL.
+var repeated = regexp.MustCompile(`\s*"[^"]*"|:.*`)
+
+// withoutSecrets is what is wrong with a URL, without any piece of it: a password with a slash is taken for the port.
+func withoutSecrets(err error) string {
+	var parse *url.Error
+	if errors.As(err, &parse) {
+		err = parse.Err
+	}
+	return repeated.ReplaceAllString(strings.TrimPrefix(err.Error(), "redis: "), "") + " (in a password, / is written %2F, @ is %40, # is %23)"
+}
+
+// secure puts the files of the flags into the configuration that rediss:// has made.
+func (s *server) secure(config *tls.Config) error {
+	switch {
+	case s.ca == "" && s.cert == "" && s.key == "":
+		return nil
+	case config == nil:
+		return exitWith(exitUsage, "--tls-ca, --tls-cert and --tls-key are for TLS: the URL must begin with rediss://")
+	case (s.cert == "") != (s.key == ""):
+		return exitWith(exitUsage, "--tls-cert and --tls-key belong together: give both")
+	}
+	if s.ca != "" {
+		text, err := os.ReadFile(s.ca)
+		if err != nil {
+			return exitWith(exitUsage, "--tls-ca: %v", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(text) {
+			return exitWith(exitUsage, "--tls-ca: %s has no certificate in PEM", s.ca)
+		}
+	}
+	if s.cert != "" {
+		pair, err := tls.LoadX509KeyPair(s.cert, s.key)
+		if err != nil {
+			return exitWith(exitUsage, "--tls-cert and --tls-key: %v", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
 	}
 	return nil
-}
-
-// explain makes an error of the library one that ends the program: which of the three it was, contended, refused or
-// unreachable, and what to do about it.
-func (l *link) explain(err error) error {
-	var fromServer redis.Error
-	switch cause := withoutOperation(err); {
-	case errors.Is(err, redislock.ErrInvalid):
-		return exitWith(exitUsage, "%s", inFlags(err))
-	case errors.Is(err, redislock.ErrPermission):
-		return exitWith(exitDenied, "Redis at %s: %v; give its user the rights that redislock.ACL(prefix) prints", l.addr, cause)
-	case redis.HasErrorPrefix(err, "NOAUTH"), redis.HasErrorPrefix(err, "WRONGPASS"), redis.HasErrorPrefix(err, "NOPERM"):
-		return exitWith(exitDenied, "Redis at %s: %v; put user and password into the URL of --redis or REDIS_URL", l.addr, cause)
-	case errors.Is(err, redislock.ErrLost):
-		return exitWith(exitUnavailable, "%v, before the command began; see whether Redis at %s answers in time", cause, l.addr)
-	case errors.As(err, &fromServer):
-		return exitWith(exitUnavailable, "Redis at %s cannot serve: %v; see its log", l.addr, cause)
-	default:
-		return exitWith(exitUnavailable, "cannot reach Redis at %s: %v; start it there, or name another by --redis URL or REDIS_URL", l.addr, cause)
-	}
-}
-
-// withoutOperation is what the library's "redislock: acquire "name":" is in front of.
-func withoutOperation(err error) error {
-	if strings.HasPrefix(err.Error(), "redislock: ") {
-		if cause := errors.Unwrap(err); cause != nil {
-			return cause
-		}
-	}
-	return err
-}
-
-// inFlags says what is wrong with an option in the words of the command line.
-func inFlags(err error) string {
-	text := strings.TrimPrefix(fmt.Sprint(withoutOperation(err)), redislock.ErrInvalid.Error()+": ")
-	return strings.NewReplacer("WithLease(", "--lease (", "WithWait(", "--wait (", "WithStealAfter(", "--steal-after (",
-		"WithMaxHold(", "--at-most (", "WithPrefix(", "--prefix (", "WithAtLeast(", "--at-least (", "WithAtMost(", "--at-most (", "WithRetry(", "--retry (", "WithForget(", "--forget (").Replace(text)
 }

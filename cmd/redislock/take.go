@@ -41,7 +41,7 @@ func (r *runner) release(lock *redislock.Lock, a *attempt, began time.Time) erro
 	}
 	err := lock.ReleaseAfter(context.Background(), after)
 	if err != nil && !errors.Is(err, redislock.ErrNotHeld) {
-		say(r.stderr, "%q could not be given back: %v; it lapses by itself within %v", r.name, withoutOperation(err), lapses)
+		r.voice.tell(message{Name: r.name}, "%q could not be given back: %v; it lapses by itself within %v", r.name, withoutOperation(err), lapses)
 		return nil
 	}
 	return err
@@ -59,7 +59,7 @@ func (r *runner) explainWait(ctx context.Context, l *link, lock string) {
 		return
 	}
 	hold := info.Holds[0]
-	say(r.stderr, "waiting for %q, held %s; Ctrl-C ends the wait", r.name, whoHolds(hold.Since, hold.Owner))
+	r.voice.tell(message{Name: r.name}, "waiting for %q, held %s; Ctrl-C ends the wait", r.name, whoHolds(hold.Since, hold.Owner))
 }
 
 func whoHolds(since time.Time, owner redislock.Owner) string {

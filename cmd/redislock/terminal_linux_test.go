@@ -6,19 +6,23 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"example.com/redislock"
 )
 
 // screen is a program at a terminal of its own, as a person has it before them.
 type screen struct {
-	f    *fixture
-	cmd  *exec.Cmd
-	tty  *os.File // the person's side
-	read *bufio.Reader
+	f      *fixture
+	cmd    *exec.Cmd
+	tty    *os.File // the person's side
+	read   *bufio.Reader
+	before *unix.Termios // how the terminal was
 }
 
 func (f *fixture) atTerminal(args ...string) *screen {
@@ -44,10 +48,14 @@ func (f *fixture) atTerminal(args ...string) *screen {
 	}
 	defer line.Close()
 	s := &screen{f: f, tty: tty, read: bufio.NewReader(tty), cmd: exec.Command(os.Args[0], args...)}
-	s.cmd.Env = append(os.Environ(), asProgram+"=1", "REDIS_URL="+f.url, "GORACE=atexit_sleep_ms=0")
+	s.cmd.Env = append(os.Environ(), asProgram+"=1", "REDIS_URL="+f.url, "GORACE=atexit_sleep_ms=0", "TERM=xterm-256color", "NO_COLOR=")
+	s.cmd.Env = append(s.cmd.Env, f.env...)
 	s.cmd.Dir = f.dir
 	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = line, line, line
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if s.before, err = unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS); err != nil {
+		f.Fatal(err)
+	}
 	if err := s.cmd.Start(); err != nil {
 		f.Fatal(err)
 	}
@@ -170,4 +178,102 @@ func TestDemoDrawsInPlaceOnATerminal(t *testing.T) {
 	if screen := s.ends(0); !strings.Contains(screen, "VERDICT") {
 		t.Errorf("the screen shows %q", screen)
 	}
+}
+
+func TestBreakAsksThePersonAtTheTerminal(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	lock := f.hold("x", redislock.WithMetadata("the import"))
+	f.queue("x", 0, redislock.WithMetadata("the next"))
+	for _, answer := range []string{"\n", "no\n", "\x04"} {
+		s := f.atTerminal("break", "--prefix", f.prefix, "--reason", "why", "x")
+		if shown := s.shows("Break it? [y/N] "); !strings.Contains(shown, "the import") || !strings.Contains(shown, "the next") {
+			t.Errorf("it shows %q", shown)
+		}
+		s.typed(answer)
+		s.shows("nothing was broken")
+		s.ends(1)
+	}
+	if err := lock.Err(); err != nil {
+		t.Fatalf("it was broken: %v", err)
+	}
+	s := f.atTerminal("break", "--prefix", f.prefix, "--reason", "why", "x")
+	s.shows("[y/N] ")
+	s.typed("y\n")
+	s.shows("x was broken")
+	s.ends(0)
+
+	other := f.hold("y")
+	s = f.atTerminal("break", "--prefix", f.prefix, "--reason", "why", "y")
+	s.shows("[y/N] ")
+	if err := other.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.hold("y") // meanwhile it is another's
+	s.typed("y\n")
+	s.shows("have changed meanwhile")
+	s.ends(75)
+}
+
+func TestWatchIsLiveOnATerminalAndRestoresIt(t *testing.T) {
+	t.Parallel()
+	const enters, leaves = "\x1b[?1049h", "\x1b[?1049l"
+	for how, end := range map[string]func(*screen) int{
+		"q":       func(s *screen) int { s.typed("q"); return 0 },
+		"Ctrl-C":  func(s *screen) int { s.typed("\x03"); return 130 },
+		"SIGTERM": func(s *screen) int { _ = s.cmd.Process.Signal(unix.SIGTERM); return 143 },
+		"SIGHUP":  func(s *screen) int { _ = s.cmd.Process.Signal(unix.SIGHUP); return 129 },
+	} {
+		f := setUp(t)
+		f.hold("first" + hostile)
+		args := []string{"watch", "--prefix", f.prefix, "--interval", "100ms"}
+		if how == "Ctrl-C" {
+			args = append(args, "another")
+		}
+		s := f.atTerminal(args...)
+		s.shows(enters)
+		if how != "Ctrl-C" {
+			s.shows("first")
+		}
+		f.hold("another")
+		shown := s.shows("another")
+		if strings.Contains(shown, "\x1b[2J\x1b]0;title") || strings.Contains(shown, "\u202e") {
+			t.Errorf("%s: the name steers the terminal: %q", how, shown)
+		}
+		status := end(s)
+		if rest := s.ends(status); !strings.Contains(rest, leaves) {
+			t.Errorf("%s: the screen is left as it was: %q", how, rest)
+		}
+		after, err := unix.IoctlGetTermios(int(s.tty.Fd()), unix.TCGETS)
+		if err != nil || after.Lflag != s.before.Lflag || after.Iflag != s.before.Iflag {
+			t.Errorf("%s: the terminal is not as before: %+v, was %+v (%v)", how, after, s.before, err)
+		}
+	}
+}
+
+func TestTerminalsThatCannotOrMayNot(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	f.hold("x")
+	for env, colourful := range map[string]bool{"TERM=xterm-256color": true, "TERM=dumb": false, "NO_COLOR=1": false} {
+		f.env = []string{"TERM=xterm-256color", env}
+		shown := f.atTerminal("ls", "--prefix", f.prefix).ends(0)
+		if !strings.Contains(shown, "NAME") || !strings.Contains(shown, "the-test") {
+			t.Errorf("%s: shows %q", env, shown)
+		}
+		if got := regexp.MustCompile(`\x1b\[[0-9;]*3[0-9]`).MatchString(shown); got != colourful {
+			t.Errorf("%s: colours %t, want %t: %q", env, got, colourful, shown)
+		}
+	}
+	f.env = nil
+	if shown := f.atTerminal("ls", "--prefix", f.prefix, "--color", "never").ends(0); strings.Contains(shown, "\x1b") || !strings.Contains(shown, "NAME") {
+		t.Errorf("--color never: shows %q", shown)
+	}
+	f.env = []string{"TERM=dumb"}
+	s := f.atTerminal("watch", "--prefix", f.prefix)
+	if line := s.shows("\n"); strings.Contains(line, "\x1b") || !strings.Contains(line, "\tthe-test") && !strings.Contains(line, "the-test") {
+		t.Errorf("a dumb terminal gets %q", line)
+	}
+	s.typed("\x03")
+	s.ends(130)
 }

@@ -90,7 +90,7 @@ func (j *job) exits(a *attempt) error {
 	switch outcome {
 	case redislock.OutcomeElsewhere:
 		if j.verbose {
-			say(j.command.stderr, "%q: tick %s: %s", j.command.name, format(a.tick), j.elsewhere(a.tick))
+			j.command.voice.tell(message{Name: j.command.name, Tick: jsonTime(a.tick)}, "%q: tick %s: %s", j.command.name, format(a.tick), j.elsewhere(a.tick))
 		}
 		return nil
 	case redislock.OutcomeSkipped:
@@ -109,7 +109,7 @@ func (j *job) guard(tick time.Time, retry time.Duration) *redislock.CronGuard {
 		redislock.WithAtLeast(j.atLeast),
 	}
 	if j.schedule != nil {
-		opts = append(opts, redislock.WithTickMemory(memory(j.schedule, tick)))
+		opts = append(opts, redislock.WithTickMemory(memory(j.schedule, tick)), redislock.WithSchedule(j.schedule.Next))
 	}
 	if j.given("lease") {
 		opts = append(opts, redislock.WithLease(j.lease))
@@ -145,7 +145,7 @@ func (j *job) run(a *attempt) (redislock.Outcome, error) {
 			return outcome, err
 		}
 		if !told {
-			say(j.command.stderr, "%q: tick %s: %v; it is tried again for %v", j.command.name, format(a.tick), j.link.explain(err), time.Until(over).Round(time.Millisecond))
+			j.command.voice.tell(message{Name: j.command.name, Tick: jsonTime(a.tick)}, "%q: tick %s: %v; it is tried again for %v", j.command.name, format(a.tick), j.link.explain(err), time.Until(over).Round(time.Millisecond))
 			told = true
 		}
 		select {

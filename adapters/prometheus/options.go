@@ -1,0 +1,63 @@
+package prometheuslock
+
+import (
+	"fmt"
+	"slices"
+
+	"example.com/redislock"
+	"example.com/redislock/internal/telemetry"
+)
+
+// Option shapes an [Observer]. A value that cannot work makes [New] fail with [redislock.ErrInvalid].
+type Option func(*settings) error
+
+type settings struct {
+	label   func(string) string
+	buckets []float64
+}
+
+// WithLabel gives every metric the label lock, with what f makes of the lock's name. Without it names are in no metric.
+//
+// Each value that f returns is a set of series which stays for the life of the process, about 70 of them. So f decides how
+// many there are: let it return the part of a name that has few values, such as "invoice" of "invoice/42", and "" for all
+// others. For the same name it must always return the same. It is called for each event, by many goroutines at once.
+func WithLabel(f func(name string) string) Option {
+	return func(s *settings) error {
+		if f == nil {
+			return fmt.Errorf("redislock: prometheus: %w: WithLabel(nil)", redislock.ErrInvalid)
+		}
+		s.label = f
+		return nil
+	}
+}
+
+// WithBuckets sets the upper bounds, in seconds and rising, of the histograms of waits and holds. The default goes in 19
+// steps from 1 ms to 4 h.
+func WithBuckets(bounds ...float64) Option {
+	return func(s *settings) error {
+		// What is in no order with its neighbour is also what is not a number.
+		if len(bounds) == 0 || !(bounds[0] > 0) {
+			return fmt.Errorf("redislock: prometheus: %w: WithBuckets(%v): must be above 0, and one at least", redislock.ErrInvalid, bounds)
+		}
+		for i, b := range bounds[1:] {
+			if !(b > bounds[i]) {
+				return fmt.Errorf("redislock: prometheus: %w: WithBuckets(%v): must rise", redislock.ErrInvalid, bounds)
+			}
+		}
+		s.buckets = slices.Clone(bounds)
+		return nil
+	}
+}
+
+func (s *settings) apply(opts []Option) error {
+	s.buckets = telemetry.Buckets()
+	for _, opt := range opts {
+		if opt == nil {
+			return fmt.Errorf("redislock: prometheus: %w: a nil Option", redislock.ErrInvalid)
+		}
+		if err := opt(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"example.com/redislock"
+)
+
+const askHelp = `Asks the holders of the lock NAME, politely, to give it up. Nothing is taken: what they make of it is theirs to decide. A
+program of the library hears it by Asked of its lock; redislock run and redislock cron say it on their standard error,
+and send COMMAND the signal of --on-ask.
+
+`
+
+// asked is what came of asking, for programs: how many holders were told, and who holds the lock.
+type asked struct {
+	Name  string     `json:"name"`
+	Told  int        `json:"told"`
+	Why   string     `json:"why"`
+	Holds []holdJSON `json:"holds"`
+}
+
+func newAsk() *cobra.Command {
+	var (
+		s   server
+		o   output
+		why string
+	)
+	cmd := &cobra.Command{
+		Use:                   "ask [flags] --why TEXT NAME",
+		Short:                 "Ask the holder of a lock to give it up",
+		Long:                  askHelp + exitTable(0, exitUnknown, exitUsage, exitUnavailable, exitDenied),
+		Example:               "  redislock ask migrations --why 'the hotfix must go out'",
+		Args:                  cobra.ExactArgs(1),
+		DisableFlagsInUseLine: true,
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&why, "why", "", "what the holders are told")
+	o.flags(f)
+	s.flags(f)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		name := args[0]
+		if why == "" {
+			return exitWith(exitUsage, "--why says what the lock is needed for: the holder is told")
+		}
+		p, l, err := begin(cmd, &s, &o)
+		if err != nil {
+			return err
+		}
+		defer l.close()
+		var told int
+		if err := l.within(context.Background(), func(ctx context.Context) (err error) {
+			told, err = l.client.Ask(ctx, name, why)
+			return err
+		}); err != nil {
+			return err
+		}
+		info, err := l.inspect(name)
+		switch {
+		case err != nil:
+			return err
+		case o.json():
+			if err := o.write(p, asked{Name: name, Told: told, Why: why, Holds: jsonHolds(info)}); err != nil {
+				return err
+			}
+		case told > 0:
+			_, _ = fmt.Fprintf(p, "%s: %s told%s. It is theirs to give it up: redislock watch %s shows whether they do.\n",
+				visible(name), holdersInWords(told), listed(info), typed(name))
+		}
+		switch {
+		case told > 0:
+			return nil
+		case info.Holders > 0:
+			return exitWith(exitUnknown, "%s is held%s, and no holder could be told: it may be paused or gone; redislock show %s says more", visible(name), listed(info), typed(name))
+		default:
+			return exitWith(exitUnknown, "nobody holds %s on Redis at %s: there is nobody to ask", visible(name), l.addr)
+		}
+	}
+	return cmd
+}
+
+func holdersInWords(n int) string {
+	if n == 1 {
+		return "1 holder was"
+	}
+	return fmt.Sprintf("%d holders were", n)
+}
+
+// listed names the first holder, if there is one.
+func listed(info redislock.Info) string {
+	if len(info.Holds) == 0 {
+		return ""
+	}
+	text := " (" + who(info.Holds[0].Owner)
+	if info.Holders > 1 {
+		text += fmt.Sprintf(" and %d more", info.Holders-1)
+	}
+	return text + ")"
+}

@@ -1,0 +1,231 @@
+package ui
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp/kb"
+
+	"example.com/redislock"
+	"example.com/redislock/cmd/redislock/internal/doctor"
+)
+
+const script = `<script>window.hacked = 1</script><img src=x onerror="window.hacked = 2">`
+
+// harmless checks that nothing of what others wrote became markup.
+func (p *page) harmless() {
+	p.Helper()
+	if got := value[string](p, `String(window.hacked) + document.querySelectorAll('script').length + document.querySelectorAll('main img, dialog img').length`); got != "undefined10" {
+		p.Errorf("a text has become markup: %s", got)
+	}
+}
+
+func TestBrowserBreaksALock(t *testing.T) {
+	t.Parallel()
+	p := opens(t, func(c *Config) { c.AllowBreak = true })
+	lock := p.acquire(script, redislock.WithMetadata(script+"\u202e\x1b[31m"))
+	next := p.waits(p.connect("next"), script)
+	p.goTo("/")
+	p.says(".list a", script)
+	p.says(".list .meta", `window.hacked = 2">\u202e\x1b[31m`) // the override and the escape as text
+	p.harmless()
+	p.until(`document.querySelector('tr[data-id] .c-waiting').textContent.startsWith('1')`)
+	p.click(".list a")
+	p.says("h1", script)
+	p.says(".part-queue td", "next")
+
+	// Nothing goes without a reason and the typed word.
+	p.click("#break")
+	p.says("dialog .target", script)
+	p.says("dialog", "app (pid ")
+	p.types(script)
+	p.types(kb.Enter)
+	p.types("more")
+	p.until(`document.querySelector('dialog#act button[type=submit]').disabled`)
+	p.types(kb.Tab)
+	p.until(`document.activeElement.id === 'confirm'`)
+	p.types("brea")
+	p.until(`document.querySelector('dialog#act button[type=submit]').disabled`)
+	p.types("k")
+	p.until(`!document.querySelector('dialog#act button[type=submit]').disabled`)
+	p.types(kb.Enter)
+	p.says("#done", "Broken")
+	select {
+	case <-lock.Context().Done():
+	case <-time.After(patience):
+		t.Fatal("it was not broken")
+	}
+	if cause := context.Cause(lock.Context()); !errors.Is(cause, redislock.ErrStolen) || !strings.Contains(cause.Error(), "window.hacked") {
+		t.Errorf("the holder is told %v", cause)
+	}
+	p.types(kb.Enter) // Close
+	p.until(`document.activeElement.id === 'break'`)
+	<-next
+	p.says(".part-held-by td", "next")
+	p.says(".part-history td", "broken from here")
+	p.says(".part-history q", script)
+	p.says(".part-history td", "handed over to")
+	p.until(`document.querySelectorAll('.timeline .span').length === 2 && document.querySelector('.timeline .span.broken')`)
+	p.harmless()
+}
+
+func TestBrowserSaysWhenOthersHoldTheLockByNow(t *testing.T) {
+	t.Parallel()
+	p := opens(t, func(c *Config) { c.AllowBreak = true })
+	lock := p.acquire("x")
+	p.goTo("/#/lock/x")
+	p.says(".part-held-by td", "app")
+	p.click("#break")
+	p.until(`document.activeElement.id === 'why'`)
+	if err := lock.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	other := p.acquire("x")
+	p.types("it is stuck")
+	p.types(kb.Tab)
+	p.types("break")
+	p.expects("409")
+	p.types(kb.Enter)
+	p.says("dialog [role=alert]", "others hold the lock by now")
+	if other.Err() != nil {
+		t.Error("it was broken all the same")
+	}
+	p.types(kb.Escape)
+	p.until(`!document.getElementById('act').open`)
+	p.says(".part-history td", "released")
+	p.says(".part-history td", "acquired")
+}
+
+func TestBrowserHasNoButtonsUnlessAllowed(t *testing.T) {
+	t.Parallel()
+	p := opens(t, nil)
+	p.acquire("x")
+	p.goTo("/#/lock/x")
+	p.says(".part-held-by td", "app")
+	if value[bool](p, `['ask', 'break'].some((id) => document.getElementById(id).checkVisibility())`) {
+		t.Error("there are buttons")
+	}
+	p.expects("403")
+	if status := value[int](p, `(() => { const r = new XMLHttpRequest(); r.open('POST', '/api/break', false); r.setRequestHeader('Content-Type', 'application/json'); r.send('{}'); return r.status; })()`); status != 403 {
+		t.Errorf("the route answers %d", status)
+	}
+}
+
+func TestBrowserRefusesWithoutTheToken(t *testing.T) {
+	t.Parallel()
+	p := opens(t, func(c *Config) { c.Token = testToken })
+	p.acquire("secret")
+	p.goTo("/#/lock/secret")
+	p.until(`location.pathname === '/login' && document.activeElement.id === 'token'`)
+	p.types("wrong" + kb.Enter)
+	p.says("#why", "not the token")
+	if strings.Contains(value[string](p, `document.body.textContent`), "secret") {
+		t.Error("it shows locks")
+	}
+	p.until(`document.activeElement.id === 'token'`)
+	p.types(testToken + kb.Enter)
+	p.until(`location.pathname === '/'`)
+	p.says(".list a", "secret")
+	if value[string](p, `document.cookie`) != "" {
+		t.Error("scripts can read the cookie")
+	}
+	p.click("#logout button")
+	p.until(`location.pathname === '/login'`)
+	p.goTo("/")
+	p.until(`location.pathname === '/login'`)
+}
+
+func TestBrowserShowsStrangeNamesHarmlessly(t *testing.T) {
+	t.Parallel()
+	p := opens(t, nil)
+	strange := map[string]string{
+		"bad\xff\xfeutf8":                      `bad\xff\xfeutf8`,
+		"evil\u202egnp.exe":                    `evil\u202egnp.exe`,
+		"a\x00\x1b[31m\n\tb":                   `a\x00\x1b[31m\n\tb`,
+		"zero\u200bwidth\ufeff":                `zero\u200bwidth\ufeff`,
+		"tag\U000e0041":                        `tag\u{e0041}`,
+		"#?&%2F/../<b>":                        `#?&%2F/../<b>`,
+		"日本/🔒/مرحبا":                           "日本/🔒/مرحبا",
+		strings.Repeat("\xf0\x9f\x94", 170):    strings.Repeat(`\xf0\x9f\x94`, 170),
+		strings.Repeat("W", redislock.MaxName): strings.Repeat("W", redislock.MaxName),
+	}
+	for name := range strange {
+		p.acquire(name)
+	}
+	p.goTo("/")
+	p.until(`document.querySelectorAll('.list a').length === 9`)
+	for _, shown := range strange {
+		p.says(".list a", shown)
+	}
+	for name, shown := range strange {
+		p.goTo("/#/lock/" + idOf(name))
+		p.says("h1.name", shown)
+		p.says(".part-held-by td", "app") // it is the same lock
+	}
+	p.harmless()
+	if value[bool](p, `document.documentElement.scrollWidth > innerWidth`) {
+		t.Error("the page is wider than the window")
+	}
+}
+
+func TestBrowserSaysThatRedisIsGoneAndGoesOn(t *testing.T) {
+	t.Parallel()
+	p := opens(t, func(c *Config) {
+		c.Explain = func(err error) string { return "cannot reach Redis at " + c.Address + ": start it there" }
+	})
+	p.acquire("before")
+	p.goTo("/")
+	p.says(".list a", "before")
+	p.redis.Kill()
+	p.says("#alert", "cannot reach Redis at "+p.redis.Addr())
+	p.says(".list a", "before") // the last that is known
+	p.redis.Restart()
+	p.until(`document.getElementById('alert').hidden && document.getElementById('link-text').textContent === 'live'`)
+	if _, err := p.connect("later").Acquire(t.Context(), "after"); err != nil {
+		t.Fatal(err)
+	}
+	p.says(".list a", "after")
+}
+
+func TestBrowserShowsJobsElectionsAndHealth(t *testing.T) {
+	t.Parallel()
+	p := opens(t, func(c *Config) {
+		c.Health = func(context.Context) doctor.Report {
+			return doctor.Report{Findings: []doctor.Finding{
+				{Check: "version", Level: doctor.OK, Found: "7.0"},
+				{Check: "eviction policy", Level: doctor.Danger, Found: script, Why: "a lock may vanish", Fix: "CONFIG SET maxmemory-policy noeviction"},
+			}}
+		}
+	})
+	for name, err := range map[string]error{"good": nil, "bad/" + script: errors.New("disk full " + script)} {
+		if _, err := p.client.Cron(name).Run(t.Context(), time.Now().Truncate(time.Minute), func(context.Context) error { return err }); err != nil && !strings.Contains(err.Error(), "disk full") {
+			t.Fatal(err)
+		}
+	}
+	leads := make(chan struct{})
+	go func() {
+		_ = p.connect("first").Elect(t.Context(), "scheduler", func(ctx context.Context) error { close(leads); <-ctx.Done(); return nil })
+	}()
+	<-leads
+	second := p.connect("second")
+	go func() {
+		_ = second.Elect(t.Context(), "scheduler", func(ctx context.Context) error { <-ctx.Done(); return nil })
+	}()
+
+	p.goTo("/#/elections")
+	p.says("tbody th", "scheduler")
+	p.says("tbody td", "first")
+	p.says(".candidates li", "second")
+	p.goTo("/#/cron")
+	p.says("tbody tr", "disk full "+script)
+	p.says("tbody .tag.bad", "failed")
+	p.says("tbody .tag.good", "ran")
+	p.goTo("/#/health")
+	p.says(".finding.bad", script)
+	p.until(`document.querySelector('.finding').classList.contains('bad')`) // the worst first
+	p.says("#health-badge", "1")
+	p.harmless()
+}

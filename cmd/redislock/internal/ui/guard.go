@@ -1,0 +1,109 @@
+package ui
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// policy lets the page load its own files and nothing else; names and metadata of locks are hostile, and no text can
+// become markup or script.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; " +
+	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+
+// secured sets the headers that every answer has.
+func secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// hostChecked refuses a Host that is not ours: a page of another site whose name was bound to this address would have
+// the same origin as ours.
+func (u *UI) hostChecked(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !u.knownHost(r.Host) {
+			secured(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				refuse(w, http.StatusForbidden, "this page is not served under that host name; start redislock ui with --host NAME if it should be")
+			})).ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (u *UI) knownHost(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.IsLoopback() || u.config.AnyAddress || slices.ContainsFunc(u.config.Hosts, func(known string) bool {
+			other, err := netip.ParseAddr(known)
+			return err == nil && addr.Unmap() == other.Unmap()
+		})
+	}
+	return host == "localhost" || host != "" && slices.ContainsFunc(u.config.Hosts, func(known string) bool { return strings.EqualFold(known, host) })
+}
+
+// sameSite refuses what another site's page sends, also to read: it could not read the answer, but would cost us a
+// sweep of the server. A link from elsewhere to the page itself is fine.
+func sameSite(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		site := r.Header.Get("Sec-Fetch-Site")
+		if strings.HasPrefix(r.URL.Path, "/api/") && site != "" && site != "same-origin" && site != "none" {
+			refuse(w, http.StatusForbidden, "this request comes from another site")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// permitted refuses actions unless they are allowed.
+func (u *UI) permitted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !u.config.AllowBreak {
+			refuse(w, http.StatusForbidden, "redislock ui was started without --allow-break")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// ours refuses what does not come from our own page: it alone knows the token that belongs to its session.
+func (u *UI) ours(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		session, ok := u.session(r)
+		switch mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); {
+		case !ok || !equal(r.Header.Get("X-CSRF-Token"), u.csrf(session)):
+			refuse(w, http.StatusForbidden, "the CSRF token is missing or wrong; load the page again")
+		case strings.TrimSpace(mediaType) != "application/json":
+			refuse(w, http.StatusUnsupportedMediaType, "the body must be application/json")
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// refuse answers with a status and a sentence.
+func refuse(w http.ResponseWriter, status int, sentence string) {
+	answer(w, status, map[string]string{"error": sentence})
+}
+
+// answer answers with a value as JSON.
+func answer(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(value) // who asked is gone
+}

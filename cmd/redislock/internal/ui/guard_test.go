@@ -1,0 +1,320 @@
+package ui
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/redislock"
+	"example.com/redislock/redislocktest"
+)
+
+const testToken = "a-token-of-the-tests-3141592653"
+
+// site is a UI without a browser.
+type site struct {
+	*testing.T
+	ui     *UI
+	client *redislock.Client
+}
+
+func newSite(t *testing.T, change func(*Config)) *site {
+	t.Helper()
+	client := redislocktest.New(t).NewClient()
+	config := Config{Client: client, Address: "127.0.0.1:6379", Prefix: "redislock", AllowBreak: true, Token: testToken}
+	if change != nil {
+		change(&config)
+	}
+	s := &site{T: t, ui: New(config), client: client}
+	t.Cleanup(s.ui.Close)
+	return s
+}
+
+// do sends a request as curl would, with these headers beside.
+func (s *site) do(method, path, body string, headers ...string) *http.Response {
+	s.Helper()
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.Host = "127.0.0.1:8047"
+	for i := 0; i < len(headers); i += 2 {
+		if headers[i] == "Host" {
+			r.Host = headers[i+1]
+		} else {
+			r.Header.Set(headers[i], headers[i+1])
+		}
+	}
+	w := httptest.NewRecorder()
+	s.ui.ServeHTTP(w, r)
+	return w.Result()
+}
+
+// wants sends a request and checks its status, and what is in every answer.
+func (s *site) wants(status int, method, path, body string, headers ...string) *http.Response {
+	s.Helper()
+	got := s.do(method, path, body, headers...)
+	if got.StatusCode != status {
+		text, _ := io.ReadAll(got.Body)
+		s.Errorf("%s %s %v: %d, want %d: %s", method, path, headers, got.StatusCode, status, text)
+	}
+	for name, want := range map[string]string{
+		"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';", "X-Content-Type-Options": "nosniff",
+		"Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",
+	} {
+		if !strings.Contains(got.Header.Get(name), want) {
+			s.Errorf("%s %s: %s: %q, want %q", method, path, name, got.Header.Get(name), want)
+		}
+	}
+	if strings.Contains(got.Header.Get("Content-Security-Policy"), "unsafe") {
+		s.Errorf("the policy is not strict: %s", got.Header.Get("Content-Security-Policy"))
+	}
+	if !strings.HasPrefix(path, "/static/") && got.Header.Get("Cache-Control") != "no-store" {
+		s.Errorf("%s %s may be kept: %q", method, path, got.Header.Get("Cache-Control"))
+	}
+	return got
+}
+
+// login is the cookie of a session, and the token of its pages.
+func (s *site) login() (cookie *http.Cookie, csrf string) {
+	s.Helper()
+	got := s.wants(303, "POST", "/login", "token="+testToken, "Content-Type", "application/x-www-form-urlencoded")
+	if got.Header.Get("Location") != "/" || len(got.Cookies()) != 1 {
+		s.Fatalf("no session: %v", got.Header)
+	}
+	cookie = got.Cookies()[0]
+	return cookie, s.ui.csrf(cookie.Value)
+}
+
+var breakIt = `{"id":"x","why":"it is stuck","confirm":"break","fences":[]}`
+
+func TestEveryRefusal(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	cookie, csrf := s.login()
+	session := []string{"Cookie", cookie.Name + "=" + cookie.Value}
+	with := func(more ...string) []string { return append(append([]string{}, session...), more...) }
+	whole := with("X-CSRF-Token", csrf, "Content-Type", "application/json")
+
+	// Without a token, or with a wrong one.
+	for _, path := range []string{"/api/stream", "/api/session", "/nothing"} {
+		s.wants(401, "GET", path, "")
+		s.wants(401, "GET", path, "", "Cookie", cookie.Name+"=forged.99999999999.forged")
+	}
+	if got := s.wants(303, "GET", "/", ""); got.Header.Get("Location") != "/login" || len(got.Cookies()) != 0 {
+		t.Errorf("without a token: %v", got.Header)
+	}
+	s.wants(401, "GET", "/", "", "Authorization", "Bearer wrong")
+	s.wants(401, "GET", "/", "", "Authorization", "Basic YWRtaW46d3Jvbmc=")
+	for _, path := range []string{"/api/break", "/api/ask", "/api/look"} {
+		s.wants(401, "POST", path, breakIt, "Content-Type", "application/json")
+	}
+	// A session that was changed, or is another process's.
+	name, rest, _ := strings.Cut(cookie.Value, ".")
+	for _, forged := range []string{name + "x." + rest, cookie.Value + "x", name, "", strings.Replace(cookie.Value, ".", ".9", 1), newSite(t, nil).ui.sign("session", name)} {
+		s.wants(401, "GET", "/api/session", "", "Cookie", cookie.Name+"="+forged)
+	}
+	// Another Host: a name that somebody bound to this address.
+	for _, host := range []string{"evil.example", "evil.example:8047", "127.0.0.1.evil.example", "localhost.evil.example", "192.0.2.1", "", "[2001:db8::1]:8047", "127.0.0.1@evil.example"} {
+		s.wants(403, "GET", "/", "", "Host", host)
+		s.wants(403, "GET", "/static/app.js", "", "Host", host)
+		s.wants(403, "POST", "/api/break", breakIt, append(whole, "Host", host)...)
+	}
+	for _, host := range []string{"localhost", "LOCALHOST:1", "localhost.", "127.0.0.1", "127.5.5.5:80", "[::1]:8047", "::1"} {
+		s.wants(200, "GET", "/", "", with("Host", host)...)
+	}
+	// Another origin.
+	for _, other := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}, {"Origin", "null"}} {
+		s.wants(403, "POST", "/api/break", breakIt, append(whole, other...)...)
+		s.wants(403, "POST", "/login", "token="+testToken, append(other, "Content-Type", "application/x-www-form-urlencoded")...)
+	}
+	s.wants(403, "GET", "/api/stream", "", with("Sec-Fetch-Site", "cross-site")...)
+	// No CSRF token, a wrong one, another session's, another body.
+	_, others := s.login()
+	for _, path := range []string{"/api/break", "/api/ask", "/api/look"} {
+		s.wants(403, "POST", path, breakIt, with("Content-Type", "application/json")...)
+		s.wants(403, "POST", path, breakIt, with("Content-Type", "application/json", "X-CSRF-Token", "wrong")...)
+		s.wants(403, "POST", path, breakIt, with("Content-Type", "application/json", "X-CSRF-Token", newSite(t, nil).ui.csrf(cookie.Value))...)
+		if others != csrf {
+			s.wants(403, "POST", path, breakIt, with("Content-Type", "application/json", "X-CSRF-Token", others)...)
+		}
+		s.wants(403, "POST", path, breakIt, "Authorization", "Bearer "+testToken, "Content-Type", "application/json", "X-CSRF-Token", csrf)
+		s.wants(415, "POST", path, breakIt, with("Content-Type", "text/plain", "X-CSRF-Token", csrf)...)
+		// Actions are POST only.
+		for _, method := range []string{"GET", "HEAD", "PUT", "DELETE"} {
+			s.wants(405, method, path, "", whole...)
+		}
+		for _, body := range []string{"", "{", `{"id":"%zz"}`, `{"id":"` + strings.Repeat("a", 513) + `"}`, `{"other":1}`, strings.Repeat(" ", maxBody+1) + "{}"} {
+			s.wants(400, "POST", path, body, whole...)
+		}
+	}
+	// What nobody confirmed, or without a reason.
+	s.wants(400, "POST", "/api/break", `{"id":"x","why":"it is stuck","confirm":""}`, whole...)
+	s.wants(400, "POST", "/api/break", `{"id":"x","why":" ","confirm":"break"}`, whole...)
+	s.wants(400, "POST", "/api/break", `{"id":"x","why":"`+strings.Repeat("a", redislock.MaxReason+1)+`","confirm":"break"}`, whole...)
+	s.wants(400, "POST", "/api/ask", `{"id":"x","why":""}`, whole...)
+	s.wants(400, "POST", "/api/ask", `{"id":"","why":"a"}`, whole...)
+}
+
+func TestWithoutAllowBreakNothingIsDone(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *Config) { c.AllowBreak = false })
+	lock, err := s.client.Acquire(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookie, csrf := s.login()
+	for _, path := range []string{"/api/break", "/api/ask"} {
+		s.wants(403, "POST", path, breakIt, "Cookie", cookie.Name+"="+cookie.Value, "X-CSRF-Token", csrf, "Content-Type", "application/json")
+	}
+	if lock.Err() != nil {
+		t.Error("it was broken")
+	}
+	_ = lock.Release(t.Context())
+}
+
+func TestABreakIsOfTheHoldThatWasShown(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	lock, err := s.client.Acquire(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookie, csrf := s.login()
+	whole := []string{"Cookie", cookie.Name + "=" + cookie.Value, "X-CSRF-Token", csrf, "Content-Type", "application/json"}
+	s.wants(409, "POST", "/api/break", breakIt, whole...)
+	if lock.Err() != nil {
+		t.Fatal("a hold that the page did not show was broken")
+	}
+	s.wants(200, "POST", "/api/break", string(encode(wish{ID: "x", Why: "it is stuck", Confirm: "break", Fences: []int64{lock.Fence()}})), whole...)
+	<-lock.Context().Done()
+	s.wants(409, "POST", "/api/break", breakIt, whole...) // nobody holds it any more
+}
+
+func TestCookieIsForThisPageAlone(t *testing.T) {
+	t.Parallel()
+	for _, secure := range []bool{false, true} {
+		cookie, _ := newSite(t, func(c *Config) { c.Secure = secure }).login()
+		if !cookie.HttpOnly || cookie.SameSite != http.SameSiteStrictMode || cookie.Secure != secure || cookie.Path != "/" || cookie.Domain != "" || strings.Contains(cookie.Value, testToken) {
+			t.Errorf("%+v", cookie)
+		}
+	}
+}
+
+func TestTokenOpensThePage(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *Config) { c.Hosts = []string{"locks.example.com", "192.0.2.7"} })
+	for _, authorization := range []string{"Bearer " + testToken, "bearer " + testToken, "Basic YW55Ym9keTphLXRva2VuLW9mLXRoZS10ZXN0cy0zMTQxNTkyNjUz"} {
+		if got := s.wants(200, "GET", "/", "", "Authorization", authorization); len(got.Cookies()) != 1 {
+			t.Error("no session")
+		}
+	}
+	s.wants(200, "GET", "/login", "", "Host", "Locks.Example.com:8047")
+	s.wants(200, "GET", "/login", "", "Host", "192.0.2.7")
+	s.wants(403, "GET", "/login", "", "Host", "192.0.2.8")
+	any := newSite(t, func(c *Config) { c.AnyAddress = true })
+	any.wants(200, "GET", "/login", "", "Host", "192.0.2.8:80")
+	any.wants(403, "GET", "/login", "", "Host", "evil.example")
+	s.wants(303, "POST", "/logout", "")
+
+	free := newSite(t, func(c *Config) { c.Token = "" })
+	if got := free.wants(200, "GET", "/", ""); len(got.Cookies()) != 1 {
+		t.Error("no session, so no action can be allowed")
+	}
+}
+
+func TestWrongTokensAreSlowed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var slow throttle
+		checked := 0
+		try := func(from string, right bool) time.Duration {
+			_, wait := slow.try(from, time.Now(), func() bool { checked++; return right })
+			return wait
+		}
+		for i := range freeTries + 1 {
+			if wait := try("192.0.2.1:1000", false); wait != 0 {
+				t.Fatalf("try %d must wait %v", i, wait)
+			}
+		}
+		before := checked
+		if wait := try("192.0.2.1:2000", true); wait != firstPause || checked != before {
+			t.Fatalf("from another port: %v, and looked at %v", wait, checked != before)
+		}
+		if try("192.0.2.2:1000", true) != 0 || try("[2001:db8::1]:1", true) != 0 {
+			t.Error("others must wait")
+		}
+		// A minute of trying, as fast as allowed: the pauses double up to the longest.
+		begun, tries := time.Now(), 0
+		for time.Since(begun) < 10*time.Minute {
+			if wait := try("192.0.2.1:1", false); wait > 0 {
+				time.Sleep(wait)
+			} else {
+				tries++
+			}
+		}
+		if tries > 30 {
+			t.Errorf("%d tries in ten minutes", tries)
+		}
+		time.Sleep(longestPause)
+		if try("192.0.2.1:1", true) != 0 || try("192.0.2.1:1", false) != 0 || try("192.0.2.1:1", false) != 0 {
+			t.Error("who knows the token is still slowed")
+		}
+		// One who has many addresses: of a /64 they are one, and otherwise memory is bounded.
+		for i := range 10 {
+			try("[2001:db8:0:1::"+string(rune('a'+i%6))+"]:1", false)
+		}
+		if try("[2001:db8:0:1::ffff]:1", true) == 0 {
+			t.Error("another address of the same /64 goes on")
+		}
+		for i := range 3 * maxSources {
+			try("10."+itoa(i>>16&255)+"."+itoa(i>>8&255)+"."+itoa(i&255)+":1", false)
+		}
+		if len(slow.sources) > maxSources {
+			t.Errorf("%d are remembered", len(slow.sources))
+		}
+	})
+}
+
+func TestSlowedOverHTTP(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	for range freeTries + 1 {
+		s.wants(401, "GET", "/", "", "Authorization", "Bearer wrong")
+	}
+	if got := s.wants(429, "GET", "/", "", "Authorization", "Bearer "+testToken); got.Header.Get("Retry-After") == "" {
+		t.Error("it does not say when to try again")
+	}
+	got := s.wants(303, "POST", "/login", "token="+testToken, "Content-Type", "application/x-www-form-urlencoded")
+	if !regexp.MustCompile(`^/login\?slow=\d+$`).MatchString(got.Header.Get("Location")) || len(got.Cookies()) != 0 {
+		t.Errorf("%v", got.Header)
+	}
+}
+
+func TestPagesHaveNoMarkupFromTexts(t *testing.T) {
+	t.Parallel()
+	entries, err := static.ReadDir("static")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sinks := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|setHTML|DOMParser|createContextualFragment|javascript:|https?://[^w]`)
+	inline := regexp.MustCompile(`(?i)<[^>]+\s(style|on[a-z]+)=|<script(?:[^>]*)>[^<]|<style`)
+	for _, e := range entries {
+		text, err := static.ReadFile("static/" + e.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := sinks.Find(text); found != nil {
+			t.Errorf("%s uses %s", e.Name(), found)
+		}
+		if strings.HasSuffix(e.Name(), ".html") {
+			if found := inline.Find(text); found != nil {
+				t.Errorf("%s: %s", e.Name(), found)
+			}
+		}
+	}
+}
+
+func itoa(n int) string { return seconds(time.Duration(n) * time.Second) }

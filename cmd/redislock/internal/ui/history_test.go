@@ -1,0 +1,148 @@
+package ui
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/redislock"
+)
+
+var (
+	noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	anna = redislock.Owner{Client: "anna", PID: 1}
+	bert = redislock.Owner{Client: "bert", PID: 2}
+)
+
+// held is a hold that was granted some seconds after noon.
+func held(o redislock.Owner, second int) redislock.Hold {
+	since := noon.Add(time.Duration(second) * time.Second)
+	return redislock.Hold{Owner: o, Since: since, Deadline: since.Add(30 * time.Second), Fence: since.UnixMicro()}
+}
+
+// state is what is seen of a lock some seconds after noon.
+func state(second int, holds []redislock.Hold, waiting ...redislock.Owner) redislock.Info {
+	info := redislock.Info{Name: "x", Now: noon.Add(time.Duration(second) * time.Second), Holders: len(holds), Holds: holds, Waiting: len(waiting)}
+	for _, h := range holds {
+		info.Fence = max(info.Fence, h.Fence)
+	}
+	for _, o := range waiting {
+		info.Places = append(info.Places, redislock.Place{Owner: o, Since: noon.Add(time.Second)})
+	}
+	return info
+}
+
+func TestHistoryTellsWhatHappenedBetweenTwoStates(t *testing.T) {
+	t.Parallel()
+	revoked := held(anna, 10)
+	revoked.Revoked = true
+	some := []redislock.Hold{held(anna, 10)}
+	many := state(20, []redislock.Hold{held(anna, 5), held(bert, 10)})
+	fewer := state(30, []redislock.Hold{held(anna, 5)})
+	fewer.Holders = 2 // the other one is not shown
+	unseen := state(20, nil)
+	unseen.Fence = noon.Add(15 * time.Second).UnixMicro()
+	for name, c := range map[string]struct {
+		before, after redislock.Info
+		breaks        bool
+		want          string
+	}{
+		"acquired":    {state(5, nil), state(12, some), false, "acquired anna@10"},
+		"released":    {state(12, some), state(20, nil), false, "released anna@20"},
+		"handed over": {state(12, some, bert), state(30, []redislock.Hold{held(bert, 25)}), false, "released anna@25; handed over bert@25; queue @30"},
+		"lapsed":      {state(12, some), state(60, nil), false, "lapsed anna@40"},
+		"revoked":     {state(12, some), state(20, []redislock.Hold{revoked}), false, "revoked anna@20"},
+		"stolen":      {state(12, []redislock.Hold{revoked}), state(20, nil), false, "stolen anna@20"},
+		"broken":      {state(12, some), state(20, nil), true, "broken anna@20 because"},
+		"unseen":      {state(12, nil), unseen, false, "unseen @15"},
+		"nothing":     {state(12, some), state(20, some), false, ""},
+		"older":       {state(20, some), state(12, nil), false, ""},
+		"not shown":   {many, fewer, false, ""},
+		"queue":       {state(12, some), state(20, some, bert, bert), false, "queue @20"},
+	} {
+		l := &history{}
+		l.see(c.before, noon)
+		n := l.n
+		if c.breaks {
+			l.breaking(c.before.Holds, "because")
+		}
+		l.see(c.after, noon)
+		var got []string
+		for _, it := range l.since(n) {
+			who := ""
+			if it.Owner != nil {
+				who = it.Owner.Client
+			}
+			got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s@%d %s", it.Kind, who, (it.At-noon.UnixMilli())/1000, it.Why)))
+		}
+		if text := strings.Join(got, "; "); text != c.want {
+			t.Errorf("%s: %q, want %q", name, text, c.want)
+		}
+	}
+}
+
+func TestHistoryKnowsWhatItDidNotSee(t *testing.T) {
+	t.Parallel()
+	l := &history{}
+	l.see(state(20, []redislock.Hold{held(anna, 10)}), noon.Add(15*time.Second))
+	if len(l.items) != 1 || l.items[0].Kind != "held" {
+		t.Errorf("before the first look: %+v", l.items)
+	}
+	l = &history{}
+	l.see(state(20, []redislock.Hold{held(anna, 18)}), noon.Add(15*time.Second))
+	if len(l.items) != 1 || l.items[0].Kind != "acquired" {
+		t.Errorf("after the first look: %+v", l.items)
+	}
+}
+
+func TestHistoryIsBounded(t *testing.T) {
+	t.Parallel()
+	histories := map[string]*history{}
+	for i := range 400 { // once around is too much in all
+		l := &history{}
+		for n := range maxOfLock + 10 {
+			l.see(state(n, nil, make([]redislock.Owner, n%2)...), noon)
+		}
+		histories[fmt.Sprint(i)] = l
+	}
+	total := func() (n int) {
+		for _, l := range histories {
+			n += len(l.items)
+		}
+		return n
+	}
+	end := noon.Add((maxOfLock + 10) * time.Second)
+	prune(histories, end, func(string) bool { return true })
+	if n := total(); n > maxItems || n < maxItems/4 {
+		t.Errorf("%d items are kept", n)
+	}
+	prune(histories, end.Add(2*keep), func(id string) bool { return id == "1" })
+	if len(histories) != 1 || total() != 0 {
+		t.Errorf("long after: %d histories, %d items", len(histories), total())
+	}
+}
+
+// asciiOnly is what may stand in an address, and in an attribute.
+var asciiOnly = regexp.MustCompile(`^[A-Za-z0-9\-_.~$&+=:@%]+$`)
+
+func TestNamesAreBytes(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, name := range []string{"a", "a/b", "a%2Fb", "\xff", `\xff`, "�", "a b", "a+b", "\x00", "<script>", "日本", strings.Repeat("\xff", redislock.MaxName)} {
+		id := idOf(name)
+		if back, err := nameOf(id); err != nil || back != name || seen[id] || !asciiOnly.MatchString(id) {
+			t.Errorf("%q: %q, %q, %v", name, id, back, err)
+		}
+		seen[id] = true
+	}
+	for _, id := range []string{"", "%", "%zz", strings.Repeat("a", redislock.MaxName+1)} {
+		if _, err := nameOf(id); err == nil {
+			t.Errorf("%q is the id of a lock", id)
+		}
+	}
+	if got := valid("a\xffb\xe6\x97�"); got != `a\xffb\xe6\x97�` {
+		t.Errorf("%q", got)
+	}
+}

@@ -1,0 +1,219 @@
+package ui
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"example.com/redislock"
+)
+
+// maxLocks is how many locks are shown; those in use come before idle ones where there are more.
+const maxLocks = 50_000
+
+// hub has what is known of the locks, and the streams that are told of it. One watcher fills it for all of them, while
+// there are any.
+type hub struct {
+	config Config
+	page   context.Context
+	work   sync.WaitGroup
+
+	mu        sync.Mutex
+	rows      map[string]json.RawMessage
+	histories map[string]*history
+	began     time.Time // when the watching began, by the clock of Redis
+	now       time.Time // of the newest state seen
+	blind     [][2]int64
+	status    status
+	jobs      json.RawMessage
+	health    json.RawMessage
+	looked    map[string]*looked
+	streams   map[*stream]struct{}
+	stop      context.CancelFunc // of the watcher; nil while it does not run
+}
+
+func newHub(page context.Context, config Config) *hub {
+	return &hub{
+		config: config, page: page, rows: map[string]json.RawMessage{}, histories: map[string]*history{},
+		looked: map[string]*looked{}, streams: map[*stream]struct{}{},
+	}
+}
+
+// stream is what one browser has not been told yet. Changes that come faster than it reads are merged: all that is kept
+// is which locks to tell it of, and it gets their newest state.
+type stream struct {
+	id     string
+	wake   chan struct{} // has room for one
+	locks  map[string]struct{}
+	status bool
+	jobs   bool
+	health bool
+	look   *looked // at one lock, or nil
+	detail bool
+	told   int // the last item of that lock's history that it knows
+}
+
+// join makes a stream that is to be told everything there is, and has the watcher run.
+func (h *hub) join(id string) (*stream, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.streams) >= maxStreams || h.page.Err() != nil {
+		return nil, false
+	}
+	s := &stream{id: id, wake: make(chan struct{}, 1), locks: make(map[string]struct{}, len(h.rows)), status: true, jobs: h.jobs != nil, health: h.health != nil}
+	for id := range h.rows {
+		s.locks[id] = struct{}{}
+	}
+	h.streams[s] = struct{}{}
+	s.poke()
+	if h.stop == nil {
+		ctx, stop := context.WithCancel(h.page)
+		h.stop = stop
+		h.status.Now = 0 // of the last sweep, however long ago that was: a browser would take it for the time of Redis
+		h.work.Go(func() { h.watch(ctx) })
+		if h.config.Health != nil {
+			h.work.Go(func() { h.examine(ctx) })
+		}
+	}
+	return s, true
+}
+
+// leave ends a stream; after the last one nothing is asked of Redis any more.
+func (h *hub) leave(s *stream) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.unlook(s)
+	delete(h.streams, s)
+	if len(h.streams) == 0 && h.stop != nil {
+		h.stop()
+		h.stop = nil
+	}
+}
+
+func (s *stream) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// tell marks something as new for every stream.
+func (h *hub) tell(mark func(*stream)) {
+	for s := range h.streams {
+		mark(s)
+		s.poke()
+	}
+}
+
+// see takes in the state of a lock. The caller has the mutex.
+func (h *hub) see(info redislock.Info) {
+	id := idOf(info.Name)
+	if info.Now.After(h.now) {
+		h.now = info.Now
+	}
+	if h.began.IsZero() {
+		h.began = info.Now
+	}
+	l := h.histories[id]
+	if l == nil {
+		l = &history{}
+		h.histories[id] = l
+	}
+	n := l.n
+	if !l.see(info, h.began) {
+		return
+	}
+	if l.n != n {
+		h.tellLooked(id)
+	}
+	if text := rowOf(info); !bytes.Equal(text, h.rows[id]) {
+		h.rows[id] = text
+		h.tell(func(s *stream) { s.locks[id] = struct{}{} })
+	}
+}
+
+// gone takes in that the server does not know a lock any more.
+func (h *hub) gone(id string) {
+	name, err := nameOf(id)
+	if err != nil {
+		return // it came from a name
+	}
+	if l := h.histories[id]; l != nil {
+		n := l.n
+		l.see(redislock.Info{Name: name, Now: h.now, Fence: l.last.Fence}, h.began)
+		if l.n != n {
+			h.tellLooked(id)
+		}
+	}
+	delete(h.rows, id)
+	h.tell(func(s *stream) { s.locks[id] = struct{}{} })
+}
+
+// set takes in what is sent whole, if it is new.
+func (h *hub) set(where *json.RawMessage, text json.RawMessage, mark func(*stream)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !bytes.Equal(*where, text) {
+		*where = text
+		h.tell(mark)
+	}
+}
+
+// message is one event of a stream.
+type message struct {
+	kind string
+	data json.RawMessage
+}
+
+// locksMessage is a part of the list: the first ones after the hello make the whole of it, which is complete when a
+// status comes.
+type locksMessage struct {
+	Set  []json.RawMessage `json:"set"`
+	Gone []string          `json:"gone,omitempty"`
+}
+
+// maxChunk is how many locks one message has, so that the page can draw between two.
+const maxChunk = 500
+
+// next is what a stream is to be told now, and whether there is more. A detail is told only if the caller wants it.
+func (h *hub) next(s *stream, withDetail bool) (messages []message, more bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(s.locks) > 0 {
+		m := locksMessage{Set: []json.RawMessage{}}
+		for id := range s.locks {
+			delete(s.locks, id)
+			if text, there := h.rows[id]; there {
+				m.Set = append(m.Set, text)
+			} else {
+				m.Gone = append(m.Gone, id)
+			}
+			if len(m.Set)+len(m.Gone) == maxChunk {
+				break
+			}
+		}
+		messages = append(messages, message{"locks", encode(m)})
+	}
+	if s.detail && withDetail && s.look != nil {
+		s.detail = false
+		messages = append(messages, message{"lock", h.detail(s)})
+	}
+	if len(s.locks) > 0 {
+		return messages, true
+	}
+	if s.jobs {
+		s.jobs = false
+		messages = append(messages, message{"cron", h.jobs})
+	}
+	if s.health {
+		s.health = false
+		messages = append(messages, message{"health", h.health})
+	}
+	if s.status { // last: with it the list is complete
+		s.status = false
+		messages = append(messages, message{"status", encode(h.status)})
+	}
+	return messages, s.detail
+}

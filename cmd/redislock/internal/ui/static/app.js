@@ -1,0 +1,112 @@
+// The frame: which page is shown, the state of the connection, the keyboard.
+import { lockPage } from './lock.js';
+import { locksPage } from './locks.js';
+import { cronPage, electionsPage, healthPage, levels } from './pages.js';
+import { setText } from './dom.js';
+import { statesOf, store } from './store.js';
+import { connect } from './stream.js';
+import { canonical, count, plain, shown } from './text.js';
+
+const byID = (id) => document.getElementById(id);
+const main = byID('main');
+const pages = { '': locksPage, cron: cronPage, elections: electionsPage, health: healthPage };
+let current = null;
+let searchNext = false; // the search was asked for on a page that has none
+let moved = false; // by the person who looks; the first page leaves the focus alone
+
+// route shows the page that the address names. The focus goes to its heading, or back to where it was left.
+function route() {
+  const [, first = '', id = ''] = /^#\/([^/]*)(?:\/(.*))?$/.exec(location.hash) ?? [];
+  if (first === 'lock' && id && canonical(id) !== id) {
+    location.replace(`#/lock/${canonical(id)}`);
+    return;
+  }
+  current?.leave?.();
+  main.replaceChildren();
+  current = first === 'lock' && id ? lockPage(main, id) : (pages[first] ?? locksPage)(main);
+  main.dataset.page = first === 'lock' ? 'lock' : first || 'locks';
+  for (const link of document.querySelectorAll('nav a')) {
+    if (link.dataset.page === (first || 'locks')) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+  }
+  document.title = `${plain(current.title, 60)} · redislock`;
+  if (main.dataset.page !== 'locks') scrollTo(0, 0);
+  if (searchNext && current.search) current.search();
+  else if (!current.focus?.() && moved) main.querySelector('h1').focus({ preventScroll: true });
+  moved = true;
+  searchNext = false;
+}
+
+for (const what of ['hello', 'locks', 'status', 'jobs', 'health', 'lock']) {
+  store.addEventListener(what, () => current?.on[what]?.());
+}
+setInterval(() => {
+  if (!document.hidden) current?.tick();
+}, 1000);
+
+// The connection, and what it says.
+store.addEventListener('hello', () => {
+  byID('where').replaceChildren(shown(store.hello.address), ' · ', shown(store.hello.prefix));
+  byID('logout').hidden = !store.hello.hasLogin;
+});
+store.addEventListener('link', alarm);
+store.addEventListener('status', () => { alarm(); announce(); });
+store.addEventListener('health', () => {
+  const bad = store.health.findings.filter(({ level }) => level === 'danger' || level === 'warning').length;
+  const badge = byID('health-badge');
+  badge.hidden = bad === 0;
+  badge.className = `badge ${levels[store.health.worst]}`;
+  setText(badge, String(bad));
+  badge.setAttribute('aria-label', count(bad, 'finding', 'findings'));
+});
+
+function alarm() {
+  const up = store.link?.up ?? false;
+  const trouble = !up ? store.link?.why : store.status?.error;
+  byID('link').className = `link ${up && !trouble ? 'up' : 'down'}`;
+  setText(byID('link-text'), !up ? 'no connection' : trouble ? 'no Redis' : 'live');
+  byID('link').title = up && store.status ? `The locks are looked through every ${((store.status.tookMs + store.status.pauseMs) / 1000).toFixed(1)} s; a look takes ${store.status.tookMs} ms.` : '';
+  const box = byID('alert');
+  const text = trouble ? plain(trouble) : '';
+  if (box.textContent !== text) box.textContent = text;
+  box.hidden = !text;
+}
+
+// announce tells those who listen how things stand: when that has changed, and not all the time.
+let announced = '';
+let last = -Infinity;
+function announce() {
+  if (!store.complete || performance.now() - last < 20_000) return;
+  const counts = { held: 0, waiting: 0, stale: 0 };
+  for (const lock of store.locks.values()) for (const state of statesOf(lock)) if (state in counts) counts[state]++;
+  const text = `${count(counts.held, 'lock', 'locks')} held, ${counts.waiting} with a queue, ${counts.stale} stale.`;
+  if (text === announced) return;
+  announced = text;
+  last = performance.now();
+  byID('summary').textContent = text;
+}
+
+// The keyboard.
+document.addEventListener('keydown', (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
+  const typing = event.target.closest('input:not([type=checkbox], [type=radio]), textarea');
+  if (event.key === 'Escape' && main.dataset.page === 'lock' && !typing) {
+    location.hash = '#/';
+  } else if (event.key === '/' && !typing) {
+    event.preventDefault();
+    searchNext = !current.search;
+    if (searchNext) location.hash = '#/';
+    else current.search();
+  } else if (event.key === '?' && !typing) {
+    byID('help').showModal();
+  }
+});
+byID('help-button').addEventListener('click', () => byID('help').showModal());
+byID('skip').addEventListener('click', (event) => {
+  event.preventDefault(); // the address names the page
+  main.focus();
+});
+
+addEventListener('hashchange', route);
+route();
+connect();

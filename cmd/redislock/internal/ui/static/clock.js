@@ -1,0 +1,50 @@
+// The clock of Redis, and times on the page that go on by themselves.
+import { el, setText } from './dom.js';
+import { duration, time } from './text.js';
+
+let ahead = null; // of Redis before this machine, in milliseconds
+
+// heard notes what time it is at Redis. What comes late makes it seem behind, so the most forward one of the last minute counts.
+let samples = [];
+export function heard(now) {
+  if (!now) return;
+  samples = samples.filter(({ at }) => Date.now() - at < 60_000);
+  samples.push({ at: Date.now(), ahead: now - Date.now() });
+  ahead = Math.max(...samples.map((sample) => sample.ahead));
+}
+
+// now is the time at Redis.
+export const now = () => Date.now() + (ahead ?? 0);
+
+// local is a time of Redis by this machine's clock.
+const local = (ms) => ms - (ahead ?? 0);
+
+// since, until and moment show a time of Redis, and are kept right by tick.
+export const since = (ms, extra) => timed('since', ms, extra);
+export const until = (ms, extra) => timed('until', ms, extra);
+
+function timed(kind, ms, extra) {
+  const node = el('time', { ...extra, datetime: new Date(ms).toISOString(), title: new Date(ms).toLocaleString(), [`data-${kind}`]: ms });
+  tell(node);
+  return node;
+}
+
+export function moment(ms) {
+  return timed('moment', ms);
+}
+
+// rounded is a duration that is on its way: nobody counts its milliseconds.
+const rounded = (ms) => duration(Math.max(100, Math.round(ms / 100) * 100)).replace(/^(\d)00 ms$/, '0.$1 s');
+
+function tell(node) {
+  const { since: from, until: to, moment: at } = node.dataset;
+  if (at) setText(node, time(local(Number(at))));
+  else if (from) setText(node, rounded(now() - Number(from)));
+  else if (Number(to) >= now()) setText(node, `in ${rounded(Number(to) - now())}`);
+  else setText(node, `${rounded(now() - Number(to))} ago`);
+}
+
+// tick brings all times under a node up to date.
+export function tick(root) {
+  for (const node of root.querySelectorAll('time[data-since], time[data-until], time[data-moment]')) tell(node);
+}

@@ -1,0 +1,61 @@
+// Elements are made here, from tags, properties and texts. Text stays text: nothing on this page becomes markup.
+
+// el makes an element. Properties that begin with "on" are listeners, "class" and all others attributes; null and false
+// are left out. Children are nodes or texts.
+export function el(tag, properties, ...children) {
+  return fill(document.createElement(tag), properties, children);
+}
+
+const svgSpace = 'http://www.w3.org/2000/svg';
+
+// svg is el for the inside of an <svg>, and for itself.
+export function svg(tag, properties, ...children) {
+  return fill(document.createElementNS(svgSpace, tag), properties, children);
+}
+
+function fill(node, properties, children) {
+  for (const [key, value] of Object.entries(properties ?? {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key.startsWith('on')) node.addEventListener(key.slice(2), value);
+    else node.setAttribute(key, value === true ? '' : String(value));
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+// setText writes only what is new: what does not change is not announced, and a selection in it stays.
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+// arrange makes children those of a node, in order. The one that has the focus is never taken out, the others are put
+// around it, so that the focus stays.
+export function arrange(node, children) {
+  const wanted = new Set(children);
+  for (const child of [...node.children]) if (!wanted.has(child)) child.remove();
+  const pivot = children.findIndex((child) => child.contains(document.activeElement) && child.parentNode === node);
+  let at = pivot < 0 ? null : children[pivot];
+  for (let i = pivot - 1; i >= 0; i--) {
+    if (children[i].nextSibling !== at || children[i].parentNode !== node) node.insertBefore(children[i], at);
+    at = children[i];
+  }
+  let after = pivot < 0 ? null : children[pivot];
+  for (let i = pivot + 1; i < children.length; i++) {
+    const next = after ? after.nextSibling : node.firstChild;
+    if (next !== children[i]) node.insertBefore(children[i], next);
+    after = children[i];
+  }
+}
+
+// fillRows shows items in a <tbody>: those that did not change keep their row.
+export function fillRows(body, items, keyOf, draw) {
+  const known = body.known ?? new Map();
+  const rows = new Map();
+  for (const item of items) {
+    const text = JSON.stringify(item);
+    const old = known.get(keyOf(item));
+    rows.set(keyOf(item), old && old.text === text ? old : { text, row: draw(item) });
+  }
+  body.known = rows;
+  arrange(body, [...rows.values()].map(({ row }) => row));
+}

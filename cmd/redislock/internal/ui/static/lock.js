@@ -1,0 +1,102 @@
+// The page of one lock.
+import { ask, breakLock } from './actions.js';
+import { moment, since, tick, until } from './clock.js';
+import { el, fillRows, setText } from './dom.js';
+import { store } from './store.js';
+import { look } from './stream.js';
+import { count, duration, nameOf, number, ownerShown, shown } from './text.js';
+import { timeLine } from './timeline.js';
+
+const kindsOfEvents = {
+  held: 'was held when first looked at', acquired: 'acquired', 'handed over': 'handed over to', released: 'released', lapsed: 'lapsed: not renewed in time',
+  revoked: 'is being stolen from', stolen: 'stolen from', broken: 'broken from here', asked: 'holders asked to give it up',
+  unseen: 'held and given back between two looks',
+};
+
+export function lockPage(main, id) {
+  const name = nameOf(id);
+  const facts = el('dl', { class: 'facts' });
+  const problem = el('p', { class: 'alert', role: 'alert', hidden: true });
+  const holders = table('Held by', ['Holder', 'Metadata', 'Held for', 'Deadline', 'Mode', 'Fence']);
+  const queue = table('Queue', ['Place', 'Waiter', 'Metadata', 'Waiting for', 'Mode']);
+  const history = table('History', ['Time', 'What', 'Who', 'Details']);
+  const line = timeLine();
+  const buttons = el('div', { class: 'actions', hidden: true },
+    el('button', { type: 'button', id: 'ask', onclick: () => ask(id, name) }, 'Ask the holders…'),
+    el('button', { type: 'button', id: 'break', class: 'danger', onclick: () => breakLock(id, name) }, 'Break…'));
+  main.append(
+    el('p', { class: 'back' }, el('a', { href: '#/', id: 'back' }, '← All locks')),
+    el('div', { class: 'head' }, el('h1', { tabindex: '-1', class: 'name' }, shown(name)), buttons),
+    problem, facts, holders.section, queue.section, line.section, history.section);
+  look(id);
+
+  function update() {
+    buttons.hidden = !store.hello?.allowBreak;
+    const lock = store.lock;
+    if (!lock) {
+      facts.replaceChildren(el('dt', null, 'State'), el('dd', null, 'loading'));
+      return;
+    }
+    problem.hidden = !lock.error;
+    setText(problem, lock.error ?? '');
+    for (const button of buttons.children) button.disabled = lock.held === 0;
+    const state = lock.holds.some(({ revoked }) => revoked) ? 'revoked: being stolen' : lock.held ? 'held' : lock.waiting ? 'free, with a queue' : 'free';
+    const text = JSON.stringify([state, lock.held, lock.waiting, lock.fence]);
+    if (facts.text !== text) {
+      facts.text = text;
+      facts.replaceChildren(...[['State', state], ['Holders', number(lock.held)], ['Waiting', number(lock.waiting)], ['Last fence', lock.fence ? String(lock.fence) : 'none remembered']]
+        .flatMap(([term, value]) => [el('dt', null, term), el('dd', null, value)]));
+    }
+    holders.show(lock.holds, lock.held, (hold) => hold.fence, (hold) => [
+      [ownerShown(hold.owner), trace(hold.owner)], meta(hold.owner), since(hold.since), [until(hold.deadline), hold.revoked ? el('span', { class: 'tag revoked' }, 'revoked') : ''],
+      modeOf(hold), el('code', null, String(hold.fence)),
+    ], 'Nobody holds it.');
+    queue.show(lock.places.map((place, i) => ({ ...place, at: i + 1 })), lock.waiting, (place) => place.at, (place) => [
+      String(place.at), [ownerShown(place.owner), trace(place.owner)], meta(place.owner), place.since ? since(place.since) : 'to become the writer', modeOf(place),
+    ], 'Nobody waits.');
+    const items = lock.history.filter(({ kind }) => kind !== 'queue').toReversed(); // the time line has the queue
+    history.show(items, items.length, (item) => item.n, (item) => [
+      moment(item.at), el('span', { class: `event ${item.kind.replace(' ', '-')}` }, kindsOfEvents[item.kind] ?? item.kind),
+      item.owner ? [ownerShown(item.owner), item.owner.meta ? el('span', { class: 'meta' }, shown(item.owner.meta)) : ''] : '', details(item),
+    ], 'Nothing was seen to happen yet. What happens from now on is shown here.');
+    line.show(lock);
+  }
+  update();
+  return {
+    title: name,
+    on: { lock: update, hello: update },
+    tick: () => { tick(main); line.draw(); },
+    focus: () => false,
+    leave: () => { line.end(); look(''); },
+  };
+}
+
+const meta = (owner) => (owner.meta ? el('span', { class: 'meta' }, shown(owner.meta)) : '');
+const trace = (owner) => (owner.trace ? el('code', { class: 'trace' }, shown(owner.trace)) : '');
+const modeOf = ({ mode, weight }) => (weight > 1 ? `${mode} × ${number(weight)}` : mode);
+
+function details(item) {
+  const parts = [];
+  if (item.waited) parts.push(`after waiting ${duration(item.waited)}`);
+  if (item.since) parts.push(`held for ${duration(item.at - item.since)}`);
+  if (item.why) parts.push(el('q', null, shown(item.why)));
+  if (item.fence) parts.push(el('code', null, `fence ${item.fence}`));
+  return parts.flatMap((part, i) => (i ? [', ', part] : [part]));
+}
+
+// table is a section with a table that says what it does not show.
+function table(title, columns) {
+  const body = el('tbody');
+  const note = el('p', { class: 'note' });
+  const heading = el('h2', null, title);
+  const whole = el('table', { class: 'small', 'aria-label': title }, el('thead', null, el('tr', null, columns.map((column) => el('th', { scope: 'col' }, column)))), body);
+  return {
+    section: el('section', { class: `part part-${title.toLowerCase().replace(' ', '-')}` }, heading, el('div', { class: 'wide' }, whole), note),
+    show(items, total, keyOf, cells, none) {
+      fillRows(body, items, keyOf, (item) => el('tr', null, cells(item).map((cell, i) => el('td', { 'data-column': columns[i] }, el('div', { class: 'value' }, ...[cell].flat())))));
+      whole.hidden = items.length === 0;
+      setText(note, items.length === 0 ? none : total > items.length ? `${count(total - items.length, 'more is', 'more are')} not shown.` : '');
+      note.hidden = note.textContent === '';
+    },
+  };
+}

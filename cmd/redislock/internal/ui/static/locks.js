@@ -1,0 +1,140 @@
+// The list of all locks.
+import { since, tick, until } from './clock.js';
+import { el, setText } from './dom.js';
+import { columns, kinds, select, states, store } from './store.js';
+import { VirtualTable } from './table.js';
+import { number, plain, shown } from './text.js';
+
+const rowHeight = 34; // as in style.css
+
+// What was chosen stays while other pages are looked at.
+const wanted = {
+  query: '', column: 'name', order: 'ascending', scroll: 0, opened: null,
+  wantedStates: new Set(['held', 'waiting', 'stale']), wantedKinds: new Set(kinds),
+};
+
+const kindNames = { plain: 'plain', cron: 'cron:', elect: 'elect:', once: 'once:', share: 'share:', tick: 'tick:' };
+
+export function locksPage(main) {
+  const search = el('input', { type: 'search', id: 'search', placeholder: 'Name, holder or metadata', autocomplete: 'off', spellcheck: 'false',
+    'aria-keyshortcuts': '/', oninput: () => { wanted.query = search.value; table.scroller.scrollTop = 0; update(); } });
+  search.value = wanted.query;
+  const chips = new Map();
+  const chip = (key, name, set) => {
+    const box = el('input', { type: 'checkbox', id: `show-${key}`, onchange: () => { box.checked ? set.add(key) : set.delete(key); update(); } });
+    box.checked = set.has(key);
+    const badge = el('span', { class: 'n' });
+    chips.set(key, badge);
+    return el('label', { class: `chip ${key}` }, box, name, ' ', badge);
+  };
+  const shownCount = el('p', { class: 'count', id: 'count' });
+  const empty = el('p', { class: 'empty', hidden: true });
+  const table = new VirtualTable({
+    label: 'Locks',
+    height: rowHeight,
+    columns: [
+      { key: 'name', title: 'Name', class: 'c-name' }, { key: 'holder', title: 'Holder', class: 'c-holder' },
+      { key: 'since', title: 'Held for', class: 'c-since' }, { key: 'waiting', title: 'Waiting', class: 'c-waiting' },
+      { key: 'mode', title: 'Mode', class: 'c-mode' }, { key: 'deadline', title: 'Deadline', class: 'c-deadline' },
+    ],
+    draw: drawRow,
+    change: changeRow,
+    sort: (key) => {
+      if (wanted.column === key) wanted.order = wanted.order === 'ascending' ? 'descending' : 'ascending';
+      else Object.assign(wanted, { column: key, order: columns[key].first });
+      update();
+    },
+  });
+  main.append(
+    el('h1', { tabindex: '-1' }, 'Locks'),
+    el('search', { class: 'tools' },
+      el('label', { class: 'find' }, el('span', { class: 'unseen' }, 'Search the locks'), search, el('kbd', { 'aria-hidden': 'true' }, '/')),
+      el('fieldset', { class: 'chips' }, el('legend', null, 'State'), states.map((state) => chip(state, state, wanted.wantedStates))),
+      el('fieldset', { class: 'chips' }, el('legend', null, 'Kind'), kinds.map((kind) => chip(kind, kindNames[kind], wanted.wantedKinds)))),
+    shownCount, table.scroller, empty);
+
+  search.addEventListener('keydown', (event) => {
+    if (event.key === 'ArrowDown') {
+      event.preventDefault();
+      table.go(0);
+    } else if (event.key === 'Escape' && search.value) {
+      event.preventDefault();
+      event.stopPropagation();
+      search.value = wanted.query = '';
+      update();
+    }
+  });
+  table.body.addEventListener('click', (event) => {
+    const row = event.target.closest('tr[data-id]');
+    if (!row) return;
+    wanted.opened = row.dataset.id;
+    if (!event.target.closest('a') && !getSelection().toString()) row.querySelector('a').click();
+  });
+
+  let drawn = 0;
+  let later = null;
+  function update() {
+    clearTimeout(later);
+    later = null;
+    drawn = performance.now();
+    const { locks, counts, total } = select(store.locks, wanted);
+    for (const [key, badge] of chips) setText(badge, number(counts[key]));
+    table.sorted(wanted.column, wanted.order);
+    table.show(locks);
+    const left = store.status?.leftOut ?? 0;
+    setText(shownCount, `${number(locks.length)} of ${number(total)} locks` + (store.complete ? '' : ', still loading') +
+      (left ? `; ${number(left)} more are beyond what this page can hold` : ''));
+    empty.hidden = locks.length > 0 || !store.complete;
+    table.scroller.classList.toggle('bare', !empty.hidden);
+    setText(empty, total === 0 ? `No lock is known under the prefix “${plain(store.hello?.prefix ?? '')}”.`
+      : wanted.query ? 'No lock matches the search and the filters.' : 'No lock is in such a state now. Idle ones are left out unless “idle” is on.');
+  }
+  // changed collects what comes quickly: sorting 10,000 locks takes a while.
+  function changed() {
+    later ??= setTimeout(update, Math.max(0, 250 - (performance.now() - drawn)));
+  }
+
+  update();
+  table.scroller.scrollTop = wanted.scroll;
+  table.render();
+  return {
+    title: 'Locks',
+    on: { locks: changed, status: changed, hello: changed },
+    tick: () => tick(table.body),
+    search: () => { search.focus(); search.select(); },
+    focus: () => {
+      if (!wanted.opened || !table.items.some(({ id }) => id === wanted.opened)) return false;
+      table.find(wanted.opened);
+      return true;
+    },
+    leave: () => { clearTimeout(later); wanted.scroll = table.scroller.scrollTop; table.end(); },
+  };
+}
+
+function drawRow(lock) {
+  const name = shown(lock.name);
+  const title = plain(lock.name, 600);
+  return el('tr', null,
+    el('th', { scope: 'row', class: 'c-name' }, el('span', { class: 'cell' }, el('a', { href: `#/lock/${lock.id}`, title }, name), el('span', { class: 'tags' }))),
+    el('td', { class: 'c-holder' }), el('td', { class: 'c-since' }), el('td', { class: 'c-waiting' }), el('td', { class: 'c-mode' }), el('td', { class: 'c-deadline' }));
+}
+
+// changeRow draws what is not as it was drawn last.
+function changeRow(row, lock) {
+  const stale = lock.states.includes('stale');
+  if (row.lock === lock && row.stale === stale) return;
+  Object.assign(row, { lock, stale });
+  row.className = [...lock.states].join(' ');
+  const [name, holder, held, waiting, mode, deadline] = row.cells;
+  const tag = lock.revoked ? 'revoked' : stale ? 'stale' : '';
+  name.querySelector('.tags').replaceChildren(...(tag ? [el('span', { class: `tag ${tag}` }, tag)] : []));
+  const more = lock.held > 1 ? el('span', { class: 'more' }, ` +${number(lock.held - 1)}`) : '';
+  const meta = lock.owner?.meta ? el('span', { class: 'meta' }, shown(lock.owner.meta)) : '';
+  holder.replaceChildren(lock.owner ? el('span', { class: 'cell', title: plain([lock.holder, lock.owner.meta].filter(Boolean).join(': '), 600) }, el('span', { class: 'who' }, shown(lock.holder), more), meta) : dash());
+  held.replaceChildren(lock.since ? since(lock.since) : dash());
+  waiting.replaceChildren(...(lock.waiting ? [el('b', null, number(lock.waiting)), lock.waitSince ? el('span', { class: 'longest' }, ' · ', since(lock.waitSince)) : ''] : [dash()]));
+  mode.replaceChildren(lock.mode ? plain(lock.mode) : dash());
+  deadline.replaceChildren(lock.deadline ? until(lock.deadline) : dash());
+}
+
+const dash = () => el('span', { class: 'dash', 'aria-label': 'none' }, '–');

@@ -1,0 +1,87 @@
+// The pages of cron jobs, of elections and of the server's health.
+import { moment, since, tick, until, now } from './clock.js';
+import { el, fillRows, setText } from './dom.js';
+import { store } from './store.js';
+import { count, duration, nameOf, number, ownerShown, shown, time } from './text.js';
+
+// page is a heading, a table and a sentence for when there is nothing.
+function page(main, { title, columns, lead }) {
+  const body = el('tbody');
+  const note = el('p', { class: 'note' });
+  const table = el('table', { class: 'small', 'aria-label': title }, el('thead', null, el('tr', null, columns.map((column) => el('th', { scope: 'col' }, column)))), body);
+  main.append(el('h1', { tabindex: '-1' }, title), el('p', { class: 'lead' }, lead), el('div', { class: 'wide' }, table), note);
+  return (items, keyOf, cells, none) => {
+    fillRows(body, items, keyOf, (item) => el('tr', { class: item.rowClass }, cells(item).map((cell, i) => el(i ? 'td' : 'th', { scope: i ? null : 'row', 'data-column': columns[i] }, el('div', { class: 'value' }, ...[cell].flat())))));
+    table.hidden = items.length === 0;
+    setText(note, items.length ? '' : none);
+    note.hidden = items.length > 0;
+  };
+}
+
+const outcomes = { ran: 'good', failed: 'bad', died: 'bad', running: 'busy' };
+
+export function cronPage(main) {
+  const show = page(main, { title: 'Cron', columns: ['Job', 'Last outcome', 'Last run', 'Took', 'Next run', 'Node'], lead: 'Jobs that ran within the last 400 days.' });
+  function update() {
+    const jobs = (store.jobs ?? []).map((job) => ({ ...job, late: Boolean(job.next) && job.next < now() - 60_000 && job.outcome !== 'running' }));
+    show(jobs, (job) => job.id, (job) => [
+      el('a', { href: `#/lock/cron:${job.id}` }, shown(nameOf(job.id))),
+      [el('span', { class: `tag ${outcomes[job.outcome] ?? ''}` }, job.outcome), job.error ? el('span', { class: 'meta' }, shown(job.error)) : ''],
+      job.start ? [moment(job.start), ' ', el('span', { class: 'faint' }, '(', since(job.start), ' ago)')] : 'never',
+      job.end ? duration(job.end - job.start) : job.outcome === 'running' ? [since(job.start), ' so far'] : 'not known',
+      job.next ? [moment(job.next), ' ', el('span', { class: job.late ? 'tag bad' : 'faint' }, job.late ? 'overdue ' : '(', until(job.next), job.late ? '' : ')')] : el('span', { class: 'faint' }, 'not known'),
+      [ownerShown(job.node), job.node.meta ? el('span', { class: 'meta' }, shown(job.node.meta)) : ''],
+    ], store.jobs ? 'No job has run under this prefix.' : 'Loading.');
+  }
+  update();
+  return { title: 'Cron', on: { cron: update, jobs: update, hello: update }, tick: () => { update(); tick(main); } };
+}
+
+export function electionsPage(main) {
+  const show = page(main, { title: 'Elections', columns: ['Election', 'Leader', 'Leads for', 'Candidates', 'Fence'], lead: 'Who leads, and who would next.' });
+  function update() {
+    const elections = [...store.locks.values()].filter(({ kind, held, waiting }) => kind === 'elect' && (held || waiting)).sort((a, b) => (a.id < b.id ? -1 : 1))
+      .map(({ id, owner, since: from, waiting, candidates, fence }) => ({ id, owner, since: from, waiting, candidates, fence }));
+    show(elections, (election) => election.id, (election) => [
+      el('a', { href: `#/lock/${election.id}` }, shown(nameOf(election.id).slice('elect:'.length))),
+      election.owner ? [ownerShown(election.owner), election.owner.meta ? el('span', { class: 'meta' }, shown(election.owner.meta)) : ''] : el('span', { class: 'tag bad' }, 'nobody'),
+      election.since ? since(election.since) : '–',
+      election.waiting ? [el('ol', { class: 'candidates' }, (election.candidates ?? []).map((owner) => el('li', null, ownerShown(owner)))), more(election)] : 'none: nobody would take over',
+      el('code', null, String(election.fence ?? '')),
+    ], store.complete ? 'Nobody campaigns under this prefix.' : 'Loading.');
+  }
+  update();
+  return { title: 'Elections', on: { locks: update, status: update }, tick: () => tick(main) };
+}
+
+function more({ waiting, candidates }) {
+  const rest = waiting - (candidates?.length ?? 0);
+  return rest > 0 ? el('span', { class: 'faint' }, `and ${number(rest)} more`) : '';
+}
+
+export const levels = { danger: 'bad', warning: 'warn', unknown: '', ok: 'good' };
+
+export function healthPage(main) {
+  const list = el('div', { class: 'findings' });
+  const note = el('p', { class: 'lead' });
+  main.append(el('h1', { tabindex: '-1' }, 'Health'), note, list);
+  let drawn = null;
+  function update() {
+    const report = store.health;
+    if (!report) {
+      setText(note, store.hello && !store.hello.hasHealth ? 'The server is not examined here. redislock doctor does it.' : 'The server is being examined.');
+      return;
+    }
+    if (drawn === report) return;
+    drawn = report;
+    const worst = report.findings.filter(({ level }) => level === 'danger' || level === 'warning').length;
+    setText(note, `${count(report.findings.length, 'check', 'checks')}, ${worst ? count(worst, 'needs attention', 'need attention') : 'nothing to mend'}. Examined at ${time(report.at)}, and again each minute.`);
+    list.replaceChildren(...report.findings.map((finding) => el('article', { class: `finding ${levels[finding.level]}` },
+      el('h2', null, el('span', { class: `tag ${levels[finding.level]}` }, finding.level), ' ', shown(finding.check), finding.node ? el('span', { class: 'faint' }, ' ', shown(finding.node)) : ''),
+      el('p', null, shown(finding.found)),
+      finding.why ? el('p', { class: 'faint' }, shown(finding.why)) : '',
+      finding.fix ? el('p', { class: 'fix' }, el('b', null, 'What mends it: '), el('code', null, shown(finding.fix))) : '')));
+  }
+  update();
+  return { title: 'Health', on: { health: update, hello: update }, tick: () => {} };
+}

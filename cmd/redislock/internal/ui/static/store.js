@@ -1,0 +1,128 @@
+// What the page knows: the locks, and which of them are wanted in which order.
+import { now } from './clock.js';
+import { nameOf, ownerText } from './text.js';
+
+export const kinds = ['plain', 'cron', 'elect', 'once', 'share', 'tick'];
+export const states = ['held', 'waiting', 'stale', 'idle'];
+
+// grace is how long a deadline may have passed before a hold counts as stale: the next sweep will have met its renewal.
+const grace = 1500;
+
+class Store extends EventTarget {
+  locks = new Map();
+  complete = false; // all there are were told
+  hello = null;
+  status = null;
+  jobs = null;
+  health = null;
+  lock = null; // the one that is looked at: its detail, and history from the first item known
+  age = 0; // counts changes of the locks
+
+  // begin forgets what was known: a new stream tells everything again. The old locks are shown until it has.
+  begin(hello) {
+    this.hello = hello;
+    this.coming = new Map();
+    this.tell('hello');
+  }
+
+  take({ set, gone }) {
+    const into = this.coming ?? this.locks;
+    for (const lock of set) into.set(lock.id, this.known(lock));
+    for (const id of gone ?? []) into.delete(id);
+    if (this.coming && !this.complete) this.locks = this.coming;
+    this.age++;
+    this.tell('locks');
+  }
+
+  settle(status) {
+    this.status = status;
+    if (this.coming) this.locks = this.coming;
+    this.coming = null;
+    this.complete ||= status.sweeps > 0;
+    this.age++;
+    this.tell('status');
+  }
+
+  // known adds to a lock what searching and sorting need.
+  known(lock) {
+    const old = this.locks.get(lock.id);
+    lock.name = old?.name ?? nameOf(lock.id);
+    const prefix = /^(cron|elect|once|share|tick):/.exec(lock.name);
+    lock.kind = prefix ? prefix[1] : 'plain';
+    lock.holder = ownerText(lock.owner);
+    lock.text = `${lock.name}\n${lock.holder}\n${lock.owner?.meta ?? ''}\n${lock.mode ?? ''}`.toLowerCase();
+    return lock;
+  }
+
+  look(detail) {
+    if (this.lock?.id === detail.id) {
+      const first = detail.history[0]?.n;
+      const before = first === undefined ? this.lock.history : this.lock.history.filter((item) => item.n < first);
+      detail.history = [...before, ...detail.history].slice(-600);
+    }
+    this.lock = detail;
+    this.tell('lock');
+  }
+
+  set(what, value) {
+    this[what] = value;
+    this.tell(what);
+  }
+
+  tell(what) {
+    this.dispatchEvent(new Event(what));
+  }
+}
+
+export const store = new Store();
+
+// statesOf are the states that a lock is in: one or several.
+export function statesOf(lock, at = now()) {
+  const found = [];
+  if (lock.held) found.push('held');
+  if (lock.waiting) found.push('waiting');
+  if (lock.revoked || (lock.held && lock.deadline && lock.deadline + grace < at)) found.push('stale');
+  if (!lock.held && !lock.waiting) found.push('idle');
+  return found;
+}
+
+const collator = new Intl.Collator('en', { numeric: true });
+
+// columns are what the list can be sorted by: the value of a lock, and which order is asked for first.
+export const columns = {
+  name: { of: (lock) => lock.name, text: true, first: 'ascending' },
+  holder: { of: (lock) => lock.holder, text: true, first: 'ascending' },
+  since: { of: (lock) => lock.since ?? null, first: 'ascending' },
+  waiting: { of: (lock) => lock.waiting || null, first: 'descending' },
+  mode: { of: (lock) => lock.mode ?? '', text: true, first: 'ascending' },
+  deadline: { of: (lock) => lock.deadline ?? null, first: 'ascending' },
+};
+
+// select is the list that is wanted: { locks, counts of each state and kind, total }.
+export function select(locks, { query, wantedStates, wantedKinds, column, order }) {
+  const at = now();
+  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  const counts = Object.fromEntries([...states, ...kinds].map((key) => [key, 0]));
+  const chosen = [];
+  for (const lock of locks.values()) {
+    lock.states = statesOf(lock, at);
+    for (const state of lock.states) counts[state]++;
+    counts[lock.kind]++;
+    if (!wantedKinds.has(lock.kind) || !lock.states.some((state) => wantedStates.has(state))) continue;
+    if (words.every((word) => lock.text.includes(word))) chosen.push(lock);
+  }
+  const { of, text } = columns[column];
+  const sign = order === 'descending' ? -1 : 1;
+  chosen.sort((a, b) => {
+    const x = of(a);
+    const y = of(b);
+    if (x !== y) {
+      if (x === null || x === '') return 1; // what has none comes last in both orders
+      if (y === null || y === '') return -1;
+      const difference = text ? collator.compare(x, y) : x - y;
+      if (difference) return sign * difference;
+    }
+    return a.id < b.id ? -1 : 1;
+  });
+  return { locks: chosen, counts, total: locks.size };
+}

@@ -1,0 +1,119 @@
+// The time line of a lock: who held it when, a lane for each, and how long the queue was.
+import { now } from './clock.js';
+import { el, setText, svg } from './dom.js';
+import { count, ownerText, plain, time } from './text.js';
+
+const lane = 24;
+const queueHeight = 52;
+const maxLanes = 12;
+const ranges = [[1, '1 min'], [5, '5 min'], [15, '15 min']];
+let range = 5; // minutes; what was chosen stays
+
+export function timeLine() {
+  const picture = svg('svg', { class: 'timeline', role: 'img', 'aria-label': 'Time line' });
+  const note = el('p', { class: 'note' });
+  const choice = el('fieldset', { class: 'chips' }, el('legend', { class: 'unseen' }, 'How much of the time line'), ranges.map(([minutes, name]) => {
+    const radio = el('input', { type: 'radio', name: 'range', value: minutes, onchange: () => { range = minutes; draw(); } });
+    radio.checked = minutes === range;
+    return el('label', { class: 'chip' }, radio, name);
+  }));
+  const box = el('div', { class: 'picture' }, picture);
+  const section = el('section', { class: 'part' }, el('div', { class: 'head' }, el('h2', null, 'Time line'), choice), box, note);
+  const observer = new ResizeObserver(() => draw());
+  observer.observe(box);
+  let lock = null;
+
+  function draw() {
+    if (!lock || !box.clientWidth) return;
+    const width = box.clientWidth;
+    const left = width < 560 ? 0 : 190;
+    const end = now();
+    const begin = end - range * 60_000;
+    const x = (at) => left + ((Math.min(Math.max(at, begin), end) - begin) / (end - begin)) * (width - left);
+    const spans = spansOf(lock, begin, end);
+    const lanes = lanesOf(spans);
+    const step = left ? lane : lane + 16;
+    const base = lanes.length * step + 6;
+    const height = base + queueHeight + 26;
+    const parts = [axis(begin, end, x, height)];
+    for (const [from, to] of lock.blind ?? []) {
+      if (to > begin) parts.push(svg('rect', { class: 'blind', x: x(from), y: 0, width: Math.max(0, x(to) - x(from)), height: height - 20 }, svg('title', null, 'Nobody looked')));
+    }
+    lanes.forEach(({ name, spans: own }, i) => {
+      const y = i * step;
+      const label = svg('text', { class: 'label', x: 0, y: y + 16 }, plain(name, left ? 26 : 44));
+      label.append(svg('title', null, plain(name, 300)));
+      parts.push(label, svg('line', { class: 'lane', x1: left, x2: width, y1: y + step - 0.5, y2: y + step - 0.5 }));
+      for (const span of own) {
+        const from = x(span.from);
+        const what = span.how ? `${span.how} ${time(span.to)}` : 'holds it now';
+        parts.push(svg('rect', { class: `span s${i % 6} ${span.how ?? 'now'}`, x: from, y: y + step - lane + 4, width: Math.max(2, x(span.to ?? end) - from), height: lane - 8, rx: 3 },
+          svg('title', null, `${plain(name, 200)}: from ${time(span.from)}, ${what}, fence ${span.fence}`)));
+      }
+    });
+    parts.push(...queueArea(lock, begin, end, x, base, left));
+    picture.setAttribute('viewBox', `0 0 ${width} ${height}`);
+    picture.setAttribute('width', width);
+    picture.setAttribute('height', height);
+    const text = `The last ${count(range, 'minute', 'minutes')}: ${count(spans.length, 'hold', 'holds')} of ${count(lanes.length, 'holder', 'holders')}, ${count(lock.waiting, 'waits', 'wait')} now. The history below says who held it in words.`;
+    if (picture.getAttribute('aria-label') !== text) picture.setAttribute('aria-label', text);
+    picture.replaceChildren(...parts);
+    setText(note, spans.length ? 'The shaded time was before the first look, or no page was open.' : 'Nobody was seen to hold it in this time.');
+  }
+
+  return { section, draw, show: (detail) => { lock = detail; draw(); }, end: () => observer.disconnect() };
+}
+
+// spansOf are the holds within a time: those that ended, as the history has them, and those of now.
+function spansOf(lock, begin, end) {
+  const spans = [];
+  for (const item of lock.history) {
+    if (item.since && item.at > begin) spans.push({ owner: item.owner, from: item.since, to: item.at, fence: item.fence, how: item.kind });
+  }
+  for (const hold of lock.holds) if (hold.since < end) spans.push({ owner: hold.owner, from: hold.since, to: null, fence: hold.fence, how: null });
+  return spans;
+}
+
+// lanesOf puts the holds of one owner into one lane; the owners beyond maxLanes share the last.
+function lanesOf(spans) {
+  const lanes = new Map();
+  for (const span of spans.toSorted((a, b) => b.from - a.from)) {
+    let name = ownerText(span.owner) + (span.owner?.meta ? `: ${span.owner.meta}` : '');
+    if (!lanes.has(name) && lanes.size >= maxLanes - 1) name = 'others';
+    if (!lanes.has(name)) lanes.set(name, { name, spans: [] });
+    lanes.get(name).spans.push(span);
+  }
+  return [...lanes.values()];
+}
+
+function axis(begin, end, x, height) {
+  const minute = 60_000;
+  const step = end - begin > 6 * minute ? 5 * minute : end - begin > 2 * minute ? minute : minute / 4;
+  const group = svg('g', { class: 'axis' });
+  let room = 28; // the first place where the middle of a label may be
+  for (let at = Math.ceil(begin / step) * step; at < end; at += step) {
+    group.append(svg('line', { x1: x(at), x2: x(at), y1: 0, y2: height - 20 }));
+    if (x(at) < room || x(at) > x(end) - 26) continue;
+    group.append(svg('text', { x: x(at), y: height - 5, 'text-anchor': 'middle' }, time(at)));
+    room = x(at) + 70;
+  }
+  return group;
+}
+
+// queueArea is the length of the queue as steps.
+function queueArea(lock, begin, end, x, base, left) {
+  const samples = lock.history.map(({ at, queue }) => ({ at, queue })).toSorted((a, b) => a.at - b.at);
+  let length = samples.findLast(({ at }) => at <= begin)?.queue;
+  const steps = samples.filter(({ at }) => at > begin && at <= end);
+  length ??= steps.length ? 0 : lock.waiting;
+  const most = Math.max(1, lock.waiting, length, ...steps.map(({ queue }) => queue));
+  const y = (n) => base + 14 + (queueHeight - 16) * (1 - n / most);
+  let path = `M${x(begin)},${y(0)} V${y(length)}`;
+  for (const { at, queue } of steps) path += ` H${x(at)} V${y(queue)}`;
+  path += ` H${x(end)} V${y(0)} Z`;
+  return [
+    svg('path', { class: 'queue', d: path }),
+    svg('text', { class: 'label', x: 0, y: base + (left ? queueHeight - 6 : 8) }, left ? 'queue' : `queue, at most ${most}`),
+    left ? svg('text', { class: 'scale', x: left - 6, y: base + 20, 'text-anchor': 'end' }, String(most)) : '',
+  ];
+}

@@ -1,0 +1,118 @@
+// Package ui is a page for people who operate locks: every lock live, a lock's holders, queue and history, cron jobs,
+// elections and the health of the server. It is an [http.Handler] that needs nothing but itself.
+package ui
+
+import (
+	"context"
+	"crypto/rand"
+	"net/http"
+	"time"
+
+	"example.com/redislock"
+	"example.com/redislock/cmd/redislock/internal/doctor"
+)
+
+// Config says what is shown and to whom.
+type Config struct {
+	// Client is the Client whose prefix is shown.
+	Client *redislock.Client
+	// Address and Prefix are what the page calls the Redis and the prefix.
+	Address, Prefix string
+	// Health examines the server; it is called now and then while somebody looks. Nil: the page says that it was not.
+	Health func(context.Context) doctor.Report
+	// Explain turns an error of the Client into a sentence that says what to try; nil for the error's own text.
+	Explain func(error) string
+	// AllowBreak lets people break locks and ask their holders. Off, those routes answer 403.
+	AllowBreak bool
+	// Token is what people log in with; empty for nobody having to, which is for loopback alone.
+	Token string
+	// Hosts are the names and addresses beside loopback under which the page may be asked for. AnyAddress also accepts
+	// every address that is a number, for a listener on all of them: no name can be bound to another address then.
+	Hosts      []string
+	AnyAddress bool
+	// Secure says that the page is served by TLS: the cookie is sent by nothing else.
+	Secure bool
+}
+
+// UI serves the page. [UI.Close] ends it.
+type UI struct {
+	config  Config
+	handler http.Handler
+	key     []byte // signs sessions
+	slow    throttle
+	hub     *hub
+	page    context.Context // ends with Close
+	end     context.CancelFunc
+}
+
+// New makes a UI. Nothing is sent to Redis until a browser looks.
+func New(config Config) *UI {
+	if config.Explain == nil {
+		config.Explain = func(err error) string { return err.Error() }
+	}
+	u := &UI{config: config, key: make([]byte, 32)}
+	_, _ = rand.Read(u.key) // never fails
+	u.page, u.end = context.WithCancel(context.Background())
+	u.hub = newHub(u.page, config)
+	u.handler = u.routes()
+	return u
+}
+
+// ServeHTTP answers one request.
+func (u *UI) ServeHTTP(w http.ResponseWriter, r *http.Request) { u.handler.ServeHTTP(w, r) }
+
+// Close ends all streams and whatever is asked of Redis, and returns when that is over. Call it before
+// [http.Server.Shutdown], which waits for streams.
+func (u *UI) Close() {
+	u.hub.mu.Lock() // nothing begins to work after it
+	u.end()
+	u.hub.mu.Unlock()
+	u.hub.work.Wait()
+}
+
+const (
+	// answerTime bounds how long a browser may take to read an answer that is not the stream.
+	answerTime = 15 * time.Second
+	// maxBody is the longest body, in bytes: a name of 512 bytes, escaped, and a reason.
+	maxBody = 16 << 10
+)
+
+// routes are all there are. Each request passes, in this order: the Host, where it comes from, who sends it.
+func (u *UI) routes() http.Handler {
+	open, known := http.NewServeMux(), http.NewServeMux()
+	files := staticFiles()
+	for name, file := range files {
+		if name != "index.html" && name != "login.html" {
+			open.Handle("GET /static/"+name, file)
+		}
+	}
+	open.Handle("GET /login", files["login.html"])
+	open.HandleFunc("POST /login", u.login)
+	open.HandleFunc("POST /logout", u.logout)
+	open.Handle("/", u.authenticated(known))
+
+	known.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		u.welcome(w, r)
+		files["index.html"].ServeHTTP(w, r)
+	})
+	known.HandleFunc("GET /api/session", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	known.HandleFunc("GET /api/stream", u.stream)
+	known.Handle("POST /api/look", u.ours(http.HandlerFunc(u.look)))
+	known.Handle("POST /api/break", u.permitted(u.ours(http.HandlerFunc(u.breakLock))))
+	known.Handle("POST /api/ask", u.permitted(u.ours(http.HandlerFunc(u.askHolders))))
+
+	cross := http.NewCrossOriginProtection()
+	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusForbidden, "this request comes from another site")
+	}))
+	return u.hostChecked(secured(sameSite(cross.Handler(bounded(open)))))
+}
+
+// bounded limits what a request may cost: the size of its body, and the time of its answer.
+func bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime)) // a recorder has none
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,195 @@
+package ui
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"example.com/redislock"
+)
+
+// What the page is sent. Times are in milliseconds since 1970 by the clock of Redis; 0 is none. A lock is called by its
+// id, the percent-encoding of its name: names are bytes, and JSON has no place for those that are not UTF-8.
+
+func idOf(name string) string { return url.PathEscape(name) }
+
+func nameOf(id string) (string, error) {
+	name, err := url.PathUnescape(id)
+	if err == nil && (name == "" || len(name) > redislock.MaxName) {
+		err = fmt.Errorf("a name has 1 to %d bytes", redislock.MaxName)
+	}
+	return name, err
+}
+
+// valid shows bytes that are not UTF-8 as \xNN.
+func valid(text string) string {
+	if utf8.ValidString(text) {
+		return text
+	}
+	var b strings.Builder
+	for len(text) > 0 {
+		r, size := utf8.DecodeRuneInString(text)
+		if r == utf8.RuneError && size == 1 {
+			fmt.Fprintf(&b, `\x%02x`, text[0])
+		} else {
+			b.WriteString(text[:size])
+		}
+		text = text[size:]
+	}
+	return b.String()
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+type owner struct {
+	Client string `json:"client,omitempty"`
+	Host   string `json:"host,omitempty"`
+	PID    int    `json:"pid,omitempty"`
+	Meta   string `json:"meta,omitempty"`
+	Trace  string `json:"trace,omitempty"`
+}
+
+func ownerOf(o redislock.Owner) owner {
+	return owner{valid(o.Client), valid(o.Host), o.PID, valid(o.Metadata), valid(o.Trace)}
+}
+
+// row is a lock in the list.
+type row struct {
+	ID      string `json:"id"`
+	Held    int    `json:"held,omitempty"`
+	Waiting int    `json:"waiting,omitempty"`
+	Fence   int64  `json:"fence,omitempty"` // microseconds, or less: exact in JavaScript until the year 2255
+	// Of the oldest hold, and of the place that has waited longest.
+	Owner     *owner `json:"owner,omitempty"`
+	Since     int64  `json:"since,omitempty"`
+	Deadline  int64  `json:"deadline,omitempty"`
+	Mode      string `json:"mode,omitempty"`
+	Revoked   bool   `json:"revoked,omitempty"` // any hold
+	WaitSince int64  `json:"waitSince,omitempty"`
+	// Candidates are the first who wait, of an election only.
+	Candidates []owner `json:"candidates,omitempty"`
+}
+
+// maxCandidates is how many who wait are shown in the list of elections.
+const maxCandidates = 10
+
+func rowOf(info redislock.Info) json.RawMessage {
+	r := row{ID: idOf(info.Name), Held: info.Holders, Waiting: info.Waiting, Fence: info.Fence}
+	if len(info.Holds) > 0 {
+		h := info.Holds[0]
+		o := ownerOf(h.Owner)
+		r.Owner, r.Since, r.Deadline, r.Mode = &o, millis(h.Since), millis(h.Deadline), h.Mode.String()
+		for _, h := range info.Holds {
+			r.Revoked = r.Revoked || h.Revoked
+		}
+	}
+	for i, p := range info.Places {
+		if since := millis(p.Since); since > 0 && (r.WaitSince == 0 || since < r.WaitSince) {
+			r.WaitSince = since
+		}
+		if i < maxCandidates && strings.HasPrefix(info.Name, "elect:") {
+			r.Candidates = append(r.Candidates, ownerOf(p.Owner))
+		}
+	}
+	return encode(r)
+}
+
+type hold struct {
+	Owner    owner  `json:"owner"`
+	Since    int64  `json:"since"`
+	Deadline int64  `json:"deadline"`
+	Fence    int64  `json:"fence"`
+	Mode     string `json:"mode"`
+	Weight   int    `json:"weight"`
+	Revoked  bool   `json:"revoked,omitempty"`
+}
+
+type place struct {
+	Owner  owner  `json:"owner"`
+	Since  int64  `json:"since,omitempty"`
+	Mode   string `json:"mode"`
+	Weight int    `json:"weight"`
+}
+
+// detail is a lock on its own page. Holds and Places are the first of Held and Waiting.
+type detail struct {
+	ID      string  `json:"id"`
+	Now     int64   `json:"now"`
+	Fence   int64   `json:"fence"`
+	Held    int     `json:"held"`
+	Waiting int     `json:"waiting"`
+	Holds   []hold  `json:"holds"`
+	Places  []place `json:"places"`
+	Error   string  `json:"error,omitempty"`
+	// History is what is new since the last detail of this stream; Blind are times when nobody looked.
+	History []item     `json:"history"`
+	Blind   [][2]int64 `json:"blind"`
+}
+
+// maxDetail is how many holders and waiters a page shows.
+const maxDetail = 200
+
+func detailOf(info redislock.Info) detail {
+	d := detail{
+		ID: idOf(info.Name), Now: millis(info.Now), Fence: info.Fence, Held: info.Holders, Waiting: info.Waiting,
+		Holds: []hold{}, Places: []place{}, History: []item{}, Blind: [][2]int64{},
+	}
+	for _, h := range info.Holds[:min(len(info.Holds), maxDetail)] {
+		d.Holds = append(d.Holds, hold{ownerOf(h.Owner), millis(h.Since), millis(h.Deadline), h.Fence, h.Mode.String(), h.Weight, h.Revoked})
+	}
+	for _, p := range info.Places[:min(len(info.Places), maxDetail)] {
+		d.Places = append(d.Places, place{ownerOf(p.Owner), millis(p.Since), p.Mode.String(), p.Weight})
+	}
+	return d
+}
+
+// job is a cron job and its last run.
+type job struct {
+	ID      string `json:"id"` // of the job's name, without "cron:"
+	Outcome string `json:"outcome"`
+	Tick    int64  `json:"tick,omitempty"`
+	Start   int64  `json:"start,omitempty"`
+	End     int64  `json:"end,omitempty"`
+	Next    int64  `json:"next,omitempty"`
+	Error   string `json:"error,omitempty"`
+	Node    owner  `json:"node"`
+	Fence   int64  `json:"fence,omitempty"`
+}
+
+func jobOf(s redislock.CronStatus) job {
+	j := job{
+		ID: idOf(s.Job), Outcome: s.Outcome.String(), Tick: millis(s.Tick), Start: millis(s.Start), End: millis(s.End),
+		Next: millis(s.Next), Error: valid(s.Err), Node: ownerOf(s.Node), Fence: s.Fence,
+	}
+	if s.Outcome == redislock.OutcomeDied {
+		j.End = 0 // nobody knows
+	}
+	return j
+}
+
+// status is how the watching itself goes.
+type status struct {
+	Now     int64  `json:"now"`    // of the last look at Redis, by its clock
+	Sweeps  int    `json:"sweeps"` // that were completed
+	TookMS  int64  `json:"tookMs"` // the last one
+	PauseMS int64  `json:"pauseMs"`
+	Locks   int    `json:"locks"`
+	LeftOut int    `json:"leftOut,omitempty"` // locks beyond maxLocks
+	Error   string `json:"error,omitempty"`
+}
+
+func encode(value any) json.RawMessage {
+	text, err := json.Marshal(value)
+	if err != nil {
+		panic(err) // plain structs of strings and numbers
+	}
+	return text
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"example.com/redislock"
+)
+
+const lsHelp = `Lists the locks that are held or waited for, whose names match PATTERN: * is any text, also with a slash, ? any one
+character, [a-c] one of these, and \ takes the meaning of the next. Without PATTERN it lists all of them. Quote it, or
+the shell may take it for names of files.
+
+The columns are the name, who holds the lock (the oldest of several), in which mode, for how long, how long its lease
+lasts unless it is renewed, and how many wait. Where standard output is no terminal each lock is a line of plain text
+with one tab between these columns, without headings, the third time since when it is held, and the lease in seconds.
+With --output json each lock is an object on a line of its own, with at most 10 of its holders and of its waiters.
+
+It goes through all keys of the server in small steps. Redis need not stand still for it, and a lock that begins or ends
+meanwhile may be missing. The names that the library makes itself begin with cron:, tick:, elect:, once: and share:.
+
+`
+
+func newLs() *cobra.Command {
+	var (
+		s   server
+		o   output
+		all bool
+		by  string
+	)
+	cmd := &cobra.Command{
+		Use:                   "ls [flags] [PATTERN]",
+		Aliases:               []string{"list"},
+		Short:                 "List the locks in use",
+		Long:                  lsHelp + exitTable(0, exitUsage, exitUnavailable, exitDenied),
+		Example:               "  redislock ls\n  redislock ls --sort waiting 'orders/*'\n  redislock ls --output json | jq -r 'select(.waiting > 10).name'",
+		Args:                  cobra.MaximumNArgs(1),
+		DisableFlagsInUseLine: true,
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.BoolVarP(&all, "all", "a", false, "also idle ones, whose last fence is remembered for about an hour")
+	f.StringVar(&by, "sort", "name", "by name, since (held for longest first) or waiting (most first)")
+	o.flags(f)
+	s.flags(f)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		order, err := orderBy(by)
+		if err != nil {
+			return err
+		}
+		p, l, err := begin(cmd, &s, &o)
+		if err != nil {
+			return err
+		}
+		defer l.close()
+		infos, err := l.list(context.Background(), strings.Join(args, ""), func(info redislock.Info) bool { return all || !info.Idle() })
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(infos, order)
+		if o.json() {
+			for _, info := range infos {
+				if err := o.write(p, jsonLock(info)); err != nil {
+					return nil // who reads has read enough
+				}
+			}
+			return nil
+		}
+		if len(infos) == 0 && p.tables {
+			say(cmd.ErrOrStderr(), "no locks in use under the prefix %q on Redis at %s", s.prefix, l.addr)
+			return nil
+		}
+		return p.locks(infos, 0)
+	}
+	return cmd
+}
+
+// begin checks what every command that shows something has: its output, and its Redis.
+func begin(cmd *cobra.Command, s *server, o *output) (*page, *link, error) {
+	if err := o.check(); err != nil {
+		return nil, nil, err
+	}
+	p, err := newPage(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := s.connect()
+	return p, l, err
+}
+
+// orderBy is how --sort has locks compared; those that are equal are by name.
+func orderBy(by string) (func(a, b redislock.Info) int, error) {
+	name := func(a, b redislock.Info) int { return cmp.Compare(a.Name, b.Name) }
+	switch by {
+	case "name":
+		return name, nil
+	case "since":
+		return func(a, b redislock.Info) int {
+			if (len(a.Holds) == 0) != (len(b.Holds) == 0) {
+				return len(b.Holds) - len(a.Holds)
+			}
+			if len(a.Holds) == 0 {
+				return name(a, b)
+			}
+			return cmp.Or(a.Holds[0].Since.Compare(b.Holds[0].Since), name(a, b))
+		}, nil
+	case "waiting":
+		return func(a, b redislock.Info) int { return cmp.Or(cmp.Compare(b.Waiting, a.Waiting), name(a, b)) }, nil
+	default:
+		return nil, exitWith(exitUsage, "--sort (%s): must be name, since or waiting", by)
+	}
+}
+
+var lockHeadings = []string{"NAME", "HOLDER", "MODE", "HELD", "LEASE", "WAITING"}
+
+// locks shows a row for each lock, as it was so long ago.
+func (p *page) locks(infos []redislock.Info, old time.Duration) error {
+	rows := make([][]cell, len(infos))
+	for i, info := range infos {
+		rows[i] = lockRow(info, old, !p.tables)
+	}
+	return p.rows(lockHeadings, rows)
+}
+
+// lockRow is a lock in a row: for people, or precise.
+func lockRow(info redislock.Info, old time.Duration, precise bool) []cell {
+	row := []cell{{visible(info.Name), heading}, {"-", faint}, {"-", faint}, {"-", faint}, {"-", faint}, {strconv.Itoa(info.Waiting), plain}}
+	switch {
+	case info.Waiting > 0:
+		row[5].style = uneasy
+	case info.Holders == 0:
+		row[0].style = faint
+	}
+	if len(info.Holds) == 0 {
+		return row
+	}
+	first, ends := info.Holds[0], info.Holds[0].Deadline
+	for _, h := range info.Holds {
+		if h.Deadline.Before(ends) {
+			ends = h.Deadline
+		}
+	}
+	now := info.Now.Add(old)
+	row[1] = cell{who(first.Owner), plain}
+	if info.Holders > 1 {
+		row[1].text += fmt.Sprintf(" and %d more", info.Holders-1)
+	}
+	row[2] = cell{first.Mode.String(), plain}
+	row[3] = cell{rounded(now.Sub(first.Since).Round(time.Second)), plain}
+	row[4] = cell{rounded(ends.Sub(now).Round(100 * time.Millisecond)), good}
+	switch {
+	case first.Revoked:
+		row[4] = cell{"stolen", bad}
+	case !ends.After(now):
+		row[4] = cell{"lapsed", bad}
+	}
+	if precise {
+		row[3].text = first.Since.UTC().Format(time.RFC3339Nano)
+		row[4].text = strconv.FormatFloat(ends.Sub(now).Seconds(), 'f', 3, 64)
+	}
+	return row
+}
+
+// who is an owner without the metadata, fit for a terminal.
+func who(o redislock.Owner) string {
+	o.Metadata = ""
+	return visible(o.String())
+}

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"example.com/redislock"
+)
+
+// wants runs a command on the shared Redis and expects that status, and that standard output and error say all this.
+func (f *fixture) wants(status int, args []string, says ...string) (stdout string) {
+	f.Helper()
+	got, stdout, stderr := f.cli(f.url, args...)
+	if got != status {
+		f.Errorf("%v: exit status %d, want %d; %q, %q", args, got, status, stdout, stderr)
+	}
+	for _, text := range says {
+		if !strings.Contains(stdout+stderr, text) {
+			f.Errorf("%v: says %q, %q; want %q", args, stdout, stderr, text)
+		}
+	}
+	return stdout
+}
+
+// queue has one more wait for a lock, until the end of the test.
+func (f *fixture) queue(name string, already int, opts ...redislock.Option) {
+	f.Helper()
+	go func() {
+		lock, err := f.client.Acquire(f.Context(), name, opts...)
+		if err == nil {
+			_ = lock.Release(f.Context())
+		}
+	}()
+	f.until(name, waiting(already+1))
+}
+
+func TestLsListsTheLocksInUse(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	f.wants(0, []string{"ls", "--color", "always"}, "no locks in use under the prefix", strings.TrimPrefix(f.url, "redis://"))
+	f.hold("b/2", redislock.WithMetadata("not in the list"))
+	f.hold("a/1")
+	f.queue("a/1", 0)
+	if err := f.hold("idle").Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		f.hold("readers", redislock.WithMode(redislock.Read))
+	}
+
+	out := f.wants(0, []string{"ls"})
+	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	if len(lines) != 3 {
+		t.Fatalf("it lists %q", out)
+	}
+	for i, want := range [][2]string{{"a/1", "1"}, {"b/2", "0"}, {"readers", "0"}} {
+		columns := strings.Split(lines[i], "\t")
+		if len(columns) != 6 || columns[0] != want[0] || columns[5] != want[1] || !strings.HasPrefix(columns[1], "the-test (pid ") {
+			t.Errorf("line %d is %q", i, columns)
+		}
+		if since, err := time.Parse(time.RFC3339Nano, columns[3]); err != nil || time.Since(since).Abs() > time.Minute {
+			t.Errorf("held since %s: %v", columns[3], err)
+		}
+		if left, err := strconv.ParseFloat(columns[4], 64); err != nil || left < 20 || left > 30 {
+			t.Errorf("its lease is %s: %v", columns[4], err)
+		}
+	}
+	f.wants(0, []string{"ls", "readers"}, " and 2 more\tread\t")
+	if out := f.wants(0, []string{"ls", "?/*"}); strings.Count(out, "\n") != 2 {
+		t.Errorf("?/* are %q", out)
+	}
+	if out := f.wants(0, []string{"ls", "--sort", "waiting"}); !strings.HasPrefix(out, "a/1\t") {
+		t.Errorf("by waiting: %q", out)
+	}
+	if out := f.wants(0, []string{"ls", "--sort", "since"}); !strings.HasPrefix(out, "b/2\t") {
+		t.Errorf("by since: %q", out)
+	}
+	f.wants(0, []string{"ls", "--all", "idle"}, "idle\t-\t-\t-\t-\t0\n")
+	f.wants(64, []string{"ls", "--sort", "colour"}, "must be name, since or waiting")
+	f.wants(64, []string{"ls", "--output", "xml"}, "must be text or json")
+	f.wants(64, []string{"ls", "--color", "red"}, "must be auto, always or never")
+
+	out = f.wants(0, []string{"ls", "--color", "always"}, "NAME", "HOLDER", "WAITING")
+	if !strings.Contains(out, "\x1b[1m") {
+		t.Errorf("there are no colours in %q", out)
+	}
+	var seen []string
+	for document := json.NewDecoder(strings.NewReader(f.wants(0, []string{"ls", "-o", "json"}))); document.More(); {
+		var l lockJSON
+		if err := document.Decode(&l); err != nil {
+			t.Fatal(err)
+		}
+		seen = append(seen, fmt.Sprint(l.Name, " ", l.Holders, len(l.Holds), l.Waiting, len(l.Places)))
+	}
+	if got := strings.Join(seen, ", "); got != "a/1 1 1 1 1, b/2 1 1 0 0, readers 3 3 0 0" {
+		t.Errorf("for programs: %s", got)
+	}
+}
+
+func TestLsListsTenThousandLocksWithinSeconds(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	const many = 10_000
+	var all sync.WaitGroup
+	for part := range 100 {
+		all.Go(func() {
+			for i := range many / 100 {
+				if _, err := f.client.TryAcquire(t.Context(), fmt.Sprint("order/", part, "/", i)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for _, c := range []struct {
+		lists int
+		args  []string
+	}{
+		{many, []string{"ls"}},
+		{many, []string{"ls", "-o", "json"}},
+		{1000, []string{"ls", "--color", "always", "order/?/*"}}, // the race detector makes tables slow
+	} {
+		began := time.Now()
+		out := f.wants(0, c.args)
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("%v took %v", c.args, took)
+		}
+		if got := strings.Count(out, "order/"); got != c.lists {
+			t.Errorf("%v: lists %d", c.args, got)
+		}
+	}
+}
+
+// hostile is text that steers terminals, turns text around, breaks lines and columns, or is no text.
+const hostile = "a\x1b[2J\x1b]0;title\a\u009b31m\u202eevil\u2066\u2028\r\n\tb\u200b\x7f<script>alert(1)</script>\xff"
+
+var colours = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+
+func TestHostileTextDoesNotReachTheTerminal(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	name := hostile
+	f.hold(name, redislock.WithMetadata(hostile))
+	f.queue(name, 0, redislock.WithMetadata(hostile))
+	if _, err := f.client.Cron(hostile, redislock.WithMetadata(hostile)).Run(t.Context(), time.Now().Truncate(time.Hour), nothing); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		status int
+		args   []string
+	}{
+		{0, []string{"ls"}},
+		{0, []string{"ls", "--color", "always"}},
+		{0, []string{"ls", "--all", "--output", "json"}},
+		{0, []string{"show", name}},
+		{0, []string{"show", "--color", "always", name}},
+		{0, []string{"show", "--output", "json", name}},
+		{1, []string{"show", name + "x"}},
+		{64, []string{"break", "--reason", hostile, name}},
+		{75, []string{"run", "--no-wait", name, "--", "true"}},
+		{75, []string{"run", "--no-wait", "--output", "json", name, "--", "true"}},
+		{0, []string{"cron-status"}},
+		{0, []string{"cron-status", hostile}},
+		{0, []string{"cron-status", "-o", "json", hostile}},
+		{1, []string{"cron-status", hostile + "x"}},
+		{0, []string{"break", "--yes", "--reason", hostile, name}},
+	} {
+		status, stdout, stderr := f.cli(f.url, c.args...)
+		if status != c.status {
+			t.Errorf("%q: exit status %d, want %d; %q", c.args, status, c.status, stderr)
+		}
+		for _, text := range []string{stdout, stderr} {
+			text = colours.ReplaceAllString(text, "")
+			for _, r := range text {
+				if !unicode.IsPrint(r) && r != '\n' && r != '\t' {
+					t.Errorf("%q: writes %U in %q", c.args, r, text)
+				}
+			}
+			if !utf8.ValidString(text) {
+				t.Errorf("%q: writes what is no text: %q", c.args, text)
+			}
+		}
+		if c.args[len(c.args)-1] == "json" {
+			var l lockJSON
+			if err := json.Unmarshal([]byte(strings.Split(stdout, "\n")[0]), &l); err != nil {
+				t.Errorf("%q: %v", c.args, err)
+			}
+		}
+	}
+	if lines := strings.Count(f.wants(0, []string{"ls", "--all"}), "\n"); lines != 3 { // the lock, the job and its tick
+		t.Errorf("%d lines for three locks", lines)
+	}
+}
+
+func TestVisibleTellsNamesApart(t *testing.T) {
+	for text, want := range map[string]string{
+		"orders/7": "orders/7", "größe 大 🙂": "größe 大 🙂", "a\nb": `"a\nb"`, `a\nb`: `a\nb`, "\u202ea": `"\u202ea"`, "\xff": `"\xff"`, "": "",
+	} {
+		if got := visible(text); got != want {
+			t.Errorf("%q is shown as %s, want %s", text, got, want)
+		}
+	}
+	for text, want := range map[string]string{"a": `"a"`, "\u009b\x7f": `"\u009b\u007f"`, "\U000E0041": `"\udb40\udc41"`, "é\u202e": `"é\u202e"`} {
+		var out strings.Builder
+		if err := writeJSON(&out, text); err != nil || out.String() != want+"\n" {
+			t.Errorf("%q is %q in JSON (%v), want %s", text, out.String(), err, want)
+		}
+		var back string
+		if err := json.Unmarshal([]byte(out.String()), &back); err != nil || back != text {
+			t.Errorf("%q comes back as %q, %v", text, back, err)
+		}
+	}
+}
+
+func TestTablesFitTheTerminal(t *testing.T) {
+	row := []cell{{strings.Repeat("名", 60), heading}, {"holder", plain}, {"2", bad}}
+	text := colours.ReplaceAllString(layOut([]string{"NAME", "HOLDER", "N"}, [][]cell{row, {{"x", plain}, {"y", plain}, {"3", plain}}}, 40), "")
+	lines := strings.Split(text, "\n")
+	if len(lines) != 3 {
+		t.Fatalf("%q", lines)
+	}
+	for _, line := range lines {
+		width := 0
+		for _, r := range line {
+			width++
+			if r == '名' {
+				width++
+			}
+		}
+		if width > 40 {
+			t.Errorf("%d columns: %q", width, line)
+		}
+	}
+	if !strings.HasPrefix(lines[0], "NAME ") || !strings.Contains(lines[1], "…") || !strings.HasPrefix(lines[2], "x ") {
+		t.Errorf("%q", lines)
+	}
+}

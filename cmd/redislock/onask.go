@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/redislock"
+)
+
+// askSignal is the flag that names the signal for a command whose lock somebody asks for; 0 for none.
+type askSignal syscall.Signal
+
+func (s *askSignal) Type() string { return "signal" }
+
+func (s *askSignal) String() string {
+	if *s == 0 {
+		return ""
+	}
+	return strings.TrimPrefix(unix.SignalName(syscall.Signal(*s)), "SIG")
+}
+
+// Set takes the name of one of the signals that are passed on.
+func (s *askSignal) Set(text string) error {
+	sig := unix.SignalNum("SIG" + strings.TrimPrefix(strings.ToUpper(text), "SIG"))
+	if text == "none" {
+		*s = 0
+		return nil
+	}
+	for _, known := range passedOn {
+		if known == sig {
+			*s = askSignal(sig)
+			return nil
+		}
+	}
+	return fmt.Errorf("must be none or %s", strings.Join(askSignals(), ", "))
+}
+
+func askSignals() (names []string) {
+	for _, sig := range passedOn {
+		names = append(names, strings.TrimPrefix(unix.SignalName(sig.(syscall.Signal)), "SIG"))
+	}
+	slices.Sort(names)
+	return names
+}
+
+// requests is where the wishes of others for the lock of a body arrive.
+func requests(ctx context.Context) <-chan redislock.Request {
+	if lock, ok := redislock.FromContext(ctx); ok {
+		return lock.Asked()
+	}
+	return nil
+}
+
+// heed says who asks for the lock, and tells the command if it wants to know. It reports whether that was a request to
+// end.
+func (a *attempt) heed(c *child, request redislock.Request) (told bool) {
+	by := jsonOwner(request.By)
+	m := message{Name: a.name, By: &by, Why: request.Why}
+	if a.onAsk == 0 {
+		a.voice.tell(m, "%s asks for %q: %s", request.By, a.name, request.Why)
+		return false
+	}
+	sig := syscall.Signal(a.onAsk)
+	a.voice.tell(m, "%s asks for %q: %s; the command gets %s", request.By, a.name, request.Why, unix.SignalName(sig))
+	if !stops(sig) {
+		_ = c.cmd.Process.Signal(sig) // it may have ended
+		return false
+	}
+	c.signalGroup(sig)
+	return true
+}

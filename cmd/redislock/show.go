@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"example.com/redislock"
+)
+
+const showHelp = `Shows everything that Redis knows of the lock NAME: who holds it, with host, process and what it does, since when, and
+until when unless it is renewed; who waits, in order, and for how long; the last fence; and what that means, and what can
+be done next. It changes nothing.
+
+The times are by the clock of Redis. The fence of a holder is greater than those of all before it.
+
+`
+
+func newShow() *cobra.Command {
+	var (
+		s server
+		o output
+	)
+	cmd := &cobra.Command{
+		Use:                   "show [flags] NAME",
+		Short:                 "Show who holds a lock, who waits, and what that means",
+		Long:                  showHelp + exitTable(0, exitUnknown, exitUsage, exitUnavailable, exitDenied),
+		Example:               "  redislock show orders/7\n  redislock show cron:nightly-report\n  redislock show --output json orders/7 | jq '.holds[].pid'",
+		Args:                  cobra.ExactArgs(1),
+		DisableFlagsInUseLine: true,
+	}
+	o.flags(cmd.Flags())
+	s.flags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		p, l, err := begin(cmd, &s, &o)
+		if err != nil {
+			return err
+		}
+		defer l.close()
+		info, err := l.inspect(args[0])
+		switch {
+		case err != nil:
+			return err
+		case o.json():
+			err = o.write(p, jsonLock(info))
+		case info.Idle() && info.Fence == 0: // there is nothing to show
+		default:
+			_, err = io.WriteString(p, describe(info, 0)+advise(info))
+		}
+		if err == nil && info.Idle() && info.Fence == 0 {
+			err = exitWith(exitUnknown, "nothing is known of a lock %q under the prefix %q on Redis at %s: nobody holds it, and nobody has for about an hour; redislock ls --all lists those that are known",
+				args[0], s.prefix, l.addr)
+		}
+		return err
+	}
+	return cmd
+}
+
+func (l *link) inspect(name string) (info redislock.Info, err error) {
+	err = l.within(context.Background(), func(ctx context.Context) error {
+		info, err = l.client.Inspect(ctx, name)
+		return err
+	})
+	return info, err
+}
+
+// describe is a lock in full, as it was so long ago.
+func describe(info redislock.Info, old time.Duration) string {
+	now := info.Now.Add(old)
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	fact := func(what, text string) { line("    %-9s %s", what, text) }
+
+	line("%s: %s", heading.Render(visible(info.Name)), inBrief(info))
+	line("  last fence  %d", info.Fence)
+	for i, h := range info.Holds {
+		if i == 0 {
+			line("\n%s", heading.Render("Held by"))
+		}
+		line("  %s", heading.Render(who(h.Owner)))
+		if h.Owner.Metadata != "" {
+			fact("metadata", visible(h.Owner.Metadata))
+		}
+		fact("since", moment3(h.Since)+", for "+rounded(now.Sub(h.Since)))
+		fact("deadline", moment3(h.Deadline)+", "+lease(h, now))
+		fact("fence", fmt.Sprint(h.Fence))
+		fact("mode", modeOf(h.Mode, h.Weight))
+		if h.Owner.Trace != "" {
+			fact("trace", visible(h.Owner.Trace))
+		}
+		if h.Revoked {
+			fact("", bad.Render("stolen; waits to be given up"))
+		}
+	}
+	if more := info.Holders - len(info.Holds); more > 0 {
+		line("  and %d more", more)
+	}
+	for i, p := range info.Places {
+		if i == 0 {
+			line("\n%s", heading.Render("Waiting, in order"))
+		}
+		wait := "a reader that waits to become the writer"
+		if !p.Since.IsZero() {
+			wait = "for " + rounded(now.Sub(p.Since))
+		}
+		text := fmt.Sprintf("%4d  %s, %s, %s", i+1, who(p.Owner), wait, modeOf(p.Mode, p.Weight))
+		if p.Owner.Metadata != "" {
+			text += ": " + visible(p.Owner.Metadata)
+		}
+		if p.Owner.Trace != "" {
+			text += " (trace " + visible(p.Owner.Trace) + ")"
+		}
+		line("%s", text)
+	}
+	if more := info.Waiting - len(info.Places); more > 0 {
+		line("      and %d more", more)
+	}
+	return b.String()
+}
+
+// inBrief is the state of a lock in a few words.
+func inBrief(info redislock.Info) string {
+	state := good.Render("free")
+	switch {
+	case info.Holders > 0 && info.Waiting > 0:
+		state = uneasy.Render("held")
+	case info.Holders > 0:
+		state = good.Render("held")
+	case info.Waiting > 0:
+		state = uneasy.Render("free, and waited for")
+	}
+	if info.Holders > 1 {
+		state += fmt.Sprintf(" by %d", info.Holders)
+	}
+	if info.Waiting > 0 {
+		state += fmt.Sprintf(", %d waiting", info.Waiting)
+	}
+	return state
+}
+
+func lease(h redislock.Hold, now time.Time) string {
+	if left := h.Deadline.Sub(now); left > 0 {
+		return "in " + rounded(left) + " unless it is renewed"
+	}
+	return bad.Render("over")
+}
+
+func modeOf(m redislock.Mode, weight int) string {
+	if weight > 1 {
+		return fmt.Sprintf("%s, weight %d", m, weight)
+	}
+	return m.String()
+}
+
+// moment3 is a time in the zone of this machine, to the millisecond.
+func moment3(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05.000 -07:00") }

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/redislock"
+)
+
+func nothing(context.Context) error { return nil }
+
+func TestShowTellsWhoHoldsItAndWhatCanBeDone(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	f.wants(1, []string{"show", "x"}, `nothing is known of a lock "x"`, "ls --all", f.prefix)
+	lock := f.hold("x", redislock.WithMetadata("the import"))
+	f.queue("x", 0, redislock.WithMetadata("the first"))
+	f.queue("x", 1, redislock.WithMetadata("the second"))
+	out := f.wants(0, []string{"show", "x"},
+		"x: held, 2 waiting\n", fmt.Sprintf("  last fence  %d\n", lock.Fence()), fmt.Sprintf("the-test (pid %d on ", os.Getpid()), "metadata  the import\n", "since     20", "deadline  20", "s unless it is renewed",
+		"mode      exclusive\n", ": the first\n", ": the second\n", "What it means", "redislock ask x --why", "redislock break x --reason", fmt.Sprintf("ps -fp %d", os.Getpid()))
+	if strings.Index(out, "   1  ") > strings.Index(out, "   2  ") || strings.Index(out, "the first") > strings.Index(out, "the second") {
+		t.Errorf("the queue is not in order: %s", out)
+	}
+	if strings.Contains(out, "\x1b") {
+		t.Errorf("there are colours where nobody sees them: %q", out)
+	}
+	f.wants(0, []string{"show", "-o", "json", "x"}, `"name":"x"`, fmt.Sprintf(`"pid":%d`, os.Getpid()), `"metadata":"the second"`)
+	if err := f.hold("y").Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.wants(0, []string{"show", "y"}, "y: free", "Nobody holds it and nobody waits")
+}
+
+func TestAdviceFitsTheState(t *testing.T) {
+	now := time.Now()
+	owner := redislock.Owner{Client: "api", Host: "node-3", PID: 12}
+	hold := redislock.Hold{Owner: owner, Since: now.Add(-time.Hour), Deadline: now.Add(time.Minute), Fence: 7, Weight: 1}
+	revoked, lapsed := hold, hold
+	revoked.Revoked, lapsed.Deadline = true, now.Add(-time.Second)
+	for name, c := range map[string]struct {
+		info redislock.Info
+		says []string
+	}{
+		"free with a queue": {redislock.Info{Name: "x", Now: now, Waiting: 2}, []string{"about to go to the first"}},
+		"stolen":            {redislock.Info{Name: "x", Now: now, Holders: 1, Holds: []redislock.Hold{revoked}, Waiting: 1}, []string{"api (pid 12 on node-3) was robbed", "1 have been waiting while it has been held for 1h0m0s"}},
+		"lapsed":            {redislock.Info{Name: "x", Now: now, Holders: 1, Holds: []redislock.Hold{lapsed}}, []string{"The lease of api (pid 12 on node-3) is over"}},
+		"a job":             {redislock.Info{Name: "cron:a b", Now: now, Holders: 1, Holds: []redislock.Hold{hold}}, []string{"the job a b", "redislock cron-status 'a b'", "redislock break 'cron:a b' --reason"}},
+		"an election":       {redislock.Info{Name: "elect:x", Now: now, Holders: 1, Holds: []redislock.Hold{hold}}, []string{"the holder is the leader"}},
+		"cannot be typed":   {redislock.Info{Name: "a\nb", Now: now, Holders: 1, Holds: []redislock.Hold{hold}}, []string{"redislock ask NAME --why"}},
+	} {
+		text := advise(c.info)
+		for _, want := range c.says {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: %s; want %q", name, text, want)
+			}
+		}
+	}
+}
+
+func TestBreakNeedsAConfirmation(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	lock := f.hold("x")
+	f.wants(64, []string{"break", "--reason", "why", "x"}, "needs a confirmation", "--yes")
+	f.wants(64, []string{"break", "--yes", "x"}, "--reason")
+	f.wants(64, []string{"break", "--yes", "--reason", strings.Repeat("x", 513), "x"}, "at most 512")
+	if err := lock.Err(); err != nil {
+		t.Fatalf("it was broken all the same: %v", err)
+	}
+	f.wants(1, []string{"break", "--yes", "--reason", "why", "y"}, "nobody holds y")
+	f.queue("x", 0, redislock.WithMetadata("the next"))
+	f.wants(0, []string{"break", "--yes", "--reason", "why not", "x"}, "x was broken", fmt.Sprintf("with the fence %d", lock.Fence()))
+	select {
+	case <-lock.Context().Done():
+	case <-time.After(10 * time.Second):
+	}
+	if err := lock.Err(); err == nil || !strings.Contains(err.Error(), "why not") {
+		t.Errorf("the holder saw %v", err)
+	}
+	f.hold("z")
+	f.wants(0, []string{"break", "-y", "-o", "json", "--reason", "why", "z"}, `"broken":true`, `"reason":"why"`)
+	f.wants(1, []string{"break", "-y", "-o", "json", "--reason", "why", "z"}, `"broken":false`, `"holds":[]`)
+}
+
+func TestAskTellsTheHolder(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	f.wants(64, []string{"ask", "x"}, "--why")
+	f.wants(1, []string{"ask", "--why", "the hotfix", "x"}, "nobody holds x")
+	p := f.runScript([]string{"--on-ask", "USR1"}, "trap 'echo asked; exit 3' USR1")
+	out := f.wants(0, []string{"ask", "--why", "the\x1bhotfix", "x"}, "1 holder was told", "redislock watch x")
+	if strings.Contains(out, "\x1b") {
+		t.Errorf("%q", out)
+	}
+	if got := p.ends(3, `asks for "x": the hotfix; the command gets SIGUSR1`); got != "asked\n" {
+		t.Errorf("the command said %q", got)
+	}
+
+	p = f.runScript([]string{"-o", "json"}, "trap 'exit 4' TERM")
+	f.wants(0, []string{"ask", "-o", "json", "--why", "the hotfix", "x"}, `"told":1`)
+	said := p.says(`"why":"the hotfix"`)
+	if !strings.HasPrefix(said, `{"time":"20`) || !strings.Contains(said, `"by":{"client":`) || !strings.Contains(said, `"name":"x"`) {
+		t.Errorf("it says %q", said)
+	}
+	p.signal(unix.SIGTERM)
+	if status, _, _ := p.wait(); status != 4 {
+		t.Errorf("exit status %d", status)
+	}
+
+	c := f.cron("1s", "--on-ask", "TERM", "job", "--", "sh", "-c", "echo ready; exec sleep 1000")
+	c.line()
+	f.wants(0, []string{"ask", "--why", "it must end", "cron:job"}, "1 holder was told")
+	c.says("it must end; the command gets SIGTERM")
+	c.says("signal: terminated after")
+	c.signal(unix.SIGTERM)
+	c.wait()
+	refuses(t, []string{"run", "--on-ask", "KILL", "x", "--", "true"}, "--on-ask", "TERM")
+	refuses(t, []string{"run", "-o", "xml", "x", "--", "true"}, "must be text or json")
+}

@@ -1,0 +1,255 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/charmbracelet/colorprofile"
+	"github.com/spf13/cobra"
+
+	"example.com/redislock"
+)
+
+const watchHelp = `Watches the lock NAME, or all locks whose names match PATTERN (as in redislock ls; without one all of them), until q,
+Ctrl-C or a signal. On a terminal it is a live view. Elsewhere, and with --output json, it is one line for each lock in
+use, and then one for each change: somebody gets the lock, gives it back, loses it, begins or ceases to wait. A renewed
+lease is none.
+
+The columns of a line are the time by the clock of Redis, the name, who holds the lock ("-" for nobody), the mode, the
+last fence and how many wait, with one tab between them. An object of JSON is as those of redislock show, for a PATTERN
+with at most 10 holders and 10 waiters.
+
+One lock is watched by push. For a PATTERN all keys of the server are gone through each --interval, or in longer ones
+if that takes long.
+
+`
+
+const defaultInterval = time.Second
+
+// watcher follows one lock, or all that match a pattern.
+type watcher struct {
+	link     *link
+	page     *page
+	output   output
+	voice    voice
+	target   string
+	one      bool // the target is a name
+	all      bool
+	interval time.Duration
+}
+
+// view is what was seen at one look, or why nothing was seen.
+type view struct {
+	infos []redislock.Info
+	at    time.Time // here
+	err   error
+}
+
+func newWatch() *cobra.Command {
+	var (
+		s server
+		w watcher
+	)
+	cmd := &cobra.Command{
+		Use:                   "watch [flags] [NAME | PATTERN]",
+		Short:                 "Watch locks change",
+		Long:                  watchHelp + exitTable(0, exitUsage, exitUnavailable, exitDenied, exitSignal),
+		Example:               "  redislock watch\n  redislock watch orders/7\n  redislock watch --output json 'orders/*' | jq -c '[.name, .holds[0].pid]'",
+		Args:                  cobra.MaximumNArgs(1),
+		DisableFlagsInUseLine: true,
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.BoolVarP(&w.all, "all", "a", false, "also idle locks")
+	f.DurationVar(&w.interval, "interval", defaultInterval, "how often to look at all that match a PATTERN")
+	w.output.flags(f)
+	s.flags(f)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if w.interval < 100*time.Millisecond {
+			return exitWith(exitUsage, "--interval (%v): must be at least 100ms", w.interval)
+		}
+		var err error
+		if w.page, w.link, err = begin(cmd, &s, &w.output); err != nil {
+			return err
+		}
+		defer w.link.close()
+		w.voice = voice{cmd.ErrOrStderr(), w.output.json()}
+		w.target = strings.Join(args, "")
+		w.one = len(args) > 0 && !strings.ContainsAny(w.target, `*?[\`)
+		return w.run(cmd)
+	}
+	return cmd
+}
+
+// run watches until it is told to stop.
+func (w *watcher) run(cmd *cobra.Command) error {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 1)
+	for _, sig := range passedOn[:4] { // those that end
+		if !signal.Ignored(sig) {
+			signal.Notify(signals, sig)
+		}
+	}
+	defer signal.Stop(signals)
+	go func() {
+		select {
+		case sig := <-signals:
+			cancel(&exit{status: exitSignal + int(sig.(syscall.Signal))})
+		case <-ctx.Done():
+		}
+	}()
+
+	first := w.look(ctx)
+	if first.err != nil {
+		return first.err
+	}
+	var err error
+	if isTerminal(cmd.OutOrStdout()) && os.Getenv("TERM") != "dumb" && !w.output.json() {
+		err = w.live(ctx, cmd, first)
+	} else {
+		err = w.lines(ctx, first)
+	}
+	var told *exit
+	if errors.As(context.Cause(ctx), &told) {
+		return told
+	}
+	return err
+}
+
+// look is one look. Its error ends the program.
+func (w *watcher) look(ctx context.Context) (v view) {
+	if w.one {
+		v.err = w.link.within(ctx, func(ctx context.Context) error {
+			info, err := w.link.client.Inspect(ctx, w.target)
+			v.infos = []redislock.Info{info}
+			return err
+		})
+	} else {
+		v.infos, v.err = w.link.list(ctx, w.target, func(info redislock.Info) bool { return w.all || !info.Idle() })
+		slices.SortFunc(v.infos, func(a, b redislock.Info) int { return strings.Compare(a.Name, b.Name) })
+	}
+	v.at = time.Now()
+	return v
+}
+
+// follow tells of what is seen from now on, until ctx ends or see says no.
+func (w *watcher) follow(ctx context.Context, see func(view) bool) {
+	if w.one {
+		for info, err := range w.link.client.Watch(ctx, w.target) {
+			v := view{infos: []redislock.Info{info}, at: time.Now()}
+			if err != nil {
+				v.err = w.link.explain(err)
+			}
+			if ctx.Err() != nil || !see(v) {
+				return
+			}
+		}
+		return
+	}
+	for pause := w.interval; ; {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+		began := time.Now()
+		v := w.look(ctx)
+		if ctx.Err() != nil || !see(v) {
+			return
+		}
+		pause = max(w.interval, 4*time.Since(began)) // of the time, a fifth is for us at the most
+	}
+}
+
+// lines writes a line for each lock in use, and one for each change.
+func (w *watcher) lines(ctx context.Context, first view) (err error) {
+	known := map[string]string{}
+	told := ""
+	var failed error // the last time
+	see := func(v view) bool {
+		if failed = v.err; v.err != nil {
+			if text := v.err.Error(); text != told {
+				w.voice.say("%s; it is tried again", text)
+				told = text
+			}
+			return true
+		}
+		if told != "" {
+			w.voice.say("Redis at %s answers again", w.link.addr)
+			told = ""
+		}
+		present := map[string]bool{}
+		for _, info := range v.infos {
+			present[info.Name] = true
+			if state := stateOf(info); known[info.Name] != state {
+				known[info.Name] = state
+				if err = w.line(info); err != nil {
+					return false
+				}
+			}
+		}
+		if w.one {
+			return true
+		}
+		for name := range known {
+			if present[name] {
+				continue
+			}
+			delete(known, name) // it is idle, or forgotten
+			err = w.link.within(ctx, func(ctx context.Context) error {
+				info, err := w.link.client.Inspect(ctx, name)
+				if err == nil {
+					err = w.line(info)
+				}
+				return err
+			})
+			if err != nil {
+				return false
+			}
+		}
+		return true
+	}
+	if see(first) {
+		w.follow(ctx, see)
+	}
+	if err == nil && ctx.Err() == nil {
+		err = failed // it gave up: nothing will come any more
+	}
+	return err
+}
+
+// stateOf is the same for two states of a lock that are no change.
+func stateOf(info redislock.Info) string {
+	var b strings.Builder
+	fmt.Fprint(&b, info.Holders, info.Waiting)
+	for _, h := range info.Holds {
+		fmt.Fprint(&b, " ", h.Fence, h.Mode, h.Revoked)
+	}
+	for _, p := range info.Places {
+		fmt.Fprint(&b, " ", p.Since.UnixMicro(), p.Owner.PID)
+	}
+	return b.String()
+}
+
+func (w *watcher) line(info redislock.Info) error {
+	if w.output.json() {
+		return w.output.write(w.page, jsonLock(info))
+	}
+	row := lockRow(info, 0, true)
+	_, err := fmt.Fprintln(w.page, strings.Join([]string{
+		info.Now.UTC().Format(time.RFC3339Nano), row[0].text, row[1].text, row[2].text, strconv.FormatInt(info.Fence, 10), row[5].text,
+	}, "\t"))
+	return err
+}
+
+// liveProfile has at least what a live view needs.
+func (w *watcher) liveProfile() colorprofile.Profile { return max(w.page.profile, colorprofile.Ascii) }
