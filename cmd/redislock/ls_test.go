@@ -105,7 +105,7 @@ func TestLsListsTheLocksInUse(t *testing.T) {
 	}
 }
 
-func TestLsListsTenThousandLocksWithinSeconds(t *testing.T) {
+func TestLsListsTenThousandLocks(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
 	const many = 10_000
@@ -128,11 +128,7 @@ func TestLsListsTenThousandLocksWithinSeconds(t *testing.T) {
 		{many, []string{"ls", "-o", "json"}},
 		{1000, []string{"ls", "--color", "always", "order/?/*"}}, // the race detector makes tables slow
 	} {
-		began := time.Now()
 		out := f.wants(0, c.args)
-		if took := time.Since(began); took > 10*time.Second {
-			t.Errorf("%v took %v", c.args, took)
-		}
 		if got := strings.Count(out, "order/"); got != c.lists {
 			t.Errorf("%v: lists %d", c.args, got)
 		}

@@ -78,17 +78,28 @@ setInterval(() => {
   if (source && Date.now() - alive > 3 * (store.hello?.beatMs ?? 10_000)) lost('redislock ui has been silent for a while. This page tries again by itself.');
 }, 1000);
 
-// look has the server watch one lock for this page, or none.
-export async function look(id) {
+// look has the server watch one lock for this page, or none. One request at a time: of two the first could come last.
+export function look(id) {
   if (id !== looking) store.lock = null;
   looking = id;
-  if (!store.hello) return; // it is said again with the hello
-  try {
-    const { status } = await post('/api/look', { stream: store.hello.stream, id });
-    if (status === 403 && store.link?.up) location.reload(); // the session has ended
-  } catch {
-    // the stream says that there is no connection
+  changed = true;
+  if (store.hello && !telling) tellLook(); // without a hello it is said again with it
+}
+
+let changed = false; // what is looked at, since the server was told
+let telling = false;
+async function tellLook() {
+  telling = true;
+  while (changed) {
+    changed = false;
+    try {
+      const { status } = await post('/api/look', { stream: store.hello.stream, id: looking });
+      if (status === 403 && store.link?.up) location.reload(); // the session has ended
+    } catch {
+      // the stream says that there is no connection
+    }
   }
+  telling = false;
 }
 
 // post sends what only this page may send.
