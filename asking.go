@@ -17,9 +17,9 @@ type Request struct {
 // Ask asks who holds a lock to give it up, and takes nothing: [Lock.Asked] of its handles says so, and what they make of it is
 // theirs. To take a lock away is [Client.Break].
 //
-// It returns how many holds were told, 0 if nobody holds the lock; in a shared mode these are the oldest 256 at the most. A
+// It returns how many holds were told, 0 if nobody holds the lock; in a shared mode these are the oldest 64 at the most. A
 // holder that cannot be reached at this moment does not hear of it, and nobody knows: its process hangs, is cut off, or has
-// taken its first lock a moment ago. why must have 1 to 512 bytes
+// taken its first lock a moment ago. Where an answer was lost, the holders may be told twice. why must have 1 to 512 bytes
 // ([ErrInvalid]).
 func (c *Client) Ask(ctx context.Context, name, why string) (int, error) {
 	told, err := c.request(ctx, name, why)

@@ -114,7 +114,7 @@ func (c *Client) cronStatus(ctx context.Context, status *CronStatus) error {
 }
 
 // CronJobs yields the last run of every job that is known, in no order. Like [Client.List], which says what that needs and
-// costs, it goes through the keys of the server.
+// costs, it goes through the keys of the server; and an error that comes with a job is about that job alone.
 func (c *Client) CronJobs(ctx context.Context) iter.Seq2[CronStatus, error] {
 	return func(yield func(CronStatus, error) bool) {
 		fail := func(err error) { yield(CronStatus{}, wrapOp("cron jobs", jobName("*"), err)) }
@@ -134,11 +134,11 @@ func (c *Client) CronJobs(ctx context.Context) iter.Seq2[CronStatus, error] {
 					continue
 				}
 				seen[status.Job] = true
-				if err := c.cronStatus(ctx, &status); err != nil {
-					fail(err)
-					return
+				err := c.cronStatus(ctx, &status)
+				if err == nil && status.Outcome == 0 {
+					continue
 				}
-				if status.Outcome != 0 && !yield(status, nil) {
+				if !yield(status, wrapOp("cron status", status.Job, err)) || err != nil && general(err) {
 					return
 				}
 			}

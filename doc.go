@@ -30,6 +30,12 @@
 // a job once for each tick, and [Client.Elect] keeps a leader. Package fence has what a resource needs to refuse a late
 // writer, and adapters/ has modules that serve other libraries.
 //
+// # Seeing what happens
+//
+// [Client.Inspect] tells who holds a lock and who waits, [Client.List] goes through all of them, [Client.Watch] follows one
+// by push, [Client.Ask] asks a holder to give it up and [Client.Break] takes it away. An [Observer] is told what happens to the
+// locks of a Client; adapters/ has some for metrics, traces and logs. docs/operations.md is for those who run all this.
+//
 // # Waiting
 //
 // Waiters are served in the order of arrival. The release makes the next waiter the owner and tells it so by one

@@ -214,6 +214,27 @@ func (e *env) acquireUnder(c *redislock.Client, l *redislock.Lock, name string) 
 	return inner
 }
 
+// Who found the holder dead, by a check, waited for that one and not for itself.
+func TestWhoIsServedAfterADeathWaitedForTheDead(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
+		var told recorder
+		c := e.client(redislock.WithName("waiter"), redislock.WithObserver(&told))
+		e.dead("x", 3*time.Second, redislock.WithMetadata("the dead one"))
+		e.release(e.acquire(c, "x"))
+		e.balanced(&told)
+		for _, event := range told.events {
+			if event.Kind == redislock.EventGranted && event.Holder.Metadata != "the dead one" {
+				t.Errorf("it waited for %+v", event.Holder)
+			}
+		}
+		e.dead("y", time.Minute, redislock.WithMetadata("the dead one"))
+		_, _ = c.TryAcquire(context.Background(), "y")
+		if last := told.events[len(told.events)-1]; last.Kind != redislock.EventGaveUp || last.Queued || last.Holder.Metadata != "the dead one" {
+			t.Errorf("not served: %+v", last)
+		}
+	})
+}
+
 type traceKey struct{}
 
 func traceOf(ctx context.Context) string {

@@ -2,7 +2,9 @@ package redislock
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // glob is a pattern of List as a regular expression.
@@ -23,7 +25,7 @@ func glob(pattern string) (*regexp.Regexp, error) {
 			if class == "" {
 				return nil, invalid("the pattern %q: a [ without its ]", pattern)
 			}
-			out.WriteString(class)
+			out.WriteString(globQuoted.ReplaceAllStringFunc(class, func(pair string) string { return `\x{` + hexOf(pair[1:]) + `}` }))
 			rest = rest[len(class):]
 			continue
 		case '\\':
@@ -53,6 +55,15 @@ func glob(pattern string) (*regexp.Regexp, error) {
 
 // globClass is a set of characters, without what means something only to regular expressions.
 var globClass = regexp.MustCompile(`^\[\^?(?:\\.|[^\]\\\[])+\]`)
+
+// globQuoted is a character of a set that has lost its meaning.
+var globQuoted = regexp.MustCompile(`\\(?s:.)`)
+
+// hexOf is the number of a character, as regular expressions have it.
+func hexOf(text string) string {
+	r, _ := utf8.DecodeRuneInString(text)
+	return strconv.FormatInt(int64(r), 16)
+}
 
 // literal is what every name that matches a pattern begins with.
 func literal(pattern string) string {

@@ -34,6 +34,8 @@ type Hold struct {
 	Weight int
 	// Revoked says that it was stolen and waits to be given up; renewals are refused.
 	Revoked bool
+	// Kept says that its holder has given it back, and it stays until its deadline ([Lock.ReleaseAfter], [WithAtLeast]).
+	Kept bool
 
 	token string
 }
@@ -85,7 +87,7 @@ func parseInfo(name string, answer any) (Info, error) {
 		mode, weight := parseMode(f.text(i + 5))
 		info.Holds = append(info.Holds, Hold{
 			Since: f.micros(i).time(), Deadline: f.micros(i + 1).time(), Fence: int64(f.micros(i + 2)), token: f.text(i + 3),
-			Revoked: f.text(i+4) == "r", Mode: mode, Weight: weight, Owner: parseOwner(f.text(i + 6)),
+			Revoked: f.text(i+4) == "r", Kept: f.text(i+4) == "k", Mode: mode, Weight: weight, Owner: parseOwner(f.text(i + 6)),
 		})
 		i += 7
 	}

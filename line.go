@@ -117,7 +117,7 @@ func (l *line) checked(a answer, asked []*wait, epoch uint64) {
 		return
 	}
 	now, more, h := f.micros(0), f.int(1), f.holder(2)
-	gone := false
+	gone, granted := false, false
 	for i, w := range asked {
 		switch what := f.text(7 + i); {
 		case f.err != nil:
@@ -135,6 +135,7 @@ func (l *line) checked(a answer, asked []*wait, epoch uint64) {
 			g := fields{values: []any{what[:16], what[16:32], what[32:]}}
 			fence, at, lease := g.text(0), g.micros(1), g.lease(2)
 			if g.err == nil {
+				granted = true
 				w.done()
 				w.settle(outcome{grant: grant{fence: fence, sent: a.sent, valid: c.after(a.sent, now, at+lease), lease: lease.sub(0)}})
 			}
@@ -145,6 +146,9 @@ func (l *line) checked(a answer, asked []*wait, epoch uint64) {
 	}
 	if gone {
 		c.sub.doubt()
+	}
+	if granted { // what one of us has waited for is what was heard before
+		h = l.last()
 	}
 	l.plan(h, now)
 	if gone || more > 0 { // others may be gone too, or wait behind places that are being cleared away

@@ -2,6 +2,7 @@ package redislock
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"regexp"
@@ -25,12 +26,14 @@ const (
 // counts are whole. Weak locks are not among them. A lock that begins or ends meanwhile may be missing.
 //
 // In the pattern * is any text, also with a slash, ? any character, [a-c] one of these, [^a-c] one that is not, and \ takes
-// the meaning from what follows it; the empty pattern is every name. One that cannot be read is [ErrInvalid].
+// the meaning from what follows it; the empty pattern is every name. One that cannot be read, or is not UTF-8, is
+// [ErrInvalid].
 //
 // It goes through all keys of the server by SCAN, of each master of a cluster, 100 at a time, and does no more of it
 // than the caller takes: no step keeps Redis busy for long, however many locks there are. The user of the Redis client needs
-// the permission for scan beside those of [ACL], and sees the names of others' keys by it. After an error the sequence
-// ends. What it keeps in memory is the names.
+// the permission for scan beside those of [ACL], and sees the names of others' keys by it. What it keeps in memory is the
+// names. An error that comes with a name is about that lock alone, one whose hash was tampered with for instance, and the
+// sequence goes on; after another one it ends.
 func (c *Client) List(ctx context.Context, pattern string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		fail := func(err error) { yield(Info{}, wrapOp("list", pattern, err)) }
@@ -52,13 +55,14 @@ func (c *Client) List(ctx context.Context, pattern string) iter.Seq2[Info, error
 					names = append(names, name)
 				}
 			}
-			infos, err := c.inspectAll(ctx, names)
-			if err != nil {
-				fail(err)
-				return
-			}
-			for _, info := range infos {
-				if info.known() && !yield(info, nil) {
+			for info, err := range c.inspectAll(ctx, names) {
+				if err == nil && !info.known() {
+					continue
+				}
+				if !yield(info, wrapOp("list", info.Name, err)) {
+					return
+				}
+				if err != nil && general(err) {
 					return
 				}
 			}
@@ -82,31 +86,42 @@ func (c *Client) mayList(ctx context.Context, pattern string) (*regexp.Regexp, e
 	return glob(pattern)
 }
 
+// general reports whether an error of one key would be that of the others too.
+func general(err error) bool {
+	if errors.Is(err, errReply) {
+		return false
+	}
+	return final(err) || refused(err) || resendable(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
 // inspectAll inspects locks that lie on one master, in one pipeline.
-func (c *Client) inspectAll(ctx context.Context, names []string) ([]Info, error) {
-	if len(names) == 0 {
-		return nil, nil
-	}
-	calls := make([]*call, len(names))
-	for i, name := range names {
-		calls[i] = newCall(scriptInspect, c.key(name), maxListed)
-	}
-	if err := c.within(ctx, func() { c.executor(calls[0].key).send(slices.Clone(calls)) }); err != nil {
-		return nil, err
-	}
-	infos := make([]Info, len(names))
-	for i, one := range calls {
-		var err error
-		if one.answer.err == nil {
-			infos[i], err = parseInfo(names[i], one.answer.value)
-		} else {
-			infos[i], err = c.inspect(ctx, names[i], maxListed) // which sends it again
+func (c *Client) inspectAll(ctx context.Context, names []string) iter.Seq2[Info, error] {
+	return func(yield func(Info, error) bool) {
+		if len(names) == 0 {
+			return
 		}
-		if err != nil {
-			return nil, fmt.Errorf("%q: %w", names[i], err)
+		calls := make([]*call, len(names))
+		for i, name := range names {
+			calls[i] = newCall(scriptInspect, c.key(name), maxListed)
+		}
+		if err := c.within(ctx, func() { c.executor(calls[0].key).send(slices.Clone(calls)) }); err != nil {
+			yield(Info{}, err)
+			return
+		}
+		for i, one := range calls {
+			var info Info
+			var err error
+			if one.answer.err == nil {
+				info, err = parseInfo(names[i], one.answer.value)
+			} else {
+				info, err = c.inspect(ctx, names[i], maxListed) // which sends it again
+			}
+			info.Name = names[i]
+			if !yield(info, err) {
+				return
+			}
 		}
 	}
-	return infos, nil
 }
 
 // scan yields what is behind head in the keys that begin with head and then first, without the brace that ends them, page

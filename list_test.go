@@ -119,20 +119,23 @@ func TestAPatternIsThatOfRedis(t *testing.T) {
 			e.release(e.acquire(c, name))
 		}
 		for pattern, want := range map[string][]string{
-			"a":       {"a"},
-			"a*":      {"a", "a\nb", "a*", "a+b", "a/b", "ab"},
-			"*b":      {"a\nb", "a+b", "a/b", "ab", "b"},
-			"?":       {"[", `\`, "a", "b", "ä"},
-			"[ab]":    {"a", "b"},
-			"[^a]":    {"[", `\`, "b", "ä"},
-			"[a-b]*b": {"a\nb", "a+b", "a/b", "ab"},
-			`a\*`:     {"a*"},
-			"{?}":     {"{x}"},
-			"100%":    {"100%"},
-			`\[`:      {"["},
-			`\\`:      {`\`},
-			"a+b":     {"a+b"},
-			"nothing": nil,
+			"a":        {"a"},
+			"a*":       {"a", "a\nb", "a*", "a+b", "a/b", "ab"},
+			"*b":       {"a\nb", "a+b", "a/b", "ab", "b"},
+			"?":        {"[", `\`, "a", "b", "ä"},
+			"[ab]":     {"a", "b"},
+			"[^a]":     {"[", `\`, "b", "ä"},
+			"[a-b]*b":  {"a\nb", "a+b", "a/b", "ab"},
+			`a\*`:      {"a*"},
+			"{?}":      {"{x}"},
+			"100%":     {"100%"},
+			`\[`:       {"["},
+			`\\`:       {`\`},
+			"a+b":      {"a+b"},
+			`[\d]`:     nil, // the letter d
+			`[\a]`:     {"a"},
+			`[\]\\\-]`: {`\`},
+			"nothing":  nil,
 		} {
 			if got := lockNames(e.list(c, pattern)); !slices.Equal(got, want) {
 				t.Errorf("%q lists %q, want %q", pattern, got, want)
@@ -144,6 +147,40 @@ func TestAPatternIsThatOfRedis(t *testing.T) {
 					t.Errorf("%q: %v", pattern, err)
 				}
 			}
+		}
+	})
+}
+
+func TestALockThatWasTamperedWithHidesNoOther(t *testing.T) {
+	both(t, func(e *env) {
+		ctx := context.Background()
+		c, operator := e.client(), e.operator()
+		for i := range 150 {
+			e.release(e.acquire(c, fmt.Sprint("good/", i)))
+		}
+		e.raw.HSet(ctx, "redislock:{a bad one}", "s", "x", "y", "z")
+		e.raw.HSet(ctx, "redislock:{bad in another way}", "f", "1")
+		good, bad := 0, map[string]bool{}
+		for info, err := range operator.List(ctx, "") {
+			if err != nil {
+				bad[info.Name] = true
+			} else {
+				good++
+			}
+		}
+		if good != 150 || len(bad) != 2 || bad[""] {
+			t.Errorf("%d are listed, errors of %v", good, bad)
+		}
+		e.raw.Set(ctx, "redislock:r:{cron:bad}", "not a status", time.Minute)
+		if _, err := c.Cron("good").Run(ctx, time.Now(), func(context.Context) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		jobs := map[string]error{}
+		for status, err := range operator.CronJobs(ctx) {
+			jobs[status.Job] = err
+		}
+		if len(jobs) != 2 || jobs["good"] != nil || jobs["bad"] == nil {
+			t.Errorf("jobs: %v", jobs)
 		}
 	})
 }

@@ -39,7 +39,7 @@ type Event struct {
 	Context context.Context
 	// Name is the lock's name, or the key of a [Client.First].
 	Name string
-	// Mode and Weight are what it is asked for in, or held in.
+	// Mode and Weight are what it is asked for in, or held in. What [Client.Resume] takes over is known when it is granted.
 	Mode   Mode
 	Weight int
 	// Fence is the grant's, where there is one.
@@ -64,10 +64,12 @@ type EventKind uint8
 
 // The kinds of events, in the order in which a lock meets them. Every EventAsked is followed by one event that ends the wait:
 // EventGranted, EventGaveUp, or EventChanged if it was an upgrade. Who was told EventQueued is told by Queued of that event
-// that the place is given up. And every EventGranted is followed, once the lock is not held any more, by one of EventLost,
-// EventStolen, EventReleased and EventHandedOff. So differences of counts say what is waited for and held.
+// that the place is given up. And for every EventGranted there is, once the lock is not held any more, one of EventLost,
+// EventStolen, EventReleased and EventHandedOff. So differences of counts say what is waited for and held. What is told on the
+// Client's goroutine may come before or after what is told on the caller's: a lock that is broken at once may be
+// stolen before it is granted. And when [Client.Close] has given up waiting for a lock, only its release tells of its end.
 const (
-	// EventAsked: an acquire began, or an upgrade that needs the others to go.
+	// EventAsked: an acquire began, or an upgrade.
 	EventAsked EventKind = iota + 1
 	// EventQueued: it got a place in the queue.
 	EventQueued
@@ -82,8 +84,8 @@ const (
 	// EventLost: the lock's context ended with ErrLost; EventStolen: with ErrStolen.
 	EventLost
 	EventStolen
-	// EventReleased: the lock was given back. Err says why the server may not know of it, or that it had another holder by
-	// then; without it the lock is free.
+	// EventReleased: the lock was given back, at once or by [Lock.ReleaseAfter]. Err says why the server may not know of it,
+	// or that the hold was not there any more.
 	EventReleased
 	// EventChanged: the hold has another mode: [Write] by Upgrade, which is a new grant, or [Read] by Downgrade.
 	EventChanged
@@ -126,7 +128,8 @@ func (q *quest) outcome(l *Lock, err error) Event {
 	default:
 		e.Fence = l.Fence()
 	}
-	if e.Queued = q.ticket != "" || q.joined; e.Queued && q.holder != nil {
+	e.Queued = q.ticket != "" || q.joined
+	if q.holder != nil && (e.Queued || err != nil) { // else it was free by the time it was asked for again
 		e.Holder = q.holder.owner
 	}
 	return e

@@ -332,7 +332,7 @@ func WithObserver(o Observer) ClientOption {
 
 // WithTrace has every request for a lock carry what trace says of the caller's context, up to [MaxTrace] bytes, such as the
 // traceparent of W3C Trace Context: whoever waits for the lock finds it in Owner.Trace of the holder, and can link its own
-// span to it. An empty text says nothing; one that is longer, or has a line break or a blank, is left out. The default is none.
+// span to it. An empty text says nothing; one that is longer, or has blanks or control characters of ASCII, is left out. The default is none.
 func WithTrace(trace func(context.Context) string) ClientOption {
 	return func(c *config) error {
 		if trace == nil {

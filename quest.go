@@ -120,13 +120,10 @@ func (q *quest) obtain() (*Lock, error) {
 				q.newToken()
 			default:
 				q.ticket = r.ticket
-				if c.observer != nil {
-					q.heldIn(line)
-				}
+				q.heldIn(line)
 				if l, err := q.take(ctx, waits, o.grant); l != nil || err != nil {
 					return l, err
 				}
-				q.heldIn(line)
 			}
 		case "over": // the hold was broken before its answer came
 			q.newToken()

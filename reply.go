@@ -1,6 +1,7 @@
 package redislock
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -67,6 +68,9 @@ func parseReply(value any) (reply, error) {
 	return r, f.err
 }
 
+// errReply is what cannot be understood: the key was tampered with.
+var errReply = errors.New("unexpected reply")
+
 // fields reads an array of strings and integers; the first that is not what it should be is kept as err.
 type fields struct {
 	values []any
@@ -76,14 +80,14 @@ type fields struct {
 func fieldsOf(value any) (*fields, error) {
 	values, ok := value.([]any)
 	if !ok {
-		return nil, fmt.Errorf("unexpected reply %.80q", fmt.Sprint(value))
+		return nil, fmt.Errorf("%w %.80q", errReply, fmt.Sprint(value))
 	}
 	return &fields{values: values}, nil
 }
 
 func (f *fields) fail(i int) {
 	if f.err == nil {
-		f.err = fmt.Errorf("unexpected reply, element %d of %.160q", i, fmt.Sprint(f.values))
+		f.err = fmt.Errorf("%w, element %d of %.160q", errReply, i, fmt.Sprint(f.values))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -46,20 +47,46 @@ const maxBreak = 32
 // then, or if it is paused, it may believe that it holds the lock: its fence is what protects the resource.
 //
 // The fence of the hold that was ended is returned, of several the greatest, 0 if nobody held the lock. reason is shown
-// to the holders; it must have 1 to 512 bytes ([ErrInvalid]).
+// to the holders; it must have 1 to 512 bytes ([ErrInvalid]). Who has seen a holder first and means that one uses
+// [Client.BreakHolds]: another may have the lock by now.
 func (c *Client) Break(ctx context.Context, name, reason string) (int64, error) {
-	fence, err := c.breakHold(ctx, name, reason)
+	fence, err := c.breakAll(ctx, name, reason)
 	return fence, wrapOp("break", name, err)
 }
 
-func (c *Client) breakHold(ctx context.Context, name, reason string) (int64, error) {
+// BreakHolds is [Client.Break] of the holds in info, as [Client.Inspect], [Client.List] or [Client.Watch] of a Client of this
+// process told of them, and of no others: who got the lock since keeps it. It returns the greatest fence of those that were
+// ended; 0 if all of them had ended already.
+func (c *Client) BreakHolds(ctx context.Context, info Info, reason string) (int64, error) {
+	fence, err := c.breakSome(ctx, info, reason)
+	return fence, wrapOp("break", info.Name, err)
+}
+
+func (c *Client) mayBreak(ctx context.Context, name, reason string) error {
 	if err := c.mayLook(ctx, name, itself); err != nil {
+		return err
+	}
+	return checkReason(reason)
+}
+
+func (c *Client) breakSome(ctx context.Context, info Info, reason string) (greatest int64, err error) {
+	if err := c.mayBreak(ctx, info.Name, reason); err != nil {
 		return 0, err
 	}
-	if err := checkReason(reason); err != nil {
+	for holds := range slices.Chunk(info.Holds, maxBreak) {
+		_, fence, err := c.breakHolds(ctx, info.Name, holds, reason)
+		greatest = max(greatest, fence)
+		if err != nil {
+			return greatest, err
+		}
+	}
+	return greatest, nil
+}
+
+func (c *Client) breakAll(ctx context.Context, name, reason string) (int64, error) {
+	if err := c.mayBreak(ctx, name, reason); err != nil {
 		return 0, err
 	}
-	// Naming token and fence makes a resend harmless: it breaks the holds that were meant, or none.
 	greatest, asked := int64(0), time.Time{}
 	for {
 		info, err := c.inspect(ctx, name, maxShown)
@@ -69,38 +96,51 @@ func (c *Client) breakHold(ctx context.Context, name, reason string) (int64, err
 		if asked.IsZero() {
 			asked = info.Now
 		}
-		args, last := []any{reason}, int64(0)
-		for _, h := range info.Holds {
-			if !h.Since.After(asked) && len(args) < 2*maxBreak {
-				args = append(args, h.token, fmt.Sprintf("%016d", h.Fence))
-				last = max(last, h.Fence)
-			}
-		}
-		if last == 0 {
+		holds := slices.DeleteFunc(info.Holds, func(h Hold) bool { return h.Since.After(asked) })
+		if len(holds) == 0 {
 			return greatest, nil
 		}
-		a := c.ask(ctx, nil, scriptBreak, c.key(name), args...)
-		if a.err != nil {
-			return greatest, a.err
-		}
-		f, err := fieldsOf(a.value)
+		some := holds[:min(len(holds), maxBreak)]
+		ended, fence, err := c.breakHolds(ctx, name, some, reason)
+		greatest = max(greatest, fence)
 		if err != nil {
 			return greatest, err
 		}
-		ended, more := f.int(0), f.int(1)
-		if f.err != nil {
-			return greatest, f.err
-		}
-		if more > 0 {
-			c.giveUp(c.key(name), c.random.token(), false) // of no wait: the request only goes on handing over
-		}
-		if ended > 0 || a.unanswered {
-			greatest = max(greatest, last)
-		}
-		if len(args)/2 == info.Holders && ended == info.Holders { // else one of them has another fence by now
+		if len(some) == info.Holders && ended == info.Holders { // else one of them has another fence by now
 			return greatest, nil
 		}
 	}
+}
+
+// breakHolds ends these holds, at most maxBreak. It returns how many it has ended and the greatest of their fences. Naming
+// token and fence makes a resend harmless: it breaks the holds that were meant, or none.
+func (c *Client) breakHolds(ctx context.Context, name string, holds []Hold, reason string) (ended int, fence int64, err error) {
+	args, last := []any{reason}, int64(0)
+	for _, h := range holds {
+		args = append(args, h.token, fmt.Sprintf("%016d", h.Fence))
+		last = max(last, h.Fence)
+	}
+	a := c.ask(ctx, nil, scriptBreak, c.key(name), args...)
+	if a.err != nil {
+		return 0, 0, a.err
+	}
+	f, err := fieldsOf(a.value)
+	if err != nil {
+		return 0, 0, err
+	}
+	ended, more := f.int(0), f.int(1)
+	if ended > 0 {
+		fence = int64(f.micros(2))
+	} else if a.unanswered { // an earlier attempt may have found them
+		fence = last
+	}
+	if f.err != nil {
+		return 0, 0, f.err
+	}
+	if more > 0 {
+		c.giveUp(c.key(name), c.random.token(), false) // of no wait: the request only goes on handing over
+	}
+	return ended, fence, nil
 }
 
 // checkReason says whether a reason can be sent to a holder.

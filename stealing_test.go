@@ -206,3 +206,82 @@ func TestI9ForgedAndReplayedMessagesAreIgnored(t *testing.T) {
 		e.release(next)
 	})
 }
+
+func TestBreakHoldsEndsThoseThatWereSeenAndNoOthers(t *testing.T) {
+	both(t, func(e *env) {
+		ctx := context.Background()
+		a, b, operator := e.client(), e.client(), e.client()
+		l := e.acquire(a, "x")
+		seen, err := operator.Inspect(ctx, "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.release(l)
+		next := e.acquire(b, "x")
+		if fence, err := operator.BreakHolds(ctx, seen, "meant for a"); fence != 0 || err != nil {
+			t.Errorf("broke the fence %d, %v", fence, err)
+		}
+		e.settle()
+		if next.Err() != nil {
+			t.Errorf("another holder was hit: %v", next.Err())
+		}
+		if seen, err = operator.Inspect(ctx, "x"); err != nil {
+			t.Fatal(err)
+		}
+		if fence, err := operator.BreakHolds(ctx, seen, "meant for b"); fence != next.Fence() || err != nil {
+			t.Errorf("broke the fence %d, %v", fence, err)
+		}
+		e.eventually("the holder knows", func() bool { return ended(next.Context()) })
+		if fence, err := operator.BreakHolds(ctx, seen, "again"); fence != 0 || err != nil {
+			t.Errorf("broke the fence %d again, %v", fence, err)
+		}
+
+		// Of several holders some.
+		var readers []*redislock.Lock
+		for range 40 {
+			readers = append(readers, e.acquire(a, "x", redislock.WithMode(redislock.Read)))
+		}
+		if seen, err = operator.Inspect(ctx, "x"); err != nil {
+			t.Fatal(err)
+		}
+		seen.Holds = seen.Holds[:35] // more than one script ends
+		if fence, err := operator.BreakHolds(ctx, seen, "some"); fence != readers[34].Fence() || err != nil {
+			t.Errorf("broke the fence %d, %v", fence, err)
+		}
+		e.eventually("they know", func() bool { return ended(readers[34].Context()) })
+		for i, l := range readers {
+			if gone := l.Err() != nil; gone != (i < 35) {
+				t.Errorf("reader %d is gone: %v", i, gone)
+			}
+			_ = l.Release(ctx)
+		}
+		for what, err := range map[string]error{
+			"no reason": second(operator.BreakHolds(ctx, seen, "")),
+			"no name":   second(operator.BreakHolds(ctx, redislock.Info{}, "why")),
+		} {
+			if !errors.Is(err, redislock.ErrInvalid) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		e.untouched("x")
+	})
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func TestAHoldThatIsKeptIsSeenAsSuch(t *testing.T) {
+	both(t, func(e *env) {
+		ctx := context.Background()
+		c := e.client()
+		if err := e.acquire(c, "x").ReleaseAfter(ctx, 5*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		info, err := c.Inspect(ctx, "x")
+		if err != nil || len(info.Holds) != 1 || !info.Holds[0].Kept || info.Holds[0].Revoked {
+			t.Errorf("%+v, %v", info.Holds, err)
+		}
+		if told, err := c.Ask(ctx, "x", "why"); told != 0 || err != nil {
+			t.Errorf("told %d, %v: nobody is there", told, err)
+		}
+	})
+}

@@ -21,7 +21,11 @@ const (
 // reached it yields the error, again and again with growing pauses of up to 5 s, and then the state. After [ErrClosed],
 // [ErrInvalid] and [ErrPermission] it ends.
 //
-// What it costs: as long as somebody watches, each change of the lock takes the longer way through the scripts, and one
+// What is not told: that the server has lost the lock, by FLUSHALL, eviction or a failover. That is seen by a look after
+// 30 s at the latest.
+//
+// What it costs: it writes, to the lock's key, also for a name that nobody has used, and so fails where the server refuses
+// writes. As long as somebody watches, each change of the lock takes the longer way through the scripts, and one
 // message to every Client of the prefix for each look that somebody takes. Other locks are not concerned.
 func (c *Client) Watch(ctx context.Context, name string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {

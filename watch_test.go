@@ -243,7 +243,14 @@ func TestALockThatIsNotWatchedAnyMoreIsAsFastAsBefore(t *testing.T) {
 		if e.raw.PTTL(context.Background(), "redislock:{never used}").Val() <= 0 {
 			t.Error("a key without an expiry (I4)")
 		}
-		e.release(e.acquire(c, "never used"))
+		l = e.acquire(c, "never used")
+		if e.raw.PTTL(context.Background(), "redislock:{never used}").Val() <= 0 {
+			t.Error("a lock without an expiry (I4)")
+		}
+		e.release(l)
+		if e.raw.PTTL(context.Background(), "redislock:{never used}").Val() <= 0 {
+			t.Error("an idle lock without an expiry (I4)")
+		}
 		if all := e.raw.HGetAll(context.Background(), "redislock:{never used}").Val(); len(all) != 1 {
 			t.Errorf("the hash has %q, not the fence alone", all)
 		}

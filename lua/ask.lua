@@ -3,15 +3,16 @@
 -- KEYS[1]  the lock
 -- ARGV[1]  what to tell them
 --
--- Reply    how many were told: the first ones, MOST at the most
+-- Reply    how many were told, of the first MOST
 --@ begin.lua
 --@ shared.lua
-local MOST = 256
+local MOST = 64
 load(NONE)
 local told, id = 0, holds.head
-while id and told < MOST do
+for _ = 1, MOST do
+  if not id then break end
   local hold, next_id = hold_of(id), following(holds, id)
-  if not lapsed(hold) and hold.state ~= 'k' then
+  if hold.state ~= 'k' and not lapsed(hold) then
     redis.pcall('PUBLISH', channel_of(hold.request, 1), 'a' .. hold.token .. sub(hold.request, 17, 32) .. ARGV[1])
     told = told + 1
   end

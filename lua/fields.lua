@@ -46,7 +46,7 @@ local function flush()
   if #gone > 0 then call('HDEL', key, unpack(gone)) end
   if expire_at and fields > 0 then call('EXPIREAT', key, expire_at) end
   if #kept > 0 then call('HSET', key, unpack(kept)) end
-  if expire_at and fields == 0 then call('EXPIREAT', key, expire_at) end
+  if expire_at and #gone >= fields then call('EXPIREAT', key, expire_at) end -- of a key that is new, or was emptied
   expire_at, fields = nil, fields + #kept
 end
 
