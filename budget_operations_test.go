@@ -112,6 +112,19 @@ var operations = []operation{
 		_, err := c.Inspect(ctx, "held")
 		return err
 	}},
+	{name: "a look of Watch", sent: map[string]int{"watch": 1}, run: func(ctx context.Context, _ *budget, c *instance, _ int) error {
+		for _, err := range c.Watch(ctx, "held") {
+			return err
+		}
+		return errors.New("nothing was seen")
+	}},
+	{name: "Ask", sent: map[string]int{"ask": 1}, run: func(ctx context.Context, _ *budget, c *instance, _ int) error {
+		told, err := c.Ask(ctx, "held", "why")
+		if err == nil && told != 1 {
+			err = fmt.Errorf("%d were told", told)
+		}
+		return err
+	}},
 	{name: "First", sent: map[string]int{"set": 1}, most: map[string]int{"set": 1}, run: func(ctx context.Context, _ *budget, c *instance, n int) error {
 		_, err := c.First(ctx, fmt.Sprint("first", n), time.Minute)
 		return err

@@ -5,7 +5,7 @@ package redislock
 func Script(name string) (digest, text string) {
 	s := map[string]*script{
 		"acquire": scriptAcquire, "acquire_own": scriptAcquireOwn, "release": scriptRelease, "renew": scriptRenew,
-		"check": scriptCheck, "break": scriptBreak, "inspect": scriptInspect, "preflight": scriptPreflight,
+		"check": scriptCheck, "break": scriptBreak, "inspect": scriptInspect, "watch": scriptWatch, "ask": scriptAsk, "preflight": scriptPreflight,
 		"probe": scriptProbe, "convert": scriptConvert, "resume": scriptResume, "weak_release": scriptWeakRelease, "record": scriptRecord,
 		"recall": scriptRecall, "confirm": scriptConfirm, "erase": scriptErase,
 	}[name]
