@@ -32,10 +32,12 @@ type line struct {
 
 // plan sets the next check: at the holder's deadline, when the holder has become stale for one of us, and at the
 // latest after checkEvery.
-func (l *line) plan(h holder, now micros) {
+func (l *line) plan(h holder, now micros, ours bool) {
 	in := checkEvery - rand.N(checkEvery/4)
 	l.mu.Lock()
-	l.holder = h
+	if !ours { // else it is one of us by now, who waited for the one before
+		l.holder = h
+	}
 	if h.since != 0 {
 		in = min(in, h.deadline.sub(now)+expiredSlack)
 		if steal := l.patience(); steal > 0 {
@@ -147,10 +149,7 @@ func (l *line) checked(a answer, asked []*wait, epoch uint64) {
 	if gone {
 		c.sub.doubt()
 	}
-	if granted { // what one of us has waited for is what was heard before
-		h = l.last()
-	}
-	l.plan(h, now)
+	l.plan(h, now, granted)
 	if gone || more > 0 { // others may be gone too, or wait behind places that are being cleared away
 		c.agenda.hurry(&l.task, time.Now())
 	}

@@ -99,7 +99,7 @@ func (c *Client) joined(w *wait, name string, r reply, s sample) {
 	}
 	l.mu.Unlock()
 	c.waits.mu.Unlock()
-	l.plan(r.holder, r.now)
+	l.plan(r.holder, r.now, false)
 	if early != "" {
 		c.granted(w, early)
 	}
