@@ -38,13 +38,17 @@ func meaning(info redislock.Info) []string {
 	first := info.Holds[0]
 	for _, h := range info.Holds {
 		switch {
+		case h.Kept:
+			lines = append(lines, fmt.Sprintf("%s has given it back: it is kept until %s all the same, and then free, by itself. That process may have ended.", who(h.Owner), moment3(h.Deadline)))
 		case h.Revoked:
 			lines = append(lines, fmt.Sprintf("%s was robbed of it: another found the hold too old. It gets the lock when that process gives up, and at the deadline if it is paused or gone.", who(h.Owner)))
 		case !h.Deadline.After(info.Now):
 			lines = append(lines, fmt.Sprintf("The lease of %s is over: it is gone, paused or cut off. Whoever asks next gets the lock.", who(h.Owner)))
 		}
 	}
-	lines = append(lines, "A holder that lives renews its lease again and again: if the deadline has moved on when you look again, the process is\n  alive, and works or hangs with the lock in its hands. If not, the lock is free at the deadline, by itself.")
+	if !allKept(info) {
+		lines = append(lines, "A holder that lives renews its lease again and again: if the deadline has moved on when you look again, the process is\n  alive, and works or hangs with the lock in its hands. If not, the lock is free at the deadline, by itself.")
+	}
 	if held := info.Now.Sub(first.Since); info.Waiting > 0 && held > longHeld {
 		lines = append(lines, fmt.Sprintf("%d have been waiting while it has been held for %s.", info.Waiting, rounded(held)))
 	}
@@ -77,11 +81,15 @@ func remedies(info redislock.Info) []string {
 	if len(info.Holds) == 0 {
 		return nil
 	}
-	name, h := typed(info.Name), info.Holds[0]
+	name, h := typed(info.Name), present(info)
+	watch := fmt.Sprintf("Watch it move:                    %s", watchCommand(info.Name))
+	if h.Kept {
+		return []string{watch, fmt.Sprintf("End it sooner, if it must be:     redislock break %s --reason '...'", name)}
+	}
 	return []string{
 		fmt.Sprintf("On %s, see what process %d does: ps -fp %d, and the log of %s.", visible(h.Owner.Host), h.Owner.PID, h.Owner.PID, visible(h.Owner.Client)),
 		fmt.Sprintf("Ask for it; nothing is taken:     redislock ask %s --why '...'", name),
-		fmt.Sprintf("Watch it move:                    redislock watch %s", name),
+		watch,
 		fmt.Sprintf("Take it away, if it must be:      redislock break %s --reason '...'", name),
 		"After a break the old holder may go on for a moment, or longer if it is paused: only the fence keeps its writes out.",
 	}
@@ -89,8 +97,16 @@ func remedies(info redislock.Info) []string {
 
 // typed is a name as one types it in a shell, NAME if it cannot be typed.
 func typed(name string) string {
-	if visible(name) != name || strings.HasPrefix(name, "-") {
+	if !printable(name) || strings.HasPrefix(name, "-") {
 		return "NAME"
 	}
 	return shellWord(name)
+}
+
+// watchCommand is what one types to watch a lock.
+func watchCommand(name string) string {
+	if isPattern(name) {
+		return "redislock watch --name " + typed(name)
+	}
+	return "redislock watch " + typed(name)
 }

@@ -15,7 +15,7 @@ and send COMMAND the signal of --on-ask.
 
 `
 
-// asked is what came of asking, for programs: how many holders were told, and who holds the lock.
+// asked is what came of asking, for programs: how many holders were told, and who held the lock just before.
 type asked struct {
 	Name  string     `json:"name"`
 	Told  int        `json:"told"`
@@ -52,6 +52,10 @@ func newAsk() *cobra.Command {
 			return err
 		}
 		defer l.close()
+		info, err := l.inspect(name) // before it asks: nothing that fails afterwards can hide that somebody was told
+		if err != nil {
+			return err
+		}
 		var told int
 		if err := l.within(context.Background(), func(ctx context.Context) (err error) {
 			told, err = l.client.Ask(ctx, name, why)
@@ -59,21 +63,18 @@ func newAsk() *cobra.Command {
 		}); err != nil {
 			return err
 		}
-		info, err := l.inspect(name)
 		switch {
-		case err != nil:
-			return err
 		case o.json():
-			if err := o.write(p, asked{Name: name, Told: told, Why: why, Holds: jsonHolds(info)}); err != nil {
-				return err
-			}
+			_ = o.write(p, asked{Name: name, Told: told, Why: why, Holds: jsonHolds(info)})
 		case told > 0:
-			_, _ = fmt.Fprintf(p, "%s: %s told%s. It is theirs to give it up: redislock watch %s shows whether they do.\n",
-				visible(name), holdersInWords(told), listed(info), typed(name))
+			_, _ = fmt.Fprintf(p, "%s: %s told%s. It is theirs to give it up: %s shows whether they do.\n",
+				visible(name), holdersInWords(told), listed(info), watchCommand(name))
 		}
 		switch {
 		case told > 0:
 			return nil
+		case allKept(info):
+			return exitWith(exitUnknown, "nobody holds %s but %s%s: nobody is there to hear", visible(name), who(info.Holds[0].Owner), givenBack(info.Holds[0]))
 		case info.Holders > 0:
 			return exitWith(exitUnknown, "%s is held%s, and no holder could be told: it may be paused or gone; redislock show %s says more", visible(name), listed(info), typed(name))
 		default:
@@ -90,12 +91,12 @@ func holdersInWords(n int) string {
 	return fmt.Sprintf("%d holders were", n)
 }
 
-// listed names the first holder, if there is one.
+// listed names the first holder who is still there, if there is one.
 func listed(info redislock.Info) string {
 	if len(info.Holds) == 0 {
 		return ""
 	}
-	text := " (" + who(info.Holds[0].Owner)
+	text := " (" + who(present(info).Owner)
 	if info.Holders > 1 {
 		text += fmt.Sprintf(" and %d more", info.Holders-1)
 	}

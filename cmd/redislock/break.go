@@ -2,11 +2,13 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -18,12 +20,13 @@ reason as soon as the message reaches it. Until then, or for longer if it is pau
 holds the lock: only its fence keeps its writes out. Where the holder may still answer, redislock ask is the better way.
 
 It shows who holds the lock and asks; --yes answers in advance. Where nobody can be asked, because there is no
-terminal, it refuses to go on without --yes. In a shared mode all holders lose the lock.
+terminal, it refuses to go on without --yes. What is broken is what it has seen, at most 1,000 holders in a shared mode:
+whoever got the lock since keeps it.
 
 `
 
 // broken is what came of a break, for programs. Holds are those that were ended; Fence is the greatest of theirs. Next is
-// who has the lock now, absent if nobody has.
+// who has the lock now, absent if nobody has, and Waiting how many wait for it; both are absent if that could not be seen.
 type broken struct {
 	Name    string     `json:"name"`
 	Broken  bool       `json:"broken"`
@@ -31,7 +34,7 @@ type broken struct {
 	Reason  string     `json:"reason"`
 	Holds   []holdJSON `json:"holds"`
 	Next    *holdJSON  `json:"next,omitempty"`
-	Waiting int        `json:"waiting"`
+	Waiting *int       `json:"waiting,omitempty"`
 }
 
 func newBreak() *cobra.Command {
@@ -83,7 +86,7 @@ func breakLock(cmd *cobra.Command, p *page, l *link, o *output, name, reason str
 	}
 	if before.Holders == 0 {
 		if o.json() {
-			_ = o.write(p, broken{Name: name, Reason: reason, Holds: []holdJSON{}, Waiting: before.Waiting})
+			_ = o.write(p, broken{Name: name, Reason: reason, Holds: []holdJSON{}, Waiting: &before.Waiting})
 		}
 		return exitWith(exitUnknown, "nobody holds %s on Redis at %s: there is nothing to break", visible(name), l.addr)
 	}
@@ -99,29 +102,61 @@ func breakLock(cmd *cobra.Command, p *page, l *link, o *output, name, reason str
 			return exitWith(exitHeld, "the holders of %s have changed meanwhile; nothing was broken, look again", visible(name))
 		}
 	}
-	var fence int64
-	if err := l.within(context.Background(), func(ctx context.Context) (err error) {
-		fence, err = l.client.Break(ctx, name, reason)
-		return err
-	}); err != nil {
-		return err
+	ended, fence, failed := l.breakHolds(before, reason)
+	if failed != nil && fence == 0 {
+		return failed
+	}
+	// Who cannot write or look any more is not told that the break has failed: it has not.
+	if fence > 0 && !o.json() {
+		_, _ = io.WriteString(p, whatWasBroken(ended, fence))
 	}
 	after, err := l.inspect(name)
-	if err != nil {
-		return err
-	}
 	if o.json() {
-		out := broken{Name: name, Broken: fence > 0, Fence: fence, Reason: reason, Holds: jsonHolds(before), Waiting: after.Waiting}
-		if holds := jsonHolds(after); len(holds) > 0 {
-			out.Next = &holds[0]
+		out := broken{Name: name, Broken: fence > 0, Fence: fence, Reason: reason, Holds: jsonHolds(ended)}
+		if err == nil {
+			out.Waiting = &after.Waiting
+			if holds := jsonHolds(after); len(holds) > 0 {
+				out.Next = &holds[0]
+			}
 		}
-		return o.write(p, out)
+		_ = o.write(p, out)
 	}
-	if fence == 0 {
-		return exitWith(exitUnknown, "%s was given back meanwhile: nothing was broken", visible(name))
+	switch {
+	case failed != nil:
+		return failed
+	case fence == 0:
+		return exitWith(exitUnknown, "nobody who was seen to hold %s holds it any more: nothing was broken", visible(name))
+	case err != nil:
+		voice{cmd.ErrOrStderr(), o.json()}.tell(message{Name: name, Fence: fence}, "%s was broken, with the fence %d; what came after is not known: %v", visible(name), fence, err)
+	case !o.json():
+		_, _ = io.WriteString(p, whatCameAfter(after))
 	}
-	_, err = io.WriteString(p, outcomeOfBreak(before, after, fence))
-	return err
+	return nil
+}
+
+// breakHolds ends the holds in info, and no others. It returns those that it has ended, and the greatest of their fences;
+// 0 if they had all ended already. Each is broken by itself, all at once, so that it is known of each.
+func (l *link) breakHolds(info redislock.Info, reason string) (ended redislock.Info, fence int64, err error) {
+	fences := make([]int64, len(info.Holds))
+	errs := make([]error, len(info.Holds))
+	err = l.within(context.Background(), func(ctx context.Context) error {
+		var all sync.WaitGroup
+		for i, h := range info.Holds {
+			all.Go(func() {
+				fences[i], errs[i] = l.client.BreakHolds(ctx, redislock.Info{Name: info.Name, Holds: []redislock.Hold{h}}, reason)
+			})
+		}
+		all.Wait()
+		return cmp.Or(errs...)
+	})
+	ended = info
+	ended.Holds = nil
+	for i, h := range info.Holds {
+		if fences[i] > 0 {
+			ended.Holds, fence = append(ended.Holds, h), max(fence, fences[i])
+		}
+	}
+	return ended, fence, err
 }
 
 // confirm shows what is about to be broken and asks whether it is to be.
@@ -133,10 +168,10 @@ func confirm(cmd *cobra.Command, info redislock.Info) bool {
 	}
 	_, _ = fmt.Fprintf(w, "%s is held\n", visible(info.Name))
 	for _, h := range info.Holds {
-		_, _ = fmt.Fprintf(w, "  since %s, for %s, by %s, with the fence %d\n", moment3(h.Since), rounded(info.Now.Sub(h.Since)), visible(h.Owner.String()), h.Fence)
+		_, _ = fmt.Fprintf(w, "  since %s, for %s, by %s, with the fence %d%s\n", moment3(h.Since), rounded(info.Now.Sub(h.Since)), visible(h.Owner.String()), h.Fence, givenBack(h))
 	}
 	if more := info.Holders - len(info.Holds); more > 0 {
-		_, _ = fmt.Fprintf(w, "  and by %d more\n", more)
+		_, _ = fmt.Fprintf(w, "  and by %d more, who keep it\n", more)
 	}
 	_, _ = fmt.Fprintf(w, "%s\nBreak it? [y/N] ", next)
 	answer, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n') // the end of the input is no
@@ -151,21 +186,32 @@ func fences(info redislock.Info) (all []int64) {
 	return all
 }
 
-// outcomeOfBreak says what was broken, and who is next.
-func outcomeOfBreak(before, after redislock.Info, fence int64) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s was broken: %s has lost it, with the fence %d", visible(before.Name), visible(before.Holds[0].Owner.String()), fence)
-	if before.Holders > 1 {
-		fmt.Fprintf(&b, ", and %d more", before.Holders-1)
+// whatWasBroken says who has lost the lock.
+func whatWasBroken(ended redislock.Info, fence int64) string {
+	first := ended.Holds[0]
+	text := fmt.Sprintf("%s was broken: %s has lost it", visible(ended.Name), visible(first.Owner.String()))
+	if first.Kept {
+		text = fmt.Sprintf("%s was broken: it was kept for %s, who had given it back", visible(ended.Name), visible(first.Owner.String()))
 	}
-	b.WriteString(".\n")
+	text += fmt.Sprintf(", with the fence %d", first.Fence)
+	if more := len(ended.Holds) - 1; more > 0 {
+		text += fmt.Sprintf(", and %d more, up to the fence %d", more, fence)
+	}
+	return text + ".\n"
+}
+
+// whatCameAfter says who has the lock now.
+func whatCameAfter(after redislock.Info) string {
 	switch {
 	case len(after.Holds) > 0:
-		fmt.Fprintf(&b, "It is now held by %s, with the fence %d; %d waiting.\n", visible(after.Holds[0].Owner.String()), after.Holds[0].Fence, after.Waiting)
+		text := "held by " + visible(after.Holds[0].Owner.String())
+		if after.Holders > 1 {
+			text += fmt.Sprintf(" and %d more", after.Holders-1)
+		}
+		return fmt.Sprintf("It is now %s, with the fence %d; %d waiting.\n", text, after.Holds[0].Fence, after.Waiting)
 	case after.Waiting > 0:
-		fmt.Fprintf(&b, "It is free, and about to go to the first of %d who wait.\n", after.Waiting)
+		return fmt.Sprintf("It is free, and about to go to the first of %d who wait.\n", after.Waiting)
 	default:
-		b.WriteString("It is free; nobody waited for it.\n")
+		return "It is free; nobody waited for it.\n"
 	}
-	return b.String()
 }

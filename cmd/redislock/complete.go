@@ -60,7 +60,8 @@ func completeWith(names func(*link, context.Context, string, func(string) bool))
 			_ = l.rdb.Close()
 		}()
 		names(l, ctx, begun, func(name string) bool {
-			if strings.HasPrefix(name, begun) && visible(name) == name {
+			// Shells put in what is offered as it is: a name that must be quoted would be a command by itself.
+			if strings.HasPrefix(name, begun) && typed(name) == name {
 				found = append(found, name)
 			}
 			return len(found) < maxCompleted
@@ -84,7 +85,7 @@ func serverOf(cmd *cobra.Command) (s server) {
 
 func (l *link) lockNames(ctx context.Context, begun string, offer func(string) bool) {
 	for info, err := range l.client.List(ctx, literally(begun)+"*") {
-		if err != nil || !offer(info.Name) {
+		if err != nil && info.Name == "" || !offer(info.Name) {
 			return
 		}
 	}
@@ -92,7 +93,7 @@ func (l *link) lockNames(ctx context.Context, begun string, offer func(string) b
 
 func (l *link) jobNames(ctx context.Context, _ string, offer func(string) bool) {
 	for status, err := range l.client.CronJobs(ctx) {
-		if err != nil || !offer(status.Job) {
+		if err != nil && status.Job == "" || !offer(status.Job) {
 			return
 		}
 	}

@@ -25,7 +25,7 @@ Exit status:
     0  the job is known, however its last run ended
     1  no run of that name is known: none since 400 days, or the name, the prefix or the Redis is another
    64  the arguments are wrong
-   69  Redis cannot be reached
+   69  Redis cannot be reached, or what it has of a job cannot be read
    77  Redis refuses this user`
 
 func newCronStatus() *cobra.Command {
@@ -85,30 +85,38 @@ func showJobs(cmd *cobra.Command, p *page, l *link, o *output) error {
 	ctx, stop := l.attended(context.Background())
 	defer stop()
 	var jobs []redislock.CronStatus
+	var failed []failure
 	for status, err := range l.client.CronJobs(ctx) {
-		if err != nil {
+		switch {
+		case err != nil && status.Job == "":
 			return l.ended(ctx, err)
+		case err != nil:
+			failed = append(failed, failure{status.Job, l.ended(ctx, err)})
+		default:
+			jobs = append(jobs, status)
 		}
-		jobs = append(jobs, status)
 	}
 	slices.SortFunc(jobs, func(a, b redislock.CronStatus) int { return strings.Compare(a.Job, b.Job) })
-	if o.json() {
+	v := voice{cmd.ErrOrStderr(), outputIsJSON(cmd)}
+	switch {
+	case o.json():
 		for _, status := range jobs {
 			if err := o.write(p, jsonStatus(status)); err != nil {
-				return nil // who reads has read enough
+				break // who reads has read enough
 			}
 		}
-		return nil
+	case len(jobs) == 0 && p.tables && len(failed) == 0:
+		v.say("no job is known on Redis at %s", l.addr)
+	case len(jobs) > 0:
+		rows := make([][]cell, len(jobs))
+		for i, s := range jobs {
+			rows[i] = jobRow(s, !p.tables)
+		}
+		if err := p.rows([]string{"JOB", "LAST", "TICK", "TOOK", "NEXT", "NODE"}, rows); err != nil {
+			return err
+		}
 	}
-	if len(jobs) == 0 && p.tables {
-		say(cmd.ErrOrStderr(), "no job is known on Redis at %s", l.addr)
-		return nil
-	}
-	rows := make([][]cell, len(jobs))
-	for i, s := range jobs {
-		rows[i] = jobRow(s, !p.tables)
-	}
-	return p.rows([]string{"JOB", "LAST", "TICK", "TOOK", "NEXT", "NODE"}, rows)
+	return v.failures(failed)
 }
 
 // jobRow is a job in a row: for people, or precise.

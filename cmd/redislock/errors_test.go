@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"encoding/pem"
 	"net"
 	"os"
 	"path/filepath"
@@ -209,6 +211,19 @@ func TestCommandsWorkWithTLS(t *testing.T) {
 	}
 	if status, _, stderr := f.cli(url+"?skip_verify=true", "show", "x"); status != 1 {
 		t.Errorf("without looking at the certificate: %d, %q", status, stderr)
+	}
+	conn, err := tls.Dial("tcp", s.Addr(), &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := conn.ConnectionState().PeerCertificates[0] // trusted by itself, it needs no authority
+	_ = conn.Close()
+	trusted := filepath.Join(dir, "trusted.pem")
+	if err := os.WriteFile(trusted, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: shown.Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, stderr := f.cli(url, "run", "--tls-ca", trusted, "x", "--", "true"); status != 0 {
+		t.Errorf("with --tls-ca: %d, %q", status, stderr)
 	}
 	none := filepath.Join(dir, "none.pem")
 	if err := os.WriteFile(none, []byte("nothing"), 0o600); err != nil {

@@ -68,6 +68,9 @@ func TestTheShellCompletesNames(t *testing.T) {
 	f.hold("orders/[8]*")
 	f.hold("other")
 	f.hold("orders/\x1b[2J\n")
+	for _, name := range []string{"orders/p$(touch x)", "orders/`id`", "orders/a b", "orders/a;b", "orders/!!", "orders/~", "orders/a'b", "--yes", "=ls"} {
+		f.hold(name)
+	}
 	if _, err := f.client.Cron("nightly").Run(t.Context(), time.Now().Truncate(time.Hour), nothing); err != nil {
 		t.Fatal(err)
 	}
@@ -80,12 +83,15 @@ func TestTheShellCompletesNames(t *testing.T) {
 	}
 	for _, cmd := range []string{"show", "watch", "break", "ask", "ls"} {
 		out := complete(cmd, "--redis", f.url, "--prefix", f.prefix, "orders/")
-		if !strings.Contains(out, "orders/7\n") || !strings.Contains(out, "orders/[8]*\n") || strings.Contains(out, "other") || strings.Contains(out, "\x1b") {
+		if !strings.Contains(out, "orders/7\n") || strings.Count(out, "\n") != 2 || strings.Contains(out, "other") || strings.Contains(out, "\x1b") {
 			t.Errorf("%s: %q", cmd, out)
 		}
 	}
-	if out := complete("show", "--redis", f.url, "--prefix", f.prefix, "orders/["); strings.Count(out, "orders/") != 1 {
+	if out := complete("show", "--redis", f.url, "--prefix", f.prefix, "orders/[78]"); strings.Contains(out, "orders/") {
 		t.Errorf("what is typed is taken for a pattern: %q", out)
+	}
+	if out := complete("show", "--redis", f.url, "--prefix", f.prefix, ""); strings.Contains(out, "--yes") || strings.Contains(out, "=ls") || !strings.Contains(out, "other\n") {
+		t.Errorf("names that are something else to the shell are offered: %q", out)
 	}
 	if out := complete("cron-status", "--redis", f.url, "--prefix", f.prefix, ""); !strings.HasPrefix(out, "nightly\n") {
 		t.Errorf("jobs: %q", out)

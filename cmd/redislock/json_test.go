@@ -34,7 +34,7 @@ func TestJSONStaysAsItIs(t *testing.T) {
 	for _, what := range []string{"ping", "set_nx", "lock"} {
 		b.note(benchKey{what, 1}, time.Second, time.Duration(len(what))*time.Millisecond)
 	}
-	hold := jsonHolds(info)[0]
+	hold, one := jsonHolds(info)[0], 1
 	var out strings.Builder
 	for _, document := range []struct {
 		kind string
@@ -42,7 +42,7 @@ func TestJSONStaysAsItIs(t *testing.T) {
 	}{
 		{"ls, show, watch", jsonLock(info)},
 		{"ls, show, watch: idle", jsonLock(redislock.Info{Name: "x", Now: now})},
-		{"break", broken{Name: "x", Broken: true, Fence: 9, Reason: "why", Holds: jsonHolds(info), Next: &hold, Waiting: 1}},
+		{"break", broken{Name: "x", Broken: true, Fence: 9, Reason: "why", Holds: jsonHolds(info), Next: &hold, Waiting: &one}},
 		{"ask", asked{Name: "x", Told: 1, Why: "why", Holds: jsonHolds(info)}},
 		{"cron-status", jsonStatus(status)},
 		{"cron-status: unknown", jsonStatus(redislock.CronStatus{Job: "x"})},

@@ -91,19 +91,42 @@ func (l *link) probe() error {
 	})
 }
 
-// list is what there is, also of many locks: it may take any time as long as Redis goes on answering.
-func (l *link) list(ctx context.Context, pattern string, wanted func(redislock.Info) bool) (infos []redislock.Info, err error) {
+// failure is why one lock or job could not be looked at, while others could.
+type failure struct {
+	name string
+	err  error // that ends the program, or would
+}
+
+func (f failure) Error() string { return visible(f.name) + ": " + f.err.Error() }
+
+// failures tells of each what failed, and returns the error that ends the program; nil if there are none.
+func (v voice) failures(all []failure) error {
+	for _, f := range all {
+		v.tell(message{Name: f.name}, "%v", f)
+	}
+	var e *exit
+	if len(all) == 0 || !errors.As(all[0].err, &e) {
+		return nil
+	}
+	return exitWith(e.status, "not all could be looked at; it is said above which and why")
+}
+
+// list is what there is, also of many locks: it may take any time as long as Redis goes on answering. Locks that could not
+// be looked at are told apart.
+func (l *link) list(ctx context.Context, pattern string, wanted func(redislock.Info) bool) (infos []redislock.Info, failed []failure, err error) {
 	ctx, stop := l.attended(ctx)
 	defer stop()
 	for info, err := range l.client.List(ctx, cmp.Or(pattern, "*")) {
-		if err != nil {
-			return nil, l.ended(ctx, err)
-		}
-		if wanted(info) {
+		switch {
+		case err != nil && info.Name == "":
+			return nil, nil, l.ended(ctx, err)
+		case err != nil:
+			failed = append(failed, failure{info.Name, l.ended(ctx, err)})
+		case wanted(info):
 			infos = append(infos, info)
 		}
 	}
-	return infos, nil
+	return infos, failed, nil
 }
 
 // attended is a context that ends with errSilent when Redis has answered nothing for reachTime.

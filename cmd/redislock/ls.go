@@ -18,13 +18,13 @@ const lsHelp = `Lists the locks that are held or waited for, whose names match P
 character, [a-c] one of these, and \ takes the meaning of the next. Without PATTERN it lists all of them. Quote it, or
 the shell may take it for names of files.
 
-The columns are the name, who holds the lock (the oldest of several), in which mode, for how long, how long its lease
-lasts unless it is renewed, and how many wait. Where standard output is no terminal each lock is a line of plain text
+The columns are the name, who holds the lock (the oldest of several; "given back" if it is only kept until its time is
+over), in which mode, for how long, how long its lease lasts unless it is renewed, and how many wait. Where standard output is no terminal each lock is a line of plain text
 with one tab between these columns, without headings, the third time since when it is held, and the lease in seconds.
 With --output json each lock is an object on a line of its own, with at most 10 of its holders and of its waiters.
 
 It goes through all keys of the server in small steps. Redis need not stand still for it, and a lock that begins or ends
-meanwhile may be missing. The names that the library makes itself begin with cron:, tick:, elect:, once: and share:.
+meanwhile may be missing. One whose key was damaged is told of on standard error, and the others are listed. The names that the library makes itself begin with cron:, tick:, elect:, once: and share:.
 
 `
 
@@ -60,24 +60,27 @@ func newLs() *cobra.Command {
 			return err
 		}
 		defer l.close()
-		infos, err := l.list(context.Background(), strings.Join(args, ""), func(info redislock.Info) bool { return all || !info.Idle() })
+		infos, failed, err := l.list(context.Background(), strings.Join(args, ""), func(info redislock.Info) bool { return all || !info.Idle() })
 		if err != nil {
 			return err
 		}
 		slices.SortFunc(infos, order)
-		if o.json() {
+		v := voice{cmd.ErrOrStderr(), o.json()}
+		switch {
+		case o.json():
 			for _, info := range infos {
 				if err := o.write(p, jsonLock(info)); err != nil {
-					return nil // who reads has read enough
+					break // who reads has read enough
 				}
 			}
-			return nil
+		case len(infos) == 0 && p.tables && len(failed) == 0:
+			v.say("no locks in use under the prefix %q on Redis at %s", s.prefix, l.addr)
+		case len(infos) > 0:
+			if err := p.locks(infos, 0); err != nil {
+				return err
+			}
 		}
-		if len(infos) == 0 && p.tables {
-			say(cmd.ErrOrStderr(), "no locks in use under the prefix %q on Redis at %s", s.prefix, l.addr)
-			return nil
-		}
-		return p.locks(infos, 0)
+		return v.failures(failed)
 	}
 	return cmd
 }
@@ -141,14 +144,18 @@ func lockRow(info redislock.Info, old time.Duration, precise bool) []cell {
 	if len(info.Holds) == 0 {
 		return row
 	}
-	first, ends := info.Holds[0], info.Holds[0].Deadline
+	first, ends, stolen := info.Holds[0], info.Holds[0].Deadline, false
 	for _, h := range info.Holds {
+		stolen = stolen || h.Revoked
 		if h.Deadline.Before(ends) {
 			ends = h.Deadline
 		}
 	}
 	now := info.Now.Add(old)
 	row[1] = cell{who(first.Owner), plain}
+	if first.Kept {
+		row[1].text += ", given back"
+	}
 	if info.Holders > 1 {
 		row[1].text += fmt.Sprintf(" and %d more", info.Holders-1)
 	}
@@ -156,10 +163,12 @@ func lockRow(info redislock.Info, old time.Duration, precise bool) []cell {
 	row[3] = cell{rounded(now.Sub(first.Since).Round(time.Second)), plain}
 	row[4] = cell{rounded(ends.Sub(now).Round(100 * time.Millisecond)), good}
 	switch {
-	case first.Revoked:
+	case stolen:
 		row[4] = cell{"stolen", bad}
 	case !ends.After(now):
 		row[4] = cell{"lapsed", bad}
+	case allKept(info):
+		row[4].text = "kept " + row[4].text
 	}
 	if precise {
 		row[3].text = first.Since.UTC().Format(time.RFC3339Nano)

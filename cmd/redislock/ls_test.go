@@ -198,7 +198,7 @@ func TestHostileTextDoesNotReachTheTerminal(t *testing.T) {
 
 func TestVisibleTellsNamesApart(t *testing.T) {
 	for text, want := range map[string]string{
-		"orders/7": "orders/7", "größe 大 🙂": "größe 大 🙂", "a\nb": `"a\nb"`, `a\nb`: `a\nb`, "\u202ea": `"\u202ea"`, "\xff": `"\xff"`, "": "",
+		"orders/7": "orders/7", "größe 大 🙂": "größe 大 🙂", "a\nb": `"a\nb"`, `a\nb`: `a\nb`, "\u202ea": `"\u202ea"`, `"\x1b"`: `"\"\\x1b\""`, "\x1b": `"\x1b"`, `a"b`: `a"b`, "\xff": `"\xff"`, "": "",
 	} {
 		if got := visible(text); got != want {
 			t.Errorf("%q is shown as %s, want %s", text, got, want)

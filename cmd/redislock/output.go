@@ -60,7 +60,8 @@ type lockJSON struct {
 	Places  []placeJSON `json:"places"`
 }
 
-// holdJSON is one hold. HeldSeconds are since it was granted, LeftSeconds until it lapses unless it is renewed.
+// holdJSON is one hold. HeldSeconds are since it was granted, LeftSeconds until it lapses unless it is renewed. Kept is one
+// that its owner has given back, and that stays until the deadline.
 type holdJSON struct {
 	ownerJSON
 	Since       time.Time `json:"since"`
@@ -71,6 +72,7 @@ type holdJSON struct {
 	Mode        string    `json:"mode"`
 	Weight      int       `json:"weight"`
 	Revoked     bool      `json:"revoked"`
+	Kept        bool      `json:"kept"`
 }
 
 // placeJSON is one place in the queue. Since is absent for a reader that waits to become the writer.
@@ -111,7 +113,7 @@ func jsonHolds(info redislock.Info) []holdJSON {
 		holds = append(holds, holdJSON{
 			ownerJSON: jsonOwner(h.Owner), Since: h.Since.UTC(), Deadline: h.Deadline.UTC(),
 			HeldSeconds: info.Now.Sub(h.Since).Seconds(), LeftSeconds: h.Deadline.Sub(info.Now).Seconds(),
-			Fence: h.Fence, Mode: h.Mode.String(), Weight: h.Weight, Revoked: h.Revoked,
+			Fence: h.Fence, Mode: h.Mode.String(), Weight: h.Weight, Revoked: h.Revoked, Kept: h.Kept,
 		})
 	}
 	return holds

@@ -86,7 +86,11 @@ func describe(info redislock.Info, old time.Duration) string {
 			fact("metadata", visible(h.Owner.Metadata))
 		}
 		fact("since", moment3(h.Since)+", for "+rounded(now.Sub(h.Since)))
-		fact("deadline", moment3(h.Deadline)+", "+lease(h, now))
+		if h.Kept {
+			fact("kept", "given back by its owner, kept until "+moment3(h.Deadline)+", "+lease(h, now))
+		} else {
+			fact("deadline", moment3(h.Deadline)+", "+lease(h, now))
+		}
 		fact("fence", fmt.Sprint(h.Fence))
 		fact("mode", modeOf(h.Mode, h.Weight))
 		if h.Owner.Trace != "" {
@@ -143,10 +147,37 @@ func inBrief(info redislock.Info) string {
 }
 
 func lease(h redislock.Hold, now time.Time) string {
-	if left := h.Deadline.Sub(now); left > 0 {
+	switch left := h.Deadline.Sub(now); {
+	case left <= 0:
+		return bad.Render("over")
+	case h.Kept:
+		return "in " + rounded(left)
+	default:
 		return "in " + rounded(left) + " unless it is renewed"
 	}
-	return bad.Render("over")
+}
+
+// givenBack says of a hold that its owner has given it back; "" of others.
+func givenBack(h redislock.Hold) string {
+	if !h.Kept {
+		return ""
+	}
+	return ", given back by its owner, kept until " + moment3(h.Deadline)
+}
+
+// allKept reports whether everybody who is shown to hold the lock has given it back.
+func allKept(info redislock.Info) bool {
+	return len(info.Holds) > 0 && present(info).Kept
+}
+
+// present is the first hold that its owner has not given back, or else the first of all. There must be one.
+func present(info redislock.Info) redislock.Hold {
+	for _, h := range info.Holds {
+		if !h.Kept {
+			return h
+		}
+	}
+	return info.Holds[0]
 }
 
 func modeOf(m redislock.Mode, weight int) string {

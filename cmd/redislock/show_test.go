@@ -42,7 +42,8 @@ func TestAdviceFitsTheState(t *testing.T) {
 	now := time.Now()
 	owner := redislock.Owner{Client: "api", Host: "node-3", PID: 12}
 	hold := redislock.Hold{Owner: owner, Since: now.Add(-time.Hour), Deadline: now.Add(time.Minute), Fence: 7, Weight: 1}
-	revoked, lapsed := hold, hold
+	revoked, lapsed, kept, other := hold, hold, hold, hold
+	kept.Kept, other.Owner = true, redislock.Owner{Client: "api", Host: "node-4", PID: 13}
 	revoked.Revoked, lapsed.Deadline = true, now.Add(-time.Second)
 	for name, c := range map[string]struct {
 		info redislock.Info
@@ -53,6 +54,10 @@ func TestAdviceFitsTheState(t *testing.T) {
 		"lapsed":            {redislock.Info{Name: "x", Now: now, Holders: 1, Holds: []redislock.Hold{lapsed}}, []string{"The lease of api (pid 12 on node-3) is over"}},
 		"a job":             {redislock.Info{Name: "cron:a b", Now: now, Holders: 1, Holds: []redislock.Hold{hold}}, []string{"the job a b", "redislock cron-status 'a b'", "redislock break 'cron:a b' --reason"}},
 		"an election":       {redislock.Info{Name: "elect:x", Now: now, Holders: 1, Holds: []redislock.Hold{hold}}, []string{"the holder is the leader"}},
+		"kept":              {redislock.Info{Name: "x", Now: now, Holders: 1, Holds: []redislock.Hold{kept}}, []string{"api (pid 12 on node-3) has given it back: it is kept until 20", "redislock watch x", "redislock break x"}},
+		"kept beside one":   {redislock.Info{Name: "x", Now: now, Holders: 2, Holds: []redislock.Hold{kept, other}}, []string{"api (pid 12 on node-3) has given it back", "A holder that lives renews", "On node-4, see what process 13 does"}},
+		"a pattern":         {redislock.Info{Name: "a*", Now: now, Holders: 1, Holds: []redislock.Hold{hold}}, []string{"redislock watch --name 'a*'\n"}},
+		"begins with quote": {redislock.Info{Name: `"a`, Now: now, Holders: 1, Holds: []redislock.Hold{hold}}, []string{`redislock watch '"a'`}},
 		"cannot be typed":   {redislock.Info{Name: "a\nb", Now: now, Holders: 1, Holds: []redislock.Hold{hold}}, []string{"redislock ask NAME --why"}},
 	} {
 		text := advise(c.info)
@@ -60,6 +65,9 @@ func TestAdviceFitsTheState(t *testing.T) {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s: %s; want %q", name, text, want)
 			}
+		}
+		if name == "kept" && (strings.Contains(text, "ps -fp") || strings.Contains(text, "redislock ask") || strings.Contains(text, "renews")) {
+			t.Errorf("it says to look for who may have ended: %s", text)
 		}
 	}
 }

@@ -23,9 +23,15 @@ func oneLine(text string) string {
 	return strings.Join(words, " ")
 }
 
-// visible is text as it is, or, if that may not go to a terminal, in quotes and with escapes: two that differ still do.
+// printable reports whether text may go to a terminal as it is.
+func printable(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !shown(r) })
+}
+
+// visible is text as it is, or, if that may not go to a terminal, in quotes and with escapes. So is text that begins with a
+// quote: it could look like what it is not. Two that differ still do.
 func visible(text string) string {
-	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !shown(r) }) {
+	if !printable(text) || strings.HasPrefix(text, `"`) {
 		return strconv.Quote(text)
 	}
 	return text
@@ -33,7 +39,7 @@ func visible(text string) string {
 
 // shellWord is text as one would type it in a shell.
 func shellWord(word string) string {
-	if word == "" || strings.ContainsAny(word, " \t\n\"'\\$&|;<>()*?[]#~`!{}") {
+	if word == "" || strings.HasPrefix(word, "=") || strings.ContainsAny(word, " \t\n\"'\\$&|;<>()*?[]#~`!{}^") {
 		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 	}
 	return word

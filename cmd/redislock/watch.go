@@ -19,7 +19,7 @@ import (
 )
 
 const watchHelp = `Watches the lock NAME, or all locks whose names match PATTERN (as in redislock ls; without one all of them), until q,
-Ctrl-C or a signal. On a terminal it is a live view. Elsewhere, and with --output json, it is one line for each lock in
+Ctrl-C or a signal. A NAME with *, ?, [ or \ is taken for a PATTERN, unless --name says that it is none. On a terminal it is a live view. Elsewhere, and with --output json, it is one line for each lock in
 use, and then one for each change: somebody gets the lock, gives it back, loses it, begins or ceases to wait. A renewed
 lease is none.
 
@@ -44,19 +44,22 @@ type watcher struct {
 	one      bool // the target is a name
 	all      bool
 	interval time.Duration
+	told     map[string]bool // what is in the way, and was said already
 }
 
 // view is what was seen at one look, or why nothing was seen.
 type view struct {
-	infos []redislock.Info
-	at    time.Time // here
-	err   error
+	infos  []redislock.Info
+	failed []failure // single locks that could not be looked at
+	at     time.Time // here
+	err    error     // nothing could be
 }
 
 func newWatch() *cobra.Command {
 	var (
-		s server
-		w watcher
+		s      server
+		w      watcher
+		byName bool
 	)
 	cmd := &cobra.Command{
 		Use:                   "watch [flags] [NAME | PATTERN]",
@@ -68,6 +71,7 @@ func newWatch() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
+	f.BoolVar(&byName, "name", false, "the argument is a NAME, whatever characters it has")
 	f.BoolVarP(&w.all, "all", "a", false, "also idle locks")
 	f.DurationVar(&w.interval, "interval", defaultInterval, "how often to look at all that match a PATTERN")
 	w.output.flags(f)
@@ -76,6 +80,9 @@ func newWatch() *cobra.Command {
 		if w.interval < 100*time.Millisecond {
 			return exitWith(exitUsage, "--interval (%v): must be at least 100ms", w.interval)
 		}
+		if byName && len(args) == 0 {
+			return exitWith(exitUsage, "--name: which? redislock watch --name NAME")
+		}
 		var err error
 		if w.page, w.link, err = begin(cmd, &s, &w.output); err != nil {
 			return err
@@ -83,11 +90,14 @@ func newWatch() *cobra.Command {
 		defer w.link.close()
 		w.voice = voice{cmd.ErrOrStderr(), w.output.json()}
 		w.target = strings.Join(args, "")
-		w.one = len(args) > 0 && !strings.ContainsAny(w.target, `*?[\`)
+		w.one = byName || len(args) > 0 && !isPattern(w.target)
 		return w.run(cmd)
 	}
 	return cmd
 }
+
+// isPattern reports whether an argument is taken for a pattern.
+func isPattern(target string) bool { return strings.ContainsAny(target, `*?[\`) }
 
 // run watches until it is told to stop.
 func (w *watcher) run(cmd *cobra.Command) error {
@@ -134,7 +144,7 @@ func (w *watcher) look(ctx context.Context) (v view) {
 			return err
 		})
 	} else {
-		v.infos, v.err = w.link.list(ctx, w.target, func(info redislock.Info) bool { return w.all || !info.Idle() })
+		v.infos, v.failed, v.err = w.link.list(ctx, w.target, func(info redislock.Info) bool { return w.all || !info.Idle() })
 		slices.SortFunc(v.infos, func(a, b redislock.Info) int { return strings.Compare(a.Name, b.Name) })
 	}
 	v.at = time.Now()
@@ -173,21 +183,16 @@ func (w *watcher) follow(ctx context.Context, see func(view) bool) {
 // lines writes a line for each lock in use, and one for each change.
 func (w *watcher) lines(ctx context.Context, first view) (err error) {
 	known := map[string]string{}
-	told := ""
 	var failed error // the last time
 	see := func(v view) bool {
 		if failed = v.err; v.err != nil {
-			if text := v.err.Error(); text != told {
-				w.voice.say("%s; it is tried again", text)
-				told = text
-			}
+			w.report([]failure{{err: v.err}})
 			return true
 		}
-		if told != "" {
-			w.voice.say("Redis at %s answers again", w.link.addr)
-			told = ""
-		}
 		present := map[string]bool{}
+		for _, f := range v.failed {
+			present[f.name] = true // as far as anybody knows
+		}
 		for _, info := range v.infos {
 			present[info.Name] = true
 			if state := stateOf(info); known[info.Name] != state {
@@ -197,24 +202,23 @@ func (w *watcher) lines(ctx context.Context, first view) (err error) {
 				}
 			}
 		}
-		if w.one {
-			return true
-		}
+		troubles := v.failed
 		for name := range known {
-			if present[name] {
+			if w.one || present[name] {
 				continue
 			}
-			delete(known, name) // it is idle, or forgotten
-			err = w.link.within(ctx, func(ctx context.Context) error {
-				info, err := w.link.client.Inspect(ctx, name)
-				if err == nil {
-					err = w.line(info)
-				}
-				return err
-			})
-			if err != nil {
+			info, failed := w.vanished(ctx, name)
+			if failed != nil { // it is looked at again the next time
+				troubles = append(troubles, failure{name, failed})
+				continue
+			}
+			delete(known, name)
+			if err = w.line(info); err != nil {
 				return false
 			}
+		}
+		if ctx.Err() == nil {
+			w.report(troubles)
 		}
 		return true
 	}
@@ -227,12 +231,41 @@ func (w *watcher) lines(ctx context.Context, first view) (err error) {
 	return err
 }
 
+// vanished is a lock that is not in the list any more: it is idle, or forgotten.
+func (w *watcher) vanished(ctx context.Context, name string) (info redislock.Info, err error) {
+	err = w.link.within(ctx, func(ctx context.Context) (err error) {
+		info, err = w.link.client.Inspect(ctx, name)
+		return err
+	})
+	return info, err
+}
+
+// report says what is in the way, once, and when nothing is any more. A failure without a name is about Redis itself.
+func (w *watcher) report(troubles []failure) {
+	told := map[string]bool{}
+	for _, f := range troubles {
+		about, text := "lock "+f.name, f.Error() // the text of the same failure may differ each time
+		if f.name == "" {
+			text = f.err.Error()
+			about = text
+		}
+		if !w.told[about] {
+			w.voice.tell(message{Name: f.name}, "%s; it is tried again", text)
+		}
+		told[about] = true
+	}
+	if len(troubles) == 0 && len(w.told) > 0 {
+		w.voice.say("Redis at %s answers again", w.link.addr)
+	}
+	w.told = told
+}
+
 // stateOf is the same for two states of a lock that are no change.
 func stateOf(info redislock.Info) string {
 	var b strings.Builder
 	fmt.Fprint(&b, info.Holders, info.Waiting)
 	for _, h := range info.Holds {
-		fmt.Fprint(&b, " ", h.Fence, h.Mode, h.Revoked)
+		fmt.Fprint(&b, " ", h.Fence, h.Mode, h.Revoked, h.Kept)
 	}
 	for _, p := range info.Places {
 		fmt.Fprint(&b, " ", p.Since.UnixMicro(), p.Owner.PID)

@@ -175,5 +175,12 @@ func (s screenful) foot() string {
 	if s.failed != nil {
 		return bad.Render(oneLine(fmt.Sprintf("as it was %s ago: %v", rounded(s.old().Round(time.Second)), s.failed)))
 	}
+	if failed := s.seen.failed; len(failed) > 0 {
+		text := failed[0].Error()
+		if len(failed) > 1 {
+			text = fmt.Sprintf("%d cannot be looked at: %s", len(failed), text)
+		}
+		return bad.Render(oneLine(text))
+	}
 	return faint.Render("q quits; arrows and page keys move")
 }

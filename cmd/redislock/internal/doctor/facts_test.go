@@ -57,6 +57,12 @@ func TestTroubleThatServersTell(t *testing.T) {
 		{"very slow", latency, facts{roundTrips: slices.Repeat([]time.Duration{2 * time.Second}, 9)}, Danger, "5 s to confirm"},
 		{"memory of the machine", headroom, facts{info: told("used_memory:900 maxmemory:0 total_system_memory:1000")}, Warning, "no maxmemory"},
 		{"a good part of maxmemory", headroom, facts{info: told("used_memory:850 maxmemory:1000")}, Warning, "OOM"},
+		{"one replica", minReplicas, facts{info: told("role:master connected_slaves:1 slave0:ip=a,port=1,state=online"), config: told("min-replicas-to-write:0 min-replicas-max-lag:10")}, Warning, "bring up a second replica, and then CONFIG SET min-replicas-to-write 1"},
+		{"one replica, what it costs", minReplicas, facts{info: told("role:master connected_slaves:1 slave0:ip=a,port=1,state=online"), config: told("min-replicas-to-write:0 min-replicas-max-lag:10")}, Warning, "after a failover until the old primary is back"},
+		{"two replicas, of which one is online", minReplicas, facts{info: told("role:master connected_slaves:2 slave0:ip=a,port=1,state=online slave1:ip=b,port=1,state=wait_bgsave"), config: told("min-replicas-to-write:0 min-replicas-max-lag:10")}, Warning, "1 replica online"},
+		{"no replica less", minReplicas, facts{info: told("role:master connected_slaves:1 slave0:ip=a,port=1,state=online min_slaves_good_slaves:1"), config: told("min-replicas-to-write:1 min-replicas-max-lag:10")}, OK, "one replica less"},
+		{"min-replicas that would stop all", minReplicas, facts{info: told("role:master connected_slaves:1 slave0:ip=a,port=1,state=wait_bgsave"), config: told("min-replicas-to-write:1 min-replicas-max-lag:0")}, Warning, "bring the replicas back first"},
+		{"eviction on a full server", eviction, facts{info: told("maxmemory_policy:allkeys-lru used_memory:850 maxmemory:1000")}, Danger, "make room or move the locks to a server of their own first"},
 		{"a slot in doubt", clusterState, facts{info: told("cluster_enabled:1"), node: "a:1", cluster: told("cluster_state:ok cluster_slots_assigned:16384 cluster_slots_pfail:5")}, Warning, "5 slots"},
 		{"snapshots that are not told", persistence, facts{info: told("aof_enabled:0"), configErr: errors.New("ERR unknown command 'config'")}, Unknown, "no append-only file"},
 		{"often enough", persistence, facts{info: told("aof_enabled:1"), configErr: errors.New("ERR unknown command 'config'")}, OK, "append-only"},
@@ -70,6 +76,44 @@ func TestTroubleThatServersTell(t *testing.T) {
 				t.Errorf("no why or no fix: %+v", f)
 			}
 		})
+	}
+}
+
+func TestAPrimaryWithTwoReplicasIsToldToNeedOne(t *testing.T) {
+	f := facts{
+		info:   map[string]string{"role": "master", "connected_slaves": "2", "slave0": "ip=a,port=1,state=online", "slave1": "ip=b,port=1,state=online"},
+		config: map[string]string{"min-replicas-to-write": "0", "min-replicas-max-lag": "10"},
+	}
+	if got := one(t, minReplicas(&f)); !strings.HasPrefix(got.Fix, "CONFIG SET min-replicas-to-write 1;") || strings.Contains(got.Fix, "choice") {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestEvictionIsTurnedOffAtOnceOnlyWhereThereIsRoom(t *testing.T) {
+	for used, first := range map[string]bool{"799": false, "800": true} {
+		f := facts{info: map[string]string{"maxmemory_policy": "allkeys-lru", "used_memory": used, "maxmemory": "1000"}}
+		if got := one(t, eviction(&f)); strings.HasPrefix(got.Fix, "make room") != first {
+			t.Errorf("%s of 1000 used: %+v", used, got)
+		}
+	}
+}
+
+func TestNoMaxmemoryIsProposedThatCannotBe(t *testing.T) {
+	for _, c := range []struct{ used, limit, total, proposed string }{
+		{"850", "1000", "100000", "1700"},
+		{"850", "1000", "2000", "1500"}, // three quarters of what there is
+		{"850", "1000", "1200", ""},     // that would be less than now
+		{"850", "1000", "1400", ""},     // more, and nearly full again
+		{"850", "1000", "", ""},         // nobody knows
+		{"900", "0", "1000", ""},
+		{"1200", "1000", "1000", ""},
+	} {
+		f := facts{info: map[string]string{"used_memory": c.used, "maxmemory": c.limit, "total_system_memory": c.total}}
+		got := one(t, headroom(&f))
+		fix, _, _ := strings.Cut(strings.TrimPrefix(got.Fix, "CONFIG SET maxmemory "), ";")
+		if c.proposed != "" && fix != c.proposed || c.proposed == "" && strings.Contains(got.Fix, "CONFIG SET") || !strings.Contains(got.Fix, "server of their own") {
+			t.Errorf("%+v: %+v", c, got)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ func eviction(f *facts) []Finding {
 		return well(check, "noeviction")
 	}
 	limit, _ := number(f.info, "maxmemory")
+	used, _ := number(f.info, "used_memory")
 	found := Finding{
 		Check: check, Level: Danger, Found: fmt.Sprintf("%s, with maxmemory at %s", policy, size(limit)),
 		Why: "a full server drops locks that are held, for all their keys have an expiry: hold and queue together. " +
@@ -25,11 +26,20 @@ func eviction(f *facts) []Finding {
 		found.Found = policy + ", but there is no maxmemory"
 		found.Why = "it does no harm until somebody sets a maxmemory. Then " + found.Why
 	}
+	if limit > 0 && scarce(used, limit) {
+		found.Fix = "make room or move the locks to a server of their own first, for a full server with noeviction refuses every new lock (OOM); then " + found.Fix
+	}
 	if n, _ := number(f.info, "evicted_keys"); n > 0 {
 		found.Found += fmt.Sprintf("; %s evicted since it was started", count(n, "key"))
 	}
 	return []Finding{found}
 }
+
+// scarce reports whether a limit is nearly reached.
+func scarce(used, limit int64) bool { return used >= limit/5*4 }
+
+// room is what helps where there is no more memory to be had.
+const room = "move the locks to a server of their own, give the machine more memory, or delete what is not needed (redis-cli --bigkeys finds it)"
 
 // headroom looks at how much memory there is left.
 func headroom(f *facts) []Finding {
@@ -44,20 +54,25 @@ func headroom(f *facts) []Finding {
 		return []Finding{{
 			Check: check, Level: Warning, Found: fmt.Sprintf("%s in use of the %s that the machine has, and no maxmemory", size(used), size(total)),
 			Why: "a server that takes all memory is killed by its system, and its locks with it.",
-			Fix: set("maxmemory", fmt.Sprint(total/4*3)),
+			Fix: room,
 		}}
 	}
 	if limit == 0 {
 		return well(check, "%s in use, no maxmemory", size(used))
 	}
 	text := fmt.Sprintf("%s in use of a maxmemory of %s", size(used), size(limit))
-	if used < limit/5*4 {
+	if !scarce(used, limit) {
 		return well(check, "%s", text)
 	}
 	found := Finding{
 		Check: check, Level: Warning, Found: text,
 		Why: "without memory an acquire is refused (OOM), and so is a place in the queue. Releases and renewals still pass.",
-		Fix: set("maxmemory", fmt.Sprint(used*2)) + ", or find out what fills it (redis-cli --bigkeys)",
+		Fix: room,
+	}
+	// A part of the memory is left to the system, and to the copy that a snapshot takes. A container may have less than the
+	// server knows of.
+	if more := min(used*2, total/4*3); more > limit && !scarce(used, more) {
+		found.Fix = set("maxmemory", fmt.Sprint(more)) + ", if nothing else wants that memory; or " + room
 	}
 	if used >= limit/20*19 {
 		found.Level = Danger

@@ -84,7 +84,7 @@ func replicas(f *facts) []Finding {
 	var late []string
 	end, _ := number(f.info, "master_repl_offset")
 	for i := range n {
-		r := fields(strings.NewReplacer(",", "\n", "=", ":").Replace(f.info[fmt.Sprintf("slave%d", i)]))
+		r := f.replica(i)
 		at := net.JoinHostPort(r["ip"], r["port"])
 		offset, _ := number(r, "offset")
 		lag, _ := number(r, "lag")
@@ -107,6 +107,11 @@ func replicas(f *facts) []Finding {
 	return well(check, "%s in sync", count(n, "replica"))
 }
 
+// replica is what the server tells of one of its replicas.
+func (f *facts) replica(i int64) map[string]string {
+	return fields(strings.NewReplacer(",", "\n", "=", ":").Replace(f.info[fmt.Sprintf("slave%d", i)]))
+}
+
 // minReplicas looks at whether a primary that is cut off stops granting.
 func minReplicas(f *facts) []Finding {
 	const check = "min-replicas-to-write"
@@ -123,6 +128,12 @@ func minReplicas(f *facts) []Finding {
 	least, _ := number(f.config, "min-replicas-to-write")
 	lag, _ := number(f.config, "min-replicas-max-lag")
 	good, told := number(f.info, "min_slaves_good_slaves")
+	online := int64(0)
+	for i := range n {
+		if f.replica(i)["state"] == "online" {
+			online++
+		}
+	}
 	switch {
 	case least > 0 && lag > 0 && told && good < least:
 		return []Finding{{
@@ -138,13 +149,25 @@ func minReplicas(f *facts) []Finding {
 			Why: "when the network divides, a replica is promoted on one side and the old primary goes on granting on the other: two owners, for as long as that lasts.",
 			Fix: set("min-replicas-to-write", "1") + ", on the replicas too: one of them is the next primary",
 		}
+		if online < 2 {
+			found.Found = fmt.Sprintf("%d, with %s online", least, count(online, "replica"))
+			found.Fix = "bring up a second replica, and then " + found.Fix +
+				". With one replica it is a choice: 1 keeps a primary that is cut off from granting, and costs every lock while either machine is away, also after a failover until the old primary is back as a replica"
+		}
 		if least > 0 {
 			found.Found = "in vain: min-replicas-max-lag is 0, which turns it off"
 			found.Fix = set("min-replicas-max-lag", "10")
+			if online < least {
+				found.Fix = "bring the replicas back first, for every write would be refused without them; then " + found.Fix
+			}
 		}
 		return []Finding{found}
 	}
-	return well(check, "%d, heard of in the last %d s: a primary that is cut off stops granting", least, lag)
+	text := fmt.Sprintf("%d, heard of in the last %d s: a primary that is cut off stops granting", least, lag)
+	if told && good == least {
+		text += "; so does this one when one replica less is there, also after a failover"
+	}
+	return well(check, "%s", text)
 }
 
 // sentinel says what cannot be seen through a client that asks Sentinels.

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+// damage leaves something else where a lock and a job are.
+func (f *fixture) damage() {
+	f.Helper()
+	if err := f.rdb.HSet(f.Context(), f.prefix+":{bad}", "f", "x", "y", "z").Err(); err != nil {
+		f.Fatal(err)
+	}
+	if err := f.rdb.Set(f.Context(), f.prefix+":r:{cron:bad}", "junk", 0).Err(); err != nil {
+		f.Fatal(err)
+	}
+}
+
+func TestALockThatIsDamagedDoesNotHideTheOthers(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	f.hold("good")
+	f.hold("a/1")
+	f.wants(0, []string{"run", "--tick", "1h", "job", "--", "true"})
+	f.damage()
+	for _, args := range [][]string{{"ls"}, {"ls", "-o", "json"}, {"ls", "--color", "always"}} {
+		out := f.wants(69, args, "bad: Redis at ", "unexpected reply", "something else has written to its key")
+		if !strings.Contains(out, "good") || !strings.Contains(out, "a/1") || strings.Contains(out, "bad") {
+			t.Errorf("%v lists %q", args, out)
+		}
+	}
+	f.wants(69, []string{"ls", "-o", "json"}, `"name":"bad"`, `"status":69`)
+	f.wants(0, []string{"ls", "good"}, "good\t")
+	if out := f.wants(69, []string{"ls", "bad"}); out != "" {
+		t.Errorf("it lists %q", out)
+	}
+	f.wants(69, []string{"show", "bad"}, "something else has written to its key")
+	for _, args := range [][]string{{"cron-status"}, {"cron-status", "-o", "json"}} {
+		if out := f.wants(69, args, "bad: Redis at ", "something else has written to its key"); !strings.Contains(out, "job") {
+			t.Errorf("%v lists %q", args, out)
+		}
+	}
+	f.wants(69, []string{"cron-status", "bad"}, "something else has written to its key")
+	for _, c := range [][2]string{{"show", "good\n"}, {"cron-status", "job\n"}} {
+		var out, stderr strings.Builder
+		if Run([]string{cobra.ShellCompRequestCmd, c[0], "--redis", f.url, "--prefix", f.prefix, ""}, nil, &out, &stderr); !strings.Contains(out.String(), c[1]) {
+			t.Errorf("%s is completed by %q", c[0], out.String())
+		}
+	}
+}
+
+func TestWatchGoesOnBesideALockThatIsDamaged(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	lock := f.hold("x")
+	p := f.start("watch", "--prefix", f.prefix, "--interval", "100ms")
+	p.line()
+	f.damage()
+	p.says("bad: Redis at ")
+	// It is in the list no more, and cannot be looked at either.
+	key := f.prefix + ":{x}"
+	if err := f.rdb.Rename(t.Context(), key, key+"-kept").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.rdb.Set(t.Context(), key, "x", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	p.says("redislock: x: Redis at ")
+	f.hold("y")
+	for line := p.line(); !strings.Contains(line, "\ty\tthe-test"); line = p.line() { // x may have been seen while it was away
+	}
+	if err := f.rdb.Rename(t.Context(), key+"-kept", key).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.rdb.Del(t.Context(), f.prefix+":{bad}").Err(); err != nil {
+		t.Fatal(err)
+	}
+	p.says("answers again")
+	if err := lock.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for line := p.line(); !strings.Contains(line, "\tx\t-\t"); line = p.line() {
+	}
+	p.signal(unix.SIGTERM)
+	said := p.stderr.String()
+	if p.wait(); strings.Count(said, "bad: Redis at ") != 1 {
+		t.Errorf("it says %q", said)
+	}
+}
+
+func TestWatchTakesANameForWhatItIs(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	f.hold("a1")
+	p := f.start("watch", "--prefix", f.prefix, "--name", "a*")
+	if got := p.line(); !strings.HasSuffix(got, "\ta*\t-\t-\t0\t0") {
+		t.Errorf("at first: %q", got)
+	}
+	f.hold("a*")
+	if got := p.line(); !strings.Contains(got, "\ta*\tthe-test") {
+		t.Errorf("held: %q", got)
+	}
+	p.signal(unix.SIGTERM)
+	p.ends(128 + 15)
+	f.wants(0, []string{"show", "a*"}, "redislock watch --name 'a*'")
+	f.wants(64, []string{"watch", "--name"}, "--name: which?")
+}
