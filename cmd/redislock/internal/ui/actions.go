@@ -3,10 +3,13 @@ package ui
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock"
 )
@@ -21,7 +24,7 @@ type wish struct {
 	// Why is the reason; Confirm is "break", as typed by who wants that.
 	Why     string `json:"why"`
 	Confirm string `json:"confirm"`
-	// Fences are those of the holds that the page showed: if others hold the lock by now, nobody has agreed to break it.
+	// Fences are those of the holds that the page showed: nobody has agreed to break others.
 	Fences []int64 `json:"fences"`
 }
 
@@ -77,22 +80,46 @@ func (u *UI) breakLock(w http.ResponseWriter, r *http.Request) {
 		u.fail(w, err)
 		return
 	}
-	for _, h := range info.Holds {
-		if !slices.Contains(it.Fences, h.Fence) {
-			refuse(w, http.StatusConflict, "others hold the lock by now; nothing was broken")
-			return
-		}
-	}
-	u.hub.breaking(info, it.Why)
-	fence, err := u.config.Client.Break(ctx, name, it.Why)
+	meant := info
+	meant.Holds = slices.Clone(info.Holds)
+	meant.Holds = slices.DeleteFunc(meant.Holds, func(h redislock.Hold) bool { return !slices.Contains(it.Fences, h.Fence) })
 	switch {
-	case err != nil:
-		u.fail(w, err)
-	case fence == 0:
+	case info.Holders == 0:
 		refuse(w, http.StatusConflict, "nobody holds the lock any more; nothing was broken")
-	default:
-		answer(w, http.StatusOK, map[string]int64{"fence": fence})
+		return
+	case len(meant.Holds) == 0:
+		refuse(w, http.StatusConflict, "others hold the lock by now; nothing was broken")
+		return
 	}
+	u.hub.breaking(info, meant.Holds, it.Why)
+	fence, err := u.config.Client.BreakHolds(ctx, meant, it.Why)
+	u.hub.broke(info, meant.Holds, fence, isAnswer(err))
+	left := info.Holders - len(meant.Holds)
+	switch {
+	case err == nil && fence == 0:
+		refuse(w, http.StatusConflict, "the holds that were shown have ended by themselves; nothing was broken")
+	case err == nil:
+		answer(w, http.StatusOK, broken{fence, len(meant.Holds), left})
+	case isAnswer(err):
+		u.fail(w, err)
+	default:
+		refuse(w, http.StatusBadGateway, "perhaps it was broken, perhaps not: "+valid(u.config.Explain(err)))
+	}
+}
+
+// broken is what came of a break: the greatest fence that ended, of how many holds, and how many others hold on, which
+// were not shown.
+type broken struct {
+	Fence int64 `json:"fence"`
+	Broke int   `json:"broke"`
+	Left  int   `json:"left"`
+}
+
+// isAnswer says whether Redis or the library has answered, with success or without; if not, what was asked for may have
+// been done all the same.
+func isAnswer(err error) bool {
+	var answered redis.Error
+	return err == nil || errors.As(err, &answered) || errors.Is(err, redislock.ErrInvalid) || errors.Is(err, redislock.ErrPermission)
 }
 
 // askHolders asks them to give the lock up; nothing is taken.
@@ -130,13 +157,27 @@ func (u *UI) fail(w http.ResponseWriter, err error) {
 	refuse(w, http.StatusBadGateway, valid(u.config.Explain(err)))
 }
 
-// breaking notes whose hold is broken from here, so that the history can say so.
-func (h *hub) breaking(info redislock.Info, why string) {
+// breaking notes whose holds are about to be broken from here, so that the history can say so. What happens to the lock
+// until broke is called is put down then.
+func (h *hub) breaking(info redislock.Info, holds []redislock.Hold, why string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.see(info)
 	if l := h.histories[idOf(info.Name)]; l != nil {
-		l.breaking(info.Holds, why)
+		l.breaking(holds, why, info.Now)
+	}
+}
+
+// broke notes what came of it: the greatest fence that was broken, or 0, and whether that is sure.
+func (h *hub) broke(info redislock.Info, holds []redislock.Hold, fence int64, sure bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	id := idOf(info.Name)
+	if l := h.histories[id]; l != nil {
+		n := l.n
+		if l.broke(holds, fence, sure, h.began); l.n != n {
+			h.tellLooked(id)
+		}
 	}
 }
 

@@ -7,8 +7,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"example.com/redislock"
 	"example.com/redislock/redislocktest"
@@ -225,71 +223,28 @@ func TestTokenOpensThePage(t *testing.T) {
 	}
 }
 
-func TestWrongTokensAreSlowed(t *testing.T) {
+// Cookies know no port: a browser sends those of one page to every other one of the host.
+func TestTwoPagesOfAHostHaveSessionsOfTheirOwn(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var slow throttle
-		checked := 0
-		try := func(from string, right bool) time.Duration {
-			_, wait := slow.try(from, time.Now(), func() bool { checked++; return right })
-			return wait
-		}
-		for i := range freeTries + 1 {
-			if wait := try("192.0.2.1:1000", false); wait != 0 {
-				t.Fatalf("try %d must wait %v", i, wait)
+	for _, secure := range []bool{false, true} {
+		kept := map[string]string{}
+		sites := []*site{newSite(t, func(c *Config) { c.Secure = secure }), newSite(t, func(c *Config) { c.Secure = secure })}
+		for _, s := range sites {
+			cookie, _ := s.login()
+			if kept[cookie.Name] = cookie.Value; strings.HasPrefix(cookie.Name, "__Host-") != secure {
+				t.Errorf("secure %v: %s", secure, cookie.Name)
 			}
 		}
-		before := checked
-		if wait := try("192.0.2.1:2000", true); wait != firstPause || checked != before {
-			t.Fatalf("from another port: %v, and looked at %v", wait, checked != before)
+		sent := ""
+		for name, value := range kept {
+			sent += name + "=" + value + "; "
 		}
-		if try("192.0.2.2:1000", true) != 0 || try("[2001:db8::1]:1", true) != 0 {
-			t.Error("others must wait")
+		for _, s := range sites {
+			s.wants(204, "GET", "/api/session", "", "Cookie", sent)
 		}
-		// A minute of trying, as fast as allowed: the pauses double up to the longest.
-		begun, tries := time.Now(), 0
-		for time.Since(begun) < 10*time.Minute {
-			if wait := try("192.0.2.1:1", false); wait > 0 {
-				time.Sleep(wait)
-			} else {
-				tries++
-			}
+		if out := sites[0].wants(303, "POST", "/logout", "", "Cookie", sent).Cookies(); len(out) != 1 || kept[out[0].Name] == "" || out[0].Name == sites[1].ui.cookie || out[0].Secure != secure {
+			t.Errorf("logging out of one: %v", out)
 		}
-		if tries > 30 {
-			t.Errorf("%d tries in ten minutes", tries)
-		}
-		time.Sleep(longestPause)
-		if try("192.0.2.1:1", true) != 0 || try("192.0.2.1:1", false) != 0 || try("192.0.2.1:1", false) != 0 {
-			t.Error("who knows the token is still slowed")
-		}
-		// One who has many addresses: of a /64 they are one, and otherwise memory is bounded.
-		for i := range 10 {
-			try("[2001:db8:0:1::"+string(rune('a'+i%6))+"]:1", false)
-		}
-		if try("[2001:db8:0:1::ffff]:1", true) == 0 {
-			t.Error("another address of the same /64 goes on")
-		}
-		for i := range 3 * maxSources {
-			try("10."+itoa(i>>16&255)+"."+itoa(i>>8&255)+"."+itoa(i&255)+":1", false)
-		}
-		if len(slow.sources) > maxSources {
-			t.Errorf("%d are remembered", len(slow.sources))
-		}
-	})
-}
-
-func TestSlowedOverHTTP(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, nil)
-	for range freeTries + 1 {
-		s.wants(401, "GET", "/", "", "Authorization", "Bearer wrong")
-	}
-	if got := s.wants(429, "GET", "/", "", "Authorization", "Bearer "+testToken); got.Header.Get("Retry-After") == "" {
-		t.Error("it does not say when to try again")
-	}
-	got := s.wants(303, "POST", "/login", "token="+testToken, "Content-Type", "application/x-www-form-urlencoded")
-	if !regexp.MustCompile(`^/login\?slow=\d+$`).MatchString(got.Header.Get("Location")) || len(got.Cookies()) != 0 {
-		t.Errorf("%v", got.Header)
 	}
 }
 
@@ -316,5 +271,3 @@ func TestPagesHaveNoMarkupFromTexts(t *testing.T) {
 		}
 	}
 }
-
-func itoa(n int) string { return seconds(time.Duration(n) * time.Second) }

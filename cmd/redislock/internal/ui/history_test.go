@@ -38,7 +38,8 @@ func TestHistoryTellsWhatHappenedBetweenTwoStates(t *testing.T) {
 	t.Parallel()
 	revoked := held(anna, 10)
 	revoked.Revoked = true
-	some := []redislock.Hold{held(anna, 10)}
+	some, kept := []redislock.Hold{held(anna, 10)}, []redislock.Hold{held(anna, 10)}
+	kept[0].Kept = true
 	many := state(20, []redislock.Hold{held(anna, 5), held(bert, 10)})
 	fewer := state(30, []redislock.Hold{held(anna, 5)})
 	fewer.Holders = 2 // the other one is not shown
@@ -49,6 +50,10 @@ func TestHistoryTellsWhatHappenedBetweenTwoStates(t *testing.T) {
 		breaks        bool
 		want          string
 	}{
+		"kept":        {state(12, some), state(20, kept), false, "kept anna@20"},
+		"kept over":   {state(20, kept), state(60, nil), false, "kept time over anna@40"},
+		"kept ended":  {state(20, kept), state(30, nil), false, "released anna@30"},
+		"come kept":   {state(5, nil), state(12, kept), false, "acquired anna@10; kept anna@12"},
 		"acquired":    {state(5, nil), state(12, some), false, "acquired anna@10"},
 		"released":    {state(12, some), state(20, nil), false, "released anna@20"},
 		"handed over": {state(12, some, bert), state(30, []redislock.Hold{held(bert, 25)}), false, "released anna@25; handed over bert@25; queue @30"},
@@ -66,7 +71,8 @@ func TestHistoryTellsWhatHappenedBetweenTwoStates(t *testing.T) {
 		l.see(c.before, noon)
 		n := l.n
 		if c.breaks {
-			l.breaking(c.before.Holds, "because")
+			l.breaking(c.before.Holds, "because", c.before.Now)
+			l.broke(c.before.Holds, c.before.Fence, true, noon)
 		}
 		l.see(c.after, noon)
 		var got []string
@@ -80,6 +86,58 @@ func TestHistoryTellsWhatHappenedBetweenTwoStates(t *testing.T) {
 		if text := strings.Join(got, "; "); text != c.want {
 			t.Errorf("%s: %q, want %q", name, text, c.want)
 		}
+	}
+}
+
+// What came of a break is known after the lock was seen to change.
+func TestHistorySaysBrokenOnlyOfWhatWas(t *testing.T) {
+	t.Parallel()
+	one, two := held(anna, 10), held(bert, 11)
+	for name, c := range map[string]struct {
+		fence int64
+		sure  bool
+		after int // seconds after noon, when both have ended
+		want  string
+	}{
+		"both":                   {two.Fence, true, 20, "broken, broken"},
+		"the first":              {one.Fence, true, 20, "broken, released"},
+		"none, they had ended":   {0, true, 20, "released, released"},
+		"nobody answered":        {0, false, 20, "perhaps broken, perhaps broken"},
+		"only the first part":    {one.Fence, false, 20, "broken, perhaps broken"},
+		"nobody, and they lapse": {0, true, 60, "lapsed, lapsed"},
+	} {
+		l := &history{}
+		holds := []redislock.Hold{one, two}
+		l.see(state(12, holds), noon)
+		n := l.n
+		l.breaking(holds, "because", noon.Add(12*time.Second))
+		l.see(state(c.after-1, holds), noon)
+		if !l.see(state(c.after, nil), noon) || l.see(state(c.after-2, nil), noon) {
+			t.Errorf("%s: which states are new is not known meanwhile", name)
+		}
+		if l.n != n {
+			t.Errorf("%s: told before it is known: %+v", name, l.since(n))
+		}
+		l.broke(holds, c.fence, c.sure, noon)
+		var got []string
+		for _, it := range l.since(n) {
+			got = append(got, it.Kind)
+		}
+		if text := strings.Join(got, ", "); text != c.want {
+			t.Errorf("%s: %q, want %q", name, text, c.want)
+		}
+	}
+	// One that goes on for long after it was not broken.
+	l := &history{}
+	long := held(anna, 10)
+	long.Deadline = noon.Add(time.Hour)
+	l.see(state(12, []redislock.Hold{long}), noon)
+	l.breaking([]redislock.Hold{long}, "because", noon.Add(12*time.Second))
+	l.broke([]redislock.Hold{long}, 0, false, noon)
+	l.see(state(200, []redislock.Hold{long}), noon)
+	l.see(state(300, nil), noon)
+	if last := l.items[len(l.items)-1]; last.Kind != "released" || last.Why != "" {
+		t.Errorf("long after: %+v", last)
 	}
 }
 

@@ -71,7 +71,6 @@ func (h *hub) join(id string) (*stream, bool) {
 	if h.stop == nil {
 		ctx, stop := context.WithCancel(h.page)
 		h.stop = stop
-		h.status.Now = 0 // of the last sweep, however long ago that was: a browser would take it for the time of Redis
 		h.work.Go(func() { h.watch(ctx) })
 		if h.config.Health != nil {
 			h.work.Go(func() { h.examine(ctx) })
@@ -80,7 +79,8 @@ func (h *hub) join(id string) (*stream, bool) {
 	return s, true
 }
 
-// leave ends a stream; after the last one nothing is asked of Redis any more.
+// leave ends a stream; after the last one nothing is asked of Redis any more, and what was known is forgotten: the next
+// browser would take it for how things are. The histories stay, which know when nobody looked.
 func (h *hub) leave(s *stream) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -89,6 +89,7 @@ func (h *hub) leave(s *stream) {
 	if len(h.streams) == 0 && h.stop != nil {
 		h.stop()
 		h.stop = nil
+		h.rows, h.jobs, h.health, h.status = map[string]json.RawMessage{}, nil, nil, status{}
 	}
 }
 
@@ -128,13 +129,16 @@ func (h *hub) see(info redislock.Info) {
 	if l.n != n {
 		h.tellLooked(id)
 	}
+	if len(h.streams) == 0 {
+		return // a history is all that is kept
+	}
 	if text := rowOf(info); !bytes.Equal(text, h.rows[id]) {
 		h.rows[id] = text
 		h.tell(func(s *stream) { s.locks[id] = struct{}{} })
 	}
 }
 
-// gone takes in that the server does not know a lock any more.
+// gone takes in that the server does not know a lock any more. The caller has the mutex.
 func (h *hub) gone(id string) {
 	name, err := nameOf(id)
 	if err != nil {
@@ -142,20 +146,22 @@ func (h *hub) gone(id string) {
 	}
 	if l := h.histories[id]; l != nil {
 		n := l.n
-		l.see(redislock.Info{Name: name, Now: h.now, Fence: l.last.Fence}, h.began)
+		l.see(redislock.Info{Name: name, Now: h.now, Fence: l.last.fence}, h.began)
 		if l.n != n {
 			h.tellLooked(id)
 		}
 	}
-	delete(h.rows, id)
-	h.tell(func(s *stream) { s.locks[id] = struct{}{} })
+	if h.rows[id] != nil {
+		delete(h.rows, id)
+		h.tell(func(s *stream) { s.locks[id] = struct{}{} })
+	}
 }
 
-// set takes in what is sent whole, if it is new.
-func (h *hub) set(where *json.RawMessage, text json.RawMessage, mark func(*stream)) {
+// set takes in what is sent whole, if it is new and the watching that ctx is of goes on.
+func (h *hub) set(ctx context.Context, where *json.RawMessage, text json.RawMessage, mark func(*stream)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !bytes.Equal(*where, text) {
+	if ctx.Err() == nil && !bytes.Equal(*where, text) {
 		*where = text
 		h.tell(mark)
 	}
@@ -168,24 +174,32 @@ type message struct {
 }
 
 // locksMessage is a part of the list: the first ones after the hello make the whole of it, which is complete when a
-// status comes.
+// status comes that tells of a sweep.
 type locksMessage struct {
 	Set  []json.RawMessage `json:"set"`
 	Gone []string          `json:"gone,omitempty"`
 }
 
-// maxChunk is how many locks one message has, so that the page can draw between two.
-const maxChunk = 500
+// maxChunk and maxChunkBytes are how many locks one message has, so that the page can draw between two, and about how
+// long it is, so that slow browsers do not keep much of us busy.
+const (
+	maxChunk      = 500
+	maxChunkBytes = 256 << 10
+)
 
 // next is what a stream is to be told now, and whether there is more. A detail is told only if the caller wants it.
 func (h *hub) next(s *stream, withDetail bool) (messages []message, more bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(s.locks) > 0 {
-		m := locksMessage{Set: []json.RawMessage{}}
+		m, size := locksMessage{Set: []json.RawMessage{}}, 0
 		for id := range s.locks {
+			text, there := h.rows[id]
+			if size += len(text) + len(id); size > maxChunkBytes && len(m.Set)+len(m.Gone) > 0 {
+				break
+			}
 			delete(s.locks, id)
-			if text, there := h.rows[id]; there {
+			if there {
 				m.Set = append(m.Set, text)
 			} else {
 				m.Gone = append(m.Gone, id)
@@ -211,7 +225,7 @@ func (h *hub) next(s *stream, withDetail bool) (messages []message, more bool) {
 		s.health = false
 		messages = append(messages, message{"health", h.health})
 	}
-	if s.status { // last: with it the list is complete
+	if s.status { // last: with that of a sweep the list is complete
 		s.status = false
 		messages = append(messages, message{"status", encode(h.status)})
 	}

@@ -60,10 +60,11 @@ func (h *hub) unlook(s *stream) {
 // follow keeps what is known of one lock up to date.
 func (h *hub) follow(ctx context.Context, l *looked, name string) {
 	for info, err := range h.config.Client.Watch(ctx, name) {
+		h.mu.Lock()
 		if ctx.Err() != nil {
+			h.mu.Unlock()
 			return
 		}
-		h.mu.Lock()
 		if l.seen = true; err != nil {
 			l.err = h.config.Explain(err)
 		} else {

@@ -13,18 +13,25 @@ import (
 	"time"
 )
 
-const (
-	cookieName = "redislock_ui"
-	// sessionLife is after which time a session must be opened anew.
-	sessionLife = 12 * time.Hour
-)
+// sessionLife is after which time a session must be opened anew.
+const sessionLife = 12 * time.Hour
+
+// cookieName makes a name for this process alone: cookies know no port, and two pages of one host would end each other's
+// sessions. With TLS, browsers take a cookie of such a name from this very host alone.
+func cookieName(secure bool) string {
+	name := "redislock_ui_" + strings.ToLower(rand.Text()[:10])
+	if secure {
+		return "__Host-" + name
+	}
+	return name
+}
 
 // A session is a random text and an end, signed with the key of this process: "random.end.signature". So none need be
 // kept, and none survives the process.
 
 // session is the session of a request, if it has one that is ours and not over.
 func (u *UI) session(r *http.Request) (string, bool) {
-	cookie, err := r.Cookie(cookieName)
+	cookie, err := r.Cookie(u.cookie)
 	if err != nil {
 		return "", false
 	}
@@ -45,7 +52,7 @@ func (u *UI) welcome(w http.ResponseWriter, r *http.Request) {
 
 func (u *UI) setCookie(w http.ResponseWriter, value string, age int) {
 	http.SetCookie(w, &http.Cookie{
-		Name: cookieName, Value: value, Path: "/", MaxAge: age,
+		Name: u.cookie, Value: value, Path: "/", MaxAge: age,
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: u.config.Secure,
 	})
 }
@@ -120,10 +127,10 @@ func (u *UI) logout(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 
-// try compares a token with ours, unless who sends it failed so recently that it must wait first: then it is not even
-// looked at.
+// try compares a token with ours, at a pace that does not let anybody guess it. Who would have to wait too long is told
+// how long, and the token is not looked at.
 func (u *UI) try(r *http.Request, token string) (ok bool, wait time.Duration) {
-	return u.slow.try(r.RemoteAddr, time.Now(), func() bool { return equal(token, u.config.Token) })
+	return u.slow.try(r.Context(), r.RemoteAddr, func() bool { return equal(token, u.config.Token) })
 }
 
 func tooMany(w http.ResponseWriter, wait time.Duration) {

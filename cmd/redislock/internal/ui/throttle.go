@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"sync"
@@ -8,17 +9,20 @@ import (
 )
 
 const (
-	// freeTries is how many wrong tokens cost nothing; from then on each doubles the pause, up to longestPause.
-	freeTries    = 3
-	firstPause   = 500 * time.Millisecond
-	longestPause = 30 * time.Second
+	// freeTries is how many wrong tokens cost nothing; from then on there is one try within each pace, 40 a second: who
+	// knows the token does not notice, and a random one of 16 letters takes longer than there is time.
+	freeTries = 3
+	pace      = 25 * time.Millisecond
+	// longestWait is how long a try may wait for its turn; beyond it, which takes 400 tries at once, it is refused.
+	longestWait = 10 * time.Second
 	// forgetTries is after which time without a wrong token all is forgotten.
 	forgetTries = 10 * time.Minute
 	// maxSources bounds the memory for those who fail.
 	maxSources = 4096
 )
 
-// throttle slows down who sends wrong tokens, by address. The zero throttle is ready.
+// throttle bounds how fast tokens can be guessed, by address. Who sends a right one is not told to come back later because
+// others at the same address, which may be a proxy's, sent wrong ones: the tries take turns. The zero throttle is ready.
 type throttle struct {
 	mu      sync.Mutex
 	sources map[string]source
@@ -27,29 +31,43 @@ type throttle struct {
 type source struct {
 	failed int
 	last   time.Time
-	until  time.Time
+	free   time.Time // when the next try has its turn
 }
 
-// try asks check for the verdict on a try from this address, and notes it. Who failed too recently is told how long to
-// wait, and check is not asked. All in one step: tries that come at the same time count one after the other.
-func (t *throttle) try(remote string, now time.Time, check func() bool) (ok bool, wait time.Duration) {
+// try asks check for the verdict on a try from this address when it has its turn, which is at once unless many failed.
+// Where too many wait already, check is not asked, and wait is how long that will be so.
+func (t *throttle) try(ctx context.Context, remote string, check func() bool) (ok bool, wait time.Duration) {
+	from, now := network(remote), time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	from := network(remote)
-	if wait := t.sources[from].until.Sub(now); wait > 0 {
-		return false, wait
+	if s := t.sources[from]; s.free.After(now) {
+		turn := s.free.Sub(now)
+		if turn > longestWait {
+			return false, turn - longestWait
+		}
+		s.free = s.free.Add(pace)
+		t.sources[from] = s
+		t.mu.Unlock()
+		rest(ctx, turn)
+		t.mu.Lock()
+		now = time.Now()
 	}
-	if check() {
-		delete(t.sources, from)
-		return true, 0
+	if ctx.Err() != nil {
+		return false, 0 // nobody reads the answer
 	}
 	s := t.sources[from]
+	if check() {
+		if !s.free.After(now) {
+			delete(t.sources, from)
+		}
+		return true, 0
+	}
 	if now.Sub(s.last) > forgetTries {
 		s = source{}
 	}
 	s.failed, s.last = s.failed+1, now
-	if n := s.failed - freeTries; n > 0 {
-		s.until = now.Add(min(longestPause, firstPause<<min(n-1, 10)))
+	if next := now.Add(pace); s.failed > freeTries && next.After(s.free) {
+		s.free = next
 	}
 	if t.sources == nil {
 		t.sources = map[string]source{}

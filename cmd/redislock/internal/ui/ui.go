@@ -39,6 +39,7 @@ type UI struct {
 	config  Config
 	handler http.Handler
 	key     []byte // signs sessions
+	cookie  string // its name
 	slow    throttle
 	hub     *hub
 	page    context.Context // ends with Close
@@ -50,7 +51,7 @@ func New(config Config) *UI {
 	if config.Explain == nil {
 		config.Explain = func(err error) string { return err.Error() }
 	}
-	u := &UI{config: config, key: make([]byte, 32)}
+	u := &UI{config: config, key: make([]byte, 32), cookie: cookieName(config.Secure)}
 	_, _ = rand.Read(u.key) // never fails
 	u.page, u.end = context.WithCancel(context.Background())
 	u.hub = newHub(u.page, config)

@@ -34,15 +34,16 @@ func (h *hub) watch(ctx context.Context) {
 		if err == nil {
 			err = h.cron(ctx)
 		}
-		if ctx.Err() != nil {
-			return
-		}
 		took := time.Since(begun)
 		pause := max(minPause, restFactor*took)
 		if err != nil { // it is waiting, not work, that took long
 			pause = minPause
 		}
 		h.mu.Lock()
+		if ctx.Err() != nil { // nobody looks any more, or others do by now
+			h.mu.Unlock()
+			return
+		}
 		st := &h.status
 		st.TookMS, st.PauseMS, st.Error = took.Milliseconds(), pause.Milliseconds(), ""
 		if err == nil {
@@ -93,6 +94,9 @@ func (h *hub) sweep(ctx context.Context) (left int, err error) {
 	take := func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
+		if ctx.Err() != nil {
+			return
+		}
 		for _, info := range infos {
 			if h.began.IsZero() {
 				h.began = info.Now
@@ -126,8 +130,11 @@ func (h *hub) sweep(ctx context.Context) (left int, err error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for id := range h.rows {
-		if !met[id] && h.looked[id] == nil { // what is looked at, its own watch knows better
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
+	for id, l := range h.histories { // those of all rows are among them, and of locks that went while nobody looked
+		if (h.rows[id] != nil || l.last.busy()) && !met[id] && h.looked[id] == nil { // what is looked at, its own watch knows better
 			h.gone(id)
 		}
 	}
@@ -150,7 +157,7 @@ func (h *hub) cron(ctx context.Context) error {
 			break
 		}
 	}
-	h.set(&h.jobs, encode(sortedJobs(jobs)), func(s *stream) { s.jobs = true })
+	h.set(ctx, &h.jobs, encode(sortedJobs(jobs)), func(s *stream) { s.jobs = true })
 	return nil
 }
 
@@ -163,7 +170,7 @@ func (h *hub) examine(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		h.set(&h.health, healthOf(report, time.Now()), func(s *stream) { s.health = true })
+		h.set(ctx, &h.health, healthOf(report, time.Now()), func(s *stream) { s.health = true })
 		rest(ctx, healthPause)
 	}
 }

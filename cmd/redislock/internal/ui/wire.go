@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -61,20 +62,27 @@ func ownerOf(o redislock.Owner) owner {
 	return owner{valid(o.Client), valid(o.Host), o.PID, valid(o.Metadata), valid(o.Trace)}
 }
 
+// briefly is an owner without its trace, for where the page does not show that.
+func briefly(o redislock.Owner) owner {
+	o.Trace = ""
+	return ownerOf(o)
+}
+
 // row is a lock in the list.
 type row struct {
 	ID      string `json:"id"`
 	Held    int    `json:"held,omitempty"`
 	Waiting int    `json:"waiting,omitempty"`
 	Fence   int64  `json:"fence,omitempty"` // microseconds, or less: exact in JavaScript until the year 2255
-	// Of the oldest hold, and of the place that has waited longest.
+	// Of the oldest hold that was not given back, or else of the oldest, and of the place that has waited longest.
 	Owner     *owner `json:"owner,omitempty"`
 	Since     int64  `json:"since,omitempty"`
 	Deadline  int64  `json:"deadline,omitempty"`
 	Mode      string `json:"mode,omitempty"`
 	Revoked   bool   `json:"revoked,omitempty"` // any hold
+	Kept      bool   `json:"kept,omitempty"`    // all holds: given back, and kept until their deadlines
 	WaitSince int64  `json:"waitSince,omitempty"`
-	// Candidates are the first who wait, of an election only.
+	// Candidates are the first who wait, of an election only, without what they say of themselves.
 	Candidates []owner `json:"candidates,omitempty"`
 }
 
@@ -85,8 +93,11 @@ func rowOf(info redislock.Info) json.RawMessage {
 	r := row{ID: idOf(info.Name), Held: info.Holders, Waiting: info.Waiting, Fence: info.Fence}
 	if len(info.Holds) > 0 {
 		h := info.Holds[0]
-		o := ownerOf(h.Owner)
-		r.Owner, r.Since, r.Deadline, r.Mode = &o, millis(h.Since), millis(h.Deadline), h.Mode.String()
+		if i := slices.IndexFunc(info.Holds, func(h redislock.Hold) bool { return !h.Kept }); i >= 0 {
+			h = info.Holds[i]
+		}
+		o := briefly(h.Owner)
+		r.Owner, r.Since, r.Deadline, r.Mode, r.Kept = &o, millis(h.Since), millis(h.Deadline), h.Mode.String(), h.Kept
 		for _, h := range info.Holds {
 			r.Revoked = r.Revoked || h.Revoked
 		}
@@ -96,7 +107,7 @@ func rowOf(info redislock.Info) json.RawMessage {
 			r.WaitSince = since
 		}
 		if i < maxCandidates && strings.HasPrefix(info.Name, "elect:") {
-			r.Candidates = append(r.Candidates, ownerOf(p.Owner))
+			r.Candidates = append(r.Candidates, owner{Client: valid(p.Owner.Client), Host: valid(p.Owner.Host), PID: p.Owner.PID})
 		}
 	}
 	return encode(r)
@@ -110,6 +121,7 @@ type hold struct {
 	Mode     string `json:"mode"`
 	Weight   int    `json:"weight"`
 	Revoked  bool   `json:"revoked,omitempty"`
+	Kept     bool   `json:"kept,omitempty"` // given back, and kept until its deadline
 }
 
 type place struct {
@@ -143,7 +155,7 @@ func detailOf(info redislock.Info) detail {
 		Holds: []hold{}, Places: []place{}, History: []item{}, Blind: [][2]int64{},
 	}
 	for _, h := range info.Holds[:min(len(info.Holds), maxDetail)] {
-		d.Holds = append(d.Holds, hold{ownerOf(h.Owner), millis(h.Since), millis(h.Deadline), h.Fence, h.Mode.String(), h.Weight, h.Revoked})
+		d.Holds = append(d.Holds, hold{ownerOf(h.Owner), millis(h.Since), millis(h.Deadline), h.Fence, h.Mode.String(), h.Weight, h.Revoked, h.Kept})
 	}
 	for _, p := range info.Places[:min(len(info.Places), maxDetail)] {
 		d.Places = append(d.Places, place{ownerOf(p.Owner), millis(p.Since), p.Mode.String(), p.Weight})

@@ -2,7 +2,7 @@
 import { el } from './dom.js';
 import { store } from './store.js';
 import { post } from './stream.js';
-import { count, ownerShown, shown } from './text.js';
+import { count, number, ownerShown, shown } from './text.js';
 
 const maxReason = 512; // bytes
 
@@ -18,21 +18,26 @@ export function ask(id, name) {
 }
 
 export function breakLock(id, name) {
-  const fences = (store.lock?.holds ?? []).map(({ fence }) => fence);
+  const holds = store.lock?.holds ?? [];
+  const rest = (store.lock?.held ?? 0) - holds.length;
   dialog({
     id, name,
     title: 'Break the lock',
     text: 'The lock is taken from its holders at once and goes to the next who waits. They are told, but may be in the middle of their work: only what checks the fence is safe from what they still write.',
+    warning: rest > 0 ? `Only the ${number(holds.length)} holders that are shown lose it: ${holdOn(rest)}.` : '',
     submit: 'Break', danger: true,
-    send: (why, confirm) => post('/api/break', { id, why, confirm, fences }),
-    done: ({ fence }) => `Broken: the hold with fence ${fence} has ended.`,
+    send: (why, confirm) => post('/api/break', { id, why, confirm, fences: holds.map(({ fence }) => fence) }),
+    done: ({ fence, broke, left }) => (broke > 1 ? `Broken: ${number(broke)} holds have ended, the last of them with fence ${fence}.` : `Broken: the hold with fence ${fence} has ended.`) +
+      (left ? ` Not all: ${holdOn(left)}, which were not shown.` : ''),
   });
 }
 
-function dialog({ name, title, text, submit, danger, send, done }) {
+const holdOn = (n) => count(n, 'other holds on', 'others hold on');
+
+function dialog({ name, title, text, warning, submit, danger, send, done }) {
   const box = document.getElementById('act');
   const from = document.activeElement;
-  const holds = store.lock?.holds ?? [];
+  const { holds = [], held = 0 } = store.lock ?? {};
   const why = el('textarea', { id: 'why', rows: 2, required: true, maxlength: maxReason, 'aria-describedby': 'why-hint' });
   const typed = danger ? el('input', { id: 'confirm', autocomplete: 'off', autocapitalize: 'off', spellcheck: 'false', required: true }) : null;
   const result = el('p', { class: 'result', role: 'alert' });
@@ -58,9 +63,10 @@ function dialog({ name, title, text, submit, danger, send, done }) {
   } },
   el('h2', { id: 'act-title' }, title),
   el('p', { class: 'target' }, shown(name)),
-  el('p', null, holds.length > 1 ? `${holds.length} hold it, among them ` : 'Held by ', holds.length ? el('b', null, ownerShown(holds[0].owner)) : 'nobody',
+  el('p', null, held > 1 ? `${number(held)} hold it, among them ` : holds[0]?.kept ? 'Given back, and kept for a while, by ' : 'Held by ', holds.length ? el('b', null, ownerShown(holds[0].owner)) : 'nobody',
     holds[0]?.owner.meta ? el('span', { class: 'meta' }, shown(holds[0].owner.meta)) : ''),
   el('p', { class: 'faint' }, text),
+  warning ? el('p', { class: 'warning' }, warning) : [],
   el('label', { for: 'why' }, 'Reason'), why, el('p', { class: 'hint', id: 'why-hint' }, 'The holder sees it.'),
   typed ? [el('label', { for: 'confirm' }, 'Type ', el('code', null, 'break'), ' to confirm'), typed] : [],
   result, el('div', { class: 'buttons' }, cancel, go));

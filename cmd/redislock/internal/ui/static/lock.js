@@ -9,7 +9,8 @@ import { timeLine } from './timeline.js';
 
 const kindsOfEvents = {
   held: 'was held when first looked at', acquired: 'acquired', 'handed over': 'handed over to', released: 'released', lapsed: 'lapsed: not renewed in time',
-  revoked: 'is being stolen from', stolen: 'stolen from', broken: 'broken from here', asked: 'holders asked to give it up',
+  revoked: 'is being stolen from', stolen: 'stolen from', broken: 'broken from here', 'perhaps broken': 'ended, perhaps broken from here: no answer came',
+  kept: 'given back, and kept for a while', 'kept time over': 'kept time over', asked: 'holders asked to give it up',
   unseen: 'held and given back between two looks',
 };
 
@@ -40,15 +41,16 @@ export function lockPage(main, id) {
     problem.hidden = !lock.error;
     setText(problem, lock.error ?? '');
     for (const button of buttons.children) button.disabled = lock.held === 0;
-    const state = lock.holds.some(({ revoked }) => revoked) ? 'revoked: being stolen' : lock.held ? 'held' : lock.waiting ? 'free, with a queue' : 'free';
-    const text = JSON.stringify([state, lock.held, lock.waiting, lock.fence]);
+    const kept = lock.holds.length > 0 && lock.holds.every((hold) => hold.kept) ? Math.max(...lock.holds.map(({ deadline }) => deadline)) : 0;
+    const state = lock.holds.some(({ revoked }) => revoked) ? 'revoked: being stolen' : kept ? 'given back, kept until ' : lock.held ? 'held' : lock.waiting ? 'free, with a queue' : 'free';
+    const text = JSON.stringify([state, kept, lock.held, lock.waiting, lock.fence]);
     if (facts.text !== text) {
       facts.text = text;
-      facts.replaceChildren(...[['State', state], ['Holders', number(lock.held)], ['Waiting', number(lock.waiting)], ['Last fence', lock.fence ? String(lock.fence) : 'none remembered']]
-        .flatMap(([term, value]) => [el('dt', null, term), el('dd', null, value)]));
+      facts.replaceChildren(...[['State', kept ? [state, moment(kept)] : [state]], ['Holders', number(lock.held)], ['Waiting', number(lock.waiting)], ['Last fence', lock.fence ? String(lock.fence) : 'none remembered']]
+        .flatMap(([term, value]) => [el('dt', null, term), el('dd', null, ...[value].flat())]));
     }
     holders.show(lock.holds, lock.held, (hold) => hold.fence, (hold) => [
-      [ownerShown(hold.owner), trace(hold.owner)], meta(hold.owner), since(hold.since), [until(hold.deadline), hold.revoked ? el('span', { class: 'tag revoked' }, 'revoked') : ''],
+      [ownerShown(hold.owner), trace(hold.owner)], meta(hold.owner), since(hold.since), deadlineOf(hold),
       modeOf(hold), el('code', null, String(hold.fence)),
     ], 'Nobody holds it.');
     queue.show(lock.places.map((place, i) => ({ ...place, at: i + 1 })), lock.waiting, (place) => place.at, (place) => [
@@ -56,7 +58,7 @@ export function lockPage(main, id) {
     ], 'Nobody waits.');
     const items = lock.history.filter(({ kind }) => kind !== 'queue').toReversed(); // the time line has the queue
     history.show(items, items.length, (item) => item.n, (item) => [
-      moment(item.at), el('span', { class: `event ${item.kind.replace(' ', '-')}` }, kindsOfEvents[item.kind] ?? item.kind),
+      moment(item.at), el('span', { class: `event ${item.kind.replaceAll(' ', '-')}` }, kindsOfEvents[item.kind] ?? item.kind),
       item.owner ? [ownerShown(item.owner), item.owner.meta ? el('span', { class: 'meta' }, shown(item.owner.meta)) : ''] : '', details(item),
     ], 'Nothing was seen to happen yet. What happens from now on is shown here.');
     line.show(lock);
@@ -69,6 +71,11 @@ export function lockPage(main, id) {
     focus: () => false,
     leave: () => { line.end(); look(''); },
   };
+}
+
+function deadlineOf({ deadline, revoked, kept }) {
+  if (kept) return [el('span', { class: 'tag given-back' }, 'given back'), ' kept until ', moment(deadline)];
+  return [until(deadline), revoked ? el('span', { class: 'tag revoked' }, 'revoked') : ''];
 }
 
 const meta = (owner) => (owner.meta ? el('span', { class: 'meta' }, shown(owner.meta)) : '');

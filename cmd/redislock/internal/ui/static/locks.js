@@ -1,5 +1,5 @@
 // The list of all locks.
-import { since, tick, until } from './clock.js';
+import { moment, since, tick, until } from './clock.js';
 import { el, setText } from './dom.js';
 import { columns, kinds, select, states, store } from './store.js';
 import { VirtualTable } from './table.js';
@@ -126,15 +126,15 @@ function changeRow(row, lock) {
   Object.assign(row, { lock, stale });
   row.className = [...lock.states].join(' ');
   const [name, holder, held, waiting, mode, deadline] = row.cells;
-  const tag = lock.revoked ? 'revoked' : stale ? 'stale' : '';
-  name.querySelector('.tags').replaceChildren(...(tag ? [el('span', { class: `tag ${tag}` }, tag)] : []));
+  const tag = lock.revoked ? 'revoked' : stale ? 'stale' : lock.kept ? 'given back' : '';
+  name.querySelector('.tags').replaceChildren(...(tag ? [el('span', { class: `tag ${tag.replace(' ', '-')}`, title: lock.kept ? `given back, kept until ${moment(lock.deadline).textContent}` : null }, tag)] : []));
   const more = lock.held > 1 ? el('span', { class: 'more' }, ` +${number(lock.held - 1)}`) : '';
   const meta = lock.owner?.meta ? el('span', { class: 'meta' }, shown(lock.owner.meta)) : '';
   holder.replaceChildren(lock.owner ? el('span', { class: 'cell', title: plain([lock.holder, lock.owner.meta].filter(Boolean).join(': '), 600) }, el('span', { class: 'who' }, shown(lock.holder), more), meta) : dash());
   held.replaceChildren(lock.since ? since(lock.since) : dash());
   waiting.replaceChildren(...(lock.waiting ? [el('b', null, number(lock.waiting)), lock.waitSince ? el('span', { class: 'longest' }, ' · ', since(lock.waitSince)) : ''] : [dash()]));
   mode.replaceChildren(lock.mode ? plain(lock.mode) : dash());
-  deadline.replaceChildren(lock.deadline ? until(lock.deadline) : dash());
+  deadline.replaceChildren(...(!lock.deadline ? [dash()] : lock.kept ? [el('span', { class: 'faint' }, 'until '), moment(lock.deadline)] : [until(lock.deadline)]));
 }
 
 const dash = () => el('span', { class: 'dash', 'aria-label': 'none' }, '–');

@@ -2,7 +2,8 @@
 import { moment, since, tick, until, now } from './clock.js';
 import { el, fillRows, setText } from './dom.js';
 import { store } from './store.js';
-import { count, duration, nameOf, number, ownerShown, shown, time } from './text.js';
+import { VirtualTable } from './table.js';
+import { count, duration, nameOf, number, ownerShown, ownerText, plain, shown, time } from './text.js';
 
 // page is a heading, a table and a sentence for when there is nothing.
 function page(main, { title, columns, lead }) {
@@ -37,26 +38,54 @@ export function cronPage(main) {
   return { title: 'Cron', on: { cron: update, jobs: update, hello: update }, tick: () => { update(); tick(main); } };
 }
 
-export function electionsPage(main) {
-  const show = page(main, { title: 'Elections', columns: ['Election', 'Leader', 'Leads for', 'Candidates', 'Fence'], lead: 'Who leads, and who would next.' });
-  function update() {
-    const elections = [...store.locks.values()].filter(({ kind, held, waiting }) => kind === 'elect' && (held || waiting)).sort((a, b) => (a.id < b.id ? -1 : 1))
-      .map(({ id, owner, since: from, waiting, candidates, fence }) => ({ id, owner, since: from, waiting, candidates, fence }));
-    show(elections, (election) => election.id, (election) => [
-      el('a', { href: `#/lock/${election.id}` }, shown(nameOf(election.id).slice('elect:'.length))),
-      election.owner ? [ownerShown(election.owner), election.owner.meta ? el('span', { class: 'meta' }, shown(election.owner.meta)) : ''] : el('span', { class: 'tag bad' }, 'nobody'),
-      election.since ? since(election.since) : '–',
-      election.waiting ? [el('ol', { class: 'candidates' }, (election.candidates ?? []).map((owner) => el('li', null, ownerShown(owner)))), more(election)] : 'none: nobody would take over',
-      el('code', null, String(election.fence ?? '')),
-    ], store.complete ? 'Nobody campaigns under this prefix.' : 'Loading.');
-  }
-  update();
-  return { title: 'Elections', on: { locks: update, status: update }, tick: () => tick(main) };
-}
+const electionHeight = 34; // as in style.css
 
-function more({ waiting, candidates }) {
-  const rest = waiting - (candidates?.length ?? 0);
-  return rest > 0 ? el('span', { class: 'faint' }, `and ${number(rest)} more`) : '';
+export function electionsPage(main) {
+  const note = el('p', { class: 'note' });
+  const table = new VirtualTable({
+    label: 'Elections',
+    height: electionHeight,
+    columns: [
+      { key: 'name', title: 'Election', class: 'c-name' }, { key: 'leader', title: 'Leader', class: 'c-holder' }, { key: 'since', title: 'Leads for', class: 'c-since' },
+      { key: 'candidates', title: 'Candidates', class: 'c-candidates' }, { key: 'fence', title: 'Fence', class: 'c-fence' },
+    ],
+    draw: () => el('tr', null, el('th', { scope: 'row', class: 'c-name' }, el('span', { class: 'cell' }, el('a'))), ...['holder', 'since', 'candidates', 'fence'].map((name) => el('td', { class: `c-${name}` }))),
+    change: changeElection,
+  });
+  main.append(el('h1', { tabindex: '-1' }, 'Elections'), el('p', { class: 'lead' }, 'Who leads, and who would next.'), table.scroller, note);
+  let later = null;
+  let drawn = 0;
+  function update() {
+    clearTimeout(later);
+    later = null;
+    drawn = performance.now();
+    const elections = [...store.locks.values()].filter(({ kind, held, waiting }) => kind === 'elect' && (held || waiting)).sort((a, b) => (a.id < b.id ? -1 : 1));
+    table.show(elections);
+    table.scroller.hidden = elections.length === 0;
+    setText(note, elections.length ? '' : store.complete ? 'Nobody campaigns under this prefix.' : 'Loading.');
+  }
+  const changed = () => { later ??= setTimeout(update, Math.max(0, 250 - (performance.now() - drawn))); };
+  update();
+  return { title: 'Elections', on: { locks: changed, status: changed }, tick: () => tick(table.body), leave: () => { clearTimeout(later); table.end(); } };
+}
+// changeElection draws what is not as it was drawn last.
+function changeElection(row, lock) {
+  if (row.lock === lock) return;
+  row.lock = lock;
+  const { id, owner, waiting = 0, candidates = [], fence } = lock;
+  const [name, leader, leads, waits, last] = row.cells;
+  const link = name.querySelector('a');
+  link.href = `#/lock/${id}`;
+  link.title = plain(lock.name, 600);
+  link.replaceChildren(shown(lock.name.slice('elect:'.length)));
+  leader.replaceChildren(owner ? el('span', { class: 'cell', title: plain([lock.holder, owner.meta].filter(Boolean).join(': '), 600) },
+    el('span', { class: 'who' }, ownerShown(owner)), owner.meta ? el('span', { class: 'meta' }, shown(owner.meta)) : '') : el('span', { class: 'tag bad' }, 'nobody'));
+  leads.replaceChildren(lock.since ? since(lock.since) : '–');
+  const rest = waiting - candidates.length;
+  waits.title = plain(candidates.map(ownerText).join(', '), 600);
+  waits.replaceChildren(...(waiting ? [el('ol', { class: 'candidates' }, candidates.map((candidate) => el('li', null, ownerShown(candidate))),
+    rest > 0 ? el('li', { class: 'faint' }, `${number(rest)} more`) : '')] : ['none: nobody would take over']));
+  last.replaceChildren(el('code', null, String(fence ?? '')));
 }
 
 export const levels = { danger: 'bad', warning: 'warn', unknown: '', ok: 'good' };

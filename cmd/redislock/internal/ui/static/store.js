@@ -10,7 +10,8 @@ const grace = 1500;
 
 class Store extends EventTarget {
   locks = new Map();
-  complete = false; // all there are were told
+  complete = false; // all there are were told, by this stream
+  shows = false; // all there were, by this stream or one before
   hello = null;
   status = null;
   jobs = null;
@@ -18,10 +19,12 @@ class Store extends EventTarget {
   lock = null; // the one that is looked at: its detail, and history from the first item known
   age = 0; // counts changes of the locks
 
-  // begin forgets what was known: a new stream tells everything again. The old locks are shown until it has.
+  // begin forgets what was known: a new stream tells everything again. The old locks are shown until it has, which is
+  // when a whole sweep has come.
   begin(hello) {
     this.hello = hello;
     this.coming = new Map();
+    this.complete = false;
     this.tell('hello');
   }
 
@@ -29,16 +32,18 @@ class Store extends EventTarget {
     const into = this.coming ?? this.locks;
     for (const lock of set) into.set(lock.id, this.known(lock));
     for (const id of gone ?? []) into.delete(id);
-    if (this.coming && !this.complete) this.locks = this.coming;
+    if (this.coming && !this.shows) this.locks = this.coming;
     this.age++;
     this.tell('locks');
   }
 
   settle(status) {
     this.status = status;
-    if (this.coming) this.locks = this.coming;
-    this.coming = null;
-    this.complete ||= status.sweeps > 0;
+    if (this.coming && status.sweeps > 0) {
+      this.locks = this.coming;
+      this.coming = null;
+      this.complete = this.shows = true;
+    }
     this.age++;
     this.tell('status');
   }
@@ -81,12 +86,29 @@ export function statesOf(lock, at = now()) {
   const found = [];
   if (lock.held) found.push('held');
   if (lock.waiting) found.push('waiting');
-  if (lock.revoked || (lock.held && lock.deadline && lock.deadline + grace < at)) found.push('stale');
+  if (lock.revoked || (lock.held && !lock.kept && lock.deadline && lock.deadline + grace < at)) found.push('stale');
   if (!lock.held && !lock.waiting) found.push('idle');
   return found;
 }
 
 const collator = new Intl.Collator('en', { numeric: true });
+
+// byText compares as the collator does, but only from where two texts differ: names may be long, and begin alike. Before
+// that place are no digits, which count as a number with those that follow, and nothing that could join with them.
+function byText(x, y) {
+  const length = Math.min(x.length, y.length);
+  let i = 0;
+  while (i < length && x.charCodeAt(i) === y.charCodeAt(i)) i++;
+  for (; i > 0; i--) {
+    const before = x.charCodeAt(i - 1);
+    if ((before < 0x80 && (before < 0x30 || before > 0x39) && !joins(x, i) && !joins(y, i))) break;
+    if (before >= 0xdc80 && before <= 0xdcff && !(x.charCodeAt(i - 2) >= 0xd800 && x.charCodeAt(i - 2) < 0xdc00) && !joins(x, i) && !joins(y, i)) break; // a byte that is no text
+  }
+  return collator.compare(x.slice(i), y.slice(i));
+}
+
+// joins says whether what is there may belong to what is before it, as an accent does.
+const joins = (text, i) => text.charCodeAt(i) >= 0x300 && !(text.charCodeAt(i) >= 0xdc80 && text.charCodeAt(i) <= 0xdcff);
 
 // columns are what the list can be sorted by: the value of a lock, and which order is asked for first.
 export const columns = {
@@ -119,7 +141,7 @@ export function select(locks, { query, wantedStates, wantedKinds, column, order 
     if (x !== y) {
       if (x === null || x === '') return 1; // what has none comes last in both orders
       if (y === null || y === '') return -1;
-      const difference = text ? collator.compare(x, y) : x - y;
+      const difference = text ? byText(x, y) : x - y;
       if (difference) return sign * difference;
     }
     return a.id < b.id ? -1 : 1;

@@ -7,6 +7,7 @@ let source = null;
 let expected = 0;
 let alive = 0;
 let failures = 0;
+const lookTime = 10_000; // milliseconds that the server may take for it
 let looking = ''; // the id of the lock that is looked at
 
 const handlers = {
@@ -92,22 +93,26 @@ async function tellLook() {
   telling = true;
   while (changed) {
     changed = false;
+    const { stream } = store.hello;
     try {
-      const { status } = await post('/api/look', { stream: store.hello.stream, id: looking });
+      const { status } = await post('/api/look', { stream, id: looking }, AbortSignal.timeout(lookTime));
       if (status === 403 && store.link?.up) location.reload(); // the session has ended
     } catch {
-      // the stream says that there is no connection
+      if (!store.link?.up) break; // the next hello says it again
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      changed ||= stream === store.hello.stream; // another stream's hello has said it
     }
   }
   telling = false;
 }
 
 // post sends what only this page may send.
-export async function post(path, body) {
+export async function post(path, body, signal) {
   const answer = await fetch(path, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json', 'X-CSRF-Token': store.hello?.csrf ?? '' },
     body: JSON.stringify(body),
+    signal,
   });
   const text = await answer.text();
   let data = {};

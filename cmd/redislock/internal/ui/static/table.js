@@ -6,6 +6,7 @@ const beyond = 8; // rows above and below those that can be seen
 
 // VirtualTable shows items that have an id. columns are { key, title, class }; draw(item) makes the cells of a row,
 // change(row, item) brings one up to date; each row has one link, which the arrow keys go along.
+// sort(key) is called when another order is wanted; without it there is one.
 export class VirtualTable {
   items = [];
   rows = new Map();
@@ -14,8 +15,8 @@ export class VirtualTable {
 
   constructor({ label, columns, height, draw, change, sort }) {
     Object.assign(this, { height, draw, change });
-    this.headers = columns.map(({ key, title, class: name }) => el('th', { scope: 'col', class: name, 'aria-sort': 'none', 'data-key': key },
-      el('button', { type: 'button', onclick: () => sort(key) }, title, el('span', { class: 'arrow', 'aria-hidden': 'true' }))));
+    this.headers = columns.map(({ key, title, class: name }) => el('th', { scope: 'col', class: name, 'aria-sort': sort && 'none', 'data-key': key },
+      !sort ? el('span', { class: 'title' }, title) : el('button', { type: 'button', onclick: () => sort(key) }, title, el('span', { class: 'arrow', 'aria-hidden': 'true' }))));
     this.above = el('tr', { 'aria-hidden': 'true', class: 'spacer' }, el('td', { colspan: columns.length }));
     this.below = el('tr', { 'aria-hidden': 'true', class: 'spacer' }, el('td', { colspan: columns.length }));
     this.body = el('tbody', { onkeydown: (event) => this.key(event), onfocusin: (event) => this.focused(event) }, this.above, this.below);

@@ -2,55 +2,60 @@
 // invisible, steer the line or are none at all are shown as escapes in boxes.
 import { el } from './dom.js';
 
-const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
 // nameOf is the name of a lock's id, its percent-encoding. Bytes that are not UTF-8 become lone surrogates, U+DC80 to
 // U+DCFF, which no valid text has.
 export function nameOf(id) {
-  const bytes = bytesOf(id);
-  try {
-    return strict.decode(bytes);
-  } catch {
-    return loose(bytes);
-  }
+  return id.includes('%') || /[^\x00-\x7f]/.test(id) ? textOf(bytesOf(id)) : id;
 }
 
+const encoder = new TextEncoder();
+
+// bytesOf is what an id stands for. The server's ids are ASCII; one that was typed into the address may not be.
 function bytesOf(id) {
-  const bytes = [];
-  for (let i = 0; i < id.length; i++) {
-    const hex = id[i] === '%' ? id.slice(i + 1, i + 3) : '';
-    if (/^[0-9a-f]{2}$/i.test(hex)) {
-      bytes.push(parseInt(hex, 16));
-      i += 2;
-    } else {
-      bytes.push(...new TextEncoder().encode(String.fromCodePoint(id.codePointAt(i))));
-      if (id.codePointAt(i) > 0xffff) i++;
-    }
+  const raw = encoder.encode(id);
+  let n = 0;
+  for (let i = 0; i < raw.length; i++) {
+    const value = raw[i] === 0x25 && i + 2 < raw.length ? (digit(raw[i + 1]) << 4) | digit(raw[i + 2]) : -1;
+    if (value >= 0) i += 2;
+    raw[n++] = value >= 0 ? value : raw[i];
   }
-  return new Uint8Array(bytes);
+  return raw.subarray(0, n);
 }
 
-function loose(bytes) {
+// digit is the value of a hexadecimal one, or -1, which stays negative whatever it is joined with.
+function digit(code) {
+  if (code >= 0x30 && code <= 0x39) return code - 0x30;
+  const letter = code | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
+}
+
+// textOf decodes UTF-8 in one pass: a decoder that throws at each byte that is none would take minutes for a list of
+// names that somebody made of such bytes.
+function textOf(bytes) {
   let text = '';
+  let units = [];
   for (let i = 0; i < bytes.length; ) {
-    let size = 4;
-    for (; size > 0; size--) {
-      try {
-        text += strict.decode(bytes.subarray(i, i + size));
-        break;
-      } catch {
-        // a shorter piece may be valid
-      }
+    const first = bytes[i];
+    const size = first < 0x80 ? 1 : first >= 0xc2 && first < 0xe0 ? 2 : (first & 0xf0) === 0xe0 ? 3 : first >= 0xf0 && first < 0xf5 ? 4 : 0;
+    let code = size === 1 ? first : first & (0x7f >> size);
+    let at = 1;
+    for (; at < size && (bytes[i + at] & 0xc0) === 0x80; at++) code = (code << 6) | (bytes[i + at] & 0x3f);
+    const wrong = at < size || size === 0 || (size === 3 && (code < 0x800 || (code >= 0xd800 && code < 0xe000))) || (size === 4 && (code < 0x10000 || code > 0x10ffff));
+    if (wrong) units.push(0xdc00 + first);
+    else if (code > 0xffff) units.push(0xd7c0 + (code >> 10), 0xdc00 | (code & 0x3ff));
+    else units.push(code);
+    i += wrong ? 1 : size;
+    if (units.length >= 4096) { // as many as a call takes
+      text += String.fromCharCode(...units);
+      units = [];
     }
-    if (size === 0) text += String.fromCharCode(0xdc00 + bytes[i]);
-    i += Math.max(size, 1);
   }
-  return text;
+  return text + String.fromCharCode(...units);
 }
 
 // canonical is the one spelling of an id, as the server has it.
 export function canonical(id) {
-  return [...bytesOf(id)].map((byte) => {
+  return Array.from(bytesOf(id), (byte) => {
     const char = String.fromCharCode(byte);
     return /[A-Za-z0-9\-_.~$&+=:@]/.test(char) ? char : '%' + byte.toString(16).toUpperCase().padStart(2, '0');
   }).join('');
@@ -76,15 +81,24 @@ export function plain(text, most = Infinity) {
   return chars.length > most ? chars.slice(0, most - 1).join('') + '…' : whole;
 }
 
-// shown is a text as nodes, with its escapes in boxes.
+// shown is a text as nodes, with its escapes in boxes: one box for those that follow each other.
 export function shown(text) {
   const parts = document.createDocumentFragment();
   let last = 0;
+  let boxed = '';
+  const box = () => {
+    if (boxed) parts.append(el('span', { class: 'esc' }, boxed));
+    boxed = '';
+  };
   for (const match of text.matchAll(hidden)) {
-    if (match.index > last) parts.append(text.slice(last, match.index));
-    parts.append(el('span', { class: 'esc' }, escape(match[0])));
+    if (match.index > last) {
+      box();
+      parts.append(text.slice(last, match.index));
+    }
+    boxed += escape(match[0]);
     last = match.index + match[0].length;
   }
+  box();
   parts.append(text.slice(last));
   return el('span', { class: 'text' }, parts);
 }

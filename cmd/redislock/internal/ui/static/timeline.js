@@ -47,7 +47,7 @@ export function timeLine() {
       for (const span of own) {
         const from = x(span.from);
         const what = span.how ? `${span.how} ${time(span.to)}` : 'holds it now';
-        parts.push(svg('rect', { class: `span s${i % 6} ${span.how ?? 'now'}`, x: from, y: y + step - lane + 4, width: Math.max(2, x(span.to ?? end) - from), height: lane - 8, rx: 3 },
+        parts.push(svg('rect', { class: `span s${i % 6} ${(span.how ?? 'now').replaceAll(' ', '-')}`, x: from, y: y + step - lane + 4, width: Math.max(2, x(span.to ?? end) - from), height: lane - 8, rx: 3 },
           svg('title', null, `${plain(name, 200)}: from ${time(span.from)}, ${what}, fence ${span.fence}`)));
       }
     });

@@ -1,0 +1,123 @@
+package ui
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"example.com/redislock"
+)
+
+func TestBrowserShowsWhatIsKept(t *testing.T) {
+	t.Parallel()
+	p := opens(t, func(c *Config) { c.AllowBreak = true })
+	lock := p.acquire("tick")
+	p.goTo("/#/lock/tick")
+	p.says(".part-held-by td", "app")
+	if err := lock.ReleaseAfter(t.Context(), 5*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	p.says(".facts dd", "given back, kept until ")
+	p.says(".part-held-by td", "given back kept until ")
+	p.says(".part-history td", "given back, and kept for a while")
+	p.goTo("/#/")
+	p.says("tr[data-id=tick] .tag", "given back")
+	p.says("tr[data-id=tick] .c-deadline", "until ")
+	p.goTo("/#/lock/tick")
+	p.says(".part-history td", "kept time over")
+	if text := value[string](p, `document.querySelector('.part-history').textContent`); len(text) == 0 || value[bool](p, `/lapsed|stale/.test(document.querySelector('main').innerText)`) {
+		t.Errorf("it says %s", text)
+	}
+	// Long after its deadline too, where nobody has cleared it away, it is not stale.
+	if states := value[string](p, `(async () => {
+		const { statesOf } = await import('/static/store.js');
+		window.states = [statesOf({ held: 1, kept: true, deadline: 1 }), statesOf({ held: 1, deadline: 1 })].join(';');
+	})(), 'asked'`); states != "asked" {
+		t.Error(states)
+	}
+	p.until(`window.states === 'held;held,stale'`)
+}
+
+func TestBrowserSaysHowManyHoldOn(t *testing.T) {
+	t.Parallel()
+	p := opens(t, func(c *Config) { c.AllowBreak = true })
+	const more = 3
+	var locks []*redislock.Lock
+	for range maxDetail + more {
+		locks = append(locks, p.acquire("x", redislock.WithMode(redislock.Read), redislock.WithLease(10*time.Minute)))
+	}
+	p.goTo("/#/lock/x")
+	p.says(".part-held-by .note", "3 more are not shown")
+	p.click("#break")
+	p.says("dialog", fmt.Sprintf("%d hold it", maxDetail+more))
+	p.says("dialog .warning", "3 others hold on")
+	p.types("it is stuck")
+	value[bool](p, `(document.getElementById('confirm').focus(), true)`)
+	p.types("break\r")
+	p.says("#done", "Broken: 200 holds have ended")
+	p.says("#done", "3 others hold on")
+	select {
+	case <-locks[maxDetail-1].Context().Done():
+	case <-time.After(patience):
+		t.Error("the last that was shown was not broken")
+	}
+	if locks[maxDetail].Err() != nil {
+		t.Error("one that was not shown was broken")
+	}
+}
+
+func TestBrowserDrawsOnlyTheElectionsThatCanBeSeen(t *testing.T) {
+	t.Parallel()
+	p := opens(t, nil)
+	for i := range 300 {
+		p.acquire(fmt.Sprintf("elect:%03d", i))
+	}
+	p.goTo("/#/elections")
+	p.until(`document.querySelector('.list')?.getAttribute('aria-rowcount') === '301'`)
+	if rows := value[int](p, `document.querySelectorAll('.list tbody tr').length`); rows > 100 {
+		t.Errorf("%d rows in the page", rows)
+	}
+	p.says(".list a", "007")
+	p.says(".list .c-candidates", "nobody would take over")
+}
+
+// A page whose stream begins anew, for the only one who looks, shows what it knew until everything was told again, and
+// says so.
+func TestBrowserKeepsTheListUntilANewOneIsWhole(t *testing.T) {
+	t.Parallel()
+	p := opens(t, nil)
+	p.acquire("there")
+	p.goTo("/")
+	p.says("#count", "1 of 1 locks")
+	value[bool](p, `import('/static/store.js').then(({ store }) => {
+		store.begin(store.hello);
+		store.settle({ ...store.status, sweeps: 0, now: 0 });
+		store.settled = [store.locks.size, store.complete];
+		store.settle({ ...store.status, sweeps: 1 });
+		window.sizes = [...store.settled, store.locks.size, store.complete].join();
+	}), true`)
+	p.until(`window.sizes`)
+	if sizes := value[string](p, `window.sizes`); sizes != "1,false,0,true" {
+		t.Errorf("%s", sizes)
+	}
+}
+
+// What a page looks at reaches the server even if the first request for it is lost, while the stream lives.
+func TestBrowserTellsAgainWhatItLooksAt(t *testing.T) {
+	t.Parallel()
+	p := opens(t, nil)
+	p.acquire("x")
+	p.goTo("/")
+	p.says(".list a", "x")
+	value[bool](p, `(() => {
+		const real = window.fetch;
+		window.fetch = (...request) => {
+			window.fetch = real;
+			return Promise.reject(new TypeError('lost'));
+		};
+		return true;
+	})()`)
+	p.click(".list a")
+	p.says(".part-held-by td", "app")
+	p.until(`window.fetch.toString().includes('native')`) // one was lost
+}

@@ -1,0 +1,190 @@
+package ui
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/redislock"
+	"example.com/redislock/cmd/redislock/internal/doctor"
+)
+
+// What a browser is told first is never how things were when somebody looked last, however long ago that was.
+func TestTheFirstStatusAfterAPauseHasNoOldTime(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *Config) {
+		c.Token = ""
+		c.Health = func(context.Context) doctor.Report { return doctor.Report{} }
+	})
+	srv := httptest.NewServer(s.ui)
+	t.Cleanup(srv.Close)
+	t.Cleanup(s.ui.Close) // first
+	told := func(r *reader) (st status) {
+		_ = json.Unmarshal(r.last["status"], &st)
+		return st
+	}
+	lock, err := s.client.Acquire(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, leave := s.reads(srv)
+	r.until("status", func() bool { return told(r).Now > 0 && r.locks["x"].Held == 1 })
+	leave()
+	h := s.ui.hub
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		h.mu.Lock()
+		idle := h.stop == nil
+		h.mu.Unlock()
+		if idle {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it watches on although nobody looks")
+		}
+	}
+	if err := lock.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.work.Wait()
+	if len(h.rows) != 0 || h.jobs != nil || h.health != nil || h.status != (status{}) || h.histories["x"] == nil {
+		t.Errorf("what is remembered while nobody looks: %d rows, %s, %s, %+v, %d histories", len(h.rows), h.jobs, h.health, h.status, len(h.histories))
+	}
+	h.mu.Lock() // as a break does that no page asked for
+	h.see(redislock.Info{Name: "y", Now: h.now})
+	h.mu.Unlock()
+	if len(h.rows) != 0 {
+		t.Error("a lock is in the list that nobody looks at")
+	}
+	r, _ = s.reads(srv)
+	for first := true; first || told(r).Sweeps == 0; first = false {
+		r.until("status", nil)
+		if st := told(r); r.locks["x"].Held != 0 || st.Sweeps > 1 || st.Sweeps == 0 && st.Now != 0 {
+			t.Fatalf("the first that is told is of an old look: %+v, %+v", st, r.locks["x"])
+		}
+	}
+	if _, there := r.locks["x"]; !there || told(r).Now == 0 {
+		t.Errorf("after a sweep: %v, %+v", r.locks, told(r))
+	}
+}
+
+// A watcher that ends while it takes in what it found leaves nothing behind for the next.
+func TestAWatcherThatHasEndedTakesNothingIn(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	lock, err := s.client.Acquire(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = lock.Release(context.Background()) })
+	h := s.ui.hub
+	ended, cancel := context.WithCancel(t.Context())
+	other := &stream{wake: make(chan struct{}, 1), locks: map[string]struct{}{}}
+	h.streams[other] = struct{}{} // of those who look by now
+	h.rows["y"] = json.RawMessage("{}")
+	h.mu.Lock()
+	done := make(chan struct{})
+	go func() { _, _ = h.sweep(ended); close(done) }()
+	time.Sleep(50 * time.Millisecond) // it waits for the mutex, most likely
+	cancel()
+	h.mu.Unlock()
+	<-done
+	h.set(ended, &h.jobs, json.RawMessage("[]"), func(*stream) {})
+	if len(h.rows) != 1 || h.rows["y"] == nil || h.jobs != nil || h.status != (status{}) {
+		t.Errorf("%v, %s, %+v", h.rows, h.jobs, h.status)
+	}
+}
+
+// The same of how its last sweep went.
+func TestAWatcherThatHasEndedHasNoStatus(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	b := newBreaker(t, func(_ int, err error) error { cancel(); return err })
+	b.acquire("x")
+	h := b.ui.hub
+	h.streams[&stream{wake: make(chan struct{}, 1), locks: map[string]struct{}{}}] = struct{}{} // of those who look by now
+	h.watch(ctx)
+	if ctx.Err() == nil || len(h.rows) != 0 || h.status != (status{}) {
+		t.Errorf("%v, %+v", h.rows, h.status)
+	}
+}
+
+// A lock that went while nobody looked has a history that says so.
+func TestWhatWentWhileNobodyLookedIsGone(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	h := s.ui.hub
+	h.mu.Lock()
+	h.streams[&stream{wake: make(chan struct{}, 1), locks: map[string]struct{}{}}] = struct{}{}
+	h.see(state(12, []redislock.Hold{held(anna, 10)}))
+	clear(h.rows)
+	h.mu.Unlock()
+	if _, err := h.sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	items := h.histories["x"].items
+	if last := items[len(items)-1]; last.Kind != "released" {
+		t.Errorf("%+v", items)
+	}
+}
+
+// Metadata is written by others, and may be long.
+func TestTheListHasBoundedMessagesAndNoMoreThanIsShown(t *testing.T) {
+	t.Parallel()
+	h := newHub(t.Context(), Config{})
+	s := &stream{id: "slow", wake: make(chan struct{}, 1), locks: map[string]struct{}{}}
+	h.streams[s] = struct{}{}
+	long := anna
+	long.Metadata, long.Trace = strings.Repeat("\xff", redislock.MaxMetadata), "a-trace"
+	const locks = 400
+	for i := range locks {
+		var crowd []redislock.Owner
+		for n := range 10 {
+			o := long
+			o.PID = n + 1
+			crowd = append(crowd, o)
+		}
+		info := state(20, []redislock.Hold{held(long, 10)}, crowd...)
+		info.Name = fmt.Sprint("elect:", i)
+		h.mu.Lock()
+		h.see(info)
+		h.mu.Unlock()
+	}
+	var one row
+	if err := json.Unmarshal(h.rows["elect:7"], &one); err != nil || len(one.Candidates) != 10 {
+		t.Fatalf("%v, %+v", err, one)
+	}
+	for _, o := range one.Candidates {
+		if o.Meta != "" || o.Trace != "" || o.Client != "anna" || o.PID == 0 {
+			t.Errorf("a candidate is %+v", o)
+		}
+	}
+	if one.Owner.Trace != "" || one.Owner.Meta == "" {
+		t.Errorf("the leader is %+v", one.Owner)
+	}
+	told := 0
+	for more := true; more; {
+		var messages []message
+		messages, more = h.next(s, true)
+		for _, m := range messages {
+			var list locksMessage
+			if err := json.Unmarshal(m.data, &list); err != nil {
+				t.Fatal(err)
+			}
+			if told += len(list.Set); len(m.data) > maxChunkBytes*11/10 || len(list.Set) == 0 {
+				t.Errorf("a message of %d bytes with %d locks", len(m.data), len(list.Set))
+			}
+		}
+	}
+	if told != locks {
+		t.Errorf("%d locks were told", told)
+	}
+	// What is kept to compare with has the metadata of holders, which a history shows, and nothing of those who wait.
+	size := len(fmt.Sprintf("%+v", h.histories["elect:7"].last))
+	if size > 10*redislock.MaxMetadata {
+		t.Errorf("%d bytes are kept of a lock", size)
+	}
+}
