@@ -7,8 +7,19 @@ export GOWORK := off
 # Not with the race detector: no goroutine there is ours, and their heavy dependencies would be compiled once more.
 PLAIN := bench docs/monitoring examples/payment fence/sqlfence
 test_of = go test $(if $(filter $(PLAIN),$1),,-race) -shuffle=on -timeout 15m ./...
+# The root's tests, which leave a core idle, and beside them something else and the tests of the other modules.
+define beside_root
+$(call test_of,.) & root=$$!; failed=0; $1 \
+$(foreach m,$(filter-out .,$(MODULES)),(cd $m && $(call test_of,$m)) || failed=1; ) \
+wait $$root || failed=1; exit $$failed
+endef
 GOFUMPT := go run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+define lint_of
+bad="$$($(GOFUMPT) -l .)"; if [ -n "$$bad" ]; then echo "not formatted by gofumpt:"; echo "$$bad"; exit 1; fi; \
+for m in $1; do echo "vet, staticcheck: $$m"; (cd $$m && go vet ./... && $(STATICCHECK) ./...) || exit 1; done
+endef
 
 .PHONY: help
 help: ## this list
@@ -23,7 +34,8 @@ payment: ## a paused process writes late, and PostgreSQL refuses it by the fence
 	@cd examples/payment && go run .
 
 .PHONY: test
-test: redis-server spin lint unit ## everything that CI runs
+test: redis-server spin ## everything that CI runs: format, vet and staticcheck of what people build with, and all tests
+	@$(call beside_root,($(call lint_of,$(filter-out $(PLAIN) torture,$(MODULES)))) || failed=1;)
 
 .PHONY: redis-server
 redis-server: # the tests start real servers; Debian's package is installed where it can be
@@ -36,14 +48,11 @@ redis-server: # the tests start real servers; Debian's package is installed wher
 
 .PHONY: lint
 lint: ## format, vet, staticcheck
-	@bad="$$($(GOFUMPT) -l .)"; if [ -n "$$bad" ]; then echo "not formatted by gofumpt:"; echo "$$bad"; exit 1; fi
-	@set -e; for m in $(MODULES); do echo "vet, staticcheck: $$m"; (cd $$m && go vet ./... && $(STATICCHECK) ./...); done
+	@$(call lint_of,$(MODULES))
 
 .PHONY: unit
 unit: ## all tests of all modules, shuffled, with the race detector; the root's beside the others, for they leave a core idle
-	@$(call test_of,.) & root=$$!; failed=0; \
-	$(foreach m,$(filter-out .,$(MODULES)),(cd $m && $(call test_of,$m)) || failed=1; ) \
-	wait $$root || failed=1; exit $$failed
+	@$(beside_root)
 
 .PHONY: topologies
 topologies: redis-server ## every behaviour test on each topology: make topologies [ON="cluster sentinel"]
