@@ -34,7 +34,7 @@ payment: ## a paused process writes late, and PostgreSQL refuses it by the fence
 	@cd examples/payment && go run .
 
 .PHONY: test
-test: redis-server spin ## everything that CI runs: format, vet and staticcheck of what people build with, and all tests
+test: redis-server spin chromium ## everything that CI runs: format, vet and staticcheck of what people build with, and all tests
 	@$(call beside_root,($(call lint_of,$(filter-out $(PLAIN) torture,$(MODULES)))) || failed=1;)
 
 .PHONY: redis-server
@@ -72,6 +72,15 @@ spin: # the model checker, and the compiler that it needs
 	    apt-get update -qq && apt-get install -y -qq --no-install-recommends spin gcc libc6-dev; \
 	  else \
 	    echo "The model needs spin and gcc. Install them, for example: sudo apt-get install spin gcc" >&2; exit 1; \
+	  fi; }
+
+.PHONY: chromium
+chromium: # the page of redislock ui, and the man pages
+	@command -v groff >/dev/null && { command -v chromium || command -v chromium-browser || command -v google-chrome || command -v google-chrome-stable; } >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium groff-base; \
+	  else \
+	    echo "The tests of the command line need a Chromium and groff. Install them, for example: sudo apt-get install chromium groff-base" >&2; exit 1; \
 	  fi; }
 
 .PHONY: bug

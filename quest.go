@@ -4,14 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
-)
-
-const (
-	// standardKeep is KEEP of lua/shared.lua: how long a key outlives its last grant on the idle path.
-	standardKeep = 4600 * time.Second
 )
 
 // quest is one acquire on its way, or one of its two relatives: a hold that is to change its mode when the others allow
@@ -191,90 +184,6 @@ func (q *quest) ask(ctx context.Context, waits bool) (r reply, sent time.Time, e
 		r.status, r.lease, r.alone = "granted", micros(q.lease.Microseconds()), true
 	}
 	return r, a.sent, epoch, err
-}
-
-// request makes a call of the script that asks, and its arguments.
-func (q *quest) request(one *call, wait string) {
-	if q.boxed == nil {
-		q.boxed = q.token
-	}
-	if q.boxedKey == nil {
-		q.boxedKey = q.key
-	}
-	switch {
-	case q.changes != nil:
-		hold := q.changes.hold.lease.token()
-		request, _ := q.text(wait, q.mode.line(q.weight, hold))
-		one.init(scriptConvert, q.key, q.boxedKey)
-		one.argv = append(one.argv, hold, request, q.boxed)
-		return
-	case q.resumes != nil:
-		request, _ := q.text(wait, "")
-		one.init(scriptResume, q.key, q.boxedKey)
-		one.argv = append(one.argv, q.boxed, request, q.resumes.token, q.resumes.fence)
-		return
-	}
-	request, standard := q.text(wait, q.mode.line(q.weight, ""))
-	script := scriptAcquire
-	if !standard {
-		script = scriptAcquireOwn
-	}
-	one.init(script, q.key, q.boxedKey)
-	one.argv = append(one.argv, q.boxed, request)
-	if q.stealSet || q.ticket != "" {
-		one.argv = append(one.argv, stealArg(q.steal), q.ticket)
-	}
-}
-
-// text is a request as lua/shared.lua has it. The second result is that of length.
-func (q *quest) text(wait, mode string) (string, bool) {
-	c := q.client
-	b, standard := c.length(make([]byte, 0, 256), q.lease)
-	b = append(b, q.nonce...)
-	b = append(b, wait...)
-	b = append(b, c.sub.channel...)
-	b = append(b, '\n')
-	b = append(b, mode...)
-	b = append(b, '\n')
-	b = c.appendInfo(b, q.parent)
-	b = append(b, q.metadata...)
-	return string(b), standard
-}
-
-// appendInfo writes who asks under ctx, but for the metadata; see [Owner.info].
-func (c *Client) appendInfo(b []byte, ctx context.Context) []byte {
-	trace := ""
-	if c.trace != nil {
-		trace = c.trace(ctx)
-	}
-	if trace == "" || len(trace) > MaxTrace || strings.ContainsFunc(trace, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return append(b, c.info...)
-	}
-	b = append(b, c.info[:len(c.info)-1]...)
-	b = append(b, ' ')
-	b = append(b, trace...)
-	return append(b, '\n')
-}
-
-// length is a lease as the scripts read it, lease8 keep8: and how long the key outlives it. The second result is whether
-// that is KEEP of lua/shared.lua, which the idle path sets.
-func (c *Client) length(b []byte, lease time.Duration) (text []byte, standard bool) {
-	keep := lease + c.retention + 100*time.Second
-	standard = c.retention == DefaultRetention && keep <= standardKeep
-	if standard {
-		keep = standardKeep
-	}
-	return append8(append8(b, lease.Milliseconds()), int64((keep+time.Second-1)/time.Second)), standard
-}
-
-// append8 writes a number with blanks in front, 8 characters in all.
-func append8(b []byte, n int64) []byte {
-	var digits [20]byte
-	text := strconv.AppendInt(digits[:0], n, 10)
-	for range 8 - len(text) {
-		b = append(b, ' ')
-	}
-	return append(b, text...)
 }
 
 // undoing is what gives up whatever the present token has or may yet get.
