@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -52,26 +51,38 @@ type finding struct {
 
 // inChild runs a part in a process of its own and notes what it found.
 func (b *bench) inChild(part, subject string, t task) {
+	all, err := t.inChild(b.ctx, part)
+	if err != nil {
+		b.Fatalf("%s of %s: %v", part, subject, err)
+	}
+	for _, f := range all {
+		b.log.Add(measure.Key{Section: part, Subject: subject, Quantity: f.Quantity, X: float64(t.Number)}, f.Value)
+	}
+}
+
+// inChild runs a part in a process of its own: this program, whose main calls runPart.
+func (t task) inChild(ctx context.Context, part string) (all []finding, err error) {
 	program, err := os.Executable()
-	b.must(err)
+	if err != nil {
+		return nil, err
+	}
 	in, err := json.Marshal(t)
-	b.must(err)
-	ctx, cancel := context.WithTimeout(b.ctx, partTime)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, partTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, partArgument, part, string(in))
 	cmd.Stderr = os.Stderr
 	cmd.WaitDelay = time.Second
 	out, err := cmd.Output()
 	if err != nil {
-		b.Fatalf("%s of %s: %v", part, subject, err)
+		return nil, err
 	}
-	var all []finding
-	if err := json.NewDecoder(bytes.NewReader(out)).Decode(&all); err != nil {
-		b.Fatalf("%s of %s says %q: %v", part, subject, out, err)
+	if err := json.Unmarshal(out, &all); err != nil {
+		return nil, fmt.Errorf("it says %q: %w", out, err)
 	}
-	for _, f := range all {
-		b.log.Add(measure.Key{Section: part, Subject: subject, Quantity: f.Quantity, X: float64(t.Number)}, f.Value)
-	}
+	return all, nil
 }
 
 // runPart is the main of such a process: the name of the part and its task.

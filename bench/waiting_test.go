@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -8,6 +11,18 @@ import (
 	"example.com/redislock/bench/internal/peer"
 	"example.com/redislock/internal/servertest"
 )
+
+// TestMain makes this program a part of itself when it is told so, as main does.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == partArgument {
+		if err := runPart(context.Background(), os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
 
 func of(all []finding, quantity string) float64 {
 	for _, f := range all {
@@ -19,7 +34,6 @@ func of(all []finding, quantity string) float64 {
 }
 
 func TestWhoPollsIsSeenToPoll(t *testing.T) {
-	// Not beside others: goroutines of the process are counted.
 	s := servertest.Start(t)
 	for name, polls := range map[string]bool{peer.Ours: false, "bsm/redislock": true} {
 		work := task{Peer: name, Addr: s.Addr(), Number: 40, Watch: 300 * time.Millisecond}
@@ -30,7 +44,7 @@ func TestWhoPollsIsSeenToPoll(t *testing.T) {
 		if err := lockForGood(t.Context(), holder, work.name(0)); err != nil {
 			t.Fatal(err)
 		}
-		all, err := waitInCrowd(t.Context(), work)
+		all, err := work.inChild(t.Context(), "waiting")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,11 +69,10 @@ func TestWhoPollsIsSeenToPoll(t *testing.T) {
 }
 
 func TestHeldLocksAreRenewedAndLostOnesSeen(t *testing.T) {
-	// Not beside others: goroutines of the process are counted.
 	for name, every := range map[string]time.Duration{peer.Ours: time.Second, "rueidislock": 1500 * time.Millisecond} {
 		s := servertest.Start(t)
 		const locks = 300
-		all, err := holdMany(t.Context(), task{Peer: name, Addr: s.Addr(), Number: locks, Lease: 3 * time.Second, Watch: every})
+		all, err := task{Peer: name, Addr: s.Addr(), Number: locks, Lease: 3 * time.Second, Watch: every}.inChild(t.Context(), "holding")
 		if err != nil {
 			t.Fatal(err)
 		}
