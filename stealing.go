@@ -43,8 +43,9 @@ var errStale = fmt.Errorf("%w: older than another caller tolerates", ErrStolen)
 const maxBreak = 32
 
 // Break ends the holds of a name at once, for the operator who knows that they must not go on, and hands the lock to the
-// next in the queue. In a shared mode these are all that there are. A holder's context ends with [ErrStolen] and the reason as soon as the message reaches it; until
-// then, or if it is paused, it may believe that it holds the lock: its fence is what protects the resource.
+// next in the queue. In a shared mode these are all that there are. A holder's context ends with [ErrStolen] and the
+// reason as soon as the message reaches it; until then, or if it is paused, it may believe that it holds the lock: its
+// fence is what protects the resource.
 //
 // The fence of the hold that was ended is returned, of several the greatest, 0 if nobody held the lock. reason is shown
 // to the holders; it must have 1 to 512 bytes ([ErrInvalid]). Who has seen a holder first and means that one uses

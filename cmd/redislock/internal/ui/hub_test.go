@@ -3,6 +3,7 @@ package ui
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"strings"
@@ -71,6 +72,12 @@ func TestTheFirstStatusAfterAPauseHasNoOldTime(t *testing.T) {
 	}
 }
 
+// unheard is a context that has ended when all that listens to it was just over.
+type unheard struct{ context.Context }
+
+func (unheard) Done() <-chan struct{} { return nil }
+func (unheard) Err() error            { return context.Canceled }
+
 // A watcher that ends while it takes in what it found leaves nothing behind for the next.
 func TestAWatcherThatHasEndedTakesNothingIn(t *testing.T) {
 	t.Parallel()
@@ -81,17 +88,13 @@ func TestAWatcherThatHasEndedTakesNothingIn(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = lock.Release(context.Background()) })
 	h := s.ui.hub
-	ended, cancel := context.WithCancel(t.Context())
+	ended := unheard{t.Context()}
 	other := &stream{wake: make(chan struct{}, 1), locks: map[string]struct{}{}}
 	h.streams[other] = struct{}{} // of those who look by now
 	h.rows["y"] = json.RawMessage("{}")
-	h.mu.Lock()
-	done := make(chan struct{})
-	go func() { _, _ = h.sweep(ended); close(done) }()
-	time.Sleep(50 * time.Millisecond) // it waits for the mutex, most likely
-	cancel()
-	h.mu.Unlock()
-	<-done
+	if left, err := h.sweep(ended); left != 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("%d left, %v", left, err)
+	}
 	h.set(ended, &h.jobs, json.RawMessage("[]"), func(*stream) {})
 	if len(h.rows) != 1 || h.rows["y"] == nil || h.jobs != nil || h.status != (status{}) {
 		t.Errorf("%v, %s, %+v", h.rows, h.jobs, h.status)
