@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,8 +70,11 @@ func (c *Client) attempt(ctx context.Context, one *call, stay bool) answer {
 			break
 		}
 	}
-	if err := one.answer.err; refused(err) {
+	switch err := one.answer.err; {
+	case refused(err):
 		one.answer.err = fmt.Errorf("%w: %w (%s uses %s)", ErrPermission, err, one.script.name, strings.Join(one.script.commands(), ", "))
+	case damaged(err):
+		one.answer.err = fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return one.answer
 }
@@ -104,6 +108,18 @@ func unsent(err error) bool {
 // refused reports whether an error is the ACL's: of the command itself, or from Redis 7 on of one inside a script.
 func refused(err error) bool {
 	return redis.HasErrorPrefix(err, "NOPERM") || answered(err) && strings.Contains(err.Error(), "user executing the script")
+}
+
+// damages are signs that a script found in a key what it could not work with: another type, or a text where a number should be,
+// which Lua calls an error in a line of "user_script". The last is what miniredis says instead.
+var damages = []string{"WRONGTYPE Operation", "ERR user_script:", " user_script:", "ERR Error compiling script"}
+
+// damaged reports whether an error is that of a key that this library has not written.
+func damaged(err error) bool {
+	if !answered(err) || strings.Contains(err.Error(), "Script killed") {
+		return false
+	}
+	return slices.ContainsFunc(damages, func(sign string) bool { return strings.Contains(err.Error(), sign) })
 }
 
 // unknownCommand reports whether the server does not know a command, because it is older.

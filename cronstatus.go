@@ -87,7 +87,7 @@ func (c *Client) cronStatus(ctx context.Context, status *CronStatus) error {
 		}
 		var known cronRecord
 		if err := json.Unmarshal([]byte(rec.value), &known); err != nil {
-			return fmt.Errorf("unexpected record: %w", err)
+			return fmt.Errorf("%w: a record that is none: %w", ErrDamaged, err)
 		}
 		*status = CronStatus{
 			Job: status.Job, Tick: known.Tick, Outcome: known.Outcome, Node: known.Node, Err: known.Err, Fence: rec.fence,

@@ -61,6 +61,11 @@ var (
 	// ErrPermission says that the server's ACL refuses a command, key or channel that locks need. The text names what
 	// is missing; [ACL] prints what suffices.
 	ErrPermission = errors.New("refused by the server's ACL")
+
+	// ErrDamaged says that the key of this one name has in it what this library has not written: another program uses
+	// the key, or it was changed by hand. Nobody can be served under that name until it is deleted. Other names are not
+	// concerned.
+	ErrDamaged = errors.New("damaged key")
 )
 
 // HeldError is an [ErrHeld] that says who holds the lock, as far as the server told. A context that ended while

@@ -32,7 +32,7 @@ const (
 // It goes through all keys of the server by SCAN, of each master of a cluster, 100 at a time, and does no more of it
 // than the caller takes: no step keeps Redis busy for long, however many locks there are. The user of the Redis client needs
 // the permission for scan beside those of [ACL], and sees the names of others' keys by it. What it keeps in memory is the
-// names. An error that comes with a name is about that lock alone, one whose hash was tampered with for instance, and the
+// names. An error that comes with a name is about that lock alone, [ErrDamaged] for instance, and the
 // sequence goes on; after another one it ends.
 func (c *Client) List(ctx context.Context, pattern string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
@@ -88,7 +88,7 @@ func (c *Client) mayList(ctx context.Context, pattern string) (*regexp.Regexp, e
 
 // general reports whether an error of one key would be that of the others too.
 func general(err error) bool {
-	if errors.Is(err, errReply) {
+	if errors.Is(err, ErrDamaged) {
 		return false
 	}
 	return final(err) || refused(err) || resendable(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)

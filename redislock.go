@@ -141,7 +141,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 //
 // An error leaves nothing behind: no hold, no place in the queue. It is [ErrHeld] if somebody else has the lock (with
 // the context's own error too, if that ended the wait), [ErrDeadlock] if ctx is that of a hold of the same lock which
-// does not give what is asked for, [ErrMode], [ErrNotReplicated], [ErrClosed], [ErrInvalid], [ErrPermission], or what
+// does not give what is asked for, [ErrMode], [ErrNotReplicated], [ErrClosed], [ErrInvalid], [ErrPermission], [ErrDamaged], or what
 // Redis or the network said.
 func (c *Client) Acquire(ctx context.Context, name string, opts ...Option) (*Lock, error) {
 	l, err := c.acquire(ctx, name, opts)

@@ -1,7 +1,6 @@
 package redislock
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -68,9 +67,6 @@ func parseReply(value any) (reply, error) {
 	return r, f.err
 }
 
-// errReply is what cannot be understood: the key was tampered with.
-var errReply = errors.New("unexpected reply")
-
 // fields reads an array of strings and integers; the first that is not what it should be is kept as err.
 type fields struct {
 	values []any
@@ -80,14 +76,14 @@ type fields struct {
 func fieldsOf(value any) (*fields, error) {
 	values, ok := value.([]any)
 	if !ok {
-		return nil, fmt.Errorf("%w %.80q", errReply, fmt.Sprint(value))
+		return nil, fmt.Errorf("%w: %.80q", ErrDamaged, fmt.Sprint(value))
 	}
 	return &fields{values: values}, nil
 }
 
 func (f *fields) fail(i int) {
 	if f.err == nil {
-		f.err = fmt.Errorf("%w, element %d of %.160q", errReply, i, fmt.Sprint(f.values))
+		f.err = fmt.Errorf("%w: element %d of %.160q", ErrDamaged, i, fmt.Sprint(f.values))
 	}
 }
 
@@ -139,11 +135,11 @@ func (f *fields) holder(i int) holder {
 // parseMicros reads 16 digits.
 func parseMicros(text string) (micros, error) {
 	if len(text) != 16 {
-		return 0, fmt.Errorf("unexpected time %.40q", text)
+		return 0, fmt.Errorf("%w: the time %.40q", ErrDamaged, text)
 	}
 	n, err := strconv.ParseUint(text, 10, 63)
 	if err != nil {
-		return 0, fmt.Errorf("unexpected time %.40q", text)
+		return 0, fmt.Errorf("%w: the time %.40q", ErrDamaged, text)
 	}
 	return micros(n), nil
 }

@@ -81,7 +81,7 @@ func (o *Observer) level(e redislock.Event) slog.Level {
 		return slog.LevelWarn
 	case redislock.EventGaveUp:
 		switch telemetry.Reason(e.Err) {
-		case "network", "unanswered", "server", "permission", "not_replicated", "mode", "other":
+		case "network", "unanswered", "server", "permission", "not_replicated", "mode", "damaged", "other":
 			return slog.LevelWarn
 		}
 		return o.waited(e)

@@ -27,7 +27,7 @@ func TestALockThatIsDamagedDoesNotHideTheOthers(t *testing.T) {
 	f.wants(0, []string{"run", "--tick", "1h", "job", "--", "true"})
 	f.damage()
 	for _, args := range [][]string{{"ls"}, {"ls", "-o", "json"}, {"ls", "--color", "always"}} {
-		out := f.wants(69, args, "bad: Redis at ", "unexpected reply", "something else has written to its key")
+		out := f.wants(69, args, "bad: Redis at ", "damaged key", "something else has written to its key")
 		if !strings.Contains(out, "good") || !strings.Contains(out, "a/1") || strings.Contains(out, "bad") {
 			t.Errorf("%v lists %q", args, out)
 		}

@@ -30,8 +30,8 @@ func (l *link) explain(err error) error {
 		return exitWith(exitDenied, "Redis at %s: %v; give its user that right, or put another user and password into the URL of --redis or REDIS_URL", l.addr, cause)
 	case isAnswer(err, "NOAUTH"), isAnswer(err, "WRONGPASS"):
 		return exitWith(exitDenied, "Redis at %s: %v; put user and password into the URL of --redis or REDIS_URL", l.addr, cause)
-	case strings.Contains(err.Error(), "unexpected reply"), strings.Contains(err.Error(), "unexpected record"):
-		return exitWith(exitUnavailable, "Redis at %s: %v; something else has written to its key, which serves nobody as it is: see it by redis-cli --scan and hgetall, and delete it", l.addr, cause)
+	case errors.Is(err, redislock.ErrDamaged):
+		return exitWith(exitUnavailable, "Redis at %s: %v; something else has written to its key, which serves nobody as it is: see it by redis-cli --scan, type and hgetall, and delete it", l.addr, cause)
 	case errors.Is(err, redislock.ErrLost):
 		return exitWith(exitUnavailable, "%v, before the command began; see whether Redis at %s answers in time", cause, l.addr)
 	case errors.As(err, &fromServer):
@@ -59,7 +59,6 @@ func afterAnswer(err error) string {
 		{"BUSY", "a script keeps it busy: see redis-cli slowlog get, and redis-cli script kill"},
 		{"OOM", "its memory is full: see redis-cli info memory"},
 		{"NOREPLICAS", "it has too few replicas in reach: see redis-cli info replication"},
-		{"WRONGTYPE", "something else has written to its key: see it by redis-cli --scan and type, and delete it"},
 		{"MISCONF", "it cannot write to its disk: see its log"},
 	} {
 		if redis.HasErrorPrefix(err, known.sign) {

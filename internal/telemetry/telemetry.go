@@ -17,7 +17,7 @@ import (
 // Reasons are all that [Reason] says, but for "".
 var Reasons = []string{
 	"held", "deadline", "canceled", "unanswered", "network", "server", "permission", "closed", "stolen", "lost", "not_held",
-	"deadlock", "conflict", "mode", "not_replicated", "invalid", "other",
+	"deadlock", "conflict", "mode", "not_replicated", "invalid", "damaged", "other",
 }
 
 // sentinels are the errors of the library, the more special before those that they also are.
@@ -35,6 +35,7 @@ var sentinels = []struct {
 	{redislock.ErrConflict, "conflict"},
 	{redislock.ErrMode, "mode"},
 	{redislock.ErrInvalid, "invalid"},
+	{redislock.ErrDamaged, "damaged"},
 }
 
 // Reason is an error in one word of [Reasons], which is fit for a label: it comes from what the error is, never from its

@@ -38,6 +38,7 @@ func TestReasonOfEachError(t *testing.T) {
 		{redislock.ErrConflict, "conflict"},
 		{redislock.ErrMode, "mode"},
 		{redislock.ErrInvalid, "invalid"},
+		{fmt.Errorf("%w: a record", redislock.ErrDamaged), "damaged"},
 		{redislock.ErrClosed, "closed"},
 		{redislock.ErrPermission, "permission"},
 		{context.Canceled, "canceled"},
