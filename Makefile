@@ -9,16 +9,20 @@ PLAIN := bench docs/monitoring examples/payment fence/sqlfence
 test_of = go test $(if $(filter $(PLAIN),$1),,-race) -shuffle=on -timeout 15m ./...
 # The root's tests, which leave a core idle, and beside them something else and the tests of the other modules.
 define beside_root
-$(call test_of,.) & root=$$!; failed=0; $1 \
+$(call test_of,.) & root=$$!; $1 \
 $(foreach m,$(filter-out .,$(MODULES)),(cd $m && $(call test_of,$m)) || failed=1; ) \
 wait $$root || failed=1; exit $$failed
 endef
-GOFUMPT := go run mvdan.cc/gofumpt@v0.12.0
-STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOFUMPT := mvdan.cc/gofumpt@v0.12.0
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
+define format
+bad="$$(go run $(GOFUMPT) -l .)"; if [ -n "$$bad" ]; then echo "not formatted by gofumpt:"; echo "$$bad"; exit 1; fi
+endef
+# With the race detector, as the tests are: so their dependencies are compiled once.
 define lint_of
-bad="$$($(GOFUMPT) -l .)"; if [ -n "$$bad" ]; then echo "not formatted by gofumpt:"; echo "$$bad"; exit 1; fi; \
-for m in $1; do echo "vet, staticcheck: $$m"; (cd $$m && go vet ./... && $(STATICCHECK) ./...) || exit 1; done
+tools="$$(mktemp -d)"; trap 'rm -r "$$tools"' EXIT; GOBIN="$$tools" go install $(STATICCHECK) || exit 1; \
+for m in $1; do echo "vet, staticcheck: $$m"; (cd $$m && go vet -race ./... && GOFLAGS="$$GOFLAGS -race" "$$tools/staticcheck" ./...) || exit 1; done
 endef
 
 .PHONY: help
@@ -35,7 +39,8 @@ payment: ## a paused process writes late, and PostgreSQL refuses it by the fence
 
 .PHONY: test
 test: redis-server spin chromium ## everything that CI runs: format, vet and staticcheck of what people build with, and all tests
-	@$(call beside_root,($(call lint_of,$(filter-out $(PLAIN) torture,$(MODULES)))) || failed=1;)
+	@failed=0; ($(format)) || failed=1; ($(call lint_of,.)) || failed=1; \
+	$(call beside_root,($(call lint_of,$(filter-out . $(PLAIN) torture,$(MODULES)))) || failed=1;)
 
 .PHONY: redis-server
 redis-server: # the tests start real servers; Debian's package is installed where it can be
@@ -48,11 +53,12 @@ redis-server: # the tests start real servers; Debian's package is installed wher
 
 .PHONY: lint
 lint: ## format, vet, staticcheck
+	@$(format)
 	@$(call lint_of,$(MODULES))
 
 .PHONY: unit
 unit: ## all tests of all modules, shuffled, with the race detector; the root's beside the others, for they leave a core idle
-	@$(beside_root)
+	@failed=0; $(beside_root)
 
 .PHONY: topologies
 topologies: redis-server ## every behaviour test on each topology: make topologies [ON="cluster sentinel"]
