@@ -7,11 +7,15 @@ export GOWORK := off
 # Not with the race detector: no goroutine there is ours, and their heavy dependencies would be compiled once more.
 PLAIN := bench docs/monitoring examples/payment fence/sqlfence
 test_of = go test $(if $(filter $(PLAIN),$1),,-race) -shuffle=on -timeout 15m ./...
-# The root's tests, which leave a core idle, and beside them something else and the tests of the other modules.
-define beside_root
-$(call test_of,.) & root=$$!; $1 \
-$(foreach m,$(filter-out .,$(MODULES)),(cd $m && $(call test_of,$m)) || failed=1; ) \
-wait $$root || failed=1; exit $$failed
+# Those that mostly wait and so leave a core idle, one after the other, are beside something else and all others; and alone,
+# at the end, is what starts many processes at once.
+LONG := . cmd/redislock
+LAST := torture
+tests_of = $(foreach m,$(filter $1,$(MODULES)),(cd $m && $(call test_of,$m)) || failed=1; )
+define beside
+($(call tests_of,$(LONG)) exit $$failed) & long=$$!; $1 \
+$(call tests_of,$(filter-out $(LONG) $(LAST),$(MODULES))) \
+wait $$long || failed=1; $(call tests_of,$(LAST)) exit $$failed
 endef
 GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -40,7 +44,7 @@ payment: ## a paused process writes late, and PostgreSQL refuses it by the fence
 .PHONY: test
 test: redis-server spin chromium ## everything that CI runs: format, vet and staticcheck of what people build with, and all tests
 	@failed=0; ($(format)) || failed=1; ($(call lint_of,.)) || failed=1; \
-	$(call beside_root,($(call lint_of,$(filter-out . $(PLAIN) torture,$(MODULES)))) || failed=1;)
+	$(call beside,($(call lint_of,$(filter-out . $(PLAIN) torture,$(MODULES)))) || failed=1;)
 
 .PHONY: redis-server
 redis-server: # the tests start real servers; Debian's package is installed where it can be
@@ -57,8 +61,8 @@ lint: ## format, vet, staticcheck
 	@$(call lint_of,$(MODULES))
 
 .PHONY: unit
-unit: ## all tests of all modules, shuffled, with the race detector; the root's beside the others, for they leave a core idle
-	@failed=0; $(beside_root)
+unit: ## all tests of all modules, shuffled, with the race detector
+	@failed=0; $(call beside,)
 
 .PHONY: topologies
 topologies: redis-server ## every behaviour test on each topology: make topologies [ON="cluster sentinel"]
