@@ -121,3 +121,18 @@ func TestBrowserTellsAgainWhatItLooksAt(t *testing.T) {
 	p.says(".part-held-by td", "app")
 	p.until(`window.fetch.toString().includes('native')`) // one was lost
 }
+
+func TestBrowserShowsALockThatNobodyHasUsed(t *testing.T) {
+	t.Parallel()
+	p := opens(t, nil)
+	p.goTo("/#/lock/x")
+	p.says(".part-history .note", "Nothing was seen to happen yet")
+	p.says(".part-queue .note", "Nobody waits.")
+	lock := p.acquire("x")
+	p.says(".part-held-by td", "app")
+	if err := lock.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.says(".part-held-by .note", "Nobody holds it.")
+	p.says(".part-history td", "app")
+}

@@ -173,7 +173,7 @@ func unseenAt(fence int64, from, to time.Time) time.Time {
 // since are the items after the n-th.
 func (l *history) since(n int) []item {
 	i, _ := slices.BinarySearchFunc(l.items, n+1, func(it item, n int) int { return it.N - n })
-	return slices.Clone(l.items[i:])
+	return append([]item{}, l.items[i:]...)
 }
 
 // prune forgets what is too old, or too much, and histories of locks that are gone and have nothing to tell.

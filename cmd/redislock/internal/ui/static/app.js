@@ -21,6 +21,7 @@ function route() {
     location.replace(`#/lock/${canonical(id)}`);
     return;
   }
+  for (const box of document.querySelectorAll('dialog[open]')) box.close(); // it is about the page that is left
   current?.leave?.();
   main.replaceChildren();
   current = first === 'lock' && id ? lockPage(main, id) : (pages[first] ?? locksPage)(main);
