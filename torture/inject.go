@@ -164,13 +164,14 @@ func (x *Run) Inspect(name string) redislock.Info {
 	return info
 }
 
-// Eventually waits for a condition, or ends the test.
+// Eventually waits for a condition, for as long as the row lets a free lock wait, or ends the test.
 func (x *Run) Eventually(what string, is func() bool) {
 	x.Helper()
-	for until := time.Now().Add(patience); !is(); time.Sleep(2 * time.Millisecond) {
+	limit := max(patience, x.Bound+recovery)
+	for until := time.Now().Add(limit); !is(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(until) {
 			x.describe()
-			x.Fatalf("not within %v: %s", patience, what)
+			x.Fatalf("not within %v: %s", limit, what)
 		}
 	}
 }

@@ -11,8 +11,8 @@ import (
 const lasting = 8 * time.Second
 
 // afterLoss is how long a lock may be in nobody's hands after a loss of data: what the new primary still has of the past is
-// a hold that was given back (a lease), and places of those that are gone (a claim each).
-const afterLoss = 40 * time.Second
+// a hold that was given back (a lease), and places that all other workers have left (a claim each), and a failover comes first.
+const afterLoss = lasting + 7*claim + recovery
 
 func TestALockThatDiesWithItsMasterIsFencedOff(t *testing.T) {
 	Play(t, Row{
