@@ -37,8 +37,8 @@ type Locks struct {
 //
 // An error leaves nothing behind: what was taken is given back before AcquireAll returns, as [Lock.Release] does it, also
 // when ctx has ended. It is that of the acquire that failed, with its name: [ErrHeld] (with the context's own error too,
-// if that ended the wait), [ErrDeadlock], [ErrMode], [ErrNotReplicated], [ErrClosed], [ErrPermission], [ErrDamaged], or what Redis or the
-// network said. It is [ErrLost] if one lock was lost while others were waited for, which ends the waiting. It is [ErrInvalid], and nothing
+// if that ended the wait), [ErrDeadlock], [ErrMode], [ErrNotReplicated], [ErrClosed], [ErrPermission], [ErrDamaged], or
+// what Redis or the network said. It is [ErrLost] if one lock was lost while others were waited for, which ends the waiting. It is [ErrInvalid], and nothing
 // was sent, if there are no names or any name or option cannot work; also for a [WithFenceFloor] that is too far ahead of the
 // server's clock, once that has said so.
 func (c *Client) AcquireAll(ctx context.Context, names []string, opts ...Option) (*Locks, error) {

@@ -36,26 +36,21 @@ func TestTheFirstStatusAfterAPauseHasNoOldTime(t *testing.T) {
 	r.until("status", func() bool { return told(r).Now > 0 && r.locks["x"].Held == 1 })
 	leave()
 	h := s.ui.hub
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
-		h.mu.Lock()
-		idle := h.stop == nil
-		h.mu.Unlock()
-		if idle {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("it watches on although nobody looks")
-		}
+	ended := make(chan struct{})
+	go func() { h.work.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Fatal("it watches on although nobody looks")
 	}
 	if err := lock.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	h.work.Wait()
+	h.mu.Lock() // of who left last, and clears it all
 	if len(h.rows) != 0 || h.jobs != nil || h.health != nil || h.status != (status{}) || h.histories["x"] == nil {
 		t.Errorf("what is remembered while nobody looks: %d rows, %s, %s, %+v, %d histories", len(h.rows), h.jobs, h.health, h.status, len(h.histories))
 	}
-	h.mu.Lock() // as a break does that no page asked for
-	h.see(redislock.Info{Name: "y", Now: h.now})
+	h.see(redislock.Info{Name: "y", Now: h.now}) // as a break does that no page asked for
 	h.mu.Unlock()
 	if len(h.rows) != 0 {
 		t.Error("a lock is in the list that nobody looks at")
