@@ -55,7 +55,7 @@ func (c *Client) AcquireAll(ctx context.Context, names []string, opts ...Option)
 		}
 	}
 
-	all.ctx, all.end = context.WithCancelCause(together{context.WithoutCancel(ctx), all})
+	all.ctx, all.end = context.WithCancelCause(&together{context.WithoutCancel(ctx), all})
 	if err := all.take(ctx, &s, opts); err != nil {
 		_ = all.finish(ctx) // what is lost, or cannot be given back now, is not the caller's any more
 		return nil, err
@@ -75,7 +75,7 @@ func (a *Locks) take(ctx context.Context, s *settings, opts []Option) error {
 		}
 	}
 	asked := time.Now()
-	waiting := ending(together{ctx, a}, a.ctx) // there is no use in waiting for more when one is lost
+	waiting := ending(&together{ctx, a}, a.ctx) // there is no use in waiting for more when one is lost
 	for i, name := range a.names {
 		if a.locks[i] != nil {
 			continue
@@ -142,7 +142,7 @@ func (a *Locks) lock(name string) *Lock {
 func (a *Locks) Context() context.Context { return a.ctx }
 
 // With is ctx, but ends when [Locks.Context] does, too; [context.Cause] says which came first. It carries the holds.
-func (a *Locks) With(ctx context.Context) context.Context { return ending(together{ctx, a}, a.ctx) }
+func (a *Locks) With(ctx context.Context) context.Context { return ending(&together{ctx, a}, a.ctx) }
 
 // Err is nil while all the locks are held, and what ended it afterwards: the cause of [Locks.Context]. It reads the
 // clock, so it is right even where a timer is late.
@@ -245,7 +245,7 @@ type together struct {
 	all *Locks
 }
 
-func (t together) Value(key any) any {
+func (t *together) Value(key any) any {
 	switch k := key.(type) {
 	case heldKey:
 		if k.client != t.all.client {
@@ -254,10 +254,14 @@ func (t together) Value(key any) any {
 		if l := t.all.lock(k.name); l != nil {
 			return l
 		}
-	case holdsKey:
-		return t.all
 	case innermostKey:
-		return nil
+		return t
 	}
 	return t.Context.Value(key)
 }
+
+func (t *together) carries() []*Lock {
+	return slices.DeleteFunc(slices.Clone(t.all.locks), func(l *Lock) bool { return l == nil })
+}
+
+func (t *together) outer() context.Context { return t.Context }

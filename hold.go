@@ -45,38 +45,6 @@ func (c *Client) newHold(ctx context.Context, name string, s *settings) *hold {
 	return h
 }
 
-// FromContext is the innermost lock whose context ctx is, or comes from: that of [Lock.Context], [Lock.With], and the
-// bodies of [Client.Do], Once, Cron, Elect and the like. So a body can send the fence along without being handed the
-// lock. The lock may have been lost or released meanwhile: [Lock.Err] tells. Several that are held together by
-// [Client.AcquireAll] are not one lock: under their context the answer is false.
-func FromContext(ctx context.Context) (*Lock, bool) {
-	l, _ := ctx.Value(innermostKey{}).(*Lock)
-	return l, l != nil
-}
-
-type innermostKey struct{}
-
-// holdsKey finds whether there are any at all.
-type holdsKey struct{}
-
-// holding is a context that carries a handle.
-type holding struct {
-	context.Context
-	lock *Lock
-}
-
-func (c holding) Value(key any) any {
-	switch k := key.(type) {
-	case heldKey:
-		if k.client == c.lock.hold.client && k.name == c.lock.hold.name {
-			return c.lock
-		}
-	case innermostKey, holdsKey:
-		return c.lock
-	}
-	return c.Context.Value(key)
-}
-
 // handle counts one more handle. The caller holds h.mu, or has just made the hold.
 func (h *hold) handle(l, outer *Lock, asked context.Context, s *settings) {
 	h.handles++
@@ -92,7 +60,7 @@ func (h *hold) handle(l, outer *Lock, asked context.Context, s *settings) {
 // held is the handle that ctx carries for a name, if its hold is still there: a released one has gone over to the
 // handle that it was nested in. The hold is locked then, for who wants to nest in it.
 func (c *Client) held(ctx context.Context, name string) *Lock {
-	if ctx.Value(holdsKey{}) == nil { // of any name: nearly always there is none
+	if ctx.Value(innermostKey{}) == nil { // of any name: nearly always there is none
 		return nil
 	}
 	l, _ := ctx.Value(heldKey{c, name}).(*Lock)
@@ -134,7 +102,7 @@ func (c *Client) nest(ctx context.Context, name string, s *settings) (*Lock, boo
 // carry is the context of the hold with the values of the one that the handle was asked for under, and the handle.
 func (l *Lock) carry() context.Context {
 	ended := l.hold.life.context(context.Background)
-	return carrying{ended, holding{context.WithoutCancel(l.asked), l}}
+	return carrying{ended, &holding{Context: context.WithoutCancel(l.asked), lock: l}}
 }
 
 // carrying is a context with the values of another one. Those are taken from a context without cancellation, so that a

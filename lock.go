@@ -62,9 +62,14 @@ func (l *Lock) Context() context.Context {
 // hold.
 func (l *Lock) With(ctx context.Context) context.Context {
 	if innermost, _ := FromContext(ctx); innermost != l {
-		ctx = holding{ctx, l}
+		ctx = &holding{Context: ctx, lock: l}
 	}
 	return ending(ctx, l.Context())
+}
+
+// within is With for a lock that the library takes for itself: nested acquires find it, [FromContext] does not.
+func (l *Lock) within(ctx context.Context) context.Context {
+	return ending(&holding{Context: ctx, lock: l, own: true}, l.Context())
 }
 
 // ending is ctx, but ends with the other too.

@@ -228,7 +228,7 @@ func (c *Client) lookOrFetch(ctx context.Context, key string, s *shareSettings, 
 
 // fetch makes the value under the lock and keeps it, or its error.
 func (c *Client) fetch(ctx context.Context, l *Lock, s *shareSettings, fetch func(context.Context) (string, error)) (string, error) {
-	text, err := guarded(l.With(ctx), fetch)
+	text, err := guarded(l.within(ctx), fetch)
 	var keep string
 	var life time.Duration
 	switch {
@@ -260,7 +260,7 @@ func (c *Client) refresh(ctx context.Context, key string, s *shareSettings, fetc
 		if err != nil || l == nil {
 			return nil, nil // somebody is at it, or the next caller will see
 		}
-		text, err := guarded(l.With(ctx), fetch)
+		text, err := guarded(l.within(ctx), fetch)
 		if err == nil {
 			err = c.note(ctx, l, 1, sharedValue+text, s.ttl+s.stale)
 		}

@@ -1,0 +1,84 @@
+package redislock
+
+import "context"
+
+// FromContext is the innermost lock whose context ctx is, or comes from: that of [Lock.Context], [Lock.With], and the
+// bodies of [Client.Do], Once, Cron, Elect and the like. So a body can send the fence along without being handed the
+// lock. The lock may have been lost or released meanwhile: [Lock.Err] tells. Several that are held together by
+// [Client.AcquireAll] are not one lock: under their context the answer is false. The lock that [Share] holds during a
+// fetch is not the fetch's: FromContext finds the caller's own there.
+//
+// The innermost lock need not be the one that guards what is written. Where locks of different names are nested, take
+// the one of the right name from [LocksFromContext], or its fence by package fence.
+func FromContext(ctx context.Context) (*Lock, bool) {
+	for c := carrierOf(ctx); c != nil; c = carrierOf(c.outer()) {
+		switch locks := c.carries(); len(locks) {
+		case 0: // the library's own
+		case 1:
+			return locks[0], true
+		default:
+			return nil, false
+		}
+	}
+	return nil, false
+}
+
+// LocksFromContext is every lock that ctx comes with, the innermost first; those of one [Client.AcquireAll] in the order
+// of their names. Of handles of the same hold only the innermost is among them. It is empty where [FromContext] finds
+// nothing and ctx is not that of several locks. A lock may have been lost or released meanwhile: [Lock.Err] tells.
+func LocksFromContext(ctx context.Context) []*Lock {
+	var all []*Lock
+	seen := map[*hold]bool{}
+	for c := carrierOf(ctx); c != nil; c = carrierOf(c.outer()) {
+		for _, l := range c.carries() {
+			if !seen[l.hold] {
+				seen[l.hold] = true
+				all = append(all, l)
+			}
+		}
+	}
+	return all
+}
+
+// innermostKey finds, in a context, the innermost carrier.
+type innermostKey struct{}
+
+// carrier is a context that carries handles. The carriers of a context are a chain, each found through the one inside it.
+type carrier interface {
+	carries() []*Lock // none if they are the library's own
+	outer() context.Context
+}
+
+// carrierOf is the innermost carrier of a context, nil if there is none.
+func carrierOf(ctx context.Context) carrier {
+	c, _ := ctx.Value(innermostKey{}).(carrier)
+	return c
+}
+
+// holding is a context that carries a handle.
+type holding struct {
+	context.Context
+	lock *Lock
+	own  bool // the library took it for itself: it is no lock of the user's
+}
+
+func (c *holding) Value(key any) any {
+	switch k := key.(type) {
+	case heldKey:
+		if k.client == c.lock.hold.client && k.name == c.lock.hold.name {
+			return c.lock
+		}
+	case innermostKey:
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+func (c *holding) carries() []*Lock {
+	if c.own {
+		return nil
+	}
+	return []*Lock{c.lock}
+}
+
+func (c *holding) outer() context.Context { return c.Context }
