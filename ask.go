@@ -2,15 +2,10 @@ package redislock
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
-	"slices"
 	"strings"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 const (
@@ -53,7 +48,7 @@ func (c *Client) attempt(ctx context.Context, one *call, stay bool) answer {
 		if attempt == 1 {
 			begun = one.answer.sent
 		}
-		if attempt == maxAttempts || !resendable(err) || ctx.Err() != nil || time.Since(begun) > resendTime {
+		if attempt == maxAttempts || !transient(err) || ctx.Err() != nil || time.Since(begun) > resendTime {
 			break
 		}
 		pause := time.NewTimer(backoff(attempt))
@@ -91,55 +86,4 @@ func detached(ctx context.Context) context.Context {
 func backoff(attempt int) time.Duration {
 	d := 8 * time.Millisecond << min(attempt-1, 7)
 	return d/2 + rand.N(d)
-}
-
-// answered reports whether an error is the server's answer.
-func answered(err error) bool {
-	var fromServer redis.Error
-	return errors.As(err, &fromServer)
-}
-
-// unsent reports whether a request that failed cannot have reached the server.
-func unsent(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrClosed)
-}
-
-// refused reports whether an error is the ACL's: of the command itself, or from Redis 7 on of one inside a script.
-func refused(err error) bool {
-	return redis.HasErrorPrefix(err, "NOPERM") || answered(err) && strings.Contains(err.Error(), "user executing the script")
-}
-
-// damages are signs that a script found in a key what it could not work with: another type, or a text where a number should be,
-// which Lua calls an error in a line of "user_script". The last is what miniredis says instead.
-var damages = []string{"WRONGTYPE Operation", "ERR user_script:", " user_script:", "ERR Error compiling script"}
-
-// damaged reports whether an error is that of a key that this library has not written.
-func damaged(err error) bool {
-	if !answered(err) || strings.Contains(err.Error(), "Script killed") {
-		return false
-	}
-	return slices.ContainsFunc(damages, func(sign string) bool { return strings.Contains(err.Error(), sign) })
-}
-
-// unknownCommand reports whether the server does not know a command, because it is older.
-func unknownCommand(err error) bool { return redis.HasErrorPrefix(err, "unknown command") }
-
-// refusals are answers of a server that did not execute the request and may do so later.
-var refusals = []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "BUSY", "max number of clients"}
-
-// resendable reports whether the same request may succeed if it is sent again.
-func resendable(err error) bool {
-	if errors.Is(err, redis.ErrClosed) {
-		return false
-	}
-	if !answered(err) {
-		return true
-	}
-	for _, prefix := range refusals {
-		if redis.HasErrorPrefix(err, prefix) {
-			return true
-		}
-	}
-	return false
 }

@@ -90,7 +90,7 @@ func (c *Client) insist(s *script, key string, args []any, more func(any) bool) 
 					return
 				}
 				continue
-			} else if !resendable(err) || time.Now().After(until) {
+			} else if permanent(err) || time.Now().After(until) {
 				return
 			}
 			pause := time.NewTimer(min(backoff(attempt), time.Second))

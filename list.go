@@ -91,7 +91,7 @@ func general(err error) bool {
 	if errors.Is(err, ErrDamaged) {
 		return false
 	}
-	return final(err) || refused(err) || resendable(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	return final(err) || refused(err) || transient(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // inspectAll inspects locks that lie on one master, in one pipeline.

@@ -174,7 +174,9 @@ func NonReentrant() Option {
 }
 
 // WithFailOpen is for the weak kind alone ([Client.AcquireWeak], [Client.First], [Client.FirstOf]): when Redis cannot
-// be reached they say yes, and the observer is told ([EventFailOpen]). A strong lock refuses it with [ErrInvalid].
+// be reached, or cannot serve (it is starting, failing over, busy, out of memory, or cannot write its disk), they say yes, and the
+// observer is told ([EventFailOpen]). Where Redis refuses the client itself, as by a wrong password, the error is returned.
+// A strong lock refuses it with [ErrInvalid].
 func WithFailOpen() Option {
 	return func(s *settings) error {
 		s.failOpen = true

@@ -271,8 +271,7 @@ func (r *replication) again(ctx context.Context, err error) bool {
 			return true
 		}
 	}
-	// A primary that becomes a replica lets those go who wait.
-	return resendable(err) || redis.HasErrorPrefix(err, "UNBLOCKED")
+	return transient(err)
 }
 
 // node is the client of the master that serves the key.

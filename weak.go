@@ -260,7 +260,7 @@ func (c *Client) setNX(ctx context.Context, keys, tokens []string, life time.Dur
 		note := func(k int, cmdErr error) {
 			err = cmdErr
 			failed = append(failed, k)
-			resend = resend && resendable(cmdErr)
+			resend = resend && transient(cmdErr)
 		}
 		err = nil
 		for i, k := range open {
@@ -320,7 +320,7 @@ func (c *Client) each(ctx context.Context, ks []int, of func(k int) command) []c
 }
 
 // unreachable reports whether Redis did not answer, or is not able to serve now: what WithFailOpen is for.
-func unreachable(err error) bool { return resendable(err) }
+func unreachable(err error) bool { return transient(err) }
 
 func (c *Client) plain(ctx context.Context, cmd command) command {
 	c.plainAll(ctx, []command{cmd})

@@ -1,0 +1,104 @@
+package redislock
+
+import (
+	"errors"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// What an error means is decided here, for everything that sends again or goes on trying. There are three kinds:
+//
+//   - transient: there was no answer, or the server cannot serve now: it starts, fails over, is busy or full, or cannot write its
+//     disk. Nobody has to do anything about the request. It is sent again at once, some times (ask), and [WithFailOpen] counts
+//     it as out of reach.
+//   - permanent: the same request would fail again, however long one waits: it is about this key, or the server cannot do it.
+//   - all others: somebody must mend something first, such as a password that is being changed, a right that is missing, or
+//     what a proxy in between says. It is told at once to those who wait for the answer. What must be done although nobody waits
+//     for it, such as a release, is tried on for as long as that is promised.
+
+// transients are the codes of a server that cannot serve now. An EXECABORT is none of them: it says that another command of the
+// same transaction was refused, and not why.
+var transients = []string{
+	"LOADING", "BUSY", "READONLY", "MASTERDOWN", "NOREPLICAS", "UNBLOCKED", // it starts, runs a script, fails over
+	"CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", // the slot is on its way
+	"MISCONF", "OOM", "max number of clients", // a disk, the memory, the connections are full
+}
+
+// permanents are the beginnings of answers that stay as they are.
+var permanents = []string{"unknown command", "unknown subcommand", "wrong number of arguments", "syntax error", "CROSSSLOT", "Could not find scripting engine"}
+
+// transient reports whether the same request may succeed if it is sent again at once.
+func transient(err error) bool {
+	switch {
+	case err == nil, errors.Is(err, redis.ErrClosed):
+		return false
+	case !answered(err):
+		return true
+	}
+	return hasCode(err, transients...)
+}
+
+// permanent reports whether the same request would fail again, however long one waits. Of an error of this package it says that
+// no more than of what is behind it: whether an [ErrHeld] is the end is for who asked.
+func permanent(err error) bool {
+	return errors.Is(err, redis.ErrClosed) || damaged(err) || hasCode(err, permanents...)
+}
+
+// answered reports whether an error is the server's answer.
+func answered(err error) bool {
+	var fromServer redis.Error
+	return errors.As(err, &fromServer)
+}
+
+// unsent reports whether a request that failed cannot have reached the server.
+func unsent(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrClosed)
+}
+
+// hasCode reports whether an error is an answer of the server with one of these codes. Before Redis 7 that of a command in a
+// script is behind the place where it was called: "ERR Error running script (call to f_…): @user_script:1: -OOM command not …".
+func hasCode(err error, codes ...string) bool {
+	var fromServer redis.Error
+	if !errors.As(err, &fromServer) {
+		return false
+	}
+	text := strings.TrimPrefix(fromServer.Error(), "ERR ")
+	if strings.HasPrefix(text, "Error running script") {
+		if _, inner, ok := strings.Cut(text, ": -"); ok {
+			text = strings.TrimPrefix(inner, "ERR ")
+		}
+	}
+	return slices.ContainsFunc(codes, func(code string) bool { return strings.HasPrefix(text, code) })
+}
+
+// denials are how an ACL refuses a command inside a script: Redis 7 says "The user executing the script can't run this command
+// or subcommand", Redis 8 and Valkey 9 "ACL failure in script: User … has no permissions to run the 'hset' command".
+// lua/preflight.lua knows them too.
+var denials = []string{"user executing the script", "ACL failure in script", "has no permissions"}
+
+// refused reports whether an error is the ACL's, of a command or of one inside a script.
+func refused(err error) bool {
+	if !answered(err) {
+		return false
+	}
+	return hasCode(err, "NOPERM") || slices.ContainsFunc(denials, func(text string) bool { return strings.Contains(err.Error(), text) })
+}
+
+// damages are signs that a script found in a key what it could not work with: another type, or a text where a number should be,
+// which Lua calls an error in a line of "user_script". The last is what miniredis says instead.
+var damages = []string{"WRONGTYPE Operation", "ERR user_script:", " user_script:", "ERR Error compiling script"}
+
+// damaged reports whether an error is that of a key that this library has not written.
+func damaged(err error) bool {
+	if !answered(err) || strings.Contains(err.Error(), "Script killed") {
+		return false
+	}
+	return slices.ContainsFunc(damages, func(sign string) bool { return strings.Contains(err.Error(), sign) })
+}
+
+// unknownCommand reports whether the server does not know a command, because it is older.
+func unknownCommand(err error) bool { return hasCode(err, "unknown command") }
