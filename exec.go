@@ -39,8 +39,9 @@ func (x *executor) wake(c *call) {
 // way leave together in the next pipeline.
 type executor struct {
 	rdb        redis.UniversalClient
-	turns      chan struct{} // of those who wait for replicas (replicas.go)
-	background *tracker      // of the Client
+	cluster    *redis.ClusterClient // behind rdb; nil if there is none
+	turns      chan struct{}        // of those who wait for replicas (replicas.go)
+	background *tracker             // of the Client
 
 	mu      sync.Mutex
 	flights []departure
@@ -55,8 +56,11 @@ type departure struct {
 	at     time.Time
 }
 
-func newExecutor(rdb redis.UniversalClient, background *tracker) *executor {
-	return &executor{rdb: rdb, background: background, turns: make(chan struct{}, max(1, poolSize(rdb)/2))}
+func (c *Client) newExecutor() *executor {
+	return &executor{
+		rdb: c.rdb, cluster: c.behind.Cluster, background: &c.background,
+		turns: make(chan struct{}, max(1, poolSize(c.behind)/2)),
+	}
 }
 
 // do sends a call once, on the caller's goroutine if it is alone, and returns when it is answered or has failed.
@@ -114,20 +118,20 @@ func (x *executor) fly(ctx context.Context, c *call, number uint64, now time.Tim
 	defer x.arrive(number)
 	for {
 		c.prepare(ctx, now)
-		_ = x.rdb.Process(ctx, c.cmd) // the error stays in the command
+		process(ctx, x.rdb, c.cmd)
 		if !c.settle() {
 			break
 		}
 		now = time.Now()
 	}
-	suspect(x.rdb, c.answer.err)
+	suspect(x.cluster, c.answer.err)
 }
 
 // suspect has a cluster client ask for the map of the slots again, if an error is the network's: a master may have died, and
 // another have taken its place. go-redis asks when a node redirects it, which a dead one does not, and else once a
 // minute.
-func suspect(rdb redis.UniversalClient, err error) {
-	if cluster, ok := rdb.(*redis.ClusterClient); ok && err != nil && !answered(err) {
+func suspect(cluster *redis.ClusterClient, err error) {
+	if cluster != nil && err != nil && !answered(err) {
 		cluster.ReloadState(context.Background()) // in the background, a few times a second at the most
 	}
 }
@@ -195,19 +199,19 @@ func (x *executor) alarm() {
 func (x *executor) send(batch []*call) {
 	ctx := context.Background()
 	for len(batch) > 0 {
-		pipe, now := x.rdb.Pipeline(), time.Now()
-		for _, c := range batch {
+		cmds, now := make([]command, len(batch)), time.Now()
+		for i, c := range batch {
 			c.prepare(ctx, now)
-			_ = pipe.Process(ctx, c.cmd)
+			cmds[i] = c.cmd
 		}
-		_, _ = pipe.Exec(ctx) // each command has its own error
+		_ = pipelined(ctx, x.rdb, cmds) // each command has its own error
 		var again []*call
 		for _, c := range batch {
 			if c.settle() {
 				again = append(again, c)
 				continue
 			}
-			suspect(x.rdb, c.answer.err)
+			suspect(x.cluster, c.answer.err)
 			x.wake(c)
 		}
 		batch = again
@@ -216,11 +220,11 @@ func (x *executor) send(batch []*call) {
 
 // executor is the one for the master that serves a key.
 func (c *Client) executor(key string) *executor {
-	cluster, ok := c.rdb.(*redis.ClusterClient)
-	if !ok {
+	cluster := c.behind.Cluster
+	if cluster == nil {
 		return c.single
 	}
-	master, err := cluster.MasterForKey(context.Background(), key)
+	master, err := masterOf(context.Background(), cluster, key)
 	if err != nil {
 		return c.single // the cluster client finds the node, or the error
 	}
@@ -230,7 +234,7 @@ func (c *Client) executor(key string) *executor {
 	defer c.mu.Unlock()
 	x := c.masters[addr]
 	if x == nil {
-		x = newExecutor(c.rdb, &c.background)
+		x = c.newExecutor()
 		c.masters[addr] = x
 	}
 	return x
@@ -239,7 +243,7 @@ func (c *Client) executor(key string) *executor {
 // executorWithin is executor for a caller who does not wait longer than ctx; nil if that ends first. A cluster client asks
 // for the map of the slots before its first request, and as long as it has none.
 func (c *Client) executorWithin(ctx context.Context, key string) *executor {
-	if _, cluster := c.rdb.(*redis.ClusterClient); !cluster || c.mapped.Load() || ctx.Done() == nil {
+	if c.behind.Cluster == nil || c.mapped.Load() || ctx.Done() == nil {
 		return c.executor(key)
 	}
 	found := make(chan *executor, 1)

@@ -2,11 +2,14 @@ package redislock
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock/internal/backend"
 )
 
 // pingAfter is how long a subscription may be silent before it is asked whether it still lives; after as long again
@@ -18,6 +21,7 @@ const pingAfter = 5 * time.Second
 type feed struct {
 	client *Client
 	ps     *redis.PubSub
+	broken error           // why there is no ps
 	ctx    context.Context // ends with the feed, and with it an attempt to connect
 	leave  context.CancelFunc
 	heard  atomic.Int64 // UnixNano of the last traffic
@@ -32,7 +36,12 @@ type feed struct {
 func (c *Client) newFeed(open func(context.Context) *redis.PubSub) *feed {
 	f := &feed{client: c}
 	f.ctx, f.leave = context.WithCancel(context.Background())
-	f.ps = open(f.ctx)
+	f.broken = backend.Guard(func() error {
+		if f.ps = open(f.ctx); f.ps == nil {
+			return errors.New("the Redis client does not subscribe")
+		}
+		return nil
+	})
 	f.watch = task{job: jobFunc(f.ping)}
 	return f
 }
@@ -40,7 +49,10 @@ func (c *Client) newFeed(open func(context.Context) *redis.PubSub) *feed {
 // connect makes the first subscription. go-redis holds its lock meanwhile, so who ends the feed then does not wait for
 // that lock: it is closed here.
 func (f *feed) connect(subscribe func() error) error {
-	err := subscribe()
+	if f.broken != nil {
+		return f.broken
+	}
+	err := backend.Guard(subscribe)
 	f.mu.Lock()
 	f.connected = true
 	over := f.over

@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock/internal/backend"
 )
 
 const (
@@ -145,7 +147,7 @@ func (c *Client) scan(ctx context.Context, head, first, kind string) iter.Seq2[[
 					return
 				}
 				if err != nil {
-					suspect(c.rdb, err)
+					suspect(c.behind.Cluster, err)
 					if refused(err) {
 						err = fmt.Errorf("%w: scan: %w", ErrPermission, err)
 					}
@@ -175,8 +177,8 @@ func (c *Client) scan(ctx context.Context, head, first, kind string) iter.Seq2[[
 
 // eachMaster is every server that has keys.
 func (c *Client) eachMaster(ctx context.Context) ([]redis.UniversalClient, error) {
-	cluster, ok := c.rdb.(*redis.ClusterClient)
-	if !ok {
+	cluster := c.behind.Cluster
+	if cluster == nil {
 		return []redis.UniversalClient{c.rdb}, nil
 	}
 	var mu sync.Mutex
@@ -196,25 +198,29 @@ func (c *Client) eachMaster(ctx context.Context) ([]redis.UniversalClient, error
 }
 
 // within calls do, which go-redis may keep for longer than ctx lasts: then the error is that of ctx, and do goes on in the
-// background.
+// background. It is an error if do panics.
 func (c *Client) within(ctx context.Context, do func()) error {
+	guarded := func() error {
+		return backend.Guard(func() error {
+			do()
+			return nil
+		})
+	}
 	if ctx.Done() == nil {
-		do()
-		return nil
+		return guarded()
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	done := make(chan struct{})
+	done := make(chan error, 1)
 	c.background.add()
 	go func() {
 		defer c.background.done()
-		defer close(done)
-		do()
+		done <- guarded()
 	}()
 	select {
-	case <-done:
-		return nil
+	case err := <-done:
+		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +17,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock/internal/backend"
 )
 
 // Client takes locks in one Redis, under one prefix. It is safe for use by many goroutines; one per process is
@@ -26,6 +27,7 @@ import (
 // lock which it waits for.
 type Client struct {
 	rdb       redis.UniversalClient
+	behind    backend.Backend // what rdb is, however it is wrapped
 	prefix    string
 	owner     Owner
 	info      string // the owner as it travels, without metadata
@@ -69,16 +71,18 @@ type Client struct {
 }
 
 // New makes a Client over rdb: any client of go-redis but *redis.Ring, whose rehashing on the loss of a shard gives a
-// lock two owners. The connection belongs to the caller: it is neither configured nor closed here. Nothing is sent
-// until the first lock is asked for.
+// lock two owners; or a wrapper that embeds such a client, which then sees every command. The connection belongs to the
+// caller: it is neither configured nor closed here. Nothing is sent until the first lock is asked for.
 //
-// The errors are [ErrInvalid] for a nil rdb, a Ring, or an option that cannot work.
+// The errors are [ErrInvalid] for a nil rdb, a Ring, either of them inside a wrapper, a client whose Subscribe panics, and an
+// option that cannot work.
 func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
-	if v := reflect.ValueOf(rdb); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil, fmt.Errorf("redislock: new: %w", invalid("a nil Redis client"))
-	}
-	if _, ring := rdb.(*redis.Ring); ring {
+	behind, err := backend.Of(rdb)
+	switch {
+	case errors.Is(err, backend.ErrRing):
 		return nil, fmt.Errorf("redislock: new: %w", invalid("a redis.Ring moves a lock to another shard when one is lost, and so gives it two owners: use one server, Sentinel or a cluster"))
+	case err != nil:
+		return nil, fmt.Errorf("redislock: new: %w", invalid("%v", err))
 	}
 	cfg := config{prefix: DefaultPrefix, name: filepath.Base(os.Args[0]), retention: DefaultRetention, margin: DefaultClockMargin}
 	for _, opt := range opts {
@@ -92,13 +96,14 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 	host, _ := os.Hostname() // for people; an unknown one is shown as such
 	c := &Client{
 		rdb:       rdb,
+		behind:    behind,
 		prefix:    cfg.prefix,
 		owner:     Owner{Client: cfg.name, Host: strings.ReplaceAll(host, "\n", " "), PID: os.Getpid()},
 		retention: cfg.retention,
 		margin:    cfg.margin,
 		observer:  cfg.observer,
 		trace:     cfg.trace,
-		prompt:    prompt(rdb),
+		prompt:    prompt(behind),
 		defaults:  settings{lease: DefaultLease, weight: 1},
 		waits:     waits{byToken: map[string]*wait{}, lines: map[string]*line{}},
 		random:    random{source: bufio.NewReaderSize(rand.Reader, 4096)},
@@ -110,7 +115,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		stopped:   make(chan struct{}),
 	}
 	c.info = c.owner.info()
-	c.single = newExecutor(rdb, &c.background)
+	c.single = c.newExecutor()
 	if err := c.defaults.apply(cfg.defaults); err != nil {
 		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
 	}
@@ -125,8 +130,8 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 	}
 	c.agenda = newAgenda(c.flush)
 	c.sub = &subscription{client: c, channel: c.prefix + ":c:" + c.random.token()}
-	if cluster, ok := rdb.(*redis.ClusterClient); ok {
-		c.shards = newShards(c, cluster)
+	if behind.Cluster != nil {
+		c.shards = newShards(c, behind.Cluster)
 	}
 	return c, nil
 }
@@ -220,15 +225,16 @@ func (c *Client) Close(ctx context.Context) error {
 	return nil
 }
 
-// prompt reports whether rdb is known to give up a read in time. Where it is not, a goroutine of its own waits for the
-// answers that must not hold up their caller.
-func prompt(rdb redis.UniversalClient) bool {
+// prompt reports whether the client is known to give up a read in time. Where it is not, a goroutine of its own waits for
+// the answers that must not hold up their caller. A wrapper may wait as long as it likes.
+func prompt(b backend.Backend) bool {
 	var timeout time.Duration
-	switch rdb := rdb.(type) {
-	case *redis.Client:
-		timeout = rdb.Options().ReadTimeout
-	case *redis.ClusterClient:
-		timeout = rdb.Options().ReadTimeout
+	switch {
+	case b.Wrapped:
+	case b.Single != nil:
+		timeout = b.Single.Options().ReadTimeout
+	case b.Cluster != nil:
+		timeout = b.Cluster.Options().ReadTimeout
 	}
 	return timeout > 0 && timeout <= resendTime
 }

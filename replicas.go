@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock/internal/backend"
 )
 
 const (
@@ -37,7 +39,7 @@ const (
 // before. Renewals and releases are not.
 //
 // It needs a *redis.Client or a *redis.ClusterClient: the write and the WAIT that counts it must be on one connection. On
-// any other client, such as *redis.AutoPipeliner, it is [ErrInvalid]. Off by default; as a default of the Client it counts
+// any other client, such as *redis.AutoPipeliner or a wrapper, which would not see them, it is [ErrInvalid]. Off by default; as a default of the Client it counts
 // for the locks of Once, Share, Cron and Elect too.
 func WithReplicas(n int, timeout time.Duration) Option {
 	return func(s *settings) error {
@@ -58,9 +60,8 @@ func (c *Client) sticky(s *settings) error {
 	if s.replicas == 0 {
 		return nil
 	}
-	switch c.rdb.(type) {
-	case *redis.Client, *redis.ClusterClient:
-		if size := poolSize(c.rdb); size < 2 {
+	if b := c.behind; !b.Wrapped && (b.Single != nil || b.Cluster != nil) {
+		if size := poolSize(b); size < 2 {
 			return invalid("WithReplicas(%d, %v) over a pool of %d: renewals would have to stand behind the WAIT", s.replicas, s.replicaTime, size)
 		}
 		return nil
@@ -69,14 +70,14 @@ func (c *Client) sticky(s *settings) error {
 		s.replicas, s.replicaTime, c.rdb)
 }
 
-// poolSize is how many connections rdb has to each node. Half of them may be blocked by WAIT.
-func poolSize(rdb redis.UniversalClient) int {
+// poolSize is how many connections a client has to each node. Half of them may be blocked by WAIT.
+func poolSize(b backend.Backend) int {
 	size, most := 0, 0
-	switch rdb := rdb.(type) {
-	case *redis.Client:
-		size, most = rdb.Options().PoolSize, rdb.Options().MaxActiveConns
-	case *redis.ClusterClient:
-		size, most = rdb.Options().PoolSize, rdb.Options().MaxActiveConns
+	switch {
+	case b.Single != nil:
+		size, most = b.Single.Options().PoolSize, b.Single.Options().MaxActiveConns
+	case b.Cluster != nil:
+		size, most = b.Cluster.Options().PoolSize, b.Cluster.Options().MaxActiveConns
 	}
 	if most > 0 {
 		size = min(size, most)
@@ -185,15 +186,13 @@ func (r *replication) attempt(ctx, detached context.Context, node *redis.Client)
 	var wait command
 	slice := r.slice(node)
 	for again := true; again; {
-		pipe := conn.Pipeline()
+		var cmds []command
 		if r.asking {
-			_ = pipe.Process(detached, newCommand(detached, 0, "asking"))
+			cmds = append(cmds, newCommand(detached, 0, "asking"))
 		}
 		r.call.prepare(detached, time.Now())
-		_ = pipe.Process(detached, r.call.cmd)
 		wait = r.wait(detached, slice)
-		_ = pipe.Process(detached, wait)
-		_, _ = pipe.Exec(detached) // each command has its own error
+		_ = pipelined(detached, conn, append(cmds, r.call.cmd, wait)) // each command has its own error
 		again = r.call.settle()
 	}
 	r.asking = false
@@ -223,7 +222,7 @@ func (r *replication) attempt(ctx, detached context.Context, node *redis.Client)
 		}
 		asked, slice = time.Now(), r.slice(node)
 		wait = r.wait(detached, slice)
-		_ = conn.Process(detached, wait) // the error stays in the command
+		process(detached, conn, wait)
 	}
 }
 
@@ -255,12 +254,12 @@ func (r *replication) counted(wait command) error {
 
 // again reports whether another attempt may come to more, and where: on a cluster, by the node that this one has named.
 func (r *replication) again(ctx context.Context, err error) bool {
-	cluster, clustered := r.client.rdb.(*redis.ClusterClient)
+	cluster := r.client.behind.Cluster
 	r.redirect = ""
 	if errors.Is(err, ErrNotReplicated) || errors.Is(err, ErrPermission) || errors.Is(err, ErrClosed) {
 		return false
 	}
-	if clustered {
+	if cluster != nil {
 		defer cluster.ReloadState(ctx)
 		if to, moved := redis.IsMovedError(err); moved {
 			r.redirect = to
@@ -276,9 +275,9 @@ func (r *replication) again(ctx context.Context, err error) bool {
 
 // node is the client of the master that serves the key.
 func (r *replication) node(ctx context.Context) (*redis.Client, error) {
-	cluster, ok := r.client.rdb.(*redis.ClusterClient)
-	if !ok {
-		return r.client.rdb.(*redis.Client), nil // sticky has seen to it
+	cluster := r.client.behind.Cluster
+	if cluster == nil {
+		return r.client.behind.Single, nil // sticky has seen to it
 	}
 	if r.redirect != "" {
 		var mu sync.Mutex
@@ -296,5 +295,5 @@ func (r *replication) node(ctx context.Context) (*redis.Client, error) {
 		}
 	}
 	r.asking = false
-	return cluster.MasterForKey(ctx, r.call.key)
+	return masterOf(ctx, cluster, r.call.key)
 }

@@ -123,7 +123,7 @@ func (s *shards) place(topics []*topic, attempt int) {
 			var again []*topic
 			dead := map[string]bool{} // one attempt at a master is enough
 			for _, t := range topics {
-				master, err := s.cluster.MasterForKey(context.Background(), t.channel)
+				master, err := masterOf(context.Background(), s.cluster, t.channel)
 				switch {
 				case err != nil:
 					suspect(s.cluster, err)
@@ -336,7 +336,7 @@ func (s *shards) verify(name string) {
 	if t == nil {
 		return
 	}
-	master, err := s.cluster.MasterForKey(context.Background(), t.channel)
+	master, err := masterOf(context.Background(), s.cluster, t.channel)
 	if err != nil {
 		return
 	}

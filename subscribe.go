@@ -143,7 +143,7 @@ func (s *subscription) run() {
 			})
 		}
 		f.close()
-		suspect(c.rdb, err)
+		suspect(c.behind.Cluster, err)
 		if err = fmt.Errorf("subscribe to %s: %w", s.channel, err); refused(err) {
 			err = fmt.Errorf("subscribe to the channels %s and %s: %w: %w", s.channel, c.newsChannel(), ErrPermission, err)
 		}
@@ -186,7 +186,7 @@ func (s *subscription) confirmed(f *feed) {
 // probe finds out whether the scripts count this subscription. Only a plain client can tell: in a cluster
 // the answer depends on the node.
 func (s *subscription) probe() string {
-	if _, plain := s.client.rdb.(*redis.Client); !plain {
+	if s.client.behind.Single == nil {
 		return uncountable
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), pingAfter)

@@ -331,16 +331,11 @@ func (c *Client) plain(ctx context.Context, cmd command) command {
 func (c *Client) plainAll(ctx context.Context, cmds []command) {
 	send := func(cmds []command) {
 		if len(cmds) == 1 {
-			_ = c.rdb.Process(context.WithoutCancel(ctx), cmds[0]) // the error stays in the command
-			suspect(c.rdb, cmds[0].Err())
+			process(context.WithoutCancel(ctx), c.rdb, cmds[0])
+			suspect(c.behind.Cluster, cmds[0].Err())
 			return
 		}
-		pipe := c.rdb.Pipeline()
-		for _, cmd := range cmds {
-			_ = pipe.Process(ctx, cmd)
-		}
-		_, err := pipe.Exec(context.WithoutCancel(ctx))
-		suspect(c.rdb, err)
+		suspect(c.behind.Cluster, pipelined(context.WithoutCancel(ctx), c.rdb, cmds))
 	}
 	if ctx.Done() == nil {
 		send(cmds)

@@ -4,9 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	_ "embed"
+	"errors"
 	"fmt"
 	"math"
-	"reflect"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock"
+	"example.com/redislock/internal/backend"
 )
 
 // How long a register in Redis is kept.
@@ -79,11 +80,11 @@ func WithRetention(d time.Duration) RedisOption {
 // NewRedis makes a register over rdb: any client of go-redis but *redis.Ring, which forgets when it moves a resource to
 // another shard. The connection belongs to the caller: it is neither configured nor closed here. Nothing is sent.
 func NewRedis(rdb redis.UniversalClient, opts ...RedisOption) (*Redis, error) {
-	if v := reflect.ValueOf(rdb); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil, fmt.Errorf("redislock: new fence register: %w: a nil Redis client", redislock.ErrInvalid)
-	}
-	if _, ring := rdb.(*redis.Ring); ring {
+	switch _, err := backend.Of(rdb); {
+	case errors.Is(err, backend.ErrRing):
 		return nil, fmt.Errorf("redislock: new fence register: %w: a redis.Ring forgets the fences of a shard that is lost: use one server, Sentinel or a cluster", redislock.ErrInvalid)
+	case err != nil:
+		return nil, fmt.Errorf("redislock: new fence register: %w: %w", redislock.ErrInvalid, err)
 	}
 	r := &Redis{rdb: rdb, prefix: redislock.DefaultPrefix, retention: DefaultRetention, process: rand.Text()[:16]}
 	for _, opt := range opts {
