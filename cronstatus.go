@@ -123,7 +123,7 @@ func (c *Client) CronJobs(ctx context.Context) iter.Seq2[CronStatus, error] {
 			return
 		}
 		seen := map[string]bool{}
-		for names, err := range c.scan(ctx, c.prefix+":r:{", jobName(""), "string") {
+		for names, err := range c.scan(ctx, c.prefix+recordKind+":{", jobName(""), "string") {
 			if err != nil {
 				fail(err)
 				return

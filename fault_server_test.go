@@ -229,7 +229,14 @@ func TestOutOfMemoryOnlyNewLocksAreRefused(t *testing.T) {
 
 // sufficient is what the README tells people to grant.
 const sufficient = "-@all +evalsha +eval +time +hlen +hget +hmget +hgetall +hset +hdel +expire +expireat +set +get +del " +
-	"+pttl +getrange +pubsub|numsub +publish +subscribe +unsubscribe +ping " + elsewhere + " ~redislock:* resetchannels &redislock:*"
+	"+pttl +getrange +pubsub|numsub +publish +subscribe +unsubscribe +ping " + elsewhere + " resetkeys " + ownKeys + " resetchannels " + ownChannels
+
+// ownKeys and ownChannels are of that what the prefix has.
+const (
+	ownKeys     = "~redislock:{* ~redislock:w:{* ~redislock:d:{* ~redislock:r:{*"
+	ownWake     = "&redislock:c:[^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:]"
+	ownChannels = "&redislock:n " + ownWake + " " + ownWake + ":{*"
+)
 
 // elsewhere is of that what one server does not need: replicas and clusters do.
 const elsewhere = "+wait +pubsub|shardnumsub +spublish +ssubscribe +sunsubscribe +cluster|slots +command +asking +readonly +select +client|setname"
@@ -432,9 +439,9 @@ func TestAMissingPermissionIsNamedByTheFirstCall(t *testing.T) {
 		}
 		refused(t, command, strings.Replace(sufficient, rule+" ", "", 1), command, calls)
 	}
-	refused(t, "keys", strings.Replace(sufficient, "~redislock:*", "~other:*", 1), "keys?", all)
-	refused(t, "weak keys", strings.Replace(sufficient, "~redislock:*", "~redislock:{* ~redislock:c*", 1), "keys?",
+	refused(t, "keys", strings.Replace(sufficient, ownKeys, "~other:*", 1), "keys?", all)
+	refused(t, "weak keys", strings.Replace(sufficient, ownKeys, "~redislock:{* ~redislock:r:{*", 1), "keys?",
 		map[string]func(*scene, *redislock.Client) error{"weak": weak, "First": first})
-	refused(t, "channels", strings.Replace(sufficient, "&redislock:*", "&other:*", 1), "channels?",
+	refused(t, "channels", strings.Replace(sufficient, ownChannels, "&other:*", 1), "channels?",
 		map[string]func(*scene, *redislock.Client) error{"acquire": acquire, "waiting acquire": wait})
 }

@@ -256,17 +256,26 @@ type config struct {
 // in ":w", ":d" or ":r", which set the weak kinds and the records apart.
 func WithPrefix(prefix string) ClientOption {
 	return func(c *config) error {
-		switch {
-		case prefix == "" || len(prefix) > maxPrefix:
-			return invalid("WithPrefix(%q): must have 1 to %d bytes", prefix, maxPrefix)
-		case strings.ContainsFunc(prefix, func(r rune) bool { return r == '{' || r == '}' || unicode.IsSpace(r) || unicode.IsControl(r) }):
-			return invalid("WithPrefix(%q): must not contain braces, spaces or control characters", prefix)
-		case strings.HasSuffix(prefix, ":w") || strings.HasSuffix(prefix, ":d") || strings.HasSuffix(prefix, ":r"):
+		c.prefix = prefix
+		return checkPrefix(prefix)
+	}
+}
+
+// checkPrefix says whether keys and channels can begin with this: none of them may be one of another prefix, and all must
+// fit into the rules of an ACL, which have no blanks.
+func checkPrefix(prefix string) error {
+	switch {
+	case prefix == "" || len(prefix) > maxPrefix:
+		return invalid("WithPrefix(%q): must have 1 to %d bytes", prefix, maxPrefix)
+	case strings.ContainsFunc(prefix, func(r rune) bool { return r == '{' || r == '}' || unicode.IsSpace(r) || unicode.IsControl(r) }):
+		return invalid("WithPrefix(%q): must not contain braces, spaces or control characters", prefix)
+	}
+	for _, kind := range []string{weakKind, dedupeKind, recordKind} {
+		if strings.HasSuffix(prefix, kind) {
 			return invalid("WithPrefix(%q): the endings :w, :d and :r are taken by the weak kinds and by records", prefix)
 		}
-		c.prefix = prefix
-		return nil
 	}
+	return nil
 }
 
 // WithName sets the name by which this instance is shown to others, as in "held by api-7f9c (pid 12 on node-3)"; the

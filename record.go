@@ -27,7 +27,9 @@ const maxLife = 10 * 365 * 24 * time.Hour
 // recordHead is what is in front of the value: the fence, and the step of its holder.
 const recordHead = fenceLength + 1
 
-func (c *Client) recordKey(name string) string { return c.prefix + ":r:{" + escape(name) + "}" }
+func (c *Client) recordKey(name string) string {
+	return c.prefix + recordKind + ":{" + escape(name) + "}"
+}
 
 // look reads the record of a lock, in one round trip. That there is none is no error.
 func (c *Client) look(ctx context.Context, name string) (record, error) {

@@ -366,6 +366,8 @@ func (c *Client) plainAll(ctx context.Context, cmds []command) {
 	}
 }
 
-func (c *Client) weakKey(name string) string { return c.prefix + ":w:{" + escape(name) + "}" }
+func (c *Client) weakKey(name string) string { return c.prefix + weakKind + ":{" + escape(name) + "}" }
 
-func (c *Client) dedupeKey(key string) string { return c.prefix + ":d:{" + escape(key) + "}" }
+func (c *Client) dedupeKey(key string) string {
+	return c.prefix + dedupeKind + ":{" + escape(key) + "}"
+}

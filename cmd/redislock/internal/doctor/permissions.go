@@ -125,10 +125,11 @@ func listening(ctx context.Context, rdb redis.UniversalClient, prefix, user stri
 		})
 		return err
 	}
-	err := subscribe(func(ctx context.Context) *redis.PubSub { return rdb.Subscribe(ctx, prefix+":c:doctor", prefix+":n") })
+	const client = ":c:doctor----------------" // as that of a Client, 22 characters
+	err := subscribe(func(ctx context.Context) *redis.PubSub { return rdb.Subscribe(ctx, prefix+client, prefix+":n") })
 	_, v, known := f.product()
 	if _, cluster := rdb.(*redis.ClusterClient); err == nil && cluster && known && !v.before(version{7}) {
-		err = subscribe(func(ctx context.Context) *redis.PubSub { return rdb.SSubscribe(ctx, prefix+":c:doctor:{doctor}") })
+		err = subscribe(func(ctx context.Context) *redis.PubSub { return rdb.SSubscribe(ctx, prefix+client+":{doctor}") })
 	}
 	const why = "a waiter that hears of no grant finds it by its checks only, every 2 s; one that may not subscribe is refused (ErrPermission)."
 	switch {
@@ -147,7 +148,7 @@ func listening(ctx context.Context, rdb redis.UniversalClient, prefix, user stri
 func scanning(ctx context.Context, rdb redis.UniversalClient, prefix, user string) []Finding {
 	const check = "listing"
 	_, err := within(ctx, patience, func(ctx context.Context) (any, error) {
-		_, _, err := rdb.Scan(ctx, 0, prefix+":{doctor*", 1).Result()
+		_, _, err := rdb.Scan(ctx, 0, "no key", 1).Result() // what it matches is no matter
 		return nil, err
 	})
 	switch {
@@ -187,6 +188,13 @@ func missing(check, user, prefix string, err error, level Level, why string) Fin
 			rules = append(rules, rule)
 		}
 	}
+	patterns := func(kind string) { // of keys or of channels, as the library's own rule has them
+		for _, rule := range strings.Fields(redislock.ACL(prefix)) {
+			if strings.HasPrefix(rule, kind) {
+				grant(rule)
+			}
+		}
+	}
 	for _, m := range append(refusedCommand.FindAllStringSubmatch(text, -1), refusedInside.FindAllStringSubmatch(text, -1)...) {
 		switch name := m[1]; name {
 		case "pubsub":
@@ -200,10 +208,10 @@ func missing(check, user, prefix string, err error, level Level, why string) Fin
 		}
 	}
 	if strings.Contains(text, "of the keys") || strings.Contains(text, "access a key") {
-		grant("~" + prefix + ":*")
+		patterns("~")
 	}
 	if strings.Contains(text, "channel") {
-		grant("&" + prefix + ":*")
+		patterns("&")
 	}
 	found := Finding{Check: check, Level: level, Found: fmt.Sprintf("the user %q lacks %s", user, strings.Join(rules, " ")), Why: why}
 	if len(rules) == 0 {

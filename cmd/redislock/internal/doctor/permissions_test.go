@@ -45,10 +45,10 @@ func TestAMissingPermissionIsNamedAndItsFixGrantsIt(t *testing.T) {
 		{"-publish", "+publish"},
 		{"-pubsub|numsub", "+pubsub|numsub"},
 		{"-subscribe", "+subscribe"},
-		{"resetkeys", "~" + prefix + ":*"},
-		{"resetkeys ~other:*", "~" + prefix + ":*"},
-		{"resetchannels", "&" + prefix + ":*"},
-		{"resetchannels &" + prefix + ":c:*", "&" + prefix + ":*"},
+		{"resetkeys", "~" + prefix + ":{* ~" + prefix + ":w:{*"},
+		{"resetkeys ~other:*", "~" + prefix + ":{*"},
+		{"resetchannels", "&" + prefix + ":n "},
+		{"resetchannels &" + prefix + ":c:*", "&" + prefix + ":n "},
 		{"-@all", "+evalsha"},
 	} {
 		t.Run(c.taken, func(t *testing.T) {
@@ -73,4 +73,25 @@ func TestAMissingPermissionIsNamedAndItsFixGrantsIt(t *testing.T) {
 	as := s.AddUser("operator", redislock.ACL(prefix))
 	mend(t, s.Admin(), expect(t, examine(t, s.Connect(as)), "listing", doctor.Warning).Fix)
 	expect(t, examine(t, s.Connect(as)), "listing", doctor.OK)
+}
+
+// A prefix is a text, and the rules of an ACL are patterns.
+func TestAFixGrantsThePrefixAndNotWhatItWouldMatch(t *testing.T) {
+	t.Parallel()
+	const odd = `team[1]*`
+	s := servertest.Start(t)
+	for _, taken := range []string{"resetkeys", "resetchannels"} {
+		as := s.AddUser("app", redislock.ACL(odd)+" "+taken)
+		f, is := lacks(doctor.Examine(t.Context(), s.Connect(as), odd), doctor.Danger)
+		if !is {
+			t.Fatalf("%s: nothing is missing", taken)
+		}
+		mend(t, s.Admin(), f.Fix)
+		calm(t, doctor.Examine(t.Context(), s.Connect(as), odd))
+		for _, other := range [][]any{{"get", "team1:{x}"}, {"get", "team1x:{x}"}, {"get", "team[1]*:sub:{x}"}, {"publish", "team1:n", "x"}, {"publish", "team[1]*:sub:n", "x"}} {
+			if said, err := s.Admin().Do(t.Context(), append([]any{"acl", "dryrun", "app"}, other...)...).Text(); err != nil || said == "OK" {
+				t.Errorf("%s: %v is granted: %q, %v", taken, other, said, err)
+			}
+		}
+	}
 }
