@@ -6,8 +6,8 @@
 // # The rule
 //
 // It is the same everywhere. A fence equal to the greatest that was seen is accepted: one holder writes many times. A
-// smaller one is refused, with [ErrStale]. A greater one is accepted, and remembered. A fence of 0 or less is
-// [redislock.ErrInvalid].
+// smaller one is refused, with [ErrStale]. A greater one is accepted, and remembered. A number that no lock can have
+// ([Validate]) is [redislock.ErrInvalid]: a register that accepted it would refuse all rightful holders after it.
 //
 // It is right for locks in exclusive modes. Holders that share a lock have different fences too, and the older of them
 // is not late.
@@ -23,5 +23,10 @@
 //   - [Transport], [Middleware] and [Require], for what is behind HTTP: they carry the fence from the holder to the
 //     handler, who checks it as above.
 //
-// [FromContext] is the fence that comes with a context, be it by a lock or by a request.
+// # Which fence
+//
+// The numbers of different locks do not compare: each is the time of a grant. So a resource is known to its register by the
+// name of the lock that guards it, and a fence travels with the name of its lock. [Of] is the fence of a lock by name, be it
+// held under this context or come by a request. The innermost lock need not be the right one: a handler that takes another lock
+// while it writes to an account must send the account's.
 package fence

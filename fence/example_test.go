@@ -124,7 +124,7 @@ func ExampleMiddleware() {
 	defer stop()
 
 	var fences fence.Memory
-	account := func(r *http.Request) string { return r.PathValue("account") }
+	account := func(r *http.Request) string { return "account/" + r.PathValue("account") } // the name of its lock
 	mux := http.NewServeMux()
 	mux.Handle("PUT /accounts/{account}", fence.Middleware(&fences, account)(http.HandlerFunc(
 		func(http.ResponseWriter, *http.Request) { fmt.Println("writing") })))

@@ -3,6 +3,7 @@ package fence
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"example.com/redislock"
 )
@@ -33,16 +34,45 @@ func (e *StaleError) Error() string {
 // Unwrap makes a StaleError an [ErrStale].
 func (e *StaleError) Unwrap() error { return ErrStale }
 
-// check says whether there can be such a resource and such a fence: a resource has 1 to [redislock.MaxName] bytes, as
-// the name of a lock.
+// check says whether there can be such a resource and such a fence.
 func check(resource string, fence int64) error {
+	if err := checkResource(resource); err != nil {
+		return err
+	}
+	return Validate(fence)
+}
+
+// checkResource says whether there can be such a resource: one has 1 to [redislock.MaxName] bytes, as the name of a lock.
+func checkResource(resource string) error {
 	switch {
 	case resource == "":
 		return fmt.Errorf("%w: an empty resource", redislock.ErrInvalid)
 	case len(resource) > redislock.MaxName:
 		return fmt.Errorf("%w: a resource of %d bytes, at most %d", redislock.ErrInvalid, len(resource), redislock.MaxName)
+	}
+	return nil
+}
+
+const (
+	// maxDigits is the greatest number that a lock's fence can be: it has 16 digits.
+	maxDigits = 9_999_999_999_999_999
+	// maxAhead is by how much a lock's fence can be ahead of the time: clocks that are set to local time in the place of UTC
+	// differ by up to 14 h.
+	maxAhead = 24 * time.Hour
+)
+
+// Validate is [redislock.ErrInvalid] for a number that no lock can have: one that is not above 0, has more than 16 digits, or
+// is more than 24 h ahead of this machine's clock, for a fence is the time of its grant in µs. Every register refuses such
+// a number: it would refuse all rightful holders after it for as long as it is remembered.
+func Validate(fence int64) error {
+	switch now := time.Now(); {
 	case fence <= 0:
 		return fmt.Errorf("%w: a fence of %d: fences are greater than 0", redislock.ErrInvalid, fence)
+	case fence > maxDigits:
+		return fmt.Errorf("%w: a fence of %d: fences have at most 16 digits", redislock.ErrInvalid, fence)
+	case fence > now.Add(maxAhead).UnixMicro():
+		return fmt.Errorf("%w: a fence of %d, that is of %v: more than %v after this machine's clock, %v", redislock.ErrInvalid, fence,
+			time.UnixMicro(fence).UTC().Format(time.RFC3339), maxAhead, now.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"example.com/redislock"
 	"example.com/redislock/fence"
@@ -31,10 +32,9 @@ func TestFencesCompareToTheLastDigit(t *testing.T) {
 		accepted(t, r, "digits", 9)
 		accepted(t, r, "digits", 10) // not as text of different length
 		refused(t, r.Accept(ctx, "digits", 9), "digits", 9, 10)
-		for _, f := range []int64{1<<53 + 1, math.MaxInt64} { // beyond what a float64 tells apart
-			accepted(t, r, "digits", f)
-			refused(t, r.Accept(ctx, "digits", f-1), "digits", f-1, f)
-		}
+		f := time.Now().Add(23 * time.Hour).UnixMicro() // as far ahead as one may be, about
+		accepted(t, r, "digits", f)
+		refused(t, r.Accept(ctx, "digits", f-1), "digits", f-1, f)
 	})
 }
 
@@ -58,12 +58,45 @@ func TestWhatCannotBeAFenceIsInvalid(t *testing.T) {
 		for _, bad := range []struct {
 			resource string
 			fence    int64
-		}{{"a", 0}, {"a", -1}, {"a", math.MinInt64}, {"", 1}, {strings.Repeat("x", redislock.MaxName+1), 1}} {
+		}{{"a", 0}, {"a", -1}, {"a", math.MinInt64}, {"", 1}, {"a", math.MaxInt64}, {"a", 1e16}, {"a", time.Now().Add(25 * time.Hour).UnixMicro()}, {strings.Repeat("x", redislock.MaxName+1), 1}} {
 			if err := r.Accept(context.Background(), bad.resource, bad.fence); !errors.Is(err, redislock.ErrInvalid) || errors.Is(err, fence.ErrStale) {
 				t.Errorf("fence %d of %.10q: %v, want ErrInvalid", bad.fence, bad.resource, err)
 			}
 		}
 		accepted(t, r, "a", 1) // nothing was remembered
+	})
+}
+
+// One number that no lock can have must not lock out all rightful holders; nor one of a clock that was wrong.
+func TestAResetRegisterAcceptsAnyFence(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, r fence.Register) {
+		ctx := context.Background()
+		accepted(t, r, "a", 9)
+		accepted(t, r, "b", 9)
+		if redis, ok := r.(*fence.Redis); ok {
+			if err := redis.Set(ctx, "a", []byte("kept"), 9); err != nil {
+				t.Fatal(err)
+			}
+		}
+		switch r := r.(type) {
+		case *fence.Memory:
+			r.Reset("a")
+			r.Reset("unknown")
+		case *fence.Redis:
+			if err := errors.Join(r.Reset(ctx, "a"), r.Reset(ctx, "unknown")); err != nil {
+				t.Fatal(err)
+			}
+			if value, seen, err := r.Get(ctx, "a"); string(value) != "kept" || seen != 0 || err != nil {
+				t.Errorf("after the reset: %q, %d, %v", value, seen, err)
+			}
+			if err := r.Reset(ctx, ""); !errors.Is(err, redislock.ErrInvalid) {
+				t.Errorf("the reset of nothing: %v", err)
+			}
+		}
+		accepted(t, r, "a", 5)
+		refused(t, r.Accept(ctx, "a", 4), "a", 4, 5)
+		refused(t, r.Accept(ctx, "b", 8), "b", 8, 9)
 	})
 }
 

@@ -1,30 +1,43 @@
 package fence
 
 import (
+	"fmt"
 	"net/http"
-	"strconv"
+
+	"example.com/redislock"
 )
 
-// Header carries a fence in a request, as a decimal number, and in the refusal of a stale one the greatest that was
-// seen. It identifies a writer, it does not authenticate it: whoever may send requests may send any fence.
-const Header = "Redislock-Fence"
-
-// Transport sends the fence of a request's context along, as [FromContext] finds it: with a body under
+// Transport sends the fences of a request's context along, each with the name of its lock ([All]): with a body under
 // [redislock.Client.Do], and with a handler behind [Require], nothing else is to be done. A request that has the header
 // already, or whose context has no fence, goes out as it is.
 type Transport struct {
 	// Base sends the requests; nil is [http.DefaultTransport].
 	Base http.RoundTripper
+	// Locks names the locks whose fences a request carries; nil means all that its context comes with. It is for contexts
+	// with more than 32 locks, which are refused with [redislock.ErrInvalid], and for names that the other side must not see.
+	Locks func(*http.Request) []string
 }
 
 // RoundTrip sends the request with the header.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if fence, ok := FromContext(req.Context()); ok && req.Header.Get(Header) == "" {
+	if req.Header.Get(Header) != "" {
+		return t.base().RoundTrip(req)
+	}
+	fences := sendable(req, All(req.Context()), t.Locks)
+	if len(fences) > maxSent {
+		if req.Body != nil {
+			_ = req.Body.Close() // a RoundTripper closes it, whatever comes of the request
+		}
+		return nil, fmt.Errorf("redislock: send fences: %w: %d locks, at most %d: name those that matter by Transport.Locks", redislock.ErrInvalid, len(fences), maxSent)
+	}
+	if len(fences) > 0 {
 		req = req.Clone(req.Context()) // a RoundTripper does not change what it is given
 		if req.Header == nil {
 			req.Header = http.Header{}
 		}
-		req.Header.Set(Header, strconv.FormatInt(fence, 10))
+		for _, f := range fences {
+			req.Header.Add(Header, format(f))
+		}
 	}
 	return t.base().RoundTrip(req)
 }
@@ -50,26 +63,19 @@ func CheckResponse(resp *http.Response) error {
 		return nil
 	}
 	stale := &StaleError{}
-	stale.Seen, _ = parse(resp.Header.Values(Header)) // the status says it all, the number is for people
+	var lock string
+	if seen, ok := parse(resp.Header.Values(Header)); ok { // the status says it all, the number is for people
+		lock, stale.Seen = seen[0].Lock, seen[0].Number
+	}
 	if resp.Request != nil {
-		stale.Fence, _ = parse(resp.Request.Header.Values(Header))
+		if sent, ok := parse(resp.Request.Header.Values(Header)); ok {
+			if stale.Fence, ok = pick(sent, lock); !ok && len(sent) == 1 {
+				stale.Fence = sent[0].Number
+			}
+		}
 		if resp.Request.URL != nil {
 			stale.Resource = resp.Request.URL.Redacted()
 		}
 	}
 	return stale
-}
-
-// parse reads the values of the header: one, of 1 to 19 digits, above 0.
-func parse(values []string) (fence int64, ok bool) {
-	if len(values) != 1 {
-		return 0, false
-	}
-	for _, c := range values[0] {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-	}
-	fence, err := strconv.ParseInt(values[0], 10, 64)
-	return fence, err == nil && fence > 0
 }

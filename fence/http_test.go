@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"example.com/redislock"
 	"example.com/redislock/fence"
@@ -51,7 +52,7 @@ func TestARequestUnderALockCarriesItsFence(t *testing.T) {
 	}
 	if err := client.Do(t.Context(), "a", func(ctx context.Context) error {
 		lock, _ := redislock.FromContext(ctx)
-		if got := sent(t, ctx); len(got) != 1 || got[0] != strconv.FormatInt(lock.Fence(), 10) {
+		if got := sent(t, ctx); len(got) != 1 || got[0] != strconv.FormatInt(lock.Fence(), 10)+";lock=a" {
 			t.Errorf("%q is sent, want the lock's fence %d", got, lock.Fence())
 		}
 		if got := sent(t, ctx, "7"); len(got) != 1 || got[0] != "7" {
@@ -92,6 +93,11 @@ func TestTheInnermostFenceOfAContextCounts(t *testing.T) {
 	}
 }
 
+// micros is the number of a grant at some time from now.
+func micros(from time.Duration) string {
+	return strconv.FormatInt(time.Now().Add(from).UnixMicro(), 10)
+}
+
 // broken is a register that cannot tell.
 type broken struct{}
 
@@ -126,7 +132,9 @@ func TestAHandlerRunsForAFenceThatIsNotStale(t *testing.T) {
 		{"/a", "9", http.StatusOK, 9},
 		{"/a", "8", http.StatusConflict, 0},
 		{"/b", "8", http.StatusOK, 8},
-		{"/a", "9223372036854775807", http.StatusOK, 9223372036854775807},
+		{"/a", "10;lock=a", http.StatusOK, 10},
+		{"/a", "5;lock=b, 11;lock=a", http.StatusOK, 11},
+		{"/a", "99;lock=b, 10;lock=a", http.StatusConflict, 0},
 	} {
 		if resp, seen := answer(guard, step.path, step.fence); resp.StatusCode != step.status || seen != step.seen {
 			t.Errorf("%s with %s: %s, the handler sees %d; want %d and %d", step.path, step.fence, resp.Status, seen, step.status, step.seen)
@@ -150,6 +158,13 @@ func TestAHandlerDoesNotRunWithoutAFence(t *testing.T) {
 		"negative":         {fence.Middleware(&m, byPath), "/a", []string{"-5"}, http.StatusBadRequest},
 		"not decimal":      {fence.Middleware(&m, byPath), "/a", []string{"0x5"}, http.StatusBadRequest},
 		"a list":           {fence.Middleware(&m, byPath), "/a", []string{"5, 6"}, http.StatusBadRequest},
+		"two of one lock":  {fence.Middleware(&m, byPath), "/a", []string{"5;lock=a", "6;lock=a"}, http.StatusBadRequest},
+		"an empty name":    {fence.Middleware(&m, byPath), "/a", []string{"5;lock="}, http.StatusBadRequest},
+		"a broken name":    {fence.Middleware(&m, byPath), "/a", []string{"5;lock=%zz"}, http.StatusBadRequest},
+		"too many":         {fence.Middleware(&m, byPath), "/a", []string{strings.TrimSuffix(strings.Repeat("5,", 33), ",")}, http.StatusBadRequest},
+		"another lock's":   {fence.Middleware(&m, byPath), "/a", []string{"5;lock=b"}, http.StatusPreconditionRequired},
+		"17 digits":        {fence.Middleware(&m, byPath), "/a", []string{"10000000000000000"}, http.StatusBadRequest},
+		"two days ahead":   {fence.Middleware(&m, byPath), "/a", []string{micros(48 * time.Hour)}, http.StatusBadRequest},
 		"two":              {fence.Middleware(&m, byPath), "/a", []string{"5", "6"}, http.StatusBadRequest},
 		"too large":        {fence.Middleware(&m, byPath), "/a", []string{"9223372036854775808"}, http.StatusBadRequest},
 		"no resource":      {fence.Middleware(&m, byPath), "/", []string{"5"}, http.StatusBadRequest},

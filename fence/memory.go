@@ -60,6 +60,20 @@ func (m *Memory) Highest(resource string) int64 {
 	return r.seen
 }
 
+// Reset forgets the greatest fence of a resource: the next one is accepted, whichever it is. It is for an operator who
+// knows that no late writer is left.
+func (m *Memory) Reset(resource string) {
+	m.mu.Lock()
+	r := m.resources[resource]
+	m.mu.Unlock() // a write of this resource may use another one
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen = 0
+}
+
 func (m *Memory) resource(name string) *memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -16,10 +16,10 @@ type Register interface {
 	Accept(ctx context.Context, resource string, fence int64) error
 }
 
-// Require lets requests through that have a fence in [Header], with the fence in their context ([FromContext]), and
+// Require lets requests through that have a fence in [Header], with all that they have in their context ([Of]), and
 // checks nothing else: that is for the handler to do, in the transaction in which it writes. A request without the
-// header is answered with 428 Precondition Required (RFC 6585, section 3), one with a header that is not a fence, or
-// with several, with 400 Bad Request.
+// header is answered with 428 Precondition Required (RFC 6585, section 3), one with a header that is not a list of fences, with
+// 400 Bad Request: also if a number is one that no lock can have ([Validate]), or two are of one lock.
 func Require(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		values := r.Header.Values(Header)
@@ -27,17 +27,20 @@ func Require(next http.Handler) http.Handler {
 			http.Error(w, "a fence is required: take the lock, and send its fence in "+Header, http.StatusPreconditionRequired)
 			return
 		}
-		fence, ok := parse(values)
+		fences, ok := parse(values)
 		if !ok {
-			http.Error(w, Header+" must be one decimal number above 0", http.StatusBadRequest)
+			http.Error(w, Header+" must have fences: decimal numbers above 0, each with the name of its lock", http.StatusBadRequest)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(NewContext(r.Context(), fence)))
+		next.ServeHTTP(w, r.WithContext(NewContextOf(r.Context(), fences...)))
 	})
 }
 
 // Middleware is [Require], and refuses a request whose fence is stale by what register says of the resource: with 409
-// Conflict, as [Refuse] does. A resource that cannot be, such as the empty one, is answered with 400 Bad Request. Where
+// Conflict, as [Refuse] does. resource is the name of the lock that guards what the request writes, and by that name the
+// register knows it. The fence of that very lock is checked, and it is the one that [FromContext] has in the handler; a request that
+// has only fences of other locks is answered with 428 Precondition Required. A fence that came without a name counts for every
+// resource. A resource that cannot be, such as the empty one, is answered with 400 Bad Request. Where
 // the register cannot tell, the answer is 503 Service Unavailable and the handler is not run; give it a register that
 // reports the error to those who should know.
 //
@@ -50,10 +53,15 @@ func Require(next http.Handler) http.Handler {
 func Middleware(register Register, resource func(*http.Request) string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			fence, _ := FromContext(r.Context()) // Require has put it there
-			switch err := register.Accept(r.Context(), resource(r), fence); {
+			name := resource(r)
+			number, ok := Of(r.Context(), name)
+			if !ok {
+				http.Error(w, "the fence of the lock "+strconv.Quote(name)+" is required in "+Header, http.StatusPreconditionRequired)
+				return
+			}
+			switch err := register.Accept(r.Context(), name, number); {
 			case err == nil:
-				next.ServeHTTP(w, r)
+				next.ServeHTTP(w, r.WithContext(NewContextOf(r.Context(), Fence{name, number})))
 			case Refuse(w, err):
 			case errors.Is(err, redislock.ErrInvalid):
 				http.Error(w, "this cannot be fenced", http.StatusBadRequest)
@@ -74,11 +82,11 @@ func Refuse(w http.ResponseWriter, err error) bool {
 	if !errors.Is(err, ErrStale) {
 		return false
 	}
-	seen := int64(0)
+	var seen Fence
 	if stale, ok := errors.AsType[*StaleError](err); ok {
-		seen = stale.Seen
+		seen = Fence{stale.Resource, stale.Seen}
 	}
-	w.Header().Set(Header, strconv.FormatInt(seen, 10))
+	w.Header().Set(Header, format(seen))
 	http.Error(w, "the fence is stale: a later holder has the lock, or had it", http.StatusConflict)
 	return true
 }

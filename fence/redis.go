@@ -139,6 +139,16 @@ func (r *Redis) Highest(ctx context.Context, resource string) (int64, error) {
 	return fence, err
 }
 
+// Reset forgets the greatest fence of a resource, and keeps its value: the next fence is accepted, whichever it is. It is for
+// an operator who knows that no late writer is left. The error is [redislock.ErrInvalid], or what Redis or the network said.
+func (r *Redis) Reset(ctx context.Context, resource string) error {
+	const op = "reset the fence of"
+	if err := checkResource(resource); err != nil {
+		return wrap(op, resource, err)
+	}
+	return wrap(op, resource, r.rdb.HDel(ctx, r.key(resource), "f", "o").Err())
+}
+
 func (r *Redis) run(ctx context.Context, op, resource string, fence int64, write ...any) error {
 	if err := check(resource, fence); err != nil {
 		return wrap(op, resource, err)

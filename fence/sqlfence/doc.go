@@ -52,7 +52,7 @@
 //
 // # Tested on
 //
-// PostgreSQL 15 with github.com/jackc/pgx/v5, SQLite 3.53 with github.com/ncruces/go-sqlite3, MariaDB 10.11 with
+// PostgreSQL 15 with github.com/jackc/pgx/v5, SQLite 3.54 with github.com/ncruces/go-sqlite3, MariaDB 10.11 with
 // github.com/go-sql-driver/mysql. MySQL itself was not at hand: its dialect is tested on MariaDB, and keeps to what both
 // have.
 package sqlfence

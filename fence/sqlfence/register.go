@@ -73,8 +73,8 @@ func (r *Register) Schema() string { return r.statements.schema }
 // time wait here, and not for each other's rows.
 //
 // The error is [fence.ErrStale], as a [*fence.StaleError], if a greater one was seen: the transaction is to be rolled
-// back. It is [redislock.ErrInvalid] for a fence of 0 or less, and for a resource that is not 1 to [redislock.MaxName]
-// bytes of UTF-8 without a NUL. Any other error is the database's own, wrapped: then nobody knows whether the fence is
+// back. It is [redislock.ErrInvalid] for a fence that no lock can have ([fence.Validate]), and for a resource that is not 1 to
+// [redislock.MaxName] bytes of UTF-8 without a NUL. Any other error is the database's own, wrapped: then nobody knows whether the fence is
 // stale, and the transaction may be run again.
 func (r *Register) Accept(ctx context.Context, tx *sql.Tx, resource string, f int64) error {
 	err := check(resource, f)
@@ -96,9 +96,18 @@ func (r *Register) Accept(ctx context.Context, tx *sql.Tx, resource string, f in
 	return nil
 }
 
+// Reset forgets the greatest fence of a resource, in the caller's transaction: the next one is accepted, whichever it is. It is
+// for an operator who knows that no late writer is left. The error is the database's own, wrapped.
+func (r *Register) Reset(ctx context.Context, tx *sql.Tx, resource string) error {
+	if _, err := tx.ExecContext(ctx, r.statements.reset, resource); err != nil {
+		return fmt.Errorf("redislock: reset the fence of %q: %w", resource, err)
+	}
+	return nil
+}
+
 // Check is for an UPDATE or DELETE of one row with "fence <= …" among its conditions: it is a [*fence.StaleError], with
 // nothing in Seen, if no row was affected. No row is affected either if there is none with that id: where that can be,
-// look for it in the same transaction. A fence of 0 or less is [redislock.ErrInvalid], and the write is to be undone.
+// look for it in the same transaction. A fence that no lock can have is [redislock.ErrInvalid], and the write is to be undone.
 //
 // The driver must count the rows that were found. MySQL's does so with clientFoundRows=true only.
 func Check(result sql.Result, resource string, f int64) error {
@@ -120,10 +129,8 @@ func check(resource string, f int64) error {
 		return invalid("a resource of %d bytes: must have 1 to %d", len(resource), redislock.MaxName)
 	case !utf8.ValidString(resource) || strings.Contains(resource, "\x00"):
 		return invalid("a resource that is not UTF-8, or has a NUL")
-	case f <= 0:
-		return invalid("a fence of %d: fences are greater than 0", f)
 	}
-	return nil
+	return fence.Validate(f)
 }
 
 func wrap(resource string, err error) error {

@@ -4,9 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"example.com/redislock"
 	"example.com/redislock/fence"
@@ -23,8 +23,33 @@ func TestASmallerFenceIsRefusedAndAnyOtherAccepted(t *testing.T) {
 		e.refused(e.accept(r, "account/7", 8), "account/7", 8, 9)
 		e.refused(e.accept(r, "account/7", 5), "account/7", 5, 9)
 		e.accepted(r, "account/7", 9)
-		e.accepted(r, "account/7", math.MaxInt64)
-		e.refused(e.accept(r, "account/7", math.MaxInt64-1), "account/7", math.MaxInt64-1, math.MaxInt64)
+		latest := time.Now().Add(23 * time.Hour).UnixMicro() // as far ahead as one may be, about
+		e.accepted(r, "account/7", latest)
+		e.refused(e.accept(r, "account/7", latest-1), "account/7", latest-1, latest)
+	})
+}
+
+func TestAResetResourceAcceptsAnyFence(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(e *engine) {
+		r := e.register()
+		e.accepted(r, "a", 9)
+		e.accepted(r, "b", 9)
+		undone := e.begin(sql.LevelDefault)
+		if err := r.Reset(context.Background(), undone, "a"); err != nil {
+			e.Fatal(err)
+		}
+		_ = undone.Rollback()
+		e.refused(e.accept(r, "a", 5), "a", 5, 9)
+		tx := e.begin(sql.LevelDefault)
+		if err := r.Reset(context.Background(), tx, "a"); err != nil {
+			e.Fatal(err)
+		}
+		if err := tx.Commit(); err != nil {
+			e.Fatal(err)
+		}
+		e.accepted(r, "a", 5)
+		e.refused(e.accept(r, "b", 8), "b", 8, 9)
 	})
 }
 
@@ -50,7 +75,7 @@ func TestWhatCannotBeAFenceIsInvalid(t *testing.T) {
 		for _, bad := range []struct {
 			resource string
 			fence    int64
-		}{{"a", 0}, {"a", -1}, {"", 1}, {"a\xff", 1}, {"a\x00", 1}, {strings.Repeat("x", redislock.MaxName+1), 1}} {
+		}{{"a", 0}, {"a", -1}, {"a", 1e16}, {"a", time.Now().Add(25 * time.Hour).UnixMicro()}, {"", 1}, {"a\xff", 1}, {"a\x00", 1}, {strings.Repeat("x", redislock.MaxName+1), 1}} {
 			if err := e.accept(r, bad.resource, bad.fence); !errors.Is(err, redislock.ErrInvalid) || errors.Is(err, fence.ErrStale) {
 				e.Errorf("fence %d of %.10q: %v, want ErrInvalid", bad.fence, bad.resource, err)
 			}

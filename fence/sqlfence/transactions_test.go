@@ -133,7 +133,7 @@ func TestABusySQLiteIsNotStale(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), "test.db")
-	e := sqliteAt(t, path, "_pragma=busy_timeout(0)") // transactions become writers when they write
+	e := sqliteAt(t, path, "_txlock=deferred&_pragma=busy_timeout(0)") // transactions become writers when they write
 	r := e.register()
 	e.accepted(r, "a", 1)
 
