@@ -134,11 +134,12 @@ func (c *Client) CronJobs(ctx context.Context) iter.Seq2[CronStatus, error] {
 					continue
 				}
 				seen[status.Job] = true
-				err := c.cronStatus(ctx, &status)
-				if err == nil && status.Outcome == 0 {
-					continue
-				}
-				if !yield(status, wrapOp("cron status", status.Job, err)) || err != nil && general(err) {
+				switch err := wrapOp("cron status", status.Job, c.cronStatus(ctx, &status)); {
+				case err == nil && status.Outcome == 0:
+				case err != nil && general(err):
+					yield(CronStatus{}, err)
+					return
+				case !yield(status, err):
 					return
 				}
 			}

@@ -19,6 +19,13 @@ var (
 	// a [Lockable.Release], or the ticket of a [Client.Resume], is of no hold.
 	ErrNotHeld = errors.New("not held")
 
+	// ErrUnknown says that an attempt of the request had no answer, that a later one found its work done or not to be done any
+	// more, and that nothing proves which: data was lost, or so much time has passed that what would tell is forgotten. After
+	// [Lock.Release] and [Lock.ReleaseAfter] the handle does not hold the lock any more, and somebody else may have had it before
+	// the call; after ReleaseAfter it may also have been free too soon. After [Client.Break] the holds that were meant are over,
+	// by that Break or otherwise.
+	ErrUnknown = errors.New("unknown what became of it")
+
 	// ErrLost ends [Lock.Context] when the lock may no longer be trusted: the lease ran out before it could be
 	// renewed, the server no longer knows the hold, or the longest time allowed by [WithMaxHold] is over.
 	ErrLost = errors.New("lock lost")

@@ -56,7 +56,7 @@ func FuzzRepliesNeverPanic(f *testing.F) {
 			if err == nil && r.status == "granted" && r.fence == "" {
 				t.Errorf("%q was taken for a grant", value)
 			}
-			_, _, _ = parseRelease(value)
+			_, _, _, _ = parseRelease(value)
 		}
 		o := parseOwner(a + "\n" + b + "\n" + c + "\n" + d)
 		_ = o.String()

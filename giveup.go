@@ -18,8 +18,9 @@ const (
 	brief = 5 * time.Millisecond
 )
 
-// vacate gives up a hold, with one request and its resends, and reports whether there was one.
-func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (bool, error) {
+// vacate gives up a hold, with one request and its resends. The first result is what became of the hold, nil if this ended it; the
+// second is why that was not answered.
+func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (outcome, err error) {
 	unanswered := false
 	if e.alone && !e.bury && between(e.granted, now) < brief && !c.crowds.has(e.hold.name) {
 		one := &call{}
@@ -27,7 +28,7 @@ func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (bool, err
 		one.argv = append(one.argv, e.boxed)
 		a := c.promptly(ctx, one)
 		if a.err != nil || a.value == int64(1) {
-			return a.err == nil, a.err
+			return nil, a.err
 		}
 		unanswered = a.unanswered
 		c.crowds.met(e.hold.name, true)
@@ -40,17 +41,19 @@ func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (bool, err
 	}
 	a := c.promptly(ctx, one)
 	if a.err != nil {
-		return false, a.err
+		return nil, a.err
 	}
-	what, more, err := parseRelease(a.value)
+	what, more, found, err := parseRelease(a.value)
 	if a.value == int64(1) { // there was nothing but the hold
 		c.crowds.met(e.hold.name, false)
 	}
 	if more {
 		c.giveUp(e.key(), e.token(), false)
 	}
-	// An attempt that had no answer may have been the one that found the hold; it was sent within the bound.
-	return what == "hold" || what == "none" && (a.unanswered || unanswered), err
+	if err == nil && what != "hold" {
+		outcome = e.concluded(found, a.unanswered || unanswered)
+	}
+	return outcome, err
 }
 
 // promptly sends a request that does not end with ctx, and returns within the time for resends.
@@ -68,7 +71,7 @@ func (c *Client) promptly(ctx context.Context, one *call) answer {
 // lost, a grant that came late. With bury it leaves a tombstone against late copies.
 func (c *Client) giveUp(key, token string, bury bool) <-chan struct{} {
 	return c.insist(scriptRelease, key, releaseArgs(token, bury), func(value any) bool {
-		_, more, _ := parseRelease(value)
+		_, more, _, _ := parseRelease(value)
 		return more
 	})
 }
@@ -112,17 +115,21 @@ func releaseArgs(token string, bury bool) []any {
 	return []any{token}
 }
 
-// parseRelease reads what was given up, and whether places remain to be looked through.
-func parseRelease(value any) (what string, more bool, err error) {
+// parseRelease reads what was given up, whether places remain to be looked through, and what is left of a hold that was not
+// there.
+func parseRelease(value any) (what string, more bool, found remains, err error) {
 	if n, ok := value.(int64); ok && n == 1 {
-		return "hold", false, nil
+		return "hold", false, found, nil
 	}
 	f, err := fieldsOf(value)
 	if err != nil {
-		return "", false, err
+		return "", false, found, err
 	}
 	what, more = f.text(0), f.int(1) > 0
-	return what, more, f.err
+	if what == "none" {
+		found = remains{note: f.text(2), fence: f.text(3)}
+	}
+	return what, more, found, f.err
 }
 
 func (c *Client) isStopped() bool {

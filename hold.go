@@ -1,6 +1,7 @@
 package redislock
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -166,19 +167,16 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) error {
 		return fmt.Errorf("%w: %w", ErrNotHeld, loss)
 	}
 
-	var left bool
-	var err error
+	var outcome, err error
 	if after > 0 {
-		left, err = h.lease.leave(ctx, after)
+		outcome, err = h.lease.leave(ctx, after)
 	} else {
-		left, err = c.vacate(ctx, &h.lease, released)
+		outcome, err = c.vacate(ctx, &h.lease, released)
 	}
-	switch {
-	case err != nil && after == 0:
+	if err != nil && after == 0 {
 		c.giveUp(h.lease.key(), h.lease.token(), true)
-	case err == nil && !left:
-		err = ErrNotHeld
 	}
+	err = cmp.Or(err, outcome)
 	if c.observer != nil {
 		e := h.event(EventReleased, err)
 		e.Held = between(h.lease.granted, released)

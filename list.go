@@ -35,7 +35,8 @@ const (
 // than the caller takes: no step keeps Redis busy for long, however many locks there are. The user of the Redis client needs
 // the permission for scan beside those of [ACL], and sees the names of others' keys by it. What it keeps in memory is the
 // names. An error that comes with a name is about that lock alone, [ErrDamaged] for instance, and the
-// sequence goes on; after another one it ends.
+// sequence goes on; after another one, which comes without a name, it ends. Keys whose name is longer than [MaxName] are no
+// locks, and left out.
 func (c *Client) List(ctx context.Context, pattern string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		fail := func(err error) { yield(Info{}, wrapOp("list", pattern, err)) }
@@ -58,13 +59,12 @@ func (c *Client) List(ctx context.Context, pattern string) iter.Seq2[Info, error
 				}
 			}
 			for info, err := range c.inspectAll(ctx, names) {
-				if err == nil && !info.known() {
-					continue
-				}
-				if !yield(info, wrapOp("list", info.Name, err)) {
+				switch err := wrapOp("list", info.Name, err); {
+				case err == nil && !info.known():
+				case err != nil && general(err):
+					yield(Info{}, err)
 					return
-				}
-				if err != nil && general(err) {
+				case !yield(info, err):
 					return
 				}
 			}
@@ -156,8 +156,10 @@ func (c *Client) scan(ctx context.Context, head, first, kind string) iter.Seq2[[
 				}
 				names := keys[:0]
 				for _, key := range keys {
-					if rest, ok := strings.CutPrefix(key, head); ok && strings.HasSuffix(rest, "}") && rest != "%}" { // not probeKey
-						names = append(names, rest[:len(rest)-1])
+					rest, ours := strings.CutPrefix(key, head)
+					name, whole := strings.CutSuffix(rest, "}")
+					if ours && whole && name != "%" && len(unescape(name)) <= MaxName { // not probeKey, nor what no lock can be called
+						names = append(names, name)
 					}
 				}
 				if len(names) > 0 && !yield(names, nil) {

@@ -100,7 +100,8 @@ func (l *Lock) Err() error {
 // the Redis client.
 //
 // The answer is nil if the lock was this handle's to the end, [ErrNotHeld] if it was lost before, whatever for, and
-// the network's error if Redis did not answer: the lock is then given back in the background, or lapses by its lease.
+// the network's error if Redis did not answer: the lock is then given back in the background, or lapses by its lease. It is
+// [ErrUnknown] in the rare case that an attempt had no answer and nothing proves afterwards that it gave the lock back.
 // A second Release has the same answer and sends nothing.
 //
 // The release of a nested handle sends nothing, and a second one is [ErrNotHeld]: it was meant for another handle.
@@ -114,7 +115,8 @@ func (l *Lock) Release(ctx context.Context) error {
 // It cannot be stolen meanwhile, but an operator can break it. A d of 0 or less is Release.
 //
 // It is for work that must not be repeated too soon, such as a job that is over before a node whose clock is late
-// begins it. The answers are those of Release; where Redis did not answer, the lock lapses by its lease, or after d.
+// begins it. The answers are those of Release, and nil means that nobody else has the lock before d is over, but for an
+// operator's Break; where Redis did not answer, the lock lapses by its lease, or after d.
 // For a nested handle it is [ErrOrder], and changes nothing: the hold is that of the handle which it is nested in.
 func (l *Lock) ReleaseAfter(ctx context.Context, d time.Duration) error {
 	if d > MaxLease {

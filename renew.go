@@ -171,8 +171,8 @@ func (l *lease) renewed(a answer) {
 }
 
 // leave is the last renewal, of another length: the hold stays that long although its owner is gone. It goes on in the
-// background where there is no answer. The first result is whether the hold was there.
-func (l *lease) leave(ctx context.Context, length time.Duration) (bool, error) {
+// background where there is no answer. The results are those of vacate.
+func (l *lease) leave(ctx context.Context, length time.Duration) (outcome, err error) {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), resendTime)
 	defer cancel()
 	begun := time.Now()
@@ -188,11 +188,13 @@ func (l *lease) leave(ctx context.Context, length time.Duration) (bool, error) {
 			_, _ = l.parted(value)
 			return false
 		})
-		return false, a.err
+		return nil, a.err
 	}
 	r, err := l.parted(a.value)
-	over := r.status == "gone" && a.unanswered && elapsed(begun) >= length // an earlier attempt was heard, and is over
-	return err == nil && (r.status == "" || over), err
+	if err == nil && r.status != "" {
+		outcome = l.keptUntil(remains{note: r.note, fence: r.fence}, a.unanswered, begun, length)
+	}
+	return outcome, err
 }
 
 // parted reads the answer of the last renewal. What was revoked is given up instead.

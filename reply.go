@@ -60,7 +60,11 @@ func parseReply(value any) (reply, error) {
 		r.holder = f.holder(2)
 	case "revoked", "clash":
 		r.note = f.text(2)
-	case "more", "over", "gone", "conflict", "ahead":
+	case "gone":
+		if len(f.values) > 2 {
+			r.fence = f.text(2)
+		}
+	case "more", "over", "conflict", "ahead":
 	default:
 		f.fail(0)
 	}

@@ -349,7 +349,7 @@ func TestOneScriptGrantsABoundedNumberOfReaders(t *testing.T) {
 			want = append(want, pad(fmt.Sprint("r", i)))
 		}
 		for before, more := 0, true; more; {
-			_, again, err := parseRelease(b.eval(scriptRelease, pad("w")))
+			_, again, _, err := parseRelease(b.eval(scriptRelease, pad("w")))
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -103,7 +103,7 @@ func (b *bench) confirm(token, floor, seen string) reply {
 
 func (b *bench) release(token string, more ...any) string {
 	b.Helper()
-	what, _, err := parseRelease(b.eval(scriptRelease, append([]any{pad(token)}, more...)...))
+	what, _, _, err := parseRelease(b.eval(scriptRelease, append([]any{pad(token)}, more...)...))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -498,7 +498,7 @@ func TestOneScriptTriesABoundedNumberOfCandidates(t *testing.T) {
 		}
 		before := dead
 		for round := 0; ; round++ {
-			what, more, err := parseRelease(b.eval(scriptRelease, pad("holder")))
+			what, more, _, err := parseRelease(b.eval(scriptRelease, pad("holder")))
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -47,6 +47,7 @@ const maxBreak = 32
 // reason as soon as the message reaches it; until then, or if it is paused, it may believe that it holds the lock: its
 // fence is what protects the resource.
 //
+// It is [ErrUnknown] if an attempt had no answer for so long that nothing tells any more whether it ended the hold.
 // The fence of the hold that was ended is returned, of several the greatest, 0 if nobody held the lock. reason is shown
 // to the holders; it must have 1 to 512 bytes ([ErrInvalid]). Who has seen a holder first and means that one uses
 // [Client.BreakHolds]: another may have the lock by now.
@@ -116,11 +117,11 @@ func (c *Client) breakAll(ctx context.Context, name, reason string) (int64, erro
 // breakHolds ends these holds, at most maxBreak. It returns how many it has ended and the greatest of their fences. Naming
 // token and fence makes a resend harmless: it breaks the holds that were meant, or none.
 func (c *Client) breakHolds(ctx context.Context, name string, holds []Hold, reason string) (ended int, fence int64, err error) {
-	args, last := []any{reason}, int64(0)
+	args := []any{reason}
 	for _, h := range holds {
 		args = append(args, h.token, fmt.Sprintf("%016d", h.Fence))
-		last = max(last, h.Fence)
 	}
+	begun := time.Now()
 	a := c.ask(ctx, nil, scriptBreak, c.key(name), args...)
 	if a.err != nil {
 		return 0, 0, a.err
@@ -129,17 +130,22 @@ func (c *Client) breakHolds(ctx context.Context, name string, holds []Hold, reas
 	if err != nil {
 		return 0, 0, err
 	}
-	ended, more := f.int(0), f.int(1)
+	ended, more, before := f.int(0), f.int(1), f.int(3)
 	if ended > 0 {
 		fence = int64(f.micros(2))
-	} else if a.unanswered { // an earlier attempt may have found them
-		fence = last
+	}
+	if before > 0 && a.unanswered { // an earlier attempt has ended them: the tombstones have its reason
+		ended += before
+		fence = max(fence, int64(f.micros(4)))
 	}
 	if f.err != nil {
 		return 0, 0, f.err
 	}
 	if more > 0 {
 		c.giveUp(c.key(name), c.random.token(), false) // of no wait: the request only goes on handing over
+	}
+	if a.unanswered && ended < len(holds) && elapsed(begun) >= brokenKnown { // the tombstones may have crumbled
+		return ended, fence, ErrUnknown
 	}
 	return ended, fence, nil
 }

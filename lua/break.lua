@@ -4,26 +4,34 @@
 -- ARGV[1]  reason, for the owners
 -- ARGV[2…] token and fence of each hold that is meant, so that a resend breaks no other
 --
--- Reply    {how many were ended, more, the greatest of their fences or ''}
+-- Reply    {how many were ended, more, the greatest of their fences or '',
+--           how many had been ended before for this very reason, the greatest of their fences or ''}
 --@ begin.lua
 --@ shared.lua
 --@ bury.lua
 load(NONE)
 local searching = expire()
-local ended, greatest = {}, ''
+local ended, greatest, before, last = {}, '', 0, ''
 for i = 2, #ARGV, 2 do
-  local hold = hold_of(ARGV[i])
-  if hold and hold.fence == ARGV[i + 1] then
+  local hold, of = hold_of(ARGV[i]), ARGV[i + 1]
+  if hold and hold.fence == of then
     ended[#ended + 1] = hold
-    if hold.fence > greatest then greatest = hold.fence end
+    if of > greatest then greatest = of end
     drop(hold)
-    bury(hold.token, ARGV[1])     -- for an owner whom the message does not reach
+    bury(hold.token, ARGV[1])     -- for an owner whom the message does not reach, and for a copy of this request
+  elseif not hold and sub(get('t' .. ARGV[i]) or '', 61) == ARGV[1] then
+    before = before + 1
+    if of > last then last = of end
   end
 end
-if #ended > 0 then store() end
+if #ended > 0 then
+  fence = next_fence()            -- so a fence that is still the last one says, to its owner, that this did not happen
+  put('f', fence)
+  store()
+end
 for _, hold in ipairs(ended) do
   redis.pcall('PUBLISH', channel_of(hold.request, 1), 's' .. hold.token .. sub(hold.request, 17, 32) .. ARGV[1])
 end
 local more = hand_over(searching)
 store()
-return {#ended, more and 1 or 0, greatest}
+return {#ended, more and 1 or 0, greatest, before, last}

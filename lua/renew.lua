@@ -8,7 +8,7 @@
 -- ARGV[4]  none, or lease8 keep8: the last renewal, of this length. The owner is gone then, and the hold stays until its
 --          deadline: a renewal that was under way does not change that, nor does a copy of this one
 --
--- Reply    now: renewed | {'revoked', now, note}: stolen, or broken with a note; give it up | {'gone', now}
+-- Reply    now: renewed | {'revoked', now, note}: stolen, or broken with a note; give it up | {'gone', now, last fence or ''}
 --@ begin.lua
 --@ again.lua
 --@ shared.lua
@@ -19,11 +19,12 @@ load(token)
 local searching = expire()
 local hold = live(token)
 if not hold or hold.fence < ARGV[2] then
+  local last = fence              -- before this script grants
   hand_over(searching)
   store()
   local stone = get('t' .. token)
   if stone and #stone > 60 then return {'revoked', now, sub(stone, 61)} end
-  return {'gone', now}
+  return {'gone', now, last}
 end
 if hold.state == 'r' then
   store()
@@ -31,7 +32,7 @@ if hold.state == 'r' then
 end
 if hold.state == 'k' then
   store()
-  return ARGV[4] and now or {'gone', now}
+  return ARGV[4] and now or {'gone', now, fence}
 end
 local length = ARGV[4] or hold.request
 if ARGV[3] and ARGV[3] ~= '' then bury(token, '') end

@@ -17,7 +17,7 @@ import (
 // Reasons are all that [Reason] says, but for "".
 var Reasons = []string{
 	"held", "deadline", "canceled", "unanswered", "network", "server", "permission", "closed", "stolen", "lost", "not_held",
-	"deadlock", "conflict", "mode", "not_replicated", "invalid", "damaged", "other",
+	"deadlock", "conflict", "mode", "not_replicated", "unknown", "invalid", "damaged", "other",
 }
 
 // sentinels are the errors of the library, the more special before those that they also are.
@@ -31,6 +31,7 @@ var sentinels = []struct {
 	{redislock.ErrLost, "lost"},
 	{redislock.ErrNotHeld, "not_held"},
 	{redislock.ErrNotReplicated, "not_replicated"},
+	{redislock.ErrUnknown, "unknown"},
 	{redislock.ErrDeadlock, "deadlock"},
 	{redislock.ErrConflict, "conflict"},
 	{redislock.ErrMode, "mode"},
