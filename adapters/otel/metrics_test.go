@@ -169,6 +169,26 @@ func TestNamesAreInNoMetricUnlessLetThrough(t *testing.T) {
 	}
 }
 
+// The function of the user may panic for a name that it did not expect: what began must end all the same.
+func TestALabelThatPanicsLeavesNoLevelUp(t *testing.T) {
+	m := measure(t, otellock.WithLabel(func(string) string { panic("an unknown name") }))
+	observe := func(e redislock.Event) {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic is hidden")
+			}
+		}()
+		m.Observe(e)
+	}
+	for _, kind := range []redislock.EventKind{redislock.EventAsked, redislock.EventGranted, redislock.EventReleased} {
+		observe(redislock.Event{Kind: kind, Name: "n"})
+	}
+	const series = "redislock.kind=lock"
+	if waiters, holds, ended := m.points(t, "redislock.waiters"), m.points(t, "redislock.holds"), m.points(t, "redislock.hold.duration"); waiters[series].value != 0 || holds[series].value != 0 || ended[series].count != 1 {
+		t.Errorf("%v waiting, %v held, %v ended", waiters, holds, ended)
+	}
+}
+
 func TestOptionsThatCannotWork(t *testing.T) {
 	for name, opt := range map[string]otellock.Option{
 		"nil": nil, "no meters": otellock.WithMeterProvider(nil), "no tracers": otellock.WithTracerProvider(nil),

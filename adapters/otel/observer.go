@@ -85,14 +85,19 @@ func (o *Observer) Observe(e redislock.Event) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	o.measure(ctx, e)
-	if o.tracer != nil {
-		o.trace(ctx, e)
+	id := identity{kind: telemetry.Kind(e.Name)}
+	defer func() { // also if label panics: a counter that went up must come down
+		o.measure(ctx, e, o.attributes(ctx, id))
+		if o.tracer != nil {
+			o.trace(ctx, e)
+		}
+	}()
+	if o.label != nil {
+		id.lock = telemetry.Text(o.label(e.Name))
 	}
 }
 
-func (o *Observer) measure(ctx context.Context, e redislock.Event) {
-	set := o.attributes(ctx, e.Name)
+func (o *Observer) measure(ctx context.Context, e redislock.Event, set attribute.Set) {
 	plain := metric.WithAttributeSet(set)
 	switch e.Kind {
 	case redislock.EventAsked:
@@ -143,13 +148,9 @@ func failureOf(e redislock.Event) (attribute.KeyValue, bool) {
 	return attribute.KeyValue{}, false
 }
 
-// attributes are those of all metrics of that lock. When they are new, what counts rare events begins at 0: backends that
+// attributes are those of all metrics of such locks. When they are new, what counts rare events begins at 0: backends that
 // count by differences see no step from nothing to 1.
-func (o *Observer) attributes(ctx context.Context, name string) attribute.Set {
-	id := identity{kind: telemetry.Kind(name)}
-	if o.label != nil {
-		id.lock = telemetry.Text(o.label(name))
-	}
+func (o *Observer) attributes(ctx context.Context, id identity) attribute.Set {
 	if set, ok := o.known.Load(id); ok {
 		return set.(attribute.Set)
 	}

@@ -54,6 +54,7 @@ func WithTracerProvider(p trace.TracerProvider) Option {
 // Each value that f returns is a set of series that may stay for the life of the process. So f decides how many there are:
 // let it return the part of a name that has few values, such as "invoice" of "invoice/42", and "" for all others. For the
 // same name it must always return the same. It is called for each event, by many goroutines at once.
+// Where it panics, the event counts without the attribute, and the panic goes on.
 func WithLabel(f func(name string) string) Option {
 	return func(s *settings) error {
 		if f == nil {

@@ -40,7 +40,7 @@ func New(opts ...Option) (*Observer, error) {
 	}
 	o := &Observer{label: s.label, metrics: newMetrics(s)}
 	if s.label == nil {
-		o.of("") // so that there is something to see before the first lock
+		o.of(identity{kind: telemetry.Kind("")}) // so that there is something to see before the first lock
 	}
 	return o, nil
 }
@@ -61,7 +61,14 @@ func (o *Observer) Collect(ch chan<- prometheus.Metric) {
 
 // Observe is that of a [redislock.Observer].
 func (o *Observer) Observe(e redislock.Event) {
-	s := o.of(e.Name)
+	id := identity{kind: telemetry.Kind(e.Name)}
+	defer func() { o.of(id).count(e) }() // also if label panics: a gauge that went up must come down
+	if o.label != nil {
+		id.lock = telemetry.Text(o.label(e.Name))
+	}
+}
+
+func (s *series) count(e redislock.Event) {
 	switch e.Kind {
 	case redislock.EventAsked:
 		s.waiting.Inc()
@@ -109,12 +116,8 @@ func (o *Observer) Observe(e redislock.Event) {
 	}
 }
 
-// of is the series of the lock of that name.
-func (o *Observer) of(name string) *series {
-	id := identity{kind: telemetry.Kind(name)}
-	if o.label != nil {
-		id.lock = telemetry.Text(o.label(name))
-	}
+// of is the series of locks with these labels.
+func (o *Observer) of(id identity) *series {
 	if s, ok := o.series.Load(id); ok {
 		return s.(*series)
 	}

@@ -265,6 +265,25 @@ func TestOverHTTP(t *testing.T) {
 	}
 }
 
+// The function of the user may panic for a name that it did not expect: what began must end all the same.
+func TestALabelThatPanicsLeavesNoGaugeUp(t *testing.T) {
+	o := observer(t, prometheuslock.WithLabel(func(string) string { panic("an unknown name") }))
+	observe := func(e redislock.Event) {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic is hidden")
+			}
+		}()
+		o.Observe(e)
+	}
+	for _, kind := range []redislock.EventKind{redislock.EventAsked, redislock.EventGranted, redislock.EventReleased} {
+		observe(redislock.Event{Kind: kind, Name: "n"})
+	}
+	if waiting, held, grants := value(t, o, "redislock_waiting"), value(t, o, "redislock_held"), value(t, o, "redislock_grants_total"); waiting != 0 || held != 0 || grants != 1 {
+		t.Errorf("%v waiting, %v held, %v grants", waiting, held, grants)
+	}
+}
+
 func TestOptionsThatCannotWork(t *testing.T) {
 	for name, opt := range map[string]prometheuslock.Option{
 		"nil": nil, "no function": prometheuslock.WithLabel(nil), "no buckets": prometheuslock.WithBuckets(),

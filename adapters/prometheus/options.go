@@ -21,6 +21,7 @@ type settings struct {
 // Each value that f returns is a set of series which stays for the life of the process, about 70 of them. So f decides how
 // many there are: let it return the part of a name that has few values, such as "invoice" of "invoice/42", and "" for all
 // others. For the same name it must always return the same. It is called for each event, by many goroutines at once.
+// Where it panics, the event counts without a label, and the panic goes on.
 func WithLabel(f func(name string) string) Option {
 	return func(s *settings) error {
 		if f == nil {
