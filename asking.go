@@ -2,7 +2,6 @@ package redislock
 
 import (
 	"context"
-	"crypto/subtle"
 	"strings"
 )
 
@@ -48,10 +47,8 @@ const requestSeparator = "\x00"
 // requested takes the message that somebody asks for a hold of this process. Only a reader of the key can know the nonce, so
 // a forged message is ignored (I9).
 func (c *Client) requested(token, nonce, text string) {
-	c.mu.Lock()
-	h := c.holds[token]
-	c.mu.Unlock()
-	if h == nil || subtle.ConstantTimeCompare([]byte(h.lease.nonce), []byte(nonce)) != 1 {
+	h := c.named(token, nonce)
+	if h == nil {
 		return
 	}
 	by, why, _ := strings.Cut(text, requestSeparator)

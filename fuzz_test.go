@@ -153,7 +153,7 @@ func FuzzTicketsAreTheirOwnOrInvalid(f *testing.F) {
 		if err != nil || checkName(name) != nil {
 			return
 		}
-		want := handoff{name: name, token: c.random.token(), fence: time.Unix(1795247725, 0).Format("20060102150405") + "00"}
+		want := handoff{name: name, token: newToken(), fence: time.Unix(1795247725, 0).Format("20060102150405") + "00"}
 		if got, err := c.parseTicket(want.ticket(prefix)); err != nil || got != want {
 			t.Errorf("%+v came back as %+v, %v", want, got, err)
 		}

@@ -14,7 +14,6 @@ type handoff struct {
 
 const (
 	ticketKind  = "redislock1."
-	tokenLength = 22
 	fenceLength = 16
 )
 

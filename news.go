@@ -27,7 +27,7 @@ func (c *Client) tell(ctx context.Context, kind byte, name string) error {
 
 // news takes a message of the channel.
 func (c *Client) news(payload string) {
-	if payload == "" {
+	if len(payload) < 2 || len(payload) > 1+3*MaxName { // a name is up to three times as long when it is escaped
 		return
 	}
 	switch name := payload[1:]; payload[0] {

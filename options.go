@@ -34,6 +34,7 @@ const (
 	MaxTrace = 128
 
 	maxClientName = 128
+	maxHost       = 255
 	maxPrefix     = 128
 )
 

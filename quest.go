@@ -42,7 +42,7 @@ type quest struct {
 
 func (q *quest) newToken() {
 	q.dropWait()
-	q.token, q.nonce = q.client.random.token(), q.client.random.nonce()
+	q.token, q.nonce = newTokenAndNonce()
 	if q.changes != nil {
 		q.token, q.back = q.changes.hold.changeToken(), q.changes.hold.changeToken()
 	}
@@ -148,7 +148,7 @@ func (q *quest) ask(ctx context.Context, waits bool) (r reply, sent time.Time, e
 				if q.wait = &q.firstWait; q.wait.token != "" {
 					q.wait = &wait{}
 				}
-				c.expect(q.wait, q.token, q.steal)
+				c.expect(q.wait, q.token, q.lease, q.steal)
 			}
 		}
 	}

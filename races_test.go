@@ -99,7 +99,7 @@ func TestI7AMessageBeforeTheLeaseStartsHurtsNoOtherLock(t *testing.T) {
 		a := take(t, c, "a", WithLease(500*time.Millisecond))
 		h := c.newHold(context.Background(), "b", &c.defaults)
 		b, e := &h.first, &h.lease
-		e.boxedKey, e.boxed, e.nonce, e.fence = c.key("b"), c.random.token(), c.random.nonce(), "0000000000000001"
+		e.boxedKey, e.boxed, e.nonce, e.fence = c.key("b"), newToken(), newToken()[:nonceLength], "0000000000000001"
 		e.length = time.Minute
 		e.valid, e.granted = bound{time.Now(), time.Minute}, time.Now()
 		c.adopt(h)

@@ -1,13 +1,9 @@
 package redislock
 
 import (
-	"bufio"
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock/internal/backend"
@@ -44,7 +39,6 @@ type Client struct {
 	sub    *subscription
 	shards *shards // nil where rdb is no cluster client
 	waits  waits
-	random random
 	floors floors
 	crowds crowds
 
@@ -106,7 +100,6 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		prompt:    prompt(behind),
 		defaults:  settings{lease: DefaultLease, weight: 1},
 		waits:     waits{byToken: map[string]*wait{}, lines: map[string]*line{}},
-		random:    random{source: bufio.NewReaderSize(rand.Reader, 4096)},
 		floors:    newFloors(),
 		crowds:    newCrowds(),
 		masters:   map[string]*executor{},
@@ -129,7 +122,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
 	}
 	c.agenda = newAgenda(c.flush)
-	c.sub = &subscription{client: c, channel: c.prefix + ":c:" + c.random.token()}
+	c.sub = &subscription{client: c, channel: c.prefix + ":c:" + newToken()}
 	if behind.Cluster != nil {
 		c.shards = newShards(c, behind.Cluster)
 	}
@@ -296,28 +289,6 @@ func (t *tracker) look() {
 		t.zero = nil
 	}
 }
-
-// random makes tokens: 128 random bits each, without a system call for each.
-type random struct {
-	mu     sync.Mutex
-	source io.Reader
-}
-
-// token names a wait: 22 characters, used once.
-func (r *random) token() string {
-	r.mu.Lock()
-	id, err := uuid.NewRandomFromReader(r.source)
-	r.mu.Unlock()
-	if err != nil {
-		panic(err) // crypto/rand does not fail: it ends the program instead
-	}
-	var text [22]byte
-	base64.RawURLEncoding.Encode(text[:], id[:])
-	return string(text[:])
-}
-
-// nonce is 16 characters that only a reader of the key can know.
-func (r *random) nonce() string { return r.token()[:16] }
 
 // key is where a lock lives. The braces keep it on one shard.
 func (c *Client) key(name string) string { return c.prefix + ":{" + escape(name) + "}" }

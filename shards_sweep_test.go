@@ -39,7 +39,7 @@ func TestAChannelThatNobodyWaitsForIsForgotten(t *testing.T) {
 			}
 		}
 		w := &wait{}
-		c.expect(w, c.random.token(), 0)
+		c.expect(w, newToken(), 0, 0)
 		c.joined(w, "c", reply{}, sample{})
 		rest("b", "c", "d")
 		c.shards.sweep()

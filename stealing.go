@@ -2,7 +2,6 @@ package redislock
 
 import (
 	"context"
-	"crypto/subtle"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,13 +19,9 @@ import (
 // revoked takes the message that a hold of this process was stolen or broken. Only a reader of the key can know the
 // nonce, so a forged message is ignored, and one that comes twice finds nothing to do (I9).
 func (c *Client) revoked(token, nonce, reason string) {
-	c.mu.Lock()
-	h := c.holds[token]
-	c.mu.Unlock()
-	if h == nil || subtle.ConstantTimeCompare([]byte(h.lease.nonce), []byte(nonce)) != 1 {
-		return
+	if h := c.named(token, nonce); h != nil {
+		h.lose(robbery(reason))
 	}
-	h.lose(robbery(reason))
 }
 
 // robbery is why a hold ended: broken for a reason, or stolen.
@@ -142,7 +137,7 @@ func (c *Client) breakHolds(ctx context.Context, name string, holds []Hold, reas
 		return 0, 0, f.err
 	}
 	if more > 0 {
-		c.giveUp(c.key(name), c.random.token(), false) // of no wait: the request only goes on handing over
+		c.giveUp(c.key(name), newToken(), false) // of no wait: the request only goes on handing over
 	}
 	if a.unanswered && ended < len(holds) && elapsed(begun) >= brokenKnown { // the tombstones may have crumbled
 		return ended, fence, ErrUnknown

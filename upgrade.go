@@ -183,7 +183,7 @@ func (h *hold) changeToken() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.changes++
-	return fmt.Sprintf("%010d", h.changes) + h.client.random.token()[:12]
+	return fmt.Sprintf("%010d", h.changes) + newToken()[:12]
 }
 
 // readArgs are those of a change to Read.

@@ -21,12 +21,13 @@ type grant struct {
 // costs something comes with the answer that says otherwise: until then there is no line.
 type wait struct {
 	token  string
+	lease  time.Duration // what it asks for
 	steal  time.Duration // 0: never
 	result chan *outcome // holds one: the first counts
 
 	// Guarded by waits.mu.
-	line  *line  // nil until its acquire was answered
-	early string // a grant message that came before that
+	line  *line         // nil until its acquire was answered
+	early *grantMessage // one that came before that
 
 	// Guarded by line.mu.
 	place  int  // in line.waits
@@ -69,8 +70,8 @@ type waits struct {
 }
 
 // expect registers a wait before its acquire is sent: the message may be faster than the reply.
-func (c *Client) expect(w *wait, token string, steal time.Duration) {
-	w.token, w.steal = token, steal
+func (c *Client) expect(w *wait, token string, lease, steal time.Duration) {
+	w.token, w.lease, w.steal = token, lease, steal
 	c.waits.mu.Lock()
 	defer c.waits.mu.Unlock()
 	c.waits.byToken[token] = w
@@ -100,8 +101,8 @@ func (c *Client) joined(w *wait, name string, r reply, s sample) {
 	l.mu.Unlock()
 	c.waits.mu.Unlock()
 	l.plan(r.holder, r.now, false)
-	if early != "" {
-		c.granted(w, early)
+	if early != nil {
+		c.settled(w, *early)
 	}
 }
 
@@ -139,56 +140,6 @@ func (c *Client) removeWait(w *wait) {
 		clear(l.waits[len(kept):])
 		l.waits = kept
 	}
-}
-
-// heard takes a message of the wake channel.
-func (c *Client) heard(payload string) {
-	switch {
-	case len(payload) == 1+22+16+16+8 && payload[0] == 'g':
-		c.waits.mu.Lock()
-		w := c.waits.byToken[payload[1:23]]
-		early := w != nil && w.line == nil
-		if early && w.early == "" { // a second one is forged: it would have to know the first
-			w.early = payload[23:] // the answer of the acquire is still on its way
-		}
-		c.waits.mu.Unlock()
-		if w != nil && !early {
-			c.granted(w, payload[23:])
-		}
-	case len(payload) >= 1+22+16 && payload[0] == 's':
-		c.revoked(payload[1:23], payload[23:39], payload[39:])
-	case len(payload) >= 1+22+16 && payload[0] == 'a':
-		c.requested(payload[1:23], payload[23:39], payload[39:])
-	}
-}
-
-// granted takes a grant message for a wait: fence16 at16 lease8. It counts only within what the last reply of this
-// same wait says about the server's clock, and no longer than a claim from now; past that a check has to tell.
-func (c *Client) granted(w *wait, message string) {
-	f := fields{values: []any{message[:16], message[16:32], message[32:]}}
-	fence, at, lease := f.text(0), f.micros(1), f.lease(2)
-	if _, err := parseMicros(fence); err != nil || f.err != nil {
-		return // I9
-	}
-	l := w.line
-	_, epoch := c.hears(l.name).state()
-	l.mu.Lock()
-	s, asked := w.sample, w.asked
-	l.mu.Unlock()
-	if !asked { // settled before
-		return
-	}
-	length, now := lease.sub(0), time.Now()
-	valid := bound{from: now, span: length - c.margin - length/1000}
-	told := c.after(s.sent, s.now, at+lease)
-	if told.leftAt(now) < valid.leftAt(now) {
-		valid = told
-	}
-	if s.epoch != epoch || valid.leftAt(now) <= 0 {
-		c.agenda.hurry(&l.task, now)
-		return
-	}
-	w.settle(outcome{grant: grant{fence: fence, sent: now, valid: valid, lease: length}})
 }
 
 // recheck has the waits for a name checked: messages may have been lost.

@@ -56,7 +56,7 @@ func (c *Client) acquireWeak(ctx context.Context, name string, opts []Option) (*
 		bounded, cancel = context.WithTimeout(ctx, s.wait)
 		defer cancel()
 	}
-	w := &WeakLock{client: c, name: name, token: c.random.token()}
+	w := &WeakLock{client: c, name: name, token: newToken()}
 	held := false // it was answered so
 	for {
 		took, sent, err := c.setNX(bounded, []string{c.weakKey(name)}, []string{w.token}, s.lease)
@@ -195,7 +195,7 @@ func (c *Client) firstOf(ctx context.Context, keys []string, window time.Duratio
 		if s, err = c.weakSettings(ctx, key, opts); err != nil {
 			return nil, err
 		}
-		names[i], tokens[i] = c.dedupeKey(key), c.random.token()
+		names[i], tokens[i] = c.dedupeKey(key), newToken()
 	}
 	first, _, err := c.setNX(ctx, names, tokens, window)
 	if err != nil && ctx.Err() == nil && s.failOpen && unreachable(err) {

@@ -1,0 +1,110 @@
+package redislock
+
+import (
+	"crypto/subtle"
+	"time"
+)
+
+// What a message on a channel says is only ever a hint, and is not believed beyond what a true one can say (I9): whoever
+// may publish can write anything, and who can read a key knows its tokens and nonces.
+
+const (
+	// claimTime is CLAIM of lua/begin.lua: a hold that was granted by message is no longer than that before it is renewed.
+	claimTime = 5 * time.Second
+	// maxAhead is how far a fence of a message may be ahead of the server's clock: SKEW of lua/confirm.lua.
+	maxAhead = 24 * time.Hour
+	// maxAsked is the longest text of a request: who asks, and why.
+	maxAsked = maxClientName + maxHost + len("\n\n00000000000000000000 \n") + MaxTrace + len(requestSeparator) + MaxReason
+)
+
+// heard takes a message of a wake channel.
+func (c *Client) heard(payload string) {
+	const named = 1 + tokenLength // the kind, and the token of a wait or a hold
+	if len(payload) < named+nonceLength {
+		return
+	}
+	token, rest := payload[1:named], payload[named:]
+	switch payload[0] {
+	case 'g':
+		if g, ok := parseGrant(rest); ok {
+			c.granted(token, g)
+		}
+	case 's':
+		if nonce, reason := rest[:nonceLength], rest[nonceLength:]; len(reason) <= MaxReason {
+			c.revoked(token, nonce, reason)
+		}
+	case 'a':
+		if nonce, text := rest[:nonceLength], rest[nonceLength:]; len(text) <= maxAsked {
+			c.requested(token, nonce, text)
+		}
+	}
+}
+
+// named is the hold of this process that a message names: by its token, and by its nonce, which only a reader of the key
+// can know.
+func (c *Client) named(token, nonce string) *hold {
+	c.mu.Lock()
+	h := c.holds[token]
+	c.mu.Unlock()
+	if h == nil || subtle.ConstantTimeCompare([]byte(h.lease.nonce), []byte(nonce)) != 1 {
+		return nil
+	}
+	return h
+}
+
+// grantMessage is what a message says of a grant: fence16 at16 lease8.
+type grantMessage struct {
+	fence string
+	at    micros
+	lease time.Duration
+}
+
+func parseGrant(text string) (g grantMessage, ok bool) {
+	if len(text) != fenceLength+16+8 {
+		return g, false
+	}
+	f := fields{values: []any{text[16:32], text[32:]}}
+	g = grantMessage{fence: text[:fenceLength], at: f.micros(0), lease: f.lease(1).sub(0)}
+	_, err := parseMicros(g.fence)
+	return g, err == nil && f.err == nil
+}
+
+// granted takes the message of a grant to a wait.
+func (c *Client) granted(token string, g grantMessage) {
+	c.waits.mu.Lock()
+	w := c.waits.byToken[token]
+	early := w != nil && w.line == nil
+	if early && w.early == nil { // a second one is forged: it would have to know the first
+		w.early = &g // the answer of the acquire is still on its way
+	}
+	c.waits.mu.Unlock()
+	if w != nil && !early {
+		c.settled(w, g)
+	}
+}
+
+// settled believes the message of a grant to a wait whose acquire was answered. It counts only within what the last reply of
+// this same wait says about the server's clock, and no longer than a claim from now, nor than was asked for; past that, or
+// with a fence that is too far ahead, a check has to tell.
+func (c *Client) settled(w *wait, g grantMessage) {
+	l := w.line
+	_, epoch := c.hears(l.name).state()
+	l.mu.Lock()
+	s, asked := w.sample, w.asked
+	l.mu.Unlock()
+	if !asked { // settled before
+		return
+	}
+	length, now := min(g.lease, claimTime, w.lease), time.Now()
+	valid := bound{from: now, span: length - c.margin - length/1000}
+	told := c.after(s.sent, s.now, g.at.add(length))
+	if told.leftAt(now) < valid.leftAt(now) {
+		valid = told
+	}
+	ahead := micros(parseFence(g.fence)) > s.now.add(between(s.sent, now)+maxAhead)
+	if s.epoch != epoch || valid.leftAt(now) <= 0 || ahead {
+		c.agenda.hurry(&l.task, now)
+		return
+	}
+	w.settle(outcome{grant: grant{fence: g.fence, sent: now, valid: valid, lease: length}})
+}
