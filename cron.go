@@ -6,21 +6,27 @@ import (
 	"time"
 )
 
-// DefaultTickMemory is how long a tick is remembered unless [WithTickMemory] says otherwise.
-const DefaultTickMemory = 24 * time.Hour
+const (
+	// DefaultTickMemory is how long a tick is remembered unless [WithTickMemory] says otherwise.
+	DefaultTickMemory = 24 * time.Hour
+	// DefaultTickAhead is how far ahead of the server's clock a tick may be run unless [WithTickAhead] says otherwise.
+	DefaultTickAhead = time.Minute
+)
 
 // Overlap says what becomes of a tick while an earlier one of the same job is still running, or is held on by
 // [WithAtLeast].
 type Overlap uint8
 
 const (
-	// OverlapSkip leaves the tick out. It is the default.
+	// OverlapSkip leaves the tick out, at the time of the tick by the server's clock: a node whose clock is fast waits until
+	// then for the end of the earlier one. It is the default.
 	OverlapSkip Overlap = iota
 	// OverlapWait runs it after the earlier one, and so on, in the order in which they were fired.
 	OverlapWait
 	// OverlapReplace ends the earlier one, by stealing its lock: its context ends with [ErrStolen], and the new one begins
 	// when it has given the lock up. What [WithAtLeast] holds on is waited for. An earlier tick that comes late, while a
-	// later one is running, is left out.
+	// later one is running, is left out. Which one replaces which is decided by one at a time, under a lock of its own,
+	// "tick:job@replace".
 	OverlapReplace
 )
 
@@ -60,10 +66,10 @@ func (o Outcome) String() string {
 type CronOption interface{ applyCron(*cronSettings) error }
 
 type cronSettings struct {
-	atLeast, atMost, retry, memory time.Duration
-	overlap                        Overlap
-	next                           func(time.Time) time.Time
-	lock                           []Option
+	atLeast, atMost, retry, memory, ahead time.Duration
+	overlap                               Overlap
+	next                                  func(time.Time) time.Time
+	lock                                  []Option
 }
 
 type cronOption func(*cronSettings) error
@@ -77,7 +83,9 @@ func (o Option) applyCron(s *cronSettings) error {
 
 // WithAtLeast keeps the job's lock until d after the start, up to [MaxLease], also if the job is over sooner and the
 // process ends: no other tick of the job begins before. A tick is never run twice anyway; this is for the distance
-// between two of them.
+// between two of them. With [OverlapSkip] d must be shorter than the time from a tick to the next: a run begins a moment
+// after its tick, so a d of the whole period would leave every second tick out. Where [WithSchedule] tells the next tick,
+// that is [ErrInvalid]; where nobody tells it, the outcome is [OutcomeSkipped].
 func WithAtLeast(d time.Duration) CronOption {
 	return cronOption(func(s *cronSettings) error {
 		if d < 0 || d > MaxLease {
@@ -126,10 +134,9 @@ func WithOverlap(o Overlap) CronOption {
 }
 
 // WithTickMemory sets how long it is remembered that a tick was run, from a minute to a year; the default is
-// [DefaultTickMemory]. It must be longer than the clocks of the nodes differ, and than a node may be suspended between a
-// tick and its Run. A tick older than that is [OutcomeMissed]; one that is farther ahead is [ErrInvalid]: some clock
-// is wrong. Each remembered tick is a small key in Redis. All nodes must have the same: one with a longer memory would
-// run what another has forgotten.
+// [DefaultTickMemory]. It must be longer than a clock may be slow, and than a node may be suspended between a tick and its
+// Run. A tick that is older than that by the server's clock is [OutcomeMissed]. Each remembered tick is a small key in
+// Redis. All nodes must have the same: one with a longer memory would run what another has forgotten.
 func WithTickMemory(d time.Duration) CronOption {
 	return cronOption(func(s *cronSettings) error {
 		if d < time.Minute || d > 365*24*time.Hour {
@@ -140,8 +147,24 @@ func WithTickMemory(d time.Duration) CronOption {
 	})
 }
 
+// WithTickAhead sets how far ahead of the server's clock a tick may be run, from 0 to a year; the default is
+// [DefaultTickAhead]. A tick that is farther ahead is [ErrInvalid] and is not run here: the clock of this node is fast, or
+// that of the server slow. The other nodes run it when it is due. It bounds by how much a node whose clock is fast runs
+// every tick early, so it should be no more than the clocks may differ. More than that is for ticks that are run ahead of
+// their time on purpose.
+func WithTickAhead(d time.Duration) CronOption {
+	return cronOption(func(s *cronSettings) error {
+		if d < 0 || d > 365*24*time.Hour {
+			return invalid("WithTickAhead(%v): must be from 0 to a year", d)
+		}
+		s.ahead = d
+		return nil
+	})
+}
+
 // WithSchedule says which tick comes after another, for those who look at the job: [CronStatus] shows then when it runs
-// next. It does not schedule anything. next may be called from many goroutines; the zero time means never.
+// next. It does not schedule anything, but a [WithAtLeast] that leaves no room for the next tick is refused. next may be
+// called from many goroutines; the zero time, and any that is not in the years 1 to 9999, means never.
 func WithSchedule(next func(after time.Time) time.Time) CronOption {
 	return cronOption(func(s *cronSettings) error {
 		if next == nil {
@@ -164,7 +187,7 @@ type CronGuard struct {
 // Cron is the guard of a job that every node schedules for itself. Nothing is sent, and it needs no closing. An option
 // that cannot work is reported by [CronGuard.Run], as [ErrInvalid].
 func (c *Client) Cron(job string, opts ...CronOption) *CronGuard {
-	g := &CronGuard{client: c, job: job, cronSettings: cronSettings{memory: DefaultTickMemory}}
+	g := &CronGuard{client: c, job: job, cronSettings: cronSettings{memory: DefaultTickMemory, ahead: DefaultTickAhead}}
 	for _, o := range opts {
 		if o == nil {
 			g.fault = invalid("a nil option")
@@ -186,6 +209,9 @@ func (g *CronGuard) Job() string { return g.job }
 
 func jobName(job string) string { return "cron:" + job }
 
+// replaceName is the lock under which it is decided whether a tick replaces another one.
+func replaceName(job string) string { return "tick:" + job + "@replace" }
+
 // tickName ends in a time, so that no other job and tick have the same.
 func tickName(job string, tick time.Time) string {
 	return "tick:" + job + "@" + tick.UTC().Format(time.RFC3339Nano)
@@ -193,7 +219,8 @@ func tickName(job string, tick time.Time) string {
 
 // Run runs fn for a tick, unless that was or is done elsewhere. The tick is the time that the schedule names, not the
 // time at which this node's clock came to fire: all nodes must name the same instant, to the nanosecond, in whatever
-// time zone. So it does not matter by how much their clocks differ, as long as that is less than [WithTickMemory].
+// time zone. A node whose clock is slow by less than [WithTickMemory] finds the tick run elsewhere; one whose clock is fast
+// runs it early, by [WithTickAhead] at the most.
 //
 // fn runs under the lock "cron:job", which no two runs of the job hold at a time, and "tick:job@time"; its context ends
 // when ctx does, when a lock is lost, and after [WithAtMost]. [FromContext] finds the first lock, whose fence goes along

@@ -25,12 +25,16 @@ func (g *CronGuard) run(ctx context.Context, tick time.Time, fn func(context.Con
 	if err != nil {
 		return 0, err
 	}
+	if next := g.after(tick); g.overlap == OverlapSkip && g.atLeast > 0 && !next.IsZero() && next.Sub(tick) <= g.atLeast {
+		return 0, invalid("WithAtLeast(%v): the next tick comes %v later, and would be left out", g.atLeast, next.Sub(tick))
+	}
 	if given.metadata == "" {
 		given.metadata = "tick " + tick.Format(time.RFC3339Nano)
 	}
 	settled := func(rec record) bool { return rec.exists() && (g.retry == 0 || rec.value != tickBegun) }
 	// The tick's own lock is held from now to the end; what else was asked for is about the run.
-	rec, turn, err := c.turn(ctx, tickName(g.job, tick), settled, []Option{WithLease(given.lease), WithMetadata(given.metadata), WithWait(g.retry)})
+	own := []Option{WithLease(given.lease), WithMetadata(given.metadata)}
+	rec, turn, err := c.turn(ctx, tickName(g.job, tick), settled, append(own[:2:2], WithWait(g.retry)))
 	switch {
 	case errors.Is(err, ErrHeld) && ctx.Err() == nil, err == nil && turn == nil:
 		return OutcomeElsewhere, nil
@@ -39,21 +43,30 @@ func (g *CronGuard) run(ctx context.Context, tick time.Time, fn func(context.Con
 	}
 	r := &cronRun{CronGuard: g, tick: tick, turn: turn}
 	defer func() { _ = turn.finish(ctx, true, r.keep) }() // last of all; in the background where Redis does not answer
-	ahead := tick.Sub(time.UnixMicro(turn.Fence()))       // a fence is the server's time, or more
-	switch {
-	case -ahead > g.memory:
+	now := rec.now.time()                                 // not the fence: that may be ahead of the server's clock
+	ahead := max(tick.Sub(now), 0)
+	switch { // times are compared, for the time between two may be more than a Duration can say
+	case tick.Before(now.Add(-g.memory)):
 		return OutcomeMissed, nil
-	case ahead > g.memory:
-		return 0, invalid("the tick %v is %v ahead of the server's clock", tick, ahead.Round(time.Second))
+	case tick.After(now.Add(g.ahead)):
+		return 0, invalid("the tick %v is %v ahead of the server's clock, at most %v: one of the clocks is wrong", tick, ahead.Round(time.Second), g.ahead)
 	}
-	r.memory = g.memory + max(ahead, 0)
+	r.memory = g.memory + ahead
 
 	opts = append(opts, WithMetadata(given.metadata))
+	under := turn.With(ctx)
 	switch {
 	case g.overlap == OverlapReplace:
-		later, err := r.laterRuns(ctx)
+		// Nobody else begins between the look and the begin, or else an earlier tick could end a later one.
+		own, _ = ownLock(own)
+		if r.deciding, err = c.acquire(under, replaceName(g.job), own); err != nil {
+			return r.notBegun(err)
+		}
+		defer r.decided(ctx)
+		under = r.deciding.With(under)
+		later, err := r.laterRuns(under)
 		if err != nil {
-			return 0, err
+			return r.notBegun(err)
 		}
 		if later {
 			return r.skip(ctx)
@@ -64,16 +77,30 @@ func (g *CronGuard) run(ctx context.Context, tick time.Time, fn func(context.Con
 	case g.overlap == OverlapSkip:
 		opts = append(opts, WithWait(0))
 	}
-	r.job, err = c.acquire(turn.With(ctx), jobName(g.job), opts)
-	switch loss := turn.Err(); {
+	r.job, err = c.acquire(under, jobName(g.job), opts)
+	if errors.Is(err, ErrHeld) && g.overlap == OverlapSkip && ahead > 0 {
+		sleep(under, ahead) // until the tick is due: this node is early, and the earlier one may end in time
+		r.job, err = c.acquire(under, jobName(g.job), opts)
+	}
+	switch {
 	case err == nil:
 		return r.do(ctx, fn)
-	case loss != nil:
-		return 0, fmt.Errorf("while it waited for an earlier one: %w", loss)
-	case errors.Is(err, ErrHeld) && g.overlap == OverlapSkip && ctx.Err() == nil:
+	case errors.Is(err, ErrHeld) && g.overlap == OverlapSkip && turn.Err() == nil && ctx.Err() == nil:
 		return r.skip(ctx)
 	}
-	return 0, err
+	return r.notBegun(err)
+}
+
+// after is the tick after another one, as far as [WithSchedule] says; zero if there is none that could be written down.
+func (g *CronGuard) after(tick time.Time) time.Time {
+	if g.next == nil {
+		return time.Time{}
+	}
+	next := g.next(tick).UTC()
+	if next.Year() < 1 || next.Year() > 9999 {
+		return time.Time{}
+	}
+	return next
 }
 
 // What a tick's record says: that it was begun, which somebody who stands by may do anew, or how it ended.
@@ -88,10 +115,29 @@ type cronRun struct {
 	*CronGuard
 	tick   time.Time
 	memory time.Duration
-	turn   *Lock         // of the tick
-	job    *Lock         // of the job
-	keep   time.Duration // how long the first is to stay, where the record cannot say that the tick is over
-	begun  time.Time
+	turn   *Lock // of the tick
+	job    *Lock // of the job
+	// deciding is held from the look for a later tick until this one can be seen to run; nil unless it is OverlapReplace.
+	deciding *Lock
+	keep     time.Duration // how long the first is to stay, where the record cannot say that the tick is over
+	begun    time.Time
+}
+
+// decided lets the next tick decide whether it replaces this one.
+func (r *cronRun) decided(ctx context.Context) {
+	if r.deciding != nil {
+		_ = r.deciding.finish(ctx, true, 0) // a second time it sends nothing
+	}
+}
+
+// notBegun is the end of a tick that waited, and may have lost its locks meanwhile.
+func (r *cronRun) notBegun(err error) (Outcome, error) {
+	for _, l := range []*Lock{r.turn, r.deciding} {
+		if l != nil && l.Err() != nil {
+			return 0, fmt.Errorf("while it waited for an earlier one: %w", l.Err())
+		}
+	}
+	return 0, err
 }
 
 // skip leaves the tick out, for all.
@@ -121,6 +167,7 @@ func (r *cronRun) do(ctx context.Context, fn func(context.Context) error) (outco
 	if err := r.status(ctx, 1, OutcomeRunning, nil); err != nil {
 		return 0, err // it counts as begun: nobody can tell whether that was noted
 	}
+	r.decided(ctx)
 	if loss := r.loss(); loss != nil { // I10: the notes may have taken longer than the lease
 		return 0, loss
 	}
@@ -158,10 +205,12 @@ func (r *cronRun) gaveUp(ctx context.Context, err error) bool {
 	return ctx.Err() != nil && err != nil || r.turn.hold.loss() != nil || loss != nil && !errors.Is(loss, ErrStolen)
 }
 
-// loss is that of either lock.
+// loss is that of either lock. What the function gave back or handed off by itself is not lost.
 func (r *cronRun) loss() error {
-	if loss := r.job.hold.loss(); loss != nil {
-		return loss
+	for _, l := range []*Lock{r.job, r.turn} {
+		if loss := l.hold.loss(); loss != nil && !errors.Is(loss, ErrReleased) {
+			return loss
+		}
 	}
-	return r.turn.hold.loss()
+	return nil
 }

@@ -52,9 +52,7 @@ func (r *cronRun) status(ctx context.Context, step int, outcome Outcome, err err
 	if outcome != OutcomeRunning {
 		rec.Took = elapsed(r.begun)
 	}
-	if r.next != nil {
-		rec.Next = r.next(r.tick)
-	}
+	rec.Next = r.after(r.tick)
 	if err != nil {
 		rec.Err = err.Error()
 		rec.Err = rec.Err[:min(len(rec.Err), maxErrorText)]

@@ -86,3 +86,8 @@ func once(t *testing.T) func() bool {
 		return !was
 	}
 }
+
+// isLook reports whether a request reads the record of a lock.
+func isLook(text, name string) bool {
+	return strings.Contains(text, digest("recall")) && strings.Contains(text, ":r:{"+name+"}")
+}

@@ -17,6 +17,7 @@ type record struct {
 	value string
 	left  time.Duration // until it is forgotten; 0: there is none
 	sent  time.Time     // when it was asked for
+	now   micros        // the server's clock then
 }
 
 func (r record) exists() bool { return r.left > 0 }
@@ -38,17 +39,23 @@ func (c *Client) look(ctx context.Context, name string) (record, error) {
 		return record{}, a.err
 	}
 	f, err := fieldsOf(a.value)
-	if err != nil || len(f.values) == 0 {
+	if err != nil {
 		return record{}, err
 	}
-	text, ms := f.text(0), f.int(1)
-	if f.err == nil && len(text) < recordHead {
-		f.fail(0)
+	r := record{sent: a.sent, now: f.clock(0)}
+	if len(f.values) > 2 {
+		text, ms := f.text(2), f.int(3)
+		if len(text) < recordHead {
+			f.fail(2)
+		} else {
+			r.fence, r.value = parseFence(text[:fenceLength]), text[recordHead:]
+			r.left = max(0, time.Duration(ms)*time.Millisecond)
+		}
 	}
 	if f.err != nil {
 		return record{}, f.err
 	}
-	return record{parseFence(text[:fenceLength]), text[recordHead:], max(0, time.Duration(ms)*time.Millisecond), a.sent}, nil
+	return r, nil
 }
 
 // note writes the record of a lock that is held, as the step-th of its holder. It works when ctx has ended. It is

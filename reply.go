@@ -128,6 +128,19 @@ func (f *fields) lease(i int) micros {
 	return micros(ms) * 1000
 }
 
+// clock reads the answer of TIME: s and µs.
+func (f *fields) clock(i int) micros {
+	s, err := strconv.ParseUint(f.text(i), 10, 32)
+	if err != nil {
+		f.fail(i)
+	}
+	us, err := strconv.ParseUint(f.text(i+1), 10, 32)
+	if err != nil {
+		f.fail(i + 1)
+	}
+	return micros(s*1_000_000 + us)
+}
+
 func (f *fields) holder(i int) holder {
 	h := holder{waiting: f.int(i + 2), holders: f.int(i + 4)}
 	if f.text(i) != "" {
