@@ -138,7 +138,25 @@ func (c *child) signalGroup(sig syscall.Signal) {
 	_ = c.cmd.Process.Signal(sig) // it may have ended
 }
 
-// groupAlive reports whether anything is left of the command's own group.
+// groupAlive reports whether anything is left of the command's own group. The command itself must have ended. What became
+// our own child by the death of its parent, as in a container whose first process we are, is collected: nobody else would,
+// and it would look alive.
 func (c *child) groupAlive() bool {
-	return c.terminal == nil && unix.Kill(-c.cmd.Process.Pid, 0) == nil
+	if c.terminal != nil {
+		return false
+	}
+	group := -c.cmd.Process.Pid
+	for {
+		pid, err := unix.Wait4(group, nil, unix.WNOHANG, nil)
+		if pid <= 0 && !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	return !errors.Is(unix.Kill(group, 0), unix.ESRCH)
+}
+
+// killed reports whether a signal ended the command, which has ended.
+func (c *child) killed() bool {
+	how, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && how.Signaled()
 }

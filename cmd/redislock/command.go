@@ -1,15 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
+	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -18,11 +19,24 @@ import (
 	"example.com/redislock"
 )
 
-const defaultGrace = 10 * time.Second
+const (
+	defaultGrace = 10 * time.Second
+	// killTime is how long what was killed is waited for: a process that the system keeps in a call, or that nobody collects,
+	// is there for longer.
+	killTime = time.Second
+)
+
+// What the command finds in its environment.
+const (
+	envName  = "REDISLOCK_NAME"
+	envFence = "REDISLOCK_FENCE"
+	envTick  = "REDISLOCK_TICK"
+)
 
 // command is what is run under a lock, as often as it is asked for.
 type command struct {
 	name     string // of the lock, as the command line has it
+	metadata string // what others see of it; empty for the name of the program
 	argv     []string
 	path     string
 	grace    time.Duration
@@ -38,7 +52,8 @@ type command struct {
 }
 
 func (c *command) flags(f *pflag.FlagSet) {
-	f.DurationVar(&c.grace, "grace", defaultGrace, "how long COMMAND may take to end after the lock was lost")
+	f.StringVar(&c.metadata, "metadata", "", "`TEXT` that others see while COMMAND has the lock, and in cron-status for 400 days\n(default the name of its program; never its arguments)")
+	f.DurationVar(&c.grace, "grace", defaultGrace, "how long COMMAND may take to end after the lock was lost, and what it has started after COMMAND was told to stop")
 	f.Var(&c.onAsk, "on-ask", "send COMMAND this `SIGNAL` when somebody asks for the lock by redislock ask: INT, TERM, HUP, QUIT, USR1 or USR2\n(default none: it is only said)")
 	f.StringVarP(&c.output.format, "output", "o", "text", "how we say what we have to say on standard error: text or json")
 }
@@ -74,6 +89,7 @@ type attempt struct {
 	cancel  context.CancelFunc
 	settled chan struct{} // closed to say that the wait is over
 	deaf    chan struct{} // closed when nobody listens for the end of the wait any more
+	telling sync.Mutex    // held while something is said about the wait: settled is closed under it
 
 	// Known when the wait is over.
 	interrupt os.Signal // ended the wait
@@ -115,13 +131,26 @@ func stops(sig os.Signal) bool { return sig != unix.SIGUSR1 && sig != unix.SIGUS
 
 // settle is the end of the wait. It reports whether nothing has interrupted it.
 func (a *attempt) settle() bool {
+	a.telling.Lock()
 	select {
 	case <-a.settled:
 	default:
 		close(a.settled)
 	}
+	a.telling.Unlock()
 	<-a.deaf
 	return a.interrupt == nil
+}
+
+// whileWaiting calls say if the wait is not over, and keeps it from being over until say has returned.
+func (a *attempt) whileWaiting(say func()) {
+	a.telling.Lock()
+	defer a.telling.Unlock()
+	select {
+	case <-a.settled:
+	default:
+		say()
+	}
 }
 
 // end is the end of the attempt, whether its body was run or not.
@@ -158,12 +187,17 @@ func (a *attempt) body(ctx context.Context) error {
 
 // watch passes signals on until the command has ended, and ends it when ctx does: politely, and after the grace by
 // force. It reports whether the command was told to stop by a signal that was passed on.
+//
+// A command that ends by itself may leave something running, as a shell that starts a service does. Of one that did not,
+// because its lock was lost, it was told to stop, or a signal killed it, all that is left in its group is waited for: it
+// may still be writing, and the lock must not be another's by then.
 func (a *attempt) watch(ctx context.Context, c *child, asked <-chan redislock.Request) (told bool) {
 	var (
 		loss  = ctx.Done()
 		ended = c.ended
 		over  <-chan time.Time // the grace
-		empty <-chan time.Time // time to see whether the group is empty
+		look  <-chan time.Time // time to see whether the group is empty
+		stuck <-chan time.Time // what was killed is not gone after so long: it never may be
 	)
 	for {
 		select {
@@ -178,21 +212,37 @@ func (a *attempt) watch(ctx context.Context, c *child, asked <-chan redislock.Re
 			told = a.heed(c, request) || told
 		case <-loss:
 			loss, a.loss = nil, a.whyEnded(ctx)
+			if ended == nil { // the rest of the group has its grace already
+				continue
+			}
 			a.voice.tell(message{Name: a.name}, "%q: %v; the command is ended, by SIGTERM now and by SIGKILL in %v", a.name, a.loss, a.grace)
 			c.terminate()
 			over = time.After(a.grace)
 		case <-over:
-			over = nil
+			if over = nil; ended == nil {
+				a.voice.tell(message{Name: a.name}, "%q: the command has ended, but not all that it has started: that gets SIGKILL now", a.name)
+			}
 			c.kill()
+			stuck = time.After(killTime)
 		case <-ended:
-			if a.loss == nil || over == nil || !c.groupAlive() {
+			byItself := a.loss == nil && !told && !c.killed()
+			if byItself || !c.groupAlive() {
 				return told
 			}
-			// What the command started may still be writing: it has the rest of the grace.
-			ended = nil
-			empty = time.Tick(20 * time.Millisecond)
-		case <-empty:
-			if over == nil || !c.groupAlive() {
+			ended, look = nil, time.Tick(20*time.Millisecond)
+			if a.loss == nil {
+				over = time.After(a.grace)
+			}
+			if a.loss == nil && !told {
+				a.voice.tell(message{Name: a.name}, "%q: the command was killed, but not all that it has started: that gets SIGTERM now, and SIGKILL in %v", a.name, a.grace)
+				c.terminate()
+			}
+		case <-look:
+			if !c.groupAlive() {
+				return told
+			}
+		case <-stuck:
+			if stuck = nil; ended == nil {
 				return told
 			}
 		}
@@ -209,29 +259,18 @@ func (a *attempt) whyEnded(ctx context.Context) error {
 
 // environment is this process's, with what the command may want to know about its lock.
 func (a *attempt) environment(ctx context.Context) []string {
-	env := append(os.Environ(), "REDISLOCK_NAME="+a.name)
+	env := append(os.Environ(), envName+"="+a.name)
 	if lock, ok := redislock.FromContext(ctx); ok {
-		env = append(env, fmt.Sprintf("REDISLOCK_FENCE=%d", lock.Fence()))
+		env = append(env, fmt.Sprintf("%s=%d", envFence, lock.Fence()))
 	}
 	if !a.tick.IsZero() {
-		env = append(env, "REDISLOCK_TICK="+a.tick.UTC().Format(time.RFC3339Nano))
+		env = append(env, envTick+"="+a.tick.UTC().Format(time.RFC3339Nano))
 	}
 	return env
 }
 
-// commandLine is how the command is shown to others: as one would type it, cut to what metadata may hold.
-func commandLine(argv []string) string {
-	words := make([]string, len(argv))
-	for i, word := range argv {
-		words[i] = shellWord(word)
-	}
-	line := strings.Join(words, " ")
-	if len(line) <= redislock.MaxMetadata {
-		return line
-	}
-	cut := redislock.MaxMetadata - len("…")
-	for cut > 0 && !utf8.RuneStart(line[cut]) {
-		cut--
-	}
-	return line[:cut] + "…"
+// shownAs is what others see of the command while it has the lock, and for as long as its last run is remembered. Arguments
+// may be secrets, so it is the name of the program unless --metadata says more.
+func (c *command) shownAs() string {
+	return cmp.Or(c.metadata, filepath.Base(c.argv[0]))
 }

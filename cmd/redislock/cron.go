@@ -28,7 +28,7 @@ with --verbose. redislock cron-status NAME shows the last run.
 After the machine was suspended, or its clock stepped forward, only the latest tick is run.
 
 It runs until SIGTERM or SIGINT (or HUP, or QUIT). COMMAND gets that signal too, and when it has ended, however long that
-takes, the exit status is 0. USR1 and USR2 are passed on to COMMAND. If the lock is lost, --at-most is over or --overlap
+takes, and with it all of its process group, which has --grace after COMMAND and then gets SIGKILL, the exit status is 0. USR1 and USR2 are passed on to COMMAND. If the lock is lost, --at-most is over or --overlap
 replace lets the next tick begin, COMMAND gets SIGTERM, and SIGKILL after --grace. When somebody asks for the lock
 (redislock ask cron:NAME), that is said, and COMMAND gets the signal of --on-ask. As the first process of a container
 it does not collect what COMMAND leaves behind: if it leaves any, start an init before it (docker run --init).

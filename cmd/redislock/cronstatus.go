@@ -157,7 +157,7 @@ func printStatus(w io.Writer, s redislock.CronStatus) {
 	}
 	rows = append(rows, [2]string{"node", node(s)})
 	if s.Node.Metadata != "" {
-		rows = append(rows, [2]string{"command", s.Node.Metadata})
+		rows = append(rows, [2]string{"metadata", s.Node.Metadata})
 	}
 	rows = append(rows, [2]string{"fence", fmt.Sprint(s.Fence)})
 	width := 0
@@ -187,7 +187,7 @@ func inWords(s redislock.CronStatus) string {
 	}
 }
 
-// node is who ran it, without the command line.
+// node is who ran it, without the metadata.
 func node(s redislock.CronStatus) string {
 	n := s.Node
 	n.Metadata = ""

@@ -13,11 +13,17 @@ const runHelp = `Runs COMMAND while it holds the lock NAME, and exits with its s
 
 COMMAND gets REDISLOCK_NAME and REDISLOCK_FENCE in its environment: sent along with every write, the fence lets the
 written resource refuse a holder that is too late, because each holder's is greater than those before it. Signals are
-passed on. While COMMAND runs, others who want the lock see its command line.
+passed on. While COMMAND runs, others who want the lock see the name of its program, or the text of --metadata. Its
+arguments, which may be secrets, are kept nowhere.
 
 If the lock is lost, COMMAND gets SIGTERM, and SIGKILL after --grace. Without a terminal COMMAND has a process group
 of its own, and all of it gets them. At a terminal it shares the group of redislock, so that Ctrl-C, Ctrl-Z and
 pipelines work as ever, and only COMMAND itself gets them.
+
+If COMMAND was told to stop by a signal that was passed on, the lock is given back when all of its group has ended: what
+is left of it after COMMAND itself has the time of --grace, and then SIGKILL. If COMMAND ends by itself, what it leaves
+running is left alone, and the lock is given back. At a terminal, and of what has left its group (setsid), only
+COMMAND itself is waited for.
 
 When somebody asks for the lock by redislock ask, that is said on standard error, and COMMAND gets the signal of
 --on-ask, if there is one. What it makes of that is its own affair. With --output json what redislock itself says on
@@ -142,22 +148,22 @@ func (r *runner) run() error {
 	signals := catchSignals()
 	defer signals.stop()
 
-	lock, get, tick := r.name, r.plain, time.Time{}
+	get, tick := r.plain, time.Time{}
 	switch {
 	case r.once:
-		lock, get = "once:"+r.name, r.doOnce
+		get = r.doOnce
 	case r.given("tick"):
 		var j *job
 		j, tick, err = r.job(l)
-		lock, get = "cron:"+r.name, func(_ *link, a *attempt) error { return j.exits(a) }
+		get = func(_ *link, a *attempt) error { return j.exits(a) }
 	}
 	if err != nil {
 		return err
 	}
 	a := r.attempt(signals.c, tick)
 	defer a.end()
-	if isTerminal(r.stderr) {
-		explanation := time.AfterFunc(patience, func() { r.explainWait(a.ctx, l, lock) })
+	if isTerminal(r.stderr) || insideOf(r.name) {
+		explanation := time.AfterFunc(patience, func() { r.explainWait(a, l) })
 		defer explanation.Stop()
 	}
 	asked := time.Now()
@@ -166,9 +172,20 @@ func (r *runner) run() error {
 	return r.verdict(l, a, err, time.Since(asked))
 }
 
+// lock is the name of the lock that is waited for.
+func (r *runner) lock() string {
+	switch {
+	case r.once:
+		return "once:" + r.name
+	case r.given("tick"):
+		return "cron:" + r.name
+	}
+	return r.name
+}
+
 // options are those of the lock. A flag that was not given leaves the library's default alone.
 func (r *runner) options() []redislock.Option {
-	opts := []redislock.Option{redislock.WithMetadata(commandLine(r.argv))}
+	opts := []redislock.Option{redislock.WithMetadata(r.shownAs())}
 	for flag, opt := range map[string]redislock.Option{
 		"lease":       redislock.WithLease(r.lease),
 		"wait":        redislock.WithWait(r.wait),
@@ -196,7 +213,7 @@ func (r *runner) verdict(l *link, a *attempt, err error, took time.Duration) err
 	case !a.started && err == nil, errors.As(err, &said):
 		return err
 	case !a.started && errors.Is(err, redislock.ErrHeld):
-		return r.held(err, took)
+		return r.held(l, err, took)
 	case !a.started:
 		return l.explain(err)
 	case a.loss != nil:

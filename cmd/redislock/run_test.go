@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"example.com/redislock"
 )
@@ -185,30 +184,6 @@ func TestRunSaysWhoHoldsTheLock(t *testing.T) {
 	p.ends(0)
 	if !f.exists("ran") {
 		t.Error("the command did not run with the lock")
-	}
-}
-
-func TestRunShowsItsCommandToOthers(t *testing.T) {
-	f := setUp(t)
-	p := f.run("x", "--", "sh", "-c", "echo ready; read line", "the report", strings.Repeat("é", 1000))
-	p.line()
-	_, err := f.client.TryAcquire(t.Context(), "x")
-	if err == nil || !strings.Contains(err.Error(), "sh -c 'echo ready; read line' 'the report' éé") {
-		t.Errorf("others see %v", err)
-	}
-	_ = p.stdin.Close()
-	p.ends(1) // read at the end of its input
-}
-
-func TestCommandLineIsCutBetweenCharacters(t *testing.T) {
-	for n := range 4 {
-		line := commandLine([]string{strings.Repeat("x", n), strings.Repeat("é", 1000)})
-		if len(line) > redislock.MaxMetadata || len(line) < redislock.MaxMetadata-4 || !utf8.ValidString(line) || !strings.HasSuffix(line, "…") {
-			t.Errorf("%d bytes: %q", len(line), line)
-		}
-	}
-	if got, want := commandLine([]string{"make", "it's", "", "a=b"}), `make 'it'\''s' '' a=b`; got != want {
-		t.Errorf("%s, want %s", got, want)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -52,14 +54,24 @@ func interrupted(name string, sig os.Signal) error {
 	return exitWith(exitSignal+int(sig.(syscall.Signal)), "the wait for %q was ended by a signal (%v); the command was not run", name, sig)
 }
 
-// explainWait says what the wait is for. Where that cannot be learned the wait will say so itself.
-func (r *runner) explainWait(ctx context.Context, l *link, lock string) {
-	info, err := l.client.Inspect(ctx, lock)
-	if err != nil || ctx.Err() != nil || len(info.Holds) == 0 {
+// explainWait says what the wait is for, if it is not over by then. Where that cannot be learned the wait will say so itself.
+func (r *runner) explainWait(a *attempt, l *link) {
+	info, err := l.client.Inspect(a.ctx, r.lock())
+	if err != nil || len(info.Holds) == 0 {
 		return
 	}
 	hold := info.Holds[0]
-	r.voice.tell(message{Name: r.name}, "waiting for %q, held %s; Ctrl-C ends the wait", r.name, whoHolds(hold.Since, hold.Owner))
+	if host, _ := os.Hostname(); hold.Owner.PID == os.Getpid() && hold.Owner.Host == host {
+		return // it was granted to us, and we have not heard of it yet
+	}
+	a.whileWaiting(func() {
+		switch {
+		case insideOf(r.name) && ownHold(hold):
+			r.voice.tell(message{Name: r.name}, "waiting for %q, held %s, %s", r.name, heldAround, notTwice)
+		case isTerminal(r.stderr):
+			r.voice.tell(message{Name: r.name}, "waiting for %q, held %s; Ctrl-C ends the wait", r.name, whoHolds(hold.Since, hold.Owner))
+		}
+	})
 }
 
 func whoHolds(since time.Time, owner redislock.Owner) string {
@@ -67,14 +79,39 @@ func whoHolds(since time.Time, owner redislock.Owner) string {
 }
 
 // held says who has the lock, since when, and how to wait for it.
-func (r *runner) held(err error, waited time.Duration) error {
+func (r *runner) held(l *link, err error, waited time.Duration) error {
 	who := "by another"
 	var held *redislock.HeldError
 	if errors.As(err, &held) && !held.Since.IsZero() {
 		who = whoHolds(held.Since, held.Holder)
 	}
-	if r.noWait || r.wait == 0 {
+	switch {
+	case r.heldAround(l):
+		return exitWith(exitHeld, "%q is held %s, %s", r.name, heldAround, notTwice)
+	case r.noWait || r.wait == 0:
 		return exitWith(exitHeld, "%q is held %s; --wait DURATION waits for it", r.name, who)
 	}
 	return exitWith(exitHeld, "%q is still held after %v, %s; a longer --wait waits longer, none waits for ever", r.name, waited.Round(time.Millisecond), who)
 }
+
+const (
+	heldAround = "by the redislock run or cron that runs this one"
+	notTwice   = "which would wait for itself: run COMMAND without redislock there, or under another name"
+)
+
+// heldAround reports whether the lock is that of a redislock which runs this one.
+func (r *runner) heldAround(l *link) bool {
+	if !insideOf(r.name) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), statusTime)
+	defer cancel()
+	info, err := l.client.Inspect(ctx, r.lock())
+	return err == nil && slices.ContainsFunc(info.Holds, ownHold)
+}
+
+// insideOf reports whether this program is run by another one that has the lock of that name, as far as the environment says.
+func insideOf(name string) bool { return os.Getenv(envName) == name }
+
+// ownHold reports whether a hold is that under which this program runs, as far as the environment says.
+func ownHold(h redislock.Hold) bool { return os.Getenv(envFence) == strconv.FormatInt(h.Fence, 10) }

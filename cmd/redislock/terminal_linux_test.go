@@ -170,6 +170,18 @@ func TestPersonAtATerminalIsToldWhatATickWaitsFor(t *testing.T) {
 	s.ends(128 + int(unix.SIGINT))
 }
 
+func TestPersonAtATerminalIsNotToldOfAWaitThatIsOver(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	tick, _ := ticks()
+	for _, way := range [][]string{nil, {"--once"}, {"--tick", tick}} {
+		args := append(append([]string{"run", "--prefix", f.prefix}, way...), "x", "--", "sh", "-c", "sleep 1.5; echo done") // longer than our patience
+		if screen := f.atTerminal(args...).ends(0); strings.Contains(screen, "waiting for") || !strings.Contains(screen, "done") {
+			t.Errorf("%v: the screen shows %q", way, screen)
+		}
+	}
+}
+
 func TestDemoDrawsInPlaceOnATerminal(t *testing.T) {
 	t.Parallel() // it takes its time
 	f := setUp(t)

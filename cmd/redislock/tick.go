@@ -104,7 +104,7 @@ func (j *job) exits(a *attempt) error {
 // guard is that of a tick, in which what this node wants to be patient for is as given.
 func (j *job) guard(tick time.Time, retry time.Duration) *redislock.CronGuard {
 	opts := []redislock.CronOption{
-		redislock.WithMetadata(commandLine(j.command.argv)),
+		redislock.WithMetadata(j.command.shownAs()),
 		redislock.WithOverlap(redislock.Overlap(j.overlap)),
 		redislock.WithAtLeast(j.atLeast),
 	}

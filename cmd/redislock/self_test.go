@@ -1,0 +1,20 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestARunInsideItselfIsToldThatItWaitsForItself(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	f.run("x", "--", os.Args[0], "run", "--prefix", f.prefix, "--no-wait", "x", "--", "true").
+		ends(75, "held by the redislock run or cron that runs this one", "another name")
+	p := f.run("x", "--", os.Args[0], "run", "--prefix", f.prefix, "x", "--", "true") // it would wait for ever, and nobody is at a terminal
+	p.says("waiting for \"x\", held by the redislock run or cron that runs this one")
+	p.signal(unix.SIGTERM)
+	p.ends(128+15, "was ended by a signal")
+	f.run("x", "--", os.Args[0], "run", "--prefix", f.prefix+"-other", "x", "--", "true").ends(0) // not the same
+}
