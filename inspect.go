@@ -2,6 +2,8 @@ package redislock
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"time"
 )
 
@@ -25,6 +27,9 @@ type Info struct {
 
 // Hold is one hold.
 type Hold struct {
+	// ID tells this hold from every other. It is that of the [Place] that the hold was granted to, if it was waited for, and
+	// stays for as long as the hold lasts. It gives no access to the lock.
+	ID    string
 	Owner Owner
 	// Since is when it was granted, Deadline when it lapses unless it is renewed.
 	Since, Deadline time.Time
@@ -42,6 +47,8 @@ type Hold struct {
 
 // Place is one place in the queue.
 type Place struct {
+	// ID tells this place from every other; see [Hold].
+	ID    string
 	Owner Owner
 	// Since is when it joined; zero for a reader that waits to become the writer ([Lock.Upgrade]).
 	Since time.Time
@@ -86,14 +93,20 @@ func parseInfo(name string, answer any) (Info, error) {
 	for range min(f.int(4), len(f.values)) {
 		mode, weight := parseMode(f.text(i + 5))
 		info.Holds = append(info.Holds, Hold{
-			Since: f.micros(i).time(), Deadline: f.micros(i + 1).time(), Fence: int64(f.micros(i + 2)), token: f.text(i + 3),
+			ID: publicID(f.text(i + 3)), Since: f.micros(i).time(), Deadline: f.micros(i + 1).time(), Fence: int64(f.micros(i + 2)), token: f.text(i + 3),
 			Revoked: f.text(i+4) == "r", Kept: f.text(i+4) == "k", Mode: mode, Weight: weight, Owner: parseOwner(f.text(i + 6)),
 		})
 		i += 7
 	}
 	for ; i+3 < len(f.values); i += 4 {
 		mode, weight := parseMode(f.text(i + 2))
-		info.Places = append(info.Places, Place{Since: f.micros(i).time(), Mode: mode, Weight: weight, Owner: parseOwner(f.text(i + 3))})
+		info.Places = append(info.Places, Place{ID: publicID(f.text(i + 1)), Since: f.micros(i).time(), Mode: mode, Weight: weight, Owner: parseOwner(f.text(i + 3))})
 	}
 	return info, f.err
+}
+
+// publicID is an id for others to see: who knows a token can give the hold back.
+func publicID(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:8])
 }

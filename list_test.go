@@ -84,6 +84,37 @@ func TestListShowsWhoHoldsAndWhoWaits(t *testing.T) {
 	})
 }
 
+func TestAHoldHasTheIDOfThePlaceThatItWasGrantedTo(t *testing.T) {
+	both(t, func(e *env) {
+		owner, other := e.client(), e.client()
+		inspect := func() redislock.Info {
+			info, err := owner.Inspect(context.Background(), "x")
+			if err != nil {
+				e.stop(err)
+			}
+			return info
+		}
+		l := e.acquire(owner, "x")
+		waits := make(chan *redislock.Lock)
+		go func() { waits <- e.acquire(other, "x") }()
+		e.queued(owner, "x", 1)
+		before := inspect()
+		e.release(l)
+		next := <-waits
+		if after := inspect(); len(after.Holds) != 1 || after.Holds[0].ID == "" || after.Holds[0].ID != before.Places[0].ID {
+			t.Errorf("the place %+v became the hold %+v", before.Places, after.Holds)
+		} else if before.Holds[0].ID == after.Holds[0].ID {
+			t.Errorf("two holds have the ID %s", after.Holds[0].ID)
+		}
+		e.release(next)
+		again := e.acquire(other, "x")
+		if after := inspect(); after.Holds[0].ID == before.Places[0].ID {
+			t.Error("a later hold has the ID of an earlier place")
+		}
+		e.release(again)
+	})
+}
+
 func TestListFindsEveryLockOnce(t *testing.T) {
 	both(t, func(e *env) {
 		c, operator := e.client(), e.operator()
@@ -160,6 +191,8 @@ func TestALockThatWasTamperedWithHidesNoOther(t *testing.T) {
 		}
 		e.raw.HSet(ctx, "redislock:{a bad one}", "s", "x", "y", "z")
 		e.raw.HSet(ctx, "redislock:{bad in another way}", "f", "1")
+		e.raw.HSet(ctx, "redislock:{"+strings.Repeat("a", redislock.MaxName+1)+"}", "s", "x", "y", "z") // no lock is called so
+		e.raw.Set(ctx, "redislock:r:{cron:"+strings.Repeat("a", redislock.MaxName)+"}", "not a status", time.Minute)
 		good, bad := 0, map[string]bool{}
 		for info, err := range operator.List(ctx, "") {
 			if err != nil {
@@ -189,8 +222,10 @@ func TestListSaysWhyItEnds(t *testing.T) {
 	only := func(c *redislock.Client, ctx context.Context) error {
 		var last error
 		n := 0
-		for _, err := range c.List(ctx, "") {
-			last = err
+		for info, err := range c.List(ctx, "") {
+			if last = err; info.Name != "" {
+				t.Errorf("it ends with an error that is about %q alone: %v", info.Name, err)
+			}
 			n++
 		}
 		if n != 1 {
