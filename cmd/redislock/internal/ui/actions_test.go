@@ -132,7 +132,7 @@ func TestABreakHitsNobodyElse(t *testing.T) {
 	if info, err := b.app.Inspect(t.Context(), "x"); err != nil || len(info.Holds) != 1 || info.Holds[0].Fence != second.Fence() {
 		t.Fatalf("somebody was hit whom the page did not show: %+v, %v", info, err)
 	}
-	if kinds := b.kinds(); strings.Contains(kinds, "broken") || !strings.Contains(kinds, "released") {
+	if kinds := b.kinds(); strings.Contains(kinds, "broken") || !strings.Contains(kinds, "ended") {
 		t.Errorf("the history says%s", kinds)
 	}
 }
@@ -172,7 +172,7 @@ func TestTheHistoryDoesNotSayBrokenOfABreakThatWasRefused(t *testing.T) {
 		said, kind string
 	}{
 		"closed":    {redis.ErrClosed, "perhaps", " perhaps broken"},
-		"refused":   {refusal("NOPERM this user has no permissions"), "NOPERM", " released"},
+		"refused":   {refusal("NOPERM this user has no permissions"), "NOPERM", " ended"},
 		"no answer": {context.DeadlineExceeded, "perhaps", " perhaps broken"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -135,4 +136,87 @@ func TestBrowserShowsALockThatNobodyHasUsed(t *testing.T) {
 	}
 	p.says(".part-held-by .note", "Nobody holds it.")
 	p.says(".part-history td", "app")
+}
+
+// Readers of one process hold beside each other: each hold has a lane while another of the same owner is there.
+func TestBrowserDrawsHoldsThatAreConcurrentBesideEachOther(t *testing.T) {
+	t.Parallel()
+	p := opens(t, nil)
+	first := p.acquire("x", redislock.WithMode(redislock.Read))
+	p.acquire("x", redislock.WithMode(redislock.Read))
+	p.goTo("/#/lock/x")
+	p.until(`document.querySelectorAll('.timeline .span.now').length === 2`)
+	tops := `new Set([...document.querySelectorAll('.timeline .span')].map((span) => span.getAttribute('y'))).size`
+	if n := value[int](p, tops); n != 2 {
+		t.Errorf("two holds are drawn in %d lanes", n)
+	}
+	if err := first.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.says(".part-history td", "released, or broken elsewhere")
+	p.acquire("x", redislock.WithMode(redislock.Read)) // in the lane of the first, which has ended
+	p.until(`document.querySelectorAll('.timeline .span').length === 3 && ` + tops + ` === 2`)
+}
+
+// The lock was renewed and given back while no page was open.
+func TestBrowserSaysWhatItDidNotSee(t *testing.T) {
+	t.Parallel()
+	p := opens(t, nil)
+	const lease = time.Second
+	lock := p.acquire("x", redislock.WithLease(lease))
+	p.goTo("/#/lock/x")
+	p.says(".part-held-by td", "app")
+	p.goTo("/login")
+	p.until(`location.pathname === '/login'`)
+	deadline := func() time.Time {
+		info, err := p.client.Inspect(t.Context(), "x")
+		if err != nil || len(info.Holds) != 1 {
+			t.Fatalf("%+v, %v", info, err)
+		}
+		return info.Holds[0].Deadline
+	}
+	for seen := deadline(); deadline().Sub(seen) < 2*lease; { // it is renewed
+		select {
+		case <-lock.Context().Done():
+			t.Fatal(lock.Err())
+		case <-time.After(lease / 4):
+		}
+	}
+	if err := lock.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	again := p.acquire("x")
+	if err := again.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.goTo("/#/lock/x")
+	p.says(".part-history td", "ended, not seen how")
+	p.says(".part-history td", "its lease, as last seen, ran until")
+	p.says(".part-history td", "held at least once between two looks")
+	if text := value[string](p, `document.querySelector('main').innerText`); strings.Contains(text, "lapsed") || strings.Contains(text, "handed") || !strings.Contains(text, "by whom was not seen") {
+		t.Errorf("the page says %s", text)
+	}
+	p.until(`document.querySelector('.timeline .span.unsure')`)
+}
+
+func TestBrowserShowsWhatIsDamagedAndTheRest(t *testing.T) {
+	t.Parallel()
+	p := opens(t, nil)
+	p.acquire("good")
+	rdb := p.redis.Connect()
+	if err := rdb.HSet(t.Context(), "redislock:{bad}", "s", "x", "y", "z").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := rdb.Set(t.Context(), "redislock:r:{cron:bad}", "junk", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	p.goTo("/")
+	p.lists("bad", "good")
+	p.says("tr[data-id=bad] .tag", "damaged")
+	p.says("tr[data-id=bad] .c-holder", "damaged key")
+	p.until(`document.getElementById('alert').hidden`)
+	p.goTo("/#/cron")
+	p.says("tbody tr", "damaged key")
+	p.goTo("/#/lock/bad")
+	p.says(".alert", "damaged key")
 }

@@ -12,22 +12,40 @@ const (
 	keep      = 20 * time.Minute
 	maxItems  = 100_000
 	maxOfLock = 300
+	// gap is how long nobody may have looked at a lock without that being told.
+	gap = 10 * time.Second
 )
 
-// item is one thing that was seen to happen to a lock.
+// item is one thing that was seen to happen to a lock: that which two looks show, and no more. Where the server does not
+// say when it was, it was between From and At, two looks.
 type item struct {
-	N  int   `json:"n"` // counts those of a lock, from 1
-	At int64 `json:"at"`
-	// Kind is one of: held (when it was first looked at), acquired, handed over, released, kept (given back, and kept until
-	// its deadline), kept time over, lapsed, revoked (it is being stolen), stolen, broken, perhaps broken (nobody answered),
-	// asked, unseen (held and given back between two looks) and queue (its length changed).
-	Kind   string `json:"kind"`
-	Owner  *owner `json:"owner,omitempty"`
-	Fence  int64  `json:"fence,omitempty"`
-	Since  int64  `json:"since,omitempty"`  // of a hold that ended
-	Waited int64  `json:"waited,omitempty"` // milliseconds, of who acquired
-	Queue  int    `json:"queue"`            // how many wait from then on
-	Why    string `json:"why,omitempty"`
+	N    int   `json:"n"` // counts those of a lock, from 1
+	From int64 `json:"from,omitempty"`
+	At   int64 `json:"at"`
+	// Kind is one of:
+	//   held            it was held when it was first looked at
+	//   acquired        a grant of which no place in the queue was seen
+	//   handed over     a grant to a place in the queue that was seen
+	//   upgraded        a hold has got a new fence with its new mode
+	//   handed off      a hold has moved to another owner
+	//   ended           a hold is not there any more, and nothing shows why; with Deadline: by then its lease may have run out
+	//   kept            it was given back, and is kept until its deadline
+	//   kept time over  and then that was over
+	//   revoked         it is being stolen
+	//   stolen          and then it had ended
+	//   broken          from here
+	//   perhaps broken  from here, but nobody answered
+	//   asked           from here
+	//   unseen          its fence has risen: it was held at least once, and nobody saw the hold
+	//   queue           its length has changed
+	Kind     string `json:"kind"`
+	Owner    *owner `json:"owner,omitempty"`
+	Fence    int64  `json:"fence,omitempty"`
+	Since    int64  `json:"since,omitempty"`    // of a hold that ended
+	Deadline int64  `json:"deadline,omitempty"` // of a hold that ended, as it was last seen, if that was before At
+	Waited   int64  `json:"waited,omitempty"`   // milliseconds, of who acquired
+	Queue    int    `json:"queue"`              // how many wait from then on
+	Why      string `json:"why,omitempty"`
 }
 
 // history is what happened to one lock, as seen by comparing its states.
@@ -35,6 +53,7 @@ type history struct {
 	last   sight
 	items  []item
 	n      int
+	blind  [][2]int64         // times when nobody looked, in milliseconds by the clock of Redis
 	breaks map[int64]breaking // by the fences of the holds that are being broken from here, or were
 
 	deciding int             // how many breaks have not come to an end
@@ -79,11 +98,36 @@ func (l *history) see(info redislock.Info, began time.Time) bool {
 	}
 	if first {
 		old.now = began
+	} else if info.Now.Sub(old.now) > gap {
+		l.blind = appendBounded(l.blind, [2]int64{millis(old.now), millis(info.Now)})
 	}
 	l.last = sightOf(info, old)
+	ended, begun := l.changes(info, old, first)
+	for _, h := range ended {
+		l.ended(h, by(h, begun, info.Now), old.now)
+	}
+	if shown := greatest(l.last.holds); !first && info.Fence > max(old.fence, shown) {
+		l.add(info.Now, "unseen", nil, info.Fence, func(it *item) { it.From = millis(old.now) })
+	}
+	for _, h := range begun {
+		kind, waited := "acquired", time.Duration(0)
+		if since, waits := old.places[h.id]; waits && !since.IsZero() {
+			kind, waited = "handed over", h.since.Sub(since)
+		}
+		l.add(h.since, kind, &h.owner, h.fence, func(it *item) { it.Waited = waited.Milliseconds() })
+		l.turned(info.Now, old.now, sighted{}, h)
+	}
+	if info.Waiting != old.waiting {
+		l.add(info.Now, "queue", nil, 0, nil)
+	}
+	return true
+}
+
+// changes are the holds that have ended and those that were granted since the last look. What became of the others is put
+// down.
+func (l *history) changes(info redislock.Info, old sight, first bool) (ended, begun []sighted) {
 	before, after := old.holds, l.last.holds
 	shown := greatest(after)
-	var ended, begun []sighted
 	for fence, h := range before {
 		if _, still := after[fence]; !still && !(info.Holders > len(info.Holds) && fence > shown) { // it may be among those that are not shown
 			ended = append(ended, h)
@@ -93,81 +137,88 @@ func (l *history) see(info redislock.Info, began time.Time) bool {
 	for _, h := range info.Holds {
 		is := after[h.Fence]
 		was, known := before[h.Fence]
-		switch {
-		case !known && h.Since.After(old.now):
+		switch i := slices.IndexFunc(ended, func(e sighted) bool { return e.since.Equal(h.Since) }); {
+		case known:
+		case i >= 0: // it is as old as that one: an upgrade and a hand-off give a new fence to a hold that goes on
+			was, kind := ended[i], "handed off"
+			if ended = slices.Delete(ended, i, i+1); was.id == is.id {
+				kind = "upgraded"
+			}
+			l.add(info.Now, kind, &is.owner, h.Fence, func(it *item) { it.From = millis(old.now) })
+		case h.Since.After(old.now):
 			begun = append(begun, is)
 			continue
-		case !known && first:
+		case first:
 			l.add(h.Since, "held", &is.owner, h.Fence, nil)
 		}
-		l.turned(info.Now, was, is)
+		l.turned(info.Now, old.now, was, is)
 	}
-	for _, h := range ended {
-		at := info.Now
-		if len(begun) > 0 && begun[0].since.Before(at) {
-			at = begun[0].since // by then it was over
-		}
-		l.ended(h, at, old.now)
-	}
-	if !first && info.Fence > max(old.fence, shown) {
-		l.add(unseenAt(info.Fence, old.now, info.Now), "unseen", nil, info.Fence, nil)
-	}
-	for _, h := range begun {
-		kind, waited := "acquired", time.Duration(0)
-		if since, waits := old.places[h.who]; waits {
-			kind = "handed over"
-			if !since.IsZero() {
-				waited = h.since.Sub(since)
-			}
-		}
-		l.add(h.since, kind, &h.owner, h.fence, func(it *item) { it.Waited = waited.Milliseconds() })
-		l.turned(info.Now, sighted{}, h)
-	}
-	if info.Waiting != old.waiting {
-		l.add(info.Now, "queue", nil, 0, nil)
-	}
-	return true
+	return ended, begun
 }
 
-// turned tells what has become of a hold that is there.
-func (l *history) turned(at time.Time, was, is sighted) {
+// by is the latest time at which a hold can have ended that was not there at a look: no later than the first grant beside
+// which it cannot be.
+func by(h sighted, begun []sighted, looked time.Time) time.Time {
+	for _, next := range begun {
+		if (h.alone || next.alone) && next.since.Before(looked) {
+			looked = next.since
+		}
+	}
+	return looked
+}
+
+// turned tells what has become of a hold that is there, between two looks.
+func (l *history) turned(at, seen time.Time, was, is sighted) {
+	from := func(it *item) {
+		if it.From = millis(seen); is.since.After(seen) {
+			it.From = millis(is.since)
+		}
+	}
 	if is.revoked && !was.revoked {
-		l.add(at, "revoked", &is.owner, is.fence, nil)
+		l.add(at, "revoked", &is.owner, is.fence, from)
 	}
 	if is.kept && !was.kept {
-		l.add(at, "kept", &is.owner, is.fence, nil)
+		l.add(at, "kept", &is.owner, is.fence, from)
 	}
 }
 
-// ended tells how a hold ended that is not there any more, and was so last at seen.
+// ended tells what is known of the end of a hold that is not there any more, and was so last at seen. How it ended is known
+// of those alone that could not be renewed, and of those that were broken from here: a lease that has run out may have been
+// renewed first, and a hold that is gone before its lease has run out may have been released, or broken by somebody else.
 func (l *history) ended(h sighted, at, seen time.Time) {
 	b, broken := l.breaks[h.fence]
 	delete(l.breaks, h.fence)
 	if !b.sure && seen.Sub(b.at) > doubt {
 		broken, b.why = false, ""
 	}
-	kind, over := "released", !at.Before(h.deadline)
+	kind, over := "ended", !at.Before(h.deadline)
 	switch {
 	case broken && b.sure:
-		kind = "broken"
+		kind, over = "broken", false
 	case broken:
 		kind = "perhaps broken"
 	case h.revoked:
-		kind = "stolen"
+		kind, over = "stolen", false
 	case h.kept && over:
-		kind, at = "kept time over", h.deadline
-	case over:
-		kind, at = "lapsed", h.deadline
+		kind, at, over = "kept time over", h.deadline, false
 	}
-	l.add(at, kind, &h.owner, h.fence, func(it *item) { it.Since, it.Why = millis(h.since), valid(b.why) })
+	l.add(at, kind, &h.owner, h.fence, func(it *item) {
+		it.Since, it.Why = millis(h.since), valid(b.why)
+		if kind != "kept time over" {
+			it.From = millis(seen)
+		}
+		if over {
+			it.Deadline = millis(h.deadline)
+		}
+	})
 }
 
-// unseenAt is when a grant was that nobody saw: the fence of a lock that was free is the microsecond of its grant.
-func unseenAt(fence int64, from, to time.Time) time.Time {
-	if at := time.UnixMicro(fence); at.After(from) && at.Before(to) {
-		return at
+// appendBounded adds a time to the last ones.
+func appendBounded(times [][2]int64, one [2]int64) [][2]int64 {
+	if times = append(times, one); len(times) > maxOfLock {
+		times = slices.Delete(times, 0, len(times)-maxOfLock)
 	}
-	return to
+	return times
 }
 
 // since are the items after the n-th.
@@ -182,6 +233,7 @@ func prune(histories map[string]*history, now time.Time, there func(id string) b
 		total, oldest := 0, millis(now.Add(-horizon))
 		for id, l := range histories {
 			l.items = slices.DeleteFunc(l.items, func(it item) bool { return it.At < oldest })
+			l.blind = slices.DeleteFunc(l.blind, func(times [2]int64) bool { return times[1] < oldest })
 			if total += len(l.items); len(l.items) == 0 && l.deciding == 0 && !there(id) {
 				delete(histories, id)
 			}

@@ -19,7 +19,7 @@ var (
 // held is a hold that was granted some seconds after noon.
 func held(o redislock.Owner, second int) redislock.Hold {
 	since := noon.Add(time.Duration(second) * time.Second)
-	return redislock.Hold{Owner: o, Since: since, Deadline: since.Add(30 * time.Second), Fence: since.UnixMicro()}
+	return redislock.Hold{ID: o.Client, Owner: o, Since: since, Deadline: since.Add(30 * time.Second), Fence: since.UnixMicro()}
 }
 
 // state is what is seen of a lock some seconds after noon.
@@ -29,7 +29,7 @@ func state(second int, holds []redislock.Hold, waiting ...redislock.Owner) redis
 		info.Fence = max(info.Fence, h.Fence)
 	}
 	for _, o := range waiting {
-		info.Places = append(info.Places, redislock.Place{Owner: o, Since: noon.Add(time.Second)})
+		info.Places = append(info.Places, redislock.Place{ID: o.Client, Owner: o, Since: noon.Add(time.Second)})
 	}
 	return info
 }
@@ -52,16 +52,16 @@ func TestHistoryTellsWhatHappenedBetweenTwoStates(t *testing.T) {
 	}{
 		"kept":        {state(12, some), state(20, kept), false, "kept anna@20"},
 		"kept over":   {state(20, kept), state(60, nil), false, "kept time over anna@40"},
-		"kept ended":  {state(20, kept), state(30, nil), false, "released anna@30"},
+		"kept ended":  {state(20, kept), state(30, nil), false, "ended anna@30"},
 		"come kept":   {state(5, nil), state(12, kept), false, "acquired anna@10; kept anna@12"},
 		"acquired":    {state(5, nil), state(12, some), false, "acquired anna@10"},
-		"released":    {state(12, some), state(20, nil), false, "released anna@20"},
-		"handed over": {state(12, some, bert), state(30, []redislock.Hold{held(bert, 25)}), false, "released anna@25; handed over bert@25; queue @30"},
-		"lapsed":      {state(12, some), state(60, nil), false, "lapsed anna@40"},
+		"ended":       {state(12, some), state(20, nil), false, "ended anna@20"},
+		"handed over": {state(12, some, bert), state(30, []redislock.Hold{held(bert, 25)}), false, "ended anna@25; handed over bert@25; queue @30"},
+		"late":        {state(12, some), state(60, nil), false, "ended anna@60"},
 		"revoked":     {state(12, some), state(20, []redislock.Hold{revoked}), false, "revoked anna@20"},
 		"stolen":      {state(12, []redislock.Hold{revoked}), state(20, nil), false, "stolen anna@20"},
 		"broken":      {state(12, some), state(20, nil), true, "broken anna@20 because"},
-		"unseen":      {state(12, nil), unseen, false, "unseen @15"},
+		"unseen":      {state(12, nil), unseen, false, "unseen @20"},
 		"nothing":     {state(12, some), state(20, some), false, ""},
 		"older":       {state(20, some), state(12, nil), false, ""},
 		"not shown":   {many, fewer, false, ""},
@@ -100,11 +100,11 @@ func TestHistorySaysBrokenOnlyOfWhatWas(t *testing.T) {
 		want  string
 	}{
 		"both":                   {two.Fence, true, 20, "broken, broken"},
-		"the first":              {one.Fence, true, 20, "broken, released"},
-		"none, they had ended":   {0, true, 20, "released, released"},
+		"the first":              {one.Fence, true, 20, "broken, ended"},
+		"none, they had ended":   {0, true, 20, "ended, ended"},
 		"nobody answered":        {0, false, 20, "perhaps broken, perhaps broken"},
 		"only the first part":    {one.Fence, false, 20, "broken, perhaps broken"},
-		"nobody, and they lapse": {0, true, 60, "lapsed, lapsed"},
+		"nobody, and they lapse": {0, true, 60, "ended, ended"},
 	} {
 		l := &history{}
 		holds := []redislock.Hold{one, two}
@@ -136,7 +136,7 @@ func TestHistorySaysBrokenOnlyOfWhatWas(t *testing.T) {
 	l.broke([]redislock.Hold{long}, 0, false, noon)
 	l.see(state(200, []redislock.Hold{long}), noon)
 	l.see(state(300, nil), noon)
-	if last := l.items[len(l.items)-1]; last.Kind != "released" || last.Why != "" {
+	if last := l.items[len(l.items)-1]; last.Kind != "ended" || last.Why != "" {
 		t.Errorf("long after: %+v", last)
 	}
 }

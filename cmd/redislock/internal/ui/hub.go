@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,9 +24,10 @@ type hub struct {
 	mu        sync.Mutex
 	rows      map[string]json.RawMessage
 	histories map[string]*history
-	began     time.Time // when the watching began, by the clock of Redis
-	now       time.Time // of the newest state seen
-	blind     [][2]int64
+	began     time.Time  // when the watching began, by the clock of Redis
+	now       time.Time  // the newest that is known of it
+	swept     time.Time  // when the last whole sweep ended, by the clock of Redis
+	blind     [][2]int64 // times between two sweeps that were too long
 	status    status
 	jobs      json.RawMessage
 	health    json.RawMessage
@@ -119,7 +121,7 @@ func (h *hub) see(info redislock.Info) {
 	}
 	l := h.histories[id]
 	if l == nil {
-		l = &history{}
+		l = &history{blind: slices.Clone(h.blind)} // it was not there yet, or nobody looked
 		h.histories[id] = l
 	}
 	n := l.n
@@ -132,21 +134,25 @@ func (h *hub) see(info redislock.Info) {
 	if len(h.streams) == 0 {
 		return // a history is all that is kept
 	}
-	if text := rowOf(info); !bytes.Equal(text, h.rows[id]) {
-		h.rows[id] = text
+	h.show(id, rowOf(info))
+}
+
+// show shows a lock in the list. The caller has the mutex.
+func (h *hub) show(id string, row json.RawMessage) {
+	if !bytes.Equal(row, h.rows[id]) {
+		h.rows[id] = row
 		h.tell(func(s *stream) { s.locks[id] = struct{}{} })
 	}
 }
 
-// gone takes in that the server does not know a lock any more. The caller has the mutex.
-func (h *hub) gone(id string) {
-	name, err := nameOf(id)
-	if err != nil {
-		return // it came from a name
-	}
+// gone takes in that the server did not know a lock any more at this time. The caller has the mutex.
+func (h *hub) gone(id string, now time.Time) {
 	if l := h.histories[id]; l != nil {
 		n := l.n
-		l.see(redislock.Info{Name: name, Now: h.now, Fence: l.last.fence}, h.began)
+		if now.Before(l.last.now) { // another master's clock
+			now = l.last.now
+		}
+		l.see(redislock.Info{Now: now, Fence: l.last.fence}, h.began)
 		if l.n != n {
 			h.tellLooked(id)
 		}

@@ -124,7 +124,7 @@ func TestWhatWentWhileNobodyLookedIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	items := h.histories["x"].items
-	if last := items[len(items)-1]; last.Kind != "released" {
+	if last := items[len(items)-1]; last.Kind != "ended" || last.Deadline == 0 {
 		t.Errorf("%+v", items)
 	}
 }

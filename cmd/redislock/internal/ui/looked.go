@@ -3,6 +3,8 @@ package ui
 import (
 	"context"
 	"encoding/json"
+	"reflect"
+	"time"
 
 	"example.com/redislock"
 )
@@ -57,22 +59,50 @@ func (h *hub) unlook(s *stream) {
 	}
 }
 
-// follow keeps what is known of one lock up to date.
+// lookPause is between two looks at a lock that is not watched.
+const lookPause = time.Second
+
+// follow keeps what is known of one lock up to date. It watches a lock that there is, and only looks again and again where
+// there is none, or where it may not watch: to watch a lock is to write to its key.
 func (h *hub) follow(ctx context.Context, l *looked, name string) {
-	for info, err := range h.config.Client.Watch(ctx, name) {
-		h.mu.Lock()
-		if ctx.Err() != nil {
-			h.mu.Unlock()
-			return
+	for ctx.Err() == nil {
+		info, err := h.config.Client.Inspect(ctx, name)
+		h.took(ctx, l, info, err)
+		if err == nil && exists(info) {
+			for info, err := range h.config.Client.Watch(ctx, name) {
+				if err != nil {
+					break // the next look says whether that is so
+				}
+				h.took(ctx, l, info, nil)
+				if !exists(info) {
+					break
+				}
+			}
 		}
-		if l.seen = true; err != nil {
-			l.err = h.config.Explain(err)
-		} else {
-			l.info, l.err = info, ""
-			h.see(info)
-		}
+		rest(ctx, lookPause)
+	}
+}
+
+func exists(info redislock.Info) bool { return !info.Idle() || info.Fence > 0 }
+
+// took takes in what a look at one lock has found.
+func (h *hub) took(ctx context.Context, l *looked, info redislock.Info, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if ctx.Err() != nil {
+		return
+	}
+	before, was, news := l.info, l.err, !l.seen
+	l.seen = true
+	if l.err = ""; err != nil {
+		l.err = h.config.Explain(err)
+	} else {
+		l.info = info
+		h.see(info)
+		before.Now = info.Now
+	}
+	if news || l.err != was || !reflect.DeepEqual(before, l.info) {
 		h.tellLooked(l.id)
-		h.mu.Unlock()
 	}
 }
 
@@ -91,16 +121,14 @@ func (h *hub) tellLooked(id string) {
 func (h *hub) detail(s *stream) json.RawMessage {
 	l := s.look
 	d := detailOf(l.info)
-	d.ID, d.Error = l.id, l.err
+	d.ID, d.Error = l.id, valid(l.err)
+	d.Blind = append(d.Blind, [2]int64{0, millis(h.began)})
 	if seen := h.histories[l.id]; seen != nil {
 		d.History = seen.since(s.told)
 		s.told = seen.n
-	}
-	d.Blind = append(d.Blind, [2]int64{0, millis(h.began)})
-	for _, b := range h.blind {
-		if b[1] != 0 {
-			d.Blind = append(d.Blind, b)
-		}
+		d.Blind = append(d.Blind, seen.blind...)
+	} else {
+		d.Blind = append(d.Blind, h.blind...)
 	}
 	return encode(d)
 }

@@ -16,15 +16,17 @@ type sight struct {
 	fence   int64
 	waiting int
 	holds   map[int64]sighted    // by their fences
-	places  map[uint64]time.Time // since when, by who waits
+	places  map[string]time.Time // since when, by their ids
 }
 
 // sighted is a hold that was seen.
 type sighted struct {
 	owner           owner // without what the page does not show in a history
 	who             uint64
+	id              string
 	since, deadline time.Time
 	fence           int64
+	alone           bool // in its mode nobody else can hold
 	revoked, kept   bool
 }
 
@@ -38,19 +40,17 @@ func sightOf(info redislock.Info, old sight) sight {
 	}
 	for _, h := range info.Holds {
 		is, known := old.holds[h.Fence]
-		if !known {
-			is = sighted{owner: briefly(h.Owner), who: maphash.Comparable(seed, h.Owner), since: h.Since, fence: h.Fence}
+		if who := maphash.Comparable(seed, h.Owner); !known || is.who != who {
+			is = sighted{owner: briefly(h.Owner), who: who, id: h.ID, since: h.Since, fence: h.Fence}
 		}
-		is.deadline, is.revoked, is.kept = h.Deadline, h.Revoked, h.Kept
+		is.deadline, is.alone, is.revoked, is.kept = h.Deadline, h.Mode == redislock.Exclusive, h.Revoked, h.Kept
 		s.holds[h.Fence] = is
 	}
 	if len(info.Places) > 0 {
-		s.places = make(map[uint64]time.Time, len(info.Places))
+		s.places = make(map[string]time.Time, len(info.Places))
 	}
 	for _, p := range info.Places {
-		if who := maphash.Comparable(seed, p.Owner); s.places[who].IsZero() { // the first of several counts
-			s.places[who] = p.Since
-		}
+		s.places[p.ID] = p.Since
 	}
 	return s
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"example.com/redislock"
@@ -27,11 +28,11 @@ const (
 
 // watch sweeps until ctx ends.
 func (h *hub) watch(ctx context.Context) {
-	h.reopen()
 	for ctx.Err() == nil {
 		begun := time.Now()
 		left, err := h.sweep(ctx)
-		if err == nil {
+		swept := err == nil
+		if swept {
 			err = h.cron(ctx)
 		}
 		took := time.Since(begun)
@@ -46,11 +47,12 @@ func (h *hub) watch(ctx context.Context) {
 		}
 		st := &h.status
 		st.TookMS, st.PauseMS, st.Error = took.Milliseconds(), pause.Milliseconds(), ""
-		if err == nil {
+		if err != nil {
+			st.Error = valid(h.config.Explain(err))
+		}
+		if swept {
 			st.Now, st.Sweeps, st.Locks, st.LeftOut = millis(h.now), st.Sweeps+1, len(h.rows)+left, left
 			prune(h.histories, h.now, func(id string) bool { return h.rows[id] != nil || h.looked[id] != nil })
-		} else {
-			st.Error = h.config.Explain(err)
 		}
 		h.tell(func(s *stream) { s.status = true })
 		h.mu.Unlock()
@@ -58,31 +60,30 @@ func (h *hub) watch(ctx context.Context) {
 	}
 }
 
-// reopen notes, when watching goes on after a while without any browser, that nobody looked meanwhile.
-func (h *hub) reopen() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.now.IsZero() {
-		return
-	}
-	h.blind = append(h.blind, [2]int64{millis(h.now), 0}) // it ends with the first look
-	if len(h.blind) > maxOfLock {
-		h.blind = h.blind[1:]
-	}
-}
-
-// sees ends the time when nobody looked, and forgets it if it was no longer than from one sweep to the next.
+// sees takes in that a whole sweep ended at this time: if the last one is long ago, nobody looked in between. The caller has
+// the mutex.
 func (h *hub) sees(now time.Time) {
-	n := len(h.blind)
-	if n == 0 || h.blind[n-1][1] != 0 {
-		return
+	if h.began.IsZero() {
+		h.began = now
 	}
-	if h.blind[n-1][1] = millis(now); h.blind[n-1][1]-h.blind[n-1][0] < 3*minPause.Milliseconds() {
-		h.blind = h.blind[:n-1]
+	if now.After(h.now) {
+		h.now = now
 	}
+	if !h.swept.IsZero() && now.Sub(h.swept) > gap {
+		h.blind = appendBounded(h.blind, [2]int64{millis(h.swept), millis(now)})
+	}
+	h.swept = now
+	oldest := millis(now.Add(-keep))
+	h.blind = slices.DeleteFunc(h.blind, func(times [2]int64) bool { return times[1] < oldest })
 }
 
-// sweep takes in every lock once. Those that it has not met are gone.
+// found is what a sweep finds under one name: a state, or why there is none to be had.
+type found struct {
+	info redislock.Info
+	err  error
+}
+
+// sweep takes in every lock once, also those that cannot be read. Those that it has not met are gone.
 func (h *hub) sweep(ctx context.Context) (left int, err error) {
 	bounded, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -90,70 +91,98 @@ func (h *hub) sweep(ctx context.Context) (left int, err error) {
 	defer patience.Stop()
 
 	met := map[string]bool{}
-	infos := make([]redislock.Info, 0, batch)
+	finds := make([]found, 0, batch)
 	take := func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if ctx.Err() != nil {
 			return
 		}
-		for _, info := range infos {
-			if h.began.IsZero() {
-				h.began = info.Now
+		for _, f := range finds {
+			if f.err != nil {
+				h.unreadable(f.info.Name, f.err)
+			} else {
+				h.see(f.info)
 			}
-			h.sees(info.Now)
-			h.see(info)
 		}
-		infos = infos[:0]
+		finds = finds[:0]
 	}
 	for info, err := range h.config.Client.List(bounded, "*") {
-		if err != nil {
-			if cause := context.Cause(bounded); cause != nil && !errors.Is(cause, context.Canceled) {
-				err = cause
-			}
-			return 0, err
+		if err != nil && info.Name == "" {
+			return 0, endOf(bounded, err)
 		}
 		patience.Reset(silence)
-		id, idle := idOf(info.Name), info.Holders == 0 && info.Waiting == 0
-		if len(met) >= maxLocks && !met[id] || len(met) >= maxLocks*9/10 && idle { // the last tenth is for those in use
+		id := idOf(info.Name)
+		if len(met) >= maxLocks && !met[id] || len(met) >= maxLocks*9/10 && err == nil && info.Idle() { // the last tenth is for those in use
 			left++
 			continue
 		}
 		met[id] = true
-		if infos = append(infos, info); len(infos) == batch {
+		if finds = append(finds, found{info, err}); len(finds) == batch {
 			take()
 		}
 	}
 	take()
-	if err := bounded.Err(); err != nil {
+	if bounded.Err() != nil {
 		return 0, context.Cause(bounded)
+	}
+	// The time at the end, which no lock tells of where there is none.
+	clock, err := h.config.Client.Inspect(bounded, clockName)
+	if err != nil {
+		return 0, endOf(bounded, err)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
 	}
-	for id, l := range h.histories { // those of all rows are among them, and of locks that went while nobody looked
+	h.sees(clock.Now)
+	for id, l := range h.histories { // those of all rows that were ever read are among them, and of locks that went while nobody looked
 		if (h.rows[id] != nil || l.last.busy()) && !met[id] && h.looked[id] == nil { // what is looked at, its own watch knows better
-			h.gone(id)
+			h.gone(id, clock.Now)
+		}
+	}
+	for id := range h.rows { // those that could never be read
+		if !met[id] && h.histories[id] == nil {
+			h.gone(id, clock.Now)
 		}
 	}
 	return left, nil
 }
 
-// cron takes in the jobs.
+// clockName is a name that is looked at for the time alone. To look writes nothing.
+const clockName = "redislock-ui-clock"
+
+// endOf is why a sequence ended: what its context was told, if that was it.
+func endOf(bounded context.Context, err error) error {
+	if cause := context.Cause(bounded); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+// unreadable takes in that a lock cannot be read. What is known of its history stays as it is. The caller has the mutex.
+func (h *hub) unreadable(name string, err error) {
+	if len(h.streams) > 0 {
+		h.show(idOf(name), encode(row{ID: idOf(name), Error: valid(h.config.Explain(err))}))
+	}
+}
+
+// cron takes in the jobs, also those that cannot be read.
 func (h *hub) cron(ctx context.Context) error {
 	bounded, cancel := context.WithTimeoutCause(ctx, 2*silence, fmt.Errorf("no answer within %v", 2*silence))
 	defer cancel()
 	jobs := []job{}
 	for s, err := range h.config.Client.CronJobs(bounded) {
-		if err != nil {
-			if bounded.Err() != nil {
-				return context.Cause(bounded)
-			}
-			return err
+		switch {
+		case err == nil:
+			jobs = append(jobs, jobOf(s))
+		case s.Job != "":
+			jobs = append(jobs, job{ID: idOf(s.Job), Outcome: "damaged", Error: valid(h.config.Explain(err))})
+		default:
+			return endOf(bounded, err)
 		}
-		if jobs = append(jobs, jobOf(s)); len(jobs) == maxJobs {
+		if len(jobs) == maxJobs {
 			break
 		}
 	}

@@ -82,6 +82,8 @@ type row struct {
 	Revoked   bool   `json:"revoked,omitempty"` // any hold
 	Kept      bool   `json:"kept,omitempty"`    // all holds: given back, and kept until their deadlines
 	WaitSince int64  `json:"waitSince,omitempty"`
+	// Error says why the lock cannot be read; then nothing else is known.
+	Error string `json:"error,omitempty"`
 	// Candidates are the first who wait, of an election only, without what they say of themselves.
 	Candidates []owner `json:"candidates,omitempty"`
 }

@@ -8,11 +8,17 @@ import { count, duration, nameOf, number, ownerShown, shown } from './text.js';
 import { timeLine } from './timeline.js';
 
 const kindsOfEvents = {
-  held: 'was held when first looked at', acquired: 'acquired', 'handed over': 'handed over to', released: 'released', lapsed: 'lapsed: not renewed in time',
-  revoked: 'is being stolen from', stolen: 'stolen from', broken: 'broken from here', 'perhaps broken': 'ended, perhaps broken from here: no answer came',
+  held: 'was held when first looked at', acquired: 'acquired', 'handed over': 'handed over to', upgraded: 'upgraded', 'handed off': 'handed off to',
+  revoked: 'is being stolen from', stolen: 'ended, being stolen', broken: 'broken from here', 'perhaps broken': 'ended, perhaps broken from here: no answer came',
   kept: 'given back, and kept for a while', 'kept time over': 'kept time over', asked: 'holders asked to give it up',
-  unseen: 'held and given back between two looks',
+  unseen: 'held at least once between two looks, by whom was not seen',
 };
+
+// whatOf says what an item shows, and no more.
+function whatOf({ kind, deadline }) {
+  if (kind !== 'ended') return kindsOfEvents[kind] ?? kind;
+  return deadline ? 'ended, not seen how: released, or not renewed' : 'released, or broken elsewhere';
+}
 
 export function lockPage(main, id) {
   const name = nameOf(id);
@@ -58,7 +64,7 @@ export function lockPage(main, id) {
     ], 'Nobody waits.');
     const items = lock.history.filter(({ kind }) => kind !== 'queue').toReversed(); // the time line has the queue
     history.show(items, items.length, (item) => item.n, (item) => [
-      moment(item.at), el('span', { class: `event ${item.kind.replaceAll(' ', '-')}` }, kindsOfEvents[item.kind] ?? item.kind),
+      moment(item.at), el('span', { class: `event was-${item.kind.replaceAll(' ', '-')}` }, whatOf(item)),
       item.owner ? [ownerShown(item.owner), item.owner.meta ? el('span', { class: 'meta' }, shown(item.owner.meta)) : ''] : '', details(item),
     ], 'Nothing was seen to happen yet. What happens from now on is shown here.');
     line.show(lock);
@@ -82,13 +88,18 @@ const meta = (owner) => (owner.meta ? el('span', { class: 'meta' }, shown(owner.
 const trace = (owner) => (owner.trace ? el('code', { class: 'trace' }, shown(owner.trace)) : '');
 const modeOf = ({ mode, weight }) => (weight > 1 ? `${mode} × ${number(weight)}` : mode);
 
+const seenAtOnce = 2000; // milliseconds: what lies between two looks that are no further apart is not told
+
 function details(item) {
   const parts = [];
+  const vague = item.from && item.at - item.from > seenAtOnce;
   if (item.waited) parts.push(`after waiting ${duration(item.waited)}`);
-  if (item.since) parts.push(`held for ${duration(item.at - item.since)}`);
+  if (item.since) parts.push(`held for ${vague ? `${duration(Math.max(0, item.from - item.since))} to ` : ''}${duration(item.at - item.since)}`);
+  if (vague) parts.push(['between ', moment(item.from), ' and ', moment(item.at)]);
+  if (item.deadline) parts.push(['its lease, as last seen, ran until ', moment(item.deadline)]);
   if (item.why) parts.push(el('q', null, shown(item.why)));
   if (item.fence) parts.push(el('code', null, `fence ${item.fence}`));
-  return parts.flatMap((part, i) => (i ? [', ', part] : [part]));
+  return parts.flatMap((part, i) => [i ? ', ' : '', part].flat());
 }
 
 // table is a section with a table that says what it does not show.

@@ -10,7 +10,7 @@ const rowHeight = 34; // as in style.css
 // What was chosen stays while other pages are looked at.
 const wanted = {
   query: '', column: 'name', order: 'ascending', scroll: 0, opened: null,
-  wantedStates: new Set(['held', 'waiting', 'stale']), wantedKinds: new Set(kinds),
+  wantedStates: new Set(['held', 'waiting', 'stale', 'damaged']), wantedKinds: new Set(kinds),
 };
 
 const kindNames = { plain: 'plain', cron: 'cron:', elect: 'elect:', once: 'once:', share: 'share:', tick: 'tick:' };
@@ -126,11 +126,11 @@ function changeRow(row, lock) {
   Object.assign(row, { lock, stale });
   row.className = [...lock.states].join(' ');
   const [name, holder, held, waiting, mode, deadline] = row.cells;
-  const tag = lock.revoked ? 'revoked' : stale ? 'stale' : lock.kept ? 'given back' : '';
+  const tag = lock.error ? 'damaged' : lock.revoked ? 'revoked' : stale ? 'stale' : lock.kept ? 'given back' : '';
   name.querySelector('.tags').replaceChildren(...(tag ? [el('span', { class: `tag ${tag.replace(' ', '-')}`, title: lock.kept ? `given back, kept until ${moment(lock.deadline).textContent}` : null }, tag)] : []));
   const more = lock.held > 1 ? el('span', { class: 'more' }, ` +${number(lock.held - 1)}`) : '';
   const meta = lock.owner?.meta ? el('span', { class: 'meta' }, shown(lock.owner.meta)) : '';
-  holder.replaceChildren(lock.owner ? el('span', { class: 'cell', title: plain([lock.holder, lock.owner.meta].filter(Boolean).join(': '), 600) }, el('span', { class: 'who' }, shown(lock.holder), more), meta) : dash());
+  holder.replaceChildren(lock.error ? el('span', { class: 'cell', title: plain(lock.error, 600) }, el('span', { class: 'wrong' }, shown(lock.error))) : lock.owner ? el('span', { class: 'cell', title: plain([lock.holder, lock.owner.meta].filter(Boolean).join(': '), 600) }, el('span', { class: 'who' }, shown(lock.holder), more), meta) : dash());
   held.replaceChildren(lock.since ? since(lock.since) : dash());
   waiting.replaceChildren(...(lock.waiting ? [el('b', null, number(lock.waiting)), lock.waitSince ? el('span', { class: 'longest' }, ' · ', since(lock.waitSince)) : ''] : [dash()]));
   mode.replaceChildren(lock.mode ? plain(lock.mode) : dash());

@@ -19,7 +19,7 @@ function page(main, { title, columns, lead }) {
   };
 }
 
-const outcomes = { ran: 'good', failed: 'bad', died: 'bad', running: 'busy' };
+const outcomes = { ran: 'good', failed: 'bad', died: 'bad', damaged: 'bad', running: 'busy' };
 
 export function cronPage(main) {
   const show = page(main, { title: 'Cron', columns: ['Job', 'Last outcome', 'Last run', 'Took', 'Next run', 'Node'], lead: 'Jobs that ran within the last 400 days.' });
@@ -28,7 +28,7 @@ export function cronPage(main) {
     show(jobs, (job) => job.id, (job) => [
       el('a', { href: `#/lock/cron:${job.id}` }, shown(nameOf(job.id))),
       [el('span', { class: `tag ${outcomes[job.outcome] ?? ''}` }, job.outcome), job.error ? el('span', { class: 'meta' }, shown(job.error)) : ''],
-      job.start ? [moment(job.start), ' ', el('span', { class: 'faint' }, '(', since(job.start), ' ago)')] : 'never',
+      job.start ? [moment(job.start), ' ', el('span', { class: 'faint' }, '(', since(job.start), ' ago)')] : 'not known',
       job.end ? duration(job.end - job.start) : job.outcome === 'running' ? [since(job.start), ' so far'] : 'not known',
       job.next ? [moment(job.next), ' ', el('span', { class: job.late ? 'tag bad' : 'faint' }, job.late ? 'overdue ' : '(', until(job.next), job.late ? '' : ')')] : el('span', { class: 'faint' }, 'not known'),
       [ownerShown(job.node), job.node.meta ? el('span', { class: 'meta' }, shown(job.node.meta)) : ''],

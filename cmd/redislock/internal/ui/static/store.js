@@ -3,10 +3,12 @@ import { now } from './clock.js';
 import { nameOf, ownerText } from './text.js';
 
 export const kinds = ['plain', 'cron', 'elect', 'once', 'share', 'tick'];
-export const states = ['held', 'waiting', 'stale', 'idle'];
+export const states = ['held', 'waiting', 'stale', 'damaged', 'idle'];
 
-// grace is how long a deadline may have passed before a hold counts as stale: the next sweep will have met its renewal.
+// grace is how long a deadline may have passed, beside the time from one sweep to the next, before a hold counts as stale: by
+// then a sweep will have met its renewal. While nothing is heard of Redis no hold becomes stale: it may have been renewed.
 const grace = 1500;
+const overdue = (deadline, at) => Boolean(store.link?.up) && !store.status?.error && deadline + grace + (store.status?.tookMs ?? 0) + (store.status?.pauseMs ?? 0) < at;
 
 class Store extends EventTarget {
   locks = new Map();
@@ -55,7 +57,7 @@ class Store extends EventTarget {
     const prefix = /^(cron|elect|once|share|tick):/.exec(lock.name);
     lock.kind = prefix ? prefix[1] : 'plain';
     lock.holder = ownerText(lock.owner);
-    lock.text = `${lock.name}\n${lock.holder}\n${lock.owner?.meta ?? ''}\n${lock.mode ?? ''}`.toLowerCase();
+    lock.text = `${lock.name}\n${lock.holder}\n${lock.owner?.meta ?? ''}\n${lock.mode ?? ''}\n${lock.error ?? ''}`.toLowerCase();
     return lock;
   }
 
@@ -83,10 +85,11 @@ export const store = new Store();
 
 // statesOf are the states that a lock is in: one or several.
 export function statesOf(lock, at = now()) {
+  if (lock.error) return ['damaged'];
   const found = [];
   if (lock.held) found.push('held');
   if (lock.waiting) found.push('waiting');
-  if (lock.revoked || (lock.held && !lock.kept && lock.deadline && lock.deadline + grace < at)) found.push('stale');
+  if (lock.revoked || (lock.held && !lock.kept && lock.deadline && overdue(lock.deadline, at))) found.push('stale');
   if (!lock.held && !lock.waiting) found.push('idle');
   return found;
 }

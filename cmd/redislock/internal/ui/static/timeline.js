@@ -1,11 +1,11 @@
-// The time line of a lock: who held it when, a lane for each, and how long the queue was.
+// The time line of a lock: who held it when, a lane for each hold at a time, and how long the queue was.
 import { now } from './clock.js';
 import { el, setText, svg } from './dom.js';
 import { count, ownerText, plain, time } from './text.js';
 
 const lane = 24;
 const queueHeight = 52;
-const maxLanes = 12;
+const maxLanes = 16;
 const ranges = [[1, '1 min'], [5, '5 min'], [15, '15 min']];
 let range = 5; // minutes; what was chosen stays
 
@@ -31,7 +31,7 @@ export function timeLine() {
     const begin = end - range * 60_000;
     const x = (at) => left + ((Math.min(Math.max(at, begin), end) - begin) / (end - begin)) * (width - left);
     const spans = spansOf(lock, begin, end);
-    const lanes = lanesOf(spans);
+    const { lanes, left: undrawn } = lanesOf(spans);
     const step = left ? lane : lane + 16;
     const base = lanes.length * step + 6;
     const height = base + queueHeight + 26;
@@ -39,26 +39,32 @@ export function timeLine() {
     for (const [from, to] of lock.blind ?? []) {
       if (to > begin) parts.push(svg('rect', { class: 'blind', x: x(from), y: 0, width: Math.max(0, x(to) - x(from)), height: height - 20 }, svg('title', null, 'Nobody looked')));
     }
-    lanes.forEach(({ name, spans: own }, i) => {
+    lanes.forEach(({ name, colour, spans: own }, i) => {
       const y = i * step;
       const label = svg('text', { class: 'label', x: 0, y: y + 16 }, plain(name, left ? 26 : 44));
       label.append(svg('title', null, plain(name, 300)));
       parts.push(label, svg('line', { class: 'lane', x1: left, x2: width, y1: y + step - 0.5, y2: y + step - 0.5 }));
       for (const span of own) {
         const from = x(span.from);
-        const what = span.how ? `${span.how} ${time(span.to)}` : 'holds it now';
-        parts.push(svg('rect', { class: `span s${i % 6} ${(span.how ?? 'now').replaceAll(' ', '-')}`, x: from, y: y + step - lane + 4, width: Math.max(2, x(span.to ?? end) - from), height: lane - 8, rx: 3 },
-          svg('title', null, `${plain(name, 200)}: from ${time(span.from)}, ${what}, fence ${span.fence}`)));
+        const seen = x(span.seen ?? span.to ?? end);
+        const vague = span.to && span.seen && span.to - span.seen > 1000;
+        const what = !span.how ? 'holds it now' : vague ? `seen until ${time(span.seen)}, ${span.how} by ${time(span.to)}` : `${span.how} ${time(span.to)}`;
+        const title = () => svg('title', null, `${plain(name, 200)}: from ${time(span.from)}, ${what}, fence ${span.fence}`);
+        const top = { y: y + step - lane + 4, height: lane - 8, rx: 3 };
+        if (vague) parts.push(svg('rect', { class: `span s${colour} unsure`, x: seen, width: Math.max(2, x(span.to) - seen), ...top }, title()));
+        parts.push(svg('rect', { class: `span s${colour} ${(span.how ?? 'now').replaceAll(' ', '-')}`, x: from, width: Math.max(2, seen - from), ...top }, title()));
       }
     });
     parts.push(...queueArea(lock, begin, end, x, base, left));
     picture.setAttribute('viewBox', `0 0 ${width} ${height}`);
     picture.setAttribute('width', width);
     picture.setAttribute('height', height);
-    const text = `The last ${count(range, 'minute', 'minutes')}: ${count(spans.length, 'hold', 'holds')} of ${count(lanes.length, 'holder', 'holders')}, ${count(lock.waiting, 'waits', 'wait')} now. The history below says who held it in words.`;
+    const text = `The last ${count(range, 'minute', 'minutes')}: ${count(spans.length, 'hold', 'holds')} of ${count(new Set(lanes.map(({ name }) => name)).size, 'holder', 'holders')}, ${count(lock.waiting, 'waits', 'wait')} now. The history below says who held it in words.`;
     if (picture.getAttribute('aria-label') !== text) picture.setAttribute('aria-label', text);
     picture.replaceChildren(...parts);
-    setText(note, spans.length ? 'The shaded time was before the first look, or no page was open.' : 'Nobody was seen to hold it in this time.');
+    setText(note, (spans.length ? 'Where it is shaded nobody looked: no page was open, or Redis did not answer.' : 'Nobody was seen to hold it in this time.') +
+      (spans.some(({ to, seen }) => to && to - seen > 1000) ? ' A pale end of a hold is the time in which it ended, at a moment that was not seen.' : '') +
+      (undrawn ? ` ${count(undrawn, 'hold more is', 'holds more are')} not drawn.` : ''));
   }
 
   return { section, draw, show: (detail) => { lock = detail; draw(); }, end: () => observer.disconnect() };
@@ -68,22 +74,34 @@ export function timeLine() {
 function spansOf(lock, begin, end) {
   const spans = [];
   for (const item of lock.history) {
-    if (item.since && item.at > begin) spans.push({ owner: item.owner, from: item.since, to: item.at, fence: item.fence, how: item.kind });
+    if (item.since && item.at > begin) spans.push({ owner: item.owner, from: item.since, seen: item.from ?? item.at, to: item.at, fence: item.fence, how: item.kind });
   }
   for (const hold of lock.holds) if (hold.since < end) spans.push({ owner: hold.owner, from: hold.since, to: null, fence: hold.fence, how: null });
   return spans;
 }
 
-// lanesOf puts the holds of one owner into one lane; the owners beyond maxLanes share the last.
+// lanesOf puts each hold into a lane of its owner in which no other is at the same time, the latest first. What has no room in
+// maxLanes is left.
 function lanesOf(spans) {
-  const lanes = new Map();
+  const owners = new Map();
+  let room = maxLanes;
+  let left = 0;
   for (const span of spans.toSorted((a, b) => b.from - a.from)) {
-    let name = ownerText(span.owner) + (span.owner?.meta ? `: ${span.owner.meta}` : '');
-    if (!lanes.has(name) && lanes.size >= maxLanes - 1) name = 'others';
-    if (!lanes.has(name)) lanes.set(name, { name, spans: [] });
-    lanes.get(name).spans.push(span);
+    const name = ownerText(span.owner) + (span.owner?.meta ? `: ${span.owner.meta}` : '');
+    const own = owners.get(name) ?? { colour: owners.size % 6, lanes: [] };
+    let lane = own.lanes.find(({ spans: others }) => others.at(-1).from >= (span.to ?? Infinity));
+    if (!lane && room === 0) {
+      left++;
+      continue;
+    }
+    owners.set(name, own);
+    if (!lane) {
+      room--;
+      own.lanes.push(lane = { name, colour: own.colour, spans: [] });
+    }
+    lane.spans.push(span);
   }
-  return [...lanes.values()];
+  return { lanes: [...owners.values()].flatMap(({ lanes }) => lanes), left };
 }
 
 function axis(begin, end, x, height) {
