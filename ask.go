@@ -30,7 +30,7 @@ func (c *Client) attempt(ctx context.Context, one *call, stay bool) answer {
 	if stay {
 		within = context.Background()
 	}
-	x := c.executorWithin(within, one.key)
+	x := c.executorWithin(within, one.keyText())
 	if x == nil {
 		return answer{err: ctx.Err()}
 	}

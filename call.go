@@ -2,71 +2,59 @@ package redislock
 
 import (
 	"context"
-	"slices"
 	"sync/atomic"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
-
-// command is a Redis command that go-redis must not send twice: we resend, and so know of every attempt that had no
-// answer (I8).
-type command struct {
-	*redis.Cmd
-}
-
-func (command) NoRetry() bool { return true }
-
-func newCommand(ctx context.Context, keyPos int8, args ...any) command {
-	cmd := redis.NewCmd(ctx, args...)
-	cmd.SetFirstKeyPos(keyPos)
-	return command{cmd}
-}
 
 // call is one script call on its way, and what became of it.
 type call struct {
 	script *script
-	key    string
-	argv   []any // as it is sent: command, script, number of keys, key, arguments
-	store  [6]any
-	keyPos int8
+	key    any   // a string: another call may have it in this form already
+	args   []any // what follows the key, as it is meant: no attempt is given this slice itself
+	kept   [2]any
+	sent   [6]any // what the first attempt is given, with the command in front
+	form   form
+	tried  bool
 	rides  bool // the Client counts it as under way
+	state  atomic.Int32
 	cmd    command
 	answer answer
 
 	// Of a call that somebody waits for while another goroutine sends it.
-	state atomic.Int32
 	woken chan struct{}
 	late  func(answer) // takes the answer if nobody waits any more; or nil
 }
+
+// form is how a call is sent.
+type form uint8
+
+const (
+	byDigest form = iota
+	whole         // the server does not know the script
+	head          // by the command that the script begins with, in its place
+)
 
 // The states of a call.
 const underWay, settled, left = 0, 1, 2
 
 func newCall(s *script, key string, args ...any) *call {
 	c := &call{}
-	c.init(s, key, key)
-	c.argv = append(c.argv, args...)
+	c.init(s, key)
+	c.args = append(c.args, args...)
 	return c
 }
 
-// init makes c the call of a script on a key. boxed is the key too: another call may have it in this form already. The
-// arguments are appended to argv, which has room for two.
-func (c *call) init(s *script, key string, boxed any) {
-	c.script, c.key, c.keyPos = s, key, 3
-	c.argv = append(c.store[:0], "evalsha", s.boxed, s.keys, boxed)
+// init makes c the call of a script on a key. The arguments are appended to args, which has room for two.
+func (c *call) init(s *script, key any) {
+	c.script, c.key, c.args = s, key, c.kept[:0]
 }
 
-// plain makes c the call of a command in the place of a script which begins with it.
-func (c *call) plain(s *script, command, key string, boxed any) {
-	c.script, c.key, c.keyPos = s, key, 1
-	c.argv = append(c.store[:0], command, boxed)
-}
+// keyText is the key.
+func (c *call) keyText() string { return c.key.(string) }
 
-// forget drops what came back, so that it is not kept as long as the call. The arguments stay as they are: a hook of the
-// Redis client may have kept them.
+// forget drops what came back, so that it is not kept as long as the call.
 func (c *call) forget() {
-	c.argv, c.cmd, c.answer, c.late = nil, command{}, answer{}, nil
+	c.args, c.kept, c.cmd, c.answer, c.late = nil, [2]any{}, command{}, answer{}, nil
 }
 
 // answer is what a call came to.
@@ -79,8 +67,24 @@ type answer struct {
 	unanswered bool
 }
 
+// prepare makes the command of the next attempt. Its arguments are its own: a hook of the Redis client may change them in place, to
+// put the name of a tenant before each key, or keep them; the next attempt is made of what was meant.
 func (c *call) prepare(ctx context.Context, now time.Time) {
-	c.cmd = newCommand(ctx, c.keyPos, c.argv...)
+	argv := c.sent[:0]
+	if c.tried {
+		argv = make([]any, 0, 4+len(c.args))
+	}
+	keyPos := int8(3)
+	switch s := c.script; c.form {
+	case head:
+		argv, keyPos = append(argv, s.head, c.key), 1
+	case whole:
+		argv = append(argv, "eval", s.text, s.keys, c.key)
+	default:
+		argv = append(argv, "evalsha", s.boxed, s.keys, c.key)
+	}
+	c.cmd = newCommand(ctx, keyPos, append(argv, c.args...)...)
+	c.tried = true
 	c.answer.sent = now
 }
 
@@ -91,9 +95,8 @@ func (c *call) settle() bool {
 	if err == nil {
 		return false
 	}
-	if c.argv[0] == "evalsha" && redis.HasErrorPrefix(err, "NOSCRIPT") {
-		c.argv = slices.Clone(c.argv) // somebody's hook may have kept the command
-		c.argv[0], c.argv[1] = "eval", c.script.text
+	if c.form == byDigest && hasCode(err, "NOSCRIPT") {
+		c.form = whole
 		return true
 	}
 	if !answered(err) && !unsent(err) {

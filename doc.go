@@ -36,6 +36,12 @@
 // by push, [Client.Ask] asks a holder to give it up and [Client.Break] takes it away. An [Observer] is told what happens to the
 // locks of a Client; adapters/ has some for metrics, traces and logs. docs/operations.md is for those who run all this.
 //
+// # Hooks of the Redis client
+//
+// The library sends through the Redis client that it is given, so hooks see its commands: each attempt, with arguments of its own. A
+// hook may look, wait, refuse, or put one text before every key; docs/guarantees.md says what follows from each. Subscriptions
+// pass no hooks.
+//
 // # Waiting
 //
 // Waiters are served in the order of arrival. The release makes the next waiter the owner and tells it so by one

@@ -24,20 +24,23 @@ func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (outcome, 
 	unanswered := false
 	if e.alone && !e.bury && between(e.granted, now) < brief && !c.crowds.has(e.hold.name) {
 		one := &call{}
-		one.plain(scriptRelease, "hdel", e.key(), e.boxedKey)
-		one.argv = append(one.argv, e.boxed)
+		one.init(scriptRelease, e.boxedKey)
+		one.form, one.args = head, append(one.args, e.boxed)
 		a := c.promptly(ctx, one)
-		if a.err != nil || a.value == int64(1) {
+		switch {
+		case a.err != nil || a.value == int64(1):
 			return nil, a.err
+		case a.value != int64(0):
+			return nil, unexpected(a.value)
 		}
 		unanswered = a.unanswered
 		c.crowds.met(e.hold.name, true)
 	}
 	one := &call{}
-	one.init(scriptRelease, e.key(), e.boxedKey)
-	one.argv = append(one.argv, e.boxed)
+	one.init(scriptRelease, e.boxedKey)
+	one.args = append(one.args, e.boxed)
 	if e.bury {
-		one.argv = append(one.argv, "bury")
+		one.args = append(one.args, "bury")
 	}
 	a := c.promptly(ctx, one)
 	if a.err != nil {
@@ -165,7 +168,7 @@ func (c *Client) flush() {
 		defer c.background.done()
 		byMaster := map[*executor][]outgoing{}
 		for _, o := range out {
-			x := c.executor(o.call.key)
+			x := c.executor(o.call.keyText())
 			byMaster[x] = append(byMaster[x], o)
 		}
 		for x, all := range byMaster {

@@ -89,12 +89,7 @@ func (c *Client) mayList(ctx context.Context, pattern string) (*regexp.Regexp, e
 }
 
 // general reports whether an error of one key would be that of the others too.
-func general(err error) bool {
-	if errors.Is(err, ErrDamaged) {
-		return false
-	}
-	return final(err) || refused(err) || transient(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-}
+func general(err error) bool { return !errors.Is(err, ErrDamaged) }
 
 // inspectAll inspects locks that lie on one master, in one pipeline.
 func (c *Client) inspectAll(ctx context.Context, names []string) iter.Seq2[Info, error] {
@@ -106,7 +101,7 @@ func (c *Client) inspectAll(ctx context.Context, names []string) iter.Seq2[Info,
 		for i, name := range names {
 			calls[i] = newCall(scriptInspect, c.key(name), maxListed)
 		}
-		if err := c.within(ctx, func() { c.executor(calls[0].key).send(slices.Clone(calls)) }); err != nil {
+		if err := c.within(ctx, func() { c.executor(calls[0].keyText()).send(slices.Clone(calls)) }); err != nil {
 			yield(Info{}, err)
 			return
 		}

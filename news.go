@@ -18,7 +18,7 @@ func (c *Client) newsChannel() string { return c.prefix + ":n" }
 
 // tell sends news.
 func (c *Client) tell(ctx context.Context, kind byte, name string) error {
-	err := c.plain(ctx, newCommand(ctx, 0, "publish", c.newsChannel(), string(kind)+name)).Err()
+	_, err := c.plain(ctx, newCommand(ctx, 0, "publish", c.newsChannel(), string(kind)+name)).Int64()
 	if refused(err) {
 		err = fmt.Errorf("%w: %w", ErrPermission, err)
 	}

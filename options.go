@@ -44,23 +44,24 @@ type Option func(*settings) error
 
 // settings is what the options of one acquire add up to.
 type settings struct {
-	lease     time.Duration
-	wait      time.Duration
-	waitSet   bool // without it the caller waits until its context ends
-	stealSet  bool
-	steal     time.Duration
-	maxHold   time.Duration // 0: no bound
-	noRenewal bool
-	metadata  string
-	failOpen  bool
+	lease    time.Duration
+	wait     time.Duration
+	steal    time.Duration
+	maxHold  time.Duration // 0: no bound
+	metadata string
+
+	waitSet      bool // without it the caller waits until its context ends
+	stealSet     bool
+	noRenewal    bool
+	failOpen     bool
+	nonReentrant bool
 
 	floor       int64         // a fence that was seen; 0: none
 	replicas    int           // that must have the hold; 0: none
 	replicaTime time.Duration // within which
 
-	mode         Mode
-	weight       int
-	nonReentrant bool
+	mode   Mode
+	weight int
 }
 
 // describe is what is asked for, for messages.

@@ -71,7 +71,7 @@ func (c *Client) note(ctx context.Context, l *Lock, step int, value string, life
 	}
 	switch n, ok := a.value.(int64); {
 	case !ok:
-		return fmt.Errorf("unexpected answer %.40q", fmt.Sprint(a.value))
+		return unexpected(a.value)
 	case n == 0:
 		return lossOf(ErrNotHeld)
 	}
@@ -80,7 +80,11 @@ func (c *Client) note(ctx context.Context, l *Lock, step int, value string, life
 
 // erase removes a record, with news of it if there are any.
 func (c *Client) erase(ctx context.Context, name string, news ...any) error {
-	return c.ask(ctx, nil, scriptErase, c.recordKey(name), news...).err
+	a := c.ask(ctx, nil, scriptErase, c.recordKey(name), news...)
+	if a.err == nil && a.value != int64(1) {
+		return unexpected(a.value)
+	}
+	return a.err
 }
 
 // turn is what all that is done once goes through: it returns the record if the thing is done, or else the lock under

@@ -145,7 +145,7 @@ func (r *replication) over(ctx context.Context) error {
 func (r *replication) inTurn(ctx context.Context) answer {
 	patience := time.NewTimer(r.timeout)
 	defer patience.Stop()
-	turns := r.client.executor(r.call.key).turns
+	turns := r.client.executor(r.call.keyText()).turns
 	select {
 	case turns <- struct{}{}:
 		defer func() { <-turns }()
@@ -295,5 +295,5 @@ func (r *replication) node(ctx context.Context) (*redis.Client, error) {
 		}
 	}
 	r.asking = false
-	return masterOf(ctx, cluster, r.call.key)
+	return masterOf(ctx, cluster, r.call.keyText())
 }

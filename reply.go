@@ -80,7 +80,7 @@ type fields struct {
 func fieldsOf(value any) (*fields, error) {
 	values, ok := value.([]any)
 	if !ok {
-		return nil, fmt.Errorf("%w: %.80q", ErrDamaged, fmt.Sprint(value))
+		return nil, unexpected(value)
 	}
 	return &fields{values: values}, nil
 }

@@ -24,13 +24,13 @@ func (q *quest) request(one *call, wait string) {
 	case q.changes != nil:
 		hold := q.changes.hold.lease.token()
 		request, _ := q.text(wait, q.mode.line(q.weight, hold))
-		one.init(scriptConvert, q.key, q.boxedKey)
-		one.argv = append(one.argv, hold, request, q.boxed)
+		one.init(scriptConvert, q.boxedKey)
+		one.args = append(one.args, hold, request, q.boxed)
 		return
 	case q.resumes != nil:
 		request, _ := q.text(wait, "")
-		one.init(scriptResume, q.key, q.boxedKey)
-		one.argv = append(one.argv, q.boxed, request, q.resumes.token, q.resumes.fence)
+		one.init(scriptResume, q.boxedKey)
+		one.args = append(one.args, q.boxed, request, q.resumes.token, q.resumes.fence)
 		return
 	}
 	request, standard := q.text(wait, q.mode.line(q.weight, ""))
@@ -38,10 +38,10 @@ func (q *quest) request(one *call, wait string) {
 	if !standard {
 		script = scriptAcquireOwn
 	}
-	one.init(script, q.key, q.boxedKey)
-	one.argv = append(one.argv, q.boxed, request)
+	one.init(script, q.boxedKey)
+	one.args = append(one.args, q.boxed, request)
 	if q.stealSet || q.ticket != "" {
-		one.argv = append(one.argv, stealArg(q.steal), q.ticket)
+		one.args = append(one.args, stealArg(q.steal), q.ticket)
 	}
 }
 

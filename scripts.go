@@ -17,6 +17,7 @@ var sources embed.FS
 type script struct {
 	name, text, digest string
 	boxed              any // the digest, as an argument
+	head               any // the command that it begins with, where that may be sent alone; else nil
 	keys               int // with two, the first of the arguments is the second
 }
 
@@ -52,6 +53,9 @@ func load(name string, without ...string) *script {
 	s.boxed = s.digest
 	if strings.Contains(s.text, "KEYS[2]") {
 		s.keys = 2
+	}
+	if name == "release" {
+		s.head = "hdel"
 	}
 	return s
 }

@@ -3,6 +3,7 @@ package redislock
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/redis/go-redis/v9"
 
@@ -18,11 +19,13 @@ type processor interface {
 	Pipeline() redis.Pipeliner
 }
 
-// process sends one command. What came of it is in the command.
+// process sends one command. What came of it is in the command: a value or an error.
 func process(ctx context.Context, by processor, cmd command) {
-	if err := processed(ctx, by, cmd); err != nil {
+	err := processed(ctx, by, cmd)
+	if err != nil {
 		cmd.SetErr(err)
 	}
+	cmd.settle(err)
 }
 
 func processed(ctx context.Context, by processor, cmd command) (err error) {
@@ -30,7 +33,8 @@ func processed(ctx context.Context, by processor, cmd command) (err error) {
 	return by.Process(ctx, cmd)
 }
 
-// pipelined sends commands in one pipeline. What came of each is in the command; the error is that of the first that failed.
+// pipelined sends commands in one pipeline. What came of each is in the command: a value or an error. The result is the error of
+// the first that failed, or of what kept all of them from being sent.
 func pipelined(ctx context.Context, by processor, cmds []command) error {
 	err := executed(ctx, by, cmds)
 	if errors.Is(err, backend.ErrPanic) { // which of them were sent, and what the server said, is not known
@@ -38,8 +42,44 @@ func pipelined(ctx context.Context, by processor, cmds []command) error {
 			cmd.SetErr(err)
 		}
 	}
+	batch := err
+	for _, cmd := range cmds {
+		if err != nil && cmd.Err() != nil && errors.Is(cmd.Err(), err) { // it is that command's own, and says nothing about the others
+			batch = fmt.Errorf("%w: its batch ended with %v", errNoAnswer, err)
+			break
+		}
+	}
+	for _, cmd := range cmds {
+		cmd.settle(batch)
+	}
 	return err
 }
+
+// settle gives a command that came back with neither a value nor an error the error of its batch (I11): go-redis does so only
+// where the connection broke, not where Redis refused it, and not where a hook of its user's returned an error in its place.
+func (c command) settle(batch error) {
+	if c.Val() != nil || c.Err() != nil {
+		return
+	}
+	if batch == nil {
+		batch = errNoAnswer
+	}
+	c.SetErr(batch)
+}
+
+var errNoAnswer = errors.New("the Redis client came back with neither a value nor an error")
+
+// done is the error of a command that answers "OK".
+func (c command) done() error {
+	text, err := c.Text()
+	if err == nil && text != "OK" {
+		err = unexpected(c.Val())
+	}
+	return err
+}
+
+// unexpected is the error of an answer that the server cannot have given to what it was asked.
+func unexpected(value any) error { return fmt.Errorf("unexpected answer %.80q", fmt.Sprint(value)) }
 
 func executed(ctx context.Context, by processor, cmds []command) (err error) {
 	defer backend.Recover(&err)

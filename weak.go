@@ -153,7 +153,10 @@ func (w *WeakLock) release(ctx context.Context) error {
 	if a.err != nil {
 		return a.err
 	}
-	if n, ok := a.value.(int64); ok && n == 0 && !a.unanswered {
+	switch n, ok := a.value.(int64); {
+	case !ok:
+		return unexpected(a.value)
+	case n == 0 && !a.unanswered:
 		return ErrNotHeld
 	}
 	return nil
@@ -215,7 +218,8 @@ func (c *Client) Forget(ctx context.Context, key string) error {
 	if err := checkName(key); err != nil {
 		return wrapOp("forget", key, err)
 	}
-	return wrapOp("forget", key, c.plain(ctx, newCommand(ctx, 1, "del", c.dedupeKey(key))).Err())
+	_, err := c.plain(ctx, newCommand(ctx, 1, "del", c.dedupeKey(key))).Int64()
+	return wrapOp("forget", key, err)
 }
 
 func (c *Client) weakSettings(ctx context.Context, name string, opts []Option) (settings, error) {
@@ -264,7 +268,7 @@ func (c *Client) setNX(ctx context.Context, keys, tokens []string, life time.Dur
 		}
 		err = nil
 		for i, k := range open {
-			switch cmdErr := answers[i].Err(); {
+			switch cmdErr := answers[i].done(); {
 			case cmdErr == nil:
 				took[k] = true
 			case !errors.Is(cmdErr, redis.Nil):

@@ -122,6 +122,9 @@ func (r *Redis) Get(ctx context.Context, resource string) (value []byte, fence i
 	if err != nil {
 		return nil, 0, wrap("get the value of", resource, err)
 	}
+	if len(fields) != 2 {
+		return nil, 0, wrap("get the value of", resource, fmt.Errorf("unexpected answer %.80q", fmt.Sprint(fields)))
+	}
 	if seen, ok := fields[0].(string); ok {
 		if fence, err = strconv.ParseInt(seen, 10, 64); err != nil {
 			return nil, 0, wrap("get the value of", resource, err)

@@ -147,12 +147,11 @@ func (f *facts) readConfig(ctx context.Context) error {
 		for i, name := range wanted {
 			replies[i] = pipe.ConfigGet(ctx, name)
 		}
-		_, _ = pipe.Exec(ctx) // each reply has its own error
+		if _, err := pipe.Exec(ctx); err != nil { // of the first that failed, or of the connection, which the replies need not have
+			return nil, err
+		}
 		config := map[string]string{}
 		for _, reply := range replies {
-			if err := reply.Err(); err != nil {
-				return nil, err
-			}
 			for name, value := range reply.Val() {
 				config[name] = value
 			}
