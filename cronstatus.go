@@ -3,6 +3,7 @@ package redislock
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -42,6 +43,24 @@ type cronRecord struct {
 	Took    time.Duration `json:"took"`
 	Next    time.Time     `json:"next,omitzero"`
 	Err     string        `json:"err,omitempty"`
+}
+
+// check says what of a record no run can have written: times that cannot be told, or an outcome that is none.
+func (r cronRecord) check() error {
+	for _, t := range []time.Time{r.Tick, r.Next} {
+		if year := t.UTC().Year(); year < 1 || year > 9999 { // RFC 3339 ends there, in any zone
+			return fmt.Errorf("a time in the year %d", year)
+		}
+	}
+	switch {
+	case r.Tick.IsZero():
+		return errors.New("no tick")
+	case r.Outcome < OutcomeRan || r.Outcome > OutcomeDied:
+		return fmt.Errorf("the outcome %d", r.Outcome)
+	case r.Took < 0:
+		return fmt.Errorf("a run of %v", r.Took)
+	}
+	return nil
 }
 
 // status writes down how the run stands.
@@ -87,6 +106,9 @@ func (c *Client) cronStatus(ctx context.Context, status *CronStatus) error {
 		if err := json.Unmarshal([]byte(rec.value), &known); err != nil {
 			return fmt.Errorf("%w: a record that is none: %w", ErrDamaged, err)
 		}
+		if err := known.check(); err != nil {
+			return fmt.Errorf("%w: a record that cannot be: %w", ErrDamaged, err)
+		}
 		*status = CronStatus{
 			Job: status.Job, Tick: known.Tick, Outcome: known.Outcome, Node: known.Node, Err: known.Err, Fence: rec.fence,
 			Start: time.UnixMicro(rec.fence), Duration: known.Took, Next: known.Next,
@@ -121,18 +143,23 @@ func (c *Client) CronJobs(ctx context.Context) iter.Seq2[CronStatus, error] {
 			return
 		}
 		seen := map[string]bool{}
-		for names, err := range c.scan(ctx, c.prefix+recordKind+":{", jobName(""), "string") {
+		for names, err := range c.scan(ctx, c.prefix+recordKind+":{", jobName("")) {
 			if err != nil {
 				fail(err)
 				return
 			}
-			for _, name := range names {
-				status := CronStatus{Job: strings.TrimPrefix(unescape(name), jobName(""))}
-				if seen[status.Job] {
+			for _, key := range names {
+				name := unescape(key)
+				status := CronStatus{Job: strings.TrimPrefix(name, jobName(""))}
+				if seen[key] {
 					continue
 				}
-				seen[status.Job] = true
-				switch err := wrapOp("cron status", status.Job, c.cronStatus(ctx, &status)); {
+				seen[key] = true
+				err := checkKey(name, key)
+				if err == nil {
+					err = c.cronStatus(ctx, &status)
+				}
+				switch err := wrapOp("cron status", status.Job, err); {
 				case err == nil && status.Outcome == 0:
 				case err != nil && general(err):
 					yield(CronStatus{}, err)

@@ -3,6 +3,7 @@ package redislock_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +58,70 @@ func TestANameThatSomethingElseUsesIsDamaged(t *testing.T) {
 				e.raw.Del(ctx, "redislock:"+key)
 			}
 			e.release(e.acquire(c, "x"))
+		}
+	})
+}
+
+// What something else has left where locks and records are is told of, each by its name, and everything else is listed.
+func TestAListingTellsOfEachDamagedKeyAndGoesOn(t *testing.T) {
+	both(t, func(e *env) {
+		ctx := context.Background()
+		c := e.client()
+		idle := func(context.Context) error { return nil }
+		for _, name := range []string{"a", "z"} {
+			e.release(e.acquire(c, name))
+			if _, err := c.Cron(name).Run(ctx, time.Now(), idle); err != nil {
+				t.Fatal(err)
+			}
+		}
+		long := strings.Repeat("l", redislock.MaxName+1)
+		e.raw.Set(ctx, "redislock:{text}", "theirs", 0)
+		e.raw.RPush(ctx, "redislock:{list}", "theirs")
+		e.raw.HSet(ctx, "redislock:{hash}", "f", "x", "y", "z")
+		e.raw.Set(ctx, "redislock:{"+long+"}", "theirs", 0)
+		e.raw.Set(ctx, "redislock:{a{b}", "theirs", 0) // no name has that key: a brace is escaped
+		e.raw.Set(ctx, "redislock:r:{cron:text}", "theirs", 0)
+		e.raw.RPush(ctx, "redislock:r:{cron:list}", "theirs")
+		e.raw.Set(ctx, "redislock:r:{cron:c{d}", "theirs", 0)
+		for job, record := range map[string]string{
+			"late":    `{"tick":"9999-12-31T23:59:59-05:00","outcome":1}`, // in UTC it is the year 10000
+			"next":    `{"tick":"2026-11-21T10:05:00Z","outcome":1,"next":"9999-12-31T23:59:59-05:00"}`,
+			"nothing": `{}`,
+			"outcome": `{"tick":"2026-11-21T10:05:00Z","outcome":99}`,
+		} {
+			e.raw.Set(ctx, "redislock:r:{cron:"+job+"}", "17952622668000001"+record, time.Hour)
+		}
+
+		locks, jobs := map[string]bool{}, map[string]bool{}
+		for info, err := range c.List(ctx, "*") {
+			if err != nil && !errors.Is(err, redislock.ErrDamaged) {
+				t.Errorf("list: %q: %v", info.Name, err)
+			}
+			if _, twice := locks[info.Name]; twice {
+				t.Errorf("list: %q is listed twice", info.Name)
+			}
+			locks[info.Name] = err == nil
+		}
+		for status, err := range c.CronJobs(ctx) {
+			if err != nil && !errors.Is(err, redislock.ErrDamaged) {
+				t.Errorf("cron jobs: %q: %v", status.Job, err)
+			}
+			jobs[status.Job] = err == nil
+		}
+		for _, name := range []string{"text", "list", "hash", long, "a{b"} {
+			if good, known := locks[name]; good || !known {
+				t.Errorf("the list does not tell of the key of %.20q", name)
+			}
+		}
+		for _, job := range []string{"text", "list", "late", "next", "nothing", "outcome", "c{d"} {
+			if good, known := jobs[job]; good || !known {
+				t.Errorf("the jobs do not tell of the record of %q", job)
+			}
+		}
+		for _, name := range []string{"a", "z"} {
+			if !locks[name] || !jobs[name] {
+				t.Errorf("%q is listed as a lock: %t, as a job: %t", name, locks[name], jobs[name])
+			}
 		}
 	})
 }

@@ -46,16 +46,22 @@ func (c *Client) List(ctx context.Context, pattern string) iter.Seq2[Info, error
 			return
 		}
 		seen := map[string]bool{}
-		for keys, err := range c.scan(ctx, c.prefix+":{", literal(pattern), "hash") {
+		for keys, err := range c.scan(ctx, c.prefix+":{", literal(pattern)) {
 			if err != nil {
 				fail(err)
 				return
 			}
 			names := keys[:0]
 			for _, key := range keys {
-				if name := unescape(key); match.MatchString(name) && !seen[name] {
-					seen[name] = true
+				name := unescape(key)
+				if !match.MatchString(name) || seen[key] {
+					continue
+				}
+				seen[key] = true
+				if err := checkKey(name, key); err == nil {
 					names = append(names, name)
+				} else if !yield(Info{Name: name}, wrapOp("list", name, err)) {
+					return
 				}
 			}
 			for info, err := range c.inspectAll(ctx, names) {
@@ -91,6 +97,17 @@ func (c *Client) mayList(ctx context.Context, pattern string) (*regexp.Regexp, e
 // general reports whether an error of one key would be that of the others too.
 func general(err error) bool { return !errors.Is(err, ErrDamaged) }
 
+// checkKey reports whether a name has the key in which it was found: a request for a name goes to its own key alone.
+func checkKey(name, key string) error {
+	if err := checkName(name); err != nil {
+		return fmt.Errorf("%w: a key that no name has: %v", ErrDamaged, err)
+	}
+	if escape(name) != key {
+		return fmt.Errorf("%w: a key that no name has: {%s}, that of the name is {%s}", ErrDamaged, key, escape(name))
+	}
+	return nil
+}
+
 // inspectAll inspects locks that lie on one master, in one pipeline.
 func (c *Client) inspectAll(ctx context.Context, names []string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
@@ -122,8 +139,8 @@ func (c *Client) inspectAll(ctx context.Context, names []string) iter.Seq2[Info,
 }
 
 // scan yields what is behind head in the keys that begin with head and then first, without the brace that ends them, page
-// by page, of every master.
-func (c *Client) scan(ctx context.Context, head, first, kind string) iter.Seq2[[]string, error] {
+// by page, of every master. Keys of other types than they should be are among them: somebody has to be told.
+func (c *Client) scan(ctx context.Context, head, first string) iter.Seq2[[]string, error] {
 	pattern := quoteGlob(head+escape(first)) + "*"
 	return func(yield func([]string, error) bool) {
 		masters, err := c.eachMaster(ctx)
@@ -136,7 +153,7 @@ func (c *Client) scan(ctx context.Context, head, first, kind string) iter.Seq2[[
 				var keys []string
 				var err error
 				if ended := c.within(ctx, func() {
-					keys, cursor, err = master.ScanType(context.WithoutCancel(ctx), cursor, pattern, pageSize, kind).Result()
+					keys, cursor, err = master.Scan(context.WithoutCancel(ctx), cursor, pattern, pageSize).Result()
 				}); ended != nil {
 					yield(nil, ended)
 					return
@@ -153,7 +170,7 @@ func (c *Client) scan(ctx context.Context, head, first, kind string) iter.Seq2[[
 				for _, key := range keys {
 					rest, ours := strings.CutPrefix(key, head)
 					name, whole := strings.CutSuffix(rest, "}")
-					if ours && whole && name != "%" && len(unescape(name)) <= MaxName { // not probeKey, nor what no lock can be called
+					if ours && whole && name != "%" { // not probeKey
 						names = append(names, name)
 					}
 				}

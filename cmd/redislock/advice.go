@@ -5,14 +5,14 @@ import (
 	"strings"
 	"time"
 
-	"example.com/redislock"
+	"example.com/redislock/cmd/redislock/internal/safetext"
 )
 
 // longHeld is from when on a lock that others wait for is one to look after.
 const longHeld = time.Minute
 
 // advise says in words what the state of a lock means, and what can be done next.
-func advise(info redislock.Info) string {
+func advise(info readable) string {
 	var b strings.Builder
 	list := func(title string, lines []string) {
 		if len(lines) > 0 {
@@ -27,8 +27,8 @@ func advise(info redislock.Info) string {
 	return b.String()
 }
 
-func meaning(info redislock.Info) []string {
-	lines := purpose(info.Name)
+func meaning(info readable) []string {
+	lines := purpose(info.name)
 	if len(info.Holds) == 0 {
 		if info.Waiting > 0 {
 			return append(lines, "The lock is free and about to go to the first who waits: at the latest when that one looks again, within 2s.")
@@ -46,7 +46,7 @@ func meaning(info redislock.Info) []string {
 			lines = append(lines, fmt.Sprintf("The lease of %s is over: it is gone, paused or cut off. Whoever asks next gets the lock.", who(h.Owner)))
 		}
 	}
-	if !allKept(info) {
+	if !allKept(info.Info) {
 		lines = append(lines, "A holder that lives renews its lease again and again: if the deadline has moved on when you look again, the process is\n  alive, and works or hangs with the lock in its hands. If not, the lock is free at the deadline, by itself.")
 	}
 	if held := info.Now.Sub(first.Since); info.Waiting > 0 && held > longHeld {
@@ -77,17 +77,17 @@ func purpose(name string) []string {
 	return nil
 }
 
-func remedies(info redislock.Info) []string {
+func remedies(info readable) []string {
 	if len(info.Holds) == 0 {
 		return nil
 	}
-	name, h := typed(info.Name), present(info)
-	watch := fmt.Sprintf("Watch it move:                    %s", watchCommand(info.Name))
+	name, h := typed(info.name), present(info.Info)
+	watch := fmt.Sprintf("Watch it move:                    %s", watchCommand(info.name))
 	if h.Kept {
 		return []string{watch, fmt.Sprintf("End it sooner, if it must be:     redislock break %s --reason '...'", name)}
 	}
 	return []string{
-		fmt.Sprintf("On %s, see what process %d does: ps -fp %d, and the log of %s.", visible(h.Owner.Host), h.Owner.PID, h.Owner.PID, visible(h.Owner.Client)),
+		fmt.Sprintf("On %s, see what process %d does: ps -fp %d, and the log of %s.", h.Owner.Host, h.Owner.PID, h.Owner.PID, h.Owner.Client),
 		fmt.Sprintf("Ask for it; nothing is taken:     redislock ask %s --why '...'", name),
 		watch,
 		fmt.Sprintf("Take it away, if it must be:      redislock break %s --reason '...'", name),
@@ -97,7 +97,7 @@ func remedies(info redislock.Info) []string {
 
 // typed is a name as one types it in a shell, NAME if it cannot be typed.
 func typed(name string) string {
-	if !printable(name) || strings.HasPrefix(name, "-") {
+	if !safetext.Clear(name) || strings.HasPrefix(name, "-") {
 		return "NAME"
 	}
 	return shellWord(name)

@@ -5,8 +5,6 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"example.com/redislock"
 )
 
 const askHelp = `Asks the holders of the lock NAME, politely, to give it up. Nothing is taken: what they make of it is theirs to decide. A
@@ -68,15 +66,15 @@ func newAsk() *cobra.Command {
 			_ = o.write(p, asked{Name: name, Told: told, Why: why, Holds: jsonHolds(info)})
 		case told > 0:
 			_, _ = fmt.Fprintf(p, "%s: %s told%s. It is theirs to give it up: %s shows whether they do.\n",
-				visible(name), holdersInWords(told), listed(info), watchCommand(name))
+				visible(name), holdersInWords(told), listed(forPeople(info)), watchCommand(name))
 		}
 		switch {
 		case told > 0:
 			return nil
 		case allKept(info):
-			return exitWith(exitUnknown, "nobody holds %s but %s%s: nobody is there to hear", visible(name), who(info.Holds[0].Owner), givenBack(info.Holds[0]))
+			return exitWith(exitUnknown, "nobody holds %s but %s%s: nobody is there to hear", visible(name), who(readableOwner(info.Holds[0].Owner)), givenBack(info.Holds[0]))
 		case info.Holders > 0:
-			return exitWith(exitUnknown, "%s is held%s, and no holder could be told: it may be paused or gone; redislock show %s says more", visible(name), listed(info), typed(name))
+			return exitWith(exitUnknown, "%s is held%s, and no holder could be told: it may be paused or gone; redislock show %s says more", visible(name), listed(forPeople(info)), typed(name))
 		default:
 			return exitWith(exitUnknown, "nobody holds %s on Redis at %s: there is nobody to ask", visible(name), l.addr)
 		}
@@ -92,11 +90,11 @@ func holdersInWords(n int) string {
 }
 
 // listed names the first holder who is still there, if there is one.
-func listed(info redislock.Info) string {
+func listed(info readable) string {
 	if len(info.Holds) == 0 {
 		return ""
 	}
-	text := " (" + who(present(info).Owner)
+	text := " (" + who(present(info.Info).Owner)
 	if info.Holders > 1 {
 		text += fmt.Sprintf(" and %d more", info.Holders-1)
 	}

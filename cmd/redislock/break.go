@@ -91,7 +91,7 @@ func breakLock(cmd *cobra.Command, p *page, l *link, o *output, name, reason str
 		return exitWith(exitUnknown, "nobody holds %s on Redis at %s: there is nothing to break", visible(name), l.addr)
 	}
 	if !yes {
-		if !confirm(cmd, before) {
+		if !confirm(cmd, forPeople(before)) {
 			return exitWith(exitUnknown, "nothing was broken")
 		}
 		now, err := l.inspect(name)
@@ -108,7 +108,7 @@ func breakLock(cmd *cobra.Command, p *page, l *link, o *output, name, reason str
 	}
 	// Who cannot write or look any more is not told that the break has failed: it has not.
 	if fence > 0 && !o.json() {
-		_, _ = io.WriteString(p, whatWasBroken(ended, fence))
+		_, _ = io.WriteString(p, whatWasBroken(forPeople(ended), fence))
 	}
 	after, err := l.inspect(name)
 	if o.json() {
@@ -129,7 +129,7 @@ func breakLock(cmd *cobra.Command, p *page, l *link, o *output, name, reason str
 	case err != nil:
 		voice{cmd.ErrOrStderr(), o.json()}.tell(message{Name: name, Fence: fence}, "%s was broken, with the fence %d; what came after is not known: %v", visible(name), fence, err)
 	case !o.json():
-		_, _ = io.WriteString(p, whatCameAfter(after))
+		_, _ = io.WriteString(p, whatCameAfter(forPeople(after)))
 	}
 	return nil
 }
@@ -160,15 +160,15 @@ func (l *link) breakHolds(info redislock.Info, reason string) (ended redislock.I
 }
 
 // confirm shows what is about to be broken and asks whether it is to be.
-func confirm(cmd *cobra.Command, info redislock.Info) bool {
+func confirm(cmd *cobra.Command, info readable) bool {
 	w := cmd.ErrOrStderr()
 	next := "Nobody waits for it."
 	if len(info.Places) > 0 {
-		next = fmt.Sprintf("The next of %d who wait is %s.", info.Waiting, visible(info.Places[0].Owner.String()))
+		next = fmt.Sprintf("The next of %d who wait is %v.", info.Waiting, info.Places[0].Owner)
 	}
-	_, _ = fmt.Fprintf(w, "%s is held\n", visible(info.Name))
+	_, _ = fmt.Fprintf(w, "%s is held\n", info.Name)
 	for _, h := range info.Holds {
-		_, _ = fmt.Fprintf(w, "  since %s, for %s, by %s, with the fence %d%s\n", moment3(h.Since), rounded(info.Now.Sub(h.Since)), visible(h.Owner.String()), h.Fence, givenBack(h))
+		_, _ = fmt.Fprintf(w, "  since %s, for %s, by %s, with the fence %d%s\n", moment3(h.Since), rounded(info.Now.Sub(h.Since)), h.Owner, h.Fence, givenBack(h))
 	}
 	if more := info.Holders - len(info.Holds); more > 0 {
 		_, _ = fmt.Fprintf(w, "  and by %d more, who keep it\n", more)
@@ -187,11 +187,11 @@ func fences(info redislock.Info) (all []int64) {
 }
 
 // whatWasBroken says who has lost the lock.
-func whatWasBroken(ended redislock.Info, fence int64) string {
+func whatWasBroken(ended readable, fence int64) string {
 	first := ended.Holds[0]
-	text := fmt.Sprintf("%s was broken: %s has lost it", visible(ended.Name), visible(first.Owner.String()))
+	text := fmt.Sprintf("%s was broken: %s has lost it", ended.Name, first.Owner)
 	if first.Kept {
-		text = fmt.Sprintf("%s was broken: it was kept for %s, who had given it back", visible(ended.Name), visible(first.Owner.String()))
+		text = fmt.Sprintf("%s was broken: it was kept for %s, who had given it back", ended.Name, first.Owner)
 	}
 	text += fmt.Sprintf(", with the fence %d", first.Fence)
 	if more := len(ended.Holds) - 1; more > 0 {
@@ -201,10 +201,10 @@ func whatWasBroken(ended redislock.Info, fence int64) string {
 }
 
 // whatCameAfter says who has the lock now.
-func whatCameAfter(after redislock.Info) string {
+func whatCameAfter(after readable) string {
 	switch {
 	case len(after.Holds) > 0:
-		text := "held by " + visible(after.Holds[0].Owner.String())
+		text := "held by " + after.Holds[0].Owner.String()
 		if after.Holders > 1 {
 			text += fmt.Sprintf(" and %d more", after.Holders-1)
 		}

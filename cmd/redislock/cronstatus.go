@@ -68,14 +68,14 @@ func newCronStatus() *cobra.Command {
 		}
 		switch {
 		case shown.json():
-			_ = shown.write(p, jsonStatus(status))
+			err = shown.write(p, jsonStatus(status))
 		case status.Outcome != 0:
-			printStatus(p, status)
+			err = printStatus(p, runForPeople(status))
 		}
-		if status.Outcome == 0 {
+		if err == nil && status.Outcome == 0 {
 			return exitWith(exitUnknown, "no run of %q is known under the prefix %q on Redis at %s; redislock cron-status lists the jobs that are known", args[0], s.prefix, l.addr)
 		}
-		return nil
+		return err
 	}
 	return cmd
 }
@@ -102,7 +102,7 @@ func showJobs(cmd *cobra.Command, p *page, l *link, o *output) error {
 	case o.json():
 		for _, status := range jobs {
 			if err := o.write(p, jsonStatus(status)); err != nil {
-				break // who reads has read enough
+				return err
 			}
 		}
 	case len(jobs) == 0 && p.tables && len(failed) == 0:
@@ -110,7 +110,7 @@ func showJobs(cmd *cobra.Command, p *page, l *link, o *output) error {
 	case len(jobs) > 0:
 		rows := make([][]cell, len(jobs))
 		for i, s := range jobs {
-			rows[i] = jobRow(s, !p.tables)
+			rows[i] = jobRow(runForPeople(s), !p.tables)
 		}
 		if err := p.rows([]string{"JOB", "LAST", "TICK", "TOOK", "NEXT", "NODE"}, rows); err != nil {
 			return err
@@ -120,7 +120,7 @@ func showJobs(cmd *cobra.Command, p *page, l *link, o *output) error {
 }
 
 // jobRow is a job in a row: for people, or precise.
-func jobRow(s redislock.CronStatus, precise bool) []cell {
+func jobRow(s readableRun, precise bool) []cell {
 	style := good
 	switch s.Outcome {
 	case redislock.OutcomeFailed, redislock.OutcomeDied:
@@ -136,11 +136,11 @@ func jobRow(s redislock.CronStatus, precise bool) []cell {
 	if !s.Next.IsZero() {
 		next = at(s.Next)
 	}
-	return []cell{{visible(s.Job), heading}, {s.Outcome.String(), style}, {at(s.Tick), plain}, {took, plain}, {next, plain}, {visible(node(s)), plain}}
+	return []cell{{s.Job, heading}, {s.Outcome.String(), style}, {at(s.Tick), plain}, {took, plain}, {next, plain}, {node(s), plain}}
 }
 
 // printStatus is for a person.
-func printStatus(w io.Writer, s redislock.CronStatus) {
+func printStatus(w io.Writer, s readableRun) error {
 	at := func(t time.Time) string {
 		return t.Local().Format("2006-01-02 15:04:05.000 -07:00") + " (" + ago(time.Since(t)) + ")"
 	}
@@ -164,15 +164,16 @@ func printStatus(w io.Writer, s redislock.CronStatus) {
 	for _, row := range rows[1:] {
 		width = max(width, len(row[0]))
 	}
-	text := visible(rows[0][0]) + ": " + visible(rows[0][1]) + "\n"
+	text := rows[0][0] + ": " + rows[0][1] + "\n"
 	for _, row := range rows[1:] {
-		text += fmt.Sprintf("  %-*s  %s\n", width, row[0], visible(row[1]))
+		text += fmt.Sprintf("  %-*s  %s\n", width, row[0], row[1])
 	}
-	_, _ = io.WriteString(w, text) // there is nobody else to tell
+	_, err := io.WriteString(w, text)
+	return err
 }
 
 // inWords is how the last run ended, or stands.
-func inWords(s redislock.CronStatus) string {
+func inWords(s readableRun) string {
 	switch s.Outcome {
 	case redislock.OutcomeRan:
 		return "ran in " + rounded(s.Duration)
@@ -188,7 +189,7 @@ func inWords(s redislock.CronStatus) string {
 }
 
 // node is who ran it, without the metadata.
-func node(s redislock.CronStatus) string {
+func node(s readableRun) string {
 	n := s.Node
 	n.Metadata = ""
 	return n.String()

@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -17,6 +18,13 @@ func (f *fixture) damage() {
 	if err := f.rdb.Set(f.Context(), f.prefix+":r:{cron:bad}", "junk", 0).Err(); err != nil {
 		f.Fatal(err)
 	}
+	if err := f.rdb.Set(f.Context(), f.prefix+":{text}", "junk", 0).Err(); err != nil {
+		f.Fatal(err)
+	}
+	late := `17952622668000001{"tick":"9999-12-31T23:59:59-05:00","outcome":1}` // in UTC that is the year 10000
+	if err := f.rdb.Set(f.Context(), f.prefix+":r:{cron:late}", late, time.Hour).Err(); err != nil {
+		f.Fatal(err)
+	}
 }
 
 func TestALockThatIsDamagedDoesNotHideTheOthers(t *testing.T) {
@@ -27,7 +35,7 @@ func TestALockThatIsDamagedDoesNotHideTheOthers(t *testing.T) {
 	f.wants(0, []string{"run", "--tick", "1h", "job", "--", "true"})
 	f.damage()
 	for _, args := range [][]string{{"ls"}, {"ls", "-o", "json"}, {"ls", "--color", "always"}} {
-		out := f.wants(69, args, "bad: Redis at ", "damaged key", "something else has written to its key")
+		out := f.wants(69, args, "bad: Redis at ", "text: Redis at ", "damaged key", "something else has written to its key")
 		if !strings.Contains(out, "good") || !strings.Contains(out, "a/1") || strings.Contains(out, "bad") {
 			t.Errorf("%v lists %q", args, out)
 		}
@@ -39,10 +47,11 @@ func TestALockThatIsDamagedDoesNotHideTheOthers(t *testing.T) {
 	}
 	f.wants(69, []string{"show", "bad"}, "something else has written to its key")
 	for _, args := range [][]string{{"cron-status"}, {"cron-status", "-o", "json"}} {
-		if out := f.wants(69, args, "bad: Redis at ", "something else has written to its key"); !strings.Contains(out, "job") {
+		if out := f.wants(69, args, "bad: Redis at ", "late: Redis at ", "the year 10000", "something else has written to its key"); !strings.Contains(out, "job") {
 			t.Errorf("%v lists %q", args, out)
 		}
 	}
+	f.wants(69, []string{"cron-status", "-o", "json", "late"}, "the year 10000")
 	f.wants(69, []string{"cron-status", "bad"}, "something else has written to its key")
 	for _, c := range [][2]string{{"show", "good\n"}, {"cron-status", "job\n"}} {
 		var out, stderr strings.Builder
@@ -75,7 +84,7 @@ func TestWatchGoesOnBesideALockThatIsDamaged(t *testing.T) {
 	if err := f.rdb.Rename(t.Context(), key+"-kept", key).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.rdb.Del(t.Context(), f.prefix+":{bad}").Err(); err != nil {
+	if err := f.rdb.Del(t.Context(), f.prefix+":{bad}", f.prefix+":{text}").Err(); err != nil {
 		t.Fatal(err)
 	}
 	p.says("answers again")

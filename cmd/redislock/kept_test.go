@@ -54,7 +54,7 @@ func TestOneOfSeveralThatWasStolenIsSeen(t *testing.T) {
 	for want, holds := range map[string][]redislock.Hold{
 		"stolen": {hold, kept, revoked}, "kept 1m0s": {kept, kept}, "1m0s": {kept, hold},
 	} {
-		if got := lockRow(redislock.Info{Name: "x", Now: now, Holders: len(holds), Holds: holds}, 0, false)[4].text; got != want {
+		if got := lockRow(forPeople(redislock.Info{Name: "x", Now: now, Holders: len(holds), Holds: holds}), 0, false)[4].text; got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

@@ -19,12 +19,15 @@ character, [a-c] one of these, and \ takes the meaning of the next. Without PATT
 the shell may take it for names of files.
 
 The columns are the name, who holds the lock (the oldest of several; "given back" if it is only kept until its time is
-over), in which mode, for how long, how long its lease lasts unless it is renewed, and how many wait. Where standard output is no terminal each lock is a line of plain text
-with one tab between these columns, without headings, the third time since when it is held, and the lease in seconds.
+over), in which mode, for how long, how long its lease lasts unless it is renewed, and how many wait. Where standard
+output is no terminal each lock is a line of plain text with one tab between these columns, without headings: the fourth
+is the time since when it is held, the fifth the lease in seconds.
 With --output json each lock is an object on a line of its own, with at most 10 of its holders and of its waiters.
 
 It goes through all keys of the server in small steps. Redis need not stand still for it, and a lock that begins or ends
-meanwhile may be missing. One whose key was damaged is told of on standard error, and the others are listed. The names that the library makes itself begin with cron:, tick:, elect:, once: and share:.
+meanwhile may be missing. A key that something else has written to, or that is of another type, is told of on standard
+error; the others are listed, and the exit status is 69. The names that the library makes itself begin with cron:, tick:,
+elect:, once: and share:.
 
 `
 
@@ -70,7 +73,7 @@ func newLs() *cobra.Command {
 		case o.json():
 			for _, info := range infos {
 				if err := o.write(p, jsonLock(info)); err != nil {
-					break // who reads has read enough
+					return err
 				}
 			}
 		case len(infos) == 0 && p.tables && len(failed) == 0:
@@ -127,14 +130,14 @@ var lockHeadings = []string{"NAME", "HOLDER", "MODE", "HELD", "LEASE", "WAITING"
 func (p *page) locks(infos []redislock.Info, old time.Duration) error {
 	rows := make([][]cell, len(infos))
 	for i, info := range infos {
-		rows[i] = lockRow(info, old, !p.tables)
+		rows[i] = lockRow(forPeople(info), old, !p.tables)
 	}
 	return p.rows(lockHeadings, rows)
 }
 
 // lockRow is a lock in a row: for people, or precise.
-func lockRow(info redislock.Info, old time.Duration, precise bool) []cell {
-	row := []cell{{visible(info.Name), heading}, {"-", faint}, {"-", faint}, {"-", faint}, {"-", faint}, {strconv.Itoa(info.Waiting), plain}}
+func lockRow(info readable, old time.Duration, precise bool) []cell {
+	row := []cell{{info.Name, heading}, {"-", faint}, {"-", faint}, {"-", faint}, {"-", faint}, {strconv.Itoa(info.Waiting), plain}}
 	switch {
 	case info.Waiting > 0:
 		row[5].style = uneasy
@@ -167,7 +170,7 @@ func lockRow(info redislock.Info, old time.Duration, precise bool) []cell {
 		row[4] = cell{"stolen", bad}
 	case !ends.After(now):
 		row[4] = cell{"lapsed", bad}
-	case allKept(info):
+	case allKept(info.Info):
 		row[4].text = "kept " + row[4].text
 	}
 	if precise {
@@ -175,10 +178,4 @@ func lockRow(info redislock.Info, old time.Duration, precise bool) []cell {
 		row[4].text = strconv.FormatFloat(ends.Sub(now).Seconds(), 'f', 3, 64)
 	}
 	return row
-}
-
-// who is an owner without the metadata, fit for a terminal.
-func who(o redislock.Owner) string {
-	o.Metadata = ""
-	return visible(o.String())
 }

@@ -59,14 +59,14 @@ func requests(ctx context.Context) <-chan redislock.Request {
 // heed says who asks for the lock, and tells the command if it wants to know. It reports whether that was a request to
 // end.
 func (a *attempt) heed(c *child, request redislock.Request) (told bool) {
-	by := jsonOwner(request.By)
+	by, who, why := jsonOwner(request.By), readableOwner(request.By), visible(request.Why)
 	m := message{Name: a.name, By: &by, Why: request.Why}
 	if a.onAsk == 0 {
-		a.voice.tell(m, "%s asks for %q: %s", request.By, a.name, request.Why)
+		a.voice.tell(m, "%s asks for %q: %s", who, a.name, why)
 		return false
 	}
 	sig := syscall.Signal(a.onAsk)
-	a.voice.tell(m, "%s asks for %q: %s; the command gets %s", request.By, a.name, request.Why, unix.SignalName(sig))
+	a.voice.tell(m, "%s asks for %q: %s; the command gets %s", who, a.name, why, unix.SignalName(sig))
 	if !stops(sig) {
 		_ = c.cmd.Process.Signal(sig) // it may have ended
 		return false

@@ -30,12 +30,12 @@ func (o *output) check() error {
 func (o *output) json() bool { return o.format == "json" }
 
 // write writes one JSON document on a line of its own. Nothing in it can steer a terminal.
-func (o *output) write(w io.Writer, v any) error { return writeJSON(w, v) }
+func (o *output) write(w io.Writer, v any) error { return writeJSON(result{w}, v) }
 
 func writeJSON(w io.Writer, v any) error {
 	var document bytes.Buffer
 	if err := json.NewEncoder(&document).Encode(v); err != nil {
-		return err
+		return exitWith(exitUnavailable, "the result cannot be written as JSON: %v", err)
 	}
 	_, err := w.Write(escapeJSON(document.Bytes()))
 	return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"os"
 	"strings"
@@ -49,8 +50,20 @@ func newPage(cmd *cobra.Command) (*page, error) {
 	default:
 		return nil, exitWith(exitUsage, "--color (%s): must be auto, always or never", mode.Value)
 	}
-	p.Writer = &colorprofile.Writer{Forward: out, Profile: p.profile}
+	p.Writer = result{&colorprofile.Writer{Forward: out, Profile: p.profile}}
 	return p, nil
+}
+
+// result is where a result is written. Its error ends the program: what could not be written must not look like the end.
+type result struct{ w io.Writer }
+
+func (r result) Write(text []byte) (int, error) {
+	n, err := r.w.Write(text)
+	var said *exit
+	if err != nil && !errors.As(err, &said) {
+		err = exitWith(exitUnavailable, "the result cannot be written: %v", err)
+	}
+	return n, err
 }
 
 // What text is to catch the eye for.

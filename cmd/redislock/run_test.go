@@ -170,7 +170,7 @@ func TestRunSaysWhoHoldsTheLock(t *testing.T) {
 	f := setUp(t)
 	lock := f.hold("x", redislock.WithMetadata("import of\nMonday"))
 	who := fmt.Sprintf("by the-test (pid %d on ", os.Getpid())
-	f.run("--no-wait", "x", "--", "touch", "ran").ends(75, who, ": import of Monday", "since 20", "--wait")
+	f.run("--no-wait", "x", "--", "touch", "ran").ends(75, who, `: "import of\nMonday"`, "since 20", "--wait")
 	f.run("--wait", "50ms", "x", "--", "touch", "ran").ends(75, who, "still held", "--wait")
 	f.run("--wait", "0", "x", "--", "touch", "ran").ends(75, who)
 	if f.exists("ran") {

@@ -49,7 +49,7 @@ func newShow() *cobra.Command {
 			err = o.write(p, jsonLock(info))
 		case info.Idle() && info.Fence == 0: // there is nothing to show
 		default:
-			_, err = io.WriteString(p, describe(info, 0)+advise(info))
+			_, err = io.WriteString(p, describe(forPeople(info), 0)+advise(forPeople(info)))
 		}
 		if err == nil && info.Idle() && info.Fence == 0 {
 			err = exitWith(exitUnknown, "nothing is known of a lock %q under the prefix %q on Redis at %s: nobody holds it, and nobody has for about an hour; redislock ls --all lists those that are known",
@@ -69,13 +69,13 @@ func (l *link) inspect(name string) (info redislock.Info, err error) {
 }
 
 // describe is a lock in full, as it was so long ago.
-func describe(info redislock.Info, old time.Duration) string {
+func describe(info readable, old time.Duration) string {
 	now := info.Now.Add(old)
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	fact := func(what, text string) { line("    %-9s %s", what, text) }
 
-	line("%s: %s", heading.Render(visible(info.Name)), inBrief(info))
+	line("%s: %s", heading.Render(info.Name), inBrief(info.Info))
 	line("  last fence  %d", info.Fence)
 	for i, h := range info.Holds {
 		if i == 0 {
@@ -83,7 +83,7 @@ func describe(info redislock.Info, old time.Duration) string {
 		}
 		line("  %s", heading.Render(who(h.Owner)))
 		if h.Owner.Metadata != "" {
-			fact("metadata", visible(h.Owner.Metadata))
+			fact("metadata", h.Owner.Metadata)
 		}
 		fact("since", moment3(h.Since)+", for "+rounded(now.Sub(h.Since)))
 		if h.Kept {
@@ -94,7 +94,7 @@ func describe(info redislock.Info, old time.Duration) string {
 		fact("fence", fmt.Sprint(h.Fence))
 		fact("mode", modeOf(h.Mode, h.Weight))
 		if h.Owner.Trace != "" {
-			fact("trace", visible(h.Owner.Trace))
+			fact("trace", h.Owner.Trace)
 		}
 		if h.Revoked {
 			fact("", bad.Render("stolen; waits to be given up"))
@@ -113,10 +113,10 @@ func describe(info redislock.Info, old time.Duration) string {
 		}
 		text := fmt.Sprintf("%4d  %s, %s, %s", i+1, who(p.Owner), wait, modeOf(p.Mode, p.Weight))
 		if p.Owner.Metadata != "" {
-			text += ": " + visible(p.Owner.Metadata)
+			text += ": " + p.Owner.Metadata
 		}
 		if p.Owner.Trace != "" {
-			text += " (trace " + visible(p.Owner.Trace) + ")"
+			text += " (trace " + p.Owner.Trace + ")"
 		}
 		line("%s", text)
 	}

@@ -60,7 +60,7 @@ func TestAdviceFitsTheState(t *testing.T) {
 		"begins with quote": {redislock.Info{Name: `"a`, Now: now, Holders: 1, Holds: []redislock.Hold{hold}}, []string{`redislock watch '"a'`}},
 		"cannot be typed":   {redislock.Info{Name: "a\nb", Now: now, Holders: 1, Holds: []redislock.Hold{hold}}, []string{"redislock ask NAME --why"}},
 	} {
-		text := advise(c.info)
+		text := advise(forPeople(c.info))
 		for _, want := range c.says {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s: %s; want %q", name, text, want)
@@ -107,7 +107,7 @@ func TestAskTellsTheHolder(t *testing.T) {
 	if strings.Contains(out, "\x1b") {
 		t.Errorf("%q", out)
 	}
-	if got := p.ends(3, `asks for "x": the hotfix; the command gets SIGUSR1`); got != "asked\n" {
+	if got := p.ends(3, `asks for "x": "the\x1bhotfix"; the command gets SIGUSR1`); got != "asked\n" {
 		t.Errorf("the command said %q", got)
 	}
 

@@ -75,7 +75,7 @@ func (r *runner) explainWait(a *attempt, l *link) {
 }
 
 func whoHolds(since time.Time, owner redislock.Owner) string {
-	return fmt.Sprintf("since %s by %s", since.Local().Format(time.RFC3339), owner)
+	return fmt.Sprintf("since %s by %s", since.Local().Format(time.RFC3339), readableOwner(owner))
 }
 
 // held says who has the lock, since when, and how to wait for it.

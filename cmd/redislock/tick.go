@@ -179,8 +179,9 @@ func (j *job) skipped() string {
 	}
 }
 
-func (j *job) status() (redislock.CronStatus, error) {
+func (j *job) status() (readableRun, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), statusTime)
 	defer cancel()
-	return j.link.client.CronStatus(ctx, j.command.name)
+	s, err := j.link.client.CronStatus(ctx, j.command.name)
+	return runForPeople(s), err
 }

@@ -277,7 +277,7 @@ func (w *watcher) line(info redislock.Info) error {
 	if w.output.json() {
 		return w.output.write(w.page, jsonLock(info))
 	}
-	row := lockRow(info, 0, true)
+	row := lockRow(forPeople(info), 0, true)
 	_, err := fmt.Fprintln(w.page, strings.Join([]string{
 		info.Now.UTC().Format(time.RFC3339Nano), row[0].text, row[1].text, row[2].text, strconv.FormatInt(info.Fence, 10), row[5].text,
 	}, "\t"))

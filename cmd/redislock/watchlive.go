@@ -116,7 +116,7 @@ func (s screenful) body() []string {
 	if !s.watcher.one {
 		return make([]string, len(s.seen.infos))
 	}
-	return strings.Split(strings.TrimRight(describe(s.seen.infos[0], s.old()), "\n"), "\n")
+	return strings.Split(strings.TrimRight(describe(forPeople(s.seen.infos[0]), s.old()), "\n"), "\n")
 }
 
 // old is how long ago it was seen.
@@ -132,7 +132,7 @@ func (s screenful) View() tea.View {
 		end := min(len(s.seen.infos), s.top+s.room())
 		var rows [][]cell
 		for _, info := range s.seen.infos[min(s.top, end):end] {
-			rows = append(rows, lockRow(info, s.old(), false))
+			rows = append(rows, lockRow(forPeople(info), s.old(), false))
 		}
 		lines = append(lines, "")
 		lines = append(lines, strings.Split(layOut(lockHeadings, rows, s.width), "\n")...)
