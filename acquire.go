@@ -44,24 +44,34 @@ func (c *Client) accept(ctx context.Context, name string, opts []Option, s *sett
 	return ctx.Err()
 }
 
-// seek is obtain, observed.
-func (c *Client) seek(q *quest) (*Lock, error) {
+// seek is pursue, observed. A lock that its caller does not get, because the Observer panics or ends the goroutine, is given
+// back (I8).
+func (c *Client) seek(q *quest) (l *Lock, err error) {
 	q.key = c.key(q.name)
 	q.asked = time.Now()
+	returned := false
+	defer func() {
+		if !returned && l != nil {
+			_ = l.finish(context.Background(), true, 0) // goes on in the background where Redis does not answer
+		}
+	}()
 	if c.observer != nil {
 		c.observe(q.event(EventAsked))
 	}
-	c.background.add() // Close waits until a waiter that it fails has left its place
-	l, err := q.obtain()
-	c.background.done()
+	l, err = q.pursue()
 	if c.observer != nil {
 		c.observe(q.outcome(l, err))
 	}
+	returned = true
 	return l, err
 }
 
-// start begins the Client's loops, once.
+// start begins the Client's loops, once, unless it is closed.
 func (c *Client) start() {
+	if c.enter() != nil {
+		return
+	}
+	defer c.leave()
 	c.begin.Do(func() {
 		c.loops.add()
 		go func() {

@@ -56,10 +56,16 @@ func (c *Client) AcquireAll(ctx context.Context, names []string, opts ...Option)
 	}
 
 	all.ctx, all.end = context.WithCancelCause(&together{context.WithoutCancel(ctx), all})
+	taken := false
+	defer func() {
+		if !taken { // what is lost, or cannot be given back now, is not the caller's any more
+			_ = all.finish(ctx)
+		}
+	}()
 	if err := all.take(ctx, &s, opts); err != nil {
-		_ = all.finish(ctx) // what is lost, or cannot be given back now, is not the caller's any more
 		return nil, err
 	}
+	taken = true
 	return all, nil
 }
 
@@ -198,13 +204,17 @@ func (a *Locks) finish(ctx context.Context) error {
 	_ = a.Err() // a loss that no timer has told yet is what ended them
 	a.end(ErrReleased)
 	var others sync.WaitGroup
-	errs := make([]error, len(a.locks))
+	errs, told := make([]error, len(a.locks)), make([]Event, len(a.locks))
 	silent := false
 	for i, l := range slices.Backward(a.locks) {
 		if l == nil {
 			continue
 		}
-		giveBack := func() { errs[i] = wrapOp("release", l.Name(), lossOf(l.finish(ctx, true, 0))) }
+		giveBack := func() {
+			var err error
+			told[i], err = l.end(ctx, true, 0)
+			errs[i] = wrapOp("release", l.Name(), lossOf(err))
+		}
 		if silent { // one after the other would take as many times 5 s
 			others.Go(giveBack)
 			continue
@@ -213,6 +223,9 @@ func (a *Locks) finish(ctx context.Context) error {
 		silent = errs[i] != nil && !errors.Is(errs[i], ErrNotHeld) && !errors.Is(errs[i], ErrOrder)
 	}
 	others.Wait()
+	for _, e := range slices.Backward(told) { // when all are given back: the Observer may panic
+		a.client.tellOf(e)
+	}
 	return errors.Join(errs...)
 }
 

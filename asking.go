@@ -32,7 +32,7 @@ func (c *Client) request(ctx context.Context, name, why string) (int, error) {
 	if err := checkReason(why); err != nil {
 		return 0, err
 	}
-	a := c.ask(ctx, nil, scriptAsk, c.key(name), c.owner.info()+requestSeparator+why)
+	a := c.query(ctx, scriptAsk, c.key(name), c.owner.info()+requestSeparator+why)
 	if a.err != nil {
 		return 0, a.err
 	}

@@ -87,8 +87,9 @@ func (e *Election) campaign(ctx context.Context, fn func(context.Context) error)
 			if ctx == nil {
 				return err
 			}
-			if ctx.Err() != nil {
+			if ctx.Err() != nil && c.enter() == nil {
 				e.tell() // it may have been elected at that instant, and seen
+				c.leave()
 			}
 			if final(err) {
 				return err
@@ -118,8 +119,7 @@ func (e *Election) lead(ctx context.Context, l *Lock, fn func(context.Context) e
 	returned := false
 	defer func() { // also when fn panics
 		lost := l.Err()
-		_ = l.finish(ctx, true, 0) // goes on in the background where Redis does not answer
-		e.tell()
+		defer e.client.tellOf(e.resign(ctx, l))
 		switch {
 		case errors.Is(lost, ErrClosed):
 			err = errors.Join(lost, err)
@@ -130,6 +130,15 @@ func (e *Election) lead(ctx context.Context, l *Lock, fn func(context.Context) e
 	err = fn(l.With(ctx))
 	returned = true
 	return err
+}
+
+// resign gives the lock back, and has those who watch look. It returns what the Observer is to be told.
+func (e *Election) resign(ctx context.Context, l *Lock) (told Event) {
+	e.client.background.add() // when the lock is given back, Close does not wait for it any more
+	defer e.client.background.done()
+	told, _ = l.end(ctx, true, 0) // goes on in the background where Redis does not answer
+	e.tell()
+	return told
 }
 
 // tell has those who watch look.

@@ -50,12 +50,25 @@ func (c *Client) parseTicket(ticket string) (handoff, error) {
 // and while others are nested in this one, or what Redis or the network said: the lock is held as before then.
 func (l *Lock) Handoff() (string, error) {
 	ticket, err := l.handoff()
-	return ticket, wrapOp("handoff", l.Name(), err)
+	if err != nil {
+		return "", wrapOp("handoff", l.Name(), err)
+	}
+	returned := false
+	defer func() {
+		if !returned { // the Observer panicked, or ended the goroutine: nobody has the ticket
+			l.hold.client.giveUp(l.hold.lease.key(), l.hold.lease.token(), l.hold.lease.bury)
+		}
+	}()
+	l.hold.observe(EventHandedOff, nil)
+	returned = true
+	return ticket, nil
 }
 
 func (l *Lock) handoff() (string, error) {
 	h := l.hold
 	e := &h.lease
+	h.client.background.add() // also while the Client closes, as long as Close waits for this hold
+	defer h.client.background.done()
 	if err := l.mayHandOff(); err != nil {
 		return "", err
 	}
@@ -99,7 +112,6 @@ func (l *Lock) handoff() (string, error) {
 		return "", fmt.Errorf("%w: %w", ErrNotHeld, reason)
 	}
 	h.client.forget(h)
-	h.observe(EventHandedOff, nil)
 	return handoff{name: h.name, token: e.token(), fence: fmt.Sprintf("%016d", e.fenceNow())}.ticket(h.client.prefix), nil
 }
 

@@ -145,8 +145,8 @@ func (h *hold) lossAt(now time.Time) error {
 	return err
 }
 
-// giveBack is the release of the last handle, after some time.
-func (h *hold) giveBack(ctx context.Context, after time.Duration) error {
+// giveBack is the release of the last handle, after some time. It returns what the Observer is to be told, if anything.
+func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, err error) {
 	c := h.client
 	released := time.Now()
 	loss := h.lossAt(released)
@@ -161,13 +161,13 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) error {
 		if h.lease.surrender() {
 			c.giveUp(h.lease.key(), h.lease.token(), h.lease.bury)
 		}
-		if first { // its lease ran out after the Client was closed, and nobody told
-			h.observe(EventLost, loss)
+		if first && c.observer != nil { // its lease ran out after the Client was closed, and nobody told
+			told = h.event(EventLost, loss)
 		}
-		return fmt.Errorf("%w: %w", ErrNotHeld, loss)
+		return told, fmt.Errorf("%w: %w", ErrNotHeld, loss)
 	}
 
-	var outcome, err error
+	var outcome error
 	if after > 0 {
 		outcome, err = h.lease.leave(ctx, after)
 	} else {
@@ -178,16 +178,17 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) error {
 	}
 	err = cmp.Or(err, outcome)
 	if c.observer != nil {
-		e := h.event(EventReleased, err)
-		e.Held = between(h.lease.granted, released)
-		c.observe(e)
+		told = h.event(EventReleased, err)
+		told.Held = between(h.lease.granted, released)
 	}
-	return err
+	return told, err
 }
 
 // lose ends the hold, once; cause wraps ErrLost. What the server still has for it is given up: whoever saw the
 // context end may have stopped, and whoever did not is what fences are for.
 func (h *hold) lose(cause error) {
+	h.client.background.add() // it is in the books until it is given up
+	defer h.client.background.done()
 	heldFor := h.lease.held()
 	if _, first := h.lease.stop(cause); !first {
 		return

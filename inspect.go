@@ -68,7 +68,7 @@ func (c *Client) inspect(ctx context.Context, name string, shown int) (Info, err
 	if err := c.mayLook(ctx, name, itself); err != nil {
 		return Info{}, err
 	}
-	a := c.ask(ctx, nil, scriptInspect, c.key(name), shown)
+	a := c.query(ctx, scriptInspect, c.key(name), shown)
 	if a.err != nil {
 		return Info{}, a.err
 	}

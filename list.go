@@ -220,16 +220,19 @@ func (c *Client) within(ctx context.Context, do func()) error {
 			return nil
 		})
 	}
-	if ctx.Done() == nil {
-		return guarded()
-	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := c.enter(); err != nil {
+		return err
+	}
+	if ctx.Done() == nil {
+		defer c.leave()
+		return guarded()
+	}
 	done := make(chan error, 1)
-	c.background.add()
 	go func() {
-		defer c.background.done()
+		defer c.leave()
 		done <- guarded()
 	}()
 	select {

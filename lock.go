@@ -3,6 +3,7 @@ package redislock
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -128,43 +129,57 @@ func (l *Lock) ReleaseAfter(ctx context.Context, d time.Duration) error {
 // finish is Release after some time; out of order, if that cannot be mended, the handle is spent all the same, and the
 // hold is given back with the last one.
 func (l *Lock) finish(ctx context.Context, anyOrder bool, after time.Duration) error {
+	told, err := l.end(ctx, anyOrder, after)
+	l.hold.client.tellOf(told)
+	return err
+}
+
+var errCutShort = errors.New("the release was cut short")
+
+// end is finish of which the Observer is yet to be told: when all is done, for it may panic.
+func (l *Lock) end(ctx context.Context, anyOrder bool, after time.Duration) (told Event, err error) {
 	if ctx == nil {
-		return invalid("a nil context")
+		return told, invalid("a nil context")
 	}
 	h := l.hold
 	if after > 0 && l.outer != nil {
-		return fmt.Errorf("%w: the hold is that of the handle which this one is nested in", ErrOrder)
+		return told, fmt.Errorf("%w: the hold is that of the handle which this one is nested in", ErrOrder)
 	}
 	loss := h.loss()
 	h.mu.Lock()
 	if l.spent {
-		return l.again()
+		return told, l.again()
 	}
 	var order error
 	if l.inner > 0 && loss == nil {
 		order = fmt.Errorf("%w: %d nested in this one not yet released", ErrOrder, l.inner)
 		if !anyOrder {
 			h.mu.Unlock()
-			return order
+			return told, order
 		}
 	}
 	l.spend()
 	last := h.handles == 0
 	h.mu.Unlock()
 
-	err := order
-	if last {
-		err = h.giveBack(ctx, after)
-	} else if loss != nil {
+	err = errCutShort // a hook of the Redis client may end this goroutine
+	defer func() {
+		if l.outer != nil {
+			l.life.finish(cmp.Or(h.life.err(), ErrReleased))
+		}
+		h.mu.Lock()
+		l.answer(err)
+		h.mu.Unlock()
+	}()
+	switch {
+	case last:
+		told, err = h.giveBack(ctx, after)
+	case loss != nil:
 		err = fmt.Errorf("%w: %w", ErrNotHeld, loss)
+	default:
+		err = order
 	}
-	if l.outer != nil {
-		l.life.finish(cmp.Or(h.life.err(), ErrReleased))
-	}
-	h.mu.Lock()
-	l.answer(err)
-	h.mu.Unlock()
-	return err
+	return told, err
 }
 
 // spend takes the handle off the hold. The caller holds hold.mu.

@@ -4,14 +4,20 @@ import (
 	"context"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 )
 
 // Observer is told what happens to the locks of a Client ([WithObserver]). What a caller does, such as to ask, to be
 // granted and to release, is told on the caller's goroutine, from many at once; what happens to a lock meanwhile, such
 // as to be renewed or lost, on one goroutine of the Client, in order. However long an Observer takes, no renewal and no
-// loss signal waits for it: so it may hear of a loss a moment after the context ended, and Held says when it was.
+// loss signal waits for it: so it may hear of a loss a moment after the context ended, and Held says when it was. Of the
+// events on the Client's goroutine some thousand wait for an Observer that hangs, renewals half as many; what comes then is
+// dropped, and told by [EventDropped] when there is room again.
+//
+// A panic of an Observer on a caller's goroutine is the caller's: it comes out of the call. What that call was about is
+// finished first: a lock that the caller does not get is given back, and a release is a release. On the Client's goroutine a
+// panic is an event that was dropped. An Observer that calls [Client.Close] has an error of it, since Close waits for the
+// Observer.
 type Observer interface {
 	Observe(Event)
 }
@@ -57,6 +63,8 @@ type Event struct {
 	Err error
 	// Why is the reason that was given, for EventRequested.
 	Why string
+	// Dropped is how many events were not told, for EventDropped.
+	Dropped int
 }
 
 // EventKind says what happened.
@@ -98,10 +106,13 @@ const (
 	EventFailOpen
 	// EventRequested: somebody asks for the lock by [Client.Ask]; see [Lock.Asked].
 	EventRequested
+	// EventDropped: the Observer was too slow, or panicked, and has not been told of as many events as Dropped says. Counts that
+	// were made of events may be wrong from then on. It is of no lock: Name and Context are empty. Err is the panic, if there was one.
+	EventDropped
 )
 
 var eventNames = [...]string{
-	"unknown", "asked", "queued", "granted", "gave up", "renewed", "renewal failed", "lost", "stolen", "released", "changed", "handed off", "not kept", "fail-open", "requested",
+	"unknown", "asked", "queued", "granted", "gave up", "renewed", "renewal failed", "lost", "stolen", "released", "changed", "handed off", "not kept", "fail-open", "requested", "dropped",
 }
 
 // String is the kind in words, such as "granted".
@@ -151,47 +162,34 @@ func (h *hold) observe(kind EventKind, err error) {
 	}
 }
 
-// observe tells of an event on the caller's goroutine.
+// observe tells of an event on the caller's goroutine. The Observer may panic, so whoever calls this has done before what must
+// be done, or has deferred it; and it may call Close, so no registered operation calls this, but observeAside.
 func (c *Client) observe(e Event) {
-	if c.observer != nil {
-		c.observer.Observe(e)
-	}
-}
-
-// report tells of an event from the Client's own goroutines, which must not wait for the observer (I7).
-func (c *Client) report(e Event) {
 	if c.observer == nil {
 		return
 	}
-	c.reports.mu.Lock()
-	defer c.reports.mu.Unlock()
-	c.reports.queue = append(c.reports.queue, e)
-	if c.reports.busy {
-		return
-	}
-	c.reports.busy = true
-	c.background.add()
-	go func() {
-		defer c.background.done()
-		for {
-			c.reports.mu.Lock()
-			queue := c.reports.queue
-			c.reports.queue = nil
-			c.reports.busy = len(queue) > 0
-			c.reports.mu.Unlock()
-			if len(queue) == 0 {
-				return
-			}
-			for _, e := range queue {
-				c.observer.Observe(e)
-			}
-		}
-	}()
+	c.telling.add()
+	defer c.telling.done()
+	c.observer.Observe(e)
 }
 
-// reports are the events on their way to the observer.
-type reports struct {
-	mu    sync.Mutex
-	queue []Event
-	busy  bool
+// tellOf is observe of an event that may be none.
+func (c *Client) tellOf(e Event) {
+	if e.Kind != 0 {
+		c.observe(e)
+	}
+}
+
+// observeAside is observe in the middle of a registered operation: it counts as a call of the Observer meanwhile.
+func (c *Client) observeAside(e Event) {
+	if c.observer == nil {
+		return
+	}
+	c.telling.add()
+	c.background.done()
+	defer func() {
+		c.background.add()
+		c.telling.done()
+	}()
+	c.observer.Observe(e)
 }

@@ -30,6 +30,7 @@ type quest struct {
 	back   string // of the change that undoes it
 	nonce  string
 	bury   bool  // an attempt had no answer: a copy of it may be executed late
+	asking bool  // an attempt is under way
 	joined bool  // it has a place
 	alone  bool  // there is no subscription: the checks alone will tell
 	seen   int64 // the greatest fence of the name that the Client had seen before it asked
@@ -55,6 +56,25 @@ func (q *quest) dropWait() {
 		q.client.removeWait(q.wait)
 		q.wait = nil
 	}
+}
+
+// pursue is obtain as a registered operation: Close waits until a waiter that it fails has left its place. If a callback of the
+// user's panics, or ends the goroutine, nothing is left behind either (I8).
+func (q *quest) pursue() (*Lock, error) {
+	if err := q.client.enter(); err != nil {
+		return nil, err
+	}
+	defer q.client.leave()
+	returned := false
+	defer func() {
+		if !returned && (q.joined || q.bury || q.asking) {
+			q.bury = true // what became of the last attempt is not known
+			q.undo()
+		}
+	}()
+	l, err := q.obtain()
+	returned = true
+	return l, err
 }
 
 // obtain asks, and waits if that is wanted, until there is a lock or a reason why not.
@@ -91,10 +111,11 @@ func (q *quest) obtain() (*Lock, error) {
 				return nil, q.fail(ctx, err)
 			}
 		case "waiting":
-			if !q.joined && q.ticket == "" && c.observer != nil {
-				c.observe(q.event(EventQueued))
-			}
+			first := !q.joined && q.ticket == ""
 			q.joined = true
+			if first && c.observer != nil {
+				c.observeAside(q.event(EventQueued))
+			}
 			c.crowds.met(q.name, true)
 			c.joined(q.wait, q.name, r, sample{sent, r.now, epoch})
 			line := q.wait.line
@@ -166,7 +187,9 @@ func (q *quest) ask(ctx context.Context, waits bool) (r reply, sent time.Time, e
 			}
 		}
 	}
+	q.asking = true
 	a := c.attempt(ctx, one, stays)
+	q.asking = false
 	if a.err == nil {
 		one.forget()
 	}

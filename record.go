@@ -34,7 +34,7 @@ func (c *Client) recordKey(name string) string {
 
 // look reads the record of a lock, in one round trip. That there is none is no error.
 func (c *Client) look(ctx context.Context, name string) (record, error) {
-	a := c.ask(ctx, nil, scriptRecall, c.recordKey(name))
+	a := c.query(ctx, scriptRecall, c.recordKey(name))
 	if a.err != nil {
 		return record{}, a.err
 	}
@@ -80,7 +80,7 @@ func (c *Client) note(ctx context.Context, l *Lock, step int, value string, life
 
 // erase removes a record, with news of it if there are any.
 func (c *Client) erase(ctx context.Context, name string, news ...any) error {
-	a := c.ask(ctx, nil, scriptErase, c.recordKey(name), news...)
+	a := c.query(ctx, scriptErase, c.recordKey(name), news...)
 	if a.err == nil && a.value != int64(1) {
 		return unexpected(a.value)
 	}

@@ -55,9 +55,11 @@ type Client struct {
 	flights  flights
 	watchers watchers
 
-	background tracker       // requests under way and give-backs that are not through
+	background tracker       // operations, requests under way and give-backs that are not through
+	telling    tracker       // calls of the Observer
 	loops      tracker       // the agenda and the subscription
-	closing    chan struct{} // closed when Close begins: waiters fail
+	shutting   atomic.Bool   // Close has begun
+	closing    chan struct{} // closed then: waiters fail
 	stopped    chan struct{} // closed when Close has waited long enough: loops end
 	stop       sync.Once
 	ready      atomic.Bool // the preflight passed
@@ -183,41 +185,6 @@ func WrapBy[T any](c *Client, name func(T) string, fn func(context.Context, T) e
 	}
 }
 
-// Close ends the Client. What waits fails with [ErrClosed], the context of every lock ends with it, and Close returns
-// when all of them have been released and nothing is left under way, or when ctx ends, with its error: what is still
-// in use then is no longer renewed and lapses by its lease. It is never taken from under a running body. A second
-// Close waits likewise.
-func (c *Client) Close(ctx context.Context) error {
-	c.mu.Lock()
-	first := !c.closed
-	if first {
-		c.closed = true
-		c.empty = make(chan struct{})
-		close(c.closing)
-		if len(c.holds) == 0 {
-			close(c.empty)
-		}
-	}
-	holds := make([]*hold, 0, len(c.holds))
-	for _, h := range c.holds {
-		holds = append(holds, h)
-	}
-	c.mu.Unlock()
-	for _, h := range holds {
-		h.life.finish(ErrClosed)
-	}
-
-	defer c.quit()
-	for _, idle := range []func() <-chan struct{}{func() <-chan struct{} { return c.empty }, c.background.idle, c.quit} {
-		select {
-		case <-idle():
-		case <-ctx.Done():
-			return fmt.Errorf("redislock: close: %w", ctx.Err())
-		}
-	}
-	return nil
-}
-
 // prompt reports whether the client is known to give up a read in time. Where it is not, a goroutine of its own waits for
 // the answers that must not hold up their caller. A wrapper may wait as long as it likes.
 func prompt(b backend.Backend) bool {
@@ -230,64 +197,6 @@ func prompt(b backend.Backend) bool {
 		timeout = b.Cluster.Options().ReadTimeout
 	}
 	return timeout > 0 && timeout <= resendTime
-}
-
-// quit ends the loops; the channel closes when they have ended.
-func (c *Client) quit() <-chan struct{} {
-	c.stop.Do(func() {
-		close(c.stopped)
-		c.sub.stop()
-		if c.shards != nil {
-			c.shards.stop()
-		}
-	})
-	return c.loops.idle()
-}
-
-func (c *Client) isClosed() bool {
-	select {
-	case <-c.closing:
-		return true
-	default:
-		return false
-	}
-}
-
-// tracker counts what is under way.
-type tracker struct {
-	n atomic.Int64
-
-	mu   sync.Mutex
-	zero chan struct{} // closed when nothing is under way; nil until somebody asks
-}
-
-func (t *tracker) add() { t.n.Add(1) }
-
-func (t *tracker) done() {
-	if t.n.Add(-1) == 0 {
-		t.look()
-	}
-}
-
-// idle is closed when nothing is under way.
-func (t *tracker) idle() <-chan struct{} {
-	t.mu.Lock()
-	if t.zero == nil {
-		t.zero = make(chan struct{})
-	}
-	zero := t.zero
-	t.mu.Unlock()
-	t.look() // who was done before did not see that somebody asks
-	return zero
-}
-
-func (t *tracker) look() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.zero != nil && t.n.Load() == 0 {
-		close(t.zero)
-		t.zero = nil
-	}
 }
 
 // key is where a lock lives. The braces keep it on one shard.

@@ -112,6 +112,10 @@ func (c *Client) breakAll(ctx context.Context, name, reason string) (int64, erro
 // breakHolds ends these holds, at most maxBreak. It returns how many it has ended and the greatest of their fences. Naming
 // token and fence makes a resend harmless: it breaks the holds that were meant, or none.
 func (c *Client) breakHolds(ctx context.Context, name string, holds []Hold, reason string) (ended int, fence int64, err error) {
+	if err := c.enter(); err != nil {
+		return 0, 0, err
+	}
+	defer c.leave()
 	args := []any{reason}
 	for _, h := range holds {
 		args = append(args, h.token, fmt.Sprintf("%016d", h.Fence))

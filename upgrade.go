@@ -42,12 +42,15 @@ func (l *Lock) upgrade(ctx context.Context) error {
 	bounded, cancel := context.WithCancel(ending(ctx, l.Context()))
 	defer cancel()
 	q := &quest{client: h.client, name: h.name, key: h.lease.key(), settings: s, changes: l, parent: bounded, asked: time.Now()}
-	h.client.background.add()
-	defer h.client.background.done()
 	if h.client.observer != nil {
 		h.client.observe(q.event(EventAsked))
 	}
-	_, err := q.obtain()
+	_, err := q.pursue()
+	if err == nil {
+		h.mu.Lock()
+		l.became(Write)
+		h.mu.Unlock()
+	}
 	if h.client.observer != nil {
 		h.client.observe(q.outcome(l, err))
 	}
@@ -56,12 +59,8 @@ func (l *Lock) upgrade(ctx context.Context) error {
 			return fmt.Errorf("%w: %w", ErrNotHeld, loss)
 		}
 		h.lease.soon() // if the hold is gone, that tells why
-		return err
 	}
-	h.mu.Lock()
-	l.became(Write)
-	h.mu.Unlock()
-	return nil
+	return err
 }
 
 // Downgrade makes a lock in [Write] one in [Read] without a gap: nobody has it in Write in between, and the readers at
@@ -77,15 +76,28 @@ func (l *Lock) Downgrade(ctx context.Context) error {
 }
 
 func (l *Lock) downgrade(ctx context.Context) error {
+	changed, err := l.toRead(ctx)
+	if changed {
+		l.hold.observe(EventChanged, nil)
+	}
+	return err
+}
+
+// toRead is downgrade as a registered operation. It reports whether the hold has another mode now.
+func (l *Lock) toRead(ctx context.Context) (changed bool, err error) {
 	h := l.hold
+	if err := h.client.enter(); err != nil {
+		return false, fmt.Errorf("%w: %w", ErrNotHeld, err)
+	}
+	defer h.client.leave()
 	if err := l.beginChange(ctx); err != nil {
-		return err
+		return false, err
 	}
 	defer h.endChange()
 	h.mu.Lock()
 	if *l.mode == Write && l.inner > 0 {
 		defer h.mu.Unlock()
-		return fmt.Errorf("%w: %d nested in this one not yet released", ErrOrder, l.inner)
+		return false, fmt.Errorf("%w: %d nested in this one not yet released", ErrOrder, l.inner)
 	}
 	l.became(Read)
 	content := *h.mode == Read || h.strong > 0
@@ -94,7 +106,7 @@ func (l *Lock) downgrade(ctx context.Context) error {
 	}
 	h.mu.Unlock()
 	if content {
-		return nil
+		return false, nil
 	}
 
 	args := h.readArgs(h.changeToken())
@@ -106,16 +118,15 @@ func (l *Lock) downgrade(ctx context.Context) error {
 	switch {
 	case err != nil:
 		h.convert(args)
-		return err
+		return false, err
 	case r.status == "granted":
 		if r.more {
 			h.convert(args)
 		}
-		h.observe(EventChanged, nil)
-		return nil
+		return true, nil
 	}
 	h.lease.soon() // if the hold is gone, that tells why
-	return fmt.Errorf("%w: the server no longer knows the hold", ErrNotHeld)
+	return false, fmt.Errorf("%w: the server no longer knows the hold", ErrNotHeld)
 }
 
 // beginChange is granted to one change of a hold's mode at a time.

@@ -169,13 +169,7 @@ func (c *Client) askAll() {
 	for _, l := range lines {
 		c.agenda.hurry(&l.task, time.Now())
 	}
-	c.mu.Lock()
-	holds := make([]*hold, 0, len(c.holds))
-	for _, h := range c.holds {
-		holds = append(holds, h)
-	}
-	c.mu.Unlock()
-	for _, h := range holds {
+	for _, h := range c.allHolds() {
 		h.lease.soon()
 	}
 }

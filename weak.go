@@ -98,6 +98,10 @@ func (c *Client) acquireWeak(ctx context.Context, name string, opts []Option) (*
 
 // pauseWeak waits before the next try: half to all of weakPause, or of the key's remaining life if that is shorter.
 func (c *Client) pauseWeak(ctx context.Context, name string) bool {
+	if c.enter() != nil {
+		return false
+	}
+	defer c.leave()
 	pause := weakPause/2 + rand.N(weakPause/2)
 	cmd := newCommand(ctx, 1, "pttl", c.weakKey(name))
 	if left, err := c.plain(ctx, cmd).Int64(); err == nil && left > 0 {
@@ -138,6 +142,8 @@ func (w *WeakLock) Release(ctx context.Context) error {
 }
 
 func (w *WeakLock) release(ctx context.Context) error {
+	w.client.background.add() // also after Close, which does not wait for weak locks
+	defer w.client.background.done()
 	err := w.Err()
 	w.timer.Stop()
 	w.end(ErrReleased)
@@ -218,6 +224,10 @@ func (c *Client) Forget(ctx context.Context, key string) error {
 	if err := checkName(key); err != nil {
 		return wrapOp("forget", key, err)
 	}
+	if err := c.enter(); err != nil {
+		return wrapOp("forget", key, err)
+	}
+	defer c.leave()
 	_, err := c.plain(ctx, newCommand(ctx, 1, "del", c.dedupeKey(key))).Int64()
 	return wrapOp("forget", key, err)
 }
@@ -248,6 +258,10 @@ func (c *Client) weakSettings(ctx context.Context, name string, opts []Option) (
 // setNX sends a SET NX PX for each key, in one pipeline, until all are answered. A nil after an attempt that had no
 // answer may be that attempt's own doing: a GET settles it. The keys live from some time after sent.
 func (c *Client) setNX(ctx context.Context, keys, tokens []string, life time.Duration) (took []bool, sent time.Time, err error) {
+	if err := c.enter(); err != nil {
+		return nil, sent, err
+	}
+	defer c.leave()
 	took = make([]bool, len(keys))
 	doubt := make([]bool, len(keys)) // an attempt may have been executed
 	open := make([]int, len(keys))
@@ -324,7 +338,7 @@ func (c *Client) each(ctx context.Context, ks []int, of func(k int) command) []c
 }
 
 // unreachable reports whether Redis did not answer, or is not able to serve now: what WithFailOpen is for.
-func unreachable(err error) bool { return transient(err) }
+func unreachable(err error) bool { return transient(err) && !errors.Is(err, ErrClosed) }
 
 func (c *Client) plain(ctx context.Context, cmd command) command {
 	c.plainAll(ctx, []command{cmd})

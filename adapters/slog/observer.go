@@ -77,7 +77,7 @@ func (o *Observer) level(e redislock.Event) slog.Level {
 			return slog.LevelError
 		}
 		return slog.LevelWarn
-	case redislock.EventStolen, redislock.EventRenewalFailed, redislock.EventFailOpen, redislock.EventNotKept:
+	case redislock.EventStolen, redislock.EventRenewalFailed, redislock.EventFailOpen, redislock.EventNotKept, redislock.EventDropped:
 		return slog.LevelWarn
 	case redislock.EventGaveUp:
 		switch telemetry.Reason(e.Err) {
@@ -116,6 +116,7 @@ var messages = map[redislock.EventKind]string{
 	redislock.EventNotKept:       "shared value not kept",
 	redislock.EventFailOpen:      "weak lock granted without Redis",
 	redislock.EventRequested:     "lock requested by another",
+	redislock.EventDropped:       "events not told: an observer was too slow or panicked",
 }
 
 // message is one of a fixed set.
@@ -159,6 +160,8 @@ func attributes(e redislock.Event) []slog.Attr {
 		all = append(all, duration("held", e.Held), slog.String("why", e.Why))
 		all = append(all, owner("by", e.Holder)...)
 	case redislock.EventAsked, redislock.EventFailOpen, redislock.EventNotKept:
+	case redislock.EventDropped:
+		all = append(all, slog.Int("dropped", e.Dropped))
 	default:
 		all = append(all, duration("held", e.Held))
 	}
