@@ -56,15 +56,16 @@ func Semaphore(n int) Mode {
 // Rule says how many holds of another mode a [Mode] tolerates.
 type Rule struct {
 	modes []string
-	most  int // -1: any number
+	any   bool // any number of them
+	most  int  // or so many
 }
 
 // CompatibleWith tolerates any number of holds of these modes.
-func CompatibleWith(modes ...string) Rule { return Rule{modes, -1} }
+func CompatibleWith(modes ...string) Rule { return Rule{modes: modes, any: true} }
 
 // AtMost tolerates up to n holds of a mode, from 0 to [MaxUnits]; of the mode's own name that is n others. A hold of
-// weight k counts as k.
-func AtMost(n int, mode string) Rule { return Rule{[]string{mode}, n} }
+// weight k counts as k. Any number is [CompatibleWith].
+func AtMost(n int, mode string) Rule { return Rule{modes: []string{mode}, most: n} }
 
 // NewMode makes a mode of your own. What no rule names is not tolerated, the mode itself included. Names have 1 to
 // [MaxModeName] letters, digits, dots, dashes and underscores; those of the ready-made modes are taken. If a mode is
@@ -74,14 +75,14 @@ func AtMost(n int, mode string) Rule { return Rule{[]string{mode}, n} }
 // callers that use one name for different rules get [ErrMode] on the locks where they meet.
 func NewMode(name string, rules ...Rule) Mode {
 	m := Mode{name: name}
-	limits := map[string]int{}
+	limits := map[string]string{}
 	for _, r := range rules {
 		for _, mode := range r.modes {
-			limits[mode] = r.most
+			limits[mode] = r.text()
 			if !validModeName(mode) {
 				m.fault = fmt.Sprintf("NewMode(%q): a rule for the mode %q, which cannot be", name, mode)
 			}
-			if r.most < -1 || r.most > MaxUnits {
+			if r.most < 0 || r.most > MaxUnits {
 				m.fault = fmt.Sprintf("NewMode(%q): AtMost(%d, %q): must be from 0 to %d", name, r.most, mode, MaxUnits)
 			}
 		}
@@ -174,6 +175,9 @@ func (m Mode) covers(weight int, other Mode, otherWeight int) bool {
 // alone reports whether it tolerates nobody.
 func (m Mode) alone() bool { return m.rules == "" || m.rules == "-" }
 
+// anyNumber stands for "*": more than there can be, and one more is still an int of 32 bits.
+const anyNumber = math.MaxInt32 - 1
+
 func (m Mode) limits() map[string]int {
 	limits := map[string]int{}
 	for rule := range strings.SplitSeq(m.rules, ",") {
@@ -181,20 +185,24 @@ func (m Mode) limits() map[string]int {
 		if n, err := strconv.Atoi(most); ok && err == nil {
 			limits[name] = n
 		} else if ok {
-			limits[name] = math.MaxInt32
+			limits[name] = anyNumber
 		}
 	}
 	return limits
 }
 
-func encodeRules(limits map[string]int) string {
+// text is how many a rule tolerates, as it travels.
+func (r Rule) text() string {
+	if r.any {
+		return "*"
+	}
+	return strconv.Itoa(r.most)
+}
+
+func encodeRules(limits map[string]string) string {
 	var rules []string
 	for _, name := range slices.Sorted(maps.Keys(limits)) {
-		most := "*"
-		if limits[name] >= 0 {
-			most = strconv.Itoa(limits[name])
-		}
-		if most != "0" {
+		if most := limits[name]; most != "0" {
 			rules = append(rules, name+"="+most)
 		}
 	}

@@ -54,7 +54,9 @@ func TestAWeightThatNeverFitsIsInvalidAtOnceAndNothingIsSent(t *testing.T) {
 			{redislock.WithMode(redislock.NewMode("a,b"))},
 			{redislock.WithMode(redislock.NewMode(strings.Repeat("n", redislock.MaxModeName+1)))},
 			{redislock.WithMode(redislock.NewMode("a", redislock.CompatibleWith("a b")))},
+			{redislock.WithMode(redislock.NewMode("a", redislock.AtMost(-1, "a")))}, // any number is CompatibleWith
 			{redislock.WithMode(redislock.NewMode("a", redislock.AtMost(-2, "a")))},
+			{redislock.WithMode(redislock.NewMode("a", redislock.AtMost(redislock.MaxUnits+1, "a")))},
 		} {
 			if _, err := c.Acquire(context.Background(), "x", opts...); !errors.Is(err, redislock.ErrInvalid) {
 				t.Errorf("got %v, want ErrInvalid", err)
