@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"example.com/redislock/internal/safetext"
 )
 
 // Limits of modes.
@@ -231,5 +233,5 @@ func parseMode(line string) (Mode, int) {
 	}
 	weight, _ := strconv.Atoi(parts[0]) // what is no number is shown as 0
 	capacity, _ := strconv.Atoi(parts[1])
-	return Mode{name: parts[2], rules: parts[3], capacity: capacity}, weight
+	return Mode{name: safetext.Escape(parts[2]), rules: parts[3], capacity: capacity}, weight // others may write any name
 }

@@ -33,9 +33,7 @@ const (
 	// MaxTrace is the longest text of [WithTrace], in bytes.
 	MaxTrace = 128
 
-	maxClientName = 128
-	maxHost       = 255
-	maxPrefix     = 128
+	maxPrefix = 128
 )
 
 // Option shapes one acquire; given to [WithDefaults] it shapes every acquire of a Client. A later option overrides an
@@ -281,11 +279,11 @@ func checkPrefix(prefix string) error {
 }
 
 // WithName sets the name by which this instance is shown to others, as in "held by api-7f9c (pid 12 on node-3)"; the
-// default is the program's name. At most 128 bytes, no line breaks.
+// default is the program's name. At most 128 bytes, no control characters.
 func WithName(name string) ClientOption {
 	return func(c *config) error {
-		if name == "" || len(name) > maxClientName || strings.ContainsAny(name, "\r\n") {
-			return invalid("WithName(%q): must have 1 to %d bytes and no line break", name, maxClientName)
+		if name == "" || len(name) > maxClientName || strings.ContainsFunc(name, unicode.IsControl) {
+			return invalid("WithName(%q): must have 1 to %d bytes and no control characters", name, maxClientName)
 		}
 		c.name = name
 		return nil
@@ -370,28 +368,3 @@ func checkName(name string) error {
 // escape makes names with braces and percent signs safe inside the braces of a hash tag, and keeps different names
 // different.
 var escape = strings.NewReplacer("%", "%25", "{", "%7B", "}", "%7D").Replace
-
-// Owner says who holds a lock or waits for it.
-type Owner struct {
-	// Client is the name given by [WithName].
-	Client string
-	// Host and PID are where it runs.
-	Host string
-	PID  int
-	// Metadata is what [WithMetadata] said.
-	Metadata string
-	// Trace is what [WithTrace] said of the call that asked for the lock.
-	Trace string
-}
-
-// String is like "api (pid 12 on node-3): import of 2026-11-21".
-func (o Owner) String() string {
-	if o == (Owner{}) {
-		return "someone"
-	}
-	text := fmt.Sprintf("%s (pid %d on %s)", o.Client, o.PID, o.Host)
-	if o.Metadata != "" {
-		text += ": " + o.Metadata
-	}
-	return text
-}

@@ -96,6 +96,7 @@ func TestBadInputIsRefusedBeforeAnythingIsSent(t *testing.T) {
 			`WithPrefix("app:w")`:  redislock.WithPrefix("app:w"),
 			`WithName("")`:         redislock.WithName(""),
 			`WithName("a\nb")`:     redislock.WithName("a\nb"),
+			`WithName("a\x00b")`:   redislock.WithName("a\x00b"),
 			"WithRetention(1s)":    redislock.WithRetention(time.Second),
 			"WithRetention(2161h":  redislock.WithRetention(2161 * time.Hour),
 			"WithClockMargin(-1s)": redislock.WithClockMargin(-time.Second),

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,7 +77,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 	case err != nil:
 		return nil, fmt.Errorf("redislock: new: %w", invalid("%v", err))
 	}
-	cfg := config{prefix: DefaultPrefix, name: filepath.Base(os.Args[0]), retention: DefaultRetention, margin: DefaultClockMargin}
+	cfg := config{prefix: DefaultPrefix, retention: DefaultRetention, margin: DefaultClockMargin}
 	for _, opt := range opts {
 		if opt == nil {
 			return nil, fmt.Errorf("redislock: new: %w", invalid("a nil ClientOption"))
@@ -89,12 +86,11 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 			return nil, fmt.Errorf("redislock: new: %w", err)
 		}
 	}
-	host, _ := os.Hostname() // for people; an unknown one is shown as such
 	c := &Client{
 		rdb:       rdb,
 		behind:    behind,
 		prefix:    cfg.prefix,
-		owner:     Owner{Client: cfg.name, Host: strings.ReplaceAll(host, "\n", " "), PID: os.Getpid()},
+		owner:     myself(cfg.name),
 		retention: cfg.retention,
 		margin:    cfg.margin,
 		observer:  cfg.observer,

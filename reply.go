@@ -165,22 +165,3 @@ func parseFence(text string) int64 {
 	n, _ := parseMicros(text) // it was parsed when it came
 	return int64(n)
 }
-
-// info is the form in which an Owner travels: a line each for client, host and pid, with the trace behind that if there is one, and the metadata.
-func (o Owner) info() string {
-	text := o.Client + "\n" + o.Host + "\n" + strconv.Itoa(o.PID)
-	if o.Trace != "" {
-		text += " " + o.Trace
-	}
-	return text + "\n" + o.Metadata
-}
-
-func parseOwner(info string) Owner {
-	parts := strings.SplitN(info, "\n", 4)
-	if len(parts) < 4 {
-		return Owner{Metadata: info}
-	}
-	number, trace, _ := strings.Cut(parts[2], " ")
-	pid, _ := strconv.Atoi(number) // a text for people: what is no number is shown as 0
-	return Owner{Client: parts[0], Host: parts[1], PID: pid, Trace: trace, Metadata: parts[3]}
-}

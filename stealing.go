@@ -4,8 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
+
+	"example.com/redislock/internal/safetext"
 )
 
 // Stealing is a revocation that is acknowledged. A caller whose WithStealAfter has passed has the hold marked: from
@@ -29,7 +30,7 @@ func robbery(reason string) error {
 	if reason == "" {
 		return errStale
 	}
-	return fmt.Errorf("%w: broken: %s", ErrStolen, strings.ToValidUTF8(reason, "?"))
+	return fmt.Errorf("%w: broken: %s", ErrStolen, safetext.Escape(reason))
 }
 
 var errStale = fmt.Errorf("%w: older than another caller tolerates", ErrStolen)
