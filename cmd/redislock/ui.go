@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -45,6 +46,10 @@ Locks can be broken, and their holders asked to give them up, only with --allow-
 Without more it listens on ` + defaultListen + `, for this machine alone, and for everybody on it. Anything but loopback
 needs a token, which people type once and programs send as "Authorization: Bearer TOKEN"; take a long random one, and put
 TLS in front of it or give --listen-cert and --listen-key. Make one with: openssl rand -hex 32
+
+On standard error it says who logs in and out, each wrong token, each wish to break a lock or to ask its holders with its
+reason and what came of it, and what is wrong with connections: a line each, with the time and the address. A session
+ends after 12 hours, with a logout, or with the program.
 
 It runs until SIGINT or SIGTERM.
 
@@ -131,9 +136,11 @@ func (u *uiServer) run(stdout, stderr io.Writer) error {
 	if err != nil {
 		return exitWith(exitUnavailable, "cannot listen on %s: %v; name another address by --listen, for example --listen 127.0.0.1:0 for a free port", u.listen, bare(err))
 	}
+	log := &uiLog{w: stderr}
 	page := ui.New(ui.Config{
 		Client: l.client, Address: l.addr, Prefix: u.prefix, Health: func(ctx context.Context) doctor.Report { return doctor.Examine(ctx, l.rdb, u.prefix) }, AllowBreak: u.allowBreak, Token: token,
 		Explain:    func(err error) string { return oneLine(l.explain(err).Error()) },
+		Audit:      log.audit,
 		Hosts:      append(u.hosts, host),
 		AnyAddress: addr.IsUnspecified(), Secure: config != nil,
 	})
@@ -142,11 +149,11 @@ func (u *uiServer) run(stdout, stderr io.Writer) error {
 		scheme = "https"
 	}
 	_, _ = fmt.Fprintf(stdout, "%s://%s/\n", scheme, shownAddress(listener.Addr())) // who reads it may be gone
-	return serve(ctx, page, listener, config)
+	return serve(ctx, page, listener, config, log)
 }
 
 // serve serves the page until ctx ends, and then ends what is under way.
-func serve(ctx context.Context, page *ui.UI, listener net.Listener, config *tls.Config) error {
+func serve(ctx context.Context, page *ui.UI, listener net.Listener, config *tls.Config, log *uiLog) error {
 	srv := &http.Server{
 		Handler:           page,
 		TLSConfig:         config,
@@ -154,7 +161,7 @@ func serve(ctx context.Context, page *ui.UI, listener net.Listener, config *tls.
 		ReadTimeout:       15 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          stdlog.New(io.Discard, "", 0), // broken connections of others
+		ErrorLog:          stdlog.New(log, "", 0),
 	}
 	failed := make(chan error, 1)
 	go func() {
@@ -177,6 +184,28 @@ func serve(ctx context.Context, page *ui.UI, listener net.Listener, config *tls.
 		_ = srv.Close() // they had their time
 	}
 	return err
+}
+
+// uiLog is what redislock ui says while it serves: a line each, from many goroutines.
+type uiLog struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *uiLog) audit(line string) { l.say("audit: " + line) }
+
+// Write takes in what the HTTP server complains of: a line, or that of a panic, which has several.
+func (l *uiLog) Write(text []byte) (int, error) {
+	for line := range strings.Lines(string(text)) {
+		l.say(line)
+	}
+	return len(text), nil
+}
+
+func (l *uiLog) say(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	say(l.w, "%s %s", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), line)
 }
 
 // place is the host to listen on, with --listen made whole.

@@ -103,11 +103,12 @@ func TestUIIsNotForEverybodyWithoutAToken(t *testing.T) {
 	p, url := f.uiPage("--token-file", f.path("token"))
 	f.answers(http.DefaultClient, url+"api/session", 401, "")
 	f.answers(http.DefaultClient, url+"api/session", 401, "wrong")
+	p.says("audit: wrong token from=127.0.0.1:")
 	f.answers(http.DefaultClient, url+"api/session", 204, token)
 	other := f.start("ui", "--prefix", f.prefix, "--listen", strings.Trim(strings.TrimPrefix(url, "http://"), "/"))
 	other.ends(69, "name another address by --listen")
 	p.signal(unix.SIGTERM)
-	if p.ends(0); strings.Contains(p.stderr.String(), token) {
+	if p.ends(0, "wrong token"); strings.Contains(p.stderr.String(), token) {
 		t.Error("it tells the token")
 	}
 }
@@ -124,8 +125,13 @@ func TestUISpeaksTLS(t *testing.T) {
 	defer transport.CloseIdleConnections()
 	f.answers(&http.Client{Transport: transport}, url+"login", 200, "")
 	transport.CloseIdleConnections()
+	// Who comes without TLS is heard.
+	if got, err := http.Get(strings.Replace(url, "https:", "http:", 1)); err == nil {
+		_ = got.Body.Close()
+	}
+	p.says("TLS handshake error")
 	p.signal(unix.SIGTERM)
-	p.ends(0)
+	p.ends(0, "TLS handshake error")
 }
 
 // certificate writes a certificate for loopback, and returns those that trust it.

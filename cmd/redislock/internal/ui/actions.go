@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -63,33 +64,39 @@ func (u *UI) look(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
+// act does what a page wishes, and has it audited: do is what, and returns a status and an answer.
+func (u *UI) act(action string, do func(context.Context, wish, string) (int, any)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		it, name, ok := read(w, r)
+		if !ok || !reasonable(w, it, name) {
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), actionTime)
+		defer cancel()
+		status, came := do(ctx, it, name)
+		one, _ := u.session(r)
+		u.audit(r, one, action, "lock", name, "why", it.Why, "fences", fmt.Sprint(it.Fences), "status", status, "result", came)
+		answer(w, status, came)
+	})
+}
+
 // breakLock ends the holds that the page showed.
-func (u *UI) breakLock(w http.ResponseWriter, r *http.Request) {
-	it, name, ok := read(w, r)
-	if !ok || !reasonable(w, it, name) {
-		return
-	}
+func (u *UI) breakLock(ctx context.Context, it wish, name string) (int, any) {
 	if it.Confirm != "break" {
-		refuse(w, http.StatusBadRequest, `type "break" to confirm`)
-		return
+		return http.StatusBadRequest, sentence{`type "break" to confirm`}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), actionTime)
-	defer cancel()
 	info, err := u.config.Client.Inspect(ctx, name)
 	if err != nil {
-		u.fail(w, err)
-		return
+		return u.failed(err)
 	}
 	meant := info
 	meant.Holds = slices.Clone(info.Holds)
 	meant.Holds = slices.DeleteFunc(meant.Holds, func(h redislock.Hold) bool { return !slices.Contains(it.Fences, h.Fence) })
 	switch {
 	case info.Holders == 0:
-		refuse(w, http.StatusConflict, "nobody holds the lock any more; nothing was broken")
-		return
+		return http.StatusConflict, sentence{"nobody holds the lock any more; nothing was broken"}
 	case len(meant.Holds) == 0:
-		refuse(w, http.StatusConflict, "others hold the lock by now; nothing was broken")
-		return
+		return http.StatusConflict, sentence{"others hold the lock by now; nothing was broken"}
 	}
 	u.hub.breaking(info, meant.Holds, it.Why)
 	fence, err := u.config.Client.BreakHolds(ctx, meant, it.Why)
@@ -97,13 +104,13 @@ func (u *UI) breakLock(w http.ResponseWriter, r *http.Request) {
 	left := info.Holders - len(meant.Holds)
 	switch {
 	case err == nil && fence == 0:
-		refuse(w, http.StatusConflict, "the holds that were shown have ended by themselves; nothing was broken")
+		return http.StatusConflict, sentence{"the holds that were shown have ended by themselves; nothing was broken"}
 	case err == nil:
-		answer(w, http.StatusOK, broken{fence, len(meant.Holds), left})
+		return http.StatusOK, broken{fence, len(meant.Holds), left}
 	case isAnswer(err):
-		u.fail(w, err)
+		return u.failed(err)
 	default:
-		refuse(w, http.StatusBadGateway, "perhaps it was broken, perhaps not: "+valid(u.config.Explain(err)))
+		return http.StatusBadGateway, sentence{"perhaps it was broken, perhaps not: " + valid(u.config.Explain(err))}
 	}
 }
 
@@ -115,6 +122,10 @@ type broken struct {
 	Left  int   `json:"left"`
 }
 
+func (b broken) String() string {
+	return fmt.Sprintf("%d broken up to fence %d, %d left", b.Broke, b.Fence, b.Left)
+}
+
 // isAnswer says whether Redis or the library has answered, with success or without; if not, what was asked for may have
 // been done all the same.
 func isAnswer(err error) bool {
@@ -123,21 +134,21 @@ func isAnswer(err error) bool {
 }
 
 // askHolders asks them to give the lock up; nothing is taken.
-func (u *UI) askHolders(w http.ResponseWriter, r *http.Request) {
-	it, name, ok := read(w, r)
-	if !ok || !reasonable(w, it, name) {
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), actionTime)
-	defer cancel()
-	told, err := u.config.Client.Ask(ctx, name, it.Why)
+func (u *UI) askHolders(ctx context.Context, it wish, name string) (int, any) {
+	holders, err := u.config.Client.Ask(ctx, name, it.Why)
 	if err != nil {
-		u.fail(w, err)
-		return
+		return u.failed(err)
 	}
 	u.hub.asked(idOf(name), it.Why)
-	answer(w, http.StatusOK, map[string]int{"told": told})
+	return http.StatusOK, told{holders}
 }
+
+// told is how many holders were told.
+type told struct {
+	Told int `json:"told"`
+}
+
+func (t told) String() string { return fmt.Sprintf("%d told", t.Told) }
 
 func reasonable(w http.ResponseWriter, it wish, name string) bool {
 	switch {
@@ -153,8 +164,8 @@ func reasonable(w http.ResponseWriter, it wish, name string) bool {
 	return false
 }
 
-func (u *UI) fail(w http.ResponseWriter, err error) {
-	refuse(w, http.StatusBadGateway, valid(u.config.Explain(err)))
+func (u *UI) failed(err error) (int, any) {
+	return http.StatusBadGateway, sentence{valid(u.config.Explain(err))}
 }
 
 // breaking notes whose holds are about to be broken from here, so that the history can say so. What happens to the lock

@@ -172,7 +172,7 @@ func TestTheHistoryDoesNotSayBrokenOfABreakThatWasRefused(t *testing.T) {
 		said, kind string
 	}{
 		"closed":    {redis.ErrClosed, "perhaps", " perhaps broken"},
-		"refused":   {refusal("NOPERM this user has no permissions"), "NOPERM", " ended"},
+		"refused":   {refusal("NOPERM this user has no permissions"), "NOPERM", " ended unseen"},
 		"no answer": {context.DeadlineExceeded, "perhaps", " perhaps broken"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -132,8 +132,13 @@ func TestBrowserRefusesWithoutTheToken(t *testing.T) {
 	if value[string](p, `document.cookie`) != "" {
 		t.Error("scripts can read the cookie")
 	}
+	if hash := value[string](p, `location.hash`); hash != "#/" {
+		t.Errorf("the key stays in the address: %s", hash)
+	}
+	p.goTo("/#/lock/secret") // as another page of the session
+	p.says(".part-held-by td", "app")
 	p.click("#logout button")
-	p.until(`location.pathname === '/login'`)
+	p.until(`location.pathname === '/login' && localStorage.length === 0`)
 	p.goTo("/")
 	p.until(`location.pathname === '/login'`)
 }
@@ -228,4 +233,19 @@ func TestBrowserShowsJobsElectionsAndHealth(t *testing.T) {
 	p.until(`document.querySelector('.finding').classList.contains('bad')`) // the worst first
 	p.says("#health-badge", "1")
 	p.harmless()
+}
+
+// What has the name of a property that every object has is no page.
+func TestBrowserSaysThatThereIsNoSuchPage(t *testing.T) {
+	t.Parallel()
+	p := opens(t, nil)
+	for _, path := range []string{"__proto__", "constructor", "toString", "nothing/x"} {
+		p.goTo("/#/" + path)
+		p.says("h1", "No such page")
+	}
+	p.click("main a")
+	p.says("h1", "Locks")
+	p.expects("400")
+	p.goTo("/#/lock/" + strings.Repeat("a", redislock.MaxName+1))
+	p.says(".alert", "this cannot be the name of a lock")
 }

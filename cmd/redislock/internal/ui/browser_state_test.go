@@ -153,7 +153,7 @@ func TestBrowserDrawsHoldsThatAreConcurrentBesideEachOther(t *testing.T) {
 	if err := first.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	p.says(".part-history td", "released, or broken elsewhere")
+	p.says(".part-history td", "released")
 	p.acquire("x", redislock.WithMode(redislock.Read)) // in the lane of the first, which has ended
 	p.until(`document.querySelectorAll('.timeline .span').length === 3 && ` + tops + ` === 2`)
 }
@@ -192,8 +192,8 @@ func TestBrowserSaysWhatItDidNotSee(t *testing.T) {
 	p.goTo("/#/lock/x")
 	p.says(".part-history td", "ended, not seen how")
 	p.says(".part-history td", "its lease, as last seen, ran until")
-	p.says(".part-history td", "held at least once between two looks")
-	if text := value[string](p, `document.querySelector('main').innerText`); strings.Contains(text, "lapsed") || strings.Contains(text, "handed") || !strings.Contains(text, "by whom was not seen") {
+	p.says(".part-history td", "its fence has risen")
+	if text := value[string](p, `document.querySelector('main').innerText`); strings.Contains(text, "lapsed") || strings.Contains(text, "handed") || !strings.Contains(text, "held and not seen") {
 		t.Errorf("the page says %s", text)
 	}
 	p.until(`document.querySelector('.timeline .span.unsure')`)

@@ -102,7 +102,7 @@ func TestALockThatIsDamagedKeepsItsHistory(t *testing.T) {
 		t.Errorf("%+v", l.items)
 	}
 	h.see(state(60, nil))
-	if items := h.histories["x"].items; len(items) != 2 || items[1].Kind != "ended" || items[1].From != at(12) {
+	if items := h.histories["x"].items; len(items) != 2 || items[1].Kind != "ended" || items[1].Deadline != at(40) || items[1].From != at(12) {
 		t.Errorf("%+v", items)
 	}
 }

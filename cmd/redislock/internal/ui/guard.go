@@ -81,12 +81,12 @@ func (u *UI) permitted(next http.Handler) http.Handler {
 	})
 }
 
-// ours refuses what does not come from our own page: it alone knows the token that belongs to its session.
+// ours refuses what does not come from our own page: it alone knows the key of its session.
 func (u *UI) ours(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		session, ok := u.session(r)
+		one, ok := u.session(r)
 		switch mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); {
-		case !ok || !equal(r.Header.Get("X-CSRF-Token"), u.csrf(session)):
+		case !ok || !one.hasKey(r):
 			refuse(w, http.StatusForbidden, "the CSRF token is missing or wrong; load the page again")
 		case strings.TrimSpace(mediaType) != "application/json":
 			refuse(w, http.StatusUnsupportedMediaType, "the body must be application/json")
@@ -96,10 +96,15 @@ func (u *UI) ours(next http.Handler) http.Handler {
 	})
 }
 
-// refuse answers with a status and a sentence.
-func refuse(w http.ResponseWriter, status int, sentence string) {
-	answer(w, status, map[string]string{"error": sentence})
+// sentence is an answer that says why something was not done.
+type sentence struct {
+	Error string `json:"error"`
 }
+
+func (s sentence) String() string { return s.Error }
+
+// refuse answers with a status and a sentence.
+func refuse(w http.ResponseWriter, status int, why string) { answer(w, status, sentence{why}) }
 
 // answer answers with a value as JSON.
 func answer(w http.ResponseWriter, status int, value any) {

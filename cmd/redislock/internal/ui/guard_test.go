@@ -75,15 +75,15 @@ func (s *site) wants(status int, method, path, body string, headers ...string) *
 	return got
 }
 
-// login is the cookie of a session, and the token of its pages.
-func (s *site) login() (cookie *http.Cookie, csrf string) {
+// login is the cookie of a session, and the key of its pages.
+func (s *site) login() (cookie *http.Cookie, key string) {
 	s.Helper()
 	got := s.wants(303, "POST", "/login", "token="+testToken, "Content-Type", "application/x-www-form-urlencoded")
-	if got.Header.Get("Location") != "/" || len(got.Cookies()) != 1 {
+	key, ok := strings.CutPrefix(got.Header.Get("Location"), "/#/enter/")
+	if !ok || len(got.Cookies()) != 1 {
 		s.Fatalf("no session: %v", got.Header)
 	}
-	cookie = got.Cookies()[0]
-	return cookie, s.ui.csrf(cookie.Value)
+	return got.Cookies()[0], key
 }
 
 var breakIt = `{"id":"x","why":"it is stuck","confirm":"break","fences":[]}`
@@ -110,9 +110,9 @@ func TestEveryRefusal(t *testing.T) {
 		s.wants(401, "POST", path, breakIt, "Content-Type", "application/json")
 	}
 	// A session that was changed, or is another process's.
-	name, rest, _ := strings.Cut(cookie.Value, ".")
-	for _, forged := range []string{name + "x." + rest, cookie.Value + "x", name, "", strings.Replace(cookie.Value, ".", ".9", 1), newSite(t, nil).ui.sign("session", name)} {
-		s.wants(401, "GET", "/api/session", "", "Cookie", cookie.Name+"="+forged)
+	elsewhere, _ := newSite(t, nil).login()
+	for _, forged := range []string{cookie.Value + "x", cookie.Value[1:], "", elsewhere.Value} {
+		s.wants(401, "GET", "/api/session", "", "Cookie", cookie.Name+"="+forged, "X-CSRF-Token", csrf)
 	}
 	// Another Host: a name that somebody bound to this address.
 	for _, host := range []string{"evil.example", "evil.example:8047", "127.0.0.1.evil.example", "localhost.evil.example", "192.0.2.1", "", "[2001:db8::1]:8047", "127.0.0.1@evil.example"} {
@@ -128,16 +128,14 @@ func TestEveryRefusal(t *testing.T) {
 		s.wants(403, "POST", "/api/break", breakIt, append(whole, other...)...)
 		s.wants(403, "POST", "/login", "token="+testToken, append(other, "Content-Type", "application/x-www-form-urlencoded")...)
 	}
-	s.wants(403, "GET", "/api/stream", "", with("Sec-Fetch-Site", "cross-site")...)
+	s.wants(403, "GET", "/api/stream", "", append(whole, "Sec-Fetch-Site", "cross-site")...)
 	// No CSRF token, a wrong one, another session's, another body.
 	_, others := s.login()
 	for _, path := range []string{"/api/break", "/api/ask", "/api/look"} {
-		s.wants(403, "POST", path, breakIt, with("Content-Type", "application/json")...)
-		s.wants(403, "POST", path, breakIt, with("Content-Type", "application/json", "X-CSRF-Token", "wrong")...)
-		s.wants(403, "POST", path, breakIt, with("Content-Type", "application/json", "X-CSRF-Token", newSite(t, nil).ui.csrf(cookie.Value))...)
-		if others != csrf {
-			s.wants(403, "POST", path, breakIt, with("Content-Type", "application/json", "X-CSRF-Token", others)...)
-		}
+		s.wants(401, "POST", path, breakIt, with("Content-Type", "application/json")...)
+		s.wants(401, "POST", path, breakIt, with("Content-Type", "application/json", "X-CSRF-Token", "wrong")...)
+		s.wants(401, "POST", path, breakIt, with("Content-Type", "application/json", "X-CSRF-Token", others)...)
+		s.wants(403, "POST", path, breakIt, with("Content-Type", "application/json", "X-CSRF-Token", others, "Authorization", "Bearer "+testToken)...)
 		s.wants(403, "POST", path, breakIt, "Authorization", "Bearer "+testToken, "Content-Type", "application/json", "X-CSRF-Token", csrf)
 		s.wants(415, "POST", path, breakIt, with("Content-Type", "text/plain", "X-CSRF-Token", csrf)...)
 		// Actions are POST only.
@@ -229,8 +227,10 @@ func TestTwoPagesOfAHostHaveSessionsOfTheirOwn(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		kept := map[string]string{}
 		sites := []*site{newSite(t, func(c *Config) { c.Secure = secure }), newSite(t, func(c *Config) { c.Secure = secure })}
+		keys := map[*site]string{}
 		for _, s := range sites {
-			cookie, _ := s.login()
+			cookie, key := s.login()
+			keys[s] = key
 			if kept[cookie.Name] = cookie.Value; strings.HasPrefix(cookie.Name, "__Host-") != secure {
 				t.Errorf("secure %v: %s", secure, cookie.Name)
 			}
@@ -240,7 +240,7 @@ func TestTwoPagesOfAHostHaveSessionsOfTheirOwn(t *testing.T) {
 			sent += name + "=" + value + "; "
 		}
 		for _, s := range sites {
-			s.wants(204, "GET", "/api/session", "", "Cookie", sent)
+			s.wants(204, "GET", "/api/session", "", "Cookie", sent, "X-CSRF-Token", keys[s])
 		}
 		if out := sites[0].wants(303, "POST", "/logout", "", "Cookie", sent).Cookies(); len(out) != 1 || kept[out[0].Name] == "" || out[0].Name == sites[1].ui.cookie || out[0].Secure != secure {
 			t.Errorf("logging out of one: %v", out)

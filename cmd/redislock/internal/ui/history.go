@@ -28,6 +28,8 @@ type item struct {
 	//   handed over     a grant to a place in the queue that was seen
 	//   upgraded        a hold has got a new fence with its new mode
 	//   handed off      a hold has moved to another owner
+	//   released        a hold ended before its deadline, and was not broken: that would have raised the fence
+	//   lost            its key is gone, which would have outlived it: deleted, or lost by Redis
 	//   ended           a hold is not there any more, and nothing shows why; with Deadline: by then its lease may have run out
 	//   kept            it was given back, and is kept until its deadline
 	//   kept time over  and then that was over
@@ -36,7 +38,7 @@ type item struct {
 	//   broken          from here
 	//   perhaps broken  from here, but nobody answered
 	//   asked           from here
-	//   unseen          its fence has risen: it was held at least once, and nobody saw the hold
+	//   unseen          its fence has risen: it was held at least once, and nobody saw the hold, or a hold was broken elsewhere
 	//   queue           its length has changed
 	Kind     string `json:"kind"`
 	Owner    *owner `json:"owner,omitempty"`
@@ -102,11 +104,15 @@ func (l *history) see(info redislock.Info, began time.Time) bool {
 		l.blind = appendBounded(l.blind, [2]int64{millis(old.now), millis(info.Now)})
 	}
 	l.last = sightOf(info, old)
+	l.last.fence = max(info.Fence, old.fence) // also of a key that has expired
 	ended, begun := l.changes(info, old, first)
+	broke := false // from here, or perhaps: that raises the fence
 	for _, h := range ended {
-		l.ended(h, by(h, begun, info.Now), old.now)
+		_, breaking := l.breaks[h.fence]
+		broke = broke || breaking
+		l.ended(h, by(h, begun, info.Now), old, info.Fence)
 	}
-	if shown := greatest(l.last.holds); !first && info.Fence > max(old.fence, shown) {
+	if shown := greatest(l.last.holds); !first && !broke && info.Fence > max(old.fence, shown) {
 		l.add(info.Now, "unseen", nil, info.Fence, func(it *item) { it.From = millis(old.now) })
 	}
 	for _, h := range begun {
@@ -182,13 +188,13 @@ func (l *history) turned(at, seen time.Time, was, is sighted) {
 	}
 }
 
-// ended tells what is known of the end of a hold that is not there any more, and was so last at seen. How it ended is known
-// of those alone that could not be renewed, and of those that were broken from here: a lease that has run out may have been
-// renewed first, and a hold that is gone before its lease has run out may have been released, or broken by somebody else.
-func (l *history) ended(h sighted, at, seen time.Time) {
+// ended tells what is known of the end of a hold that is not there any more, but was at the last look. A lease that has run out
+// may have been renewed first, and then released. A hold that is gone before its deadline was released or broken, and a
+// break raises the fence.
+func (l *history) ended(h sighted, at time.Time, old sight, fence int64) {
 	b, broken := l.breaks[h.fence]
 	delete(l.breaks, h.fence)
-	if !b.sure && seen.Sub(b.at) > doubt {
+	if !b.sure && old.now.Sub(b.at) > doubt {
 		broken, b.why = false, ""
 	}
 	kind, over := "ended", !at.Before(h.deadline)
@@ -201,11 +207,15 @@ func (l *history) ended(h sighted, at, seen time.Time) {
 		kind, over = "stolen", false
 	case h.kept && over:
 		kind, at, over = "kept time over", h.deadline, false
+	case fence == 0 && !over:
+		kind = "lost"
+	case fence == old.fence && !over:
+		kind = "released"
 	}
 	l.add(at, kind, &h.owner, h.fence, func(it *item) {
 		it.Since, it.Why = millis(h.since), valid(b.why)
 		if kind != "kept time over" {
-			it.From = millis(seen)
+			it.From = millis(old.now)
 		}
 		if over {
 			it.Deadline = millis(h.deadline)

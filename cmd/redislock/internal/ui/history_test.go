@@ -43,6 +43,8 @@ func TestHistoryTellsWhatHappenedBetweenTwoStates(t *testing.T) {
 	many := state(20, []redislock.Hold{held(anna, 5), held(bert, 10)})
 	fewer := state(30, []redislock.Hold{held(anna, 5)})
 	fewer.Holders = 2 // the other one is not shown
+	raised := state(20, nil)
+	raised.Fence = noon.Add(15 * time.Second).UnixMicro()
 	unseen := state(20, nil)
 	unseen.Fence = noon.Add(15 * time.Second).UnixMicro()
 	for name, c := range map[string]struct {
@@ -50,23 +52,28 @@ func TestHistoryTellsWhatHappenedBetweenTwoStates(t *testing.T) {
 		breaks        bool
 		want          string
 	}{
-		"kept":        {state(12, some), state(20, kept), false, "kept anna@20"},
-		"kept over":   {state(20, kept), state(60, nil), false, "kept time over anna@40"},
-		"kept ended":  {state(20, kept), state(30, nil), false, "ended anna@30"},
-		"come kept":   {state(5, nil), state(12, kept), false, "acquired anna@10; kept anna@12"},
-		"acquired":    {state(5, nil), state(12, some), false, "acquired anna@10"},
-		"ended":       {state(12, some), state(20, nil), false, "ended anna@20"},
-		"handed over": {state(12, some, bert), state(30, []redislock.Hold{held(bert, 25)}), false, "ended anna@25; handed over bert@25; queue @30"},
-		"late":        {state(12, some), state(60, nil), false, "ended anna@60"},
-		"revoked":     {state(12, some), state(20, []redislock.Hold{revoked}), false, "revoked anna@20"},
-		"stolen":      {state(12, []redislock.Hold{revoked}), state(20, nil), false, "stolen anna@20"},
-		"broken":      {state(12, some), state(20, nil), true, "broken anna@20 because"},
-		"unseen":      {state(12, nil), unseen, false, "unseen @20"},
-		"nothing":     {state(12, some), state(20, some), false, ""},
-		"older":       {state(20, some), state(12, nil), false, ""},
-		"not shown":   {many, fewer, false, ""},
-		"queue":       {state(12, some), state(20, some, bert, bert), false, "queue @20"},
+		"kept":                                   {state(12, some), state(20, kept), false, "kept anna@20"},
+		"kept over":                              {state(20, kept), state(60, nil), false, "kept time over anna@40"},
+		"kept ended":                             {state(20, kept), state(30, nil), false, "released anna@30"},
+		"come kept":                              {state(5, nil), state(12, kept), false, "acquired anna@10; kept anna@12"},
+		"acquired":                               {state(5, nil), state(12, some), false, "acquired anna@10"},
+		"released":                               {state(12, some), state(20, nil), false, "released anna@20"},
+		"lost":                                   {state(12, some), state(20, nil), false, "lost anna@20"},
+		"broken elsewhere, or released and held": {state(12, some), raised, false, "ended anna@20; unseen @20"},
+		"handed over":                            {state(12, some, bert), state(30, []redislock.Hold{held(bert, 25)}), false, "ended anna@25; handed over bert@25; queue @30"},
+		"late":                                   {state(12, some), state(60, nil), false, "ended anna@60"},
+		"revoked":                                {state(12, some), state(20, []redislock.Hold{revoked}), false, "revoked anna@20"},
+		"stolen":                                 {state(12, []redislock.Hold{revoked}), state(20, nil), false, "stolen anna@20"},
+		"broken":                                 {state(12, some), state(20, nil), true, "broken anna@20 because"},
+		"unseen":                                 {state(12, nil), unseen, false, "unseen @20"},
+		"nothing":                                {state(12, some), state(20, some), false, ""},
+		"older":                                  {state(20, some), state(12, nil), false, ""},
+		"not shown":                              {many, fewer, false, ""},
+		"queue":                                  {state(12, some), state(20, some, bert, bert), false, "queue @20"},
 	} {
+		if name != "lost" {
+			c.after.Fence = max(c.after.Fence, c.before.Fence)
+		}
 		l := &history{}
 		l.see(c.before, noon)
 		n := l.n
@@ -100,8 +107,8 @@ func TestHistorySaysBrokenOnlyOfWhatWas(t *testing.T) {
 		want  string
 	}{
 		"both":                   {two.Fence, true, 20, "broken, broken"},
-		"the first":              {one.Fence, true, 20, "broken, ended"},
-		"none, they had ended":   {0, true, 20, "ended, ended"},
+		"the first":              {one.Fence, true, 20, "broken, released"},
+		"none, they had ended":   {0, true, 20, "released, released"},
 		"nobody answered":        {0, false, 20, "perhaps broken, perhaps broken"},
 		"only the first part":    {one.Fence, false, 20, "broken, perhaps broken"},
 		"nobody, and they lapse": {0, true, 60, "ended, ended"},
@@ -112,7 +119,9 @@ func TestHistorySaysBrokenOnlyOfWhatWas(t *testing.T) {
 		n := l.n
 		l.breaking(holds, "because", noon.Add(12*time.Second))
 		l.see(state(c.after-1, holds), noon)
-		if !l.see(state(c.after, nil), noon) || l.see(state(c.after-2, nil), noon) {
+		over := state(c.after, nil)
+		over.Fence = two.Fence
+		if !l.see(over, noon) || l.see(state(c.after-2, nil), noon) {
 			t.Errorf("%s: which states are new is not known meanwhile", name)
 		}
 		if l.n != n {
@@ -135,8 +144,10 @@ func TestHistorySaysBrokenOnlyOfWhatWas(t *testing.T) {
 	l.breaking([]redislock.Hold{long}, "because", noon.Add(12*time.Second))
 	l.broke([]redislock.Hold{long}, 0, false, noon)
 	l.see(state(200, []redislock.Hold{long}), noon)
-	l.see(state(300, nil), noon)
-	if last := l.items[len(l.items)-1]; last.Kind != "ended" || last.Why != "" {
+	last := state(300, nil)
+	last.Fence = long.Fence
+	l.see(last, noon)
+	if last := l.items[len(l.items)-1]; last.Kind != "released" || last.Why != "" {
 		t.Errorf("long after: %+v", last)
 	}
 }

@@ -152,7 +152,7 @@ func (h *hub) gone(id string, now time.Time) {
 		if now.Before(l.last.now) { // another master's clock
 			now = l.last.now
 		}
-		l.see(redislock.Info{Now: now, Fence: l.last.fence}, h.began)
+		l.see(redislock.Info{Now: now}, h.began)
 		if l.n != n {
 			h.tellLooked(id)
 		}

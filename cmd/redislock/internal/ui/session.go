@@ -1,23 +1,95 @@
 package ui
 
 import (
-	"crypto/hmac"
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
-	"fmt"
+	"encoding/hex"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
-// sessionLife is after which time a session must be opened anew.
-const sessionLife = 12 * time.Hour
+const (
+	// sessionLife is after which time a session must be opened anew.
+	sessionLife = 12 * time.Hour
+	// maxSessions is how many there can be; without a token anybody on this machine can open some.
+	maxSessions = 1024
+	// keyHeader is where a page sends the key of its session.
+	keyHeader = "X-CSRF-Token"
+)
 
-// cookieName makes a name for this process alone: cookies know no port, and two pages of one host would end each other's
-// sessions. With TLS, browsers take a cookie of such a name from this very host alone.
+// session is what a browser has that has logged in. It is kept here, and ends here: after its time, at a logout, or with the
+// process, and its streams with it.
+//
+// A browser has two secrets of it. The cookie is out of the reach of scripts, but browsers send it to every other port of the
+// host, and who listens there could use it. The key is in the storage of the page, which belongs to its port; the page sends
+// it along with all that it asks for, so that no other site can ask in its name, and who has the cookie alone gets nothing.
+type session struct {
+	name  string // for people, as in the audit
+	key   string
+	until time.Time
+	ended context.Context
+	end   context.CancelFunc
+}
+
+// sessions are those that have not ended.
+type sessions struct {
+	mu sync.Mutex
+	of map[[sha256.Size]byte]*session // by the hash of the cookie: a comparison tells nothing
+}
+
+// open makes a session that ends with the page. It returns its cookie too.
+func (s *sessions) open(page context.Context) (*session, string) {
+	cookie := rand.Text()
+	id := sha256.Sum256([]byte(cookie))
+	one := &session{name: hex.EncodeToString(id[:4]), key: rand.Text(), until: time.Now().Add(sessionLife)}
+	one.ended, one.end = context.WithDeadline(page, one.until)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of == nil {
+		s.of = map[[sha256.Size]byte]*session{}
+	}
+	if len(s.of) >= maxSessions {
+		s.makeRoom()
+	}
+	s.of[id] = one
+	context.AfterFunc(one.ended, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.of, id)
+	})
+	return one, cookie
+}
+
+// makeRoom ends one: of a few, the one that would end first.
+func (s *sessions) makeRoom() {
+	var first *session
+	looked := 0
+	for _, one := range s.of { // in no order
+		if first == nil || one.until.Before(first.until) {
+			first = one
+		}
+		if looked++; looked == 16 {
+			break
+		}
+	}
+	first.end()
+}
+
+// find is the session of a cookie, if it has not ended.
+func (s *sessions) find(cookie string) (*session, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one := s.of[sha256.Sum256([]byte(cookie))]
+	return one, one != nil && one.ended.Err() == nil
+}
+
+// cookieName makes a name for this process alone: two pages of one host would end each other's sessions. With TLS, browsers
+// take a cookie of such a name from this very host alone.
 func cookieName(secure bool) string {
 	name := "redislock_ui_" + strings.ToLower(rand.Text()[:10])
 	if secure {
@@ -26,28 +98,23 @@ func cookieName(secure bool) string {
 	return name
 }
 
-// A session is a random text and an end, signed with the key of this process: "random.end.signature". So none need be
-// kept, and none survives the process.
-
-// session is the session of a request, if it has one that is ours and not over.
-func (u *UI) session(r *http.Request) (string, bool) {
+// session is that of a request's cookie.
+func (u *UI) session(r *http.Request) (*session, bool) {
 	cookie, err := r.Cookie(u.cookie)
 	if err != nil {
-		return "", false
+		return nil, false
 	}
-	signed, signature, _ := cutLast(cookie.Value, ".")
-	_, end, _ := strings.Cut(signed, ".")
-	until, err := strconv.ParseInt(end, 10, 64)
-	return cookie.Value, err == nil && time.Now().Unix() < until && equal(signature, u.sign("session", signed))
+	return u.sessions.find(cookie.Value)
 }
 
-// welcome opens a session where there is none.
-func (u *UI) welcome(w http.ResponseWriter, r *http.Request) {
-	if _, ok := u.session(r); ok {
-		return
-	}
-	signed := rand.Text() + "." + strconv.FormatInt(time.Now().Add(sessionLife).Unix(), 10)
-	u.setCookie(w, signed+"."+u.sign("session", signed), int(sessionLife.Seconds()))
+// hasKey reports whether a request comes from a page of this session.
+func (one *session) hasKey(r *http.Request) bool { return equal(r.Header.Get(keyHeader), one.key) }
+
+// welcome opens a session.
+func (u *UI) welcome(w http.ResponseWriter) *session {
+	one, cookie := u.sessions.open(u.page)
+	u.setCookie(w, cookie, int(sessionLife.Seconds()))
+	return one
 }
 
 func (u *UI) setCookie(w http.ResponseWriter, value string, age int) {
@@ -57,19 +124,11 @@ func (u *UI) setCookie(w http.ResponseWriter, value string, age int) {
 	})
 }
 
-// csrf is the token that a page of this session sends along.
-func (u *UI) csrf(session string) string { return u.sign("csrf", session) }
-
-func (u *UI) sign(purpose, text string) string {
-	mac := hmac.New(sha256.New, u.key)
-	fmt.Fprintf(mac, "%s\n%s", purpose, text)
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
-}
-
-// authenticated lets those pass who need no token, have a session, or send the token along.
+// authenticated lets those pass who need no token, come from a page of a session, or send the token along. The page itself,
+// in which nothing is told, needs the cookie alone.
 func (u *UI) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, ok := u.session(r); ok || u.config.Token == "" {
+		if one, ok := u.session(r); u.config.Token == "" || ok && (r.URL.Path == "/" || one.hasKey(r)) {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -103,7 +162,8 @@ func sentToken(r *http.Request) (string, bool) {
 	return strings.TrimSpace(token), ok && strings.EqualFold(scheme, "Bearer")
 }
 
-// login opens a session for who knows the token.
+// login opens a session for who knows the token. The page finds its key behind the # of the address: browsers keep that to
+// themselves.
 func (u *UI) login(w http.ResponseWriter, r *http.Request) {
 	token := r.PostFormValue("token")
 	if u.config.Token != "" {
@@ -117,12 +177,20 @@ func (u *UI) login(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	u.welcome(w, r)
-	http.Redirect(w, r, "/", http.StatusSeeOther)
+	if old, ok := u.session(r); ok { // its cookie is about to be another
+		old.end()
+	}
+	one := u.welcome(w)
+	u.audit(r, one, "login")
+	http.Redirect(w, r, "/#/enter/"+one.key, http.StatusSeeOther)
 }
 
-// logout forgets the session in this browser.
+// logout ends the session, here and in this browser.
 func (u *UI) logout(w http.ResponseWriter, r *http.Request) {
+	if one, ok := u.session(r); ok {
+		one.end()
+		u.audit(r, one, "logout")
+	}
 	u.setCookie(w, "", -1)
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
@@ -130,7 +198,12 @@ func (u *UI) logout(w http.ResponseWriter, r *http.Request) {
 // try compares a token with ours, at a pace that does not let anybody guess it. Who would have to wait too long is told
 // how long, and the token is not looked at.
 func (u *UI) try(r *http.Request, token string) (ok bool, wait time.Duration) {
-	return u.slow.try(r.Context(), r.RemoteAddr, func() bool { return equal(token, u.config.Token) })
+	looked := false
+	ok, wait = u.slow.try(r.Context(), r.RemoteAddr, func() bool { looked = true; return equal(token, u.config.Token) })
+	if looked && !ok {
+		u.audit(r, nil, "wrong token")
+	}
+	return ok, wait
 }
 
 func tooMany(w http.ResponseWriter, wait time.Duration) {
@@ -144,11 +217,4 @@ func seconds(d time.Duration) string { return strconv.Itoa(int((d + time.Second 
 func equal(a, b string) bool {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return s, "", false
 }

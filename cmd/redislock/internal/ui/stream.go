@@ -58,13 +58,14 @@ func (u *UI) stream(w http.ResponseWriter, r *http.Request) {
 		return rc.Flush()
 	}
 
-	session, known := u.session(r)
+	one, known := u.session(r)
+	var ended <-chan struct{}
 	first := hello{
 		Stream: s.id, Address: valid(u.config.Address), Prefix: valid(u.config.Prefix), AllowBreak: u.config.AllowBreak,
 		HasHealth: u.config.Health != nil, HasLogin: u.config.Token != "", BeatMS: beat.Milliseconds(),
 	}
 	if known {
-		first.CSRF = u.csrf(session)
+		first.CSRF, ended = one.key, one.ended.Done()
 	}
 	if send(message{"hello", encode(first)}) != nil {
 		return
@@ -82,6 +83,13 @@ func (u *UI) stream(w http.ResponseWriter, r *http.Request) {
 			continue
 		case <-r.Context().Done():
 			return
+		case <-ended:
+			if u.page.Err() == nil { // else the session has ended with all the rest
+				_ = send(message{"over", json.RawMessage("{}")})
+				return
+			}
+			ended = nil
+			continue
 		case <-u.page.Done():
 			_ = send(message{"bye", json.RawMessage("{}")})
 			return

@@ -4,7 +4,6 @@ package ui
 
 import (
 	"context"
-	"crypto/rand"
 	"net/http"
 	"time"
 
@@ -30,20 +29,23 @@ type Config struct {
 	// every address that is a number, for a listener on all of them: no name can be bound to another address then.
 	Hosts      []string
 	AnyAddress bool
+	// Audit is told of each login and logout, each wrong token, and of what came of each wish to break a lock or to ask its
+	// holders: a line that is safe to show. It is called by many goroutines at once; nil: nobody is told.
+	Audit func(line string)
 	// Secure says that the page is served by TLS: the cookie is sent by nothing else.
 	Secure bool
 }
 
 // UI serves the page. [UI.Close] ends it.
 type UI struct {
-	config  Config
-	handler http.Handler
-	key     []byte // signs sessions
-	cookie  string // its name
-	slow    throttle
-	hub     *hub
-	page    context.Context // ends with Close
-	end     context.CancelFunc
+	config   Config
+	handler  http.Handler
+	cookie   string // its name
+	sessions sessions
+	slow     throttle
+	hub      *hub
+	page     context.Context // ends with Close
+	end      context.CancelFunc
 }
 
 // New makes a UI. Nothing is sent to Redis until a browser looks.
@@ -51,8 +53,7 @@ func New(config Config) *UI {
 	if config.Explain == nil {
 		config.Explain = func(err error) string { return err.Error() }
 	}
-	u := &UI{config: config, key: make([]byte, 32), cookie: cookieName(config.Secure)}
-	_, _ = rand.Read(u.key) // never fails
+	u := &UI{config: config, cookie: cookieName(config.Secure)}
 	u.page, u.end = context.WithCancel(context.Background())
 	u.hub = newHub(u.page, config)
 	u.handler = u.routes()
@@ -93,14 +94,16 @@ func (u *UI) routes() http.Handler {
 	open.Handle("/", u.authenticated(known))
 
 	known.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		u.welcome(w, r)
+		if _, ok := u.session(r); !ok {
+			u.welcome(w)
+		}
 		files["index.html"].ServeHTTP(w, r)
 	})
 	known.HandleFunc("GET /api/session", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	known.HandleFunc("GET /api/stream", u.stream)
 	known.Handle("POST /api/look", u.ours(http.HandlerFunc(u.look)))
-	known.Handle("POST /api/break", u.permitted(u.ours(http.HandlerFunc(u.breakLock))))
-	known.Handle("POST /api/ask", u.permitted(u.ours(http.HandlerFunc(u.askHolders))))
+	known.Handle("POST /api/break", u.permitted(u.ours(u.act("break", u.breakLock))))
+	known.Handle("POST /api/ask", u.permitted(u.ours(u.act("ask", u.askHolders))))
 
 	cross := http.NewCrossOriginProtection()
 	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

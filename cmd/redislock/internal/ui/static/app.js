@@ -1,22 +1,22 @@
 // The frame: which page is shown, the state of the connection, the keyboard.
 import { lockPage } from './lock.js';
 import { locksPage } from './locks.js';
-import { cronPage, electionsPage, healthPage, levels } from './pages.js';
+import { cronPage, electionsPage, healthPage, levels, noPage } from './pages.js';
 import { setText } from './dom.js';
 import { statesOf, store } from './store.js';
-import { connect } from './stream.js';
+import { connect, enter, forget } from './stream.js';
 import { canonical, count, plain, shown } from './text.js';
 
 const byID = (id) => document.getElementById(id);
 const main = byID('main');
-const pages = { '': locksPage, cron: cronPage, elections: electionsPage, health: healthPage };
+const pages = new Map([['', locksPage], ['cron', cronPage], ['elections', electionsPage], ['health', healthPage]]);
 let current = null;
 let searchNext = false; // the search was asked for on a page that has none
 let moved = false; // by the person who looks; the first page leaves the focus alone
 
 // route shows the page that the address names. The focus goes to its heading, or back to where it was left.
 function route() {
-  const [, first = '', id = ''] = /^#\/([^/]*)(?:\/(.*))?$/.exec(location.hash) ?? [];
+  const [, first = '', id = ''] = /^#\/([^/]*)(?:\/(.*))?$/.exec(location.hash) ?? ['', location.hash.slice(1)];
   if (first === 'lock' && id && canonical(id) !== id) {
     location.replace(`#/lock/${canonical(id)}`);
     return;
@@ -24,10 +24,11 @@ function route() {
   for (const box of document.querySelectorAll('dialog[open]')) box.close(); // it is about the page that is left
   current?.leave?.();
   main.replaceChildren();
-  current = first === 'lock' && id ? lockPage(main, id) : (pages[first] ?? locksPage)(main);
-  main.dataset.page = first === 'lock' ? 'lock' : first || 'locks';
+  const isLock = first === 'lock' && id !== '';
+  current = isLock ? lockPage(main, id) : (pages.get(first) ?? noPage)(main);
+  main.dataset.page = isLock ? 'lock' : pages.has(first) ? first || 'locks' : 'none';
   for (const link of document.querySelectorAll('nav a')) {
-    if (link.dataset.page === (first || 'locks')) link.setAttribute('aria-current', 'page');
+    if (link.dataset.page === main.dataset.page) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
   document.title = `${plain(current.title, 60)} · redislock`;
@@ -107,6 +108,14 @@ byID('skip').addEventListener('click', (event) => {
   event.preventDefault(); // the address names the page
   main.focus();
 });
+
+// A login has left the key of its session here; it does not stay in the address.
+const entered = /^#\/enter\/([A-Z0-9]+)$/.exec(location.hash);
+if (entered) {
+  enter(entered[1]);
+  history.replaceState(null, '', '#/');
+}
+byID('logout').addEventListener('submit', forget);
 
 addEventListener('hashchange', route);
 route();

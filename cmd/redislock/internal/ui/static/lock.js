@@ -10,8 +10,9 @@ import { timeLine } from './timeline.js';
 const kindsOfEvents = {
   held: 'was held when first looked at', acquired: 'acquired', 'handed over': 'handed over to', upgraded: 'upgraded', 'handed off': 'handed off to',
   revoked: 'is being stolen from', stolen: 'ended, being stolen', broken: 'broken from here', 'perhaps broken': 'ended, perhaps broken from here: no answer came',
+  released: 'released', lost: 'gone with its key, which was deleted or lost',
   kept: 'given back, and kept for a while', 'kept time over': 'kept time over', asked: 'holders asked to give it up',
-  unseen: 'held at least once between two looks, by whom was not seen',
+  unseen: 'its fence has risen: held and not seen, or broken elsewhere',
 };
 
 // whatOf says what an item shows, and no more.

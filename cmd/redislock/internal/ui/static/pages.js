@@ -19,6 +19,12 @@ function page(main, { title, columns, lead }) {
   };
 }
 
+// noPage is what an address shows that names no page.
+export function noPage(main) {
+  main.append(el('h1', { tabindex: '-1' }, 'No such page'), el('p', { class: 'lead' }, 'This address names none. ', el('a', { href: '#/' }, 'All locks')));
+  return { title: 'No such page', on: {}, tick: () => {} };
+}
+
 const outcomes = { ran: 'good', failed: 'bad', died: 'bad', damaged: 'bad', running: 'busy' };
 
 export function cronPage(main) {

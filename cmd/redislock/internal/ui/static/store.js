@@ -71,6 +71,11 @@ class Store extends EventTarget {
     this.tell('lock');
   }
 
+  // refuse is the answer to a look that cannot be.
+  refuse(id, error) {
+    this.look({ id, error, now: 0, fence: 0, held: 0, waiting: 0, holds: [], places: [], history: [], blind: [] });
+  }
+
   set(what, value) {
     this[what] = value;
     this.tell(what);

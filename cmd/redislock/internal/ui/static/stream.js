@@ -10,7 +10,7 @@ let failures = 0;
 const lookTime = 10_000; // milliseconds that the server may take for it
 let looking = ''; // the id of the lock that is looked at
 
-const handlers = {
+const handlers = new Map(Object.entries({
   hello: (data) => store.begin(data),
   locks: (data) => store.take(data),
   lock: (data) => {
@@ -25,46 +25,72 @@ const handlers = {
   },
   beat: () => {},
   bye: () => lost('redislock ui has ended. This page goes on when it is started again.'),
-};
+  over: () => location.assign('/login'), // the session has ended
+}));
 
-// connect begins a stream.
+// The key of the session, which a login leaves behind the # of the address. It is kept where other ports of this host do not
+// see it, as they see the cookie; each request says it.
+const storedKey = 'redislock-key';
+export function enter(key) {
+  localStorage.setItem(storedKey, key);
+}
+export function forget() {
+  localStorage.removeItem(storedKey);
+}
+const keyed = (key) => ({ 'X-CSRF-Token': key || localStorage.getItem(storedKey) || '' });
+
+// connect begins a stream. It is read here, not by an EventSource, which cannot send the key of the session.
 export function connect() {
-  source?.close();
+  source?.abort();
+  source = new AbortController();
   expected = 1;
   alive = Date.now();
-  source = new EventSource('/api/stream');
   const mine = source;
-  for (const [kind, handle] of Object.entries(handlers)) {
-    source.addEventListener(kind, (event) => {
-      if (mine !== source) return;
-      alive = Date.now();
-      if (Number(event.lastEventId) !== expected++) {
-        connect(); // something was missed
-        return;
-      }
-      handle(JSON.parse(event.data));
-      if (kind === 'hello') {
-        failures = 0;
-        store.set('link', { up: true });
-        if (looking) look(looking);
-      }
-    });
-  }
-  source.onerror = () => {
+  read(mine).catch(() => {}).then(() => {
     if (mine === source) lost('No connection to redislock ui. Is it still running? This page tries again by itself.');
-  };
+  });
+}
+
+// read takes in a stream until it ends.
+async function read(mine) {
+  const answer = await fetch('/api/stream', { headers: keyed(), signal: mine.signal });
+  if (answer.status === 401) location.assign('/login');
+  if (!answer.ok) return;
+  const text = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let rest = ''; ;) {
+    const { value, done } = await text.read();
+    if (done) return;
+    const events = (rest + value).split('\n\n');
+    rest = events.pop();
+    for (const event of events) if (mine === source) take(Object.fromEntries(event.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)])));
+  }
+}
+
+// take takes in one event.
+function take({ id, event, data }) {
+  alive = Date.now();
+  if (Number(id) !== expected++) {
+    connect(); // something was missed
+    return;
+  }
+  handlers.get(event)?.(JSON.parse(data));
+  if (event === 'hello') {
+    failures = 0;
+    store.set('link', { up: true });
+    if (looking) look(looking);
+  }
 }
 
 // lost says so, and tries again with growing pauses; who is not logged in any more is sent to do that.
 async function lost(why) {
-  source?.close();
+  source?.abort();
   source = null;
   store.set('link', { up: false, why });
   const pause = Math.min(500 * 2 ** failures++, 10_000);
   await new Promise((resolve) => setTimeout(resolve, pause));
   if (source) return;
   try {
-    const answer = await fetch('/api/session');
+    const answer = await fetch('/api/session', { headers: keyed() });
     if (answer.status === 401) {
       location.assign('/login');
       return;
@@ -95,8 +121,10 @@ async function tellLook() {
     changed = false;
     const { stream } = store.hello;
     try {
-      const { status } = await post('/api/look', { stream, id: looking }, AbortSignal.timeout(lookTime));
-      if (status === 403 && store.link?.up) location.reload(); // the session has ended
+      const id = looking;
+      const { status, data } = await post('/api/look', { stream, id }, AbortSignal.timeout(lookTime));
+      if ((status === 401 || status === 403) && store.link?.up) location.reload(); // the session has ended
+      if (status === 400 && id === looking) store.refuse(id, data.error); // no lock can be called so
     } catch {
       if (!store.link?.up) break; // the next hello says it again
       await new Promise((resolve) => setTimeout(resolve, 1000));
@@ -110,7 +138,7 @@ async function tellLook() {
 export async function post(path, body, signal) {
   const answer = await fetch(path, {
     method: 'POST',
-    headers: { 'Content-Type': 'application/json', 'X-CSRF-Token': store.hello?.csrf ?? '' },
+    headers: { 'Content-Type': 'application/json', ...keyed(store.hello?.csrf) }, // that of the cookie, which another window may have changed
     body: JSON.stringify(body),
     signal,
   });
