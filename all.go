@@ -229,9 +229,12 @@ func (a *Locks) finish(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// lossOf is the answer of a release. Where the server had forgotten the hold before anybody here noticed, that is an
-// ErrLost too.
+// lossOf is the answer of a release after a body that was guarded. Where the server had forgotten the hold before anybody
+// here noticed, that is an ErrLost too. What the body gave back or handed off by itself is no error.
 func lossOf(released error) error {
+	if errors.Is(released, ErrReleased) {
+		return nil
+	}
 	if errors.Is(released, ErrNotHeld) && !errors.Is(released, ErrLost) && !errors.Is(released, ErrClosed) {
 		return fmt.Errorf("%w: %w", ErrLost, released)
 	}

@@ -227,7 +227,8 @@ func tickName(job string, tick time.Time) string {
 // with what fn writes. Before fn begins, it is written down that the tick was begun, so a tick is begun at most once,
 // unless somebody stands by with [WithRetry]. That is kept in Redis: as well as that keeps its data.
 //
-// The error is nil, but for [OutcomeFailed], where it is fn's, with [ErrLost] if the lock was lost. With an outcome of 0
+// The error is nil, but for [OutcomeFailed], where it is fn's, with [ErrLost] if the lock was lost; what fn gave back or
+// handed off itself was not. With an outcome of 0
 // nothing was run here, and the error says why: ctx ended, or what [Client.Acquire] and Redis may say. Others may have been
 // told "elsewhere" by then; to have such a tick run all the same is what [WithRetry] is for.
 func (g *CronGuard) Run(ctx context.Context, tick time.Time, fn func(context.Context) error) (Outcome, error) {

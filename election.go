@@ -3,12 +3,13 @@ package redislock
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 )
 
-// minTerm is the least time from one candidacy to the next, for functions that return at once.
-const minTerm = 10 * time.Millisecond
+// minTerm is the least time from the beginning of one term to the next candidacy, for functions that return at once.
+const minTerm = time.Second
 
 // leaderCheck is how often who watches an election looks by himself: against a message that was lost without the
 // subscription breaking.
@@ -53,11 +54,15 @@ func electName(name string) string { return "elect:" + name }
 // Campaign stands for election until ctx ends. Whenever it is elected, in the order in which the candidates came, it runs
 // fn; the context of fn ends when ctx does, or when the leadership is lost, and another may lead then: so return soon.
 // [FromContext] finds the lock, whose fence goes along with what fn writes. When fn has returned, it resigns, and stands
-// again, behind the other candidates: a fn that is to lead for good returns when its context ends.
+// again, behind the other candidates: a fn that is to lead for good returns when its context ends. A term that is over
+// sooner than a second is followed by a pause until that second is over, in which this candidate does not stand: where it
+// is the only one, nobody leads then.
 //
-// It goes on when Redis cannot be reached. It returns the error of ctx when that has ended; fn's error, if it returned
-// one while it led; and [ErrClosed], [ErrInvalid], [ErrPermission], [ErrDeadlock], [ErrMode] or [ErrHeld] (after
-// [WithWait]) at once. It has resigned then.
+// It goes on when Redis cannot be reached or refuses, as for want of a right ([ErrPermission]): it stands again every
+// second, and each candidacy that failed is told to the observer ([EventGaveUp] of "elect:name", with the error). It returns
+// the error of ctx when that has ended, and with it that of the last candidacy if that failed; fn's error, if it returned one
+// while it led; and [ErrClosed], [ErrInvalid], [ErrDeadlock], [ErrMode], [ErrHeld] (after [WithWait]), or that the server
+// does not have what locks need or that the Redis client is closed, at once. It has resigned then.
 func (e *Election) Campaign(ctx context.Context, fn func(context.Context) error) error {
 	return wrapOp("elect", e.name, e.campaign(ctx, fn))
 }
@@ -75,10 +80,10 @@ func (e *Election) campaign(ctx context.Context, fn func(context.Context) error)
 		return err
 	}
 	for failures := 0; ; {
-		begun := time.Now()
 		l, err := c.acquire(ctx, electName(e.name), opts)
 		if err == nil {
 			failures = 0
+			begun := time.Now()
 			if err := e.lead(ctx, l, fn); err != nil {
 				return err
 			}
@@ -97,20 +102,25 @@ func (e *Election) campaign(ctx context.Context, fn func(context.Context) error)
 			failures++
 			sleep(ctx, min(backoff(failures), time.Second))
 		}
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() == nil:
+		case err == nil || errors.Is(err, ctx.Err()):
 			return ctx.Err()
+		default:
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
 	}
 }
 
-// final reports whether an acquire that failed would fail again.
+// final reports whether what failed would fail again, however long one goes on trying. A key that is damaged is mended by
+// an operator, a right is granted.
 func final(err error) bool {
-	for _, e := range []error{ErrClosed, ErrInvalid, ErrPermission, ErrDeadlock, ErrMode, ErrHeld} {
+	for _, e := range []error{ErrClosed, ErrInvalid, ErrDeadlock, ErrMode, ErrHeld} {
 		if errors.Is(err, e) {
 			return true
 		}
 	}
-	return false
+	return permanent(err) && !errors.Is(err, ErrDamaged)
 }
 
 // lead is one term. Its error is fn's, unless the leadership was lost: then the campaign goes on, if the Client does.
@@ -174,8 +184,9 @@ func (e *Election) leader(ctx context.Context) (Leader, time.Duration, error) {
 
 // Watch yields who leads, at once and then whenever it has changed, nobody leading included, until ctx ends. It is told
 // by push, and of a leader that died when its lease is over; of changes that follow each other quickly it may see the
-// last only. While Redis cannot be reached it yields the error, again and again with growing pauses of up to 5 s, and
-// then who leads. After [ErrClosed], [ErrInvalid] and [ErrPermission] it ends.
+// last only. While Redis cannot be reached, or refuses ([ErrPermission]), it yields the error, again and again with growing
+// pauses of up to 5 s, and then who leads. After [ErrClosed], [ErrInvalid] and what stays as it is, such as a Redis client
+// that was closed, it ends.
 func (e *Election) Watch(ctx context.Context) iter.Seq2[Leader, error] {
 	return func(yield func(Leader, error) bool) {
 		look := func() (Leader, time.Duration, error) {

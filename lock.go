@@ -206,7 +206,7 @@ func (l *Lock) answer(err error) {
 func (l *Lock) again() error {
 	if l.outer != nil {
 		l.hold.mu.Unlock()
-		return fmt.Errorf("%w: this handle was released before", ErrNotHeld)
+		return fmt.Errorf("%w: this handle was released before: %w", ErrNotHeld, ErrReleased)
 	}
 	if !l.answered && l.done == nil {
 		l.done = make(chan struct{})

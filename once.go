@@ -52,7 +52,8 @@ func WithForget(after time.Duration) OnceOption {
 //
 // The errors are fn's own, or those of [Client.Acquire]: a caller that does not want to wait any longer gets [ErrHeld],
 // one that calls under the context of the same Once [ErrDeadlock]. Where fn succeeded and that could not be written
-// down, the error is the network's, and it will run again.
+// down, the error is the network's, or [ErrReleased] where fn gave the lock back or handed it off itself, and it will run
+// again.
 func (c *Client) Once(ctx context.Context, name string, fn func(context.Context) error, opts ...OnceOption) error {
 	return wrapOp("once", name, c.once(ctx, name, fn, opts))
 }
@@ -95,14 +96,17 @@ func (c *Client) once(ctx context.Context, name string, fn func(context.Context)
 	defer func() { // also when fn panics
 		loss := l.hold.loss()
 		_ = l.finish(ctx, true, 0) // goes on in the background where Redis does not answer
-		if err != nil && loss != nil && !errors.Is(err, ErrLost) {
+		if err != nil && loss != nil && !errors.Is(err, ErrLost) && !errors.Is(loss, ErrReleased) {
 			err = errors.Join(err, loss)
 		}
 	}()
 	if err := fn(l.With(ctx)); err != nil {
 		return err
 	}
-	if loss := l.hold.loss(); loss != nil {
+	switch loss := l.hold.loss(); {
+	case errors.Is(loss, ErrReleased):
+		return fmt.Errorf("it was done, but could not be noted: %w by fn", loss)
+	case loss != nil:
 		return loss
 	}
 	sent := time.Now()

@@ -153,7 +153,8 @@ func (c *Client) TryAcquire(ctx context.Context, name string, opts ...Option) (*
 
 // Do runs fn while it holds the lock of that name, under a context that ends when ctx does or when the lock is lost,
 // and gives the lock back. fn does not run without the lock. The error is that of the acquire, or fn's own, and if the
-// lock was lost while fn ran, [ErrLost] too, even where fn returned nil: what fn did last may not have been protected.
+// lock was lost while fn ran, [ErrLost] too, even where fn returned nil: what fn did last may not have been protected. A
+// lock that fn gave back or handed off itself ([Lock.Handoff]) was not lost.
 func (c *Client) Do(ctx context.Context, name string, fn func(context.Context) error, opts ...Option) (err error) {
 	if fn == nil {
 		return wrapOp("do", name, invalid("a nil function"))

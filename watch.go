@@ -18,8 +18,8 @@ const (
 // Watch yields the state of a lock as [Client.Inspect] has it, at once and then whenever it has changed: it is granted,
 // renewed, released, stolen or broken, somebody begins or ceases to wait. It goes on until ctx ends. It is told by push, and of a
 // hold that lapses when its lease is over; changes that follow each other within 50 ms are one. While Redis cannot be
-// reached it yields the error, again and again with growing pauses of up to 5 s, and then the state. After [ErrClosed],
-// [ErrInvalid] and [ErrPermission] it ends.
+// reached, or refuses ([ErrPermission]), it yields the error, again and again with growing pauses of up to 5 s, and then the
+// state. After [ErrClosed], [ErrInvalid] and what stays as it is, such as a Redis client that was closed, it ends.
 //
 // What is not told: that the server has lost the lock, by FLUSHALL, eviction or a failover. That is seen by a look after
 // 30 s at the latest.
