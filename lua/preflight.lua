@@ -6,13 +6,20 @@
 -- ARGV[3]  on a cluster, a sharded channel in the slot of the key
 --
 -- Reply    the refusals, as the server words them; empty when all is well
+-- How an ACL refuses a command of a script: by its code; "ERR The user executing the script can't run this command or
+-- subcommand" in Redis 7; "ERR ACL failure in script: User … has no permissions to run the 'hset' command" in Redis 8 and
+-- Valkey 9. Any other error is no refusal. errorreply.go knows them too.
+local DENIALS = {'NOPERM', 'user executing the script', 'ACL failure in script', 'has no permissions'}
+
 local refused = {}
 local function try(command, ...)
   local reply = redis.pcall(command, ...)
   if type(reply) ~= 'table' or not reply.err then return end
-  -- "NOPERM ..." or, from Redis 7 on, "ERR The user executing the script can't ..."; any other error is no refusal
-  if string.find(reply.err, 'NOPERM', 1, true) or string.find(reply.err, 'user executing the script', 1, true) then
-    refused[#refused + 1] = string.lower(command) .. ': ' .. reply.err
+  for _, denial in ipairs(DENIALS) do
+    if string.find(reply.err, denial, 1, true) then
+      refused[#refused + 1] = string.lower(command) .. ': ' .. reply.err
+      return
+    end
   end
 end
 local key = KEYS[1]

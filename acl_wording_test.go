@@ -1,0 +1,40 @@
+package redislock
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"example.com/redislock/internal/servertest"
+)
+
+// A user who lacks one right is told before the first lock, however the server words it that a script may not run a command.
+func TestThePreflightKnowsEveryWordingOfARefusal(t *testing.T) {
+	rdb := servertest.Start(t).Connect()
+	for _, wording := range []string{
+		"NOPERM this user has no permissions to run the '%s' command or its subcommand",
+		"ERR The user executing the script can't run this command or subcommand script: 3c5e, on @user_script:4.",
+		"ERR ACL failure in script: User app has no permissions to run the '%s' command script: 3c5e, on @user_script:4.",
+	} {
+		for _, command := range scriptPreflight.commands() {
+			answer := wording
+			if strings.Contains(wording, "%s") {
+				answer = fmt.Sprintf(wording, command)
+			}
+			forged := fmt.Sprintf("local real = redis\nlocal redis = {pcall = function(command, ...)\n"+
+				"if string.lower(command) == %q then return {err = %q} end\nreturn real.pcall(command, ...)\nend}\n", command, answer)
+			said, err := rdb.Eval(t.Context(), forged+scriptPreflight.text, []string{"redislock:{%}"}, "c", "n", "s").StringSlice()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.ContainsFunc(said, func(s string) bool { return strings.HasPrefix(s, command+": ") }) {
+				t.Errorf("%s, refused by %q: the preflight says %q", command, answer, said)
+			}
+		}
+	}
+	said, err := rdb.Eval(t.Context(), scriptPreflight.text, []string{"redislock:{%}"}, "c", "n").StringSlice()
+	if err != nil || len(said) > 0 {
+		t.Errorf("who may do everything is told %q, %v", said, err)
+	}
+}
