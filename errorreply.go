@@ -33,7 +33,7 @@ var permanents = []string{"unknown command", "unknown subcommand", "wrong number
 // transient reports whether the same request may succeed if it is sent again at once.
 func transient(err error) bool {
 	switch {
-	case err == nil, errors.Is(err, redis.ErrClosed):
+	case err == nil, errors.Is(err, redis.ErrClosed), errors.Is(err, ErrClosed):
 		return false
 	case !answered(err):
 		return true
@@ -44,7 +44,7 @@ func transient(err error) bool {
 // permanent reports whether the same request would fail again, however long one waits. Of an error of this package it says that
 // no more than of what is behind it: whether an [ErrHeld] is the end is for who asked.
 func permanent(err error) bool {
-	return errors.Is(err, redis.ErrClosed) || damaged(err) || hasCode(err, permanents...)
+	return errors.Is(err, redis.ErrClosed) || errors.Is(err, ErrClosed) || damaged(err) || hasCode(err, permanents...)
 }
 
 // answered reports whether an error is the server's answer.

@@ -22,6 +22,7 @@ func TestErrorsAreJudgedByWhatTheyMean(t *testing.T) {
 		&net.OpError{Op: "dial", Err: errors.New("connection refused")}: network,
 		redis.ErrPoolTimeout: network,
 		redis.ErrClosed:      {permanent: true},
+		ErrClosed:            {permanent: true},
 
 		serverError("LOADING Redis is loading the dataset in memory"):                                                                 passing,
 		serverError("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."):                         passing,

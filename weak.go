@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -59,7 +60,7 @@ func (c *Client) acquireWeak(ctx context.Context, name string, opts []Option) (*
 	w := &WeakLock{client: c, name: name, token: newToken()}
 	held := false // it was answered so
 	for {
-		took, sent, err := c.setNX(bounded, []string{c.weakKey(name)}, []string{w.token}, s.lease)
+		took, _, sent, err := c.setNX(bounded, []string{c.weakKey(name)}, []string{w.token}, s.lease)
 		if err != nil && ctx.Err() == nil && bounded.Err() == nil && s.failOpen && unreachable(err) {
 			c.observe(Event{Kind: EventFailOpen, Name: name, Err: err})
 			took, sent, w.failOpen, err = []bool{true}, time.Now(), true, nil
@@ -177,7 +178,9 @@ func (c *Client) First(ctx context.Context, key string, window time.Duration, op
 }
 
 // FirstOf is [Client.First] for a batch of keys, in one round trip: the answers are in the order of the keys. A key
-// that is named twice is first once. Of the options [WithFailOpen] applies; others are [ErrInvalid].
+// that is named twice is first once. Of the options [WithFailOpen] applies; others are [ErrInvalid]. It says yes for the keys that
+// have no answer, and what is known of the others stays: of a cluster one master may be down. Without it any key without an
+// answer makes the whole an error, and the others may count as seen.
 func (c *Client) FirstOf(ctx context.Context, keys []string, window time.Duration, opts ...Option) ([]bool, error) {
 	if len(keys) == 0 {
 		return nil, nil
@@ -206,17 +209,25 @@ func (c *Client) firstOf(ctx context.Context, keys []string, window time.Duratio
 		}
 		names[i], tokens[i] = c.dedupeKey(key), newToken()
 	}
-	first, _, err := c.setNX(ctx, names, tokens, window)
-	if err != nil && ctx.Err() == nil && s.failOpen && unreachable(err) {
-		first, seen := make([]bool, len(keys)), map[string]bool{}
-		for i, key := range keys {
-			first[i] = !seen[key]
-			seen[key] = true
-			c.observe(Event{Kind: EventFailOpen, Name: key, Err: err})
-		}
-		return first, nil
+	took, open, _, err := c.setNX(ctx, names, tokens, window)
+	if err == nil {
+		return took, nil
 	}
-	return first, err
+	if ctx.Err() != nil || !s.failOpen || !unreachable(err) {
+		return nil, err
+	}
+	// What is known stays: of a cluster one master may be down. A key that is named twice may be known by its other place.
+	seen := map[string]bool{}
+	for i, key := range keys {
+		seen[key] = seen[key] || !slices.Contains(open, i)
+	}
+	for _, i := range open {
+		key := keys[i]
+		took[i] = !seen[key]
+		seen[key] = true
+		c.observe(Event{Kind: EventFailOpen, Name: key, Err: err})
+	}
+	return took, nil
 }
 
 // Forget lets the next [Client.First] of that key be first again.
@@ -256,15 +267,17 @@ func (c *Client) weakSettings(ctx context.Context, name string, opts []Option) (
 }
 
 // setNX sends a SET NX PX for each key, in one pipeline, until all are answered. A nil after an attempt that had no
-// answer may be that attempt's own doing: a GET settles it. The keys live from some time after sent.
-func (c *Client) setNX(ctx context.Context, keys, tokens []string, life time.Duration) (took []bool, sent time.Time, err error) {
+// answer may be that attempt's own doing: a GET settles it. The keys live from some time after sent. With an error, open are the
+// numbers of the keys that have no answer; the answers of the others stand. Of several errors it is the one that no resend helps
+// against.
+func (c *Client) setNX(ctx context.Context, keys, tokens []string, life time.Duration) (took []bool, open []int, sent time.Time, err error) {
 	if err := c.enter(); err != nil {
-		return nil, sent, err
+		return nil, nil, sent, err
 	}
 	defer c.leave()
 	took = make([]bool, len(keys))
 	doubt := make([]bool, len(keys)) // an attempt may have been executed
-	open := make([]int, len(keys))
+	open = make([]int, len(keys))
 	for i := range open {
 		open[i] = i
 	}
@@ -276,7 +289,9 @@ func (c *Client) setNX(ctx context.Context, keys, tokens []string, life time.Dur
 		var doubtful, failed []int
 		resend := true
 		note := func(k int, cmdErr error) {
-			err = cmdErr
+			if resend { // of several the one that ends it
+				err = cmdErr
+			}
 			failed = append(failed, k)
 			resend = resend && transient(cmdErr)
 		}
@@ -314,7 +329,7 @@ func (c *Client) setNX(ctx context.Context, keys, tokens []string, life time.Dur
 		}
 	}
 	if err == nil {
-		return took, sent, nil
+		return took, nil, sent, nil
 	}
 	if ctx.Err() != nil {
 		err = errors.Join(ctx.Err(), err)
@@ -322,7 +337,7 @@ func (c *Client) setNX(ctx context.Context, keys, tokens []string, life time.Dur
 	if refused(err) {
 		err = fmt.Errorf("%w: %w", ErrPermission, err)
 	}
-	return nil, sent, err
+	return took, open, sent, err
 }
 
 // each sends a command for each of the keys that ks are the numbers of.
