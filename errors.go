@@ -90,10 +90,12 @@ type HeldError struct {
 	// Waiting is how many others wait for the lock.
 	Waiting int
 
+	own   bool // the holder is this process, as far as its name, host and pid tell
 	cause error
 }
 
-// Error says who holds the lock and since when.
+// Error says who holds the lock and since when. Where that is the process of the caller itself, it says so: an acquire that is
+// to nest in a hold of the same name needs the context of that hold.
 func (e *HeldError) Error() string {
 	text := ErrHeld.Error()
 	if !e.Since.IsZero() {
@@ -104,6 +106,9 @@ func (e *HeldError) Error() string {
 	}
 	if e.Waiting > 0 {
 		text = fmt.Sprintf("%s, %d waiting", text, e.Waiting)
+	}
+	if e.own {
+		text += "; that is this process itself: who asks under the lock passes its Context"
 	}
 	if e.cause != nil {
 		text = fmt.Sprintf("%s (%v)", text, e.cause)

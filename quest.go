@@ -299,11 +299,11 @@ func (q *quest) fail(ctx context.Context, cause error) error {
 	case errors.Is(cause, ErrClosed), errors.Is(cause, ErrPermission), errors.Is(cause, ErrMode), errors.Is(cause, ErrConflict), errors.Is(cause, ErrNotHeld):
 		return cause
 	case cause == nil:
-		return q.holder.error(nil)
+		return q.holder.error(q.client, nil)
 	case ctx.Err() == nil:
 		return cause
 	case q.holder != nil:
-		return q.holder.error(ended)
+		return q.holder.error(q.client, ended)
 	case ended != nil:
 		return ended
 	default:

@@ -188,8 +188,10 @@ func (w *wait) await(ctx context.Context) outcome {
 	return outcome{err: ctx.Err()}
 }
 
-func (h holder) error(cause error) *HeldError {
-	return &HeldError{Holder: h.owner, Since: h.since.time(), Deadline: h.deadline.time(), Waiting: h.waiting, Holders: h.holders, cause: cause}
+// error is for a caller of this Client.
+func (h holder) error(c *Client, cause error) *HeldError {
+	own := h.owner.Client == c.owner.Client && h.owner.Host == c.owner.Host && h.owner.PID == c.owner.PID
+	return &HeldError{Holder: h.owner, Since: h.since.time(), Deadline: h.deadline.time(), Waiting: h.waiting, Holders: h.holders, own: own, cause: cause}
 }
 
 func stealArg(after time.Duration) string {

@@ -73,6 +73,9 @@ func newDoctor() *cobra.Command {
 		rdb, done := l.whole(context.Background())
 		defer done()
 		report := doctor.Examine(context.Background(), rdb, s.prefix, doctor.ForReplicas(replicas), doctor.ForClockMargin(margin))
+		if rdb == l.rdb {
+			report.Address = l.addr // as messages call it, with the database
+		}
 		if o.json() {
 			err = o.write(p, report)
 		} else {

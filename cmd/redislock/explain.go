@@ -92,6 +92,8 @@ func (l *link) afterSilence(err error) string {
 		return "it does not speak TLS there: a URL with redis://, or its port for TLS"
 	case strings.Contains(text, "certificate required"), strings.Contains(text, "bad certificate"):
 		return "show it a certificate by --tls-cert FILE --tls-key FILE"
+	case refusedUs(err):
+		return "start it there, or name another by --redis URL or REDIS_URL"
 	case l.tls && (errors.Is(err, errSilent) || errors.Is(err, context.DeadlineExceeded)):
 		return "see whether it speaks TLS there: if not, the URL begins with redis://; or name another by --redis URL or REDIS_URL"
 	case errors.Is(err, errSilent), errors.Is(err, context.DeadlineExceeded):

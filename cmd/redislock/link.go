@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -74,10 +75,15 @@ func (l *link) ended(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if errors.Is(context.Cause(ctx), errSilent) {
+	if errors.Is(context.Cause(ctx), errSilent) && !refusedUs(err) {
 		err = errSilent
 	}
 	return l.explain(err)
+}
+
+// refusedUs reports whether an error says why there was no answer: nobody listens there. That says more than that time is over.
+func refusedUs(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT)
 }
 
 // probe takes a lock and gives it back, before more is begun: it finds what is refused, or cannot be served.
@@ -177,7 +183,7 @@ func (l *link) reach(ctx context.Context, name string) error {
 	switch _, err := l.client.Inspect(bounded, name); {
 	case errors.Is(err, redislock.ErrPermission):
 		return nil
-	case bounded.Err() != nil && ctx.Err() == nil && err != nil:
+	case bounded.Err() != nil && ctx.Err() == nil && err != nil && !refusedUs(err):
 		return errSilent
 	default:
 		return err

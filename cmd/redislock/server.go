@@ -37,7 +37,7 @@ type server struct {
 }
 
 func (s *server) flags(f *pflag.FlagSet) {
-	f.StringVar(&s.url, "redis", "", "the Redis to use, as redis://, rediss:// or unix:// `URL`\n(default $REDIS_URL, else "+defaultURL+")")
+	f.StringVar(&s.url, "redis", "", "the Redis to use, as redis://, rediss:// or unix:// `URL`, or HOST:PORT; redis://HOST:PORT/2 is its database 2\n(default $REDIS_URL, else "+defaultURL+")")
 	f.StringVar(&s.prefix, "prefix", redislock.DefaultPrefix, "what every key begins with, as in the application's WithPrefix")
 	s.topologyFlags(f)
 }
@@ -95,7 +95,7 @@ func (s *server) dial() (rdb redis.UniversalClient, addr string, err error) {
 		}
 		o.MasterName = s.master
 		patient(&o.DialTimeout, &o.DialerRetries)
-		return redis.NewFailoverClient(o), fmt.Sprintf("%s (Sentinel of %q)", strings.Join(o.SentinelAddrs, ", "), s.master), nil
+		return redis.NewFailoverClient(o), fmt.Sprintf("%s (Sentinel of %q)", strings.Join(o.SentinelAddrs, ", "), s.master) + database(o.DB), nil
 	default:
 		o, err := redis.ParseURL(text)
 		if err != nil {
@@ -105,16 +105,33 @@ func (s *server) dial() (rdb redis.UniversalClient, addr string, err error) {
 			return nil, "", err
 		}
 		patient(&o.DialTimeout, &o.DialerRetries)
-		return redis.NewClient(o), o.Addr, nil
+		return redis.NewClient(o), o.Addr + database(o.DB), nil
 	}
 }
 
-// source is the URL, and where it is from.
+// source is the URL, and where it is from. A line of a file has its end with it, and an address alone means what a client of
+// Redis is given for one: host and port, or the path of a socket.
 func (s *server) source() (text, source string) {
-	if s.url != "" {
-		return s.url, "--redis"
+	text, source = strings.TrimSpace(s.url), "--redis"
+	if s.url == "" {
+		text, source = cmp.Or(strings.TrimSpace(os.Getenv("REDIS_URL")), defaultURL), "REDIS_URL"
 	}
-	return cmp.Or(os.Getenv("REDIS_URL"), defaultURL), "REDIS_URL"
+	switch {
+	case strings.Contains(text, "://"):
+	case strings.HasPrefix(text, "/"):
+		text = "unix://" + text
+	default:
+		text = "redis://" + text
+	}
+	return text, source
+}
+
+// database is named behind an address, unless it is the one that is meant where none is named.
+func database(db int) string {
+	if db == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", database %d", db)
 }
 
 func (s *server) tls() bool {
