@@ -100,7 +100,8 @@ const (
 	// EventHandedOff: the hold may be resumed by another process ([Lock.Handoff]).
 	EventHandedOff
 	// EventNotKept: a value of [Share] was fetched but could not be kept for others, or one that is over could not be
-	// fetched anew.
+	// fetched anew, or one that was kept cannot be decoded and is fetched anew; or a fetch that nobody waits for has panicked
+	// ([PanicError]), or goes on after its time.
 	EventNotKept
 	// EventFailOpen: Redis could not be reached and [WithFailOpen] said yes in its place.
 	EventFailOpen

@@ -13,7 +13,8 @@ import (
 
 // record is what is known of a thing that is done once.
 type record struct {
-	fence int64 // of the hold that wrote it
+	head  string // the fence of the hold that wrote it, and its step: no two records have the same
+	fence int64
 	value string
 	left  time.Duration // until it is forgotten; 0: there is none
 	sent  time.Time     // when it was asked for
@@ -48,7 +49,7 @@ func (c *Client) look(ctx context.Context, name string) (record, error) {
 		if len(text) < recordHead {
 			f.fail(2)
 		} else {
-			r.fence, r.value = parseFence(text[:fenceLength]), text[recordHead:]
+			r.head, r.fence, r.value = text[:recordHead], parseFence(text[:fenceLength]), text[recordHead:]
 			r.left = max(0, time.Duration(ms)*time.Millisecond)
 		}
 	}
@@ -58,14 +59,18 @@ func (c *Client) look(ctx context.Context, name string) (record, error) {
 	return r, nil
 }
 
+// headOf is what the step-th record begins with that the holder of a lock writes.
+func headOf(l *Lock, step int) string { return fmt.Sprintf("%016d%d", l.Fence(), step) }
+
 // note writes the record of a lock that is held, as the step-th of its holder. It works when ctx has ended. It is
-// ErrNotHeld if the lock is not held any more, unless it may be late: then it is if somebody else has written since.
-func (c *Client) note(ctx context.Context, l *Lock, step int, value string, life time.Duration, late ...any) error {
+// ErrNotHeld if the lock is not held any more. How may be "late": then it is only if somebody else has written since; or the
+// head of the record that this one replaces: then nothing is written if that has gone.
+func (c *Client) note(ctx context.Context, l *Lock, step int, value string, life time.Duration, how ...any) error {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), resendTime)
 	defer cancel()
 	e := &l.hold.lease
-	args := []any{c.recordKey(l.Name()), e.token(), fmt.Sprintf("%016d%d", e.fenceNow(), step), max(life, time.Millisecond).Milliseconds(), value}
-	a := c.ask(bounded, nil, scriptRecord, e.key(), append(args, late...)...)
+	args := []any{c.recordKey(l.Name()), e.token(), headOf(l, step), max(life, time.Millisecond).Milliseconds(), value}
+	a := c.ask(bounded, nil, scriptRecord, e.key(), append(args, how...)...)
 	if a.err != nil {
 		return a.err
 	}
@@ -89,7 +94,8 @@ func (c *Client) erase(ctx context.Context, name string, news ...any) error {
 
 // turn is what all that is done once goes through: it returns the record if the thing is done, or else the lock under
 // which the caller is to do it, with the record as it is. Who finds somebody at it waits as a reader, so that all who
-// wait learn of the end at once, by push; only if it was not done then they get in line to do it, one after the other.
+// wait learn of the end at once, by push. If it was not done then, the first of them to ask for it becomes the writer, who
+// does it; the others are refused at once and wait for that one, as readers again.
 //
 // Of the options WithWait bounds the whole: ErrHeld after it.
 func (c *Client) turn(ctx context.Context, name string, done func(record) bool, opts []Option) (record, *Lock, error) {
@@ -97,54 +103,88 @@ func (c *Client) turn(ctx context.Context, name string, done func(record) bool, 
 	if err != nil {
 		return record{}, nil, err
 	}
-	bounded, waits := ctx, !s.waitSet || s.wait > 0
-	if s.waitSet && waits {
-		var cancel context.CancelFunc
-		bounded, cancel = context.WithTimeout(ctx, s.wait)
-		defer cancel()
+	bounded, cancel := s.bounded(ctx)
+	defer cancel()
+	rec, l, err := c.takeTurn(bounded, name, done, &s, opts)
+	return rec, l, s.within(ctx, bounded, err)
+}
+
+// bounded is ctx with the bound of WithWait.
+func (s *settings) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.waitSet && s.wait > 0 {
+		return context.WithTimeout(ctx, s.wait)
 	}
-	rec, l, err := c.takeTurn(bounded, name, done, opts, waits)
+	return ctx, func() {}
+}
+
+// within is the error of what was done in the bounded context, for a caller who knows of WithWait.
+func (s *settings) within(ctx, bounded context.Context, err error) error {
 	if err == nil || ctx.Err() != nil || bounded.Err() == nil {
-		return rec, l, err
+		return err
 	}
 	if held, ok := errors.AsType[*HeldError](err); ok { // after WithWait, not because ctx ended
 		held.cause = nil
-		return rec, l, held
+		return held
 	}
-	return rec, l, unanswered(s.wait)
+	return unanswered(s.wait)
 }
 
-func (c *Client) takeTurn(ctx context.Context, name string, done func(record) bool, opts []Option, waits bool) (record, *Lock, error) {
+// takeTurn is turn in a context that bounds it. The options are those that the settings were made of.
+func (c *Client) takeTurn(ctx context.Context, name string, done func(record) bool, s *settings, opts []Option) (record, *Lock, error) {
 	rec, err := c.look(ctx, name)
 	if err != nil || done(rec) {
 		return rec, nil, err
 	}
-	for mode, wait := Exclusive, false; ; {
-		as := append(opts[:len(opts):len(opts)], WithMode(mode), patiently)
-		if !wait {
-			as = append(as, WithWait(0))
+	waits := !s.waitSet || s.wait > 0
+	for {
+		rec, l, err := c.tryTurn(ctx, name, done, opts)
+		if errors.Is(err, ErrHeld) && waits {
+			rec, l, err = c.awaitTurn(ctx, name, done, s, opts)
 		}
-		if mode == Read {
-			as = append(as, unreplicated)
+		if err != nil || l != nil || done(rec) {
+			return rec, l, err
 		}
-		l, err := c.acquire(ctx, name, as)
-		if errors.Is(err, ErrHeld) && waits && !wait {
-			mode, wait = Read, true
-			continue
-		}
-		if err != nil {
-			return record{}, nil, err
-		}
-		rec, err := c.look(ctx, name)
-		if err == nil && !done(rec) && mode == Exclusive && l.Err() == nil { // I10: the look may have taken longer than the lease
-			return rec, l, nil
-		}
-		_ = l.finish(ctx, true, 0) // goes on in the background where Redis does not answer
-		if err != nil || done(rec) {
-			return rec, nil, err
-		}
-		mode, wait = Exclusive, waits
 	}
+}
+
+// tryTurn takes the lock if it is free. It returns neither lock nor error if the thing was done meanwhile, or the lock lost.
+func (c *Client) tryTurn(ctx context.Context, name string, done func(record) bool, opts []Option) (record, *Lock, error) {
+	l, err := c.acquire(ctx, name, append(opts[:len(opts):len(opts)], WithWait(0)))
+	if err != nil {
+		return record{}, nil, err
+	}
+	return c.confirmTurn(ctx, l, done)
+}
+
+// confirmTurn looks again, now that the lock is held. Where it is not the caller's turn, it gives the lock back.
+func (c *Client) confirmTurn(ctx context.Context, l *Lock, done func(record) bool) (record, *Lock, error) {
+	rec, err := c.look(ctx, l.Name())
+	if err == nil && !done(rec) && l.Err() == nil { // I10: the look may have taken longer than the lease
+		return rec, l, nil
+	}
+	_ = l.finish(ctx, true, 0) // goes on in the background where Redis does not answer
+	return rec, nil, err
+}
+
+// awaitTurn waits as a reader, and becomes the writer if the thing is not done by then and no other reader was faster. It returns
+// neither lock nor error if the thing was done, or another does it, or the lock was lost.
+func (c *Client) awaitTurn(ctx context.Context, name string, done func(record) bool, s *settings, opts []Option) (record, *Lock, error) {
+	l, err := c.acquire(ctx, name, append(opts[:len(opts):len(opts)], WithMode(Read), patiently, unreplicated))
+	if err != nil {
+		return record{}, nil, err
+	}
+	rec, err := c.look(ctx, name)
+	if err == nil && !done(rec) {
+		l.hold.replicas, l.hold.replicaTime = s.replicas, s.replicaTime // what the writer does is to be had by them
+		if err = l.upgrade(ctx); err == nil {
+			return c.confirmTurn(ctx, l, done)
+		}
+		if errors.Is(err, ErrConflict) || errors.Is(err, ErrNotHeld) {
+			err = nil
+		}
+	}
+	_ = l.finish(ctx, true, 0)
+	return rec, nil, err
 }
 
 // mayTurn checks what can be checked of a turn without Redis. It returns what the options come to, and those of its lock.

@@ -50,6 +50,7 @@ type Client struct {
 
 	onces    onces
 	flights  flights
+	failures failures
 	watchers watchers
 
 	background tracker       // operations, requests under way and give-backs that are not through

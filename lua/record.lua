@@ -8,7 +8,8 @@
 -- ARGV[2]  fence16 step1: a holder that writes twice counts its steps, so that a late copy of the first is known
 -- ARGV[3]  ms after which the record is forgotten
 -- ARGV[4]  value
--- ARGV[5]  none, or 'late': also where the lock is not held any more, if the record is this holder's own
+-- ARGV[5]  none; or 'late': also where the lock is not held any more, if the record is this holder's own; or fence16 step1
+--          of the record that it is to replace: if that is not there any more, nothing is written
 --
 -- Reply    1 | 0: the token holds the lock no more
 --@ begin.lua
@@ -18,7 +19,8 @@ local token, step = ARGV[1], ARGV[2]
 load(token)
 local last = call('GETRANGE', KEYS[2], 0, 16)
 local own = sub(last, 1, 16) == sub(step, 1, 16)
-if not live(token) and not (own and ARGV[5]) then return 0 end
+if not live(token) and not (own and ARGV[5] == 'late') then return 0 end
 if own and sub(last, 17) > sub(step, 17) then return 1 end
+if ARGV[5] and ARGV[5] ~= 'late' and last ~= ARGV[5] then return 1 end
 call('SET', KEYS[2], step .. ARGV[4], 'PX', ARGV[3])
 return 1
