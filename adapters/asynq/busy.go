@@ -15,9 +15,12 @@ var ErrBusy = errors.New("redislock: asynq: somebody else is at it")
 // IsFailure belongs into asynq.Config.IsFailure: [ErrBusy] is not a failure, so that asynq does not count such a retry,
 // nor shows it in its statistics. Every other error is one.
 //
-// asynq asks it only while retries are left: whatever a task returns on its last attempt sends it to the archive. There a
-// task does not come back busy but waits for its key, until shortly before its deadline. Without IsFailure busy tasks
-// use up their retries, and then wait likewise.
+// asynq asks it only while retries are left: whatever a task returns on its last attempt sends it to the archive. So on that
+// one a task does not come back busy, but waits for its key until shortly before its deadline. It keeps its worker meanwhile,
+// so in each process no more than one of each key waits; any further one is archived with ErrBusy, unless [WithRequeue] says
+// how it is enqueued anew. Tasks with a retry left cost no worker: with asynq.MaxRetry(1), IsFailure, and asynq.SkipRetry
+// around the handler's own errors a task is tried once and comes back as often as it is busy. Without IsFailure busy tasks
+// use up their retries, and then are on their last attempt too.
 func IsFailure(err error) bool { return err != nil && !errors.Is(err, ErrBusy) }
 
 // RetryDelay is for asynq.Config.RetryDelayFunc: a task that was busy comes back after d to 1.5 d, spread so that tasks

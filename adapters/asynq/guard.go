@@ -3,6 +3,7 @@ package asynqlock
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -20,10 +21,13 @@ type guard struct {
 	err error // of the options
 	run guarded.Run
 	key func(context.Context, *asynq.Task) string
+
+	mu      sync.Mutex
+	waiting map[string]bool // keys for which a task on its last attempt waits in this process
 }
 
 func newGuard(client *redislock.Client, opts []Option) *guard {
-	g := &guard{}
+	g := &guard{waiting: map[string]bool{}}
 	for _, opt := range opts {
 		if opt == nil {
 			g.err = fmt.Errorf("%w: a nil Option", redislock.ErrInvalid)
@@ -46,25 +50,48 @@ func (g *guard) middleware(next asynq.Handler) asynq.Handler {
 
 // process runs the handler under the lock, or decides what becomes of a task whose key is held.
 func (g *guard) process(ctx context.Context, t *asynq.Task, next asynq.Handler) error {
-	work := guarded.New(g.run, g.key(ctx, t), mark(ctx), g.lock, func(ctx context.Context) error { return next.ProcessTask(ctx, t) })
+	key := g.key(ctx, t)
+	work := guarded.New(g.run, key, mark(ctx), g.lock, func(ctx context.Context) error { return next.ProcessTask(ctx, t) })
 	wait, last := g.wait, last(ctx)
-	if last && !g.drop { // asynq would archive it
+	work.Try(ctx, 0)
+	// asynq would archive it. It keeps a worker while it waits, so of each key no more than one does.
+	if last && g.requeue == nil && work.Held() && !(g.drop && work.HeldByAnother()) && g.enter(key) {
+		defer g.leave(key)
 		wait = forever
 	}
-	work.Try(ctx, 0)
 	if work.Held() && wait > 0 {
 		work.Try(ctx, bounded(ctx, wait))
 	}
-	if g.drop && work.HeldByAnother() {
+	switch {
+	case !work.Held():
+		return work.Err()
+	case g.drop && work.HeldByAnother():
 		return nil
-	}
-	if g.drop && last && work.Held() {
-		work.Try(ctx, bounded(ctx, forever))
-	}
-	if work.Held() {
+	case last && g.requeue != nil:
+		if err := g.requeue(ctx, t); err != nil {
+			return fmt.Errorf("%w: %w: it could not be enqueued anew: %w", ErrBusy, work.Err(), err)
+		}
+		return nil
+	default:
 		return fmt.Errorf("%w: %w", ErrBusy, work.Err())
 	}
-	return work.Err()
+}
+
+// enter reports whether the caller may wait for a key; it calls leave then.
+func (g *guard) enter(key string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.waiting[key] {
+		return false
+	}
+	g.waiting[key] = true
+	return true
+}
+
+func (g *guard) leave(key string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.waiting, key)
 }
 
 // bounded cuts a wait so that it ends before the task's deadline, by a tenth of what is left, at most a second: at the

@@ -1,7 +1,10 @@
 package asynqlock
 
 import (
+	"context"
 	"time"
+
+	"github.com/hibiken/asynq"
 
 	"example.com/redislock"
 )
@@ -14,6 +17,8 @@ type settings struct {
 	wait time.Duration
 	drop bool
 	lock []redislock.Option
+
+	requeue func(context.Context, *asynq.Task) error
 }
 
 // WithWait lets a task wait for its key, in the order of arrival, before it is retried later or dropped. It keeps its
@@ -30,6 +35,18 @@ func WithWait(d time.Duration) Option {
 // retried later.
 func WithDrop() Option {
 	return func(s *settings) { s.drop = true }
+}
+
+// WithRequeue has f enqueue a task anew that is on its last attempt, such as every one with asynq.MaxRetry(0), while its key
+// is held: asynq would archive it, whatever IsFailure says. This delivery then succeeds without having run. f gets the
+// context of the task, in which asynq has its ID and queue; the new task has the options that f gives it, such as
+// asynq.ProcessIn for how long it stays away, and another ID. If f fails, the task is archived, with [ErrBusy] and that
+// error. A worker that dies between the two leaves the task delivered twice, as asynq does elsewhere.
+//
+// Without it one such task of each key waits for the key on its worker, in each process, and the others are archived at
+// once: so that tasks of one key cannot occupy all workers.
+func WithRequeue(f func(context.Context, *asynq.Task) error) Option {
+	return func(s *settings) { s.requeue = f }
 }
 
 // WithLock sets options of the lock, such as [redislock.WithLease], or for [Unique] [redislock.WithMode] with a Semaphore

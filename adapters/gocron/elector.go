@@ -77,6 +77,8 @@ func (e *Elector) Task(fn func(context.Context) error) func(context.Context) err
 		if err != nil {
 			return err
 		}
+		ctx, end := context.WithCancel(ctx) // or else what ties it to the lock would stay as long as the leadership
+		defer end()
 		return withLoss(fn(lock.With(ctx)), lock)
 	}
 }
