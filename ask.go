@@ -70,6 +70,8 @@ func (c *Client) attempt(ctx context.Context, one *call, stay bool) answer {
 		one.answer.err = fmt.Errorf("%w: %w (%s uses %s)", ErrPermission, err, one.script.name, strings.Join(one.script.commands(), ", "))
 	case damaged(err):
 		one.answer.err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	case c.isOrphaned():
+		one.answer.err = errOrphaned
 	}
 	return one.answer
 }

@@ -71,7 +71,7 @@ func (c *Client) shut() {
 		c.closed = true
 		c.empty = make(chan struct{})
 		c.shutting.Store(true)
-		close(c.closing)
+		c.fail(ErrClosed)
 		if len(c.holds) == 0 {
 			close(c.empty)
 		}

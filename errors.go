@@ -58,7 +58,9 @@ var (
 	// was left behind. An upgrade was undone: the lock is held in Read as before.
 	ErrNotReplicated = errors.New("not replicated")
 
-	// ErrClosed says that the Client was closed.
+	// ErrClosed says that the Client was closed. Where the user's Redis client was closed under an open Client, the error of
+	// whatever waits, and of whatever is asked for from then on, is go-redis' own, redis.ErrClosed; what is held is lost at its
+	// bound.
 	ErrClosed = errors.New("client closed")
 
 	// ErrInvalid says that an argument or an option has a value that cannot work. Nothing was sent, or in case of a

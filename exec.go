@@ -39,9 +39,9 @@ func (x *executor) wake(c *call) {
 // way leave together in the next pipeline.
 type executor struct {
 	rdb        redis.UniversalClient
-	cluster    *redis.ClusterClient // behind rdb; nil if there is none
-	turns      chan struct{}        // of those who wait for replicas (replicas.go)
-	background *tracker             // of the Client
+	suspect    func(error)   // of the Client
+	turns      chan struct{} // of those who wait for replicas (replicas.go)
+	background *tracker      // of the Client
 
 	mu      sync.Mutex
 	flights []departure
@@ -58,7 +58,7 @@ type departure struct {
 
 func (c *Client) newExecutor() *executor {
 	return &executor{
-		rdb: c.rdb, cluster: c.behind.Cluster, background: &c.background,
+		rdb: c.rdb, suspect: c.suspect, background: &c.background,
 		turns: make(chan struct{}, max(1, poolSize(c.behind)/2)),
 	}
 }
@@ -124,16 +124,7 @@ func (x *executor) fly(ctx context.Context, c *call, number uint64, now time.Tim
 		}
 		now = time.Now()
 	}
-	suspect(x.cluster, c.answer.err)
-}
-
-// suspect has a cluster client ask for the map of the slots again, if an error is the network's: a master may have died, and
-// another have taken its place. go-redis asks when a node redirects it, which a dead one does not, and else once a
-// minute.
-func suspect(cluster *redis.ClusterClient, err error) {
-	if cluster != nil && err != nil && !answered(err) {
-		cluster.ReloadState(context.Background()) // in the background, a few times a second at the most
-	}
+	x.suspect(c.answer.err)
 }
 
 // young is how many batches count as under way.
@@ -211,7 +202,7 @@ func (x *executor) send(batch []*call) {
 				again = append(again, c)
 				continue
 			}
-			suspect(x.cluster, c.answer.err)
+			x.suspect(c.answer.err)
 			x.wake(c)
 		}
 		batch = again

@@ -159,7 +159,7 @@ func (c *Client) scan(ctx context.Context, head, first string) iter.Seq2[[]strin
 					return
 				}
 				if err != nil {
-					suspect(c.behind.Cluster, err)
+					c.suspect(err)
 					if refused(err) {
 						err = fmt.Errorf("%w: scan: %w", ErrPermission, err)
 					}

@@ -296,7 +296,7 @@ func (q *quest) fail(ctx context.Context, cause error) error {
 		q.giveBack()
 	}
 	switch ended := q.parent.Err(); {
-	case errors.Is(cause, ErrClosed), errors.Is(cause, ErrPermission), errors.Is(cause, ErrMode), errors.Is(cause, ErrConflict), errors.Is(cause, ErrNotHeld):
+	case errors.Is(cause, ErrClosed), errors.Is(cause, errOrphaned), errors.Is(cause, ErrPermission), errors.Is(cause, ErrMode), errors.Is(cause, ErrConflict), errors.Is(cause, ErrNotHeld):
 		return cause
 	case cause == nil:
 		return q.holder.error(q.client, nil)

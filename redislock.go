@@ -57,7 +57,10 @@ type Client struct {
 	telling    tracker       // calls of the Observer
 	loops      tracker       // the agenda and the subscription
 	shutting   atomic.Bool   // Close has begun
-	closing    chan struct{} // closed then: waiters fail
+	closing    chan struct{} // closed then, or when the Redis client is closed: what waits fails
+	cause      error         // why: it may be read when that is closed
+	failing    sync.Once
+	orphan     orphan
 	stopped    chan struct{} // closed when Close has waited long enough: loops end
 	stop       sync.Once
 	ready      atomic.Bool // the preflight passed
@@ -104,6 +107,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		masters:   map[string]*executor{},
 		holds:     map[string]*hold{},
 		closing:   make(chan struct{}),
+		orphan:    orphan{known: make(chan struct{})},
 		stopped:   make(chan struct{}),
 	}
 	c.info = c.owner.info()

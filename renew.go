@@ -81,6 +81,8 @@ func (l *lease) expired(now time.Time) error {
 	switch {
 	case l.total != nil && l.total.leftAt(now) <= 0:
 		return fmt.Errorf("%w: held for its longest time of %v", ErrLost, l.total.span)
+	case l.valid.leftAt(now) <= 0 && l.hold.client.isOrphaned():
+		return fmt.Errorf("%w: its lease of %v ran out: %w", ErrLost, l.length, errOrphaned)
 	case l.valid.leftAt(now) <= 0:
 		return fmt.Errorf("%w: its lease of %v ran out", ErrLost, l.length)
 	}
@@ -126,6 +128,9 @@ func (l *lease) run() {
 	defer l.mu.Unlock()
 	if l.ended != nil {
 		return
+	}
+	if l.hold.client.isOrphaned() { // no renewal can come through: it is lost at its bound
+		l.renewAt = time.Time{}
 	}
 	if !l.renewAt.IsZero() && !time.Now().Before(l.renewAt) {
 		l.hold.client.send(newCall(scriptRenew, l.key(), l.token(), l.fence), l.renewed)

@@ -123,7 +123,7 @@ func (c *Client) replicated(ctx context.Context, s settings, script *script, key
 	case <-ctx.Done():
 		return answer{err: fmt.Errorf("%w: %w", ErrNotReplicated, ctx.Err())}
 	case <-c.closing:
-		return answer{err: ErrClosed}
+		return answer{err: c.cause}
 	}
 }
 
@@ -155,7 +155,7 @@ func (r *replication) inTurn(ctx context.Context) answer {
 	case <-ctx.Done():
 		return answer{err: ctx.Err()}
 	case <-r.client.closing:
-		return answer{err: ErrClosed}
+		return answer{err: r.client.cause}
 	}
 }
 

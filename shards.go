@@ -67,9 +67,9 @@ func (c *Client) hears(name string) *hearing {
 // listen subscribes to what a wait for that name has to hear, and returns when that is confirmed, or cannot be for now.
 func (c *Client) listen(ctx context.Context, name string) (alone bool, err error) {
 	if c.shards == nil {
-		return c.sub.await(ctx, c.closing)
+		return c.sub.await(ctx, c)
 	}
-	return c.shards.listen(name).await(ctx, c.closing)
+	return c.shards.listen(name).await(ctx, c)
 }
 
 func (s *shards) hears(name string) *hearing {
@@ -126,7 +126,7 @@ func (s *shards) place(topics []*topic, attempt int) {
 				master, err := masterOf(context.Background(), s.cluster, t.channel)
 				switch {
 				case err != nil:
-					suspect(s.cluster, err)
+					s.client.suspect(err)
 					t.end(fmt.Errorf("subscribe to %s: %w", t.channel, err))
 					again = append(again, t)
 				case dead[master.Options().Addr]:
@@ -257,6 +257,7 @@ func (s *shards) leave(t *topic) {
 
 // lost ends a PubSub. It returns its topics, which are to be placed anew, and whether it had served any of them.
 func (s *shards) lost(shard *shard, err error) (topics []*topic, heard bool) {
+	s.client.suspect(err)
 	shard.close()
 	s.mu.Lock()
 	delete(s.open, shard.addr)

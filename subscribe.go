@@ -32,7 +32,7 @@ func (h *hearing) state() (mode string, epoch uint64) {
 
 // await returns when there is a subscription, or when ctx ends. Where none can be made within the time of a check the
 // caller must do without it: its checks serve it, and a claim waits longer than two of them.
-func (h *hearing) await(ctx context.Context, closing <-chan struct{}) (alone bool, err error) {
+func (h *hearing) await(ctx context.Context, c *Client) (alone bool, err error) {
 	patience := time.NewTimer(checkEvery)
 	defer patience.Stop()
 	for {
@@ -51,8 +51,8 @@ func (h *hearing) await(ctx context.Context, closing <-chan struct{}) (alone boo
 			return false, errors.Join(ctx.Err(), err)
 		case <-patience.C:
 			return true, nil
-		case <-closing:
-			return false, ErrClosed
+		case <-c.closing:
+			return false, c.cause
 		}
 	}
 }
@@ -143,7 +143,7 @@ func (s *subscription) run() {
 			})
 		}
 		f.close()
-		suspect(c.behind.Cluster, err)
+		c.suspect(err)
 		if err = fmt.Errorf("subscribe to %s: %w", s.channel, err); refused(err) {
 			err = fmt.Errorf("subscribe to the channels %s and %s: %w: %w", s.channel, c.newsChannel(), ErrPermission, err)
 		}
@@ -155,7 +155,7 @@ func (s *subscription) run() {
 	}
 }
 
-// pause sleeps, and reports whether the loops of the Client go on.
+// pause sleeps, and reports whether the loops of the Client go on: until it is closed, or its Redis client is.
 func (c *Client) pause(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -163,6 +163,8 @@ func (c *Client) pause(d time.Duration) bool {
 	case <-timer.C:
 		return true
 	case <-c.stopped:
+		return false
+	case <-c.orphan.known:
 		return false
 	}
 }

@@ -183,7 +183,7 @@ func (w *wait) await(ctx context.Context) outcome {
 		}
 	case <-ctx.Done():
 	case <-w.line.client.closing:
-		return outcome{err: ErrClosed}
+		return outcome{err: w.line.client.cause}
 	}
 	return outcome{err: ctx.Err()}
 }

@@ -89,8 +89,8 @@ func (c *Client) acquireWeak(ctx context.Context, name string, opts []Option) (*
 			return nil, &HeldError{}
 		}
 		if !c.pauseWeak(bounded, name) {
-			if c.isClosed() {
-				return nil, ErrClosed
+			if err := c.failed(); err != nil {
+				return nil, err
 			}
 			return nil, &HeldError{cause: ctx.Err()}
 		}
@@ -365,10 +365,10 @@ func (c *Client) plainAll(ctx context.Context, cmds []command) {
 	send := func(cmds []command) {
 		if len(cmds) == 1 {
 			process(context.WithoutCancel(ctx), c.rdb, cmds[0])
-			suspect(c.behind.Cluster, cmds[0].Err())
+			c.suspect(cmds[0].Err())
 			return
 		}
-		suspect(c.behind.Cluster, pipelined(context.WithoutCancel(ctx), c.rdb, cmds))
+		c.suspect(pipelined(context.WithoutCancel(ctx), c.rdb, cmds))
 	}
 	if ctx.Done() == nil {
 		send(cmds)
