@@ -44,7 +44,7 @@ func transient(err error) bool {
 // permanent reports whether the same request would fail again, however long one waits. Of an error of this package it says that
 // no more than of what is behind it: whether an [ErrHeld] is the end is for who asked.
 func permanent(err error) bool {
-	return errors.Is(err, redis.ErrClosed) || errors.Is(err, ErrClosed) || damaged(err) || hasCode(err, permanents...)
+	return errors.Is(err, errOrphaned) || errors.Is(err, ErrClosed) || damaged(err) || hasCode(err, permanents...)
 }
 
 // answered reports whether an error is the server's answer.

@@ -21,7 +21,8 @@ func TestErrorsAreJudgedByWhatTheyMean(t *testing.T) {
 		io.EOF: network,
 		&net.OpError{Op: "dial", Err: errors.New("connection refused")}: network,
 		redis.ErrPoolTimeout: network,
-		redis.ErrClosed:      {permanent: true},
+		redis.ErrClosed:      {}, // it may be that of a node which has left the cluster
+		errOrphaned:          {permanent: true},
 		ErrClosed:            {permanent: true},
 
 		serverError("LOADING Redis is loading the dataset in memory"):                                                                 passing,

@@ -96,7 +96,7 @@ func (c *Client) insist(s *script, key string, args []any, more func(any) bool) 
 					return
 				}
 				continue
-			} else if permanent(err) || time.Now().After(until) {
+			} else if permanent(err) || c.isOrphaned() || time.Now().After(until) {
 				return
 			}
 			pause := time.NewTimer(min(backoff(attempt), time.Second))

@@ -27,10 +27,10 @@ type orphan struct {
 // suspect takes the error of a request, or of a subscription, for a sign: that a master may have died and another have taken
 // its place, or that the Redis client is closed.
 func (c *Client) suspect(err error) {
-	if err == nil || answered(err) {
+	if err == nil {
 		return
 	}
-	if cluster := c.behind.Cluster; cluster != nil {
+	if cluster := c.behind.Cluster; cluster != nil && !answered(err) {
 		// go-redis asks for the map of the slots again when a node redirects it, which a dead one does not, and else once a minute.
 		cluster.ReloadState(context.Background()) // in the background, a few times a second at the most
 	}
