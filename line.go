@@ -146,7 +146,7 @@ func (l *line) checked(a answer, asked []*wait, epoch uint64) {
 	if c.shards != nil {
 		c.shards.verify(l.name)
 	}
-	if gone {
+	if gone || granted { // no message came
 		c.sub.doubt()
 	}
 	l.plan(h, now, granted)

@@ -20,6 +20,9 @@ const (
 // heard takes a message of a wake channel.
 func (c *Client) heard(payload string) {
 	const named = 1 + tokenLength // the kind, and the token of a wait or a hold
+	if len(payload) == named && payload[0] == 'd' {
+		c.sooner(payload[1:])
+	}
 	if len(payload) < named+nonceLength {
 		return
 	}
@@ -80,6 +83,20 @@ func (c *Client) granted(token string, g grantMessage) {
 	c.waits.mu.Unlock()
 	if w != nil && !early {
 		c.settled(w, g)
+	}
+}
+
+// sooner takes the message that the lock may be free sooner than this wait knows: a check asks until when it is held.
+func (c *Client) sooner(token string) {
+	c.waits.mu.Lock()
+	defer c.waits.mu.Unlock()
+	w := c.waits.byToken[token]
+	switch {
+	case w == nil:
+	case w.line == nil:
+		w.hasty = true // the answer of the acquire is still on its way, and may be older
+	default:
+		c.agenda.hurry(&w.line.task, time.Now())
 	}
 }
 

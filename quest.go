@@ -135,6 +135,9 @@ func (q *quest) obtain() (*Lock, error) {
 			default:
 				q.ticket = r.ticket
 				q.heldIn(line)
+				if q.changes == nil && o.grant.lease < min(q.lease, claimTime) { // the server does not count us, and yet the message came
+					c.sub.doubt()
+				}
 				if l, err := q.take(ctx, waits, o.grant); l != nil || err != nil {
 					return l, err
 				}

@@ -3,6 +3,7 @@ package redislock_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -143,4 +144,84 @@ func TestFromContextIsTheInnermostLock(t *testing.T) {
 		e.release(x)
 		e.release(y)
 	})
+}
+
+// Whoever is first in the queue hears that the lock will be free sooner than it knew, and does not sleep until its next check.
+func TestWhoWaitsLearnsOfADeadlineThatHasBecomeEarlier(t *testing.T) {
+	for name, c := range map[string]struct {
+		opts    []redislock.Option
+		shorten func(e *env, l *redislock.Lock) time.Duration // and when the lock is to be free
+	}{
+		"ReleaseAfter": {nil, func(e *env, l *redislock.Lock) time.Duration {
+			if err := l.ReleaseAfter(context.Background(), 50*time.Millisecond); err != nil {
+				e.Error(err)
+			}
+			return 50 * time.Millisecond
+		}},
+		"ReleaseAfter of one of two readers": {[]redislock.Option{redislock.WithMode(redislock.Read)}, func(e *env, l *redislock.Lock) time.Duration {
+			if err := l.ReleaseAfter(context.Background(), 50*time.Millisecond); err != nil {
+				e.Error(err)
+			}
+			return 50 * time.Millisecond
+		}},
+		"a resumed handoff with a shorter lease": {nil, func(e *env, l *redislock.Lock) time.Duration {
+			ticket, err := l.Handoff()
+			if err != nil {
+				e.Error(err)
+			}
+			cut := &fakenet.Network{Dial: e.mini.Dial}
+			next, err := e.clientOn(cut).Resume(context.Background(), ticket, redislock.WithLease(100*time.Millisecond), redislock.WithoutRenewal())
+			if err != nil {
+				e.stop(err)
+			}
+			cut.Cut() // it dies
+			context.AfterFunc(next.Context(), cut.Mend)
+			return 100 * time.Millisecond
+		}},
+		"the one before dies with a short lease": {nil, func(e *env, l *redislock.Lock) time.Duration {
+			e.release(l)
+			return 200 * time.Millisecond
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			embedded(t, time.Millisecond, func(e *env, n *fakenet.Network) {
+				l := e.acquire(e.client(), "x", append(c.opts, redislock.WithLease(30*time.Second))...)
+				if strings.Contains(name, "readers") {
+					other := e.acquire(e.client(), "x", c.opts...)
+					if err := other.ReleaseAfter(context.Background(), 40*time.Millisecond); err != nil {
+						t.Error(err)
+					}
+				}
+				behind := 0
+				if strings.Contains(name, "dies") {
+					cut := &fakenet.Network{Dial: e.mini.Dial}
+					dead := e.clientOn(cut)
+					behind++
+					go func() {
+						short, err := dead.Acquire(context.Background(), "x", redislock.WithLease(200*time.Millisecond), redislock.WithoutRenewal())
+						if err == nil {
+							cut.Cut()
+							<-short.Context().Done()
+							cut.Mend()
+						}
+					}()
+					e.queued(e.client(), "x", 1)
+				}
+				granted := make(chan time.Time, 1)
+				waiter := e.client()
+				go func() {
+					next := e.acquire(waiter, "x")
+					granted <- time.Now()
+					e.release(next)
+				}()
+				e.queued(e.client(), "x", behind+1)
+				time.Sleep(100 * time.Millisecond) // checked, the next one is far
+				begun := time.Now()
+				in := c.shorten(e, l)
+				if passed := (<-granted).Sub(begun); passed > in+100*time.Millisecond {
+					t.Errorf("free after %v, and acquired after %v", in, passed)
+				}
+			})
+		})
+	}
 }

@@ -386,20 +386,6 @@ func TestI8ALateCopyOfAnAcquireFindsATombstone(t *testing.T) {
 	})
 }
 
-func TestHandOverPassesOverWaitersThatAreGone(t *testing.T) {
-	scripts(t, func(b *bench) {
-		b.subscribe("live")
-		b.acquire("holder", time.Minute, noWait, "c1")
-		b.acquire("dead1", time.Minute, countable, "nobody1")
-		b.acquire("dead2", time.Minute, countable, "nobody2")
-		b.acquire("w", time.Minute, countable, "live")
-		b.release("holder")
-		if owner := b.owner(); owner != "w" {
-			b.Errorf("the lock went to %q", owner)
-		}
-	})
-}
-
 func TestAnUncountableWaiterIsNotPassedOver(t *testing.T) {
 	scripts(t, func(b *bench) {
 		b.acquire("holder", time.Minute, noWait, "c1")
@@ -491,6 +477,7 @@ func TestOneScriptTriesABoundedNumberOfCandidates(t *testing.T) {
 		b.acquire("holder", time.Minute, noWait, "c1")
 		for i := range dead {
 			b.acquire(fmt.Sprint("dead", i), time.Minute, countable, fmt.Sprint("nobody", i))
+			b.unchecked(fmt.Sprint("nobody", i), 3*time.Second)
 		}
 		waiting := func() int {
 			f, _ := fieldsOf(b.eval(scriptInspect, 0))

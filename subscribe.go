@@ -200,9 +200,9 @@ func (s *subscription) probe() string {
 	return uncountable
 }
 
-// doubt is called when a wait has lost its place. It may have been passed over because this subscription is not where the
-// scripts are any more: a primary that has become a replica goes on passing messages to those who are connected to it. If the
-// scripts do not see it, it is made anew.
+// doubt is called when a wait has lost its place, or was granted the lock without a message that the server saw arrive. That may
+// be because this subscription is not where the scripts are any more: a primary that has become a replica goes on passing
+// messages to those who are connected to it. If the scripts do not see it, it is made anew.
 func (s *subscription) doubt() {
 	c := s.client
 	s.mu.Lock()

@@ -32,6 +32,7 @@ type wait struct {
 	// Guarded by line.mu.
 	place  int  // in line.waits
 	asked  bool // a check may ask for it
+	hasty  bool // guarded by waits.mu: a message that says to look came early
 	sample sample
 }
 
@@ -86,7 +87,7 @@ func (c *Client) joined(w *wait, name string, r reply, s sample) {
 		l.task = task{job: l}
 		c.waits.lines[name] = l
 	}
-	early := w.early
+	early, hasty := w.early, w.hasty
 	w.line, w.result = l, make(chan *outcome, 1)
 	l.mu.Lock()
 	w.place, w.asked, w.sample = len(l.waits), true, s
@@ -103,6 +104,9 @@ func (c *Client) joined(w *wait, name string, r reply, s sample) {
 	l.plan(r.holder, r.now, false)
 	if early != nil {
 		c.settled(w, *early)
+	}
+	if hasty {
+		c.agenda.hurry(&l.task, time.Now())
 	}
 }
 

@@ -17,10 +17,11 @@
 --@ shared.lua
 --@ waiting.lua
 local token, request, wait = ARGV[1], ARGV[2], sub(ARGV[2], 33, 33)
-local WALK = 64                   -- places a returning waiter looks at for its old one
+local WALK = 64                   -- places at each end that a returning waiter looks at for its old one
 
--- A ticket is the time of joining, later than every one before it. A waiter that lost its place has its old ticket
--- and goes in where that belongs; the walk is bounded, for the places near the head are what matters.
+-- A ticket is the time of joining, later than every one before it. A waiter that lost its place has its old ticket and
+-- goes in where that belongs, looked for from both ends at once. The walk is bounded: in a longer queue it goes in before
+-- the last WALK, so that it passes nobody who came earlier.
 local function join(ticket)
   local tail = queue.tail and sub(get('w' .. queue.tail), 45, 60) or ''
   if ticket == '' then ticket = tail < now and now or time16(tail + 1) end
@@ -28,11 +29,17 @@ local function join(ticket)
     append(queue, token, ticket .. request)
     return
   end
-  local before = queue.head
+  local early, before = queue.head, queue.tail -- all before `early` came earlier; `before`, and all behind it, later
   for _ = 1, WALK do
-    local place = get('w' .. before)
-    if ticket < sub(place, 45, 60) then break end
-    before = sub(place, 23, 44)
+    local place = get('w' .. early)
+    if ticket < sub(place, 45, 60) then
+      before = early
+      break
+    end
+    early = sub(place, 23, 44)
+    local previous = sub(get('w' .. before), 1, 22)
+    if sub(get('w' .. previous), 45, 60) <= ticket then break end
+    before = previous
   end
   insert(queue, token, before, ticket .. request)
 end

@@ -11,4 +11,4 @@ if #now < 16 then now = '0' .. now end -- before September 2001, where fake cloc
 local KEEP = 4600                 -- s that a key outlives its last grant, unless a Client asks for another retention
 local CLAIM = 5000                -- ms: how long a hold granted by message waits for its owner
 local UNSEEN = 7000000            -- µs: three checks; a Client silent for longer has lost its places
-local CHECKED = 2500000           -- µs: one check, and what it may be late
+local CHECKED = 2500000           -- µs: one check, and what it may be late: within that a waiter that lives is heard of

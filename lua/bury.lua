@@ -1,7 +1,5 @@
 -- A tombstone says for a minute that a token is over: to a copy of its acquire that may still be on its way, and to the
 -- owner of a hold that was broken, with a note why.
-local TOMBSTONE = 60000000        -- µs
-
 local function bury(token, note)
   local stone = get('t' .. token)
   if stone then

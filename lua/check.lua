@@ -19,7 +19,7 @@ if entry.places > 0 then          -- before the queue is looked at: whoever come
   raise(KEEP)
 end
 local more = hand_over(expire())
-if queue.head then revoke(ARGV[3]) end
+if queue.head then more = revoke(ARGV[3]) or more end
 trim('head')
 trim('tail')
 local found = {}

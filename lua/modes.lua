@@ -40,6 +40,7 @@ local function load_summary(text)
   summarize()
   summary.bound, summary.latest, summary.least = sub(text, 1, 16), sub(text, 17, 32), sub(text, 33, 48)
   summary.cursor = sub(text, 49, 70) ~= NONE and sub(text, 49, 70) or nil
+  summary.fresh = match(text, '\n(%S+)$')
   for count, weight, class, capacity, name, rules in gmatch(sub(text, 71), '(%d+) (%d+) ((%d+) (%S+) (%S+))\n') do
     summary.classes[class] = {count = count + 0, held = weight + 0, class = class, capacity = capacity + 0, name = name, rules = rules}
     summary.different = summary.different + 1
@@ -52,6 +53,7 @@ local function summary_text()
   for class, entry in pairs(summary.classes) do
     text[#text + 1] = entry.count .. ' ' .. format('%d', entry.held) .. ' ' .. class .. '\n'
   end
+  text[#text + 1] = summary.fresh
   return table.concat(text)
 end
 

@@ -13,9 +13,12 @@ if not released and not ARGV[2] and fields > 4 then
     local client = call('HGET', key, 'c' .. channel)
     local seen, mode = client and sub(client, 1, 16), client and sub(client, 17, 17)
     local sharded = mode == 's'
-    if seen and seen <= now and now - seen <= (sharded and CHECKED or UNSEEN) and sub(place, 69, 76) + 0 == KEEP
-      and (mode ~= 'c' or redis.pcall('PUBSUB', 'NUMSUB', channel)[2] ~= 0) then
-      local request, lease, left = sub(place, 61), sub(place, 61, 68), sub(client, 18) - 1
+    local request, lease = sub(place, 61), sub(place, 61, 68)
+    local wake = sharded and channel .. ':' .. string.match(key, '{.*') or channel
+    if seen and seen <= now and now - seen <= UNSEEN and sub(place, 69, 76) + 0 == KEEP
+      and (head == last or lease * 1000 >= CHECKED) -- else the next in the queue is told when it ends
+      and (mode == 'u' or redis.pcall('PUBSUB', sharded and 'SHARDNUMSUB' or 'NUMSUB', wake)[2] ~= 0) then
+      local left = sub(client, 18) - 1
       if lease + 0 > CLAIM then lease = string.format('%8d', CLAIM) end
       if head == last then        -- nobody waits any more: the hold in its first form
         if left == 0 then
@@ -28,8 +31,7 @@ if not released and not ARGV[2] and fields > 4 then
       else
         call('HDEL', key, 'w' .. head, 'h' .. token)
       end
-      redis.pcall(sharded and 'SPUBLISH' or 'PUBLISH', sharded and channel .. ':' .. string.match(key, '{.*') or channel,
-        'g' .. head .. now .. now .. lease)
+      redis.pcall(sharded and 'SPUBLISH' or 'PUBLISH', wake, 'g' .. head .. now .. now .. lease)
       if head == last then
         call('HSET', key, 'f', now, head, lease == sub(request, 1, 8) and request or '@' .. now .. lease .. request)
       else

@@ -11,7 +11,7 @@
 --   c<channel>  a Client that has places here: seen16 wait1 places
 --   v           somebody watches: the next change removes this, and is told in the channel of the news
 --   m           the modes in use, where not all is exclusive: bound16 latest16 least16 cursor22, then for each
---               count ' ' held ' ' class '\n': how many holds and places it has, and the weight of its holds
+--               count ' ' held ' ' class '\n': how many holds and places it has, and the weight of its holds; then fresh22
 --
 --   request     lease8 keep8 nonce16 wait1 channel '\n' mode '\n' info: what a caller asks for, carried from its
 --               acquire to its hold. Lease in ms; keep in s, how long the key outlives a grant; the nonce of a message
@@ -25,7 +25,8 @@
 --   at, lease   a hold ends at `at` + lease. A renewal moves `at`; `since` stays, it says how old the hold is.
 --   state       '-' held, 'r' revoked: renewals are refused, 'k' kept until its deadline by nobody
 --   bound       no hold ends before it; `latest`: none begins after it; `least` and `cursor`: how far a search for
---               those that ended has come (see `expire`)
+--               those that ended has come (see `expire`); `fresh`, or nothing: all holds before it are revoked or kept, so
+--               that who looks for the oldest that is held begins there (waiting.lua)
 --
 -- Times are 16 digits of server µs. Leases and claims are in ms, 8 characters with blanks in front: not zeros, for
 -- some servers read those as octal. Only digits are ever compared as text, for the locale orders the rest.
@@ -38,6 +39,7 @@ local HAND_OVER = 32              -- candidates tried in one script, or half as 
 local LOOK = 32                   -- holds looked at in one script
 local TRIM = 8                    -- leftovers cleared away in passing
 local CHANGE = '0000000000000000' -- ticket of a hold that waits to change its mode: it goes first
+local TOMBSTONE = 60000000        -- µs
 
 -- The lock as this script sees it.
 
@@ -45,6 +47,7 @@ local fence                       -- the last one, '' before the first
 local holds, queue, tombs         -- the lists
 local held = {}                   -- holds by token, as far as this script looked
 local short                       -- the token of a hold that the hash has in its first form
+local first, due                  -- who was first in the queue, and when the first hold was to end, as far as that one knows
 
 local function channel_of(record, from) -- of a request that begins at `from` in a record
   return sub(record, from + 33, find(record, '\n', from + 33, true) - 1)
@@ -77,6 +80,11 @@ local function mark(hold)
   summary.latest, summary.changed = now, true
 end
 
+local function first_end()        -- when the first hold ends, as far as is known; nil: nobody holds
+  if holds.length == 1 then return deadline(hold_of(holds.head)) end
+  return holds.length > 1 and summary.bound + 0 or nil
+end
+
 local function load_short(token, value)
   local hold = {token = token, since = fence, fence = fence, at = fence, lease = sub(value, 1, 8), state = '-', request = value}
   if sub(value, 1, 1) == '@' then
@@ -103,11 +111,22 @@ local function load(token)        -- `token`: whose hold, place and tombstone th
       if #all[i] == 22 then load_short(all[i], all[i + 1]) end
     end
   end
+  local longest = tombs.head and time16(now + TOMBSTONE)
   for _ = 1, TRIM do              -- tombstones are laid in the order in which they crumble
-    local oldest = tombs.head and get('t' .. tombs.head)
-    if not oldest or sub(oldest, 45, 60) > now then break end
-    remove(tombs, tombs.head)
+    local id = tombs.head
+    local oldest = id and get('t' .. id)
+    if not oldest then break end
+    local till = sub(oldest, 45, 60)
+    if till <= now then
+      remove(tombs, id)
+    elseif till > longest then    -- laid before the clock went back: anchored anew, as a hold is (see `lapsed`)
+      remove(tombs, id)
+      append(tombs, id, longest .. sub(oldest, 61))
+    else
+      break
+    end
   end
+  first, due = queue.head, queue.head and first_end()
 end
 
 -- The key's expiry. The idle path sets it to KEEP from now when the last grant was in another 100 s than this one, so
@@ -148,6 +167,46 @@ end
 
 local function seen(entry) return now - entry.seen <= UNSEEN end
 
+-- On a cluster the message goes to who is subscribed on this shard, by a channel in the slot of the lock.
+local function channel_for(entry)
+  return entry.mode == 's' and entry.channel .. ':' .. match(key, '{.*') or entry.channel
+end
+
+local function publish(entry, message)
+  return redis.pcall(entry.mode == 's' and 'SPUBLISH' or 'PUBLISH', channel_for(entry), message)
+end
+
+-- Whether somebody is subscribed here. It is counted before anything is sent: what PUBLISH counts is who hears of it from
+-- this server, and who is subscribed at a replica hears of it too, and would take it for a grant of its own. An error is
+-- not a zero: it says nothing about the waiter.
+local function heard(entry)
+  if entry.mode == 'u' then return true end
+  if entry.heard == nil then
+    entry.heard = redis.pcall('PUBSUB', entry.mode == 's' and 'SHARDNUMSUB' or 'NUMSUB', channel_for(entry))[2] ~= 0
+  end
+  return entry.heard
+end
+
+-- Who waits looks at the end of the first hold, as far as it knows. If there is an earlier one, or another waiter comes
+-- first now, the first that hears is told, unless its next check comes before that anyway. Who has just joined has it in
+-- its answer.
+local function tell_first()
+  local ends = queue.head and first_end()
+  if first and ends and ends < now + CHECKED and (queue.head ~= first or not due or ends < due) then
+    local id = queue.head
+    for _ = 1, HAND_OVER do
+      local entry = id and client(channel_of(get('w' .. id), 61))
+      if not entry then break end
+      if heard(entry) then
+        publish(entry, 'd' .. id)
+        break
+      end
+      id = following(queue, id)
+    end
+  end
+  first, due = queue.head, ends
+end
+
 -- Everything back into the hash, holds in the first form that they fit.
 local function store()
   local watched = touched and get('v')
@@ -186,6 +245,7 @@ local function store()
       summary.changed = false
     end
   end
+  tell_first()
   flush()
   touched = false
   if watched then redis.pcall('PUBLISH', sub(key, 1, find(key, '{', 1, true) - 1) .. 'n', 'v' .. match(key, '{(.*)}')) end
@@ -204,6 +264,7 @@ local function grant(token, request, lease, mode, before)
   local hold = {token = token, since = now, fence = fence, at = now, lease = lease, state = '-', request = request}
   held[token] = hold
   if before then insert(holds, token, before, '') else append(holds, token, '') end
+  if summary and before and summary.fresh == before then summary.fresh = token end
   count(mode, 1, mode.weight)
   mark(hold)
   return hold
@@ -217,6 +278,7 @@ end
 
 local function drop(hold)
   if summary and summary.cursor == hold.token then advance() end
+  if summary and summary.fresh == hold.token then summary.fresh, summary.changed = following(holds, hold.token), true end
   remove(holds, hold.token)
   held[hold.token] = false
   if summary then
@@ -294,28 +356,13 @@ local function change(hold, mode, by, granted)
   mark(hold)
 end
 
--- On a cluster the message goes to who is subscribed on this shard, by a channel in the slot of the lock.
-local function channel_for(entry)
-  return entry.mode == 's' and entry.channel .. ':' .. match(key, '{.*') or entry.channel
-end
-
-local function publish(entry, message)
-  return redis.pcall(entry.mode == 's' and 'SPUBLISH' or 'PUBLISH', channel_for(entry), message)
-end
-
--- Nobody is subscribed here, so the waiter is gone. It is counted before anything is sent: what PUBLISH counts is who
--- hears of it from this server, and who is subscribed at a replica hears of it too, and would take it for a grant. An
--- error is not a zero: it says nothing about the waiter. And while a slot moves, who is subscribed to it on the one node
--- is not counted on the other: a Client whose last check is not too long ago is there.
-local function zero(entry)
-  if not (entry.mode == 'c' or entry.mode == 's' and now - entry.seen > CHECKED) then return false end
-  local count = redis.pcall('PUBSUB', entry.mode == 's' and 'SHARDNUMSUB' or 'NUMSUB', channel_for(entry))
-  return count[2] == 0
-end
-
 -- I5: the lock goes to the first in the queue, and to those behind it, as far as their modes stand beside each other.
 -- The message is all they need to begin; the claim is how long the hold waits for its owner. Answers true if the
 -- candidates of this script ended before that was settled.
+--
+-- A waiter is gone if nobody hears the message and the last check of its Client is older than CHECKED; until then its
+-- claim lasts. So a subscription that is made anew costs nobody its place, and one that ended with its process a
+-- claim until the check that does not come.
 --
 -- The message goes out before the grant is written: nobody can act on it before the script ends, and after the HDEL
 -- nothing that follows can be refused. A waiter that is gone is sent none, and costs no write.
@@ -336,9 +383,12 @@ local function hand_over(searching)
     else
       leave(token, entry)
       tries = tries - 1           -- a grant costs about as much as two that are gone
-      local lease = sub(place, 61, 68)
-      if lease + 0 > CLAIM then lease = format('%8d', CLAIM) end
-      if zero(entry) then
+      local lease, claim = sub(place, 61, 68), CLAIM
+      if not heard(entry) then    -- gone, or about to subscribe anew: its next check tells
+        claim = math.ceil((entry.seen + CHECKED - now) / 1000)
+      end
+      if lease + 0 > claim then lease = format('%8d', claim) end
+      if claim <= 0 then
         entry.gone = true
       else
         call('HDEL', key, 'w' .. token)

@@ -34,11 +34,11 @@ func TestWaitersCancelledAtTheGrantLeaveNothing(t *testing.T) {
 func TestKilledWaitersArePassedOver(t *testing.T) {
 	Play(t, Row{
 		Fault: "4 of 8 waiting processes killed",
-		Promise: "Waiters that died are passed over in the hand-over itself, for their channel has no receiver, and those behind them " +
-			"keep their order. Their places leave nothing behind.",
-		// Each that is not passed over costs a claim, of 5 s. The lock is held by another when they die, so no grant was under way.
+		Promise: "Waiters that died are passed over when their channel has no receiver and their check is overdue, 2.5 s after the last one at " +
+			"the most, and those behind them keep their order. Their places leave nothing behind.",
+		// Each that is not passed over costs a claim, of 5 s, and the first of a process the rest of 2.5 s. The lock is held by another when they die, so no grant was under way.
 		Load:  Load{Names: []Name{{"a", Exclusive}}, Lease: 6 * time.Second},
-		Bound: 3 * time.Second,
+		Bound: 4 * time.Second,
 		Inject: func(x *Run) {
 			for x.Every(100 * time.Millisecond) {
 				workers := x.Workers()

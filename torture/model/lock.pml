@@ -13,6 +13,7 @@
  *   NO_TOMBSTONE      giving up leaves no tombstone
  *   NO_GIVE_BACK      the late answer of an acquire whose caller has gone is thrown away
  *   NO_CHECK_ONLY     a check joins, or takes a free lock, for a token it does not find
+ *   NO_LAST_CHECK     a client without a receiver is gone at once, although its last check is not overdue
  *   NO_PROBE          a client believes that its receivers can be counted
  *   NO_SUBSCRIBE      a wait joins without a subscription
  *   NO_ACKNOWLEDGE    a steal takes the hold away at once
@@ -57,6 +58,9 @@
 #ifndef CRUMBLES            /* tombstones that end, a minute after they were laid */
 #define CRUMBLES 1
 #endif
+#ifndef LATES               /* checks that are overdue although their client lives and has its connections */
+#define LATES 0
+#endif
 #ifndef UNCOUNTABLE         /* 1: each client may be one whose receivers cannot be counted */
 #define UNCOUNTABLE 0
 #endif
@@ -93,7 +97,8 @@ byte wait[CLIENTS];         /* which of its waits; WAITS(c): it is through */
 bool deaf[CLIENTS] = UNSUBSCRIBED;       /* its messages reach nobody */
 bool broken[CLIENTS];       /* it was not there at some time, so its places may be passed over */
 bool uncounted[CLIENTS];    /* PUBLISH answers 0 although it hears */
-bool counts[CLIENTS];       /* what the client last said: 0 means gone */
+bool counts[CLIENTS];       /* what the client last said: 0 may mean gone */
+bool overdue[CLIENTS];      /* its last check, or join, is so long ago that 0 does */
 
 /* The server. */
 byte hold;                  /* token + 1 */
@@ -125,7 +130,7 @@ byte message[TOKENS];       /* GRANTED: that it is */
 bool robbed[TOKENS];        /* the message of a steal */
 bool lapsed[TOKENS];        /* its hold ended by the server's deadline or a steal */
 
-byte timeouts = TIMEOUTS, cancels = CANCELS, checks = CHECKS, losses = LOSSES, steals = STEALS, breaks = BREAKS, deaths = DEATHS, crumbles = CRUMBLES;
+byte timeouts = TIMEOUTS, cancels = CANCELS, checks = CHECKS, losses = LOSSES, steals = STEALS, breaks = BREAKS, deaths = DEATHS, crumbles = CRUMBLES, lates = LATES;
 
 hidden byte i, k, h, o, answer, bodies;
 hidden byte found;
@@ -166,6 +171,12 @@ inline leave(t) {
   length = k; i = 0; k = 0
 }
 
+#ifdef NO_LAST_CHECK
+#define OVERDUE(c) true
+#else
+#define OVERDUE(c) overdue[c]
+#endif
+
 /* The lock goes to the first of the queue whose client can be there. */
 inline hand_over() {
   do
@@ -173,8 +184,8 @@ inline hand_over() {
      h = queue[0] - 1; o = OWNER(h);
      leave(h);
      if
-     :: (deaf[o] || uncounted[o]) && counts[o] ->
-        I5_no_live_waiter_passed_over = broken[o] || state[o] == DEAD;
+     :: (deaf[o] || uncounted[o]) && counts[o] && OVERDUE(o) ->
+        I5_no_live_waiter_passed_over = broken[o] && overdue[o] || state[o] == DEAD;
         assert(I5_no_live_waiter_passed_over)
      :: else ->
         hold = h + 1;
@@ -195,6 +206,7 @@ inline hand_over() {
 #endif
 
 inline tell(t) {
+  overdue[OWNER(t)] = false;
 #if defined(NO_PROBE)
   counts[OWNER(t)] = !deaf[OWNER(t)]
 #elif defined(NO_SUBSCRIBE)
@@ -543,6 +555,13 @@ end:
        :: CHECKED(NONE) -> check[T] = SENT
        :: else
        fi }
+#endif
+  /* The time in which a check was to come is over: it cannot come, or it is only late. */
+#if BREAKS || DEATHS
+  :: d_step { !overdue[_pid] && counts[_pid] && deaf[_pid] && (broken[_pid] || S == DEAD) -> overdue[_pid] = true }
+#endif
+#if LATES
+  :: d_step { lates > 0 && !overdue[_pid] && counts[_pid] && (deaf[_pid] || uncounted[_pid]) && S != DEAD -> lates--; overdue[_pid] = true }
 #endif
 #if DEATHS
   /* It vanishes: Redis sees that nobody listens, or counts a receiver on a connection that is half open. */

@@ -8,11 +8,12 @@ import (
 // The models with small budgets. A rule is removed from the one in which its violation is looked for.
 var (
 	races    = configuration{name: "races", file: "lock.pml"}
-	messages = configuration{name: "messages", file: "lock.pml", budgets: []string{"TIMEOUTS=0", "CHECKS=0", "LOSSES=1", "BREAKS=1", "UNCOUNTABLE=1"}}
+	messages = configuration{name: "messages", file: "lock.pml", budgets: []string{"TIMEOUTS=0", "CHECKS=0", "LOSSES=1", "BREAKS=1", "UNCOUNTABLE=1", "LATES=1"}}
 	steals   = configuration{name: "steals", file: "lock.pml", budgets: []string{"TIMEOUTS=0", "CHECKS=0", "STEALS=1", "LOSSES=1", "DEATHS=1"}}
-	tries    = configuration{name: "tries", file: "lock.pml", budgets: []string{"TIMEOUTS=0", "CHECKS=0", "CRUMBLES=0", "TRIES=1", "UNSUBSCRIBED=1"}}
+	tries    = configuration{name: "tries", file: "lock.pml", budgets: []string{"TIMEOUTS=0", "CHECKS=0", "CRUMBLES=0", "TRIES=1", "UNSUBSCRIBED=1", "LATES=1"}}
 	claim    = configuration{name: "claim", file: "claim.pml"}
 	silent   = configuration{name: "silent", file: "silent.pml"}
+	dead     = configuration{name: "dead", file: "dead.pml"}
 	clock    = configuration{name: "clock", file: "clock.pml"}
 	order    = configuration{name: "order", file: "order.pml"}
 	revoke   = configuration{name: "revoke", file: "revoke.pml"}
@@ -31,7 +32,7 @@ var large = []configuration{
 
 // With all rules on there is no state in which a promise is broken, and no run that ends with somebody stuck.
 func TestNoPromiseIsBrokenInAnyState(t *testing.T) {
-	all := []configuration{races, messages, steals, tries, claim, silent, clock, order, revoke}
+	all := []configuration{races, messages, steals, tries, claim, silent, dead, clock, order, revoke}
 	if os.Getenv("TORTURE") == "full" {
 		all = append(all, large...)
 	}
@@ -77,6 +78,9 @@ func TestWithoutAnyOneRuleAPromiseBreaks(t *testing.T) {
 		{"what is revoked is not renewed", "NO_REFUSAL", revoke, "a_revoked_hold_ends"},
 		{"a claim is longer than two checks", "NO_LONG_CLAIM", claim, "no_grant_lapses_unseen"},
 		{"a check confirms a claim", "NO_CONFIRM", claim, "no_grant_lapses_unseen"},
+		{"who is not subscribed is gone only when its check is overdue", "NO_LAST_CHECK", messages, "I5_no_live_waiter_passed_over"},
+		{"the same, in time", "NO_LAST_CHECK", dead, "a_place_is_kept"},
+		{"whom nobody hears for has a claim until its check is overdue", "NO_SHORT_CLAIM", dead, "the_dead_cost_no_more_than_a_check"},
 		{"a Client is last seen at its checks", "NO_LAST_SEEN", silent, "silence_costs_two_claims"},
 		{"a hold is anchored anew when the clock went back", "NO_ANCHOR", clock, "a_dead_hold_ends"},
 		{"tickets are the clock's, places the token's", "NO_CLOCK_TICKETS", order, "no_place_is_lost"},

@@ -1,0 +1,140 @@
+package redislock
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// unchecked sets the last check of a Client back.
+func (b *bench) unchecked(channel string, ago time.Duration) {
+	b.Helper()
+	value := b.rdb.HGet(context.Background(), b.key, "c"+channel).Val()
+	seen, err := parseMicros(value[:16])
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.rdb.HSet(context.Background(), b.key, "c"+channel, fmt.Sprintf("%016d%s", seen.add(-ago), value[16:]))
+}
+
+// claim is how long the first hold lasts yet.
+func (b *bench) claim() time.Duration {
+	b.Helper()
+	f, err := fieldsOf(b.eval(scriptInspect, 1))
+	if err != nil || f.int(4) == 0 {
+		b.Fatalf("no hold: %v, %v", f, err)
+	}
+	return f.micros(6).sub(f.micros(0))
+}
+
+// gone runs a test of each kind of channel on which receivers are counted. The embedded server has no sharded ones.
+func gone(t *testing.T, test func(b *bench, mode string)) {
+	for name, mode := range map[string]string{"classic": countable, "sharded": sharded} {
+		t.Run(name, func(t *testing.T) {
+			scripts(t, func(b *bench) {
+				if b.mini == nil || mode != sharded {
+					test(b, mode)
+				}
+			})
+		})
+	}
+}
+
+func TestHandOverPassesOverWaitersThatAreGone(t *testing.T) {
+	gone(t, func(b *bench, mode string) {
+		b.subscribe("live")
+		b.acquire("holder", time.Minute, noWait, "c1")
+		for _, channel := range []string{"nobody1", "nobody2"} {
+			b.acquire(channel, time.Minute, mode, channel)
+			b.unchecked(channel, 2600*time.Millisecond)
+		}
+		b.acquire("w", time.Minute, countable, "live")
+		b.release("holder")
+		if owner := b.owner(); owner != "w" {
+			b.Errorf("the lock went to %q", owner)
+		}
+		if claim := b.claim(); claim < 4*time.Second {
+			b.Errorf("the claim of who is subscribed lasts %v", claim)
+		}
+	})
+}
+
+// Every subscription may end at once, and be made anew: nobody's place is lost by that.
+func TestAWaiterWithoutASubscriptionKeepsItsPlaceUntilItsCheckIsOverdue(t *testing.T) {
+	gone(t, func(b *bench, mode string) {
+		b.subscribe("live")
+		b.acquire("holder", time.Minute, noWait, "c1")
+		b.acquire("first", time.Minute, mode, "away")
+		b.acquire("second", time.Minute, countable, "live")
+		b.unchecked("away", 2*time.Second)
+		b.release("holder")
+		if owner := b.owner(); owner != "first" {
+			b.Fatalf("the lock went to %q", owner)
+		}
+		if claim := b.claim(); claim <= 0 || claim > 500*time.Millisecond {
+			b.Errorf("the claim lasts %v, its check is due in half a second", claim)
+		}
+		if got := b.check("away", mode, "first"); got[0] != "granted" {
+			b.Fatalf("its check says %v", got)
+		}
+		if lease := b.claim(); lease < 50*time.Second {
+			b.Errorf("confirmed, and the lease lasts %v", lease)
+		}
+	})
+}
+
+func TestAProcessThatDiedCostsItsQueueNoMoreThanACheck(t *testing.T) {
+	b := embeddedBench(t)
+	b.subscribe("live")
+	b.acquire("holder", time.Minute, noWait, "c1")
+	for i := range 20 {
+		b.acquire(fmt.Sprint("dead", i), time.Minute, countable, "dead")
+	}
+	b.acquire("w", time.Minute, countable, "live")
+	b.release("holder") // a moment after the process died
+	begun := b.now
+	for b.owner() != "w" {
+		b.pass(max(b.claim(), time.Millisecond))
+		b.check("live", countable, "w")
+	}
+	if passed := b.now.Sub(begun); passed > 2510*time.Millisecond {
+		t.Errorf("the dead ones cost %v", passed)
+	}
+}
+
+func TestALostPlaceFarBackIsFoundAgain(t *testing.T) {
+	const waiters = 502
+	for _, place := range []int{0, 1, 62, 63, 64, 250, 436, 437, 438, 500} {
+		b := embeddedBench(t)
+		b.acquire("holder", time.Hour, noWait, "c1")
+		var tickets, tokens []string
+		for i := range waiters {
+			tokens = append(tokens, fmt.Sprint("w", i))
+			tickets = append(tickets, b.acquire(tokens[i], time.Minute, uncountable, "c").ticket)
+			b.pass(time.Millisecond)
+		}
+		b.release(tokens[place])
+		if r := b.acquire("back", time.Minute, uncountable, "c", "", tickets[place]); r.status != "waiting" || r.ticket != tickets[place] {
+			t.Fatalf("got %s, ticket %s", r.status, r.ticket)
+		}
+		f, err := fieldsOf(b.eval(scriptInspect, waiters))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var order []string
+		for i := 12; i < len(f.values); i += 4 {
+			order = append(order, strings.TrimRight(f.text(i+1), "."))
+		}
+		got := slices.Index(order, "back")
+		want := place
+		if place >= 64 && place < waiters-66 {
+			want = waiters - 66 // too far from both ends: it passes nobody who came earlier
+		}
+		if got != want || len(order) != waiters {
+			t.Errorf("number %d of %d came back as number %d, want %d", place, len(order), got, want)
+		}
+	}
+}

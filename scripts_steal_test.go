@@ -1,0 +1,71 @@
+package redislock
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// However many holds are kept, or were revoked already, a steal reaches those that are held behind them.
+func TestAStealReachesWhatIsHeldBehindManyThatAreKeptOrRevoked(t *testing.T) {
+	scripts(t, func(b *bench) {
+		const kept, stale = 100, 70
+		m := Semaphore(kept + stale + 1)
+		take := func(token string) string {
+			r := b.parse(b.eval(scriptAcquire, pad(token), b.requestIn(m, 1, time.Hour, 8300, noWait, "c-"+token)))
+			return r.fence
+		}
+		for i := range kept {
+			token := fmt.Sprint("kept", i)
+			b.eval(scriptRenew, pad(token), take(token), "", " 3600000    8300")
+		}
+		for i := range stale {
+			take(fmt.Sprint("stale", i))
+		}
+		b.pass(50 * time.Millisecond)
+		young := take("young")
+		states := func() map[string]int {
+			f, err := fieldsOf(b.eval(scriptInspect, 1000))
+			if err != nil {
+				b.Fatal(err)
+			}
+			states := map[string]int{}
+			for i := range f.int(4) {
+				states[f.text(5+7*i+4)]++
+			}
+			return states
+		}
+		steal := "40000"
+		b.acquire("thief", time.Minute, uncountable, "thief", steal)
+		for checks := 0; ; checks++ {
+			before := states()["r"]
+			f, err := fieldsOf(b.eval(scriptCheck, "thief", uncountable, steal, pad("thief")))
+			if err != nil {
+				b.Fatal(err)
+			}
+			if n := states()["r"] - before; n > 32 {
+				b.Errorf("one check revoked %d", n)
+			}
+			if f.int(1) == 0 || checks > 20 {
+				break
+			}
+		}
+		if got := states(); got["k"] != kept || got["r"] != stale || got["-"] != 1 {
+			b.Errorf("%v: want %d kept, %d revoked, and the young one held", got, kept, stale)
+		}
+		// Who asks next sees at once which hold is the oldest that is held, and when it becomes stale.
+		r := b.acquire("another", time.Minute, noWait, "c1")
+		if since, _ := parseMicros(young); r.holder.since != since && b.mini != nil {
+			b.Errorf("the oldest hold is said to be since %v, want %v", r.holder.since, since)
+		}
+		// What the search goes on from may itself go.
+		for i := range stale {
+			b.release(fmt.Sprint("stale", i))
+		}
+		b.pass(50 * time.Millisecond)
+		b.eval(scriptCheck, "thief", uncountable, steal, pad("thief"))
+		if got := states(); got["r"] != 1 || got["-"] != 0 {
+			b.Errorf("%v: the young one has become stale", got)
+		}
+	})
+}
