@@ -58,9 +58,10 @@ func (c *Client) acquireWeak(ctx context.Context, name string, opts []Option) (*
 		defer cancel()
 	}
 	w := &WeakLock{client: c, name: name, token: newToken()}
-	held := false // it was answered so
+	held := false                 // it was answered so
+	doubt := make([]time.Time, 1) // a copy may take the key at any later try
 	for {
-		took, _, sent, err := c.setNX(bounded, []string{c.weakKey(name)}, []string{w.token}, s.lease)
+		took, _, sent, err := c.setNX(bounded, []string{c.weakKey(name)}, []string{w.token}, doubt, s.lease)
 		if err != nil && ctx.Err() == nil && bounded.Err() == nil && s.failOpen && unreachable(err) {
 			c.observe(Event{Kind: EventFailOpen, Name: name, Err: err})
 			took, sent, w.failOpen, err = []bool{true}, time.Now(), true, nil
@@ -209,7 +210,7 @@ func (c *Client) firstOf(ctx context.Context, keys []string, window time.Duratio
 		}
 		names[i], tokens[i] = c.dedupeKey(key), newToken()
 	}
-	took, open, _, err := c.setNX(ctx, names, tokens, window)
+	took, open, _, err := c.setNX(ctx, names, tokens, make([]time.Time, len(names)), window)
 	if err == nil {
 		return took, nil
 	}
@@ -270,19 +271,22 @@ func (c *Client) weakSettings(ctx context.Context, name string, opts []Option) (
 // answer may be that attempt's own doing: a GET settles it. The keys live from some time after sent. With an error, open are the
 // numbers of the keys that have no answer; the answers of the others stand. Of several errors it is the one that no resend helps
 // against.
-func (c *Client) setNX(ctx context.Context, keys, tokens []string, life time.Duration) (took []bool, open []int, sent time.Time, err error) {
+//
+// Where doubt is not zero an attempt for that key had no answer, now or before: it may have been executed at any time since, or be
+// yet.
+func (c *Client) setNX(ctx context.Context, keys, tokens []string, doubt []time.Time, life time.Duration) (took []bool, open []int, sent time.Time, err error) {
 	if err := c.enter(); err != nil {
 		return nil, nil, sent, err
 	}
 	defer c.leave()
 	took = make([]bool, len(keys))
-	doubt := make([]bool, len(keys)) // an attempt may have been executed
 	open = make([]int, len(keys))
 	for i := range open {
 		open[i] = i
 	}
 	sent = time.Now()
 	for attempt := 1; len(open) > 0; attempt++ {
+		tried := time.Now()
 		answers := c.each(ctx, open, func(k int) command {
 			return newCommand(ctx, 1, "set", keys[k], tokens[k], "nx", "px", max(life.Milliseconds(), 1))
 		})
@@ -302,17 +306,25 @@ func (c *Client) setNX(ctx context.Context, keys, tokens []string, life time.Dur
 				took[k] = true
 			case !errors.Is(cmdErr, redis.Nil):
 				note(k, cmdErr)
-				doubt[k] = doubt[k] || !answered(cmdErr) && !unsent(cmdErr)
-			case doubt[k]:
+				if doubt[k].IsZero() && !answered(cmdErr) && !unsent(cmdErr) {
+					doubt[k] = tried
+				}
+			case !doubt[k].IsZero():
 				doubtful = append(doubtful, k)
 			}
 		}
+		looked := time.Now()
 		answers = c.each(ctx, doubtful, func(k int) command { return newCommand(ctx, 1, "get", keys[k]) })
 		for i, k := range doubtful {
 			value, getErr := answers[i].Text()
 			took[k] = getErr == nil && value == tokens[k]
-			if getErr != nil && !errors.Is(getErr, redis.Nil) {
+			switch {
+			case getErr != nil && !errors.Is(getErr, redis.Nil):
 				note(k, getErr)
+			case !took[k]:
+				doubt[k] = looked // not until now
+			case doubt[k].Before(sent):
+				sent = doubt[k]
 			}
 		}
 		open = failed

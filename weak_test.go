@@ -3,13 +3,16 @@ package redislock_test
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock"
+	"example.com/redislock/internal/fakenet"
 )
 
 func TestAWeakLockIsHeldByOneUntilItsLeaseEnds(t *testing.T) {
@@ -181,4 +184,45 @@ func TestFailOpenIsForTheWeakKindAlone(t *testing.T) {
 	if _, err := redislock.New(rdb, redislock.WithDefaults(redislock.WithFailOpen())); !errors.Is(err, redislock.ErrInvalid) {
 		t.Errorf("as a default: %v", err)
 	}
+}
+
+// A try whose answer was lost may be executed while the caller goes on trying: then the key is its own.
+func TestAWaitingWeakLockKnowsItsOwnLateCopy(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
+		ctx := context.Background()
+		holder, err := e.client().AcquireWeak(ctx, "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		const lease = 10 * time.Second
+		first := once(t)
+		copied := make(chan time.Time, 1)
+		waiter := e.tapped(&tap{before: func(text string) error {
+			args := strings.Fields(text)
+			if args[0] != "set" || !first() {
+				return nil
+			}
+			go func() { // it arrives when the key is free again
+				time.Sleep(700 * time.Millisecond)
+				if err := holder.Release(ctx); err != nil {
+					t.Error(err)
+				}
+				copied <- time.Now()
+				e.raw.Do(ctx, "set", args[1], args[2], "nx", "px", args[5])
+			}()
+			return io.EOF
+		}})
+		begun := time.Now()
+		w, err := waiter.AcquireWeak(ctx, "x", redislock.WithLease(lease))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if passed := time.Since(begun); passed > time.Second {
+			t.Errorf("acquired after %v", passed)
+		}
+		<-w.Context().Done()
+		if kept := time.Since(<-copied); kept > lease || kept < lease-300*time.Millisecond {
+			t.Errorf("relied on for %v after it was taken, the key lives %v", kept, lease)
+		}
+	})
 }
