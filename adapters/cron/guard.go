@@ -85,7 +85,7 @@ func New(client *redislock.Client, job string, schedule cron.Schedule, opts ...O
 }
 
 // next is the activation after another one, for those who look at the job.
-func (g *Guard) next(tick time.Time) time.Time { return g.schedule.Next(tick.In(g.location)) }
+func (g *Guard) next(tick time.Time) time.Time { return CatchUp(g.schedule).Next(tick.In(g.location)) }
 
 // Job is a job which runs fn at most once for each tick across the fleet. The context of fn ends with that of
 // [WithContext], if a lock is lost, and after [redislock.WithAtMost]; [redislock.FromContext] finds the lock, whose
@@ -107,20 +107,26 @@ func (g *Guard) Wrapper() cron.JobWrapper {
 }
 
 // AddFunc adds to c, which may be running, a job that runs fn at most once for each tick across the fleet; see
-// [Guard.Job]. The spec is read by the parser and in the time zone of c; all nodes must have the same of both. The error
-// is the parser's, and nothing was added then.
-func AddFunc(c *cron.Cron, spec string, client *redislock.Client, job string, fn func(context.Context) error, opts ...Option) (cron.EntryID, error) {
-	g := New(client, job, nil, append([]Option{WithLocation(c.Location())}, opts...)...)
+// [Guard.Job]. The spec is read by the parser and in the time zone of c; all nodes must have the same of both. What the clocks
+// skip is run after it, as by [CatchUp]. The error is the parser's, and nothing was added then.
+func AddFunc(c *cron.Cron, spec string, client *redislock.Client, name string, fn func(context.Context) error, opts ...Option) (cron.EntryID, error) {
+	g := New(client, name, nil, append([]Option{WithLocation(c.Location())}, opts...)...)
 	parsed := make(chan struct{})
-	id, err := c.AddJob(spec, cron.FuncJob(func() {
+	job := cron.FuncJob(func() {
 		<-parsed // it may fire before c has told what it made of the spec
 		g.run(fn)
-	}))
+	})
+	id, err := c.AddJob(spec, job)
 	if err != nil {
 		return 0, err
 	}
 	g.schedule = c.Entry(id).Schedule
 	close(parsed)
+	if whole := CatchUp(g.schedule); whole != g.schedule { // the first goes last: a tick that both ring for is run once
+		parsedOnly := id
+		id = c.Schedule(whole, job)
+		c.Remove(parsedOnly)
+	}
 	return id, nil
 }
 

@@ -15,7 +15,8 @@ const lookBack = 10 * 366 * 24 * time.Hour
 // years.
 //
 // A schedule without a time zone of its own (TZ=, CRON_TZ=) is read in that of now, as robfig/cron does. An hour that
-// the clock shows twice has its ticks twice; they are different instants. Nothing is assumed of the schedule but that
+// the clock shows twice has its ticks twice; they are different instants. One that the clock skips has its tick at the end
+// of the gap, as by [CatchUp]. Nothing is assumed of the schedule but that
 // Next depends on the time alone; it is called some dozens of times, however rare or frequent the activations are.
 //
 // The activations of "@every 5m" depend on when each process started, so those of different nodes have no ticks in
@@ -29,6 +30,8 @@ func Tick(schedule cron.Schedule, now time.Time) time.Time {
 	case *cron.ConstantDelaySchedule:
 		return multiple(every.Delay, now)
 	}
+
+	schedule = CatchUp(schedule)
 
 	// Next(from) is not after now, and Next(to) is.
 	from, to := time.Time{}, now

@@ -47,6 +47,7 @@ func Crontab(crontab string, withSeconds bool, location *time.Location) (TickFun
 	if every, ok := schedule.(cron.ConstantDelaySchedule); ok {
 		return Every(every.Delay), nil
 	}
+	schedule = cronlock.CatchUp(schedule) // of the hour that the clocks skip, as gocron runs it after the transition
 	return func(_ string, now time.Time) time.Time {
 		last, next := cronlock.Tick(schedule, now), schedule.Next(now)
 		// gocron sleeps until a time comes, and does not look at the clock again: if that was put back meanwhile, the job

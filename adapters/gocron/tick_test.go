@@ -40,6 +40,7 @@ func TestTheTickOfACrontab(t *testing.T) {
 		"the same, written differently": {"TZ=Asia/Tokyo 0 9 * * *", false, time.UTC, "2026-11-21T00:00:01Z", "2026-11-21T00:00:00Z"},
 		"an interval":                   {"@every 5m", false, time.UTC, "2026-11-21T10:04:59.9Z", "2026-11-21T10:00:00Z"},
 		"an interval of a second":       {"@every 1s", false, time.UTC, "2026-11-21T10:04:58.95Z", "2026-11-21T10:04:58Z"},
+		"an hour that is left out":      {"CRON_TZ=America/New_York 30 2 * * *", false, time.UTC, "2026-03-08T07:30:00Z", "2026-03-08T07:00:00Z"},
 		"a descriptor":                  {"@daily", false, time.UTC, "2026-11-21T10:04:59.9Z", "2026-11-21T00:00:00Z"},
 		"for the first time":            {"0 0 1 1 *", false, time.UTC, "2026-11-21T10:00:00Z", "2026-01-01T00:00:00Z"},
 	} {

@@ -37,6 +37,13 @@ func TestAtLeastCountsFromTheStartAndEndsByItself(t *testing.T) {
 	f.run("--no-wait", "y", "--", "true").ends(0)
 }
 
+func TestAtLeastMayBeAnythingBelowThePeriod(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	f.run("--at-least", "23h59m", "--tick", "24h", "x", "--", "true").ends(0)
+	f.until("cron:x", heldOn)
+}
+
 func TestAtLeastKeepsTicksApart(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)

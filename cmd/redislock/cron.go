@@ -23,7 +23,8 @@ with --verbose. redislock cron-status NAME shows the last run.
 --schedule is one of
   a cron expression  "*/5 * * * *", with seconds if there are six fields, or @daily, in the time zone of this machine,
                      of --time-zone, or as in "CRON_TZ=Europe/Berlin 0 3 * * *": nodes must agree. A time that the
-                     clocks skip is left out, one that comes twice is run twice, but not in UTC
+                     clocks skip is run when they have been set forward, one that comes twice is run twice; in UTC
+                     there is neither
   a duration         the multiples of it in UTC: 5m, 1h, 24h; 168h is on Mondays
 After the machine was suspended, or its clock stepped forward, only the latest tick is run.
 

@@ -127,6 +127,8 @@ func TestFlagsThatContradictEachOtherAreNamedBoth(t *testing.T) {
 	refuses(t, []string{"cron", "--schedule", "TZ=UTC @daily", "--time-zone", "Europe/Berlin", "x", "--", "true"}, "--time-zone and --schedule", "contradict")
 	refuses(t, []string{"cron", "--schedule", "1h", "--lease", "1ms", "x", "--", "true"}, "--lease (1ms): must be")
 	refuses(t, []string{"cron", "--schedule", "1h", "--at-least", "25h", "x", "--", "true"}, "--at-least (25h0m0s): must be")
+	refuses(t, []string{"cron", "--schedule", "10s", "--at-least", "10s", "x", "--", "true"}, "--at-least (10s): the next tick comes 10s later, and would be left out")
+	refuses(t, []string{"run", "--tick", "0 * * * *", "--at-least", "1h", "x", "--", "true"}, "--at-least (1h0m0s): the next tick comes 1h0m0s later")
 	refuses(t, []string{"cron", "--schedule", "1h", "", "--", "true"}, "an empty name")
 	refuses(t, []string{"cron-status", "a", "b"}, "at most 1 arg")
 	refuses(t, []string{"cron-status", ""}, "an empty name")

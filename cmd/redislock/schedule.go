@@ -60,7 +60,7 @@ func parseSchedule(text string, zone *time.Location) (schedule, error) {
 	if err != nil {
 		return nil, fmt.Errorf("neither a duration such as 5m nor a cron expression: %w", err)
 	}
-	s := zoned{parsed, zone}
+	s := zoned{cronlock.CatchUp(parsed), zone}
 	if s.Next(time.Now()).IsZero() {
 		return nil, fmt.Errorf("names no time in the next five years")
 	}

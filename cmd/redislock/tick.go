@@ -125,8 +125,12 @@ func (j *job) guard(tick time.Time, retry time.Duration) *redislock.CronGuard {
 
 // check says what is wrong with name and flags.
 func (j *job) check() error {
+	tick := time.Now()
+	if j.schedule != nil {
+		tick = j.schedule.Next(tick) // from one to the next is how long --at-least may be
+	}
 	return j.link.dry(func(ctx context.Context) error {
-		_, err := j.guard(time.Now(), j.retry).Run(ctx, time.Now(), func(context.Context) error { return nil })
+		_, err := j.guard(tick, j.retry).Run(ctx, tick, func(context.Context) error { return nil })
 		return err
 	})
 }
