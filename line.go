@@ -1,7 +1,6 @@
 package redislock
 
 import (
-	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -33,7 +32,7 @@ type line struct {
 // plan sets the next check: at the holder's deadline, when the holder has become stale for one of us, and at the
 // latest after checkEvery.
 func (l *line) plan(h holder, now micros, ours bool) {
-	in := checkEvery - rand.N(checkEvery/4)
+	in := checkEvery - l.client.jitter(checkEvery/4)
 	l.mu.Lock()
 	if !ours { // else it is one of us by now, who waited for the one before
 		l.holder = h
@@ -64,7 +63,7 @@ func (l *line) patience() time.Duration {
 // run checks the oldest wait and some others. It runs in the agenda.
 func (l *line) run() {
 	// The next one first: whoever finds meanwhile that it must come sooner is not overruled.
-	l.client.agenda.hurry(&l.task, time.Now().Add(checkEvery-rand.N(checkEvery/4)))
+	l.client.agenda.hurry(&l.task, time.Now().Add(checkEvery-l.client.jitter(checkEvery/4)))
 	l.mu.Lock()
 	var asked []*wait
 	add := func(w *wait) {

@@ -85,8 +85,11 @@ func (i Info) Idle() bool { return i.Holders == 0 && i.Waiting == 0 }
 func (i Info) known() bool { return !i.Idle() || i.Fence > 0 }
 
 func (c *Client) mayList(ctx context.Context, pattern string) (*regexp.Regexp, error) {
-	if err := c.usable(ctx); err != nil {
-		return nil, err
+	switch {
+	case ctx == nil:
+		return nil, invalid("a nil context")
+	case c.isClosed():
+		return nil, ErrClosed
 	}
 	return glob(pattern)
 }

@@ -59,9 +59,6 @@ func (c *Client) Once(ctx context.Context, name string, fn func(context.Context)
 }
 
 func (c *Client) once(ctx context.Context, name string, fn func(context.Context) error, opts []OnceOption) (err error) {
-	if err := c.called(ctx); err != nil {
-		return err
-	}
 	if fn == nil {
 		return invalid("a nil function")
 	}
@@ -161,8 +158,11 @@ func checkDerived(name string, derive func(string) string) error {
 
 // mayLook checks what can be checked without Redis.
 func (c *Client) mayLook(ctx context.Context, name string, derive func(string) string) error {
-	if err := c.usable(ctx); err != nil {
-		return err
+	switch {
+	case ctx == nil:
+		return invalid("a nil context")
+	case c.isClosed():
+		return ErrClosed
 	}
 	return checkDerived(name, derive)
 }

@@ -249,6 +249,7 @@ type config struct {
 	margin    time.Duration
 	observer  Observer
 	trace     func(context.Context) string
+	jitter    func(time.Duration) time.Duration
 }
 
 // WithPrefix sets what every key and channel of the Client begins with; the default is [DefaultPrefix]. Clients with

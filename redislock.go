@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,7 +30,8 @@ type Client struct {
 	observer  Observer
 	trace     func(context.Context) string
 	reports   reports
-	prompt    bool // a request is answered or has failed within resendTime
+	jitter    func(time.Duration) time.Duration // random, below its argument
+	prompt    bool                              // a request is answered or has failed within resendTime
 
 	single *executor
 	agenda *agenda
@@ -81,7 +83,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 	case err != nil:
 		return nil, fmt.Errorf("redislock: new: %w", invalid("%v", err))
 	}
-	cfg := config{prefix: DefaultPrefix, retention: DefaultRetention, margin: DefaultClockMargin}
+	cfg := config{prefix: DefaultPrefix, retention: DefaultRetention, margin: DefaultClockMargin, jitter: rand.N[time.Duration]}
 	for _, opt := range opts {
 		if opt == nil {
 			return nil, fmt.Errorf("redislock: new: %w", invalid("a nil ClientOption"))
@@ -99,6 +101,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		margin:    cfg.margin,
 		observer:  cfg.observer,
 		trace:     cfg.trace,
+		jitter:    cfg.jitter,
 		prompt:    prompt(behind),
 		defaults:  settings{lease: DefaultLease, weight: 1},
 		waits:     waits{byToken: map[string]*wait{}, lines: map[string]*line{}},
@@ -161,9 +164,6 @@ func (c *Client) TryAcquire(ctx context.Context, name string, opts ...Option) (*
 // lock was lost while fn ran, [ErrLost] too, even where fn returned nil: what fn did last may not have been protected. A
 // lock that fn gave back or handed off itself ([Lock.Handoff]) was not lost.
 func (c *Client) Do(ctx context.Context, name string, fn func(context.Context) error, opts ...Option) (err error) {
-	if err := c.called(ctx); err != nil {
-		return wrapOp("do", name, err)
-	}
 	if fn == nil {
 		return wrapOp("do", name, invalid("a nil function"))
 	}
