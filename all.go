@@ -17,6 +17,7 @@ type Locks struct {
 	locks  []*Lock  // of the names, nil where not taken yet; AcquireAll alone writes them, before anybody else has the handle
 	ctx    context.Context
 	end    context.CancelCauseFunc
+	ties   ties
 
 	mu       sync.Mutex
 	spent    bool
@@ -81,7 +82,8 @@ func (a *Locks) take(ctx context.Context, s *settings, opts []Option) error {
 		}
 	}
 	asked := time.Now()
-	waiting := ending(&together{ctx, a}, a.ctx) // there is no use in waiting for more when one is lost
+	waiting, untie := ending(&together{ctx, a}, a.ctx) // there is no use in waiting for more when one is lost
+	defer untie()
 	for i, name := range a.names {
 		if a.locks[i] != nil {
 			continue
@@ -148,7 +150,9 @@ func (a *Locks) lock(name string) *Lock {
 func (a *Locks) Context() context.Context { return a.ctx }
 
 // With is ctx, but ends when [Locks.Context] does, too; [context.Cause] says which came first. It carries the holds.
-func (a *Locks) With(ctx context.Context) context.Context { return ending(&together{ctx, a}, a.ctx) }
+func (a *Locks) With(ctx context.Context) context.Context {
+	return a.ties.with(&together{ctx, a}, a.ctx)
+}
 
 // Err is nil while all the locks are held, and what ended it afterwards: the cause of [Locks.Context]. It reads the
 // clock, so it is right even where a timer is late.
@@ -252,7 +256,9 @@ func (c *Client) DoAll(ctx context.Context, names []string, fn func(context.Cont
 		return err
 	}
 	defer func() { err = errors.Join(err, all.finish(ctx)) }() // also when fn panics
-	return fn(all.With(ctx))
+	under, untie := ending(&together{ctx, all}, all.ctx)
+	defer untie()
+	return fn(under)
 }
 
 // together is a context that carries the holds of several locks.

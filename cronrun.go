@@ -54,7 +54,7 @@ func (g *CronGuard) run(ctx context.Context, tick time.Time, fn func(context.Con
 	r.memory = g.memory + ahead
 
 	opts = append(opts, WithMetadata(given.metadata))
-	under := turn.With(ctx)
+	under := turn.under(ctx)
 	switch {
 	case g.overlap == OverlapReplace:
 		// Nobody else begins between the look and the begin, or else an earlier tick could end a later one.
@@ -63,7 +63,7 @@ func (g *CronGuard) run(ctx context.Context, tick time.Time, fn func(context.Con
 			return r.notBegun(err)
 		}
 		defer r.decided(ctx)
-		under = r.deciding.With(under)
+		under = r.deciding.under(under)
 		later, err := r.laterRuns(under)
 		if err != nil {
 			return r.notBegun(err)
@@ -172,7 +172,7 @@ func (r *cronRun) do(ctx context.Context, fn func(context.Context) error) (outco
 		return 0, loss
 	}
 
-	bounded := r.job.With(r.turn.With(ctx))
+	bounded := r.job.under(r.turn.under(ctx))
 	if r.atMost > 0 {
 		var cancel context.CancelFunc
 		bounded, cancel = context.WithTimeoutCause(bounded, r.atMost, fmt.Errorf("WithAtMost(%v) is over: %w", r.atMost, context.DeadlineExceeded))

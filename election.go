@@ -137,7 +137,7 @@ func (e *Election) lead(ctx context.Context, l *Lock, fn func(context.Context) e
 			err = nil
 		}
 	}()
-	err = fn(l.With(ctx))
+	err = fn(l.under(ctx))
 	returned = true
 	return err
 }

@@ -16,6 +16,8 @@ const (
 	flightAge = 20 * time.Millisecond
 	// maxBatch bounds a pipeline.
 	maxBatch = 256
+	// maxMasters bounds the executors that are kept. When there are more, all are forgotten; what they have begun goes on.
+	maxMasters = 256
 )
 
 // wake hands the answer to who waits for it, who may use the call again then, or, if nobody does any more, to who takes
@@ -226,6 +228,9 @@ func (c *Client) executor(key string) *executor {
 	x := c.masters[addr]
 	if x == nil {
 		x = c.newExecutor()
+		if len(c.masters) >= maxMasters { // addresses come and go with the nodes
+			clear(c.masters)
+		}
 		c.masters[addr] = x
 	}
 	return x

@@ -30,6 +30,7 @@ type Lock struct {
 	done     chan struct{} // closed when the release has been answered; made by who waits for it
 	answered bool
 	released error // the answer
+	ties     *ties // nil until With is asked for
 }
 
 // Name is what was asked for.
@@ -60,27 +61,42 @@ func (l *Lock) Context() context.Context {
 }
 
 // With is ctx, but ends with the lock too; [context.Cause] says which came first. Like [Lock.Context] it carries the
-// hold.
+// hold. Nothing is kept for it beyond the first time that it is asked for under a context, whatever values are put to that.
 func (l *Lock) With(ctx context.Context) context.Context {
+	l.hold.mu.Lock()
+	if l.ties == nil {
+		l.ties = &ties{}
+	}
+	ties := l.ties
+	l.hold.mu.Unlock()
+	return ties.with(l.carried(ctx), l.ended())
+}
+
+// under is With for a body: the lock is released after it, which unties the context.
+func (l *Lock) under(ctx context.Context) context.Context {
+	ctx, _ = ending(l.carried(ctx), l.ended())
+	return ctx
+}
+
+// carried is ctx with the handle.
+func (l *Lock) carried(ctx context.Context) context.Context {
 	if innermost, _ := FromContext(ctx); innermost != l {
 		ctx = &holding{Context: ctx, lock: l}
 	}
-	return ending(ctx, l.Context())
+	return ctx
+}
+
+// ended is the context that ends with the handle. Of what it was asked for under it carries nothing, unless it is nested.
+func (l *Lock) ended() context.Context {
+	if l.life == nil {
+		return l.hold.life.context(context.Background)
+	}
+	return l.life.context(l.carry)
 }
 
 // within is With for a lock that the library takes for itself: nested acquires find it, [FromContext] does not.
 func (l *Lock) within(ctx context.Context) context.Context {
-	return ending(&holding{Context: ctx, lock: l, own: true}, l.Context())
-}
-
-// ending is ctx, but ends with the other too.
-func ending(ctx, other context.Context) context.Context {
-	ctx, cancel := context.WithCancelCause(ctx)
-	if other.Err() != nil { // not a moment later
-		cancel(context.Cause(other))
-	}
-	stop := context.AfterFunc(other, func() { cancel(context.Cause(other)) })
-	context.AfterFunc(ctx, func() { stop() }) // a lock may be held for much longer than ctx lives
+	ctx, _ = ending(&holding{Context: ctx, lock: l, own: true}, l.ended())
 	return ctx
 }
 

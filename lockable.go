@@ -76,7 +76,7 @@ func (l *Lockable) Acquire(ctx context.Context, opts ...Option) (context.Context
 		return nil, err
 	}
 	key := acquiredKey{l.client, l.name}
-	return context.WithValue(lock.With(ctx), key, &acquired{lock: lock}), nil
+	return context.WithValue(lock.under(ctx), key, &acquired{lock: lock}), nil
 }
 
 // Release gives back what the innermost [Lockable.Acquire] took whose context ctx is, or descends from. It works when

@@ -100,7 +100,7 @@ func (c *Client) once(ctx context.Context, name string, fn func(context.Context)
 			err = errors.Join(err, loss)
 		}
 	}()
-	if err := fn(l.With(ctx)); err != nil {
+	if err := fn(l.under(ctx)); err != nil {
 		return err
 	}
 	switch loss := l.hold.loss(); {

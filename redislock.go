@@ -174,7 +174,7 @@ func (c *Client) Do(ctx context.Context, name string, fn func(context.Context) e
 	defer func() { // also when fn panics
 		err = errors.Join(err, lossOf(wrapOp("release", name, l.finish(ctx, true, 0))))
 	}()
-	return fn(l.With(ctx))
+	return fn(l.under(ctx))
 }
 
 // Wrap is the decorator: a function that runs fn under the lock of that name, as [Client.Do] does. With WithWait(0)

@@ -39,8 +39,8 @@ func (l *Lock) upgrade(ctx context.Context) error {
 	s.lease, s.metadata, s.mode, s.weight = h.lease.length, h.metadata, Write, 1
 	s.waitSet, s.steal, s.stealSet = false, 0, false
 	s.floor, s.replicas, s.replicaTime = 0, h.replicas, h.replicaTime
-	bounded, cancel := context.WithCancel(ending(ctx, l.Context()))
-	defer cancel()
+	bounded, untie := ending(ctx, l.Context())
+	defer untie()
 	q := &quest{client: h.client, name: h.name, key: h.lease.key(), settings: s, changes: l, parent: bounded, asked: time.Now()}
 	if h.client.observer != nil {
 		h.client.observe(q.event(EventAsked))

@@ -27,7 +27,7 @@ type Server struct {
 }
 
 // New starts a server and a Client with these options. Both end with the test, which fails if the Client does not
-// close within ten seconds: then a lock was not released. Keys expire with the clock, also with the fake clock of
+// close within ten seconds: then a lock was not released, and the failure names it. Keys expire with the clock, also with the fake clock of
 // testing/synctest, where New must be called inside the bubble.
 func New(t testing.TB, opts ...redislock.ClientOption) *Server {
 	t.Helper()
@@ -65,7 +65,7 @@ func (s *Server) NewClient(opts ...redislock.ClientOption) *redislock.Client {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		if err := client.Close(ctx); err != nil {
-			s.t.Errorf("redislocktest: a lock was not released: %v", err)
+			s.t.Errorf("redislocktest: at the end of the test: %v", err)
 		}
 	})
 	return client
