@@ -35,8 +35,7 @@ const (
 // than the caller takes: no step keeps Redis busy for long, however many locks there are. The user of the Redis client needs
 // the permission for scan beside those of [ACL], and sees the names of others' keys by it. What it keeps in memory is the
 // names. An error that comes with a name is about that lock alone, [ErrDamaged] for instance, and the
-// sequence goes on; after another one, which comes without a name, it ends. Keys whose name is longer than [MaxName] are no
-// locks, and left out.
+// sequence goes on; after another one, which comes without a name, it ends.
 func (c *Client) List(ctx context.Context, pattern string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		fail := func(err error) { yield(Info{}, wrapOp("list", pattern, err)) }

@@ -191,8 +191,9 @@ func TestALockThatWasTamperedWithHidesNoOther(t *testing.T) {
 		}
 		e.raw.HSet(ctx, "redislock:{a bad one}", "s", "x", "y", "z")
 		e.raw.HSet(ctx, "redislock:{bad in another way}", "f", "1")
-		e.raw.HSet(ctx, "redislock:{"+strings.Repeat("a", redislock.MaxName+1)+"}", "s", "x", "y", "z") // no lock is called so
-		e.raw.Set(ctx, "redislock:r:{cron:"+strings.Repeat("a", redislock.MaxName)+"}", "not a status", time.Minute)
+		tooLong := strings.Repeat("a", redislock.MaxName+1) // no lock is called so
+		e.raw.HSet(ctx, "redislock:{"+tooLong+"}", "s", "x", "y", "z")
+		e.raw.Set(ctx, "redislock:r:{cron:"+tooLong+"}", "not a status", time.Minute)
 		good, bad := 0, map[string]bool{}
 		for info, err := range operator.List(ctx, "") {
 			if err != nil {
@@ -201,7 +202,7 @@ func TestALockThatWasTamperedWithHidesNoOther(t *testing.T) {
 				good++
 			}
 		}
-		if good != 150 || len(bad) != 2 || !bad["a bad one"] || !bad["bad in another way"] {
+		if good != 150 || len(bad) != 3 || !bad[tooLong] || !bad["a bad one"] || !bad["bad in another way"] {
 			t.Errorf("%d are listed, errors of %v", good, bad)
 		}
 		e.raw.Set(ctx, "redislock:r:{cron:bad}", "not a status", time.Minute)
@@ -212,7 +213,7 @@ func TestALockThatWasTamperedWithHidesNoOther(t *testing.T) {
 		for status, err := range operator.CronJobs(ctx) {
 			jobs[status.Job] = err
 		}
-		if len(jobs) != 2 || jobs["good"] != nil || !errors.Is(jobs["bad"], redislock.ErrDamaged) {
+		if len(jobs) != 3 || jobs["good"] != nil || !errors.Is(jobs[tooLong], redislock.ErrDamaged) || !errors.Is(jobs["bad"], redislock.ErrDamaged) {
 			t.Errorf("jobs: %v", jobs)
 		}
 	})

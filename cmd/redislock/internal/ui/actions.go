@@ -110,7 +110,7 @@ func (u *UI) breakLock(ctx context.Context, it wish, name string) (int, any) {
 	case isAnswer(err):
 		return u.failed(err)
 	default:
-		return http.StatusBadGateway, sentence{"perhaps it was broken, perhaps not: " + valid(u.config.Explain(err))}
+		return http.StatusBadGateway, sentence{"perhaps it was broken, perhaps not: " + text(u.config.Explain(err))}
 	}
 }
 
@@ -165,7 +165,7 @@ func reasonable(w http.ResponseWriter, it wish, name string) bool {
 }
 
 func (u *UI) failed(err error) (int, any) {
-	return http.StatusBadGateway, sentence{valid(u.config.Explain(err))}
+	return http.StatusBadGateway, sentence{text(u.config.Explain(err))}
 }
 
 // breaking notes whose holds are about to be broken from here, so that the history can say so. What happens to the lock
@@ -197,7 +197,7 @@ func (h *hub) asked(id, why string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if l := h.histories[id]; l != nil {
-		l.add(h.now, "asked", nil, 0, func(it *item) { it.Why = valid(why) })
+		l.add(h.now, "asked", nil, 0, func(it *item) { it.Why = text(why) })
 		h.tellLooked(id)
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"example.com/redislock/cmd/redislock/internal/doctor"
 )
 
-// axe is axe-core by Deque, under the MPL 2.0: https://github.com/dequelabs/axe-core, as npm has it.
+// axe is axe-core by Deque, under the MPL 2.0; testdata has its license and where it is from.
 //
 //go:embed testdata/axe-core-4.14.1.min.js.gz
 var axe []byte

@@ -3,14 +3,17 @@ package ui
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/chromedp/chromedp/kb"
 
 	"example.com/redislock"
 	"example.com/redislock/cmd/redislock/internal/doctor"
+	"example.com/redislock/cmd/redislock/internal/safetext"
 )
 
 const script = `<script>window.hacked = 1</script><img src=x onerror="window.hacked = 2">`
@@ -248,4 +251,74 @@ func TestBrowserSaysThatThereIsNoSuchPage(t *testing.T) {
 	p.expects("400")
 	p.goTo("/#/lock/" + strings.Repeat("a", redislock.MaxName+1))
 	p.says(".alert", "this cannot be the name of a lock")
+}
+
+// A name of a mode is written by others too, past the library.
+func TestBrowserShowsWhatCannotBeSeenInEveryText(t *testing.T) {
+	t.Parallel()
+	p := opens(t, nil)
+	const hidden, boxed = "\u202e\u3164\u200b", `\u202e\u3164\u200b`
+	p.acquire("x", redislock.WithMode(redislock.NewMode("nine-long")), redislock.WithMetadata("meta"+hidden))
+	rdb := p.redis.Connect()
+	for field, value := range rdb.HGetAll(t.Context(), "redislock:{x}").Val() {
+		if err := rdb.HSet(t.Context(), "redislock:{x}", field, strings.ReplaceAll(value, "nine-long", hidden)).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"pay", "pay\u200b", "pay\u3164", "pay\ufe0f", "pay\u034f", "pay ", " pay", "pay\u2800", "\u0301pay", "pay\xff", `pay\xff`} {
+		p.acquire(name)
+	}
+	p.goTo("/")
+	p.until(`document.querySelectorAll('.list a').length === 12`)
+	// Each looks as no other does: its text, and where the boxes are.
+	if n := value[int](p, `new Set([...document.querySelectorAll('.list a')].map((a) => a.innerHTML)).size`); n != 12 {
+		t.Errorf("12 names look like %d", n)
+	}
+	p.says(".c-holder .meta .esc", boxed)
+	p.says(".c-mode", boxed)
+	p.goTo("/#/lock/x")
+	p.says(".part-held-by td[data-column=Metadata] .esc", boxed)
+	p.says(".part-held-by td[data-column=Mode]", boxed)
+	p.harmless()
+	for _, path := range []string{"/#/", "/#/lock/x"} {
+		p.goTo(path)
+		p.until(`document.querySelector('main td')`)
+		if raw := value[string](p, `(() => {
+			const found = /[\u200b-\u200f\u202a-\u202f\u2066-\u2069\u3164\ufe0f\u034f\u2800]/u;
+			return [...document.querySelectorAll('*')].flatMap((node) => [...node.childNodes].filter(({ nodeType }) => nodeType === 3).map(({ data }) => data)
+				.concat([...node.attributes].map(({ value }) => value))).filter((text) => found.test(text)).map(escape).join();
+		})()`); raw != "" {
+			t.Errorf("%s shows as it is: %s", path, raw)
+		}
+	}
+}
+
+// The page has the rule of the command line, for every character that there is.
+func TestBrowserHidesWhatTheCommandLineHides(t *testing.T) {
+	t.Parallel()
+	p := opens(t, nil)
+	p.goTo("/")
+	value[bool](p, `(import('/static/hidden.js').then(({ hidden }) => {
+		let bits = '';
+		for (let code = 0; code <= 0x10ffff; code++) bits += String.fromCodePoint(code).search(hidden) < 0 ? '0' : '1';
+		window.bits = bits.replace(/0+|1+/g, (run) => run[0] + run.length + ' ');
+	}), true)`)
+	p.until(`window.bits`)
+	got := value[string](p, `window.bits`)
+	var want strings.Builder
+	for from := rune(0); from <= unicode.MaxRune; {
+		to := from
+		for to <= unicode.MaxRune && safetext.Hidden(to) == safetext.Hidden(from) {
+			to++
+		}
+		bit := 0
+		if safetext.Hidden(from) {
+			bit = 1
+		}
+		fmt.Fprintf(&want, "%d%d ", bit, to-from)
+		from = to
+	}
+	if got != want.String() {
+		t.Error("the page hides other characters than the command line")
+	}
 }

@@ -98,13 +98,13 @@ func (u *UI) ours(next http.Handler) http.Handler {
 
 // sentence is an answer that says why something was not done.
 type sentence struct {
-	Error string `json:"error"`
+	Error text `json:"error"`
 }
 
-func (s sentence) String() string { return s.Error }
+func (s sentence) String() string { return string(s.Error) }
 
 // refuse answers with a status and a sentence.
-func refuse(w http.ResponseWriter, status int, why string) { answer(w, status, sentence{why}) }
+func refuse(w http.ResponseWriter, status int, why string) { answer(w, status, sentence{text(why)}) }
 
 // answer answers with a value as JSON.
 func answer(w http.ResponseWriter, status int, value any) {

@@ -11,24 +11,28 @@ import (
 
 // health is a report with the worst first.
 type health struct {
-	doctor.Report
-	Worst doctor.Level `json:"worst"`
-	At    int64        `json:"at"` // by the clock of this machine
+	Findings []finding    `json:"findings"`
+	Worst    doctor.Level `json:"worst"`
+	At       int64        `json:"at"` // by the clock of this machine
+}
+
+// finding is a [doctor.Finding]. The server wrote some of it.
+type finding struct {
+	Check text         `json:"check"`
+	Node  text         `json:"node,omitempty"`
+	Level doctor.Level `json:"level"`
+	Found text         `json:"found"`
+	Why   text         `json:"why,omitempty"`
+	Fix   text         `json:"fix,omitempty"`
 }
 
 func healthOf(report doctor.Report, at time.Time) json.RawMessage {
-	report.Findings = slices.Clone(report.Findings)
-	slices.SortStableFunc(report.Findings, func(a, b doctor.Finding) int { return cmp.Compare(b.Level, a.Level) })
-	for i := range report.Findings {
-		f := &report.Findings[i]
-		for _, text := range []*string{&f.Check, &f.Node, &f.Found, &f.Why, &f.Fix} {
-			*text = valid(*text)
-		}
+	h := health{Findings: []finding{}, Worst: report.Worst(), At: at.UnixMilli()}
+	for _, f := range report.Findings {
+		h.Findings = append(h.Findings, finding{text(f.Check), text(f.Node), f.Level, text(f.Found), text(f.Why), text(f.Fix)})
 	}
-	if report.Findings == nil {
-		report.Findings = []doctor.Finding{}
-	}
-	return encode(health{report, report.Worst(), at.UnixMilli()})
+	slices.SortStableFunc(h.Findings, func(a, b finding) int { return cmp.Compare(b.Level, a.Level) })
+	return encode(h)
 }
 
 func sortedJobs(jobs []job) []job {

@@ -47,7 +47,7 @@ type item struct {
 	Deadline int64  `json:"deadline,omitempty"` // of a hold that ended, as it was last seen, if that was before At
 	Waited   int64  `json:"waited,omitempty"`   // milliseconds, of who acquired
 	Queue    int    `json:"queue"`              // how many wait from then on
-	Why      string `json:"why,omitempty"`
+	Why      text   `json:"why,omitempty"`
 }
 
 // history is what happened to one lock, as seen by comparing its states.
@@ -213,7 +213,7 @@ func (l *history) ended(h sighted, at time.Time, old sight, fence int64) {
 		kind = "released"
 	}
 	l.add(at, kind, &h.owner, h.fence, func(it *item) {
-		it.Since, it.Why = millis(h.since), valid(b.why)
+		it.Since, it.Why = millis(h.since), text(b.why)
 		if kind != "kept time over" {
 			it.From = millis(old.now)
 		}

@@ -121,7 +121,7 @@ func (h *hub) tellLooked(id string) {
 func (h *hub) detail(s *stream) json.RawMessage {
 	l := s.look
 	d := detailOf(l.info)
-	d.ID, d.Error = l.id, valid(l.err)
+	d.ID, d.Error = l.id, text(l.err)
 	d.Blind = append(d.Blind, [2]int64{0, millis(h.began)})
 	if seen := h.histories[l.id]; seen != nil {
 		d.History = seen.since(s.told)

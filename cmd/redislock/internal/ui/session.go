@@ -68,15 +68,17 @@ func (s *sessions) open(page context.Context) (*session, string) {
 // makeRoom ends one: of a few, the one that would end first.
 func (s *sessions) makeRoom() {
 	var first *session
+	var of [sha256.Size]byte
 	looked := 0
-	for _, one := range s.of { // in no order
+	for id, one := range s.of { // in no order
 		if first == nil || one.until.Before(first.until) {
-			first = one
+			first, of = one, id
 		}
 		if looked++; looked == 16 {
 			break
 		}
 	}
+	delete(s.of, of) // not when its end is noticed: there would be more than there may be
 	first.end()
 }
 

@@ -5,10 +5,16 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"fmt"
 	"mime"
 	"net/http"
 	"path"
+	"strings"
+	"sync"
 	"time"
+	"unicode"
+
+	"example.com/redislock/cmd/redislock/internal/safetext"
 )
 
 //go:embed static
@@ -17,33 +23,56 @@ var static embed.FS
 // types are spelled out: what a machine believes about a file name must not decide whether a script runs.
 var types = map[string]string{".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
-// staticFiles are the files of the page, each a handler. Browsers keep them and ask whether they are still the same.
+// staticFiles are the files of the page, each a handler.
 func staticFiles() map[string]http.Handler {
 	entries, err := static.ReadDir("static")
 	if err != nil {
 		panic(err) // it is in the binary
 	}
-	files := map[string]http.Handler{}
+	files := map[string]http.Handler{"hidden.js": staticFile("hidden.js", []byte(hiddenScript()))}
 	for _, e := range entries {
 		body, err := static.ReadFile("static/" + e.Name())
 		if err != nil {
 			panic(err)
 		}
-		sum := sha256.Sum256(body)
-		tag := `"` + hex.EncodeToString(sum[:8]) + `"`
-		kind := types[path.Ext(e.Name())]
-		if kind == "" {
-			kind = mime.TypeByExtension(path.Ext(e.Name()))
-		}
-		isPage := path.Ext(e.Name()) == ".html"
-		files[e.Name()] = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", kind)
-			if !isPage {
-				w.Header().Set("Cache-Control", "no-cache")
-				w.Header().Set("ETag", tag)
-			}
-			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
-		})
+		files[e.Name()] = staticFile(e.Name(), body)
 	}
 	return files
 }
+
+// staticFile is a file that browsers keep, and ask whether it is still the same; but not a page.
+func staticFile(name string, body []byte) http.Handler {
+	sum := sha256.Sum256(body)
+	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
+	kind := types[path.Ext(name)]
+	if kind == "" {
+		kind = mime.TypeByExtension(path.Ext(name))
+	}
+	isPage := path.Ext(name) == ".html"
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", kind)
+		if !isPage {
+			w.Header().Set("Cache-Control", "no-cache")
+			w.Header().Set("ETag", tag)
+		}
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
+	})
+}
+
+// hiddenScript is a script with the rule of [safetext.Hidden] as an expression, so that the page shows nothing that the
+// command line would not.
+var hiddenScript = sync.OnceValue(func() string {
+	var class strings.Builder
+	for from := rune(0); from <= unicode.MaxRune; from++ {
+		if !safetext.Hidden(from) {
+			continue
+		}
+		to := from
+		for to < unicode.MaxRune && safetext.Hidden(to+1) {
+			to++
+		}
+		fmt.Fprintf(&class, `\u{%x}-\u{%x}`, from, to)
+		from = to
+	}
+	return "// What cannot be shown as it is, as package safetext has it.\nexport const hidden = /[" + class.String() + "]/gu;\n"
+})

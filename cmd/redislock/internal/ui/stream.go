@@ -23,8 +23,8 @@ const (
 type hello struct {
 	Stream     string `json:"stream"`
 	CSRF       string `json:"csrf"`
-	Address    string `json:"address"`
-	Prefix     string `json:"prefix"`
+	Address    text   `json:"address"`
+	Prefix     text   `json:"prefix"`
 	AllowBreak bool   `json:"allowBreak"`
 	HasHealth  bool   `json:"hasHealth"`
 	HasLogin   bool   `json:"hasLogin"`
@@ -61,7 +61,7 @@ func (u *UI) stream(w http.ResponseWriter, r *http.Request) {
 	one, known := u.session(r)
 	var ended <-chan struct{}
 	first := hello{
-		Stream: s.id, Address: valid(u.config.Address), Prefix: valid(u.config.Prefix), AllowBreak: u.config.AllowBreak,
+		Stream: s.id, Address: text(u.config.Address), Prefix: text(u.config.Prefix), AllowBreak: u.config.AllowBreak,
 		HasHealth: u.config.Health != nil, HasLogin: u.config.Token != "", BeatMS: beat.Milliseconds(),
 	}
 	if known {

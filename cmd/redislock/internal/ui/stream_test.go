@@ -131,7 +131,7 @@ func TestStreamHasAllAndThenWhatChanges(t *testing.T) {
 	if len(r.locks) != n || r.hello.Stream == "" {
 		t.Fatalf("%d locks, %+v", len(r.locks), r.hello)
 	}
-	if l := r.locks["lock%2F7"]; l.Held != 1 || l.Owner.Meta != `\xff<b>` || l.Fence != locks[7].Fence() || l.Mode != "exclusive" {
+	if l := r.locks["lock%2F7"]; l.Held != 1 || l.Owner.Meta != "�<b>" || l.Fence != locks[7].Fence() || l.Mode != "exclusive" {
 		t.Errorf("%+v", l)
 	}
 	if text := string(r.last["health"]); strings.Index(text, "danger") > strings.Index(text, `"warning"`) {

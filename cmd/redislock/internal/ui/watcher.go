@@ -48,7 +48,7 @@ func (h *hub) watch(ctx context.Context) {
 		st := &h.status
 		st.TookMS, st.PauseMS, st.Error = took.Milliseconds(), pause.Milliseconds(), ""
 		if err != nil {
-			st.Error = valid(h.config.Explain(err))
+			st.Error = text(h.config.Explain(err))
 		}
 		if swept {
 			st.Now, st.Sweeps, st.Locks, st.LeftOut = millis(h.now), st.Sweeps+1, len(h.rows)+left, left
@@ -164,7 +164,7 @@ func endOf(bounded context.Context, err error) error {
 // unreadable takes in that a lock cannot be read. What is known of its history stays as it is. The caller has the mutex.
 func (h *hub) unreadable(name string, err error) {
 	if len(h.streams) > 0 {
-		h.show(idOf(name), encode(row{ID: idOf(name), Error: valid(h.config.Explain(err))}))
+		h.show(idOf(name), encode(row{ID: idOf(name), Error: text(h.config.Explain(err))}))
 	}
 }
 
@@ -178,7 +178,7 @@ func (h *hub) cron(ctx context.Context) error {
 		case err == nil:
 			jobs = append(jobs, jobOf(s))
 		case s.Job != "":
-			jobs = append(jobs, job{ID: idOf(s.Job), Outcome: "damaged", Error: valid(h.config.Explain(err))})
+			jobs = append(jobs, job{ID: idOf(s.Job), Outcome: "damaged", Error: text(h.config.Explain(err))})
 		default:
 			return endOf(bounded, err)
 		}

@@ -25,22 +25,27 @@ func nameOf(id string) (string, error) {
 	return name, err
 }
 
-// valid shows bytes that are not UTF-8 as \xNN.
-func valid(text string) string {
-	if utf8.ValidString(text) {
-		return text
+// text is what others wrote: bytes. In JSON those that are not UTF-8 are the lone surrogates U+DC80 to U+DCFF, which no text
+// has, so that the page can show them as what they are.
+type text string
+
+// MarshalJSON never fails.
+func (t text) MarshalJSON() ([]byte, error) {
+	if utf8.ValidString(string(t)) {
+		return json.Marshal(string(t))
 	}
-	var b strings.Builder
-	for len(text) > 0 {
-		r, size := utf8.DecodeRuneInString(text)
+	out := []byte{'"'}
+	for rest := string(t); rest != ""; {
+		r, size := utf8.DecodeRuneInString(rest)
 		if r == utf8.RuneError && size == 1 {
-			fmt.Fprintf(&b, `\x%02x`, text[0])
+			out = fmt.Appendf(out, `\udc%02x`, rest[0])
 		} else {
-			b.WriteString(text[:size])
+			quoted, _ := json.Marshal(rest[:size])
+			out = append(out, quoted[1:len(quoted)-1]...)
 		}
-		text = text[size:]
+		rest = rest[size:]
 	}
-	return b.String()
+	return append(out, '"'), nil
 }
 
 func millis(t time.Time) int64 {
@@ -51,15 +56,15 @@ func millis(t time.Time) int64 {
 }
 
 type owner struct {
-	Client string `json:"client,omitempty"`
-	Host   string `json:"host,omitempty"`
-	PID    int    `json:"pid,omitempty"`
-	Meta   string `json:"meta,omitempty"`
-	Trace  string `json:"trace,omitempty"`
+	Client text `json:"client,omitempty"`
+	Host   text `json:"host,omitempty"`
+	PID    int  `json:"pid,omitempty"`
+	Meta   text `json:"meta,omitempty"`
+	Trace  text `json:"trace,omitempty"`
 }
 
 func ownerOf(o redislock.Owner) owner {
-	return owner{valid(o.Client), valid(o.Host), o.PID, valid(o.Metadata), valid(o.Trace)}
+	return owner{text(o.Client), text(o.Host), o.PID, text(o.Metadata), text(o.Trace)}
 }
 
 // briefly is an owner without its trace, for where the page does not show that.
@@ -78,12 +83,12 @@ type row struct {
 	Owner     *owner `json:"owner,omitempty"`
 	Since     int64  `json:"since,omitempty"`
 	Deadline  int64  `json:"deadline,omitempty"`
-	Mode      string `json:"mode,omitempty"`
+	Mode      text   `json:"mode,omitempty"`
 	Revoked   bool   `json:"revoked,omitempty"` // any hold
 	Kept      bool   `json:"kept,omitempty"`    // all holds: given back, and kept until their deadlines
 	WaitSince int64  `json:"waitSince,omitempty"`
 	// Error says why the lock cannot be read; then nothing else is known.
-	Error string `json:"error,omitempty"`
+	Error text `json:"error,omitempty"`
 	// Candidates are the first who wait, of an election only, without what they say of themselves.
 	Candidates []owner `json:"candidates,omitempty"`
 }
@@ -99,7 +104,7 @@ func rowOf(info redislock.Info) json.RawMessage {
 			h = info.Holds[i]
 		}
 		o := briefly(h.Owner)
-		r.Owner, r.Since, r.Deadline, r.Mode, r.Kept = &o, millis(h.Since), millis(h.Deadline), h.Mode.String(), h.Kept
+		r.Owner, r.Since, r.Deadline, r.Mode, r.Kept = &o, millis(h.Since), millis(h.Deadline), text(h.Mode.String()), h.Kept
 		for _, h := range info.Holds {
 			r.Revoked = r.Revoked || h.Revoked
 		}
@@ -109,28 +114,28 @@ func rowOf(info redislock.Info) json.RawMessage {
 			r.WaitSince = since
 		}
 		if i < maxCandidates && strings.HasPrefix(info.Name, "elect:") {
-			r.Candidates = append(r.Candidates, owner{Client: valid(p.Owner.Client), Host: valid(p.Owner.Host), PID: p.Owner.PID})
+			r.Candidates = append(r.Candidates, owner{Client: text(p.Owner.Client), Host: text(p.Owner.Host), PID: p.Owner.PID})
 		}
 	}
 	return encode(r)
 }
 
 type hold struct {
-	Owner    owner  `json:"owner"`
-	Since    int64  `json:"since"`
-	Deadline int64  `json:"deadline"`
-	Fence    int64  `json:"fence"`
-	Mode     string `json:"mode"`
-	Weight   int    `json:"weight"`
-	Revoked  bool   `json:"revoked,omitempty"`
-	Kept     bool   `json:"kept,omitempty"` // given back, and kept until its deadline
+	Owner    owner `json:"owner"`
+	Since    int64 `json:"since"`
+	Deadline int64 `json:"deadline"`
+	Fence    int64 `json:"fence"`
+	Mode     text  `json:"mode"`
+	Weight   int   `json:"weight"`
+	Revoked  bool  `json:"revoked,omitempty"`
+	Kept     bool  `json:"kept,omitempty"` // given back, and kept until its deadline
 }
 
 type place struct {
-	Owner  owner  `json:"owner"`
-	Since  int64  `json:"since,omitempty"`
-	Mode   string `json:"mode"`
-	Weight int    `json:"weight"`
+	Owner  owner `json:"owner"`
+	Since  int64 `json:"since,omitempty"`
+	Mode   text  `json:"mode"`
+	Weight int   `json:"weight"`
 }
 
 // detail is a lock on its own page. Holds and Places are the first of Held and Waiting.
@@ -142,7 +147,7 @@ type detail struct {
 	Waiting int     `json:"waiting"`
 	Holds   []hold  `json:"holds"`
 	Places  []place `json:"places"`
-	Error   string  `json:"error,omitempty"`
+	Error   text    `json:"error,omitempty"`
 	// History is what is new since the last detail of this stream; Blind are times when nobody looked.
 	History []item     `json:"history"`
 	Blind   [][2]int64 `json:"blind"`
@@ -157,10 +162,10 @@ func detailOf(info redislock.Info) detail {
 		Holds: []hold{}, Places: []place{}, History: []item{}, Blind: [][2]int64{},
 	}
 	for _, h := range info.Holds[:min(len(info.Holds), maxDetail)] {
-		d.Holds = append(d.Holds, hold{ownerOf(h.Owner), millis(h.Since), millis(h.Deadline), h.Fence, h.Mode.String(), h.Weight, h.Revoked, h.Kept})
+		d.Holds = append(d.Holds, hold{ownerOf(h.Owner), millis(h.Since), millis(h.Deadline), h.Fence, text(h.Mode.String()), h.Weight, h.Revoked, h.Kept})
 	}
 	for _, p := range info.Places[:min(len(info.Places), maxDetail)] {
-		d.Places = append(d.Places, place{ownerOf(p.Owner), millis(p.Since), p.Mode.String(), p.Weight})
+		d.Places = append(d.Places, place{ownerOf(p.Owner), millis(p.Since), text(p.Mode.String()), p.Weight})
 	}
 	return d
 }
@@ -173,7 +178,7 @@ type job struct {
 	Start   int64  `json:"start,omitempty"`
 	End     int64  `json:"end,omitempty"`
 	Next    int64  `json:"next,omitempty"`
-	Error   string `json:"error,omitempty"`
+	Error   text   `json:"error,omitempty"`
 	Node    owner  `json:"node"`
 	Fence   int64  `json:"fence,omitempty"`
 }
@@ -181,7 +186,7 @@ type job struct {
 func jobOf(s redislock.CronStatus) job {
 	j := job{
 		ID: idOf(s.Job), Outcome: s.Outcome.String(), Tick: millis(s.Tick), Start: millis(s.Start), End: millis(s.End),
-		Next: millis(s.Next), Error: valid(s.Err), Node: ownerOf(s.Node), Fence: s.Fence,
+		Next: millis(s.Next), Error: text(s.Err), Node: ownerOf(s.Node), Fence: s.Fence,
 	}
 	if s.Outcome == redislock.OutcomeDied {
 		j.End = 0 // nobody knows
@@ -191,19 +196,19 @@ func jobOf(s redislock.CronStatus) job {
 
 // status is how the watching itself goes.
 type status struct {
-	Now     int64  `json:"now"`    // of the last look at Redis, by its clock
-	Sweeps  int    `json:"sweeps"` // that were completed
-	TookMS  int64  `json:"tookMs"` // the last one
-	PauseMS int64  `json:"pauseMs"`
-	Locks   int    `json:"locks"`
-	LeftOut int    `json:"leftOut,omitempty"` // locks beyond maxLocks
-	Error   string `json:"error,omitempty"`
+	Now     int64 `json:"now"`    // of the last look at Redis, by its clock
+	Sweeps  int   `json:"sweeps"` // that were completed
+	TookMS  int64 `json:"tookMs"` // the last one
+	PauseMS int64 `json:"pauseMs"`
+	Locks   int   `json:"locks"`
+	LeftOut int   `json:"leftOut,omitempty"` // locks beyond maxLocks
+	Error   text  `json:"error,omitempty"`
 }
 
 func encode(value any) json.RawMessage {
-	text, err := json.Marshal(value)
+	encoded, err := json.Marshal(value)
 	if err != nil {
-		panic(err) // plain structs of strings and numbers
+		panic(err) // plain structs of texts and numbers
 	}
-	return text
+	return encoded
 }

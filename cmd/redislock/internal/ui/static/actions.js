@@ -1,5 +1,5 @@
 // What people can do to a lock, each in a dialog that says to what and to whom. Only where the server allows it.
-import { el } from './dom.js';
+import { el, put, setText } from './dom.js';
 import { store } from './store.js';
 import { post } from './stream.js';
 import { count, number, ownerShown, shown } from './text.js';
@@ -47,17 +47,17 @@ function dialog({ name, title, text, warning, submit, danger, send, done }) {
   const form = el('form', { onsubmit: async (event) => {
     event.preventDefault();
     go.disabled = true;
-    result.textContent = '';
+    setText(result, '');
     try {
       const { ok, data } = await send(why.value.trim(), typed?.value.trim() ?? '');
       if (ok) {
-        form.replaceChildren(el('h2', { id: 'act-title' }, title), el('p', { class: 'result', role: 'status', id: 'done' }, done(data)), el('div', { class: 'buttons' }, close));
+        put(form, el('h2', { id: 'act-title' }, title), el('p', { class: 'result', role: 'status', id: 'done' }, done(data)), el('div', { class: 'buttons' }, close));
         close.focus();
         return;
       }
-      result.replaceChildren(shown(data.error ?? 'That did not work.'));
+      put(result, shown(data.error ?? 'That did not work.'));
     } catch {
-      result.textContent = 'No connection to redislock ui. Look at the lock before you try again.';
+      setText(result, 'No connection to redislock ui. Look at the lock before you try again.');
     }
     ready();
   } },
@@ -73,9 +73,9 @@ function dialog({ name, title, text, warning, submit, danger, send, done }) {
   const close = el('button', { type: 'button', class: 'strong', onclick: () => box.close() }, 'Close');
   form.addEventListener('input', ready);
   ready();
-  box.replaceChildren(form);
+  put(box, form);
   box.onclose = () => {
-    box.replaceChildren();
+    put(box);
     if (from?.isConnected) from.focus();
   };
   box.showModal();

@@ -2,7 +2,7 @@
 import { lockPage } from './lock.js';
 import { locksPage } from './locks.js';
 import { cronPage, electionsPage, healthPage, levels, noPage } from './pages.js';
-import { setText } from './dom.js';
+import { put, set, setText } from './dom.js';
 import { statesOf, store } from './store.js';
 import { connect, enter, forget } from './stream.js';
 import { canonical, count, plain, shown } from './text.js';
@@ -23,15 +23,15 @@ function route() {
   }
   for (const box of document.querySelectorAll('dialog[open]')) box.close(); // it is about the page that is left
   current?.leave?.();
-  main.replaceChildren();
+  put(main);
   const isLock = first === 'lock' && id !== '';
   current = isLock ? lockPage(main, id) : (pages.get(first) ?? noPage)(main);
   main.dataset.page = isLock ? 'lock' : pages.has(first) ? first || 'locks' : 'none';
   for (const link of document.querySelectorAll('nav a')) {
-    if (link.dataset.page === main.dataset.page) link.setAttribute('aria-current', 'page');
+    if (link.dataset.page === main.dataset.page) set(link, { 'aria-current': 'page' });
     else link.removeAttribute('aria-current');
   }
-  document.title = `${plain(current.title, 60)} · redislock`;
+  setText(document.querySelector('title'), `${plain(current.title, 60)} · redislock`);
   if (main.dataset.page !== 'locks') scrollTo(0, 0);
   if (searchNext && current.search) current.search();
   else if (!current.focus?.() && moved) main.querySelector('h1').focus({ preventScroll: true });
@@ -48,7 +48,7 @@ setInterval(() => {
 
 // The connection, and what it says.
 store.addEventListener('hello', () => {
-  byID('where').replaceChildren(shown(store.hello.address), ' · ', shown(store.hello.prefix));
+  put(byID('where'), shown(store.hello.address), ' · ', shown(store.hello.prefix));
   byID('logout').hidden = !store.hello.hasLogin;
 });
 store.addEventListener('link', alarm);
@@ -59,7 +59,7 @@ store.addEventListener('health', () => {
   badge.hidden = bad === 0;
   badge.className = `badge ${levels[store.health.worst]}`;
   setText(badge, String(bad));
-  badge.setAttribute('aria-label', count(bad, 'finding', 'findings'));
+  set(badge, { 'aria-label': count(bad, 'finding', 'findings') });
 });
 
 function alarm() {
@@ -67,10 +67,10 @@ function alarm() {
   const trouble = !up ? store.link?.why : store.status?.error;
   byID('link').className = `link ${up && !trouble ? 'up' : 'down'}`;
   setText(byID('link-text'), !up ? 'no connection' : trouble ? 'no Redis' : 'live');
-  byID('link').title = up && store.status ? `The locks are looked through every ${((store.status.tookMs + store.status.pauseMs) / 1000).toFixed(1)} s; a look takes ${store.status.tookMs} ms.` : '';
+  set(byID('link'), { title: up && store.status ? `The locks are looked through every ${((store.status.tookMs + store.status.pauseMs) / 1000).toFixed(1)} s; a look takes ${store.status.tookMs} ms.` : '' });
   const box = byID('alert');
   const text = trouble ? plain(trouble) : '';
-  if (box.textContent !== text) box.textContent = text;
+  setText(box, text);
   box.hidden = !text;
 }
 
@@ -85,7 +85,7 @@ function announce() {
   if (text === announced) return;
   announced = text;
   last = performance.now();
-  byID('summary').textContent = text;
+  setText(byID('summary'), text);
 }
 
 // The keyboard.

@@ -1,5 +1,6 @@
 // The clock of Redis, and times on the page that go on by themselves.
 import { el, setText } from './dom.js';
+import { ours } from './safe.js';
 import { duration, time } from './text.js';
 
 let ahead = null; // of Redis before this machine, in milliseconds
@@ -24,7 +25,7 @@ export const since = (ms, extra) => timed('since', ms, extra);
 export const until = (ms, extra) => timed('until', ms, extra);
 
 function timed(kind, ms, extra) {
-  const node = el('time', { ...extra, datetime: new Date(ms).toISOString(), title: new Date(ms).toLocaleString(), [`data-${kind}`]: ms });
+  const node = el('time', { ...extra, datetime: new Date(ms).toISOString(), title: ours(new Date(ms).toLocaleString()), [`data-${kind}`]: ms });
   tell(node);
   return node;
 }

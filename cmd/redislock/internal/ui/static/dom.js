@@ -1,4 +1,6 @@
-// Elements are made here, from tags, properties and texts. Text stays text: nothing on this page becomes markup.
+// Elements are made here, from tags, properties and texts. Text stays text: nothing on this page becomes markup. All that is shown
+// goes through here.
+import { pieces, safe } from './safe.js';
 
 // el makes an element. Properties that begin with "on" are listeners, "class" and all others attributes; null and false
 // are left out. Children are nodes or texts.
@@ -17,15 +19,34 @@ function fill(node, properties, children) {
   for (const [key, value] of Object.entries(properties ?? {})) {
     if (value === null || value === undefined || value === false) continue;
     if (key.startsWith('on')) node.addEventListener(key.slice(2), value);
-    else node.setAttribute(key, value === true ? '' : String(value));
+    else node.setAttribute(key, value === true ? '' : safe(String(value)));
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(...made(children));
   return node;
 }
 
+// made are children as they go into the page. Here is the one place where a text does: what must not be shown as it is
+// becomes an escape in a box, wherever it came from.
+const made = (children) => children.flat().filter((child) => child !== null && child !== undefined && child !== false).map((child) => (child instanceof Node ? child : boxed(String(child))));
+
+// boxed is a text as nodes, with its escapes in boxes.
+export function boxed(text, rule) {
+  const [first, ...rest] = pieces(text, rule);
+  if (rest.length === 0) return document.createTextNode(first);
+  const parts = document.createDocumentFragment();
+  parts.append(first, ...rest.map((piece, i) => (i % 2 ? piece : el('span', { class: 'esc' }, piece))));
+  return parts;
+}
+
+// put makes these the children of a node, add adds them, and set sets properties as el does.
+export const put = (node, ...children) => node.replaceChildren(...made(children));
+export const add = (node, ...children) => node.append(...made(children));
+export const set = (node, properties) => fill(node, properties, []);
+
 // setText writes only what is new: what does not change is not announced, and a selection in it stays.
 export function setText(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+  const shown = safe(text);
+  if (node.textContent !== shown) node.textContent = shown;
 }
 
 // arrange makes children those of a node, in order. The one that has the focus is never taken out, the others are put

@@ -1,7 +1,7 @@
 // The page of one lock.
 import { ask, breakLock } from './actions.js';
 import { moment, since, tick, until } from './clock.js';
-import { el, fillRows, setText } from './dom.js';
+import { add, el, fillRows, put, setText } from './dom.js';
 import { store } from './store.js';
 import { look } from './stream.js';
 import { count, duration, nameOf, number, ownerShown, shown } from './text.js';
@@ -32,7 +32,7 @@ export function lockPage(main, id) {
   const buttons = el('div', { class: 'actions', hidden: true },
     el('button', { type: 'button', id: 'ask', onclick: () => ask(id, name) }, 'Ask the holders…'),
     el('button', { type: 'button', id: 'break', class: 'danger', onclick: () => breakLock(id, name) }, 'Break…'));
-  main.append(
+  add(main,
     el('p', { class: 'back' }, el('a', { href: '#/', id: 'back' }, '← All locks')),
     el('div', { class: 'head' }, el('h1', { tabindex: '-1', class: 'name' }, shown(name)), buttons),
     problem, facts, holders.section, queue.section, line.section, history.section);
@@ -42,7 +42,7 @@ export function lockPage(main, id) {
     buttons.hidden = !store.hello?.allowBreak;
     const lock = store.lock;
     if (!lock) {
-      facts.replaceChildren(el('dt', null, 'State'), el('dd', null, 'loading'));
+      put(facts, el('dt', null, 'State'), el('dd', null, 'loading'));
       return;
     }
     problem.hidden = !lock.error;
@@ -53,7 +53,7 @@ export function lockPage(main, id) {
     const text = JSON.stringify([state, kept, lock.held, lock.waiting, lock.fence]);
     if (facts.text !== text) {
       facts.text = text;
-      facts.replaceChildren(...[['State', kept ? [state, moment(kept)] : [state]], ['Holders', number(lock.held)], ['Waiting', number(lock.waiting)], ['Last fence', lock.fence ? String(lock.fence) : 'none remembered']]
+      put(facts, ...[['State', kept ? [state, moment(kept)] : [state]], ['Holders', number(lock.held)], ['Waiting', number(lock.waiting)], ['Last fence', lock.fence ? String(lock.fence) : 'none remembered']]
         .flatMap(([term, value]) => [el('dt', null, term), el('dd', null, ...[value].flat())]));
     }
     holders.show(lock.holds, lock.held, (hold) => hold.fence, (hold) => [
@@ -87,7 +87,7 @@ function deadlineOf({ deadline, revoked, kept }) {
 
 const meta = (owner) => (owner.meta ? el('span', { class: 'meta' }, shown(owner.meta)) : '');
 const trace = (owner) => (owner.trace ? el('code', { class: 'trace' }, shown(owner.trace)) : '');
-const modeOf = ({ mode, weight }) => (weight > 1 ? `${mode} × ${number(weight)}` : mode);
+const modeOf = ({ mode, weight }) => [shown(mode), weight > 1 ? ` × ${number(weight)}` : ''];
 
 const seenAtOnce = 2000; // milliseconds: what lies between two looks that are no further apart is not told
 

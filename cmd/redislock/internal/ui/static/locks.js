@@ -1,6 +1,6 @@
 // The list of all locks.
 import { moment, since, tick, until } from './clock.js';
-import { el, setText } from './dom.js';
+import { add, el, put, setText } from './dom.js';
 import { columns, kinds, select, states, store } from './store.js';
 import { VirtualTable } from './table.js';
 import { number, plain, shown } from './text.js';
@@ -45,7 +45,7 @@ export function locksPage(main) {
       update();
     },
   });
-  main.append(
+  add(main,
     el('h1', { tabindex: '-1' }, 'Locks'),
     el('search', { class: 'tools' },
       el('label', { class: 'find' }, el('span', { class: 'unseen' }, 'Search the locks'), search, el('kbd', { 'aria-hidden': 'true' }, '/')),
@@ -127,14 +127,14 @@ function changeRow(row, lock) {
   row.className = [...lock.states].join(' ');
   const [name, holder, held, waiting, mode, deadline] = row.cells;
   const tag = lock.error ? 'damaged' : lock.revoked ? 'revoked' : stale ? 'stale' : lock.kept ? 'given back' : '';
-  name.querySelector('.tags').replaceChildren(...(tag ? [el('span', { class: `tag ${tag.replace(' ', '-')}`, title: lock.kept ? `given back, kept until ${moment(lock.deadline).textContent}` : null }, tag)] : []));
+  put(name.querySelector('.tags'), ...(tag ? [el('span', { class: `tag ${tag.replace(' ', '-')}`, title: lock.kept ? `given back, kept until ${moment(lock.deadline).textContent}` : null }, tag)] : []));
   const more = lock.held > 1 ? el('span', { class: 'more' }, ` +${number(lock.held - 1)}`) : '';
   const meta = lock.owner?.meta ? el('span', { class: 'meta' }, shown(lock.owner.meta)) : '';
-  holder.replaceChildren(lock.error ? el('span', { class: 'cell', title: plain(lock.error, 600) }, el('span', { class: 'wrong' }, shown(lock.error))) : lock.owner ? el('span', { class: 'cell', title: plain([lock.holder, lock.owner.meta].filter(Boolean).join(': '), 600) }, el('span', { class: 'who' }, shown(lock.holder), more), meta) : dash());
-  held.replaceChildren(lock.since ? since(lock.since) : dash());
-  waiting.replaceChildren(...(lock.waiting ? [el('b', null, number(lock.waiting)), lock.waitSince ? el('span', { class: 'longest' }, ' · ', since(lock.waitSince)) : ''] : [dash()]));
-  mode.replaceChildren(lock.mode ? plain(lock.mode) : dash());
-  deadline.replaceChildren(...(!lock.deadline ? [dash()] : lock.kept ? [el('span', { class: 'faint' }, 'until '), moment(lock.deadline)] : [until(lock.deadline)]));
+  put(holder, lock.error ? el('span', { class: 'cell', title: plain(lock.error, 600) }, el('span', { class: 'wrong' }, shown(lock.error))) : lock.owner ? el('span', { class: 'cell', title: plain([lock.holder, lock.owner.meta].filter(Boolean).join(': '), 600) }, el('span', { class: 'who' }, shown(lock.holder), more), meta) : dash());
+  put(held, lock.since ? since(lock.since) : dash());
+  put(waiting, ...(lock.waiting ? [el('b', null, number(lock.waiting)), lock.waitSince ? el('span', { class: 'longest' }, ' · ', since(lock.waitSince)) : ''] : [dash()]));
+  put(mode, lock.mode ? shown(lock.mode) : dash());
+  put(deadline, ...(!lock.deadline ? [dash()] : lock.kept ? [el('span', { class: 'faint' }, 'until '), moment(lock.deadline)] : [until(lock.deadline)]));
 }
 
 const dash = () => el('span', { class: 'dash', 'aria-label': 'none' }, '–');

@@ -1,6 +1,6 @@
 // The pages of cron jobs, of elections and of the server's health.
 import { moment, since, tick, until, now } from './clock.js';
-import { el, fillRows, setText } from './dom.js';
+import { add, el, fillRows, put, set, setText } from './dom.js';
 import { store } from './store.js';
 import { VirtualTable } from './table.js';
 import { count, duration, nameOf, number, ownerShown, ownerText, plain, shown, time } from './text.js';
@@ -10,7 +10,7 @@ function page(main, { title, columns, lead }) {
   const body = el('tbody');
   const note = el('p', { class: 'note' });
   const table = el('table', { class: 'small', 'aria-label': title }, el('thead', null, el('tr', null, columns.map((column) => el('th', { scope: 'col' }, column)))), body);
-  main.append(el('h1', { tabindex: '-1' }, title), el('p', { class: 'lead' }, lead), el('div', { class: 'wide' }, table), note);
+  add(main, el('h1', { tabindex: '-1' }, title), el('p', { class: 'lead' }, lead), el('div', { class: 'wide' }, table), note);
   return (items, keyOf, cells, none) => {
     fillRows(body, items, keyOf, (item) => el('tr', { class: item.rowClass }, cells(item).map((cell, i) => el(i ? 'td' : 'th', { scope: i ? null : 'row', 'data-column': columns[i] }, el('div', { class: 'value' }, ...[cell].flat())))));
     table.hidden = items.length === 0;
@@ -21,7 +21,7 @@ function page(main, { title, columns, lead }) {
 
 // noPage is what an address shows that names no page.
 export function noPage(main) {
-  main.append(el('h1', { tabindex: '-1' }, 'No such page'), el('p', { class: 'lead' }, 'This address names none. ', el('a', { href: '#/' }, 'All locks')));
+  add(main, el('h1', { tabindex: '-1' }, 'No such page'), el('p', { class: 'lead' }, 'This address names none. ', el('a', { href: '#/' }, 'All locks')));
   return { title: 'No such page', on: {}, tick: () => {} };
 }
 
@@ -58,7 +58,7 @@ export function electionsPage(main) {
     draw: () => el('tr', null, el('th', { scope: 'row', class: 'c-name' }, el('span', { class: 'cell' }, el('a'))), ...['holder', 'since', 'candidates', 'fence'].map((name) => el('td', { class: `c-${name}` }))),
     change: changeElection,
   });
-  main.append(el('h1', { tabindex: '-1' }, 'Elections'), el('p', { class: 'lead' }, 'Who leads, and who would next.'), table.scroller, note);
+  add(main, el('h1', { tabindex: '-1' }, 'Elections'), el('p', { class: 'lead' }, 'Who leads, and who would next.'), table.scroller, note);
   let later = null;
   let drawn = 0;
   function update() {
@@ -82,16 +82,16 @@ function changeElection(row, lock) {
   const [name, leader, leads, waits, last] = row.cells;
   const link = name.querySelector('a');
   link.href = `#/lock/${id}`;
-  link.title = plain(lock.name, 600);
-  link.replaceChildren(shown(lock.name.slice('elect:'.length)));
-  leader.replaceChildren(owner ? el('span', { class: 'cell', title: plain([lock.holder, owner.meta].filter(Boolean).join(': '), 600) },
+  set(link, { title: plain(lock.name, 600) });
+  put(link, shown(lock.name.slice('elect:'.length)));
+  put(leader, owner ? el('span', { class: 'cell', title: plain([lock.holder, owner.meta].filter(Boolean).join(': '), 600) },
     el('span', { class: 'who' }, ownerShown(owner)), owner.meta ? el('span', { class: 'meta' }, shown(owner.meta)) : '') : el('span', { class: 'tag bad' }, 'nobody'));
-  leads.replaceChildren(lock.since ? since(lock.since) : '–');
+  put(leads, lock.since ? since(lock.since) : '–');
   const rest = waiting - candidates.length;
-  waits.title = plain(candidates.map(ownerText).join(', '), 600);
-  waits.replaceChildren(...(waiting ? [el('ol', { class: 'candidates' }, candidates.map((candidate) => el('li', null, ownerShown(candidate))),
+  set(waits, { title: plain(candidates.map(ownerText).join(', '), 600) });
+  put(waits, ...(waiting ? [el('ol', { class: 'candidates' }, candidates.map((candidate) => el('li', null, ownerShown(candidate))),
     rest > 0 ? el('li', { class: 'faint' }, `${number(rest)} more`) : '')] : ['none: nobody would take over']));
-  last.replaceChildren(el('code', null, String(fence ?? '')));
+  put(last, el('code', null, String(fence ?? '')));
 }
 
 export const levels = { danger: 'bad', warning: 'warn', unknown: '', ok: 'good' };
@@ -99,7 +99,7 @@ export const levels = { danger: 'bad', warning: 'warn', unknown: '', ok: 'good' 
 export function healthPage(main) {
   const list = el('div', { class: 'findings' });
   const note = el('p', { class: 'lead' });
-  main.append(el('h1', { tabindex: '-1' }, 'Health'), note, list);
+  add(main, el('h1', { tabindex: '-1' }, 'Health'), note, list);
   let drawn = null;
   function update() {
     const report = store.health;
@@ -111,7 +111,7 @@ export function healthPage(main) {
     drawn = report;
     const worst = report.findings.filter(({ level }) => level === 'danger' || level === 'warning').length;
     setText(note, `${count(report.findings.length, 'check', 'checks')}, ${worst ? count(worst, 'needs attention', 'need attention') : 'nothing to mend'}. Examined at ${time(report.at)}, and again each minute.`);
-    list.replaceChildren(...report.findings.map((finding) => el('article', { class: `finding ${levels[finding.level]}` },
+    put(list, ...report.findings.map((finding) => el('article', { class: `finding ${levels[finding.level]}` },
       el('h2', null, el('span', { class: `tag ${levels[finding.level]}` }, finding.level), ' ', shown(finding.check), finding.node ? el('span', { class: 'faint' }, ' ', shown(finding.node)) : ''),
       el('p', null, shown(finding.found)),
       finding.why ? el('p', { class: 'faint' }, shown(finding.why)) : '',

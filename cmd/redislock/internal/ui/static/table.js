@@ -1,6 +1,6 @@
 // A table of any length: only the rows that can be seen, and some beyond, are in the page. It tells its true length to
 // those who cannot see it.
-import { arrange, el } from './dom.js';
+import { arrange, el, set } from './dom.js';
 
 const beyond = 8; // rows above and below those that can be seen
 
@@ -34,12 +34,12 @@ export class VirtualTable {
   }
 
   sorted(column, order) {
-    for (const th of this.headers) th.setAttribute('aria-sort', th.dataset.key === column ? order : 'none');
+    for (const th of this.headers) set(th, { 'aria-sort': th.dataset.key === column ? order : 'none' });
   }
 
   show(items) {
     this.items = items;
-    this.table.setAttribute('aria-rowcount', String(items.length + 1));
+    set(this.table, { 'aria-rowcount': String(items.length + 1) });
     if (this.active) {
       const at = items.findIndex(({ id }) => id === this.active);
       if (at >= 0) this.at = at;
@@ -68,7 +68,7 @@ export class VirtualTable {
         row.dataset.id = item.id;
       }
       this.change(row, item);
-      row.setAttribute('aria-rowindex', String(i + 2));
+      set(row, { 'aria-rowindex': String(i + 2) });
       row.classList.toggle('odd', i % 2 === 1);
       rows.set(item.id, row);
     }

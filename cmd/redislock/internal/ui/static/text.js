@@ -1,6 +1,8 @@
-// Names and metadata are written by others. Here they become what can be read without harm: characters that are
-// invisible, steer the line or are none at all are shown as escapes in boxes.
-import { el } from './dom.js';
+// Names, owners and times as texts.
+import { boxed, el } from './dom.js';
+import { edges, ours } from './safe.js';
+
+export { plain } from './safe.js';
 
 // nameOf is the name of a lock's id, its percent-encoding. Bytes that are not UTF-8 become lone surrogates, U+DC80 to
 // U+DCFF, which no valid text has.
@@ -61,47 +63,8 @@ export function canonical(id) {
   }).join('');
 }
 
-// Controls, formats (bidirectional overrides, zero widths, tags), private and unassigned ones, lone surrogates, line and
-// paragraph separators, spaces that are none of ours, and letters that are blank.
-const hidden = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\p{Zl}\p{Zp}]|(?! )\p{Zs}|[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0]/gu;
-
-function escape(char) {
-  const short = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }[char];
-  if (short) return short;
-  const code = char.codePointAt(0);
-  if (code >= 0xdc80 && code <= 0xdcff) return '\\x' + (code - 0xdc00).toString(16);
-  if (code <= 0xff) return '\\x' + code.toString(16).padStart(2, '0');
-  return code > 0xffff ? `\\u{${code.toString(16)}}` : '\\u' + code.toString(16).padStart(4, '0');
-}
-
-// plain is a text as a text, for titles and labels, at most this many characters of it.
-export function plain(text, most = Infinity) {
-  const whole = text.replace(hidden, escape);
-  const chars = most < whole.length ? [...whole] : [];
-  return chars.length > most ? chars.slice(0, most - 1).join('') + '…' : whole;
-}
-
-// shown is a text as nodes, with its escapes in boxes: one box for those that follow each other.
-export function shown(text) {
-  const parts = document.createDocumentFragment();
-  let last = 0;
-  let boxed = '';
-  const box = () => {
-    if (boxed) parts.append(el('span', { class: 'esc' }, boxed));
-    boxed = '';
-  };
-  for (const match of text.matchAll(hidden)) {
-    if (match.index > last) {
-      box();
-      parts.append(text.slice(last, match.index));
-    }
-    boxed += escape(match[0]);
-    last = match.index + match[0].length;
-  }
-  box();
-  parts.append(text.slice(last));
-  return el('span', { class: 'text' }, parts);
-}
+// shown is a text of others as nodes, with its escapes in boxes.
+export const shown = (text) => el('span', { class: 'text' }, boxed(text, edges));
 
 // ownerText is who it is, in a line; ownerShown the same as nodes.
 export function ownerText(owner) {
@@ -133,9 +96,9 @@ const day = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric' 
 // time is a moment in this browser's time zone, with the day if that is not today.
 export function time(ms, now = Date.now()) {
   const at = new Date(ms);
-  const text = clock.format(at);
-  return new Date(now).toDateString() === at.toDateString() ? text : `${day.format(at)}, ${text}`;
+  const text = ours(clock.format(at));
+  return new Date(now).toDateString() === at.toDateString() ? text : `${ours(day.format(at))}, ${text}`;
 }
 
-export const number = (n) => n.toLocaleString('en').replaceAll(',', '\u202f');
+export const number = (n) => n.toLocaleString('en');
 export const count = (n, one, many) => `${number(n)} ${n === 1 ? one : many}`;

@@ -1,6 +1,6 @@
 // The time line of a lock: who held it when, a lane for each hold at a time, and how long the queue was.
 import { now } from './clock.js';
-import { el, setText, svg } from './dom.js';
+import { add, el, put, set, setText, svg } from './dom.js';
 import { count, ownerText, plain, time } from './text.js';
 
 const lane = 24;
@@ -42,7 +42,7 @@ export function timeLine() {
     lanes.forEach(({ name, colour, spans: own }, i) => {
       const y = i * step;
       const label = svg('text', { class: 'label', x: 0, y: y + 16 }, plain(name, left ? 26 : 44));
-      label.append(svg('title', null, plain(name, 300)));
+      add(label, svg('title', null, plain(name, 300)));
       parts.push(label, svg('line', { class: 'lane', x1: left, x2: width, y1: y + step - 0.5, y2: y + step - 0.5 }));
       for (const span of own) {
         const from = x(span.from);
@@ -56,12 +56,12 @@ export function timeLine() {
       }
     });
     parts.push(...queueArea(lock, begin, end, x, base, left));
-    picture.setAttribute('viewBox', `0 0 ${width} ${height}`);
-    picture.setAttribute('width', width);
-    picture.setAttribute('height', height);
+    set(picture, { viewBox: `0 0 ${width} ${height}` });
+    set(picture, { width: width });
+    set(picture, { height: height });
     const text = `The last ${count(range, 'minute', 'minutes')}: ${count(spans.length, 'hold', 'holds')} of ${count(new Set(lanes.map(({ name }) => name)).size, 'holder', 'holders')}, ${count(lock.waiting, 'waits', 'wait')} now. The history below says who held it in words.`;
-    if (picture.getAttribute('aria-label') !== text) picture.setAttribute('aria-label', text);
-    picture.replaceChildren(...parts);
+    if (picture.getAttribute('aria-label') !== text) set(picture, { 'aria-label': text });
+    put(picture, ...parts);
     setText(note, (spans.length ? 'Where it is shaded nobody looked: no page was open, or Redis did not answer.' : 'Nobody was seen to hold it in this time.') +
       (spans.some(({ to, seen }) => to && to - seen > 1000) ? ' A pale end of a hold is the time in which it ended, at a moment that was not seen.' : '') +
       (undrawn ? ` ${count(undrawn, 'hold more is', 'holds more are')} not drawn.` : ''));
@@ -110,9 +110,9 @@ function axis(begin, end, x, height) {
   const group = svg('g', { class: 'axis' });
   let room = 28; // the first place where the middle of a label may be
   for (let at = Math.ceil(begin / step) * step; at < end; at += step) {
-    group.append(svg('line', { x1: x(at), x2: x(at), y1: 0, y2: height - 20 }));
+    add(group, svg('line', { x1: x(at), x2: x(at), y1: 0, y2: height - 20 }));
     if (x(at) < room || x(at) > x(end) - 26) continue;
-    group.append(svg('text', { x: x(at), y: height - 5, 'text-anchor': 'middle' }, time(at)));
+    add(group, svg('text', { x: x(at), y: height - 5, 'text-anchor': 'middle' }, time(at)));
     room = x(at) + 70;
   }
   return group;
