@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -34,9 +35,13 @@ func (s caught) stop() { signal.Stop(s.c) }
 
 // child is the command that runs under the lock.
 type child struct {
-	cmd      *exec.Cmd
-	ended    chan struct{} // closed when it has ended and was waited for
-	terminal *terminal     // ours, which it shares; nil if it has a process group of its own
+	cmd      *exec.Cmd // the command, or its keeper
+	pid      int       // of the command
+	release  func()    // lets go of what it has left running; it must have ended
+	terminal *terminal // ours, which it shares; nil if it has a process group of its own
+
+	ended chan struct{} // closed when it has ended and was waited for
+	how   syscall.WaitStatus
 }
 
 // findCommand looks the command up as a shell does.
@@ -66,13 +71,13 @@ func cannotRun(name string, err error) error {
 	}
 }
 
-// start starts the command. With a controlling terminal it stays in our process group: in one of its own it could
+// startAlone starts the command itself. With a controlling terminal it stays in our process group: in one of its own it could
 // not read the terminal, and given the terminal's foreground it would take it from the rest of a pipeline; Ctrl-Z would
 // stop us, who keep the lock alive, and not it. Without a terminal none of this matters, and a group of its own lets
 // signals reach all that it started.
 //
 // If we are killed, so is it (where the system can): nobody would keep its lock.
-func (what *command) start(env []string) (*child, error) {
+func (what *command) startAlone(env []string) (*child, error) {
 	c := &child{
 		cmd:      &exec.Cmd{Path: what.path, Args: what.argv, Env: env, Stdin: what.stdin, Stdout: what.stdout, Stderr: what.stderr},
 		ended:    make(chan struct{}),
@@ -86,22 +91,44 @@ func (what *command) start(env []string) (*child, error) {
 		err := c.cmd.Start()
 		started <- err
 		if err == nil {
-			_ = c.cmd.Wait() // status reads how it ended
+			_ = c.cmd.Wait()
+			c.how, _ = c.cmd.ProcessState.Sys().(syscall.WaitStatus)
 			close(c.ended)
 		}
 	}()
 	if err := <-started; err != nil {
 		return nil, cannotRun(what.argv[0], err)
 	}
+	c.pid, c.release = c.cmd.Process.Pid, func() {}
 	return c, nil
 }
 
 // status is the exit status of a command that has ended, as a shell shows it.
 func (c *child) status() int {
-	if how, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && how.Signaled() {
-		return exitSignal + int(how.Signal())
+	if c.how.Signaled() {
+		return exitSignal + int(c.how.Signal())
 	}
-	return c.cmd.ProcessState.ExitCode()
+	return c.how.ExitStatus()
+}
+
+// words are how it ended, as os.ProcessState has it.
+func (c *child) words() string {
+	switch {
+	case c.how.Signaled() && c.how.CoreDump():
+		return fmt.Sprintf("signal: %v (core dumped)", c.how.Signal())
+	case c.how.Signaled():
+		return fmt.Sprintf("signal: %v", c.how.Signal())
+	}
+	return fmt.Sprintf("exit status %d", c.how.ExitStatus())
+}
+
+// signal reaches the command alone, unless it has ended.
+func (c *child) signal(sig syscall.Signal) {
+	select {
+	case <-c.ended:
+	default:
+		_ = unix.Kill(c.pid, sig) // it may have ended since
+	}
 }
 
 // pass hands on a signal that we got. Those that end a program go to the whole group, as they do from a terminal:
@@ -117,7 +144,7 @@ func (c *child) pass(sig syscall.Signal) {
 	case unix.SIGTERM, unix.SIGHUP:
 		c.signalGroup(sig)
 	default:
-		_ = c.cmd.Process.Signal(sig) // it may have ended
+		c.signal(sig)
 	}
 }
 
@@ -132,10 +159,10 @@ func (c *child) kill() { c.signalGroup(unix.SIGKILL) }
 // signalGroup reaches all of the command's group if that is its own, else the command.
 func (c *child) signalGroup(sig syscall.Signal) {
 	if c.terminal == nil {
-		_ = unix.Kill(-c.cmd.Process.Pid, sig) // it may be empty
+		_ = unix.Kill(-c.pid, sig) // it may be empty
 		return
 	}
-	_ = c.cmd.Process.Signal(sig) // it may have ended
+	c.signal(sig)
 }
 
 // groupAlive reports whether anything is left of the command's own group. The command itself must have ended. What became
@@ -145,7 +172,7 @@ func (c *child) groupAlive() bool {
 	if c.terminal != nil {
 		return false
 	}
-	group := -c.cmd.Process.Pid
+	group := -c.pid
 	for {
 		pid, err := unix.Wait4(group, nil, unix.WNOHANG, nil)
 		if pid <= 0 && !errors.Is(err, unix.EINTR) {
@@ -156,7 +183,4 @@ func (c *child) groupAlive() bool {
 }
 
 // killed reports whether a signal ended the command, which has ended.
-func (c *child) killed() bool {
-	how, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	return ok && how.Signaled()
-}
+func (c *child) killed() bool { return c.how.Signaled() }

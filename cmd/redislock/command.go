@@ -173,7 +173,8 @@ func (a *attempt) body(ctx context.Context) error {
 	}
 	a.started = true
 	told := a.watch(ctx, c, requests(ctx))
-	a.took, a.status, a.how = time.Since(began), c.status(), c.cmd.ProcessState.String()
+	c.release()
+	a.took, a.status, a.how = time.Since(began), c.status(), c.words()
 	switch {
 	case a.loss != nil:
 		return fmt.Errorf("%w (%s)", a.loss, a.how)

@@ -32,7 +32,9 @@ It runs until SIGTERM or SIGINT (or HUP, or QUIT). COMMAND gets that signal too,
 takes, and with it all of its process group, which has --grace after COMMAND and then gets SIGKILL, the exit status is 0. USR1 and USR2 are passed on to COMMAND. If the lock is lost, --at-most is over or --overlap
 replace lets the next tick begin, COMMAND gets SIGTERM, and SIGKILL after --grace. When somebody asks for the lock
 (redislock ask cron:NAME), that is said, and COMMAND gets the signal of --on-ask. As the first process of a container
-it does not collect what COMMAND leaves behind: if it leaves any, start an init before it (docker run --init).
+it does not collect what COMMAND leaves behind when it ends by itself: if it leaves any, start an init before it (docker
+run --init). If redislock itself is killed by SIGKILL, so is, on Linux, all that COMMAND has started, as redislock run
+--help explains; on other systems COMMAND goes on.
 
 Exit status:
     0  it was told to stop

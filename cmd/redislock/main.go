@@ -6,5 +6,8 @@ package main
 import "os"
 
 func main() {
+	if len(os.Args) > 4 && os.Args[0] == keeperName {
+		os.Exit(keep(os.Args[1:]))
+	}
 	os.Exit(Run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

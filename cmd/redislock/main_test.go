@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
+	_ = os.Setenv(asProgram, "1")  // of what this process itself runs by Run: its keepers are this binary too
 	for _, sig := range passedOn { // as in the background of a script: what we start must not inherit that
 		if s := sig.(syscall.Signal); signal.Ignored(s) {
 			signal.Notify(make(chan os.Signal, 1), s)

@@ -68,7 +68,7 @@ func (a *attempt) heed(c *child, request redislock.Request) (told bool) {
 	sig := syscall.Signal(a.onAsk)
 	a.voice.tell(m, "%s asks for %q: %s; the command gets %s", who, a.name, why, unix.SignalName(sig))
 	if !stops(sig) {
-		_ = c.cmd.Process.Signal(sig) // it may have ended
+		c.signal(sig)
 		return false
 	}
 	c.signalGroup(sig)

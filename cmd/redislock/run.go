@@ -25,6 +25,12 @@ is left of it after COMMAND itself has the time of --grace, and then SIGKILL. If
 running is left alone, and the lock is given back. At a terminal, and of what has left its group (setsid), only
 COMMAND itself is waited for.
 
+If redislock itself is killed by SIGKILL, it can give nothing back and tell nobody: the lock is free when its lease is
+over. On Linux COMMAND and all that it has started, in whatever group or session, is killed with it: a second process of
+redislock, the keeper, sees to that. What even that cannot end is what was started by others for COMMAND (a container, a
+service, a command on another machine), and all of it if keeper and redislock are killed at once. On other systems
+COMMAND goes on. Then only the fence keeps its writes out.
+
 When somebody asks for the lock by redislock ask, that is said on standard error, and COMMAND gets the signal of
 --on-ask, if there is one. What it makes of that is its own affair. With --output json what redislock itself says on
 standard error is an object of JSON on each line; what COMMAND writes stays as it is.
