@@ -23,7 +23,8 @@ seconds, so that the ratios mean something even where the machine is busy.
 
 It puts load on the server: for a while as much as 256 callers can. So it refuses to begin (exit status 75) on a server
 that executes more than 1000 commands a second already, or will not say how many; --yes begins all the same. It keeps to
-names of its own, PREFIX:bench-..., and leaves only keys that expire, within about an hour.
+names of its own, bench-.../, which a user with the rights of redislock.ACL may use, and leaves only keys that expire,
+within about an hour: idle locks, which redislock ls shows with --all alone.
 
 Without a terminal the columns are what, callers, times per second, median and 99th percentile in seconds, and the
 median's ratio to PING and to SET NX, with one tab between them.
@@ -61,7 +62,7 @@ func newBench() *cobra.Command {
 		if duration < time.Second || duration > time.Minute {
 			return exitWith(exitUsage, "--duration (%v): must be from 1s to 1m", duration)
 		}
-		s.prefix += ":bench-" + strings.ToLower(rand.Text()[:10])
+		own := "bench-" + strings.ToLower(rand.Text()[:10]) + "/"
 		p, l, err := begin(cmd, &s, &o)
 		if err != nil {
 			return err
@@ -72,7 +73,7 @@ func newBench() *cobra.Command {
 			return err
 		}
 		defer other.close()
-		if err := l.mayLoad(yes); err != nil {
+		if err := l.mayLoad(own, yes); err != nil {
 			return err
 		}
 		voice{cmd.ErrOrStderr(), o.json()}.say("measuring for %v, with up to %d callers, on Redis at %s: this puts load on it", duration, crowd[len(crowd)-1], l.addr)
@@ -89,7 +90,7 @@ func newBench() *cobra.Command {
 			case <-ctx.Done():
 			}
 		}()
-		b := &bench{link: l, other: other, key: s.prefix}
+		b := &bench{link: l, other: other, prefix: s.prefix, own: own}
 		if err := b.run(ctx, duration); err != nil {
 			var told *exit
 			if errors.As(context.Cause(ctx), &told) {
@@ -107,8 +108,8 @@ func newBench() *cobra.Command {
 }
 
 // mayLoad refuses a server that others need more.
-func (l *link) mayLoad(yes bool) error {
-	if err := l.probe(); err != nil || yes {
+func (l *link) mayLoad(own string, yes bool) error {
+	if err := l.probe(own + "probe"); err != nil || yes {
 		return err
 	}
 	return l.within(context.Background(), func(ctx context.Context) error {

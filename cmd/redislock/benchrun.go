@@ -20,7 +20,8 @@ const turn = 100 * time.Millisecond
 // bench is one measurement.
 type bench struct {
 	link, other *link
-	key         string // what the bare locks begin with
+	prefix      string
+	own         string // what the names of its locks begin with
 
 	mu     sync.Mutex
 	series map[benchKey]*series
@@ -111,7 +112,7 @@ func (b *bench) ping(ctx context.Context, _ int) error { return b.link.rdb.Ping(
 // setNX is the least that a lock costs: a key with a token and a lifetime, deleted if it is still one's own. Each caller
 // has a key of its own.
 func (b *bench) setNX(ctx context.Context, caller int) error {
-	key := fmt.Sprintf("%s:bare:{%d}", b.key, caller)
+	key := fmt.Sprintf("%s:w:{%sbare/%d}", b.prefix, b.own, caller) // as a weak lock has it
 	if err := b.link.rdb.SetArgs(ctx, key, key, redis.SetArgs{Mode: "NX", TTL: time.Minute}).Err(); err != nil {
 		return err
 	}
@@ -119,7 +120,7 @@ func (b *bench) setNX(ctx context.Context, caller int) error {
 }
 
 func (b *bench) lock(ctx context.Context, caller int) error {
-	lock, err := b.link.client.Acquire(ctx, fmt.Sprint("own/", caller))
+	lock, err := b.link.client.Acquire(ctx, fmt.Sprint(b.own, caller))
 	if err != nil {
 		return err
 	}
@@ -128,7 +129,7 @@ func (b *bench) lock(ctx context.Context, caller int) error {
 
 // handOff measures how long it takes from a release until a waiter of another Client has the lock.
 func (b *bench) handOff(ctx context.Context) error {
-	const name = "hand-off"
+	name := b.own + "hand-off"
 	ctx, cancel := context.WithTimeoutCause(ctx, reachTime, errSilent)
 	defer cancel()
 	lock, err := b.link.client.Acquire(ctx, name)

@@ -125,7 +125,7 @@ func runDemo(s server, slack time.Duration, account *account, stderr io.Writer) 
 		}
 	}()
 
-	if err := l.probe(); err != nil {
+	if err := l.probe("probe"); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "redislock-demo-")

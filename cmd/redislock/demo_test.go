@@ -136,7 +136,7 @@ func TestAccountDrawsInPlaceOnATerminal(t *testing.T) {
 func TestMessagesKeepToOneLine(t *testing.T) {
 	var out strings.Builder
 	say(&out, "held by %s", "a\r\nliar\033[2J")
-	if got, want := out.String(), "redislock: held by a liar [2J\n"; got != want {
+	if got, want := out.String(), "redislock: held by a liar\\x1b[2J\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

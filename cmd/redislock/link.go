@@ -86,10 +86,10 @@ func refusedUs(err error) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT)
 }
 
-// probe takes a lock and gives it back, before more is begun: it finds what is refused, or cannot be served.
-func (l *link) probe() error {
+// probe takes a lock of that name and gives it back, before more is begun: it finds what is refused, or cannot be served.
+func (l *link) probe(name string) error {
 	return l.within(context.Background(), func(ctx context.Context) error {
-		lock, err := l.client.Acquire(ctx, "probe")
+		lock, err := l.client.Acquire(ctx, name)
 		if err != nil {
 			return err
 		}

@@ -58,7 +58,7 @@ func TestOnceMayNotBeWaitedFor(t *testing.T) {
 	if name := p.line(); name != "x" {
 		t.Errorf("its name is %q", name)
 	}
-	f.run("--once", "--no-wait", "x", "--", "touch", "ran").ends(75, "is held", "sh -c")
+	f.run("--once", "--no-wait", "x", "--", "touch", "ran").ends(75, "is held", "): sh;")
 	f.run("--once", "--wait", "50ms", "x", "--", "touch", "ran").ends(75, "still held")
 	q := f.run("--once", "x", "--", "touch", "ran")
 	f.until("once:x", waiting(1))
