@@ -59,7 +59,8 @@ func WithTick(f TickFunc) Option {
 // WithAtLeast keeps the lock of a job until d after it was locked, also if the job is over sooner and the process ends.
 // The default is [DefaultAtLeast] for jobs without ticks. For those d must be more than the clocks of the instances
 // differ, or the slower ones run the job again, and less than the time between two runs, or these are left out. Where
-// there are ticks the default is 0, and it only keeps a distance between them.
+// there are ticks the default is 0, and it only keeps a distance between them. That must be less than the time between two
+// ticks: with the whole of it every second one is left out, and gocron.AfterLockError hears of a [redislock.ErrHeld].
 func WithAtLeast(d time.Duration) Option {
 	return func(l *Locker) { l.atLeast, l.set = d, true }
 }
