@@ -2,7 +2,6 @@ package redislock
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -80,31 +79,6 @@ func (c *Client) start() {
 		}()
 		c.sub.start()
 	})
-}
-
-// prepare starts the loops with the first lock, and sees once that the server lets it do what the scripts do.
-func (c *Client) prepare(ctx context.Context) error {
-	if c.ready.Load() {
-		return nil
-	}
-	c.start()
-	args := []any{c.sub.channel, c.newsChannel()}
-	if c.shards != nil {
-		args = append(args, c.sub.channel+c.probeKey()[len(c.prefix):])
-	}
-	a := c.ask(ctx, nil, scriptPreflight, c.probeKey(), args...)
-	if a.err != nil {
-		return a.err
-	}
-	f, err := fieldsOf(a.value)
-	if err != nil {
-		return err
-	}
-	if len(f.values) > 0 {
-		return fmt.Errorf("%w: %v", ErrPermission, f.values)
-	}
-	c.ready.Store(true)
-	return nil
 }
 
 // adopt takes a new hold into the Client's books, unless the Client was closed.

@@ -39,7 +39,7 @@ func (c *Client) attempt(ctx context.Context, one *call, stay bool) answer {
 		if stay {
 			x.do(detached(ctx), one)
 		} else if !x.ride(ctx, one) {
-			return answer{err: ctx.Err(), unanswered: true}
+			return answer{err: during(ctx.Err(), x.why()), unanswered: true}
 		}
 		err := one.answer.err
 		if err == nil {
@@ -60,7 +60,7 @@ func (c *Client) attempt(ctx context.Context, one *call, stay bool) answer {
 		pause.Stop()
 		if err := ctx.Err(); err != nil {
 			if !stay {
-				one.answer.err = err
+				one.answer.err = during(err, one.answer.err)
 			}
 			break
 		}

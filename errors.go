@@ -1,6 +1,7 @@
 package redislock
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -137,6 +138,36 @@ func (e *opError) Error() string {
 }
 
 func (e *opError) Unwrap() error { return e.err }
+
+// outage is that a context ended while Redis could not be reached: both are told, and are in the chain.
+type outage struct{ ended, reason error }
+
+func (o *outage) Error() string { return fmt.Sprintf("%v (Redis: %v)", o.ended, o.reason) }
+
+func (o *outage) Unwrap() []error { return []error{o.ended, o.reason} }
+
+// during is that a wait ended, and why Redis did not answer meanwhile; either may be nil.
+func during(ended, why error) error {
+	why = reason(why)
+	switch {
+	case ended == nil:
+		return why
+	case why == nil:
+		return ended
+	}
+	return &outage{ended, why}
+}
+
+// reason is what an error says of Redis: nil if it is only that a context ended.
+func reason(err error) error {
+	if o, ok := errors.AsType[*outage](err); ok {
+		return o.reason
+	}
+	if err == context.Canceled || err == context.DeadlineExceeded { // as they are: the network's own errors may be like them
+		return nil
+	}
+	return err
+}
 
 func wrapOp(op, name string, err error) error {
 	if err == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -41,9 +42,10 @@ func (x *executor) wake(c *call) {
 // way leave together in the next pipeline.
 type executor struct {
 	rdb        redis.UniversalClient
-	suspect    func(error)   // of the Client
-	turns      chan struct{} // of those who wait for replicas (replicas.go)
-	background *tracker      // of the Client
+	suspect    func(error)           // of the Client
+	trouble    atomic.Pointer[error] // why the last request had no answer; nil: it had one
+	turns      chan struct{}         // of those who wait for replicas (replicas.go)
+	background *tracker              // of the Client
 
 	mu      sync.Mutex
 	flights []departure
@@ -126,7 +128,26 @@ func (x *executor) fly(ctx context.Context, c *call, number uint64, now time.Tim
 		}
 		now = time.Now()
 	}
-	x.suspect(c.answer.err)
+	x.learn(c.answer.err)
+}
+
+// learn takes what a request came to: it says whether the server can be reached.
+func (x *executor) learn(err error) {
+	x.suspect(err)
+	if err != nil && !answered(err) {
+		why := err
+		x.trouble.Store(&why)
+	} else if x.trouble.Load() != nil {
+		x.trouble.Store(nil)
+	}
+}
+
+// why is the reason for which the last request had no answer, nil if it had one.
+func (x *executor) why() error {
+	if why := x.trouble.Load(); why != nil {
+		return *why
+	}
+	return nil
 }
 
 // young is how many batches count as under way.
@@ -204,7 +225,7 @@ func (x *executor) send(batch []*call) {
 				again = append(again, c)
 				continue
 			}
-			x.suspect(c.answer.err)
+			x.learn(c.answer.err)
 			x.wake(c)
 		}
 		batch = again

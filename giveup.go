@@ -10,6 +10,8 @@ const (
 	// giveUpPatience is how long an acquire that failed waits for its own traces to be gone before it returns; they
 	// go in the background otherwise.
 	giveUpPatience = 250 * time.Millisecond
+	// endedPatience is that where the caller's time is over: a round trip nearby.
+	endedPatience = 10 * time.Millisecond
 	// giveUpTime is how long that is tried: the life of a tombstone.
 	giveUpTime = time.Minute
 	// brief is how long a lock that was free may have been held so that hardly anybody can have begun to wait for it: its

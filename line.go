@@ -1,6 +1,7 @@
 package redislock
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -27,6 +28,7 @@ type line struct {
 	cursor int                   // where the next check goes on behind the oldest
 	steals map[time.Duration]int // how many waits steal after how long
 	holder holder
+	why    error // the last check had no answer
 }
 
 // plan sets the next check: at the holder's deadline, when the holder has become stale for one of us, and at the
@@ -108,6 +110,9 @@ func (l *line) run() {
 // checked takes the answer of a check.
 func (l *line) checked(a answer, asked []*wait, epoch uint64) {
 	c := l.client
+	l.mu.Lock()
+	l.why = a.err
+	l.mu.Unlock()
 	if a.err != nil {
 		c.agenda.hurry(&l.task, time.Now().Add(checkRetry))
 		return
@@ -152,6 +157,13 @@ func (l *line) checked(a answer, asked []*wait, epoch uint64) {
 	if gone || more > 0 { // others may be gone too, or wait behind places that are being cleared away
 		c.agenda.hurry(&l.task, time.Now())
 	}
+}
+
+// ended is the error of a wait whose ctx ended.
+func (l *line) ended(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return during(ctx.Err(), l.why)
 }
 
 // last is who held the lock when it was last heard.

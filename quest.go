@@ -247,10 +247,10 @@ func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 		case errors.Is(err, errGone) && q.changes == nil && q.resumes == nil:
 			late, g.valid = errGone, bound{}
 		case errors.Is(err, errGone): // there is nothing to be sought anew
-			q.giveBack()
+			q.giveBack(ctx)
 			return nil, fmt.Errorf("%w: %w", ErrNotHeld, err)
 		case err != nil: // I8
-			q.giveBack()
+			q.giveBack(ctx)
 			return nil, err
 		}
 		now = time.Now() // the bound is that of the confirmation
@@ -263,7 +263,7 @@ func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 		q.late++
 		pause := time.NewTimer(min(backoff(q.late), time.Second))
 		defer pause.Stop()
-		q.giveBack()
+		q.giveBack(ctx)
 		if !waits {
 			return nil, late
 		}
@@ -296,7 +296,7 @@ func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 func (q *quest) fail(ctx context.Context, cause error) error {
 	q.dropWait()
 	if q.joined || q.bury {
-		q.giveBack()
+		q.giveBack(ctx)
 	}
 	switch ended := q.parent.Err(); {
 	case errors.Is(cause, ErrClosed), errors.Is(cause, errOrphaned), errors.Is(cause, ErrPermission), errors.Is(cause, ErrMode), errors.Is(cause, ErrConflict), errors.Is(cause, ErrNotHeld):
@@ -306,22 +306,30 @@ func (q *quest) fail(ctx context.Context, cause error) error {
 	case ctx.Err() == nil:
 		return cause
 	case q.holder != nil:
-		return q.holder.error(q.client, ended)
+		return q.holder.error(q.client, during(ended, cause))
 	case ended != nil:
-		return ended
+		return during(ended, cause)
 	default:
-		return unanswered(q.settings.wait)
+		return unanswered(q.settings.wait, cause)
 	}
 }
 
-// giveBack gives up what the present token has, and waits until that is done, or goes on in the background because it
-// takes longer than a caller should wait.
-func (q *quest) giveBack() {
-	patience := time.NewTimer(giveUpPatience)
-	defer patience.Stop()
+// giveBack gives up what the present token has, and waits until that is done, or goes on in the background because it takes longer
+// than a caller should wait. One whose ctx has ended should hardly wait at all: WithWait is a bound. And where Redis has just
+// not answered, nobody waits for another answer.
+func (q *quest) giveBack(ctx context.Context) {
+	done, patience := q.undo(), giveUpPatience
+	if ctx.Err() != nil {
+		if q.bury {
+			return
+		}
+		patience = endedPatience
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
 	select {
-	case <-q.undo():
-	case <-patience.C:
+	case <-done:
+	case <-timer.C:
 	}
 }
 
@@ -335,7 +343,7 @@ func clash(m Mode, rules string) error {
 
 var errLate = errors.New("granted, but the answer took longer than the lease lasts")
 
-// unanswered is the error of a wait that ended before Redis said anything.
-func unanswered(wait time.Duration) error {
-	return fmt.Errorf("no answer from Redis within WithWait(%v): %w", wait, context.DeadlineExceeded)
+// unanswered is the error of a wait that ended before Redis said anything, and why it did not, as far as cause tells.
+func unanswered(wait time.Duration, cause error) error {
+	return fmt.Errorf("no answer from Redis within WithWait(%v): %w", wait, during(context.DeadlineExceeded, cause))
 }

@@ -126,7 +126,7 @@ func (s *settings) within(ctx, bounded context.Context, err error) error {
 		held.cause = nil
 		return held
 	}
-	return unanswered(s.wait)
+	return unanswered(s.wait, err)
 }
 
 // takeTurn is turn in a context that bounds it. The options are those that the settings were made of.

@@ -50,10 +50,11 @@ type Client struct {
 
 	outbox []outgoing // of the agenda's goroutine
 
-	onces    onces
-	flights  flights
-	failures failures
-	watchers watchers
+	preflight preflight
+	onces     onces
+	flights   flights
+	failures  failures
+	watchers  watchers
 
 	background tracker       // operations, requests under way and give-backs that are not through
 	telling    tracker       // calls of the Observer
@@ -65,7 +66,6 @@ type Client struct {
 	orphan     orphan
 	stopped    chan struct{} // closed when Close has waited long enough: loops end
 	stop       sync.Once
-	ready      atomic.Bool // the preflight passed
 	mapped     atomic.Bool // the cluster client has a map of the slots
 }
 

@@ -48,7 +48,7 @@ func (h *hearing) await(ctx context.Context, c *Client) (alone bool, err error) 
 		select {
 		case <-ready:
 		case <-ctx.Done():
-			return false, errors.Join(ctx.Err(), err)
+			return false, during(ctx.Err(), err)
 		case <-patience.C:
 			return true, nil
 		case <-c.closing:

@@ -189,7 +189,7 @@ func (w *wait) await(ctx context.Context) outcome {
 	case <-w.line.client.closing:
 		return outcome{err: w.line.client.cause}
 	}
-	return outcome{err: ctx.Err()}
+	return outcome{err: w.line.ended(ctx)}
 }
 
 // error is for a caller of this Client.

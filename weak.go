@@ -68,10 +68,10 @@ func (c *Client) acquireWeak(ctx context.Context, name string, opts []Option) (*
 		}
 		if err != nil && bounded.Err() != nil {
 			if held {
-				return nil, &HeldError{cause: ctx.Err()}
+				return nil, &HeldError{cause: during(ctx.Err(), err)}
 			}
 			if ctx.Err() == nil {
-				return nil, unanswered(s.wait)
+				return nil, unanswered(s.wait, err)
 			}
 		}
 		if err != nil {
@@ -285,6 +285,7 @@ func (c *Client) setNX(ctx context.Context, keys, tokens []string, doubt []time.
 		open[i] = i
 	}
 	sent = time.Now()
+	var why error // the last that was not the end of ctx
 	for attempt := 1; len(open) > 0; attempt++ {
 		tried := time.Now()
 		answers := c.each(ctx, open, func(k int) command {
@@ -293,6 +294,9 @@ func (c *Client) setNX(ctx context.Context, keys, tokens []string, doubt []time.
 		var doubtful, failed []int
 		resend := true
 		note := func(k int, cmdErr error) {
+			if reason(cmdErr) != nil {
+				why = cmdErr
+			}
 			if resend { // of several the one that ends it
 				err = cmdErr
 			}
@@ -344,7 +348,7 @@ func (c *Client) setNX(ctx context.Context, keys, tokens []string, doubt []time.
 		return took, nil, sent, nil
 	}
 	if ctx.Err() != nil {
-		err = errors.Join(ctx.Err(), err)
+		err = during(ctx.Err(), why)
 	}
 	if refused(err) {
 		err = fmt.Errorf("%w: %w", ErrPermission, err)

@@ -7,6 +7,9 @@ local micros = time[2]
 if #micros < 6 then micros = string.sub('00000' .. micros, -6) end
 local now = time[1] .. micros
 if #now < 16 then now = '0' .. now end -- before September 2001, where fake clocks live
+if #now ~= 16 then
+  return redis.error_reply("CLOCK the server's clock says " .. time[1] .. ' s since 1970: it must stand between March 1973 and November 2286')
+end
 
 local KEEP = 4600                 -- s that a key outlives its last grant, unless a Client asks for another retention
 local CLAIM = 5000                -- ms: how long a hold granted by message waits for its owner

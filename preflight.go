@@ -1,0 +1,81 @@
+package redislock
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+// preflight is the look whether the server lets the Client do what the scripts do. It passes once.
+type preflight struct {
+	passed atomic.Bool
+
+	mu    sync.Mutex
+	under *rightsCheck // the one that is under way
+}
+
+// rightsCheck is one attempt, for all who came meanwhile.
+type rightsCheck struct {
+	done chan struct{} // closed when it is over
+	err  error
+}
+
+// prepare starts the loops with the first lock, and sees once that the server lets it do what the scripts do. All who come before
+// that has passed wait for one and the same attempt, each no longer than its ctx; after one that failed the next caller makes
+// another.
+func (c *Client) prepare(ctx context.Context) error {
+	p := &c.preflight
+	if p.passed.Load() {
+		return nil
+	}
+	c.start()
+	p.mu.Lock()
+	here := p.under
+	if here == nil && !p.passed.Load() {
+		here = &rightsCheck{done: make(chan struct{})}
+		p.under = here
+		c.background.add()
+		go func() {
+			defer c.background.done()
+			here.err = c.checkRights(context.WithoutCancel(ctx))
+			p.mu.Lock()
+			p.under = nil
+			p.passed.Store(here.err == nil)
+			p.mu.Unlock()
+			close(here.done)
+		}()
+	}
+	p.mu.Unlock()
+	if here == nil { // it has passed just now
+		return nil
+	}
+	select {
+	case <-here.done:
+		return here.err
+	case <-ctx.Done():
+		return during(ctx.Err(), c.single.why())
+	case <-c.closing:
+		return c.cause
+	}
+}
+
+// checkRights asks the server what the ACL refuses.
+func (c *Client) checkRights(ctx context.Context) error {
+	args := []any{c.sub.channel, c.newsChannel()}
+	if c.shards != nil {
+		args = append(args, c.sub.channel+c.probeKey()[len(c.prefix):])
+	}
+	a := c.ask(ctx, nil, scriptPreflight, c.probeKey(), args...)
+	if a.err != nil {
+		return a.err
+	}
+	f, err := fieldsOf(a.value)
+	if err != nil {
+		return err
+	}
+	if len(f.values) > 0 {
+		return fmt.Errorf("%w: %v", ErrPermission, f.values)
+	}
+	return nil
+}
