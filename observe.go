@@ -110,10 +110,15 @@ const (
 	// EventDropped: the Observer was too slow, or panicked, and has not been told of as many events as Dropped says. Counts that
 	// were made of events may be wrong from then on. It is of no lock: Name and Context are empty. Err is the panic, if there was one.
 	EventDropped
+	// EventSubscribeFailed: the Client cannot subscribe to the channels by which it hears of grants, thefts and news; Err says why, and
+	// it is tried again all the time. Until it succeeds checks do that work: a hand-over takes up to two seconds. It is told once for
+	// each outage, on a cluster once for each master, whoever waits and however often it is tried; a connection that breaks and is
+	// made anew at once is none. It is of no lock: Name and Context are empty.
+	EventSubscribeFailed
 )
 
 var eventNames = [...]string{
-	"unknown", "asked", "queued", "granted", "gave up", "renewed", "renewal failed", "lost", "stolen", "released", "changed", "handed off", "not kept", "fail-open", "requested", "dropped",
+	"unknown", "asked", "queued", "granted", "gave up", "renewed", "renewal failed", "lost", "stolen", "released", "changed", "handed off", "not kept", "fail-open", "requested", "dropped", "subscribe failed",
 }
 
 // String is the kind in words, such as "granted".

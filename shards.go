@@ -41,6 +41,7 @@ type shards struct {
 	topics map[string]*topic // by the name of the lock
 	open   map[string]*shard // by the address of the master
 	old    bool              // the server is older than sharded channels
+	deaf   map[string]bool   // by address, that it was told that there is no subscription; "" is for an unknown master
 }
 
 // shard is one PubSub, on the master that serves its topics.
@@ -51,7 +52,7 @@ type shard struct {
 }
 
 func newShards(c *Client, cluster *redis.ClusterClient) *shards {
-	s := &shards{client: c, cluster: cluster, topics: map[string]*topic{}, open: map[string]*shard{}}
+	s := &shards{client: c, cluster: cluster, topics: map[string]*topic{}, open: map[string]*shard{}, deaf: map[string]bool{}}
 	s.sweeper = task{job: jobFunc(s.sweep)}
 	return s
 }
@@ -127,7 +128,9 @@ func (s *shards) place(topics []*topic, attempt int) {
 				switch {
 				case err != nil:
 					s.client.suspect(err)
-					t.end(fmt.Errorf("subscribe to %s: %w", t.channel, err))
+					err = fmt.Errorf("subscribe to %s: %w", t.channel, err)
+					t.end(err)
+					s.outage("", err)
 					again = append(again, t)
 				case dead[master.Options().Addr]:
 					again = append(again, t)
@@ -207,6 +210,8 @@ func (s *shards) take(shard *shard, message any) error {
 			t.end(fmt.Errorf("subscribe to %s: its slot moves", t.channel))
 		default:
 			shard.whileOpen(func() { t.begin(sharded) })
+			delete(s.deaf, shard.addr)
+			delete(s.deaf, "")
 		}
 		s.mu.Unlock()
 		switch {
@@ -247,6 +252,17 @@ func (s *shards) refused(shard *shard, err error) error {
 	return nil
 }
 
+// outage tells the Observer, once, that nothing can be subscribed on a master.
+func (s *shards) outage(addr string, err error) {
+	s.mu.Lock()
+	told := s.deaf[addr]
+	s.deaf[addr] = true
+	s.mu.Unlock()
+	if !told {
+		s.client.deaf(err)
+	}
+}
+
 // leave takes a topic off its PubSub. The caller holds s.mu.
 func (s *shards) leave(t *topic) {
 	if t.shard != nil {
@@ -282,6 +298,9 @@ func (s *shards) lost(shard *shard, err error) (topics []*topic, heard bool) {
 	}
 	if old {
 		return nil, heard
+	}
+	if !heard && len(topics) > 0 {
+		s.outage(shard.addr, reason)
 	}
 	s.cluster.ReloadState(context.Background())
 	return topics, heard

@@ -21,6 +21,7 @@ type hearing struct {
 	epoch uint64        // counts subscriptions: a time sample does not outlive the one it was taken under
 	ready chan struct{} // closed while subscribed
 	err   error         // why not
+	told  bool          // that there is none
 }
 
 // state is the mode of waiting and the epoch; the mode is empty while there is no subscription.
@@ -73,14 +74,16 @@ func (h *hearing) begin(mode string) {
 	if h.mode == "" {
 		close(h.wait())
 	}
-	h.mode, h.err = mode, nil
+	h.mode, h.err, h.told = mode, nil, false
 }
 
-// end notes that there is no subscription, and why.
-func (h *hearing) end(err error) {
+// end notes that there is no subscription, and why. The result is whether that is news: the first attempt to make one that failed.
+func (h *hearing) end(err error) (outage bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.mode != "" {
+	if h.mode == "" {
+		outage, h.told = !h.told, true
+	} else {
 		h.mode, h.ready = "", nil
 	}
 	h.err = err
@@ -88,6 +91,7 @@ func (h *hearing) end(err error) {
 		close(h.wait())
 		h.ready = nil
 	}
+	return outage
 }
 
 // subscription is the wake channel of a Client, and the one of its prefix (news.go). What comes in is only ever a hint
@@ -147,11 +151,20 @@ func (s *subscription) run() {
 		if err = fmt.Errorf("subscribe to %s: %w", s.channel, err); refused(err) {
 			err = fmt.Errorf("subscribe to the channels %s and %s: %w: %w", s.channel, c.newsChannel(), ErrPermission, err)
 		}
-		s.end(err)
+		if s.end(err) {
+			c.deaf(err)
+		}
 		attempt++
 		if !c.pause(min(backoff(attempt), time.Second)) {
 			return
 		}
+	}
+}
+
+// deaf tells the Observer that there is no subscription.
+func (c *Client) deaf(err error) {
+	if c.failed() == nil { // else that is why
+		c.report(Event{Kind: EventSubscribeFailed, Err: err})
 	}
 }
 

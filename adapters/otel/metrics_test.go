@@ -124,6 +124,7 @@ func TestEachEventIsCounted(t *testing.T) {
 		{redislock.Event{Kind: redislock.EventNotKept, Name: "share:a"}, "redislock.not_kept", "redislock.kind=share", 1},
 		{redislock.Event{Kind: redislock.EventFailOpen}, "redislock.fail_opens", lock, 1},
 		{redislock.Event{Kind: redislock.EventRequested, Name: "elect:a"}, "redislock.requests", "redislock.kind=election", 1},
+		{redislock.Event{Kind: redislock.EventSubscribeFailed}, "redislock.subscribe_failures", lock, 1},
 	} {
 		m := measure(t)
 		m.Observe(c.event)

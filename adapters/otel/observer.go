@@ -21,6 +21,7 @@
 //	redislock.not_kept        counter            shared values that could not be kept or fetched anew
 //	redislock.fail_opens      counter            weak locks that said yes because Redis could not be reached
 //	redislock.requests        counter            requests by others that a lock be given up
+//	redislock.subscribe_failures  counter        outages of the subscription, in which waits are served by checks
 //
 // All have redislock.kind: lock, cron, tick, election, once or share, by what the lock is for. What failed has error.type, a
 // word out of a fixed set such as held, deadline, network or permission; on redislock.hold.duration it says how a hold

@@ -9,12 +9,12 @@ import (
 
 // metrics are all that is exported.
 type metrics struct {
-	wait, hold                                 *prometheus.HistogramVec
-	waiting, held                              *prometheus.GaugeVec
-	queued, grants, gaveUps                    *prometheus.CounterVec
-	renewals, renewalFailures, releaseFailures *prometheus.CounterVec
-	losses, steals, handoffs                   *prometheus.CounterVec
-	notKept, failOpens, requests               *prometheus.CounterVec
+	wait, hold                                      *prometheus.HistogramVec
+	waiting, held                                   *prometheus.GaugeVec
+	queued, grants, gaveUps                         *prometheus.CounterVec
+	renewals, renewalFailures, releaseFailures      *prometheus.CounterVec
+	losses, steals, handoffs                        *prometheus.CounterVec
+	notKept, failOpens, requests, subscribeFailures *prometheus.CounterVec
 }
 
 func newMetrics(s settings) metrics {
@@ -33,40 +33,41 @@ func newMetrics(s settings) metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "redislock", Name: name, Help: help}, labels)
 	}
 	return metrics{
-		wait:            histogram("wait_seconds", "How long callers waited for a lock, until they had it or gave up."),
-		hold:            histogram("hold_seconds", "How long locks were held, counted when the hold ended."),
-		waiting:         gauge("waiting", "Callers of this process that wait for a lock or for the answer of Redis."),
-		held:            gauge("held", "Locks that this process holds."),
-		queued:          counter("queued_total", "Acquires that found the lock held and got a place in its queue.", labels),
-		grants:          counter("grants_total", "Locks that were granted, upgrades included.", labels),
-		gaveUps:         counter("gave_ups_total", "Acquires that ended without the lock, by reason.", withReason),
-		renewals:        counter("renewals_total", "Renewals after which the lease was whole again.", labels),
-		renewalFailures: counter("renewal_failures_total", "Renewals without an answer or with an error, by reason; each is tried again until the lease ends.", withReason),
-		releaseFailures: counter("release_failures_total", "Releases that the server may not know of, by reason; not_held: the lock had been lost unnoticed.", withReason),
-		losses:          counter("losses_total", "Locks that were lost while they were held, but for those that were stolen.", labels),
-		steals:          counter("steals_total", "Locks that were stolen from this process, or broken by an operator.", labels),
-		handoffs:        counter("handoffs_total", "Holds that were handed off for another process to resume.", labels),
-		notKept:         counter("not_kept_total", "Shared values that could not be kept for others, or not be fetched anew.", labels),
-		failOpens:       counter("fail_opens_total", "Answers of a weak lock that were yes because Redis could not be reached.", labels),
-		requests:        counter("requests_total", "Requests by others that a lock of this process be given up.", labels),
+		wait:              histogram("wait_seconds", "How long callers waited for a lock, until they had it or gave up."),
+		hold:              histogram("hold_seconds", "How long locks were held, counted when the hold ended."),
+		waiting:           gauge("waiting", "Callers of this process that wait for a lock or for the answer of Redis."),
+		held:              gauge("held", "Locks that this process holds."),
+		queued:            counter("queued_total", "Acquires that found the lock held and got a place in its queue.", labels),
+		grants:            counter("grants_total", "Locks that were granted, upgrades included.", labels),
+		gaveUps:           counter("gave_ups_total", "Acquires that ended without the lock, by reason.", withReason),
+		renewals:          counter("renewals_total", "Renewals after which the lease was whole again.", labels),
+		renewalFailures:   counter("renewal_failures_total", "Renewals without an answer or with an error, by reason; each is tried again until the lease ends.", withReason),
+		releaseFailures:   counter("release_failures_total", "Releases that the server may not know of, by reason; not_held: the lock had been lost unnoticed.", withReason),
+		losses:            counter("losses_total", "Locks that were lost while they were held, but for those that were stolen.", labels),
+		steals:            counter("steals_total", "Locks that were stolen from this process, or broken by an operator.", labels),
+		handoffs:          counter("handoffs_total", "Holds that were handed off for another process to resume.", labels),
+		notKept:           counter("not_kept_total", "Shared values that could not be kept for others, or not be fetched anew.", labels),
+		failOpens:         counter("fail_opens_total", "Answers of a weak lock that were yes because Redis could not be reached.", labels),
+		requests:          counter("requests_total", "Requests by others that a lock of this process be given up.", labels),
+		subscribeFailures: counter("subscribe_failures_total", "Outages of the subscription, in which waits are served by checks.", labels),
 	}
 }
 
 func (m *metrics) all() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.wait, m.hold, m.waiting, m.held, m.queued, m.grants, m.gaveUps, m.renewals, m.renewalFailures, m.releaseFailures,
-		m.losses, m.steals, m.handoffs, m.notKept, m.failOpens, m.requests,
+		m.losses, m.steals, m.handoffs, m.notKept, m.failOpens, m.requests, m.subscribeFailures,
 	}
 }
 
 // series are the metrics with the labels of some locks.
 type series struct {
-	wait, hold                                prometheus.Observer
-	waiting, held                             prometheus.Gauge
-	queued, grants, renewals                  prometheus.Counter
-	losses, steals, handoffs                  prometheus.Counter
-	notKept, failOpens, requests              prometheus.Counter
-	gaveUps, renewalFailures, releaseFailures func(error) prometheus.Counter
+	wait, hold                                      prometheus.Observer
+	waiting, held                                   prometheus.Gauge
+	queued, grants, renewals                        prometheus.Counter
+	losses, steals, handoffs                        prometheus.Counter
+	notKept, failOpens, requests, subscribeFailures prometheus.Counter
+	gaveUps, renewalFailures, releaseFailures       func(error) prometheus.Counter
 }
 
 // begin makes all series of some locks. Those that count failures begin at 0 for the reasons that are to be expected: the
@@ -98,10 +99,11 @@ func (m *metrics) begin(id identity, labelled bool) *series {
 		renewals: m.renewals.WithLabelValues(labels...), losses: m.losses.WithLabelValues(labels...),
 		steals: m.steals.WithLabelValues(labels...), handoffs: m.handoffs.WithLabelValues(labels...),
 		notKept: m.notKept.WithLabelValues(labels...), failOpens: m.failOpens.WithLabelValues(labels...),
-		requests:        m.requests.WithLabelValues(labels...),
-		gaveUps:         byReason(m.gaveUps, "held", "deadline", "canceled", "unanswered", "network", "server", "permission"),
-		renewalFailures: byReason(m.renewalFailures, "network", "unanswered", "server", "permission", "other"),
-		releaseFailures: byReason(m.releaseFailures, "network", "unanswered", "server", "not_held"),
+		requests:          m.requests.WithLabelValues(labels...),
+		subscribeFailures: m.subscribeFailures.WithLabelValues(labels...),
+		gaveUps:           byReason(m.gaveUps, "held", "deadline", "canceled", "unanswered", "network", "server", "permission"),
+		renewalFailures:   byReason(m.renewalFailures, "network", "unanswered", "server", "permission", "other"),
+		releaseFailures:   byReason(m.releaseFailures, "network", "unanswered", "server", "not_held"),
 	}
 }
 

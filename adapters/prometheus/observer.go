@@ -113,6 +113,8 @@ func (s *series) count(e redislock.Event) {
 		s.failOpens.Inc()
 	case redislock.EventRequested:
 		s.requests.Inc()
+	case redislock.EventSubscribeFailed:
+		s.subscribeFailures.Inc()
 	}
 }
 

@@ -118,6 +118,7 @@ func TestEachEventIsCounted(t *testing.T) {
 		{redislock.Event{Kind: redislock.EventNotKept, Err: io.EOF}, "redislock_not_kept_total", nil, 1},
 		{redislock.Event{Kind: redislock.EventFailOpen, Err: io.EOF}, "redislock_fail_opens_total", nil, 1},
 		{redislock.Event{Kind: redislock.EventRequested}, "redislock_requests_total", nil, 1},
+		{redislock.Event{Kind: redislock.EventSubscribeFailed, Err: io.EOF}, "redislock_subscribe_failures_total", nil, 1},
 		{redislock.Event{Kind: redislock.EventChanged, Mode: redislock.Write}, "redislock_held", nil, 0},
 		{redislock.Event{Kind: redislock.EventChanged, Mode: redislock.Write}, "redislock_waiting", nil, -1},
 		{redislock.Event{Kind: redislock.EventChanged, Mode: redislock.Read}, "redislock_waiting", nil, 0},
@@ -179,7 +180,7 @@ func TestNamesAreInNoMetricUnlessLetThrough(t *testing.T) {
 			return kind
 		})),
 	} {
-		for kind := range redislock.EventRequested {
+		for kind := range redislock.EventSubscribeFailed {
 			o.Observe(redislock.Event{Kind: kind + 1, Name: name, Err: errors.New(name), Why: name, Holder: redislock.Owner{Client: name}})
 		}
 		if text := all(o); strings.Contains(text, "42") {

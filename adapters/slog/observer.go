@@ -77,7 +77,8 @@ func (o *Observer) level(e redislock.Event) slog.Level {
 			return slog.LevelError
 		}
 		return slog.LevelWarn
-	case redislock.EventStolen, redislock.EventRenewalFailed, redislock.EventFailOpen, redislock.EventNotKept, redislock.EventDropped:
+	case redislock.EventStolen, redislock.EventRenewalFailed, redislock.EventFailOpen, redislock.EventNotKept, redislock.EventDropped,
+		redislock.EventSubscribeFailed:
 		return slog.LevelWarn
 	case redislock.EventGaveUp:
 		switch telemetry.Reason(e.Err) {
@@ -102,21 +103,22 @@ func (o *Observer) waited(e redislock.Event) slog.Level {
 }
 
 var messages = map[redislock.EventKind]string{
-	redislock.EventAsked:         "lock asked for",
-	redislock.EventQueued:        "lock is held, waiting in its queue",
-	redislock.EventGranted:       "lock granted",
-	redislock.EventGaveUp:        "lock not granted",
-	redislock.EventRenewed:       "lock renewed",
-	redislock.EventRenewalFailed: "lock not renewed, it is tried again until the lease ends",
-	redislock.EventLost:          "lock lost",
-	redislock.EventStolen:        "lock stolen",
-	redislock.EventReleased:      "lock released",
-	redislock.EventChanged:       "lock has another mode",
-	redislock.EventHandedOff:     "lock handed off",
-	redislock.EventNotKept:       "shared value not kept",
-	redislock.EventFailOpen:      "weak lock granted without Redis",
-	redislock.EventRequested:     "lock requested by another",
-	redislock.EventDropped:       "events not told: an observer was too slow or panicked",
+	redislock.EventAsked:           "lock asked for",
+	redislock.EventQueued:          "lock is held, waiting in its queue",
+	redislock.EventGranted:         "lock granted",
+	redislock.EventGaveUp:          "lock not granted",
+	redislock.EventRenewed:         "lock renewed",
+	redislock.EventRenewalFailed:   "lock not renewed, it is tried again until the lease ends",
+	redislock.EventLost:            "lock lost",
+	redislock.EventStolen:          "lock stolen",
+	redislock.EventReleased:        "lock released",
+	redislock.EventChanged:         "lock has another mode",
+	redislock.EventHandedOff:       "lock handed off",
+	redislock.EventNotKept:         "shared value not kept",
+	redislock.EventFailOpen:        "weak lock granted without Redis",
+	redislock.EventRequested:       "lock requested by another",
+	redislock.EventDropped:         "events not told: an observer was too slow or panicked",
+	redislock.EventSubscribeFailed: "no subscription: waits are served by checks until there is one",
 }
 
 // message is one of a fixed set.
@@ -159,7 +161,7 @@ func attributes(e redislock.Event) []slog.Attr {
 	case redislock.EventRequested:
 		all = append(all, duration("held", e.Held), slog.String("why", e.Why))
 		all = append(all, owner("by", e.Holder)...)
-	case redislock.EventAsked, redislock.EventFailOpen, redislock.EventNotKept:
+	case redislock.EventAsked, redislock.EventFailOpen, redislock.EventNotKept, redislock.EventSubscribeFailed:
 	case redislock.EventDropped:
 		all = append(all, slog.Int("dropped", e.Dropped))
 	default:
