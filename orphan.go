@@ -39,7 +39,7 @@ func (c *Client) suspect(err error) {
 	}
 	c.orphan.mu.Lock()
 	defer c.orphan.mu.Unlock()
-	if !c.orphan.looking && !c.isOrphaned() {
+	if !c.orphan.looking && !c.isOrphaned() && !c.isStopped() {
 		c.orphan.looking = true
 		c.background.add()
 		go c.lookOrphaned()
@@ -52,8 +52,8 @@ func (c *Client) lookOrphaned() {
 	defer c.background.done()
 	closed := true
 	for attempt := 0; closed && attempt < 5; attempt++ {
-		if attempt > 0 {
-			time.Sleep(time.Millisecond << attempt)
+		if attempt > 0 && !c.pause(time.Millisecond<<attempt) {
+			break
 		}
 		ping := newCommand(context.Background(), 0, "ping")
 		process(context.Background(), c.rdb, ping)
