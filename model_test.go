@@ -164,6 +164,15 @@ func unsound(state map[string]string) string {
 	if fault := unlinked(state, "s", "h", holds); fault != "" {
 		return fault
 	}
+	if m := state["m"]; m != "" {
+		if fresh := m[strings.LastIndexByte(m, '\n')+1:]; fresh != "" {
+			for id := state["s"][:22]; id != fresh; id = state["h"+id][22:44] {
+				if hold := state["h"+id]; hold == "" || hold[100] == '-' {
+					return fmt.Sprintf("before %q, of which all are revoked or kept, there is %q: %q", fresh, id, hold)
+				}
+			}
+		}
+	}
 	for channel, n := range places {
 		if entry := state["c"+channel]; len(entry) < 18 || entry[17:] != fmt.Sprint(n) {
 			return fmt.Sprintf("%s has %d places, and the entry %q", channel, n, entry)
@@ -210,7 +219,8 @@ func incompatible(lines []string) string {
 	return ""
 }
 
-// unsummed says where the summary differs from what is there.
+// unsummed says where the summary differs from what is there. Behind its lines it may name the hold before which all are revoked
+// or kept.
 func unsummed(summary string, counts, weights map[string]int) string {
 	if summary == "" {
 		if len(counts) > 0 {
@@ -219,7 +229,8 @@ func unsummed(summary string, counts, weights map[string]int) string {
 		return ""
 	}
 	n := 0
-	for line := range strings.Lines(summary[70:]) {
+	lines := summary[70 : strings.LastIndexByte(summary, '\n')+1]
+	for line := range strings.Lines(lines) {
 		parts := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 3)
 		n++
 		if parts[0] != fmt.Sprint(counts[parts[2]]) || parts[1] != fmt.Sprint(weights[parts[2]]) {
