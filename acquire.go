@@ -7,6 +7,9 @@ import (
 
 // acquire obtains a grant and makes it a Lock, or nests a handle in one.
 func (c *Client) acquire(ctx context.Context, name string, opts []Option) (*Lock, error) {
+	if err := c.called(ctx); err != nil {
+		return nil, err
+	}
 	q := &quest{client: c, name: name, parent: ctx, settings: c.defaults}
 	if err := c.accept(ctx, name, opts, &q.settings); err != nil {
 		return nil, err
@@ -19,8 +22,8 @@ func (c *Client) acquire(ctx context.Context, name string, opts []Option) (*Lock
 
 // accept checks everything that can be checked without Redis, and makes the options part of the settings.
 func (c *Client) accept(ctx context.Context, name string, opts []Option, s *settings) error {
-	if ctx == nil {
-		return invalid("a nil context")
+	if err := c.called(ctx); err != nil {
+		return err
 	}
 	if err := checkName(name); err != nil {
 		return err

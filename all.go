@@ -43,6 +43,9 @@ type Locks struct {
 // was sent, if there are no names or any name or option cannot work; also for a [WithFenceFloor] that is too far ahead of the
 // server's clock, once that has said so.
 func (c *Client) AcquireAll(ctx context.Context, names []string, opts ...Option) (*Locks, error) {
+	if err := c.called(ctx); err != nil {
+		return nil, fmt.Errorf("redislock: acquire all: %w", err)
+	}
 	all := &Locks{client: c, names: slices.Compact(slices.Sorted(slices.Values(names)))}
 	all.locks = make([]*Lock, len(all.names))
 	if len(names) == 0 {
@@ -117,10 +120,18 @@ func (a *Locks) keep(i int, l *Lock) {
 func (a *Locks) lose(l *Lock) { a.end(fmt.Errorf("%q: %w", l.Name(), l.Err())) }
 
 // Names are the names of the locks, sorted, each once.
-func (a *Locks) Names() []string { return slices.Clone(a.names) }
+func (a *Locks) Names() []string {
+	if !a.made() {
+		return nil
+	}
+	return slices.Clone(a.names)
+}
 
 // Fence is [Lock.Fence] of the lock of that name, 0 if it is not among them.
 func (a *Locks) Fence(name string) int64 {
+	if !a.made() {
+		return 0
+	}
 	if l := a.lock(name); l != nil {
 		return l.Fence()
 	}
@@ -129,6 +140,9 @@ func (a *Locks) Fence(name string) int64 {
 
 // Fences are the fences of all, by name.
 func (a *Locks) Fences() map[string]int64 {
+	if !a.made() {
+		return map[string]int64{}
+	}
 	fences := make(map[string]int64, len(a.names))
 	for i, name := range a.names {
 		fences[name] = a.locks[i].Fence()
@@ -147,16 +161,30 @@ func (a *Locks) lock(name string) *Lock {
 // [Lock.Context], with its name, or [ErrReleased]. The others are held all the same, until [Locks.Release]. It carries
 // the values of the context that the locks were acquired with, but not its cancellation; and it carries the holds, for
 // nested acquires of any of the names.
-func (a *Locks) Context() context.Context { return a.ctx }
+func (a *Locks) Context() context.Context {
+	if !a.made() {
+		return endedBy(errNoHandle)
+	}
+	return a.ctx
+}
 
 // With is ctx, but ends when [Locks.Context] does, too; [context.Cause] says which came first. It carries the holds.
 func (a *Locks) With(ctx context.Context) context.Context {
+	switch {
+	case !a.made():
+		return endedBy(errNoHandle)
+	case ctx == nil:
+		return endedBy(errNoContext)
+	}
 	return a.ties.with(&together{ctx, a}, a.ctx)
 }
 
 // Err is nil while all the locks are held, and what ended it afterwards: the cause of [Locks.Context]. It reads the
 // clock, so it is right even where a timer is late.
 func (a *Locks) Err() error {
+	if !a.made() {
+		return errNoHandle
+	}
 	if context.Cause(a.ctx) == nil {
 		for _, l := range a.locks {
 			if l != nil && l.Err() != nil {
@@ -178,6 +206,12 @@ func (a *Locks) Err() error {
 //
 // While handles are nested in any of the locks, Release is [ErrOrder] and changes nothing.
 func (a *Locks) Release(ctx context.Context) error {
+	switch {
+	case !a.made():
+		return wrapOp("release", "", errNoHandle)
+	case ctx == nil:
+		return wrapOp("release", "", errNoContext)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.spent {
@@ -248,6 +282,9 @@ func lossOf(released error) error {
 // DoAll is [Client.Do] under the locks of all these names, taken as by [Client.AcquireAll]: fn runs under
 // [Locks.With] of ctx, which ends when any of them is lost, and such a loss is in the error even where fn returned nil.
 func (c *Client) DoAll(ctx context.Context, names []string, fn func(context.Context) error, opts ...Option) (err error) {
+	if err := c.called(ctx); err != nil {
+		return fmt.Errorf("redislock: do all: %w", err)
+	}
 	if fn == nil {
 		return fmt.Errorf("redislock: do all: %w", invalid("a nil function"))
 	}

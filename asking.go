@@ -75,7 +75,12 @@ func (c *Client) requested(token, nonce, text string) {
 // Asked has a [Request] in it when somebody asks for the lock by [Client.Ask]; of several that nobody has read, the latest.
 // Nothing is taken: who can, comes to an end and releases. All handles of a hold have the same channel, and one of their readers
 // gets the request. The channel is never closed, so wait for the end of [Lock.Context] beside it.
-func (l *Lock) Asked() <-chan Request { return l.hold.askedChannel() }
+func (l *Lock) Asked() <-chan Request {
+	if !l.made() {
+		return nil
+	}
+	return l.hold.askedChannel()
+}
 
 func (h *hold) askedChannel() chan Request {
 	h.mu.Lock()

@@ -32,6 +32,9 @@ const (
 // Close waits for an [Observer] to return, a second at the most. So one that hangs does not hold it up, nor one that itself
 // calls Close: the error says that the Observer has not returned; all the rest is done by then.
 func (c *Client) Close(ctx context.Context) error {
+	if err := c.called(ctx); err != nil {
+		return fmt.Errorf("redislock: close: %w", err)
+	}
 	if ctx == nil {
 		return fmt.Errorf("redislock: close: %w", invalid("a nil context"))
 	}

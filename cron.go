@@ -205,7 +205,12 @@ func (c *Client) Cron(job string, opts ...CronOption) *CronGuard {
 }
 
 // Job is the name of the job.
-func (g *CronGuard) Job() string { return g.job }
+func (g *CronGuard) Job() string {
+	if g == nil {
+		return ""
+	}
+	return g.job
+}
 
 func jobName(job string) string { return "cron:" + job }
 
@@ -232,6 +237,9 @@ func tickName(job string, tick time.Time) string {
 // nothing was run here, and the error says why: ctx ended, or what [Client.Acquire] and Redis may say. Others may have been
 // told "elsewhere" by then; to have such a tick run all the same is what [WithRetry] is for.
 func (g *CronGuard) Run(ctx context.Context, tick time.Time, fn func(context.Context) error) (Outcome, error) {
+	if g == nil {
+		g = &CronGuard{}
+	}
 	outcome, err := g.run(ctx, tick, fn)
 	return outcome, wrapOp("cron", g.job, err)
 }

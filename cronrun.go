@@ -9,6 +9,9 @@ import (
 
 func (g *CronGuard) run(ctx context.Context, tick time.Time, fn func(context.Context) error) (Outcome, error) {
 	c := g.client
+	if err := c.called(ctx); err != nil {
+		return 0, err
+	}
 	switch {
 	case g.fault != nil:
 		return 0, g.fault

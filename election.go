@@ -64,11 +64,17 @@ func electName(name string) string { return "elect:" + name }
 // while it led; and [ErrClosed], [ErrInvalid], [ErrDeadlock], [ErrMode], [ErrHeld] (after [WithWait]), or that the server
 // does not have what locks need or that the Redis client is closed, at once. It has resigned then.
 func (e *Election) Campaign(ctx context.Context, fn func(context.Context) error) error {
+	if e == nil {
+		e = &Election{}
+	}
 	return wrapOp("elect", e.name, e.campaign(ctx, fn))
 }
 
 func (e *Election) campaign(ctx context.Context, fn func(context.Context) error) error {
 	c := e.client
+	if err := c.called(ctx); err != nil {
+		return err
+	}
 	if fn == nil {
 		return invalid("a nil function")
 	}
@@ -165,6 +171,9 @@ func (e *Election) tell() {
 
 // Leader tells who leads now, or that nobody does; see [Leader.Elected]. It asks Redis.
 func (e *Election) Leader(ctx context.Context) (Leader, error) {
+	if e == nil {
+		e = &Election{}
+	}
 	leader, _, err := e.leader(ctx)
 	return leader, wrapOp("leader", e.name, err)
 }
@@ -188,6 +197,9 @@ func (e *Election) leader(ctx context.Context) (Leader, time.Duration, error) {
 // pauses of up to 5 s, and then who leads. After [ErrClosed], [ErrInvalid] and what stays as it is, such as a Redis client
 // that was closed, it ends.
 func (e *Election) Watch(ctx context.Context) iter.Seq2[Leader, error] {
+	if e == nil {
+		e = &Election{}
+	}
 	return func(yield func(Leader, error) bool) {
 		look := func() (Leader, time.Duration, error) {
 			leader, look, err := e.leader(ctx)

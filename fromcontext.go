@@ -51,6 +51,9 @@ type carrier interface {
 
 // carrierOf is the innermost carrier of a context, nil if there is none.
 func carrierOf(ctx context.Context) carrier {
+	if ctx == nil {
+		return nil
+	}
 	c, _ := ctx.Value(innermostKey{}).(carrier)
 	return c
 }

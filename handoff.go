@@ -65,6 +65,9 @@ func (l *Lock) Handoff() (string, error) {
 }
 
 func (l *Lock) handoff() (string, error) {
+	if !l.made() {
+		return "", errNoHandle
+	}
 	h := l.hold
 	e := &h.lease
 	h.client.background.add() // also while the Client closes, as long as Close waits for this hold
@@ -148,6 +151,9 @@ func (l *Lock) mayHandOff() error {
 // none or belongs to another prefix, [ErrNotReplicated] (the lock is given back, and the ticket spent), [ErrClosed], or what Redis or the network said. A ticket is good for one attempt:
 // after an error of the network the lock is given back if that attempt reached Redis.
 func (c *Client) Resume(ctx context.Context, ticket string, opts ...Option) (*Lock, error) {
+	if err := c.called(ctx); err != nil {
+		return nil, fmt.Errorf("redislock: resume: %w", err)
+	}
 	h, err := c.parseTicket(ticket)
 	if err != nil {
 		return nil, wrapOp("resume", h.name, err)

@@ -84,11 +84,8 @@ func (i Info) Idle() bool { return i.Holders == 0 && i.Waiting == 0 }
 func (i Info) known() bool { return !i.Idle() || i.Fence > 0 }
 
 func (c *Client) mayList(ctx context.Context, pattern string) (*regexp.Regexp, error) {
-	switch {
-	case ctx == nil:
-		return nil, invalid("a nil context")
-	case c.isClosed():
-		return nil, ErrClosed
+	if err := c.usable(ctx); err != nil {
+		return nil, err
 	}
 	return glob(pattern)
 }

@@ -34,16 +34,29 @@ type Lock struct {
 }
 
 // Name is what was asked for.
-func (l *Lock) Name() string { return l.hold.name }
+func (l *Lock) Name() string {
+	if !l.made() {
+		return ""
+	}
+	return l.hold.name
+}
 
 // Fence is the grant's fencing token: greater than that of every earlier grant of this name, so that whoever has seen
 // a greater one can refuse this holder as late. It is the time of the grant in µs, or more. [Lock.Upgrade] is a new
 // grant and raises it; a nested handle has the fence of its hold.
-func (l *Lock) Fence() int64 { return l.hold.lease.fenceNow() }
+func (l *Lock) Fence() int64 {
+	if !l.made() {
+		return 0
+	}
+	return l.hold.lease.fenceNow()
+}
 
 // Mode is what the lock is held in, by this handle. For a nested handle that is what it asked for: the hold's own mode
 // gives as much, or more.
 func (l *Lock) Mode() Mode {
+	if !l.made() {
+		return Exclusive
+	}
 	l.hold.mu.Lock()
 	defer l.hold.mu.Unlock()
 	return *l.mode
@@ -54,6 +67,9 @@ func (l *Lock) Mode() Mode {
 // depend on Redis answering. It carries the values of the context that the lock was acquired with, but not its
 // cancellation; and it carries the hold, for nested acquires.
 func (l *Lock) Context() context.Context {
+	if !l.made() {
+		return endedBy(errNoHandle)
+	}
 	if l.life == nil {
 		return l.carry()
 	}
@@ -62,7 +78,14 @@ func (l *Lock) Context() context.Context {
 
 // With is ctx, but ends with the lock too; [context.Cause] says which came first. Like [Lock.Context] it carries the
 // hold. Nothing is kept for it beyond the first time that it is asked for under a context, whatever values are put to that.
+// Of a nil ctx it has ended, with [ErrInvalid].
 func (l *Lock) With(ctx context.Context) context.Context {
+	switch {
+	case !l.made():
+		return endedBy(errNoHandle)
+	case ctx == nil:
+		return endedBy(errNoContext)
+	}
 	l.hold.mu.Lock()
 	if l.ties == nil {
 		l.ties = &ties{}
@@ -103,6 +126,9 @@ func (l *Lock) within(ctx context.Context) context.Context {
 // Err is nil while the lock is held, and what ended it afterwards: the cause of [Lock.Context]. It reads the clock, so
 // it is right even where the timer that ends the context is late.
 func (l *Lock) Err() error {
+	if !l.made() {
+		return errNoHandle
+	}
 	if l.life != nil {
 		if err := l.life.err(); err != nil {
 			return err
@@ -145,6 +171,9 @@ func (l *Lock) ReleaseAfter(ctx context.Context, d time.Duration) error {
 // finish is Release after some time; out of order, if that cannot be mended, the handle is spent all the same, and the
 // hold is given back with the last one.
 func (l *Lock) finish(ctx context.Context, anyOrder bool, after time.Duration) error {
+	if !l.made() {
+		return errNoHandle
+	}
 	told, err := l.end(ctx, anyOrder, after)
 	l.hold.client.tellOf(told)
 	return err
@@ -155,7 +184,7 @@ var errCutShort = errors.New("the release was cut short")
 // end is finish of which the Observer is yet to be told: when all is done, for it may panic.
 func (l *Lock) end(ctx context.Context, anyOrder bool, after time.Duration) (told Event, err error) {
 	if ctx == nil {
-		return told, invalid("a nil context")
+		return told, errNoContext
 	}
 	h := l.hold
 	if after > 0 && l.outer != nil {

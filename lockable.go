@@ -95,7 +95,7 @@ func (l *Lockable) release(ctx context.Context) error {
 	case l.client == nil:
 		return errBeforeInit
 	case ctx == nil:
-		return invalid("a nil context")
+		return errNoContext
 	}
 	a, _ := ctx.Value(acquiredKey{l.client, l.name}).(*acquired)
 	if a == nil {

@@ -59,6 +59,9 @@ func (c *Client) Once(ctx context.Context, name string, fn func(context.Context)
 }
 
 func (c *Client) once(ctx context.Context, name string, fn func(context.Context) error, opts []OnceOption) (err error) {
+	if err := c.called(ctx); err != nil {
+		return err
+	}
 	if fn == nil {
 		return invalid("a nil function")
 	}
@@ -158,11 +161,8 @@ func checkDerived(name string, derive func(string) string) error {
 
 // mayLook checks what can be checked without Redis.
 func (c *Client) mayLook(ctx context.Context, name string, derive func(string) string) error {
-	switch {
-	case ctx == nil:
-		return invalid("a nil context")
-	case c.isClosed():
-		return ErrClosed
+	if err := c.usable(ctx); err != nil {
+		return err
 	}
 	return checkDerived(name, derive)
 }

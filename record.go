@@ -189,6 +189,9 @@ func (c *Client) awaitTurn(ctx context.Context, name string, done func(record) b
 
 // mayTurn checks what can be checked of a turn without Redis. It returns what the options come to, and those of its lock.
 func (c *Client) mayTurn(ctx context.Context, name string, opts []Option) (settings, []Option, error) {
+	if err := c.called(ctx); err != nil {
+		return settings{}, nil, err
+	}
 	opts, err := ownLock(opts)
 	if err != nil {
 		return settings{}, nil, err

@@ -164,6 +164,9 @@ func (c *Client) TryAcquire(ctx context.Context, name string, opts ...Option) (*
 // lock was lost while fn ran, [ErrLost] too, even where fn returned nil: what fn did last may not have been protected. A
 // lock that fn gave back or handed off itself ([Lock.Handoff]) was not lost.
 func (c *Client) Do(ctx context.Context, name string, fn func(context.Context) error, opts ...Option) (err error) {
+	if err := c.called(ctx); err != nil {
+		return wrapOp("do", name, err)
+	}
 	if fn == nil {
 		return wrapOp("do", name, invalid("a nil function"))
 	}

@@ -50,6 +50,9 @@ func (c *Client) Stripes(name string, n int) *Stripes {
 // Acquire is [Client.Acquire] of the stripe of a number: any number, for it counts modulo the size of the pool. With 16
 // stripes 19 is stripe 3, and so is -13.
 func (s *Stripes) Acquire(ctx context.Context, i int, opts ...Option) (*Lock, error) {
+	if s == nil {
+		s = &Stripes{}
+	}
 	if s.fault != nil {
 		return nil, wrapOp("acquire", s.name, s.fault)
 	}
@@ -65,6 +68,9 @@ func (s *Stripes) AcquireKey(ctx context.Context, key string, opts ...Option) (*
 // modulo the size of the pool. It spreads any keys evenly, and stays as it is, so that programs in other languages
 // and later versions agree on it. Of a pool that cannot be used it is 0.
 func (s *Stripes) Index(key string) int {
+	if s == nil {
+		return 0
+	}
 	if s.n == 0 {
 		return 0
 	}
@@ -76,6 +82,9 @@ func (s *Stripes) Index(key string) int {
 // [Client.Inspect], [Client.AcquireAll] and all else that takes a name. Of a pool that cannot be used it is empty,
 // which those refuse with [ErrInvalid].
 func (s *Stripes) Name(i int) string {
+	if s == nil {
+		return ""
+	}
 	if s.n == 0 {
 		return ""
 	}
@@ -83,4 +92,9 @@ func (s *Stripes) Name(i int) string {
 }
 
 // Len is the number of stripes, 0 of a pool that cannot be used.
-func (s *Stripes) Len() int { return s.n }
+func (s *Stripes) Len() int {
+	if s == nil {
+		return 0
+	}
+	return s.n
+}

@@ -20,6 +20,9 @@ func (l *Lock) Upgrade(ctx context.Context) error {
 }
 
 func (l *Lock) upgrade(ctx context.Context) error {
+	if !l.made() {
+		return errNoHandle
+	}
 	h := l.hold
 	if err := l.beginChange(ctx); err != nil {
 		return err
@@ -76,6 +79,9 @@ func (l *Lock) Downgrade(ctx context.Context) error {
 }
 
 func (l *Lock) downgrade(ctx context.Context) error {
+	if !l.made() {
+		return errNoHandle
+	}
 	changed, err := l.toRead(ctx)
 	if changed {
 		l.hold.observe(EventChanged, nil)
@@ -132,7 +138,7 @@ func (l *Lock) toRead(ctx context.Context) (changed bool, err error) {
 // beginChange is granted to one change of a hold's mode at a time.
 func (l *Lock) beginChange(ctx context.Context) error {
 	if ctx == nil {
-		return invalid("a nil context")
+		return errNoContext
 	}
 	h := l.hold
 	if loss := l.Err(); loss != nil {

@@ -42,6 +42,11 @@ func (c *Client) Watch(ctx context.Context, name string) iter.Seq2[Info, error] 
 func follow[T any](ctx context.Context, c *Client, what string, pause time.Duration,
 	look func() (T, time.Duration, error), same func(a, b T) bool, yield func(T, error) bool,
 ) {
+	if c.called(ctx) != nil {
+		none, _, err := look()
+		yield(none, err)
+		return
+	}
 	news := c.watchers.add(what)
 	defer c.watchers.remove(what, news)
 	c.start()

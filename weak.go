@@ -122,10 +122,18 @@ func (c *Client) pauseWeak(ctx context.Context, name string) bool {
 
 // Context ends when the lease does, with [ErrLost], or at the release, with [ErrReleased]. It carries the values of
 // the context that the lock was acquired with, but not its cancellation.
-func (w *WeakLock) Context() context.Context { return w.ctx }
+func (w *WeakLock) Context() context.Context {
+	if !w.made() {
+		return endedBy(errNoHandle)
+	}
+	return w.ctx
+}
 
 // Err is nil while the lock is held, and the cause of [WeakLock.Context] afterwards.
 func (w *WeakLock) Err() error {
+	if !w.made() {
+		return errNoHandle
+	}
 	if err := context.Cause(w.ctx); err != nil {
 		return err
 	}
@@ -139,6 +147,12 @@ func (w *WeakLock) Err() error {
 // the same answer. The answer is nil, [ErrNotHeld] if the lease had run out, or the network's error: the key then
 // lapses by its lease. A lock that [WithFailOpen] made up has nothing to release: nil.
 func (w *WeakLock) Release(ctx context.Context) error {
+	switch {
+	case !w.made():
+		return wrapOp("release weak", "", errNoHandle)
+	case ctx == nil:
+		return wrapOp("release weak", w.name, errNoContext)
+	}
 	w.once.Do(func() { w.released = wrapOp("release weak", w.name, w.release(ctx)) })
 	return w.released
 }
@@ -183,6 +197,9 @@ func (c *Client) First(ctx context.Context, key string, window time.Duration, op
 // have no answer, and what is known of the others stays: of a cluster one master may be down. Without it any key without an
 // answer makes the whole an error, and the others may count as seen.
 func (c *Client) FirstOf(ctx context.Context, keys []string, window time.Duration, opts ...Option) ([]bool, error) {
+	if err := c.called(ctx); err != nil {
+		return nil, fmt.Errorf("redislock: first: %w", err)
+	}
 	if len(keys) == 0 {
 		return nil, nil
 	}
@@ -233,6 +250,9 @@ func (c *Client) firstOf(ctx context.Context, keys []string, window time.Duratio
 
 // Forget lets the next [Client.First] of that key be first again.
 func (c *Client) Forget(ctx context.Context, key string) error {
+	if err := c.usable(ctx); err != nil {
+		return wrapOp("forget", key, err)
+	}
 	if err := checkName(key); err != nil {
 		return wrapOp("forget", key, err)
 	}
@@ -246,8 +266,8 @@ func (c *Client) Forget(ctx context.Context, key string) error {
 
 func (c *Client) weakSettings(ctx context.Context, name string, opts []Option) (settings, error) {
 	var given settings
-	if ctx == nil {
-		return given, invalid("a nil context")
+	if err := c.called(ctx); err != nil {
+		return given, err
 	}
 	if err := checkName(name); err != nil {
 		return given, err

@@ -118,6 +118,9 @@ func (r *Redis) Set(ctx context.Context, resource string, value []byte, fence in
 // Get is the value that was last set, and the greatest fence that was accepted since or with it. Both are zero for a
 // resource that Redis does not know, and the value is nil if none was ever set.
 func (r *Redis) Get(ctx context.Context, resource string) (value []byte, fence int64, err error) {
+	if err := r.called(ctx); err != nil {
+		return nil, 0, wrap("get the value of", resource, err)
+	}
 	fields, err := r.rdb.HMGet(ctx, r.key(resource), "f", "v").Result()
 	if err != nil {
 		return nil, 0, wrap("get the value of", resource, err)
@@ -145,6 +148,9 @@ func (r *Redis) Highest(ctx context.Context, resource string) (int64, error) {
 // Reset forgets the greatest fence of a resource, and keeps its value: the next fence is accepted, whichever it is. It is for
 // an operator who knows that no late writer is left. The error is [redislock.ErrInvalid], or what Redis or the network said.
 func (r *Redis) Reset(ctx context.Context, resource string) error {
+	if err := r.called(ctx); err != nil {
+		return wrap("reset", resource, err)
+	}
 	const op = "reset the fence of"
 	if err := checkResource(resource); err != nil {
 		return wrap(op, resource, err)
@@ -152,7 +158,21 @@ func (r *Redis) Reset(ctx context.Context, resource string) error {
 	return wrap(op, resource, r.rdb.HDel(ctx, r.key(resource), "f", "o").Err())
 }
 
+// called says whether a call can be: it has a context, and the register was made by NewRedis.
+func (r *Redis) called(ctx context.Context) error {
+	switch {
+	case r == nil || r.rdb == nil:
+		return fmt.Errorf("%w: a register that NewRedis has not made", redislock.ErrInvalid)
+	case ctx == nil:
+		return fmt.Errorf("%w: a nil context", redislock.ErrInvalid)
+	}
+	return nil
+}
+
 func (r *Redis) run(ctx context.Context, op, resource string, fence int64, write ...any) error {
+	if err := r.called(ctx); err != nil {
+		return wrap(op, resource, err)
+	}
 	if err := check(resource, fence); err != nil {
 		return wrap(op, resource, err)
 	}

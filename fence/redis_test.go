@@ -237,3 +237,21 @@ func TestARegisterThatCannotWorkIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestARegisterWithoutAContextOrThatNobodyMadeIsInvalid(t *testing.T) {
+	t.Parallel()
+	made := register(t, redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"}))
+	var none context.Context
+	for what, c := range map[string]struct {
+		r   *fence.Redis
+		ctx context.Context
+	}{"no context": {made, none}, "a zero register": {&fence.Redis{}, context.Background()}} {
+		_, _, get := c.r.Get(c.ctx, "a")
+		_, highest := c.r.Highest(c.ctx, "a")
+		for _, err := range []error{get, highest, c.r.Accept(c.ctx, "a", 1), c.r.Set(c.ctx, "a", nil, 1), c.r.Reset(c.ctx, "a")} {
+			if !errors.Is(err, redislock.ErrInvalid) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	}
+}
