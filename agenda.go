@@ -6,6 +6,14 @@ import (
 	"time"
 )
 
+// suspendCheck is how often the agenda looks whether the machine was suspended. Linux stops the clock of its timers then,
+// and Redis does not wait: without a look a lock's context would end late by as long as the suspension was.
+const (
+	suspendCheck = time.Second
+	// suspendLeast is from which difference on it was a suspension, or a step of the wall clock, and not how clocks differ.
+	suspendLeast = 100 * time.Millisecond
+)
+
 // agenda runs what a Client has to do at certain times on one goroutine: renewals, local deadlines, checks. Tasks
 // must not block.
 type agenda struct {
@@ -15,6 +23,7 @@ type agenda struct {
 	wake  chan struct{}
 	// flush runs after the tasks that were due together, to send what they collected; often that is nothing.
 	flush func()
+	wall  func() time.Time // the wall clock, without a monotonic reading
 }
 
 // task is one entry. Its zero value is not in the agenda.
@@ -32,7 +41,7 @@ type jobFunc func()
 func (f jobFunc) run() { f() }
 
 func newAgenda(flush func()) *agenda {
-	return &agenda{wake: make(chan struct{}, 1), flush: flush}
+	return &agenda{wake: make(chan struct{}, 1), flush: flush, wall: func() time.Time { return time.Now().Round(0) }}
 }
 
 // set puts the task at a time, or moves it there.
@@ -83,7 +92,13 @@ func (a *agenda) remove(t *task) {
 func (a *agenda) work(stop <-chan struct{}) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	slept, wall := time.Now(), a.wall()
 	for {
+		now, today := time.Now(), a.wall()
+		if missed := today.Sub(wall) - now.Sub(slept); missed >= suspendLeast {
+			a.advance(missed)
+		}
+		slept, wall = now, today
 		for t := a.due(); t != nil; t = a.due() {
 			t.job.run()
 		}
@@ -108,13 +123,23 @@ func (a *agenda) due() *task {
 	return heap.Pop(&a.tasks).(*task)
 }
 
-// sleep says how long the worker may sleep.
+// advance has all tasks due earlier by a time that only the wall clock has seen (see elapsed). A wall clock that is set
+// forward looks like a suspension: what is due early finds that out by itself, or errs on the safe side as every bound does.
+func (a *agenda) advance(by time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, t := range a.tasks { // their order stays
+		t.at = t.at.Add(-by)
+	}
+}
+
+// sleep says how long the worker may sleep: while there are tasks, no longer than to the next look for a suspension.
 func (a *agenda) sleep() time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	pause := time.Hour
 	if len(a.tasks) > 0 {
-		pause = min(pause, time.Until(a.tasks[0].at))
+		pause = min(pause, time.Until(a.tasks[0].at), suspendCheck)
 	}
 	a.until = time.Now().Add(pause)
 	return pause

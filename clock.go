@@ -11,6 +11,9 @@ func between(t, now time.Time) time.Duration {
 	return max(now.Sub(t), now.Round(0).Sub(t.Round(0)))
 }
 
+// reached reports whether a time has come, by either clock.
+func reached(t, now time.Time) bool { return !now.Before(t) || !now.Round(0).Before(t.Round(0)) }
+
 // bound is a stretch of local time in which something may be relied on.
 type bound struct {
 	from time.Time

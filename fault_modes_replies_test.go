@@ -199,7 +199,7 @@ var lostModeReplies = []lostReply{
 				var moved *redislock.Lock
 				for moved == nil {
 					ticket = x.handoff(x.reader(x.other))
-					moved = x.resume(x.hit, ticket)
+					moved = x.tryResume(x.hit, ticket)
 				}
 				x.stand(r, moved)
 				if again, err := x.other.Resume(context.Background(), ticket); !errors.Is(err, redislock.ErrNotHeld) {

@@ -132,7 +132,7 @@ func (l *lease) run() {
 	if l.hold.client.isOrphaned() { // no renewal can come through: it is lost at its bound
 		l.renewAt = time.Time{}
 	}
-	if !l.renewAt.IsZero() && !time.Now().Before(l.renewAt) {
+	if !l.renewAt.IsZero() && reached(l.renewAt, time.Now()) { // after a suspension at once
 		l.hold.client.send(newCall(scriptRenew, l.key(), l.token(), l.fence), l.renewed)
 		// Until it is answered, a renewal is sent again on another connection: a stuck one must not cost the lock.
 		l.renewAt = time.Now().Add(max(l.length/6, 20*time.Millisecond))

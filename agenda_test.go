@@ -1,0 +1,76 @@
+package redislock
+
+import (
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A timer stands still while the machine is suspended. The wall clock does not, and tells afterwards.
+func TestAfterASuspensionWhatIsDueRunsWithinASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var suspended atomic.Int64
+		a := newAgenda(func() {})
+		a.wall = func() time.Time { return time.Now().Add(time.Duration(suspended.Load())).Round(0) }
+		stop := make(chan struct{})
+		defer close(stop)
+		go a.work(stop)
+		ran := make(chan string, 3)
+		at := func(name string, in time.Duration) {
+			a.set(&task{job: jobFunc(func() { ran <- name })}, time.Now().Add(in))
+		}
+		at("second", 20*time.Minute)
+		at("first", 10*time.Minute)
+		at("last", 2*time.Hour)
+		time.Sleep(time.Minute)
+		begun := time.Now()
+		suspended.Store(int64(time.Hour))
+		for _, want := range []string{"first", "second"} {
+			if got := <-ran; got != want || time.Since(begun) > time.Second {
+				t.Errorf("%s after %v, want %s within a second", got, time.Since(begun), want)
+			}
+		}
+		if got := <-ran; got != "last" || time.Since(begun) != 59*time.Minute {
+			t.Errorf("%s after %v", got, time.Since(begun))
+		}
+	})
+}
+
+// Clocks that differ a little, and one that is set back, are no suspension.
+func TestAClockThatIsSetBackDelaysNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var step atomic.Int64
+		a := newAgenda(func() {})
+		a.wall = func() time.Time { return time.Now().Add(time.Duration(step.Load())).Round(0) }
+		stop := make(chan struct{})
+		defer close(stop)
+		go a.work(stop)
+		ran, begun := make(chan struct{}), time.Now()
+		a.set(&task{job: jobFunc(func() { close(ran) })}, begun.Add(time.Minute))
+		time.Sleep(10 * time.Second)
+		step.Store(-int64(time.Hour))
+		time.Sleep(10 * time.Second)
+		step.Store(-int64(time.Hour) + int64(50*time.Millisecond))
+		<-ran
+		if took := time.Since(begun); took != time.Minute {
+			t.Errorf("after %v", took)
+		}
+	})
+}
+
+// What a look costs: a second's worth of an idle Client.
+func BenchmarkLookForASuspension(b *testing.B) {
+	a := newAgenda(func() {})
+	a.set(&task{job: jobFunc(func() {})}, time.Now().Add(time.Hour))
+	slept, wall := time.Now(), a.wall()
+	for b.Loop() {
+		if a.wall().Sub(wall)-time.Since(slept) >= suspendLeast {
+			b.Fatal("suspended")
+		}
+		if a.due() != nil {
+			b.Fatal("due")
+		}
+		_ = a.sleep()
+	}
+}
