@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 // with the batch and not with its commands.
 type breaker struct {
 	refusal error
+	open    atomic.Bool   // it refuses
 	holding string        // a request with this waits
 	held    chan struct{} // until this is closed
 }
@@ -28,7 +30,7 @@ func (b *breaker) DialHook(next redis.DialHook) redis.DialHook { return next }
 func (b *breaker) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		switch {
-		case b.refusal == nil:
+		case !b.open.Load():
 			return next(ctx, cmd)
 		case b.holding != "" && strings.Contains(textOf(cmd), b.holding):
 			<-b.held
@@ -39,7 +41,7 @@ func (b *breaker) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 func (b *breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if b.refusal != nil {
+		if b.open.Load() {
 			return b.refusal
 		}
 		return next(ctx, cmds)
@@ -152,13 +154,13 @@ func TestARefusedBatchIsAnErrorOfAllThatWereInIt(t *testing.T) {
 		} {
 			t.Run(what, func(t *testing.T) {
 				embedded(t, 0, func(e *env, _ *fakenet.Network) {
-					b := &breaker{held: make(chan struct{}), holding: "under-way"}
+					b := &breaker{refusal: said, held: make(chan struct{}), holding: "under-way"}
 					rdb := e.connect()
 					c := e.over(rdb)
 					e.warm(c)
 					do := prepare(e, c)
 					rdb.AddHook(b)
-					b.refusal = said
+					b.open.Store(true)
 					for range 2 { // so that what follows leaves with a batch
 						go func() { _, _ = c.Inspect(ctx, "under-way") }()
 					}
@@ -168,7 +170,7 @@ func TestARefusedBatchIsAnErrorOfAllThatWereInIt(t *testing.T) {
 						t.Errorf("%v, want %v", err, said)
 					}
 					close(b.held)
-					b.refusal = nil
+					b.open.Store(false)
 					time.Sleep(2 * time.Second)
 				})
 			})
@@ -186,7 +188,7 @@ func TestNothingIsNoAnswer(t *testing.T) {
 		l := e.acquire(c, "l")
 		silent := &mute{}
 		rdb.AddHook(silent)
-		silent.is = true
+		silent.is.Store(true)
 		first, err := c.FirstOf(ctx, []string{"a", "b"}, time.Minute)
 		if err == nil || slices.Contains(first, true) {
 			t.Errorf("FirstOf = %v, %v", first, err)
@@ -199,20 +201,20 @@ func TestNothingIsNoAnswer(t *testing.T) {
 				t.Errorf("%s = %v", what, err)
 			}
 		}
-		silent.is = false
+		silent.is.Store(false)
 		time.Sleep(2 * time.Second)
 		e.untouched("l")
 	})
 }
 
 // mute is a hook that swallows requests, and says that all went well.
-type mute struct{ is bool }
+type mute struct{ is atomic.Bool }
 
 func (m *mute) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func (m *mute) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if m.is {
+		if m.is.Load() {
 			return nil
 		}
 		return next(ctx, cmd)
@@ -221,7 +223,7 @@ func (m *mute) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 func (m *mute) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if m.is {
+		if m.is.Load() {
 			return nil
 		}
 		return next(ctx, cmds)
