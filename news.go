@@ -40,7 +40,9 @@ func (c *Client) news(payload string) {
 
 // missed is called when news may have been lost: the subscription is new.
 func (c *Client) missed() {
-	c.onces.forget()
+	for _, name := range c.onces.doubt() {
+		c.checkOnce(name)
+	}
 	c.watchers.wakeAll()
 }
 

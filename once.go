@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 )
 
@@ -42,15 +41,18 @@ func WithForget(after time.Duration) OnceOption {
 
 // Once runs fn to success once in the whole fleet: for initialization. One caller runs it, under the lock "once:name",
 // with a context that ends when ctx does or when the lock is lost; all others wait, and return nil when it has
-// succeeded. After that Once returns nil at once, wherever it is called: without a round trip in a process that has
-// seen the success, as long as it is subscribed and so would hear of a reset, and with one in any other.
+// succeeded. Of those of one process one is in the queue of Redis, for all. After that Once returns nil at once, wherever it is
+// called: without a round trip in a process that has seen the success, as long as it is subscribed and so would hear of a reset,
+// and with one in any other. A process that has seen the success waits for no answer where Redis is away: nobody could run it
+// again.
 //
-// If fn fails, its error goes to its own caller, and the next in line runs its own fn; so it does if the process dies
+// If fn fails, its error goes to its own caller, and the next one runs its own fn; so it does if the process dies
 // or the lock is lost, which is an [ErrLost] even where fn returned nil: another may run by then. What fn does must
 // therefore bear to be begun anew. The success is remembered for ten years, or as [WithForget] says, in Redis: as well
 // as that keeps its data.
 //
-// The errors are fn's own, or those of [Client.Acquire]: a caller that does not want to wait any longer gets [ErrHeld],
+// The errors are fn's own, or those of [Client.Acquire], which all who wait in the process get where it is Redis that
+// cannot be reached: a caller that does not want to wait any longer gets [ErrHeld],
 // one that calls under the context of the same Once [ErrDeadlock]. Where fn succeeded and that could not be written
 // down, the error is the network's, or [ErrReleased] where fn gave the lock back or handed it off itself, and it will run
 // again.
@@ -58,15 +60,14 @@ func (c *Client) Once(ctx context.Context, name string, fn func(context.Context)
 	return wrapOp("once", name, c.once(ctx, name, fn, opts))
 }
 
-func (c *Client) once(ctx context.Context, name string, fn func(context.Context) error, opts []OnceOption) (err error) {
+func (c *Client) once(ctx context.Context, name string, fn func(context.Context) error, opts []OnceOption) error {
 	if err := c.called(ctx); err != nil {
 		return err
 	}
 	if fn == nil {
 		return invalid("a nil function")
 	}
-	known := c.onces.has(name) && !c.isClosed()
-	if hears, _ := c.sub.state(); known && hears != "" {
+	if c.knowsOnce(ctx, name) {
 		return nil
 	}
 	s := onceSettings{forget: maxLife}
@@ -81,43 +82,67 @@ func (c *Client) once(ctx context.Context, name string, fn func(context.Context)
 	if err := checkDerived(name, onceName); err != nil {
 		return err
 	}
-	lock := onceName(name)
-	if known { // but a reset may have been missed; while Redis is away nobody runs it either
-		if rec, err := c.look(ctx, lock); rec.exists() || err != nil && ctx.Err() == nil {
-			return nil
-		}
-	}
-	since := c.onces.now()
-	rec, l, err := c.turn(ctx, lock, record.exists, s.lock)
+	given, lock, err := c.mayTurn(ctx, onceName(name), s.lock)
 	if err != nil {
 		return err
 	}
+	one := &onceCall{client: c, name: name, fn: fn, forget: s.forget, settings: &given, lock: lock, ctx: ctx}
+	if given.waitSet && given.wait == 0 { // nobody is waited for, in this process neither
+		_, err := one.run(ctx)
+		return err
+	}
+	bounded, cancel := given.bounded(ctx)
+	defer cancel()
+	return given.within(ctx, bounded, c.gates.pass(bounded, c.closing, name, func() (bool, error) { return one.run(bounded) }))
+}
+
+// onceCall is a call of Once whose turn it is in this process.
+type onceCall struct {
+	client   *Client
+	name     string
+	fn       func(context.Context) error
+	forget   time.Duration
+	settings *settings
+	lock     []Option
+	ctx      context.Context
+}
+
+// run looks whether it is done, or does it. The first result is whether that concerns all who wait in this process: that it is
+// done, or why nobody can do it now. Else it is the caller's own, and the next one tries.
+func (o *onceCall) run(bounded context.Context) (all bool, err error) {
+	c := o.client
+	since := c.onces.now()
+	rec, l, err := c.takeTurn(bounded, onceName(o.name), record.exists, o.settings, o.lock)
+	if err != nil {
+		own := bounded.Err() != nil || errors.Is(err, ErrHeld) || errors.Is(err, ErrNotReplicated) || errors.Is(err, ErrInvalid)
+		return !own, err
+	}
 	if l == nil {
-		c.remember(name, since, bound{rec.sent, rec.left})
-		return nil
+		c.remember(o.name, since, bound{rec.sent, rec.left})
+		return true, nil
 	}
 	defer func() { // also when fn panics
 		loss := l.hold.loss()
-		_ = l.finish(ctx, true, 0) // goes on in the background where Redis does not answer
+		_ = l.finish(o.ctx, true, 0) // goes on in the background where Redis does not answer
 		if err != nil && loss != nil && !errors.Is(err, ErrLost) && !errors.Is(loss, ErrReleased) {
 			err = errors.Join(err, loss)
 		}
 	}()
-	if err := fn(l.under(ctx)); err != nil {
-		return err
+	if err := o.fn(l.under(o.ctx)); err != nil {
+		return false, err
 	}
 	switch loss := l.hold.loss(); {
 	case errors.Is(loss, ErrReleased):
-		return fmt.Errorf("it was done, but could not be noted: %w by fn", loss)
+		return false, fmt.Errorf("it was done, but could not be noted: %w by fn", loss)
 	case loss != nil:
-		return loss
+		return false, loss
 	}
-	sent := time.Now()
-	if err := c.note(ctx, l, 1, c.owner.info(), s.forget); err != nil {
-		return fmt.Errorf("it was done, but could not be noted: %w", err)
+	since, sent := c.onces.now(), time.Now()
+	if err := c.note(o.ctx, l, 1, c.owner.info(), o.forget); err != nil {
+		return false, fmt.Errorf("it was done, but could not be noted: %w", err)
 	}
-	c.remember(name, since, bound{sent, s.forget})
-	return nil
+	c.remember(o.name, since, bound{sent, o.forget})
+	return true, nil
 }
 
 // OnceDone reports whether a [Client.Once] of that name has succeeded, and is not forgotten. It asks Redis.
@@ -165,62 +190,4 @@ func (c *Client) mayLook(ctx context.Context, name string, derive func(string) s
 		return err
 	}
 	return checkDerived(name, derive)
-}
-
-// maxOnces is how many names a process remembers: to forget one costs a round trip.
-const maxOnces = 10_000
-
-// onces is what this process knows to be done. What a reset somewhere else makes wrong is forgotten by push, and all of
-// it whenever such a message may have been missed.
-type onces struct {
-	mu     sync.Mutex
-	done   map[string]bound
-	resets int // counts them: what was read before one is not remembered after it
-}
-
-func (o *onces) has(name string) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	b, known := o.done[name]
-	if known && b.left() <= 0 {
-		delete(o.done, name)
-		known = false
-	}
-	return known
-}
-
-func (o *onces) now() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.resets
-}
-
-func (o *onces) forget(names ...string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.resets++
-	for _, name := range names {
-		delete(o.done, name)
-	}
-	if len(names) == 0 {
-		o.done = nil
-	}
-}
-
-func (o *onces) remember(name string, since int, until bound) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.resets != since {
-		return
-	}
-	if o.done == nil || len(o.done) >= maxOnces {
-		o.done = map[string]bound{}
-	}
-	o.done[name] = until
-}
-
-// remember takes a success into this process's memory, which hears of resets.
-func (c *Client) remember(name string, since int, until bound) {
-	c.start()
-	c.onces.remember(name, since, until)
 }

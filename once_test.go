@@ -115,8 +115,8 @@ func TestOnceCostsNoRoundTripInAProcessThatKnows(t *testing.T) {
 	})
 }
 
-// counter counts round trips: a pipeline is one.
-type counter struct{ trips atomic.Int32 }
+// counter counts round trips, of which a pipeline is one, and commands.
+type counter struct{ trips, commands atomic.Int32 }
 
 func (h *counter) DialHook(next redis.DialHook) redis.DialHook { return next }
 
@@ -124,6 +124,7 @@ func (h *counter) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		if setUp := cmd.Name() == "hello" || strings.Contains(fmt.Sprint(cmd.Args()...), "{%}"); !setUp { // of connection and subscription
 			h.trips.Add(1)
+			h.commands.Add(1)
 		}
 		return next(ctx, cmd)
 	}
@@ -132,6 +133,7 @@ func (h *counter) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 func (h *counter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		h.trips.Add(1)
+		h.commands.Add(int32(len(cmds)))
 		return next(ctx, cmds)
 	}
 }

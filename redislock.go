@@ -52,6 +52,7 @@ type Client struct {
 
 	preflight preflight
 	onces     onces
+	gates     gates
 	flights   flights
 	failures  failures
 	watchers  watchers

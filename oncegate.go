@@ -1,0 +1,81 @@
+package redislock
+
+import (
+	"context"
+	"sync"
+)
+
+// gates let the callers of one Once in this process go one at a time: the others wait for what comes of it, and send nothing.
+type gates struct {
+	mu  sync.Mutex
+	all map[string]*gate
+}
+
+// gate is one of them, as long as somebody is at it.
+type gate struct {
+	turn chan struct{} // full while a caller goes; those who wait for it are served in their order
+	over chan struct{} // closed when what came of it concerns all
+	err  error         // what that is; written before over is closed
+
+	callers int // guarded by gates.mu
+}
+
+// pass runs the function when it is this caller's turn, unless what came of another's concerns all. It waits until ctx ends, or the
+// Client is closed.
+func (g *gates) pass(ctx context.Context, closing <-chan struct{}, name string, run func() (all bool, err error)) error {
+	here := g.enter(name)
+	defer g.leave(name, here)
+	select {
+	case here.turn <- struct{}{}:
+	case <-here.over:
+		return here.err
+	case <-closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return &HeldError{cause: ctx.Err()}
+	}
+	all, err := false, error(nil)
+	defer func() { // also when the function panics
+		if !all {
+			<-here.turn
+			return
+		}
+		g.mu.Lock()
+		g.remove(name, here) // who comes from now on has not waited for this
+		g.mu.Unlock()
+		here.err = err
+		close(here.over)
+	}()
+	all, err = run()
+	return err
+}
+
+func (g *gates) enter(name string) *gate {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	here := g.all[name]
+	if here == nil {
+		here = &gate{turn: make(chan struct{}, 1), over: make(chan struct{})}
+		if g.all == nil {
+			g.all = map[string]*gate{}
+		}
+		g.all[name] = here
+	}
+	here.callers++
+	return here
+}
+
+func (g *gates) leave(name string, here *gate) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if here.callers--; here.callers == 0 {
+		g.remove(name, here)
+	}
+}
+
+// remove takes a gate away. The caller holds g.mu.
+func (g *gates) remove(name string, here *gate) {
+	if g.all[name] == here {
+		delete(g.all, name)
+	}
+}
