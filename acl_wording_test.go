@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"example.com/redislock/internal/servertest"
+	"example.com/redislock/lua"
 )
 
 // A user who lacks one right is told before the first lock, however the server words it that a script may not run a command.
@@ -17,14 +18,14 @@ func TestThePreflightKnowsEveryWordingOfARefusal(t *testing.T) {
 		"ERR The user executing the script can't run this command or subcommand script: 3c5e, on @user_script:4.",
 		"ERR ACL failure in script: User app has no permissions to run the '%s' command script: 3c5e, on @user_script:4.",
 	} {
-		for _, command := range scriptPreflight.commands() {
+		for _, command := range lua.Preflight.Commands() {
 			answer := wording
 			if strings.Contains(wording, "%s") {
 				answer = fmt.Sprintf(wording, command)
 			}
 			forged := fmt.Sprintf("local real = redis\nlocal redis = {pcall = function(command, ...)\n"+
 				"if string.lower(command) == %q then return {err = %q} end\nreturn real.pcall(command, ...)\nend}\n", command, answer)
-			said, err := rdb.Eval(t.Context(), forged+scriptPreflight.text, []string{"redislock:{%}"}, "c", "n", "s").StringSlice()
+			said, err := rdb.Eval(t.Context(), forged+lua.Preflight.Text, []string{"redislock:{%}"}, "c", "n", "s").StringSlice()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -33,7 +34,7 @@ func TestThePreflightKnowsEveryWordingOfARefusal(t *testing.T) {
 			}
 		}
 	}
-	said, err := rdb.Eval(t.Context(), scriptPreflight.text, []string{"redislock:{%}"}, "c", "n").StringSlice()
+	said, err := rdb.Eval(t.Context(), lua.Preflight.Text, []string{"redislock:{%}"}, "c", "n").StringSlice()
 	if err != nil || len(said) > 0 {
 		t.Errorf("who may do everything is told %q, %v", said, err)
 	}

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"example.com/redislock/lua"
 )
 
 const (
@@ -18,7 +20,7 @@ const (
 // ask sends a script until it is answered, at most maxAttempts times, and not again after ctx has ended. Its caller does not
 // wait longer than ctx, although go-redis does not interrupt a read: when it ends first, the answer has its error, the request
 // counts as unanswered, and late is called with what came of it.
-func (c *Client) ask(ctx context.Context, late func(answer), s *script, key string, args ...any) answer {
+func (c *Client) ask(ctx context.Context, late func(answer), s *lua.Script, key string, args ...any) answer {
 	one := newCall(s, key, args...)
 	one.late = late
 	return c.attempt(ctx, one, ctx.Done() == nil)
@@ -67,7 +69,7 @@ func (c *Client) attempt(ctx context.Context, one *call, stay bool) answer {
 	}
 	switch err := one.answer.err; {
 	case refused(err):
-		one.answer.err = fmt.Errorf("%w: %w (%s uses %s)", ErrPermission, err, one.script.name, strings.Join(one.script.commands(), ", "))
+		one.answer.err = fmt.Errorf("%w: %w (%s uses %s)", ErrPermission, err, one.script.Name, strings.Join(one.script.Commands(), ", "))
 	case damaged(err):
 		one.answer.err = fmt.Errorf("%w: %w", ErrDamaged, err)
 	case c.isOrphaned():

@@ -3,6 +3,8 @@ package redislock
 import (
 	"context"
 	"strings"
+
+	"example.com/redislock/lua"
 )
 
 // Request is somebody's wish that a lock be given up ([Client.Ask]).
@@ -32,7 +34,7 @@ func (c *Client) request(ctx context.Context, name, why string) (int, error) {
 	if err := checkReason(why); err != nil {
 		return 0, err
 	}
-	a := c.query(ctx, scriptAsk, c.key(name), c.owner.info()+requestSeparator+why)
+	a := c.query(ctx, lua.Ask, c.key(name), c.owner.info()+requestSeparator+why)
 	if a.err != nil {
 		return 0, a.err
 	}

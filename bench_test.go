@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock/internal/servertest"
+	"example.com/redislock/lua"
 )
 
 // The budgets of the server's time, measured as ratios within one run: `make measure` prints them.
@@ -40,16 +42,14 @@ func BenchmarkServerTimeIdlePair(b *testing.B) {
 		DefaultPrefix+":c:"+strings.Repeat("c", 22), Owner{Client: "api", Host: "node-3.example", PID: 12345}.info())
 	ours := pair{
 		name:    "redislock",
-		acquire: scriptAcquire.text, release: scriptRelease.text,
+		acquire: lua.Acquire.Text, release: lua.Release.Text,
 		args: func(token string) []any { return []any{token, request} },
 	}
 	pairs := []pair{unfenced, ours}
 	if *against != "" {
 		old := pair{name: "other", args: ours.args}
 		for text, name := range map[*string]string{&old.acquire: "acquire", &old.release: "release"} {
-			var joined strings.Builder
-			include(&joined, os.DirFS(*against), name, nil)
-			*text = joined.String()
+			*text = lua.LoadFrom(os.DirFS(filepath.Join(*against, "lua")), name).Text
 		}
 		pairs = append(pairs, old)
 	}
@@ -150,9 +150,9 @@ func (c *crowd) acquire(wait string, i, clients int) []any {
 }
 
 // each is the server's µs of n calls in all, and the largest of one.
-func (c *crowd) each(s *script, n int, args func(i int) []any) (total, largest float64) {
+func (c *crowd) each(s *lua.Script, n int, args func(i int) []any) (total, largest float64) {
 	ctx := context.Background()
-	sha := c.rdb.ScriptLoad(ctx, s.text).Val()
+	sha := c.rdb.ScriptLoad(ctx, s.Text).Val()
 	c.rdb.ConfigSet(ctx, "slowlog-log-slower-than", "50")
 	c.rdb.ConfigSet(ctx, "slowlog-max-len", "10000")
 	c.rdb.Do(ctx, "slowlog", "reset")
@@ -184,7 +184,7 @@ func (c *crowd) held() {
 	c.rdb.FlushAll(context.Background())
 	args := c.acquire(noWait, 1e9, 100)
 	args[1] = strings.Replace(args[1].(string), "\n", "\n\n", 1)
-	c.each(scriptAcquire, 1, func(int) []any { return args })
+	c.each(lua.Acquire, 1, func(int) []any { return args })
 }
 
 // waiting measures with that many waiters: µs to join, to leave from the middle, and to hand over to the next.
@@ -194,12 +194,12 @@ func (c *crowd) waiting(waiters int) [3]float64 {
 	rounds := max(1, calls/waiters)
 	for range rounds {
 		c.held()
-		c.each(scriptAcquire, waiters, func(i int) []any { return c.acquire(uncountable, i, 100) })
+		c.each(lua.Acquire, waiters, func(i int) []any { return c.acquire(uncountable, i, 100) })
 		n := calls / rounds
-		join, _ := c.each(scriptAcquire, n, func(i int) []any { return c.acquire(uncountable, waiters+i, 100) })
-		leave, _ := c.each(scriptRelease, n, func(i int) []any { return []any{benchToken(waiters + (i+n/2)%n)} })
-		c.each(scriptRelease, 1, func(int) []any { return []any{benchToken(1e9)} })
-		hand, _ := c.each(scriptRelease, min(n, waiters)-1, func(i int) []any { return []any{benchToken(i)} })
+		join, _ := c.each(lua.Acquire, n, func(i int) []any { return c.acquire(uncountable, waiters+i, 100) })
+		leave, _ := c.each(lua.Release, n, func(i int) []any { return []any{benchToken(waiters + (i+n/2)%n)} })
+		c.each(lua.Release, 1, func(int) []any { return []any{benchToken(1e9)} })
+		hand, _ := c.each(lua.Release, min(n, waiters)-1, func(i int) []any { return []any{benchToken(i)} })
 		for i, total := range []float64{join / float64(n), leave / float64(n), hand / float64(min(n, waiters)-1)} {
 			sums[i] += total / float64(rounds)
 		}
@@ -211,10 +211,10 @@ func (c *crowd) waiting(waiters int) [3]float64 {
 func (c *crowd) holding(readers int) [3]float64 {
 	const n = 1000
 	c.rdb.FlushAll(context.Background())
-	c.each(scriptAcquire, readers, func(i int) []any { return c.acquire(noWait, i, 100) })
-	acquire, _ := c.each(scriptAcquire, n, func(i int) []any { return c.acquire(noWait, readers+i, 100) })
-	renew, _ := c.each(scriptRenew, n, func(i int) []any { return []any{benchToken(readers + i), "0000000000000000"} })
-	release, _ := c.each(scriptRelease, n, func(i int) []any { return []any{benchToken(readers + (i+n/2)%n)} })
+	c.each(lua.Acquire, readers, func(i int) []any { return c.acquire(noWait, i, 100) })
+	acquire, _ := c.each(lua.Acquire, n, func(i int) []any { return c.acquire(noWait, readers+i, 100) })
+	renew, _ := c.each(lua.Renew, n, func(i int) []any { return []any{benchToken(readers + i), "0000000000000000"} })
+	release, _ := c.each(lua.Release, n, func(i int) []any { return []any{benchToken(readers + (i+n/2)%n)} })
 	return [3]float64{acquire / n, renew / n, release / n}
 }
 
@@ -263,10 +263,10 @@ func BenchmarkServerTimePastTheDead(b *testing.B) {
 		for _, clients := range []int{4, 10000} {
 			c := &crowd{b, rdb, crowdModes[0].mode}
 			c.held()
-			c.each(scriptAcquire, 10000, func(i int) []any { return c.acquire(countable, i, clients) })
+			c.each(lua.Acquire, 10000, func(i int) []any { return c.acquire(countable, i, clients) })
 			time.Sleep(2600 * time.Millisecond) // their checks are overdue
 			steps := 10000/32 + 2
-			total, largest := c.each(scriptRelease, steps, func(int) []any { return []any{benchToken(1e9)} })
+			total, largest := c.each(lua.Release, steps, func(int) []any { return []any{benchToken(1e9)} })
 			b.ReportMetric(total/float64(steps), fmt.Sprintf("µs-past-the-dead-of-%d-clients", clients))
 			b.ReportMetric(largest, fmt.Sprintf("µs-largest-past-the-dead-of-%d-clients", clients))
 			if left := rdb.HLen(context.Background(), benchKey).Val(); left != 1 {
@@ -275,9 +275,9 @@ func BenchmarkServerTimePastTheDead(b *testing.B) {
 		}
 		c := &crowd{b, rdb, func(int) (Mode, int) { return Read, 1 }}
 		c.held()
-		c.each(scriptAcquire, 10000, func(i int) []any { return c.acquire(uncountable, i, 100) })
+		c.each(lua.Acquire, 10000, func(i int) []any { return c.acquire(uncountable, i, 100) })
 		steps := 10000/16 + 1
-		total, largest := c.each(scriptRelease, steps, func(int) []any { return []any{benchToken(1e9)} })
+		total, largest := c.each(lua.Release, steps, func(int) []any { return []any{benchToken(1e9)} })
 		b.ReportMetric(total/float64(steps), "µs-to-16-readers")
 		b.ReportMetric(largest, "µs-largest-to-16-readers")
 		if n := rdb.HLen(context.Background(), benchKey).Val(); n != 10003 { // fence, list, summary

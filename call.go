@@ -4,11 +4,13 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"example.com/redislock/lua"
 )
 
 // call is one script call on its way, and what became of it.
 type call struct {
-	script *script
+	script *lua.Script
 	key    any   // a string: another call may have it in this form already
 	args   []any // what follows the key, as it is meant: no attempt is given this slice itself
 	kept   [2]any
@@ -37,7 +39,7 @@ const (
 // The states of a call.
 const underWay, settled, left = 0, 1, 2
 
-func newCall(s *script, key string, args ...any) *call {
+func newCall(s *lua.Script, key string, args ...any) *call {
 	c := &call{}
 	c.init(s, key)
 	c.args = append(c.args, args...)
@@ -45,7 +47,7 @@ func newCall(s *script, key string, args ...any) *call {
 }
 
 // init makes c the call of a script on a key. The arguments are appended to args, which has room for two.
-func (c *call) init(s *script, key any) {
+func (c *call) init(s *lua.Script, key any) {
 	c.script, c.key, c.args = s, key, c.kept[:0]
 }
 
@@ -77,11 +79,11 @@ func (c *call) prepare(ctx context.Context, now time.Time) {
 	keyPos := int8(3)
 	switch s := c.script; c.form {
 	case head:
-		argv, keyPos = append(argv, s.head, c.key), 1
+		argv, keyPos = append(argv, s.Head, c.key), 1
 	case whole:
-		argv = append(argv, "eval", s.text, s.keys, c.key)
+		argv = append(argv, "eval", s.Text, s.Keys, c.key)
 	default:
-		argv = append(argv, "evalsha", s.boxed, s.keys, c.key)
+		argv = append(argv, "evalsha", s.Boxed, s.Keys, c.key)
 	}
 	c.cmd = newCommand(ctx, keyPos, append(argv, c.args...)...)
 	c.tried = true

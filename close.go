@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"example.com/redislock/lua"
 )
 
 const (
@@ -171,7 +173,7 @@ func (c *Client) leave() { c.background.done() }
 func (c *Client) isClosed() bool { return c.shutting.Load() }
 
 // query is ask for what is no part of another operation: it is not sent if the Client is closed.
-func (c *Client) query(ctx context.Context, s *script, key string, args ...any) answer {
+func (c *Client) query(ctx context.Context, s *lua.Script, key string, args ...any) answer {
 	if err := c.enter(); err != nil {
 		return answer{err: err}
 	}

@@ -1,6 +1,10 @@
 package redislock
 
-import "fmt"
+import (
+	"fmt"
+
+	"example.com/redislock/lua"
+)
 
 // errGone says that a grant was over before it was used: broken, revoked, or lost with the server's data.
 var errGone = fmt.Errorf("%w: granted, and taken away before it was used", ErrLost)
@@ -23,9 +27,9 @@ func (q *quest) confirm(g grant) (grant, error) {
 	args := []any{token, floorArg(q.floor), floorArg(seen)}
 	var a answer
 	if q.replicas > 0 {
-		a = c.replicated(q.parent, q.settings, scriptConfirm, q.key, args)
+		a = c.replicated(q.parent, q.settings, lua.Confirm, q.key, args)
 	} else {
-		a = c.ask(q.parent, nil, scriptConfirm, q.key, args...)
+		a = c.ask(q.parent, nil, lua.Confirm, q.key, args...)
 	}
 	if a.err != nil {
 		return g, a.err

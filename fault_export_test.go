@@ -1,17 +1,21 @@
 package redislock
 
-import "time"
+import (
+	"time"
+
+	"example.com/redislock/lua"
+)
 
 // Script is a script's digest and text, by the name of its file: for tests that tell requests apart on their way to
 // the server, or load scripts beforehand.
 func Script(name string) (digest, text string) {
-	s := map[string]*script{
-		"acquire": scriptAcquire, "acquire_own": scriptAcquireOwn, "release": scriptRelease, "renew": scriptRenew,
-		"check": scriptCheck, "break": scriptBreak, "inspect": scriptInspect, "watch": scriptWatch, "ask": scriptAsk, "preflight": scriptPreflight,
-		"probe": scriptProbe, "convert": scriptConvert, "resume": scriptResume, "weak_release": scriptWeakRelease, "record": scriptRecord,
-		"recall": scriptRecall, "confirm": scriptConfirm, "erase": scriptErase,
+	s := map[string]*lua.Script{
+		"acquire": lua.Acquire, "acquire_own": lua.AcquireOwn, "release": lua.Release, "renew": lua.Renew,
+		"check": lua.Check, "break": lua.Break, "inspect": lua.Inspect, "watch": lua.Watch, "ask": lua.Ask, "preflight": lua.Preflight,
+		"probe": lua.Probe, "convert": lua.Convert, "resume": lua.Resume, "weak_release": lua.WeakRelease, "record": lua.Record,
+		"recall": lua.Recall, "confirm": lua.Confirm, "erase": lua.Erase,
 	}[name]
-	return s.digest, s.text
+	return s.Digest, s.Text
 }
 
 // Brief is how long a hold may have been so that its release tries the plain command first.

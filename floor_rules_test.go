@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"example.com/redislock/lua"
 )
 
 func TestFloorsAreBoundedAndKeepTheLastNames(t *testing.T) {
@@ -46,7 +48,7 @@ func TestFloorsAreBoundedAndKeepTheLastNames(t *testing.T) {
 func TestAConfirmationLiftsTheFenceOfThatHoldAboveAllOthers(t *testing.T) {
 	scripts(t, func(b *bench) {
 		reader := func(token string) string {
-			return b.parse(b.eval(scriptAcquire, pad(token), b.requestIn(Read, 1, time.Minute, 4600, noWait, "c1"))).fence
+			return b.parse(b.eval(lua.Acquire, pad(token), b.requestIn(Read, 1, time.Minute, 4600, noWait, "c1"))).fence
 		}
 		fences := map[string]string{"a": reader("a"), "b": reader("b"), "c": reader("c")}
 		fence, _ := parseMicros(fences["c"])
@@ -63,7 +65,7 @@ func TestAConfirmationLiftsTheFenceOfThatHoldAboveAllOthers(t *testing.T) {
 			}
 		}
 		for token, fence := range fences {
-			if _, renewed := b.eval(scriptRenew, pad(token), fence).(string); !renewed {
+			if _, renewed := b.eval(lua.Renew, pad(token), fence).(string); !renewed {
 				t.Errorf("%s is not renewed under the fence %s", token, fence)
 			}
 			if got := b.release(token); got != "hold" {
@@ -88,9 +90,9 @@ func TestAConfirmationNeverMovesAHoldThatIsNotItsOwnersAnyMore(t *testing.T) {
 				b.acquire("thief", time.Minute, uncountable, "c2", "1000")
 				b.release("thief")
 			case "kept":
-				b.eval(scriptRenew, pad(what), r.fence, "", "   90000    4600")
+				b.eval(lua.Renew, pad(what), r.fence, "", "   90000    4600")
 			case "broken":
-				b.eval(scriptBreak, "why", pad(what), r.fence)
+				b.eval(lua.Break, "why", pad(what), r.fence)
 			}
 			before := fmt.Sprint(b.dump())
 			if got := b.confirm(what, "", fmt.Sprintf("%016d", int64(r.at)+1e9)); got.status != "gone" {
@@ -127,7 +129,7 @@ func TestALiftedHoldIsAsOldAsItWas(t *testing.T) {
 		r := b.acquire("a", time.Minute, noWait, "c1")
 		b.pass(20 * time.Millisecond)
 		b.confirm("a", "", fmt.Sprintf("%016d", int64(r.at)+1e9))
-		f, err := fieldsOf(b.eval(scriptInspect, 1))
+		f, err := fieldsOf(b.eval(lua.Inspect, 1))
 		if err != nil || f.micros(5) != r.at {
 			t.Errorf("it is held since %d, want %d, %v", f.micros(5), r.at, err)
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"example.com/redislock/lua"
 )
 
 const (
@@ -26,7 +28,7 @@ func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (outcome, 
 	unanswered := false
 	if e.alone && !e.bury && between(e.granted, now) < brief && !c.crowds.has(e.hold.name) {
 		one := &call{}
-		one.init(scriptRelease, e.boxedKey)
+		one.init(lua.Release, e.boxedKey)
 		one.form, one.args = head, append(one.args, e.boxed)
 		a := c.promptly(ctx, one)
 		switch {
@@ -39,7 +41,7 @@ func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (outcome, 
 		c.crowds.met(e.hold.name, true)
 	}
 	one := &call{}
-	one.init(scriptRelease, e.boxedKey)
+	one.init(lua.Release, e.boxedKey)
 	one.args = append(one.args, e.boxed)
 	if e.bury {
 		one.args = append(one.args, "bury")
@@ -75,7 +77,7 @@ func (c *Client) promptly(ctx context.Context, one *call) answer {
 // giveUp gives up whatever a token has on the server, in the background: for a wait that was cancelled, a hold that was
 // lost, a grant that came late. With bury it leaves a tombstone against late copies.
 func (c *Client) giveUp(key, token string, bury bool) <-chan struct{} {
-	return c.insist(scriptRelease, key, releaseArgs(token, bury), func(value any) bool {
+	return c.insist(lua.Release, key, releaseArgs(token, bury), func(value any) bool {
 		_, more, _, _ := parseRelease(value)
 		return more
 	})
@@ -83,7 +85,7 @@ func (c *Client) giveUp(key, token string, bury bool) <-chan struct{} {
 
 // insist sends a request in the background until it is answered, and until the answer is not that more is to be done,
 // for a minute at the most. The channel closes when it is through.
-func (c *Client) insist(s *script, key string, args []any, more func(any) bool) <-chan struct{} {
+func (c *Client) insist(s *lua.Script, key string, args []any, more func(any) bool) <-chan struct{} {
 	done := make(chan struct{})
 	c.background.add()
 	go func() {

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
+
+	"example.com/redislock/lua"
 )
 
 // handoff is a hold on its way to another owner.
@@ -86,7 +88,7 @@ func (l *Lock) handoff() (string, error) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), resendTime)
 		defer cancel()
-		a := h.client.ask(ctx, nil, scriptRenew, e.key(), args...)
+		a := h.client.ask(ctx, nil, lua.Renew, e.key(), args...)
 		if !e.once {
 			e.renewed(a)
 		}

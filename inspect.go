@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"time"
+
+	"example.com/redislock/lua"
 )
 
 // maxShown is how many holders and how many waiters Inspect shows.
@@ -68,7 +70,7 @@ func (c *Client) inspect(ctx context.Context, name string, shown int) (Info, err
 	if err := c.mayLook(ctx, name, itself); err != nil {
 		return Info{}, err
 	}
-	a := c.query(ctx, scriptInspect, c.key(name), shown)
+	a := c.query(ctx, lua.Inspect, c.key(name), shown)
 	if a.err != nil {
 		return Info{}, a.err
 	}

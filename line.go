@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"example.com/redislock/lua"
 )
 
 const (
@@ -104,7 +106,7 @@ func (l *line) run() {
 	for _, w := range asked {
 		args = append(args, w.token)
 	}
-	l.client.send(newCall(scriptCheck, l.key, args...), func(a answer) { l.checked(a, asked, epoch) })
+	l.client.send(newCall(lua.Check, l.key, args...), func(a answer) { l.checked(a, asked, epoch) })
 }
 
 // checked takes the answer of a check.

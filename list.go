@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock/internal/backend"
+	"example.com/redislock/lua"
 )
 
 const (
@@ -112,7 +113,7 @@ func (c *Client) inspectAll(ctx context.Context, names []string) iter.Seq2[Info,
 		}
 		calls := make([]*call, len(names))
 		for i, name := range names {
-			calls[i] = newCall(scriptInspect, c.key(name), maxListed)
+			calls[i] = newCall(lua.Inspect, c.key(name), maxListed)
 		}
 		if err := c.within(ctx, func() { c.executor(calls[0].keyText()).send(slices.Clone(calls)) }); err != nil {
 			yield(Info{}, err)

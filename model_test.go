@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"example.com/redislock/lua"
 )
 
 // Random requests of several Clients, dead and alive, with a clock that steps: after each one the hash must be sound.
@@ -31,7 +33,7 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 			if len(tokens) > 0 && r.Intn(10) > 0 {
 				token = tokens[max(0, len(tokens)-1-r.Intn(12))]
 			}
-			var s *script
+			var s *lua.Script
 			var args []any
 			switch op := r.Intn(15); {
 			case op == 12:
@@ -39,7 +41,7 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 				to := choose(Read.line(1, ""), Write.line(1, pad(token)))
 				request = strings.Replace(request, "\n\n", "\n"+to+"\n", 1)
 				number := fmt.Sprintf("%010dv", max(1, step-r.Intn(20)))
-				s, args = scriptConvert, []any{pad(token), request, pad(number)}
+				s, args = lua.Convert, []any{pad(token), request, pad(number)}
 				tokens = append(tokens, number)
 			case op == 14:
 				above := func() string {
@@ -47,9 +49,9 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 					n, _ := parseMicros(base)
 					return choose("", "", base, fmt.Sprintf("%016d", int64(n)+r.Int63n(40_000_000_000)), "9999999999999999")
 				}
-				s, args = scriptConfirm, []any{pad(token), above(), above()}
+				s, args = lua.Confirm, []any{pad(token), above(), above()}
 			case op == 13:
-				s, args = scriptResume, []any{pad(fmt.Sprint("r", step)), b.request(time.Minute, 4600, "-", choose(channels...)), pad(token), b.dump()["f"]}
+				s, args = lua.Resume, []any{pad(fmt.Sprint("r", step)), b.request(time.Minute, 4600, "-", choose(channels...)), pad(token), b.dump()["f"]}
 				tokens = append(tokens, fmt.Sprint("r", step))
 			case op < 5:
 				if r.Intn(3) > 0 {
@@ -61,31 +63,31 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 					ticket = tickets[r.Intn(len(tickets))]
 				}
 				keep := 4600
-				s = scriptAcquire
+				s = lua.Acquire
 				if r.Intn(3) == 0 {
-					s, keep = scriptAcquireOwn, []int{500, 4600, 90000}[r.Intn(3)]
+					s, keep = lua.AcquireOwn, []int{500, 4600, 90000}[r.Intn(3)]
 				}
 				lease := time.Duration(100+r.Intn(20000)) * time.Millisecond
 				m, weight := someMode(r, seed)
 				args = []any{pad(token), b.requestIn(m, weight, lease, keep, choose("-", "c", "u"), choose(channels...)), choose("", "", "1000000"), ticket}
 			case op < 8:
-				s, args = scriptRelease, []any{pad(token)}
+				s, args = lua.Release, []any{pad(token)}
 				if r.Intn(3) == 0 {
 					args = append(args, "bury")
 				}
 			case op < 10:
-				s, args = scriptCheck, []any{choose(channels...), choose("c", "u"), choose("", "2000000"), pad(token), pad("none")}
+				s, args = lua.Check, []any{choose(channels...), choose("c", "u"), choose("", "2000000"), pad(token), pad("none")}
 			case op < 11:
-				s, args = scriptRenew, []any{pad(token), b.dump()["f"]}
+				s, args = lua.Renew, []any{pad(token), b.dump()["f"]}
 				if r.Intn(3) == 0 {
 					args = append(args, choose("", "bury"), choose("    2000    4600", "   90000     700"))
 				}
 			default:
-				s, args = scriptBreak, []any{"why", pad(token), b.dump()["f"]}
+				s, args = lua.Break, []any{"why", pad(token), b.dump()["f"]}
 			}
-			value, err := b.rdb.Eval(context.Background(), s.text, []string{b.key}, args...).Result()
+			value, err := b.rdb.Eval(context.Background(), s.Text, []string{b.key}, args...).Result()
 			if err != nil {
-				t.Fatalf("seed %d, step %d: %s %q: %v", seed, step, s.name, args, err)
+				t.Fatalf("seed %d, step %d: %s %q: %v", seed, step, s.Name, args, err)
 			}
 			if reply, err := parseReply(value); err == nil && reply.status == "waiting" {
 				tickets = append(tickets, reply.ticket)
@@ -103,7 +105,7 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 				fault = fmt.Sprintf("I4: it expires in %v", ttl)
 			}
 			if fault != "" {
-				t.Fatalf("seed %d, step %d: after %s %q: %s\n%q", seed, step, s.name, args, fault, state)
+				t.Fatalf("seed %d, step %d: after %s %q: %s\n%q", seed, step, s.Name, args, fault, state)
 			}
 		}
 		b.mini.Close()

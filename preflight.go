@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+
+	"example.com/redislock/lua"
 )
 
 // preflight is the look whether the server lets the Client do what the scripts do. It passes once.
@@ -66,7 +68,7 @@ func (c *Client) checkRights(ctx context.Context) error {
 	if c.shards != nil {
 		args = append(args, c.sub.channel+c.probeKey()[len(c.prefix):])
 	}
-	a := c.ask(ctx, nil, scriptPreflight, c.probeKey(), args...)
+	a := c.ask(ctx, nil, lua.Preflight, c.probeKey(), args...)
 	if a.err != nil {
 		return a.err
 	}

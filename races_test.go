@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock/internal/fakenet"
+	"example.com/redislock/lua"
 )
 
 // Interleavings that need a hand inside: a hook on the connection makes an answer get lost or come late.
@@ -79,9 +80,9 @@ func (h *hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 
 var errTimeout = &net.OpError{Op: "read", Err: errors.New("i/o timeout")}
 
-func isScript(cmd redis.Cmder, s *script) bool {
+func isScript(cmd redis.Cmder, s *lua.Script) bool {
 	args := cmd.Args()
-	return len(args) > 1 && (args[1] == s.digest || args[1] == s.text)
+	return len(args) > 1 && (args[1] == s.Digest || args[1] == s.Text)
 }
 
 func take(t *testing.T, c *Client, name string, opts ...Option) *Lock {
@@ -151,7 +152,7 @@ func TestAFinalLeaseIsNotRenewedByALateFailure(t *testing.T) {
 	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
 		var renewals atomic.Int32
 		c := connect(&hook{pipeline: func(next redis.ProcessPipelineHook, ctx context.Context, cmds []redis.Cmder) error {
-			if isScript(cmds[0], scriptRenew) {
+			if isScript(cmds[0], lua.Renew) {
 				if renewals.Add(1) == 1 { // a connection that is mute for a while
 					time.Sleep(2 * time.Second)
 					cmds[0].SetErr(errTimeout)
@@ -181,7 +182,7 @@ func TestAResentAcquireIsRenewedBeforeWhatIsLeftOfItsLeaseEnds(t *testing.T) {
 		var lost atomic.Bool
 		c := connect(&hook{single: func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
 			err := next(ctx, cmd)
-			if isScript(cmd, scriptAcquire) && cmd.Err() == nil && !lost.Swap(true) {
+			if isScript(cmd, lua.Acquire) && cmd.Err() == nil && !lost.Swap(true) {
 				time.Sleep(5 * time.Second)
 				cmd.SetErr(errTimeout)
 				return errTimeout
@@ -205,7 +206,7 @@ func TestAHoldThatIsBrokenBeforeItsAnswerCameIsSoughtAnew(t *testing.T) {
 		var broken atomic.Bool
 		c := connect(&hook{single: func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
 			err := next(ctx, cmd)
-			if isScript(cmd, scriptAcquire) && cmd.Err() == nil && !broken.Swap(true) {
+			if isScript(cmd, lua.Acquire) && cmd.Err() == nil && !broken.Swap(true) {
 				if _, err := operator.Break(context.Background(), "x", "test"); err != nil {
 					t.Error(err)
 				}
@@ -380,7 +381,7 @@ func TestABodyDoesNotBeginAfterALateConfirmation(t *testing.T) {
 		late := true
 		c := connect(&hook{single: func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
 			err := next(ctx, cmd)
-			if err == nil && isScript(cmd, scriptConfirm) && late {
+			if err == nil && isScript(cmd, lua.Confirm) && late {
 				late = false
 				time.Sleep(2 * time.Second) // the hold lapses meanwhile
 			}

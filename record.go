@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"example.com/redislock/lua"
 )
 
 // What is built on locks and has a memory keeps a record beside the lock, on the same shard: that a thing was done, the
@@ -35,7 +37,7 @@ func (c *Client) recordKey(name string) string {
 
 // look reads the record of a lock, in one round trip. That there is none is no error.
 func (c *Client) look(ctx context.Context, name string) (record, error) {
-	a := c.query(ctx, scriptRecall, c.recordKey(name))
+	a := c.query(ctx, lua.Recall, c.recordKey(name))
 	if a.err != nil {
 		return record{}, a.err
 	}
@@ -70,7 +72,7 @@ func (c *Client) note(ctx context.Context, l *Lock, step int, value string, life
 	defer cancel()
 	e := &l.hold.lease
 	args := []any{c.recordKey(l.Name()), e.token(), headOf(l, step), max(life, time.Millisecond).Milliseconds(), value}
-	a := c.ask(bounded, nil, scriptRecord, e.key(), append(args, how...)...)
+	a := c.ask(bounded, nil, lua.Record, e.key(), append(args, how...)...)
 	if a.err != nil {
 		return a.err
 	}
@@ -85,7 +87,7 @@ func (c *Client) note(ctx context.Context, l *Lock, step int, value string, life
 
 // erase removes a record, with news of it if there are any.
 func (c *Client) erase(ctx context.Context, name string, news ...any) error {
-	a := c.query(ctx, scriptErase, c.recordKey(name), news...)
+	a := c.query(ctx, lua.Erase, c.recordKey(name), news...)
 	if a.err == nil && a.value != int64(1) {
 		return unexpected(a.value)
 	}

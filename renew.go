@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"example.com/redislock/lua"
 )
 
 // expiredSlack is added to what a server's deadline is checked after.
@@ -133,7 +135,7 @@ func (l *lease) run() {
 		l.renewAt = time.Time{}
 	}
 	if !l.renewAt.IsZero() && reached(l.renewAt, time.Now()) { // after a suspension at once
-		l.hold.client.send(newCall(scriptRenew, l.key(), l.token(), l.fence), l.renewed)
+		l.hold.client.send(newCall(lua.Renew, l.key(), l.token(), l.fence), l.renewed)
 		// Until it is answered, a renewal is sent again on another connection: a stuck one must not cost the lock.
 		l.renewAt = time.Now().Add(max(l.length/6, 20*time.Millisecond))
 	}
@@ -187,9 +189,9 @@ func (l *lease) leave(ctx context.Context, length time.Duration) (outcome, err e
 	}
 	text, _ := l.hold.client.length(nil, max(length, time.Millisecond))
 	args := []any{l.token(), fmt.Sprintf("%016d", l.fenceNow()), bury, string(text)}
-	a := l.hold.client.ask(bounded, nil, scriptRenew, l.key(), args...)
+	a := l.hold.client.ask(bounded, nil, lua.Renew, l.key(), args...)
 	if a.err != nil {
-		l.hold.client.insist(scriptRenew, l.key(), args, func(value any) bool {
+		l.hold.client.insist(lua.Renew, l.key(), args, func(value any) bool {
 			_, _ = l.parted(value)
 			return false
 		})

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock/internal/backend"
+	"example.com/redislock/lua"
 )
 
 const (
@@ -106,7 +107,7 @@ type replication struct {
 
 // replicated is ask for a write that replicas must have: ErrNotReplicated if they do not have it in time. The answer may
 // be one that wrote nothing; that is not waited for.
-func (c *Client) replicated(ctx context.Context, s settings, script *script, key string, args []any) answer {
+func (c *Client) replicated(ctx context.Context, s settings, script *lua.Script, key string, args []any) answer {
 	r := &replication{
 		client: c, call: newCall(script, key, args...),
 		want: s.replicas, timeout: s.replicaTime, begun: time.Now(),

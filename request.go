@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"example.com/redislock/lua"
 )
 
 const (
@@ -24,19 +26,19 @@ func (q *quest) request(one *call, wait string) {
 	case q.changes != nil:
 		hold := q.changes.hold.lease.token()
 		request, _ := q.text(wait, q.mode.line(q.weight, hold))
-		one.init(scriptConvert, q.boxedKey)
+		one.init(lua.Convert, q.boxedKey)
 		one.args = append(one.args, hold, request, q.boxed)
 		return
 	case q.resumes != nil:
 		request, _ := q.text(wait, "")
-		one.init(scriptResume, q.boxedKey)
+		one.init(lua.Resume, q.boxedKey)
 		one.args = append(one.args, q.boxed, request, q.resumes.token, q.resumes.fence)
 		return
 	}
 	request, standard := q.text(wait, q.mode.line(q.weight, ""))
-	script := scriptAcquire
+	script := lua.Acquire
 	if !standard {
-		script = scriptAcquireOwn
+		script = lua.AcquireOwn
 	}
 	one.init(script, q.boxedKey)
 	one.args = append(one.args, q.boxed, request)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"example.com/redislock/lua"
 )
 
 // unchecked sets the last check of a Client back.
@@ -23,7 +25,7 @@ func (b *bench) unchecked(channel string, ago time.Duration) {
 // claim is how long the first hold lasts yet.
 func (b *bench) claim() time.Duration {
 	b.Helper()
-	f, err := fieldsOf(b.eval(scriptInspect, 1))
+	f, err := fieldsOf(b.eval(lua.Inspect, 1))
 	if err != nil || f.int(4) == 0 {
 		b.Fatalf("no hold: %v, %v", f, err)
 	}
@@ -120,7 +122,7 @@ func TestALostPlaceFarBackIsFoundAgain(t *testing.T) {
 		if r := b.acquire("back", time.Minute, uncountable, "c", "", tickets[place]); r.status != "waiting" || r.ticket != tickets[place] {
 			t.Fatalf("got %s, ticket %s", r.status, r.ticket)
 		}
-		f, err := fieldsOf(b.eval(scriptInspect, waiters))
+		f, err := fieldsOf(b.eval(lua.Inspect, waiters))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,12 +8,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"example.com/redislock/lua"
 )
 
 // in acquires in a mode.
 func (b *bench) in(m Mode, weight int, token string, lease time.Duration, wait, channel string) reply {
 	b.Helper()
-	return b.parse(b.eval(scriptAcquire, pad(token), b.requestIn(m, weight, lease, 4600, wait, channel)))
+	return b.parse(b.eval(lua.Acquire, pad(token), b.requestIn(m, weight, lease, 4600, wait, channel)))
 }
 
 // change is the token of a change.
@@ -22,7 +24,7 @@ func change(n int, of string) string { return pad(fmt.Sprintf("%010d", n) + of) 
 // owners are the tokens that hold the lock, in order.
 func (b *bench) owners() string {
 	b.Helper()
-	f, err := fieldsOf(b.eval(scriptInspect, 1000))
+	f, err := fieldsOf(b.eval(lua.Inspect, 1000))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -41,7 +43,7 @@ func (b *bench) convert(token string, m Mode, n int) reply {
 		instead = pad(token)
 	}
 	request := fmt.Sprintf("%8d%8d%s%s%s\n%s\n%s", 60000, 4600, "nonce-nonce-nonc", uncountable, "ch-"+token, m.line(1, instead), "")
-	return b.parse(b.eval(scriptConvert, pad(token), request, change(n, token)))
+	return b.parse(b.eval(lua.Convert, pad(token), request, change(n, token)))
 }
 
 func TestI3EveryScriptOfASharedLockExecutedTwiceLeavesTheStateOfOne(t *testing.T) {
@@ -69,7 +71,7 @@ func TestI3EveryScriptOfASharedLockExecutedTwiceLeavesTheStateOfOne(t *testing.T
 		"release before a writer":  {queued, func(b *bench) any { b.release("r1"); b.release("r2"); return b.owners() }},
 		"release of a writer":      {queued, func(b *bench) any { b.release("w"); return b.owners() }},
 		"release of who changes":   {wants, func(b *bench) any { b.release("r1"); return b.owners() }},
-		"renew":                    {queued, func(b *bench) any { _, now := b.eval(scriptRenew, pad("r2"), fence(b)).(string); return now }},
+		"renew":                    {queued, func(b *bench) any { _, now := b.eval(lua.Renew, pad("r2"), fence(b)).(string); return now }},
 		"check":                    {queued, func(b *bench) any { return b.check("c4", uncountable, "r3", "r1", "none") }},
 		"check of a change":        {wants, func(b *bench) any { return b.check("ch-r1", uncountable, change(1, "r1")) }},
 		"upgrade, alone":           {one, func(b *bench) any { return b.convert("r1", Write, 1).fence }},
@@ -82,7 +84,7 @@ func TestI3EveryScriptOfASharedLockExecutedTwiceLeavesTheStateOfOne(t *testing.T
 		}},
 		"downgrade": {writer, func(b *bench) any { return b.convert("r1", Read, 2).fence }},
 		"resume": {queued, func(b *bench) any {
-			r := b.parse(b.eval(scriptResume, pad("new"), b.request(time.Minute, 4600, noWait, "c9"), pad("r2"), fence(b)))
+			r := b.parse(b.eval(lua.Resume, pad("new"), b.request(time.Minute, 4600, noWait, "c9"), pad("r2"), fence(b)))
 			return []any{r.status, r.fence, r.note, b.owners()}
 		}},
 	} {
@@ -93,7 +95,7 @@ func TestI3EveryScriptOfASharedLockExecutedTwiceLeavesTheStateOfOne(t *testing.T
 			if name == "resume" { // the fence moves with it
 				meant := fence(b)
 				call = func(b *bench) any {
-					r := b.parse(b.eval(scriptResume, pad("new"), b.request(time.Minute, 4600, noWait, "c9"), pad("r2"), meant))
+					r := b.parse(b.eval(lua.Resume, pad("new"), b.request(time.Minute, 4600, noWait, "c9"), pad("r2"), meant))
 					return []any{r.status, r.fence, r.note, b.owners()}
 				}
 			}
@@ -223,7 +225,7 @@ func TestARenewedReaderIsNotDroppedWithTheOthers(t *testing.T) {
 	}
 	for range 5 {
 		b.pass(6 * time.Second)
-		if _, ok := b.eval(scriptRenew, pad("kept"), r.fence).(string); !ok {
+		if _, ok := b.eval(lua.Renew, pad("kept"), r.fence).(string); !ok {
 			t.Fatal("it cannot be renewed")
 		}
 	}
@@ -304,14 +306,14 @@ func TestAHoldKeepsItsFenceWhenLaterOnesHaveGone(t *testing.T) {
 func TestAResumedHoldIsDeafToItsFormerOwner(t *testing.T) {
 	scripts(t, func(b *bench) {
 		old := b.in(Semaphore(4), 3, "old", time.Minute, noWait, "c1")
-		r := b.parse(b.eval(scriptResume, pad("new"), b.request(time.Minute, 4600, noWait, "c2"), pad("old"), old.fence))
+		r := b.parse(b.eval(lua.Resume, pad("new"), b.request(time.Minute, 4600, noWait, "c2"), pad("old"), old.fence))
 		if r.status != "granted" || r.fence <= old.fence {
 			b.Fatalf("%s, fence %s after %s", r.status, r.fence, old.fence)
 		}
 		if m, weight := parseMode(r.note); m != Semaphore(4) || weight != 3 {
 			b.Errorf("in %v, weight %d", m, weight)
 		}
-		if got := b.parse(b.eval(scriptRenew, pad("old"), old.fence)).status; got != "gone" {
+		if got := b.parse(b.eval(lua.Renew, pad("old"), old.fence)).status; got != "gone" {
 			b.Errorf("a late renewal: %s", got)
 		}
 		b.release("old")
@@ -319,11 +321,11 @@ func TestAResumedHoldIsDeafToItsFormerOwner(t *testing.T) {
 		if got := b.owners(); got != "new" {
 			b.Errorf("held by %q", got)
 		}
-		if got := b.parse(b.eval(scriptResume, pad("third"), b.request(time.Minute, 4600, noWait, "c3"), pad("old"), old.fence)).status; got != "gone" {
+		if got := b.parse(b.eval(lua.Resume, pad("third"), b.request(time.Minute, 4600, noWait, "c3"), pad("old"), old.fence)).status; got != "gone" {
 			b.Errorf("a second resume: %s", got)
 		}
 		b.release("new", "bury")
-		if got := b.parse(b.eval(scriptResume, pad("new"), b.request(time.Minute, 4600, noWait, "c2"), pad("old"), old.fence)).status; got != "over" {
+		if got := b.parse(b.eval(lua.Resume, pad("new"), b.request(time.Minute, 4600, noWait, "c2"), pad("old"), old.fence)).status; got != "over" {
 			b.Errorf("a late copy after the release: %s", got)
 		}
 	})
@@ -349,7 +351,7 @@ func TestOneScriptGrantsABoundedNumberOfReaders(t *testing.T) {
 			want = append(want, pad(fmt.Sprint("r", i)))
 		}
 		for before, more := 0, true; more; {
-			_, again, _, err := parseRelease(b.eval(scriptRelease, pad("w")))
+			_, again, _, err := parseRelease(b.eval(lua.Release, pad("w")))
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -380,11 +382,11 @@ func TestACheckThatGrantsRobsNobody(t *testing.T) {
 	b.in(Write, 1, "dead", time.Minute, uncountable, "dead")
 	b.in(Read, 1, "w", time.Minute, countable, "live")
 	b.pass(8 * time.Second) // the dead one was not heard of for three checks
-	b.eval(scriptCheck, "live", countable, "1000000", pad("w"))
+	b.eval(lua.Check, "live", countable, "1000000", pad("w"))
 	if got := b.owners(); got != "old w" {
 		t.Fatalf("held by %s", got)
 	}
-	if r := b.parse(b.eval(scriptRenew, pad("old"), old.fence)); r.status == "revoked" {
+	if r := b.parse(b.eval(lua.Renew, pad("old"), old.fence)); r.status == "revoked" {
 		t.Error("a stale reader that stands in nobody's way was robbed")
 	}
 }
@@ -392,9 +394,9 @@ func TestACheckThatGrantsRobsNobody(t *testing.T) {
 func TestABreakLeavesItsReasonOnAnOlderTombstone(t *testing.T) {
 	scripts(t, func(b *bench) {
 		r := b.in(Exclusive, 1, "a", time.Minute, noWait, "c1")
-		b.eval(scriptRenew, pad("a"), r.fence, "bury") // of a handoff that failed afterwards
-		b.eval(scriptBreak, "why", pad("a"), r.fence)
-		if got := b.parse(b.eval(scriptRenew, pad("a"), r.fence)); got.status != "revoked" || got.note != "why" {
+		b.eval(lua.Renew, pad("a"), r.fence, "bury") // of a handoff that failed afterwards
+		b.eval(lua.Break, "why", pad("a"), r.fence)
+		if got := b.parse(b.eval(lua.Renew, pad("a"), r.fence)); got.status != "revoked" || got.note != "why" {
 			b.Errorf("the owner is told %s %q", got.status, got.note)
 		}
 	})

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"example.com/redislock/lua"
 )
 
 // The short ways through the scripts (idle.lua is tested with the rest): whatever they do, the rules of shared.lua would
@@ -32,8 +34,8 @@ type twin struct {
 // both has a script run on both locks, at the same time by the server's clock.
 func (w *twin) both(name string, args ...any) {
 	w.Helper()
-	quick, slow := load(name), load(name, short...)
-	quick.text = strings.Replace(quick.text, rules, "redis.call('INCR', 'ruled')\n"+rules, 1)
+	quick, slow := lua.Load(name), lua.Load(name, short...)
+	quick.Text = strings.Replace(quick.Text, rules, "redis.call('INCR', 'ruled')\n"+rules, 1)
 	w.steps = append(w.steps, fmt.Sprintf("%v %s %q", w.now.Format("05.000000"), name, args))
 	w.key = "quick:{k}"
 	before, _ := w.mini.Get("ruled")

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"example.com/redislock/lua"
 )
 
 // However many holds are kept, or were revoked already, a steal reaches those that are held behind them.
@@ -12,12 +14,12 @@ func TestAStealReachesWhatIsHeldBehindManyThatAreKeptOrRevoked(t *testing.T) {
 		const kept, stale = 100, 70
 		m := Semaphore(kept + stale + 1)
 		take := func(token string) string {
-			r := b.parse(b.eval(scriptAcquire, pad(token), b.requestIn(m, 1, time.Hour, 8300, noWait, "c-"+token)))
+			r := b.parse(b.eval(lua.Acquire, pad(token), b.requestIn(m, 1, time.Hour, 8300, noWait, "c-"+token)))
 			return r.fence
 		}
 		for i := range kept {
 			token := fmt.Sprint("kept", i)
-			b.eval(scriptRenew, pad(token), take(token), "", " 3600000    8300")
+			b.eval(lua.Renew, pad(token), take(token), "", " 3600000    8300")
 		}
 		for i := range stale {
 			take(fmt.Sprint("stale", i))
@@ -25,7 +27,7 @@ func TestAStealReachesWhatIsHeldBehindManyThatAreKeptOrRevoked(t *testing.T) {
 		b.pass(50 * time.Millisecond)
 		young := take("young")
 		states := func() map[string]int {
-			f, err := fieldsOf(b.eval(scriptInspect, 1000))
+			f, err := fieldsOf(b.eval(lua.Inspect, 1000))
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -39,7 +41,7 @@ func TestAStealReachesWhatIsHeldBehindManyThatAreKeptOrRevoked(t *testing.T) {
 		b.acquire("thief", time.Minute, uncountable, "thief", steal)
 		for checks := 0; ; checks++ {
 			before := states()["r"]
-			f, err := fieldsOf(b.eval(scriptCheck, "thief", uncountable, steal, pad("thief")))
+			f, err := fieldsOf(b.eval(lua.Check, "thief", uncountable, steal, pad("thief")))
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -63,7 +65,7 @@ func TestAStealReachesWhatIsHeldBehindManyThatAreKeptOrRevoked(t *testing.T) {
 			b.release(fmt.Sprint("stale", i))
 		}
 		b.pass(50 * time.Millisecond)
-		b.eval(scriptCheck, "thief", uncountable, steal, pad("thief"))
+		b.eval(lua.Check, "thief", uncountable, steal, pad("thief"))
 		if got := states(); got["r"] != 1 || got["-"] != 0 {
 			b.Errorf("%v: the young one has become stale", got)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock/internal/servertest"
+	"example.com/redislock/lua"
 )
 
 // bench drives the scripts by hand: no Client, no waiting, and on the embedded server a clock that can be set.
@@ -61,11 +62,11 @@ func (b *bench) pass(d time.Duration) {
 	b.set(b.now.Add(d))
 }
 
-func (b *bench) eval(s *script, args ...any) any {
+func (b *bench) eval(s *lua.Script, args ...any) any {
 	b.Helper()
-	value, err := b.rdb.Eval(context.Background(), s.text, []string{b.key}, args...).Result()
+	value, err := b.rdb.Eval(context.Background(), s.Text, []string{b.key}, args...).Result()
 	if err != nil {
-		b.Fatalf("%s %q: %v", s.name, args, err)
+		b.Fatalf("%s %q: %v", s.Name, args, err)
 	}
 	return value
 }
@@ -81,7 +82,7 @@ func (b *bench) requestIn(m Mode, weight int, lease time.Duration, keep int, wai
 
 func (b *bench) acquire(token string, lease time.Duration, mode, channel string, more ...any) reply {
 	b.Helper()
-	return b.parse(b.eval(scriptAcquire, append([]any{pad(token), b.request(lease, 4600, mode, channel)}, more...)...))
+	return b.parse(b.eval(lua.Acquire, append([]any{pad(token), b.request(lease, 4600, mode, channel)}, more...)...))
 }
 
 func (b *bench) parse(value any) reply {
@@ -98,12 +99,12 @@ func (b *bench) parse(value any) reply {
 
 func (b *bench) confirm(token, floor, seen string) reply {
 	b.Helper()
-	return b.parse(b.eval(scriptConfirm, pad(token), floor, seen))
+	return b.parse(b.eval(lua.Confirm, pad(token), floor, seen))
 }
 
 func (b *bench) release(token string, more ...any) string {
 	b.Helper()
-	what, _, _, err := parseRelease(b.eval(scriptRelease, append([]any{pad(token)}, more...)...))
+	what, _, _, err := parseRelease(b.eval(lua.Release, append([]any{pad(token)}, more...)...))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -116,7 +117,7 @@ func (b *bench) check(channel, mode string, tokens ...string) []string {
 	for _, token := range tokens {
 		args = append(args, pad(token))
 	}
-	f, err := fieldsOf(b.eval(scriptCheck, args...))
+	f, err := fieldsOf(b.eval(lua.Check, args...))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -138,7 +139,7 @@ func (b *bench) dump() map[string]string {
 // owner is the token that holds the lock, without its padding, or "".
 func (b *bench) owner() string {
 	b.Helper()
-	f, err := fieldsOf(b.eval(scriptInspect, 1))
+	f, err := fieldsOf(b.eval(lua.Inspect, 1))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -186,7 +187,7 @@ func TestI3EveryScriptExecutedTwiceLeavesTheStateOfOne(t *testing.T) {
 			return []any{r.status, r.fence, r.at}
 		}},
 		"acquire, with a retention of its own": {func(*bench) {}, func(b *bench) any {
-			r := b.parse(b.eval(scriptAcquireOwn, pad("a"), b.request(time.Minute, 700, noWait, "c1")))
+			r := b.parse(b.eval(lua.AcquireOwn, pad("a"), b.request(time.Minute, 700, noWait, "c1")))
 			return []any{r.status, r.fence, r.at}
 		}},
 		"acquire, held": {held, func(b *bench) any { return b.acquire("a", time.Minute, noWait, "c2").status }},
@@ -199,16 +200,16 @@ func TestI3EveryScriptExecutedTwiceLeavesTheStateOfOne(t *testing.T) {
 		"confirm, lift":      {queued, func(b *bench) any { return b.confirm("holder", "", "1795230000000000").fence }},
 		"confirm, not ours":  {queued, func(b *bench) any { return b.confirm("w1", "", "").status }},
 		"confirm, ahead":     {held, func(b *bench) any { return b.confirm("holder", "9999999999999999", "").status }},
-		"renew":              {held, func(b *bench) any { _, now := b.eval(scriptRenew, pad("holder"), fence(b)).(string); return now }},
-		"renew, not ours":    {queued, func(b *bench) any { return b.parse(b.eval(scriptRenew, pad("w1"), fence(b))).status }},
+		"renew":              {held, func(b *bench) any { _, now := b.eval(lua.Renew, pad("holder"), fence(b)).(string); return now }},
+		"renew, not ours":    {queued, func(b *bench) any { return b.parse(b.eval(lua.Renew, pad("w1"), fence(b))).status }},
 		"check":              {queued, func(b *bench) any { return b.check("c2", uncountable, "w1", "gone", "holder") }},
 		"release, place":     {queued, func(b *bench) any { b.release("w1"); return b.owner() }},
 		"release, alone":     {held, func(b *bench) any { b.release("holder"); return b.owner() }},
 		"release, hand over": {queued, func(b *bench) any { b.release("holder"); return b.owner() }},
 		"release, bury":      {held, func(b *bench) any { b.release("holder", "bury"); return b.owner() }},
-		"break":              {queued, func(b *bench) any { b.eval(scriptBreak, "why", pad("holder"), fence(b)); return b.owner() }},
+		"break":              {queued, func(b *bench) any { b.eval(lua.Break, "why", pad("holder"), fence(b)); return b.owner() }},
 		"inspect":            {queued, func(b *bench) any { return b.owner() }},
-		"weak release":       {func(b *bench) { b.key = "weak"; b.rdb.Set(context.Background(), "weak", "t", 0) }, func(b *bench) any { b.eval(scriptWeakRelease, "t"); return nil }},
+		"weak release":       {func(b *bench) { b.key = "weak"; b.rdb.Set(context.Background(), "weak", "t", 0) }, func(b *bench) any { b.eval(lua.WeakRelease, "t"); return nil }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := embeddedBench(t) // its clock stands still, so states can be compared
@@ -217,7 +218,7 @@ func TestI3EveryScriptExecutedTwiceLeavesTheStateOfOne(t *testing.T) {
 			call := c.call
 			if name == "break" {
 				meant := fence(b)
-				call = func(b *bench) any { b.eval(scriptBreak, "why", pad("holder"), meant); return b.owner() }
+				call = func(b *bench) any { b.eval(lua.Break, "why", pad("holder"), meant); return b.owner() }
 			}
 			answer := call(b)
 			state := b.dump()
@@ -321,7 +322,7 @@ func TestI1AHoldLastsItsWholeLeaseAndNoLonger(t *testing.T) {
 		r := b.acquire("a", time.Second, noWait, "c1")
 		if renewed {
 			b.pass(700 * time.Millisecond)
-			b.eval(scriptRenew, pad("a"), r.fence)
+			b.eval(lua.Renew, pad("a"), r.fence)
 		}
 		b.pass(999 * time.Millisecond)
 		if r := b.acquire("b", time.Second, noWait, "c2"); r.status != "held" {
@@ -331,7 +332,7 @@ func TestI1AHoldLastsItsWholeLeaseAndNoLonger(t *testing.T) {
 		if r := b.acquire("b", time.Second, noWait, "c2"); r.status != "granted" {
 			t.Errorf("renewed %v: at the deadline the lock is %s", renewed, r.status)
 		}
-		if got := b.parse(b.eval(scriptRenew, pad("a"), r.fence)).status; got != "gone" {
+		if got := b.parse(b.eval(lua.Renew, pad("a"), r.fence)).status; got != "gone" {
 			t.Errorf("renewed %v: a renewal after the deadline: %s", renewed, got)
 		}
 		b.release("b")
@@ -345,15 +346,15 @@ func TestI1OnlyTheTokenAndItsFenceReachAHold(t *testing.T) {
 			b.release(other)
 			b.release(other, "bury")
 		}
-		if got := b.parse(b.eval(scriptRenew, pad("mine"), "9000000000000001")).status; got != "gone" {
+		if got := b.parse(b.eval(lua.Renew, pad("mine"), "9000000000000001")).status; got != "gone" {
 			b.Errorf("a renewal with another fence: %s", got)
 		}
-		b.eval(scriptBreak, "why", pad("mine"), "0000000000000001")
-		b.eval(scriptBreak, "why", pad("yours"), r.fence)
+		b.eval(lua.Break, "why", pad("mine"), "0000000000000001")
+		b.eval(lua.Break, "why", pad("yours"), r.fence)
 		if owner := b.owner(); owner != "mine" {
 			b.Errorf("the lock is held by %q", owner)
 		}
-		if got := b.eval(scriptRenew, pad("mine"), r.fence); reflect.TypeOf(got).Kind() != reflect.String {
+		if got := b.eval(lua.Renew, pad("mine"), r.fence); reflect.TypeOf(got).Kind() != reflect.String {
 			b.Errorf("the owner's renewal: %v", got)
 		}
 		if what := b.release("mine"); what != "hold" {
@@ -480,12 +481,12 @@ func TestOneScriptTriesABoundedNumberOfCandidates(t *testing.T) {
 			b.unchecked(fmt.Sprint("nobody", i), 3*time.Second)
 		}
 		waiting := func() int {
-			f, _ := fieldsOf(b.eval(scriptInspect, 0))
+			f, _ := fieldsOf(b.eval(lua.Inspect, 0))
 			return f.int(2)
 		}
 		before := dead
 		for round := 0; ; round++ {
-			what, more, _, err := parseRelease(b.eval(scriptRelease, pad("holder")))
+			what, more, _, err := parseRelease(b.eval(lua.Release, pad("holder")))
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -567,7 +568,7 @@ func TestRetentionIsOnlyEverRaised(t *testing.T) {
 	b := embeddedBench(t)
 	ctx := context.Background()
 	own := func(token string, keep int) {
-		b.parse(b.eval(scriptAcquireOwn, pad(token), b.request(time.Minute, keep, noWait, "c1")))
+		b.parse(b.eval(lua.AcquireOwn, pad(token), b.request(time.Minute, keep, noWait, "c1")))
 		b.release(token)
 	}
 	ttl := func() time.Duration { return b.rdb.TTL(ctx, b.key).Val() }
@@ -606,7 +607,7 @@ func TestTheIdlePathLeavesTheSameStateAsTheOther(t *testing.T) {
 	b := embeddedBench(t)
 	for _, age := range []time.Duration{-1, 0, time.Microsecond, 99 * time.Second, 101 * time.Second, 3 * time.Hour} {
 		states := map[string]map[string]string{}
-		for _, s := range []*script{scriptAcquire, scriptAcquireOwn} {
+		for _, s := range []*lua.Script{lua.Acquire, lua.AcquireOwn} {
 			b.mini.FlushAll()
 			if age >= 0 {
 				b.acquire("before", time.Minute, noWait, "c1")
@@ -619,7 +620,7 @@ func TestTheIdlePathLeavesTheSameStateAsTheOther(t *testing.T) {
 			if ttl := b.rdb.TTL(context.Background(), b.key).Val(); ttl < 4500*time.Second || ttl > 4600*time.Second {
 				t.Errorf("%v after the last grant: the key expires in %v", age, ttl)
 			}
-			states[s.text[:200]+fmt.Sprint(len(s.text))] = state
+			states[s.Text[:200]+fmt.Sprint(len(s.Text))] = state
 		}
 		var all []map[string]string
 		for _, state := range states {
@@ -637,15 +638,15 @@ func TestAHoldThatIsKeptByNobodyEndsWhenItWasSaid(t *testing.T) {
 	r := b.acquire("a", time.Second, noWait, "c1")
 	final := []any{pad("a"), r.fence, "", "   60000    4600"}
 	late := map[string]func() any{
-		"a renewal":          func() any { return b.eval(scriptRenew, pad("a"), r.fence) },
-		"a copy of the last": func() any { return b.eval(scriptRenew, final...) },
-		"a thief":            func() any { return b.eval(scriptAcquire, pad("b"), b.request(time.Second, 4600, "-", "c2"), "1000000") },
+		"a renewal":          func() any { return b.eval(lua.Renew, pad("a"), r.fence) },
+		"a copy of the last": func() any { return b.eval(lua.Renew, final...) },
+		"a thief":            func() any { return b.eval(lua.Acquire, pad("b"), b.request(time.Second, 4600, "-", "c2"), "1000000") },
 		"an upgrade": func() any {
 			request := strings.Replace(b.request(time.Second, 4600, "-", "c1"), "\n\n", "\n"+Read.line(1, "")+"\n", 1)
-			return b.eval(scriptConvert, pad("a"), request, pad("0000000001v"))
+			return b.eval(lua.Convert, pad("a"), request, pad("0000000001v"))
 		},
 	}
-	if _, ok := b.eval(scriptRenew, final...).(string); !ok {
+	if _, ok := b.eval(lua.Renew, final...).(string); !ok {
 		t.Fatal("the last renewal is refused")
 	}
 	b.pass(20 * time.Second)
@@ -673,7 +674,7 @@ func TestARecordIsWrittenByWhoHoldsTheLock(t *testing.T) {
 		key := strings.Replace(b.key, ":{", ":r:{", 1)
 		note := func(token, step, value string, late ...any) bool {
 			b.Helper()
-			wrote, err := b.rdb.Eval(ctx, scriptRecord.text, []string{b.key, key}, append([]any{pad(token), step, 60000, value}, late...)...).Int()
+			wrote, err := b.rdb.Eval(ctx, lua.Record.Text, []string{b.key, key}, append([]any{pad(token), step, 60000, value}, late...)...).Int()
 			if err != nil {
 				b.Fatal(err)
 			}

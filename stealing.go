@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"example.com/redislock/internal/safetext"
+	"example.com/redislock/lua"
 )
 
 // Stealing is a revocation that is acknowledged. A caller whose WithStealAfter has passed has the hold marked: from
@@ -122,7 +123,7 @@ func (c *Client) breakHolds(ctx context.Context, name string, holds []Hold, reas
 		args = append(args, h.token, fmt.Sprintf("%016d", h.Fence))
 	}
 	begun := time.Now()
-	a := c.ask(ctx, nil, scriptBreak, c.key(name), args...)
+	a := c.ask(ctx, nil, lua.Break, c.key(name), args...)
 	if a.err != nil {
 		return 0, 0, a.err
 	}

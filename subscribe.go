@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock/lua"
 )
 
 // countable, sharded and uncountable say in a request how the server can tell this Client of a grant, and whether it can
@@ -206,7 +208,7 @@ func (s *subscription) probe() string {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), pingAfter)
 	defer cancel()
-	a := s.client.ask(ctx, nil, scriptProbe, s.client.probeKey(), s.channel)
+	a := s.client.ask(ctx, nil, lua.Probe, s.client.probeKey(), s.channel)
 	if n, ok := a.value.(int64); ok && a.err == nil && n > 0 {
 		return countable
 	}

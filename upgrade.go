@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"example.com/redislock/lua"
 )
 
 // Upgrade makes a lock in [Read] one in [Write]: at once if it is the only reader, otherwise when the others have given
@@ -116,7 +118,7 @@ func (l *Lock) toRead(ctx context.Context) (changed bool, err error) {
 	}
 
 	args := h.readArgs(h.changeToken())
-	a := h.client.ask(ctx, nil, scriptConvert, h.lease.key(), args...)
+	a := h.client.ask(ctx, nil, lua.Convert, h.lease.key(), args...)
 	r, err := reply{}, a.err
 	if err == nil {
 		r, err = parseReply(a.value)
@@ -188,7 +190,7 @@ func (h *hold) changed(m Mode, fence string) {
 
 // convert sends a change to Read in the background.
 func (h *hold) convert(args []any) <-chan struct{} {
-	return h.client.insist(scriptConvert, h.lease.key(), args, func(value any) bool {
+	return h.client.insist(lua.Convert, h.lease.key(), args, func(value any) bool {
 		r, err := parseReply(value)
 		return err == nil && r.more
 	})

@@ -5,6 +5,8 @@ import (
 	"iter"
 	"reflect"
 	"time"
+
+	"example.com/redislock/lua"
 )
 
 const (
@@ -92,7 +94,7 @@ func (c *Client) lookAt(ctx context.Context, name string) (Info, time.Duration, 
 	if err := c.mayLook(ctx, name, itself); err != nil {
 		return Info{}, 0, err
 	}
-	a := c.query(ctx, scriptWatch, c.key(name), maxShown)
+	a := c.query(ctx, lua.Watch, c.key(name), maxShown)
 	if a.err != nil {
 		return Info{}, 0, a.err
 	}

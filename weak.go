@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock/lua"
 )
 
 // The weak kind is for work that is only wasteful when it runs twice: one SET NX PX on a key of its own, no fence, no
@@ -171,7 +173,7 @@ func (w *WeakLock) release(ctx context.Context) error {
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), resendTime)
 	defer cancel()
-	a := w.client.ask(bounded, nil, scriptWeakRelease, w.client.weakKey(w.name), w.token)
+	a := w.client.ask(bounded, nil, lua.WeakRelease, w.client.weakKey(w.name), w.token)
 	if a.err != nil {
 		return a.err
 	}

@@ -1,0 +1,105 @@
+// Package lua has the scripts that change a lock, and loads them. Each is one file, with its keys, arguments and reply on top;
+// a line such as "--@ shared.lua" stands for a piece that several have. docs/protocol.md says how they work together.
+package lua
+
+import (
+	"crypto/sha1" // names scripts as Redis does, not a safeguard
+	"embed"
+	"encoding/hex"
+	"io/fs"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+//go:embed *.lua
+var sources embed.FS
+
+// Script is a Lua script as it is sent: by its digest, and whole when the server does not know it.
+type Script struct {
+	// Name is that of its file.
+	Name string
+	// Text is what the server runs, and Digest what it knows it by.
+	Text, Digest string
+	// Boxed is the digest, as an argument of a command.
+	Boxed any
+	// Head is the command that the script begins with, where that may be sent alone; else nil.
+	Head any
+	// Keys is how many there are; with two, the first of the arguments is the second.
+	Keys int
+}
+
+// The scripts, the only state of the package.
+var (
+	Acquire     = Load("acquire")
+	AcquireOwn  = Load("acquire", "idle") // with a retention of its own: the idle path would not keep it
+	Release     = Load("release")
+	Renew       = Load("renew")
+	Check       = Load("check")
+	Break       = Load("break")
+	Confirm     = Load("confirm")
+	Convert     = Load("convert")
+	Resume      = Load("resume")
+	Inspect     = Load("inspect")
+	Watch       = Load("watch")
+	Ask         = Load("ask")
+	Record      = Load("record")
+	Recall      = Load("recall")
+	Erase       = Load("erase")
+	Preflight   = Load("preflight")
+	Probe       = Load("probe")
+	WeakRelease = Load("weak_release")
+)
+
+// Load joins a script with the pieces that it names, leaving out those in without, and drops comments and blank lines, which the
+// server would only have to store. A script that is not there cannot be built: Load panics.
+func Load(name string, without ...string) *Script { return LoadFrom(sources, name, without...) }
+
+// LoadFrom is [Load] of other files, such as those of an earlier version.
+func LoadFrom(files fs.FS, name string, without ...string) *Script {
+	var text strings.Builder
+	include(&text, files, name, without)
+	sum := sha1.Sum([]byte(text.String()))
+	s := &Script{Name: name, Text: text.String(), Digest: hex.EncodeToString(sum[:]), Keys: 1}
+	s.Boxed = s.Digest
+	if strings.Contains(s.Text, "KEYS[2]") {
+		s.Keys = 2
+	}
+	if name == "release" {
+		s.Head = "hdel"
+	}
+	return s
+}
+
+// Commands are those that the script uses, for the message when an ACL refuses one. They are looked for only then: it
+// takes milliseconds, and a program that starts has no use for them.
+func (s *Script) Commands() (used []string) {
+	for _, call := range usedCommand.FindAllStringSubmatch(s.Text, -1) {
+		if command := strings.ToLower(call[1]); !slices.Contains(used, command) {
+			used = append(used, command)
+		}
+	}
+	return used
+}
+
+var usedCommand = regexp.MustCompile(`(?:call|try)\('([A-Z]+)'`)
+
+func include(text *strings.Builder, files fs.FS, name string, without []string) {
+	for _, w := range without {
+		if w == name {
+			return
+		}
+	}
+	source, err := fs.ReadFile(files, name+".lua")
+	if err != nil {
+		panic(err) // a script that is not embedded cannot be built
+	}
+	for line := range strings.Lines(string(source)) {
+		trimmed := strings.TrimSpace(line)
+		if piece, ok := strings.CutPrefix(trimmed, "--@ "); ok {
+			include(text, files, strings.TrimSuffix(piece, ".lua"), without)
+		} else if trimmed != "" && !strings.HasPrefix(trimmed, "--") {
+			text.WriteString(line)
+		}
+	}
+}
