@@ -276,6 +276,9 @@ func TestBrowserShowsWhatCannotBeSeenInEveryText(t *testing.T) {
 	}
 	p.says(".c-holder .meta .esc", boxed)
 	p.says(".c-mode", boxed)
+	if n := value[int](p, `new Set([...document.querySelectorAll('.list tr[data-id]')].map((row) => row.offsetHeight)).size`); n != 1 {
+		t.Errorf("rows of %d heights: the list counts on one", n)
+	}
 	p.goTo("/#/lock/x")
 	p.says(".part-held-by td[data-column=Metadata] .esc", boxed)
 	p.says(".part-held-by td[data-column=Mode]", boxed)

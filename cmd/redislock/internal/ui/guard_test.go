@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -36,7 +37,9 @@ func newSite(t *testing.T, change func(*Config)) *site {
 // do sends a request as curl would, with these headers beside.
 func (s *site) do(method, path, body string, headers ...string) *http.Response {
 	s.Helper()
-	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	ctx, cancel := context.WithTimeout(s.Context(), patience) // a stream has no end of its own
+	defer cancel()
+	r := httptest.NewRequestWithContext(ctx, method, path, strings.NewReader(body))
 	r.Host = "127.0.0.1:8047"
 	for i := 0; i < len(headers); i += 2 {
 		if headers[i] == "Host" {

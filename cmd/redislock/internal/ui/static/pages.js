@@ -37,7 +37,7 @@ export function cronPage(main) {
       job.start ? [moment(job.start), ' ', el('span', { class: 'faint' }, '(', since(job.start), ' ago)')] : 'not known',
       job.end ? duration(job.end - job.start) : job.outcome === 'running' ? [since(job.start), ' so far'] : 'not known',
       job.next ? [moment(job.next), ' ', el('span', { class: job.late ? 'tag bad' : 'faint' }, job.late ? 'overdue ' : '(', until(job.next), job.late ? '' : ')')] : el('span', { class: 'faint' }, 'not known'),
-      [ownerShown(job.node), job.node.meta ? el('span', { class: 'meta' }, shown(job.node.meta)) : ''],
+      job.outcome === 'damaged' ? 'not known' : [ownerShown(job.node), job.node.meta ? el('span', { class: 'meta' }, shown(job.node.meta)) : ''],
     ], store.jobs ? 'No job has run under this prefix.' : 'Loading.');
   }
   update();
