@@ -43,13 +43,23 @@ func (s *stage) begin(name string) *actor {
 	i.rdb.AddHook(i)
 	var err error
 	i.client, err = redislock.New(i.rdb, redislock.WithName(name), redislock.WithJitter(func(d time.Duration) time.Duration { return d / 2 }), redislock.WithObserver(redislock.ObserverFunc(func(e redislock.Event) {
-		s.say(ofEvent, "  %s: event %v %s", name, e.Kind, e.Name)
+		i.say(ofEvent, "  %s: event %v %s", name, e.Kind, e.Name)
 	})))
 	if err != nil {
 		s.Fatal(err)
 	}
 	i.warm()
 	return i
+}
+
+// say adds a line, unless the process has died: what it still tries is not shown.
+func (i *actor) say(k kind, format string, args ...any) {
+	i.mu.Lock()
+	dead := i.dead
+	i.mu.Unlock()
+	if !dead {
+		i.stage.say(k, format, args...)
+	}
 }
 
 // warm has the process connect, subscribe, and know the scripts, which is not shown.
@@ -225,7 +235,7 @@ func (i *actor) pass(cmds []redis.Cmder, next func() error) error {
 			cmd.SetErr(silent)
 			err = silent
 		}
-		i.stage.say(ofRequest, "  %s → %s\n    %s", i.name, request, answer)
+		i.say(ofRequest, "  %s → %s\n    %s", i.name, request, answer)
 	}
 	return err
 }

@@ -55,6 +55,7 @@ func newInstruments(m metric.Meter) (instruments, error) {
 			redislock.EventNotKept:         counter("redislock.not_kept", "{value}", "Shared values that could not be kept for others, or not be fetched anew."),
 			redislock.EventFailOpen:        counter("redislock.fail_opens", "{answer}", "Answers of a weak lock that were yes because Redis could not be reached."),
 			redislock.EventRequested:       counter("redislock.requests", "{request}", "Requests by others that a lock be given up."),
+			redislock.EventDropped:         counter("redislock.dropped_events", "{event}", "Events that were not observed: the observer was too slow, or panicked. Levels may be off by as much from then on."),
 			redislock.EventSubscribeFailed: counter("redislock.subscribe_failures", "{outage}", "Outages of the subscription, in which waits are served by checks."),
 		},
 	}

@@ -125,6 +125,7 @@ func TestEachEventIsCounted(t *testing.T) {
 		{redislock.Event{Kind: redislock.EventFailOpen}, "redislock.fail_opens", lock, 1},
 		{redislock.Event{Kind: redislock.EventRequested, Name: "elect:a"}, "redislock.requests", "redislock.kind=election", 1},
 		{redislock.Event{Kind: redislock.EventSubscribeFailed}, "redislock.subscribe_failures", lock, 1},
+		{redislock.Event{Kind: redislock.EventDropped, Dropped: 7}, "redislock.dropped_events", lock, 7},
 	} {
 		m := measure(t)
 		m.Observe(c.event)

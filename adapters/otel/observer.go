@@ -132,7 +132,7 @@ func (o *Observer) measure(ctx context.Context, e redislock.Event, set attribute
 		o.hold.Record(ctx, e.Held.Seconds(), ended...)
 	}
 	if c := o.counters[e.Kind]; c != nil {
-		c.Add(ctx, 1, plain)
+		c.Add(ctx, int64(max(e.Dropped, 1)), plain)
 	}
 }
 

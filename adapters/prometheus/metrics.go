@@ -9,12 +9,12 @@ import (
 
 // metrics are all that is exported.
 type metrics struct {
-	wait, hold                                      *prometheus.HistogramVec
-	waiting, held                                   *prometheus.GaugeVec
-	queued, grants, gaveUps                         *prometheus.CounterVec
-	renewals, renewalFailures, releaseFailures      *prometheus.CounterVec
-	losses, steals, handoffs                        *prometheus.CounterVec
-	notKept, failOpens, requests, subscribeFailures *prometheus.CounterVec
+	wait, hold                                               *prometheus.HistogramVec
+	waiting, held                                            *prometheus.GaugeVec
+	queued, grants, gaveUps                                  *prometheus.CounterVec
+	renewals, renewalFailures, releaseFailures               *prometheus.CounterVec
+	losses, steals, handoffs                                 *prometheus.CounterVec
+	notKept, failOpens, requests, subscribeFailures, dropped *prometheus.CounterVec
 }
 
 func newMetrics(s settings) metrics {
@@ -49,6 +49,7 @@ func newMetrics(s settings) metrics {
 		notKept:           counter("not_kept_total", "Shared values that could not be kept for others, or not be fetched anew.", labels),
 		failOpens:         counter("fail_opens_total", "Answers of a weak lock that were yes because Redis could not be reached.", labels),
 		requests:          counter("requests_total", "Requests by others that a lock of this process be given up.", labels),
+		dropped:           counter("dropped_events_total", "Events that were not observed: the observer was too slow, or panicked. Gauges may be off by as much from then on.", labels),
 		subscribeFailures: counter("subscribe_failures_total", "Outages of the subscription, in which waits are served by checks.", labels),
 	}
 }
@@ -56,18 +57,18 @@ func newMetrics(s settings) metrics {
 func (m *metrics) all() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.wait, m.hold, m.waiting, m.held, m.queued, m.grants, m.gaveUps, m.renewals, m.renewalFailures, m.releaseFailures,
-		m.losses, m.steals, m.handoffs, m.notKept, m.failOpens, m.requests, m.subscribeFailures,
+		m.losses, m.steals, m.handoffs, m.notKept, m.failOpens, m.requests, m.subscribeFailures, m.dropped,
 	}
 }
 
 // series are the metrics with the labels of some locks.
 type series struct {
-	wait, hold                                      prometheus.Observer
-	waiting, held                                   prometheus.Gauge
-	queued, grants, renewals                        prometheus.Counter
-	losses, steals, handoffs                        prometheus.Counter
-	notKept, failOpens, requests, subscribeFailures prometheus.Counter
-	gaveUps, renewalFailures, releaseFailures       func(error) prometheus.Counter
+	wait, hold                                               prometheus.Observer
+	waiting, held                                            prometheus.Gauge
+	queued, grants, renewals                                 prometheus.Counter
+	losses, steals, handoffs                                 prometheus.Counter
+	notKept, failOpens, requests, subscribeFailures, dropped prometheus.Counter
+	gaveUps, renewalFailures, releaseFailures                func(error) prometheus.Counter
 }
 
 // begin makes all series of some locks. Those that count failures begin at 0 for the reasons that are to be expected: the
@@ -100,6 +101,7 @@ func (m *metrics) begin(id identity, labelled bool) *series {
 		steals: m.steals.WithLabelValues(labels...), handoffs: m.handoffs.WithLabelValues(labels...),
 		notKept: m.notKept.WithLabelValues(labels...), failOpens: m.failOpens.WithLabelValues(labels...),
 		requests:          m.requests.WithLabelValues(labels...),
+		dropped:           m.dropped.WithLabelValues(labels...),
 		subscribeFailures: m.subscribeFailures.WithLabelValues(labels...),
 		gaveUps:           byReason(m.gaveUps, "held", "deadline", "canceled", "unanswered", "network", "server", "permission"),
 		renewalFailures:   byReason(m.renewalFailures, "network", "unanswered", "server", "permission", "other"),

@@ -115,6 +115,8 @@ func (s *series) count(e redislock.Event) {
 		s.requests.Inc()
 	case redislock.EventSubscribeFailed:
 		s.subscribeFailures.Inc()
+	case redislock.EventDropped:
+		s.dropped.Add(float64(e.Dropped))
 	}
 }
 

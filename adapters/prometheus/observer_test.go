@@ -118,6 +118,7 @@ func TestEachEventIsCounted(t *testing.T) {
 		{redislock.Event{Kind: redislock.EventNotKept, Err: io.EOF}, "redislock_not_kept_total", nil, 1},
 		{redislock.Event{Kind: redislock.EventFailOpen, Err: io.EOF}, "redislock_fail_opens_total", nil, 1},
 		{redislock.Event{Kind: redislock.EventRequested}, "redislock_requests_total", nil, 1},
+		{redislock.Event{Kind: redislock.EventDropped, Dropped: 7}, "redislock_dropped_events_total", nil, 7},
 		{redislock.Event{Kind: redislock.EventSubscribeFailed, Err: io.EOF}, "redislock_subscribe_failures_total", nil, 1},
 		{redislock.Event{Kind: redislock.EventChanged, Mode: redislock.Write}, "redislock_held", nil, 0},
 		{redislock.Event{Kind: redislock.EventChanged, Mode: redislock.Write}, "redislock_waiting", nil, -1},
