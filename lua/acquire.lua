@@ -16,14 +16,14 @@
 --@ join.lua
 --@ shared.lua
 --@ waiting.lua
-local token, request, wait = ARGV[1], ARGV[2], sub(ARGV[2], 33, 33)
+local token, request, wait = ARGV[1], ARGV[2], sub(ARGV[2], REQUEST_WAIT)
 local WALK = 64                   -- places at each end that a returning waiter looks at for its old one
 
 -- A ticket is the time of joining, later than every one before it. A waiter that lost its place has its old ticket and
 -- goes in where that belongs, looked for from both ends at once. The walk is bounded: in a longer queue it goes in before
 -- the last WALK, so that it passes nobody who came earlier.
 local function join(ticket)
-  local tail = queue.tail and sub(get('w' .. queue.tail), 45, 60) or ''
+  local tail = queue.tail and sub(get('w' .. queue.tail), PLACE_TICKET) or ''
   if ticket == '' then ticket = tail < now and now or time16(tail + 1) end
   if ticket >= tail then
     append(queue, token, ticket .. request)
@@ -32,13 +32,13 @@ local function join(ticket)
   local early, before = queue.head, queue.tail -- all before `early` came earlier; `before`, and all behind it, later
   for _ = 1, WALK do
     local place = get('w' .. early)
-    if ticket < sub(place, 45, 60) then
+    if ticket < sub(place, PLACE_TICKET) then
       before = early
       break
     end
-    early = sub(place, 23, 44)
-    local previous = sub(get('w' .. before), 1, 22)
-    if sub(get('w' .. previous), 45, 60) <= ticket then break end
+    early = sub(place, LINKS_NEXT)
+    local previous = sub(get('w' .. before), LINKS_PREVIOUS)
+    if sub(get('w' .. previous), PLACE_TICKET) <= ticket then break end
     before = previous
   end
   insert(queue, token, before, ticket .. request)
@@ -59,7 +59,7 @@ if not hold and not get('w' .. token) then
   end
   if not queue.head and not more and not hold_of(token) then
     if fits(mode, holds.length) then
-      grant(token, request, sub(request, 1, 8), mode)
+      grant(token, request, sub(request, REQUEST_LEASE), mode)
     else
       more = searching
     end
@@ -83,4 +83,4 @@ end
 store()
 if more then return {'more', now} end
 if wait == '-' then return answer({'held', now}) end
-return answer({'waiting', now, sub(get('w' .. token), 45, 60)})
+return answer({'waiting', now, sub(get('w' .. token), PLACE_TICKET)})

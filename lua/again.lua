@@ -5,13 +5,13 @@ if fields == 2 and not ARGV[3] then
   local got = call('HMGET', key, ARGV[1], 'f')
   local request, fence = got[1], got[2]
   if request and fence and fence >= ARGV[2] then
-    local at, lease = fence, sub(request, 1, 8)
-    if sub(request, 1, 1) == '@' then
-      at, lease, request = sub(request, 2, 17), sub(request, 18, 25), sub(request, 26)
+    local at, lease = fence, sub(request, REQUEST_LEASE)
+    if sub(request, RENEWED_MARK) == '@' then
+      at, lease, request = sub(request, RENEWED_AT), sub(request, RENEWED_LEASE), sub(request, RENEWED_REQUEST)
     end
-    if at <= now and at + lease * 1000 > now + 0 and fence <= now and sub(request, 9, 16) + 0 == KEEP then
-      call('EXPIREAT', key, string.format('%d', sub(now, 1, 10) + KEEP))
-      call('HSET', key, ARGV[1], now == fence and request or '@' .. now .. sub(request, 1, 8) .. request)
+    if at <= now and at + lease * 1000 > now + 0 and fence <= now and sub(request, REQUEST_KEEP) + 0 == KEEP then
+      call('EXPIREAT', key, string.format('%d', sub(now, TIME_SECONDS) + KEEP))
+      call('HSET', key, ARGV[1], now == fence and request or '@' .. now .. sub(request, REQUEST_LEASE) .. request)
       return now
     end
   end

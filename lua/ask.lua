@@ -13,7 +13,7 @@ for _ = 1, MOST do
   if not id then break end
   local hold, next_id = hold_of(id), following(holds, id)
   if hold.state ~= 'k' and not lapsed(hold) then
-    redis.pcall('PUBLISH', channel_of(hold.request, 1), 'a' .. hold.token .. sub(hold.request, 17, 32) .. ARGV[1])
+    redis.pcall('PUBLISH', channel_of(hold.request, 1), 'a' .. hold.token .. sub(hold.request, REQUEST_NONCE) .. ARGV[1])
     told = told + 1
   end
   id = next_id

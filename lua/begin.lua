@@ -4,10 +4,10 @@ local call, key = redis.call, KEYS[1]
 local fields = call('HLEN', key)
 local time = call('TIME')
 local micros = time[2]
-if #micros < 6 then micros = string.sub('00000' .. micros, -6) end
+if #micros < MICROS_WIDTH then micros = string.sub('00000' .. micros, -MICROS_WIDTH) end
 local now = time[1] .. micros
-if #now < 16 then now = '0' .. now end -- before September 2001, where fake clocks live
-if #now ~= 16 then
+if #now < TIME_WIDTH then now = '0' .. now end -- before September 2001, where fake clocks live
+if #now ~= TIME_WIDTH then
   return redis.error_reply("CLOCK the server's clock says " .. time[1] .. ' s since 1970: it must stand between March 1973 and November 2286')
 end
 

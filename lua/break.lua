@@ -19,7 +19,7 @@ for i = 2, #ARGV, 2 do
     if of > greatest then greatest = of end
     drop(hold)
     bury(hold.token, ARGV[1])     -- for an owner whom the message does not reach, and for a copy of this request
-  elseif not hold and sub(get('t' .. ARGV[i]) or '', 61) == ARGV[1] then
+  elseif not hold and sub(get('t' .. ARGV[i]) or '', TOMBSTONE_NOTE) == ARGV[1] then
     before = before + 1
     if of > last then last = of end
   end
@@ -30,7 +30,7 @@ if #ended > 0 then
   store()
 end
 for _, hold in ipairs(ended) do
-  redis.pcall('PUBLISH', channel_of(hold.request, 1), 's' .. hold.token .. sub(hold.request, 17, 32) .. ARGV[1])
+  redis.pcall('PUBLISH', channel_of(hold.request, 1), 's' .. hold.token .. sub(hold.request, REQUEST_NONCE) .. ARGV[1])
 end
 local more = hand_over(searching)
 store()

@@ -3,7 +3,7 @@
 local function bury(token, note)
   local stone = get('t' .. token)
   if stone then
-    if #stone == 60 and note ~= '' then put('t' .. token, stone .. note) end -- a handoff that failed laid one without
+    if #stone == TOMBSTONE_WIDTH and note ~= '' then put('t' .. token, stone .. note) end -- a handoff that failed laid one without
     return
   end
   append(tombs, token, time16(now + TOMBSTONE) .. note)

@@ -28,9 +28,9 @@ for i = 4, #ARGV do
   local hold = live(token)
   if hold then
     if hold.state == '-' then
-      hold.at, hold.lease = now, sub(hold.request, 1, 8)
+      hold.at, hold.lease = now, sub(hold.request, REQUEST_LEASE)
       mark(hold)
-      raise(sub(hold.request, 9, 16))
+      raise(sub(hold.request, REQUEST_KEEP))
     end
     found[#found + 1] = hold.fence .. hold.at .. hold.lease
   else

@@ -38,8 +38,8 @@ if hold.fence <= floor then       -- I2: and greater than the fence of every oth
   put('f', fence)
   hold.fence = fence              -- it is as old as it was, so `since` stays
 end
-hold.at, hold.lease = now, sub(hold.request, 1, 8)
+hold.at, hold.lease = now, sub(hold.request, REQUEST_LEASE)
 mark(hold)
-raise(sub(hold.request, 9, 16))   -- an EXPIREAT first: memory may be short
+raise(sub(hold.request, REQUEST_KEEP))   -- an EXPIREAT first: memory may be short
 store()
 return {'granted', now, hold.fence, hold.at, hold.lease}

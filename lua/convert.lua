@@ -13,13 +13,13 @@
 --@ begin.lua
 --@ shared.lua
 --@ waiting.lua
-local token, request, place, wait = ARGV[1], ARGV[2], ARGV[3], sub(ARGV[2], 33, 33)
-local number = sub(place, 1, 10)
+local token, request, place, wait = ARGV[1], ARGV[2], ARGV[3], sub(ARGV[2], REQUEST_WAIT)
+local number = sub(place, CHANGE_NUMBER)
 
 load(place)
 local searching = expire()
-local waits = queue.head and mode_of(get('w' .. queue.head), 61).of == token and queue.head
-if waits and sub(waits, 1, 10) < number then leave(waits) end -- its owner has given that one up
+local waits = queue.head and mode_of(get('w' .. queue.head), PLACE_REQUEST).of == token and queue.head
+if waits and sub(waits, CHANGE_NUMBER) < number then leave(waits) end -- its owner has given that one up
 local more = hand_over(searching)
 local hold, mode = live(token), mode_of(request, 1)
 if not hold or hold.state ~= '-' then
@@ -27,8 +27,8 @@ if not hold or hold.state ~= '-' then
   return {'gone', now}
 end
 local own, first = mode_of(hold.request, 1), queue.head
-local other = first and first ~= place and mode_of(get('w' .. first), 61).of
-if own.of and number < sub(own.of, 1, 10) or other == token then
+local other = first and first ~= place and mode_of(get('w' .. first), PLACE_REQUEST).of
+if own.of and number < sub(own.of, CHANGE_NUMBER) or other == token then
   store()
   return {'over', now}
 end

@@ -4,7 +4,7 @@ local NONE = '----------------------'
 
 local sub, format, find, match, gmatch = string.sub, string.format, string.find, string.match, string.gmatch
 local unpack = table.unpack or unpack
-local function time16(us) return format('%016.0f', us) end
+local function time16(us) return format(TIME_FORMAT, us) end
 
 local cache, dirty = {}, {}
 
@@ -56,11 +56,11 @@ end
 local function open(name, node)
   local header = get(name)
   if not header then return {name = name, node = node, length = 0} end
-  return {name = name, node = node, head = sub(header, 1, 22), tail = sub(header, 23, 44), length = sub(header, 45) + 0}
+  return {name = name, node = node, head = sub(header, LIST_HEAD), tail = sub(header, LIST_TAIL), length = sub(header, LIST_LENGTH) + 0}
 end
 
 local function following(list, id)
-  local next_id = sub(get(list.node .. id), 23, 44)
+  local next_id = sub(get(list.node .. id), LINKS_NEXT)
   return next_id ~= NONE and next_id or nil
 end
 
@@ -75,7 +75,7 @@ local function append(list, id, body)
   local tail = list.tail
   if tail then
     local last = get(list.node .. tail)
-    put(list.node .. tail, sub(last, 1, 22) .. id .. sub(last, 45))
+    put(list.node .. tail, sub(last, LINKS_PREVIOUS) .. id .. sub(last, NODE_BODY))
   end
   put(list.node .. id, (tail or NONE) .. NONE .. body)
   list.head, list.tail = list.head or id, id
@@ -88,30 +88,30 @@ local function insert(list, id, before, body)
   if before == list.head then
     list.head = id
   else
-    previous = sub(place, 1, 22)
+    previous = sub(place, LINKS_PREVIOUS)
     local neighbour = get(list.node .. previous)
-    put(list.node .. previous, sub(neighbour, 1, 22) .. id .. sub(neighbour, 45))
+    put(list.node .. previous, sub(neighbour, LINKS_PREVIOUS) .. id .. sub(neighbour, NODE_BODY))
   end
-  put(list.node .. before, id .. sub(place, 23))
+  put(list.node .. before, id .. sub(place, LINKS_NEXT_ON))
   put(list.node .. id, previous .. before .. body)
   resize(list, 1)
 end
 
 local function remove(list, id)
   local node = get(list.node .. id)
-  local previous, next_id = sub(node, 1, 22), sub(node, 23, 44)
+  local previous, next_id = sub(node, LINKS_PREVIOUS), sub(node, LINKS_NEXT)
   put(list.node .. id, false)
   if id == list.head then
     list.head = next_id ~= NONE and next_id or nil
     if not list.head then list.tail = nil end
   else
     local neighbour = get(list.node .. previous)
-    put(list.node .. previous, sub(neighbour, 1, 22) .. next_id .. sub(neighbour, 45))
+    put(list.node .. previous, sub(neighbour, LINKS_PREVIOUS) .. next_id .. sub(neighbour, NODE_BODY))
     if id == list.tail then
       list.tail = previous
     else
       neighbour = get(list.node .. next_id)
-      put(list.node .. next_id, previous .. sub(neighbour, 23))
+      put(list.node .. next_id, previous .. sub(neighbour, LINKS_NEXT_ON))
     end
   end
   resize(list, -1)

@@ -4,54 +4,54 @@
 if fields > 1 and not ARGV[3] then
   local sub, find, none = string.sub, string.find, '----------------------'
   local token, request = ARGV[1], ARGV[2]
-  local line = find(request, '\n', 34, true)
-  if sub(request, 33, 33) ~= '-' and sub(request, line + 1, line + 1) == '\n' then
-    local channel = sub(request, 34, line - 1)
+  local line = find(request, '\n', REQUEST_CHANNEL, true)
+  if sub(request, REQUEST_WAIT) ~= '-' and sub(request, line + 1, line + 1) == '\n' then
+    local channel = sub(request, REQUEST_CHANNEL, line - 1)
     local got = call('HMGET', key, 's', 'q', 'm', 't', 'f', 'c' .. channel, token, 'h' .. token, 'w' .. token, 'v')
     local holds, queue, mine = got[1], got[2], got[6]
     if not (got[3] or got[4] or got[7] or got[8] or got[9] or got[10]) then
       local hold, short, last, alive
-      local head, tail = holds and sub(holds, 1, 22), queue and sub(queue, 23, 44)
-      if holds and queue and sub(holds, 45) == '1' then
+      local head, tail = holds and sub(holds, LIST_HEAD), queue and sub(queue, LIST_TAIL)
+      if holds and queue and sub(holds, LIST_LENGTH) == '1' then
         local nodes = call('HMGET', key, 'h' .. head, 'w' .. tail)
         hold, last = nodes[1], nodes[2]
-        local end_of = find(last, '\n', 94, true)
-        local other = sub(last, 94, end_of - 1)
+        local end_of = find(last, '\n', PLACE_REQUEST_CHANNEL, true)
+        local other = sub(last, PLACE_REQUEST_CHANNEL, end_of - 1)
         local client = other == channel and mine or call('HGET', key, 'c' .. other)
-        local seen = client and sub(client, 1, 16)
+        local seen = client and sub(client, CLIENT_SEEN)
         alive = seen and seen <= now and now - seen <= UNSEEN
       elseif fields == 2 and got[5] then               -- the hold in its first form
         local all = call('HGETALL', key)
         local i = all[1] == 'f' and 3 or 1
         short, hold = all[i], all[i + 1]
-        alive = #short == 22
+        alive = #short == TOKEN_WIDTH
         if alive then
-          local at, lease = got[5], sub(hold, 1, 8)
-          if sub(hold, 1, 1) == '@' then
-            at, lease, hold = sub(hold, 2, 17), sub(hold, 18, 25), sub(hold, 26)
+          local at, lease = got[5], sub(hold, REQUEST_LEASE)
+          if sub(hold, RENEWED_MARK) == '@' then
+            at, lease, hold = sub(hold, RENEWED_AT), sub(hold, RENEWED_LEASE), sub(hold, RENEWED_REQUEST)
           end
-          local mode = find(hold, '\n', 34, true)
+          local mode = find(hold, '\n', REQUEST_CHANNEL, true)
           alive = sub(hold, mode + 1, mode + 1) == '\n'
           hold = none .. none .. got[5] .. got[5] .. at .. lease .. '-' .. hold
         end
       end
       if alive then
-        local at, due = sub(hold, 77, 92), sub(hold, 77, 92) + sub(hold, 93, 100) * 1000
+        local at, due = sub(hold, HOLD_AT), sub(hold, HOLD_AT) + sub(hold, HOLD_LEASE) * 1000
         if at <= now and due > now + 0 then
           local ticket, length = now, 1
-          local places = mine and sub(mine, 18) + 1 or 1
+          local places = mine and sub(mine, CLIENT_PLACES) + 1 or 1
           if short then
             call('HDEL', key, short)
             call('HSET', key, 's', short .. short .. '1', 'h' .. short, hold, 'q', token .. token .. '1',
-              'w' .. token, none .. none .. ticket .. request, 'c' .. channel, now .. sub(request, 33, 33) .. places)
+              'w' .. token, none .. none .. ticket .. request, 'c' .. channel, now .. sub(request, REQUEST_WAIT) .. places)
           else
-            if sub(last, 45, 60) >= now then ticket = string.format('%016.0f', sub(last, 45, 60) + 1) end
-            length = sub(queue, 45) + 1
-            call('HSET', key, 'q', sub(queue, 1, 22) .. token .. length, 'w' .. tail, sub(last, 1, 22) .. token .. sub(last, 45),
-              'w' .. token, tail .. none .. ticket .. request, 'c' .. channel, now .. sub(request, 33, 33) .. places)
+            if sub(last, PLACE_TICKET) >= now then ticket = string.format(TIME_FORMAT, sub(last, PLACE_TICKET) + 1) end
+            length = sub(queue, LIST_LENGTH) + 1
+            call('HSET', key, 'q', sub(queue, LIST_HEAD) .. token .. length, 'w' .. tail, sub(last, LINKS_PREVIOUS) .. token .. sub(last, NODE_BODY),
+              'w' .. token, tail .. none .. ticket .. request, 'c' .. channel, now .. sub(request, REQUEST_WAIT) .. places)
           end
-          local info = find(hold, '\n', find(hold, '\n', 135, true) + 1, true)
-          return {'waiting', now, ticket, sub(hold, 45, 60), string.format('%016.0f', due), length, sub(hold, info + 1), 1}
+          local info = find(hold, '\n', find(hold, '\n', HOLD_REQUEST_CHANNEL, true) + 1, true)
+          return {'waiting', now, ticket, sub(hold, HOLD_SINCE), string.format(TIME_FORMAT, due), length, sub(hold, info + 1), 1}
         end
       end
     end

@@ -5,7 +5,7 @@ local reply = {now, fence, queue.length, holds.length, 0}
 local function show(...)
   for _, value in ipairs({...}) do reply[#reply + 1] = value end
 end
-local function mode_text(record, from) return match(record, '\n([^\n]*)\n', from + 33) end
+local function mode_text(record, from) return match(record, '\n([^\n]*)\n', from + REQUEST_WIDTH) end
 
 local id = holds.head
 for _ = 1, limit do
@@ -23,7 +23,7 @@ id = queue.head
 for _ = 1, limit do
   if not id then break end
   local place = get('w' .. id)
-  show(sub(place, 45, 60), id, mode_text(place, 61), info_of(place, 61))
+  show(sub(place, PLACE_TICKET), id, mode_text(place, PLACE_REQUEST), info_of(place, PLACE_REQUEST))
   id = following(queue, id)
 end
 return reply

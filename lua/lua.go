@@ -1,5 +1,6 @@
 // Package lua has the scripts that change a lock, and loads them. Each is one file, with its keys, arguments and reply on top;
-// a line such as "--@ shared.lua" stands for a piece that several have. docs/protocol.md says how they work together.
+// a line such as "--@ shared.lua" stands for a piece that several have, and names such as HOLD_SINCE for the layout of
+// a value (layout.lua). docs/protocol.md says how they work together.
 package lua
 
 import (
@@ -14,6 +15,8 @@ import (
 
 //go:embed *.lua
 var sources embed.FS
+
+var embedded = newLoader(sources)
 
 // Script is a Lua script as it is sent: by its digest, and whole when the server does not know it.
 type Script struct {
@@ -51,14 +54,18 @@ var (
 	WeakRelease = Load("weak_release")
 )
 
-// Load joins a script with the pieces that it names, leaving out those in without, and drops comments and blank lines, which the
-// server would only have to store. A script that is not there cannot be built: Load panics.
-func Load(name string, without ...string) *Script { return LoadFrom(sources, name, without...) }
+// Load joins a script with the pieces that it names, leaving out those in without, and puts the layout in the place of its
+// names. A script that is not there cannot be built: Load panics.
+func Load(name string, without ...string) *Script { return embedded.load(name, without) }
 
 // LoadFrom is [Load] of other files, such as those of an earlier version.
 func LoadFrom(files fs.FS, name string, without ...string) *Script {
+	return newLoader(files).load(name, without)
+}
+
+func (l *loader) load(name string, without []string) *Script {
 	var text strings.Builder
-	include(&text, files, name, without)
+	l.include(&text, name, without)
 	sum := sha1.Sum([]byte(text.String()))
 	s := &Script{Name: name, Text: text.String(), Digest: hex.EncodeToString(sum[:]), Keys: 1}
 	s.Boxed = s.Digest
@@ -83,23 +90,3 @@ func (s *Script) Commands() (used []string) {
 }
 
 var usedCommand = regexp.MustCompile(`(?:call|try)\('([A-Z]+)'`)
-
-func include(text *strings.Builder, files fs.FS, name string, without []string) {
-	for _, w := range without {
-		if w == name {
-			return
-		}
-	}
-	source, err := fs.ReadFile(files, name+".lua")
-	if err != nil {
-		panic(err) // a script that is not embedded cannot be built
-	}
-	for line := range strings.Lines(string(source)) {
-		trimmed := strings.TrimSpace(line)
-		if piece, ok := strings.CutPrefix(trimmed, "--@ "); ok {
-			include(text, files, strings.TrimSuffix(piece, ".lua"), without)
-		} else if trimmed != "" && !strings.HasPrefix(trimmed, "--") {
-			text.WriteString(line)
-		}
-	}
-}

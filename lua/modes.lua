@@ -7,7 +7,7 @@ local FAR = '9999999999999999'
 
 local known = {['\n\n'] = EXCLUSIVE}
 local function mode_of(record, from) -- of a request that begins at `from` in a record
-  local line = match(record, '\n[^\n]*\n', from + 33)
+  local line = match(record, '\n[^\n]*\n', from + REQUEST_WIDTH)
   local mode = known[line]
   if not mode then
     local weight, class, capacity, name, rules, of = match(line, '^\n(%d+) ((%d+) (%S+) (%S+)) ?(%S*)\n$')
@@ -38,10 +38,10 @@ end
 
 local function load_summary(text)
   summarize()
-  summary.bound, summary.latest, summary.least = sub(text, 1, 16), sub(text, 17, 32), sub(text, 33, 48)
-  summary.cursor = sub(text, 49, 70) ~= NONE and sub(text, 49, 70) or nil
+  summary.bound, summary.latest, summary.least = sub(text, SUMMARY_BOUND), sub(text, SUMMARY_LATEST), sub(text, SUMMARY_LEAST)
+  summary.cursor = sub(text, SUMMARY_CURSOR) ~= NONE and sub(text, SUMMARY_CURSOR) or nil
   summary.fresh = match(text, '\n(%S+)$')
-  for count, weight, class, capacity, name, rules in gmatch(sub(text, 71), '(%d+) (%d+) ((%d+) (%S+) (%S+))\n') do
+  for count, weight, class, capacity, name, rules in gmatch(sub(text, SUMMARY_CLASSES), '(%d+) (%d+) ((%d+) (%S+) (%S+))\n') do
     summary.classes[class] = {count = count + 0, held = weight + 0, class = class, capacity = capacity + 0, name = name, rules = rules}
     summary.different = summary.different + 1
   end

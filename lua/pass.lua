@@ -6,20 +6,20 @@ if not released and not ARGV[2] and fields > 4 then
   local got = call('HMGET', key, 's', 'q', 'm', 't', 'e', 'f', 'h' .. token, 'v')
   local queue, fence = got[2], got[6]
   if got[7] and queue and got[1] == token .. token .. '1' and not (got[3] or got[4] or got[5] or got[8])
-    and fence < now and sub(fence, 1, 8) == sub(now, 1, 8) then
-    local head, last = sub(queue, 1, 22), sub(queue, 23, 44)
+    and fence < now and sub(fence, TIME_HUNDREDS) == sub(now, TIME_HUNDREDS) then
+    local head, last = sub(queue, LIST_HEAD), sub(queue, LIST_TAIL)
     local place = call('HGET', key, 'w' .. head)
-    local channel = sub(place, 94, string.find(place, '\n', 94, true) - 1)
+    local channel = sub(place, PLACE_REQUEST_CHANNEL, string.find(place, '\n', PLACE_REQUEST_CHANNEL, true) - 1)
     local client = call('HGET', key, 'c' .. channel)
-    local seen, mode = client and sub(client, 1, 16), client and sub(client, 17, 17)
+    local seen, mode = client and sub(client, CLIENT_SEEN), client and sub(client, CLIENT_WAIT)
     local sharded = mode == 's'
-    local request, lease = sub(place, 61), sub(place, 61, 68)
+    local request, lease = sub(place, PLACE_REQUEST), sub(place, PLACE_REQUEST_LEASE)
     local wake = sharded and channel .. ':' .. string.match(key, '{.*') or channel
-    if seen and seen <= now and now - seen <= UNSEEN and sub(place, 69, 76) + 0 == KEEP
+    if seen and seen <= now and now - seen <= UNSEEN and sub(place, PLACE_REQUEST_KEEP) + 0 == KEEP
       and (head == last or lease * 1000 >= CHECKED) -- else the next in the queue is told when it ends
       and (mode == 'u' or redis.pcall('PUBSUB', sharded and 'SHARDNUMSUB' or 'NUMSUB', wake)[2] ~= 0) then
-      local left = sub(client, 18) - 1
-      if lease + 0 > CLAIM then lease = string.format('%8d', CLAIM) end
+      local left = sub(client, CLIENT_PLACES) - 1
+      if lease + 0 > CLAIM then lease = string.format(LEASE_FORMAT, CLAIM) end
       if head == last then        -- nobody waits any more: the hold in its first form
         if left == 0 then
           call('HDEL', key, 'w' .. head, 'h' .. token, 's', 'q', 'c' .. channel)
@@ -33,11 +33,11 @@ if not released and not ARGV[2] and fields > 4 then
       end
       redis.pcall(sharded and 'SPUBLISH' or 'PUBLISH', wake, 'g' .. head .. now .. now .. lease)
       if head == last then
-        call('HSET', key, 'f', now, head, lease == sub(request, 1, 8) and request or '@' .. now .. lease .. request)
+        call('HSET', key, 'f', now, head, lease == sub(request, REQUEST_LEASE) and request or '@' .. now .. lease .. request)
       else
-        local next = sub(place, 23, 44)
+        local next = sub(place, LINKS_NEXT)
         local hold = none .. none .. now .. now .. now .. lease .. '-' .. request
-        queue = next .. last .. sub(queue, 45) - 1
+        queue = next .. last .. sub(queue, LIST_LENGTH) - 1
         if left == 0 then
           call('HSET', key, 'f', now, 's', head .. head .. '1', 'q', queue, 'h' .. head, hold)
         else

@@ -29,5 +29,5 @@ local stone, last = get('t' .. token) or '', fence -- before this script grants
 if ARGV[2] then bury(token, '') end
 local more = hand_over(expire()) and 1 or 0
 store()
-if what == 'none' then return {what, more, sub(stone, 61), last} end
+if what == 'none' then return {what, more, sub(stone, TOMBSTONE_NOTE), last} end
 return {what, more}

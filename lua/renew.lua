@@ -23,7 +23,7 @@ if not hold or hold.fence < ARGV[2] then
   hand_over(searching)
   store()
   local stone = get('t' .. token)
-  if stone and #stone > 60 then return {'revoked', now, sub(stone, 61)} end
+  if stone and #stone > TOMBSTONE_WIDTH then return {'revoked', now, sub(stone, TOMBSTONE_NOTE)} end
   return {'gone', now, last}
 end
 if hold.state == 'r' then
@@ -37,10 +37,10 @@ end
 local length = ARGV[4] or hold.request
 if ARGV[3] and ARGV[3] ~= '' then bury(token, '') end
 if ARGV[3] ~= 'last' then
-  hold.at, hold.lease = now, sub(length, 1, 8)
+  hold.at, hold.lease = now, sub(length, REQUEST_LEASE)
   mark(hold)
 end
 if ARGV[4] then hold.state = 'k' end
-raise(sub(length, 9, 16))
+raise(sub(length, REQUEST_KEEP))
 store()
 return now

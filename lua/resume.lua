@@ -18,13 +18,13 @@ local searching = expire()
 local hold, old = live(token), live(ARGV[3])
 if not hold and old and old.state == '-' and old.fence >= ARGV[4] then
   local mode = mode_of(old.request, 1)
-  local from = find(request, '\n', 34, true)
+  local from = find(request, '\n', REQUEST_CHANNEL, true)
   local line = mode.class == '' and '' or format('%d ', mode.weight) .. mode.class -- a new owner counts its own changes
-  hold = grant(token, sub(request, 1, from) .. line .. sub(request, from + 1), sub(request, 1, 8), mode, ARGV[3])
+  hold = grant(token, sub(request, 1, from) .. line .. sub(request, from + 1), sub(request, REQUEST_LEASE), mode, ARGV[3])
   drop(old)
   hold.since = old.since          -- it is as old as it was, and stands where it stood
 end
 if not hold then hand_over(searching) end
 store()
 if not hold then return {'gone', now} end
-return {'granted', now, hold.fence, hold.at, hold.lease, match(hold.request, '\n([^\n]*)\n', 34)}
+return {'granted', now, hold.fence, hold.at, hold.lease, match(hold.request, '\n([^\n]*)\n', REQUEST_CHANNEL)}

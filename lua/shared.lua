@@ -50,11 +50,11 @@ local short                       -- the token of a hold that the hash has in it
 local first, due                  -- who was first in the queue, and when the first hold was to end, as far as that one knows
 
 local function channel_of(record, from) -- of a request that begins at `from` in a record
-  return sub(record, from + 33, find(record, '\n', from + 33, true) - 1)
+  return sub(record, from + REQUEST_WIDTH, find(record, '\n', from + REQUEST_WIDTH, true) - 1)
 end
 
 local function info_of(record, from)
-  return sub(record, find(record, '\n', find(record, '\n', from + 33, true) + 1, true) + 1)
+  return sub(record, find(record, '\n', find(record, '\n', from + REQUEST_WIDTH, true) + 1, true) + 1)
 end
 
 local function deadline(hold) return hold.at + hold.lease * 1000 end
@@ -63,8 +63,8 @@ local function hold_of(token)
   local hold = held[token]
   if hold == nil then
     local node = get('h' .. token)
-    hold = node and {token = token, since = sub(node, 45, 60), fence = sub(node, 61, 76), at = sub(node, 77, 92),
-      lease = sub(node, 93, 100), state = sub(node, 101, 101), request = sub(node, 102)}
+    hold = node and {token = token, since = sub(node, HOLD_SINCE), fence = sub(node, HOLD_FENCE), at = sub(node, HOLD_AT),
+      lease = sub(node, HOLD_LEASE), state = sub(node, HOLD_STATE), request = sub(node, HOLD_REQUEST)}
     held[token] = hold
   end
   return hold
@@ -86,9 +86,9 @@ local function first_end()        -- when the first hold ends, as far as is know
 end
 
 local function load_short(token, value)
-  local hold = {token = token, since = fence, fence = fence, at = fence, lease = sub(value, 1, 8), state = '-', request = value}
-  if sub(value, 1, 1) == '@' then
-    hold.at, hold.lease, hold.request = sub(value, 2, 17), sub(value, 18, 25), sub(value, 26)
+  local hold = {token = token, since = fence, fence = fence, at = fence, lease = sub(value, REQUEST_LEASE), state = '-', request = value}
+  if sub(value, RENEWED_MARK) == '@' then
+    hold.at, hold.lease, hold.request = sub(value, RENEWED_AT), sub(value, RENEWED_LEASE), sub(value, RENEWED_REQUEST)
   end
   cache['h' .. token], held[token], short = NONE .. NONE, hold, token
   holds.head, holds.tail, holds.length = token, token, 1
@@ -108,7 +108,7 @@ local function load(token)        -- `token`: whose hold, place and tombstone th
   elseif not queue.head and not tombs.head and fields > (get('e') and 2 or 1) then
     local all = call('HGETALL', key)
     for i = 1, #all, 2 do
-      if #all[i] == 22 then load_short(all[i], all[i + 1]) end
+      if #all[i] == TOKEN_WIDTH then load_short(all[i], all[i + 1]) end
     end
   end
   local longest = tombs.head and time16(now + TOMBSTONE)
@@ -116,12 +116,12 @@ local function load(token)        -- `token`: whose hold, place and tombstone th
     local id = tombs.head
     local oldest = id and get('t' .. id)
     if not oldest then break end
-    local till = sub(oldest, 45, 60)
+    local till = sub(oldest, TOMBSTONE_UNTIL)
     if till <= now then
       remove(tombs, id)
     elseif till > longest then    -- laid before the clock went back: anchored anew, as a hold is (see `lapsed`)
       remove(tombs, id)
-      append(tombs, id, longest .. sub(oldest, 61))
+      append(tombs, id, longest .. sub(oldest, TOMBSTONE_NOTE))
     else
       break
     end
@@ -135,7 +135,7 @@ end
 local function raise(keep)
   local known = get('e')
   local standard = keep + 0 == KEEP or keep + 0 < KEEP and fields > 0 and not known
-  local wanted = sub(now > fence and now or fence, 1, 10) + (standard and KEEP or keep)
+  local wanted = sub(now > fence and now or fence, TIME_SECONDS) + (standard and KEEP or keep)
   if known and known + 0 >= wanted then
     expire_at = known
   else
@@ -153,7 +153,7 @@ local function client(channel)
   local entry = clients[channel]
   if not entry then
     local value = get('c' .. channel)
-    entry = value and {seen = sub(value, 1, 16), mode = sub(value, 17, 17), places = sub(value, 18) + 0}
+    entry = value and {seen = sub(value, CLIENT_SEEN), mode = sub(value, CLIENT_WAIT), places = sub(value, CLIENT_PLACES) + 0}
       or {seen = '0', mode = 'u', places = 0}
     clients[channel] = entry
     entry.channel = channel
@@ -195,7 +195,7 @@ local function tell_first()
   if first and ends and ends < now + CHECKED and (queue.head ~= first or not due or ends < due) then
     local id = queue.head
     for _ = 1, HAND_OVER do
-      local entry = id and client(channel_of(get('w' .. id), 61))
+      local entry = id and client(channel_of(get('w' .. id), PLACE_REQUEST))
       if not entry then break end
       if heard(entry) then
         publish(entry, 'd' .. id)
@@ -215,7 +215,7 @@ local function store()
   if alone and alone.state == '-' and alone.since == alone.fence and alone.fence == fence then
     if alone.changed or short ~= alone.token then
       local value = alone.request
-      if alone.at ~= alone.fence or alone.lease ~= sub(value, 1, 8) then value = '@' .. alone.at .. alone.lease .. value end
+      if alone.at ~= alone.fence or alone.lease ~= sub(value, REQUEST_LEASE) then value = '@' .. alone.at .. alone.lease .. value end
       put(alone.token, value)
     end
     if short ~= alone.token or dirty.s then
@@ -235,7 +235,7 @@ local function store()
     for token, hold in pairs(held) do
       if hold and hold.changed then
         hold.changed = nil
-        put('h' .. token, sub(get('h' .. token), 1, 44) .. hold.since .. hold.fence .. hold.at .. hold.lease .. hold.state .. hold.request)
+        put('h' .. token, sub(get('h' .. token), HOLD_LINKS) .. hold.since .. hold.fence .. hold.at .. hold.lease .. hold.state .. hold.request)
       end
     end
     if summary and summary.different == 0 then
@@ -257,8 +257,8 @@ end
 local function next_fence() return fence < now and now or time16(fence + 1) end
 
 local function grant(token, request, lease, mode, before)
-  local keep = sub(request, 9, 16)
-  if keep + 0 ~= KEEP or get('e') or sub(fence, 1, 8) ~= sub(now, 1, 8) then raise(keep) end
+  local keep = sub(request, REQUEST_KEEP)
+  if keep + 0 ~= KEEP or get('e') or sub(fence, TIME_HUNDREDS) ~= sub(now, TIME_HUNDREDS) then raise(keep) end
   fence = next_fence()
   put('f', fence)
   local hold = {token = token, since = now, fence = fence, at = now, lease = lease, state = '-', request = request}
@@ -331,9 +331,9 @@ end
 
 local function leave(token, entry)
   local place = get('w' .. token)
-  entry = entry or client(channel_of(place, 61))
+  entry = entry or client(channel_of(place, PLACE_REQUEST))
   remove(queue, token)
-  if summary then count(mode_of(place, 61), -1, 0) end
+  if summary then count(mode_of(place, PLACE_REQUEST), -1, 0) end
   entry.places = entry.places - 1
   save_client(entry)
 end
@@ -342,7 +342,7 @@ end
 -- before is a new grant.
 local function change(hold, mode, by, granted)
   local was, request = mode_of(hold.request, 1), hold.request
-  local from = find(request, '\n', 34, true)
+  local from = find(request, '\n', REQUEST_CHANNEL, true)
   count(was, -1, -was.weight)
   count(mode, 1, mode.weight)
   local rest = find(request, '\n', from + 1, true)
@@ -352,7 +352,7 @@ local function change(hold, mode, by, granted)
     put('f', fence)
     hold.fence = fence
   end
-  raise(sub(request, 9, 16))      -- an EXPIREAT first: memory may be short
+  raise(sub(request, REQUEST_KEEP))      -- an EXPIREAT first: memory may be short
   mark(hold)
 end
 
@@ -374,7 +374,7 @@ local function hand_over(searching)
     tries = tries - 1
     local token = queue.head
     local place = get('w' .. token)
-    local mode, entry = summary and mode_of(place, 61) or EXCLUSIVE, client(channel_of(place, 61))
+    local mode, entry = summary and mode_of(place, PLACE_REQUEST) or EXCLUSIVE, client(channel_of(place, PLACE_REQUEST))
     local own = mode.of and live(mode.of)
     if entry.gone or not seen(entry) or mode.of and (not own or own.state ~= '-') then
       leave(token, entry)         -- the waiter is gone, or the hold that was to change
@@ -383,11 +383,11 @@ local function hand_over(searching)
     else
       leave(token, entry)
       tries = tries - 1           -- a grant costs about as much as two that are gone
-      local lease, claim = sub(place, 61, 68), CLAIM
+      local lease, claim = sub(place, PLACE_REQUEST_LEASE), CLAIM
       if not heard(entry) then    -- gone, or about to subscribe anew: its next check tells
         claim = math.ceil((entry.seen + CHECKED - now) / 1000)
       end
-      if lease + 0 > claim then lease = format('%8d', claim) end
+      if lease + 0 > claim then lease = format(LEASE_FORMAT, claim) end
       if claim <= 0 then
         entry.gone = true
       else
@@ -396,7 +396,7 @@ local function hand_over(searching)
         if own then
           change(own, mode, token, true)
         else
-          grant(token, sub(place, 61), lease, mode)
+          grant(token, sub(place, PLACE_REQUEST), lease, mode)
         end
       end
     end

@@ -33,7 +33,7 @@ local function revoke(after)
   raise(KEEP)                     -- an EXPIREAT first: memory may be short
   store()
   for _, hold in ipairs(told) do
-    redis.pcall('PUBLISH', channel_of(hold.request, 1), 's' .. hold.token .. sub(hold.request, 17, 32))
+    redis.pcall('PUBLISH', channel_of(hold.request, 1), 's' .. hold.token .. sub(hold.request, REQUEST_NONCE))
   end
   return more
 end
@@ -42,7 +42,7 @@ end
 local function trim(last)
   for _ = 1, TRIM do
     local id = queue[last]
-    if not id or seen(client(channel_of(get('w' .. id), 61))) then return end
+    if not id or seen(client(channel_of(get('w' .. id), PLACE_REQUEST))) then return end
     leave(id)
   end
 end
