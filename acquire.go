@@ -78,7 +78,7 @@ func (c *Client) start() {
 		c.loops.add()
 		go func() {
 			defer c.loops.done()
-			c.agenda.work(c.stopped)
+			c.scheduler.Run(c.stopped)
 		}()
 		c.sub.start()
 	})

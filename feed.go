@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock/internal/backend"
+	"example.com/redislock/internal/scheduler"
 )
 
 // pingAfter is how long a subscription may be silent before it is asked whether it still lives; after as long again
@@ -25,7 +26,7 @@ type feed struct {
 	ctx    context.Context // ends with the feed, and with it an attempt to connect
 	leave  context.CancelFunc
 	heard  atomic.Int64 // UnixNano of the last traffic
-	watch  task
+	watch  scheduler.Task
 
 	mu        sync.Mutex
 	connected bool // or it tried in vain
@@ -42,7 +43,7 @@ func (c *Client) newFeed(open func(context.Context) *redis.PubSub) *feed {
 		}
 		return nil
 	})
-	f.watch = task{job: jobFunc(f.ping)}
+	f.watch = scheduler.Task{Job: scheduler.Func(f.ping)}
 	return f
 }
 
@@ -71,7 +72,7 @@ func (f *feed) receive(take func(message any) error) error {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	f.heard.Store(time.Now().UnixNano())
-	f.whileOpen(func() { f.client.agenda.set(&f.watch, time.Now().Add(pingAfter)) })
+	f.whileOpen(func() { f.client.scheduler.Set(&f.watch, time.Now().Add(pingAfter)) })
 	for {
 		message, err := f.ps.Receive(ended)
 		if err != nil {
@@ -104,7 +105,7 @@ func (f *feed) ping() {
 	quiet := time.Since(heard) >= pingAfter/2
 	dead := false
 	open := f.whileOpen(func() {
-		c.agenda.set(&f.watch, time.Now().Add(pingAfter))
+		c.scheduler.Set(&f.watch, time.Now().Add(pingAfter))
 		if !heard.Before(f.asked) {
 			f.asked = time.Time{}
 		}
@@ -133,7 +134,7 @@ func (f *feed) close() {
 	f.over = true
 	connected := f.connected
 	f.mu.Unlock()
-	f.client.agenda.remove(&f.watch)
+	f.client.scheduler.Remove(&f.watch)
 	f.leave()
 	if connected {
 		_ = f.ps.Close()

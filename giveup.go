@@ -154,7 +154,7 @@ type outgoing struct {
 	then func(answer)
 }
 
-// send puts a call into the next pipeline of the renewal lane; only tasks of the agenda use it.
+// send puts a call into the next pipeline of the renewal lane; only tasks of the scheduler use it.
 func (c *Client) send(one *call, then func(answer)) {
 	c.outbox = append(c.outbox, outgoing{one, then})
 }

@@ -41,7 +41,7 @@ type heldKey struct {
 // newHold makes a hold of a grant, and its first handle, for who asked under ctx.
 func (c *Client) newHold(ctx context.Context, name string, s *settings) *hold {
 	h := &hold{client: c, name: name, metadata: s.metadata, strict: s.nonReentrant, mode: s.mode.shared(), weight: s.weight, replicas: s.replicas, replicaTime: s.replicaTime}
-	h.lease.hold, h.lease.task.job = h, &h.lease
+	h.lease.hold, h.lease.task.Job = h, &h.lease
 	h.handle(&h.first, nil, ctx, s)
 	return h
 }

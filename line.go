@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"example.com/redislock/internal/scheduler"
 	"example.com/redislock/lua"
 )
 
@@ -22,7 +23,7 @@ type line struct {
 	client *Client
 	name   string
 	key    string
-	task   task
+	task   scheduler.Task
 
 	mu     sync.Mutex
 	waits  []*wait // nil where one left; compacted when half are nil
@@ -50,7 +51,7 @@ func (l *line) plan(h holder, now micros, ours bool) {
 		}
 	}
 	l.mu.Unlock()
-	l.client.agenda.hurry(&l.task, time.Now().Add(in))
+	l.client.scheduler.SetNoLater(&l.task, time.Now().Add(in))
 }
 
 // patience is the shortest steal-after of the waits, 0 if nobody steals. The caller holds l.mu.
@@ -64,10 +65,10 @@ func (l *line) patience() time.Duration {
 	return shortest
 }
 
-// run checks the oldest wait and some others. It runs in the agenda.
-func (l *line) run() {
+// run checks the oldest wait and some others. It runs in the scheduler.
+func (l *line) Run() {
 	// The next one first: whoever finds meanwhile that it must come sooner is not overruled.
-	l.client.agenda.hurry(&l.task, time.Now().Add(checkEvery-l.client.jitter(checkEvery/4)))
+	l.client.scheduler.SetNoLater(&l.task, time.Now().Add(checkEvery-l.client.jitter(checkEvery/4)))
 	l.mu.Lock()
 	var asked []*wait
 	add := func(w *wait) {
@@ -93,7 +94,7 @@ func (l *line) run() {
 	l.mu.Unlock()
 
 	if live == 0 {
-		l.client.agenda.remove(&l.task) // the last one left while this was on its way
+		l.client.scheduler.Remove(&l.task) // the last one left while this was on its way
 	}
 	mode, epoch := l.client.hears(l.name).state()
 	if len(asked) == 0 {
@@ -116,12 +117,12 @@ func (l *line) checked(a answer, asked []*wait, epoch uint64) {
 	l.why = a.err
 	l.mu.Unlock()
 	if a.err != nil {
-		c.agenda.hurry(&l.task, time.Now().Add(checkRetry))
+		c.scheduler.SetNoLater(&l.task, time.Now().Add(checkRetry))
 		return
 	}
 	f, err := fieldsOf(a.value)
 	if err != nil {
-		c.agenda.hurry(&l.task, time.Now().Add(checkRetry))
+		c.scheduler.SetNoLater(&l.task, time.Now().Add(checkRetry))
 		return
 	}
 	now, more, h := f.micros(0), f.int(1), f.holder(2)
@@ -129,7 +130,7 @@ func (l *line) checked(a answer, asked []*wait, epoch uint64) {
 	for i, w := range asked {
 		switch what := f.text(7 + i); {
 		case f.err != nil:
-			c.agenda.hurry(&l.task, time.Now().Add(checkRetry))
+			c.scheduler.SetNoLater(&l.task, time.Now().Add(checkRetry))
 			return
 		case what == "waiting":
 			l.mu.Lock()
@@ -157,7 +158,7 @@ func (l *line) checked(a answer, asked []*wait, epoch uint64) {
 	}
 	l.plan(h, now, granted)
 	if gone || more > 0 { // others may be gone too, or wait behind places that are being cleared away
-		c.agenda.hurry(&l.task, time.Now())
+		c.scheduler.SetNoLater(&l.task, time.Now())
 	}
 }
 

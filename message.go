@@ -96,7 +96,7 @@ func (c *Client) sooner(token string) {
 	case w.line == nil:
 		w.hasty = true // the answer of the acquire is still on its way, and may be older
 	default:
-		c.agenda.hurry(&w.line.task, time.Now())
+		c.scheduler.SetNoLater(&w.line.task, time.Now())
 	}
 }
 
@@ -120,7 +120,7 @@ func (c *Client) settled(w *wait, g grantMessage) {
 	}
 	ahead := micros(parseFence(g.fence)) > s.now.add(between(s.sent, now)+maxAhead)
 	if s.epoch != epoch || valid.leftAt(now) <= 0 || ahead {
-		c.agenda.hurry(&l.task, now)
+		c.scheduler.SetNoLater(&l.task, now)
 		return
 	}
 	w.settle(outcome{grant: grant{fence: g.fence, sent: now, valid: valid, lease: length}})

@@ -106,8 +106,8 @@ func TestI7AMessageBeforeTheLeaseStartsHurtsNoOtherLock(t *testing.T) {
 		c.adopt(h)
 		c.revoked(e.token(), e.nonce, "operator") // before start
 		e.start(false, time.Now())
-		if b.Err() == nil || e.task.place != 0 {
-			t.Errorf("b says %v, and has place %d in the agenda", b.Err(), e.task.place)
+		if b.Err() == nil || e.task.Planned() {
+			t.Errorf("b says %v, and is planned: %v", b.Err(), e.task.Planned())
 		}
 		time.Sleep(10 * time.Second)
 		if a.Err() != nil {
@@ -277,29 +277,6 @@ func TestASilentSubscriptionIsKept(t *testing.T) {
 			t.Error(err)
 		}
 	})
-}
-
-func TestAnUrgentCheckIsNotPutOff(t *testing.T) {
-	a := newAgenda(func() {})
-	for range 20000 {
-		tk := &task{job: jobFunc(func() {})}
-		start, done := make(chan struct{}), make(chan struct{})
-		soon := time.Now().Add(time.Hour)
-		for _, at := range []time.Time{soon, soon.Add(2 * time.Second)} {
-			go func() {
-				<-start
-				a.hurry(tk, at)
-				done <- struct{}{}
-			}()
-		}
-		close(start)
-		<-done
-		<-done
-		if !tk.at.Equal(soon) {
-			t.Fatal("the later of two hurries won")
-		}
-		a.remove(tk)
-	}
 }
 
 func TestAGrantThatCannotBeReliedOnIsAnErrorAndNoStorm(t *testing.T) {

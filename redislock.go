@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock/internal/backend"
+	"example.com/redislock/internal/scheduler"
 )
 
 // Client takes locks in one Redis, under one prefix. It is safe for use by many goroutines; one per process is
@@ -33,13 +34,13 @@ type Client struct {
 	jitter    func(time.Duration) time.Duration // random, below its argument
 	prompt    bool                              // a request is answered or has failed within resendTime
 
-	single *executor
-	agenda *agenda
-	sub    *subscription
-	shards *shards // nil where rdb is no cluster client
-	waits  waits
-	floors floors
-	crowds crowds
+	single    *executor
+	scheduler *scheduler.Scheduler
+	sub       *subscription
+	shards    *shards // nil where rdb is no cluster client
+	waits     waits
+	floors    floors
+	crowds    crowds
 
 	mu      sync.Mutex
 	masters map[string]*executor
@@ -48,7 +49,7 @@ type Client struct {
 	empty   chan struct{}
 	begin   sync.Once
 
-	outbox []outgoing // of the agenda's goroutine
+	outbox []outgoing // of the scheduler's goroutine
 
 	preflight preflight
 	onces     onces
@@ -59,7 +60,7 @@ type Client struct {
 
 	background tracker       // operations, requests under way and give-backs that are not through
 	telling    tracker       // calls of the Observer
-	loops      tracker       // the agenda and the subscription
+	loops      tracker       // the scheduler and the subscription
 	shutting   atomic.Bool   // Close has begun
 	closing    chan struct{} // closed then, or when the Redis client is closed: what waits fails
 	cause      error         // why: it may be read when that is closed
@@ -128,7 +129,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 	if err := c.sticky(&c.defaults); err != nil {
 		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
 	}
-	c.agenda = newAgenda(c.flush)
+	c.scheduler = scheduler.New(c.flush)
 	c.sub = &subscription{client: c, channel: c.prefix + ":c:" + newToken()}
 	if behind.Cluster != nil {
 		c.shards = newShards(c, behind.Cluster)

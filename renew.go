@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"example.com/redislock/internal/scheduler"
 	"example.com/redislock/lua"
 )
 
@@ -25,14 +26,14 @@ type lease struct {
 	given    bool // somebody gives it up, or gave it up; guarded by mu
 
 	mu      sync.Mutex
-	fence   string        // an upgrade raises it
-	valid   bound         // held until this has passed
-	total   *bound        // and this, unless it is nil: WithMaxHold
-	granted time.Time     // local time of the grant
-	renewAt time.Time     // zero: not again
-	ended   error         // why it was released or lost; nil while it is kept
-	task    task          // in the agenda
-	next    time.Duration // pause before the next attempt after a failed one
+	fence   string         // an upgrade raises it
+	valid   bound          // held until this has passed
+	total   *bound         // and this, unless it is nil: WithMaxHold
+	granted time.Time      // local time of the grant
+	renewAt time.Time      // zero: not again
+	ended   error          // why it was released or lost; nil while it is kept
+	task    scheduler.Task // in the scheduler
+	next    time.Duration  // pause before the next attempt after a failed one
 }
 
 func (l *lease) key() string { return l.boxedKey.(string) }
@@ -61,7 +62,7 @@ func (l *lease) schedule(now time.Time) {
 	if !l.renewAt.IsZero() && l.renewAt.Before(at) {
 		at = l.renewAt
 	}
-	l.hold.client.agenda.set(&l.task, at)
+	l.hold.client.scheduler.Set(&l.task, at)
 }
 
 // left is how long it may be relied on. The caller holds l.mu, or does not mind.
@@ -107,7 +108,7 @@ func (l *lease) stop(why error) (reason error, first bool) {
 		return l.ended, false
 	}
 	l.ended = why
-	l.hold.client.agenda.remove(&l.task)
+	l.hold.client.scheduler.Remove(&l.task)
 	return why, true
 }
 
@@ -120,8 +121,8 @@ func (l *lease) surrender() bool {
 	return first
 }
 
-// run is the lease's turn in the agenda: it has run out, or is to be renewed.
-func (l *lease) run() {
+// run is the lease's turn in the scheduler: it has run out, or is to be renewed.
+func (l *lease) Run() {
 	if err := l.expired(time.Now()); err != nil {
 		l.hold.lose(err)
 		return

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock/internal/scheduler"
 )
 
 // topicRest is how long the channel of a lock stays subscribed after it was last waited for.
@@ -34,7 +36,7 @@ type topic struct {
 type shards struct {
 	client  *Client
 	cluster *redis.ClusterClient
-	sweeper task
+	sweeper scheduler.Task
 	silent  hearing // of who has no topic yet
 
 	mu     sync.Mutex
@@ -53,7 +55,7 @@ type shard struct {
 
 func newShards(c *Client, cluster *redis.ClusterClient) *shards {
 	s := &shards{client: c, cluster: cluster, topics: map[string]*topic{}, open: map[string]*shard{}, deaf: map[string]bool{}}
-	s.sweeper = task{job: jobFunc(s.sweep)}
+	s.sweeper = scheduler.Task{Job: scheduler.Func(s.sweep)}
 	return s
 }
 
@@ -98,7 +100,7 @@ func (s *shards) listen(name string) *hearing {
 		s.topics[name] = t
 		s.place([]*topic{t}, 0)
 		if len(s.topics) == 1 {
-			s.client.agenda.set(&s.sweeper, time.Now().Add(topicRest))
+			s.client.scheduler.Set(&s.sweeper, time.Now().Add(topicRest))
 		}
 	}
 	t.used = time.Now()
@@ -306,7 +308,7 @@ func (s *shards) lost(shard *shard, err error) (topics []*topic, heard bool) {
 	return topics, heard
 }
 
-// sweep forgets the topics that nobody has waited for lately. It runs in the agenda.
+// sweep forgets the topics that nobody has waited for lately. It runs in the scheduler.
 func (s *shards) sweep() {
 	c := s.client
 	s.mu.Lock()
@@ -322,7 +324,7 @@ func (s *shards) sweep() {
 		}
 	}
 	if len(s.topics) > 0 {
-		c.agenda.set(&s.sweeper, time.Now().Add(topicRest))
+		c.scheduler.Set(&s.sweeper, time.Now().Add(topicRest))
 	}
 	s.mu.Unlock()
 	for shard, channels := range idle {
@@ -341,7 +343,7 @@ func (s *shards) stop() {
 	s.mu.Lock()
 	open := slices.Collect(maps.Values(s.open))
 	s.mu.Unlock()
-	s.client.agenda.remove(&s.sweeper)
+	s.client.scheduler.Remove(&s.sweeper)
 	for _, shard := range open {
 		shard.close()
 	}

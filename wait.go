@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"example.com/redislock/internal/scheduler"
 )
 
 // grant is a lock that a wait got.
@@ -84,7 +86,7 @@ func (c *Client) joined(w *wait, name string, r reply, s sample) {
 	l := c.waits.lines[name]
 	if l == nil {
 		l = &line{client: c, name: name, key: c.key(name)}
-		l.task = task{job: l}
+		l.task = scheduler.Task{Job: l}
 		c.waits.lines[name] = l
 	}
 	early, hasty := w.early, w.hasty
@@ -106,7 +108,7 @@ func (c *Client) joined(w *wait, name string, r reply, s sample) {
 		c.settled(w, *early)
 	}
 	if hasty {
-		c.agenda.hurry(&l.task, time.Now())
+		c.scheduler.SetNoLater(&l.task, time.Now())
 	}
 }
 
@@ -130,7 +132,7 @@ func (c *Client) removeWait(w *wait) {
 	}
 	if l.live == 0 {
 		delete(c.waits.lines, l.name)
-		c.agenda.remove(&l.task)
+		c.scheduler.Remove(&l.task)
 		return
 	}
 	if len(l.waits) > 32 && l.live < len(l.waits)/2 {
@@ -151,7 +153,7 @@ func (c *Client) recheck(name string) {
 	c.waits.mu.Lock()
 	defer c.waits.mu.Unlock()
 	if l := c.waits.lines[name]; l != nil {
-		c.agenda.hurry(&l.task, time.Now())
+		c.scheduler.SetNoLater(&l.task, time.Now())
 	}
 }
 
@@ -171,7 +173,7 @@ func (c *Client) askAll() {
 	}
 	c.waits.mu.Unlock()
 	for _, l := range lines {
-		c.agenda.hurry(&l.task, time.Now())
+		c.scheduler.SetNoLater(&l.task, time.Now())
 	}
 	for _, h := range c.allHolds() {
 		h.lease.soon()

@@ -1,4 +1,4 @@
-package redislock
+package scheduler
 
 import (
 	"sync/atomic"
@@ -11,14 +11,14 @@ import (
 func TestAfterASuspensionWhatIsDueRunsWithinASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var suspended atomic.Int64
-		a := newAgenda(func() {})
+		a := New(func() {})
 		a.wall = func() time.Time { return time.Now().Add(time.Duration(suspended.Load())).Round(0) }
 		stop := make(chan struct{})
 		defer close(stop)
-		go a.work(stop)
+		go a.Run(stop)
 		ran := make(chan string, 3)
 		at := func(name string, in time.Duration) {
-			a.set(&task{job: jobFunc(func() { ran <- name })}, time.Now().Add(in))
+			a.Set(&Task{Job: Func(func() { ran <- name })}, time.Now().Add(in))
 		}
 		at("second", 20*time.Minute)
 		at("first", 10*time.Minute)
@@ -41,13 +41,13 @@ func TestAfterASuspensionWhatIsDueRunsWithinASecond(t *testing.T) {
 func TestAClockThatIsSetBackDelaysNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var step atomic.Int64
-		a := newAgenda(func() {})
+		a := New(func() {})
 		a.wall = func() time.Time { return time.Now().Add(time.Duration(step.Load())).Round(0) }
 		stop := make(chan struct{})
 		defer close(stop)
-		go a.work(stop)
+		go a.Run(stop)
 		ran, begun := make(chan struct{}), time.Now()
-		a.set(&task{job: jobFunc(func() { close(ran) })}, begun.Add(time.Minute))
+		a.Set(&Task{Job: Func(func() { close(ran) })}, begun.Add(time.Minute))
 		time.Sleep(10 * time.Second)
 		step.Store(-int64(time.Hour))
 		time.Sleep(10 * time.Second)
@@ -61,8 +61,8 @@ func TestAClockThatIsSetBackDelaysNothing(t *testing.T) {
 
 // What a look costs: a second's worth of an idle Client.
 func BenchmarkLookForASuspension(b *testing.B) {
-	a := newAgenda(func() {})
-	a.set(&task{job: jobFunc(func() {})}, time.Now().Add(time.Hour))
+	a := New(func() {})
+	a.Set(&Task{Job: Func(func() {})}, time.Now().Add(time.Hour))
 	slept, wall := time.Now(), a.wall()
 	for b.Loop() {
 		if a.wall().Sub(wall)-time.Since(slept) >= suspendLeast {
@@ -72,5 +72,28 @@ func BenchmarkLookForASuspension(b *testing.B) {
 			b.Fatal("due")
 		}
 		_ = a.sleep()
+	}
+}
+
+func TestAnUrgentCheckIsNotPutOff(t *testing.T) {
+	a := New(func() {})
+	for range 20000 {
+		tk := &Task{Job: Func(func() {})}
+		start, done := make(chan struct{}), make(chan struct{})
+		soon := time.Now().Add(time.Hour)
+		for _, at := range []time.Time{soon, soon.Add(2 * time.Second)} {
+			go func() {
+				<-start
+				a.SetNoLater(tk, at)
+				done <- struct{}{}
+			}()
+		}
+		close(start)
+		<-done
+		<-done
+		if !tk.at.Equal(soon) {
+			t.Fatal("the later of two hurries won")
+		}
+		a.Remove(tk)
 	}
 }
