@@ -123,3 +123,64 @@ func exampleTime() (client *redislock.Client, pass func(time.Duration), stop fun
 		server.Close()
 	}
 }
+
+// outOfStock is an error of which other processes are to know more than the text.
+type outOfStock struct{ Item string }
+
+func (e *outOfStock) Error() string { return e.Item + " is out of stock" }
+
+// stockErrors carries it from one process to another.
+type stockErrors struct{}
+
+func (stockErrors) MarshalError(err error) []byte {
+	if e, ok := errors.AsType[*outOfStock](err); ok {
+		return []byte(e.Item)
+	}
+	return nil
+}
+
+func (stockErrors) UnmarshalError(data []byte) error { return &outOfStock{Item: string(data)} }
+
+func ExampleWithErrorCodec() {
+	ctx := context.Background()
+	client, other, stop := exampleClients()
+	defer stop()
+
+	for _, instance := range []*redislock.Client{client, other} {
+		_, err := redislock.Share(ctx, instance, "stock/7", time.Minute, func(context.Context) (int, error) {
+			return 0, &outOfStock{Item: "bicycle"}
+		}, redislock.WithErrorCodec(stockErrors{}))
+		if e, ok := errors.AsType[*outOfStock](err); ok {
+			fmt.Println("no more:", e.Item)
+		}
+	}
+	// Output:
+	// no more: bicycle
+	// no more: bicycle
+}
+
+// A refresh whose source does not answer ends after this time; the old value is served meanwhile.
+func ExampleWithRefreshTimeout() {
+	ctx := context.Background()
+	client, pass, stop := exampleTime()
+	defer stop()
+
+	ended := make(chan error)
+	page := func(ctx context.Context) (string, error) {
+		<-ctx.Done() // a source that does not answer
+		ended <- ctx.Err()
+		return "", ctx.Err()
+	}
+	first := func(context.Context) (string, error) { return "version 1", nil }
+	for _, fetch := range []func(context.Context) (string, error){first, page} {
+		text, err := redislock.Share(ctx, client, "page/home", time.Minute, fetch,
+			redislock.WithStale(time.Hour), redislock.WithRefreshTimeout(50*time.Millisecond))
+		fmt.Println(text, err)
+		pass(2 * time.Minute)
+	}
+	fmt.Println("the refresh:", <-ended)
+	// Output:
+	// version 1 <nil>
+	// version 1 <nil>
+	// the refresh: context deadline exceeded
+}
