@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"example.com/redislock"
 	"example.com/redislock/internal/fakenet"
 )
@@ -209,6 +211,34 @@ func TestTheFirstSuccessOfOnceIsRememberedByItsProcess(t *testing.T) {
 		time.Sleep(time.Second)
 		if run(); runs != 2 {
 			t.Errorf("after a reset: %d runs", runs)
+		}
+	})
+}
+
+// What may have been missed is looked up when the subscription is new, and not when it is asked for.
+func TestAProcessKnowsWhatItKnewAfterANewSubscription(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, n *fakenet.Network) {
+		line := &fakenet.Network{Dial: n.Dial, Delay: n.Delay}
+		rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", Protocol: 2, DisableIdentity: true, Dialer: line.Dialer})
+		e.Cleanup(func() { _ = rdb.Close() })
+		sent := &counter{}
+		rdb.AddHook(sent)
+		c := e.over(rdb)
+		runs := 0
+		run := func() {
+			if err := c.Once(context.Background(), "init", func(context.Context) error { runs++; return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		run()
+		time.Sleep(time.Second)
+		line.Cut()
+		time.Sleep(time.Minute)
+		line.Mend()
+		time.Sleep(time.Minute)
+		before := sent.trips.Load()
+		if run(); sent.trips.Load() != before || runs != 1 {
+			t.Errorf("%d requests, %d runs", sent.trips.Load()-before, runs)
 		}
 	})
 }

@@ -138,6 +138,13 @@ func TestARefreshHasItsTime(t *testing.T) {
 				if n := seen.count(redislock.EventNotKept); n != 1 {
 					t.Errorf("told %d times", n)
 				}
+				seen.mu.Lock()
+				for _, event := range seen.events {
+					if event.Kind == redislock.EventNotKept && !strings.Contains(event.Err.Error(), "not refreshed within 1m0s") {
+						t.Errorf("told of %v", event.Err)
+					}
+				}
+				seen.mu.Unlock()
 				get(b, is("second"))
 				time.Sleep(time.Second)
 				if v := get(b, is("third")); v != "second" {
