@@ -1,6 +1,10 @@
 package redislock
 
-import "strings"
+import (
+	"strings"
+
+	"example.com/redislock/internal/protocol"
+)
 
 // ACL is the rule that a Redis user needs for locks under a prefix, to put behind "ACL SETUSER name on >password". It
 // grants what the scripts use and nothing else, on exactly the keys and channels of that prefix: not on those of a prefix
@@ -21,14 +25,13 @@ func ACL(prefix string) string {
 		"pubsub|shardnumsub spublish ssubscribe sunsubscribe cluster|slots command asking readonly " + // on a cluster
 		"select client|setname" // go-redis, where the connection has a database or a name
 	own := quoteGlob(prefix)
-	wake := own + ":c:" + strings.Repeat("[^:]", tokenLength) // of one Client
+	wake := own + ":c:" + strings.Repeat("[^:]", protocol.TokenLength) // of one Client
 	rule := "-@all +" + strings.Join(strings.Fields(commands), " +")
 	rule += " resetkeys ~" + own + ":{*" // locks, and the registers of package fence
-	for _, kind := range []string{weakKind, dedupeKind, recordKind} {
+	for _, kind := range []string{protocol.WeakKind, protocol.DedupeKind, protocol.RecordKind} {
 		rule += " ~" + own + kind + ":{*"
 	}
 	return rule + " resetchannels &" + own + ":n &" + wake + " &" + wake + ":{*"
 }
 
 // What stands between the prefix and the name in the keys that are not those of locks.
-const weakKind, dedupeKind, recordKind = ":w", ":d", ":r"

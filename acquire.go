@@ -49,7 +49,7 @@ func (c *Client) accept(ctx context.Context, name string, opts []Option, s *sett
 // seek is pursue, observed. A lock that its caller does not get, because the Observer panics or ends the goroutine, is given
 // back (I8).
 func (c *Client) seek(q *quest) (l *Lock, err error) {
-	q.key = c.key(q.name)
+	q.key = c.keys.Lock(q.name)
 	q.asked = time.Now()
 	returned := false
 	defer func() {

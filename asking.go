@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
 
@@ -34,12 +35,12 @@ func (c *Client) request(ctx context.Context, name, why string) (int, error) {
 	if err := checkReason(why); err != nil {
 		return 0, err
 	}
-	a := c.query(ctx, lua.Ask, c.key(name), c.owner.info()+requestSeparator+why)
+	a := c.query(ctx, lua.Ask, c.keys.Lock(name), c.owner.info()+requestSeparator+why)
 	if a.err != nil {
 		return 0, a.err
 	}
-	f := fields{values: []any{a.value}}
-	return f.int(0), f.err
+	f := protocol.Fields{Values: []any{a.value}}
+	return f.Int(0), f.Err
 }
 
 // requestSeparator is between who asks and why. The name of a Client has no control characters, that of a host has none

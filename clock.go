@@ -1,6 +1,10 @@
 package redislock
 
-import "time"
+import (
+	"time"
+
+	"example.com/redislock/internal/protocol"
+)
 
 // elapsed is the time since t: the larger of what the monotonic and the wall clock say, because Linux stops the
 // monotonic one while a machine is suspended, and Redis does not wait for it.
@@ -27,21 +31,7 @@ func (b bound) leftAt(now time.Time) time.Duration { return b.span - between(b.f
 
 // after is the bound of a deadline that a server told: a request that left at sent was answered when the server's
 // clock said now, so the server cannot reach the deadline before sent + (deadline - now). Less the margin (I6).
-func (c *Client) after(sent time.Time, now, deadline micros) bound {
-	span := deadline.sub(now)
+func (c *Client) after(sent time.Time, now, deadline protocol.Micros) bound {
+	span := deadline.Sub(now)
 	return bound{from: sent, span: span - c.margin - span/1000}
-}
-
-// micros is a time of the server in µs since 1970.
-type micros int64
-
-func (m micros) sub(n micros) time.Duration { return time.Duration(m-n) * time.Microsecond }
-
-func (m micros) add(d time.Duration) micros { return m + micros(d/time.Microsecond) }
-
-func (m micros) time() time.Time {
-	if m == 0 {
-		return time.Time{}
-	}
-	return time.UnixMicro(int64(m))
 }

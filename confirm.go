@@ -3,6 +3,7 @@ package redislock
 import (
 	"fmt"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
 
@@ -14,7 +15,7 @@ var errGone = fmt.Errorf("%w: granted, and taken away before it was used", ErrLo
 // confirmation (I6).
 func (q *quest) confirm(g grant) (grant, error) {
 	c := q.client
-	fence := parseFence(g.fence)
+	fence := protocol.ParseFence(g.fence)
 	seen := q.seenBefore(fence)
 	if fence > seen && fence > q.floor && q.replicas == 0 {
 		c.floors.note(q.name, fence)
@@ -34,19 +35,19 @@ func (q *quest) confirm(g grant) (grant, error) {
 	if a.err != nil {
 		return g, a.err
 	}
-	r, err := parseReply(a.value)
+	r, err := protocol.ParseReply(a.value)
 	switch {
 	case err != nil:
 		return g, err
-	case r.status == "gone":
+	case r.Status == "gone":
 		return g, errGone
-	case r.status == "ahead":
-		return g, invalid("WithFenceFloor(%d): more than a day ahead of the server's clock, which says %d", q.floor, r.now)
-	case r.status != "granted":
-		return g, fmt.Errorf("unexpected answer %q", r.status)
+	case r.Status == "ahead":
+		return g, invalid("WithFenceFloor(%d): more than a day ahead of the server's clock, which says %d", q.floor, r.Now)
+	case r.Status != "granted":
+		return g, fmt.Errorf("unexpected answer %q", r.Status)
 	}
-	g.fence, g.lease, g.valid = r.fence, r.lease.sub(0), c.after(a.sent, r.now, r.at+r.lease)
-	if fence = parseFence(g.fence); fence <= seen {
+	g.fence, g.lease, g.valid = r.Fence, r.Lease.Sub(0), c.after(a.sent, r.Now, r.At+r.Lease)
+	if fence = protocol.ParseFence(g.fence); fence <= seen {
 		c.floors.forget(q.name)
 	}
 	c.floors.note(q.name, fence)

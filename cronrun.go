@@ -46,7 +46,7 @@ func (g *CronGuard) run(ctx context.Context, tick time.Time, fn func(context.Con
 	}
 	r := &cronRun{CronGuard: g, tick: tick, turn: turn}
 	defer func() { _ = turn.finish(ctx, true, r.keep) }() // last of all; in the background where Redis does not answer
-	now := rec.now.time()                                 // not the fence: that may be ahead of the server's clock
+	now := rec.now.Time()                                 // not the fence: that may be ahead of the server's clock
 	ahead := max(tick.Sub(now), 0)
 	switch { // times are compared, for the time between two may be more than a Duration can say
 	case tick.Before(now.Add(-g.memory)):

@@ -8,6 +8,8 @@ import (
 	"iter"
 	"strings"
 	"time"
+
+	"example.com/redislock/internal/protocol"
 )
 
 // statusLife is how long the status of a job is kept after its last run.
@@ -143,13 +145,13 @@ func (c *Client) CronJobs(ctx context.Context) iter.Seq2[CronStatus, error] {
 			return
 		}
 		seen := map[string]bool{}
-		for names, err := range c.scan(ctx, c.prefix+recordKind+":{", jobName("")) {
+		for names, err := range c.scan(ctx, c.prefix+protocol.RecordKind+":{", jobName("")) {
 			if err != nil {
 				fail(err)
 				return
 			}
 			for _, key := range names {
-				name := unescape(key)
+				name := protocol.Unescape(key)
 				status := CronStatus{Job: strings.TrimPrefix(name, jobName(""))}
 				if seen[key] {
 					continue

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"example.com/redislock/internal/protocol"
 )
 
 // The errors that callers decide by; test for them with [errors.Is]. Every error of this package also says which
@@ -75,7 +77,7 @@ var (
 	// ErrDamaged says that the key of this one name has in it what this library has not written: another program uses
 	// the key, or it was changed by hand. Nobody can be served under that name until it is deleted. Other names are not
 	// concerned.
-	ErrDamaged = errors.New("damaged key")
+	ErrDamaged = protocol.ErrDamaged
 )
 
 // HeldError is an [ErrHeld] that says who holds the lock, as far as the server told. A context that ended while

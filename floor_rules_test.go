@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
 
@@ -48,20 +49,20 @@ func TestFloorsAreBoundedAndKeepTheLastNames(t *testing.T) {
 func TestAConfirmationLiftsTheFenceOfThatHoldAboveAllOthers(t *testing.T) {
 	scripts(t, func(b *bench) {
 		reader := func(token string) string {
-			return b.parse(b.eval(lua.Acquire, pad(token), b.requestIn(Read, 1, time.Minute, 4600, noWait, "c1"))).fence
+			return b.parse(b.eval(lua.Acquire, pad(token), b.requestIn(Read, 1, time.Minute, 4600, noWait, "c1"))).Fence
 		}
 		fences := map[string]string{"a": reader("a"), "b": reader("b"), "c": reader("c")}
-		fence, _ := parseMicros(fences["c"])
-		floor := fmt.Sprintf("%016d", fence.add(time.Hour))
+		fence, _ := protocol.ParseMicros(fences["c"])
+		floor := fmt.Sprintf("%016d", fence.Add(time.Hour))
 		for i, token := range []string{"b", "a", "b"} {
-			want := fmt.Sprintf("%016d", fence.add(time.Hour)+micros(i)+1)
+			want := fmt.Sprintf("%016d", fence.Add(time.Hour)+protocol.Micros(i)+1)
 			if i == 2 {
 				want = fences["b"] // it is above already
 			}
-			if r := b.confirm(token, floor, ""); r.status != "granted" || r.fence != want {
-				t.Errorf("%s: %s %s, want %s", token, r.status, r.fence, want)
+			if r := b.confirm(token, floor, ""); r.Status != "granted" || r.Fence != want {
+				t.Errorf("%s: %s %s, want %s", token, r.Status, r.Fence, want)
 			} else {
-				fences[token] = r.fence
+				fences[token] = r.Fence
 			}
 		}
 		for token, fence := range fences {
@@ -72,8 +73,8 @@ func TestAConfirmationLiftsTheFenceOfThatHoldAboveAllOthers(t *testing.T) {
 				t.Errorf("the release of %s finds %s", token, got)
 			}
 		}
-		if r := b.acquire("d", time.Minute, noWait, "c1"); r.fence <= fences["a"] {
-			t.Errorf("I2: fence %s after %s", r.fence, fences["a"])
+		if r := b.acquire("d", time.Minute, noWait, "c1"); r.Fence <= fences["a"] {
+			t.Errorf("I2: fence %s after %s", r.Fence, fences["a"])
 		}
 	})
 }
@@ -90,13 +91,13 @@ func TestAConfirmationNeverMovesAHoldThatIsNotItsOwnersAnyMore(t *testing.T) {
 				b.acquire("thief", time.Minute, uncountable, "c2", "1000")
 				b.release("thief")
 			case "kept":
-				b.eval(lua.Renew, pad(what), r.fence, "", "   90000    4600")
+				b.eval(lua.Renew, pad(what), r.Fence, "", "   90000    4600")
 			case "broken":
-				b.eval(lua.Break, "why", pad(what), r.fence)
+				b.eval(lua.Break, "why", pad(what), r.Fence)
 			}
 			before := fmt.Sprint(b.dump())
-			if got := b.confirm(what, "", fmt.Sprintf("%016d", int64(r.at)+1e9)); got.status != "gone" {
-				t.Errorf("%s: %s", what, got.status)
+			if got := b.confirm(what, "", fmt.Sprintf("%016d", int64(r.At)+1e9)); got.Status != "gone" {
+				t.Errorf("%s: %s", what, got.Status)
 			}
 			if after := fmt.Sprint(b.dump()); after != before {
 				t.Errorf("%s: the state was %s, and is %s", what, before, after)
@@ -111,7 +112,7 @@ func TestI4ALiftedFenceIsRememberedUntilTheClockHasCaughtUp(t *testing.T) {
 	b := embeddedBench(t)
 	b.acquire("a", time.Minute, noWait, "c1")
 	floor := fmt.Sprintf("%016d", b.now.Add(20*time.Hour).UnixMicro())
-	lifted := b.confirm("a", floor, "").fence
+	lifted := b.confirm("a", floor, "").Fence
 	b.release("a")
 	b.pass(21 * time.Hour)
 	if got := b.dump()["f"]; got != lifted {
@@ -128,12 +129,12 @@ func TestALiftedHoldIsAsOldAsItWas(t *testing.T) {
 	scripts(t, func(b *bench) {
 		r := b.acquire("a", time.Minute, noWait, "c1")
 		b.pass(20 * time.Millisecond)
-		b.confirm("a", "", fmt.Sprintf("%016d", int64(r.at)+1e9))
-		f, err := fieldsOf(b.eval(lua.Inspect, 1))
-		if err != nil || f.micros(5) != r.at {
-			t.Errorf("it is held since %d, want %d, %v", f.micros(5), r.at, err)
+		b.confirm("a", "", fmt.Sprintf("%016d", int64(r.At)+1e9))
+		f, err := protocol.FieldsOf(b.eval(lua.Inspect, 1))
+		if err != nil || f.Micros(5) != r.At {
+			t.Errorf("it is held since %d, want %d, %v", f.Micros(5), r.At, err)
 		}
-		if got := f.micros(6); got <= r.at.add(time.Minute) {
+		if got := f.Micros(6); got <= r.At.Add(time.Minute) {
 			t.Errorf("the lease ends at %d: it was not made whole", got)
 		}
 	})
@@ -144,16 +145,16 @@ func TestTheSkewThatIsBelievedIsADay(t *testing.T) {
 	b := embeddedBench(t)
 	r := b.acquire("a", time.Minute, noWait, "c1")
 	in := func(d time.Duration) string { return fmt.Sprintf("%016d", b.now.Add(d).UnixMicro()) }
-	if got := b.confirm("a", "", in(24*time.Hour+time.Microsecond)); got.fence != r.fence {
-		t.Errorf("what the Client has seen, a day and a bit ahead: lifted to %s", got.fence)
+	if got := b.confirm("a", "", in(24*time.Hour+time.Microsecond)); got.Fence != r.Fence {
+		t.Errorf("what the Client has seen, a day and a bit ahead: lifted to %s", got.Fence)
 	}
-	if got := b.confirm("a", in(24*time.Hour+time.Microsecond), in(time.Hour)); got.status != "ahead" {
-		t.Errorf("what the caller has named, a day and a bit ahead: %s", got.status)
+	if got := b.confirm("a", in(24*time.Hour+time.Microsecond), in(time.Hour)); got.Status != "ahead" {
+		t.Errorf("what the caller has named, a day and a bit ahead: %s", got.Status)
 	}
-	if got := b.confirm("a", in(time.Hour), strings.Repeat("9", 16)); got.fence <= in(time.Hour) || got.fence > in(2*time.Hour) {
-		t.Errorf("one to believe beside one not to: lifted to %s", got.fence)
+	if got := b.confirm("a", in(time.Hour), strings.Repeat("9", 16)); got.Fence <= in(time.Hour) || got.Fence > in(2*time.Hour) {
+		t.Errorf("one to believe beside one not to: lifted to %s", got.Fence)
 	}
-	if got := b.confirm("a", in(24*time.Hour), ""); got.fence <= in(24*time.Hour) {
-		t.Errorf("a day ahead: lifted to %s", got.fence)
+	if got := b.confirm("a", in(24*time.Hour), ""); got.Fence <= in(24*time.Hour) {
+		t.Errorf("a day ahead: lifted to %s", got.Fence)
 	}
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock/internal/protocol"
 )
 
 func FuzzNamesMapToDifferentKeysWithOneHashTag(f *testing.F) {
@@ -17,18 +19,18 @@ func FuzzNamesMapToDifferentKeysWithOneHashTag(f *testing.F) {
 	f.Add("a}b{c", "a%7Db{c")
 	c := &Client{prefix: DefaultPrefix}
 	f.Fuzz(func(t *testing.T, a, b string) {
-		if (a == b) != (c.key(a) == c.key(b)) {
-			t.Errorf("%q and %q map to %q and %q", a, b, c.key(a), c.key(b))
+		if (a == b) != (c.keys.Lock(a) == c.keys.Lock(b)) {
+			t.Errorf("%q and %q map to %q and %q", a, b, c.keys.Lock(a), c.keys.Lock(b))
 		}
-		for _, key := range []string{c.key(a), c.weakKey(a), c.dedupeKey(a)} {
+		for _, key := range []string{c.keys.Lock(a), c.keys.Weak(a), c.keys.Dedupe(a)} {
 			if strings.Count(key, "{") != 1 || strings.Count(key, "}") != 1 || !strings.HasSuffix(key, "}") {
 				t.Errorf("%q maps to %q: not one hash tag", a, key)
 			}
-			if a != "" && key == c.probeKey() {
+			if a != "" && key == c.keys.Probe() {
 				t.Errorf("%q is the Client's own key", a)
 			}
 		}
-		if c.key(a) == c.weakKey(b) || c.key(a) == c.dedupeKey(b) || c.weakKey(a) == c.dedupeKey(b) {
+		if c.keys.Lock(a) == c.keys.Weak(b) || c.keys.Lock(a) == c.keys.Dedupe(b) || c.keys.Weak(a) == c.keys.Dedupe(b) {
 			t.Errorf("%q and %q meet although they are of different kinds", a, b)
 		}
 	})
@@ -52,11 +54,11 @@ func FuzzRepliesNeverPanic(f *testing.F) {
 			[]any{n, n, n, n},
 			[]any{[]any{a}, nil},
 		} {
-			r, err := parseReply(value)
-			if err == nil && r.status == "granted" && r.fence == "" {
+			r, err := protocol.ParseReply(value)
+			if err == nil && r.Status == "granted" && r.Fence == "" {
 				t.Errorf("%q was taken for a grant", value)
 			}
-			_, _, _, _ = parseRelease(value)
+			_, _, _, _ = protocol.ParseRelease(value)
 		}
 		o := parseOwner(a + "\n" + b + "\n" + c + "\n" + d)
 		_ = o.String()
@@ -153,7 +155,7 @@ func FuzzTicketsAreTheirOwnOrInvalid(f *testing.F) {
 		if err != nil || checkName(name) != nil {
 			return
 		}
-		want := handoff{name: name, token: newToken(), fence: time.Unix(1795247725, 0).Format("20060102150405") + "00"}
+		want := handoff{name: name, token: protocol.NewToken(), fence: time.Unix(1795247725, 0).Format("20060102150405") + "00"}
 		if got, err := c.parseTicket(want.ticket(prefix)); err != nil || got != want {
 			t.Errorf("%+v came back as %+v, %v", want, got, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
 
@@ -35,7 +36,7 @@ func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (outcome, 
 		case a.err != nil || a.value == int64(1):
 			return nil, a.err
 		case a.value != int64(0):
-			return nil, unexpected(a.value)
+			return nil, protocol.Unexpected(a.value)
 		}
 		unanswered = a.unanswered
 		c.crowds.met(e.hold.name, true)
@@ -50,7 +51,7 @@ func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (outcome, 
 	if a.err != nil {
 		return nil, a.err
 	}
-	what, more, found, err := parseRelease(a.value)
+	what, more, found, err := protocol.ParseRelease(a.value)
 	if a.value == int64(1) { // there was nothing but the hold
 		c.crowds.met(e.hold.name, false)
 	}
@@ -77,8 +78,8 @@ func (c *Client) promptly(ctx context.Context, one *call) answer {
 // giveUp gives up whatever a token has on the server, in the background: for a wait that was cancelled, a hold that was
 // lost, a grant that came late. With bury it leaves a tombstone against late copies.
 func (c *Client) giveUp(key, token string, bury bool) <-chan struct{} {
-	return c.insist(lua.Release, key, releaseArgs(token, bury), func(value any) bool {
-		_, more, _, _ := parseRelease(value)
+	return c.insist(lua.Release, key, protocol.ReleaseArgs(token, bury), func(value any) bool {
+		_, more, _, _ := protocol.ParseRelease(value)
 		return more
 	})
 }
@@ -113,30 +114,6 @@ func (c *Client) insist(s *lua.Script, key string, args []any, more func(any) bo
 		}
 	}()
 	return done
-}
-
-func releaseArgs(token string, bury bool) []any {
-	if bury {
-		return []any{token, "bury"}
-	}
-	return []any{token}
-}
-
-// parseRelease reads what was given up, whether places remain to be looked through, and what is left of a hold that was not
-// there.
-func parseRelease(value any) (what string, more bool, found remains, err error) {
-	if n, ok := value.(int64); ok && n == 1 {
-		return "hold", false, found, nil
-	}
-	f, err := fieldsOf(value)
-	if err != nil {
-		return "", false, found, err
-	}
-	what, more = f.text(0), f.int(1) > 0
-	if what == "none" {
-		found = remains{note: f.text(2), fence: f.text(3)}
-	}
-	return what, more, found, f.err
 }
 
 func (c *Client) isStopped() bool {

@@ -77,6 +77,3 @@ func literal(pattern string) string {
 func quoteGlob(text string) string { return globMeta.Replace(text) }
 
 var globMeta = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
-
-// unescape is the name that was escaped.
-var unescape = strings.NewReplacer("%25", "%", "%7B", "{", "%7D", "}").Replace

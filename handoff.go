@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
 
@@ -14,10 +15,7 @@ type handoff struct {
 	name, token, fence string
 }
 
-const (
-	ticketKind  = "redislock1."
-	fenceLength = 16
-)
+const ticketKind = "redislock1."
 
 // ticket is a handoff as text: the token, the fence, the prefix and the name.
 func (h handoff) ticket(prefix string) string {
@@ -27,12 +25,12 @@ func (h handoff) ticket(prefix string) string {
 func (c *Client) parseTicket(ticket string) (handoff, error) {
 	text, ours := strings.CutPrefix(ticket, ticketKind)
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if !ours || err != nil || len(raw) < tokenLength+fenceLength {
+	if !ours || err != nil || len(raw) < protocol.TokenLength+protocol.FenceLength {
 		return handoff{}, invalid("not a ticket of Handoff")
 	}
-	h := handoff{token: string(raw[:tokenLength]), fence: string(raw[tokenLength : tokenLength+fenceLength])}
-	prefix, name, ok := strings.Cut(string(raw[tokenLength+fenceLength:]), "\n")
-	if _, err := parseMicros(h.fence); err != nil || !ok || checkName(name) != nil {
+	h := handoff{token: string(raw[:protocol.TokenLength]), fence: string(raw[protocol.TokenLength : protocol.TokenLength+protocol.FenceLength])}
+	prefix, name, ok := strings.Cut(string(raw[protocol.TokenLength+protocol.FenceLength:]), "\n")
+	if _, err := protocol.ParseMicros(h.fence); err != nil || !ok || checkName(name) != nil {
 		return handoff{}, invalid("not a ticket of Handoff")
 	}
 	if prefix != c.prefix {

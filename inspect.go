@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"time"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
 
@@ -70,7 +71,7 @@ func (c *Client) inspect(ctx context.Context, name string, shown int) (Info, err
 	if err := c.mayLook(ctx, name, itself); err != nil {
 		return Info{}, err
 	}
-	a := c.query(ctx, lua.Inspect, c.key(name), shown)
+	a := c.query(ctx, lua.Inspect, c.keys.Lock(name), shown)
 	if a.err != nil {
 		return Info{}, a.err
 	}
@@ -83,28 +84,28 @@ func (c *Client) inspect(ctx context.Context, name string, shown int) (Info, err
 
 // parseInfo reads the answer of inspect and of watch.
 func parseInfo(name string, answer any) (Info, error) {
-	f, err := fieldsOf(answer)
+	f, err := protocol.FieldsOf(answer)
 	if err != nil {
 		return Info{}, err
 	}
-	info := Info{Name: name, Now: f.micros(0).time(), Waiting: f.int(2), Holders: f.int(3)}
-	if f.text(1) != "" {
-		info.Fence = int64(f.micros(1))
+	info := Info{Name: name, Now: f.Micros(0).Time(), Waiting: f.Int(2), Holders: f.Int(3)}
+	if f.Text(1) != "" {
+		info.Fence = int64(f.Micros(1))
 	}
 	i := 5
-	for range min(f.int(4), len(f.values)) {
-		mode, weight := parseMode(f.text(i + 5))
+	for range min(f.Int(4), len(f.Values)) {
+		mode, weight := parseMode(f.Text(i + 5))
 		info.Holds = append(info.Holds, Hold{
-			ID: publicID(f.text(i + 3)), Since: f.micros(i).time(), Deadline: f.micros(i + 1).time(), Fence: int64(f.micros(i + 2)), token: f.text(i + 3),
-			Revoked: f.text(i+4) == "r", Kept: f.text(i+4) == "k", Mode: mode, Weight: weight, Owner: parseOwner(f.text(i + 6)),
+			ID: publicID(f.Text(i + 3)), Since: f.Micros(i).Time(), Deadline: f.Micros(i + 1).Time(), Fence: int64(f.Micros(i + 2)), token: f.Text(i + 3),
+			Revoked: f.Text(i+4) == "r", Kept: f.Text(i+4) == "k", Mode: mode, Weight: weight, Owner: parseOwner(f.Text(i + 6)),
 		})
 		i += 7
 	}
-	for ; i+3 < len(f.values); i += 4 {
-		mode, weight := parseMode(f.text(i + 2))
-		info.Places = append(info.Places, Place{ID: publicID(f.text(i + 1)), Since: f.micros(i).time(), Mode: mode, Weight: weight, Owner: parseOwner(f.text(i + 3))})
+	for ; i+3 < len(f.Values); i += 4 {
+		mode, weight := parseMode(f.Text(i + 2))
+		info.Places = append(info.Places, Place{ID: publicID(f.Text(i + 1)), Since: f.Micros(i).Time(), Mode: mode, Weight: weight, Owner: parseOwner(f.Text(i + 3))})
 	}
-	return info, f.err
+	return info, f.Err
 }
 
 // publicID is an id for others to see: who knows a token can give the hold back.

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/scheduler"
 	"example.com/redislock/lua"
 )
@@ -30,22 +31,22 @@ type line struct {
 	live   int
 	cursor int                   // where the next check goes on behind the oldest
 	steals map[time.Duration]int // how many waits steal after how long
-	holder holder
+	holder protocol.Holder
 	why    error // the last check had no answer
 }
 
 // plan sets the next check: at the holder's deadline, when the holder has become stale for one of us, and at the
 // latest after checkEvery.
-func (l *line) plan(h holder, now micros, ours bool) {
+func (l *line) plan(h protocol.Holder, now protocol.Micros, ours bool) {
 	in := checkEvery - l.client.jitter(checkEvery/4)
 	l.mu.Lock()
 	if !ours { // else it is one of us by now, who waited for the one before
 		l.holder = h
 	}
-	if h.since != 0 {
-		in = min(in, h.deadline.sub(now)+expiredSlack)
+	if h.Since != 0 {
+		in = min(in, h.Deadline.Sub(now)+expiredSlack)
 		if steal := l.patience(); steal > 0 {
-			if stale := h.since.add(steal).sub(now); stale > 0 {
+			if stale := h.Since.Add(steal).Sub(now); stale > 0 {
 				in = min(in, stale+expiredSlack)
 			}
 		}
@@ -120,16 +121,16 @@ func (l *line) checked(a answer, asked []*wait, epoch uint64) {
 		c.scheduler.SetNoLater(&l.task, time.Now().Add(checkRetry))
 		return
 	}
-	f, err := fieldsOf(a.value)
+	f, err := protocol.FieldsOf(a.value)
 	if err != nil {
 		c.scheduler.SetNoLater(&l.task, time.Now().Add(checkRetry))
 		return
 	}
-	now, more, h := f.micros(0), f.int(1), f.holder(2)
+	now, more, h := f.Micros(0), f.Int(1), f.Holder(2)
 	gone, granted := false, false
 	for i, w := range asked {
-		switch what := f.text(7 + i); {
-		case f.err != nil:
+		switch what := f.Text(7 + i); {
+		case f.Err != nil:
 			c.scheduler.SetNoLater(&l.task, time.Now().Add(checkRetry))
 			return
 		case what == "waiting":
@@ -141,12 +142,12 @@ func (l *line) checked(a answer, asked []*wait, epoch uint64) {
 			w.done()
 			w.settle(outcome{gone: true})
 		case len(what) == 40:
-			g := fields{values: []any{what[:16], what[16:32], what[32:]}}
-			fence, at, lease := g.text(0), g.micros(1), g.lease(2)
-			if g.err == nil {
+			g := protocol.Fields{Values: []any{what[:16], what[16:32], what[32:]}}
+			fence, at, lease := g.Text(0), g.Micros(1), g.Lease(2)
+			if g.Err == nil {
 				granted = true
 				w.done()
-				w.settle(outcome{grant: grant{fence: fence, sent: a.sent, valid: c.after(a.sent, now, at+lease), lease: lease.sub(0)}})
+				w.settle(outcome{grant: grant{fence: fence, sent: a.sent, valid: c.after(a.sent, now, at+lease), lease: lease.Sub(0)}})
 			}
 		}
 	}
@@ -170,7 +171,7 @@ func (l *line) ended(ctx context.Context) error {
 }
 
 // last is who held the lock when it was last heard.
-func (l *line) last() holder {
+func (l *line) last() protocol.Holder {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.holder

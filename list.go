@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock/internal/backend"
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
 
@@ -53,7 +54,7 @@ func (c *Client) List(ctx context.Context, pattern string) iter.Seq2[Info, error
 			}
 			names := keys[:0]
 			for _, key := range keys {
-				name := unescape(key)
+				name := protocol.Unescape(key)
 				if !match.MatchString(name) || seen[key] {
 					continue
 				}
@@ -99,8 +100,8 @@ func checkKey(name, key string) error {
 	if err := checkName(name); err != nil {
 		return fmt.Errorf("%w: a key that no name has: %v", ErrDamaged, err)
 	}
-	if escape(name) != key {
-		return fmt.Errorf("%w: a key that no name has: {%s}, that of the name is {%s}", ErrDamaged, key, escape(name))
+	if protocol.Escape(name) != key {
+		return fmt.Errorf("%w: a key that no name has: {%s}, that of the name is {%s}", ErrDamaged, key, protocol.Escape(name))
 	}
 	return nil
 }
@@ -113,7 +114,7 @@ func (c *Client) inspectAll(ctx context.Context, names []string) iter.Seq2[Info,
 		}
 		calls := make([]*call, len(names))
 		for i, name := range names {
-			calls[i] = newCall(lua.Inspect, c.key(name), maxListed)
+			calls[i] = newCall(lua.Inspect, c.keys.Lock(name), maxListed)
 		}
 		if err := c.within(ctx, func() { c.executor(calls[0].keyText()).send(slices.Clone(calls)) }); err != nil {
 			yield(Info{}, err)
@@ -138,7 +139,7 @@ func (c *Client) inspectAll(ctx context.Context, names []string) iter.Seq2[Info,
 // scan yields what is behind head in the keys that begin with head and then first, without the brace that ends them, page
 // by page, of every master. Keys of other types than they should be are among them: somebody has to be told.
 func (c *Client) scan(ctx context.Context, head, first string) iter.Seq2[[]string, error] {
-	pattern := quoteGlob(head+escape(first)) + "*"
+	pattern := quoteGlob(head+protocol.Escape(first)) + "*"
 	return func(yield func([]string, error) bool) {
 		masters, err := c.eachMaster(ctx)
 		if err != nil {

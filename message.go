@@ -3,6 +3,8 @@ package redislock
 import (
 	"crypto/subtle"
 	"time"
+
+	"example.com/redislock/internal/protocol"
 )
 
 // What a message on a channel says is only ever a hint, and is not believed beyond what a true one can say (I9): whoever
@@ -19,25 +21,25 @@ const (
 
 // heard takes a message of a wake channel.
 func (c *Client) heard(payload string) {
-	const named = 1 + tokenLength // the kind, and the token of a wait or a hold
+	const named = 1 + protocol.TokenLength // the kind, and the token of a wait or a hold
 	if len(payload) == named && payload[0] == 'd' {
 		c.sooner(payload[1:])
 	}
-	if len(payload) < named+nonceLength {
+	if len(payload) < named+protocol.NonceLength {
 		return
 	}
 	token, rest := payload[1:named], payload[named:]
 	switch payload[0] {
 	case 'g':
-		if g, ok := parseGrant(rest); ok {
+		if g, ok := protocol.ParseGrant(rest); ok {
 			c.granted(token, g)
 		}
 	case 's':
-		if nonce, reason := rest[:nonceLength], rest[nonceLength:]; len(reason) <= MaxReason {
+		if nonce, reason := rest[:protocol.NonceLength], rest[protocol.NonceLength:]; len(reason) <= MaxReason {
 			c.revoked(token, nonce, reason)
 		}
 	case 'a':
-		if nonce, text := rest[:nonceLength], rest[nonceLength:]; len(text) <= maxAsked {
+		if nonce, text := rest[:protocol.NonceLength], rest[protocol.NonceLength:]; len(text) <= maxAsked {
 			c.requested(token, nonce, text)
 		}
 	}
@@ -55,25 +57,8 @@ func (c *Client) named(token, nonce string) *hold {
 	return h
 }
 
-// grantMessage is what a message says of a grant: fence16 at16 lease8.
-type grantMessage struct {
-	fence string
-	at    micros
-	lease time.Duration
-}
-
-func parseGrant(text string) (g grantMessage, ok bool) {
-	if len(text) != fenceLength+16+8 {
-		return g, false
-	}
-	f := fields{values: []any{text[16:32], text[32:]}}
-	g = grantMessage{fence: text[:fenceLength], at: f.micros(0), lease: f.lease(1).sub(0)}
-	_, err := parseMicros(g.fence)
-	return g, err == nil && f.err == nil
-}
-
 // granted takes the message of a grant to a wait.
-func (c *Client) granted(token string, g grantMessage) {
+func (c *Client) granted(token string, g protocol.GrantMessage) {
 	c.waits.mu.Lock()
 	w := c.waits.byToken[token]
 	early := w != nil && w.line == nil
@@ -103,7 +88,7 @@ func (c *Client) sooner(token string) {
 // settled believes the message of a grant to a wait whose acquire was answered. It counts only within what the last reply of
 // this same wait says about the server's clock, and no longer than a claim from now, nor than was asked for; past that, or
 // with a fence that is too far ahead, a check has to tell.
-func (c *Client) settled(w *wait, g grantMessage) {
+func (c *Client) settled(w *wait, g protocol.GrantMessage) {
 	l := w.line
 	_, epoch := c.hears(l.name).state()
 	l.mu.Lock()
@@ -112,16 +97,16 @@ func (c *Client) settled(w *wait, g grantMessage) {
 	if !asked { // settled before
 		return
 	}
-	length, now := min(g.lease, claimTime, w.lease), time.Now()
+	length, now := min(g.Lease, claimTime, w.lease), time.Now()
 	valid := bound{from: now, span: length - c.margin - length/1000}
-	told := c.after(s.sent, s.now, g.at.add(length))
+	told := c.after(s.sent, s.now, g.At.Add(length))
 	if told.leftAt(now) < valid.leftAt(now) {
 		valid = told
 	}
-	ahead := micros(parseFence(g.fence)) > s.now.add(between(s.sent, now)+maxAhead)
+	ahead := protocol.Micros(protocol.ParseFence(g.Fence)) > s.now.Add(between(s.sent, now)+maxAhead)
 	if s.epoch != epoch || valid.leftAt(now) <= 0 || ahead {
 		c.scheduler.SetNoLater(&l.task, now)
 		return
 	}
-	w.settle(outcome{grant: grant{fence: g.fence, sent: now, valid: valid, lease: length}})
+	w.settle(outcome{grant: grant{fence: g.Fence, sent: now, valid: valid, lease: length}})
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
 
@@ -46,7 +47,7 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 			case op == 14:
 				above := func() string {
 					base := max(last, fmt.Sprintf("%016d", b.now.UnixMicro()))
-					n, _ := parseMicros(base)
+					n, _ := protocol.ParseMicros(base)
 					return choose("", "", base, fmt.Sprintf("%016d", int64(n)+r.Int63n(40_000_000_000)), "9999999999999999")
 				}
 				s, args = lua.Confirm, []any{pad(token), above(), above()}
@@ -89,8 +90,8 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 			if err != nil {
 				t.Fatalf("seed %d, step %d: %s %q: %v", seed, step, s.Name, args, err)
 			}
-			if reply, err := parseReply(value); err == nil && reply.status == "waiting" {
-				tickets = append(tickets, reply.ticket)
+			if reply, err := protocol.ParseReply(value); err == nil && reply.Status == "waiting" {
+				tickets = append(tickets, reply.Ticket)
 			}
 			state := b.dump()
 			if len(state) == 0 {
@@ -143,10 +144,10 @@ func unsound(state map[string]string) string {
 		case len(field) == 23 && field[0] == 'h':
 			holds++
 			held = append(held, count(value[101:], 1))
-			at, lease := micros(0), 0
+			at, lease := protocol.Micros(0), 0
 			fmt.Sscan(value[76:92], &at)
 			fmt.Sscan(value[92:100], &lease)
-			bound, latest = min(bound, fmt.Sprintf("%016d", at+micros(lease*1000))), max(latest, value[76:92])
+			bound, latest = min(bound, fmt.Sprintf("%016d", at+protocol.Micros(lease*1000))), max(latest, value[76:92])
 		case len(field) == 23 && field[0] == 'w':
 			waiters++
 			count(value[60:], 0)

@@ -14,11 +14,9 @@ const (
 	newsLock   = 'v' // a lock that somebody watches has changed (lua/shared.lua); its name is escaped
 )
 
-func (c *Client) newsChannel() string { return c.prefix + ":n" }
-
 // tell sends news.
 func (c *Client) tell(ctx context.Context, kind byte, name string) error {
-	_, err := c.plain(ctx, newCommand(ctx, 0, "publish", c.newsChannel(), string(kind)+name)).Int64()
+	_, err := c.plain(ctx, newCommand(ctx, 0, "publish", c.keys.News(), string(kind)+name)).Int64()
 	if refused(err) {
 		err = fmt.Errorf("%w: %w", ErrPermission, err)
 	}

@@ -147,7 +147,7 @@ func (q *quest) outcome(l *Lock, err error) Event {
 	}
 	e.Queued = q.ticket != "" || q.joined
 	if q.holder != nil && (e.Queued || err != nil) { // else it was free by the time it was asked for again
-		e.Holder = q.holder.owner
+		e.Holder = parseOwner(q.holder.Info)
 	}
 	return e
 }

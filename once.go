@@ -159,7 +159,7 @@ func (c *Client) OnceDone(ctx context.Context, name string) (bool, error) {
 func (c *Client) OnceReset(ctx context.Context, name string) error {
 	err := c.mayLook(ctx, name, onceName)
 	if err == nil {
-		err = c.erase(ctx, onceName(name), c.newsChannel(), string(newsReset)+name)
+		err = c.erase(ctx, onceName(name), c.keys.News(), string(newsReset)+name)
 		c.onces.forget(name)
 	}
 	return wrapOp("once reset", name, err)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"example.com/redislock/internal/protocol"
 )
 
 // Limits and defaults of options, and the bounds of names.
@@ -271,7 +273,7 @@ func checkPrefix(prefix string) error {
 	case strings.ContainsFunc(prefix, func(r rune) bool { return r == '{' || r == '}' || unicode.IsSpace(r) || unicode.IsControl(r) }):
 		return invalid("WithPrefix(%q): must not contain braces, spaces or control characters", prefix)
 	}
-	for _, kind := range []string{weakKind, dedupeKind, recordKind} {
+	for _, kind := range []string{protocol.WeakKind, protocol.DedupeKind, protocol.RecordKind} {
 		if strings.HasSuffix(prefix, kind) {
 			return invalid("WithPrefix(%q): the endings :w, :d and :r are taken by the weak kinds and by records", prefix)
 		}
@@ -365,7 +367,3 @@ func checkName(name string) error {
 	}
 	return nil
 }
-
-// escape makes names with braces and percent signs safe inside the braces of a hash tag, and keeps different names
-// different.
-var escape = strings.NewReplacer("%", "%25", "{", "%7B", "}", "%7D").Replace

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
 
@@ -64,20 +65,20 @@ func (c *Client) prepare(ctx context.Context) error {
 
 // checkRights asks the server what the ACL refuses.
 func (c *Client) checkRights(ctx context.Context) error {
-	args := []any{c.sub.channel, c.newsChannel()}
+	args := []any{c.sub.channel, c.keys.News()}
 	if c.shards != nil {
-		args = append(args, c.sub.channel+c.probeKey()[len(c.prefix):])
+		args = append(args, protocol.ProbeChannel(c.sub.channel))
 	}
-	a := c.ask(ctx, nil, lua.Preflight, c.probeKey(), args...)
+	a := c.ask(ctx, nil, lua.Preflight, c.keys.Probe(), args...)
 	if a.err != nil {
 		return a.err
 	}
-	f, err := fieldsOf(a.value)
+	f, err := protocol.FieldsOf(a.value)
 	if err != nil {
 		return err
 	}
-	if len(f.values) > 0 {
-		return fmt.Errorf("%w: %v", ErrPermission, f.values)
+	if len(f.Values) > 0 {
+		return fmt.Errorf("%w: %v", ErrPermission, f.Values)
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"example.com/redislock/internal/protocol"
 )
 
 // quest is one acquire on its way, or one of its two relatives: a hold that is to change its mode when the others allow
@@ -20,9 +22,9 @@ type quest struct {
 
 	parent context.Context // the caller's
 	asked  time.Time
-	holder *holder // who had it when last heard
-	ticket string  // of a place that was lost: it is sought again under a new token
-	late   int     // grants that came too late to be relied on
+	holder *protocol.Holder // who had it when last heard
+	ticket string           // of a place that was lost: it is sought again under a new token
+	late   int              // grants that came too late to be relied on
 
 	// Of the present token.
 	token  string
@@ -43,7 +45,7 @@ type quest struct {
 
 func (q *quest) newToken() {
 	q.dropWait()
-	q.token, q.nonce = newTokenAndNonce()
+	q.token, q.nonce = protocol.NewTokenAndNonce()
 	if q.changes != nil {
 		q.token, q.back = q.changes.hold.changeToken(), q.changes.hold.changeToken()
 	}
@@ -96,14 +98,14 @@ func (q *quest) obtain() (*Lock, error) {
 		if err != nil {
 			return nil, q.fail(ctx, err)
 		}
-		switch r.status {
+		switch r.Status {
 		case "granted":
-			valid := c.after(sent, r.now, r.at+r.lease)
-			if l, err := q.take(ctx, waits, grant{fence: r.fence, sent: sent, valid: valid, lease: r.lease.sub(0), alone: r.alone}); l != nil || err != nil {
+			valid := c.after(sent, r.Now, r.At+r.Lease)
+			if l, err := q.take(ctx, waits, grant{fence: r.Fence, sent: sent, valid: valid, lease: r.Lease.Sub(0), alone: r.Alone}); l != nil || err != nil {
 				return l, err
 			}
 		case "held":
-			q.held(r.holder)
+			q.held(r.Holder)
 			if !waits {
 				return nil, q.fail(ctx, nil)
 			}
@@ -117,7 +119,7 @@ func (q *quest) obtain() (*Lock, error) {
 				c.observeAside(q.event(EventQueued))
 			}
 			c.crowds.met(q.name, true)
-			c.joined(q.wait, q.name, r, sample{sent, r.now, epoch})
+			c.joined(q.wait, q.name, r, sample{sent, r.Now, epoch})
 			line := q.wait.line
 			o := q.wait.await(ctx)
 			if o.err != nil || o.gone {
@@ -127,13 +129,13 @@ func (q *quest) obtain() (*Lock, error) {
 			case o.err != nil:
 				return nil, q.fail(ctx, o.err)
 			case o.gone:
-				q.ticket = r.ticket
+				q.ticket = r.Ticket
 				if q.bury {
 					q.undo()
 				}
 				q.newToken()
 			default:
-				q.ticket = r.ticket
+				q.ticket = r.Ticket
 				q.heldIn(line)
 				if q.changes == nil && o.grant.lease < min(q.lease, claimTime) { // the server does not count us, and yet the message came
 					c.sub.doubt()
@@ -145,20 +147,20 @@ func (q *quest) obtain() (*Lock, error) {
 		case "over": // the hold was broken before its answer came
 			q.newToken()
 		case "clash":
-			return nil, q.fail(ctx, clash(q.mode, r.note))
+			return nil, q.fail(ctx, clash(q.mode, r.Note))
 		case "conflict":
 			return nil, q.fail(ctx, ErrConflict)
 		case "gone":
 			return nil, q.fail(ctx, ErrNotHeld)
 		case "more": // the queue is being cleaned, some places at a time: ask again
 		default:
-			return nil, q.fail(ctx, fmt.Errorf("unexpected answer %q", r.status))
+			return nil, q.fail(ctx, fmt.Errorf("unexpected answer %q", r.Status))
 		}
 	}
 }
 
 // ask sends the acquire once more, to join if the Client is subscribed.
-func (q *quest) ask(ctx context.Context, waits bool) (r reply, sent time.Time, epoch uint64, err error) {
+func (q *quest) ask(ctx context.Context, waits bool) (r protocol.Reply, sent time.Time, epoch uint64, err error) {
 	c := q.client
 	mode := noWait
 	if waits {
@@ -200,14 +202,14 @@ func (q *quest) ask(ctx context.Context, waits bool) (r reply, sent time.Time, e
 	if a.err != nil {
 		return r, a.sent, epoch, a.err
 	}
-	if r, err = parseReply(a.value); err != nil {
+	if r, err = protocol.ParseReply(a.value); err != nil {
 		q.bury = true // whatever it was, let it not become a hold
 	}
-	if q.resumes != nil && r.status == "granted" {
-		q.mode, q.weight = parseMode(r.note)
+	if q.resumes != nil && r.Status == "granted" {
+		q.mode, q.weight = parseMode(r.Note)
 	}
-	if r.status == "" { // the idle path: granted at this very time
-		r.status, r.lease, r.alone = "granted", micros(q.lease.Microseconds()), true
+	if r.Status == "" { // the idle path: granted at this very time
+		r.Status, r.Lease, r.Alone = "granted", protocol.Micros(q.lease.Microseconds()), true
 	}
 	return r, a.sent, epoch, err
 }
@@ -225,12 +227,12 @@ func (q *quest) undoing(bury bool) func() <-chan struct{} {
 func (q *quest) undo() <-chan struct{} { return q.undoing(q.bury)() }
 
 // held notes who has the lock.
-func (q *quest) held(h holder) { q.holder = &h }
+func (q *quest) held(h protocol.Holder) { q.holder = &h }
 
 // heldIn notes who had it when that was last heard.
 func (q *quest) heldIn(l *line) {
 	h := l.last()
-	h.waiting = max(h.waiting-1, 0) // but for this one
+	h.Waiting = max(h.Waiting-1, 0) // but for this one
 	q.held(h)
 }
 
@@ -302,11 +304,11 @@ func (q *quest) fail(ctx context.Context, cause error) error {
 	case errors.Is(cause, ErrClosed), errors.Is(cause, errOrphaned), errors.Is(cause, ErrPermission), errors.Is(cause, ErrMode), errors.Is(cause, ErrConflict), errors.Is(cause, ErrNotHeld):
 		return cause
 	case cause == nil:
-		return q.holder.error(q.client, nil)
+		return q.client.heldBy(*q.holder, nil)
 	case ctx.Err() == nil:
 		return cause
 	case q.holder != nil:
-		return q.holder.error(q.client, during(ended, cause))
+		return q.client.heldBy(*q.holder, during(ended, cause))
 	case ended != nil:
 		return during(ended, cause)
 	default:

@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock/internal/fakenet"
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
 
@@ -100,7 +101,7 @@ func TestI7AMessageBeforeTheLeaseStartsHurtsNoOtherLock(t *testing.T) {
 		a := take(t, c, "a", WithLease(500*time.Millisecond))
 		h := c.newHold(context.Background(), "b", &c.defaults)
 		b, e := &h.first, &h.lease
-		e.boxedKey, e.boxed, e.nonce, e.fence = c.key("b"), newToken(), newToken()[:nonceLength], "0000000000000001"
+		e.boxedKey, e.boxed, e.nonce, e.fence = c.keys.Lock("b"), protocol.NewToken(), protocol.NewToken()[:protocol.NonceLength], "0000000000000001"
 		e.length = time.Minute
 		e.valid, e.granted = bound{time.Now(), time.Minute}, time.Now()
 		c.adopt(h)

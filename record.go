@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
 
@@ -18,9 +19,9 @@ type record struct {
 	head  string // the fence of the hold that wrote it, and its step: no two records have the same
 	fence int64
 	value string
-	left  time.Duration // until it is forgotten; 0: there is none
-	sent  time.Time     // when it was asked for
-	now   micros        // the server's clock then
+	left  time.Duration   // until it is forgotten; 0: there is none
+	sent  time.Time       // when it was asked for
+	now   protocol.Micros // the server's clock then
 }
 
 func (r record) exists() bool { return r.left > 0 }
@@ -29,34 +30,30 @@ func (r record) exists() bool { return r.left > 0 }
 const maxLife = 10 * 365 * 24 * time.Hour
 
 // recordHead is what is in front of the value: the fence, and the step of its holder.
-const recordHead = fenceLength + 1
-
-func (c *Client) recordKey(name string) string {
-	return c.prefix + recordKind + ":{" + escape(name) + "}"
-}
+const recordHead = protocol.FenceLength + 1
 
 // look reads the record of a lock, in one round trip. That there is none is no error.
 func (c *Client) look(ctx context.Context, name string) (record, error) {
-	a := c.query(ctx, lua.Recall, c.recordKey(name))
+	a := c.query(ctx, lua.Recall, c.keys.Record(name))
 	if a.err != nil {
 		return record{}, a.err
 	}
-	f, err := fieldsOf(a.value)
+	f, err := protocol.FieldsOf(a.value)
 	if err != nil {
 		return record{}, err
 	}
-	r := record{sent: a.sent, now: f.clock(0)}
-	if len(f.values) > 2 {
-		text, ms := f.text(2), f.int(3)
+	r := record{sent: a.sent, now: f.Clock(0)}
+	if len(f.Values) > 2 {
+		text, ms := f.Text(2), f.Int(3)
 		if len(text) < recordHead {
-			f.fail(2)
+			f.Fail(2)
 		} else {
-			r.head, r.fence, r.value = text[:recordHead], parseFence(text[:fenceLength]), text[recordHead:]
+			r.head, r.fence, r.value = text[:recordHead], protocol.ParseFence(text[:protocol.FenceLength]), text[recordHead:]
 			r.left = max(0, time.Duration(ms)*time.Millisecond)
 		}
 	}
-	if f.err != nil {
-		return record{}, f.err
+	if f.Err != nil {
+		return record{}, f.Err
 	}
 	return r, nil
 }
@@ -71,14 +68,14 @@ func (c *Client) note(ctx context.Context, l *Lock, step int, value string, life
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), resendTime)
 	defer cancel()
 	e := &l.hold.lease
-	args := []any{c.recordKey(l.Name()), e.token(), headOf(l, step), max(life, time.Millisecond).Milliseconds(), value}
+	args := []any{c.keys.Record(l.Name()), e.token(), headOf(l, step), max(life, time.Millisecond).Milliseconds(), value}
 	a := c.ask(bounded, nil, lua.Record, e.key(), append(args, how...)...)
 	if a.err != nil {
 		return a.err
 	}
 	switch n, ok := a.value.(int64); {
 	case !ok:
-		return unexpected(a.value)
+		return protocol.Unexpected(a.value)
 	case n == 0:
 		return lossOf(ErrNotHeld)
 	}
@@ -87,9 +84,9 @@ func (c *Client) note(ctx context.Context, l *Lock, step int, value string, life
 
 // erase removes a record, with news of it if there are any.
 func (c *Client) erase(ctx context.Context, name string, news ...any) error {
-	a := c.query(ctx, lua.Erase, c.recordKey(name), news...)
+	a := c.query(ctx, lua.Erase, c.keys.Record(name), news...)
 	if a.err == nil && a.value != int64(1) {
-		return unexpected(a.value)
+		return protocol.Unexpected(a.value)
 	}
 	return a.err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock/internal/backend"
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/scheduler"
 )
 
@@ -23,6 +24,7 @@ type Client struct {
 	rdb       redis.UniversalClient
 	behind    backend.Backend // what rdb is, however it is wrapped
 	prefix    string
+	keys      protocol.Keys
 	owner     Owner
 	info      string // the owner as it travels, without metadata
 	retention time.Duration
@@ -98,6 +100,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		rdb:       rdb,
 		behind:    behind,
 		prefix:    cfg.prefix,
+		keys:      protocol.Keys(cfg.prefix),
 		owner:     myself(cfg.name),
 		retention: cfg.retention,
 		margin:    cfg.margin,
@@ -130,7 +133,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
 	}
 	c.scheduler = scheduler.New(c.flush)
-	c.sub = &subscription{client: c, channel: c.prefix + ":c:" + newToken()}
+	c.sub = &subscription{client: c, channel: c.keys.Wake(protocol.NewToken())}
 	if behind.Cluster != nil {
 		c.shards = newShards(c, behind.Cluster)
 	}
@@ -208,9 +211,3 @@ func prompt(b backend.Backend) bool {
 	}
 	return timeout > 0 && timeout <= resendTime
 }
-
-// key is where a lock lives. The braces keep it on one shard.
-func (c *Client) key(name string) string { return c.prefix + ":{" + escape(name) + "}" }
-
-// probeKey is a key of the Client's own, which no name maps to: '%' is always followed by a code.
-func (c *Client) probeKey() string { return c.prefix + ":{%}" }

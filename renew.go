@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/scheduler"
 	"example.com/redislock/lua"
 )
@@ -95,7 +96,7 @@ func (l *lease) expired(now time.Time) error {
 func (l *lease) fenceNow() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return parseFence(l.fence)
+	return protocol.ParseFence(l.fence)
 }
 
 func (l *lease) held() time.Duration { return elapsed(l.granted) }
@@ -159,22 +160,22 @@ func (l *lease) renewed(a answer) {
 		l.failed(a.err)
 		return
 	}
-	r, err := parseReply(a.value)
+	r, err := protocol.ParseReply(a.value)
 	if err != nil {
 		l.failed(err)
 		return
 	}
-	switch r.status {
+	switch r.Status {
 	case "gone":
 		l.hold.lose(fmt.Errorf("%w: the server no longer knows the hold", ErrLost))
 	case "revoked":
-		l.hold.lose(robbery(r.note))
+		l.hold.lose(robbery(r.Note))
 	case "": // a plain time
-		if l.extend(l.hold.client.after(a.sent, r.now, r.now.add(l.length)), a.sent) {
+		if l.extend(l.hold.client.after(a.sent, r.Now, r.Now.Add(l.length)), a.sent) {
 			l.observe(EventRenewed, nil)
 		}
 	default:
-		l.failed(fmt.Errorf("unexpected answer %q", r.status))
+		l.failed(fmt.Errorf("unexpected answer %q", r.Status))
 	}
 }
 
@@ -199,16 +200,16 @@ func (l *lease) leave(ctx context.Context, length time.Duration) (outcome, err e
 		return nil, a.err
 	}
 	r, err := l.parted(a.value)
-	if err == nil && r.status != "" {
-		outcome = l.keptUntil(remains{note: r.note, fence: r.fence}, a.unanswered, begun, length)
+	if err == nil && r.Status != "" {
+		outcome = l.keptUntil(protocol.Remains{Note: r.Note, Fence: r.Fence}, a.unanswered, begun, length)
 	}
 	return outcome, err
 }
 
 // parted reads the answer of the last renewal. What was revoked is given up instead.
-func (l *lease) parted(value any) (reply, error) {
-	r, err := parseReply(value)
-	if r.status == "revoked" {
+func (l *lease) parted(value any) (protocol.Reply, error) {
+	r, err := protocol.ParseReply(value)
+	if r.Status == "revoked" {
 		l.hold.client.giveUp(l.key(), l.token(), l.bury)
 	}
 	return r, err

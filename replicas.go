@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock/internal/backend"
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
 
@@ -203,11 +204,11 @@ func (r *replication) attempt(ctx, detached context.Context, node *redis.Client)
 		}
 		return err
 	}
-	written, err := parseReply(r.call.answer.value)
-	if err != nil || written.status != "granted" {
+	written, err := protocol.ParseReply(r.call.answer.value)
+	if err != nil || written.Status != "granted" {
 		return err
 	}
-	valid := r.client.after(r.call.answer.sent, written.now, written.at+written.lease)
+	valid := r.client.after(r.call.answer.sent, written.Now, written.At+written.Lease)
 	for asked := r.call.answer.sent; ; {
 		if err := r.counted(wait); err != nil || r.have >= r.want {
 			return err

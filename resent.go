@@ -3,6 +3,8 @@ package redislock
 import (
 	"fmt"
 	"time"
+
+	"example.com/redislock/internal/protocol"
 )
 
 // A request that had no answer is sent again, and the second attempt may find nothing of the hold: an earlier one has ended it, or
@@ -19,25 +21,19 @@ import (
 // minute of lua/shared.lua, less the claim by which the news of a grant may be late.
 const brokenKnown = 55 * time.Second
 
-// remains are what the hash says of a hold that is not there any more.
-type remains struct {
-	note  string // why it was broken; empty if no tombstone says so
-	fence string // the last one of the name; empty if the name has none
-}
-
 // concluded is the answer of a release that found nothing of its hold: nil if the hold was this handle's until an earlier attempt of
 // the release, or its deadline after the release was asked for, ended it. unanswered says that there was such an attempt.
-func (l *lease) concluded(r remains, unanswered bool) error {
+func (l *lease) concluded(r protocol.Remains, unanswered bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case r.note != "":
-		return fmt.Errorf("%w: %w", ErrNotHeld, robbery(r.note))
+	case r.Note != "":
+		return fmt.Errorf("%w: %w", ErrNotHeld, robbery(r.Note))
 	case !unanswered:
 		return ErrNotHeld
-	case r.fence < l.fence:
+	case r.Fence < l.fence:
 		return fmt.Errorf("%w: the server has lost data", ErrUnknown)
-	case r.fence == l.fence: // nobody was granted the lock since, and nobody broke it
+	case r.Fence == l.fence: // nobody was granted the lock since, and nobody broke it
 		return nil
 	case elapsed(l.valid.from) >= brokenKnown:
 		return fmt.Errorf("%w: it may have been broken before", ErrUnknown)
@@ -46,7 +42,7 @@ func (l *lease) concluded(r remains, unanswered bool) error {
 }
 
 // keptUntil is concluded of a last renewal that was asked for at begun, and was to keep the hold for some time.
-func (l *lease) keptUntil(r remains, unanswered bool, begun time.Time, length time.Duration) error {
+func (l *lease) keptUntil(r protocol.Remains, unanswered bool, begun time.Time, length time.Duration) error {
 	switch err := l.concluded(r, unanswered); {
 	case err != nil:
 		return err
@@ -55,7 +51,7 @@ func (l *lease) keptUntil(r remains, unanswered bool, begun time.Time, length ti
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.valid.left() > 0 || r.fence == l.fence { // its former lease is not over; or nobody else has had it until now
+	if l.valid.left() > 0 || r.Fence == l.fence { // its former lease is not over; or nobody else has had it until now
 		return nil
 	}
 	return fmt.Errorf("%w: its former lease may have run out before", ErrUnknown)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
 
@@ -15,21 +16,21 @@ import (
 func (b *bench) unchecked(channel string, ago time.Duration) {
 	b.Helper()
 	value := b.rdb.HGet(context.Background(), b.key, "c"+channel).Val()
-	seen, err := parseMicros(value[:16])
+	seen, err := protocol.ParseMicros(value[:16])
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.rdb.HSet(context.Background(), b.key, "c"+channel, fmt.Sprintf("%016d%s", seen.add(-ago), value[16:]))
+	b.rdb.HSet(context.Background(), b.key, "c"+channel, fmt.Sprintf("%016d%s", seen.Add(-ago), value[16:]))
 }
 
 // claim is how long the first hold lasts yet.
 func (b *bench) claim() time.Duration {
 	b.Helper()
-	f, err := fieldsOf(b.eval(lua.Inspect, 1))
-	if err != nil || f.int(4) == 0 {
+	f, err := protocol.FieldsOf(b.eval(lua.Inspect, 1))
+	if err != nil || f.Int(4) == 0 {
 		b.Fatalf("no hold: %v, %v", f, err)
 	}
-	return f.micros(6).sub(f.micros(0))
+	return f.Micros(6).Sub(f.Micros(0))
 }
 
 // gone runs a test of each kind of channel on which receivers are counted. The embedded server has no sharded ones.
@@ -115,20 +116,20 @@ func TestALostPlaceFarBackIsFoundAgain(t *testing.T) {
 		var tickets, tokens []string
 		for i := range waiters {
 			tokens = append(tokens, fmt.Sprint("w", i))
-			tickets = append(tickets, b.acquire(tokens[i], time.Minute, uncountable, "c").ticket)
+			tickets = append(tickets, b.acquire(tokens[i], time.Minute, uncountable, "c").Ticket)
 			b.pass(time.Millisecond)
 		}
 		b.release(tokens[place])
-		if r := b.acquire("back", time.Minute, uncountable, "c", "", tickets[place]); r.status != "waiting" || r.ticket != tickets[place] {
-			t.Fatalf("got %s, ticket %s", r.status, r.ticket)
+		if r := b.acquire("back", time.Minute, uncountable, "c", "", tickets[place]); r.Status != "waiting" || r.Ticket != tickets[place] {
+			t.Fatalf("got %s, ticket %s", r.Status, r.Ticket)
 		}
-		f, err := fieldsOf(b.eval(lua.Inspect, waiters))
+		f, err := protocol.FieldsOf(b.eval(lua.Inspect, waiters))
 		if err != nil {
 			t.Fatal(err)
 		}
 		var order []string
-		for i := 12; i < len(f.values); i += 4 {
-			order = append(order, strings.TrimRight(f.text(i+1), "."))
+		for i := 12; i < len(f.Values); i += 4 {
+			order = append(order, strings.TrimRight(f.Text(i+1), "."))
 		}
 		got := slices.Index(order, "back")
 		want := place

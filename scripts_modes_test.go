@@ -9,11 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
 
 // in acquires in a mode.
-func (b *bench) in(m Mode, weight int, token string, lease time.Duration, wait, channel string) reply {
+func (b *bench) in(m Mode, weight int, token string, lease time.Duration, wait, channel string) protocol.Reply {
 	b.Helper()
 	return b.parse(b.eval(lua.Acquire, pad(token), b.requestIn(m, weight, lease, 4600, wait, channel)))
 }
@@ -24,19 +25,19 @@ func change(n int, of string) string { return pad(fmt.Sprintf("%010d", n) + of) 
 // owners are the tokens that hold the lock, in order.
 func (b *bench) owners() string {
 	b.Helper()
-	f, err := fieldsOf(b.eval(lua.Inspect, 1000))
+	f, err := protocol.FieldsOf(b.eval(lua.Inspect, 1000))
 	if err != nil {
 		b.Fatal(err)
 	}
 	var tokens []string
-	for i := range f.int(4) {
-		tokens = append(tokens, strings.TrimRight(f.text(5+7*i+3), "."))
+	for i := range f.Int(4) {
+		tokens = append(tokens, strings.TrimRight(f.Text(5+7*i+3), "."))
 	}
 	return strings.Join(tokens, " ")
 }
 
 // convert asks for another mode of a hold, by the nth change that its owner asks for.
-func (b *bench) convert(token string, m Mode, n int) reply {
+func (b *bench) convert(token string, m Mode, n int) protocol.Reply {
 	b.Helper()
 	instead := ""
 	if m == Write {
@@ -61,11 +62,11 @@ func TestI3EveryScriptOfASharedLockExecutedTwiceLeavesTheStateOfOne(t *testing.T
 		before func(*bench)
 		call   func(*bench) any
 	}{
-		"acquire beside one":      {one, func(b *bench) any { return b.in(Read, 1, "a", time.Minute, noWait, "c1").fence }},
-		"acquire beside two":      {two, func(b *bench) any { return b.in(Read, 1, "a", time.Minute, noWait, "c1").fence }},
-		"acquire behind a writer": {queued, func(b *bench) any { return b.in(Read, 1, "a", time.Minute, uncountable, "c1").ticket }},
+		"acquire beside one":      {one, func(b *bench) any { return b.in(Read, 1, "a", time.Minute, noWait, "c1").Fence }},
+		"acquire beside two":      {two, func(b *bench) any { return b.in(Read, 1, "a", time.Minute, noWait, "c1").Fence }},
+		"acquire behind a writer": {queued, func(b *bench) any { return b.in(Read, 1, "a", time.Minute, uncountable, "c1").Ticket }},
 		"acquire, other rules": {queued, func(b *bench) any {
-			return b.in(Mode{name: "read", rules: "read=3"}, 1, "a", time.Minute, uncountable, "c1").note
+			return b.in(Mode{name: "read", rules: "read=3"}, 1, "a", time.Minute, uncountable, "c1").Note
 		}},
 		"release of one of two":    {two, func(b *bench) any { b.release("r1"); return b.owners() }},
 		"release before a writer":  {queued, func(b *bench) any { b.release("r1"); b.release("r2"); return b.owners() }},
@@ -74,18 +75,18 @@ func TestI3EveryScriptOfASharedLockExecutedTwiceLeavesTheStateOfOne(t *testing.T
 		"renew":                    {queued, func(b *bench) any { _, now := b.eval(lua.Renew, pad("r2"), fence(b)).(string); return now }},
 		"check":                    {queued, func(b *bench) any { return b.check("c4", uncountable, "r3", "r1", "none") }},
 		"check of a change":        {wants, func(b *bench) any { return b.check("ch-r1", uncountable, change(1, "r1")) }},
-		"upgrade, alone":           {one, func(b *bench) any { return b.convert("r1", Write, 1).fence }},
-		"upgrade, waits":           {queued, func(b *bench) any { return b.convert("r1", Write, 1).status }},
-		"upgrade, conflict":        {wants, func(b *bench) any { return b.convert("r2", Write, 1).status }},
-		"upgrade, granted by turn": {wants, func(b *bench) any { b.release("r2"); return b.convert("r1", Write, 1).fence }},
-		"upgrade, undone":          {wants, func(b *bench) any { return b.convert("r1", Read, 2).status }},
+		"upgrade, alone":           {one, func(b *bench) any { return b.convert("r1", Write, 1).Fence }},
+		"upgrade, waits":           {queued, func(b *bench) any { return b.convert("r1", Write, 1).Status }},
+		"upgrade, conflict":        {wants, func(b *bench) any { return b.convert("r2", Write, 1).Status }},
+		"upgrade, granted by turn": {wants, func(b *bench) any { b.release("r2"); return b.convert("r1", Write, 1).Fence }},
+		"upgrade, undone":          {wants, func(b *bench) any { return b.convert("r1", Read, 2).Status }},
 		"upgrade, undone when made": {writer, func(b *bench) any {
-			return b.convert("r1", Read, 2).status
+			return b.convert("r1", Read, 2).Status
 		}},
-		"downgrade": {writer, func(b *bench) any { return b.convert("r1", Read, 2).fence }},
+		"downgrade": {writer, func(b *bench) any { return b.convert("r1", Read, 2).Fence }},
 		"resume": {queued, func(b *bench) any {
 			r := b.parse(b.eval(lua.Resume, pad("new"), b.request(time.Minute, 4600, noWait, "c9"), pad("r2"), fence(b)))
-			return []any{r.status, r.fence, r.note, b.owners()}
+			return []any{r.Status, r.Fence, r.Note, b.owners()}
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -96,7 +97,7 @@ func TestI3EveryScriptOfASharedLockExecutedTwiceLeavesTheStateOfOne(t *testing.T
 				meant := fence(b)
 				call = func(b *bench) any {
 					r := b.parse(b.eval(lua.Resume, pad("new"), b.request(time.Minute, 4600, noWait, "c9"), pad("r2"), meant))
-					return []any{r.status, r.fence, r.note, b.owners()}
+					return []any{r.Status, r.Fence, r.Note, b.owners()}
 				}
 			}
 			answer := call(b)
@@ -160,11 +161,11 @@ func TestLapsedReadersAreSearchedForInBoundedSteps(t *testing.T) {
 		if fault := unsound(b.dump()); fault != "" {
 			t.Fatal(fault)
 		}
-		if r.status == "waiting" {
+		if r.Status == "waiting" {
 			break
 		}
-		if r.status != "more" || steps > readers/32+1 {
-			t.Fatalf("step %d: %s, %d readers", steps, r.status, left)
+		if r.Status != "more" || steps > readers/32+1 {
+			t.Fatalf("step %d: %s, %d readers", steps, r.Status, left)
 		}
 	}
 	if left := strings.Count(b.owners(), "r"); left != readers/2 || steps < 2 {
@@ -199,8 +200,8 @@ func TestAStepBackOfTheClockDoesNotMakeDeadReadersLiveLonger(t *testing.T) {
 	b.set(b.now.Add(-time.Hour))
 	try := func() string {
 		for {
-			if r := b.in(Write, 1, "w", time.Minute, noWait, "c2"); r.status != "more" {
-				return r.status
+			if r := b.in(Write, 1, "w", time.Minute, noWait, "c2"); r.Status != "more" {
+				return r.Status
 			}
 		}
 	}
@@ -225,12 +226,12 @@ func TestARenewedReaderIsNotDroppedWithTheOthers(t *testing.T) {
 	}
 	for range 5 {
 		b.pass(6 * time.Second)
-		if _, ok := b.eval(lua.Renew, pad("kept"), r.fence).(string); !ok {
+		if _, ok := b.eval(lua.Renew, pad("kept"), r.Fence).(string); !ok {
 			t.Fatal("it cannot be renewed")
 		}
 	}
 	for range 5 {
-		if r := b.in(Write, 1, "w", time.Minute, noWait, "c2"); r.status == "granted" {
+		if r := b.in(Write, 1, "w", time.Minute, noWait, "c2"); r.Status == "granted" {
 			t.Fatal("a writer beside a renewed reader")
 		}
 	}
@@ -245,25 +246,25 @@ func TestChangesThatComeLateChangeNothing(t *testing.T) {
 		b.convert("a", Read, 1)
 		up := b.convert("a", Write, 3)
 		for _, late := range []int{1, 2} { // the downgrade again, and the undoing of an upgrade in between
-			if got := b.convert("a", Read, late).status; got != "over" {
+			if got := b.convert("a", Read, late).Status; got != "over" {
 				b.Errorf("change %d after the third: %s", late, got)
 			}
-			if got := b.in(Read, 1, "b", time.Minute, noWait, "c1").status; got != "held" {
+			if got := b.in(Read, 1, "b", time.Minute, noWait, "c1").Status; got != "held" {
 				b.Errorf("a reader beside the writer is %s", got)
 			}
 		}
-		if again := b.convert("a", Write, 3); again.fence != up.fence {
-			b.Errorf("I2: a resend has the fence %s, not %s", again.fence, up.fence)
+		if again := b.convert("a", Write, 3); again.Fence != up.Fence {
+			b.Errorf("I2: a resend has the fence %s, not %s", again.Fence, up.Fence)
 		}
-		if next := b.convert("a", Write, 5); next.fence <= up.fence {
-			b.Errorf("I2: another upgrade has the fence %s after %s", next.fence, up.fence)
+		if next := b.convert("a", Write, 5); next.Fence <= up.Fence {
+			b.Errorf("I2: another upgrade has the fence %s after %s", next.Fence, up.Fence)
 		}
 		b.convert("a", Read, 6)
-		if got := b.convert("a", Write, 5).status; got != "over" {
+		if got := b.convert("a", Write, 5).Status; got != "over" {
 			b.Errorf("a late upgrade: %s", got)
 		}
 		b.release("a")
-		if got := b.convert("a", Write, 7).status; got != "gone" {
+		if got := b.convert("a", Write, 7).Status; got != "gone" {
 			b.Errorf("an upgrade of a released hold: %s", got)
 		}
 		if len(b.dump()) > 1 {
@@ -277,15 +278,15 @@ func TestAnUpgradeThatIsGivenUpMakesRoomForTheNextOfTheSameHold(t *testing.T) {
 		b.in(Read, 1, "a", time.Minute, noWait, "c1")
 		b.in(Read, 1, "b", time.Minute, noWait, "c1")
 		b.convert("a", Write, 1) // its owner has given it up, and the word of that is on its way
-		if got := b.convert("a", Write, 3).status; got != "waiting" {
+		if got := b.convert("a", Write, 3).Status; got != "waiting" {
 			b.Errorf("the next one: %s", got)
 		}
 		b.convert("a", Read, 2)
-		if got := b.convert("b", Write, 1).status; got != "conflict" {
+		if got := b.convert("b", Write, 1).Status; got != "conflict" {
 			b.Errorf("the other reader's: %s", got)
 		}
 		b.release("b")
-		if got := b.convert("a", Write, 3).status; got != "granted" {
+		if got := b.convert("a", Write, 3).Status; got != "granted" {
 			b.Errorf("in the end: %s", got)
 		}
 	})
@@ -297,8 +298,8 @@ func TestAHoldKeepsItsFenceWhenLaterOnesHaveGone(t *testing.T) {
 		b.pass(time.Millisecond)
 		b.in(Read, 1, "b", time.Minute, noWait, "c1")
 		b.release("b")
-		if again := b.in(Read, 1, "a", time.Minute, noWait, "c1"); again.fence != first.fence {
-			b.Errorf("I2: granted with %s, and now it has %s", first.fence, again.fence)
+		if again := b.in(Read, 1, "a", time.Minute, noWait, "c1"); again.Fence != first.Fence {
+			b.Errorf("I2: granted with %s, and now it has %s", first.Fence, again.Fence)
 		}
 	})
 }
@@ -306,14 +307,14 @@ func TestAHoldKeepsItsFenceWhenLaterOnesHaveGone(t *testing.T) {
 func TestAResumedHoldIsDeafToItsFormerOwner(t *testing.T) {
 	scripts(t, func(b *bench) {
 		old := b.in(Semaphore(4), 3, "old", time.Minute, noWait, "c1")
-		r := b.parse(b.eval(lua.Resume, pad("new"), b.request(time.Minute, 4600, noWait, "c2"), pad("old"), old.fence))
-		if r.status != "granted" || r.fence <= old.fence {
-			b.Fatalf("%s, fence %s after %s", r.status, r.fence, old.fence)
+		r := b.parse(b.eval(lua.Resume, pad("new"), b.request(time.Minute, 4600, noWait, "c2"), pad("old"), old.Fence))
+		if r.Status != "granted" || r.Fence <= old.Fence {
+			b.Fatalf("%s, fence %s after %s", r.Status, r.Fence, old.Fence)
 		}
-		if m, weight := parseMode(r.note); m != Semaphore(4) || weight != 3 {
+		if m, weight := parseMode(r.Note); m != Semaphore(4) || weight != 3 {
 			b.Errorf("in %v, weight %d", m, weight)
 		}
-		if got := b.parse(b.eval(lua.Renew, pad("old"), old.fence)).status; got != "gone" {
+		if got := b.parse(b.eval(lua.Renew, pad("old"), old.Fence)).Status; got != "gone" {
 			b.Errorf("a late renewal: %s", got)
 		}
 		b.release("old")
@@ -321,11 +322,11 @@ func TestAResumedHoldIsDeafToItsFormerOwner(t *testing.T) {
 		if got := b.owners(); got != "new" {
 			b.Errorf("held by %q", got)
 		}
-		if got := b.parse(b.eval(lua.Resume, pad("third"), b.request(time.Minute, 4600, noWait, "c3"), pad("old"), old.fence)).status; got != "gone" {
+		if got := b.parse(b.eval(lua.Resume, pad("third"), b.request(time.Minute, 4600, noWait, "c3"), pad("old"), old.Fence)).Status; got != "gone" {
 			b.Errorf("a second resume: %s", got)
 		}
 		b.release("new", "bury")
-		if got := b.parse(b.eval(lua.Resume, pad("new"), b.request(time.Minute, 4600, noWait, "c2"), pad("old"), old.fence)).status; got != "over" {
+		if got := b.parse(b.eval(lua.Resume, pad("new"), b.request(time.Minute, 4600, noWait, "c2"), pad("old"), old.Fence)).Status; got != "over" {
 			b.Errorf("a late copy after the release: %s", got)
 		}
 	})
@@ -351,7 +352,7 @@ func TestOneScriptGrantsABoundedNumberOfReaders(t *testing.T) {
 			want = append(want, pad(fmt.Sprint("r", i)))
 		}
 		for before, more := 0, true; more; {
-			_, again, _, err := parseRelease(b.eval(lua.Release, pad("w")))
+			_, again, _, err := protocol.ParseRelease(b.eval(lua.Release, pad("w")))
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -386,7 +387,7 @@ func TestACheckThatGrantsRobsNobody(t *testing.T) {
 	if got := b.owners(); got != "old w" {
 		t.Fatalf("held by %s", got)
 	}
-	if r := b.parse(b.eval(lua.Renew, pad("old"), old.fence)); r.status == "revoked" {
+	if r := b.parse(b.eval(lua.Renew, pad("old"), old.Fence)); r.Status == "revoked" {
 		t.Error("a stale reader that stands in nobody's way was robbed")
 	}
 }
@@ -394,10 +395,10 @@ func TestACheckThatGrantsRobsNobody(t *testing.T) {
 func TestABreakLeavesItsReasonOnAnOlderTombstone(t *testing.T) {
 	scripts(t, func(b *bench) {
 		r := b.in(Exclusive, 1, "a", time.Minute, noWait, "c1")
-		b.eval(lua.Renew, pad("a"), r.fence, "bury") // of a handoff that failed afterwards
-		b.eval(lua.Break, "why", pad("a"), r.fence)
-		if got := b.parse(b.eval(lua.Renew, pad("a"), r.fence)); got.status != "revoked" || got.note != "why" {
-			b.Errorf("the owner is told %s %q", got.status, got.note)
+		b.eval(lua.Renew, pad("a"), r.Fence, "bury") // of a handoff that failed afterwards
+		b.eval(lua.Break, "why", pad("a"), r.Fence)
+		if got := b.parse(b.eval(lua.Renew, pad("a"), r.Fence)); got.Status != "revoked" || got.Note != "why" {
+			b.Errorf("the owner is told %s %q", got.Status, got.Note)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
 
@@ -15,7 +16,7 @@ func TestAStealReachesWhatIsHeldBehindManyThatAreKeptOrRevoked(t *testing.T) {
 		m := Semaphore(kept + stale + 1)
 		take := func(token string) string {
 			r := b.parse(b.eval(lua.Acquire, pad(token), b.requestIn(m, 1, time.Hour, 8300, noWait, "c-"+token)))
-			return r.fence
+			return r.Fence
 		}
 		for i := range kept {
 			token := fmt.Sprint("kept", i)
@@ -27,13 +28,13 @@ func TestAStealReachesWhatIsHeldBehindManyThatAreKeptOrRevoked(t *testing.T) {
 		b.pass(50 * time.Millisecond)
 		young := take("young")
 		states := func() map[string]int {
-			f, err := fieldsOf(b.eval(lua.Inspect, 1000))
+			f, err := protocol.FieldsOf(b.eval(lua.Inspect, 1000))
 			if err != nil {
 				b.Fatal(err)
 			}
 			states := map[string]int{}
-			for i := range f.int(4) {
-				states[f.text(5+7*i+4)]++
+			for i := range f.Int(4) {
+				states[f.Text(5+7*i+4)]++
 			}
 			return states
 		}
@@ -41,14 +42,14 @@ func TestAStealReachesWhatIsHeldBehindManyThatAreKeptOrRevoked(t *testing.T) {
 		b.acquire("thief", time.Minute, uncountable, "thief", steal)
 		for checks := 0; ; checks++ {
 			before := states()["r"]
-			f, err := fieldsOf(b.eval(lua.Check, "thief", uncountable, steal, pad("thief")))
+			f, err := protocol.FieldsOf(b.eval(lua.Check, "thief", uncountable, steal, pad("thief")))
 			if err != nil {
 				b.Fatal(err)
 			}
 			if n := states()["r"] - before; n > 32 {
 				b.Errorf("one check revoked %d", n)
 			}
-			if f.int(1) == 0 || checks > 20 {
+			if f.Int(1) == 0 || checks > 20 {
 				break
 			}
 		}
@@ -57,8 +58,8 @@ func TestAStealReachesWhatIsHeldBehindManyThatAreKeptOrRevoked(t *testing.T) {
 		}
 		// Who asks next sees at once which hold is the oldest that is held, and when it becomes stale.
 		r := b.acquire("another", time.Minute, noWait, "c1")
-		if since, _ := parseMicros(young); r.holder.since != since && b.mini != nil {
-			b.Errorf("the oldest hold is said to be since %v, want %v", r.holder.since, since)
+		if since, _ := protocol.ParseMicros(young); r.Holder.Since != since && b.mini != nil {
+			b.Errorf("the oldest hold is said to be since %v, want %v", r.Holder.Since, since)
 		}
 		// What the search goes on from may itself go.
 		for i := range stale {

@@ -11,6 +11,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/servertest"
 	"example.com/redislock/lua"
 )
@@ -80,31 +81,31 @@ func (b *bench) requestIn(m Mode, weight int, lease time.Duration, keep int, wai
 	return fmt.Sprintf("%8d%8d%s%s%s\n%s\n%s", lease.Milliseconds(), keep, "nonce-nonce-nonc", wait, channel, m.line(weight, ""), Owner{Client: channel}.info())
 }
 
-func (b *bench) acquire(token string, lease time.Duration, mode, channel string, more ...any) reply {
+func (b *bench) acquire(token string, lease time.Duration, mode, channel string, more ...any) protocol.Reply {
 	b.Helper()
 	return b.parse(b.eval(lua.Acquire, append([]any{pad(token), b.request(lease, 4600, mode, channel)}, more...)...))
 }
 
-func (b *bench) parse(value any) reply {
+func (b *bench) parse(value any) protocol.Reply {
 	b.Helper()
-	r, err := parseReply(value)
+	r, err := protocol.ParseReply(value)
 	if err != nil {
 		b.Fatal(err)
 	}
-	if r.status == "" {
-		r.status = "granted"
+	if r.Status == "" {
+		r.Status = "granted"
 	}
 	return r
 }
 
-func (b *bench) confirm(token, floor, seen string) reply {
+func (b *bench) confirm(token, floor, seen string) protocol.Reply {
 	b.Helper()
 	return b.parse(b.eval(lua.Confirm, pad(token), floor, seen))
 }
 
 func (b *bench) release(token string, more ...any) string {
 	b.Helper()
-	what, _, _, err := parseRelease(b.eval(lua.Release, append([]any{pad(token)}, more...)...))
+	what, _, _, err := protocol.ParseRelease(b.eval(lua.Release, append([]any{pad(token)}, more...)...))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -117,13 +118,13 @@ func (b *bench) check(channel, mode string, tokens ...string) []string {
 	for _, token := range tokens {
 		args = append(args, pad(token))
 	}
-	f, err := fieldsOf(b.eval(lua.Check, args...))
+	f, err := protocol.FieldsOf(b.eval(lua.Check, args...))
 	if err != nil {
 		b.Fatal(err)
 	}
 	var found []string
 	for i := range tokens {
-		text := f.text(7 + i)
+		text := f.Text(7 + i)
 		if len(text) == 40 {
 			text = "granted"
 		}
@@ -139,14 +140,14 @@ func (b *bench) dump() map[string]string {
 // owner is the token that holds the lock, without its padding, or "".
 func (b *bench) owner() string {
 	b.Helper()
-	f, err := fieldsOf(b.eval(lua.Inspect, 1))
+	f, err := protocol.FieldsOf(b.eval(lua.Inspect, 1))
 	if err != nil {
 		b.Fatal(err)
 	}
-	if f.int(4) == 0 {
+	if f.Int(4) == 0 {
 		return ""
 	}
-	return strings.TrimRight(f.text(8), ".")
+	return strings.TrimRight(f.Text(8), ".")
 }
 
 // subscribe listens on a channel and never answers: a receiver that the server counts.
@@ -180,28 +181,28 @@ func TestI3EveryScriptExecutedTwiceLeavesTheStateOfOne(t *testing.T) {
 	}{
 		"acquire, new name": {func(*bench) {}, func(b *bench) any {
 			r := b.acquire("a", time.Minute, noWait, "c1")
-			return []any{r.status, r.fence, r.at}
+			return []any{r.Status, r.Fence, r.At}
 		}},
 		"acquire, idle": {func(b *bench) { held(b); b.release("holder") }, func(b *bench) any {
 			r := b.acquire("a", time.Minute, noWait, "c1")
-			return []any{r.status, r.fence, r.at}
+			return []any{r.Status, r.Fence, r.At}
 		}},
 		"acquire, with a retention of its own": {func(*bench) {}, func(b *bench) any {
 			r := b.parse(b.eval(lua.AcquireOwn, pad("a"), b.request(time.Minute, 700, noWait, "c1")))
-			return []any{r.status, r.fence, r.at}
+			return []any{r.Status, r.Fence, r.At}
 		}},
-		"acquire, held": {held, func(b *bench) any { return b.acquire("a", time.Minute, noWait, "c2").status }},
+		"acquire, held": {held, func(b *bench) any { return b.acquire("a", time.Minute, noWait, "c2").Status }},
 		"acquire, join": {queued, func(b *bench) any {
 			r := b.acquire("a", time.Minute, countable, "c2")
-			return []any{r.status, r.ticket, r.holder.waiting}
+			return []any{r.Status, r.Ticket, r.Holder.Waiting}
 		}},
-		"acquire, revoke":    {stale, func(b *bench) any { return b.acquire("a", time.Minute, countable, "c2", "1").status }},
-		"confirm":            {held, func(b *bench) any { return b.confirm("holder", "", "").fence }},
-		"confirm, lift":      {queued, func(b *bench) any { return b.confirm("holder", "", "1795230000000000").fence }},
-		"confirm, not ours":  {queued, func(b *bench) any { return b.confirm("w1", "", "").status }},
-		"confirm, ahead":     {held, func(b *bench) any { return b.confirm("holder", "9999999999999999", "").status }},
+		"acquire, revoke":    {stale, func(b *bench) any { return b.acquire("a", time.Minute, countable, "c2", "1").Status }},
+		"confirm":            {held, func(b *bench) any { return b.confirm("holder", "", "").Fence }},
+		"confirm, lift":      {queued, func(b *bench) any { return b.confirm("holder", "", "1795230000000000").Fence }},
+		"confirm, not ours":  {queued, func(b *bench) any { return b.confirm("w1", "", "").Status }},
+		"confirm, ahead":     {held, func(b *bench) any { return b.confirm("holder", "9999999999999999", "").Status }},
 		"renew":              {held, func(b *bench) any { _, now := b.eval(lua.Renew, pad("holder"), fence(b)).(string); return now }},
-		"renew, not ours":    {queued, func(b *bench) any { return b.parse(b.eval(lua.Renew, pad("w1"), fence(b))).status }},
+		"renew, not ours":    {queued, func(b *bench) any { return b.parse(b.eval(lua.Renew, pad("w1"), fence(b))).Status }},
 		"check":              {queued, func(b *bench) any { return b.check("c2", uncountable, "w1", "gone", "holder") }},
 		"release, place":     {queued, func(b *bench) any { b.release("w1"); return b.owner() }},
 		"release, alone":     {held, func(b *bench) any { b.release("holder"); return b.owner() }},
@@ -267,10 +268,10 @@ func TestI2FencesRiseOverEverythingThatForgets(t *testing.T) {
 		next := func(what string) {
 			b.Helper()
 			r := b.acquire("t"+fmt.Sprint(len(last)), time.Second, noWait, "c1")
-			if r.status != "granted" || r.fence <= last {
-				b.Errorf("after %s: %s %s, the fence before was %s", what, r.status, r.fence, last)
+			if r.Status != "granted" || r.Fence <= last {
+				b.Errorf("after %s: %s %s, the fence before was %s", what, r.Status, r.Fence, last)
 			}
-			last = r.fence
+			last = r.Fence
 			b.release("t" + fmt.Sprint(len(last)))
 			b.release("t0")
 			b.release("t16")
@@ -302,16 +303,16 @@ func TestAStepBackOfTheClockDoesNotMakeADeadHoldLiveLonger(t *testing.T) {
 	b := embeddedBench(t)
 	b.acquire("dead", 10*time.Second, noWait, "c1")
 	b.set(b.now.Add(-time.Hour))
-	if r := b.acquire("b", time.Minute, noWait, "c2"); r.status != "held" {
-		t.Fatalf("the hold may still be believed in, but the answer is %s", r.status)
+	if r := b.acquire("b", time.Minute, noWait, "c2"); r.Status != "held" {
+		t.Fatalf("the hold may still be believed in, but the answer is %s", r.Status)
 	}
 	b.pass(9 * time.Second)
-	if r := b.acquire("b", time.Minute, noWait, "c2"); r.status != "held" {
-		t.Fatalf("9s after the step: %s", r.status)
+	if r := b.acquire("b", time.Minute, noWait, "c2"); r.Status != "held" {
+		t.Fatalf("9s after the step: %s", r.Status)
 	}
 	b.pass(2 * time.Second)
-	if r := b.acquire("b", time.Minute, noWait, "c2"); r.status != "granted" {
-		t.Errorf("11s after the step a hold of 10s is %s", r.status)
+	if r := b.acquire("b", time.Minute, noWait, "c2"); r.Status != "granted" {
+		t.Errorf("11s after the step a hold of 10s is %s", r.Status)
 	}
 }
 
@@ -322,17 +323,17 @@ func TestI1AHoldLastsItsWholeLeaseAndNoLonger(t *testing.T) {
 		r := b.acquire("a", time.Second, noWait, "c1")
 		if renewed {
 			b.pass(700 * time.Millisecond)
-			b.eval(lua.Renew, pad("a"), r.fence)
+			b.eval(lua.Renew, pad("a"), r.Fence)
 		}
 		b.pass(999 * time.Millisecond)
-		if r := b.acquire("b", time.Second, noWait, "c2"); r.status != "held" {
-			t.Errorf("renewed %v: 1ms before the deadline the lock is %s", renewed, r.status)
+		if r := b.acquire("b", time.Second, noWait, "c2"); r.Status != "held" {
+			t.Errorf("renewed %v: 1ms before the deadline the lock is %s", renewed, r.Status)
 		}
 		b.pass(time.Millisecond)
-		if r := b.acquire("b", time.Second, noWait, "c2"); r.status != "granted" {
-			t.Errorf("renewed %v: at the deadline the lock is %s", renewed, r.status)
+		if r := b.acquire("b", time.Second, noWait, "c2"); r.Status != "granted" {
+			t.Errorf("renewed %v: at the deadline the lock is %s", renewed, r.Status)
 		}
-		if got := b.parse(b.eval(lua.Renew, pad("a"), r.fence)).status; got != "gone" {
+		if got := b.parse(b.eval(lua.Renew, pad("a"), r.Fence)).Status; got != "gone" {
 			t.Errorf("renewed %v: a renewal after the deadline: %s", renewed, got)
 		}
 		b.release("b")
@@ -346,15 +347,15 @@ func TestI1OnlyTheTokenAndItsFenceReachAHold(t *testing.T) {
 			b.release(other)
 			b.release(other, "bury")
 		}
-		if got := b.parse(b.eval(lua.Renew, pad("mine"), "9000000000000001")).status; got != "gone" {
+		if got := b.parse(b.eval(lua.Renew, pad("mine"), "9000000000000001")).Status; got != "gone" {
 			b.Errorf("a renewal with another fence: %s", got)
 		}
 		b.eval(lua.Break, "why", pad("mine"), "0000000000000001")
-		b.eval(lua.Break, "why", pad("yours"), r.fence)
+		b.eval(lua.Break, "why", pad("yours"), r.Fence)
 		if owner := b.owner(); owner != "mine" {
 			b.Errorf("the lock is held by %q", owner)
 		}
-		if got := b.eval(lua.Renew, pad("mine"), r.fence); reflect.TypeOf(got).Kind() != reflect.String {
+		if got := b.eval(lua.Renew, pad("mine"), r.Fence); reflect.TypeOf(got).Kind() != reflect.String {
 			b.Errorf("the owner's renewal: %v", got)
 		}
 		if what := b.release("mine"); what != "hold" {
@@ -367,12 +368,12 @@ func TestI8ALateCopyOfAnAcquireFindsATombstone(t *testing.T) {
 	scripts(t, func(b *bench) {
 		for _, mode := range []string{noWait, countable} {
 			b.release("late"+mode, "bury")
-			if r := b.acquire("late"+mode, time.Minute, mode, "c1"); r.status != "over" {
-				b.Errorf("mode %s: the late copy was %s", mode, r.status)
+			if r := b.acquire("late"+mode, time.Minute, mode, "c1"); r.Status != "over" {
+				b.Errorf("mode %s: the late copy was %s", mode, r.Status)
 			}
 		}
-		if r := b.acquire("other", time.Minute, noWait, "c1"); r.status != "granted" {
-			b.Errorf("another token: %s", r.status)
+		if r := b.acquire("other", time.Minute, noWait, "c1"); r.Status != "granted" {
+			b.Errorf("another token: %s", r.Status)
 		}
 		b.release("other")
 		if b.mini == nil {
@@ -481,12 +482,12 @@ func TestOneScriptTriesABoundedNumberOfCandidates(t *testing.T) {
 			b.unchecked(fmt.Sprint("nobody", i), 3*time.Second)
 		}
 		waiting := func() int {
-			f, _ := fieldsOf(b.eval(lua.Inspect, 0))
-			return f.int(2)
+			f, _ := protocol.FieldsOf(b.eval(lua.Inspect, 0))
+			return f.Int(2)
 		}
 		before := dead
 		for round := 0; ; round++ {
-			what, more, _, err := parseRelease(b.eval(lua.Release, pad("holder")))
+			what, more, _, err := protocol.ParseRelease(b.eval(lua.Release, pad("holder")))
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -500,9 +501,9 @@ func TestOneScriptTriesABoundedNumberOfCandidates(t *testing.T) {
 			if !more {
 				break
 			}
-			if r := b.acquire("eager", time.Minute, noWait, "c1"); r.status == "granted" && left > 64 {
+			if r := b.acquire("eager", time.Minute, noWait, "c1"); r.Status == "granted" && left > 64 {
 				b.Fatal("I5: a newcomer passed a queue that is not empty")
-			} else if r.status == "granted" {
+			} else if r.Status == "granted" {
 				b.release("eager")
 			}
 			before = waiting()
@@ -518,7 +519,7 @@ func TestALostPlaceIsFoundAgainByItsTicket(t *testing.T) {
 	b.acquire("holder", time.Hour, noWait, "c1")
 	tickets := map[string]string{}
 	for _, w := range []string{"a", "b", "c", "d"} {
-		tickets[w] = b.acquire(w, time.Minute, uncountable, "c-"+w).ticket
+		tickets[w] = b.acquire(w, time.Minute, uncountable, "c-"+w).Ticket
 		b.pass(time.Millisecond)
 	}
 	b.release("c")
@@ -542,9 +543,9 @@ func TestALostPlaceIsFoundAgainByItsTicket(t *testing.T) {
 func TestTwoOfTheSameTicketDoNotHurtTheQueue(t *testing.T) {
 	b := embeddedBench(t) // a late copy of a lost place's acquire can do that
 	b.acquire("holder", time.Hour, noWait, "c1")
-	ticket := b.acquire("a", time.Minute, uncountable, "ca").ticket
-	if r := b.acquire("a2", time.Minute, uncountable, "ca", "", ticket); r.status != "waiting" {
-		t.Errorf("got %s", r.status)
+	ticket := b.acquire("a", time.Minute, uncountable, "ca").Ticket
+	if r := b.acquire("a2", time.Minute, uncountable, "ca", "", ticket); r.Status != "waiting" {
+		t.Errorf("got %s", r.Status)
 	}
 }
 
@@ -636,9 +637,9 @@ func TestTheIdlePathLeavesTheSameStateAsTheOther(t *testing.T) {
 func TestAHoldThatIsKeptByNobodyEndsWhenItWasSaid(t *testing.T) {
 	b := embeddedBench(t)
 	r := b.acquire("a", time.Second, noWait, "c1")
-	final := []any{pad("a"), r.fence, "", "   60000    4600"}
+	final := []any{pad("a"), r.Fence, "", "   60000    4600"}
 	late := map[string]func() any{
-		"a renewal":          func() any { return b.eval(lua.Renew, pad("a"), r.fence) },
+		"a renewal":          func() any { return b.eval(lua.Renew, pad("a"), r.Fence) },
 		"a copy of the last": func() any { return b.eval(lua.Renew, final...) },
 		"a thief":            func() any { return b.eval(lua.Acquire, pad("b"), b.request(time.Second, 4600, "-", "c2"), "1000000") },
 		"an upgrade": func() any {
@@ -658,12 +659,12 @@ func TestAHoldThatIsKeptByNobodyEndsWhenItWasSaid(t *testing.T) {
 		}
 	}
 	b.pass(40*time.Second - time.Millisecond)
-	if r := b.acquire("b", time.Second, noWait, "c2"); r.status != "held" {
-		t.Errorf("1ms before its end the lock is %s", r.status)
+	if r := b.acquire("b", time.Second, noWait, "c2"); r.Status != "held" {
+		t.Errorf("1ms before its end the lock is %s", r.Status)
 	}
 	b.pass(time.Millisecond)
-	if r := b.acquire("b", time.Second, noWait, "c2"); r.status != "granted" {
-		t.Errorf("at its end the lock is %s", r.status)
+	if r := b.acquire("b", time.Second, noWait, "c2"); r.Status != "granted" {
+		t.Errorf("at its end the lock is %s", r.Status)
 	}
 }
 
@@ -690,28 +691,28 @@ func TestARecordIsWrittenByWhoHoldsTheLock(t *testing.T) {
 			b.Error("nobody holds the lock, and the record is written")
 		}
 		a := b.acquire("a", time.Second, noWait, "c1")
-		if !note("a", a.fence+"1", "begun") || !note("a", a.fence+"2", "ended") || !note("a", a.fence+"1", "begun") {
+		if !note("a", a.Fence+"1", "begun") || !note("a", a.Fence+"2", "ended") || !note("a", a.Fence+"1", "begun") {
 			b.Error("the holder is refused")
 		}
-		is(a.fence + "2ended")
+		is(a.Fence + "2ended")
 		b.release("a")
-		if note("a", a.fence+"3", "late") {
+		if note("a", a.Fence+"3", "late") {
 			b.Error("a late writer is not refused")
 		}
-		if !note("a", a.fence+"3", "how it went", "late") {
+		if !note("a", a.Fence+"3", "how it went", "late") {
 			b.Error("what only tells how it went is refused")
 		}
-		is(a.fence + "3how it went")
+		is(a.Fence + "3how it went")
 		other := b.acquire("b", 100*time.Millisecond, noWait, "c1")
-		if !note("b", other.fence+"1", "begun again") || note("a", a.fence+"3", "late") {
+		if !note("b", other.Fence+"1", "begun again") || note("a", a.Fence+"3", "late") {
 			b.Error("the next holder")
 		}
-		is(other.fence + "1begun again")
+		is(other.Fence + "1begun again")
 		b.pass(200 * time.Millisecond)
-		if note("b", other.fence+"2", "lapsed") || note("a", a.fence+"4", "how it went", "late") {
+		if note("b", other.Fence+"2", "lapsed") || note("a", a.Fence+"4", "how it went", "late") {
 			b.Error("a holder whose lease is over, or whose record is another's, is not refused")
 		}
-		is(other.fence + "1begun again")
+		is(other.Fence + "1begun again")
 		if left := b.rdb.PTTL(ctx, key).Val(); left <= 0 { // I4
 			b.Errorf("it is forgotten in %v", left)
 		}

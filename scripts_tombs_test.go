@@ -25,8 +25,8 @@ func TestTombstonesThatWereLaidWhileTheClockWasAheadEndAMinuteAfterItWentBack(t 
 			b.release(token)
 		}
 		for _, over := range []string{"ahead0", fmt.Sprint("ahead", many-1)} {
-			if r := b.acquire(over, time.Minute, noWait, "c1"); r.status != "over" {
-				t.Fatalf("within the minute a late copy of %s is answered %s", over, r.status)
+			if r := b.acquire(over, time.Minute, noWait, "c1"); r.Status != "over" {
+				t.Fatalf("within the minute a late copy of %s is answered %s", over, r.Status)
 			}
 		}
 	}

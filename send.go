@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock/internal/backend"
+	"example.com/redislock/internal/protocol"
 )
 
 // All commands leave by process and pipelined, whichever goroutine sends them. A panic of the user's client, or of a hook
@@ -73,13 +74,10 @@ var errNoAnswer = errors.New("the Redis client came back with neither a value no
 func (c command) done() error {
 	text, err := c.Text()
 	if err == nil && text != "OK" {
-		err = unexpected(c.Val())
+		err = protocol.Unexpected(c.Val())
 	}
 	return err
 }
-
-// unexpected is the error of an answer that the server cannot have given to what it was asked.
-func unexpected(value any) error { return fmt.Errorf("unexpected answer %.80q", fmt.Sprint(value)) }
 
 func executed(ctx context.Context, by processor, cmds []command) (err error) {
 	defer backend.Recover(&err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/scheduler"
 )
 
@@ -96,7 +97,7 @@ func (s *shards) listen(name string) *hearing {
 	}
 	t := s.topics[name]
 	if t == nil {
-		t = &topic{name: name, channel: s.client.topicChannel(name)}
+		t = &topic{name: name, channel: protocol.LockChannel(s.client.sub.channel, name)}
 		s.topics[name] = t
 		s.place([]*topic{t}, 0)
 		if len(s.topics) == 1 {
@@ -106,9 +107,6 @@ func (s *shards) listen(name string) *hearing {
 	t.used = time.Now()
 	return &t.hearing
 }
-
-// topicChannel is in the slot of the lock (lua/shared.lua).
-func (c *Client) topicChannel(name string) string { return c.sub.channel + ":{" + escape(name) + "}" }
 
 // place subscribes topics, each on the master that serves its slot; what cannot be done now is tried again. The first
 // attempt is after a pause unless attempt is 0.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/servertest"
 )
 
@@ -39,8 +40,8 @@ func TestAChannelThatNobodyWaitsForIsForgotten(t *testing.T) {
 			}
 		}
 		w := &wait{}
-		c.expect(w, newToken(), 0, 0)
-		c.joined(w, "c", reply{}, sample{})
+		c.expect(w, protocol.NewToken(), 0, 0)
+		c.joined(w, "c", protocol.Reply{}, sample{})
 		rest("b", "c", "d")
 		c.shards.sweep()
 		for until := time.Now().Add(10 * time.Second); subscribed() != 2; time.Sleep(time.Millisecond) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/safetext"
 	"example.com/redislock/lua"
 )
@@ -123,27 +124,27 @@ func (c *Client) breakHolds(ctx context.Context, name string, holds []Hold, reas
 		args = append(args, h.token, fmt.Sprintf("%016d", h.Fence))
 	}
 	begun := time.Now()
-	a := c.ask(ctx, nil, lua.Break, c.key(name), args...)
+	a := c.ask(ctx, nil, lua.Break, c.keys.Lock(name), args...)
 	if a.err != nil {
 		return 0, 0, a.err
 	}
-	f, err := fieldsOf(a.value)
+	f, err := protocol.FieldsOf(a.value)
 	if err != nil {
 		return 0, 0, err
 	}
-	ended, more, before := f.int(0), f.int(1), f.int(3)
+	ended, more, before := f.Int(0), f.Int(1), f.Int(3)
 	if ended > 0 {
-		fence = int64(f.micros(2))
+		fence = int64(f.Micros(2))
 	}
 	if before > 0 && a.unanswered { // an earlier attempt has ended them: the tombstones have its reason
 		ended += before
-		fence = max(fence, int64(f.micros(4)))
+		fence = max(fence, int64(f.Micros(4)))
 	}
-	if f.err != nil {
-		return 0, 0, f.err
+	if f.Err != nil {
+		return 0, 0, f.Err
 	}
 	if more > 0 {
-		c.giveUp(c.key(name), newToken(), false) // of no wait: the request only goes on handing over
+		c.giveUp(c.keys.Lock(name), protocol.NewToken(), false) // of no wait: the request only goes on handing over
 	}
 	if a.unanswered && ended < len(holds) && elapsed(begun) >= brokenKnown { // the tombstones may have crumbled
 		return ended, fence, ErrUnknown

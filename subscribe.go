@@ -127,12 +127,12 @@ func (s *subscription) run() {
 		if c.isStopped() { // Close may have come before it could see this one
 			f.close()
 		}
-		err := f.connect(func() error { return f.ps.Subscribe(f.ctx, s.channel, c.newsChannel()) })
+		err := f.connect(func() error { return f.ps.Subscribe(f.ctx, s.channel, c.keys.News()) })
 		if err == nil {
 			err = f.receive(func(message any) error {
 				switch m := message.(type) {
 				case *redis.Subscription:
-					if m.Kind == "subscribe" && m.Channel == c.newsChannel() { // the second of the two
+					if m.Kind == "subscribe" && m.Channel == c.keys.News() { // the second of the two
 						attempt = 0
 						s.confirmed(f)
 					}
@@ -151,7 +151,7 @@ func (s *subscription) run() {
 		f.close()
 		c.suspect(err)
 		if err = fmt.Errorf("subscribe to %s: %w", s.channel, err); refused(err) {
-			err = fmt.Errorf("subscribe to the channels %s and %s: %w: %w", s.channel, c.newsChannel(), ErrPermission, err)
+			err = fmt.Errorf("subscribe to the channels %s and %s: %w: %w", s.channel, c.keys.News(), ErrPermission, err)
 		}
 		if s.end(err) {
 			c.deaf(err)
@@ -208,7 +208,7 @@ func (s *subscription) probe() string {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), pingAfter)
 	defer cancel()
-	a := s.client.ask(ctx, nil, lua.Probe, s.client.probeKey(), s.channel)
+	a := s.client.ask(ctx, nil, lua.Probe, s.client.keys.Probe(), s.channel)
 	if n, ok := a.value.(int64); ok && a.err == nil && n > 0 {
 		return countable
 	}

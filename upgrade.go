@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
 
@@ -119,16 +120,16 @@ func (l *Lock) toRead(ctx context.Context) (changed bool, err error) {
 
 	args := h.readArgs(h.changeToken())
 	a := h.client.ask(ctx, nil, lua.Convert, h.lease.key(), args...)
-	r, err := reply{}, a.err
+	r, err := protocol.Reply{}, a.err
 	if err == nil {
-		r, err = parseReply(a.value)
+		r, err = protocol.ParseReply(a.value)
 	}
 	switch {
 	case err != nil:
 		h.convert(args)
 		return false, err
-	case r.status == "granted":
-		if r.more {
+	case r.Status == "granted":
+		if r.More {
 			h.convert(args)
 		}
 		return true, nil
@@ -191,8 +192,8 @@ func (h *hold) changed(m Mode, fence string) {
 // convert sends a change to Read in the background.
 func (h *hold) convert(args []any) <-chan struct{} {
 	return h.client.insist(lua.Convert, h.lease.key(), args, func(value any) bool {
-		r, err := parseReply(value)
-		return err == nil && r.more
+		r, err := protocol.ParseReply(value)
+		return err == nil && r.More
 	})
 }
 
@@ -202,7 +203,7 @@ func (h *hold) changeToken() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.changes++
-	return fmt.Sprintf("%010d", h.changes) + newToken()[:12]
+	return fmt.Sprintf("%010d", h.changes) + protocol.NewToken()[:12]
 }
 
 // readArgs are those of a change to Read.

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/scheduler"
 )
 
@@ -28,8 +29,8 @@ type wait struct {
 	result chan *outcome // holds one: the first counts
 
 	// Guarded by waits.mu.
-	line  *line         // nil until its acquire was answered
-	early *grantMessage // one that came before that
+	line  *line                  // nil until its acquire was answered
+	early *protocol.GrantMessage // one that came before that
 
 	// Guarded by line.mu.
 	place  int  // in line.waits
@@ -47,7 +48,7 @@ type outcome struct {
 // sample relates the server's clock to ours: a request left at sent and was answered when the server said now.
 type sample struct {
 	sent  time.Time
-	now   micros
+	now   protocol.Micros
 	epoch uint64
 }
 
@@ -81,11 +82,11 @@ func (c *Client) expect(w *wait, token string, lease, steal time.Duration) {
 }
 
 // joined notes that the server has this wait in its queue, and when to check it.
-func (c *Client) joined(w *wait, name string, r reply, s sample) {
+func (c *Client) joined(w *wait, name string, r protocol.Reply, s sample) {
 	c.waits.mu.Lock()
 	l := c.waits.lines[name]
 	if l == nil {
-		l = &line{client: c, name: name, key: c.key(name)}
+		l = &line{client: c, name: name, key: c.keys.Lock(name)}
 		l.task = scheduler.Task{Job: l}
 		c.waits.lines[name] = l
 	}
@@ -103,7 +104,7 @@ func (c *Client) joined(w *wait, name string, r reply, s sample) {
 	}
 	l.mu.Unlock()
 	c.waits.mu.Unlock()
-	l.plan(r.holder, r.now, false)
+	l.plan(r.Holder, r.Now, false)
 	if early != nil {
 		c.settled(w, *early)
 	}
@@ -195,9 +196,11 @@ func (w *wait) await(ctx context.Context) outcome {
 }
 
 // error is for a caller of this Client.
-func (h holder) error(c *Client, cause error) *HeldError {
-	own := h.owner.Client == c.owner.Client && h.owner.Host == c.owner.Host && h.owner.PID == c.owner.PID
-	return &HeldError{Holder: h.owner, Since: h.since.time(), Deadline: h.deadline.time(), Waiting: h.waiting, Holders: h.holders, own: own, cause: cause}
+// heldBy is the error of who found the lock taken.
+func (c *Client) heldBy(h protocol.Holder, cause error) *HeldError {
+	owner := parseOwner(h.Info)
+	own := owner.Client == c.owner.Client && owner.Host == c.owner.Host && owner.PID == c.owner.PID
+	return &HeldError{Holder: owner, Since: h.Since.Time(), Deadline: h.Deadline.Time(), Waiting: h.Waiting, Holders: h.Holders, own: own, cause: cause}
 }
 
 func stealArg(after time.Duration) string {

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"time"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
 
@@ -35,7 +36,7 @@ func (c *Client) Watch(ctx context.Context, name string) iter.Seq2[Info, error] 
 			info, look, err := c.lookAt(ctx, name)
 			return info, look, wrapOp("watch", name, err)
 		}
-		follow(ctx, c, watched(escape(name)), watchPause, look, same, yield)
+		follow(ctx, c, watched(protocol.Escape(name)), watchPause, look, same, yield)
 	}
 }
 
@@ -94,7 +95,7 @@ func (c *Client) lookAt(ctx context.Context, name string) (Info, time.Duration, 
 	if err := c.mayLook(ctx, name, itself); err != nil {
 		return Info{}, 0, err
 	}
-	a := c.query(ctx, lua.Watch, c.key(name), maxShown)
+	a := c.query(ctx, lua.Watch, c.keys.Lock(name), maxShown)
 	if a.err != nil {
 		return Info{}, 0, a.err
 	}

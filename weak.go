@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
 
@@ -59,11 +60,11 @@ func (c *Client) acquireWeak(ctx context.Context, name string, opts []Option) (*
 		bounded, cancel = context.WithTimeout(ctx, s.wait)
 		defer cancel()
 	}
-	w := &WeakLock{client: c, name: name, token: newToken()}
+	w := &WeakLock{client: c, name: name, token: protocol.NewToken()}
 	held := false                 // it was answered so
 	doubt := make([]time.Time, 1) // a copy may take the key at any later try
 	for {
-		took, _, sent, err := c.setNX(bounded, []string{c.weakKey(name)}, []string{w.token}, doubt, s.lease)
+		took, _, sent, err := c.setNX(bounded, []string{c.keys.Weak(name)}, []string{w.token}, doubt, s.lease)
 		if err != nil && ctx.Err() == nil && bounded.Err() == nil && s.failOpen && unreachable(err) {
 			c.observe(Event{Kind: EventFailOpen, Name: name, Err: err})
 			took, sent, w.failOpen, err = []bool{true}, time.Now(), true, nil
@@ -107,7 +108,7 @@ func (c *Client) pauseWeak(ctx context.Context, name string) bool {
 	}
 	defer c.leave()
 	pause := weakPause/2 + rand.N(weakPause/2)
-	cmd := newCommand(ctx, 1, "pttl", c.weakKey(name))
+	cmd := newCommand(ctx, 1, "pttl", c.keys.Weak(name))
 	if left, err := c.plain(ctx, cmd).Int64(); err == nil && left > 0 {
 		pause = max(min(pause, time.Duration(left)*time.Millisecond), time.Millisecond)
 	}
@@ -173,13 +174,13 @@ func (w *WeakLock) release(ctx context.Context) error {
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), resendTime)
 	defer cancel()
-	a := w.client.ask(bounded, nil, lua.WeakRelease, w.client.weakKey(w.name), w.token)
+	a := w.client.ask(bounded, nil, lua.WeakRelease, w.client.keys.Weak(w.name), w.token)
 	if a.err != nil {
 		return a.err
 	}
 	switch n, ok := a.value.(int64); {
 	case !ok:
-		return unexpected(a.value)
+		return protocol.Unexpected(a.value)
 	case n == 0 && !a.unanswered:
 		return ErrNotHeld
 	}
@@ -227,7 +228,7 @@ func (c *Client) firstOf(ctx context.Context, keys []string, window time.Duratio
 		if s, err = c.weakSettings(ctx, key, opts); err != nil {
 			return nil, err
 		}
-		names[i], tokens[i] = c.dedupeKey(key), newToken()
+		names[i], tokens[i] = c.keys.Dedupe(key), protocol.NewToken()
 	}
 	took, open, _, err := c.setNX(ctx, names, tokens, make([]time.Time, len(names)), window)
 	if err == nil {
@@ -262,7 +263,7 @@ func (c *Client) Forget(ctx context.Context, key string) error {
 		return wrapOp("forget", key, err)
 	}
 	defer c.leave()
-	_, err := c.plain(ctx, newCommand(ctx, 1, "del", c.dedupeKey(key))).Int64()
+	_, err := c.plain(ctx, newCommand(ctx, 1, "del", c.keys.Dedupe(key))).Int64()
 	return wrapOp("forget", key, err)
 }
 
@@ -435,10 +436,4 @@ func (c *Client) plainAll(ctx context.Context, cmds []command) {
 			cmds[i].SetErr(ctx.Err())
 		}
 	}
-}
-
-func (c *Client) weakKey(name string) string { return c.prefix + weakKind + ":{" + escape(name) + "}" }
-
-func (c *Client) dedupeKey(key string) string {
-	return c.prefix + dedupeKind + ":{" + escape(key) + "}"
 }

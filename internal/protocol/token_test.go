@@ -1,4 +1,4 @@
-package redislock
+package protocol
 
 import (
 	"encoding/base64"
@@ -10,8 +10,8 @@ import (
 // tokens: nothing of them was drawn before. Here the system gives the same bits again, and so must be the token.
 func TestTokensAreDrawnFreshFromTheSystem(t *testing.T) {
 	for name, draw := range map[string]func() string{
-		"token":           newToken,
-		"token and nonce": func() string { token, nonce := newTokenAndNonce(); return token + nonce },
+		"token":           NewToken,
+		"token and nonce": func() string { token, nonce := NewTokenAndNonce(); return token + nonce },
 	} {
 		cryptotest.SetGlobalRandom(t, 1)
 		first := draw()
@@ -35,7 +35,7 @@ func TestEveryBitOfATokenIsRandom(t *testing.T) {
 	}
 	var ones, zeros [tokenBytes + nonceBytes]byte
 	for range 64 {
-		token, nonce := newTokenAndNonce()
+		token, nonce := NewTokenAndNonce()
 		if len(token) != 22 || len(nonce) != 16 {
 			t.Fatalf("%q, %q", token, nonce)
 		}

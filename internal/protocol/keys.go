@@ -1,0 +1,48 @@
+// Package protocol is what a Client and Redis say to each other, as values: keys and channels, tokens, requests, replies, messages,
+// and the server's time. It does no I/O and reads no clock. docs/protocol.md describes it, and lua/ is the other side.
+//
+//	names, tokens ──▶ request ──▶ (lua/) ──▶ Reply, Fields ──▶ a grant, a place, a refusal
+//	                                   └───▶ Message ──▶ a hint, believed only within what a true one can say (I9)
+//
+// Whatever cannot be read is an error that says so by its key (I11), never a zero value that means something.
+package protocol
+
+import "strings"
+
+// Keys has the keys and channels of a prefix. The braces keep all of one name on one shard.
+type Keys string
+
+// The kinds of keys beside locks, behind the prefix.
+const WeakKind, DedupeKind, RecordKind = ":w", ":d", ":r"
+
+// Lock is where a lock lives.
+func (k Keys) Lock(name string) string { return k.of("", name) }
+
+// Weak is where a weak lock lives, dedupe a key of First, record what is remembered of a name.
+func (k Keys) Weak(name string) string   { return k.of(WeakKind, name) }
+func (k Keys) Dedupe(name string) string { return k.of(DedupeKind, name) }
+func (k Keys) Record(name string) string { return k.of(RecordKind, name) }
+
+func (k Keys) of(kind, name string) string { return string(k) + kind + ":{" + Escape(name) + "}" }
+
+// Probe is a key that no name maps to: '%' is always followed by a code.
+func (k Keys) Probe() string { return string(k) + ":{%}" }
+
+// Wake is the channel of one Client, by its token.
+func (k Keys) Wake(token string) string { return string(k) + ":c:" + token }
+
+// News is the channel of all Clients of the prefix.
+func (k Keys) News() string { return string(k) + ":n" }
+
+// LockChannel is the wake channel of one Client for one lock, in the slot of the lock (lua/shared.lua).
+func LockChannel(wake, name string) string { return wake + ":{" + Escape(name) + "}" }
+
+// ProbeChannel is LockChannel for the key of the probe.
+func ProbeChannel(wake string) string { return wake + ":{%}" }
+
+// Escape makes names with braces and percent signs safe inside the braces of a hash tag, and keeps different names
+// different.
+var Escape = strings.NewReplacer("%", "%25", "{", "%7B", "}", "%7D").Replace
+
+// Unescape is the name that was escaped.
+var Unescape = strings.NewReplacer("%25", "%", "%7B", "{", "%7D", "}").Replace

@@ -1,0 +1,32 @@
+package protocol
+
+// ReleaseArgs are the arguments of a release; bury leaves a tombstone against late copies of the acquire.
+func ReleaseArgs(token string, bury bool) []any {
+	if bury {
+		return []any{token, "bury"}
+	}
+	return []any{token}
+}
+
+// ParseRelease reads what was given up, whether places remain to be looked through, and what is left of a hold that was not
+// there.
+func ParseRelease(value any) (what string, more bool, found Remains, err error) {
+	if n, ok := value.(int64); ok && n == 1 {
+		return "hold", false, found, nil
+	}
+	f, err := FieldsOf(value)
+	if err != nil {
+		return "", false, found, err
+	}
+	what, more = f.Text(0), f.Int(1) > 0
+	if what == "none" {
+		found = Remains{Note: f.Text(2), Fence: f.Text(3)}
+	}
+	return what, more, found, f.Err
+}
+
+// Remains are what the hash says of a hold that is not there any more.
+type Remains struct {
+	Note  string // why it was broken; empty if no tombstone says so
+	Fence string // the last one of the name; empty if the name has none
+}

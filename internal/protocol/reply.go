@@ -1,0 +1,181 @@
+package protocol
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Reply is what a script of lua/ answered. Fields that a status does not have are zero.
+type Reply struct {
+	Status string // granted, waiting, held, more, over, gone, revoked, clash, conflict, ahead; empty for a plain time
+	Now    Micros
+	Fence  string
+	At     Micros // granted: a hold ends at `at` + lease
+	Lease  Micros
+	Ticket string
+	Note   string // revoked: why it was broken; empty if it was stolen. clash: the rules in use. resume: the mode
+	More   bool   // convert: candidates remain untried
+	Alone  bool   // granted on the idle path
+	Holder Holder
+}
+
+// Holder is what a reply says about who has the lock.
+type Holder struct {
+	Since    Micros // 0: nobody
+	Deadline Micros
+	Waiting  int
+	Holders  int
+	Info     string // who it is, as it travels
+}
+
+// ParseReply reads the answers of acquire and renew.
+func ParseReply(value any) (Reply, error) {
+	if text, ok := value.(string); ok {
+		now, err := ParseMicros(text)
+		return Reply{Now: now, Fence: text, At: now}, err
+	}
+	f, err := FieldsOf(value)
+	if err != nil {
+		return Reply{}, err
+	}
+	r := Reply{Status: f.Text(0), Now: f.Micros(1)}
+	switch r.Status {
+	case "granted":
+		r.Fence, r.At, r.Lease = f.Text(2), f.Micros(3), f.Lease(4)
+		if _, err := ParseMicros(r.Fence); err != nil {
+			return r, err
+		}
+		if len(f.Values) > 5 {
+			if more, ok := f.Values[5].(int64); ok {
+				r.More = more > 0
+			} else {
+				r.Note = f.Text(5)
+			}
+		}
+	case "waiting":
+		r.Ticket = f.Text(2)
+		r.Holder = f.Holder(3)
+	case "held":
+		r.Holder = f.Holder(2)
+	case "revoked", "clash":
+		r.Note = f.Text(2)
+	case "gone":
+		if len(f.Values) > 2 {
+			r.Fence = f.Text(2)
+		}
+	case "more", "over", "conflict", "ahead":
+	default:
+		f.Fail(0)
+	}
+	return r, f.Err
+}
+
+// Fields reads an array of strings and integers; the first that is not what it should be is kept as err.
+type Fields struct {
+	Values []any
+	Err    error
+}
+
+// FieldsOf reads the answer of a script, which must be an array.
+func FieldsOf(value any) (*Fields, error) {
+	values, ok := value.([]any)
+	if !ok {
+		return nil, Unexpected(value)
+	}
+	return &Fields{Values: values}, nil
+}
+
+// Fail notes that an element is not what it should be.
+func (f *Fields) Fail(i int) {
+	if f.Err == nil {
+		f.Err = fmt.Errorf("%w: element %d of %.160q", ErrDamaged, i, fmt.Sprint(f.Values))
+	}
+}
+
+// Text reads a string.
+func (f *Fields) Text(i int) string {
+	if i < len(f.Values) {
+		if text, ok := f.Values[i].(string); ok {
+			return text
+		}
+	}
+	f.Fail(i)
+	return ""
+}
+
+// Int reads an integer.
+func (f *Fields) Int(i int) int {
+	if i < len(f.Values) {
+		if n, ok := f.Values[i].(int64); ok {
+			return int(n)
+		}
+	}
+	f.Fail(i)
+	return 0
+}
+
+// Micros reads a time of the server.
+func (f *Fields) Micros(i int) Micros {
+	m, err := ParseMicros(f.Text(i))
+	if err != nil {
+		f.Fail(i)
+	}
+	return m
+}
+
+// Lease reads ms with blanks in front.
+func (f *Fields) Lease(i int) Micros {
+	ms, err := strconv.ParseUint(strings.TrimLeft(f.Text(i), " "), 10, 32)
+	if err != nil {
+		f.Fail(i)
+	}
+	return Micros(ms) * 1000
+}
+
+// Clock reads the answer of TIME: s and µs.
+func (f *Fields) Clock(i int) Micros {
+	s, err := strconv.ParseUint(f.Text(i), 10, 32)
+	if err != nil {
+		f.Fail(i)
+	}
+	us, err := strconv.ParseUint(f.Text(i+1), 10, 32)
+	if err != nil {
+		f.Fail(i + 1)
+	}
+	return Micros(s*1_000_000 + us)
+}
+
+// Holder reads the five elements from i on that say who has the lock.
+func (f *Fields) Holder(i int) Holder {
+	h := Holder{Waiting: f.Int(i + 2), Holders: f.Int(i + 4)}
+	if f.Text(i) != "" {
+		h.Since, h.Deadline, h.Info = f.Micros(i), f.Micros(i+1), f.Text(i+3)
+	}
+	return h
+}
+
+// ParseMicros reads 16 digits.
+func ParseMicros(text string) (Micros, error) {
+	if len(text) != 16 {
+		return 0, fmt.Errorf("%w: the time %.40q", ErrDamaged, text)
+	}
+	n, err := strconv.ParseUint(text, 10, 63)
+	if err != nil {
+		return 0, fmt.Errorf("%w: the time %.40q", ErrDamaged, text)
+	}
+	return Micros(n), nil
+}
+
+// ParseFence is a fence as a number; it was checked when it came.
+func ParseFence(text string) int64 {
+	n, _ := ParseMicros(text) // it was parsed when it came
+	return int64(n)
+}
+
+// ErrDamaged says that a key has in it what this library has not written.
+var ErrDamaged = errors.New("damaged key")
+
+// Unexpected is the error of an answer that the server cannot have given to what it was asked.
+func Unexpected(value any) error { return fmt.Errorf("unexpected answer %.80q", fmt.Sprint(value)) }

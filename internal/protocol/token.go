@@ -1,0 +1,38 @@
+package protocol
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+)
+
+// Tokens and nonces are asked of the system each time, and never kept in a buffer: two processes that go on from one
+// snapshot of a machine must not have the same, since a token is used for one wait only.
+
+// The lengths of what is written in keys and messages, in characters.
+const (
+	TokenLength = 22 // characters of 128 bits
+	NonceLength = 16 // characters of 96 bits
+	FenceLength = 16 // digits
+	tokenBytes  = 16
+	nonceBytes  = 12
+)
+
+// NewToken names a wait. It is used once.
+func NewToken() string {
+	var bits [tokenBytes]byte
+	_, _ = rand.Read(bits[:]) // it does not fail: it ends the program instead
+	var text [TokenLength]byte
+	base64.RawURLEncoding.Encode(text[:], bits[:])
+	return string(text[:])
+}
+
+// NewTokenAndNonce is a token, and what only a reader of the lock's key can know beside it.
+func NewTokenAndNonce() (token, nonce string) {
+	var bits [tokenBytes + nonceBytes]byte
+	_, _ = rand.Read(bits[:])
+	var text [TokenLength + NonceLength]byte
+	base64.RawURLEncoding.Encode(text[:TokenLength], bits[:tokenBytes])
+	base64.RawURLEncoding.Encode(text[TokenLength:], bits[tokenBytes:])
+	both := string(text[:])
+	return both[:TokenLength], both[TokenLength:]
+}
