@@ -271,7 +271,7 @@ func (b *budget) within(what string, executed, most map[string]int) {
 }
 
 // window is the hundred seconds of the server's clock that it is in: the first grant of a name in each of them sets the key's
-// expiry (lua/shared.lua), the others need not.
+// expiry (lua/state.lua), the others need not.
 func window() int64 { return time.Now().UnixMicro() / 1e8 }
 
 // undisturbed repeats what is counted until a try counts. It does not if try says so, because the machine was too busy or

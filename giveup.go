@@ -45,7 +45,7 @@ func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (outcome, 
 	one.init(lua.Release, e.boxedKey)
 	one.args = append(one.args, e.boxed)
 	if e.bury {
-		one.args = append(one.args, "bury")
+		one.args = append(one.args, "tombstone")
 	}
 	a := c.promptly(ctx, one)
 	if a.err != nil {

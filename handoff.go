@@ -82,7 +82,7 @@ func (l *Lock) handoff() (string, error) {
 		case e.bury && e.once:
 			args = append(args, "last")
 		case e.bury:
-			args = append(args, "bury")
+			args = append(args, "tombstone")
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), resendTime)
 		defer cancel()

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// checkEvery is the longest time between two checks of a wait; lua/shared.lua drops Clients silent for three.
+	// checkEvery is the longest time between two checks of a wait; lua/rules.lua drops Clients silent for three.
 	checkEvery = 2 * time.Second
 	// checkRetry is the pause after a check that failed.
 	checkRetry = 500 * time.Millisecond

@@ -11,7 +11,7 @@ import (
 // may publish can write anything, and who can read a key knows its tokens and nonces.
 
 const (
-	// claimTime is CLAIM of lua/begin.lua: a hold that was granted by message is no longer than that before it is renewed.
+	// claimTime is CLAIM of lua/preamble.lua: a hold that was granted by message is no longer than that before it is renewed.
 	claimTime = 5 * time.Second
 	// maxAhead is how far a fence of a message may be ahead of the server's clock: SKEW of lua/confirm.lua.
 	maxAhead = 24 * time.Hour

@@ -214,7 +214,7 @@ func encodeRules(limits map[string]string) string {
 	return strings.Join(rules, ",")
 }
 
-// line is the form in which a mode travels; instead is the token of a hold that is to change into it (lua/shared.lua).
+// line is the form in which a mode travels; instead is the token of a hold that is to change into it (lua/layout.lua).
 func (m Mode) line(weight int, instead string) string {
 	if m == Exclusive {
 		return ""

@@ -74,14 +74,14 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 			case op < 8:
 				s, args = lua.Release, []any{pad(token)}
 				if r.Intn(3) == 0 {
-					args = append(args, "bury")
+					args = append(args, "tombstone")
 				}
 			case op < 10:
 				s, args = lua.Check, []any{choose(channels...), choose("c", "u"), choose("", "2000000"), pad(token), pad("none")}
 			case op < 11:
 				s, args = lua.Renew, []any{pad(token), b.dump()["f"]}
 				if r.Intn(3) == 0 {
-					args = append(args, choose("", "bury"), choose("    2000    4600", "   90000     700"))
+					args = append(args, choose("", "tombstone"), choose("    2000    4600", "   90000     700"))
 				}
 			default:
 				s, args = lua.Break, []any{"why", pad(token), b.dump()["f"]}
@@ -113,7 +113,7 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 	}
 }
 
-// unsound says what is wrong with a lock's hash, by the layout in lua/shared.lua.
+// unsound says what is wrong with a lock's hash, by lua/layout.lua.
 func unsound(state map[string]string) string {
 	places := map[string]int{}
 	var held []string // the modes

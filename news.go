@@ -11,7 +11,7 @@ import (
 const (
 	newsReset  = 'o' // a Once was reset (lua/erase.lua)
 	newsLeader = 'e' // an election may have another leader
-	newsLock   = 'v' // a lock that somebody watches has changed (lua/shared.lua); its name is escaped
+	newsLock   = 'v' // a lock that somebody watches has changed (lua/state.lua); its name is escaped
 )
 
 // tell sends news.

@@ -208,7 +208,7 @@ func (q *quest) ask(ctx context.Context, waits bool) (r protocol.Reply, sent tim
 	if q.resumes != nil && r.Status == "granted" {
 		q.mode, q.weight = parseMode(r.Note)
 	}
-	if r.Status == "" { // the idle path: granted at this very time
+	if r.Status == "" { // the fast path: granted at this very time
 		r.Status, r.Lease, r.Alone = "granted", protocol.Micros(q.lease.Microseconds()), true
 	}
 	return r, a.sent, epoch, err

@@ -187,7 +187,7 @@ func (l *lease) leave(ctx context.Context, length time.Duration) (outcome, err e
 	begun := time.Now()
 	bury := ""
 	if l.bury {
-		bury = "bury" // I8: nobody will release this token
+		bury = "tombstone" // I8: nobody will release this token
 	}
 	text, _ := l.hold.client.length(nil, max(length, time.Millisecond))
 	args := []any{l.token(), fmt.Sprintf("%016d", l.fenceNow()), bury, string(text)}

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// standardKeep is KEEP of lua/shared.lua: how long a key outlives its last grant on the idle path.
+	// standardKeep is KEEP of lua/preamble.lua: how long a key outlives its last grant on the fast path.
 	standardKeep = 4600 * time.Second
 )
 
@@ -47,7 +47,7 @@ func (q *quest) request(one *call, wait string) {
 	}
 }
 
-// text is a request as lua/shared.lua has it. The second result is that of length.
+// text is a request as lua/layout.lua has it. The second result is that of length.
 func (q *quest) text(wait, mode string) (string, bool) {
 	c := q.client
 	b, standard := c.length(make([]byte, 0, 256), q.lease)
@@ -78,7 +78,7 @@ func (c *Client) appendInfo(b []byte, ctx context.Context) []byte {
 }
 
 // length is a lease as the scripts read it, lease8 keep8: and how long the key outlives it. The second result is whether
-// that is KEEP of lua/shared.lua, which the idle path sets.
+// that is KEEP of lua/preamble.lua, which the fast path sets.
 func (c *Client) length(b []byte, lease time.Duration) (text []byte, standard bool) {
 	keep := lease + c.retention + 100*time.Second
 	standard = c.retention == DefaultRetention && keep <= standardKeep

@@ -18,7 +18,7 @@ import (
 // Where this excludes everything but the earlier attempt, that is what it was. Else the answer is ErrUnknown.
 
 // brokenKnown is how long after a hold was known to be there its tombstone must still stand if it was broken since. It is the
-// minute of lua/shared.lua, less the claim by which the news of a grant may be late.
+// minute of lua/state.lua (TOMBSTONE_LIFE), less the claim by which the news of a grant may be late.
 const brokenKnown = 55 * time.Second
 
 // concluded is the answer of a release that found nothing of its hold: nil if the hold was this handle's until an earlier attempt of

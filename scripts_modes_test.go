@@ -318,14 +318,14 @@ func TestAResumedHoldIsDeafToItsFormerOwner(t *testing.T) {
 			b.Errorf("a late renewal: %s", got)
 		}
 		b.release("old")
-		b.release("old", "bury")
+		b.release("old", "tombstone")
 		if got := b.owners(); got != "new" {
 			b.Errorf("held by %q", got)
 		}
 		if got := b.parse(b.eval(lua.Resume, pad("third"), b.request(time.Minute, 4600, noWait, "c3"), pad("old"), old.Fence)).Status; got != "gone" {
 			b.Errorf("a second resume: %s", got)
 		}
-		b.release("new", "bury")
+		b.release("new", "tombstone")
 		if got := b.parse(b.eval(lua.Resume, pad("new"), b.request(time.Minute, 4600, noWait, "c2"), pad("old"), old.Fence)).Status; got != "over" {
 			b.Errorf("a late copy after the release: %s", got)
 		}
@@ -395,7 +395,7 @@ func TestACheckThatGrantsRobsNobody(t *testing.T) {
 func TestABreakLeavesItsReasonOnAnOlderTombstone(t *testing.T) {
 	scripts(t, func(b *bench) {
 		r := b.in(Exclusive, 1, "a", time.Minute, noWait, "c1")
-		b.eval(lua.Renew, pad("a"), r.Fence, "bury") // of a handoff that failed afterwards
+		b.eval(lua.Renew, pad("a"), r.Fence, "tombstone") // of a handoff that failed afterwards
 		b.eval(lua.Break, "why", pad("a"), r.Fence)
 		if got := b.parse(b.eval(lua.Renew, pad("a"), r.Fence)); got.Status != "revoked" || got.Note != "why" {
 			b.Errorf("the owner is told %s %q", got.Status, got.Note)

@@ -207,7 +207,7 @@ func TestI3EveryScriptExecutedTwiceLeavesTheStateOfOne(t *testing.T) {
 		"release, place":     {queued, func(b *bench) any { b.release("w1"); return b.owner() }},
 		"release, alone":     {held, func(b *bench) any { b.release("holder"); return b.owner() }},
 		"release, hand over": {queued, func(b *bench) any { b.release("holder"); return b.owner() }},
-		"release, bury":      {held, func(b *bench) any { b.release("holder", "bury"); return b.owner() }},
+		"release, tombstone": {held, func(b *bench) any { b.release("holder", "tombstone"); return b.owner() }},
 		"break":              {queued, func(b *bench) any { b.eval(lua.Break, "why", pad("holder"), fence(b)); return b.owner() }},
 		"inspect":            {queued, func(b *bench) any { return b.owner() }},
 		"weak release":       {func(b *bench) { b.key = "weak"; b.rdb.Set(context.Background(), "weak", "t", 0) }, func(b *bench) any { b.eval(lua.WeakRelease, "t"); return nil }},
@@ -248,10 +248,10 @@ func TestI4NothingIsKeptWithoutAnExpiry(t *testing.T) {
 		step("a join")
 		b.release("a")
 		step("a hand-over")
-		b.release("b", "bury")
+		b.release("b", "tombstone")
 		step("a tombstone")
 		b.rdb.FlushAll(ctx)
-		b.release("nobody", "bury")
+		b.release("nobody", "tombstone")
 		step("a tombstone on nothing")
 		b.rdb.FlushAll(ctx)
 		b.check("c2", countable, "b")
@@ -345,7 +345,7 @@ func TestI1OnlyTheTokenAndItsFenceReachAHold(t *testing.T) {
 		r := b.acquire("mine", time.Minute, noWait, "c1")
 		for _, other := range []string{"yours", "min", ""} {
 			b.release(other)
-			b.release(other, "bury")
+			b.release(other, "tombstone")
 		}
 		if got := b.parse(b.eval(lua.Renew, pad("mine"), "9000000000000001")).Status; got != "gone" {
 			b.Errorf("a renewal with another fence: %s", got)
@@ -367,7 +367,7 @@ func TestI1OnlyTheTokenAndItsFenceReachAHold(t *testing.T) {
 func TestI8ALateCopyOfAnAcquireFindsATombstone(t *testing.T) {
 	scripts(t, func(b *bench) {
 		for _, mode := range []string{noWait, countable} {
-			b.release("late"+mode, "bury")
+			b.release("late"+mode, "tombstone")
 			if r := b.acquire("late"+mode, time.Minute, mode, "c1"); r.Status != "over" {
 				b.Errorf("mode %s: the late copy was %s", mode, r.Status)
 			}

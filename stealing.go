@@ -16,7 +16,7 @@ import (
 // gives the hold up by itself; a holder that does not answer keeps it until the deadline that it knows. So there are
 // never two bodies inside their bounds, and what is freed goes to the head of the queue, not to the thief.
 //
-// The marking is done by lua/acquire.lua and lua/check.lua, when it is due by lua/shared.lua (revoke), the refusal by
+// The marking is done by lua/acquire.lua and lua/check.lua, when it is due by lua/contention.lua (revoke), the refusal by
 // lua/renew.lua. What is here is the holder's side, and Break.
 
 // revoked takes the message that a hold of this process was stolen or broken. Only a reader of the key can know the

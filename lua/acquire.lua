@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  the lock
 -- ARGV[1]  token: names this one wait, never used again
--- ARGV[2]  request (shared.lua)
+-- ARGV[2]  request (layout.lua)
 -- ARGV[3]  steal after, µs: a hold older than this is revoked; '' or none: never
 -- ARGV[4]  ticket of a place that was lost; '' or none: a new one
 --
@@ -11,11 +11,11 @@
 --          {'more', now}: the hash is being cleaned, send this again
 --          {'over', now}: a tombstone says that this wait was given up
 --          {'clash', now, rules}: the mode's name is in use here with these other rules, or '': too many modes are
---@ begin.lua
---@ idle.lua
---@ join.lua
---@ shared.lua
---@ waiting.lua
+--@ preamble.lua
+--@ fast_acquire.lua
+--@ fast_join.lua
+--@ rules.lua
+--@ contention.lua
 local token, request, wait = ARGV[1], ARGV[2], sub(ARGV[2], REQUEST_WAIT)
 local WALK = 64                   -- places at each end that a returning waiter looks at for its old one
 
@@ -76,7 +76,7 @@ if wait ~= '-' and not more and not get('w' .. token) then
   trim('tail')
   local entry = client(channel_of(request, 1))
   entry.places = entry.places + 1
-  tell(entry, wait)
+  refresh_client(entry, wait)
   count(mode, 1, 0)
   join(ARGV[4] or '')
 end

@@ -4,8 +4,8 @@
 -- ARGV[1]  what to tell them
 --
 -- Reply    how many were told, of the first MOST
---@ begin.lua
---@ shared.lua
+--@ preamble.lua
+--@ rules.lua
 local MOST = 64
 load(NONE)
 local told, id = 0, holds.head

@@ -6,9 +6,9 @@
 --
 -- Reply    {how many were ended, more, the greatest of their fences or '',
 --           how many had been ended before for this very reason, the greatest of their fences or ''}
---@ begin.lua
---@ shared.lua
---@ bury.lua
+--@ preamble.lua
+--@ rules.lua
+--@ tombstone.lua
 load(NONE)
 local searching = expire()
 local ended, greatest, before, last = {}, '', 0, ''
@@ -18,7 +18,7 @@ for i = 2, #ARGV, 2 do
     ended[#ended + 1] = hold
     if of > greatest then greatest = of end
     drop(hold)
-    bury(hold.token, ARGV[1])     -- for an owner whom the message does not reach, and for a copy of this request
+    lay_tombstone(hold.token, ARGV[1])     -- for an owner whom the message does not reach, and for a copy of this request
   elseif not hold and sub(get('t' .. ARGV[i]) or '', TOMBSTONE_NOTE) == ARGV[1] then
     before = before + 1
     if of > last then last = of end

@@ -8,15 +8,15 @@
 -- ARGV[4…] tokens
 --
 -- Reply    {now, more, holder…, then for each token 'waiting', 'gone', or fence16 at16 lease8 of its grant}
---@ begin.lua
---@ still.lua
---@ shared.lua
---@ waiting.lua
+--@ preamble.lua
+--@ fast_check.lua
+--@ rules.lua
+--@ contention.lua
 load(ARGV[4])
 local entry = client(ARGV[1])
 if entry.places > 0 then          -- before the queue is looked at: whoever comes back from a pause keeps its place
-  tell(entry, ARGV[2])
-  raise(KEEP)
+  refresh_client(entry, ARGV[2])
+  raise_expiry(KEEP)
 end
 local more = hand_over(expire())
 if queue.head then more = revoke(ARGV[3]) or more end
@@ -30,7 +30,7 @@ for i = 4, #ARGV do
     if hold.state == '-' then
       hold.at, hold.lease = now, sub(hold.request, REQUEST_LEASE)
       mark(hold)
-      raise(sub(hold.request, REQUEST_KEEP))
+      raise_expiry(sub(hold.request, REQUEST_KEEP))
     end
     found[#found + 1] = hold.fence .. hold.at .. hold.lease
   else

@@ -10,8 +10,8 @@
 --
 -- Reply    {'granted', now, fence, at, lease} | {'gone', now}: the hold is over, or was revoked
 --          {'ahead', now}: the caller's is farther ahead of the clock than SKEW; nothing has changed
---@ begin.lua
---@ shared.lua
+--@ preamble.lua
+--@ rules.lua
 
 -- A clock that is set to local time instead of UTC is off by up to 14 hours; a day covers that, with the time since. What
 -- is farther ahead is a mistake or an attack: believed, it would keep this name's fences away from the clock for ever.
@@ -40,6 +40,6 @@ if hold.fence <= floor then       -- I2: and greater than the fence of every oth
 end
 hold.at, hold.lease = now, sub(hold.request, REQUEST_LEASE)
 mark(hold)
-raise(sub(hold.request, REQUEST_KEEP))   -- an EXPIREAT first: memory may be short
+raise_expiry(sub(hold.request, REQUEST_KEEP)) -- an EXPIREAT first: memory may be short
 store()
 return {'granted', now, hold.fence, hold.at, hold.lease}

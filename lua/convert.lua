@@ -10,9 +10,9 @@
 -- Reply    {'granted', now, fence, at, lease, more} | {'waiting', now, ticket, holder…} | {'held', now, holder…}
 --          {'conflict', now}: another hold waits to be changed, and each would wait for the other
 --          {'gone', now}: the hold is over | {'more', now}: as in acquire | {'over', now}: it is late
---@ begin.lua
---@ shared.lua
---@ waiting.lua
+--@ preamble.lua
+--@ rules.lua
+--@ contention.lua
 local token, request, place, wait = ARGV[1], ARGV[2], ARGV[3], sub(ARGV[2], REQUEST_WAIT)
 local number = sub(place, CHANGE_NUMBER)
 
@@ -53,7 +53,7 @@ end
 if wait ~= '-' and first ~= place then
   local entry = client(channel_of(request, 1))
   entry.places = entry.places + 1
-  tell(entry, wait)
+  refresh_client(entry, wait)
   count(mode, 1, 0)
   if first then
     insert(queue, place, first, CHANGE .. request)

@@ -6,10 +6,10 @@
 -- Reply    {now, last fence or '', how many wait, how many hold, how many holds follow,
 --           for each of them: since, deadline, fence, token, state, mode, info,
 --           then for each place: ticket, token, mode, info}
---@ begin.lua
+--@ preamble.lua
 
--- An idle lock has nothing to show but its fence, and of these there are many.
+-- Most locks are idle: such a lock has nothing to show but its fence.
 if fields <= 1 then return {now, fields == 1 and call('HGET', key, 'f') or '', 0, 0, 0} end
---@ shared.lua
+--@ rules.lua
 load(NONE)
---@ look.lua
+--@ snapshot.lua

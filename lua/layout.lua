@@ -1,5 +1,5 @@
--- The layout of the values in a lock's hash and in what is sent. It is given here once, and the scripts name it: the loader
--- (load.go) puts the numbers in the place of the names, so that a name costs the server nothing.
+-- The layout of a lock's hash, and of what is sent. Offsets and widths are given here once, and the scripts name them: the
+-- loader (load.go) puts the numbers in the place of the names, so that a name costs the server nothing.
 --
 -- "--: RECORD field8 field16 rest" says which fields a value has, in their order, with their widths; only the last may
 -- have any length. In a script
@@ -9,6 +9,17 @@
 -- A field without a width that is called as an earlier record is such a record, and has its names, counted from here:
 -- HOLD_REQUEST_CHANNEL.
 -- "--= NAME text" is any other text.
+--
+-- The fields of the hash:
+--   f           the last fence, a time
+--   e           the second at which the key expires; only where that is not KEEP after the fence's 100 s (see `raise_expiry`)
+--   <token>     the hold of a lock whose hash holds nothing else, in its short form: REQUEST, or RENEWED
+--   s           any other holds, in the order of their grants: LIST    h<token>    one of them: HOLD
+--   q           the queue: LIST                                        w<token>    a place in it: PLACE
+--   t           the tombstones: LIST                                   t<token>    one of them: TOMBSTONE
+--   c<channel>  a Client that has places in the queue: CLIENT
+--   v           somebody watches: the next change removes this, and is published to all Clients of the prefix
+--   m           the modes in use, where not all is exclusive: SUMMARY
 
 -- Times are 16 digits of server µs. Leases and claims are in ms, 8 characters with blanks in front: not zeros, for some
 -- servers read those as octal. Only digits are ever compared as text, for the locale orders the rest.
@@ -20,30 +31,45 @@
 --= LEASE_FORMAT   '%8d'
 --= TOKEN_WIDTH    22
 
--- What a caller asks for, carried from its acquire to its hold. Lease in ms; keep in s, how long the key outlives a grant;
--- the nonce of a message that takes the hold away; wait: 'c' join the queue, 's' likewise for a Client that hears of a
--- grant by the shard's channel, 'u' for one whose receivers cannot be counted, '-' do not wait. From the channel on it is
--- lines: the Client's wake channel; the mode (modes.lua); and who it is, which no script looks into.
+-- What a caller asks for, carried from its acquire to its hold:
+--   lease    in ms
+--   keep     how many s the key outlives a grant
+--   nonce    that of a message which takes the hold away
+--   wait     'c' join the queue; 's' likewise, for a Client that hears of a grant by the shard's channel; 'u' for one whose
+--            receivers cannot be counted; '-' do not wait
+--   channel  the wake channel of the Client; then '\n' mode '\n' info. Info is who it is; no script looks into it
+--   mode     empty: exclusive. Else weight ' ' class [' ' token]. In a place the token is that of the hold which is to
+--            change into this mode when its turn comes; in a hold, that of the last change of its mode
+--   class    capacity ' ' name ' ' rules. The capacity is the most weight of that name that may be held beside it, itself
+--            included, 0 for no such bound; the rules are 'mode=most,…' or '-', where '*' is any number (modes.lua)
 --: REQUEST    lease8 keep8 nonce16 wait1 channel
 
--- A list is doubly linked: a field says where it begins and ends, and each node is a field of its own, which begins with
--- the tokens of its neighbours.
+-- A list is doubly linked. LIST says where it begins and ends. Each node begins with the tokens of its neighbours; the
+-- first one's `previous` is never read.
 --: LIST       head22 tail22 length
 --: LINKS      previous22 next22
 --: NODE       links body
+--= NONE       '----------------------'
+
+-- A hold ends at `at` + lease. A renewal moves `at`; `since` stays, it says how old the hold is. The state is '-' held, 'r'
+-- revoked: renewals are refused, 'k' kept until its deadline by nobody.
 --: HOLD       links since16 fence16 at16 lease8 state1 request
 --: PLACE      links ticket16 request
 --: TOMBSTONE  links until16 note
 
--- A hold in its short form is a request, or this, once it was renewed; the mark is '@'.
+-- The short form of a hold is for speed: the release of a lock that nobody waits for is one HDEL of the token, and that
+-- finds nothing as soon as there is more to do. It is a request; once the hold was renewed, it is this, and the mark is '@'.
 --: RENEWED    mark1 at16 lease8 request
 
--- A Client that has places in the queue: when it was heard of, how it waits, as in a request, and how many they are.
+-- A Client that has places in the queue: when it was last seen, how it waits, as in a request, and how many they are.
 --: CLIENT     seen16 wait1 places
 
--- The modes in use (modes.lua).
+-- The modes in use. `bound`: no hold ends before it. `latest`: none begins after it. `least` and `cursor`: how far a search
+-- for those that ended has come (see `expire`). The classes are lines of count ' ' held ' ' class: how many holds and
+-- places it has, and the weight of its holds. Behind them `fresh`, or nothing: all holds before it are revoked or kept, so
+-- the search for the oldest that is held begins there (contention.lua).
 --: SUMMARY    bound16 latest16 least16 cursor22 classes
 
--- The token of a change of mode begins with the number of the change; the record of a lock, with who wrote it (record.lua).
+-- The token of a change of mode begins with the number of the change; the record of a lock with who wrote it (record.lua).
 --: CHANGE     number10
 --: RECORD     fence16 step1

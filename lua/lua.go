@@ -1,5 +1,5 @@
 // Package lua has the scripts that change a lock, and loads them. Each is one file, with its keys, arguments and reply on top;
-// a line such as "--@ shared.lua" stands for a piece that several have, and names such as HOLD_SINCE for the layout of
+// a line such as "--@ rules.lua" stands for a piece that several have, and names such as HOLD_SINCE for the layout of
 // a value (layout.lua). docs/protocol.md says how they work together.
 package lua
 
@@ -35,7 +35,7 @@ type Script struct {
 // The scripts, the only state of the package.
 var (
 	Acquire     = Load("acquire")
-	AcquireOwn  = Load("acquire", "idle") // with a retention of its own: the idle path would not keep it
+	AcquireOwn  = Load("acquire", "fast_acquire") // with a retention of its own, which that fast path would not keep
 	Release     = Load("release")
 	Renew       = Load("renew")
 	Check       = Load("check")

@@ -12,14 +12,14 @@
 --          of the record that it is to replace: if that is not there any more, nothing is written
 --
 -- Reply    1 | 0: the token holds the lock no more
---@ begin.lua
---@ shared.lua
+--@ preamble.lua
+--@ rules.lua
 local token, step = ARGV[1], ARGV[2]
 
 load(token)
-local last = call('GETRANGE', KEYS[2], 0, 16)
+local last = call('GETRANGE', KEYS[2], 0, RECORD_WIDTH - 1)
 local own = sub(last, RECORD_FENCE) == sub(step, RECORD_FENCE)
-if own and sub(last, RECORD_STEP_ON) >= sub(step, RECORD_STEP_ON) then return 1 end -- it is written, by an attempt whose answer was lost, or a later step is
+if own and sub(last, RECORD_STEP) >= sub(step, RECORD_STEP) then return 1 end -- it is written, by an attempt whose answer was lost, or a later step is
 if not live(token) and not (own and ARGV[5] == 'late') then return 0 end
 if ARGV[5] and ARGV[5] ~= 'late' and last ~= ARGV[5] then return 1 end
 call('SET', KEYS[2], step .. ARGV[4], 'PX', ARGV[3])

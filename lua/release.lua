@@ -3,17 +3,17 @@
 --
 -- KEYS[1]  the lock
 -- ARGV[1]  token
--- ARGV[2]  none, or 'bury': an acquire of this token had no answer, so leave a tombstone against its late copy
+-- ARGV[2]  none, or 'tombstone': an acquire of this token had no answer, so leave a tombstone against its late copy
 --
 -- Reply    1, the hold is given back | {what, more}: 'hold' or 'place' was given up | {'none', more, note, last fence or ''}:
 --          there was nothing; the note says why the hold was broken, '' if it was not.
 --          more is 1 where candidates remain untried: send this again
 local released = redis.call('HDEL', KEYS[1], ARGV[1]) == 1
 if released and not ARGV[2] then return 1 end
---@ begin.lua
---@ pass.lua
---@ shared.lua
---@ bury.lua
+--@ preamble.lua
+--@ fast_hand_over.lua
+--@ rules.lua
+--@ tombstone.lua
 local token = ARGV[1]
 
 load(token)
@@ -25,9 +25,9 @@ elseif get('w' .. token) then
   leave(token)
   what = 'place'
 end
-local stone, last = get('t' .. token) or '', fence -- before this script grants
-if ARGV[2] then bury(token, '') end
+local tombstone, last = get('t' .. token) or '', fence -- before this script grants
+if ARGV[2] then lay_tombstone(token, '') end
 local more = hand_over(expire()) and 1 or 0
 store()
-if what == 'none' then return {what, more, sub(stone, TOMBSTONE_NOTE), last} end
+if what == 'none' then return {what, more, sub(tombstone, TOMBSTONE_NOTE), last} end
 return {what, more}

@@ -8,8 +8,8 @@
 --
 -- Reply    {'granted', now, fence, at, lease, mode} | {'over', now}, as in acquire
 --          {'gone', now}: the hold is over, or another has it already
---@ begin.lua
---@ shared.lua
+--@ preamble.lua
+--@ rules.lua
 local token, request = ARGV[1], ARGV[2]
 
 load(token)

@@ -5,12 +5,12 @@
 -- ARGV[1]  how many holds and how many places to show at the most
 --
 -- Reply    as that of inspect
---@ begin.lua
---@ shared.lua
+--@ preamble.lua
+--@ rules.lua
 load(NONE)
 if not get('v') then
   put('v', '1')
-  raise(KEEP)                     -- an EXPIREAT first: memory may be short
+  raise_expiry(KEEP)              -- an EXPIREAT first: memory may be short
 end
-store()                           -- a hold in its first form would be released without a word
---@ look.lua
+store()                           -- a hold in its short form would be released without a word
+--@ snapshot.lua

@@ -11,7 +11,7 @@ import (
 // forever is the time of what did not happen.
 const forever = int64(math.MaxInt64)
 
-// claim is the most that a hold granted by message has until its owner confirms it (lua/shared.lua).
+// claim is the most that a hold granted by message has until its owner confirms it (lua/rules.lua).
 const claim = 5 * time.Second
 
 // Holding is one hold, as the logs tell.

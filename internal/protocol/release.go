@@ -3,7 +3,7 @@ package protocol
 // ReleaseArgs are the arguments of a release; bury leaves a tombstone against late copies of the acquire.
 func ReleaseArgs(token string, bury bool) []any {
 	if bury {
-		return []any{token, "bury"}
+		return []any{token, "tombstone"}
 	}
 	return []any{token}
 }

@@ -17,7 +17,7 @@ type Reply struct {
 	Ticket string
 	Note   string // revoked: why it was broken; empty if it was stolen. clash: the rules in use. resume: the mode
 	More   bool   // convert: candidates remain untried
-	Alone  bool   // granted on the idle path
+	Alone  bool   // granted on the fast path
 	Holder Holder
 }
 

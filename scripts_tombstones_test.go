@@ -13,14 +13,14 @@ func TestTombstonesThatWereLaidWhileTheClockWasAheadEndAMinuteAfterItWentBack(t 
 	truth := b.now
 	b.set(truth.Add(time.Hour))
 	for i := range many {
-		b.release(fmt.Sprint("ahead", i), "bury")
+		b.release(fmt.Sprint("ahead", i), "tombstone")
 	}
 	b.set(truth.Add(time.Second))
 	for i := range 2 * many / 8 { // traffic; now and then somebody gives up
 		token := fmt.Sprint("t", i)
 		b.acquire(token, time.Minute, noWait, "c1")
 		if i%5 == 0 {
-			b.release(token, "bury")
+			b.release(token, "tombstone")
 		} else {
 			b.release(token)
 		}

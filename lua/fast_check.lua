@@ -1,4 +1,5 @@
--- The short way of a check, for what is nearly always so: all of these wait as before, and the rest is as join.lua has it.
+-- The fast path of a check, under what is nearly always so: all of these wait as before, and the rest is as fast_join.lua
+-- expects it. It shortens check.lua, with `refresh_client` and `answer` of contention.lua and `store` of state.lua.
 if fields > 4 and ARGV[3] == '' then
   local sub, find, channel, names = string.sub, string.find, ARGV[1], {'s', 'q', 'm', 't', 'e', 'f', 'c' .. ARGV[1]}
   for i = 4, #ARGV do names[i + 4] = 'w' .. ARGV[i] end

@@ -1,10 +1,10 @@
--- What acquire, check and convert have in common: they meet a lock that is somebody else's.
+-- What acquire, check and convert do under contention: the lock is somebody else's.
 
 -- The oldest hold that is held: neither revoked nor kept. Where there are many that are, the search goes on where the
 -- last script left it, for such a hold is never held again. The second result is true if it has not come to an end.
 local function oldest()
   local id = summary and summary.fresh or holds.head
-  for _ = 1, LOOK do
+  for _ = 1, SCAN do
     local hold = id and hold_of(id)
     if not hold or hold.state == '-' then break end
     id = following(holds, id)
@@ -21,7 +21,7 @@ local function revoke(after)
   if not after or after == '' then return false end
   local told, hold, more = {}, oldest()
   while hold and now - hold.since >= after + 0 do
-    if #told == LOOK then
+    if #told == SCAN then
       more = true
       break
     end
@@ -30,7 +30,7 @@ local function revoke(after)
     hold, more = oldest()
   end
   if #told == 0 then return more end
-  raise(KEEP)                     -- an EXPIREAT first: memory may be short
+  raise_expiry(KEEP)              -- an EXPIREAT first: memory may be short
   store()
   for _, hold in ipairs(told) do
     redis.pcall('PUBLISH', channel_of(hold.request, 1), 's' .. hold.token .. sub(hold.request, REQUEST_NONCE))
@@ -47,7 +47,7 @@ local function trim(last)
   end
 end
 
-local function tell(entry, mode)  -- a Client is alive, and may be countable or not
+local function refresh_client(entry, mode) -- a Client is alive, and may be countable or not
   entry.seen, entry.mode = now, mode
   save_client(entry)
 end

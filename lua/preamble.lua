@@ -1,5 +1,5 @@
--- The first lines of every script: the size of the hash, and one reading of the server's clock that serves the whole
--- script, as 16 digits of µs, so that times compare as text; and the lengths of time that the rules and the short ways share.
+-- The first lines of every script: the size of the hash; one reading of the server's clock, which serves the whole script, as
+-- 16 digits of µs, so that times compare as text; and the lengths of time that the rules and the fast paths share.
 local call, key = redis.call, KEYS[1]
 local fields = call('HLEN', key)
 local time = call('TIME')

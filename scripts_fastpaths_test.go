@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -14,33 +15,50 @@ import (
 	"example.com/redislock/lua"
 )
 
-// The short ways through the scripts (idle.lua is tested with the rest): whatever they do, the rules of shared.lua would
-// have done.
-var short = []string{"join", "pass", "again", "still"}
+// fastPaths are the files of lua/ that shorten the rules for what is nearly always so, each with the script that has it.
+// Whatever they do, the rules would have done.
+var fastPaths = map[string]string{
+	"fast_acquire":   "acquire",
+	"fast_join":      "acquire",
+	"fast_hand_over": "release",
+	"fast_renew":     "renew",
+	"fast_check":     "check",
+}
 
-// rules is how shared.lua begins.
-const rules = "local NONE = "
+// rules is how the rules begin, behind the fast paths.
+const rules = "local sub, format, "
 
-// twin is two locks with one history. On one of them the short ways are closed.
+// twin is two locks with one history. On one of them the fast paths are closed.
 type twin struct {
 	*bench
 	random *rand.Rand
 	steps  []string
 	tokens []string
 	serial int
-	taken  map[string]int // how often each short way was taken
+	taken  map[string]int // how often each fast path was taken
 }
 
 // both has a script run on both locks, at the same time by the server's clock.
 func (w *twin) both(name string, args ...any) {
 	w.Helper()
-	quick, slow := lua.Load(name), lua.Load(name, short...)
+	w.compare(lua.Load(name), args...)
+}
+
+// compare has a script with some of its fast paths run on the one lock, and without any on the other.
+func (w *twin) compare(script *lua.Script, args ...any) {
+	w.Helper()
+	name, quick := script.Name, *script
+	slow := lua.Load(name, slices.Collect(maps.Keys(fastPaths))...)
 	quick.Text = strings.Replace(quick.Text, rules, "redis.call('INCR', 'ruled')\n"+rules, 1)
 	w.steps = append(w.steps, fmt.Sprintf("%v %s %q", w.now.Format("05.000000"), name, args))
 	w.key = "quick:{k}"
 	before, _ := w.mini.Get("ruled")
-	a := w.eval(quick, args...)
+	a := w.eval(&quick, args...)
 	if after, _ := w.mini.Get("ruled"); after == before {
+		if fence, ok := a.(string); ok && name == "acquire" { // granted at that very time, said in one word
+			name = "acquire of a free lock"
+			a = []any{"granted", fence, fence, fence, args[1].(string)[:8]}
+		}
 		w.taken[name]++
 	}
 	w.key = "slow:{k}"
@@ -61,7 +79,7 @@ func (w *twin) both(name string, args ...any) {
 		}
 		w.fail("the hashes differ:\n%q\n%q", x, y)
 	}
-	// Within the same 100 s the short ways leave the expiry as it is, and some round it to seconds.
+	// Within the same 100 s the fast paths leave the expiry as it is, and some round it to seconds.
 	if p, q := w.mini.TTL("quick:{k}"), w.mini.TTL("slow:{k}"); p > q+time.Second || p < q-100*time.Second {
 		w.fail("the keys expire in %v and %v", p, q)
 	}
@@ -102,7 +120,7 @@ func (w *twin) fence() string {
 func (w *twin) step() {
 	r := w.random
 	switch n := r.IntN(100); {
-	case n < 40:
+	case n < 36:
 		mode, weight := Exclusive, 1
 		if r.IntN(40) == 0 {
 			mode = pick(r, Read, Write)
@@ -124,14 +142,18 @@ func (w *twin) step() {
 		if r.IntN(30) == 0 {
 			args = append(args, pick(r, "", "1000000"), "")
 		}
-		w.both("acquire", args...)
-		if r.IntN(20) == 0 {
-			w.both("acquire", args...) // a copy
+		script := lua.Acquire
+		if keep != 4600 {
+			script = lua.AcquireOwn
 		}
-	case n < 75:
+		w.compare(script, args...)
+		if r.IntN(20) == 0 {
+			w.compare(script, args...) // a copy
+		}
+	case n < 70:
 		args := []any{w.some()}
 		if r.IntN(30) == 0 {
-			args = append(args, "bury")
+			args = append(args, "tombstone")
 		}
 		if owner := w.holder(); owner != "" && r.IntN(4) > 0 {
 			args[0] = owner
@@ -159,7 +181,7 @@ func (w *twin) step() {
 	case n < 94:
 		w.set(w.now.Add(-time.Duration(r.IntN(3000)) * time.Millisecond)) // the clock goes back
 	default:
-		w.set(w.now.Add(time.Duration(1 + r.Int64N(int64(pick(r, time.Millisecond, time.Second, 4*time.Second, 20*time.Second))))))
+		w.set(w.now.Add(time.Duration(1 + r.Int64N(int64(pick(r, time.Millisecond, time.Second, 4*time.Second, 20*time.Second, 2*time.Minute))))))
 	}
 	if r.IntN(3) > 0 {
 		w.set(w.now.Add(time.Duration(1+r.IntN(2000)) * time.Microsecond))
@@ -193,7 +215,26 @@ func (w *twin) holder() string {
 	return ""
 }
 
-func TestTheShortWaysLeadWhereTheRulesLead(t *testing.T) {
+func TestEveryFastPathIsComparedWithTheRules(t *testing.T) {
+	files, err := filepath.Glob("lua/fast_*.lua")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".lua")
+		script, known := fastPaths[name]
+		if !known {
+			t.Errorf("%s is not compared", file)
+		} else if lua.Load(script).Text == lua.Load(script, name).Text {
+			t.Errorf("%s is not in %s", file, script)
+		}
+	}
+	if len(files) != len(fastPaths) {
+		t.Errorf("there are %q, and not %d", files, len(fastPaths))
+	}
+}
+
+func TestTheFastPathsLeadWhereTheRulesLead(t *testing.T) {
 	t.Parallel()
 	taken, news := map[string]int{}, 0
 	for seed := range uint64(25) {
@@ -234,9 +275,9 @@ func TestTheShortWaysLeadWhereTheRulesLead(t *testing.T) {
 	if news == 0 {
 		t.Error("no change of a watched lock was told")
 	}
-	for _, name := range []string{"acquire", "release", "renew", "check"} {
+	for _, name := range []string{"acquire of a free lock", "acquire", "release", "renew", "check"} {
 		if taken[name] < 10 {
-			t.Errorf("%s went its short way %d times", name, taken[name])
+			t.Errorf("%s took its fast path %d times", name, taken[name])
 		}
 	}
 	t.Log(taken)

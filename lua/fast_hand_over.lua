@@ -1,8 +1,8 @@
--- The short way of handing over, for what is nearly always so: the hold is the only one, the first in the queue belongs to
--- a Client that lives, and all is exclusive. As with join.lua, it does what the rules of shared.lua come to then, and
--- whatever is different goes on below. What is written comes in the order that hand_over has.
+-- The fast path of a release that hands over, under what is nearly always so: the hold is the only one, the first in the
+-- queue belongs to a Client that lives, and all is exclusive. It shortens `drop` and `hand_over` of rules.lua, and `store` of
+-- state.lua, and writes in the same order as they. Whatever is different goes on to the rules.
 if not released and not ARGV[2] and fields > 4 then
-  local sub, none, token = string.sub, '----------------------', ARGV[1]
+  local sub, token = string.sub, ARGV[1]
   local got = call('HMGET', key, 's', 'q', 'm', 't', 'e', 'f', 'h' .. token, 'v')
   local queue, fence = got[2], got[6]
   if got[7] and queue and got[1] == token .. token .. '1' and not (got[3] or got[4] or got[5] or got[8])
@@ -16,11 +16,11 @@ if not released and not ARGV[2] and fields > 4 then
     local request, lease = sub(place, PLACE_REQUEST), sub(place, PLACE_REQUEST_LEASE)
     local wake = sharded and channel .. ':' .. string.match(key, '{.*') or channel
     if seen and seen <= now and now - seen <= UNSEEN and sub(place, PLACE_REQUEST_KEEP) + 0 == KEEP
-      and (head == last or lease * 1000 >= CHECKED) -- else the next in the queue is told when it ends
+      and (head == last or lease * 1000 >= CHECKED) -- else the next in the queue is told when it ends (`notify_first`)
       and (mode == 'u' or redis.pcall('PUBSUB', sharded and 'SHARDNUMSUB' or 'NUMSUB', wake)[2] ~= 0) then
       local left = sub(client, CLIENT_PLACES) - 1
       if lease + 0 > CLAIM then lease = string.format(LEASE_FORMAT, CLAIM) end
-      if head == last then        -- nobody waits any more: the hold in its first form
+      if head == last then        -- nobody waits any more: the hold in its short form
         if left == 0 then
           call('HDEL', key, 'w' .. head, 'h' .. token, 's', 'q', 'c' .. channel)
         else
@@ -36,7 +36,7 @@ if not released and not ARGV[2] and fields > 4 then
         call('HSET', key, 'f', now, head, lease == sub(request, REQUEST_LEASE) and request or '@' .. now .. lease .. request)
       else
         local next = sub(place, LINKS_NEXT)
-        local hold = none .. none .. now .. now .. now .. lease .. '-' .. request
+        local hold = NONE .. NONE .. now .. now .. now .. lease .. '-' .. request
         queue = next .. last .. sub(queue, LIST_LENGTH) - 1
         if left == 0 then
           call('HSET', key, 'f', now, 's', head .. head .. '1', 'q', queue, 'h' .. head, hold)

@@ -1,12 +1,13 @@
--- The short way into the queue, for what is nearly always so: one exclusive hold that has not ended, exclusive waiters
--- whose Clients live, and nothing else in the hash. It does what the rules of shared.lua come to then, without the cost of
--- reading them: it defines no function. Whatever is different goes on below.
+-- The fast path of an acquire that joins the queue, under what is nearly always so: one exclusive hold that has not ended,
+-- exclusive waiters whose Clients live, and nothing else in the hash. It shortens `join` of acquire.lua, `refresh_client` and
+-- `answer` of contention.lua, and `store` of state.lua. It costs less because it defines no function. Whatever is different
+-- goes on to the rules.
 if fields > 1 and not ARGV[3] then
-  local sub, find, none = string.sub, string.find, '----------------------'
+  local sub, find = string.sub, string.find
   local token, request = ARGV[1], ARGV[2]
-  local line = find(request, '\n', REQUEST_CHANNEL, true)
-  if sub(request, REQUEST_WAIT) ~= '-' and sub(request, line + 1, line + 1) == '\n' then
-    local channel = sub(request, REQUEST_CHANNEL, line - 1)
+  local channel_end = find(request, '\n', REQUEST_CHANNEL, true)
+  if sub(request, REQUEST_WAIT) ~= '-' and sub(request, channel_end + 1, channel_end + 1) == '\n' then
+    local channel = sub(request, REQUEST_CHANNEL, channel_end - 1)
     local got = call('HMGET', key, 's', 'q', 'm', 't', 'f', 'c' .. channel, token, 'h' .. token, 'w' .. token, 'v')
     local holds, queue, mine = got[1], got[2], got[6]
     if not (got[3] or got[4] or got[7] or got[8] or got[9] or got[10]) then
@@ -15,12 +16,11 @@ if fields > 1 and not ARGV[3] then
       if holds and queue and sub(holds, LIST_LENGTH) == '1' then
         local nodes = call('HMGET', key, 'h' .. head, 'w' .. tail)
         hold, last = nodes[1], nodes[2]
-        local end_of = find(last, '\n', PLACE_REQUEST_CHANNEL, true)
-        local other = sub(last, PLACE_REQUEST_CHANNEL, end_of - 1)
+        local other = sub(last, PLACE_REQUEST_CHANNEL, find(last, '\n', PLACE_REQUEST_CHANNEL, true) - 1)
         local client = other == channel and mine or call('HGET', key, 'c' .. other)
         local seen = client and sub(client, CLIENT_SEEN)
         alive = seen and seen <= now and now - seen <= UNSEEN
-      elseif fields == 2 and got[5] then               -- the hold in its first form
+      elseif fields == 2 and got[5] then -- the hold in its short form
         local all = call('HGETALL', key)
         local i = all[1] == 'f' and 3 or 1
         short, hold = all[i], all[i + 1]
@@ -32,7 +32,7 @@ if fields > 1 and not ARGV[3] then
           end
           local mode = find(hold, '\n', REQUEST_CHANNEL, true)
           alive = sub(hold, mode + 1, mode + 1) == '\n'
-          hold = none .. none .. got[5] .. got[5] .. at .. lease .. '-' .. hold
+          hold = NONE .. NONE .. got[5] .. got[5] .. at .. lease .. '-' .. hold
         end
       end
       if alive then
@@ -43,12 +43,12 @@ if fields > 1 and not ARGV[3] then
           if short then
             call('HDEL', key, short)
             call('HSET', key, 's', short .. short .. '1', 'h' .. short, hold, 'q', token .. token .. '1',
-              'w' .. token, none .. none .. ticket .. request, 'c' .. channel, now .. sub(request, REQUEST_WAIT) .. places)
+              'w' .. token, NONE .. NONE .. ticket .. request, 'c' .. channel, now .. sub(request, REQUEST_WAIT) .. places)
           else
             if sub(last, PLACE_TICKET) >= now then ticket = string.format(TIME_FORMAT, sub(last, PLACE_TICKET) + 1) end
             length = sub(queue, LIST_LENGTH) + 1
             call('HSET', key, 'q', sub(queue, LIST_HEAD) .. token .. length, 'w' .. tail, sub(last, LINKS_PREVIOUS) .. token .. sub(last, NODE_BODY),
-              'w' .. token, tail .. none .. ticket .. request, 'c' .. channel, now .. sub(request, REQUEST_WAIT) .. places)
+              'w' .. token, tail .. NONE .. ticket .. request, 'c' .. channel, now .. sub(request, REQUEST_WAIT) .. places)
           end
           local info = find(hold, '\n', find(hold, '\n', HOLD_REQUEST_CHANNEL, true) + 1, true)
           return {'waiting', now, ticket, sub(hold, HOLD_SINCE), string.format(TIME_FORMAT, due), length, sub(hold, info + 1), 1}

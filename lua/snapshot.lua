@@ -1,5 +1,4 @@
--- The reply of inspect and of watch: what the hash says, as inspect.lua has it. What has lapsed is not shown, and not
--- removed.
+-- The reply of inspect and of watch, as inspect.lua describes it. A hold that has lapsed is not shown, and not removed.
 local limit = ARGV[1] + 0
 local reply = {now, fence, queue.length, holds.length, 0}
 local function show(...)

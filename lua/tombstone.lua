@@ -1,0 +1,15 @@
+-- A tombstone says for a minute that a token is over: to a copy of its acquire that may still be on its way, and to the
+-- owner of a hold that was broken, with a note why.
+local function lay_tombstone(token, note)
+  local tombstone = get('t' .. token)
+  if tombstone then
+    if #tombstone == TOMBSTONE_WIDTH and note ~= '' then put('t' .. token, tombstone .. note) end -- a handoff that failed laid one without
+    return
+  end
+  append(tombstones, token, time16(now + TOMBSTONE_LIFE) .. note)
+  if fence == '' then
+    fence = now
+    put('f', fence)
+  end
+  raise_expiry(KEEP)
+end
