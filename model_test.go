@@ -117,7 +117,7 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 func unsound(state map[string]string) string {
 	places := map[string]int{}
 	var held []string // the modes
-	holds, waiters, stones := 0, 0, 0
+	holds, waiters, tombstones := 0, 0, 0
 	counts, weights := map[string]int{}, map[string]int{}
 	count := func(request string, held int) string {
 		channel, rest, _ := strings.Cut(request[33:], "\n")
@@ -152,7 +152,7 @@ func unsound(state map[string]string) string {
 			waiters++
 			count(value[60:], 0)
 		case len(field) == 23 && field[0] == 't':
-			stones++
+			tombstones++
 		}
 	}
 	if fault := incompatible(held); fault != "" {
@@ -189,7 +189,7 @@ func unsound(state map[string]string) string {
 	if fault := unlinked(state, "q", "w", waiters); fault != "" {
 		return fault
 	}
-	return unlinked(state, "t", "t", stones)
+	return unlinked(state, "t", "t", tombstones)
 }
 
 // incompatible says which of these modes may not stand beside each other, by their definition and not by the way in

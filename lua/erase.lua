@@ -1,7 +1,7 @@
 -- erase: forget a record, and tell those who rely on it.
 --
 -- KEYS[1]  the record
--- ARGV[1]  none, or the channel of the news
+-- ARGV[1]  none, or the broadcast channel
 -- ARGV[2]  the message
 --
 -- Reply    1

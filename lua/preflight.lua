@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  a key of its own below the prefix
 -- ARGV[1]  the Client's wake channel
--- ARGV[2]  the channel of the news
+-- ARGV[2]  the broadcast channel
 -- ARGV[3]  on a cluster, a sharded channel in the slot of the key
 --
 -- Reply    the refusals, as the server words them; empty when all is well

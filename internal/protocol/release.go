@@ -1,8 +1,8 @@
 package protocol
 
-// ReleaseArgs are the arguments of a release; bury leaves a tombstone against late copies of the acquire.
-func ReleaseArgs(token string, bury bool) []any {
-	if bury {
+// ReleaseArgs are the arguments of a release; tombstone leaves a tombstone against late copies of the acquire.
+func ReleaseArgs(token string, tombstone bool) []any {
+	if tombstone {
 		return []any{token, "tombstone"}
 	}
 	return []any{token}
