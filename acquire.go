@@ -75,9 +75,9 @@ func (c *Client) start() {
 	}
 	defer c.leave()
 	c.begin.Do(func() {
-		c.loops.add()
+		c.loops.Add()
 		go func() {
-			defer c.loops.done()
+			defer c.loops.Done()
 			c.scheduler.Run(c.stopped)
 		}()
 		c.sub.start()

@@ -36,10 +36,10 @@ func (c *Client) request(ctx context.Context, name, why string) (int, error) {
 		return 0, err
 	}
 	a := c.query(ctx, lua.Ask, c.keys.Lock(name), c.owner.info()+requestSeparator+why)
-	if a.err != nil {
-		return 0, a.err
+	if a.Err != nil {
+		return 0, a.Err
 	}
-	f := protocol.Fields{Values: []any{a.value}}
+	f := protocol.Fields{Values: []any{a.Value}}
 	return f.Int(0), f.Err
 }
 

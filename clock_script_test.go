@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"example.com/redislock/internal/servertest"
+	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
 )
 
@@ -20,7 +21,7 @@ func TestScriptsRefuseAClockThatTheyCannotCompare(t *testing.T) {
 				"if command == 'TIME' then return {'" + seconds + "', '5'} end\nreturn real.call(command, ...)\nend}\n"
 			keys := []string{"k", "r"}[:s.Keys]
 			err := rdb.Eval(t.Context(), forged+s.Text, keys, "token", "request", "", "", "").Err()
-			if err == nil || !strings.Contains(err.Error(), "CLOCK the server's clock says "+seconds+" s since 1970") || damaged(err) {
+			if err == nil || !strings.Contains(err.Error(), "CLOCK the server's clock says "+seconds+" s since 1970") || transport.Damaged(err) {
 				t.Errorf("%s at %s s: %v", s.Name, seconds, err)
 			}
 		}

@@ -6,16 +6,15 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
+	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
 )
 
 const (
 	// closeTime bounds a [Client.Close] whose context cannot end: twice as long as a give-back is tried.
-	closeTime = 2 * giveUpTime
+	closeTime = 2 * transport.GiveUpTime
 	// observerTime is how long a Close waits for an Observer to return.
 	observerTime = time.Second
 	// maxNamed is how many locks the error of a Close names.
@@ -50,12 +49,12 @@ func (c *Client) Close(ctx context.Context) error {
 		defer cancel()
 		ctx = bounded
 	}
-	observed := func() <-chan struct{} { return c.telling.idleWithin(observerTime) }
+	observed := func() <-chan struct{} { return c.telling.IdleWithin(observerTime) }
 	for _, idle := range []func() <-chan struct{}{
-		func() <-chan struct{} { return c.empty }, c.background.idle, observed,
-		c.background.idle, // an Observer was told in the middle of something
+		func() <-chan struct{} { return c.empty }, c.background.Idle, observed,
+		c.background.Idle, // an Observer was told in the middle of something
 		c.quit,
-		c.background.idle, // what the loops have begun
+		c.background.Idle, // what the loops have begun
 	} {
 		select {
 		case <-idle():
@@ -63,7 +62,7 @@ func (c *Client) Close(ctx context.Context) error {
 			return fmt.Errorf("redislock: close: %w%s", ctx.Err(), c.unfinished())
 		}
 	}
-	if c.telling.busy() {
+	if c.telling.Busy() {
 		return fmt.Errorf("redislock: close: the Observer has not returned within %v", observerTime)
 	}
 	return nil
@@ -96,7 +95,7 @@ func (c *Client) quit() <-chan struct{} {
 			c.shards.stop()
 		}
 	})
-	return c.loops.idle()
+	return c.loops.Idle()
 }
 
 // allHolds is all holds in the books.
@@ -134,7 +133,7 @@ func (c *Client) carried(ctx context.Context) *Lock {
 func (c *Client) unfinished() string {
 	holds := c.allHolds()
 	if len(holds) == 0 {
-		if n := c.background.n.Load(); n > 0 {
+		if n := c.background.Count(); n > 0 {
 			return fmt.Sprintf(": no lock is held, %d requests are under way", n)
 		}
 		return ""
@@ -160,77 +159,23 @@ func (c *Client) unfinished() string {
 // who is registered, so one of the two sees the other. An operation that is refused is [ErrClosed]. Of one that is not, leave
 // is the end.
 func (c *Client) enter() error {
-	c.background.add()
+	c.background.Add()
 	if c.isClosed() {
-		c.background.done()
+		c.background.Done()
 		return ErrClosed
 	}
 	return nil
 }
 
-func (c *Client) leave() { c.background.done() }
+func (c *Client) leave() { c.background.Done() }
 
 func (c *Client) isClosed() bool { return c.shutting.Load() }
 
 // query is ask for what is no part of another operation: it is not sent if the Client is closed.
-func (c *Client) query(ctx context.Context, s *lua.Script, key string, args ...any) answer {
+func (c *Client) query(ctx context.Context, s *lua.Script, key string, args ...any) transport.Answer {
 	if err := c.enter(); err != nil {
-		return answer{err: err}
+		return transport.Answer{Err: err}
 	}
 	defer c.leave()
-	return c.ask(ctx, nil, s, key, args...)
-}
-
-// tracker counts what is under way.
-type tracker struct {
-	n atomic.Int64
-
-	mu   sync.Mutex
-	zero chan struct{} // closed when nothing is under way; nil until somebody asks
-}
-
-func (t *tracker) add() { t.n.Add(1) }
-
-func (t *tracker) done() {
-	if t.n.Add(-1) == 0 {
-		t.look()
-	}
-}
-
-func (t *tracker) busy() bool { return t.n.Load() > 0 }
-
-// idle is closed when nothing is under way.
-func (t *tracker) idle() <-chan struct{} {
-	t.mu.Lock()
-	if t.zero == nil {
-		t.zero = make(chan struct{})
-	}
-	zero := t.zero
-	t.mu.Unlock()
-	t.look() // who was done before did not see that somebody asks
-	return zero
-}
-
-// idleWithin is closed when nothing is under way, or after some time.
-func (t *tracker) idleWithin(d time.Duration) <-chan struct{} {
-	idle, either := t.idle(), make(chan struct{})
-	go func() {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		defer close(either)
-		select {
-		case <-idle:
-		case <-timer.C:
-		}
-	}()
-	return either
-}
-
-func (t *tracker) look() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.zero != nil && t.n.Load() == 0 {
-		close(t.zero)
-		t.zero = nil
-	}
+	return c.transport.Ask(ctx, nil, s, key, args...)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"example.com/redislock/internal/protocol"
+	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
 )
 
@@ -26,16 +27,16 @@ func (q *quest) confirm(g grant) (grant, error) {
 		token = q.changes.hold.lease.token()
 	}
 	args := []any{token, floorArg(q.floor), floorArg(seen)}
-	var a answer
+	var a transport.Answer
 	if q.replicas > 0 {
 		a = c.replicated(q.parent, q.settings, lua.Confirm, q.key, args)
 	} else {
-		a = c.ask(q.parent, nil, lua.Confirm, q.key, args...)
+		a = c.transport.Ask(q.parent, nil, lua.Confirm, q.key, args...)
 	}
-	if a.err != nil {
-		return g, a.err
+	if a.Err != nil {
+		return g, a.Err
 	}
-	r, err := protocol.ParseReply(a.value)
+	r, err := protocol.ParseReply(a.Value)
 	switch {
 	case err != nil:
 		return g, err
@@ -46,13 +47,13 @@ func (q *quest) confirm(g grant) (grant, error) {
 	case r.Status != "granted":
 		return g, fmt.Errorf("unexpected answer %q", r.Status)
 	}
-	g.fence, g.lease, g.valid = r.Fence, r.Lease.Sub(0), c.after(a.sent, r.Now, r.At+r.Lease)
+	g.fence, g.lease, g.valid = r.Fence, r.Lease.Sub(0), c.after(a.Sent, r.Now, r.At+r.Lease)
 	if fence = protocol.ParseFence(g.fence); fence <= seen {
 		c.floors.forget(q.name)
 	}
 	c.floors.note(q.name, fence)
 	if q.changes != nil && !q.changes.hold.lease.once { // a final lease ends when it was to end
-		q.changes.hold.lease.extend(g.valid, a.sent)
+		q.changes.hold.lease.extend(g.valid, a.Sent)
 	}
 	return g, nil
 }

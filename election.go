@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"time"
+
+	"example.com/redislock/internal/transport"
 )
 
 // minTerm is the least time from the beginning of one term to the next candidacy, for functions that return at once.
@@ -106,7 +108,7 @@ func (e *Election) campaign(ctx context.Context, fn func(context.Context) error)
 				return err
 			}
 			failures++
-			sleep(ctx, min(backoff(failures), time.Second))
+			sleep(ctx, min(transport.Backoff(failures), time.Second))
 		}
 		switch {
 		case ctx.Err() == nil:
@@ -126,7 +128,7 @@ func final(err error) bool {
 			return true
 		}
 	}
-	return permanent(err) && !errors.Is(err, ErrDamaged)
+	return transport.Permanent(err) && !errors.Is(err, ErrDamaged)
 }
 
 // lead is one term. Its error is fn's, unless the leadership was lost: then the campaign goes on, if the Client does.
@@ -150,8 +152,8 @@ func (e *Election) lead(ctx context.Context, l *Lock, fn func(context.Context) e
 
 // resign gives the lock back, and has those who watch look. It returns what the Observer is to be told.
 func (e *Election) resign(ctx context.Context, l *Lock) (told Event) {
-	e.client.background.add() // when the lock is given back, Close does not wait for it any more
-	defer e.client.background.done()
+	e.client.background.Add() // when the lock is given back, Close does not wait for it any more
+	defer e.client.background.Done()
 	told, _ = l.end(ctx, true, 0) // goes on in the background where Redis does not answer
 	e.tell()
 	return told
@@ -160,10 +162,10 @@ func (e *Election) resign(ctx context.Context, l *Lock) (told Event) {
 // tell has those who watch look.
 func (e *Election) tell() {
 	c := e.client
-	c.background.add()
+	c.background.Add()
 	go func() {
-		defer c.background.done()
-		bounded, cancel := context.WithTimeout(context.Background(), resendTime)
+		defer c.background.Done()
+		bounded, cancel := context.WithTimeout(context.Background(), transport.ResendTime)
 		defer cancel()
 		_ = c.tell(bounded, newsLeader, e.name) // who does not hear it looks when the lease is over
 	}()

@@ -1,12 +1,12 @@
 package redislock
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	"example.com/redislock/internal/protocol"
+	"example.com/redislock/internal/transport"
 )
 
 // The errors that callers decide by; test for them with [errors.Is]. Every error of this package also says which
@@ -64,7 +64,7 @@ var (
 	// ErrClosed says that the Client was closed. Where the user's Redis client was closed under an open Client, the error of
 	// whatever waits, and of whatever is asked for from then on, is go-redis' own, redis.ErrClosed; what is held is lost at its
 	// bound.
-	ErrClosed = errors.New("client closed")
+	ErrClosed = transport.ErrClosed
 
 	// ErrInvalid says that an argument or an option has a value that cannot work. Nothing was sent, or in case of a
 	// [WithFenceFloor] that only the server knows to be too far ahead, nothing was left behind.
@@ -72,7 +72,7 @@ var (
 
 	// ErrPermission says that the server's ACL refuses a command, key or channel that locks need. The text names what
 	// is missing; [ACL] prints what suffices.
-	ErrPermission = errors.New("refused by the server's ACL")
+	ErrPermission = transport.ErrPermission
 
 	// ErrDamaged says that the key of this one name has in it what this library has not written: another program uses
 	// the key, or it was changed by hand. Nobody can be served under that name until it is deleted. Other names are not
@@ -140,36 +140,6 @@ func (e *opError) Error() string {
 }
 
 func (e *opError) Unwrap() error { return e.err }
-
-// outage is that a context ended while Redis could not be reached: both are told, and are in the chain.
-type outage struct{ ended, reason error }
-
-func (o *outage) Error() string { return fmt.Sprintf("%v (Redis: %v)", o.ended, o.reason) }
-
-func (o *outage) Unwrap() []error { return []error{o.ended, o.reason} }
-
-// during is that a wait ended, and why Redis did not answer meanwhile; either may be nil.
-func during(ended, why error) error {
-	why = reason(why)
-	switch {
-	case ended == nil:
-		return why
-	case why == nil:
-		return ended
-	}
-	return &outage{ended, why}
-}
-
-// reason is what an error says of Redis: nil if it is only that a context ended.
-func reason(err error) error {
-	if o, ok := errors.AsType[*outage](err); ok {
-		return o.reason
-	}
-	if err == context.Canceled || err == context.DeadlineExceeded { // as they are: the network's own errors may be like them
-		return nil
-	}
-	return err
-}
 
 func wrapOp(op, name string, err error) error {
 	if err == nil {

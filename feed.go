@@ -11,6 +11,7 @@ import (
 
 	"example.com/redislock/internal/backend"
 	"example.com/redislock/internal/scheduler"
+	"example.com/redislock/internal/transport"
 )
 
 // pingAfter is how long a subscription may be silent before it is asked whether it still lives; after as long again
@@ -76,7 +77,7 @@ func (f *feed) receive(take func(message any) error) error {
 	for {
 		message, err := f.ps.Receive(ended)
 		if err != nil {
-			if !answered(err) {
+			if !transport.Answered(err) {
 				return err
 			}
 			message = err
@@ -117,9 +118,9 @@ func (f *feed) ping() {
 	if !open || !quiet {
 		return
 	}
-	c.background.add()
+	c.background.Add()
 	go func() { // both may block on the connection
-		defer c.background.done()
+		defer c.background.Done()
 		if dead {
 			_ = f.ps.Close() // receive fails, and the subscription is made anew
 			return

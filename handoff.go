@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"example.com/redislock/internal/protocol"
+	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
 )
 
@@ -70,8 +71,8 @@ func (l *Lock) handoff() (string, error) {
 	}
 	h := l.hold
 	e := &h.lease
-	h.client.background.add() // also while the Client closes, as long as Close waits for this hold
-	defer h.client.background.done()
+	h.client.background.Add() // also while the Client closes, as long as Close waits for this hold
+	defer h.client.background.Done()
 	if err := l.mayHandOff(); err != nil {
 		return "", err
 	}
@@ -84,14 +85,14 @@ func (l *Lock) handoff() (string, error) {
 		case e.bury:
 			args = append(args, "tombstone")
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), resendTime)
+		ctx, cancel := context.WithTimeout(context.Background(), transport.ResendTime)
 		defer cancel()
-		a := h.client.ask(ctx, nil, lua.Renew, e.key(), args...)
+		a := h.client.transport.Ask(ctx, nil, lua.Renew, e.key(), args...)
 		if !e.once {
 			e.renewed(a)
 		}
-		if a.err != nil {
-			return "", a.err
+		if a.Err != nil {
+			return "", a.Err
 		}
 	}
 

@@ -187,8 +187,8 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, e
 // lose ends the hold, once; cause wraps ErrLost. What the server still has for it is given up: whoever saw the
 // context end may have stopped, and whoever did not is what fences are for.
 func (h *hold) lose(cause error) {
-	h.client.background.add() // it is in the books until it is given up
-	defer h.client.background.done()
+	h.client.background.Add() // it is in the books until it is given up
+	defer h.client.background.Done()
 	heldFor := h.lease.held()
 	if _, first := h.lease.stop(cause); !first {
 		return

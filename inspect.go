@@ -72,10 +72,10 @@ func (c *Client) inspect(ctx context.Context, name string, shown int) (Info, err
 		return Info{}, err
 	}
 	a := c.query(ctx, lua.Inspect, c.keys.Lock(name), shown)
-	if a.err != nil {
-		return Info{}, a.err
+	if a.Err != nil {
+		return Info{}, a.Err
 	}
-	info, err := parseInfo(name, a.value)
+	info, err := parseInfo(name, a.Value)
 	if err == nil && info.Fence > 0 {
 		c.floors.note(name, info.Fence)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/scheduler"
+	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
 )
 
@@ -108,20 +109,20 @@ func (l *line) Run() {
 	for _, w := range asked {
 		args = append(args, w.token)
 	}
-	l.client.send(newCall(lua.Check, l.key, args...), func(a answer) { l.checked(a, asked, epoch) })
+	l.client.transport.Enqueue(transport.NewCall(lua.Check, l.key, args...), func(a transport.Answer) { l.checked(a, asked, epoch) })
 }
 
 // checked takes the answer of a check.
-func (l *line) checked(a answer, asked []*wait, epoch uint64) {
+func (l *line) checked(a transport.Answer, asked []*wait, epoch uint64) {
 	c := l.client
 	l.mu.Lock()
-	l.why = a.err
+	l.why = a.Err
 	l.mu.Unlock()
-	if a.err != nil {
+	if a.Err != nil {
 		c.scheduler.SetNoLater(&l.task, time.Now().Add(checkRetry))
 		return
 	}
-	f, err := protocol.FieldsOf(a.value)
+	f, err := protocol.FieldsOf(a.Value)
 	if err != nil {
 		c.scheduler.SetNoLater(&l.task, time.Now().Add(checkRetry))
 		return
@@ -135,7 +136,7 @@ func (l *line) checked(a answer, asked []*wait, epoch uint64) {
 			return
 		case what == "waiting":
 			l.mu.Lock()
-			w.sample = sample{a.sent, now, epoch}
+			w.sample = sample{a.Sent, now, epoch}
 			l.mu.Unlock()
 		case what == "gone":
 			gone = true
@@ -147,7 +148,7 @@ func (l *line) checked(a answer, asked []*wait, epoch uint64) {
 			if g.Err == nil {
 				granted = true
 				w.done()
-				w.settle(outcome{grant: grant{fence: fence, sent: a.sent, valid: c.after(a.sent, now, at+lease), lease: lease.Sub(0)}})
+				w.settle(outcome{grant: grant{fence: fence, sent: a.Sent, valid: c.after(a.Sent, now, at+lease), lease: lease.Sub(0)}})
 			}
 		}
 	}
@@ -167,7 +168,7 @@ func (l *line) checked(a answer, asked []*wait, epoch uint64) {
 func (l *line) ended(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return during(ctx.Err(), l.why)
+	return transport.During(ctx.Err(), l.why)
 }
 
 // last is who held the lock when it was last heard.

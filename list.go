@@ -14,6 +14,7 @@ import (
 
 	"example.com/redislock/internal/backend"
 	"example.com/redislock/internal/protocol"
+	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
 )
 
@@ -112,19 +113,19 @@ func (c *Client) inspectAll(ctx context.Context, names []string) iter.Seq2[Info,
 		if len(names) == 0 {
 			return
 		}
-		calls := make([]*call, len(names))
+		calls := make([]*transport.Call, len(names))
 		for i, name := range names {
-			calls[i] = newCall(lua.Inspect, c.keys.Lock(name), maxListed)
+			calls[i] = transport.NewCall(lua.Inspect, c.keys.Lock(name), maxListed)
 		}
-		if err := c.within(ctx, func() { c.executor(calls[0].keyText()).send(slices.Clone(calls)) }); err != nil {
+		if err := c.within(ctx, func() { c.transport.Executor(calls[0].KeyText()).Deliver(slices.Clone(calls)) }); err != nil {
 			yield(Info{}, err)
 			return
 		}
 		for i, one := range calls {
 			var info Info
 			var err error
-			if one.answer.err == nil {
-				info, err = parseInfo(names[i], one.answer.value)
+			if one.Answer.Err == nil {
+				info, err = parseInfo(names[i], one.Answer.Value)
 			} else {
 				info, err = c.inspect(ctx, names[i], maxListed) // which sends it again
 			}
@@ -157,8 +158,8 @@ func (c *Client) scan(ctx context.Context, head, first string) iter.Seq2[[]strin
 					return
 				}
 				if err != nil {
-					c.suspect(err)
-					if refused(err) {
+					c.transport.Suspect(err)
+					if transport.Refused(err) {
 						err = fmt.Errorf("%w: scan: %w", ErrPermission, err)
 					}
 					yield(nil, fmt.Errorf("scan: %w", err))

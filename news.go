@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync"
+
+	"example.com/redislock/internal/transport"
 )
 
 // News are what concerns all Clients: a channel of the prefix that each is subscribed to beside its own. A message says
@@ -16,8 +18,8 @@ const (
 
 // tell sends news.
 func (c *Client) tell(ctx context.Context, kind byte, name string) error {
-	_, err := c.plain(ctx, newCommand(ctx, 0, "publish", c.keys.News(), string(kind)+name)).Int64()
-	if refused(err) {
+	_, err := c.plain(ctx, transport.NewCommand(ctx, 0, "publish", c.keys.News(), string(kind)+name)).Int64()
+	if transport.Refused(err) {
 		err = fmt.Errorf("%w: %w", ErrPermission, err)
 	}
 	return err

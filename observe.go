@@ -174,8 +174,8 @@ func (c *Client) observe(e Event) {
 	if c.observer == nil {
 		return
 	}
-	c.telling.add()
-	defer c.telling.done()
+	c.telling.Add()
+	defer c.telling.Done()
 	c.observer.Observe(e)
 }
 
@@ -191,11 +191,11 @@ func (c *Client) observeAside(e Event) {
 	if c.observer == nil {
 		return
 	}
-	c.telling.add()
-	c.background.done()
+	c.telling.Add()
+	c.background.Done()
 	defer func() {
-		c.background.add()
-		c.telling.done()
+		c.background.Add()
+		c.telling.Done()
 	}()
 	c.observer.Observe(e)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"example.com/redislock/internal/transport"
 )
 
 const (
@@ -147,9 +149,9 @@ func (c *Client) checkOnce(name string) <-chan struct{} {
 	looked := make(chan struct{})
 	known.looking = looked
 	since := c.onces.at
-	c.background.add()
+	c.background.Add()
 	go func() {
-		defer c.background.done()
+		defer c.background.Done()
 		rec, err := c.look(context.Background(), onceName(name))
 		c.onces.mu.Lock()
 		defer c.onces.mu.Unlock()
@@ -170,5 +172,5 @@ func (c *Client) checkOnce(name string) <-chan struct{} {
 func (h *hearing) away() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.mode == "" && h.err != nil && !answered(h.err)
+	return h.mode == "" && h.err != nil && !transport.Answered(h.err)
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"example.com/redislock/internal/protocol"
+	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
 )
 
@@ -38,9 +39,9 @@ func (c *Client) prepare(ctx context.Context) error {
 	if here == nil && !p.passed.Load() {
 		here = &rightsCheck{done: make(chan struct{})}
 		p.under = here
-		c.background.add()
+		c.background.Add()
 		go func() {
-			defer c.background.done()
+			defer c.background.Done()
 			here.err = c.checkRights(context.WithoutCancel(ctx))
 			p.mu.Lock()
 			p.under = nil
@@ -57,7 +58,7 @@ func (c *Client) prepare(ctx context.Context) error {
 	case <-here.done:
 		return here.err
 	case <-ctx.Done():
-		return during(ctx.Err(), c.single.why())
+		return transport.During(ctx.Err(), c.transport.Trouble())
 	case <-c.closing:
 		return c.cause
 	}
@@ -69,11 +70,11 @@ func (c *Client) checkRights(ctx context.Context) error {
 	if c.shards != nil {
 		args = append(args, protocol.ProbeChannel(c.sub.channel))
 	}
-	a := c.ask(ctx, nil, lua.Preflight, c.keys.Probe(), args...)
-	if a.err != nil {
-		return a.err
+	a := c.transport.Ask(ctx, nil, lua.Preflight, c.keys.Probe(), args...)
+	if a.Err != nil {
+		return a.Err
 	}
-	f, err := protocol.FieldsOf(a.value)
+	f, err := protocol.FieldsOf(a.Value)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"example.com/redislock/internal/protocol"
+	"example.com/redislock/internal/transport"
 )
 
 // quest is one acquire on its way, or one of its two relatives: a hold that is to change its mode when the others allow
@@ -40,7 +41,7 @@ type quest struct {
 
 	// Of the first token and the first request: most need no other.
 	firstWait wait
-	firstCall call
+	firstCall transport.Call
 }
 
 func (q *quest) newToken() {
@@ -179,30 +180,30 @@ func (q *quest) ask(ctx context.Context, waits bool) (r protocol.Reply, sent tim
 		}
 	}
 	one := &q.firstCall
-	if one.script != nil { // it may still be under way
-		one = &call{}
+	if one.Script != nil { // it may still be under way
+		one = &transport.Call{}
 	}
 	q.request(one, mode)
 	stays := ctx.Done() == nil
 	if !stays { // I8: this answer may come when nobody waits for it any more
 		undo := q.undoing(true)
-		one.late = func(a answer) {
-			if a.err == nil {
+		one.Late = func(a transport.Answer) {
+			if a.Err == nil {
 				undo()
 			}
 		}
 	}
 	q.asking = true
-	a := c.attempt(ctx, one, stays)
+	a := c.transport.Attempt(ctx, one, stays)
 	q.asking = false
-	if a.err == nil {
-		one.forget()
+	if a.Err == nil {
+		one.Forget()
 	}
-	q.bury = q.bury || a.unanswered
-	if a.err != nil {
-		return r, a.sent, epoch, a.err
+	q.bury = q.bury || a.Unanswered
+	if a.Err != nil {
+		return r, a.Sent, epoch, a.Err
 	}
-	if r, err = protocol.ParseReply(a.value); err != nil {
+	if r, err = protocol.ParseReply(a.Value); err != nil {
 		q.bury = true // whatever it was, let it not become a hold
 	}
 	if q.resumes != nil && r.Status == "granted" {
@@ -211,7 +212,7 @@ func (q *quest) ask(ctx context.Context, waits bool) (r protocol.Reply, sent tim
 	if r.Status == "" { // the fast path: granted at this very time
 		r.Status, r.Lease, r.Alone = "granted", protocol.Micros(q.lease.Microseconds()), true
 	}
-	return r, a.sent, epoch, err
+	return r, a.Sent, epoch, err
 }
 
 // undoing is what gives up whatever the present token has or may yet get.
@@ -263,7 +264,7 @@ func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 	}
 	if g.valid.leftAt(now) <= 0 {
 		q.late++
-		pause := time.NewTimer(min(backoff(q.late), time.Second))
+		pause := time.NewTimer(min(transport.Backoff(q.late), time.Second))
 		defer pause.Stop()
 		q.giveBack(ctx)
 		if !waits {
@@ -301,16 +302,16 @@ func (q *quest) fail(ctx context.Context, cause error) error {
 		q.giveBack(ctx)
 	}
 	switch ended := q.parent.Err(); {
-	case errors.Is(cause, ErrClosed), errors.Is(cause, errOrphaned), errors.Is(cause, ErrPermission), errors.Is(cause, ErrMode), errors.Is(cause, ErrConflict), errors.Is(cause, ErrNotHeld):
+	case errors.Is(cause, ErrClosed), errors.Is(cause, transport.ErrOrphaned), errors.Is(cause, ErrPermission), errors.Is(cause, ErrMode), errors.Is(cause, ErrConflict), errors.Is(cause, ErrNotHeld):
 		return cause
 	case cause == nil:
 		return q.client.heldBy(*q.holder, nil)
 	case ctx.Err() == nil:
 		return cause
 	case q.holder != nil:
-		return q.client.heldBy(*q.holder, during(ended, cause))
+		return q.client.heldBy(*q.holder, transport.During(ended, cause))
 	case ended != nil:
-		return during(ended, cause)
+		return transport.During(ended, cause)
 	default:
 		return unanswered(q.settings.wait, cause)
 	}
@@ -347,5 +348,5 @@ var errLate = errors.New("granted, but the answer took longer than the lease las
 
 // unanswered is the error of a wait that ended before Redis said anything, and why it did not, as far as cause tells.
 func unanswered(wait time.Duration, cause error) error {
-	return fmt.Errorf("no answer from Redis within WithWait(%v): %w", wait, during(context.DeadlineExceeded, cause))
+	return fmt.Errorf("no answer from Redis within WithWait(%v): %w", wait, transport.During(context.DeadlineExceeded, cause))
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"example.com/redislock/internal/protocol"
+	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
 )
 
@@ -35,14 +36,14 @@ const recordHead = protocol.FenceLength + 1
 // look reads the record of a lock, in one round trip. That there is none is no error.
 func (c *Client) look(ctx context.Context, name string) (record, error) {
 	a := c.query(ctx, lua.Recall, c.keys.Record(name))
-	if a.err != nil {
-		return record{}, a.err
+	if a.Err != nil {
+		return record{}, a.Err
 	}
-	f, err := protocol.FieldsOf(a.value)
+	f, err := protocol.FieldsOf(a.Value)
 	if err != nil {
 		return record{}, err
 	}
-	r := record{sent: a.sent, now: f.Clock(0)}
+	r := record{sent: a.Sent, now: f.Clock(0)}
 	if len(f.Values) > 2 {
 		text, ms := f.Text(2), f.Int(3)
 		if len(text) < recordHead {
@@ -65,17 +66,17 @@ func headOf(l *Lock, step int) string { return fmt.Sprintf("%016d%d", l.Fence(),
 // ErrNotHeld if the lock is not held any more. How may be "late": then it is only if somebody else has written since; or the
 // head of the record that this one replaces: then nothing is written if that has gone.
 func (c *Client) note(ctx context.Context, l *Lock, step int, value string, life time.Duration, how ...any) error {
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), resendTime)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), transport.ResendTime)
 	defer cancel()
 	e := &l.hold.lease
 	args := []any{c.keys.Record(l.Name()), e.token(), headOf(l, step), max(life, time.Millisecond).Milliseconds(), value}
-	a := c.ask(bounded, nil, lua.Record, e.key(), append(args, how...)...)
-	if a.err != nil {
-		return a.err
+	a := c.transport.Ask(bounded, nil, lua.Record, e.key(), append(args, how...)...)
+	if a.Err != nil {
+		return a.Err
 	}
-	switch n, ok := a.value.(int64); {
+	switch n, ok := a.Value.(int64); {
 	case !ok:
-		return protocol.Unexpected(a.value)
+		return protocol.Unexpected(a.Value)
 	case n == 0:
 		return lossOf(ErrNotHeld)
 	}
@@ -85,10 +86,10 @@ func (c *Client) note(ctx context.Context, l *Lock, step int, value string, life
 // erase removes a record, with news of it if there are any.
 func (c *Client) erase(ctx context.Context, name string, news ...any) error {
 	a := c.query(ctx, lua.Erase, c.keys.Record(name), news...)
-	if a.err == nil && a.value != int64(1) {
-		return protocol.Unexpected(a.value)
+	if a.Err == nil && a.Value != int64(1) {
+		return protocol.Unexpected(a.Value)
 	}
-	return a.err
+	return a.Err
 }
 
 // turn is what all that is done once goes through: it returns the record if the thing is done, or else the lock under

@@ -14,6 +14,8 @@ import (
 	"example.com/redislock/internal/backend"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/scheduler"
+	"example.com/redislock/internal/tracker"
+	"example.com/redislock/internal/transport"
 )
 
 // Client takes locks in one Redis, under one prefix. It is safe for use by many goroutines; one per process is
@@ -34,9 +36,8 @@ type Client struct {
 	trace     func(context.Context) string
 	reports   reports
 	jitter    func(time.Duration) time.Duration // random, below its argument
-	prompt    bool                              // a request is answered or has failed within resendTime
 
-	single    *executor
+	transport *transport.Transport
 	scheduler *scheduler.Scheduler
 	sub       *subscription
 	shards    *shards // nil where rdb is no cluster client
@@ -44,14 +45,11 @@ type Client struct {
 	floors    floors
 	crowds    crowds
 
-	mu      sync.Mutex
-	masters map[string]*executor
-	holds   map[string]*hold // by token
-	closed  bool
-	empty   chan struct{}
-	begin   sync.Once
-
-	outbox []outgoing // of the scheduler's goroutine
+	mu     sync.Mutex
+	holds  map[string]*hold // by token
+	closed bool
+	empty  chan struct{}
+	begin  sync.Once
 
 	preflight preflight
 	onces     onces
@@ -60,17 +58,15 @@ type Client struct {
 	failures  failures
 	watchers  watchers
 
-	background tracker       // operations, requests under way and give-backs that are not through
-	telling    tracker       // calls of the Observer
-	loops      tracker       // the scheduler and the subscription
-	shutting   atomic.Bool   // Close has begun
-	closing    chan struct{} // closed then, or when the Redis client is closed: what waits fails
-	cause      error         // why: it may be read when that is closed
+	background tracker.Tracker // operations, requests under way and give-backs that are not through
+	telling    tracker.Tracker // calls of the Observer
+	loops      tracker.Tracker // the scheduler and the subscription
+	shutting   atomic.Bool     // Close has begun
+	closing    chan struct{}   // closed then, or when the Redis client is closed: what waits fails
+	cause      error           // why: it may be read when that is closed
 	failing    sync.Once
-	orphan     orphan
 	stopped    chan struct{} // closed when Close has waited long enough: loops end
 	stop       sync.Once
-	mapped     atomic.Bool // the cluster client has a map of the slots
 }
 
 // New makes a Client over rdb: any client of go-redis but *redis.Ring, whose rehashing on the loss of a shard gives a
@@ -107,19 +103,16 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		observer:  cfg.observer,
 		trace:     cfg.trace,
 		jitter:    cfg.jitter,
-		prompt:    prompt(behind),
 		defaults:  settings{lease: DefaultLease, weight: 1},
 		waits:     waits{byToken: map[string]*wait{}, lines: map[string]*line{}},
 		floors:    newFloors(),
 		crowds:    newCrowds(),
-		masters:   map[string]*executor{},
 		holds:     map[string]*hold{},
 		closing:   make(chan struct{}),
-		orphan:    orphan{known: make(chan struct{})},
 		stopped:   make(chan struct{}),
 	}
 	c.info = c.owner.info()
-	c.single = c.newExecutor()
+	c.transport = transport.New(rdb, behind, &c.background, c.closing, c.stopped, c.fail)
 	if err := c.defaults.apply(cfg.defaults); err != nil {
 		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
 	}
@@ -132,7 +125,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 	if err := c.sticky(&c.defaults); err != nil {
 		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
 	}
-	c.scheduler = scheduler.New(c.flush)
+	c.scheduler = scheduler.New(c.transport.Flush)
 	c.sub = &subscription{client: c, channel: c.keys.Wake(protocol.NewToken())}
 	if behind.Cluster != nil {
 		c.shards = newShards(c, behind.Cluster)
@@ -196,18 +189,4 @@ func WrapBy[T any](c *Client, name func(T) string, fn func(context.Context, T) e
 	return func(ctx context.Context, arg T) error {
 		return c.Do(ctx, name(arg), func(ctx context.Context) error { return fn(ctx, arg) }, opts...)
 	}
-}
-
-// prompt reports whether the client is known to give up a read in time. Where it is not, a goroutine of its own waits for
-// the answers that must not hold up their caller. A wrapper may wait as long as it likes.
-func prompt(b backend.Backend) bool {
-	var timeout time.Duration
-	switch {
-	case b.Wrapped:
-	case b.Single != nil:
-		timeout = b.Single.Options().ReadTimeout
-	case b.Cluster != nil:
-		timeout = b.Cluster.Options().ReadTimeout
-	}
-	return timeout > 0 && timeout <= resendTime
 }

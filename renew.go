@@ -8,6 +8,7 @@ import (
 
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/scheduler"
+	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
 )
 
@@ -85,8 +86,8 @@ func (l *lease) expired(now time.Time) error {
 	switch {
 	case l.total != nil && l.total.leftAt(now) <= 0:
 		return fmt.Errorf("%w: held for its longest time of %v", ErrLost, l.total.span)
-	case l.valid.leftAt(now) <= 0 && l.hold.client.isOrphaned():
-		return fmt.Errorf("%w: its lease of %v ran out: %w", ErrLost, l.length, errOrphaned)
+	case l.valid.leftAt(now) <= 0 && l.hold.client.transport.IsOrphaned():
+		return fmt.Errorf("%w: its lease of %v ran out: %w", ErrLost, l.length, transport.ErrOrphaned)
 	case l.valid.leftAt(now) <= 0:
 		return fmt.Errorf("%w: its lease of %v ran out", ErrLost, l.length)
 	}
@@ -133,11 +134,11 @@ func (l *lease) Run() {
 	if l.ended != nil {
 		return
 	}
-	if l.hold.client.isOrphaned() { // no renewal can come through: it is lost at its bound
+	if l.hold.client.transport.IsOrphaned() { // no renewal can come through: it is lost at its bound
 		l.renewAt = time.Time{}
 	}
 	if !l.renewAt.IsZero() && reached(l.renewAt, time.Now()) { // after a suspension at once
-		l.hold.client.send(newCall(lua.Renew, l.key(), l.token(), l.fence), l.renewed)
+		l.hold.client.transport.Enqueue(transport.NewCall(lua.Renew, l.key(), l.token(), l.fence), l.renewed)
 		// Until it is answered, a renewal is sent again on another connection: a stuck one must not cost the lock.
 		l.renewAt = time.Now().Add(max(l.length/6, 20*time.Millisecond))
 	}
@@ -155,12 +156,12 @@ func (l *lease) soon() {
 }
 
 // renewed takes the answer of a renewal.
-func (l *lease) renewed(a answer) {
-	if a.err != nil {
-		l.failed(a.err)
+func (l *lease) renewed(a transport.Answer) {
+	if a.Err != nil {
+		l.failed(a.Err)
 		return
 	}
-	r, err := protocol.ParseReply(a.value)
+	r, err := protocol.ParseReply(a.Value)
 	if err != nil {
 		l.failed(err)
 		return
@@ -171,7 +172,7 @@ func (l *lease) renewed(a answer) {
 	case "revoked":
 		l.hold.lose(robbery(r.Note))
 	case "": // a plain time
-		if l.extend(l.hold.client.after(a.sent, r.Now, r.Now.Add(l.length)), a.sent) {
+		if l.extend(l.hold.client.after(a.Sent, r.Now, r.Now.Add(l.length)), a.Sent) {
 			l.observe(EventRenewed, nil)
 		}
 	default:
@@ -182,7 +183,7 @@ func (l *lease) renewed(a answer) {
 // leave is the last renewal, of another length: the hold stays that long although its owner is gone. It goes on in the
 // background where there is no answer. The results are those of vacate.
 func (l *lease) leave(ctx context.Context, length time.Duration) (outcome, err error) {
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), resendTime)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), transport.ResendTime)
 	defer cancel()
 	begun := time.Now()
 	bury := ""
@@ -191,17 +192,17 @@ func (l *lease) leave(ctx context.Context, length time.Duration) (outcome, err e
 	}
 	text, _ := l.hold.client.length(nil, max(length, time.Millisecond))
 	args := []any{l.token(), fmt.Sprintf("%016d", l.fenceNow()), bury, string(text)}
-	a := l.hold.client.ask(bounded, nil, lua.Renew, l.key(), args...)
-	if a.err != nil {
-		l.hold.client.insist(lua.Renew, l.key(), args, func(value any) bool {
+	a := l.hold.client.transport.Ask(bounded, nil, lua.Renew, l.key(), args...)
+	if a.Err != nil {
+		l.hold.client.transport.Insist(lua.Renew, l.key(), args, func(value any) bool {
 			_, _ = l.parted(value)
 			return false
 		})
-		return nil, a.err
+		return nil, a.Err
 	}
-	r, err := l.parted(a.value)
+	r, err := l.parted(a.Value)
 	if err == nil && r.Status != "" {
-		outcome = l.keptUntil(protocol.Remains{Note: r.Note, Fence: r.Fence}, a.unanswered, begun, length)
+		outcome = l.keptUntil(protocol.Remains{Note: r.Note, Fence: r.Fence}, a.Unanswered, begun, length)
 	}
 	return outcome, err
 }

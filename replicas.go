@@ -9,8 +9,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"example.com/redislock/internal/backend"
 	"example.com/redislock/internal/protocol"
+	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
 )
 
@@ -63,28 +63,13 @@ func (c *Client) sticky(s *settings) error {
 		return nil
 	}
 	if b := c.behind; !b.Wrapped && (b.Single != nil || b.Cluster != nil) {
-		if size := poolSize(b); size < 2 {
+		if size := transport.PoolSize(b); size < 2 {
 			return invalid("WithReplicas(%d, %v) over a pool of %d: renewals would have to stand behind the WAIT", s.replicas, s.replicaTime, size)
 		}
 		return nil
 	}
 	return invalid("WithReplicas(%d, %v) over a %T: it needs the write and the WAIT on one connection, and so a *redis.Client or a *redis.ClusterClient",
 		s.replicas, s.replicaTime, c.rdb)
-}
-
-// poolSize is how many connections a client has to each node. Half of them may be blocked by WAIT.
-func poolSize(b backend.Backend) int {
-	size, most := 0, 0
-	switch {
-	case b.Single != nil:
-		size, most = b.Single.Options().PoolSize, b.Single.Options().MaxActiveConns
-	case b.Cluster != nil:
-		size, most = b.Cluster.Options().PoolSize, b.Cluster.Options().MaxActiveConns
-	}
-	if most > 0 {
-		size = min(size, most)
-	}
-	return size
 }
 
 // unreplicated is for a hold that guards nothing.
@@ -96,7 +81,7 @@ func unreplicated(s *settings) error {
 // replication is a script whose write replicas are to have.
 type replication struct {
 	client  *Client
-	call    *call
+	call    *transport.Call
 	want    int
 	timeout time.Duration
 	begun   time.Time
@@ -108,24 +93,24 @@ type replication struct {
 
 // replicated is ask for a write that replicas must have: ErrNotReplicated if they do not have it in time. The answer may
 // be one that wrote nothing; that is not waited for.
-func (c *Client) replicated(ctx context.Context, s settings, script *lua.Script, key string, args []any) answer {
+func (c *Client) replicated(ctx context.Context, s settings, script *lua.Script, key string, args []any) transport.Answer {
 	r := &replication{
-		client: c, call: newCall(script, key, args...),
+		client: c, call: transport.NewCall(script, key, args...),
 		want: s.replicas, timeout: s.replicaTime, begun: time.Now(),
 	}
-	result := make(chan answer, 1)
-	c.background.add()
+	result := make(chan transport.Answer, 1)
+	c.background.Add()
 	go func() { // go-redis does not interrupt a read
-		defer c.background.done()
+		defer c.background.Done()
 		result <- r.inTurn(ctx)
 	}()
 	select {
 	case a := <-result:
 		return a
 	case <-ctx.Done():
-		return answer{err: fmt.Errorf("%w: %w", ErrNotReplicated, ctx.Err())}
+		return transport.Answer{Err: fmt.Errorf("%w: %w", ErrNotReplicated, ctx.Err())}
 	case <-c.closing:
-		return answer{err: c.cause}
+		return transport.Answer{Err: c.cause}
 	}
 }
 
@@ -144,38 +129,38 @@ func (r *replication) over(ctx context.Context) error {
 }
 
 // inTurn is run when it may block one connection more.
-func (r *replication) inTurn(ctx context.Context) answer {
+func (r *replication) inTurn(ctx context.Context) transport.Answer {
 	patience := time.NewTimer(r.timeout)
 	defer patience.Stop()
-	turns := r.client.executor(r.call.keyText()).turns
+	turns := r.client.transport.Executor(r.call.KeyText()).Turns
 	select {
 	case turns <- struct{}{}:
 		defer func() { <-turns }()
 		return r.run(ctx)
 	case <-patience.C:
-		return answer{err: fmt.Errorf("%w: others have waited for all of %v", ErrNotReplicated, r.timeout)}
+		return transport.Answer{Err: fmt.Errorf("%w: others have waited for all of %v", ErrNotReplicated, r.timeout)}
 	case <-ctx.Done():
-		return answer{err: ctx.Err()}
+		return transport.Answer{Err: ctx.Err()}
 	case <-r.client.closing:
-		return answer{err: r.client.cause}
+		return transport.Answer{Err: r.client.cause}
 	}
 }
 
 // run sends the script and the WAIT until both are answered.
-func (r *replication) run(ctx context.Context) answer {
+func (r *replication) run(ctx context.Context) transport.Answer {
 	detached := context.WithoutCancel(ctx)
 	for attempt := 1; ; attempt++ {
 		node, err := r.node(detached)
 		if err == nil {
 			err = r.attempt(ctx, detached, node)
 		}
-		r.call.answer.err = err
-		if err == nil || !r.again(detached, err) || !sleep(ctx, backoff(attempt)) {
-			return r.call.answer
+		r.call.Answer.Err = err
+		if err == nil || !r.again(detached, err) || !sleep(ctx, transport.Backoff(attempt)) {
+			return r.call.Answer
 		}
 		if over := r.over(ctx); over != nil {
-			r.call.answer.err = fmt.Errorf("%w: %w", over, err)
-			return r.call.answer
+			r.call.Answer.Err = fmt.Errorf("%w: %w", over, err)
+			return r.call.Answer
 		}
 	}
 }
@@ -185,31 +170,31 @@ func (r *replication) run(ctx context.Context) answer {
 func (r *replication) attempt(ctx, detached context.Context, node *redis.Client) error {
 	conn := node.Conn()
 	defer conn.Close()
-	var wait command
+	var wait transport.Command
 	slice := r.slice(node)
 	for again := true; again; {
-		var cmds []command
+		var cmds []transport.Command
 		if r.asking {
-			cmds = append(cmds, newCommand(detached, 0, "asking"))
+			cmds = append(cmds, transport.NewCommand(detached, 0, "asking"))
 		}
-		r.call.prepare(detached, time.Now())
+		r.call.Prepare(detached, time.Now())
 		wait = r.wait(detached, slice)
-		_ = pipelined(detached, conn, append(cmds, r.call.cmd, wait)) // each command has its own error
-		again = r.call.settle()
+		_ = transport.Pipelined(detached, conn, append(cmds, r.call.Cmd, wait)) // each command has its own error
+		again = r.call.Settle()
 	}
 	r.asking = false
-	if err := r.call.answer.err; err != nil {
-		if refused(err) {
+	if err := r.call.Answer.Err; err != nil {
+		if transport.Refused(err) {
 			return fmt.Errorf("%w: %w", ErrPermission, err)
 		}
 		return err
 	}
-	written, err := protocol.ParseReply(r.call.answer.value)
+	written, err := protocol.ParseReply(r.call.Answer.Value)
 	if err != nil || written.Status != "granted" {
 		return err
 	}
-	valid := r.client.after(r.call.answer.sent, written.Now, written.At+written.Lease)
-	for asked := r.call.answer.sent; ; {
+	valid := r.client.after(r.call.Answer.Sent, written.Now, written.At+written.Lease)
+	for asked := r.call.Answer.Sent; ; {
 		if err := r.counted(wait); err != nil || r.have >= r.want {
 			return err
 		}
@@ -224,7 +209,7 @@ func (r *replication) attempt(ctx, detached context.Context, node *redis.Client)
 		}
 		asked, slice = time.Now(), r.slice(node)
 		wait = r.wait(detached, slice)
-		process(detached, conn, wait)
+		transport.Process(detached, conn, wait)
 	}
 }
 
@@ -238,14 +223,14 @@ func (r *replication) slice(node *redis.Client) time.Duration {
 	return max(slice, time.Millisecond) // 0 would be for ever
 }
 
-func (r *replication) wait(ctx context.Context, slice time.Duration) command {
-	return newCommand(ctx, 0, "wait", r.want, slice.Milliseconds())
+func (r *replication) wait(ctx context.Context, slice time.Duration) transport.Command {
+	return transport.NewCommand(ctx, 0, "wait", r.want, slice.Milliseconds())
 }
 
 // counted takes the answer of a WAIT: how many replicas have what this connection wrote.
-func (r *replication) counted(wait command) error {
+func (r *replication) counted(wait transport.Command) error {
 	have, err := wait.Int()
-	if refused(err) {
+	if transport.Refused(err) {
 		return fmt.Errorf("%w: %w (WithReplicas uses wait)", ErrPermission, err)
 	}
 	if err == nil {
@@ -272,7 +257,7 @@ func (r *replication) again(ctx context.Context, err error) bool {
 			return true
 		}
 	}
-	return transient(err)
+	return transport.Transient(err)
 }
 
 // node is the client of the master that serves the key.
@@ -297,5 +282,5 @@ func (r *replication) node(ctx context.Context) (*redis.Client, error) {
 		}
 	}
 	r.asking = false
-	return masterOf(ctx, cluster, r.call.keyText())
+	return transport.MasterOf(ctx, cluster, r.call.KeyText())
 }

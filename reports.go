@@ -38,7 +38,7 @@ func (c *Client) report(e Event) {
 	r.queue = append(r.queue, e)
 	if !r.busy {
 		r.busy = true
-		c.telling.add()
+		c.telling.Add()
 		go c.deliver()
 	}
 }
@@ -51,7 +51,7 @@ func (c *Client) deliver() {
 			go c.deliver()
 			return
 		}
-		c.telling.done()
+		c.telling.Done()
 	}()
 	for {
 		e, more := c.reports.next()

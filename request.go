@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
 )
 
@@ -15,7 +16,7 @@ const (
 )
 
 // request makes a call of the script that asks, and its arguments.
-func (q *quest) request(one *call, wait string) {
+func (q *quest) request(one *transport.Call, wait string) {
 	if q.boxed == nil {
 		q.boxed = q.token
 	}
@@ -26,13 +27,13 @@ func (q *quest) request(one *call, wait string) {
 	case q.changes != nil:
 		hold := q.changes.hold.lease.token()
 		request, _ := q.text(wait, q.mode.line(q.weight, hold))
-		one.init(lua.Convert, q.boxedKey)
-		one.args = append(one.args, hold, request, q.boxed)
+		one.Init(lua.Convert, q.boxedKey)
+		one.Args = append(one.Args, hold, request, q.boxed)
 		return
 	case q.resumes != nil:
 		request, _ := q.text(wait, "")
-		one.init(lua.Resume, q.boxedKey)
-		one.args = append(one.args, q.boxed, request, q.resumes.token, q.resumes.fence)
+		one.Init(lua.Resume, q.boxedKey)
+		one.Args = append(one.Args, q.boxed, request, q.resumes.token, q.resumes.fence)
 		return
 	}
 	request, standard := q.text(wait, q.mode.line(q.weight, ""))
@@ -40,10 +41,10 @@ func (q *quest) request(one *call, wait string) {
 	if !standard {
 		script = lua.AcquireOwn
 	}
-	one.init(script, q.boxedKey)
-	one.args = append(one.args, q.boxed, request)
+	one.Init(script, q.boxedKey)
+	one.Args = append(one.Args, q.boxed, request)
 	if q.stealSet || q.ticket != "" {
-		one.args = append(one.args, stealArg(q.steal), q.ticket)
+		one.Args = append(one.Args, stealArg(q.steal), q.ticket)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/scheduler"
+	"example.com/redislock/internal/transport"
 )
 
 // topicRest is how long the channel of a lock stays subscribed after it was last waited for.
@@ -114,20 +115,20 @@ func (s *shards) place(topics []*topic, attempt int) {
 	if len(topics) == 0 {
 		return
 	}
-	s.client.loops.add()
+	s.client.loops.Add()
 	go func() {
-		defer s.client.loops.done()
+		defer s.client.loops.Done()
 		for ; len(topics) > 0; attempt++ {
-			if attempt > 0 && !s.client.pause(min(backoff(attempt), time.Second)) {
+			if attempt > 0 && !s.client.pause(min(transport.Backoff(attempt), time.Second)) {
 				return
 			}
 			var again []*topic
 			dead := map[string]bool{} // one attempt at a master is enough
 			for _, t := range topics {
-				master, err := masterOf(context.Background(), s.cluster, t.channel)
+				master, err := transport.MasterOf(context.Background(), s.cluster, t.channel)
 				switch {
 				case err != nil:
-					s.client.suspect(err)
+					s.client.transport.Suspect(err)
 					err = fmt.Errorf("subscribe to %s: %w", t.channel, err)
 					t.end(err)
 					s.outage("", err)
@@ -174,9 +175,9 @@ func (s *shards) subscribe(t *topic, master *redis.Client, attempt int) []*topic
 		strayed, _ := s.lost(shard, err)
 		return strayed
 	}
-	c.loops.add()
+	c.loops.Add()
 	go func() {
-		defer c.loops.done()
+		defer c.loops.Done()
 		strayed, heard := s.lost(shard, shard.receive(func(message any) error { return s.take(shard, message) }))
 		if heard {
 			attempt = 0
@@ -273,11 +274,11 @@ func (s *shards) leave(t *topic) {
 
 // lost ends a PubSub. It returns its topics, which are to be placed anew, and whether it had served any of them.
 func (s *shards) lost(shard *shard, err error) (topics []*topic, heard bool) {
-	s.client.suspect(err)
+	s.client.transport.Suspect(err)
 	shard.close()
 	s.mu.Lock()
 	delete(s.open, shard.addr)
-	s.old = s.old || unknownCommand(err)
+	s.old = s.old || transport.UnknownCommand(err)
 	old := s.old
 	for _, t := range shard.topics {
 		s.leave(t)
@@ -285,7 +286,7 @@ func (s *shards) lost(shard *shard, err error) (topics []*topic, heard bool) {
 	}
 	s.mu.Unlock()
 	reason := fmt.Errorf("subscribe to sharded channels: %w", err)
-	if refused(err) {
+	if transport.Refused(err) {
 		reason = fmt.Errorf("subscribe to sharded channels: %w: %w", ErrPermission, err)
 	}
 	for _, t := range topics {
@@ -326,9 +327,9 @@ func (s *shards) sweep() {
 	}
 	s.mu.Unlock()
 	for shard, channels := range idle {
-		c.background.add()
+		c.background.Add()
 		go func() { // it may block on the connection
-			defer c.background.done()
+			defer c.background.Done()
 			for _, channel := range channels {
 				_ = shard.ps.SUnsubscribe(shard.ctx, channel) // where it fails the connection is lost, and with it the channel
 			}
@@ -356,7 +357,7 @@ func (s *shards) verify(name string) {
 	if t == nil {
 		return
 	}
-	master, err := masterOf(context.Background(), s.cluster, t.channel)
+	master, err := transport.MasterOf(context.Background(), s.cluster, t.channel)
 	if err != nil {
 		return
 	}
@@ -370,9 +371,9 @@ func (s *shards) verify(name string) {
 	s.mu.Unlock()
 	if moved {
 		s.place([]*topic{t}, 0)
-		s.client.background.add()
+		s.client.background.Add()
 		go func() { // the old one may be gone, and this stands on its connection; renewals are answered behind us
-			defer s.client.background.done()
+			defer s.client.background.Done()
 			_ = shard.ps.SUnsubscribe(shard.ctx, t.channel)
 		}()
 	}

@@ -111,8 +111,8 @@ func (s *sharing) refreshLater(ctx context.Context) {
 		return k.left > s.stale || k.failure != nil
 	}
 	c.flights.board(ctx, flightKey{key: s.key, refresh: true}, func(ctx context.Context) (none sharedValue, err error) {
-		c.background.add()
-		defer c.background.done()
+		c.background.Add()
+		defer c.background.Done()
 		defer func() { // nobody waits for this goroutine
 			if p := recover(); p != nil {
 				c.report(Event{Kind: EventNotKept, Name: lock, Err: &PanicError{p, debug.Stack()}})

@@ -124,11 +124,11 @@ func (c *Client) breakHolds(ctx context.Context, name string, holds []Hold, reas
 		args = append(args, h.token, fmt.Sprintf("%016d", h.Fence))
 	}
 	begun := time.Now()
-	a := c.ask(ctx, nil, lua.Break, c.keys.Lock(name), args...)
-	if a.err != nil {
-		return 0, 0, a.err
+	a := c.transport.Ask(ctx, nil, lua.Break, c.keys.Lock(name), args...)
+	if a.Err != nil {
+		return 0, 0, a.Err
 	}
-	f, err := protocol.FieldsOf(a.value)
+	f, err := protocol.FieldsOf(a.Value)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -136,7 +136,7 @@ func (c *Client) breakHolds(ctx context.Context, name string, holds []Hold, reas
 	if ended > 0 {
 		fence = int64(f.Micros(2))
 	}
-	if before > 0 && a.unanswered { // an earlier attempt has ended them: the tombstones have its reason
+	if before > 0 && a.Unanswered { // an earlier attempt has ended them: the tombstones have its reason
 		ended += before
 		fence = max(fence, int64(f.Micros(4)))
 	}
@@ -146,7 +146,7 @@ func (c *Client) breakHolds(ctx context.Context, name string, holds []Hold, reas
 	if more > 0 {
 		c.giveUp(c.keys.Lock(name), protocol.NewToken(), false) // of no wait: the request only goes on handing over
 	}
-	if a.unanswered && ended < len(holds) && elapsed(begun) >= brokenKnown { // the tombstones may have crumbled
+	if a.Unanswered && ended < len(holds) && elapsed(begun) >= brokenKnown { // the tombstones may have crumbled
 		return ended, fence, ErrUnknown
 	}
 	return ended, fence, nil

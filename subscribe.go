@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
 )
 
@@ -51,7 +52,7 @@ func (h *hearing) await(ctx context.Context, c *Client) (alone bool, err error) 
 		select {
 		case <-ready:
 		case <-ctx.Done():
-			return false, during(ctx.Err(), err)
+			return false, transport.During(ctx.Err(), err)
 		case <-patience.C:
 			return true, nil
 		case <-c.closing:
@@ -111,14 +112,14 @@ type subscription struct {
 // start subscribes in the background, once; the Client's first lock does.
 func (s *subscription) start() {
 	s.once.Do(func() {
-		s.client.loops.add()
+		s.client.loops.Add()
 		go s.run()
 	})
 }
 
 func (s *subscription) run() {
 	c := s.client
-	defer c.loops.done()
+	defer c.loops.Done()
 	for attempt := 0; ; {
 		f := c.newFeed(func(ctx context.Context) *redis.PubSub { return c.rdb.Subscribe(ctx) })
 		s.mu.Lock()
@@ -149,15 +150,15 @@ func (s *subscription) run() {
 			})
 		}
 		f.close()
-		c.suspect(err)
-		if err = fmt.Errorf("subscribe to %s: %w", s.channel, err); refused(err) {
+		c.transport.Suspect(err)
+		if err = fmt.Errorf("subscribe to %s: %w", s.channel, err); transport.Refused(err) {
 			err = fmt.Errorf("subscribe to the channels %s and %s: %w: %w", s.channel, c.keys.News(), ErrPermission, err)
 		}
 		if s.end(err) {
 			c.deaf(err)
 		}
 		attempt++
-		if !c.pause(min(backoff(attempt), time.Second)) {
+		if !c.pause(min(transport.Backoff(attempt), time.Second)) {
 			return
 		}
 	}
@@ -179,7 +180,7 @@ func (c *Client) pause(d time.Duration) bool {
 		return true
 	case <-c.stopped:
 		return false
-	case <-c.orphan.known:
+	case <-c.transport.Orphaned():
 		return false
 	}
 }
@@ -188,9 +189,9 @@ func (c *Client) pause(d time.Duration) bool {
 // have been lost before.
 func (s *subscription) confirmed(f *feed) {
 	c := s.client
-	c.background.add()
+	c.background.Add()
 	go func() {
-		defer c.background.done()
+		defer c.background.Done()
 		mode := s.probe()
 		if !f.whileOpen(func() { s.begin(mode) }) { // it broke meanwhile
 			return
@@ -208,8 +209,8 @@ func (s *subscription) probe() string {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), pingAfter)
 	defer cancel()
-	a := s.client.ask(ctx, nil, lua.Probe, s.client.keys.Probe(), s.channel)
-	if n, ok := a.value.(int64); ok && a.err == nil && n > 0 {
+	a := s.client.transport.Ask(ctx, nil, lua.Probe, s.client.keys.Probe(), s.channel)
+	if n, ok := a.Value.(int64); ok && a.Err == nil && n > 0 {
 		return countable
 	}
 	return uncountable
@@ -230,9 +231,9 @@ func (s *subscription) doubt() {
 	if !look {
 		return
 	}
-	c.background.add()
+	c.background.Add()
 	go func() {
-		defer c.background.done()
+		defer c.background.Done()
 		if s.probe() == uncountable {
 			f.close()
 		}

@@ -119,10 +119,10 @@ func (l *Lock) toRead(ctx context.Context) (changed bool, err error) {
 	}
 
 	args := h.readArgs(h.changeToken())
-	a := h.client.ask(ctx, nil, lua.Convert, h.lease.key(), args...)
-	r, err := protocol.Reply{}, a.err
+	a := h.client.transport.Ask(ctx, nil, lua.Convert, h.lease.key(), args...)
+	r, err := protocol.Reply{}, a.Err
 	if err == nil {
-		r, err = protocol.ParseReply(a.value)
+		r, err = protocol.ParseReply(a.Value)
 	}
 	switch {
 	case err != nil:
@@ -191,7 +191,7 @@ func (h *hold) changed(m Mode, fence string) {
 
 // convert sends a change to Read in the background.
 func (h *hold) convert(args []any) <-chan struct{} {
-	return h.client.insist(lua.Convert, h.lease.key(), args, func(value any) bool {
+	return h.client.transport.Insist(lua.Convert, h.lease.key(), args, func(value any) bool {
 		r, err := protocol.ParseReply(value)
 		return err == nil && r.More
 	})

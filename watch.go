@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"example.com/redislock/internal/protocol"
+	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
 )
 
@@ -66,7 +67,7 @@ func follow[T any](ctx context.Context, c *Client, what string, pause time.Durat
 			}
 			first = true // it is told anew when Redis answers
 			failures++
-			again = min(backoff(failures)*8, 5*time.Second)
+			again = min(transport.Backoff(failures)*8, 5*time.Second)
 		case first || !same(seen, last):
 			first, last = false, seen
 			if !yield(seen, nil) {
@@ -96,10 +97,10 @@ func (c *Client) lookAt(ctx context.Context, name string) (Info, time.Duration, 
 		return Info{}, 0, err
 	}
 	a := c.query(ctx, lua.Watch, c.keys.Lock(name), maxShown)
-	if a.err != nil {
-		return Info{}, 0, a.err
+	if a.Err != nil {
+		return Info{}, 0, a.Err
 	}
-	info, err := parseInfo(name, a.value)
+	info, err := parseInfo(name, a.Value)
 	look := watchEvery
 	for _, h := range info.Holds {
 		look = min(look, h.Deadline.Sub(info.Now)+expiredSlack)

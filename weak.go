@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock/internal/protocol"
+	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
 )
 
@@ -71,7 +72,7 @@ func (c *Client) acquireWeak(ctx context.Context, name string, opts []Option) (*
 		}
 		if err != nil && bounded.Err() != nil {
 			if held {
-				return nil, &HeldError{cause: during(ctx.Err(), err)}
+				return nil, &HeldError{cause: transport.During(ctx.Err(), err)}
 			}
 			if ctx.Err() == nil {
 				return nil, unanswered(s.wait, err)
@@ -108,7 +109,7 @@ func (c *Client) pauseWeak(ctx context.Context, name string) bool {
 	}
 	defer c.leave()
 	pause := weakPause/2 + rand.N(weakPause/2)
-	cmd := newCommand(ctx, 1, "pttl", c.keys.Weak(name))
+	cmd := transport.NewCommand(ctx, 1, "pttl", c.keys.Weak(name))
 	if left, err := c.plain(ctx, cmd).Int64(); err == nil && left > 0 {
 		pause = max(min(pause, time.Duration(left)*time.Millisecond), time.Millisecond)
 	}
@@ -161,8 +162,8 @@ func (w *WeakLock) Release(ctx context.Context) error {
 }
 
 func (w *WeakLock) release(ctx context.Context) error {
-	w.client.background.add() // also after Close, which does not wait for weak locks
-	defer w.client.background.done()
+	w.client.background.Add() // also after Close, which does not wait for weak locks
+	defer w.client.background.Done()
 	err := w.Err()
 	w.timer.Stop()
 	w.end(ErrReleased)
@@ -172,16 +173,16 @@ func (w *WeakLock) release(ctx context.Context) error {
 	case w.failOpen:
 		return nil
 	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), resendTime)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), transport.ResendTime)
 	defer cancel()
-	a := w.client.ask(bounded, nil, lua.WeakRelease, w.client.keys.Weak(w.name), w.token)
-	if a.err != nil {
-		return a.err
+	a := w.client.transport.Ask(bounded, nil, lua.WeakRelease, w.client.keys.Weak(w.name), w.token)
+	if a.Err != nil {
+		return a.Err
 	}
-	switch n, ok := a.value.(int64); {
+	switch n, ok := a.Value.(int64); {
 	case !ok:
-		return protocol.Unexpected(a.value)
-	case n == 0 && !a.unanswered:
+		return protocol.Unexpected(a.Value)
+	case n == 0 && !a.Unanswered:
 		return ErrNotHeld
 	}
 	return nil
@@ -263,7 +264,7 @@ func (c *Client) Forget(ctx context.Context, key string) error {
 		return wrapOp("forget", key, err)
 	}
 	defer c.leave()
-	_, err := c.plain(ctx, newCommand(ctx, 1, "del", c.keys.Dedupe(key))).Int64()
+	_, err := c.plain(ctx, transport.NewCommand(ctx, 1, "del", c.keys.Dedupe(key))).Int64()
 	return wrapOp("forget", key, err)
 }
 
@@ -311,29 +312,29 @@ func (c *Client) setNX(ctx context.Context, keys, tokens []string, doubt []time.
 	var why error // the last that was not the end of ctx
 	for attempt := 1; len(open) > 0; attempt++ {
 		tried := time.Now()
-		answers := c.each(ctx, open, func(k int) command {
-			return newCommand(ctx, 1, "set", keys[k], tokens[k], "nx", "px", max(life.Milliseconds(), 1))
+		answers := c.each(ctx, open, func(k int) transport.Command {
+			return transport.NewCommand(ctx, 1, "set", keys[k], tokens[k], "nx", "px", max(life.Milliseconds(), 1))
 		})
 		var doubtful, failed []int
 		resend := true
 		note := func(k int, cmdErr error) {
-			if reason(cmdErr) != nil {
+			if transport.Reason(cmdErr) != nil {
 				why = cmdErr
 			}
 			if resend { // of several the one that ends it
 				err = cmdErr
 			}
 			failed = append(failed, k)
-			resend = resend && transient(cmdErr)
+			resend = resend && transport.Transient(cmdErr)
 		}
 		err = nil
 		for i, k := range open {
-			switch cmdErr := answers[i].done(); {
+			switch cmdErr := answers[i].Done(); {
 			case cmdErr == nil:
 				took[k] = true
 			case !errors.Is(cmdErr, redis.Nil):
 				note(k, cmdErr)
-				if doubt[k].IsZero() && !answered(cmdErr) && !unsent(cmdErr) {
+				if doubt[k].IsZero() && !transport.Answered(cmdErr) && !transport.Unsent(cmdErr) {
 					doubt[k] = tried
 				}
 			case !doubt[k].IsZero():
@@ -341,7 +342,7 @@ func (c *Client) setNX(ctx context.Context, keys, tokens []string, doubt []time.
 			}
 		}
 		looked := time.Now()
-		answers = c.each(ctx, doubtful, func(k int) command { return newCommand(ctx, 1, "get", keys[k]) })
+		answers = c.each(ctx, doubtful, func(k int) transport.Command { return transport.NewCommand(ctx, 1, "get", keys[k]) })
 		for i, k := range doubtful {
 			value, getErr := answers[i].Text()
 			took[k] = getErr == nil && value == tokens[k]
@@ -355,11 +356,11 @@ func (c *Client) setNX(ctx context.Context, keys, tokens []string, doubt []time.
 			}
 		}
 		open = failed
-		if err != nil && (attempt == maxAttempts || !resend || ctx.Err() != nil) {
+		if err != nil && (attempt == transport.MaxAttempts || !resend || ctx.Err() != nil) {
 			break
 		}
 		if err != nil {
-			pause := time.NewTimer(backoff(attempt))
+			pause := time.NewTimer(transport.Backoff(attempt))
 			select {
 			case <-pause.C:
 			case <-ctx.Done():
@@ -371,17 +372,17 @@ func (c *Client) setNX(ctx context.Context, keys, tokens []string, doubt []time.
 		return took, nil, sent, nil
 	}
 	if ctx.Err() != nil {
-		err = during(ctx.Err(), why)
+		err = transport.During(ctx.Err(), why)
 	}
-	if refused(err) {
+	if transport.Refused(err) {
 		err = fmt.Errorf("%w: %w", ErrPermission, err)
 	}
 	return took, open, sent, err
 }
 
 // each sends a command for each of the keys that ks are the numbers of.
-func (c *Client) each(ctx context.Context, ks []int, of func(k int) command) []command {
-	cmds := make([]command, len(ks))
+func (c *Client) each(ctx context.Context, ks []int, of func(k int) transport.Command) []transport.Command {
+	cmds := make([]transport.Command, len(ks))
 	for i, k := range ks {
 		cmds[i] = of(k)
 	}
@@ -392,36 +393,36 @@ func (c *Client) each(ctx context.Context, ks []int, of func(k int) command) []c
 }
 
 // unreachable reports whether Redis did not answer, or is not able to serve now: what WithFailOpen is for.
-func unreachable(err error) bool { return transient(err) && !errors.Is(err, ErrClosed) }
+func unreachable(err error) bool { return transport.Transient(err) && !errors.Is(err, ErrClosed) }
 
-func (c *Client) plain(ctx context.Context, cmd command) command {
-	c.plainAll(ctx, []command{cmd})
+func (c *Client) plain(ctx context.Context, cmd transport.Command) transport.Command {
+	c.plainAll(ctx, []transport.Command{cmd})
 	return cmd
 }
 
 // plainAll sends plain commands, for no longer than ctx: what is unanswered then has its error.
-func (c *Client) plainAll(ctx context.Context, cmds []command) {
-	send := func(cmds []command) {
+func (c *Client) plainAll(ctx context.Context, cmds []transport.Command) {
+	send := func(cmds []transport.Command) {
 		if len(cmds) == 1 {
-			process(context.WithoutCancel(ctx), c.rdb, cmds[0])
-			c.suspect(cmds[0].Err())
+			transport.Process(context.WithoutCancel(ctx), c.rdb, cmds[0])
+			c.transport.Suspect(cmds[0].Err())
 			return
 		}
-		c.suspect(pipelined(context.WithoutCancel(ctx), c.rdb, cmds))
+		c.transport.Suspect(transport.Pipelined(context.WithoutCancel(ctx), c.rdb, cmds))
 	}
 	if ctx.Done() == nil {
 		send(cmds)
 		return
 	}
 	// The commands on their way are copies: when ctx ends first, the caller's have its error and nobody races.
-	sent := make([]command, len(cmds))
+	sent := make([]transport.Command, len(cmds))
 	for i, cmd := range cmds {
-		sent[i] = command{cmd.Cmd.Clone().(*redis.Cmd)}
+		sent[i] = transport.Command{Cmd: cmd.Cmd.Clone().(*redis.Cmd)}
 	}
 	done := make(chan struct{})
-	c.background.add()
+	c.background.Add()
 	go func() {
-		defer c.background.done()
+		defer c.background.Done()
 		defer close(done)
 		send(sent)
 	}()

@@ -8,7 +8,7 @@
 -- Reply    the refusals, as the server words them; empty when all is well
 -- How an ACL refuses a command of a script: by its code; "ERR The user executing the script can't run this command or
 -- subcommand" in Redis 7; "ERR ACL failure in script: User … has no permissions to run the 'hset' command" in Redis 8 and
--- Valkey 9. Any other error is no refusal. errorreply.go knows them too.
+-- Valkey 9. Any other error is no refusal. internal/transport/errors.go knows them too.
 local DENIALS = {'NOPERM', 'user executing the script', 'ACL failure in script', 'has no permissions'}
 
 local refused = {}

@@ -1,4 +1,4 @@
-package redislock
+package transport
 
 import (
 	"context"
@@ -20,8 +20,8 @@ type processor interface {
 	Pipeline() redis.Pipeliner
 }
 
-// process sends one command. What came of it is in the command: a value or an error.
-func process(ctx context.Context, by processor, cmd command) {
+// Process sends one command. What came of it is in the command: a value or an error.
+func Process(ctx context.Context, by processor, cmd Command) {
 	err := processed(ctx, by, cmd)
 	if err != nil {
 		cmd.SetErr(err)
@@ -29,14 +29,14 @@ func process(ctx context.Context, by processor, cmd command) {
 	cmd.settle(err)
 }
 
-func processed(ctx context.Context, by processor, cmd command) (err error) {
+func processed(ctx context.Context, by processor, cmd Command) (err error) {
 	defer backend.Recover(&err)
 	return by.Process(ctx, cmd)
 }
 
-// pipelined sends commands in one pipeline. What came of each is in the command: a value or an error. The result is the error of
+// Pipelined sends commands in one pipeline. What came of each is in the command: a value or an error. The result is the error of
 // the first that failed, or of what kept all of them from being sent.
-func pipelined(ctx context.Context, by processor, cmds []command) error {
+func Pipelined(ctx context.Context, by processor, cmds []Command) error {
 	err := executed(ctx, by, cmds)
 	if errors.Is(err, backend.ErrPanic) { // which of them were sent, and what the server said, is not known
 		for _, cmd := range cmds {
@@ -58,7 +58,7 @@ func pipelined(ctx context.Context, by processor, cmds []command) error {
 
 // settle gives a command that came back with neither a value nor an error the error of its batch (I11): go-redis does so only
 // where the connection broke, not where Redis refused it, and not where a hook of its user's returned an error in its place.
-func (c command) settle(batch error) {
+func (c Command) settle(batch error) {
 	if c.Val() != nil || c.Err() != nil {
 		return
 	}
@@ -70,8 +70,8 @@ func (c command) settle(batch error) {
 
 var errNoAnswer = errors.New("the Redis client came back with neither a value nor an error")
 
-// done is the error of a command that answers "OK".
-func (c command) done() error {
+// Done is the error of a command that answers "OK".
+func (c Command) Done() error {
 	text, err := c.Text()
 	if err == nil && text != "OK" {
 		err = protocol.Unexpected(c.Val())
@@ -79,7 +79,7 @@ func (c command) done() error {
 	return err
 }
 
-func executed(ctx context.Context, by processor, cmds []command) (err error) {
+func executed(ctx context.Context, by processor, cmds []Command) (err error) {
 	defer backend.Recover(&err)
 	pipe := by.Pipeline()
 	for _, cmd := range cmds {
@@ -89,8 +89,8 @@ func executed(ctx context.Context, by processor, cmds []command) (err error) {
 	return err
 }
 
-// masterOf is the master that serves a key.
-func masterOf(ctx context.Context, cluster *redis.ClusterClient, key string) (master *redis.Client, err error) {
+// MasterOf is the master that serves a key.
+func MasterOf(ctx context.Context, cluster *redis.ClusterClient, key string) (master *redis.Client, err error) {
 	defer backend.Recover(&err) // the user's own ClusterSlots, for instance
 	return cluster.MasterForKey(ctx, key)
 }

@@ -1,4 +1,4 @@
-package redislock
+package transport
 
 import (
 	"errors"
@@ -30,31 +30,31 @@ var transients = []string{
 // permanents are the beginnings of answers that stay as they are.
 var permanents = []string{"unknown command", "unknown subcommand", "wrong number of arguments", "syntax error", "CROSSSLOT", "Could not find scripting engine"}
 
-// transient reports whether the same request may succeed if it is sent again at once.
-func transient(err error) bool {
+// Transient reports whether the same request may succeed if it is sent again at once.
+func Transient(err error) bool {
 	switch {
 	case err == nil, errors.Is(err, redis.ErrClosed), errors.Is(err, ErrClosed):
 		return false
-	case !answered(err):
+	case !Answered(err):
 		return true
 	}
 	return hasCode(err, transients...)
 }
 
-// permanent reports whether the same request would fail again, however long one waits. Of an error of this package it says that
+// Permanent reports whether the same request would fail again, however long one waits. Of an error of this package it says that
 // no more than of what is behind it: whether an [ErrHeld] is the end is for who asked.
-func permanent(err error) bool {
-	return errors.Is(err, errOrphaned) || errors.Is(err, ErrClosed) || damaged(err) || hasCode(err, permanents...)
+func Permanent(err error) bool {
+	return errors.Is(err, ErrOrphaned) || errors.Is(err, ErrClosed) || Damaged(err) || hasCode(err, permanents...)
 }
 
-// answered reports whether an error is the server's answer.
-func answered(err error) bool {
+// Answered reports whether an error is the server's answer.
+func Answered(err error) bool {
 	var fromServer redis.Error
 	return errors.As(err, &fromServer)
 }
 
-// unsent reports whether a request that failed cannot have reached the server.
-func unsent(err error) bool {
+// Unsent reports whether a request that failed cannot have reached the server.
+func Unsent(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrClosed)
 }
@@ -80,9 +80,9 @@ func hasCode(err error, codes ...string) bool {
 // lua/preflight.lua knows them too.
 var denials = []string{"user executing the script", "ACL failure in script", "has no permissions"}
 
-// refused reports whether an error is the ACL's, of a command or of one inside a script.
-func refused(err error) bool {
-	if !answered(err) {
+// Refused reports whether an error is the ACL's, of a command or of one inside a script.
+func Refused(err error) bool {
+	if !Answered(err) {
 		return false
 	}
 	return hasCode(err, "NOPERM") || slices.ContainsFunc(denials, func(text string) bool { return strings.Contains(err.Error(), text) })
@@ -92,13 +92,19 @@ func refused(err error) bool {
 // which Lua calls an error in a line of "user_script". The last is what miniredis says instead.
 var damages = []string{"WRONGTYPE Operation", "ERR user_script:", " user_script:", "ERR Error compiling script"}
 
-// damaged reports whether an error is that of a key that this library has not written.
-func damaged(err error) bool {
-	if !answered(err) || strings.Contains(err.Error(), "Script killed") {
+// Damaged reports whether an error is that of a key that this library has not written.
+func Damaged(err error) bool {
+	if !Answered(err) || strings.Contains(err.Error(), "Script killed") {
 		return false
 	}
 	return slices.ContainsFunc(damages, func(sign string) bool { return strings.Contains(err.Error(), sign) })
 }
 
-// unknownCommand reports whether the server does not know a command, because it is older.
-func unknownCommand(err error) bool { return hasCode(err, "unknown command") }
+// UnknownCommand reports whether the server does not know a command, because it is older.
+func UnknownCommand(err error) bool { return hasCode(err, "unknown command") }
+
+// ErrClosed is the error of what is not sent because the Client is closed.
+var ErrClosed = errors.New("client closed")
+
+// ErrPermission says that the server's ACL refuses what was asked.
+var ErrPermission = errors.New("refused by the server's ACL")

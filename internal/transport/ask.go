@@ -1,0 +1,139 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"example.com/redislock/internal/protocol"
+	"example.com/redislock/lua"
+)
+
+const (
+	// MaxAttempts is how often a request is sent before the caller is told that Redis cannot be reached, and resendTime
+	// after how long it is not sent again.
+	MaxAttempts = 4
+	ResendTime  = 5 * time.Second
+	// GiveUpTime is how long a request that nobody waits for is tried: the life of a tombstone.
+	GiveUpTime = time.Minute
+)
+
+// Ask sends a script until it is answered, at most maxAttempts times, and not again after ctx has ended. Its caller does not
+// wait longer than ctx, although go-redis does not interrupt a read: when it ends first, the answer has its error, the request
+// counts as unanswered, and late is called with what came of it.
+func (t *Transport) Ask(ctx context.Context, late func(Answer), s *lua.Script, key string, args ...any) Answer {
+	one := NewCall(s, key, args...)
+	one.Late = late
+	return t.Attempt(ctx, one, ctx.Done() == nil)
+}
+
+// Attempt is ask of a call; one who stays waits for the end of an attempt, and sends it himself where nothing else is under way.
+func (t *Transport) Attempt(ctx context.Context, one *Call, stay bool) Answer {
+	within := ctx
+	if stay {
+		within = context.Background()
+	}
+	x := t.executorWithin(within, one.KeyText())
+	if x == nil {
+		return Answer{Err: ctx.Err()}
+	}
+	var begun time.Time
+	for attempt := 1; ; attempt++ {
+		if stay {
+			x.do(detached(ctx), one)
+		} else if !x.doWithin(ctx, one) {
+			return Answer{Err: During(ctx.Err(), x.why()), Unanswered: true}
+		}
+		err := one.Answer.Err
+		if err == nil {
+			return one.Answer
+		}
+		if attempt == 1 {
+			begun = one.Answer.Sent
+		}
+		if attempt == MaxAttempts || !Transient(err) || ctx.Err() != nil || time.Since(begun) > ResendTime {
+			break
+		}
+		pause := time.NewTimer(Backoff(attempt))
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+		case <-t.closing:
+		}
+		pause.Stop()
+		if err := ctx.Err(); err != nil {
+			if !stay {
+				one.Answer.Err = During(err, one.Answer.Err)
+			}
+			break
+		}
+	}
+	switch err := one.Answer.Err; {
+	case Refused(err):
+		one.Answer.Err = fmt.Errorf("%w: %w (%s uses %s)", ErrPermission, err, one.Script.Name, strings.Join(one.Script.Commands(), ", "))
+	case Damaged(err):
+		one.Answer.Err = fmt.Errorf("%w: %w", protocol.ErrDamaged, err)
+	case t.IsOrphaned():
+		one.Answer.Err = ErrOrphaned
+	}
+	return one.Answer
+}
+
+// detached is ctx without its end.
+func detached(ctx context.Context) context.Context {
+	if ctx.Done() == nil {
+		return ctx
+	}
+	return context.WithoutCancel(ctx)
+}
+
+// Backoff before the next attempt: 8, 16, 32 ms … with jitter.
+func Backoff(attempt int) time.Duration {
+	d := 8 * time.Millisecond << min(attempt-1, 7)
+	return d/2 + rand.N(d)
+}
+
+// Promptly sends a request that does not end with ctx, and returns within the time for resends.
+func (t *Transport) Promptly(ctx context.Context, one *Call) Answer {
+	ctx = detached(ctx)
+	if t.prompt { // it cannot take long, so it costs no other goroutine
+		return t.Attempt(ctx, one, true)
+	}
+	bounded, cancel := context.WithTimeout(ctx, ResendTime)
+	defer cancel()
+	return t.Attempt(bounded, one, false)
+}
+
+// Insist sends a request in the background until it is answered, and until the answer is not that more is to be done,
+// for a minute at the most. The channel closes when it is through.
+func (t *Transport) Insist(s *lua.Script, key string, args []any, more func(any) bool) <-chan struct{} {
+	done := make(chan struct{})
+	t.background.Add()
+	go func() {
+		defer t.background.Done()
+		defer close(done)
+		until := time.Now().Add(GiveUpTime)
+		for attempt := 1; ; attempt++ {
+			one := NewCall(s, key, args...)
+			t.Executor(key).do(context.Background(), one)
+			if err := one.Answer.Err; err == nil {
+				if !more(one.Answer.Value) {
+					return
+				}
+				continue
+			} else if Permanent(err) || t.IsOrphaned() || time.Now().After(until) {
+				return
+			}
+			pause := time.NewTimer(min(Backoff(attempt), time.Second))
+			select {
+			case <-pause.C:
+			case <-t.stopped:
+				pause.Stop()
+				return
+			}
+		}
+	}()
+	return done
+}

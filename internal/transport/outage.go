@@ -1,0 +1,37 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// outage is that a context ended while Redis could not be reached: both are told, and are in the chain.
+type outage struct{ ended, reason error }
+
+func (o *outage) Error() string { return fmt.Sprintf("%v (Redis: %v)", o.ended, o.reason) }
+
+func (o *outage) Unwrap() []error { return []error{o.ended, o.reason} }
+
+// During is that a wait ended, and why Redis did not answer meanwhile; either may be nil.
+func During(ended, why error) error {
+	why = Reason(why)
+	switch {
+	case ended == nil:
+		return why
+	case why == nil:
+		return ended
+	}
+	return &outage{ended, why}
+}
+
+// Reason is what an error says of Redis: nil if it is only that a context ended.
+func Reason(err error) error {
+	if o, ok := errors.AsType[*outage](err); ok {
+		return o.reason
+	}
+	if err == context.Canceled || err == context.DeadlineExceeded { // as they are: the network's own errors may be like them
+		return nil
+	}
+	return err
+}
