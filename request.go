@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// standardKeep is KEEP of lua/preamble.lua: how long a key outlives its last grant on the fast path.
+	// standardKeep is KEEP of lua/layout.lua: how long a key outlives its last grant on the fast path.
 	standardKeep = 4600 * time.Second
 )
 
@@ -79,7 +79,7 @@ func (c *Client) appendInfo(b []byte, ctx context.Context) []byte {
 }
 
 // length is a lease as the scripts read it, lease8 keep8: and how long the key outlives it. The second result is whether
-// that is KEEP of lua/preamble.lua, which the fast path sets.
+// that is KEEP of lua/layout.lua, which the fast path sets.
 func (c *Client) length(b []byte, lease time.Duration) (text []byte, standard bool) {
 	keep := lease + c.retention + 100*time.Second
 	standard = c.retention == DefaultRetention && keep <= standardKeep

@@ -9,6 +9,6 @@ if fields == 1 then               -- only the fence: nobody holds, nobody waits
   end
 elseif fields == 0 then           -- a name that is new, or was forgotten
   call('HSET', key, 'f', now, ARGV[1], ARGV[2])
-  call('EXPIRE', key, KEEP)
+  call('EXPIRE', key, KEEP_TEXT)
   return now
 end

@@ -31,6 +31,11 @@
 --= LEASE_FORMAT   '%8d'
 --= TOKEN_WIDTH    22
 
+-- How many s a key outlives its last grant, unless a Client asks for another retention; and the same as an argument of a
+-- command, for the server would format a number each time.
+--= KEEP           4600
+--= KEEP_TEXT      '4600'
+
 -- What a caller asks for, carried from its acquire to its hold:
 --   lease    in ms
 --   keep     how many s the key outlives a grant

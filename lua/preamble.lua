@@ -11,7 +11,6 @@ if #now ~= TIME_WIDTH then
   return redis.error_reply("CLOCK the server's clock says " .. time[1] .. ' s since 1970: it must stand between March 1973 and November 2286')
 end
 
-local KEEP = 4600                 -- s that a key outlives its last grant, unless a Client asks for another retention
 local CLAIM = 5000                -- ms: how long a hold granted by message waits for its owner
 local UNSEEN = 7000000            -- µs: three checks; a Client silent for longer has lost its places
 local CHECKED = 2500000           -- µs: one check, and what it may be late: within that a waiter that lives is heard of
