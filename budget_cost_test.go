@@ -91,7 +91,7 @@ func TestAnOperationAllocatesLittleMoreThanGoRedis(t *testing.T) {
 			_, err := c.Inspect(ctx, "held")
 			must(err)
 		}},
-		{"First", set, 32, 100, func() {
+		{"First", set, 33, 100, func() {
 			_, err := c.First(ctx, "x", time.Minute)
 			must(err)
 		}},

