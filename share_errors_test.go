@@ -170,3 +170,12 @@ func TestAFetchWhoseLockIsLostSaysSo(t *testing.T) {
 		}
 	})
 }
+
+// The text of an error is somebody else's.
+func TestTheErrorOfAnotherProcessIsShownOnOneLineWithoutControls(t *testing.T) {
+	t.Parallel()
+	e := &redislock.SharedError{Text: "no\x1b]52;c;ZXZpbA\a\nforged: line"}
+	if text := e.Error(); strings.ContainsAny(text, "\x1b\a\n") {
+		t.Errorf("%q", text)
+	}
+}

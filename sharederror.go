@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"example.com/redislock/internal/safetext"
 )
 
 // SharedError is the error of a fetch that somebody else made: a caller before, or another process. In the process of the fetch
@@ -22,8 +24,10 @@ type SharedError struct {
 	cause error
 }
 
-// Error is the text, and who said it.
-func (e *SharedError) Error() string { return fmt.Sprintf("fetched by %s: %s", e.Owner, e.Text) }
+// Error is the text, and who said it, on one line. What cannot be shown is escaped, as by [Owner.String].
+func (e *SharedError) Error() string {
+	return fmt.Sprintf("fetched by %s: %s", e.Owner, safetext.Escape(e.Text))
+}
 
 // Unwrap is the error of the fetch where it is known, else nil.
 func (e *SharedError) Unwrap() error { return e.cause }

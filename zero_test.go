@@ -127,8 +127,15 @@ func TestNothingPanicsWithoutAContextOrOfAZeroValue(t *testing.T) {
 		(*redislock.CronGuard)(nil), (*redislock.Stripes)(nil), (*redislock.Election)(nil),
 	}
 	values := []any{
-		redislock.Mode{}, redislock.Owner{}, redislock.Info{}, redislock.Hold{}, redislock.Place{}, redislock.CronStatus{}, redislock.Leader{},
-		redislock.Outcome(0), redislock.Outcome(255), redislock.Overlap(255), redislock.EventKind(0), redislock.EventKind(255), redislock.Event{},
+		redislock.Mode{},
+		redislock.Owner{},
+		redislock.Info{},
+		redislock.Hold{},
+		redislock.Place{},
+		redislock.CronStatus{},
+		redislock.Leader{},
+		redislock.Outcome(0), redislock.Outcome(255), redislock.Overlap(255), redislock.EventKind(0), redislock.EventKind(255),
+		redislock.Event{},
 	}
 	for _, zero := range append(zeros, values...) {
 		for _, ctx := range []context.Context{nil, context.Background()} {

@@ -112,10 +112,10 @@ func keep(args []string) int {
 		_, _ = fmt.Fprintln(boss, "failed", int(errno))
 		return exitCannotRun
 	}
+	_, _ = fmt.Fprintln(boss, "started", command.Pid)
 	for _, f := range []*os.File{os.Stdin, os.Stdout, os.Stderr} { // who reads what the command writes waits for its end alone
 		_ = f.Close()
 	}
-	_, _ = fmt.Fprintln(boss, "started", command.Pid)
 	go func() { // the command's end is told, and what is orphaned is collected, until all are gone
 		for {
 			var how syscall.WaitStatus

@@ -43,7 +43,8 @@ func TestNothingAtATerminalOutlivesAProgramThatIsKilled(t *testing.T) {
 func TestACommandEndsWithItsKeeper(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
-	p := f.run("--grace", "1m", "x", "--", "sh", "-c", "echo $PPID; exec sleep 1000")
+	// The keeper has told that the command has started when it has closed its standard input.
+	p := f.run("--grace", "1m", "x", "--", "sh", "-c", "while [ -e /proc/$PPID/fd/0 ]; do :; done; echo $PPID; exec sleep 1000")
 	keeper, err := strconv.Atoi(p.line())
 	if err != nil || keeper == p.cmd.Process.Pid {
 		t.Fatalf("the keeper is %d (%v), the program %d", keeper, err, p.cmd.Process.Pid)

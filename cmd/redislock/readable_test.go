@@ -97,8 +97,15 @@ func TestAResultThatCannotBeWrittenIsNoEnd(t *testing.T) {
 	f.hold("x")
 	f.wants(0, []string{"run", "--tick", "1h", "job", "--", "true"})
 	for _, args := range [][]string{
-		{"ls"}, {"ls", "-o", "json"}, {"ls", "--color", "always"}, {"show", "x"}, {"show", "-o", "json", "x"},
-		{"cron-status"}, {"cron-status", "-o", "json"}, {"cron-status", "job"}, {"cron-status", "-o", "json", "job"},
+		{"ls"},
+		{"ls", "-o", "json"},
+		{"ls", "--color", "always"},
+		{"show", "x"},
+		{"show", "-o", "json", "x"},
+		{"cron-status"},
+		{"cron-status", "-o", "json"},
+		{"cron-status", "job"},
+		{"cron-status", "-o", "json", "job"},
 	} {
 		var stderr bytes.Buffer
 		status := Run(append(args, "--redis", f.url, "--prefix", f.prefix), strings.NewReader(""), full{}, &stderr)

@@ -147,15 +147,15 @@ func TestAtMostEndsATickAndKeepsItsLockUntilTheCommandHasEnded(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
 	tick, _ := ticks()
-	p := f.run("--tick", tick, "--at-most", "300ms", "--grace", "1m", "x", "--", "sh", "-c",
+	p := f.run("--tick", tick, "--at-most", "3s", "--grace", "1m", "x", "--", "sh", "-c",
 		"exec 2>/dev/null; trap 'echo asked to end; read line; exit 0' TERM; while :; do sleep 0.02; done")
 	p.line()
 	if _, err := f.client.TryAcquire(t.Context(), "cron:x"); !errors.Is(err, redislock.ErrHeld) {
 		t.Errorf("the lock, while the command still runs: %v", err)
 	}
 	p.finish()
-	p.ends(70, "--at-most (300ms) is over", "SIGTERM", "SIGKILL in 1m0s")
-	if s, err := f.client.CronStatus(t.Context(), "x"); err != nil || s.Outcome != redislock.OutcomeFailed || !strings.Contains(s.Err, "--at-most (300ms) is over (exit status 0)") {
+	p.ends(70, "--at-most (3s) is over", "SIGTERM", "SIGKILL in 1m0s")
+	if s, err := f.client.CronStatus(t.Context(), "x"); err != nil || s.Outcome != redislock.OutcomeFailed || !strings.Contains(s.Err, "--at-most (3s) is over (exit status 0)") {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
