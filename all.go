@@ -7,6 +7,9 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"example.com/redislock/internal/clock"
+	"example.com/redislock/internal/lifetime"
 )
 
 // Locks are several locks that are held together: the handle of [Client.AcquireAll]. Its methods may be called from any
@@ -17,7 +20,7 @@ type Locks struct {
 	locks  []*Lock  // of the names, nil where not taken yet; AcquireAll alone writes them, before anybody else has the handle
 	ctx    context.Context
 	end    context.CancelCauseFunc
-	ties   ties
+	ties   lifetime.Ties
 
 	mu       sync.Mutex
 	spent    bool
@@ -85,7 +88,7 @@ func (a *Locks) take(ctx context.Context, s *settings, opts []Option) error {
 		}
 	}
 	asked := time.Now()
-	waiting, untie := ending(&together{ctx, a}, a.ctx) // there is no use in waiting for more when one is lost
+	waiting, untie := lifetime.Ending(&together{ctx, a}, a.ctx) // there is no use in waiting for more when one is lost
 	defer untie()
 	for i, name := range a.names {
 		if a.locks[i] != nil {
@@ -93,7 +96,7 @@ func (a *Locks) take(ctx context.Context, s *settings, opts []Option) error {
 		}
 		left := opts
 		if s.waitSet {
-			left = append(opts[:len(opts):len(opts)], WithWait(max(s.wait-elapsed(asked), 0)))
+			left = append(opts[:len(opts):len(opts)], WithWait(max(s.wait-clock.Elapsed(asked), 0)))
 		}
 		l, err := a.client.acquire(waiting, name, left)
 		if loss := context.Cause(a.ctx); err != nil && loss != nil && context.Cause(waiting) == loss {
@@ -176,7 +179,7 @@ func (a *Locks) With(ctx context.Context) context.Context {
 	case ctx == nil:
 		return endedBy(errNoContext)
 	}
-	return a.ties.with(&together{ctx, a}, a.ctx)
+	return a.ties.With(&together{ctx, a}, a.ctx)
 }
 
 // Err is nil while all the locks are held, and what ended it afterwards: the cause of [Locks.Context]. It reads the
@@ -293,7 +296,7 @@ func (c *Client) DoAll(ctx context.Context, names []string, fn func(context.Cont
 		return err
 	}
 	defer func() { err = errors.Join(err, all.finish(ctx)) }() // also when fn panics
-	under, untie := ending(&together{ctx, all}, all.ctx)
+	under, untie := lifetime.Ending(&together{ctx, all}, all.ctx)
 	defer untie()
 	return fn(under)
 }

@@ -82,7 +82,7 @@ func (c *Client) shut() {
 	}
 	c.mu.Unlock()
 	for _, h := range c.allHolds() {
-		h.life.finish(ErrClosed)
+		h.life.Finish(ErrClosed)
 	}
 }
 

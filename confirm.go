@@ -3,6 +3,7 @@ package redislock
 import (
 	"fmt"
 
+	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
@@ -47,7 +48,7 @@ func (q *quest) confirm(g grant) (grant, error) {
 	case r.Status != "granted":
 		return g, fmt.Errorf("unexpected answer %q", r.Status)
 	}
-	g.fence, g.lease, g.valid = r.Fence, r.Lease.Sub(0), c.after(a.Sent, r.Now, r.At+r.Lease)
+	g.fence, g.lease, g.valid = r.Fence, r.Lease.Sub(0), clock.Until(a.Sent, r.Now, r.At+r.Lease, c.margin)
 	if fence = protocol.ParseFence(g.fence); fence <= seen {
 		c.floors.forget(q.name)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"example.com/redislock/internal/clock"
 )
 
 func (g *CronGuard) run(ctx context.Context, tick time.Time, fn func(context.Context) error) (Outcome, error) {
@@ -184,7 +186,7 @@ func (r *cronRun) do(ctx context.Context, fn func(context.Context) error) (outco
 	outcome, err = OutcomeFailed, errors.New("panic") // if fn does not return
 	defer func() {
 		if !r.gaveUp(ctx, err) { // else it is for who stands by
-			release = r.atLeast - elapsed(r.begun)
+			release = r.atLeast - clock.Elapsed(r.begun)
 			if err := c.note(ctx, r.turn, 2, tickEnded, r.memory); err != nil {
 				r.keep = min(r.memory, MaxLease) // then the lock says so
 			}

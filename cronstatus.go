@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/protocol"
 )
 
@@ -71,7 +72,7 @@ func (r *cronRun) status(ctx context.Context, step int, outcome Outcome, err err
 	owner.Metadata = r.job.hold.metadata
 	rec := cronRecord{Tick: r.tick.UTC(), Outcome: outcome, Node: owner}
 	if outcome != OutcomeRunning {
-		rec.Took = elapsed(r.begun)
+		rec.Took = clock.Elapsed(r.begun)
 	}
 	rec.Next = r.after(r.tick)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
@@ -25,7 +26,7 @@ const (
 // second is why that was not answered.
 func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (outcome, err error) {
 	unanswered := false
-	if e.alone && !e.bury && between(e.granted, now) < brief && !c.crowds.has(e.hold.name) {
+	if e.alone && !e.bury && clock.Between(e.granted, now) < brief && !c.crowds.has(e.hold.name) {
 		one := &transport.Call{}
 		one.Init(lua.Release, e.boxedKey)
 		one.Form, one.Args = transport.Head, append(one.Args, e.boxed)

@@ -108,7 +108,7 @@ func (l *Lock) handoff() (string, error) {
 	l.spend()
 	h.mu.Unlock()
 	reason, first := e.stop(errHandedOff)
-	h.life.finish(reason)
+	h.life.Finish(reason)
 	h.mu.Lock()
 	l.answer(fmt.Errorf("%w: %w", ErrNotHeld, reason))
 	h.mu.Unlock()

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"example.com/redislock/internal/clock"
+	"example.com/redislock/internal/lifetime"
 )
 
 // hold is what one token has on the server, kept alive by a lease. Its handles are the one that the acquire returned,
@@ -18,7 +21,7 @@ type hold struct {
 	replicas    int // that must have a change of its mode, and within which time
 	replicaTime time.Duration
 	lease       lease
-	life        lifetime
+	life        lifetime.Lifetime
 	first       Lock // the handle that the acquire returned
 
 	mu         sync.Mutex
@@ -95,14 +98,14 @@ func (c *Client) nest(ctx context.Context, name string, s *settings) (*Lock, boo
 	case !h.mode.covers(h.weight, s.mode, s.weight):
 		return nil, true, fmt.Errorf("%w: %v is asked for under a hold in %v", ErrDeadlock, s.describe(), h.mode)
 	}
-	l := &Lock{life: &lifetime{}}
+	l := &Lock{life: &lifetime.Lifetime{}}
 	h.handle(l, outer, ctx, s)
 	return l, true, nil
 }
 
 // carry is the context of the hold with the values of the one that the handle was asked for under, and the handle.
 func (l *Lock) carry() context.Context {
-	ended := l.hold.life.context(context.Background)
+	ended := l.hold.life.Context(context.Background)
 	return carrying{ended, &holding{Context: context.WithoutCancel(l.asked), lock: l}}
 }
 
@@ -124,7 +127,7 @@ func (c carrying) Value(key any) any {
 func (h *hold) err() error { return h.errAt(time.Now()) }
 
 func (h *hold) errAt(now time.Time) error {
-	if err := h.life.err(); err != nil {
+	if err := h.life.Err(); err != nil {
 		return err
 	}
 	if err := h.lease.expired(now); err != nil {
@@ -154,7 +157,7 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, e
 	if !first { // it was lost, if only just now
 		loss = reason
 	}
-	h.life.finish(reason)
+	h.life.Finish(reason)
 	defer c.forget(h)
 
 	if loss != nil {
@@ -179,7 +182,7 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, e
 	err = cmp.Or(err, outcome)
 	if c.observer != nil {
 		told = h.event(EventReleased, err)
-		told.Held = between(h.lease.granted, released)
+		told.Held = clock.Between(h.lease.granted, released)
 	}
 	return told, err
 }
@@ -193,7 +196,7 @@ func (h *hold) lose(cause error) {
 	if _, first := h.lease.stop(cause); !first {
 		return
 	}
-	h.life.finish(cause)
+	h.life.Finish(cause)
 	h.client.forget(h)
 	kind := EventLost
 	if errors.Is(cause, ErrStolen) {

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/scheduler"
 	"example.com/redislock/internal/transport"
@@ -148,7 +149,7 @@ func (l *line) checked(a transport.Answer, asked []*wait, epoch uint64) {
 			if g.Err == nil {
 				granted = true
 				w.done()
-				w.settle(outcome{grant: grant{fence: fence, sent: a.Sent, valid: c.after(a.Sent, now, at+lease), lease: lease.Sub(0)}})
+				w.settle(outcome{grant: grant{fence: fence, sent: a.Sent, valid: clock.Until(a.Sent, now, at+lease, c.margin), lease: lease.Sub(0)}})
 			}
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"example.com/redislock/internal/lifetime"
 )
 
 // Lock is a held lock: the handle by which it is used and given back. Its methods may be called from any goroutine.
@@ -19,18 +21,18 @@ import (
 // one it is nested in.
 type Lock struct {
 	hold  *hold
-	outer *Lock           // the handle that this one is nested in, nil if none
-	mode  *Mode           // guarded by hold.mu
-	asked context.Context // the one it was asked for under: its values go along
-	life  *lifetime       // of a nested handle, which ends with its release too; nil for another one
+	outer *Lock              // the handle that this one is nested in, nil if none
+	mode  *Mode              // guarded by hold.mu
+	asked context.Context    // the one it was asked for under: its values go along
+	life  *lifetime.Lifetime // of a nested handle, which ends with its release too; nil for another one
 
 	// Guarded by hold.mu.
 	inner    int           // handles nested in this one
 	spent    bool          // released, or being released
 	done     chan struct{} // closed when the release has been answered; made by who waits for it
 	answered bool
-	released error // the answer
-	ties     *ties // nil until With is asked for
+	released error          // the answer
+	ties     *lifetime.Ties // nil until With is asked for
 }
 
 // Name is what was asked for.
@@ -73,7 +75,7 @@ func (l *Lock) Context() context.Context {
 	if l.life == nil {
 		return l.carry()
 	}
-	return l.life.context(l.carry)
+	return l.life.Context(l.carry)
 }
 
 // With is ctx, but ends with the lock too; [context.Cause] says which came first. Like [Lock.Context] it carries the
@@ -88,16 +90,16 @@ func (l *Lock) With(ctx context.Context) context.Context {
 	}
 	l.hold.mu.Lock()
 	if l.ties == nil {
-		l.ties = &ties{}
+		l.ties = &lifetime.Ties{}
 	}
 	ties := l.ties
 	l.hold.mu.Unlock()
-	return ties.with(l.carried(ctx), l.ended())
+	return ties.With(l.carried(ctx), l.ended())
 }
 
 // under is With for a body: the lock is released after it, which unties the context.
 func (l *Lock) under(ctx context.Context) context.Context {
-	ctx, _ = ending(l.carried(ctx), l.ended())
+	ctx, _ = lifetime.Ending(l.carried(ctx), l.ended())
 	return ctx
 }
 
@@ -112,14 +114,14 @@ func (l *Lock) carried(ctx context.Context) context.Context {
 // ended is the context that ends with the handle. Of what it was asked for under it carries nothing, unless it is nested.
 func (l *Lock) ended() context.Context {
 	if l.life == nil {
-		return l.hold.life.context(context.Background)
+		return l.hold.life.Context(context.Background)
 	}
-	return l.life.context(l.carry)
+	return l.life.Context(l.carry)
 }
 
 // within is With for a lock that the library takes for itself: nested acquires find it, [FromContext] does not.
 func (l *Lock) within(ctx context.Context) context.Context {
-	ctx, _ = ending(&holding{Context: ctx, lock: l, own: true}, l.ended())
+	ctx, _ = lifetime.Ending(&holding{Context: ctx, lock: l, own: true}, l.ended())
 	return ctx
 }
 
@@ -130,7 +132,7 @@ func (l *Lock) Err() error {
 		return errNoHandle
 	}
 	if l.life != nil {
-		if err := l.life.err(); err != nil {
+		if err := l.life.Err(); err != nil {
 			return err
 		}
 	}
@@ -210,7 +212,7 @@ func (l *Lock) end(ctx context.Context, anyOrder bool, after time.Duration) (tol
 	err = errCutShort // a hook of the Redis client may end this goroutine
 	defer func() {
 		if l.outer != nil {
-			l.life.finish(cmp.Or(h.life.err(), ErrReleased))
+			l.life.Finish(cmp.Or(h.life.Err(), ErrReleased))
 		}
 		h.mu.Lock()
 		l.answer(err)

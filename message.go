@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"time"
 
+	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/protocol"
 )
 
@@ -98,13 +99,13 @@ func (c *Client) settled(w *wait, g protocol.GrantMessage) {
 		return
 	}
 	length, now := min(g.Lease, claimTime, w.lease), time.Now()
-	valid := bound{from: now, span: length - c.margin - length/1000}
-	told := c.after(s.sent, s.now, g.At.Add(length))
-	if told.leftAt(now) < valid.leftAt(now) {
+	valid := clock.Within(now, length, c.margin)
+	told := clock.Until(s.sent, s.now, g.At.Add(length), c.margin)
+	if told.LeftAt(now) < valid.LeftAt(now) {
 		valid = told
 	}
-	ahead := protocol.Micros(protocol.ParseFence(g.Fence)) > s.now.Add(between(s.sent, now)+maxAhead)
-	if s.epoch != epoch || valid.leftAt(now) <= 0 || ahead {
+	ahead := protocol.Micros(protocol.ParseFence(g.Fence)) > s.now.Add(clock.Between(s.sent, now)+maxAhead)
+	if s.epoch != epoch || valid.LeftAt(now) <= 0 || ahead {
 		c.scheduler.SetNoLater(&l.task, now)
 		return
 	}

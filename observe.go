@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"example.com/redislock/internal/clock"
 )
 
 // Observer is told what happens to the locks of a Client ([WithObserver]). What a caller does, such as to ask, to be
@@ -131,7 +133,7 @@ func (k EventKind) String() string {
 
 // event is one of a quest.
 func (q *quest) event(kind EventKind) Event {
-	return Event{Kind: kind, Context: q.parent, Name: q.name, Mode: q.mode, Weight: q.weight, Wait: elapsed(q.asked)}
+	return Event{Kind: kind, Context: q.parent, Name: q.name, Mode: q.mode, Weight: q.weight, Wait: clock.Elapsed(q.asked)}
 }
 
 // outcome is the event that ends a quest.

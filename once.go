@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"example.com/redislock/internal/clock"
 )
 
 // OnceOption shapes a [Client.Once]. Every [Option] is one too, for the lock that is held while the function runs:
@@ -118,7 +120,7 @@ func (o *onceCall) run(bounded context.Context) (all bool, err error) {
 		return !own, err
 	}
 	if l == nil {
-		c.remember(o.name, since, bound{rec.sent, rec.left})
+		c.remember(o.name, since, clock.Bound{From: rec.sent, Span: rec.left})
 		return true, nil
 	}
 	defer func() { // also when fn panics
@@ -141,7 +143,7 @@ func (o *onceCall) run(bounded context.Context) (all bool, err error) {
 	if err := c.note(o.ctx, l, 1, c.owner.info(), o.forget); err != nil {
 		return false, fmt.Errorf("it was done, but could not be noted: %w", err)
 	}
-	c.remember(o.name, since, bound{sent, o.forget})
+	c.remember(o.name, since, clock.Bound{From: sent, Span: o.forget})
 	return true, nil
 }
 

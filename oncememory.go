@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/transport"
 )
 
@@ -34,7 +35,7 @@ type moment struct {
 
 // onceDone is a success.
 type onceDone struct {
-	until   bound
+	until   clock.Bound
 	certain bool          // no reset can have been missed
 	looking chan struct{} // closed when the look that is under way has come back; nil if there is none
 }
@@ -42,7 +43,7 @@ type onceDone struct {
 // of is what is known of a name, nil if nothing is. The caller holds o.mu.
 func (o *onces) of(name string) *onceDone {
 	known := o.done[name]
-	if known != nil && known.until.left() <= 0 {
+	if known != nil && known.until.Left() <= 0 {
 		delete(o.done, name)
 		known = nil
 	}
@@ -78,7 +79,7 @@ func (o *onces) doubt() (names []string) {
 }
 
 // remember notes a success that was seen since a moment.
-func (o *onces) remember(name string, since moment, until bound) (certain bool) {
+func (o *onces) remember(name string, since moment, until clock.Bound) (certain bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.at.resets != since.resets {
@@ -96,7 +97,7 @@ func (o *onces) remember(name string, since moment, until bound) (certain bool) 
 }
 
 // remember takes a success into this process's memory, which hears of resets.
-func (c *Client) remember(name string, since moment, until bound) {
+func (c *Client) remember(name string, since moment, until clock.Bound) {
 	c.start()
 	if !c.onces.remember(name, since, until) {
 		c.checkOnce(name)
@@ -162,7 +163,7 @@ func (c *Client) checkOnce(name string) <-chan struct{} {
 		case !rec.exists():
 			delete(c.onces.done, name)
 		default:
-			known.until, known.certain = bound{rec.sent, rec.left}, c.onces.at == since
+			known.until, known.certain = clock.Bound{From: rec.sent, Span: rec.left}, c.onces.at == since
 		}
 	}()
 	return looked

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/transport"
 )
@@ -101,7 +102,7 @@ func (q *quest) obtain() (*Lock, error) {
 		}
 		switch r.Status {
 		case "granted":
-			valid := c.after(sent, r.Now, r.At+r.Lease)
+			valid := clock.Until(sent, r.Now, r.At+r.Lease, c.margin)
 			if l, err := q.take(ctx, waits, grant{fence: r.Fence, sent: sent, valid: valid, lease: r.Lease.Sub(0), alone: r.Alone}); l != nil || err != nil {
 				return l, err
 			}
@@ -244,11 +245,11 @@ func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 	q.dropWait()
 	late := errLate
 	now := time.Now()
-	if q.changes != nil || g.valid.leftAt(now) > 0 {
+	if q.changes != nil || g.valid.LeftAt(now) > 0 {
 		var err error
 		switch g, err = q.confirm(g); {
 		case errors.Is(err, errGone) && q.changes == nil && q.resumes == nil:
-			late, g.valid = errGone, bound{}
+			late, g.valid = errGone, clock.Bound{}
 		case errors.Is(err, errGone): // there is nothing to be sought anew
 			q.giveBack(ctx)
 			return nil, fmt.Errorf("%w: %w", ErrNotHeld, err)
@@ -262,7 +263,7 @@ func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 		q.changes.hold.changed(q.mode, g.fence)
 		return q.changes, nil
 	}
-	if g.valid.leftAt(now) <= 0 {
+	if g.valid.LeftAt(now) <= 0 {
 		q.late++
 		pause := time.NewTimer(min(transport.Backoff(q.late), time.Second))
 		defer pause.Stop()
@@ -284,7 +285,7 @@ func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 	e.length, e.bury, e.once, e.alone = q.lease, q.bury, q.noRenewal, g.alone
 	e.valid, e.granted = g.valid, g.sent
 	if q.maxHold > 0 {
-		e.total = &bound{g.sent, q.maxHold}
+		e.total = &clock.Bound{From: g.sent, Span: q.maxHold}
 	}
 	if !c.adopt(h) {
 		c.giveUp(q.key, q.token, q.bury)

@@ -15,6 +15,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
+	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/fakenet"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
@@ -103,7 +104,7 @@ func TestI7AMessageBeforeTheLeaseStartsHurtsNoOtherLock(t *testing.T) {
 		b, e := &h.first, &h.lease
 		e.boxedKey, e.boxed, e.nonce, e.fence = c.keys.Lock("b"), protocol.NewToken(), protocol.NewToken()[:protocol.NonceLength], "0000000000000001"
 		e.length = time.Minute
-		e.valid, e.granted = bound{time.Now(), time.Minute}, time.Now()
+		e.valid, e.granted = clock.Bound{From: time.Now(), Span: time.Minute}, time.Now()
 		c.adopt(h)
 		c.revoked(e.token(), e.nonce, "operator") // before start
 		e.start(false, time.Now())
@@ -128,7 +129,7 @@ func TestI6ErrIsNeverNilPastTheBound(t *testing.T) {
 		if err := l.Err(); !errors.Is(err, ErrLost) {
 			t.Errorf("past the bound: %v", err)
 		}
-		l.hold.life.finish(ErrReleased)
+		l.hold.life.Finish(ErrReleased)
 		l.hold.client.forget(l.hold)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/scheduler"
 	"example.com/redislock/internal/transport"
@@ -29,8 +30,8 @@ type lease struct {
 
 	mu      sync.Mutex
 	fence   string         // an upgrade raises it
-	valid   bound          // held until this has passed
-	total   *bound         // and this, unless it is nil: WithMaxHold
+	valid   clock.Bound    // held until this has passed
+	total   *clock.Bound   // and this, unless it is nil: WithMaxHold
 	granted time.Time      // local time of the grant
 	renewAt time.Time      // zero: not again
 	ended   error          // why it was released or lost; nil while it is kept
@@ -51,9 +52,9 @@ func (l *lease) start(claimed bool, now time.Time) {
 		return
 	}
 	if claimed {
-		l.renewAt = now.Add(l.valid.leftAt(now) / 4)
+		l.renewAt = now.Add(l.valid.LeftAt(now) / 4)
 	} else if !l.once {
-		l.renewAt = now.Add(l.valid.leftAt(now) / 3)
+		l.renewAt = now.Add(l.valid.LeftAt(now) / 3)
 	}
 	l.schedule(now)
 }
@@ -69,9 +70,9 @@ func (l *lease) schedule(now time.Time) {
 
 // left is how long it may be relied on. The caller holds l.mu, or does not mind.
 func (l *lease) leftAt(now time.Time) time.Duration {
-	left := l.valid.leftAt(now)
+	left := l.valid.LeftAt(now)
 	if l.total != nil {
-		left = min(left, l.total.leftAt(now))
+		left = min(left, l.total.LeftAt(now))
 	}
 	return left
 }
@@ -84,11 +85,11 @@ func (l *lease) expired(now time.Time) error {
 		return l.ended
 	}
 	switch {
-	case l.total != nil && l.total.leftAt(now) <= 0:
-		return fmt.Errorf("%w: held for its longest time of %v", ErrLost, l.total.span)
-	case l.valid.leftAt(now) <= 0 && l.hold.client.transport.IsOrphaned():
+	case l.total != nil && l.total.LeftAt(now) <= 0:
+		return fmt.Errorf("%w: held for its longest time of %v", ErrLost, l.total.Span)
+	case l.valid.LeftAt(now) <= 0 && l.hold.client.transport.IsOrphaned():
 		return fmt.Errorf("%w: its lease of %v ran out: %w", ErrLost, l.length, transport.ErrOrphaned)
-	case l.valid.leftAt(now) <= 0:
+	case l.valid.LeftAt(now) <= 0:
 		return fmt.Errorf("%w: its lease of %v ran out", ErrLost, l.length)
 	}
 	return nil
@@ -100,7 +101,7 @@ func (l *lease) fenceNow() int64 {
 	return protocol.ParseFence(l.fence)
 }
 
-func (l *lease) held() time.Duration { return elapsed(l.granted) }
+func (l *lease) held() time.Duration { return clock.Elapsed(l.granted) }
 
 // stop ends renewal for good. Of several reasons the first counts: it is returned, and whether this call gave it.
 func (l *lease) stop(why error) (reason error, first bool) {
@@ -137,7 +138,7 @@ func (l *lease) Run() {
 	if l.hold.client.transport.IsOrphaned() { // no renewal can come through: it is lost at its bound
 		l.renewAt = time.Time{}
 	}
-	if !l.renewAt.IsZero() && reached(l.renewAt, time.Now()) { // after a suspension at once
+	if !l.renewAt.IsZero() && clock.Reached(l.renewAt, time.Now()) { // after a suspension at once
 		l.hold.client.transport.Enqueue(transport.NewCall(lua.Renew, l.key(), l.token(), l.fence), l.renewed)
 		// Until it is answered, a renewal is sent again on another connection: a stuck one must not cost the lock.
 		l.renewAt = time.Now().Add(max(l.length/6, 20*time.Millisecond))
@@ -172,7 +173,7 @@ func (l *lease) renewed(a transport.Answer) {
 	case "revoked":
 		l.hold.lose(robbery(r.Note))
 	case "": // a plain time
-		if l.extend(l.hold.client.after(a.Sent, r.Now, r.Now.Add(l.length)), a.Sent) {
+		if l.extend(clock.Until(a.Sent, r.Now, r.Now.Add(l.length), l.hold.client.margin), a.Sent) {
 			l.observe(EventRenewed, nil)
 		}
 	default:
@@ -217,13 +218,13 @@ func (l *lease) parted(value any) (protocol.Reply, error) {
 }
 
 // extend takes over a later bound, unless the lease has ended: what has run out stays lost.
-func (l *lease) extend(fresh bound, sent time.Time) bool {
+func (l *lease) extend(fresh clock.Bound, sent time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ended != nil || l.valid.left() <= 0 {
+	if l.ended != nil || l.valid.Left() <= 0 {
 		return false
 	}
-	if fresh.left() > l.valid.left() {
+	if fresh.Left() > l.valid.Left() {
 		l.valid = fresh
 	}
 	l.next = 0

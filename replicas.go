@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
@@ -122,7 +123,7 @@ func (r *replication) over(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotReplicated, err)
 	}
-	if elapsed(r.begun) >= r.timeout {
+	if clock.Elapsed(r.begun) >= r.timeout {
 		return fmt.Errorf("%w: %d of %d have it after %v", ErrNotReplicated, r.have, r.want, r.timeout)
 	}
 	return nil
@@ -193,7 +194,7 @@ func (r *replication) attempt(ctx, detached context.Context, node *redis.Client)
 	if err != nil || written.Status != "granted" {
 		return err
 	}
-	valid := r.client.after(r.call.Answer.Sent, written.Now, written.At+written.Lease)
+	valid := clock.Until(r.call.Answer.Sent, written.Now, written.At+written.Lease, r.client.margin)
 	for asked := r.call.Answer.Sent; ; {
 		if err := r.counted(wait); err != nil || r.have >= r.want {
 			return err
@@ -201,10 +202,10 @@ func (r *replication) attempt(ctx, detached context.Context, node *redis.Client)
 		if err := r.over(ctx); err != nil {
 			return err
 		}
-		if valid.left() <= 0 {
+		if valid.Left() <= 0 {
 			return fmt.Errorf("%w: %d of %d had it when the lease was over", ErrNotReplicated, r.have, r.want)
 		}
-		if early := slice - elapsed(asked); early > 0 && !sleep(ctx, early) { // a server that does not block
+		if early := slice - clock.Elapsed(asked); early > 0 && !sleep(ctx, early) { // a server that does not block
 			continue
 		}
 		asked, slice = time.Now(), r.slice(node)
@@ -216,7 +217,7 @@ func (r *replication) attempt(ctx, detached context.Context, node *redis.Client)
 // slice is how long the next WAIT may block: a part of the time that is left, for go-redis would take a WAIT that is as
 // long as its read timeout for a reply that was lost.
 func (r *replication) slice(node *redis.Client) time.Duration {
-	slice := min(r.timeout-elapsed(r.begun), maxWait)
+	slice := min(r.timeout-clock.Elapsed(r.begun), maxWait)
 	if limit := node.Options().ReadTimeout; limit > 0 {
 		slice = min(slice, limit/2)
 	}

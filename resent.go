@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/protocol"
 )
 
@@ -35,7 +36,7 @@ func (l *lease) concluded(r protocol.Remains, unanswered bool) error {
 		return fmt.Errorf("%w: the server has lost data", ErrUnknown)
 	case r.Fence == l.fence: // nobody was granted the lock since, and nobody broke it
 		return nil
-	case elapsed(l.valid.from) >= brokenKnown:
+	case clock.Elapsed(l.valid.From) >= brokenKnown:
 		return fmt.Errorf("%w: it may have been broken before", ErrUnknown)
 	}
 	return nil
@@ -46,12 +47,12 @@ func (l *lease) keptUntil(r protocol.Remains, unanswered bool, begun time.Time, 
 	switch err := l.concluded(r, unanswered); {
 	case err != nil:
 		return err
-	case elapsed(begun) < length: // it would still be there
+	case clock.Elapsed(begun) < length: // it would still be there
 		return ErrNotHeld
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.valid.left() > 0 || r.Fence == l.fence { // its former lease is not over; or nobody else has had it until now
+	if l.valid.Left() > 0 || r.Fence == l.fence { // its former lease is not over; or nobody else has had it until now
 		return nil
 	}
 	return fmt.Errorf("%w: its former lease may have run out before", ErrUnknown)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/safetext"
 )
 
@@ -114,7 +115,7 @@ func (s *sharing) noteFailure(ctx context.Context, l *Lock, rec record, err erro
 	}
 	again := max(s.errorTTL, time.Millisecond)
 	k := keptIn(rec)
-	k.left = max(0, k.left-elapsed(rec.sent))
+	k.left = max(0, k.left-clock.Elapsed(rec.sent))
 	if k.left == 0 {
 		k.text = ""
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/safetext"
 	"example.com/redislock/lua"
@@ -146,7 +147,7 @@ func (c *Client) breakHolds(ctx context.Context, name string, holds []Hold, reas
 	if more > 0 {
 		c.giveUp(c.keys.Lock(name), protocol.NewToken(), false) // of no wait: the request only goes on handing over
 	}
-	if a.Unanswered && ended < len(holds) && elapsed(begun) >= brokenKnown { // the tombstones may have crumbled
+	if a.Unanswered && ended < len(holds) && clock.Elapsed(begun) >= brokenKnown { // the tombstones may have crumbled
 		return ended, fence, ErrUnknown
 	}
 	return ended, fence, nil

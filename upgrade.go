@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"example.com/redislock/internal/lifetime"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
@@ -45,7 +46,7 @@ func (l *Lock) upgrade(ctx context.Context) error {
 	s.lease, s.metadata, s.mode, s.weight = h.lease.length, h.metadata, Write, 1
 	s.waitSet, s.steal, s.stealSet = false, 0, false
 	s.floor, s.replicas, s.replicaTime = 0, h.replicas, h.replicaTime
-	bounded, untie := ending(ctx, l.Context())
+	bounded, untie := lifetime.Ending(ctx, l.Context())
 	defer untie()
 	q := &quest{client: h.client, name: h.name, key: h.lease.key(), settings: s, changes: l, parent: bounded, asked: time.Now()}
 	if h.client.observer != nil {

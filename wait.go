@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/scheduler"
 )
@@ -13,7 +14,7 @@ import (
 // grant is a lock that a wait got.
 type grant struct {
 	fence string
-	valid bound
+	valid clock.Bound
 	sent  time.Time     // when it was asked for, or heard of
 	lease time.Duration // how long the server holds it: less than asked for if it is only a claim
 	alone bool          // nobody else had it or waited for it

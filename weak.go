@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
@@ -27,7 +28,7 @@ type WeakLock struct {
 	name     string
 	token    string
 	failOpen bool
-	valid    bound
+	valid    clock.Bound
 	ctx      context.Context
 	end      context.CancelCauseFunc
 	timer    *time.Timer
@@ -83,9 +84,9 @@ func (c *Client) acquireWeak(ctx context.Context, name string, opts []Option) (*
 		}
 		held = true
 		if took[0] {
-			w.valid = bound{sent, s.lease - c.margin - s.lease/1000}
+			w.valid = clock.Within(sent, s.lease, c.margin)
 			w.ctx, w.end = context.WithCancelCause(context.WithoutCancel(ctx))
-			w.timer = time.AfterFunc(w.valid.left(), func() {
+			w.timer = time.AfterFunc(w.valid.Left(), func() {
 				w.end(fmt.Errorf("%w: its lease of %v ran out", ErrLost, s.lease))
 			})
 			return w, nil
@@ -141,7 +142,7 @@ func (w *WeakLock) Err() error {
 	if err := context.Cause(w.ctx); err != nil {
 		return err
 	}
-	if w.valid.left() <= 0 {
+	if w.valid.Left() <= 0 {
 		return ErrLost
 	}
 	return nil

@@ -1,21 +1,23 @@
-package redislock
+// Package lifetime is how long something may be relied on, as a context: one that is made when somebody asks for it, and contexts
+// that end with a lock and with something else. Nothing of it grows with use.
+package lifetime
 
 import (
 	"context"
 	"sync"
 )
 
-// lifetime is how long something may be relied on, and the context that says so. The context is made when somebody asks
+// Lifetime is how long something may be relied on, and the context that says so. The context is made when somebody asks
 // for it: most locks are given back before anybody does. The zero value has begun.
-type lifetime struct {
+type Lifetime struct {
 	mu    sync.Mutex
 	cause error // why it ended; nil while it has not
 	ctx   context.Context
 	end   context.CancelCauseFunc
 }
 
-// context is the one that ends with it, made of its parent the first time.
-func (t *lifetime) context(parent func() context.Context) context.Context {
+// Context is the one that ends with it, made of its parent the first time.
+func (t *Lifetime) Context(parent func() context.Context) context.Context {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.ctx == nil {
@@ -31,8 +33,8 @@ func (t *lifetime) context(parent func() context.Context) context.Context {
 	return t.ctx
 }
 
-// finish ends it. Of several causes the first counts.
-func (t *lifetime) finish(cause error) {
+// Finish ends it. Of several causes the first counts.
+func (t *Lifetime) Finish(cause error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.cause != nil {
@@ -44,8 +46,8 @@ func (t *lifetime) finish(cause error) {
 	}
 }
 
-// err is nil until it has ended, and why then.
-func (t *lifetime) err() error {
+// Err is nil until it has ended, and why then.
+func (t *Lifetime) Err() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.cause

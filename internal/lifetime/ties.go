@@ -1,19 +1,19 @@
-package redislock
+package lifetime
 
 import (
 	"context"
 	"sync"
 )
 
-// ties are the contexts that end with their owner, a lock or several, and with another context: one for all contexts that end
+// Ties are the contexts that end with their owner, a lock or several, and with another context: one for all contexts that end
 // together, which have one Done channel. So nothing grows however often With is asked for. A tie goes when either has ended.
-type ties struct {
+type Ties struct {
 	mu sync.Mutex
 	of map[<-chan struct{}]context.Context
 }
 
-// with is ctx, but ends with the owner too, which is a context of package context that can be cancelled.
-func (t *ties) with(ctx, owner context.Context) context.Context {
+// With is ctx, but ends with the owner too, which is a context of package context that can be cancelled.
+func (t *Ties) With(ctx, owner context.Context) context.Context {
 	done := ctx.Done()
 	if done == nil {
 		return tied{owner, context.WithoutCancel(ctx)}
@@ -22,7 +22,7 @@ func (t *ties) with(ctx, owner context.Context) context.Context {
 	defer t.mu.Unlock()
 	tie := t.of[done]
 	if tie == nil {
-		tie, _ = ending(ctx, owner)
+		tie, _ = Ending(ctx, owner)
 		if t.of == nil {
 			t.of = map[<-chan struct{}]context.Context{}
 		}
@@ -54,8 +54,8 @@ func (t tied) Value(key any) any {
 	return nil
 }
 
-// ending is ctx, but ends with the other too. The second result ends it before, and unties it from both.
-func ending(ctx, other context.Context) (context.Context, context.CancelFunc) {
+// Ending is ctx, but ends with the other too. The second result ends it before, and unties it from both.
+func Ending(ctx, other context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	if other.Err() != nil { // not a moment later
 		cancel(context.Cause(other))
