@@ -70,6 +70,36 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
+// docs/protocol.md shows some transcripts, each behind a line that names it.
+func TestTheProtocolsPageShowsTheTranscriptsAsTheyAre(t *testing.T) {
+	page, err := os.ReadFile("docs/protocol.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := regexp.MustCompile("(?s)<!-- transcript: ([a-z-]+) -->\n```text\n(.*?)```\n")
+	found := shown.FindAllStringSubmatchIndex(string(page), -1)
+	if len(found) == 0 {
+		t.Error("the page shows none")
+	}
+	is := string(page)
+	for _, at := range slices.Backward(found) {
+		name := string(page[at[2]:at[3]])
+		text, err := os.ReadFile("testdata/transcripts/" + name + ".txt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		is = is[:at[4]] + string(text) + is[at[5]:]
+	}
+	if is == string(page) {
+		return
+	}
+	if !*rewrite {
+		t.Error("docs/protocol.md shows a transcript as it was: go test -run Transcripts -rewrite .")
+	} else if err := os.WriteFile("docs/protocol.md", []byte(is), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // difference is what is different, with the directive before it.
 func difference(want, got string) string {
 	var out strings.Builder
