@@ -14,6 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/servertest"
 	"example.com/redislock/lua"
 )
@@ -38,7 +39,7 @@ func BenchmarkServerTimeIdlePair(b *testing.B) {
 		release: "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0",
 		args:    func(token string) []any { return []any{token, 30000} },
 	}
-	request := fmt.Sprintf("%8d%8d%s%s%s\n\n%s", 30000, 4600, strings.Repeat("n", 16), countable,
+	request := fmt.Sprintf("%8d%8d%s%s%s\n\n%s", 30000, 4600, strings.Repeat("n", 16), protocol.Countable,
 		DefaultPrefix+":c:"+strings.Repeat("c", 22), Owner{Client: "api", Host: "node-3.example", PID: 12345}.info())
 	ours := pair{
 		name:    "redislock",
@@ -182,7 +183,7 @@ func (c *crowd) each(s *lua.Script, n int, args func(i int) []any) (total, large
 // held is a lock that somebody holds, and nothing else.
 func (c *crowd) held() {
 	c.rdb.FlushAll(context.Background())
-	args := c.acquire(noWait, 1e9, 100)
+	args := c.acquire(protocol.NoWait, 1e9, 100)
 	args[1] = strings.Replace(args[1].(string), "\n", "\n\n", 1)
 	c.each(lua.Acquire, 1, func(int) []any { return args })
 }
@@ -194,9 +195,9 @@ func (c *crowd) waiting(waiters int) [3]float64 {
 	rounds := max(1, calls/waiters)
 	for range rounds {
 		c.held()
-		c.each(lua.Acquire, waiters, func(i int) []any { return c.acquire(uncountable, i, 100) })
+		c.each(lua.Acquire, waiters, func(i int) []any { return c.acquire(protocol.Uncountable, i, 100) })
 		n := calls / rounds
-		join, _ := c.each(lua.Acquire, n, func(i int) []any { return c.acquire(uncountable, waiters+i, 100) })
+		join, _ := c.each(lua.Acquire, n, func(i int) []any { return c.acquire(protocol.Uncountable, waiters+i, 100) })
 		leave, _ := c.each(lua.Release, n, func(i int) []any { return []any{benchToken(waiters + (i+n/2)%n)} })
 		c.each(lua.Release, 1, func(int) []any { return []any{benchToken(1e9)} })
 		hand, _ := c.each(lua.Release, min(n, waiters)-1, func(i int) []any { return []any{benchToken(i)} })
@@ -211,8 +212,8 @@ func (c *crowd) waiting(waiters int) [3]float64 {
 func (c *crowd) holding(readers int) [3]float64 {
 	const n = 1000
 	c.rdb.FlushAll(context.Background())
-	c.each(lua.Acquire, readers, func(i int) []any { return c.acquire(noWait, i, 100) })
-	acquire, _ := c.each(lua.Acquire, n, func(i int) []any { return c.acquire(noWait, readers+i, 100) })
+	c.each(lua.Acquire, readers, func(i int) []any { return c.acquire(protocol.NoWait, i, 100) })
+	acquire, _ := c.each(lua.Acquire, n, func(i int) []any { return c.acquire(protocol.NoWait, readers+i, 100) })
 	renew, _ := c.each(lua.Renew, n, func(i int) []any { return []any{benchToken(readers + i), "0000000000000000"} })
 	release, _ := c.each(lua.Release, n, func(i int) []any { return []any{benchToken(readers + (i+n/2)%n)} })
 	return [3]float64{acquire / n, renew / n, release / n}
@@ -263,7 +264,7 @@ func BenchmarkServerTimePastTheDead(b *testing.B) {
 		for _, clients := range []int{4, 10000} {
 			c := &crowd{b, rdb, crowdModes[0].mode}
 			c.held()
-			c.each(lua.Acquire, 10000, func(i int) []any { return c.acquire(countable, i, clients) })
+			c.each(lua.Acquire, 10000, func(i int) []any { return c.acquire(protocol.Countable, i, clients) })
 			time.Sleep(2600 * time.Millisecond) // their checks are overdue
 			steps := 10000/32 + 2
 			total, largest := c.each(lua.Release, steps, func(int) []any { return []any{benchToken(1e9)} })
@@ -275,7 +276,7 @@ func BenchmarkServerTimePastTheDead(b *testing.B) {
 		}
 		c := &crowd{b, rdb, func(int) (Mode, int) { return Read, 1 }}
 		c.held()
-		c.each(lua.Acquire, 10000, func(i int) []any { return c.acquire(uncountable, i, 100) })
+		c.each(lua.Acquire, 10000, func(i int) []any { return c.acquire(protocol.Uncountable, i, 100) })
 		steps := 10000/16 + 1
 		total, largest := c.each(lua.Release, steps, func(int) []any { return []any{benchToken(1e9)} })
 		b.ReportMetric(total/float64(steps), "µs-to-16-readers")

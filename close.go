@@ -90,10 +90,7 @@ func (c *Client) shut() {
 func (c *Client) quit() <-chan struct{} {
 	c.stop.Do(func() {
 		close(c.stopped)
-		c.sub.stop()
-		if c.shards != nil {
-			c.shards.stop()
-		}
+		c.hub.stop()
 	})
 	return c.loops.Idle()
 }

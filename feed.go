@@ -21,7 +21,7 @@ const pingAfter = 5 * time.Second
 // feed is one PubSub, from its making to its end. go-redis would connect it anew by itself, and nobody would know what
 // was lost in between, so it ends with its connection.
 type feed struct {
-	client *Client
+	hub    *hub
 	ps     *redis.PubSub
 	broken error           // why there is no ps
 	ctx    context.Context // ends with the feed, and with it an attempt to connect
@@ -35,8 +35,8 @@ type feed struct {
 	asked     time.Time // when a ping was sent that has no answer yet; zero: none
 }
 
-func (c *Client) newFeed(open func(context.Context) *redis.PubSub) *feed {
-	f := &feed{client: c}
+func (h *hub) newFeed(open func(context.Context) *redis.PubSub) *feed {
+	f := &feed{hub: h}
 	f.ctx, f.leave = context.WithCancel(context.Background())
 	f.broken = backend.Guard(func() error {
 		if f.ps = open(f.ctx); f.ps == nil {
@@ -73,7 +73,7 @@ func (f *feed) receive(take func(message any) error) error {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	f.heard.Store(time.Now().UnixNano())
-	f.whileOpen(func() { f.client.scheduler.Set(&f.watch, time.Now().Add(pingAfter)) })
+	f.whileOpen(func() { f.hub.scheduler.Set(&f.watch, time.Now().Add(pingAfter)) })
 	for {
 		message, err := f.ps.Receive(ended)
 		if err != nil {
@@ -101,7 +101,7 @@ func (f *feed) whileOpen(do func()) bool {
 
 // ping is the watch over a silent feed.
 func (f *feed) ping() {
-	c := f.client
+	c := f.hub
 	heard := time.Unix(0, f.heard.Load())
 	quiet := time.Since(heard) >= pingAfter/2
 	dead := false
@@ -135,7 +135,7 @@ func (f *feed) close() {
 	f.over = true
 	connected := f.connected
 	f.mu.Unlock()
-	f.client.scheduler.Remove(&f.watch)
+	f.hub.scheduler.Remove(&f.watch)
 	f.leave()
 	if connected {
 		_ = f.ps.Close()

@@ -49,7 +49,7 @@ func TestFloorsAreBoundedAndKeepTheLastNames(t *testing.T) {
 func TestAConfirmationLiftsTheFenceOfThatHoldAboveAllOthers(t *testing.T) {
 	scripts(t, func(b *bench) {
 		reader := func(token string) string {
-			return b.parse(b.eval(lua.Acquire, pad(token), b.requestIn(Read, 1, time.Minute, 4600, noWait, "c1"))).Fence
+			return b.parse(b.eval(lua.Acquire, pad(token), b.requestIn(Read, 1, time.Minute, 4600, protocol.NoWait, "c1"))).Fence
 		}
 		fences := map[string]string{"a": reader("a"), "b": reader("b"), "c": reader("c")}
 		fence, _ := protocol.ParseMicros(fences["c"])
@@ -73,7 +73,7 @@ func TestAConfirmationLiftsTheFenceOfThatHoldAboveAllOthers(t *testing.T) {
 				t.Errorf("the release of %s finds %s", token, got)
 			}
 		}
-		if r := b.acquire("d", time.Minute, noWait, "c1"); r.Fence <= fences["a"] {
+		if r := b.acquire("d", time.Minute, protocol.NoWait, "c1"); r.Fence <= fences["a"] {
 			t.Errorf("I2: fence %s after %s", r.Fence, fences["a"])
 		}
 	})
@@ -82,13 +82,13 @@ func TestAConfirmationLiftsTheFenceOfThatHoldAboveAllOthers(t *testing.T) {
 func TestAConfirmationNeverMovesAHoldThatIsNotItsOwnersAnyMore(t *testing.T) {
 	scripts(t, func(b *bench) {
 		for _, what := range []string{"released", "revoked", "kept", "broken"} {
-			r := b.acquire(what, time.Minute, noWait, "c1")
+			r := b.acquire(what, time.Minute, protocol.NoWait, "c1")
 			switch what {
 			case "released":
 				b.release(what)
 			case "revoked":
 				b.pass(5 * time.Millisecond)
-				b.acquire("thief", time.Minute, uncountable, "c2", "1000")
+				b.acquire("thief", time.Minute, protocol.Uncountable, "c2", "1000")
 				b.release("thief")
 			case "kept":
 				b.eval(lua.Renew, pad(what), r.Fence, "", "   90000    4600")
@@ -110,7 +110,7 @@ func TestAConfirmationNeverMovesAHoldThatIsNotItsOwnersAnyMore(t *testing.T) {
 // A fence that is ahead of the clock is remembered until the clock has caught up, and for the retention after that.
 func TestI4ALiftedFenceIsRememberedUntilTheClockHasCaughtUp(t *testing.T) {
 	b := embeddedBench(t)
-	b.acquire("a", time.Minute, noWait, "c1")
+	b.acquire("a", time.Minute, protocol.NoWait, "c1")
 	floor := fmt.Sprintf("%016d", b.now.Add(20*time.Hour).UnixMicro())
 	lifted := b.confirm("a", floor, "").Fence
 	b.release("a")
@@ -127,7 +127,7 @@ func TestI4ALiftedFenceIsRememberedUntilTheClockHasCaughtUp(t *testing.T) {
 // The age of a hold counts from its grant, whatever its fence says.
 func TestALiftedHoldIsAsOldAsItWas(t *testing.T) {
 	scripts(t, func(b *bench) {
-		r := b.acquire("a", time.Minute, noWait, "c1")
+		r := b.acquire("a", time.Minute, protocol.NoWait, "c1")
 		b.pass(20 * time.Millisecond)
 		b.confirm("a", "", fmt.Sprintf("%016d", int64(r.At)+1e9))
 		f, err := protocol.FieldsOf(b.eval(lua.Inspect, 1))
@@ -143,7 +143,7 @@ func TestALiftedHoldIsAsOldAsItWas(t *testing.T) {
 // Between two bounds: a day is believed, more is not.
 func TestTheSkewThatIsBelievedIsADay(t *testing.T) {
 	b := embeddedBench(t)
-	r := b.acquire("a", time.Minute, noWait, "c1")
+	r := b.acquire("a", time.Minute, protocol.NoWait, "c1")
 	in := func(d time.Duration) string { return fmt.Sprintf("%016d", b.now.Add(d).UnixMicro()) }
 	if got := b.confirm("a", "", in(24*time.Hour+time.Microsecond)); got.Fence != r.Fence {
 		t.Errorf("what the Client has seen, a day and a bit ahead: lifted to %s", got.Fence)

@@ -13,8 +13,6 @@ import (
 )
 
 const (
-	// checkEvery is the longest time between two checks of a wait; lua/rules.lua drops Clients silent for three.
-	checkEvery = 2 * time.Second
 	// checkRetry is the pause after a check that failed.
 	checkRetry = 500 * time.Millisecond
 	// maxCheck is how many waits one check asks for: the oldest, and others in turn.
@@ -38,9 +36,9 @@ type line struct {
 }
 
 // plan sets the next check: at the holder's deadline, when the holder has become stale for one of us, and at the
-// latest after checkEvery.
+// latest after CheckEvery.
 func (l *line) plan(h protocol.Holder, now protocol.Micros, ours bool) {
-	in := checkEvery - l.client.jitter(checkEvery/4)
+	in := protocol.CheckEvery - l.client.jitter(protocol.CheckEvery/4)
 	l.mu.Lock()
 	if !ours { // else it is one of us by now, who waited for the one before
 		l.holder = h
@@ -71,7 +69,7 @@ func (l *line) patience() time.Duration {
 // run checks the oldest wait and some others. It runs in the scheduler.
 func (l *line) Run() {
 	// The next one first: whoever finds meanwhile that it must come sooner is not overruled.
-	l.client.scheduler.SetNoLater(&l.task, time.Now().Add(checkEvery-l.client.jitter(checkEvery/4)))
+	l.client.scheduler.SetNoLater(&l.task, time.Now().Add(protocol.CheckEvery-l.client.jitter(protocol.CheckEvery/4)))
 	l.mu.Lock()
 	var asked []*wait
 	add := func(w *wait) {
@@ -99,14 +97,14 @@ func (l *line) Run() {
 	if live == 0 {
 		l.client.scheduler.Remove(&l.task) // the last one left while this was on its way
 	}
-	mode, epoch := l.client.hears(l.name).state()
+	mode, epoch := l.client.hub.hears(l.name).state()
 	if len(asked) == 0 {
 		return
 	}
 	if mode == "" {
-		mode = uncountable // not subscribed now: what is granted meanwhile must wait for its claim
+		mode = protocol.Uncountable // not subscribed now: what is granted meanwhile must wait for its claim
 	}
-	args := []any{l.client.sub.channel, mode, stealArg(steal)}
+	args := []any{l.client.hub.channel(), mode, stealArg(steal)}
 	for _, w := range asked {
 		args = append(args, w.token)
 	}
@@ -153,11 +151,9 @@ func (l *line) checked(a transport.Answer, asked []*wait, epoch uint64) {
 			}
 		}
 	}
-	if c.shards != nil {
-		c.shards.verify(l.name)
-	}
+	c.hub.verify(l.name)
 	if gone || granted { // no message came
-		c.sub.doubt()
+		c.hub.doubt()
 	}
 	l.plan(h, now, granted)
 	if gone || more > 0 { // others may be gone too, or wait behind places that are being cleared away

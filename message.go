@@ -91,7 +91,7 @@ func (c *Client) sooner(token string) {
 // with a fence that is too far ahead, a check has to tell.
 func (c *Client) settled(w *wait, g protocol.GrantMessage) {
 	l := w.line
-	_, epoch := c.hears(l.name).state()
+	_, epoch := c.hub.hears(l.name).state()
 	l.mu.Lock()
 	s, asked := w.sample, w.asked
 	l.mu.Unlock()

@@ -107,7 +107,7 @@ func (c *Client) remember(name string, since moment, until clock.Bound) {
 // knowsOnce reports whether this process knows a Once to be done. Where it would not hear of a reset it looks, but waits for no
 // answer if Redis is away: then nobody can run it either, and the look goes on.
 func (c *Client) knowsOnce(ctx context.Context, name string) bool {
-	hears, _ := c.sub.state()
+	hears, _ := c.hub.sub.state()
 	c.onces.mu.Lock()
 	known := c.onces.of(name)
 	certain := known != nil && known.certain
@@ -119,7 +119,7 @@ func (c *Client) knowsOnce(ctx context.Context, name string) bool {
 		return true
 	}
 	looked := c.checkOnce(name)
-	if !c.sub.away() {
+	if !c.hub.sub.away() {
 		patience := time.NewTimer(onceCheckPatience)
 		defer patience.Stop()
 		select {

@@ -111,7 +111,7 @@ func (q *quest) obtain() (*Lock, error) {
 			if !waits {
 				return nil, q.fail(ctx, nil)
 			}
-			if q.alone, err = c.listen(ctx, q.name); err != nil { // subscribe, see it confirmed, then join
+			if q.alone, err = c.hub.listen(ctx, q.name); err != nil { // subscribe, see it confirmed, then join
 				return nil, q.fail(ctx, err)
 			}
 		case "waiting":
@@ -140,7 +140,7 @@ func (q *quest) obtain() (*Lock, error) {
 				q.ticket = r.Ticket
 				q.heldIn(line)
 				if q.changes == nil && o.grant.lease < min(q.lease, claimTime) { // the server does not count us, and yet the message came
-					c.sub.doubt()
+					c.hub.doubt()
 				}
 				if l, err := q.take(ctx, waits, o.grant); l != nil || err != nil {
 					return l, err
@@ -164,11 +164,11 @@ func (q *quest) obtain() (*Lock, error) {
 // ask sends the acquire once more, to join if the Client is subscribed.
 func (q *quest) ask(ctx context.Context, waits bool) (r protocol.Reply, sent time.Time, epoch uint64, err error) {
 	c := q.client
-	mode := noWait
+	mode := protocol.NoWait
 	if waits {
-		m, e := c.hears(q.name).state()
+		m, e := c.hub.hears(q.name).state()
 		if m == "" && q.alone {
-			m = uncountable
+			m = protocol.Uncountable
 		}
 		if m != "" {
 			mode, epoch = m, e

@@ -248,7 +248,7 @@ func TestWithoutASubscriptionTheChecksServe(t *testing.T) {
 	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
 		holder := take(t, connect(nil), "x")
 		c := connect(nil)
-		c.sub.once.Do(func() {}) // pub/sub never comes up
+		c.hub.sub.once.Do(func() {}) // pub/sub never comes up
 		go func() {
 			time.Sleep(10 * time.Second)
 			_ = holder.Release(context.Background())
@@ -272,7 +272,7 @@ func TestASilentSubscriptionIsKept(t *testing.T) {
 		c := connect(nil)
 		l := take(t, c, "x", WithLease(time.Hour))
 		time.Sleep(15 * time.Minute)
-		if _, epoch := c.sub.state(); epoch != 1 {
+		if _, epoch := c.hub.sub.state(); epoch != 1 {
 			t.Errorf("an idle subscription was made %d times", epoch)
 		}
 		if err := l.Release(context.Background()); err != nil {

@@ -39,8 +39,7 @@ type Client struct {
 
 	transport *transport.Transport
 	scheduler *scheduler.Scheduler
-	sub       *subscription
-	shards    *shards // nil where rdb is no cluster client
+	hub       *hub
 	waits     waits
 	floors    floors
 	crowds    crowds
@@ -126,10 +125,10 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
 	}
 	c.scheduler = scheduler.New(c.transport.Flush)
-	c.sub = &subscription{client: c, channel: c.keys.Wake(protocol.NewToken())}
-	if behind.Cluster != nil {
-		c.shards = newShards(c, behind.Cluster)
-	}
+	c.hub = newHub(hubConfig{
+		rdb: rdb, behind: behind, keys: c.keys, transport: c.transport, scheduler: c.scheduler, background: &c.background, loops: &c.loops,
+		closing: c.closing, cause: c.failed, stopped: c.stopped, listener: (*listens)(c),
+	})
 	return c, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
 
@@ -131,12 +132,12 @@ func (w *twin) step() {
 			keep = 9000
 		}
 		channel := pick(r, "here", "here", "there", "uncounted", "dead", "shard")
-		wait := map[string]string{"uncounted": uncountable, "shard": sharded}[channel]
+		wait := map[string]string{"uncounted": protocol.Uncountable, "shard": protocol.Sharded}[channel]
 		if wait == "" {
-			wait = countable
+			wait = protocol.Countable
 		}
 		if r.IntN(8) == 0 {
-			wait = noWait
+			wait = protocol.NoWait
 		}
 		args := []any{w.token(), w.requestIn(mode, weight, lease, keep, wait, channel)}
 		if r.IntN(30) == 0 {
@@ -166,7 +167,7 @@ func (w *twin) step() {
 		}
 		w.both("renew", token, w.fence())
 	case n < 90:
-		args := []any{pick(r, "here", "there"), countable, ""}
+		args := []any{pick(r, "here", "there"), protocol.Countable, ""}
 		for _, token := range w.waiting(args[0].(string)) {
 			args = append(args, token)
 		}

@@ -35,10 +35,10 @@ func (b *bench) claim() time.Duration {
 
 // gone runs a test of each kind of channel on which receivers are counted. The embedded server has no sharded ones.
 func gone(t *testing.T, test func(b *bench, mode string)) {
-	for name, mode := range map[string]string{"classic": countable, "sharded": sharded} {
+	for name, mode := range map[string]string{"classic": protocol.Countable, "sharded": protocol.Sharded} {
 		t.Run(name, func(t *testing.T) {
 			scripts(t, func(b *bench) {
-				if b.mini == nil || mode != sharded {
+				if b.mini == nil || mode != protocol.Sharded {
 					test(b, mode)
 				}
 			})
@@ -49,12 +49,12 @@ func gone(t *testing.T, test func(b *bench, mode string)) {
 func TestHandOverPassesOverWaitersThatAreGone(t *testing.T) {
 	gone(t, func(b *bench, mode string) {
 		b.subscribe("live")
-		b.acquire("holder", time.Minute, noWait, "c1")
+		b.acquire("holder", time.Minute, protocol.NoWait, "c1")
 		for _, channel := range []string{"nobody1", "nobody2"} {
 			b.acquire(channel, time.Minute, mode, channel)
 			b.unchecked(channel, 2600*time.Millisecond)
 		}
-		b.acquire("w", time.Minute, countable, "live")
+		b.acquire("w", time.Minute, protocol.Countable, "live")
 		b.release("holder")
 		if owner := b.owner(); owner != "w" {
 			b.Errorf("the lock went to %q", owner)
@@ -69,9 +69,9 @@ func TestHandOverPassesOverWaitersThatAreGone(t *testing.T) {
 func TestAWaiterWithoutASubscriptionKeepsItsPlaceUntilItsCheckIsOverdue(t *testing.T) {
 	gone(t, func(b *bench, mode string) {
 		b.subscribe("live")
-		b.acquire("holder", time.Minute, noWait, "c1")
+		b.acquire("holder", time.Minute, protocol.NoWait, "c1")
 		b.acquire("first", time.Minute, mode, "away")
-		b.acquire("second", time.Minute, countable, "live")
+		b.acquire("second", time.Minute, protocol.Countable, "live")
 		b.unchecked("away", 2*time.Second)
 		b.release("holder")
 		if owner := b.owner(); owner != "first" {
@@ -92,16 +92,16 @@ func TestAWaiterWithoutASubscriptionKeepsItsPlaceUntilItsCheckIsOverdue(t *testi
 func TestAProcessThatDiedCostsItsQueueNoMoreThanACheck(t *testing.T) {
 	b := embeddedBench(t)
 	b.subscribe("live")
-	b.acquire("holder", time.Minute, noWait, "c1")
+	b.acquire("holder", time.Minute, protocol.NoWait, "c1")
 	for i := range 20 {
-		b.acquire(fmt.Sprint("dead", i), time.Minute, countable, "dead")
+		b.acquire(fmt.Sprint("dead", i), time.Minute, protocol.Countable, "dead")
 	}
-	b.acquire("w", time.Minute, countable, "live")
+	b.acquire("w", time.Minute, protocol.Countable, "live")
 	b.release("holder") // a moment after the process died
 	begun := b.now
 	for b.owner() != "w" {
 		b.pass(max(b.claim(), time.Millisecond))
-		b.check("live", countable, "w")
+		b.check("live", protocol.Countable, "w")
 	}
 	if passed := b.now.Sub(begun); passed > 2510*time.Millisecond {
 		t.Errorf("the dead ones cost %v", passed)
@@ -112,15 +112,15 @@ func TestALostPlaceFarBackIsFoundAgain(t *testing.T) {
 	const waiters = 502
 	for _, place := range []int{0, 1, 62, 63, 64, 250, 436, 437, 438, 500} {
 		b := embeddedBench(t)
-		b.acquire("holder", time.Hour, noWait, "c1")
+		b.acquire("holder", time.Hour, protocol.NoWait, "c1")
 		var tickets, tokens []string
 		for i := range waiters {
 			tokens = append(tokens, fmt.Sprint("w", i))
-			tickets = append(tickets, b.acquire(tokens[i], time.Minute, uncountable, "c").Ticket)
+			tickets = append(tickets, b.acquire(tokens[i], time.Minute, protocol.Uncountable, "c").Ticket)
 			b.pass(time.Millisecond)
 		}
 		b.release(tokens[place])
-		if r := b.acquire("back", time.Minute, uncountable, "c", "", tickets[place]); r.Status != "waiting" || r.Ticket != tickets[place] {
+		if r := b.acquire("back", time.Minute, protocol.Uncountable, "c", "", tickets[place]); r.Status != "waiting" || r.Ticket != tickets[place] {
 			t.Fatalf("got %s, ticket %s", r.Status, r.Ticket)
 		}
 		f, err := protocol.FieldsOf(b.eval(lua.Inspect, waiters))

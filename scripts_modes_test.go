@@ -43,17 +43,17 @@ func (b *bench) convert(token string, m Mode, n int) protocol.Reply {
 	if m == Write {
 		instead = pad(token)
 	}
-	request := fmt.Sprintf("%8d%8d%s%s%s\n%s\n%s", 60000, 4600, "nonce-nonce-nonc", uncountable, "ch-"+token, m.line(1, instead), "")
+	request := fmt.Sprintf("%8d%8d%s%s%s\n%s\n%s", 60000, 4600, "nonce-nonce-nonc", protocol.Uncountable, "ch-"+token, m.line(1, instead), "")
 	return b.parse(b.eval(lua.Convert, pad(token), request, change(n, token)))
 }
 
 func TestI3EveryScriptOfASharedLockExecutedTwiceLeavesTheStateOfOne(t *testing.T) {
-	one := func(b *bench) { b.in(Read, 1, "r1", time.Minute, noWait, "c1") }
-	two := func(b *bench) { one(b); b.in(Read, 1, "r2", time.Minute, noWait, "c2") }
+	one := func(b *bench) { b.in(Read, 1, "r1", time.Minute, protocol.NoWait, "c1") }
+	two := func(b *bench) { one(b); b.in(Read, 1, "r2", time.Minute, protocol.NoWait, "c2") }
 	queued := func(b *bench) {
 		two(b)
-		b.in(Write, 1, "w", time.Minute, uncountable, "c3")
-		b.in(Read, 1, "r3", time.Minute, uncountable, "c4")
+		b.in(Write, 1, "w", time.Minute, protocol.Uncountable, "c3")
+		b.in(Read, 1, "r3", time.Minute, protocol.Uncountable, "c4")
 	}
 	wants := func(b *bench) { queued(b); b.convert("r1", Write, 1) }
 	writer := func(b *bench) { one(b); b.convert("r1", Write, 1) }
@@ -62,19 +62,19 @@ func TestI3EveryScriptOfASharedLockExecutedTwiceLeavesTheStateOfOne(t *testing.T
 		before func(*bench)
 		call   func(*bench) any
 	}{
-		"acquire beside one":      {one, func(b *bench) any { return b.in(Read, 1, "a", time.Minute, noWait, "c1").Fence }},
-		"acquire beside two":      {two, func(b *bench) any { return b.in(Read, 1, "a", time.Minute, noWait, "c1").Fence }},
-		"acquire behind a writer": {queued, func(b *bench) any { return b.in(Read, 1, "a", time.Minute, uncountable, "c1").Ticket }},
+		"acquire beside one":      {one, func(b *bench) any { return b.in(Read, 1, "a", time.Minute, protocol.NoWait, "c1").Fence }},
+		"acquire beside two":      {two, func(b *bench) any { return b.in(Read, 1, "a", time.Minute, protocol.NoWait, "c1").Fence }},
+		"acquire behind a writer": {queued, func(b *bench) any { return b.in(Read, 1, "a", time.Minute, protocol.Uncountable, "c1").Ticket }},
 		"acquire, other rules": {queued, func(b *bench) any {
-			return b.in(Mode{name: "read", rules: "read=3"}, 1, "a", time.Minute, uncountable, "c1").Note
+			return b.in(Mode{name: "read", rules: "read=3"}, 1, "a", time.Minute, protocol.Uncountable, "c1").Note
 		}},
 		"release of one of two":    {two, func(b *bench) any { b.release("r1"); return b.owners() }},
 		"release before a writer":  {queued, func(b *bench) any { b.release("r1"); b.release("r2"); return b.owners() }},
 		"release of a writer":      {queued, func(b *bench) any { b.release("w"); return b.owners() }},
 		"release of who changes":   {wants, func(b *bench) any { b.release("r1"); return b.owners() }},
 		"renew":                    {queued, func(b *bench) any { _, now := b.eval(lua.Renew, pad("r2"), fence(b)).(string); return now }},
-		"check":                    {queued, func(b *bench) any { return b.check("c4", uncountable, "r3", "r1", "none") }},
-		"check of a change":        {wants, func(b *bench) any { return b.check("ch-r1", uncountable, change(1, "r1")) }},
+		"check":                    {queued, func(b *bench) any { return b.check("c4", protocol.Uncountable, "r3", "r1", "none") }},
+		"check of a change":        {wants, func(b *bench) any { return b.check("ch-r1", protocol.Uncountable, change(1, "r1")) }},
 		"upgrade, alone":           {one, func(b *bench) any { return b.convert("r1", Write, 1).Fence }},
 		"upgrade, waits":           {queued, func(b *bench) any { return b.convert("r1", Write, 1).Status }},
 		"upgrade, conflict":        {wants, func(b *bench) any { return b.convert("r2", Write, 1).Status }},
@@ -85,7 +85,7 @@ func TestI3EveryScriptOfASharedLockExecutedTwiceLeavesTheStateOfOne(t *testing.T
 		}},
 		"downgrade": {writer, func(b *bench) any { return b.convert("r1", Read, 2).Fence }},
 		"resume": {queued, func(b *bench) any {
-			r := b.parse(b.eval(lua.Resume, pad("new"), b.request(time.Minute, 4600, noWait, "c9"), pad("r2"), fence(b)))
+			r := b.parse(b.eval(lua.Resume, pad("new"), b.request(time.Minute, 4600, protocol.NoWait, "c9"), pad("r2"), fence(b)))
 			return []any{r.Status, r.Fence, r.Note, b.owners()}
 		}},
 	} {
@@ -96,7 +96,7 @@ func TestI3EveryScriptOfASharedLockExecutedTwiceLeavesTheStateOfOne(t *testing.T
 			if name == "resume" { // the fence moves with it
 				meant := fence(b)
 				call = func(b *bench) any {
-					r := b.parse(b.eval(lua.Resume, pad("new"), b.request(time.Minute, 4600, noWait, "c9"), pad("r2"), meant))
+					r := b.parse(b.eval(lua.Resume, pad("new"), b.request(time.Minute, 4600, protocol.NoWait, "c9"), pad("r2"), meant))
 					return []any{r.Status, r.Fence, r.Note, b.owners()}
 				}
 			}
@@ -119,13 +119,13 @@ func TestALoneHoldIsKeptInTheShortFormInEveryMode(t *testing.T) {
 	scripts(t, func(b *bench) {
 		for _, m := range []Mode{Exclusive, Read, Semaphore(3)} {
 			b.pass(time.Millisecond) // a fence ahead of the clock takes more room
-			b.in(m, 1, "a", time.Minute, noWait, "c1")
+			b.in(m, 1, "a", time.Minute, protocol.NoWait, "c1")
 			if _, short := b.dump()[pad("a")]; !short {
 				b.Errorf("%v, fresh: %q", m, b.dump())
 			}
 			if m != Exclusive {
 				b.pass(time.Millisecond)
-				b.in(m, 1, "b", time.Minute, noWait, "c1")
+				b.in(m, 1, "b", time.Minute, protocol.NoWait, "c1")
 				if n := len(b.dump()); n != 5 { // fence, list, two holds, summary
 					b.Errorf("%v, two of them: %q", m, b.dump())
 				}
@@ -151,12 +151,12 @@ func TestLapsedReadersAreSearchedForInBoundedSteps(t *testing.T) {
 		if i%2 == 0 {
 			lease = 10 * time.Second
 		}
-		b.in(Read, 1, fmt.Sprint("r", i), lease, noWait, "c1")
+		b.in(Read, 1, fmt.Sprint("r", i), lease, protocol.NoWait, "c1")
 	}
 	b.pass(11 * time.Second)
 	steps := 0
 	for ; ; steps++ {
-		r := b.in(Write, 1, "w", time.Minute, uncountable, "c2")
+		r := b.in(Write, 1, "w", time.Minute, protocol.Uncountable, "c2")
 		left := strings.Count(b.owners(), "r")
 		if fault := unsound(b.dump()); fault != "" {
 			t.Fatal(fault)
@@ -183,7 +183,7 @@ func TestLapsedReadersAreSearchedForInBoundedSteps(t *testing.T) {
 	}
 	b.pass(time.Hour)
 	for range readers { // the second half, and then the writer's turn
-		if got := b.check("c2", uncountable, "w"); got[0] == "granted" {
+		if got := b.check("c2", protocol.Uncountable, "w"); got[0] == "granted" {
 			return
 		}
 	}
@@ -194,13 +194,13 @@ func TestAStepBackOfTheClockDoesNotMakeDeadReadersLiveLonger(t *testing.T) {
 	b := embeddedBench(t)
 	const readers = 100
 	for i := range readers {
-		b.in(Read, 1, fmt.Sprint("dead", i), 10*time.Second, noWait, "c1")
+		b.in(Read, 1, fmt.Sprint("dead", i), 10*time.Second, protocol.NoWait, "c1")
 		b.pass(time.Millisecond)
 	}
 	b.set(b.now.Add(-time.Hour))
 	try := func() string {
 		for {
-			if r := b.in(Write, 1, "w", time.Minute, noWait, "c2"); r.Status != "more" {
+			if r := b.in(Write, 1, "w", time.Minute, protocol.NoWait, "c2"); r.Status != "more" {
 				return r.Status
 			}
 		}
@@ -220,9 +220,9 @@ func TestAStepBackOfTheClockDoesNotMakeDeadReadersLiveLonger(t *testing.T) {
 
 func TestARenewedReaderIsNotDroppedWithTheOthers(t *testing.T) {
 	b := embeddedBench(t)
-	r := b.in(Read, 1, "kept", 10*time.Second, noWait, "c1")
+	r := b.in(Read, 1, "kept", 10*time.Second, protocol.NoWait, "c1")
 	for i := range 50 {
-		b.in(Read, 1, fmt.Sprint("dead", i), 10*time.Second, noWait, "c1")
+		b.in(Read, 1, fmt.Sprint("dead", i), 10*time.Second, protocol.NoWait, "c1")
 	}
 	for range 5 {
 		b.pass(6 * time.Second)
@@ -231,7 +231,7 @@ func TestARenewedReaderIsNotDroppedWithTheOthers(t *testing.T) {
 		}
 	}
 	for range 5 {
-		if r := b.in(Write, 1, "w", time.Minute, noWait, "c2"); r.Status == "granted" {
+		if r := b.in(Write, 1, "w", time.Minute, protocol.NoWait, "c2"); r.Status == "granted" {
 			t.Fatal("a writer beside a renewed reader")
 		}
 	}
@@ -242,14 +242,14 @@ func TestARenewedReaderIsNotDroppedWithTheOthers(t *testing.T) {
 
 func TestChangesThatComeLateChangeNothing(t *testing.T) {
 	scripts(t, func(b *bench) {
-		b.in(Write, 1, "a", time.Minute, noWait, "c1")
+		b.in(Write, 1, "a", time.Minute, protocol.NoWait, "c1")
 		b.convert("a", Read, 1)
 		up := b.convert("a", Write, 3)
 		for _, late := range []int{1, 2} { // the downgrade again, and the undoing of an upgrade in between
 			if got := b.convert("a", Read, late).Status; got != "over" {
 				b.Errorf("change %d after the third: %s", late, got)
 			}
-			if got := b.in(Read, 1, "b", time.Minute, noWait, "c1").Status; got != "held" {
+			if got := b.in(Read, 1, "b", time.Minute, protocol.NoWait, "c1").Status; got != "held" {
 				b.Errorf("a reader beside the writer is %s", got)
 			}
 		}
@@ -275,8 +275,8 @@ func TestChangesThatComeLateChangeNothing(t *testing.T) {
 
 func TestAnUpgradeThatIsGivenUpMakesRoomForTheNextOfTheSameHold(t *testing.T) {
 	scripts(t, func(b *bench) {
-		b.in(Read, 1, "a", time.Minute, noWait, "c1")
-		b.in(Read, 1, "b", time.Minute, noWait, "c1")
+		b.in(Read, 1, "a", time.Minute, protocol.NoWait, "c1")
+		b.in(Read, 1, "b", time.Minute, protocol.NoWait, "c1")
 		b.convert("a", Write, 1) // its owner has given it up, and the word of that is on its way
 		if got := b.convert("a", Write, 3).Status; got != "waiting" {
 			b.Errorf("the next one: %s", got)
@@ -294,11 +294,11 @@ func TestAnUpgradeThatIsGivenUpMakesRoomForTheNextOfTheSameHold(t *testing.T) {
 
 func TestAHoldKeepsItsFenceWhenLaterOnesHaveGone(t *testing.T) {
 	scripts(t, func(b *bench) {
-		first := b.in(Read, 1, "a", time.Minute, noWait, "c1")
+		first := b.in(Read, 1, "a", time.Minute, protocol.NoWait, "c1")
 		b.pass(time.Millisecond)
-		b.in(Read, 1, "b", time.Minute, noWait, "c1")
+		b.in(Read, 1, "b", time.Minute, protocol.NoWait, "c1")
 		b.release("b")
-		if again := b.in(Read, 1, "a", time.Minute, noWait, "c1"); again.Fence != first.Fence {
+		if again := b.in(Read, 1, "a", time.Minute, protocol.NoWait, "c1"); again.Fence != first.Fence {
 			b.Errorf("I2: granted with %s, and now it has %s", first.Fence, again.Fence)
 		}
 	})
@@ -306,8 +306,8 @@ func TestAHoldKeepsItsFenceWhenLaterOnesHaveGone(t *testing.T) {
 
 func TestAResumedHoldIsDeafToItsFormerOwner(t *testing.T) {
 	scripts(t, func(b *bench) {
-		old := b.in(Semaphore(4), 3, "old", time.Minute, noWait, "c1")
-		r := b.parse(b.eval(lua.Resume, pad("new"), b.request(time.Minute, 4600, noWait, "c2"), pad("old"), old.Fence))
+		old := b.in(Semaphore(4), 3, "old", time.Minute, protocol.NoWait, "c1")
+		r := b.parse(b.eval(lua.Resume, pad("new"), b.request(time.Minute, 4600, protocol.NoWait, "c2"), pad("old"), old.Fence))
 		if r.Status != "granted" || r.Fence <= old.Fence {
 			b.Fatalf("%s, fence %s after %s", r.Status, r.Fence, old.Fence)
 		}
@@ -322,11 +322,11 @@ func TestAResumedHoldIsDeafToItsFormerOwner(t *testing.T) {
 		if got := b.owners(); got != "new" {
 			b.Errorf("held by %q", got)
 		}
-		if got := b.parse(b.eval(lua.Resume, pad("third"), b.request(time.Minute, 4600, noWait, "c3"), pad("old"), old.Fence)).Status; got != "gone" {
+		if got := b.parse(b.eval(lua.Resume, pad("third"), b.request(time.Minute, 4600, protocol.NoWait, "c3"), pad("old"), old.Fence)).Status; got != "gone" {
 			b.Errorf("a second resume: %s", got)
 		}
 		b.release("new", "tombstone")
-		if got := b.parse(b.eval(lua.Resume, pad("new"), b.request(time.Minute, 4600, noWait, "c2"), pad("old"), old.Fence)).Status; got != "over" {
+		if got := b.parse(b.eval(lua.Resume, pad("new"), b.request(time.Minute, 4600, protocol.NoWait, "c2"), pad("old"), old.Fence)).Status; got != "over" {
 			b.Errorf("a late copy after the release: %s", got)
 		}
 	})
@@ -345,10 +345,10 @@ func TestOneScriptGrantsABoundedNumberOfReaders(t *testing.T) {
 				}
 			}
 		}()
-		b.in(Write, 1, "w", time.Minute, noWait, "c1")
+		b.in(Write, 1, "w", time.Minute, protocol.NoWait, "c1")
 		var want []string
 		for i := range readers {
-			b.in(Read, 1, fmt.Sprint("r", i), time.Minute, countable, "live")
+			b.in(Read, 1, fmt.Sprint("r", i), time.Minute, protocol.Countable, "live")
 			want = append(want, pad(fmt.Sprint("r", i)))
 		}
 		for before, more := 0, true; more; {
@@ -379,11 +379,11 @@ func TestOneScriptGrantsABoundedNumberOfReaders(t *testing.T) {
 func TestACheckThatGrantsRobsNobody(t *testing.T) {
 	b := embeddedBench(t)
 	b.subscribe("live")
-	old := b.in(Read, 1, "old", time.Minute, noWait, "c1")
-	b.in(Write, 1, "dead", time.Minute, uncountable, "dead")
-	b.in(Read, 1, "w", time.Minute, countable, "live")
+	old := b.in(Read, 1, "old", time.Minute, protocol.NoWait, "c1")
+	b.in(Write, 1, "dead", time.Minute, protocol.Uncountable, "dead")
+	b.in(Read, 1, "w", time.Minute, protocol.Countable, "live")
 	b.pass(8 * time.Second) // the dead one was not heard of for three checks
-	b.eval(lua.Check, "live", countable, "1000000", pad("w"))
+	b.eval(lua.Check, "live", protocol.Countable, "1000000", pad("w"))
 	if got := b.owners(); got != "old w" {
 		t.Fatalf("held by %s", got)
 	}
@@ -394,7 +394,7 @@ func TestACheckThatGrantsRobsNobody(t *testing.T) {
 
 func TestABreakLeavesItsReasonOnAnOlderTombstone(t *testing.T) {
 	scripts(t, func(b *bench) {
-		r := b.in(Exclusive, 1, "a", time.Minute, noWait, "c1")
+		r := b.in(Exclusive, 1, "a", time.Minute, protocol.NoWait, "c1")
 		b.eval(lua.Renew, pad("a"), r.Fence, "tombstone") // of a handoff that failed afterwards
 		b.eval(lua.Break, "why", pad("a"), r.Fence)
 		if got := b.parse(b.eval(lua.Renew, pad("a"), r.Fence)); got.Status != "revoked" || got.Note != "why" {

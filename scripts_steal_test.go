@@ -15,7 +15,7 @@ func TestAStealReachesWhatIsHeldBehindManyThatAreKeptOrRevoked(t *testing.T) {
 		const kept, stale = 100, 70
 		m := Semaphore(kept + stale + 1)
 		take := func(token string) string {
-			r := b.parse(b.eval(lua.Acquire, pad(token), b.requestIn(m, 1, time.Hour, 8300, noWait, "c-"+token)))
+			r := b.parse(b.eval(lua.Acquire, pad(token), b.requestIn(m, 1, time.Hour, 8300, protocol.NoWait, "c-"+token)))
 			return r.Fence
 		}
 		for i := range kept {
@@ -39,10 +39,10 @@ func TestAStealReachesWhatIsHeldBehindManyThatAreKeptOrRevoked(t *testing.T) {
 			return states
 		}
 		steal := "40000"
-		b.acquire("thief", time.Minute, uncountable, "thief", steal)
+		b.acquire("thief", time.Minute, protocol.Uncountable, "thief", steal)
 		for checks := 0; ; checks++ {
 			before := states()["r"]
-			f, err := protocol.FieldsOf(b.eval(lua.Check, "thief", uncountable, steal, pad("thief")))
+			f, err := protocol.FieldsOf(b.eval(lua.Check, "thief", protocol.Uncountable, steal, pad("thief")))
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -57,7 +57,7 @@ func TestAStealReachesWhatIsHeldBehindManyThatAreKeptOrRevoked(t *testing.T) {
 			b.Errorf("%v: want %d kept, %d revoked, and the young one held", got, kept, stale)
 		}
 		// Who asks next sees at once which hold is the oldest that is held, and when it becomes stale.
-		r := b.acquire("another", time.Minute, noWait, "c1")
+		r := b.acquire("another", time.Minute, protocol.NoWait, "c1")
 		if since, _ := protocol.ParseMicros(young); r.Holder.Since != since && b.mini != nil {
 			b.Errorf("the oldest hold is said to be since %v, want %v", r.Holder.Since, since)
 		}
@@ -66,7 +66,7 @@ func TestAStealReachesWhatIsHeldBehindManyThatAreKeptOrRevoked(t *testing.T) {
 			b.release(fmt.Sprint("stale", i))
 		}
 		b.pass(50 * time.Millisecond)
-		b.eval(lua.Check, "thief", uncountable, steal, pad("thief"))
+		b.eval(lua.Check, "thief", protocol.Uncountable, steal, pad("thief"))
 		if got := states(); got["r"] != 1 || got["-"] != 0 {
 			b.Errorf("%v: the young one has become stale", got)
 		}

@@ -164,11 +164,11 @@ func (b *bench) subscribe(channel string) *redis.PubSub {
 func pad(token string) string { return token + strings.Repeat(".", 22-len(token)) }
 
 func TestI3EveryScriptExecutedTwiceLeavesTheStateOfOne(t *testing.T) {
-	held := func(b *bench) { b.acquire("holder", time.Minute, noWait, "c1") }
+	held := func(b *bench) { b.acquire("holder", time.Minute, protocol.NoWait, "c1") }
 	queued := func(b *bench) {
 		held(b)
-		b.acquire("w1", time.Minute, uncountable, "c2")
-		b.acquire("w2", time.Minute, uncountable, "c3")
+		b.acquire("w1", time.Minute, protocol.Uncountable, "c2")
+		b.acquire("w2", time.Minute, protocol.Uncountable, "c3")
 	}
 	stale := func(b *bench) {
 		queued(b)
@@ -180,30 +180,30 @@ func TestI3EveryScriptExecutedTwiceLeavesTheStateOfOne(t *testing.T) {
 		call   func(*bench) any
 	}{
 		"acquire, new name": {func(*bench) {}, func(b *bench) any {
-			r := b.acquire("a", time.Minute, noWait, "c1")
+			r := b.acquire("a", time.Minute, protocol.NoWait, "c1")
 			return []any{r.Status, r.Fence, r.At}
 		}},
 		"acquire, idle": {func(b *bench) { held(b); b.release("holder") }, func(b *bench) any {
-			r := b.acquire("a", time.Minute, noWait, "c1")
+			r := b.acquire("a", time.Minute, protocol.NoWait, "c1")
 			return []any{r.Status, r.Fence, r.At}
 		}},
 		"acquire, with a retention of its own": {func(*bench) {}, func(b *bench) any {
-			r := b.parse(b.eval(lua.AcquireOwn, pad("a"), b.request(time.Minute, 700, noWait, "c1")))
+			r := b.parse(b.eval(lua.AcquireOwn, pad("a"), b.request(time.Minute, 700, protocol.NoWait, "c1")))
 			return []any{r.Status, r.Fence, r.At}
 		}},
-		"acquire, held": {held, func(b *bench) any { return b.acquire("a", time.Minute, noWait, "c2").Status }},
+		"acquire, held": {held, func(b *bench) any { return b.acquire("a", time.Minute, protocol.NoWait, "c2").Status }},
 		"acquire, join": {queued, func(b *bench) any {
-			r := b.acquire("a", time.Minute, countable, "c2")
+			r := b.acquire("a", time.Minute, protocol.Countable, "c2")
 			return []any{r.Status, r.Ticket, r.Holder.Waiting}
 		}},
-		"acquire, revoke":    {stale, func(b *bench) any { return b.acquire("a", time.Minute, countable, "c2", "1").Status }},
+		"acquire, revoke":    {stale, func(b *bench) any { return b.acquire("a", time.Minute, protocol.Countable, "c2", "1").Status }},
 		"confirm":            {held, func(b *bench) any { return b.confirm("holder", "", "").Fence }},
 		"confirm, lift":      {queued, func(b *bench) any { return b.confirm("holder", "", "1795230000000000").Fence }},
 		"confirm, not ours":  {queued, func(b *bench) any { return b.confirm("w1", "", "").Status }},
 		"confirm, ahead":     {held, func(b *bench) any { return b.confirm("holder", "9999999999999999", "").Status }},
 		"renew":              {held, func(b *bench) any { _, now := b.eval(lua.Renew, pad("holder"), fence(b)).(string); return now }},
 		"renew, not ours":    {queued, func(b *bench) any { return b.parse(b.eval(lua.Renew, pad("w1"), fence(b))).Status }},
-		"check":              {queued, func(b *bench) any { return b.check("c2", uncountable, "w1", "gone", "holder") }},
+		"check":              {queued, func(b *bench) any { return b.check("c2", protocol.Uncountable, "w1", "gone", "holder") }},
 		"release, place":     {queued, func(b *bench) any { b.release("w1"); return b.owner() }},
 		"release, alone":     {held, func(b *bench) any { b.release("holder"); return b.owner() }},
 		"release, hand over": {queued, func(b *bench) any { b.release("holder"); return b.owner() }},
@@ -242,9 +242,9 @@ func TestI4NothingIsKeptWithoutAnExpiry(t *testing.T) {
 				b.Errorf("after %s the key expires in %v", what, ttl)
 			}
 		}
-		b.acquire("a", time.Minute, noWait, "c1")
+		b.acquire("a", time.Minute, protocol.NoWait, "c1")
 		step("a grant")
-		b.acquire("b", time.Minute, uncountable, "c2")
+		b.acquire("b", time.Minute, protocol.Uncountable, "c2")
 		step("a join")
 		b.release("a")
 		step("a hand-over")
@@ -254,7 +254,7 @@ func TestI4NothingIsKeptWithoutAnExpiry(t *testing.T) {
 		b.release("nobody", "tombstone")
 		step("a tombstone on nothing")
 		b.rdb.FlushAll(ctx)
-		b.check("c2", countable, "b")
+		b.check("c2", protocol.Countable, "b")
 		b.release("nobody")
 		if n := b.rdb.DBSize(ctx).Val(); n != 0 {
 			b.Errorf("asking about nothing left %d keys", n)
@@ -267,7 +267,7 @@ func TestI2FencesRiseOverEverythingThatForgets(t *testing.T) {
 		last := ""
 		next := func(what string) {
 			b.Helper()
-			r := b.acquire("t"+fmt.Sprint(len(last)), time.Second, noWait, "c1")
+			r := b.acquire("t"+fmt.Sprint(len(last)), time.Second, protocol.NoWait, "c1")
 			if r.Status != "granted" || r.Fence <= last {
 				b.Errorf("after %s: %s %s, the fence before was %s", what, r.Status, r.Fence, last)
 			}
@@ -281,7 +281,7 @@ func TestI2FencesRiseOverEverythingThatForgets(t *testing.T) {
 		next("a release")
 		b.rdb.FlushAll(context.Background())
 		next("FLUSHALL")
-		b.acquire("dead", 100*time.Millisecond, noWait, "c1")
+		b.acquire("dead", 100*time.Millisecond, protocol.NoWait, "c1")
 		b.pass(150 * time.Millisecond)
 		last = b.dump()["f"]
 		next("the expiry of a hold")
@@ -301,17 +301,17 @@ func TestI2FencesRiseOverEverythingThatForgets(t *testing.T) {
 
 func TestAStepBackOfTheClockDoesNotMakeADeadHoldLiveLonger(t *testing.T) {
 	b := embeddedBench(t)
-	b.acquire("dead", 10*time.Second, noWait, "c1")
+	b.acquire("dead", 10*time.Second, protocol.NoWait, "c1")
 	b.set(b.now.Add(-time.Hour))
-	if r := b.acquire("b", time.Minute, noWait, "c2"); r.Status != "held" {
+	if r := b.acquire("b", time.Minute, protocol.NoWait, "c2"); r.Status != "held" {
 		t.Fatalf("the hold may still be believed in, but the answer is %s", r.Status)
 	}
 	b.pass(9 * time.Second)
-	if r := b.acquire("b", time.Minute, noWait, "c2"); r.Status != "held" {
+	if r := b.acquire("b", time.Minute, protocol.NoWait, "c2"); r.Status != "held" {
 		t.Fatalf("9s after the step: %s", r.Status)
 	}
 	b.pass(2 * time.Second)
-	if r := b.acquire("b", time.Minute, noWait, "c2"); r.Status != "granted" {
+	if r := b.acquire("b", time.Minute, protocol.NoWait, "c2"); r.Status != "granted" {
 		t.Errorf("11s after the step a hold of 10s is %s", r.Status)
 	}
 }
@@ -320,17 +320,17 @@ func TestI1AHoldLastsItsWholeLeaseAndNoLonger(t *testing.T) {
 	b := embeddedBench(t)
 	for _, renewed := range []bool{false, true} {
 		b.pass(50 * time.Second) // a name in use, but not just now
-		r := b.acquire("a", time.Second, noWait, "c1")
+		r := b.acquire("a", time.Second, protocol.NoWait, "c1")
 		if renewed {
 			b.pass(700 * time.Millisecond)
 			b.eval(lua.Renew, pad("a"), r.Fence)
 		}
 		b.pass(999 * time.Millisecond)
-		if r := b.acquire("b", time.Second, noWait, "c2"); r.Status != "held" {
+		if r := b.acquire("b", time.Second, protocol.NoWait, "c2"); r.Status != "held" {
 			t.Errorf("renewed %v: 1ms before the deadline the lock is %s", renewed, r.Status)
 		}
 		b.pass(time.Millisecond)
-		if r := b.acquire("b", time.Second, noWait, "c2"); r.Status != "granted" {
+		if r := b.acquire("b", time.Second, protocol.NoWait, "c2"); r.Status != "granted" {
 			t.Errorf("renewed %v: at the deadline the lock is %s", renewed, r.Status)
 		}
 		if got := b.parse(b.eval(lua.Renew, pad("a"), r.Fence)).Status; got != "gone" {
@@ -342,7 +342,7 @@ func TestI1AHoldLastsItsWholeLeaseAndNoLonger(t *testing.T) {
 
 func TestI1OnlyTheTokenAndItsFenceReachAHold(t *testing.T) {
 	scripts(t, func(b *bench) {
-		r := b.acquire("mine", time.Minute, noWait, "c1")
+		r := b.acquire("mine", time.Minute, protocol.NoWait, "c1")
 		for _, other := range []string{"yours", "min", ""} {
 			b.release(other)
 			b.release(other, "tombstone")
@@ -366,13 +366,13 @@ func TestI1OnlyTheTokenAndItsFenceReachAHold(t *testing.T) {
 
 func TestI8ALateCopyOfAnAcquireFindsATombstone(t *testing.T) {
 	scripts(t, func(b *bench) {
-		for _, mode := range []string{noWait, countable} {
+		for _, mode := range []string{protocol.NoWait, protocol.Countable} {
 			b.release("late"+mode, "tombstone")
 			if r := b.acquire("late"+mode, time.Minute, mode, "c1"); r.Status != "over" {
 				b.Errorf("mode %s: the late copy was %s", mode, r.Status)
 			}
 		}
-		if r := b.acquire("other", time.Minute, noWait, "c1"); r.Status != "granted" {
+		if r := b.acquire("other", time.Minute, protocol.NoWait, "c1"); r.Status != "granted" {
 			b.Errorf("another token: %s", r.Status)
 		}
 		b.release("other")
@@ -380,7 +380,7 @@ func TestI8ALateCopyOfAnAcquireFindsATombstone(t *testing.T) {
 			return
 		}
 		b.pass(61 * time.Second)
-		b.acquire("other2", time.Minute, noWait, "c1")
+		b.acquire("other2", time.Minute, protocol.NoWait, "c1")
 		b.release("other2")
 		if state := b.dump(); len(state) != 1 {
 			b.Errorf("tombstones outlive their minute: %q", state)
@@ -390,13 +390,13 @@ func TestI8ALateCopyOfAnAcquireFindsATombstone(t *testing.T) {
 
 func TestAnUncountableWaiterIsNotPassedOver(t *testing.T) {
 	scripts(t, func(b *bench) {
-		b.acquire("holder", time.Minute, noWait, "c1")
-		b.acquire("far", time.Minute, uncountable, "on-a-replica")
+		b.acquire("holder", time.Minute, protocol.NoWait, "c1")
+		b.acquire("far", time.Minute, protocol.Uncountable, "on-a-replica")
 		b.release("holder")
 		if owner := b.owner(); owner != "far" {
 			b.Errorf("the lock went to %q", owner)
 		}
-		if got := b.check("on-a-replica", uncountable, "far"); got[0] != "granted" {
+		if got := b.check("on-a-replica", protocol.Uncountable, "far"); got[0] != "granted" {
 			b.Errorf("its check says %v", got)
 		}
 		if b.mini != nil {
@@ -412,14 +412,14 @@ func TestAHalfOpenClientIsPassedOverAfterThreeChecks(t *testing.T) {
 	b := embeddedBench(t)
 	b.subscribe("mute") // counts as a receiver, and will never answer
 	b.subscribe("live")
-	b.acquire("holder", time.Minute, noWait, "c1")
+	b.acquire("holder", time.Minute, protocol.NoWait, "c1")
 	for i := range 5 {
-		b.acquire(fmt.Sprint("mute", i), time.Minute, countable, "mute")
+		b.acquire(fmt.Sprint("mute", i), time.Minute, protocol.Countable, "mute")
 	}
-	b.acquire("w", time.Minute, countable, "live")
+	b.acquire("w", time.Minute, protocol.Countable, "live")
 	for range 4 { // only the live one checks
 		b.pass(2 * time.Second)
-		b.check("live", countable, "w")
+		b.check("live", protocol.Countable, "w")
 	}
 	b.release("holder")
 	if owner := b.owner(); owner != "w" {
@@ -431,42 +431,42 @@ func TestALostGrantCostsAClaimAndNotTheLock(t *testing.T) {
 	b := embeddedBench(t)
 	b.subscribe("mute")
 	b.subscribe("live")
-	b.acquire("holder", time.Minute, noWait, "c1")
-	b.acquire("mute", time.Minute, countable, "mute")
-	b.acquire("w", time.Minute, countable, "live")
+	b.acquire("holder", time.Minute, protocol.NoWait, "c1")
+	b.acquire("mute", time.Minute, protocol.Countable, "mute")
+	b.acquire("w", time.Minute, protocol.Countable, "live")
 	b.release("holder")
 	if owner := b.owner(); owner != "mute" {
 		t.Fatalf("the lock went to %q", owner)
 	}
 	b.pass(4900 * time.Millisecond)
-	b.check("live", countable, "w")
+	b.check("live", protocol.Countable, "w")
 	if owner := b.owner(); owner != "mute" {
 		t.Fatalf("within the claim the lock went to %q", owner)
 	}
 	b.pass(200 * time.Millisecond)
-	if got := b.check("live", countable, "w"); got[0] != "granted" {
+	if got := b.check("live", protocol.Countable, "w"); got[0] != "granted" {
 		t.Errorf("after the claim the next one's check says %v", got)
 	}
 }
 
 func TestPlacesOfVanishedClientsDoNotPileUpUnderALongHold(t *testing.T) {
 	b := embeddedBench(t)
-	b.acquire("holder", 24*time.Hour, noWait, "c1")
+	b.acquire("holder", 24*time.Hour, protocol.NoWait, "c1")
 	for i := range 200 { // a process that joins and dies, again and again
-		b.acquire(fmt.Sprint("crash", i), time.Minute, countable, fmt.Sprint("crash", i))
+		b.acquire(fmt.Sprint("crash", i), time.Minute, protocol.Countable, fmt.Sprint("crash", i))
 		b.pass(8 * time.Second)
 	}
 	if n := len(b.dump()); n > 10 {
 		t.Errorf("%d fields after 200 places of dead processes", n)
 	}
 	b.subscribe("live")
-	b.acquire("w", time.Minute, countable, "live")
+	b.acquire("w", time.Minute, protocol.Countable, "live")
 	for i := range 100 {
-		b.acquire(fmt.Sprint("dead", i), time.Minute, countable, fmt.Sprint("dead", i))
+		b.acquire(fmt.Sprint("dead", i), time.Minute, protocol.Countable, fmt.Sprint("dead", i))
 	}
 	for range 20 {
 		b.pass(2 * time.Second)
-		b.check("live", countable, "w")
+		b.check("live", protocol.Countable, "w")
 	}
 	if n := len(b.dump()); n > 10 {
 		t.Errorf("%d fields although a live waiter checks", n)
@@ -476,9 +476,9 @@ func TestPlacesOfVanishedClientsDoNotPileUpUnderALongHold(t *testing.T) {
 func TestOneScriptTriesABoundedNumberOfCandidates(t *testing.T) {
 	scripts(t, func(b *bench) {
 		const dead = 500
-		b.acquire("holder", time.Minute, noWait, "c1")
+		b.acquire("holder", time.Minute, protocol.NoWait, "c1")
 		for i := range dead {
-			b.acquire(fmt.Sprint("dead", i), time.Minute, countable, fmt.Sprint("nobody", i))
+			b.acquire(fmt.Sprint("dead", i), time.Minute, protocol.Countable, fmt.Sprint("nobody", i))
 			b.unchecked(fmt.Sprint("nobody", i), 3*time.Second)
 		}
 		waiting := func() int {
@@ -501,7 +501,7 @@ func TestOneScriptTriesABoundedNumberOfCandidates(t *testing.T) {
 			if !more {
 				break
 			}
-			if r := b.acquire("eager", time.Minute, noWait, "c1"); r.Status == "granted" && left > 64 {
+			if r := b.acquire("eager", time.Minute, protocol.NoWait, "c1"); r.Status == "granted" && left > 64 {
 				b.Fatal("I5: a newcomer passed a queue that is not empty")
 			} else if r.Status == "granted" {
 				b.release("eager")
@@ -516,18 +516,18 @@ func TestOneScriptTriesABoundedNumberOfCandidates(t *testing.T) {
 
 func TestALostPlaceIsFoundAgainByItsTicket(t *testing.T) {
 	b := embeddedBench(t)
-	b.acquire("holder", time.Hour, noWait, "c1")
+	b.acquire("holder", time.Hour, protocol.NoWait, "c1")
 	tickets := map[string]string{}
 	for _, w := range []string{"a", "b", "c", "d"} {
-		tickets[w] = b.acquire(w, time.Minute, uncountable, "c-"+w).Ticket
+		tickets[w] = b.acquire(w, time.Minute, protocol.Uncountable, "c-"+w).Ticket
 		b.pass(time.Millisecond)
 	}
 	b.release("c")
 	b.release("a")
 	b.release("d")
-	b.acquire("new", time.Minute, uncountable, "c-new")
+	b.acquire("new", time.Minute, protocol.Uncountable, "c-new")
 	for _, w := range []string{"d", "a", "c"} { // they come back in any order, with new tokens
-		b.acquire(w+"2", time.Minute, uncountable, "c-"+w, "", tickets[w])
+		b.acquire(w+"2", time.Minute, protocol.Uncountable, "c-"+w, "", tickets[w])
 	}
 	var order []string
 	b.release("holder")
@@ -542,22 +542,22 @@ func TestALostPlaceIsFoundAgainByItsTicket(t *testing.T) {
 
 func TestTwoOfTheSameTicketDoNotHurtTheQueue(t *testing.T) {
 	b := embeddedBench(t) // a late copy of a lost place's acquire can do that
-	b.acquire("holder", time.Hour, noWait, "c1")
-	ticket := b.acquire("a", time.Minute, uncountable, "ca").Ticket
-	if r := b.acquire("a2", time.Minute, uncountable, "ca", "", ticket); r.Status != "waiting" {
+	b.acquire("holder", time.Hour, protocol.NoWait, "c1")
+	ticket := b.acquire("a", time.Minute, protocol.Uncountable, "ca").Ticket
+	if r := b.acquire("a2", time.Minute, protocol.Uncountable, "ca", "", ticket); r.Status != "waiting" {
 		t.Errorf("got %s", r.Status)
 	}
 }
 
 func TestAStepBackOfTheClockDoesNotKeepThePlacesOfTheDead(t *testing.T) {
 	b := embeddedBench(t)
-	b.acquire("holder", 24*time.Hour, noWait, "c1")
-	b.acquire("dead", time.Minute, uncountable, "dead")
+	b.acquire("holder", 24*time.Hour, protocol.NoWait, "c1")
+	b.acquire("dead", time.Minute, protocol.Uncountable, "dead")
 	b.set(b.now.Add(-time.Hour))
 	for range 30 {
 		b.pass(2 * time.Second)
-		b.acquire("w", time.Minute, uncountable, "live")
-		b.check("live", uncountable, "w")
+		b.acquire("w", time.Minute, protocol.Uncountable, "live")
+		b.check("live", protocol.Uncountable, "w")
 	}
 	b.release("holder")
 	if owner := b.owner(); owner != "w" {
@@ -569,7 +569,7 @@ func TestRetentionIsOnlyEverRaised(t *testing.T) {
 	b := embeddedBench(t)
 	ctx := context.Background()
 	own := func(token string, keep int) {
-		b.parse(b.eval(lua.AcquireOwn, pad(token), b.request(time.Minute, keep, noWait, "c1")))
+		b.parse(b.eval(lua.AcquireOwn, pad(token), b.request(time.Minute, keep, protocol.NoWait, "c1")))
 		b.release(token)
 	}
 	ttl := func() time.Duration { return b.rdb.TTL(ctx, b.key).Val() }
@@ -577,7 +577,7 @@ func TestRetentionIsOnlyEverRaised(t *testing.T) {
 	if got := ttl(); got > 500*time.Second {
 		t.Errorf("a short retention keeps the key for %v", got)
 	}
-	b.acquire("standard", time.Minute, noWait, "c1")
+	b.acquire("standard", time.Minute, protocol.NoWait, "c1")
 	b.release("standard")
 	if got := ttl(); got < 4500*time.Second {
 		t.Errorf("a standard one after it keeps it for %v", got)
@@ -585,7 +585,7 @@ func TestRetentionIsOnlyEverRaised(t *testing.T) {
 	own("long", 90000)
 	own("short2", 500)
 	b.pass(200 * time.Second)
-	b.acquire("standard2", time.Minute, noWait, "c1")
+	b.acquire("standard2", time.Minute, protocol.NoWait, "c1")
 	b.release("standard2")
 	own("short3", 500)
 	if got := ttl(); got < 89000*time.Second {
@@ -593,7 +593,7 @@ func TestRetentionIsOnlyEverRaised(t *testing.T) {
 	}
 	for range 50 { // grants go on, and the longest is renewed by nobody: it comes back to the standard
 		b.pass(30 * time.Minute)
-		b.acquire("standard3", time.Minute, noWait, "c1")
+		b.acquire("standard3", time.Minute, protocol.NoWait, "c1")
 		b.release("standard3")
 		if got := ttl(); got < 4500*time.Second {
 			t.Fatalf("the key expires in %v", got)
@@ -611,11 +611,11 @@ func TestTheIdlePathLeavesTheSameStateAsTheOther(t *testing.T) {
 		for _, s := range []*lua.Script{lua.Acquire, lua.AcquireOwn} {
 			b.mini.FlushAll()
 			if age >= 0 {
-				b.acquire("before", time.Minute, noWait, "c1")
+				b.acquire("before", time.Minute, protocol.NoWait, "c1")
 				b.release("before")
 				b.pass(age)
 			}
-			b.eval(s, pad("t"), b.request(time.Minute, 4600, noWait, "c1"))
+			b.eval(s, pad("t"), b.request(time.Minute, 4600, protocol.NoWait, "c1"))
 			state := b.dump()
 			delete(state, "f")
 			if ttl := b.rdb.TTL(context.Background(), b.key).Val(); ttl < 4500*time.Second || ttl > 4600*time.Second {
@@ -636,7 +636,7 @@ func TestTheIdlePathLeavesTheSameStateAsTheOther(t *testing.T) {
 // The last renewal of a hold whose owner leaves: what else is still under way for it changes nothing.
 func TestAHoldThatIsKeptByNobodyEndsWhenItWasSaid(t *testing.T) {
 	b := embeddedBench(t)
-	r := b.acquire("a", time.Second, noWait, "c1")
+	r := b.acquire("a", time.Second, protocol.NoWait, "c1")
 	final := []any{pad("a"), r.Fence, "", "   60000    4600"}
 	late := map[string]func() any{
 		"a renewal":          func() any { return b.eval(lua.Renew, pad("a"), r.Fence) },
@@ -659,11 +659,11 @@ func TestAHoldThatIsKeptByNobodyEndsWhenItWasSaid(t *testing.T) {
 		}
 	}
 	b.pass(40*time.Second - time.Millisecond)
-	if r := b.acquire("b", time.Second, noWait, "c2"); r.Status != "held" {
+	if r := b.acquire("b", time.Second, protocol.NoWait, "c2"); r.Status != "held" {
 		t.Errorf("1ms before its end the lock is %s", r.Status)
 	}
 	b.pass(time.Millisecond)
-	if r := b.acquire("b", time.Second, noWait, "c2"); r.Status != "granted" {
+	if r := b.acquire("b", time.Second, protocol.NoWait, "c2"); r.Status != "granted" {
 		t.Errorf("at its end the lock is %s", r.Status)
 	}
 }
@@ -690,7 +690,7 @@ func TestARecordIsWrittenByWhoHoldsTheLock(t *testing.T) {
 		if note("a", "00000000000000011", "nobody") {
 			b.Error("nobody holds the lock, and the record is written")
 		}
-		a := b.acquire("a", time.Second, noWait, "c1")
+		a := b.acquire("a", time.Second, protocol.NoWait, "c1")
 		if !note("a", a.Fence+"1", "begun") || !note("a", a.Fence+"2", "ended") || !note("a", a.Fence+"1", "begun") {
 			b.Error("the holder is refused")
 		}
@@ -703,7 +703,7 @@ func TestARecordIsWrittenByWhoHoldsTheLock(t *testing.T) {
 			b.Error("what only tells how it went is refused")
 		}
 		is(a.Fence + "3how it went")
-		other := b.acquire("b", 100*time.Millisecond, noWait, "c1")
+		other := b.acquire("b", 100*time.Millisecond, protocol.NoWait, "c1")
 		if !note("b", other.Fence+"1", "begun again") || note("a", a.Fence+"3", "late") {
 			b.Error("the next holder")
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"example.com/redislock/internal/protocol"
 )
 
 // A clock that was ahead for a while does not keep a name off the fast paths until it has caught up.
@@ -18,14 +20,14 @@ func TestTombstonesThatWereLaidWhileTheClockWasAheadEndAMinuteAfterItWentBack(t 
 	b.set(truth.Add(time.Second))
 	for i := range 2 * many / 8 { // traffic; now and then somebody gives up
 		token := fmt.Sprint("t", i)
-		b.acquire(token, time.Minute, noWait, "c1")
+		b.acquire(token, time.Minute, protocol.NoWait, "c1")
 		if i%5 == 0 {
 			b.release(token, "tombstone")
 		} else {
 			b.release(token)
 		}
 		for _, over := range []string{"ahead0", fmt.Sprint("ahead", many-1)} {
-			if r := b.acquire(over, time.Minute, noWait, "c1"); r.Status != "over" {
+			if r := b.acquire(over, time.Minute, protocol.NoWait, "c1"); r.Status != "over" {
 				t.Fatalf("within the minute a late copy of %s is answered %s", over, r.Status)
 			}
 		}
@@ -33,7 +35,7 @@ func TestTombstonesThatWereLaidWhileTheClockWasAheadEndAMinuteAfterItWentBack(t 
 	b.pass(61 * time.Second)
 	for i := range 2 * many / 8 {
 		token := fmt.Sprint("u", i)
-		b.acquire(token, time.Minute, noWait, "c1")
+		b.acquire(token, time.Minute, protocol.NoWait, "c1")
 		b.release(token)
 	}
 	if state := b.dump(); len(state) != 1 {

@@ -36,7 +36,7 @@ type topic struct {
 
 // shards are the topics of a Client, and the PubSubs that they are subscribed by.
 type shards struct {
-	client  *Client
+	hub     *hub
 	cluster *redis.ClusterClient
 	sweeper scheduler.Task
 	silent  hearing // of who has no topic yet
@@ -55,33 +55,17 @@ type shard struct {
 	topics map[string]*topic // by channel; guarded by shards.mu
 }
 
-func newShards(c *Client, cluster *redis.ClusterClient) *shards {
-	s := &shards{client: c, cluster: cluster, topics: map[string]*topic{}, open: map[string]*shard{}, deaf: map[string]bool{}}
+func newShards(of *hub, cluster *redis.ClusterClient) *shards {
+	s := &shards{hub: of, cluster: cluster, topics: map[string]*topic{}, open: map[string]*shard{}, deaf: map[string]bool{}}
 	s.sweeper = scheduler.Task{Job: scheduler.Func(s.sweep)}
 	return s
-}
-
-// hears is what a wait for that name hears of. It subscribes to nothing.
-func (c *Client) hears(name string) *hearing {
-	if c.shards == nil {
-		return &c.sub.hearing
-	}
-	return c.shards.hears(name)
-}
-
-// listen subscribes to what a wait for that name has to hear, and returns when that is confirmed, or cannot be for now.
-func (c *Client) listen(ctx context.Context, name string) (alone bool, err error) {
-	if c.shards == nil {
-		return c.sub.await(ctx, c)
-	}
-	return c.shards.listen(name).await(ctx, c)
 }
 
 func (s *shards) hears(name string) *hearing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.old {
-		return &s.client.sub.hearing
+		return &s.hub.sub.hearing
 	}
 	if t := s.topics[name]; t != nil {
 		t.used = time.Now()
@@ -94,15 +78,15 @@ func (s *shards) listen(name string) *hearing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.old {
-		return &s.client.sub.hearing
+		return &s.hub.sub.hearing
 	}
 	t := s.topics[name]
 	if t == nil {
-		t = &topic{name: name, channel: protocol.LockChannel(s.client.sub.channel, name)}
+		t = &topic{name: name, channel: protocol.LockChannel(s.hub.sub.channel, name)}
 		s.topics[name] = t
 		s.place([]*topic{t}, 0)
 		if len(s.topics) == 1 {
-			s.client.scheduler.Set(&s.sweeper, time.Now().Add(topicRest))
+			s.hub.scheduler.Set(&s.sweeper, time.Now().Add(topicRest))
 		}
 	}
 	t.used = time.Now()
@@ -115,11 +99,11 @@ func (s *shards) place(topics []*topic, attempt int) {
 	if len(topics) == 0 {
 		return
 	}
-	s.client.loops.Add()
+	s.hub.loops.Add()
 	go func() {
-		defer s.client.loops.Done()
+		defer s.hub.loops.Done()
 		for ; len(topics) > 0; attempt++ {
-			if attempt > 0 && !s.client.pause(min(transport.Backoff(attempt), time.Second)) {
+			if attempt > 0 && !s.hub.pause(min(transport.Backoff(attempt), time.Second)) {
 				return
 			}
 			var again []*topic
@@ -128,7 +112,7 @@ func (s *shards) place(topics []*topic, attempt int) {
 				master, err := transport.MasterOf(context.Background(), s.cluster, t.channel)
 				switch {
 				case err != nil:
-					s.client.transport.Suspect(err)
+					s.hub.transport.Suspect(err)
 					err = fmt.Errorf("subscribe to %s: %w", t.channel, err)
 					t.end(err)
 					s.outage("", err)
@@ -149,7 +133,7 @@ func (s *shards) place(topics []*topic, attempt int) {
 // subscribe asks a master for the topic's messages, by the PubSub that there is or a new one. Where a new one cannot be
 // connected it returns the topics that it was to have: they are to be placed again.
 func (s *shards) subscribe(t *topic, master *redis.Client, attempt int) []*topic {
-	c, addr := s.client, master.Options().Addr
+	c, addr := s.hub, master.Options().Addr
 	s.mu.Lock()
 	if s.topics[t.name] != t || t.shard != nil || c.isStopped() { // forgotten, or placed by another
 		s.mu.Unlock()
@@ -190,17 +174,17 @@ func (s *shards) subscribe(t *topic, master *redis.Client, attempt int) []*topic
 // begin opens a PubSub on a master. The caller holds s.mu.
 func (s *shards) begin(master *redis.Client) *shard {
 	shard := &shard{addr: master.Options().Addr, topics: map[string]*topic{}}
-	shard.feed = s.client.newFeed(func(ctx context.Context) *redis.PubSub { return master.SSubscribe(ctx) })
+	shard.feed = s.hub.newFeed(func(ctx context.Context) *redis.PubSub { return master.SSubscribe(ctx) })
 	s.open[shard.addr] = shard
 	return shard
 }
 
 // take is what came on a PubSub.
 func (s *shards) take(shard *shard, message any) error {
-	c := s.client
+	c := s.hub
 	switch m := message.(type) {
 	case *redis.Message:
-		c.heard(m.Payload)
+		c.listener.Heard(m.Payload)
 	case *redis.Subscription:
 		s.mu.Lock()
 		t := shard.topics[m.Channel]
@@ -210,7 +194,7 @@ func (s *shards) take(shard *shard, message any) error {
 			s.leave(t)
 			t.end(fmt.Errorf("subscribe to %s: its slot moves", t.channel))
 		default:
-			shard.whileOpen(func() { t.begin(sharded) })
+			shard.whileOpen(func() { t.begin(protocol.Sharded) })
 			delete(s.deaf, shard.addr)
 			delete(s.deaf, "")
 		}
@@ -221,7 +205,7 @@ func (s *shards) take(shard *shard, message any) error {
 			s.cluster.ReloadState(context.Background())
 			s.place([]*topic{t}, 1)
 		default:
-			c.recheck(t.name) // messages may have been lost before
+			c.listener.Recheck(t.name) // messages may have been lost before
 		}
 	case error:
 		return s.refused(shard, m)
@@ -260,7 +244,7 @@ func (s *shards) outage(addr string, err error) {
 	s.deaf[addr] = true
 	s.mu.Unlock()
 	if !told {
-		s.client.deaf(err)
+		s.hub.listener.Deaf(err)
 	}
 }
 
@@ -274,7 +258,7 @@ func (s *shards) leave(t *topic) {
 
 // lost ends a PubSub. It returns its topics, which are to be placed anew, and whether it had served any of them.
 func (s *shards) lost(shard *shard, err error) (topics []*topic, heard bool) {
-	s.client.transport.Suspect(err)
+	s.hub.transport.Suspect(err)
 	shard.close()
 	s.mu.Lock()
 	delete(s.open, shard.addr)
@@ -294,7 +278,7 @@ func (s *shards) lost(shard *shard, err error) (topics []*topic, heard bool) {
 		heard = heard || mode != ""
 		t.end(reason)
 		if old { // the classic channel serves from now on: whoever waits for this one looks again
-			t.begin(uncountable)
+			t.begin(protocol.Uncountable)
 		}
 	}
 	if old {
@@ -309,11 +293,11 @@ func (s *shards) lost(shard *shard, err error) (topics []*topic, heard bool) {
 
 // sweep forgets the topics that nobody has waited for lately. It runs in the scheduler.
 func (s *shards) sweep() {
-	c := s.client
+	c := s.hub
 	s.mu.Lock()
 	idle := map[*shard][]string{}
 	for name, t := range s.topics {
-		if time.Since(t.used) < topicRest || c.waiting(name) {
+		if time.Since(t.used) < topicRest || c.listener.Waits(name) {
 			continue
 		}
 		delete(s.topics, name)
@@ -342,7 +326,7 @@ func (s *shards) stop() {
 	s.mu.Lock()
 	open := slices.Collect(maps.Values(s.open))
 	s.mu.Unlock()
-	s.client.scheduler.Remove(&s.sweeper)
+	s.hub.scheduler.Remove(&s.sweeper)
 	for _, shard := range open {
 		shard.close()
 	}
@@ -371,9 +355,9 @@ func (s *shards) verify(name string) {
 	s.mu.Unlock()
 	if moved {
 		s.place([]*topic{t}, 0)
-		s.client.background.Add()
+		s.hub.background.Add()
 		go func() { // the old one may be gone, and this stands on its connection; renewals are answered behind us
-			defer s.client.background.Done()
+			defer s.hub.background.Done()
 			_ = shard.ps.SUnsubscribe(shard.ctx, t.channel)
 		}()
 	}

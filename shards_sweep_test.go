@@ -27,15 +27,15 @@ func TestAChannelThatNobodyWaitsForIsForgotten(t *testing.T) {
 		return n
 	}
 	rest := func(names ...string) { // nobody has used them for a while
-		c.shards.mu.Lock()
-		defer c.shards.mu.Unlock()
+		c.hub.shards.mu.Lock()
+		defer c.hub.shards.mu.Unlock()
 		for _, name := range names {
-			c.shards.topics[name].used = time.Now().Add(-2 * topicRest)
+			c.hub.shards.topics[name].used = time.Now().Add(-2 * topicRest)
 		}
 	}
 	for range 2 { // forgotten, it can be subscribed again
 		for _, name := range []string{"a", "b", "c", "d"} {
-			if alone, err := c.listen(ctx, name); alone || err != nil {
+			if alone, err := c.hub.listen(ctx, name); alone || err != nil {
 				t.Fatal(alone, err)
 			}
 		}
@@ -43,16 +43,16 @@ func TestAChannelThatNobodyWaitsForIsForgotten(t *testing.T) {
 		c.expect(w, protocol.NewToken(), 0, 0)
 		c.joined(w, "c", protocol.Reply{}, sample{})
 		rest("b", "c", "d")
-		c.shards.sweep()
+		c.hub.shards.sweep()
 		for until := time.Now().Add(10 * time.Second); subscribed() != 2; time.Sleep(time.Millisecond) {
 			if time.Now().After(until) {
 				t.Fatalf("%d channels are subscribed; one was used just now, and one is waited for", subscribed())
 			}
 		}
-		if mode, _ := c.hears("a").state(); mode != sharded {
+		if mode, _ := c.hub.hears("a").state(); mode != protocol.Sharded {
 			t.Errorf("the channel that was used just now: %q", mode)
 		}
-		if mode, _ := c.hears("b").state(); mode != "" {
+		if mode, _ := c.hub.hears("b").state(); mode != "" {
 			t.Errorf("the forgotten channel: %q", mode)
 		}
 		c.removeWait(w)
@@ -79,11 +79,11 @@ func TestASlotThatNobodyServesDoesNotDisturbTheOthers(t *testing.T) {
 	listen := func(name string, within time.Duration) (bool, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), within)
 		defer cancel()
-		return c.listen(ctx, name)
+		return c.hub.listen(ctx, name)
 	}
 	epochs := func() (all []uint64) {
 		for _, name := range names[1:] {
-			_, epoch := c.hears(name).state()
+			_, epoch := c.hub.hears(name).state()
 			all = append(all, epoch)
 		}
 		return all
@@ -99,7 +99,7 @@ func TestASlotThatNobodyServesDoesNotDisturbTheOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c.shards.cluster.ReloadState(t.Context())
+	c.hub.shards.cluster.ReloadState(t.Context())
 	for range 3 { // each takes the time of a check, in which it is tried again and again
 		if alone, err := listen(names[0], 10*time.Second); !alone || err != nil {
 			t.Errorf("the channel in the slot that nobody serves: %v, %v", alone, err)

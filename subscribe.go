@@ -9,18 +9,15 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
 )
 
-// countable, sharded and uncountable say in a request how the server can tell this Client of a grant, and whether it can
-// count it as a receiver: by its classic channel, by that of the lock's shard (shards.go), or without counting.
-const countable, sharded, uncountable, noWait = "c", "s", "u", "-"
-
 // hearing is whether the messages of a wake channel arrive.
 type hearing struct {
 	mu    sync.Mutex
-	mode  string        // countable, sharded or uncountable; empty while not subscribed
+	mode  string        // protocol.Countable, sharded or protocol.Uncountable; empty while not subscribed
 	epoch uint64        // counts subscriptions: a time sample does not outlive the one it was taken under
 	ready chan struct{} // closed while subscribed
 	err   error         // why not
@@ -36,8 +33,8 @@ func (h *hearing) state() (mode string, epoch uint64) {
 
 // await returns when there is a subscription, or when ctx ends. Where none can be made within the time of a check the
 // caller must do without it: its checks serve it, and a claim waits longer than two of them.
-func (h *hearing) await(ctx context.Context, c *Client) (alone bool, err error) {
-	patience := time.NewTimer(checkEvery)
+func (h *hearing) await(ctx context.Context, of *hub) (alone bool, err error) {
+	patience := time.NewTimer(protocol.CheckEvery)
 	defer patience.Stop()
 	for {
 		h.mu.Lock()
@@ -55,8 +52,8 @@ func (h *hearing) await(ctx context.Context, c *Client) (alone bool, err error) 
 			return false, transport.During(ctx.Err(), err)
 		case <-patience.C:
 			return true, nil
-		case <-c.closing:
-			return false, c.cause
+		case <-of.closing:
+			return false, of.cause()
 		}
 	}
 }
@@ -101,7 +98,7 @@ func (h *hearing) end(err error) (outage bool) {
 // (I9): grants are looked up among the waits of this process, by a token that only a reader of the key can know.
 type subscription struct {
 	hearing
-	client  *Client
+	hub     *hub
 	channel string
 
 	once    sync.Once
@@ -112,13 +109,13 @@ type subscription struct {
 // start subscribes in the background, once; the Client's first lock does.
 func (s *subscription) start() {
 	s.once.Do(func() {
-		s.client.loops.Add()
+		s.hub.loops.Add()
 		go s.run()
 	})
 }
 
 func (s *subscription) run() {
-	c := s.client
+	c := s.hub
 	defer c.loops.Done()
 	for attempt := 0; ; {
 		f := c.newFeed(func(ctx context.Context) *redis.PubSub { return c.rdb.Subscribe(ctx) })
@@ -139,9 +136,9 @@ func (s *subscription) run() {
 					}
 				case *redis.Message:
 					if m.Channel == s.channel {
-						c.heard(m.Payload)
+						c.listener.Heard(m.Payload)
 					} else {
-						c.news(m.Payload)
+						c.listener.Broadcast(m.Payload)
 					}
 				case error:
 					return m
@@ -155,7 +152,7 @@ func (s *subscription) run() {
 			err = fmt.Errorf("subscribe to the channels %s and %s: %w: %w", s.channel, c.keys.News(), ErrPermission, err)
 		}
 		if s.end(err) {
-			c.deaf(err)
+			c.listener.Deaf(err)
 		}
 		attempt++
 		if !c.pause(min(transport.Backoff(attempt), time.Second)) {
@@ -164,31 +161,10 @@ func (s *subscription) run() {
 	}
 }
 
-// deaf tells the Observer that there is no subscription.
-func (c *Client) deaf(err error) {
-	if c.failed() == nil { // else that is why
-		c.report(Event{Kind: EventSubscribeFailed, Err: err})
-	}
-}
-
-// pause sleeps, and reports whether the loops of the Client go on: until it is closed, or its Redis client is.
-func (c *Client) pause(d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-c.stopped:
-		return false
-	case <-c.transport.Orphaned():
-		return false
-	}
-}
-
 // confirmed is called when the server has confirmed a subscription. Whoever waits or holds asks at once: messages may
 // have been lost before.
 func (s *subscription) confirmed(f *feed) {
-	c := s.client
+	c := s.hub
 	c.background.Add()
 	go func() {
 		defer c.background.Done()
@@ -196,34 +172,33 @@ func (s *subscription) confirmed(f *feed) {
 		if !f.whileOpen(func() { s.begin(mode) }) { // it broke meanwhile
 			return
 		}
-		c.askAll()
-		c.missed()
+		c.listener.Subscribed()
 	}()
 }
 
 // probe finds out whether the scripts count this subscription. Only a plain client can tell: in a cluster
 // the answer depends on the node.
 func (s *subscription) probe() string {
-	if s.client.behind.Single == nil {
-		return uncountable
+	if s.hub.behind.Single == nil {
+		return protocol.Uncountable
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), pingAfter)
 	defer cancel()
-	a := s.client.transport.Ask(ctx, nil, lua.Probe, s.client.keys.Probe(), s.channel)
+	a := s.hub.transport.Ask(ctx, nil, lua.Probe, s.hub.keys.Probe(), s.channel)
 	if n, ok := a.Value.(int64); ok && a.Err == nil && n > 0 {
-		return countable
+		return protocol.Countable
 	}
-	return uncountable
+	return protocol.Uncountable
 }
 
 // doubt is called when a wait has lost its place, or was granted the lock without a message that the server saw arrive. That may
 // be because this subscription is not where the scripts are any more: a primary that has become a replica goes on passing
 // messages to those who are connected to it. If the scripts do not see it, it is made anew.
 func (s *subscription) doubt() {
-	c := s.client
+	c := s.hub
 	s.mu.Lock()
 	f := s.feed
-	look := s.mode == countable && time.Since(s.doubted) >= checkEvery/2
+	look := s.mode == protocol.Countable && time.Since(s.doubted) >= protocol.CheckEvery/2
 	if look {
 		s.doubted = time.Now()
 	}
@@ -234,7 +209,7 @@ func (s *subscription) doubt() {
 	c.background.Add()
 	go func() {
 		defer c.background.Done()
-		if s.probe() == uncountable {
+		if s.probe() == protocol.Uncountable {
 			f.close()
 		}
 	}()
