@@ -89,10 +89,7 @@ func ExampleClient_Ask() {
 	}
 	defer lock.Release(ctx)
 
-	told, err := client.Ask(ctx, "reindex", "a release is due") // an operator, from another process
-	fmt.Println(told, err)
-
-	for batch := 1; ; batch++ {
+	for {
 		select {
 		case request := <-lock.Asked():
 			fmt.Println("stopped:", request.Why)
@@ -101,8 +98,11 @@ func ExampleClient_Ask() {
 			return
 		case <-time.After(10 * time.Millisecond): // a batch of the work
 		}
+		// An operator asks, from another process. A holder that is not subscribed yet does not hear of it, so he asks again.
+		if told, err := client.Ask(ctx, "reindex", "a release is due"); told != 1 || err != nil {
+			fmt.Println(told, err)
+		}
 	}
 	// Output:
-	// 1 <nil>
 	// stopped: a release is due
 }
