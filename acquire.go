@@ -10,7 +10,7 @@ func (c *Client) acquire(ctx context.Context, name string, opts []Option) (*Lock
 	if err := c.called(ctx); err != nil {
 		return nil, err
 	}
-	q := &quest{client: c, name: name, parent: ctx, settings: c.defaults}
+	q := &acquisition{client: c, name: name, parent: ctx, settings: c.defaults}
 	if err := c.accept(ctx, name, opts, &q.settings); err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func (c *Client) accept(ctx context.Context, name string, opts []Option, s *sett
 
 // seek is pursue, observed. A lock that its caller does not get, because the Observer panics or ends the goroutine, is given
 // back (I8).
-func (c *Client) seek(q *quest) (l *Lock, err error) {
+func (c *Client) seek(q *acquisition) (l *Lock, err error) {
 	q.key = c.keys.Lock(q.name)
 	q.asked = time.Now()
 	returned := false

@@ -47,7 +47,7 @@ func (b *budget) patiently(what string, is func() bool) {
 }
 
 // line is a holder and those who wait for the same lock, spread over some instances.
-type line struct {
+type waiters struct {
 	*budget
 	all     []*instance
 	held    *redislock.Lock
@@ -57,9 +57,9 @@ type line struct {
 
 const lineName = "line"
 
-func (b *budget) line(instances int) *line {
+func (b *budget) line(instances int) *waiters {
 	b.Helper()
-	l := &line{budget: b, granted: make(chan *redislock.Lock, 1)}
+	l := &waiters{budget: b, granted: make(chan *redislock.Lock, 1)}
 	for range instances {
 		l.all = append(l.all, b.instance())
 	}
@@ -69,7 +69,7 @@ func (b *budget) line(instances int) *line {
 }
 
 // join lets more of them wait, and returns when they do.
-func (l *line) join(n int) {
+func (l *waiters) join(n int) {
 	l.Helper()
 	before := l.queued()
 	for i := range n {
@@ -88,7 +88,7 @@ func (l *line) join(n int) {
 	l.patiently(fmt.Sprint("they wait: ", n), func() bool { return l.queued() == before+n })
 }
 
-func (l *line) queued() (n int) {
+func (l *waiters) queued() (n int) {
 	for _, c := range l.all {
 		n += c.told.count(redislock.EventQueued)
 	}
@@ -96,7 +96,7 @@ func (l *line) queued() (n int) {
 }
 
 // pass hands the lock over to the next.
-func (l *line) pass() {
+func (l *waiters) pass() {
 	l.Helper()
 	l.release(l.held)
 	if l.held = <-l.granted; l.held == nil {
@@ -106,7 +106,7 @@ func (l *line) pass() {
 }
 
 // end hands it over until nobody waits.
-func (l *line) end() {
+func (l *waiters) end() {
 	l.Helper()
 	for l.waiting > 0 {
 		l.pass()
@@ -115,7 +115,7 @@ func (l *line) end() {
 }
 
 // sent is what all instances have sent.
-func (l *line) sent() map[string]int {
+func (l *waiters) sent() map[string]int {
 	all := map[string]int{}
 	for _, c := range l.all {
 		sent, _ := c.wire.count()

@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// Go allocates in classes of sizes, and puts 8 bytes in front of what has pointers and more than 512 bytes. A quest is an
+// Go allocates in classes of sizes, and puts 8 bytes in front of what has pointers and more than 512 bytes. An acquisition is an
 // acquire on its way and a hold is what comes of it, so an uncontended pair allocates one of each, and every held lock is
 // one of the latter: a field that makes one of them larger than its class makes it as large as the next, by 64 to 128 bytes
 // at once.
@@ -14,7 +14,7 @@ func TestWhatALockIsMadeOfFitsItsSizeClass(t *testing.T) {
 		what        string
 		size, class uintptr
 	}{
-		{"quest", unsafe.Sizeof(quest{}), 768},
+		{"acquisition", unsafe.Sizeof(acquisition{}), 768},
 		{"hold", unsafe.Sizeof(hold{}), 512},
 	} {
 		if one.size > 512 {

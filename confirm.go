@@ -15,7 +15,7 @@ var errGone = fmt.Errorf("%w: granted, and taken away before it was used", ErrLo
 // confirm makes good what the grant itself does not give: a fence above all that were seen, and replicas that have the
 // hold. Nearly always neither is wanted, and nothing is sent. The bound of a hold that was confirmed is that of the
 // confirmation (I6).
-func (q *quest) confirm(g grant) (grant, error) {
+func (q *acquisition) confirm(g grant) (grant, error) {
 	c := q.client
 	fence := protocol.ParseFence(g.fence)
 	seen := q.seenBefore(fence)

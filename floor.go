@@ -94,7 +94,7 @@ func (f *floors) forget(name string) {
 // asked. Where the mode tolerates nobody, nobody else was granted the lock since, so what was seen meanwhile counts too,
 // but for the fence itself, which an Inspect may have shown. Beside holders who share, a greater fence may be that of a
 // later grant, which was heard of first.
-func (q *quest) seenBefore(fence int64) int64 {
+func (q *acquisition) seenBefore(fence int64) int64 {
 	if q.mode.alone() {
 		if now := q.client.floors.of(q.name); now > fence {
 			return now

@@ -26,7 +26,7 @@ const (
 // second is why that was not answered.
 func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (outcome, err error) {
 	unanswered := false
-	if e.alone && !e.bury && clock.Between(e.granted, now) < brief && !c.crowds.has(e.hold.name) {
+	if e.alone && !e.unanswered && clock.Between(e.granted, now) < brief && !c.contention.has(e.hold.name) {
 		one := &transport.Call{}
 		one.Init(lua.Release, e.boxedKey)
 		one.Form, one.Args = transport.Head, append(one.Args, e.boxed)
@@ -38,12 +38,12 @@ func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (outcome, 
 			return nil, protocol.Unexpected(a.Value)
 		}
 		unanswered = a.Unanswered
-		c.crowds.met(e.hold.name, true)
+		c.contention.met(e.hold.name, true)
 	}
 	one := &transport.Call{}
 	one.Init(lua.Release, e.boxedKey)
 	one.Args = append(one.Args, e.boxed)
-	if e.bury {
+	if e.unanswered {
 		one.Args = append(one.Args, "tombstone")
 	}
 	a := c.transport.Promptly(ctx, one)
@@ -52,7 +52,7 @@ func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (outcome, 
 	}
 	what, more, found, err := protocol.ParseRelease(a.Value)
 	if a.Value == int64(1) { // there was nothing but the hold
-		c.crowds.met(e.hold.name, false)
+		c.contention.met(e.hold.name, false)
 	}
 	if more {
 		c.giveUp(e.key(), e.token(), false)
@@ -64,9 +64,9 @@ func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (outcome, 
 }
 
 // giveUp gives up whatever a token has on the server, in the background: for a wait that was cancelled, a hold that was
-// lost, a grant that came late. With bury it leaves a tombstone against late copies.
-func (c *Client) giveUp(key, token string, bury bool) <-chan struct{} {
-	return c.transport.Insist(lua.Release, key, protocol.ReleaseArgs(token, bury), func(value any) bool {
+// lost, a grant that came late. With tombstone it leaves a tombstone against late copies.
+func (c *Client) giveUp(key, token string, tombstone bool) <-chan struct{} {
+	return c.transport.Insist(lua.Release, key, protocol.ReleaseArgs(token, tombstone), func(value any) bool {
 		_, more, _, _ := protocol.ParseRelease(value)
 		return more
 	})

@@ -57,7 +57,7 @@ func (l *Lock) Handoff() (string, error) {
 	returned := false
 	defer func() {
 		if !returned { // the Observer panicked, or ended the goroutine: nobody has the ticket
-			l.hold.client.giveUp(l.hold.lease.key(), l.hold.lease.token(), l.hold.lease.bury)
+			l.hold.client.giveUp(l.hold.lease.key(), l.hold.lease.token(), l.hold.lease.unanswered)
 		}
 	}()
 	l.hold.observe(EventHandedOff, nil)
@@ -77,12 +77,12 @@ func (l *Lock) handoff() (string, error) {
 		return "", err
 	}
 	defer h.endChange()
-	if !e.once || e.bury {
+	if !e.once || e.unanswered {
 		args := []any{e.token(), fmt.Sprintf("%016d", e.fenceNow())}
 		switch { // I8: nobody will release this token
-		case e.bury && e.once:
+		case e.unanswered && e.once:
 			args = append(args, "last")
-		case e.bury:
+		case e.unanswered:
 			args = append(args, "tombstone")
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), transport.ResendTime)
@@ -177,7 +177,7 @@ func (c *Client) resume(ctx context.Context, h handoff, opts []Option) (*Lock, e
 	if asked.floor > 0 {
 		return nil, invalid("WithFenceFloor: the fence of a resumed hold is greater than that of the old one")
 	}
-	q := &quest{client: c, name: h.name, settings: c.defaults, resumes: &h, parent: ctx}
+	q := &acquisition{client: c, name: h.name, settings: c.defaults, resumes: &h, parent: ctx}
 	if err := c.accept(ctx, h.name, opts, &q.settings); err != nil {
 		return nil, err
 	}

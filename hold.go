@@ -162,7 +162,7 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, e
 
 	if loss != nil {
 		if h.lease.surrender() {
-			c.giveUp(h.lease.key(), h.lease.token(), h.lease.bury)
+			c.giveUp(h.lease.key(), h.lease.token(), h.lease.unanswered)
 		}
 		if first && c.observer != nil { // its lease ran out after the Client was closed, and nobody told
 			told = h.event(EventLost, loss)
@@ -208,6 +208,6 @@ func (h *hold) lose(cause error) {
 		h.client.report(e)
 	}
 	if h.lease.surrender() {
-		h.client.giveUp(h.lease.key(), h.lease.token(), h.lease.bury)
+		h.client.giveUp(h.lease.key(), h.lease.token(), h.lease.unanswered)
 	}
 }

@@ -62,7 +62,7 @@ func (c *Client) named(token, nonce string) *hold {
 func (c *Client) granted(token string, g protocol.GrantMessage) {
 	c.waits.mu.Lock()
 	w := c.waits.byToken[token]
-	early := w != nil && w.line == nil
+	early := w != nil && w.waiters == nil
 	if early && w.early == nil { // a second one is forged: it would have to know the first
 		w.early = &g // the answer of the acquire is still on its way
 	}
@@ -79,10 +79,10 @@ func (c *Client) sooner(token string) {
 	w := c.waits.byToken[token]
 	switch {
 	case w == nil:
-	case w.line == nil:
+	case w.waiters == nil:
 		w.hasty = true // the answer of the acquire is still on its way, and may be older
 	default:
-		c.scheduler.SetNoLater(&w.line.task, time.Now())
+		c.scheduler.SetNoLater(&w.waiters.task, time.Now())
 	}
 }
 
@@ -90,7 +90,7 @@ func (c *Client) sooner(token string) {
 // this same wait says about the server's clock, and no longer than a claim from now, nor than was asked for; past that, or
 // with a fence that is too far ahead, a check has to tell.
 func (c *Client) settled(w *wait, g protocol.GrantMessage) {
-	l := w.line
+	l := w.waiters
 	_, epoch := c.hub.hears(l.name).state()
 	l.mu.Lock()
 	s, asked := w.sample, w.asked

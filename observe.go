@@ -131,13 +131,13 @@ func (k EventKind) String() string {
 	return "EventKind(" + strconv.Itoa(int(k)) + ")"
 }
 
-// event is one of a quest.
-func (q *quest) event(kind EventKind) Event {
+// event is one of an acquisition.
+func (q *acquisition) event(kind EventKind) Event {
 	return Event{Kind: kind, Context: q.parent, Name: q.name, Mode: q.mode, Weight: q.weight, Wait: clock.Elapsed(q.asked)}
 }
 
-// outcome is the event that ends a quest.
-func (q *quest) outcome(l *Lock, err error) Event {
+// outcome is the event that ends an acquisition.
+func (q *acquisition) outcome(l *Lock, err error) Event {
 	e := q.event(EventGranted)
 	switch {
 	case err != nil:

@@ -37,12 +37,12 @@ type Client struct {
 	reports   reports
 	jitter    func(time.Duration) time.Duration // random, below its argument
 
-	transport *transport.Transport
-	scheduler *scheduler.Scheduler
-	hub       *hub
-	waits     waits
-	floors    floors
-	crowds    crowds
+	transport  *transport.Transport
+	scheduler  *scheduler.Scheduler
+	hub        *hub
+	waits      waits
+	floors     floors
+	contention contention
 
 	mu     sync.Mutex
 	holds  map[string]*hold // by token
@@ -92,23 +92,23 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		}
 	}
 	c := &Client{
-		rdb:       rdb,
-		behind:    behind,
-		prefix:    cfg.prefix,
-		keys:      protocol.Keys(cfg.prefix),
-		owner:     myself(cfg.name),
-		retention: cfg.retention,
-		margin:    cfg.margin,
-		observer:  cfg.observer,
-		trace:     cfg.trace,
-		jitter:    cfg.jitter,
-		defaults:  settings{lease: DefaultLease, weight: 1},
-		waits:     waits{byToken: map[string]*wait{}, lines: map[string]*line{}},
-		floors:    newFloors(),
-		crowds:    newCrowds(),
-		holds:     map[string]*hold{},
-		closing:   make(chan struct{}),
-		stopped:   make(chan struct{}),
+		rdb:        rdb,
+		behind:     behind,
+		prefix:     cfg.prefix,
+		keys:       protocol.Keys(cfg.prefix),
+		owner:      myself(cfg.name),
+		retention:  cfg.retention,
+		margin:     cfg.margin,
+		observer:   cfg.observer,
+		trace:      cfg.trace,
+		jitter:     cfg.jitter,
+		defaults:   settings{lease: DefaultLease, weight: 1},
+		waits:      waits{byToken: map[string]*wait{}, byName: map[string]*waiters{}},
+		floors:     newFloors(),
+		contention: newContention(),
+		holds:      map[string]*hold{},
+		closing:    make(chan struct{}),
+		stopped:    make(chan struct{}),
 	}
 	c.info = c.owner.info()
 	c.transport = transport.New(rdb, behind, &c.background, c.closing, c.stopped, c.fail)

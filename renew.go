@@ -18,15 +18,15 @@ const expiredSlack = time.Millisecond
 
 // lease is the liveness of one hold: until when it may be relied on, and when it is renewed.
 type lease struct {
-	hold     *hold
-	boxed    any // the token, as an argument
-	boxedKey any // and the key
-	nonce    string
-	length   time.Duration
-	alone    bool // nobody waited for it when it was granted
-	bury     bool // an acquire of this token had no answer
-	once     bool // renewed only to turn a claim into the whole lease
-	given    bool // somebody gives it up, or gave it up; guarded by mu
+	hold       *hold
+	boxed      any // the token, as an argument
+	boxedKey   any // and the key
+	nonce      string
+	length     time.Duration
+	alone      bool // nobody waited for it when it was granted
+	unanswered bool // an acquire of this token had no answer
+	once       bool // renewed only to turn a claim into the whole lease
+	given      bool // somebody gives it up, or gave it up; guarded by mu
 
 	mu      sync.Mutex
 	fence   string         // an upgrade raises it
@@ -187,12 +187,12 @@ func (l *lease) leave(ctx context.Context, length time.Duration) (outcome, err e
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), transport.ResendTime)
 	defer cancel()
 	begun := time.Now()
-	bury := ""
-	if l.bury {
-		bury = "tombstone" // I8: nobody will release this token
+	tombstone := ""
+	if l.unanswered {
+		tombstone = "tombstone" // I8: nobody will release this token
 	}
 	text, _ := l.hold.client.length(nil, max(length, time.Millisecond))
-	args := []any{l.token(), fmt.Sprintf("%016d", l.fenceNow()), bury, string(text)}
+	args := []any{l.token(), fmt.Sprintf("%016d", l.fenceNow()), tombstone, string(text)}
 	a := l.hold.client.transport.Ask(bounded, nil, lua.Renew, l.key(), args...)
 	if a.Err != nil {
 		l.hold.client.transport.Insist(lua.Renew, l.key(), args, func(value any) bool {
@@ -212,7 +212,7 @@ func (l *lease) leave(ctx context.Context, length time.Duration) (outcome, err e
 func (l *lease) parted(value any) (protocol.Reply, error) {
 	r, err := protocol.ParseReply(value)
 	if r.Status == "revoked" {
-		l.hold.client.giveUp(l.key(), l.token(), l.bury)
+		l.hold.client.giveUp(l.key(), l.token(), l.unanswered)
 	}
 	return r, err
 }

@@ -16,7 +16,7 @@ const (
 )
 
 // request makes a call of the script that asks, and its arguments.
-func (q *quest) request(one *transport.Call, wait string) {
+func (q *acquisition) request(one *transport.Call, wait string) {
 	if q.boxed == nil {
 		q.boxed = q.token
 	}
@@ -49,7 +49,7 @@ func (q *quest) request(one *transport.Call, wait string) {
 }
 
 // text is a request as lua/layout.lua has it. The second result is that of length.
-func (q *quest) text(wait, mode string) (string, bool) {
+func (q *acquisition) text(wait, mode string) (string, bool) {
 	c := q.client
 	b, standard := c.length(make([]byte, 0, 256), q.lease)
 	b = append(b, q.nonce...)

@@ -22,7 +22,7 @@ type grant struct {
 
 // wait is one token in a queue, from before its acquire is sent until it is granted, given up, or found gone. When it
 // is gone the caller joins again with a new token and this one's ticket. Most acquires find the lock free, so what
-// costs something comes with the answer that says otherwise: until then there is no line.
+// costs something comes with the answer that says otherwise: until then it is in no waiters.
 type wait struct {
 	token  string
 	lease  time.Duration // what it asks for
@@ -30,11 +30,11 @@ type wait struct {
 	result chan *outcome // holds one: the first counts
 
 	// Guarded by waits.mu.
-	line  *line                  // nil until its acquire was answered
-	early *protocol.GrantMessage // one that came before that
+	waiters *waiters               // nil until its acquire was answered
+	early   *protocol.GrantMessage // one that came before that
 
-	// Guarded by line.mu.
-	place  int  // in line.waits
+	// Guarded by waiters.mu.
+	place  int  // in waiters.waits
 	asked  bool // a check may ask for it
 	hasty  bool // guarded by waits.mu: a message that says to look came early
 	sample sample
@@ -62,16 +62,16 @@ func (w *wait) settle(o outcome) {
 
 // done takes the wait out of the checks.
 func (w *wait) done() {
-	w.line.mu.Lock()
+	w.waiters.mu.Lock()
 	w.asked = false
-	w.line.mu.Unlock()
+	w.waiters.mu.Unlock()
 }
 
 // waits are the waits of a Client, by token and by name.
 type waits struct {
 	mu      sync.Mutex
 	byToken map[string]*wait
-	lines   map[string]*line
+	byName  map[string]*waiters
 }
 
 // expect registers a wait before its acquire is sent: the message may be faster than the reply.
@@ -85,14 +85,14 @@ func (c *Client) expect(w *wait, token string, lease, steal time.Duration) {
 // joined notes that the server has this wait in its queue, and when to check it.
 func (c *Client) joined(w *wait, name string, r protocol.Reply, s sample) {
 	c.waits.mu.Lock()
-	l := c.waits.lines[name]
+	l := c.waits.byName[name]
 	if l == nil {
-		l = &line{client: c, name: name, key: c.keys.Lock(name)}
+		l = &waiters{client: c, name: name, key: c.keys.Lock(name)}
 		l.task = scheduler.Task{Job: l}
-		c.waits.lines[name] = l
+		c.waits.byName[name] = l
 	}
 	early, hasty := w.early, w.hasty
-	w.line, w.result = l, make(chan *outcome, 1)
+	w.waiters, w.result = l, make(chan *outcome, 1)
 	l.mu.Lock()
 	w.place, w.asked, w.sample = len(l.waits), true, s
 	l.waits = append(l.waits, w)
@@ -119,7 +119,7 @@ func (c *Client) removeWait(w *wait) {
 	c.waits.mu.Lock()
 	defer c.waits.mu.Unlock()
 	delete(c.waits.byToken, w.token)
-	l := w.line
+	l := w.waiters
 	if l == nil {
 		return
 	}
@@ -133,7 +133,7 @@ func (c *Client) removeWait(w *wait) {
 		}
 	}
 	if l.live == 0 {
-		delete(c.waits.lines, l.name)
+		delete(c.waits.byName, l.name)
 		c.scheduler.Remove(&l.task)
 		return
 	}
@@ -154,7 +154,7 @@ func (c *Client) removeWait(w *wait) {
 func (c *Client) recheck(name string) {
 	c.waits.mu.Lock()
 	defer c.waits.mu.Unlock()
-	if l := c.waits.lines[name]; l != nil {
+	if l := c.waits.byName[name]; l != nil {
 		c.scheduler.SetNoLater(&l.task, time.Now())
 	}
 }
@@ -163,14 +163,14 @@ func (c *Client) recheck(name string) {
 func (c *Client) waiting(name string) bool {
 	c.waits.mu.Lock()
 	defer c.waits.mu.Unlock()
-	return c.waits.lines[name] != nil
+	return c.waits.byName[name] != nil
 }
 
 // askAll has every wait checked and every hold renewed: messages may have been lost.
 func (c *Client) askAll() {
 	c.waits.mu.Lock()
-	lines := make([]*line, 0, len(c.waits.lines))
-	for _, l := range c.waits.lines {
+	lines := make([]*waiters, 0, len(c.waits.byName))
+	for _, l := range c.waits.byName {
 		lines = append(lines, l)
 	}
 	c.waits.mu.Unlock()
@@ -190,10 +190,10 @@ func (w *wait) await(ctx context.Context) outcome {
 			return *o
 		}
 	case <-ctx.Done():
-	case <-w.line.client.closing:
-		return outcome{err: w.line.client.cause}
+	case <-w.waiters.client.closing:
+		return outcome{err: w.waiters.client.cause}
 	}
-	return outcome{err: w.line.ended(ctx)}
+	return outcome{err: w.waiters.ended(ctx)}
 }
 
 // error is for a caller of this Client.

@@ -11,16 +11,16 @@ import (
 	"example.com/redislock/internal/transport"
 )
 
-// quest is one acquire on its way, or one of its two relatives: a hold that is to change its mode when the others allow
+// acquisition is one acquire on its way, or one of its two relatives: a hold that is to change its mode when the others allow
 // it, and a hold that is taken over from another process.
-type quest struct {
+type acquisition struct {
 	client   *Client
 	name     string
 	key      string
 	boxedKey any // as an argument
 	settings
-	changes *Lock    // the handle whose hold changes its mode; nil for any other quest
-	resumes *handoff // what is taken over; nil for any other quest
+	changes *Lock    // the handle whose hold changes its mode; nil for any other acquisition
+	resumes *handoff // what is taken over; nil for any other acquisition
 
 	parent context.Context // the caller's
 	asked  time.Time
@@ -29,33 +29,33 @@ type quest struct {
 	late   int              // grants that came too late to be relied on
 
 	// Of the present token.
-	token  string
-	boxed  any    // the token, as an argument
-	back   string // of the change that undoes it
-	nonce  string
-	bury   bool  // an attempt had no answer: a copy of it may be executed late
-	asking bool  // an attempt is under way
-	joined bool  // it has a place
-	alone  bool  // there is no subscription: the checks alone will tell
-	seen   int64 // the greatest fence of the name that the Client had seen before it asked
-	wait   *wait
+	token      string
+	boxed      any    // the token, as an argument
+	back       string // of the change that undoes it
+	nonce      string
+	unanswered bool  // an attempt had no answer: a copy of it may be executed late
+	asking     bool  // an attempt is under way
+	joined     bool  // it has a place
+	alone      bool  // there is no subscription: the checks alone will tell
+	seen       int64 // the greatest fence of the name that the Client had seen before it asked
+	wait       *wait
 
 	// Of the first token and the first request: most need no other.
 	firstWait wait
 	firstCall transport.Call
 }
 
-func (q *quest) newToken() {
+func (q *acquisition) newToken() {
 	q.dropWait()
 	q.token, q.nonce = protocol.NewTokenAndNonce()
 	if q.changes != nil {
 		q.token, q.back = q.changes.hold.changeToken(), q.changes.hold.changeToken()
 	}
-	q.bury, q.joined, q.boxed = false, false, nil
+	q.unanswered, q.joined, q.boxed = false, false, nil
 	q.seen = q.client.floors.of(q.name)
 }
 
-func (q *quest) dropWait() {
+func (q *acquisition) dropWait() {
 	if q.wait != nil {
 		q.client.removeWait(q.wait)
 		q.wait = nil
@@ -64,15 +64,15 @@ func (q *quest) dropWait() {
 
 // pursue is obtain as a registered operation: Close waits until a waiter that it fails has left its place. If a callback of the
 // user's panics, or ends the goroutine, nothing is left behind either (I8).
-func (q *quest) pursue() (*Lock, error) {
+func (q *acquisition) pursue() (*Lock, error) {
 	if err := q.client.enter(); err != nil {
 		return nil, err
 	}
 	defer q.client.leave()
 	returned := false
 	defer func() {
-		if !returned && (q.joined || q.bury || q.asking) {
-			q.bury = true // what became of the last attempt is not known
+		if !returned && (q.joined || q.unanswered || q.asking) {
+			q.unanswered = true // what became of the last attempt is not known
 			q.undo()
 		}
 	}()
@@ -82,7 +82,7 @@ func (q *quest) pursue() (*Lock, error) {
 }
 
 // obtain asks, and waits if that is wanted, until there is a lock or a reason why not.
-func (q *quest) obtain() (*Lock, error) {
+func (q *acquisition) obtain() (*Lock, error) {
 	c, ctx := q.client, q.parent
 	waits := !q.waitSet || q.settings.wait > 0
 	if q.waitSet && waits {
@@ -120,9 +120,9 @@ func (q *quest) obtain() (*Lock, error) {
 			if first && c.observer != nil {
 				c.observeAside(q.event(EventQueued))
 			}
-			c.crowds.met(q.name, true)
+			c.contention.met(q.name, true)
 			c.joined(q.wait, q.name, r, sample{sent, r.Now, epoch})
-			line := q.wait.line
+			line := q.wait.waiters
 			o := q.wait.await(ctx)
 			if o.err != nil || o.gone {
 				q.heldIn(line)
@@ -132,7 +132,7 @@ func (q *quest) obtain() (*Lock, error) {
 				return nil, q.fail(ctx, o.err)
 			case o.gone:
 				q.ticket = r.Ticket
-				if q.bury {
+				if q.unanswered {
 					q.undo()
 				}
 				q.newToken()
@@ -162,7 +162,7 @@ func (q *quest) obtain() (*Lock, error) {
 }
 
 // ask sends the acquire once more, to join if the Client is subscribed.
-func (q *quest) ask(ctx context.Context, waits bool) (r protocol.Reply, sent time.Time, epoch uint64, err error) {
+func (q *acquisition) ask(ctx context.Context, waits bool) (r protocol.Reply, sent time.Time, epoch uint64, err error) {
 	c := q.client
 	mode := protocol.NoWait
 	if waits {
@@ -200,12 +200,12 @@ func (q *quest) ask(ctx context.Context, waits bool) (r protocol.Reply, sent tim
 	if a.Err == nil {
 		one.Forget()
 	}
-	q.bury = q.bury || a.Unanswered
+	q.unanswered = q.unanswered || a.Unanswered
 	if a.Err != nil {
 		return r, a.Sent, epoch, a.Err
 	}
 	if r, err = protocol.ParseReply(a.Value); err != nil {
-		q.bury = true // whatever it was, let it not become a hold
+		q.unanswered = true // whatever it was, let it not become a hold
 	}
 	if q.resumes != nil && r.Status == "granted" {
 		q.mode, q.weight = parseMode(r.Note)
@@ -217,22 +217,22 @@ func (q *quest) ask(ctx context.Context, waits bool) (r protocol.Reply, sent tim
 }
 
 // undoing is what gives up whatever the present token has or may yet get.
-func (q *quest) undoing(bury bool) func() <-chan struct{} {
+func (q *acquisition) undoing(tombstone bool) func() <-chan struct{} {
 	c, key, token := q.client, q.key, q.token
 	if q.changes != nil {
 		h, back := q.changes.hold, q.back
 		return func() <-chan struct{} { return h.convert(h.readArgs(back)) }
 	}
-	return func() <-chan struct{} { return c.giveUp(key, token, bury) }
+	return func() <-chan struct{} { return c.giveUp(key, token, tombstone) }
 }
 
-func (q *quest) undo() <-chan struct{} { return q.undoing(q.bury)() }
+func (q *acquisition) undo() <-chan struct{} { return q.undoing(q.unanswered)() }
 
 // held notes who has the lock.
-func (q *quest) held(h protocol.Holder) { q.holder = &h }
+func (q *acquisition) held(h protocol.Holder) { q.holder = &h }
 
 // heldIn notes who had it when that was last heard.
-func (q *quest) heldIn(l *line) {
+func (q *acquisition) heldIn(l *waiters) {
 	h := l.last()
 	h.Waiting = max(h.Waiting-1, 0) // but for this one
 	q.held(h)
@@ -240,7 +240,7 @@ func (q *quest) heldIn(l *line) {
 
 // take makes a Lock of a grant, once it is confirmed. A grant that came too late to be relied on is given back, and sought
 // anew if the caller waits: then both results are nil.
-func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
+func (q *acquisition) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 	c := q.client
 	q.dropWait()
 	late := errLate
@@ -282,24 +282,24 @@ func (q *quest) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
 	h := c.newHold(q.parent, q.name, &q.settings)
 	e := &h.lease
 	e.boxedKey, e.boxed, e.nonce, e.fence = q.boxedKey, q.boxed, q.nonce, g.fence
-	e.length, e.bury, e.once, e.alone = q.lease, q.bury, q.noRenewal, g.alone
+	e.length, e.unanswered, e.once, e.alone = q.lease, q.unanswered, q.noRenewal, g.alone
 	e.valid, e.granted = g.valid, g.sent
 	if q.maxHold > 0 {
 		e.total = &clock.Bound{From: g.sent, Span: q.maxHold}
 	}
 	if !c.adopt(h) {
-		c.giveUp(q.key, q.token, q.bury)
+		c.giveUp(q.key, q.token, q.unanswered)
 		return nil, ErrClosed
 	}
 	e.start(g.lease < q.lease, now)
 	return &h.first, nil
 }
 
-// fail ends a quest without the lock: nothing of it is left behind (I8), and the error says which of three it was,
+// fail ends an acquisition without the lock: nothing of it is left behind (I8), and the error says which of three it was,
 // contended, given up by the caller, or unreachable. ctx is the caller's with the bound of WithWait.
-func (q *quest) fail(ctx context.Context, cause error) error {
+func (q *acquisition) fail(ctx context.Context, cause error) error {
 	q.dropWait()
-	if q.joined || q.bury {
+	if q.joined || q.unanswered {
 		q.giveBack(ctx)
 	}
 	switch ended := q.parent.Err(); {
@@ -321,10 +321,10 @@ func (q *quest) fail(ctx context.Context, cause error) error {
 // giveBack gives up what the present token has, and waits until that is done, or goes on in the background because it takes longer
 // than a caller should wait. One whose ctx has ended should hardly wait at all: WithWait is a bound. And where Redis has just
 // not answered, nobody waits for another answer.
-func (q *quest) giveBack(ctx context.Context) {
+func (q *acquisition) giveBack(ctx context.Context) {
 	done, patience := q.undo(), giveUpPatience
 	if ctx.Err() != nil {
-		if q.bury {
+		if q.unanswered {
 			return
 		}
 		patience = endedPatience

@@ -10,12 +10,12 @@ const (
 	// calm is how many releases in a row find nobody waiting before a name counts as quiet again.
 	calm = 16
 	// maxCrowds bounds the names that are remembered. When there are more, all are forgotten: each costs one request then.
-	maxCrowds = 1 << 14
+	maxContended = 1 << 14
 )
 
-// crowds are the names that others were found to wait for lately. The release of such a lock is sent as the script at once: the
+// contention is the names that others were found to wait for lately. The release of such a lock is sent as the script at once: the
 // plain command, which is tried first on a quiet name, would only be in its way.
-type crowds struct {
+type contention struct {
 	seed maphash.Seed
 	some atomic.Bool
 
@@ -23,12 +23,12 @@ type crowds struct {
 	names map[uint64]int // how many quiet releases are to come; names as hashes
 }
 
-func newCrowds() crowds {
-	return crowds{seed: maphash.MakeSeed(), names: map[uint64]int{}}
+func newContention() contention {
+	return contention{seed: maphash.MakeSeed(), names: map[uint64]int{}}
 }
 
 // has reports whether others wait for a name, as far as is known.
-func (c *crowds) has(name string) bool {
+func (c *contention) has(name string) bool {
 	if !c.some.Load() {
 		return false
 	}
@@ -39,7 +39,7 @@ func (c *crowds) has(name string) bool {
 }
 
 // met notes that somebody waited, or that nobody did.
-func (c *crowds) met(name string, somebody bool) {
+func (c *contention) met(name string, somebody bool) {
 	if !somebody && !c.some.Load() {
 		return
 	}
@@ -49,7 +49,7 @@ func (c *crowds) met(name string, somebody bool) {
 	left := c.names[key]
 	switch {
 	case somebody:
-		if left == 0 && len(c.names) >= maxCrowds {
+		if left == 0 && len(c.names) >= maxContended {
 			clear(c.names)
 		}
 		c.names[key] = calm

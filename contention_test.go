@@ -7,7 +7,7 @@ import (
 
 func TestANameIsQuietAgainAfterSomeReleasesThatFoundNobody(t *testing.T) {
 	t.Parallel()
-	c := newCrowds()
+	c := newContention()
 	c.met("a", false)
 	if c.has("a") {
 		t.Fatal("nobody was met")
@@ -28,14 +28,14 @@ func TestANameIsQuietAgainAfterSomeReleasesThatFoundNobody(t *testing.T) {
 
 func TestCrowdsAreBounded(t *testing.T) {
 	t.Parallel()
-	c := newCrowds()
-	for i := range 3 * maxCrowds {
+	c := newContention()
+	for i := range 3 * maxContended {
 		c.met(fmt.Sprint(i), true)
-		if len(c.names) > maxCrowds {
+		if len(c.names) > maxContended {
 			t.Fatalf("%d names are remembered", len(c.names))
 		}
 	}
-	if !c.has(fmt.Sprint(3*maxCrowds - 1)) {
+	if !c.has(fmt.Sprint(3*maxContended - 1)) {
 		t.Error("the last one is forgotten")
 	}
 }

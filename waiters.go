@@ -19,8 +19,8 @@ const (
 	maxCheck = 64
 )
 
-// line is all waits of this Client for one name, in the order in which they joined. They share their checks.
-type line struct {
+// waiters is all waits of this Client for one name, in the order in which they joined. They share their checks.
+type waiters struct {
 	client *Client
 	name   string
 	key    string
@@ -37,7 +37,7 @@ type line struct {
 
 // plan sets the next check: at the holder's deadline, when the holder has become stale for one of us, and at the
 // latest after CheckEvery.
-func (l *line) plan(h protocol.Holder, now protocol.Micros, ours bool) {
+func (l *waiters) plan(h protocol.Holder, now protocol.Micros, ours bool) {
 	in := protocol.CheckEvery - l.client.jitter(protocol.CheckEvery/4)
 	l.mu.Lock()
 	if !ours { // else it is one of us by now, who waited for the one before
@@ -56,7 +56,7 @@ func (l *line) plan(h protocol.Holder, now protocol.Micros, ours bool) {
 }
 
 // patience is the shortest steal-after of the waits, 0 if nobody steals. The caller holds l.mu.
-func (l *line) patience() time.Duration {
+func (l *waiters) patience() time.Duration {
 	var shortest time.Duration
 	for steal := range l.steals {
 		if shortest == 0 || steal < shortest {
@@ -67,7 +67,7 @@ func (l *line) patience() time.Duration {
 }
 
 // run checks the oldest wait and some others. It runs in the scheduler.
-func (l *line) Run() {
+func (l *waiters) Run() {
 	// The next one first: whoever finds meanwhile that it must come sooner is not overruled.
 	l.client.scheduler.SetNoLater(&l.task, time.Now().Add(protocol.CheckEvery-l.client.jitter(protocol.CheckEvery/4)))
 	l.mu.Lock()
@@ -112,7 +112,7 @@ func (l *line) Run() {
 }
 
 // checked takes the answer of a check.
-func (l *line) checked(a transport.Answer, asked []*wait, epoch uint64) {
+func (l *waiters) checked(a transport.Answer, asked []*wait, epoch uint64) {
 	c := l.client
 	l.mu.Lock()
 	l.why = a.Err
@@ -162,14 +162,14 @@ func (l *line) checked(a transport.Answer, asked []*wait, epoch uint64) {
 }
 
 // ended is the error of a wait whose ctx ended.
-func (l *line) ended(ctx context.Context) error {
+func (l *waiters) ended(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return transport.During(ctx.Err(), l.why)
 }
 
 // last is who held the lock when it was last heard.
-func (l *line) last() protocol.Holder {
+func (l *waiters) last() protocol.Holder {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.holder
