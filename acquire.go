@@ -95,6 +95,13 @@ func (c *Client) adopt(h *hold) bool {
 	return true
 }
 
+// inBooks reports whether a hold has not ended yet.
+func (c *Client) inBooks(h *hold) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.holds[h.lease.token()] == h
+}
+
 // forget takes a hold out of the books when it has ended.
 func (c *Client) forget(h *hold) {
 	c.mu.Lock()

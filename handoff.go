@@ -88,11 +88,15 @@ func (l *Lock) handoff() (string, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), transport.ResendTime)
 		defer cancel()
 		a := h.client.transport.Ask(ctx, nil, lua.Renew, e.key(), args...)
-		if !e.once {
+		r, err := protocol.ParseReply(a.Value)
+		if a.Err != nil {
+			err = a.Err
+		}
+		if !e.once || err == nil && r.Status != "" { // what the server does not have any more is lost, also where the lease is final
 			e.renewed(a)
 		}
-		if a.Err != nil {
-			return "", a.Err
+		if err != nil {
+			return "", err
 		}
 	}
 

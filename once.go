@@ -95,7 +95,11 @@ func (c *Client) once(ctx context.Context, name string, fn func(context.Context)
 	}
 	bounded, cancel := given.bounded(ctx)
 	defer cancel()
-	return given.within(ctx, bounded, c.gates.pass(bounded, c.closing, name, func() (bool, error) { return one.run(bounded) }))
+	err = c.gates.pass(bounded, c.closing, c.failed, name, func() (bool, error) { return one.run(bounded) })
+	if one.began { // what it came to has nothing to do with the wait before
+		return err
+	}
+	return given.within(ctx, bounded, err)
 }
 
 // onceCall is a call of Once whose turn it is in this process.
@@ -107,6 +111,7 @@ type onceCall struct {
 	settings *settings
 	lock     []Option
 	ctx      context.Context
+	began    bool // fn was called
 }
 
 // run looks whether it is done, or does it. The first result is whether that concerns all who wait in this process: that it is
@@ -116,7 +121,8 @@ func (o *onceCall) run(bounded context.Context) (all bool, err error) {
 	since := c.onces.now()
 	rec, l, err := c.takeTurn(bounded, onceName(o.name), record.exists, o.settings, o.lock)
 	if err != nil {
-		own := bounded.Err() != nil || errors.Is(err, ErrHeld) || errors.Is(err, ErrNotReplicated) || errors.Is(err, ErrInvalid)
+		own := bounded.Err() != nil || errors.Is(err, ErrHeld) || errors.Is(err, ErrNotReplicated) || errors.Is(err, ErrInvalid) ||
+			errors.Is(err, errLate) || errors.Is(err, ErrLost) // of its own lease
 		return !own, err
 	}
 	if l == nil {
@@ -130,6 +136,7 @@ func (o *onceCall) run(bounded context.Context) (all bool, err error) {
 			err = errors.Join(err, loss)
 		}
 	}()
+	o.began = true
 	if err := o.fn(l.under(o.ctx)); err != nil {
 		return false, err
 	}

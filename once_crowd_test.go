@@ -322,3 +322,74 @@ func TestAllWhoWaitForOnceLearnOfAnOutageTogether(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+// What fn says is told as it is, however long the caller was willing to wait for its turn.
+func TestTheErrorOfOnceIsTheFunctionsOwnAfterTheWaitIsOver(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		ctx := context.Background()
+		c := e.client()
+		boom := errors.New("boom")
+		held := &redislock.HeldError{}
+		for name, failure := range map[string]error{"its own": boom, "with another's": errors.Join(boom, held)} {
+			err := c.Once(ctx, name, func(context.Context) error {
+				time.Sleep(150 * time.Millisecond)
+				return failure
+			}, redislock.WithWait(100*time.Millisecond))
+			if !errors.Is(err, boom) || errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+// A lease that is too short for its caller says nothing about the others.
+func TestALeaseThatIsTooShortIsItsCallersOwn(t *testing.T) {
+	embedded(t, 200*time.Millisecond, func(e *env, _ *fakenet.Network) {
+		ctx := context.Background()
+		c := e.client()
+		var ran atomic.Int32
+		run := func(context.Context) error { ran.Add(1); return nil }
+		var all sync.WaitGroup
+		all.Go(func() { _ = c.Once(ctx, "n", run, redislock.WithLease(redislock.MinLease)) })
+		time.Sleep(10 * time.Millisecond)
+		for range 2 {
+			all.Go(func() {
+				if err := c.Once(ctx, "n", run); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if ran.Load() != 1 {
+			t.Errorf("it ran %d times", ran.Load())
+		}
+	})
+}
+
+func TestWhoWaitsForOnceLearnsThatTheRedisClientIsClosed(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		ctx := context.Background()
+		rdb := e.connect()
+		c := e.over(rdb)
+		begun, end := make(chan struct{}), make(chan struct{})
+		var all sync.WaitGroup
+		all.Go(func() {
+			_ = c.Once(ctx, "n", func(context.Context) error {
+				close(begun)
+				<-end
+				return nil
+			})
+		})
+		<-begun
+		all.Go(func() {
+			if err := c.Once(ctx, "n", func(context.Context) error { return nil }); !errors.Is(err, redis.ErrClosed) || errors.Is(err, redislock.ErrClosed) {
+				t.Errorf("who waits: %v", err)
+			}
+			close(end)
+		})
+		time.Sleep(10 * time.Millisecond)
+		_ = rdb.(*redis.Client).Close()
+		_, _ = c.Acquire(ctx, "other") // the Client learns of it by what it sends
+		all.Wait()
+	})
+}

@@ -20,9 +20,9 @@ type gate struct {
 	callers int // guarded by gates.mu
 }
 
-// pass runs the function when it is this caller's turn, unless what came of another's concerns all. It waits until ctx ends, or the
-// Client is closed.
-func (g *gates) pass(ctx context.Context, closing <-chan struct{}, name string, run func() (all bool, err error)) error {
+// pass runs the function when it is this caller's turn, unless what came of another's concerns all. It waits until ctx ends, or
+// closing is closed: then the error is the cause.
+func (g *gates) pass(ctx context.Context, closing <-chan struct{}, cause func() error, name string, run func() (all bool, err error)) error {
 	here := g.enter(name)
 	defer g.leave(name, here)
 	select {
@@ -30,7 +30,7 @@ func (g *gates) pass(ctx context.Context, closing <-chan struct{}, name string, 
 	case <-here.over:
 		return here.err
 	case <-closing:
-		return ErrClosed
+		return cause()
 	case <-ctx.Done():
 		return &HeldError{cause: ctx.Err()}
 	}

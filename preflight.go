@@ -2,6 +2,7 @@ package redislock
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -42,12 +43,15 @@ func (c *Client) prepare(ctx context.Context) error {
 		c.background.Add()
 		go func() {
 			defer c.background.Done()
+			here.err = errors.New("the look at the rights was cut short") // by a hook that ends its goroutine
+			defer func() {
+				p.mu.Lock()
+				p.under = nil
+				p.passed.Store(here.err == nil)
+				p.mu.Unlock()
+				close(here.done)
+			}()
 			here.err = c.checkRights(context.WithoutCancel(ctx))
-			p.mu.Lock()
-			p.under = nil
-			p.passed.Store(here.err == nil)
-			p.mu.Unlock()
-			close(here.done)
 		}()
 	}
 	p.mu.Unlock()

@@ -68,6 +68,11 @@ func headOf(l *Lock, step int) string { return fmt.Sprintf("%016d%d", l.Fence(),
 func (c *Client) note(ctx context.Context, l *Lock, step int, value string, life time.Duration, how ...any) error {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), transport.ResendTime)
 	defer cancel()
+	c.background.Add()
+	defer c.background.Done()
+	if c.isClosed() && !c.inBooks(l.hold) { // Close waits for the holds in the books, and may have returned
+		return lossOf(ErrNotHeld)
+	}
 	e := &l.hold.lease
 	args := []any{c.keys.Record(l.Name()), e.token(), headOf(l, step), max(life, time.Millisecond).Milliseconds(), value}
 	a := c.transport.Ask(bounded, nil, lua.Record, e.key(), append(args, how...)...)

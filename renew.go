@@ -202,7 +202,11 @@ func (l *lease) leave(ctx context.Context, length time.Duration) (outcome, err e
 		return nil, a.Err
 	}
 	r, err := l.parted(a.Value)
-	if err == nil && r.Status != "" {
+	switch {
+	case err != nil || r.Status == "":
+	case r.Status == "revoked" && r.Note == "": // a hold that is kept is never stolen: no attempt has kept it
+		outcome = fmt.Errorf("%w: %w", ErrNotHeld, errStale)
+	default:
 		outcome = l.keptUntil(protocol.Remains{Note: r.Note, Fence: r.Fence}, a.Unanswered, begun, length)
 	}
 	return outcome, err

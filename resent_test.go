@@ -35,7 +35,11 @@ func (e *env) deafen(name string) {
 	key := "redislock:{" + name + "}"
 	for field, value := range e.raw.HGetAll(context.Background(), key).Val() {
 		if len(field) == 22 {
-			e.raw.HSet(context.Background(), key, field, value[:16]+strings.Repeat("-", 16)+value[32:])
+			nonce := 16
+			if value[0] == '@' { // it was renewed
+				nonce += 25
+			}
+			e.raw.HSet(context.Background(), key, field, value[:nonce]+strings.Repeat("-", 16)+value[nonce+16:])
 		}
 	}
 }
@@ -188,4 +192,49 @@ func TestASuccessWhoseAnswerWasLostStaysOne(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A hold that was stolen was not kept, whatever the answers that were lost said.
+func TestAResentReleaseAfterOfAStolenHoldSaysThatItWasStolen(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
+		ctx := context.Background()
+		other := e.client()
+		stolen := false
+		c := e.tapped(resent(t, digest("renew"), true, func() {
+			_, err := other.Acquire(ctx, "x", redislock.WithWait(0), redislock.WithStealAfter(500*time.Millisecond))
+			stolen = errors.Is(err, redislock.ErrHeld)
+		}))
+		e.warm(c, other) // the first subscription has the hold looked at, which is no part of this
+		e.settle()
+		l := e.acquire(c, "x", redislock.WithLease(time.Hour))
+		time.Sleep(time.Second)
+		err := l.ReleaseAfter(ctx, time.Minute)
+		if !stolen || !errors.Is(err, redislock.ErrNotHeld) || !errors.Is(err, redislock.ErrStolen) || errors.Is(err, redislock.ErrUnknown) {
+			t.Errorf("stolen %v: %v", stolen, err)
+		}
+	})
+}
+
+// A ticket of what is not held any more is none, also where the lease is final and the handle has not heard.
+func TestAHandoffOfABrokenHoldIsRefused(t *testing.T) {
+	for _, final := range []bool{false, true} {
+		embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
+			ctx := context.Background()
+			other := e.client()
+			c := e.tapped(resent(t, digest("acquire"), false, func() {}))
+			opts := []redislock.Option{redislock.WithLease(10 * time.Minute)}
+			if final {
+				opts = append(opts, redislock.WithoutRenewal())
+			}
+			l := e.acquire(c, "x", opts...)
+			e.settle()
+			e.deafen("x")
+			if _, err := other.Break(ctx, "x", "stuck"); err != nil {
+				t.Fatal(err)
+			}
+			if ticket, err := l.Handoff(); !errors.Is(err, redislock.ErrNotHeld) || ticket != "" {
+				t.Errorf("final %v: a ticket %v, %v", final, ticket != "", err)
+			}
+		})
+	}
 }

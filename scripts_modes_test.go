@@ -401,4 +401,14 @@ func TestABreakLeavesItsReasonOnAnOlderTombstone(t *testing.T) {
 			b.Errorf("the owner is told %s %q", got.Status, got.Note)
 		}
 	})
+	// The reason stands for a minute from the break on.
+	b := embeddedBench(t)
+	r := b.in(Exclusive, 1, "a", time.Hour, protocol.NoWait, "c1")
+	b.eval(lua.Renew, pad("a"), r.Fence, "tombstone")
+	b.pass(55 * time.Second)
+	b.eval(lua.Break, "why", pad("a"), r.Fence)
+	b.pass(55 * time.Second)
+	if got := b.parse(b.eval(lua.Renew, pad("a"), r.Fence)); got.Status != "revoked" || got.Note != "why" {
+		t.Errorf("55 s later the owner is told %s %q", got.Status, got.Note)
+	}
 }

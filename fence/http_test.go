@@ -162,6 +162,7 @@ func TestAHandlerDoesNotRunWithoutAFence(t *testing.T) {
 		"an empty name":    {fence.Middleware(&m, byPath), "/a", []string{"5;lock="}, http.StatusBadRequest},
 		"a broken name":    {fence.Middleware(&m, byPath), "/a", []string{"5;lock=%zz"}, http.StatusBadRequest},
 		"too many":         {fence.Middleware(&m, byPath), "/a", []string{strings.TrimSuffix(strings.Repeat("5,", 33), ",")}, http.StatusBadRequest},
+		"no such lock":     {fence.Middleware(&m, byPath), "/", []string{"5;lock=a"}, http.StatusBadRequest},
 		"another lock's":   {fence.Middleware(&m, byPath), "/a", []string{"5;lock=b"}, http.StatusPreconditionRequired},
 		"17 digits":        {fence.Middleware(&m, byPath), "/a", []string{"10000000000000000"}, http.StatusBadRequest},
 		"two days ahead":   {fence.Middleware(&m, byPath), "/a", []string{micros(48 * time.Hour)}, http.StatusBadRequest},

@@ -54,6 +54,10 @@ func Middleware(register Register, resource func(*http.Request) string) func(htt
 	return func(next http.Handler) http.Handler {
 		return Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			name := resource(r)
+			if checkResource(name) != nil {
+				http.Error(w, "this cannot be fenced", http.StatusBadRequest)
+				return
+			}
 			number, ok := Of(r.Context(), name)
 			if !ok {
 				http.Error(w, "the fence of the lock "+strconv.Quote(name)+" is required in "+Header, http.StatusPreconditionRequired)

@@ -3,8 +3,8 @@
 local function lay_tombstone(token, note)
   local tombstone = get('t' .. token)
   if tombstone then
-    if #tombstone == TOMBSTONE_WIDTH and note ~= '' then put('t' .. token, tombstone .. note) end -- a handoff that failed laid one without
-    return
+    if #tombstone > TOMBSTONE_WIDTH or note == '' then return end
+    remove(tombstones, token) -- a handoff that failed laid one without a reason: the reason stands for a minute from now
   end
   append(tombstones, token, time16(now + TOMBSTONE_LIFE) .. note)
   if fence == '' then

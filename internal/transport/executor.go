@@ -86,8 +86,8 @@ func (x *executor) doWithin(ctx context.Context, c *Call) bool {
 	if alone {
 		c.await()
 		go func() {
+			defer x.wake(c) // also where a hook ends this goroutine
 			x.sendAlone(context.WithoutCancel(ctx), c, number, now)
-			x.wake(c)
 		}()
 	}
 	select {
