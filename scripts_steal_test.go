@@ -65,7 +65,7 @@ func TestAStealReachesWhatIsHeldBehindManyThatAreKeptOrRevoked(t *testing.T) {
 		for i := range stale {
 			b.release(fmt.Sprint("stale", i))
 		}
-		b.pass(50 * time.Millisecond)
+		b.pass(2 * time.Second)
 		b.eval(lua.Check, "thief", protocol.Uncountable, steal, pad("thief"))
 		if got := states(); got["r"] != 1 || got["-"] != 0 {
 			b.Errorf("%v: the young one has become stale", got)
