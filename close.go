@@ -24,14 +24,15 @@ const (
 // Close ends the Client. What waits fails with [ErrClosed], the context of every lock ends with it, and Close returns
 // when all of them have been released and nothing is left under way, or when ctx ends, with its error, which names the locks
 // that are still held, the oldest first: those are no longer renewed and lapse by their lease. No lock is taken from under a
-// running body. A second Close waits likewise. After a nil nothing is sent any more.
+// running body. A second Close waits likewise. After a nil nothing is sent any more, but for a [WeakLock.Release].
 //
 // A ctx that cannot end, such as [context.Background], ends for Close after two minutes. A ctx that carries a lock of this
 // Client which is held ([Lock.Context], [Lock.With], the context of a body) is [ErrDeadlock], at once: Close would wait for its
 // own caller. The Client is closed all the same.
 //
 // Close waits for an [Observer] to return, a second at the most. So one that hangs does not hold it up, nor one that itself
-// calls Close: the error says that the Observer has not returned; all the rest is done by then.
+// calls Close: the error says that the Observer has not returned; all the rest is done by then. Where the Observer is told on a
+// goroutine that holds a lock, as at EventGranted, Close waits for that lock, and so until its ctx ends.
 func (c *Client) Close(ctx context.Context) error {
 	if err := c.called(ctx); err != nil {
 		return fmt.Errorf("redislock: close: %w", err)
