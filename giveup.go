@@ -71,12 +71,3 @@ func (c *Client) giveUp(key, token string, tombstone bool) <-chan struct{} {
 		return more
 	})
 }
-
-func (c *Client) isStopped() bool {
-	select {
-	case <-c.stopped:
-		return true
-	default:
-		return false
-	}
-}
