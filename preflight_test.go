@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -83,5 +84,28 @@ func TestAPreflightHoldsNobodyLongerThanItsContext(t *testing.T) {
 		if sent.Load() != before {
 			t.Error("a preflight that had passed was made again")
 		}
+	})
+}
+
+// A hook of the Redis client may end the goroutine that it is called on. The one caller has an error, the next one a lock.
+func TestAPreflightThatIsCutShortBlocksNobody(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		first := once(t)
+		c := e.tapped(&tap{before: func(text string) error {
+			if strings.Contains(text, digest("preflight")) && first() {
+				runtime.Goexit()
+			}
+			return nil
+		}})
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if _, err := c.Acquire(ctx, "x"); err == nil || ctx.Err() != nil {
+			t.Errorf("the first caller: %v", err)
+		}
+		l, err := c.Acquire(ctx, "x")
+		if err != nil {
+			t.Fatalf("the next caller: %v", err)
+		}
+		e.release(l)
 	})
 }
