@@ -111,7 +111,7 @@ func (q *acquisition) obtain() (*Lock, error) {
 			if !waits {
 				return nil, q.fail(ctx, nil)
 			}
-			if q.alone, err = c.hub.listen(ctx, q.name); err != nil { // subscribe, see it confirmed, then join
+			if q.alone, err = c.hub.Await(ctx, q.name); err != nil { // subscribe, see it confirmed, then join
 				return nil, q.fail(ctx, err)
 			}
 		case "waiting":
@@ -140,7 +140,7 @@ func (q *acquisition) obtain() (*Lock, error) {
 				q.ticket = r.Ticket
 				q.heldIn(line)
 				if q.changes == nil && o.grant.lease < min(q.lease, claimTime) { // the server does not count us, and yet the message came
-					c.hub.doubt()
+					c.hub.Suspect()
 				}
 				if l, err := q.take(ctx, waits, o.grant); l != nil || err != nil {
 					return l, err
@@ -166,7 +166,7 @@ func (q *acquisition) ask(ctx context.Context, waits bool) (r protocol.Reply, se
 	c := q.client
 	mode := protocol.NoWait
 	if waits {
-		m, e := c.hub.hears(q.name).state()
+		m, e := c.hub.Channel(q.name).State()
 		if m == "" && q.alone {
 			m = protocol.Uncountable
 		}

@@ -91,7 +91,7 @@ func (c *Client) shut() {
 func (c *Client) quit() <-chan struct{} {
 	c.stop.Do(func() {
 		close(c.stopped)
-		c.hub.stop()
+		c.hub.Stop()
 	})
 	return c.loops.Idle()
 }

@@ -167,7 +167,7 @@ func (e *Election) tell() {
 		defer c.background.Done()
 		bounded, cancel := context.WithTimeout(context.Background(), transport.ResendTime)
 		defer cancel()
-		_ = c.tell(bounded, newsLeader, e.name) // who does not hear it looks when the lease is over
+		_ = c.broadcast(bounded, broadcastLeader, e.name) // who does not hear it looks when the lease is over
 	}()
 }
 

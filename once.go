@@ -168,7 +168,7 @@ func (c *Client) OnceDone(ctx context.Context, name string) (bool, error) {
 func (c *Client) OnceReset(ctx context.Context, name string) error {
 	err := c.mayLook(ctx, name, onceName)
 	if err == nil {
-		err = c.erase(ctx, onceName(name), c.keys.News(), string(newsReset)+name)
+		err = c.erase(ctx, onceName(name), c.keys.Broadcasts(), string(broadcastReset)+name)
 		c.onces.forget(name)
 	}
 	return wrapOp("once reset", name, err)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"example.com/redislock/internal/clock"
-	"example.com/redislock/internal/transport"
 )
 
 const (
@@ -107,7 +106,7 @@ func (c *Client) remember(name string, since moment, until clock.Bound) {
 // knowsOnce reports whether this process knows a Once to be done. Where it would not hear of a reset it looks, but waits for no
 // answer if Redis is away: then nobody can run it either, and the look goes on.
 func (c *Client) knowsOnce(ctx context.Context, name string) bool {
-	hears, _ := c.hub.sub.state()
+	subscribed, unreachable := c.hub.Broadcasts()
 	c.onces.mu.Lock()
 	known := c.onces.of(name)
 	certain := known != nil && known.certain
@@ -115,11 +114,11 @@ func (c *Client) knowsOnce(ctx context.Context, name string) bool {
 	switch {
 	case known == nil || c.isClosed():
 		return false
-	case certain && hears != "":
+	case certain && subscribed:
 		return true
 	}
 	looked := c.checkOnce(name)
-	if !c.hub.sub.away() {
+	if !unreachable {
 		patience := time.NewTimer(onceCheckPatience)
 		defer patience.Stop()
 		select {
@@ -167,11 +166,4 @@ func (c *Client) checkOnce(name string) <-chan struct{} {
 		}
 	}()
 	return looked
-}
-
-// away reports whether the subscription has broken because the server cannot be reached.
-func (h *hearing) away() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.mode == "" && h.err != nil && !transport.Answered(h.err)
 }

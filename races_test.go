@@ -1,6 +1,7 @@
 package redislock
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -56,11 +57,44 @@ func hooked(t *testing.T, test func(t *testing.T, m *miniredis.Miniredis, connec
 
 // hook sees each command or pipeline, and what it came to.
 type hook struct {
+	dial     func(next redis.DialHook) redis.DialHook
 	single   func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error
 	pipeline func(next redis.ProcessPipelineHook, ctx context.Context, cmds []redis.Cmder) error
 }
 
-func (h *hook) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (h *hook) DialHook(next redis.DialHook) redis.DialHook {
+	if h.dial != nil {
+		return h.dial(next)
+	}
+	return next
+}
+
+// withoutPubSub cuts each connection that is about to subscribe.
+func withoutPubSub(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := next(ctx, network, addr)
+		return written{conn, func(b []byte) error {
+			if bytes.Contains(b, []byte("\r\nsubscribe\r\n")) {
+				_ = conn.Close()
+				return net.ErrClosed
+			}
+			return nil
+		}}, err
+	}
+}
+
+// written is a connection of which before sees each write, and may refuse it.
+type written struct {
+	net.Conn
+	before func([]byte) error
+}
+
+func (w written) Write(b []byte) (int, error) {
+	if err := w.before(b); err != nil {
+		return 0, err
+	}
+	return w.Conn.Write(b)
+}
 
 func (h *hook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
@@ -247,8 +281,7 @@ func TestASecondCloseDoesNotHangAfterOneThatTimedOut(t *testing.T) {
 func TestWithoutASubscriptionTheChecksServe(t *testing.T) {
 	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
 		holder := take(t, connect(nil), "x")
-		c := connect(nil)
-		c.hub.sub.once.Do(func() {}) // pub/sub never comes up
+		c := connect(&hook{dial: withoutPubSub})
 		go func() {
 			time.Sleep(10 * time.Second)
 			_ = holder.Release(context.Background())
@@ -269,11 +302,22 @@ func TestWithoutASubscriptionTheChecksServe(t *testing.T) {
 
 func TestASilentSubscriptionIsKept(t *testing.T) {
 	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
-		c := connect(nil)
+		var subscriptions atomic.Int32
+		c := connect(&hook{dial: func(next redis.DialHook) redis.DialHook {
+			return func(ctx context.Context, network, addr string) (net.Conn, error) {
+				conn, err := next(ctx, network, addr)
+				return written{conn, func(b []byte) error {
+					if bytes.Contains(b, []byte("\r\nsubscribe\r\n")) {
+						subscriptions.Add(1)
+					}
+					return nil
+				}}, err
+			}
+		}})
 		l := take(t, c, "x", WithLease(time.Hour))
 		time.Sleep(15 * time.Minute)
-		if _, epoch := c.hub.sub.state(); epoch != 1 {
-			t.Errorf("an idle subscription was made %d times", epoch)
+		if n := subscriptions.Load(); n != 1 {
+			t.Errorf("an idle subscription was made %d times", n)
 		}
 		if err := l.Release(context.Background()); err != nil {
 			t.Error(err)

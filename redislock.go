@@ -16,6 +16,7 @@ import (
 	"example.com/redislock/internal/scheduler"
 	"example.com/redislock/internal/tracker"
 	"example.com/redislock/internal/transport"
+	"example.com/redislock/internal/wakeup"
 )
 
 // Client takes locks in one Redis, under one prefix. It is safe for use by many goroutines; one per process is
@@ -39,7 +40,7 @@ type Client struct {
 
 	transport  *transport.Transport
 	scheduler  *scheduler.Scheduler
-	hub        *hub
+	hub        *wakeup.Subscriber
 	waits      waits
 	floors     floors
 	contention contention
@@ -125,9 +126,9 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
 	}
 	c.scheduler = scheduler.New(c.transport.Flush)
-	c.hub = newHub(hubConfig{
-		rdb: rdb, behind: behind, keys: c.keys, transport: c.transport, scheduler: c.scheduler, background: &c.background, loops: &c.loops,
-		closing: c.closing, cause: c.failed, stopped: c.stopped, listener: (*listens)(c),
+	c.hub = wakeup.New(wakeup.Config{
+		Redis: rdb, Backend: behind, Keys: c.keys, Transport: c.transport, Scheduler: c.scheduler, Background: &c.background, Loops: &c.loops,
+		Closing: c.closing, Cause: c.failed, Stopped: c.stopped, Listener: (*listener)(c),
 	})
 	return c, nil
 }

@@ -54,7 +54,7 @@ func (q *acquisition) text(wait, mode string) (string, bool) {
 	b, standard := c.length(make([]byte, 0, 256), q.lease)
 	b = append(b, q.nonce...)
 	b = append(b, wait...)
-	b = append(b, c.hub.channel()...)
+	b = append(b, c.hub.WakeChannel()...)
 	b = append(b, '\n')
 	b = append(b, mode...)
 	b = append(b, '\n')

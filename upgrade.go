@@ -209,6 +209,6 @@ func (h *hold) changeToken() string {
 
 // readArgs are those of a change to Read.
 func (h *hold) readArgs(change string) []any {
-	request := fmt.Sprintf("%8d%8d%s%s%s\n%s\n", 0, 0, h.lease.nonce, protocol.NoWait, h.client.hub.channel(), Read.line(h.weight, ""))
+	request := fmt.Sprintf("%8d%8d%s%s%s\n%s\n", 0, 0, h.lease.nonce, protocol.NoWait, h.client.hub.WakeChannel(), Read.line(h.weight, ""))
 	return []any{h.lease.token(), request, change}
 }

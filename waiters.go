@@ -97,14 +97,14 @@ func (l *waiters) Run() {
 	if live == 0 {
 		l.client.scheduler.Remove(&l.task) // the last one left while this was on its way
 	}
-	mode, epoch := l.client.hub.hears(l.name).state()
+	mode, epoch := l.client.hub.Channel(l.name).State()
 	if len(asked) == 0 {
 		return
 	}
 	if mode == "" {
 		mode = protocol.Uncountable // not subscribed now: what is granted meanwhile must wait for its claim
 	}
-	args := []any{l.client.hub.channel(), mode, stealArg(steal)}
+	args := []any{l.client.hub.WakeChannel(), mode, stealArg(steal)}
 	for _, w := range asked {
 		args = append(args, w.token)
 	}
@@ -151,9 +151,9 @@ func (l *waiters) checked(a transport.Answer, asked []*wait, epoch uint64) {
 			}
 		}
 	}
-	c.hub.verify(l.name)
+	c.hub.Verify(l.name)
 	if gone || granted { // no message came
-		c.hub.doubt()
+		c.hub.Suspect()
 	}
 	l.plan(h, now, granted)
 	if gone || more > 0 { // others may be gone too, or wait behind places that are being cleared away

@@ -32,7 +32,7 @@ func (k Keys) Probe() string { return string(k) + ":{%}" }
 func (k Keys) Wake(token string) string { return string(k) + ":c:" + token }
 
 // News is the channel of all Clients of the prefix.
-func (k Keys) News() string { return string(k) + ":n" }
+func (k Keys) Broadcasts() string { return string(k) + ":n" }
 
 // LockChannel is the wake channel of one Client for one lock, in the slot of the lock (lua/state.lua).
 func LockChannel(wake, name string) string { return wake + ":{" + Escape(name) + "}" }

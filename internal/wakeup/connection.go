@@ -1,4 +1,4 @@
-package redislock
+package wakeup
 
 import (
 	"context"
@@ -18,16 +18,16 @@ import (
 // without an answer it is made anew. go-redis sends such pings but does not look for the answers.
 const pingAfter = 5 * time.Second
 
-// feed is one PubSub, from its making to its end. go-redis would connect it anew by itself, and nobody would know what
-// was lost in between, so it ends with its connection.
-type feed struct {
-	hub    *hub
-	ps     *redis.PubSub
-	broken error           // why there is no ps
-	ctx    context.Context // ends with the feed, and with it an attempt to connect
-	leave  context.CancelFunc
-	heard  atomic.Int64 // UnixNano of the last traffic
-	watch  scheduler.Task
+// connection is one PubSub, from its making to its end. go-redis would connect it anew by itself, and nobody would know what
+// was lost in between, so it ends when its network connection does.
+type connection struct {
+	subscriber *Subscriber
+	ps         *redis.PubSub
+	broken     error           // why there is no ps
+	ctx        context.Context // ends with the connection, and with it an attempt to connect
+	leave      context.CancelFunc
+	heard      atomic.Int64 // UnixNano of the last traffic
+	watch      scheduler.Task
 
 	mu        sync.Mutex
 	connected bool // or it tried in vain
@@ -35,8 +35,8 @@ type feed struct {
 	asked     time.Time // when a ping was sent that has no answer yet; zero: none
 }
 
-func (h *hub) newFeed(open func(context.Context) *redis.PubSub) *feed {
-	f := &feed{hub: h}
+func (h *Subscriber) newConnection(open func(context.Context) *redis.PubSub) *connection {
+	f := &connection{subscriber: h}
 	f.ctx, f.leave = context.WithCancel(context.Background())
 	f.broken = backend.Guard(func() error {
 		if f.ps = open(f.ctx); f.ps == nil {
@@ -48,9 +48,9 @@ func (h *hub) newFeed(open func(context.Context) *redis.PubSub) *feed {
 	return f
 }
 
-// connect makes the first subscription. go-redis holds its lock meanwhile, so who ends the feed then does not wait for
+// connect makes the first subscription. go-redis holds its lock meanwhile, so who ends the connection then does not wait for
 // that lock: it is closed here.
-func (f *feed) connect(subscribe func() error) error {
+func (f *connection) connect(subscribe func() error) error {
 	if f.broken != nil {
 		return f.broken
 	}
@@ -67,13 +67,13 @@ func (f *feed) connect(subscribe func() error) error {
 
 // receive hands on what comes until the connection breaks, or until take has an error. The server's own errors are
 // handed on too.
-func (f *feed) receive(take func(message any) error) error {
+func (f *connection) receive(take func(message any) error) error {
 	// After an error go-redis connects anew by itself, before it returns and with its lock held, so that neither Ping
 	// nor Close gets through. A context that has ended does not disturb its reading, and has that fail at once.
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	f.heard.Store(time.Now().UnixNano())
-	f.whileOpen(func() { f.hub.scheduler.Set(&f.watch, time.Now().Add(pingAfter)) })
+	f.whileOpen(func() { f.subscriber.Scheduler.Set(&f.watch, time.Now().Add(pingAfter)) })
 	for {
 		message, err := f.ps.Receive(ended)
 		if err != nil {
@@ -89,8 +89,8 @@ func (f *feed) receive(take func(message any) error) error {
 	}
 }
 
-// whileOpen calls do unless the feed is over, and reports that. The feed does not end meanwhile.
-func (f *feed) whileOpen(do func()) bool {
+// whileOpen calls do unless the connection is over, and reports that. The connection does not end meanwhile.
+func (f *connection) whileOpen(do func()) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.over {
@@ -99,14 +99,14 @@ func (f *feed) whileOpen(do func()) bool {
 	return !f.over
 }
 
-// ping is the watch over a silent feed.
-func (f *feed) ping() {
-	c := f.hub
+// ping is the watch over a silent connection.
+func (f *connection) ping() {
+	of := f.subscriber
 	heard := time.Unix(0, f.heard.Load())
 	quiet := time.Since(heard) >= pingAfter/2
 	dead := false
 	open := f.whileOpen(func() {
-		c.scheduler.Set(&f.watch, time.Now().Add(pingAfter))
+		of.Scheduler.Set(&f.watch, time.Now().Add(pingAfter))
 		if !heard.Before(f.asked) {
 			f.asked = time.Time{}
 		}
@@ -118,9 +118,9 @@ func (f *feed) ping() {
 	if !open || !quiet {
 		return
 	}
-	c.background.Add()
+	of.Background.Add()
 	go func() { // both may block on the connection
-		defer c.background.Done()
+		defer of.Background.Done()
 		if dead {
 			_ = f.ps.Close() // receive fails, and the subscription is made anew
 			return
@@ -129,13 +129,13 @@ func (f *feed) ping() {
 	}()
 }
 
-// close ends the feed.
-func (f *feed) close() {
+// close ends the connection.
+func (f *connection) close() {
 	f.mu.Lock()
 	f.over = true
 	connected := f.connected
 	f.mu.Unlock()
-	f.hub.scheduler.Remove(&f.watch)
+	f.subscriber.Scheduler.Remove(&f.watch)
 	f.leave()
 	if connected {
 		_ = f.ps.Close()

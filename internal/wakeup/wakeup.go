@@ -1,0 +1,159 @@
+// Package wakeup is how a Client hears what others tell it: its subscriptions.
+//
+// A Client subscribes to a wake channel of its own and to the broadcast channel of its prefix, by one PubSub, from its first
+// lock on. On a cluster, where a classic PUBLISH goes to every node, grants come by a sharded channel for each lock that the
+// Client waits for. What comes in is only ever a hint (I9): the Listener looks grants up among the waits of this process, by
+// a token that only a reader of the lock's key can know. A message that is lost costs time and never a lock, for waiters check.
+//
+// Each wake channel is in one of these states:
+//
+//	           confirmed by the server
+//	silent ──────────────────────────────▶ subscribed       State's mode says how grants may be told by it:
+//	  ▲  ▲                                  │    │             Countable    the scripts count its receivers
+//	  │  └─ an attempt failed: told once    │    │ confirmed   Sharded      likewise, on the lock's own shard
+//	  │     for each outage, tried again ◀──┘    │ anew: a     Uncountable  they cannot be counted: a cluster with
+//	  │     with growing pauses                  │ new epoch                classic channels, an unknown client
+//	  └──────────────────────────────────────────┘
+//	    the connection broke; no answer to a ping (pingAfter);
+//	    its slot moved; the server does not count it (Suspect, Verify)
+//
+// What happens when a subscription breaks is in subscription.go (run) for the Client's channel, and in sharded.go (lost) for
+// those of a cluster. Whoever waits or holds a lock asks at once when it is there again (Listener.Subscribed).
+//
+//	wakeup.go        Subscriber: what the rest of the engine calls; Listener: what it is told
+//	channel.go       Channel: the state of one wake channel
+//	connection.go    one PubSub, and the watch over its silence
+//	subscription.go  the Client's own channel and the broadcasts
+//	sharded.go       the channels of locks on a cluster: placed, moved with their slots, forgotten
+package wakeup
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock/internal/backend"
+	"example.com/redislock/internal/protocol"
+	"example.com/redislock/internal/scheduler"
+	"example.com/redislock/internal/tracker"
+	"example.com/redislock/internal/transport"
+)
+
+// Listener is told what comes, on the goroutine that reads a connection: its methods must not block.
+type Listener interface {
+	Message(payload string)        // a message for this Client
+	Broadcast(payload string)      // a message for all Clients of the prefix
+	Subscribed()                   // the Client's own channel is subscribed, for the first time or anew: messages may have been lost
+	ChannelSubscribed(name string) // so is the channel of one lock
+	Waiting(name string) bool      // whether this process waits for a lock
+	SubscribeFailed(err error)     // an outage has begun: there is no subscription
+}
+
+// Subscriber subscribes to all that one Client has to hear.
+type Subscriber struct {
+	Config
+	own    *subscription
+	shards *sharded // nil where there is no cluster
+}
+
+// Config is what a Subscriber works with.
+type Config struct {
+	Redis      redis.UniversalClient
+	Backend    backend.Backend
+	Keys       protocol.Keys
+	Transport  *transport.Transport
+	Scheduler  *scheduler.Scheduler
+	Background *tracker.Tracker // counts the goroutines that end by themselves
+	Loops      *tracker.Tracker // counts the goroutines that read, until Stopped
+	Closing    <-chan struct{}  // closed when whoever waits must fail
+	Cause      func() error     // why, when Closing is closed
+	Stopped    <-chan struct{}  // closed when the readers are to end
+	Listener   Listener
+}
+
+// New makes the Subscriber of a Client. Nothing is sent before Start.
+func New(cfg Config) *Subscriber {
+	s := &Subscriber{Config: cfg}
+	s.own = &subscription{subscriber: s, channel: s.Keys.Wake(protocol.NewToken())}
+	if cluster := s.Backend.Cluster; cluster != nil {
+		s.shards = newSharded(s, cluster)
+	}
+	return s
+}
+
+// WakeChannel is the name of the Client's own channel.
+func (s *Subscriber) WakeChannel() string { return s.own.channel }
+
+// Start subscribes in the background, once.
+func (s *Subscriber) Start() { s.own.start() }
+
+// Stop ends all subscriptions for good.
+func (s *Subscriber) Stop() {
+	s.own.stop()
+	if s.shards != nil {
+		s.shards.stop()
+	}
+}
+
+// Suspect is called when a wait has lost its place, or was granted the lock without a message that the server saw arrive.
+func (s *Subscriber) Suspect() { s.own.suspect() }
+
+// Verify is called after a check of a name: its channel may be subscribed at a former master.
+func (s *Subscriber) Verify(name string) {
+	if s.shards != nil {
+		s.shards.verify(name)
+	}
+}
+
+// Sharded reports whether grants can come by sharded channels.
+func (s *Subscriber) Sharded() bool { return s.shards != nil }
+
+func (s *Subscriber) isStopped() bool {
+	select {
+	case <-s.Stopped:
+		return true
+	default:
+		return false
+	}
+}
+
+// pause sleeps, and reports whether the readers go on.
+func (s *Subscriber) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-s.Stopped:
+		return false
+	case <-s.Transport.Orphaned():
+		return false
+	}
+}
+
+// Channel is what a waiter for that name hears by. It subscribes to nothing.
+func (s *Subscriber) Channel(name string) *Channel {
+	if s.shards == nil {
+		return &s.own.Channel
+	}
+	return s.shards.channel(name)
+}
+
+// Await subscribes to what a waiter for that name has to hear, and returns when the server has confirmed it. Where it cannot
+// for now, the waiter must do without.
+func (s *Subscriber) Await(ctx context.Context, name string) (without bool, err error) {
+	if s.shards == nil {
+		return s.own.await(ctx, s)
+	}
+	return s.shards.subscribing(name).await(ctx, s)
+}
+
+// Broadcasts reports whether the broadcasts of the prefix arrive now, and if not, whether that is because the server
+// cannot be reached.
+func (s *Subscriber) Broadcasts() (arrive, unreachable bool) {
+	c := &s.own.Channel
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mode != "", c.mode == "" && c.err != nil && !transport.Answered(c.err)
+}
