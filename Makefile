@@ -99,15 +99,16 @@ bug: ## bring a bug back in a copy, and see its test fail: make bug NAME=...
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for a while: make fuzz TIME=1m
-	@set -e; for f in $$(grep -ho 'func Fuzz[A-Za-z]*' *_test.go | cut -c6-); do go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(TIME),10s) .; done
+	@set -e; for f in $$(grep -ro --include='*_test.go' '^func Fuzz[A-Za-z]*' *_test.go lua internal | sed 's/func //'); do \
+	  go test -run '^$$' -fuzz "^$${f#*:}$$" -fuzztime $(or $(TIME),10s) "./$$(dirname "$${f%:*}")"; done
 
 .PHONY: measure
 measure: redis-server ## server time of the idle path and among 10,000 waiters: make measure [AGAINST=an earlier commit]
 	@set -e; if [ -n "$(AGAINST)" ]; then \
 	  old="$$(mktemp -d)"; trap 'rm -r "$$old"' EXIT; git archive "$(AGAINST)" lua | tar x -C "$$old"; \
-	  go test -run '^$$' -bench ServerTimeIdlePair -benchtime 1x . -against "$$old"; \
+	  go test -run '^$$' -bench ServerTimeIdlePair -benchtime 1x ./lua -against "$$old"; \
 	else \
-	  go test -run '^$$' -bench ServerTime -benchtime 1x .; \
+	  go test -run '^$$' -bench ServerTime -benchtime 1x ./lua; \
 	fi
 
 .PHONY: bench

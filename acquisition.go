@@ -208,7 +208,7 @@ func (q *acquisition) ask(ctx context.Context, waits bool) (r protocol.Reply, se
 		q.unanswered = true // whatever it was, let it not become a hold
 	}
 	if q.resumes != nil && r.Status == "granted" {
-		q.mode, q.weight = parseMode(r.Note)
+		q.mode.wire, q.weight = protocol.ParseMode(r.Note)
 	}
 	if r.Status == "" { // the fast path: granted at this very time
 		r.Status, r.Lease, r.Alone = "granted", protocol.Micros(q.lease.Microseconds()), true
@@ -342,7 +342,7 @@ func clash(m Mode, rules string) error {
 	if rules == "" {
 		return fmt.Errorf("%w: too many different modes are in use on this lock", ErrMode)
 	}
-	return fmt.Errorf("%w: %q has the rules %q here, and is in use on this lock with %q", ErrMode, m.Name(), m.rules, rules)
+	return fmt.Errorf("%w: %q has the rules %q here, and is in use on this lock with %q", ErrMode, m.Name(), m.wire.Rules, rules)
 }
 
 var errLate = errors.New("granted, but the answer took longer than the lease lasts")

@@ -2,7 +2,6 @@ package redislock
 
 import (
 	"context"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,61 +12,10 @@ import (
 	"example.com/redislock/internal/protocol"
 )
 
-func FuzzNamesMapToDifferentKeysWithOneHashTag(f *testing.F) {
-	f.Add("a", "{a}")
-	f.Add("%7B", "{")
-	f.Add("a}b{c", "a%7Db{c")
-	c := &Client{prefix: DefaultPrefix}
-	f.Fuzz(func(t *testing.T, a, b string) {
-		if (a == b) != (c.keys.Lock(a) == c.keys.Lock(b)) {
-			t.Errorf("%q and %q map to %q and %q", a, b, c.keys.Lock(a), c.keys.Lock(b))
-		}
-		for _, key := range []string{c.keys.Lock(a), c.keys.Weak(a), c.keys.Dedupe(a)} {
-			if strings.Count(key, "{") != 1 || strings.Count(key, "}") != 1 || !strings.HasSuffix(key, "}") {
-				t.Errorf("%q maps to %q: not one hash tag", a, key)
-			}
-			if a != "" && key == c.keys.Probe() {
-				t.Errorf("%q is the Client's own key", a)
-			}
-		}
-		if c.keys.Lock(a) == c.keys.Weak(b) || c.keys.Lock(a) == c.keys.Dedupe(b) || c.keys.Weak(a) == c.keys.Dedupe(b) {
-			t.Errorf("%q and %q meet although they are of different kinds", a, b)
-		}
-	})
-}
-
-func FuzzRepliesNeverPanic(f *testing.F) {
-	f.Add("granted", "1795247725307123", "1795247725307123", "1795247725307123", "   30000", int64(0))
-	f.Add("waiting", "1795247725307123", "1795247725307123", "1795247725307123", "1795247725307123", int64(3))
-	f.Add("held", "0", "", "", "a\nb\nc\nd", int64(-1))
-	f.Fuzz(func(t *testing.T, a, b, c, d, e string, n int64) {
-		for _, value := range []any{
-			a, n, nil,
-			[]any{},
-			[]any{a},
-			[]any{a, b},
-			[]any{a, b, c, d, e},
-			[]any{a, b, c, d, n, e},
-			[]any{a, b, c, d, e, n, a},
-			[]any{a, b, c, d, e, n, a, e},
-			[]any{a, b, c, d, e, strconv.Itoa(int(n))},
-			[]any{n, n, n, n},
-			[]any{[]any{a}, nil},
-		} {
-			r, err := protocol.ParseReply(value)
-			if err == nil && r.Status == "granted" && r.Fence == "" {
-				t.Errorf("%q was taken for a grant", value)
-			}
-			_, _, _, _ = protocol.ParseRelease(value)
-		}
-		o := parseOwner(a + "\n" + b + "\n" + c + "\n" + d)
-		_ = o.String()
-	})
-}
-
 func FuzzOwnersSurviveTheJourney(f *testing.F) {
 	f.Add("api", "node-3", 12, "line\nbreaks\n\n")
 	f.Fuzz(func(t *testing.T, client, host string, pid int, metadata string) {
+		_ = parseOwner(client + "\n" + host + "\n" + metadata).String() // whatever it is
 		if strings.Contains(client+host, "\n") {
 			return // names and hosts are one line: New sees to it
 		}
@@ -133,18 +81,18 @@ func FuzzModesSurviveTheJourney(f *testing.F) {
 			if m.check(weight) != nil || weight < 1 {
 				continue // refused before anything is sent
 			}
-			line := m.line(weight, "")
+			line := m.wire.Line(weight, "")
 			if strings.Contains(line, "\n") || strings.Count(line, " ") != 3 {
 				t.Errorf("the line %q is not one of four words", line)
 			}
-			if got, w := parseMode(line); got != m || w != weight {
+			if got, w := protocol.ParseMode(line); got != m.wire || w != weight {
 				t.Errorf("%+v, weight %d, came back as %+v, %d", m, weight, got, w)
 			}
 			if !m.covers(weight, m, weight) {
 				t.Errorf("%v does not cover itself", m)
 			}
 		}
-		_, _ = parseMode(name + " " + other) // whatever it is
+		_, _ = protocol.ParseMode(name + " " + other) // whatever it is
 	})
 }
 

@@ -94,16 +94,16 @@ func parseInfo(name string, answer any) (Info, error) {
 	}
 	i := 5
 	for range min(f.Int(4), len(f.Values)) {
-		mode, weight := parseMode(f.Text(i + 5))
+		mode, weight := protocol.ParseMode(f.Text(i + 5))
 		info.Holds = append(info.Holds, Hold{
 			ID: publicID(f.Text(i + 3)), Since: f.Micros(i).Time(), Deadline: f.Micros(i + 1).Time(), Fence: int64(f.Micros(i + 2)), token: f.Text(i + 3),
-			Revoked: f.Text(i+4) == "r", Kept: f.Text(i+4) == "k", Mode: mode, Weight: weight, Owner: parseOwner(f.Text(i + 6)),
+			Revoked: f.Text(i+4) == "r", Kept: f.Text(i+4) == "k", Mode: Mode{wire: mode}, Weight: weight, Owner: parseOwner(f.Text(i + 6)),
 		})
 		i += 7
 	}
 	for ; i+3 < len(f.Values); i += 4 {
-		mode, weight := parseMode(f.Text(i + 2))
-		info.Places = append(info.Places, Place{ID: publicID(f.Text(i + 1)), Since: f.Micros(i).Time(), Mode: mode, Weight: weight, Owner: parseOwner(f.Text(i + 3))})
+		mode, weight := protocol.ParseMode(f.Text(i + 2))
+		info.Places = append(info.Places, Place{ID: publicID(f.Text(i + 1)), Since: f.Micros(i).Time(), Mode: Mode{wire: mode}, Weight: weight, Owner: parseOwner(f.Text(i + 3))})
 	}
 	return info, f.Err
 }

@@ -2,13 +2,11 @@ package redislock
 
 import (
 	"fmt"
-	"maps"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 
-	"example.com/redislock/internal/safetext"
+	"example.com/redislock/internal/protocol"
 )
 
 // Limits of modes.
@@ -28,10 +26,8 @@ const (
 // All modes share one queue, in the order of arrival: what does not fit beside the present holds waits, and nothing
 // that comes later passes it.
 type Mode struct {
-	name     string
-	rules    string // mode=most, sorted, most "*" for any number; "-" for none
-	capacity int    // the most units of this name that may be held beside it, its own included; 0: no such bound
-	fault    string // why it cannot be used
+	wire  protocol.Mode
+	fault string // why it cannot be used
 }
 
 // The modes that everybody knows.
@@ -39,16 +35,16 @@ var (
 	// Exclusive tolerates nobody. It is the default.
 	Exclusive = Mode{}
 	// Write tolerates nobody, as Exclusive does. It is the counterpart of Read, and [Lock.Downgrade] makes it one.
-	Write = Mode{name: "write", rules: "-"}
+	Write = Mode{wire: protocol.Mode{Name: "write", Rules: "-"}}
 	// Read tolerates other readers, in any number. [Lock.Upgrade] makes it Write.
-	Read = Mode{name: "read", rules: "read=*"}
+	Read = Mode{wire: protocol.Mode{Name: "read", Rules: "read=*"}}
 )
 
 // Semaphore is the mode of a pool of n units, from 1 to [MaxUnits]. Each hold takes as many as its [WithWeight] says,
 // one unless it is given. Each is leased and renewed by its holder, so those of a process that died come back. Callers
 // that name different sizes get along: what is held stays within the smallest size among the holders.
 func Semaphore(n int) Mode {
-	m := Mode{name: "semaphore", rules: "semaphore=*", capacity: n}
+	m := Mode{wire: protocol.Mode{Name: "semaphore", Rules: "semaphore=*", Capacity: n}}
 	if n < 1 || n > MaxUnits {
 		m.fault = fmt.Sprintf("Semaphore(%d): must be from 1 to %d", n, MaxUnits)
 	}
@@ -76,7 +72,7 @@ func AtMost(n int, mode string) Rule { return Rule{modes: []string{mode}, most: 
 // A mode that cannot be, or has more than [MaxRules], is reported by the acquire it is used for, as [ErrInvalid]. Two
 // callers that use one name for different rules get [ErrMode] on the locks where they meet.
 func NewMode(name string, rules ...Rule) Mode {
-	m := Mode{name: name}
+	m := Mode{wire: protocol.Mode{Name: name}}
 	limits := map[string]string{}
 	for _, r := range rules {
 		for _, mode := range r.modes {
@@ -97,7 +93,7 @@ func NewMode(name string, rules ...Rule) Mode {
 	case len(limits) > MaxRules:
 		m.fault = fmt.Sprintf("NewMode(%q): %d rules, at most %d", name, len(limits), MaxRules)
 	}
-	m.rules = encodeRules(limits)
+	m.wire.Rules = protocol.EncodeRules(limits)
 	return m
 }
 
@@ -112,13 +108,13 @@ func (m Mode) Name() string {
 	if m == Exclusive {
 		return "exclusive"
 	}
-	return m.name
+	return m.wire.Name
 }
 
 // String is the name, with the size of a semaphore.
 func (m Mode) String() string {
-	if m.capacity > 0 {
-		return fmt.Sprintf("%s(%d)", m.name, m.capacity)
+	if capacity := m.wire.Capacity; capacity > 0 {
+		return fmt.Sprintf("%s(%d)", m.wire.Name, capacity)
 	}
 	return m.Name()
 }
@@ -134,7 +130,7 @@ func (m Mode) shared() *Mode {
 	return &own
 }
 
-var sharedModes = []*Mode{{}, {name: Write.name, rules: Write.rules}, {name: Read.name, rules: Read.rules}}
+var sharedModes = []*Mode{{}, {wire: Write.wire}, {wire: Read.wire}}
 
 // check says whether a hold of this mode and weight can ever be granted.
 func (m Mode) check(weight int) error {
@@ -143,10 +139,10 @@ func (m Mode) check(weight int) error {
 	}
 	most := 1
 	if m != Exclusive {
-		most += m.limits()[m.name]
+		most += m.wire.Limits()[m.wire.Name]
 	}
-	if m.capacity > 0 {
-		most = min(most, m.capacity)
+	if m.wire.Capacity > 0 {
+		most = min(most, m.wire.Capacity)
 	}
 	if weight > most {
 		return invalid("WithWeight(%d): more than the mode %v can ever have, %d", weight, m, most)
@@ -158,14 +154,14 @@ func (m Mode) check(weight int) error {
 // tolerates nobody gives everything. Of another one only its own mode is known to be: whether those beside it would
 // tolerate other is known to them alone.
 func (m Mode) covers(weight int, other Mode, otherWeight int) bool {
-	limits := m.limits()
+	limits := m.wire.Limits()
 	if m.Name() != other.Name() {
 		return len(limits) == 0
 	}
-	if otherWeight > weight || other.capacity < m.capacity {
+	if otherWeight > weight || other.wire.Capacity < m.wire.Capacity {
 		return false
 	}
-	others := other.limits()
+	others := other.wire.Limits()
 	for name, most := range limits {
 		if others[name] < most {
 			return false
@@ -175,23 +171,7 @@ func (m Mode) covers(weight int, other Mode, otherWeight int) bool {
 }
 
 // alone reports whether it tolerates nobody.
-func (m Mode) alone() bool { return m.rules == "" || m.rules == "-" }
-
-// anyNumber stands for "*": more than there can be, and one more is still an int of 32 bits.
-const anyNumber = math.MaxInt32 - 1
-
-func (m Mode) limits() map[string]int {
-	limits := map[string]int{}
-	for rule := range strings.SplitSeq(m.rules, ",") {
-		name, most, ok := strings.Cut(rule, "=")
-		if n, err := strconv.Atoi(most); ok && err == nil {
-			limits[name] = n
-		} else if ok {
-			limits[name] = anyNumber
-		}
-	}
-	return limits
-}
+func (m Mode) alone() bool { return m.wire.Rules == "" || m.wire.Rules == "-" }
 
 // text is how many a rule tolerates, as it travels.
 func (r Rule) text() string {
@@ -199,39 +179,4 @@ func (r Rule) text() string {
 		return "*"
 	}
 	return strconv.Itoa(r.most)
-}
-
-func encodeRules(limits map[string]string) string {
-	var rules []string
-	for _, name := range slices.Sorted(maps.Keys(limits)) {
-		if most := limits[name]; most != "0" {
-			rules = append(rules, name+"="+most)
-		}
-	}
-	if len(rules) == 0 {
-		return "-"
-	}
-	return strings.Join(rules, ",")
-}
-
-// line is the form in which a mode travels; instead is the token of a hold that is to change into it (lua/layout.lua).
-func (m Mode) line(weight int, instead string) string {
-	if m == Exclusive {
-		return ""
-	}
-	line := fmt.Sprintf("%d %d %s %s", weight, m.capacity, m.name, m.rules)
-	if instead != "" {
-		line += " " + instead
-	}
-	return line
-}
-
-func parseMode(line string) (Mode, int) {
-	parts := strings.Fields(line)
-	if len(parts) < 4 {
-		return Exclusive, 1
-	}
-	weight, _ := strconv.Atoi(parts[0]) // what is no number is shown as 0
-	capacity, _ := strconv.Atoi(parts[1])
-	return Mode{name: safetext.Escape(parts[2]), rules: parts[3], capacity: capacity}, weight // others may write any name
 }

@@ -191,8 +191,9 @@ func (l *lease) leave(ctx context.Context, length time.Duration) (outcome, err e
 	if l.unanswered {
 		tombstone = "tombstone" // I8: nobody will release this token
 	}
-	text, _ := l.hold.client.length(nil, max(length, time.Millisecond))
-	args := []any{l.token(), fmt.Sprintf("%016d", l.fenceNow()), tombstone, string(text)}
+	length = max(length, time.Millisecond)
+	keep, _ := l.hold.client.keep(length)
+	args := []any{l.token(), fmt.Sprintf("%016d", l.fenceNow()), tombstone, string(protocol.AppendLength(nil, length, keep))}
 	a := l.hold.client.transport.Ask(bounded, nil, lua.Renew, l.key(), args...)
 	if a.Err != nil {
 		l.hold.client.transport.Insist(lua.Renew, l.key(), args, func(value any) bool {

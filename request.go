@@ -2,10 +2,10 @@ package redislock
 
 import (
 	"context"
-	"strconv"
 	"strings"
 	"time"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
 )
@@ -26,7 +26,7 @@ func (q *acquisition) request(one *transport.Call, wait string) {
 	switch {
 	case q.changes != nil:
 		hold := q.changes.hold.lease.token()
-		request, _ := q.text(wait, q.mode.line(q.weight, hold))
+		request, _ := q.text(wait, q.mode.wire.Line(q.weight, hold))
 		one.Init(lua.Convert, q.boxedKey)
 		one.Args = append(one.Args, hold, request, q.boxed)
 		return
@@ -36,7 +36,7 @@ func (q *acquisition) request(one *transport.Call, wait string) {
 		one.Args = append(one.Args, q.boxed, request, q.resumes.token, q.resumes.fence)
 		return
 	}
-	request, standard := q.text(wait, q.mode.line(q.weight, ""))
+	request, standard := q.text(wait, q.mode.wire.Line(q.weight, ""))
 	script := lua.Acquire
 	if !standard {
 		script = lua.AcquireOwn
@@ -51,13 +51,8 @@ func (q *acquisition) request(one *transport.Call, wait string) {
 // text is a request as lua/layout.lua has it. The second result is that of length.
 func (q *acquisition) text(wait, mode string) (string, bool) {
 	c := q.client
-	b, standard := c.length(make([]byte, 0, 256), q.lease)
-	b = append(b, q.nonce...)
-	b = append(b, wait...)
-	b = append(b, c.hub.WakeChannel()...)
-	b = append(b, '\n')
-	b = append(b, mode...)
-	b = append(b, '\n')
+	keep, standard := c.keep(q.lease)
+	b := protocol.Request{Lease: q.lease, Keep: keep, Nonce: q.nonce, Wait: wait, Channel: c.hub.WakeChannel(), Mode: mode}.AppendTo(make([]byte, 0, 256))
 	b = c.appendInfo(b, q.parent)
 	b = append(b, q.metadata...)
 	return string(b), standard
@@ -78,23 +73,12 @@ func (c *Client) appendInfo(b []byte, ctx context.Context) []byte {
 	return append(b, '\n')
 }
 
-// length is a lease as the scripts read it, lease8 keep8: and how long the key outlives it. The second result is whether
-// that is KEEP of lua/layout.lua, which the fast path sets.
-func (c *Client) length(b []byte, lease time.Duration) (text []byte, standard bool) {
-	keep := lease + c.retention + 100*time.Second
-	standard = c.retention == DefaultRetention && keep <= standardKeep
-	if standard {
-		keep = standardKeep
+// keep is how long the key outlives a grant for that lease. The second result is whether that is KEEP of lua/layout.lua,
+// which the fast path sets.
+func (c *Client) keep(lease time.Duration) (keep time.Duration, standard bool) {
+	keep = lease + c.retention + 100*time.Second
+	if c.retention == DefaultRetention && keep <= standardKeep {
+		return standardKeep, true
 	}
-	return append8(append8(b, lease.Milliseconds()), int64((keep+time.Second-1)/time.Second)), standard
-}
-
-// append8 writes a number with blanks in front, 8 characters in all.
-func append8(b []byte, n int64) []byte {
-	var digits [20]byte
-	text := strconv.AppendInt(digits[:0], n, 10)
-	for range 8 - len(text) {
-		b = append(b, ' ')
-	}
-	return append(b, text...)
+	return keep, false
 }

@@ -209,6 +209,8 @@ func (h *hold) changeToken() string {
 
 // readArgs are those of a change to Read.
 func (h *hold) readArgs(change string) []any {
-	request := fmt.Sprintf("%8d%8d%s%s%s\n%s\n", 0, 0, h.lease.nonce, protocol.NoWait, h.client.hub.WakeChannel(), Read.line(h.weight, ""))
-	return []any{h.lease.token(), request, change}
+	request := protocol.Request{
+		Nonce: h.lease.nonce, Wait: protocol.NoWait, Channel: h.client.hub.WakeChannel(), Mode: Read.wire.Line(h.weight, ""),
+	}
+	return []any{h.lease.token(), string(request.AppendTo(nil)), change}
 }

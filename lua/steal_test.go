@@ -1,4 +1,4 @@
-package redislock
+package lua_test
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ import (
 func TestAStealReachesWhatIsHeldBehindManyThatAreKeptOrRevoked(t *testing.T) {
 	scripts(t, func(b *bench) {
 		const kept, stale = 100, 70
-		m := Semaphore(kept + stale + 1)
+		m := semaphore(kept + stale + 1)
 		take := func(token string) string {
 			r := b.parse(b.eval(lua.Acquire, pad(token), b.requestIn(m, 1, time.Hour, 8300, protocol.NoWait, "c-"+token)))
 			return r.Fence

@@ -1,4 +1,4 @@
-package redislock
+package lua_test
 
 import (
 	"context"
@@ -8,160 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
-	"github.com/redis/go-redis/v9"
-
 	"example.com/redislock/internal/protocol"
-	"example.com/redislock/internal/servertest"
 	"example.com/redislock/lua"
 )
-
-// bench drives the scripts by hand: no Client, no waiting, and on the embedded server a clock that can be set.
-type bench struct {
-	*testing.T
-	rdb  *redis.Client
-	mini *miniredis.Miniredis
-	now  time.Time
-	key  string
-}
-
-// scripts runs a test of the scripts on the embedded server and on a real one.
-func scripts(t *testing.T, test func(b *bench)) {
-	t.Helper()
-	t.Run("embedded", func(t *testing.T) { test(embeddedBench(t)) })
-	t.Run("real", func(t *testing.T) {
-		t.Parallel()
-		test(&bench{T: t, rdb: servertest.Start(t).Connect(), key: "redislock:{k}"})
-	})
-}
-
-func embeddedBench(t *testing.T) *bench {
-	m := miniredis.RunT(t)
-	b := &bench{T: t, mini: m, rdb: redis.NewClient(&redis.Options{Addr: m.Addr()}), key: "redislock:{k}"}
-	t.Cleanup(func() { _ = b.rdb.Close() })
-	b.set(time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC))
-	return b
-}
-
-// set sets the clock of the embedded server; keys expire with it when it moves forward.
-func (b *bench) set(now time.Time) {
-	if b.mini == nil {
-		b.Fatal("the clock of a real server cannot be set")
-	}
-	if !b.now.IsZero() && now.After(b.now) {
-		b.mini.FastForward(now.Sub(b.now))
-	}
-	b.now = now
-	b.mini.SetTime(now)
-}
-
-func (b *bench) pass(d time.Duration) {
-	if b.mini == nil {
-		time.Sleep(d)
-		return
-	}
-	b.set(b.now.Add(d))
-}
-
-func (b *bench) eval(s *lua.Script, args ...any) any {
-	b.Helper()
-	value, err := b.rdb.Eval(context.Background(), s.Text, []string{b.key}, args...).Result()
-	if err != nil {
-		b.Fatalf("%s %q: %v", s.Name, args, err)
-	}
-	return value
-}
-
-// request is what a caller asks for; 4600 s is the standard retention with it.
-func (b *bench) request(lease time.Duration, keep int, wait, channel string) string {
-	return b.requestIn(Exclusive, 1, lease, keep, wait, channel)
-}
-
-func (b *bench) requestIn(m Mode, weight int, lease time.Duration, keep int, wait, channel string) string {
-	return fmt.Sprintf("%8d%8d%s%s%s\n%s\n%s", lease.Milliseconds(), keep, "nonce-nonce-nonc", wait, channel, m.line(weight, ""), Owner{Client: channel}.info())
-}
-
-func (b *bench) acquire(token string, lease time.Duration, mode, channel string, more ...any) protocol.Reply {
-	b.Helper()
-	return b.parse(b.eval(lua.Acquire, append([]any{pad(token), b.request(lease, 4600, mode, channel)}, more...)...))
-}
-
-func (b *bench) parse(value any) protocol.Reply {
-	b.Helper()
-	r, err := protocol.ParseReply(value)
-	if err != nil {
-		b.Fatal(err)
-	}
-	if r.Status == "" {
-		r.Status = "granted"
-	}
-	return r
-}
-
-func (b *bench) confirm(token, floor, seen string) protocol.Reply {
-	b.Helper()
-	return b.parse(b.eval(lua.Confirm, pad(token), floor, seen))
-}
-
-func (b *bench) release(token string, more ...any) string {
-	b.Helper()
-	what, _, _, err := protocol.ParseRelease(b.eval(lua.Release, append([]any{pad(token)}, more...)...))
-	if err != nil {
-		b.Fatal(err)
-	}
-	return what
-}
-
-func (b *bench) check(channel, mode string, tokens ...string) []string {
-	b.Helper()
-	args := []any{channel, mode, ""}
-	for _, token := range tokens {
-		args = append(args, pad(token))
-	}
-	f, err := protocol.FieldsOf(b.eval(lua.Check, args...))
-	if err != nil {
-		b.Fatal(err)
-	}
-	var found []string
-	for i := range tokens {
-		text := f.Text(7 + i)
-		if len(text) == 40 {
-			text = "granted"
-		}
-		found = append(found, text)
-	}
-	return found
-}
-
-func (b *bench) dump() map[string]string {
-	return b.rdb.HGetAll(context.Background(), b.key).Val()
-}
-
-// owner is the token that holds the lock, without its padding, or "".
-func (b *bench) owner() string {
-	b.Helper()
-	f, err := protocol.FieldsOf(b.eval(lua.Inspect, 1))
-	if err != nil {
-		b.Fatal(err)
-	}
-	if f.Int(4) == 0 {
-		return ""
-	}
-	return strings.TrimRight(f.Text(8), ".")
-}
-
-// subscribe listens on a channel and never answers: a receiver that the server counts.
-func (b *bench) subscribe(channel string) *redis.PubSub {
-	b.Helper()
-	ps := b.rdb.Subscribe(context.Background(), channel)
-	if _, err := ps.Receive(context.Background()); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = ps.Close() })
-	return ps
-}
-
-func pad(token string) string { return token + strings.Repeat(".", 22-len(token)) }
 
 func TestI3EveryScriptExecutedTwiceLeavesTheStateOfOne(t *testing.T) {
 	held := func(b *bench) { b.acquire("holder", time.Minute, protocol.NoWait, "c1") }
@@ -643,7 +492,7 @@ func TestAHoldThatIsKeptByNobodyEndsWhenItWasSaid(t *testing.T) {
 		"a copy of the last": func() any { return b.eval(lua.Renew, final...) },
 		"a thief":            func() any { return b.eval(lua.Acquire, pad("b"), b.request(time.Second, 4600, "-", "c2"), "1000000") },
 		"an upgrade": func() any {
-			request := strings.Replace(b.request(time.Second, 4600, "-", "c1"), "\n\n", "\n"+Read.line(1, "")+"\n", 1)
+			request := strings.Replace(b.request(time.Second, 4600, "-", "c1"), "\n\n", "\n"+read.Line(1, "")+"\n", 1)
 			return b.eval(lua.Convert, pad("a"), request, pad("0000000001v"))
 		},
 	}

@@ -1,4 +1,4 @@
-package redislock
+package lua_test
 
 import (
 	"context"
@@ -39,7 +39,7 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 			switch op := r.Intn(15); {
 			case op == 12:
 				request := b.request(time.Minute, 4600, choose("-", "c", "u"), choose(channels...))
-				to := choose(Read.line(1, ""), Write.line(1, pad(token)))
+				to := choose(read.Line(1, ""), write.Line(1, pad(token)))
 				request = strings.Replace(request, "\n\n", "\n"+to+"\n", 1)
 				number := fmt.Sprintf("%010dv", max(1, step-r.Intn(20)))
 				s, args = lua.Convert, []any{pad(token), request, pad(number)}
@@ -123,8 +123,8 @@ func unsound(state map[string]string) string {
 		channel, rest, _ := strings.Cut(request[33:], "\n")
 		line, _, _ := strings.Cut(rest, "\n")
 		if line != "" {
-			m, weight := parseMode(line)
-			class := strings.SplitN(m.line(weight, ""), " ", 2)[1]
+			m, weight := protocol.ParseMode(line)
+			class := strings.SplitN(m.Line(weight, ""), " ", 2)[1]
 			counts[class]++
 			weights[class] += held * weight
 		}
@@ -200,21 +200,21 @@ func incompatible(lines []string) string {
 	}
 	total := map[string]int{}
 	for _, line := range lines {
-		m, weight := parseMode(line)
-		if m == Exclusive {
+		m, weight := protocol.ParseMode(line)
+		if m == exclusive {
 			return fmt.Sprintf("an exclusive hold among %q", lines)
 		}
-		total[m.name] += weight
+		total[m.Name] += weight
 	}
 	for _, line := range lines {
-		m, _ := parseMode(line)
-		limits := m.limits()
+		m, _ := protocol.ParseMode(line)
+		limits := m.Limits()
 		for name, n := range total {
 			others := n
-			if name == m.name {
+			if name == m.Name {
 				others--
 			}
-			if others > limits[name] || name == m.name && m.capacity > 0 && n > m.capacity {
+			if others > limits[name] || name == m.Name && m.Capacity > 0 && n > m.Capacity {
 				return fmt.Sprintf("%q beside %d of %s: %q", line, others, name, lines)
 			}
 		}
@@ -279,23 +279,23 @@ func unlinked(state map[string]string, header, node string, want int) string {
 }
 
 // someMode is a mode and a weight; even seeds know only the exclusive one, others up to all.
-func someMode(r *rand.Rand, seed int) (Mode, int) {
-	intent := []Mode{
-		NewMode("IS", CompatibleWith("IS", "IX", "S")), NewMode("IX", CompatibleWith("IS", "IX")),
-		NewMode("S", CompatibleWith("IS", "S")), NewMode("few", AtMost(2, "few"), AtMost(1, "IS"), CompatibleWith("S")),
+func someMode(r *rand.Rand, seed int) (protocol.Mode, int) {
+	intent := []protocol.Mode{
+		protocol.Mode{Name: "IS", Rules: "IS=*,IX=*,S=*"}, protocol.Mode{Name: "IX", Rules: "IS=*,IX=*"},
+		protocol.Mode{Name: "S", Rules: "IS=*,S=*"}, protocol.Mode{Name: "few", Rules: "IS=1,S=*,few=2"},
 	}
 	if seed%2 == 0 {
-		return Exclusive, 1
+		return exclusive, 1
 	}
 	switch n := r.Intn(2 + seed%8); {
 	case n < 3:
-		return Read, 1
+		return read, 1
 	case n < 4:
-		return Write, 1
+		return write, 1
 	case n < 5:
-		return Exclusive, 1
+		return exclusive, 1
 	case n < 7:
-		return Semaphore(3 + r.Intn(2)), 1 + r.Intn(3)
+		return semaphore(3 + r.Intn(2)), 1 + r.Intn(3)
 	default:
 		return intent[r.Intn(len(intent))], 1
 	}

@@ -1,4 +1,4 @@
-package redislock
+package lua_test
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 )
 
 // in acquires in a mode.
-func (b *bench) in(m Mode, weight int, token string, lease time.Duration, wait, channel string) protocol.Reply {
+func (b *bench) in(m protocol.Mode, weight int, token string, lease time.Duration, wait, channel string) protocol.Reply {
 	b.Helper()
 	return b.parse(b.eval(lua.Acquire, pad(token), b.requestIn(m, weight, lease, 4600, wait, channel)))
 }
@@ -37,36 +37,38 @@ func (b *bench) owners() string {
 }
 
 // convert asks for another mode of a hold, by the nth change that its owner asks for.
-func (b *bench) convert(token string, m Mode, n int) protocol.Reply {
+func (b *bench) convert(token string, m protocol.Mode, n int) protocol.Reply {
 	b.Helper()
 	instead := ""
-	if m == Write {
+	if m == write {
 		instead = pad(token)
 	}
-	request := fmt.Sprintf("%8d%8d%s%s%s\n%s\n%s", 60000, 4600, "nonce-nonce-nonc", protocol.Uncountable, "ch-"+token, m.line(1, instead), "")
-	return b.parse(b.eval(lua.Convert, pad(token), request, change(n, token)))
+	request := protocol.Request{
+		Lease: time.Minute, Keep: 4600 * time.Second, Nonce: "nonce-nonce-nonc", Wait: protocol.Uncountable, Channel: "ch-" + token, Mode: m.Line(1, instead),
+	}
+	return b.parse(b.eval(lua.Convert, pad(token), string(request.AppendTo(nil)), change(n, token)))
 }
 
 func TestI3EveryScriptOfASharedLockExecutedTwiceLeavesTheStateOfOne(t *testing.T) {
-	one := func(b *bench) { b.in(Read, 1, "r1", time.Minute, protocol.NoWait, "c1") }
-	two := func(b *bench) { one(b); b.in(Read, 1, "r2", time.Minute, protocol.NoWait, "c2") }
+	one := func(b *bench) { b.in(read, 1, "r1", time.Minute, protocol.NoWait, "c1") }
+	two := func(b *bench) { one(b); b.in(read, 1, "r2", time.Minute, protocol.NoWait, "c2") }
 	queued := func(b *bench) {
 		two(b)
-		b.in(Write, 1, "w", time.Minute, protocol.Uncountable, "c3")
-		b.in(Read, 1, "r3", time.Minute, protocol.Uncountable, "c4")
+		b.in(write, 1, "w", time.Minute, protocol.Uncountable, "c3")
+		b.in(read, 1, "r3", time.Minute, protocol.Uncountable, "c4")
 	}
-	wants := func(b *bench) { queued(b); b.convert("r1", Write, 1) }
-	writer := func(b *bench) { one(b); b.convert("r1", Write, 1) }
+	wants := func(b *bench) { queued(b); b.convert("r1", write, 1) }
+	writer := func(b *bench) { one(b); b.convert("r1", write, 1) }
 	fence := func(b *bench) string { return b.dump()["f"] }
 	for name, c := range map[string]struct {
 		before func(*bench)
 		call   func(*bench) any
 	}{
-		"acquire beside one":      {one, func(b *bench) any { return b.in(Read, 1, "a", time.Minute, protocol.NoWait, "c1").Fence }},
-		"acquire beside two":      {two, func(b *bench) any { return b.in(Read, 1, "a", time.Minute, protocol.NoWait, "c1").Fence }},
-		"acquire behind a writer": {queued, func(b *bench) any { return b.in(Read, 1, "a", time.Minute, protocol.Uncountable, "c1").Ticket }},
+		"acquire beside one":      {one, func(b *bench) any { return b.in(read, 1, "a", time.Minute, protocol.NoWait, "c1").Fence }},
+		"acquire beside two":      {two, func(b *bench) any { return b.in(read, 1, "a", time.Minute, protocol.NoWait, "c1").Fence }},
+		"acquire behind a writer": {queued, func(b *bench) any { return b.in(read, 1, "a", time.Minute, protocol.Uncountable, "c1").Ticket }},
 		"acquire, other rules": {queued, func(b *bench) any {
-			return b.in(Mode{name: "read", rules: "read=3"}, 1, "a", time.Minute, protocol.Uncountable, "c1").Note
+			return b.in(protocol.Mode{Name: "read", Rules: "read=3"}, 1, "a", time.Minute, protocol.Uncountable, "c1").Note
 		}},
 		"release of one of two":    {two, func(b *bench) any { b.release("r1"); return b.owners() }},
 		"release before a writer":  {queued, func(b *bench) any { b.release("r1"); b.release("r2"); return b.owners() }},
@@ -75,15 +77,15 @@ func TestI3EveryScriptOfASharedLockExecutedTwiceLeavesTheStateOfOne(t *testing.T
 		"renew":                    {queued, func(b *bench) any { _, now := b.eval(lua.Renew, pad("r2"), fence(b)).(string); return now }},
 		"check":                    {queued, func(b *bench) any { return b.check("c4", protocol.Uncountable, "r3", "r1", "none") }},
 		"check of a change":        {wants, func(b *bench) any { return b.check("ch-r1", protocol.Uncountable, change(1, "r1")) }},
-		"upgrade, alone":           {one, func(b *bench) any { return b.convert("r1", Write, 1).Fence }},
-		"upgrade, waits":           {queued, func(b *bench) any { return b.convert("r1", Write, 1).Status }},
-		"upgrade, conflict":        {wants, func(b *bench) any { return b.convert("r2", Write, 1).Status }},
-		"upgrade, granted by turn": {wants, func(b *bench) any { b.release("r2"); return b.convert("r1", Write, 1).Fence }},
-		"upgrade, undone":          {wants, func(b *bench) any { return b.convert("r1", Read, 2).Status }},
+		"upgrade, alone":           {one, func(b *bench) any { return b.convert("r1", write, 1).Fence }},
+		"upgrade, waits":           {queued, func(b *bench) any { return b.convert("r1", write, 1).Status }},
+		"upgrade, conflict":        {wants, func(b *bench) any { return b.convert("r2", write, 1).Status }},
+		"upgrade, granted by turn": {wants, func(b *bench) any { b.release("r2"); return b.convert("r1", write, 1).Fence }},
+		"upgrade, undone":          {wants, func(b *bench) any { return b.convert("r1", read, 2).Status }},
 		"upgrade, undone when made": {writer, func(b *bench) any {
-			return b.convert("r1", Read, 2).Status
+			return b.convert("r1", read, 2).Status
 		}},
-		"downgrade": {writer, func(b *bench) any { return b.convert("r1", Read, 2).Fence }},
+		"downgrade": {writer, func(b *bench) any { return b.convert("r1", read, 2).Fence }},
 		"resume": {queued, func(b *bench) any {
 			r := b.parse(b.eval(lua.Resume, pad("new"), b.request(time.Minute, 4600, protocol.NoWait, "c9"), pad("r2"), fence(b)))
 			return []any{r.Status, r.Fence, r.Note, b.owners()}
@@ -117,13 +119,13 @@ func TestI3EveryScriptOfASharedLockExecutedTwiceLeavesTheStateOfOne(t *testing.T
 
 func TestALoneHoldIsKeptInTheShortFormInEveryMode(t *testing.T) {
 	scripts(t, func(b *bench) {
-		for _, m := range []Mode{Exclusive, Read, Semaphore(3)} {
+		for _, m := range []protocol.Mode{exclusive, read, semaphore(3)} {
 			b.pass(time.Millisecond) // a fence ahead of the clock takes more room
 			b.in(m, 1, "a", time.Minute, protocol.NoWait, "c1")
 			if _, short := b.dump()[pad("a")]; !short {
 				b.Errorf("%v, fresh: %q", m, b.dump())
 			}
-			if m != Exclusive {
+			if m != exclusive {
 				b.pass(time.Millisecond)
 				b.in(m, 1, "b", time.Minute, protocol.NoWait, "c1")
 				if n := len(b.dump()); n != 5 { // fence, list, two holds, summary
@@ -151,12 +153,12 @@ func TestLapsedReadersAreSearchedForInBoundedSteps(t *testing.T) {
 		if i%2 == 0 {
 			lease = 10 * time.Second
 		}
-		b.in(Read, 1, fmt.Sprint("r", i), lease, protocol.NoWait, "c1")
+		b.in(read, 1, fmt.Sprint("r", i), lease, protocol.NoWait, "c1")
 	}
 	b.pass(11 * time.Second)
 	steps := 0
 	for ; ; steps++ {
-		r := b.in(Write, 1, "w", time.Minute, protocol.Uncountable, "c2")
+		r := b.in(write, 1, "w", time.Minute, protocol.Uncountable, "c2")
 		left := strings.Count(b.owners(), "r")
 		if fault := unsound(b.dump()); fault != "" {
 			t.Fatal(fault)
@@ -194,13 +196,13 @@ func TestAStepBackOfTheClockDoesNotMakeDeadReadersLiveLonger(t *testing.T) {
 	b := embeddedBench(t)
 	const readers = 100
 	for i := range readers {
-		b.in(Read, 1, fmt.Sprint("dead", i), 10*time.Second, protocol.NoWait, "c1")
+		b.in(read, 1, fmt.Sprint("dead", i), 10*time.Second, protocol.NoWait, "c1")
 		b.pass(time.Millisecond)
 	}
 	b.set(b.now.Add(-time.Hour))
 	try := func() string {
 		for {
-			if r := b.in(Write, 1, "w", time.Minute, protocol.NoWait, "c2"); r.Status != "more" {
+			if r := b.in(write, 1, "w", time.Minute, protocol.NoWait, "c2"); r.Status != "more" {
 				return r.Status
 			}
 		}
@@ -220,9 +222,9 @@ func TestAStepBackOfTheClockDoesNotMakeDeadReadersLiveLonger(t *testing.T) {
 
 func TestARenewedReaderIsNotDroppedWithTheOthers(t *testing.T) {
 	b := embeddedBench(t)
-	r := b.in(Read, 1, "kept", 10*time.Second, protocol.NoWait, "c1")
+	r := b.in(read, 1, "kept", 10*time.Second, protocol.NoWait, "c1")
 	for i := range 50 {
-		b.in(Read, 1, fmt.Sprint("dead", i), 10*time.Second, protocol.NoWait, "c1")
+		b.in(read, 1, fmt.Sprint("dead", i), 10*time.Second, protocol.NoWait, "c1")
 	}
 	for range 5 {
 		b.pass(6 * time.Second)
@@ -231,7 +233,7 @@ func TestARenewedReaderIsNotDroppedWithTheOthers(t *testing.T) {
 		}
 	}
 	for range 5 {
-		if r := b.in(Write, 1, "w", time.Minute, protocol.NoWait, "c2"); r.Status == "granted" {
+		if r := b.in(write, 1, "w", time.Minute, protocol.NoWait, "c2"); r.Status == "granted" {
 			t.Fatal("a writer beside a renewed reader")
 		}
 	}
@@ -242,29 +244,29 @@ func TestARenewedReaderIsNotDroppedWithTheOthers(t *testing.T) {
 
 func TestChangesThatComeLateChangeNothing(t *testing.T) {
 	scripts(t, func(b *bench) {
-		b.in(Write, 1, "a", time.Minute, protocol.NoWait, "c1")
-		b.convert("a", Read, 1)
-		up := b.convert("a", Write, 3)
+		b.in(write, 1, "a", time.Minute, protocol.NoWait, "c1")
+		b.convert("a", read, 1)
+		up := b.convert("a", write, 3)
 		for _, late := range []int{1, 2} { // the downgrade again, and the undoing of an upgrade in between
-			if got := b.convert("a", Read, late).Status; got != "over" {
+			if got := b.convert("a", read, late).Status; got != "over" {
 				b.Errorf("change %d after the third: %s", late, got)
 			}
-			if got := b.in(Read, 1, "b", time.Minute, protocol.NoWait, "c1").Status; got != "held" {
+			if got := b.in(read, 1, "b", time.Minute, protocol.NoWait, "c1").Status; got != "held" {
 				b.Errorf("a reader beside the writer is %s", got)
 			}
 		}
-		if again := b.convert("a", Write, 3); again.Fence != up.Fence {
+		if again := b.convert("a", write, 3); again.Fence != up.Fence {
 			b.Errorf("I2: a resend has the fence %s, not %s", again.Fence, up.Fence)
 		}
-		if next := b.convert("a", Write, 5); next.Fence <= up.Fence {
+		if next := b.convert("a", write, 5); next.Fence <= up.Fence {
 			b.Errorf("I2: another upgrade has the fence %s after %s", next.Fence, up.Fence)
 		}
-		b.convert("a", Read, 6)
-		if got := b.convert("a", Write, 5).Status; got != "over" {
+		b.convert("a", read, 6)
+		if got := b.convert("a", write, 5).Status; got != "over" {
 			b.Errorf("a late upgrade: %s", got)
 		}
 		b.release("a")
-		if got := b.convert("a", Write, 7).Status; got != "gone" {
+		if got := b.convert("a", write, 7).Status; got != "gone" {
 			b.Errorf("an upgrade of a released hold: %s", got)
 		}
 		if len(b.dump()) > 1 {
@@ -275,18 +277,18 @@ func TestChangesThatComeLateChangeNothing(t *testing.T) {
 
 func TestAnUpgradeThatIsGivenUpMakesRoomForTheNextOfTheSameHold(t *testing.T) {
 	scripts(t, func(b *bench) {
-		b.in(Read, 1, "a", time.Minute, protocol.NoWait, "c1")
-		b.in(Read, 1, "b", time.Minute, protocol.NoWait, "c1")
-		b.convert("a", Write, 1) // its owner has given it up, and the word of that is on its way
-		if got := b.convert("a", Write, 3).Status; got != "waiting" {
+		b.in(read, 1, "a", time.Minute, protocol.NoWait, "c1")
+		b.in(read, 1, "b", time.Minute, protocol.NoWait, "c1")
+		b.convert("a", write, 1) // its owner has given it up, and the word of that is on its way
+		if got := b.convert("a", write, 3).Status; got != "waiting" {
 			b.Errorf("the next one: %s", got)
 		}
-		b.convert("a", Read, 2)
-		if got := b.convert("b", Write, 1).Status; got != "conflict" {
+		b.convert("a", read, 2)
+		if got := b.convert("b", write, 1).Status; got != "conflict" {
 			b.Errorf("the other reader's: %s", got)
 		}
 		b.release("b")
-		if got := b.convert("a", Write, 3).Status; got != "granted" {
+		if got := b.convert("a", write, 3).Status; got != "granted" {
 			b.Errorf("in the end: %s", got)
 		}
 	})
@@ -294,11 +296,11 @@ func TestAnUpgradeThatIsGivenUpMakesRoomForTheNextOfTheSameHold(t *testing.T) {
 
 func TestAHoldKeepsItsFenceWhenLaterOnesHaveGone(t *testing.T) {
 	scripts(t, func(b *bench) {
-		first := b.in(Read, 1, "a", time.Minute, protocol.NoWait, "c1")
+		first := b.in(read, 1, "a", time.Minute, protocol.NoWait, "c1")
 		b.pass(time.Millisecond)
-		b.in(Read, 1, "b", time.Minute, protocol.NoWait, "c1")
+		b.in(read, 1, "b", time.Minute, protocol.NoWait, "c1")
 		b.release("b")
-		if again := b.in(Read, 1, "a", time.Minute, protocol.NoWait, "c1"); again.Fence != first.Fence {
+		if again := b.in(read, 1, "a", time.Minute, protocol.NoWait, "c1"); again.Fence != first.Fence {
 			b.Errorf("I2: granted with %s, and now it has %s", first.Fence, again.Fence)
 		}
 	})
@@ -306,12 +308,12 @@ func TestAHoldKeepsItsFenceWhenLaterOnesHaveGone(t *testing.T) {
 
 func TestAResumedHoldIsDeafToItsFormerOwner(t *testing.T) {
 	scripts(t, func(b *bench) {
-		old := b.in(Semaphore(4), 3, "old", time.Minute, protocol.NoWait, "c1")
+		old := b.in(semaphore(4), 3, "old", time.Minute, protocol.NoWait, "c1")
 		r := b.parse(b.eval(lua.Resume, pad("new"), b.request(time.Minute, 4600, protocol.NoWait, "c2"), pad("old"), old.Fence))
 		if r.Status != "granted" || r.Fence <= old.Fence {
 			b.Fatalf("%s, fence %s after %s", r.Status, r.Fence, old.Fence)
 		}
-		if m, weight := parseMode(r.Note); m != Semaphore(4) || weight != 3 {
+		if m, weight := protocol.ParseMode(r.Note); m != semaphore(4) || weight != 3 {
 			b.Errorf("in %v, weight %d", m, weight)
 		}
 		if got := b.parse(b.eval(lua.Renew, pad("old"), old.Fence)).Status; got != "gone" {
@@ -345,10 +347,10 @@ func TestOneScriptGrantsABoundedNumberOfReaders(t *testing.T) {
 				}
 			}
 		}()
-		b.in(Write, 1, "w", time.Minute, protocol.NoWait, "c1")
+		b.in(write, 1, "w", time.Minute, protocol.NoWait, "c1")
 		var want []string
 		for i := range readers {
-			b.in(Read, 1, fmt.Sprint("r", i), time.Minute, protocol.Countable, "live")
+			b.in(read, 1, fmt.Sprint("r", i), time.Minute, protocol.Countable, "live")
 			want = append(want, pad(fmt.Sprint("r", i)))
 		}
 		for before, more := 0, true; more; {
@@ -379,9 +381,9 @@ func TestOneScriptGrantsABoundedNumberOfReaders(t *testing.T) {
 func TestACheckThatGrantsRobsNobody(t *testing.T) {
 	b := embeddedBench(t)
 	b.subscribe("live")
-	old := b.in(Read, 1, "old", time.Minute, protocol.NoWait, "c1")
-	b.in(Write, 1, "dead", time.Minute, protocol.Uncountable, "dead")
-	b.in(Read, 1, "w", time.Minute, protocol.Countable, "live")
+	old := b.in(read, 1, "old", time.Minute, protocol.NoWait, "c1")
+	b.in(write, 1, "dead", time.Minute, protocol.Uncountable, "dead")
+	b.in(read, 1, "w", time.Minute, protocol.Countable, "live")
 	b.pass(8 * time.Second) // the dead one was not heard of for three checks
 	b.eval(lua.Check, "live", protocol.Countable, "1000000", pad("w"))
 	if got := b.owners(); got != "old w" {
@@ -394,7 +396,7 @@ func TestACheckThatGrantsRobsNobody(t *testing.T) {
 
 func TestABreakLeavesItsReasonOnAnOlderTombstone(t *testing.T) {
 	scripts(t, func(b *bench) {
-		r := b.in(Exclusive, 1, "a", time.Minute, protocol.NoWait, "c1")
+		r := b.in(exclusive, 1, "a", time.Minute, protocol.NoWait, "c1")
 		b.eval(lua.Renew, pad("a"), r.Fence, "tombstone") // of a handoff that failed afterwards
 		b.eval(lua.Break, "why", pad("a"), r.Fence)
 		if got := b.parse(b.eval(lua.Renew, pad("a"), r.Fence)); got.Status != "revoked" || got.Note != "why" {
@@ -403,7 +405,7 @@ func TestABreakLeavesItsReasonOnAnOlderTombstone(t *testing.T) {
 	})
 	// The reason stands for a minute from the break on.
 	b := embeddedBench(t)
-	r := b.in(Exclusive, 1, "a", time.Hour, protocol.NoWait, "c1")
+	r := b.in(exclusive, 1, "a", time.Hour, protocol.NoWait, "c1")
 	b.eval(lua.Renew, pad("a"), r.Fence, "tombstone")
 	b.pass(55 * time.Second)
 	b.eval(lua.Break, "why", pad("a"), r.Fence)

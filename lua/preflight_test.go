@@ -1,4 +1,4 @@
-package redislock
+package lua_test
 
 import (
 	"fmt"

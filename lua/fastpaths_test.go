@@ -1,4 +1,4 @@
-package redislock
+package lua_test
 
 import (
 	"context"
@@ -122,9 +122,9 @@ func (w *twin) step() {
 	r := w.random
 	switch n := r.IntN(100); {
 	case n < 36:
-		mode, weight := Exclusive, 1
+		mode, weight := exclusive, 1
 		if r.IntN(40) == 0 {
-			mode = pick(r, Read, Write)
+			mode = pick(r, read, write)
 		}
 		lease := pick(r, 30*time.Second, 30*time.Second, 2*time.Second)
 		keep := 4600
@@ -217,7 +217,7 @@ func (w *twin) holder() string {
 }
 
 func TestEveryFastPathIsComparedWithTheRules(t *testing.T) {
-	files, err := filepath.Glob("lua/fast_*.lua")
+	files, err := filepath.Glob("fast_*.lua")
 	if err != nil {
 		t.Fatal(err)
 	}
