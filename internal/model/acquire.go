@@ -1,0 +1,57 @@
+package model
+
+// Acquire asks for the lock, or for a place in its queue.
+//
+//	granted   it is a hold, with a fence
+//	waiting   it has a place, with a ticket
+//	held      it did not want to wait, and nothing of it is left
+//	over      it was given up before: a tombstone says so
+//	clash     its mode's name is in use here with other rules
+//	more      the queue is being cleaned: ask again
+type Acquire struct {
+	Token   string // names this one wait, and is never used again
+	Request Request
+	Steal   Micros // a hold that is as old is revoked; 0 and less: none
+	Stale   bool   // Steal was given
+	Ticket  Micros // of a place that was lost
+}
+
+func (a Acquire) execute(s *step) Answer {
+	if s.tombstone(a.Token) != nil {
+		s.undone = true
+		return Answer{Status: "over", Now: s.Now}
+	}
+	s.expire()
+	more := false
+	if !s.has(a.Token) {
+		more = s.handOver() // a free lock with a queue is a legal state: a hold may have ended with nobody looking
+	}
+	if s.hold(a.Token) == nil && s.place(a.Token) == nil {
+		if rules, clashes := s.clash(a.Request.Mode); clashes {
+			return Answer{Status: "clash", Now: s.Now, Note: rules}
+		}
+		// I5: a newcomer does not pass the queue.
+		if (len(s.Queue) == 0 || !s.Rules.has(QueueFirst)) && !more && s.fits(a.Request.Mode, "") {
+			s.grant(a.Token, a.Request, a.Request.Lease)
+		}
+	}
+	if h := s.hold(a.Token); h != nil { // I3: and so is the answer to a copy
+		return granted(s.Now, h)
+	}
+	s.steal(a.Steal, a.Stale)
+	waits := a.Request.Wait != '-'
+	if waits && !more && (s.place(a.Token) == nil || !s.Rules.has(SameAnswer)) {
+		s.trim(true)
+		s.join(a.Token, a.Request, a.Ticket)
+	}
+	switch {
+	case more:
+		return Answer{Status: "more", Now: s.Now}
+	case !waits:
+		return Answer{Status: "held", Now: s.Now, Holder: s.holder()}
+	}
+	return Answer{Status: "waiting", Now: s.Now, Ticket: s.place(a.Token).Ticket, Holder: s.holder()}
+}
+
+// has reports whether a token holds the lock.
+func (s *step) has(token string) bool { return s.hold(token) != nil }

@@ -1,0 +1,117 @@
+package model
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Mode says beside which other holds a hold may be. It is data: the server knows no mode by name. The zero Mode is the exclusive
+// one, which tolerates nobody.
+type Mode struct {
+	Weight   int    // counts as so many holds
+	Capacity int    // the most weight of its own name beside it, itself included; 0 for no such bound
+	Name     string // what its holds are counted under
+	Rules    string // "mode=most,…": the most holds of each name that it tolerates, "*" for any number; "-" for none
+}
+
+// Exclusive reports whether it is the mode that needs no counting.
+func (m Mode) Exclusive() bool { return m.Name == "" }
+
+// tolerates is the most holds of that name beside which it may be.
+func (m Mode) tolerates(name string) int {
+	for rule := range strings.SplitSeq(m.Rules, ",") {
+		if other, most, ok := strings.Cut(rule, "="); ok && other == name {
+			if most == "*" {
+				return 1 << 30
+			}
+			n, _ := strconv.Atoi(most)
+			return n
+		}
+	}
+	return 0
+}
+
+// line is the mode as it is written in a request.
+func (m Mode) line() string {
+	if m.Exclusive() {
+		return ""
+	}
+	return fmt.Sprintf("%d %d %s %s", m.Weight, m.Capacity, m.Name, m.Rules)
+}
+
+// Together is I1: each of these modes tolerates all others, and itself, in the numbers there are. A hold of weight k counts as k.
+func Together(modes []Mode) bool {
+	if len(modes) < 2 {
+		return true
+	}
+	held := map[string]int{}
+	for _, m := range modes {
+		if m.Exclusive() {
+			return false
+		}
+		held[m.Name] += m.Weight
+	}
+	for _, m := range modes {
+		if m.Capacity > 0 && held[m.Name] > m.Capacity {
+			return false
+		}
+		for name, weight := range held {
+			if name == m.Name {
+				weight-- // itself
+			}
+			if weight > m.tolerates(name) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// fits reports whether a hold of that mode may be added, in the place of `instead` if that is given.
+func (l *Lock) fits(m Mode, instead string) bool {
+	modes := []Mode{m}
+	for i := range l.Holds {
+		if l.Holds[i].Token != instead {
+			modes = append(modes, l.Holds[i].Request.Mode)
+		}
+	}
+	return Together(modes)
+}
+
+// distinct is how many different modes may be in use on one lock at a time.
+const distinct = 32
+
+// clash says with which rules the mode's name is in use here, if they are others; with true and no rules, too many modes are.
+func (l *Lock) clash(m Mode) (rules string, clashes bool) {
+	if m.Exclusive() {
+		return "", false
+	}
+	used := map[Mode]bool{}
+	for _, other := range l.modes() {
+		if other.Name == m.Name && other.Rules != m.Rules {
+			return other.Rules, true
+		}
+		other.Weight = 0
+		used[other] = true
+	}
+	m.Weight = 0
+	return "", len(used) >= distinct && !used[m]
+}
+
+// modes are those of all holds and places that are not exclusive.
+func (l *Lock) modes() (modes []Mode) {
+	for i := range l.Holds {
+		modes = append(modes, l.Holds[i].Request.Mode)
+	}
+	for i := range l.Queue {
+		modes = append(modes, l.Queue[i].Request.Mode)
+	}
+	used := modes[:0]
+	for _, m := range modes {
+		if !m.Exclusive() {
+			used = append(used, m)
+		}
+	}
+	return used
+}
