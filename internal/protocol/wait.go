@@ -1,6 +1,9 @@
 package protocol
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // Countable, Sharded and Uncountable say in a request how the server can tell a Client of a grant, and whether it can count it as a
 // receiver: by its classic channel, by that of the lock's shard, or without counting. NoWait asks for no place.
@@ -8,3 +11,52 @@ const Countable, Sharded, Uncountable, NoWait = "c", "s", "u", "-"
 
 // CheckEvery is the longest time between two checks of a wait; lua/preamble.lua drops Clients that are silent for three.
 const CheckEvery = 2 * time.Second
+
+// Claim is CLAIM of lua/preamble.lua: a hold that was granted by message lasts no longer than that before it is confirmed.
+const Claim = 5 * time.Second
+
+// Check is the answer of a check.
+type Check struct {
+	Now    Micros
+	More   bool   // places are being cleared away: check again
+	Holder Holder // who has the lock
+	Of     []Checked
+}
+
+// Checked is what a check says of one token: it waits, it is gone, or it was granted the lock.
+type Checked struct {
+	Waits, Gone bool
+	Grant       GrantMessage
+}
+
+// ParseCheck reads the answer of a check of n tokens.
+func ParseCheck(value any, n int) (Check, error) {
+	f, err := FieldsOf(value)
+	if err != nil {
+		return Check{}, err
+	}
+	c := Check{Now: f.Micros(0), More: f.Int(1) > 0, Holder: f.Holder(2), Of: make([]Checked, n)}
+	for i := range c.Of {
+		switch what := f.Text(7 + i); what {
+		case "waiting":
+			c.Of[i].Waits = true
+		case "gone":
+			c.Of[i].Gone = true
+		default:
+			g, ok := ParseGrant(what)
+			if !ok {
+				f.Fail(7 + i)
+			}
+			c.Of[i].Grant = g
+		}
+	}
+	return c, f.Err
+}
+
+// StealArg is how old a hold must be to be stolen, in µs; empty: never.
+func StealArg(after time.Duration) string {
+	if after == 0 {
+		return ""
+	}
+	return strconv.FormatInt(after.Microseconds(), 10)
+}

@@ -10,8 +10,8 @@ import (
 	"example.com/redislock/internal/transport"
 )
 
-// Channel is a wake channel: whether its messages arrive, by the states of the package comment.
-type Channel struct {
+// channelState is whether the messages of a wake channel arrive, by the states of the package comment.
+type channelState struct {
 	mu    sync.Mutex
 	mode  string        // protocol.Countable, protocol.Sharded or protocol.Uncountable; empty: not subscribed
 	epoch uint64        // how many subscriptions there were: a sample of the server's time is of one (I9)
@@ -20,8 +20,8 @@ type Channel struct {
 	told  bool          // the Listener was told of this outage
 }
 
-// State returns the mode of waiting and the epoch. The mode is empty while there is no subscription.
-func (c *Channel) State() (mode string, epoch uint64) {
+// state returns the mode of waiting and the epoch. The mode is empty while there is no subscription.
+func (c *channelState) state() (mode string, epoch uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.mode, c.epoch
@@ -29,7 +29,7 @@ func (c *Channel) State() (mode string, epoch uint64) {
 
 // await returns when there is a subscription, or with an error when ctx ends. Where none can be made within the time of
 // a check, the waiter must do without: its checks serve it, and a claim lasts longer than two of them.
-func (c *Channel) await(ctx context.Context, of *Subscriber) (without bool, err error) {
+func (c *channelState) await(ctx context.Context, of *Subscriber) (without bool, err error) {
 	patience := time.NewTimer(protocol.CheckEvery)
 	defer patience.Stop()
 	for {
@@ -55,7 +55,7 @@ func (c *Channel) await(ctx context.Context, of *Subscriber) (without bool, err 
 }
 
 // wait is closed when there is something to look at. The caller holds c.mu.
-func (c *Channel) wait() chan struct{} {
+func (c *channelState) wait() chan struct{} {
 	if c.ready == nil {
 		c.ready = make(chan struct{})
 	}
@@ -63,7 +63,7 @@ func (c *Channel) wait() chan struct{} {
 }
 
 // subscribed notes that the server has confirmed a subscription, the first or a new one.
-func (c *Channel) subscribed(mode string) {
+func (c *channelState) subscribed(mode string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.epoch++
@@ -75,7 +75,7 @@ func (c *Channel) subscribed(mode string) {
 
 // lost notes that there is no subscription, and why. It reports whether an outage begins with that: the first attempt to
 // subscribe again has failed.
-func (c *Channel) lost(err error) (outage bool) {
+func (c *channelState) lost(err error) (outage bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.mode == "" {

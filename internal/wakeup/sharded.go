@@ -25,7 +25,7 @@ const idleTime = 30 * time.Second
 
 // lockChannel is the wake channel of one lock on a cluster.
 type lockChannel struct {
-	Channel
+	channelState
 	name    string
 	channel string
 
@@ -39,7 +39,7 @@ type sharded struct {
 	subscriber *Subscriber
 	cluster    *redis.ClusterClient
 	sweeper    scheduler.Task
-	silent     Channel // of a lock that has no channel yet
+	silent     channelState // of a lock that has no channel yet
 
 	mu       sync.Mutex
 	channels map[string]*lockChannel // by the name of the lock
@@ -61,24 +61,24 @@ func newSharded(of *Subscriber, cluster *redis.ClusterClient) *sharded {
 	return s
 }
 
-func (s *sharded) channel(name string) *Channel {
+func (s *sharded) channel(name string) *channelState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.old {
-		return &s.subscriber.own.Channel
+		return &s.subscriber.own.channelState
 	}
 	if t := s.channels[name]; t != nil {
 		t.used = time.Now()
-		return &t.Channel
+		return &t.channelState
 	}
 	return &s.silent
 }
 
-func (s *sharded) subscribing(name string) *Channel {
+func (s *sharded) subscribing(name string) *channelState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.old {
-		return &s.subscriber.own.Channel
+		return &s.subscriber.own.channelState
 	}
 	t := s.channels[name]
 	if t == nil {
@@ -90,7 +90,7 @@ func (s *sharded) subscribing(name string) *Channel {
 		}
 	}
 	t.used = time.Now()
-	return &t.Channel
+	return &t.channelState
 }
 
 // place subscribes channels, each on the master that serves its slot; what cannot be done now is tried again. The first
@@ -227,7 +227,7 @@ func (s *sharded) refused(n *node, err error) error {
 	s.mu.Lock()
 	var unplaced []*lockChannel
 	for _, t := range n.channels {
-		if mode, _ := t.State(); mode == "" {
+		if mode, _ := t.state(); mode == "" {
 			s.detach(t)
 			unplaced = append(unplaced, t)
 		}
@@ -274,7 +274,7 @@ func (s *sharded) lost(n *node, err error) (channels []*lockChannel, heard bool)
 		reason = fmt.Errorf("subscribe to sharded channels: %w: %w", transport.ErrPermission, err)
 	}
 	for _, t := range channels {
-		mode, _ := t.State()
+		mode, _ := t.state()
 		heard = heard || mode != ""
 		t.lost(reason)
 		if old { // the classic channel serves from now on: whoever waits for this one looks again

@@ -84,10 +84,10 @@ func TestAChannelThatNobodyWaitsForIsForgotten(t *testing.T) {
 				t.Fatalf("%d channels are subscribed; one was used just now, and one is waited for", subscribed())
 			}
 		}
-		if mode, _ := s.Channel("a").State(); mode != protocol.Sharded {
+		if mode, _ := s.State("a"); mode != protocol.Sharded {
 			t.Errorf("the channel that was used just now: %q", mode)
 		}
-		if mode, _ := s.Channel("b").State(); mode != "" {
+		if mode, _ := s.State("b"); mode != "" {
 			t.Errorf("the forgotten channel: %q", mode)
 		}
 	}
@@ -112,7 +112,7 @@ func TestASlotThatNobodyServesDoesNotDisturbTheOthers(t *testing.T) {
 	}
 	epochs := func() (all []uint64) {
 		for _, name := range names[1:] {
-			_, epoch := s.Channel(name).State()
+			_, epoch := s.State(name)
 			all = append(all, epoch)
 		}
 		return all

@@ -15,13 +15,13 @@ import (
 
 // subscription is the wake channel of a Client and the broadcast channel of its prefix, by one PubSub.
 type subscription struct {
-	Channel
+	channelState
 	subscriber *Subscriber
 	channel    string
 
 	once      sync.Once
-	conn      *connection // guarded by Channel.mu
-	suspected time.Time   // when suspect asked last; guarded by Channel.mu
+	conn      *connection // guarded by channelState.mu
+	suspected time.Time   // when suspect asked last; guarded by channelState.mu
 }
 
 // start subscribes in the background, once; the Client's first lock does.

@@ -21,7 +21,7 @@
 // those of a cluster. Whoever waits or holds a lock asks at once when it is there again (Listener.Subscribed).
 //
 //	wakeup.go        Subscriber: what the rest of the engine calls; Listener: what it is told
-//	channel.go       Channel: the state of one wake channel
+//	channel.go       channelState: the state of one wake channel
 //	connection.go    one PubSub, and the watch over its silence
 //	subscription.go  the Client's own channel and the broadcasts
 //	sharded.go       the channels of locks on a cluster: placed, moved with their slots, forgotten
@@ -132,12 +132,13 @@ func (s *Subscriber) pause(d time.Duration) bool {
 	}
 }
 
-// Channel is what a waiter for that name hears by. It subscribes to nothing.
-func (s *Subscriber) Channel(name string) *Channel {
+// State says how a grant of that lock can be told to this Client, and which subscription that is by its number. The mode is
+// empty while there is no subscription. It subscribes to nothing.
+func (s *Subscriber) State(name string) (mode string, epoch uint64) {
 	if s.shards == nil {
-		return &s.own.Channel
+		return s.own.state()
 	}
-	return s.shards.channel(name)
+	return s.shards.channel(name).state()
 }
 
 // Await subscribes to what a waiter for that name has to hear, and returns when the server has confirmed it. Where it cannot
@@ -152,7 +153,7 @@ func (s *Subscriber) Await(ctx context.Context, name string) (without bool, err 
 // Broadcasts reports whether the broadcasts of the prefix arrive now, and if not, whether that is because the server
 // cannot be reached.
 func (s *Subscriber) Broadcasts() (arrive, unreachable bool) {
-	c := &s.own.Channel
+	c := &s.own.channelState
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.mode != "", c.mode == "" && c.err != nil && !transport.Answered(c.err)
