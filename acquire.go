@@ -80,7 +80,7 @@ func (c *Client) start() {
 			defer c.loops.Done()
 			c.scheduler.Run(c.stopped)
 		}()
-		c.hub.Start()
+		c.subscriber.Start()
 	})
 }
 

@@ -9,11 +9,14 @@ import (
 	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/transport"
+	"example.com/redislock/internal/waiting"
 )
 
 // acquisition is one acquire on its way, or one of its two relatives: a hold that is to change its mode when the others allow
-// it, and a hold that is taken over from another process.
+// it, and a hold that is taken over from another process. What it does next is decided by the machine of package waiting; here is
+// how it is done.
 type acquisition struct {
+	waiting.Acquisition
 	client   *Client
 	name     string
 	key      string
@@ -24,24 +27,19 @@ type acquisition struct {
 
 	parent context.Context // the caller's
 	asked  time.Time
-	holder *protocol.Holder // who had it when last heard
-	ticket string           // of a place that was lost: it is sought again under a new token
-	late   int              // grants that came too late to be relied on
+	alone  bool // there is no subscription: the checks alone will tell
+	queued bool // it has joined the queue, under this token or another
 
 	// Of the present token.
-	token      string
-	boxed      any    // the token, as an argument
-	back       string // of the change that undoes it
-	nonce      string
-	unanswered bool  // an attempt had no answer: a copy of it may be executed late
-	asking     bool  // an attempt is under way
-	joined     bool  // it has a place
-	alone      bool  // there is no subscription: the checks alone will tell
-	seen       int64 // the greatest fence of the name that the Client had seen before it asked
-	wait       *wait
+	token string
+	boxed any    // the token, as an argument
+	back  string // of the change that undoes it
+	nonce string
+	seen  int64 // the greatest fence of the name that the Client had seen before it asked
+	wait  *waiting.Wait
 
 	// Of the first token and the first request: most need no other.
-	firstWait wait
+	firstWait waiting.Wait
 	firstCall transport.Call
 }
 
@@ -51,13 +49,14 @@ func (q *acquisition) newToken() {
 	if q.changes != nil {
 		q.token, q.back = q.changes.hold.changeToken(), q.changes.hold.changeToken()
 	}
-	q.unanswered, q.joined, q.boxed = false, false, nil
+	q.boxed = nil
+	q.Forgotten()
 	q.seen = q.client.floors.of(q.name)
 }
 
 func (q *acquisition) dropWait() {
 	if q.wait != nil {
-		q.client.removeWait(q.wait)
+		q.client.waits.Remove(q.wait)
 		q.wait = nil
 	}
 }
@@ -71,8 +70,8 @@ func (q *acquisition) pursue() (*Lock, error) {
 	defer q.client.leave()
 	returned := false
 	defer func() {
-		if !returned && (q.joined || q.unanswered || q.asking) {
-			q.unanswered = true // what became of the last attempt is not known
+		if !returned && (q.Leaves() || q.Asking) {
+			q.Unanswered = true // what became of the last attempt is not known
 			q.undo()
 		}
 	}()
@@ -81,11 +80,11 @@ func (q *acquisition) pursue() (*Lock, error) {
 	return l, err
 }
 
-// obtain asks, and waits if that is wanted, until there is a lock or a reason why not.
-func (q *acquisition) obtain() (*Lock, error) {
-	c, ctx := q.client, q.parent
-	waits := !q.waitSet || q.settings.wait > 0
-	if q.waitSet && waits {
+// obtain does what the machine says, until there is a lock or a reason why not.
+func (q *acquisition) obtain() (l *Lock, err error) {
+	ctx, c := q.parent, q.client
+	q.Waits, q.Fixed = !q.waitSet || q.settings.wait > 0, q.changes != nil || q.resumes != nil
+	if q.waitSet && q.Waits {
 		bounded, cancel := context.WithTimeout(ctx, q.settings.wait)
 		defer cancel()
 		ctx = bounded
@@ -95,88 +94,101 @@ func (q *acquisition) obtain() (*Lock, error) {
 	}
 	q.newToken()
 	defer q.dropWait()
-	for {
-		r, sent, epoch, err := q.ask(ctx, waits)
-		if err != nil {
-			return nil, q.fail(ctx, err)
-		}
-		switch r.Status {
-		case "granted":
-			valid := clock.Until(sent, r.Now, r.At+r.Lease, c.margin)
-			if l, err := q.take(ctx, waits, grant{fence: r.Fence, sent: sent, valid: valid, lease: r.Lease.Sub(0), alone: r.Alone}); l != nil || err != nil {
-				return l, err
+	var r protocol.Reply  // the last answer
+	var s waiting.Sample  // when it was given
+	var g waiting.Grant   // what is to be confirmed
+	var v waiting.Verdict // and what it is worth
+	for next := waiting.Ask; ; {
+		switch next {
+		case waiting.Ask:
+			if r, s, err = q.ask(ctx); err != nil {
+				next = waiting.Fail
+				break
 			}
-		case "held":
-			q.held(r.Holder)
-			if !waits {
-				return nil, q.fail(ctx, nil)
+			if next = q.Answered(r); next == waiting.Fail {
+				err = q.refusal(r)
 			}
-			if q.alone, err = c.hub.Await(ctx, q.name); err != nil { // subscribe, see it confirmed, then join
-				return nil, q.fail(ctx, err)
+			g = waiting.Grant{Fence: r.Fence, Sent: s.Sent, Valid: clock.Until(s.Sent, r.Now, r.At+r.Lease, c.margin), Lease: r.Lease.Sub(0), Alone: r.Alone}
+		case waiting.Renew:
+			if q.Unanswered {
+				q.undo()
 			}
-		case "waiting":
-			first := !q.joined && q.ticket == ""
-			q.joined = true
-			if first && c.observer != nil {
-				c.observeAside(q.event(EventQueued))
-			}
-			c.contention.met(q.name, true)
-			c.joined(q.wait, q.name, r, sample{sent, r.Now, epoch})
-			line := q.wait.waiters
-			o := q.wait.await(ctx)
-			if o.err != nil || o.gone {
-				q.heldIn(line)
-			}
-			switch {
-			case o.err != nil:
-				return nil, q.fail(ctx, o.err)
-			case o.gone:
-				q.ticket = r.Ticket
-				if q.unanswered {
-					q.undo()
-				}
-				q.newToken()
-			default:
-				q.ticket = r.Ticket
-				q.heldIn(line)
-				if q.changes == nil && o.grant.lease < min(q.lease, claimTime) { // the server does not count us, and yet the message came
-					c.hub.Suspect()
-				}
-				if l, err := q.take(ctx, waits, o.grant); l != nil || err != nil {
-					return l, err
-				}
-			}
-		case "over": // the hold was broken before its answer came
 			q.newToken()
-		case "clash":
-			return nil, q.fail(ctx, clash(q.mode, r.Note))
-		case "conflict":
-			return nil, q.fail(ctx, ErrConflict)
-		case "gone":
-			return nil, q.fail(ctx, ErrNotHeld)
-		case "more": // the queue is being cleaned, some places at a time: ask again
+			next = waiting.Ask
+		case waiting.Subscribe: // see it confirmed, then join
+			next = waiting.Ask
+			if q.alone, err = c.subscriber.Await(ctx, q.name); err != nil {
+				next = waiting.Fail
+			}
+		case waiting.Await:
+			o := q.await(ctx, r, s)
+			g, err = o.Grant, o.Err
+			next = q.Settled(o, q.wait.Holder())
+		case waiting.Confirm:
+			l, v, err = q.take(g)
+			next = q.Confirmed(v)
+		case waiting.Retreat:
+			next = waiting.Ask
+			if !q.retreat(ctx) {
+				next = waiting.Fail
+			}
+		case waiting.Hold:
+			return l, nil
 		default:
-			return nil, q.fail(ctx, fmt.Errorf("unexpected answer %q", r.Status))
+			return nil, q.fail(ctx, err)
 		}
 	}
 }
 
+// await waits until its place in the queue comes to something.
+func (q *acquisition) await(ctx context.Context, r protocol.Reply, s waiting.Sample) waiting.Outcome {
+	c := q.client
+	if !q.queued {
+		q.queued = true
+		if c.observer != nil {
+			c.observeAside(q.event(EventQueued))
+		}
+	}
+	c.contention.met(q.name, true)
+	c.waits.Join(q.wait, q.name, r, s)
+	o := q.wait.Await(ctx)
+	if o.Err == nil && !o.Gone && q.changes == nil && o.Grant.Lease < min(q.lease, protocol.Claim) { // the server does not count us, and yet the message came
+		c.subscriber.Suspect()
+	}
+	return o
+}
+
+// refusal is the error of an answer that says no; nil: somebody has the lock.
+func (q *acquisition) refusal(r protocol.Reply) error {
+	switch r.Status {
+	case "held":
+		return nil
+	case "clash":
+		return clash(q.mode, r.Note)
+	case "conflict":
+		return ErrConflict
+	case "gone":
+		return ErrNotHeld
+	}
+	return fmt.Errorf("unexpected answer %q", r.Status)
+}
+
 // ask sends the acquire once more, to join if the Client is subscribed.
-func (q *acquisition) ask(ctx context.Context, waits bool) (r protocol.Reply, sent time.Time, epoch uint64, err error) {
+func (q *acquisition) ask(ctx context.Context) (r protocol.Reply, s waiting.Sample, err error) {
 	c := q.client
 	mode := protocol.NoWait
-	if waits {
-		m, e := c.hub.Channel(q.name).State()
+	if q.Waits {
+		m, e := c.subscriber.State(q.name)
 		if m == "" && q.alone {
 			m = protocol.Uncountable
 		}
 		if m != "" {
-			mode, epoch = m, e
+			mode, s.Epoch = m, e
 			if q.wait == nil { // before it is sent: the message may be faster than the reply
-				if q.wait = &q.firstWait; q.wait.token != "" {
-					q.wait = &wait{}
+				if q.wait = &q.firstWait; q.wait.Token() != "" {
+					q.wait = &waiting.Wait{}
 				}
-				c.expect(q.wait, q.token, q.lease, q.steal)
+				c.waits.Expect(q.wait, q.token, q.lease, q.steal)
 			}
 		}
 	}
@@ -194,18 +206,19 @@ func (q *acquisition) ask(ctx context.Context, waits bool) (r protocol.Reply, se
 			}
 		}
 	}
-	q.asking = true
+	q.Asking = true
 	a := c.transport.Attempt(ctx, one, stays)
-	q.asking = false
+	q.Asking = false
+	s.Sent = a.Sent
 	if a.Err == nil {
 		one.Forget()
 	}
-	q.unanswered = q.unanswered || a.Unanswered
+	q.Unanswered = q.Unanswered || a.Unanswered
 	if a.Err != nil {
-		return r, a.Sent, epoch, a.Err
+		return r, s, a.Err
 	}
 	if r, err = protocol.ParseReply(a.Value); err != nil {
-		q.unanswered = true // whatever it was, let it not become a hold
+		q.Unanswered = true // whatever it was, let it not become a hold
 	}
 	if q.resumes != nil && r.Status == "granted" {
 		q.mode.wire, q.weight = protocol.ParseMode(r.Note)
@@ -213,7 +226,8 @@ func (q *acquisition) ask(ctx context.Context, waits bool) (r protocol.Reply, se
 	if r.Status == "" { // the fast path: granted at this very time
 		r.Status, r.Lease, r.Alone = "granted", protocol.Micros(q.lease.Microseconds()), true
 	}
-	return r, a.Sent, epoch, err
+	s.Now = r.Now
+	return r, s, err
 }
 
 // undoing is what gives up whatever the present token has or may yet get.
@@ -226,91 +240,81 @@ func (q *acquisition) undoing(tombstone bool) func() <-chan struct{} {
 	return func() <-chan struct{} { return c.giveUp(key, token, tombstone) }
 }
 
-func (q *acquisition) undo() <-chan struct{} { return q.undoing(q.unanswered)() }
+func (q *acquisition) undo() <-chan struct{} { return q.undoing(q.Unanswered)() }
 
-// held notes who has the lock.
-func (q *acquisition) held(h protocol.Holder) { q.holder = &h }
-
-// heldIn notes who had it when that was last heard.
-func (q *acquisition) heldIn(l *waiters) {
-	h := l.last()
-	h.Waiting = max(h.Waiting-1, 0) // but for this one
-	q.held(h)
-}
-
-// take makes a Lock of a grant, once it is confirmed. A grant that came too late to be relied on is given back, and sought
-// anew if the caller waits: then both results are nil.
-func (q *acquisition) take(ctx context.Context, waits bool, g grant) (*Lock, error) {
+// take makes a Lock of a grant, once it is confirmed, if it can be relied on.
+func (q *acquisition) take(g waiting.Grant) (*Lock, waiting.Verdict, error) {
 	c := q.client
 	q.dropWait()
-	late := errLate
 	now := time.Now()
-	if q.changes != nil || g.valid.LeftAt(now) > 0 {
+	if q.changes != nil || g.Valid.LeftAt(now) > 0 {
 		var err error
 		switch g, err = q.confirm(g); {
-		case errors.Is(err, errGone) && q.changes == nil && q.resumes == nil:
-			late, g.valid = errGone, clock.Bound{}
-		case errors.Is(err, errGone): // there is nothing to be sought anew
-			q.giveBack(ctx)
-			return nil, fmt.Errorf("%w: %w", ErrNotHeld, err)
-		case err != nil: // I8
-			q.giveBack(ctx)
-			return nil, err
+		case errors.Is(err, errGone) && q.Fixed:
+			return nil, waiting.Bad, fmt.Errorf("%w: %w", ErrNotHeld, err)
+		case errors.Is(err, errGone):
+			return nil, waiting.TooLate, errGone
+		case err != nil:
+			return nil, waiting.Bad, err
 		}
 		now = time.Now() // the bound is that of the confirmation
 	}
 	if q.changes != nil { // its lease goes on as it was
-		q.changes.hold.changed(q.mode, g.fence)
-		return q.changes, nil
+		q.changes.hold.changed(q.mode, g.Fence)
+		return q.changes, waiting.Good, nil
 	}
-	if g.valid.LeftAt(now) <= 0 {
-		q.late++
-		pause := time.NewTimer(min(transport.Backoff(q.late), time.Second))
-		defer pause.Stop()
-		q.giveBack(ctx)
-		if !waits {
-			return nil, late
-		}
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			return nil, q.fail(ctx, late)
-		}
-		q.newToken()
-		return nil, nil
+	if g.Valid.LeftAt(now) <= 0 {
+		return nil, waiting.TooLate, errLate
 	}
 	h := c.newHold(q.parent, q.name, &q.settings)
 	e := &h.lease
-	e.boxedKey, e.boxed, e.nonce, e.fence = q.boxedKey, q.boxed, q.nonce, g.fence
-	e.length, e.unanswered, e.once, e.alone = q.lease, q.unanswered, q.noRenewal, g.alone
-	e.valid, e.granted = g.valid, g.sent
+	e.boxedKey, e.boxed, e.nonce, e.fence = q.boxedKey, q.boxed, q.nonce, g.Fence
+	e.length, e.unanswered, e.once, e.alone = q.lease, q.Unanswered, q.noRenewal, g.Alone
+	e.valid, e.granted = g.Valid, g.Sent
 	if q.maxHold > 0 {
-		e.total = &clock.Bound{From: g.sent, Span: q.maxHold}
+		e.total = &clock.Bound{From: g.Sent, Span: q.maxHold}
 	}
 	if !c.adopt(h) {
-		c.giveUp(q.key, q.token, q.unanswered)
-		return nil, ErrClosed
+		return nil, waiting.Bad, ErrClosed
 	}
-	e.start(g.lease < q.lease, now)
-	return &h.first, nil
+	e.start(g.Lease < q.lease, now)
+	return &h.first, waiting.Good, nil
+}
+
+// retreat gives back a grant that came too late, and pauses before the next one is sought. It reports whether ctx let it.
+func (q *acquisition) retreat(ctx context.Context) bool {
+	pause := time.NewTimer(min(transport.Backoff(q.Late), time.Second))
+	defer pause.Stop()
+	q.giveBack(ctx)
+	q.Forgotten()
+	select {
+	case <-pause.C:
+		q.newToken()
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // fail ends an acquisition without the lock: nothing of it is left behind (I8), and the error says which of three it was,
 // contended, given up by the caller, or unreachable. ctx is the caller's with the bound of WithWait.
 func (q *acquisition) fail(ctx context.Context, cause error) error {
 	q.dropWait()
-	if q.joined || q.unanswered {
+	granted := q.Granted
+	if q.Leaves() {
 		q.giveBack(ctx)
 	}
 	switch ended := q.parent.Err(); {
+	case granted: // what it was worth is the reason
+		return cause
 	case errors.Is(cause, ErrClosed), errors.Is(cause, transport.ErrOrphaned), errors.Is(cause, ErrPermission), errors.Is(cause, ErrMode), errors.Is(cause, ErrConflict), errors.Is(cause, ErrNotHeld):
 		return cause
 	case cause == nil:
-		return q.client.heldBy(*q.holder, nil)
+		return q.client.heldBy(*q.Holder, nil)
 	case ctx.Err() == nil:
 		return cause
-	case q.holder != nil:
-		return q.client.heldBy(*q.holder, transport.During(ended, cause))
+	case q.Holder != nil:
+		return q.client.heldBy(*q.Holder, transport.During(ended, cause))
 	case ended != nil:
 		return transport.During(ended, cause)
 	default:
@@ -324,7 +328,7 @@ func (q *acquisition) fail(ctx context.Context, cause error) error {
 func (q *acquisition) giveBack(ctx context.Context) {
 	done, patience := q.undo(), giveUpPatience
 	if ctx.Err() != nil {
-		if q.unanswered {
+		if q.Unanswered {
 			return
 		}
 		patience = endedPatience

@@ -91,7 +91,7 @@ func (c *Client) shut() {
 func (c *Client) quit() <-chan struct{} {
 	c.stop.Do(func() {
 		close(c.stopped)
-		c.hub.Stop()
+		c.subscriber.Stop()
 	})
 	return c.loops.Idle()
 }

@@ -6,6 +6,7 @@ import (
 	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/transport"
+	"example.com/redislock/internal/waiting"
 	"example.com/redislock/lua"
 )
 
@@ -15,9 +16,9 @@ var errGone = fmt.Errorf("%w: granted, and taken away before it was used", ErrLo
 // confirm makes good what the grant itself does not give: a fence above all that were seen, and replicas that have the
 // hold. Nearly always neither is wanted, and nothing is sent. The bound of a hold that was confirmed is that of the
 // confirmation (I6).
-func (q *acquisition) confirm(g grant) (grant, error) {
+func (q *acquisition) confirm(g waiting.Grant) (waiting.Grant, error) {
 	c := q.client
-	fence := protocol.ParseFence(g.fence)
+	fence := protocol.ParseFence(g.Fence)
 	seen := q.seenBefore(fence)
 	if fence > seen && fence > q.floor && q.replicas == 0 {
 		c.floors.note(q.name, fence)
@@ -48,13 +49,13 @@ func (q *acquisition) confirm(g grant) (grant, error) {
 	case r.Status != "granted":
 		return g, fmt.Errorf("unexpected answer %q", r.Status)
 	}
-	g.fence, g.lease, g.valid = r.Fence, r.Lease.Sub(0), clock.Until(a.Sent, r.Now, r.At+r.Lease, c.margin)
-	if fence = protocol.ParseFence(g.fence); fence <= seen {
+	g.Fence, g.Lease, g.Valid = r.Fence, r.Lease.Sub(0), clock.Until(a.Sent, r.Now, r.At+r.Lease, c.margin)
+	if fence = protocol.ParseFence(g.Fence); fence <= seen {
 		c.floors.forget(q.name)
 	}
 	c.floors.note(q.name, fence)
 	if q.changes != nil && !q.changes.hold.lease.once { // a final lease ends when it was to end
-		q.changes.hold.lease.extend(g.valid, a.Sent)
+		q.changes.hold.lease.extend(g.Valid, a.Sent)
 	}
 	return g, nil
 }

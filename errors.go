@@ -151,3 +151,10 @@ func wrapOp(op, name string, err error) error {
 func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
 }
+
+// heldBy is the error of who found the lock taken.
+func (c *Client) heldBy(h protocol.Holder, cause error) *HeldError {
+	owner := parseOwner(h.Info)
+	own := owner.Client == c.owner.Client && owner.Host == c.owner.Host && owner.PID == c.owner.PID
+	return &HeldError{Holder: owner, Since: h.Since.Time(), Deadline: h.Deadline.Time(), Waiting: h.Waiting, Holders: h.Holders, own: own, cause: cause}
+}

@@ -147,9 +147,9 @@ func (q *acquisition) outcome(l *Lock, err error) Event {
 	default:
 		e.Fence = l.Fence()
 	}
-	e.Queued = q.ticket != "" || q.joined
-	if q.holder != nil && (e.Queued || err != nil) { // else it was free by the time it was asked for again
-		e.Holder = parseOwner(q.holder.Info)
+	e.Queued = q.queued
+	if q.Holder != nil && (e.Queued || err != nil) { // else it was free by the time it was asked for again
+		e.Holder = parseOwner(q.Holder.Info)
 	}
 	return e
 }

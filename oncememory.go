@@ -106,7 +106,7 @@ func (c *Client) remember(name string, since moment, until clock.Bound) {
 // knowsOnce reports whether this process knows a Once to be done. Where it would not hear of a reset it looks, but waits for no
 // answer if Redis is away: then nobody can run it either, and the look goes on.
 func (c *Client) knowsOnce(ctx context.Context, name string) bool {
-	subscribed, unreachable := c.hub.Broadcasts()
+	subscribed, unreachable := c.subscriber.Broadcasts()
 	c.onces.mu.Lock()
 	known := c.onces.of(name)
 	certain := known != nil && known.certain

@@ -70,9 +70,9 @@ func (c *Client) prepare(ctx context.Context) error {
 
 // checkRights asks the server what the ACL refuses.
 func (c *Client) checkRights(ctx context.Context) error {
-	args := []any{c.hub.WakeChannel(), c.keys.Broadcasts()}
-	if c.hub.Sharded() {
-		args = append(args, protocol.ProbeChannel(c.hub.WakeChannel()))
+	args := []any{c.subscriber.WakeChannel(), c.keys.Broadcasts()}
+	if c.subscriber.Sharded() {
+		args = append(args, protocol.ProbeChannel(c.subscriber.WakeChannel()))
 	}
 	a := c.transport.Ask(ctx, nil, lua.Preflight, c.keys.Probe(), args...)
 	if a.Err != nil {

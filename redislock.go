@@ -16,6 +16,7 @@ import (
 	"example.com/redislock/internal/scheduler"
 	"example.com/redislock/internal/tracker"
 	"example.com/redislock/internal/transport"
+	"example.com/redislock/internal/waiting"
 	"example.com/redislock/internal/wakeup"
 )
 
@@ -40,8 +41,8 @@ type Client struct {
 
 	transport  *transport.Transport
 	scheduler  *scheduler.Scheduler
-	hub        *wakeup.Subscriber
-	waits      waits
+	subscriber *wakeup.Subscriber
+	waits      *waiting.Waits
 	floors     floors
 	contention contention
 
@@ -104,7 +105,6 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		trace:      cfg.trace,
 		jitter:     cfg.jitter,
 		defaults:   settings{lease: DefaultLease, weight: 1},
-		waits:      waits{byToken: map[string]*wait{}, byName: map[string]*waiters{}},
 		floors:     newFloors(),
 		contention: newContention(),
 		holds:      map[string]*hold{},
@@ -126,9 +126,12 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
 	}
 	c.scheduler = scheduler.New(c.transport.Flush)
-	c.hub = wakeup.New(wakeup.Config{
+	c.subscriber = wakeup.New(wakeup.Config{
 		Redis: rdb, Backend: behind, Keys: c.keys, Transport: c.transport, Scheduler: c.scheduler, Background: &c.background, Loops: &c.loops,
 		Closing: c.closing, Cause: c.failed, Stopped: c.stopped, Listener: (*listener)(c),
+	})
+	c.waits = waiting.New(waiting.Config{
+		Keys: c.keys, Hears: c.subscriber, Sender: c.transport, Scheduler: c.scheduler, Margin: c.margin, Jitter: c.jitter, Closing: c.closing, Cause: c.failed,
 	})
 	return c, nil
 }

@@ -43,8 +43,8 @@ func (q *acquisition) request(one *transport.Call, wait string) {
 	}
 	one.Init(script, q.boxedKey)
 	one.Args = append(one.Args, q.boxed, request)
-	if q.stealSet || q.ticket != "" {
-		one.Args = append(one.Args, stealArg(q.steal), q.ticket)
+	if q.stealSet || q.Ticket != "" {
+		one.Args = append(one.Args, protocol.StealArg(q.steal), q.Ticket)
 	}
 }
 
@@ -52,7 +52,7 @@ func (q *acquisition) request(one *transport.Call, wait string) {
 func (q *acquisition) text(wait, mode string) (string, bool) {
 	c := q.client
 	keep, standard := c.keep(q.lease)
-	b := protocol.Request{Lease: q.lease, Keep: keep, Nonce: q.nonce, Wait: wait, Channel: c.hub.WakeChannel(), Mode: mode}.AppendTo(make([]byte, 0, 256))
+	b := protocol.Request{Lease: q.lease, Keep: keep, Nonce: q.nonce, Wait: wait, Channel: c.subscriber.WakeChannel(), Mode: mode}.AppendTo(make([]byte, 0, 256))
 	b = c.appendInfo(b, q.parent)
 	b = append(b, q.metadata...)
 	return string(b), standard

@@ -210,7 +210,7 @@ func (h *hold) changeToken() string {
 // readArgs are those of a change to Read.
 func (h *hold) readArgs(change string) []any {
 	request := protocol.Request{
-		Nonce: h.lease.nonce, Wait: protocol.NoWait, Channel: h.client.hub.WakeChannel(), Mode: Read.wire.Line(h.weight, ""),
+		Nonce: h.lease.nonce, Wait: protocol.NoWait, Channel: h.client.subscriber.WakeChannel(), Mode: Read.wire.Line(h.weight, ""),
 	}
 	return []any{h.lease.token(), string(request.AppendTo(nil)), change}
 }

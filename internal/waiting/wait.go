@@ -41,6 +41,7 @@ type Grant struct {
 	Valid clock.Bound   // held until this has passed (I6)
 	Sent  time.Time     // when it was asked for, or heard of
 	Lease time.Duration // how long the server holds it: less than asked for if it is only a claim
+	Alone bool          // nobody else had it or waited for it
 }
 
 // Sample relates the server's clock to ours: a request left at Sent, and was answered when the server said Now. It is good as long

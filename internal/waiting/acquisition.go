@@ -1,0 +1,112 @@
+package waiting
+
+import "example.com/redislock/internal/protocol"
+
+// Action is what an acquisition does next.
+type Action int
+
+const (
+	Ask       Action = iota // send the request under the present token; then Answered
+	Renew                   // give up what the present token may still have, and take a new one; then Ask
+	Subscribe               // hear of grants of this lock; then Ask, to join the queue
+	Await                   // wait for the outcome of the place in the queue; then Settled
+	Confirm                 // make the grant good, and see whether it can be relied on; then Confirmed
+	Retreat                 // give back the grant that cannot be relied on, and pause; then Ask under a new token
+	Hold                    // the lock is held: the end
+	Fail                    // leave nothing behind (I8), and say why: the end
+)
+
+// Acquisition is one acquire on its way, as a machine: its methods are the events, their results the actions.
+//
+//	        held                        waiting
+//	Ask ───────────▶ Subscribe ──▶ Ask ─────────▶ Await
+//	 ▲ │ granted                                   │ │
+//	 │ └───────────▶ Confirm ◀──────── granted ────┘ │ the place is gone
+//	 │                │    │                         ▼
+//	 │      in time   │    └─ too late ─▶ Retreat   Renew
+//	 │                ▼                      │       │
+//	 │               Hold                    │       │
+//	 └───────────────────────────────────────┴───────┘
+//
+// From every state it comes to Fail: refused, the caller's context ended, the Client was closed, no answer. One that does not
+// wait ends there after the answer "held", and after a grant that came too late.
+type Acquisition struct {
+	Waits bool // for its turn; otherwise one answer decides
+	Fixed bool // it is about a hold that is there: a change of its mode, or its resumption; nothing can be sought anew
+
+	Holder *protocol.Holder // who had the lock when that was last heard; nil: nobody has said
+	Ticket string           // of the place that it has or had: a lost one is sought again by it, so it keeps its turn (I5)
+	Late   int              // grants that could not be relied on
+
+	// Of the present token: what may be left of it on the server, for whom gives it up (I8).
+	Joined     bool // it has a place
+	Unanswered bool // an attempt had no answer: a copy of the request may yet be executed
+	Asking     bool // an attempt is under way
+	Granted    bool // it has a hold that cannot be used
+}
+
+// Answered is the event that the request was answered.
+func (a *Acquisition) Answered(r protocol.Reply) Action {
+	switch r.Status {
+	case "granted":
+		return Confirm
+	case "held":
+		a.Holder = &r.Holder
+		if !a.Waits {
+			return Fail
+		}
+		return Subscribe
+	case "waiting":
+		a.Joined, a.Ticket = true, r.Ticket
+		return Await
+	case "over": // its hold was broken before the answer came, and a tombstone lies where it was
+		a.Unanswered = false
+		return Renew
+	case "more": // the queue is being cleaned, some places at a time
+		return Ask
+	default: // clash, conflict, gone
+		return Fail
+	}
+}
+
+// Settled is the event that its wait is over. h is who had the lock then, as last heard.
+func (a *Acquisition) Settled(o Outcome, h protocol.Holder) Action {
+	a.Holder = &h
+	switch {
+	case o.Err != nil:
+		return Fail
+	case o.Gone:
+		return Renew
+	default:
+		return Confirm
+	}
+}
+
+// Verdict is what a grant is worth.
+type Verdict int
+
+const (
+	Good    Verdict = iota
+	TooLate         // nothing of its lease is left, or it was taken away before it was used
+	Bad             // the reason is an error of its own
+)
+
+// Confirmed is the event that the grant was confirmed, or could not be.
+func (a *Acquisition) Confirmed(v Verdict) Action {
+	switch {
+	case v == Good:
+		return Hold
+	case v == TooLate && a.Waits && !a.Fixed:
+		a.Late++
+		return Retreat
+	default:
+		a.Granted = true
+		return Fail
+	}
+}
+
+// Forgotten is the event that nothing of the present token is left on the server, or that somebody else gives it up.
+func (a *Acquisition) Forgotten() { a.Joined, a.Unanswered, a.Granted = false, false, false }
+
+// Leaves reports whether something of the present token may be on the server.
+func (a *Acquisition) Leaves() bool { return a.Joined || a.Unanswered || a.Granted }

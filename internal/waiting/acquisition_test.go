@@ -1,0 +1,64 @@
+package waiting
+
+import (
+	"errors"
+	"testing"
+
+	"example.com/redislock/internal/protocol"
+)
+
+// What an acquisition does after each event, and what it must then give up where it fails (I8).
+func TestEachEventOfAnAcquisitionHasItsAction(t *testing.T) {
+	answer := func(status string) func(*Acquisition) Action {
+		return func(a *Acquisition) Action { return a.Answered(protocol.Reply{Status: status, Ticket: "its place"}) }
+	}
+	settled := func(o Outcome) func(*Acquisition) Action {
+		return func(a *Acquisition) Action { return a.Settled(o, protocol.Holder{Info: "b"}) }
+	}
+	confirmed := func(v Verdict) func(*Acquisition) Action {
+		return func(a *Acquisition) Action { return a.Confirmed(v) }
+	}
+	waits, tries, fixed := Acquisition{Waits: true}, Acquisition{}, Acquisition{Waits: true, Fixed: true}
+	queued, unanswered := Acquisition{Waits: true, Joined: true, Ticket: "its place"}, Acquisition{Waits: true, Unanswered: true}
+	for _, test := range []struct {
+		name   string
+		before Acquisition
+		event  func(*Acquisition) Action
+		action Action
+		leaves bool
+	}{
+		{"granted", waits, answer("granted"), Confirm, false},
+		{"held, and it waits", waits, answer("held"), Subscribe, false},
+		{"held, and it does not wait", tries, answer("held"), Fail, false},
+		{"waiting", waits, answer("waiting"), Await, true},
+		{"over: a tombstone lies where it was", unanswered, answer("over"), Renew, false},
+		{"more", queued, answer("more"), Ask, true},
+		{"clash", unanswered, answer("clash"), Fail, true},
+		{"an answer that there is not", unanswered, answer("nonsense"), Fail, true},
+		{"its place is gone", queued, settled(Outcome{Gone: true}), Renew, true},
+		{"granted by message or check", queued, settled(Outcome{Grant: Grant{Fence: "1"}}), Confirm, true},
+		{"its context ended", queued, settled(Outcome{Err: errors.New("ended")}), Fail, true},
+		{"confirmed", waits, confirmed(Good), Hold, false},
+		{"too late, and it waits", waits, confirmed(TooLate), Retreat, false},
+		{"too late, and it does not wait", tries, confirmed(TooLate), Fail, true},
+		{"too late for a change of a hold", fixed, confirmed(TooLate), Fail, true},
+		{"not to be confirmed", waits, confirmed(Bad), Fail, true},
+	} {
+		a := test.before
+		if got := test.event(&a); got != test.action || a.Leaves() != test.leaves {
+			t.Errorf("%s: action %v, leaves something: %v; instead of %v, %v", test.name, got, a.Leaves(), test.action, test.leaves)
+		}
+		if a.Joined && a.Ticket != "its place" {
+			t.Errorf("%s: the place is sought again by the ticket %q", test.name, a.Ticket)
+		}
+	}
+	late := waits
+	late.Confirmed(TooLate)
+	if late.Confirmed(TooLate); late.Late != 2 {
+		t.Errorf("%d late grants, of two", late.Late)
+	}
+	queued.Forgotten()
+	if queued.Leaves() || queued.Ticket == "" {
+		t.Error("under a new token it must keep its ticket, and nothing else")
+	}
+}
