@@ -149,7 +149,6 @@ func (q *acquisition) await(ctx context.Context, r protocol.Reply, s waiting.Sam
 			c.observeAside(q.event(EventQueued))
 		}
 	}
-	c.contention.met(q.name, true)
 	c.waits.Join(q.wait, q.name, r, s)
 	o := q.wait.Await(ctx)
 	if o.Err == nil && !o.Gone && q.changes == nil && o.Grant.Lease < min(q.lease, protocol.Claim) { // the server does not count us, and yet the message came

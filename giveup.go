@@ -18,7 +18,8 @@ const (
 	endedPatience = 10 * time.Millisecond
 	// brief is how long a lock that was free may have been held so that hardly anybody can have begun to wait for it: its
 	// release tries the command first with which the script begins. It finds nothing where somebody waits after all, and then
-	// the script follows.
+	// the script follows. The command spares a busy server a fifth of what a pair costs it (docs/protocol.md). A longer hold does
+	// not try it: a waiter would pay one more round trip.
 	brief = 5 * time.Millisecond
 )
 
@@ -26,7 +27,7 @@ const (
 // second is why that was not answered.
 func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (outcome, err error) {
 	unanswered := false
-	if e.alone && !e.unanswered && clock.Between(e.granted, now) < brief && !c.contention.has(e.hold.name) {
+	if e.isAlone() && !e.unanswered && clock.Between(e.granted, now) < brief {
 		one := &transport.Call{}
 		one.Init(lua.Release, e.boxedKey)
 		one.Form, one.Args = transport.Head, append(one.Args, e.boxed)
@@ -38,7 +39,6 @@ func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (outcome, 
 			return nil, protocol.Unexpected(a.Value)
 		}
 		unanswered = a.Unanswered
-		c.contention.met(e.hold.name, true)
 	}
 	one := &transport.Call{}
 	one.Init(lua.Release, e.boxedKey)
@@ -51,9 +51,6 @@ func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (outcome, 
 		return nil, a.Err
 	}
 	what, more, found, err := protocol.ParseRelease(a.Value)
-	if a.Value == int64(1) { // there was nothing but the hold
-		c.contention.met(e.hold.name, false)
-	}
 	if more {
 		c.giveUp(e.key(), e.token(), false)
 	}

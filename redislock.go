@@ -44,7 +44,6 @@ type Client struct {
 	subscriber *wakeup.Subscriber
 	waits      *waiting.Waits
 	floors     floors
-	contention contention
 
 	mu     sync.Mutex
 	holds  map[string]*hold // by token
@@ -94,22 +93,21 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		}
 	}
 	c := &Client{
-		rdb:        rdb,
-		behind:     behind,
-		prefix:     cfg.prefix,
-		keys:       protocol.Keys(cfg.prefix),
-		owner:      myself(cfg.name),
-		retention:  cfg.retention,
-		margin:     cfg.margin,
-		observer:   cfg.observer,
-		trace:      cfg.trace,
-		jitter:     cfg.jitter,
-		defaults:   settings{lease: DefaultLease, weight: 1},
-		floors:     newFloors(),
-		contention: newContention(),
-		holds:      map[string]*hold{},
-		closing:    make(chan struct{}),
-		stopped:    make(chan struct{}),
+		rdb:       rdb,
+		behind:    behind,
+		prefix:    cfg.prefix,
+		keys:      protocol.Keys(cfg.prefix),
+		owner:     myself(cfg.name),
+		retention: cfg.retention,
+		margin:    cfg.margin,
+		observer:  cfg.observer,
+		trace:     cfg.trace,
+		jitter:    cfg.jitter,
+		defaults:  settings{lease: DefaultLease, weight: 1},
+		floors:    newFloors(),
+		holds:     map[string]*hold{},
+		closing:   make(chan struct{}),
+		stopped:   make(chan struct{}),
 	}
 	c.info = c.owner.info()
 	c.transport = transport.New(rdb, behind, &c.background, c.closing, c.stopped, c.fail)

@@ -23,10 +23,10 @@ type lease struct {
 	boxedKey   any // and the key
 	nonce      string
 	length     time.Duration
-	alone      bool // nobody waited for it when it was granted
 	unanswered bool // an acquire of this token had no answer
 	once       bool // renewed only to turn a claim into the whole lease
 	given      bool // somebody gives it up, or gave it up; guarded by mu
+	alone      bool // it is all that the hash has beside the fence, as far as its owner knows; guarded by mu
 
 	mu      sync.Mutex
 	fence   string         // an upgrade raises it
@@ -122,6 +122,14 @@ func (l *lease) surrender() bool {
 	first := !l.given
 	l.given = true
 	return first
+}
+
+// isAlone reports whether the hold may be all that the hash has: nobody waited for it when it was granted, and its mode was not
+// changed, which keeps it in the long form.
+func (l *lease) isAlone() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.alone
 }
 
 // run is the lease's turn in the scheduler: it has run out, or is to be renewed.

@@ -159,6 +159,9 @@ func (l *Lock) beginChange(ctx context.Context) error {
 		return fmt.Errorf("%w: by another goroutine", ErrConflict)
 	}
 	h.converting = true
+	h.lease.mu.Lock()
+	h.lease.alone = false
+	h.lease.mu.Unlock()
 	return nil
 }
 
