@@ -6,7 +6,10 @@ export GOWORK := off
 
 # Not with the race detector: no goroutine there is ours, and their heavy dependencies would be compiled once more.
 PLAIN := bench docs/monitoring examples/payment fence/sqlfence
-test_of = go test $(if $(filter $(PLAIN),$1),,-race) -shuffle=on -timeout 15m ./...
+# What go test says of packages that fail, and nothing of the others. It fails if there is something to say.
+failures = awk '/^(ok  |\?   )\t/ {said = ""; next} {said = said $$0 "\n"} /^FAIL\t/ {printf "%s", said; said = ""; failed = 1} \
+  END {printf "%s", said; exit failed || said != ""}'
+test_of = go test $(if $(filter $(PLAIN),$1),,-race) -shuffle=on -timeout 15m ./... 2>&1 | $(failures)
 # Those that mostly wait and so leave a core idle, one after the other, are beside something else and all others; and alone,
 # at the end, is what starts many processes at once.
 LONG := . cmd/redislock
@@ -32,6 +35,10 @@ endef
 .PHONY: help
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+.PHONY: quick
+quick: ## what a change needs first: the root, lua/ and internal/ on the embedded server and in fake time, in less than a minute
+	@go test -short -race -shuffle=on -timeout 5m . ./lua ./internal/... 2>&1 | $(failures)
 
 .PHONY: demo
 demo: ## real processes share locks, on a server that comes along: nothing to set up

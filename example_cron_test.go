@@ -58,7 +58,7 @@ func ExampleWithOverlap() {
 	client, other, stop := exampleClients()
 	defer stop()
 
-	tick := time.Now().Truncate(time.Minute)
+	tick := time.Now().Add(-time.Minute).Truncate(time.Minute)
 	outcome, err := client.Cron("import").Run(ctx, tick, func(context.Context) error {
 		// It takes more than a minute.
 		next, err := other.Cron("import").Run(ctx, tick.Add(time.Minute), func(context.Context) error { return nil })

@@ -44,6 +44,7 @@ func (c *Clocked) SetClock(ahead time.Duration) {
 // shim compiles the library. A process with this environment has the clock that the file shifts.
 func shim(t testing.TB) (env []string, file *os.File) {
 	t.Helper()
+	outside(t)
 	cc, err := compiler()
 	if err != nil {
 		t.Fatal(err)

@@ -112,6 +112,7 @@ type stopper interface{ stop() }
 // own starts a server for one test.
 func own[S stopper](t testing.TB, start func() (S, error)) S {
 	t.Helper()
+	outside(t)
 	s, err := start()
 	if err != nil {
 		t.Fatalf("servertest: %v", err)
@@ -143,6 +144,7 @@ func shared[S stopper](start func() (S, error)) func() (S, error) {
 // ofAll is the shared server, if there is somebody to end it.
 func ofAll[S stopper](t testing.TB, shared func() (S, error)) S {
 	t.Helper()
+	outside(t)
 	ending.mu.Lock()
 	ends := ending.main
 	ending.mu.Unlock()

@@ -54,9 +54,19 @@ func howTo(pkg string, err error) error {
 	return fmt.Errorf("servertest: %w: apt-get update && apt-get install -y --no-install-recommends %s", err, pkg)
 }
 
+// outside is called before a test starts a process. With -short it ends the test, as all that need more than their own
+// process are left out then (`make quick`).
+func outside(t testing.TB) {
+	t.Helper()
+	if testing.Testing() && testing.Short() {
+		t.Skip("it needs another process")
+	}
+}
+
 // find is where redis-server is, or the end of the test.
 func find(t testing.TB) string {
 	t.Helper()
+	outside(t)
 	path, err := redisServer()
 	if err != nil {
 		t.Fatal(err)

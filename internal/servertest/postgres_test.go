@@ -62,6 +62,9 @@ func TestTestsShareAPostgres(t *testing.T) {
 	var first, second *servertest.Postgres
 	t.Run("first", func(t *testing.T) { first = servertest.SharedPostgres(t) })
 	t.Run("second", func(t *testing.T) { second = servertest.SharedPostgres(t) })
+	if second == nil {
+		return // it says so itself
+	}
 	if kind, err := login(second.DSN()); first != second || kind != 'R' || err != nil {
 		t.Errorf("it answers %q, %v; one server: %v", kind, err, first == second)
 	}

@@ -54,6 +54,9 @@ func (p *program) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
+// Skip is for the tests of this package: a program is never asked to.
+func (p *program) Skip(...any) { runtime.Goexit() }
+
 func (p *program) Failed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

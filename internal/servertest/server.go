@@ -2,6 +2,8 @@
 // own on loopback, and a proxy between a client and Redis that loses, delays and mutes what tests want lost, delayed and
 // mute. Redis comes alone ([Start]), with replicas ([StartReplicated]), with Sentinels ([StartSentinel]), as a cluster
 // ([StartCluster]), behind TLS ([StartTLS]) and with a clock that tests set ([StartWithClock]).
+//
+// With -short no server is started, and what needs one is skipped.
 package servertest
 
 import (
