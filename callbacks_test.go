@@ -66,7 +66,7 @@ func TestACallbackThatDoesNotReturnLeavesNothingBehind(t *testing.T) {
 									t.Errorf("after call %d: %+v, %v", at, info, err)
 								}
 							}
-							e.mini.FlushAll()
+							e.raw.FlushAll(context.Background())
 						}
 					})
 				})

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock"
+	"example.com/redislock/internal/conformance"
 	"example.com/redislock/internal/fakenet"
 )
 
@@ -46,6 +47,7 @@ func embedded(t *testing.T, delay time.Duration, test func(e *env, n *fakenet.Ne
 		m := miniredis.NewMiniRedis()
 		m.ClockTTL(true)
 		t.Cleanup(m.Close)
+		conformance.Listen(m, func(err error) { t.Error(err) })
 		n := &fakenet.Network{Dial: m.Dial, Delay: delay}
 		open := func(dial func(context.Context, string, string) (net.Conn, error)) *redis.Client {
 			rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", Protocol: 2, DisableIdentity: true, Dialer: dial})

@@ -1,6 +1,7 @@
 package redislock_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -35,7 +36,7 @@ func TestEventsForAnObserverThatHangsAreBoundedAndCounted(t *testing.T) {
 			locks = append(locks, e.acquire(c, fmt.Sprint(i), redislock.WithLease(300*time.Millisecond)))
 		}
 		time.Sleep(10 * time.Second) // some 100 renewals each
-		e.mini.FlushAll()
+		e.raw.FlushAll(context.Background())
 		for _, l := range locks {
 			<-l.Context().Done()
 		}

@@ -141,8 +141,11 @@ func (l *Listener) within(command string, args []string, reply any) {
 	}
 	switch command {
 	case "TIME":
-		f, _ := protocol.FieldsOf(all)
-		l.script.Now = f.Clock(0)
+		s, _ := all[0].(string)
+		us, _ := all[1].(string)
+		seconds, _ := strconv.ParseInt(s, 10, 64)
+		micros, _ := strconv.ParseInt(us, 10, 64)
+		l.script.Now = protocol.Micros(seconds*1_000_000 + micros)
 	case "PUBSUB":
 		channel, _ := all[0].(string)
 		if n, ok := all[1].(int64); ok {

@@ -98,11 +98,11 @@ func (a *Acceptor) accept(c Call) error {
 		a.lost(c.Keys[0])
 		return nil
 	}
-	script, err := read(c.Script, c.Args)
+	script, err := parseCall(c.Script, c.Args)
 	if script == nil || err != nil {
 		return unreadable(c, err)
 	}
-	server, err := parse(script, c.Reply)
+	server, err := parseReply(script, c.Reply)
 	if err != nil {
 		return unreadable(c, err)
 	}

@@ -7,8 +7,8 @@ import (
 	"example.com/redislock/internal/protocol"
 )
 
-// parse is the reply of a script, as an answer of the model.
-func parse(script Script, reply any) (Answer, error) {
+// parseReply is the reply of a script, as an answer of the model.
+func parseReply(script Script, reply any) (Answer, error) {
 	switch asked := script.(type) {
 	case Release:
 		what, more, found, err := protocol.ParseRelease(reply)

@@ -60,6 +60,8 @@ const (
 	QueueFirst
 	// LastCheck: a waiter without a receiver is gone only when its check is overdue.
 	LastCheck
+
+	allRules = iota // how many there are
 )
 
 func (r *Rules) has(rule Rule) bool { return r.Without&rule == 0 }

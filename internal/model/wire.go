@@ -90,8 +90,8 @@ func (w *words) request(i int) (r Request, of string) {
 	return r, of
 }
 
-// read is a script and its arguments, as a request of the model; nil if it is none of a lock.
-func read(script string, args []string) (Script, error) {
+// parseCall is a script and its arguments, as a request of the model; nil if it is none of a lock.
+func parseCall(script string, args []string) (Script, error) {
 	w := &words{all: args}
 	var s Script
 	switch script {

@@ -1,0 +1,138 @@
+package model
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// found is what a search came to.
+type result struct {
+	states int
+	fault  string // of the first state that violates something, which is one of the nearest
+	steps  []string
+	at     *world
+}
+
+type visited struct {
+	from int // of all
+	what string
+}
+
+// search visits every state that can be reached, breadth first, until one violates something.
+func search(c *config) result {
+	if c.rules == (Rules{}) {
+		c.rules = Protocol
+	}
+	if c.tick == 0 {
+		c.tick = Second
+	}
+	start := c.start()
+	seen := map[string]struct{}{start.key(): {}}
+	all, queue := []visited{{-1, ""}}, []*world{start}
+	first := 0 // the number of the first in the queue
+	for len(queue) > 0 {
+		w := queue[0]
+		queue[0] = nil
+		queue = queue[1:]
+		for _, b := range w.branches() {
+			if b.to.fault != "" {
+				f := result{states: len(seen), fault: b.to.fault, at: b.to, steps: []string{b.what}}
+				for i := first; all[i].from >= 0; i = all[i].from {
+					f.steps = append([]string{all[i].what}, f.steps...)
+				}
+				return f
+			}
+			key := b.to.key()
+			if _, known := seen[key]; known {
+				continue
+			}
+			seen[key] = struct{}{}
+			all = append(all, visited{first, b.what})
+			queue = append(queue, b.to)
+		}
+		first++
+	}
+	return result{states: len(seen)}
+}
+
+func (f result) String() string {
+	if f.fault == "" {
+		return "none"
+	}
+	return fmt.Sprintf("%s\nafter\n  %s\nin\n%s", f.fault, strings.Join(f.steps, "\n  "), f.at)
+}
+
+func TestNoPromiseIsBroken(t *testing.T) {
+	worlds := small
+	if !testing.Short() {
+		worlds = slices.Concat(small, large)
+	}
+	for _, c := range worlds {
+		t.Run(c.name, func(t *testing.T) {
+			r := search(&c)
+			t.Log(r.states, "states")
+			if r.fault != "" {
+				t.Errorf("%s", r)
+			}
+		})
+	}
+}
+
+// Each rule has a world in which a promise is broken without it, and no other world needs it less.
+func TestWithoutAnyOneRuleAPromiseIsBroken(t *testing.T) {
+	var server Rule
+	var client clientRule
+	for _, c := range []struct {
+		name   string
+		world  config
+		server Rule
+		client clientRule
+		number func(*Rules)
+		fault  string
+	}{
+		{name: "a new token for every wait", world: races, client: newToken, fault: "I1"},
+		{name: "own resends", world: races, client: ownResends, fault: "I8"},
+		{name: "tombstones", world: races, server: Tombstones, fault: "I8"},
+		{name: "a check never joins", world: races, server: CheckNeverJoins, fault: "I8"},
+		{name: "late answers are given back", world: races, client: giveBack, fault: "I8"},
+		{name: "the same answer", world: races, server: SameAnswer, fault: "I3"},
+		{name: "a newcomer does not pass the queue", world: shared, server: QueueFirst, fault: "I5"},
+		{name: "the fence is named", world: regrant, server: NamedFence, fault: "I2"},
+		{name: "receivers are counted first", world: replica, server: CountFirst, fault: "I1"},
+		{name: "gone only if a check is overdue", world: subscriptions, server: LastCheck, fault: "I5"},
+		{name: "last seen per Client", world: silent, server: SeenPerClient, fault: "silence costs"},
+		{name: "a bounded hand-over", world: dead, server: BoundedHandOver, fault: "one script cleared away"},
+		{name: "a lane of its own", world: lanes, client: ownLane, fault: "is not renewed"},
+		{name: "an acknowledged revocation", world: steals, server: AcknowledgedSteal, fault: "I1"},
+		{name: "what frees memory first", world: full, server: FreesFirst, fault: "a release is refused"},
+		{name: "a claim longer than two checks", world: claims, number: func(r *Rules) { r.Claim = 2 * Second }, fault: "lapses unseen"},
+		{name: "checks confirm", world: claims, server: CheckConfirms, fault: "lapses unseen"},
+		{name: "tickets by time", world: losses, server: TicketsByTime, fault: "I5"},
+		{name: "fences by time", world: losses, server: FencesByTime, fault: "I2"},
+		{name: "anchored", world: clock, server: Anchored, fault: "I4"},
+		{name: "retention is only raised", world: retention, server: RetentionRaised, fault: "I4"},
+		{name: "a bound", world: bounds, client: ownBound, fault: "I1"},
+		{name: "a grant past its bound is none", world: bounds, client: believesLate, fault: "I1"},
+	} {
+		server, client = server|c.server, client|c.client
+		t.Run(c.name, func(t *testing.T) {
+			w := c.world
+			if w.rules == (Rules{}) {
+				w.rules = Protocol
+			}
+			w.rules.Without, w.without = c.server, c.client
+			if c.number != nil {
+				c.number(&w.rules)
+			}
+			w.only = c.fault
+			if r := search(&w); r.fault == "" {
+				t.Errorf("none of %d states breaks %q", r.states, c.fault)
+			}
+		})
+	}
+	if server != 1<<allRules-1 || client != 1<<allClientRules-1 {
+		t.Errorf("not all rules were left out: %b, %b", server, client)
+	}
+}
