@@ -91,7 +91,7 @@ func (c *Client) adopt(h *hold) bool {
 	if c.closed {
 		return false
 	}
-	c.holds[h.lease.token()] = h
+	c.holds[h.lease.Token()] = h
 	return true
 }
 
@@ -99,17 +99,17 @@ func (c *Client) adopt(h *hold) bool {
 func (c *Client) inBooks(h *hold) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.holds[h.lease.token()] == h
+	return c.holds[h.lease.Token()] == h
 }
 
 // forget takes a hold out of the books when it has ended.
 func (c *Client) forget(h *hold) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, known := c.holds[h.lease.token()]; !known {
+	if _, known := c.holds[h.lease.Token()]; !known {
 		return
 	}
-	delete(c.holds, h.lease.token())
+	delete(c.holds, h.lease.Token())
 	if c.closed && len(c.holds) == 0 {
 		close(c.empty)
 	}

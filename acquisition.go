@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"example.com/redislock/internal/clock"
+	"example.com/redislock/internal/lease"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/transport"
 	"example.com/redislock/internal/waiting"
@@ -266,23 +267,21 @@ func (q *acquisition) take(g waiting.Grant) (*Lock, waiting.Verdict, error) {
 		return nil, waiting.TooLate, errLate
 	}
 	h := c.newHold(q.parent, q.name, &q.settings)
-	e := &h.lease
-	e.boxedKey, e.boxed, e.nonce, e.fence = q.boxedKey, q.boxed, q.nonce, g.Fence
-	e.length, e.unanswered, e.once, e.alone = q.lease, q.Unanswered, q.noRenewal, g.Alone
-	e.valid, e.granted = g.Valid, g.Sent
-	if q.maxHold > 0 {
-		e.total = &clock.Bound{From: g.Sent, Span: q.maxHold}
-	}
+	h.alone = g.Alone
+	h.lease.Init(h, lease.Grant{
+		Key: q.boxedKey, Token: q.boxed, Nonce: q.nonce, Fence: g.Fence, Length: q.lease, MaxHold: q.maxHold, Final: q.noRenewal,
+		Unanswered: q.Unanswered, Valid: g.Valid, Granted: g.Sent,
+	})
 	if !c.adopt(h) {
 		return nil, waiting.Bad, ErrClosed
 	}
-	e.start(g.Lease < q.lease, now)
+	h.lease.Start(g.Lease < q.lease, now)
 	return &h.first, waiting.Good, nil
 }
 
 // retreat gives back a grant that came too late, and pauses before the next one is sought. It reports whether ctx let it.
 func (q *acquisition) retreat(ctx context.Context) bool {
-	pause := time.NewTimer(min(transport.Backoff(q.Late), time.Second))
+	pause := time.NewTimer(min(transport.Backoff(int(q.Late)), time.Second))
 	defer pause.Stop()
 	q.giveBack(ctx)
 	q.Forgotten()

@@ -137,7 +137,7 @@ func (c *Client) unfinished() string {
 		return ""
 	}
 	slices.SortFunc(holds, func(a, b *hold) int {
-		return cmp.Or(a.lease.granted.Compare(b.lease.granted), strings.Compare(a.name, b.name))
+		return cmp.Or(a.lease.Granted().Compare(b.lease.Granted()), strings.Compare(a.name, b.name))
 	})
 	var text strings.Builder
 	text.WriteString(": not released: ")
@@ -145,7 +145,7 @@ func (c *Client) unfinished() string {
 		if i > 0 {
 			text.WriteString(", ")
 		}
-		fmt.Fprintf(&text, "%q held since %s", h.name, h.lease.granted.UTC().Format("2006-01-02T15:04:05.000Z"))
+		fmt.Fprintf(&text, "%q held since %s", h.name, h.lease.Granted().UTC().Format("2006-01-02T15:04:05.000Z"))
 	}
 	if more := len(holds) - maxNamed; more > 0 {
 		fmt.Fprintf(&text, " and %d more", more)

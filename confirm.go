@@ -26,7 +26,7 @@ func (q *acquisition) confirm(g waiting.Grant) (waiting.Grant, error) {
 	}
 	token := q.token
 	if q.changes != nil {
-		token = q.changes.hold.lease.token()
+		token = q.changes.hold.lease.Token()
 	}
 	args := []any{token, floorArg(q.floor), floorArg(seen)}
 	var a transport.Answer
@@ -54,8 +54,8 @@ func (q *acquisition) confirm(g waiting.Grant) (waiting.Grant, error) {
 		c.floors.forget(q.name)
 	}
 	c.floors.note(q.name, fence)
-	if q.changes != nil && !q.changes.hold.lease.once { // a final lease ends when it was to end
-		q.changes.hold.lease.extend(g.Valid, a.Sent)
+	if q.changes != nil && !q.changes.hold.lease.Final() { // a final lease ends when it was to end
+		q.changes.hold.lease.Extend(g.Valid, a.Sent)
 	}
 	return g, nil
 }

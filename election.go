@@ -7,6 +7,7 @@ import (
 	"iter"
 	"time"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/transport"
 )
 
@@ -190,7 +191,7 @@ func (e *Election) leader(ctx context.Context) (Leader, time.Duration, error) {
 		return Leader{}, leaderCheck, err
 	}
 	h := info.Holds[0]
-	return Leader{Owner: h.Owner, Fence: h.Fence, Since: h.Since}, min(h.Deadline.Sub(info.Now)+expiredSlack, leaderCheck), nil
+	return Leader{Owner: h.Owner, Fence: h.Fence, Since: h.Since}, min(h.Deadline.Sub(info.Now)+protocol.Slack, leaderCheck), nil
 }
 
 // Watch yields who leads, at once and then whenever it has changed, nobody leading included, until ctx ends. It is told

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"example.com/redislock/internal/lease"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/transport"
 )
@@ -31,7 +32,7 @@ var (
 
 	// ErrLost ends [Lock.Context] when the lock may no longer be trusted: the lease ran out before it could be
 	// renewed, the server no longer knows the hold, or the longest time allowed by [WithMaxHold] is over.
-	ErrLost = errors.New("lock lost")
+	ErrLost = lease.ErrLost
 
 	// ErrStolen ends [Lock.Context] when another caller found this hold older than its [WithStealAfter], or an
 	// operator broke it by [Client.Break]. It is also an [ErrLost].

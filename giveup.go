@@ -2,6 +2,7 @@ package redislock
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"example.com/redislock/internal/clock"
@@ -25,12 +26,12 @@ const (
 
 // vacate gives up a hold, with one request and its resends. The first result is what became of the hold, nil if this ended it; the
 // second is why that was not answered.
-func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (outcome, err error) {
-	unanswered := false
-	if e.isAlone() && !e.unanswered && clock.Between(e.granted, now) < brief {
+func (c *Client) vacate(ctx context.Context, h *hold, now time.Time) (outcome, err error) {
+	e, unanswered := &h.lease, false
+	if h.isAlone() && !e.Unanswered() && clock.Between(e.Granted(), now) < brief {
 		one := &transport.Call{}
-		one.Init(lua.Release, e.boxedKey)
-		one.Form, one.Args = transport.Head, append(one.Args, e.boxed)
+		one.Init(lua.Release, e.BoxedKey())
+		one.Form, one.Args = transport.Head, append(one.Args, e.BoxedToken())
 		a := c.transport.Promptly(ctx, one)
 		switch {
 		case a.Err != nil || a.Value == int64(1):
@@ -41,9 +42,9 @@ func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (outcome, 
 		unanswered = a.Unanswered
 	}
 	one := &transport.Call{}
-	one.Init(lua.Release, e.boxedKey)
-	one.Args = append(one.Args, e.boxed)
-	if e.unanswered {
+	one.Init(lua.Release, e.BoxedKey())
+	one.Args = append(one.Args, e.BoxedToken())
+	if e.Unanswered() {
 		one.Args = append(one.Args, "tombstone")
 	}
 	a := c.transport.Promptly(ctx, one)
@@ -52,10 +53,10 @@ func (c *Client) vacate(ctx context.Context, e *lease, now time.Time) (outcome, 
 	}
 	what, more, found, err := protocol.ParseRelease(a.Value)
 	if more {
-		c.giveUp(e.key(), e.token(), false)
+		c.giveUp(e.Key(), e.Token(), false)
 	}
 	if err == nil && what != "hold" {
-		outcome = e.concluded(found, a.Unanswered || unanswered)
+		outcome = h.concluded(found, a.Unanswered || unanswered)
 	}
 	return outcome, err
 }
@@ -67,4 +68,45 @@ func (c *Client) giveUp(key, token string, tombstone bool) <-chan struct{} {
 		_, more, _, _ := protocol.ParseRelease(value)
 		return more
 	})
+}
+
+// leave is the last renewal, of another length: the hold stays that long although its owner is gone. It goes on in the
+// background where there is no answer. The results are those of vacate.
+func (h *hold) leave(ctx context.Context, length time.Duration) (outcome, err error) {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), transport.ResendTime)
+	defer cancel()
+	begun := time.Now()
+	tombstone := ""
+	if h.lease.Unanswered() {
+		tombstone = "tombstone" // I8: nobody will release this token
+	}
+	length = max(length, time.Millisecond)
+	keep, _ := h.client.keep(length)
+	args := []any{h.lease.Token(), h.lease.FenceText(), tombstone, string(protocol.AppendLength(nil, length, keep))}
+	a := h.client.transport.Ask(bounded, nil, lua.Renew, h.lease.Key(), args...)
+	if a.Err != nil {
+		h.client.transport.Insist(lua.Renew, h.lease.Key(), args, func(value any) bool {
+			_, _ = h.parted(value)
+			return false
+		})
+		return nil, a.Err
+	}
+	r, err := h.parted(a.Value)
+	switch {
+	case err != nil || r.Status == "":
+	case r.Status == "revoked" && r.Note == "": // a hold that is kept is never stolen: no attempt has kept it
+		outcome = fmt.Errorf("%w: %w", ErrNotHeld, errStale)
+	default:
+		outcome = h.keptUntil(protocol.Remains{Note: r.Note, Fence: r.Fence}, a.Unanswered, begun, length)
+	}
+	return outcome, err
+}
+
+// parted reads the answer of the last renewal. What was revoked is given up instead.
+func (h *hold) parted(value any) (protocol.Reply, error) {
+	r, err := protocol.ParseReply(value)
+	if r.Status == "revoked" {
+		h.client.giveUp(h.lease.Key(), h.lease.Token(), h.lease.Unanswered())
+	}
+	return r, err
 }

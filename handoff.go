@@ -57,7 +57,7 @@ func (l *Lock) Handoff() (string, error) {
 	returned := false
 	defer func() {
 		if !returned { // the Observer panicked, or ended the goroutine: nobody has the ticket
-			l.hold.client.giveUp(l.hold.lease.key(), l.hold.lease.token(), l.hold.lease.unanswered)
+			l.hold.client.giveUp(l.hold.lease.Key(), l.hold.lease.Token(), l.hold.lease.Unanswered())
 		}
 	}()
 	l.hold.observe(EventHandedOff, nil)
@@ -77,23 +77,23 @@ func (l *Lock) handoff() (string, error) {
 		return "", err
 	}
 	defer h.endChange()
-	if !e.once || e.unanswered {
-		args := []any{e.token(), fmt.Sprintf("%016d", e.fenceNow())}
+	if !e.Final() || e.Unanswered() {
+		args := []any{e.Token(), e.FenceText()}
 		switch { // I8: nobody will release this token
-		case e.unanswered && e.once:
+		case e.Unanswered() && e.Final():
 			args = append(args, "last")
-		case e.unanswered:
+		case e.Unanswered():
 			args = append(args, "tombstone")
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), transport.ResendTime)
 		defer cancel()
-		a := h.client.transport.Ask(ctx, nil, lua.Renew, e.key(), args...)
+		a := h.client.transport.Ask(ctx, nil, lua.Renew, e.Key(), args...)
 		r, err := protocol.ParseReply(a.Value)
 		if a.Err != nil {
 			err = a.Err
 		}
-		if !e.once || err == nil && r.Status != "" { // what the server does not have any more is lost, also where the lease is final
-			e.renewed(a)
+		if !e.Final() || err == nil && r.Status != "" { // what the server does not have any more is lost, also where the lease is final
+			e.Answered(a)
 		}
 		if err != nil {
 			return "", err
@@ -111,7 +111,7 @@ func (l *Lock) handoff() (string, error) {
 	}
 	l.spend()
 	h.mu.Unlock()
-	reason, first := e.stop(errHandedOff)
+	reason, first := e.Stop(errHandedOff)
 	h.life.Finish(reason)
 	h.mu.Lock()
 	l.answer(fmt.Errorf("%w: %w", ErrNotHeld, reason))
@@ -120,7 +120,7 @@ func (l *Lock) handoff() (string, error) {
 		return "", fmt.Errorf("%w: %w", ErrNotHeld, reason)
 	}
 	h.client.forget(h)
-	return handoff{name: h.name, token: e.token(), fence: fmt.Sprintf("%016d", e.fenceNow())}.ticket(h.client.prefix), nil
+	return handoff{name: h.name, token: e.Token(), fence: e.FenceText()}.ticket(h.client.prefix), nil
 }
 
 var errHandedOff = fmt.Errorf("%w: handed off", ErrReleased)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"example.com/redislock/internal/clock"
+	"example.com/redislock/internal/lease"
 	"example.com/redislock/internal/lifetime"
 )
 
@@ -20,17 +21,18 @@ type hold struct {
 	metadata    string
 	replicas    int // that must have a change of its mode, and within which time
 	replicaTime time.Duration
-	lease       lease
+	lease       lease.Keeper
 	life        lifetime.Lifetime
 	first       Lock // the handle that the acquire returned
 
 	mu         sync.Mutex
 	mode       *Mode // as the server has it
-	weight     int
+	weight     int32
 	handles    int32        // not yet released
 	strong     int32        // of those, how many would not be content with Read
 	changes    int32        // of its mode that were asked for, or may be
 	strict     bool         // NonReentrant; never changes
+	alone      bool         // it may be all that the hash has: nobody waited for it when it was granted, and its mode was not changed
 	converting bool         // an Upgrade or a Downgrade is under way
 	asked      chan Request // nil until somebody asks, or wants to hear of it
 }
@@ -43,8 +45,7 @@ type heldKey struct {
 
 // newHold makes a hold of a grant, and its first handle, for who asked under ctx.
 func (c *Client) newHold(ctx context.Context, name string, s *settings) *hold {
-	h := &hold{client: c, name: name, metadata: s.metadata, strict: s.nonReentrant, mode: s.mode.shared(), weight: s.weight, replicas: s.replicas, replicaTime: s.replicaTime}
-	h.lease.hold, h.lease.task.Job = h, &h.lease
+	h := &hold{client: c, name: name, metadata: s.metadata, strict: s.nonReentrant, mode: s.mode.shared(), weight: int32(s.weight), replicas: s.replicas, replicaTime: s.replicaTime}
 	h.handle(&h.first, nil, ctx, s)
 	return h
 }
@@ -95,7 +96,7 @@ func (c *Client) nest(ctx context.Context, name string, s *settings) (*Lock, boo
 	switch {
 	case h.strict || s.nonReentrant:
 		return nil, true, ErrDeadlock
-	case !h.mode.covers(h.weight, s.mode, s.weight):
+	case !h.mode.covers(int(h.weight), s.mode, s.weight):
 		return nil, true, fmt.Errorf("%w: %v is asked for under a hold in %v", ErrDeadlock, s.describe(), h.mode)
 	}
 	l := &Lock{life: &lifetime.Lifetime{}}
@@ -130,7 +131,7 @@ func (h *hold) errAt(now time.Time) error {
 	if err := h.life.Err(); err != nil {
 		return err
 	}
-	if err := h.lease.expired(now); err != nil {
+	if err := h.lease.Expired(now); err != nil {
 		h.lose(err)
 		return err // whoever else ends it may not have come to the context yet
 	}
@@ -143,9 +144,16 @@ func (h *hold) loss() error { return h.lossAt(time.Now()) }
 func (h *hold) lossAt(now time.Time) error {
 	err := h.errAt(now)
 	if err != nil && errors.Is(err, ErrClosed) {
-		return h.lease.expired(now)
+		return h.lease.Expired(now)
 	}
 	return err
+}
+
+// isAlone reports whether the hold may be all that the hash has beside the fence.
+func (h *hold) isAlone() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.alone
 }
 
 // giveBack is the release of the last handle, after some time. It returns what the Observer is to be told, if anything.
@@ -153,7 +161,7 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, e
 	c := h.client
 	released := time.Now()
 	loss := h.lossAt(released)
-	reason, first := h.lease.stop(ErrReleased)
+	reason, first := h.lease.Stop(ErrReleased)
 	if !first { // it was lost, if only just now
 		loss = reason
 	}
@@ -161,8 +169,8 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, e
 	defer c.forget(h)
 
 	if loss != nil {
-		if h.lease.surrender() {
-			c.giveUp(h.lease.key(), h.lease.token(), h.lease.unanswered)
+		if h.lease.Surrender() {
+			c.giveUp(h.lease.Key(), h.lease.Token(), h.lease.Unanswered())
 		}
 		if first && c.observer != nil { // its lease ran out after the Client was closed, and nobody told
 			told = h.event(EventLost, loss)
@@ -172,17 +180,17 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, e
 
 	var outcome error
 	if after > 0 {
-		outcome, err = h.lease.leave(ctx, after)
+		outcome, err = h.leave(ctx, after)
 	} else {
-		outcome, err = c.vacate(ctx, &h.lease, released)
+		outcome, err = c.vacate(ctx, h, released)
 	}
 	if err != nil && after == 0 {
-		c.giveUp(h.lease.key(), h.lease.token(), true)
+		c.giveUp(h.lease.Key(), h.lease.Token(), true)
 	}
 	err = cmp.Or(err, outcome)
 	if c.observer != nil {
 		told = h.event(EventReleased, err)
-		told.Held = clock.Between(h.lease.granted, released)
+		told.Held = clock.Between(h.lease.Granted(), released)
 	}
 	return told, err
 }
@@ -192,8 +200,8 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, e
 func (h *hold) lose(cause error) {
 	h.client.background.Add() // it is in the books until it is given up
 	defer h.client.background.Done()
-	heldFor := h.lease.held()
-	if _, first := h.lease.stop(cause); !first {
+	heldFor := h.lease.Held()
+	if _, first := h.lease.Stop(cause); !first {
 		return
 	}
 	h.life.Finish(cause)
@@ -207,7 +215,30 @@ func (h *hold) lose(cause error) {
 		e.Held = heldFor
 		h.client.report(e)
 	}
-	if h.lease.surrender() {
-		h.client.giveUp(h.lease.key(), h.lease.token(), h.lease.unanswered)
+	if h.lease.Surrender() {
+		h.client.giveUp(h.lease.Key(), h.lease.Token(), h.lease.Unanswered())
+	}
+}
+
+// A hold is the owner of its lease: what becomes of the lease becomes of the hold.
+
+// Config is what all leases of the Client work with.
+func (h *hold) Config() *lease.Config { return &h.client.leases }
+
+// Lost ends the hold: its lease has run out, or the server does not know it.
+func (h *hold) Lost(cause error) { h.lose(cause) }
+
+// Revoked ends the hold: it was stolen, or broken for a reason.
+func (h *hold) Revoked(note string) { h.lose(robbery(note)) }
+
+// Renewed tells the Observer.
+func (h *hold) Renewed() { h.report(EventRenewed, nil) }
+
+// RenewalFailed tells the Observer.
+func (h *hold) RenewalFailed(err error) { h.report(EventRenewalFailed, err) }
+
+func (h *hold) report(kind EventKind, err error) {
+	if h.client.observer != nil {
+		h.client.report(h.event(kind, err))
 	}
 }

@@ -28,7 +28,7 @@ func (l *listener) Subscribed() {
 	c := l.client()
 	c.waits.RecheckAll()
 	for _, h := range c.allHolds() {
-		h.lease.soon()
+		h.lease.Soon()
 	}
 	c.missedBroadcasts()
 }
@@ -78,7 +78,7 @@ func (c *Client) named(token, nonce string) *hold {
 	c.mu.Lock()
 	h := c.holds[token]
 	c.mu.Unlock()
-	if h == nil || subtle.ConstantTimeCompare([]byte(h.lease.nonce), []byte(nonce)) != 1 {
+	if h == nil || subtle.ConstantTimeCompare([]byte(h.lease.Nonce()), []byte(nonce)) != 1 {
 		return nil
 	}
 	return h

@@ -50,7 +50,7 @@ func (l *Lock) Fence() int64 {
 	if !l.made() {
 		return 0
 	}
-	return l.hold.lease.fenceNow()
+	return l.hold.lease.Fence()
 }
 
 // Mode is what the lock is held in, by this handle. For a nested handle that is what it asked for: the hold's own mode

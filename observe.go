@@ -143,7 +143,7 @@ func (q *acquisition) outcome(l *Lock, err error) Event {
 	case err != nil:
 		e.Kind, e.Err = EventGaveUp, err
 	case q.changes != nil:
-		e.Kind, e.Fence, e.Held = EventChanged, l.Fence(), l.hold.lease.held()
+		e.Kind, e.Fence, e.Held = EventChanged, l.Fence(), l.hold.lease.Held()
 	default:
 		e.Fence = l.Fence()
 	}
@@ -157,9 +157,9 @@ func (q *acquisition) outcome(l *Lock, err error) Event {
 // event is one of a hold.
 func (h *hold) event(kind EventKind, err error) Event {
 	h.mu.Lock()
-	e := Event{Kind: kind, Context: h.first.asked, Name: h.name, Mode: *h.mode, Weight: h.weight, Err: err}
+	e := Event{Kind: kind, Context: h.first.asked, Name: h.name, Mode: *h.mode, Weight: int(h.weight), Err: err}
 	h.mu.Unlock()
-	e.Fence, e.Held = h.lease.fenceNow(), h.lease.held()
+	e.Fence, e.Held = h.lease.Fence(), h.lease.Held()
 	return e
 }
 

@@ -74,8 +74,8 @@ func (c *Client) note(ctx context.Context, l *Lock, step int, value string, life
 		return lossOf(ErrNotHeld)
 	}
 	e := &l.hold.lease
-	args := []any{c.keys.Record(l.Name()), e.token(), headOf(l, step), max(life, time.Millisecond).Milliseconds(), value}
-	a := c.transport.Ask(bounded, nil, lua.Record, e.key(), append(args, how...)...)
+	args := []any{c.keys.Record(l.Name()), e.Token(), headOf(l, step), max(life, time.Millisecond).Milliseconds(), value}
+	a := c.transport.Ask(bounded, nil, lua.Record, e.Key(), append(args, how...)...)
 	if a.Err != nil {
 		return a.Err
 	}

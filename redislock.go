@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock/internal/backend"
+	"example.com/redislock/internal/lease"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/scheduler"
 	"example.com/redislock/internal/tracker"
@@ -42,6 +43,7 @@ type Client struct {
 	transport  *transport.Transport
 	scheduler  *scheduler.Scheduler
 	subscriber *wakeup.Subscriber
+	leases     lease.Config
 	waits      *waiting.Waits
 	floors     floors
 
@@ -128,6 +130,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		Redis: rdb, Backend: behind, Keys: c.keys, Transport: c.transport, Scheduler: c.scheduler, Background: &c.background, Loops: &c.loops,
 		Closing: c.closing, Cause: c.failed, Stopped: c.stopped, Listener: (*listener)(c),
 	})
+	c.leases = lease.Config{Transport: c.transport, Scheduler: c.scheduler, Margin: c.margin}
 	c.waits = waiting.New(waiting.Config{
 		Keys: c.keys, Hears: c.subscriber, Sender: c.transport, Scheduler: c.scheduler, Margin: c.margin, Jitter: c.jitter, Closing: c.closing, Cause: c.failed,
 	})

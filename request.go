@@ -25,7 +25,7 @@ func (q *acquisition) request(one *transport.Call, wait string) {
 	}
 	switch {
 	case q.changes != nil:
-		hold := q.changes.hold.lease.token()
+		hold := q.changes.hold.lease.Token()
 		request, _ := q.text(wait, q.mode.wire.Line(q.weight, hold))
 		one.Init(lua.Convert, q.boxedKey)
 		one.Args = append(one.Args, hold, request, q.boxed)

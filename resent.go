@@ -24,35 +24,31 @@ const brokenKnown = 55 * time.Second
 
 // concluded is the answer of a release that found nothing of its hold: nil if the hold was this handle's until an earlier attempt of
 // the release, or its deadline after the release was asked for, ended it. unanswered says that there was such an attempt.
-func (l *lease) concluded(r protocol.Remains, unanswered bool) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (h *hold) concluded(r protocol.Remains, unanswered bool) error {
 	switch {
 	case r.Note != "":
 		return fmt.Errorf("%w: %w", ErrNotHeld, robbery(r.Note))
 	case !unanswered:
 		return ErrNotHeld
-	case r.Fence < l.fence:
+	case r.Fence < h.lease.FenceText():
 		return fmt.Errorf("%w: the server has lost data", ErrUnknown)
-	case r.Fence == l.fence: // nobody was granted the lock since, and nobody broke it
+	case r.Fence == h.lease.FenceText(): // nobody was granted the lock since, and nobody broke it
 		return nil
-	case clock.Elapsed(l.valid.From) >= brokenKnown:
+	case clock.Elapsed(h.lease.Valid().From) >= brokenKnown:
 		return fmt.Errorf("%w: it may have been broken before", ErrUnknown)
 	}
 	return nil
 }
 
 // keptUntil is concluded of a last renewal that was asked for at begun, and was to keep the hold for some time.
-func (l *lease) keptUntil(r protocol.Remains, unanswered bool, begun time.Time, length time.Duration) error {
-	switch err := l.concluded(r, unanswered); {
+func (h *hold) keptUntil(r protocol.Remains, unanswered bool, begun time.Time, length time.Duration) error {
+	switch err := h.concluded(r, unanswered); {
 	case err != nil:
 		return err
 	case clock.Elapsed(begun) < length: // it would still be there
 		return ErrNotHeld
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.valid.Left() > 0 || r.Fence == l.fence { // its former lease is not over; or nobody else has had it until now
+	if h.lease.Valid().Left() > 0 || r.Fence == h.lease.FenceText() { // its former lease is not over; or nobody else has had it until now
 		return nil
 	}
 	return fmt.Errorf("%w: its former lease may have run out before", ErrUnknown)

@@ -76,7 +76,7 @@ func (s *sharing) fetch(ctx context.Context, l *Lock, rec record, background boo
 		tell(fmt.Errorf("the value that was kept cannot be decoded, and is fetched anew: %w", s.unread.err))
 	}
 
-	text, err := guarded(ctx, l.hold.lease.length, func() (string, error) { return s.call(l.within(ctx)) }, late)
+	text, err := guarded(ctx, l.hold.lease.Length(), func() (string, error) { return s.call(l.within(ctx)) }, late)
 	var unkept error
 	switch loss := l.Err(); {
 	case err == nil:

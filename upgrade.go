@@ -43,12 +43,12 @@ func (l *Lock) upgrade(ctx context.Context) error {
 	}
 
 	s := h.client.defaults
-	s.lease, s.metadata, s.mode, s.weight = h.lease.length, h.metadata, Write, 1
+	s.lease, s.metadata, s.mode, s.weight = h.lease.Length(), h.metadata, Write, 1
 	s.waitSet, s.steal, s.stealSet = false, 0, false
 	s.floor, s.replicas, s.replicaTime = 0, h.replicas, h.replicaTime
 	bounded, untie := lifetime.Ending(ctx, l.Context())
 	defer untie()
-	q := &acquisition{client: h.client, name: h.name, key: h.lease.key(), settings: s, changes: l, parent: bounded, asked: time.Now()}
+	q := &acquisition{client: h.client, name: h.name, key: h.lease.Key(), settings: s, changes: l, parent: bounded, asked: time.Now()}
 	if h.client.observer != nil {
 		h.client.observe(q.event(EventAsked))
 	}
@@ -65,7 +65,7 @@ func (l *Lock) upgrade(ctx context.Context) error {
 		if loss := l.Err(); loss != nil {
 			return fmt.Errorf("%w: %w", ErrNotHeld, loss)
 		}
-		h.lease.soon() // if the hold is gone, that tells why
+		h.lease.Soon() // if the hold is gone, that tells why
 	}
 	return err
 }
@@ -120,7 +120,7 @@ func (l *Lock) toRead(ctx context.Context) (changed bool, err error) {
 	}
 
 	args := h.readArgs(h.changeToken())
-	a := h.client.transport.Ask(ctx, nil, lua.Convert, h.lease.key(), args...)
+	a := h.client.transport.Ask(ctx, nil, lua.Convert, h.lease.Key(), args...)
 	r, err := protocol.Reply{}, a.Err
 	if err == nil {
 		r, err = protocol.ParseReply(a.Value)
@@ -135,7 +135,7 @@ func (l *Lock) toRead(ctx context.Context) (changed bool, err error) {
 		}
 		return true, nil
 	}
-	h.lease.soon() // if the hold is gone, that tells why
+	h.lease.Soon() // if the hold is gone, that tells why
 	return false, fmt.Errorf("%w: the server no longer knows the hold", ErrNotHeld)
 }
 
@@ -159,9 +159,7 @@ func (l *Lock) beginChange(ctx context.Context) error {
 		return fmt.Errorf("%w: by another goroutine", ErrConflict)
 	}
 	h.converting = true
-	h.lease.mu.Lock()
-	h.lease.alone = false
-	h.lease.mu.Unlock()
+	h.alone = false
 	return nil
 }
 
@@ -188,14 +186,12 @@ func (h *hold) changed(m Mode, fence string) {
 	h.mu.Lock()
 	h.mode = m.shared()
 	h.mu.Unlock()
-	h.lease.mu.Lock()
-	h.lease.fence = max(h.lease.fence, fence)
-	h.lease.mu.Unlock()
+	h.lease.Raise(fence)
 }
 
 // convert sends a change to Read in the background.
 func (h *hold) convert(args []any) <-chan struct{} {
-	return h.client.transport.Insist(lua.Convert, h.lease.key(), args, func(value any) bool {
+	return h.client.transport.Insist(lua.Convert, h.lease.Key(), args, func(value any) bool {
 		r, err := protocol.ParseReply(value)
 		return err == nil && r.More
 	})
@@ -213,7 +209,7 @@ func (h *hold) changeToken() string {
 // readArgs are those of a change to Read.
 func (h *hold) readArgs(change string) []any {
 	request := protocol.Request{
-		Nonce: h.lease.nonce, Wait: protocol.NoWait, Channel: h.client.subscriber.WakeChannel(), Mode: Read.wire.Line(h.weight, ""),
+		Nonce: h.lease.Nonce(), Wait: protocol.NoWait, Channel: h.client.subscriber.WakeChannel(), Mode: Read.wire.Line(int(h.weight), ""),
 	}
-	return []any{h.lease.token(), string(request.AppendTo(nil)), change}
+	return []any{h.lease.Token(), string(request.AppendTo(nil)), change}
 }

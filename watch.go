@@ -103,7 +103,7 @@ func (c *Client) lookAt(ctx context.Context, name string) (Info, time.Duration, 
 	info, err := parseInfo(name, a.Value)
 	look := watchEvery
 	for _, h := range info.Holds {
-		look = min(look, h.Deadline.Sub(info.Now)+expiredSlack)
+		look = min(look, h.Deadline.Sub(info.Now)+protocol.Slack)
 	}
 	return info, look, err
 }

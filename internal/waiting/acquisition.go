@@ -31,12 +31,12 @@ const (
 // From every state it comes to Fail: refused, the caller's context ended, the Client was closed, no answer. One that does not
 // wait ends there after the answer "held", and after a grant that came too late.
 type Acquisition struct {
-	Waits bool // for its turn; otherwise one answer decides
-	Fixed bool // it is about a hold that is there: a change of its mode, or its resumption; nothing can be sought anew
-
 	Holder *protocol.Holder // who had the lock when that was last heard; nil: nobody has said
 	Ticket string           // of the place that it has or had: a lost one is sought again by it, so it keeps its turn (I5)
-	Late   int              // grants that could not be relied on
+	Late   int32            // grants that could not be relied on
+
+	Waits bool // for its turn; otherwise one answer decides
+	Fixed bool // it is about a hold that is there: a change of its mode, or its resumption; nothing can be sought anew
 
 	// Of the present token: what may be left of it on the server, for whom gives it up (I8).
 	Joined     bool // it has a place

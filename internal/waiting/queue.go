@@ -12,8 +12,6 @@ const (
 	checkRetry = 500 * time.Millisecond
 	// maxCheck is how many waits one check asks for: the oldest, and others in turn.
 	maxCheck = 64
-	// slack is how long after a deadline of the server it is checked.
-	slack = time.Millisecond
 	// maxAhead is how far the fence of a message may be ahead of the server's clock: SKEW of lua/confirm.lua.
 	maxAhead = 24 * time.Hour
 )
@@ -31,7 +29,7 @@ type queue struct {
 
 // join is the event that the server has a wait in its queue.
 func (q *queue) join(w *Wait, s Sample) {
-	w.place, w.pending, w.sample = len(q.waits), true, s
+	w.place, w.pending, w.sample = int32(len(q.waits)), true, s
 	q.waits = append(q.waits, w)
 	q.live++
 	if w.steal > 0 {
@@ -55,7 +53,7 @@ func (q *queue) leave(w *Wait) {
 		kept := q.waits[:0]
 		for _, other := range q.waits {
 			if other != nil {
-				other.place = len(kept)
+				other.place = int32(len(kept))
 				kept = append(kept, other)
 			}
 		}
@@ -75,10 +73,10 @@ func (q *queue) heard(h protocol.Holder, now protocol.Micros, ours bool) time.Du
 	if h.Since == 0 {
 		return in
 	}
-	in = min(in, h.Deadline.Sub(now)+slack)
+	in = min(in, h.Deadline.Sub(now)+protocol.Slack)
 	if steal := q.patience(); steal > 0 {
 		if stale := h.Since.Add(steal).Sub(now); stale > 0 {
-			in = min(in, stale+slack)
+			in = min(in, stale+protocol.Slack)
 		}
 	}
 	return in

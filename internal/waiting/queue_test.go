@@ -76,8 +76,8 @@ func TestTheNextCheckIsWhenTheLockMayBeHad(t *testing.T) {
 	}{
 		{"nobody holds it", protocol.Holder{}, nil, protocol.CheckEvery},
 		{"held for long", held(-time.Second, time.Minute), nil, protocol.CheckEvery},
-		{"its deadline is near", held(-time.Second, time.Second), nil, time.Second + slack},
-		{"it will be stale soon", held(-time.Second, time.Minute), []time.Duration{time.Hour, 1500 * time.Millisecond}, 500*time.Millisecond + slack},
+		{"its deadline is near", held(-time.Second, time.Second), nil, time.Second + protocol.Slack},
+		{"it will be stale soon", held(-time.Second, time.Minute), []time.Duration{time.Hour, 1500 * time.Millisecond}, 500*time.Millisecond + protocol.Slack},
 		{"it is stale already", held(-time.Hour, time.Minute), []time.Duration{time.Second}, protocol.CheckEvery},
 	} {
 		var q queue
@@ -129,7 +129,7 @@ func TestAllWaitsAreAskedForInTurn(t *testing.T) {
 		}
 	}
 	for _, w := range all {
-		if w.place < len(q.waits) && q.waits[w.place] == w {
+		if int(w.place) < len(q.waits) && q.waits[w.place] == w {
 			q.leave(w)
 		}
 	}

@@ -23,8 +23,8 @@ type Wait struct {
 	hasty bool                   // so did one that says to look
 
 	// Guarded by named.mu.
-	place   int  // in queue.waits
-	pending bool // not settled by a check
+	pending bool  // not settled by a check
+	place   int32 // in queue.waits
 	sample  Sample
 }
 

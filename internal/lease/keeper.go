@@ -1,0 +1,224 @@
+package lease
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"example.com/redislock/internal/clock"
+	"example.com/redislock/internal/protocol"
+	"example.com/redislock/internal/scheduler"
+	"example.com/redislock/internal/transport"
+	"example.com/redislock/lua"
+)
+
+// Owner is whose lease it is: a hold. Its methods are called on the Client's own goroutines, and must not block.
+type Owner interface {
+	Lost(cause error)        // it has run out, or the server no longer knows it; cause is an ErrLost
+	Revoked(note string)     // it was broken, for the reason in note; stolen where that is empty
+	Renewed()                // a renewal has come through
+	RenewalFailed(err error) // one has not, and is tried again
+	Config() *Config         // of all leases of the Client
+}
+
+// Config is what the leases of a Client work with.
+type Config struct {
+	Transport *transport.Transport
+	Scheduler *scheduler.Scheduler
+	Margin    time.Duration // for clocks that differ (I6)
+}
+
+// Grant is what a lease begins with.
+type Grant struct {
+	Key, Token any // strings, as arguments of requests
+	Nonce      string
+	Fence      string
+	Length     time.Duration // what was asked for
+	MaxHold    time.Duration // 0: for as long as it is renewed
+	Final      bool          // WithoutRenewal
+	Unanswered bool          // an acquire of this token had no answer: a copy of it may yet be executed (I8)
+	Valid      clock.Bound
+	Granted    time.Time
+}
+
+// Keeper keeps a lease: it renews it when that is due, and tells its owner when it has ended.
+type Keeper struct {
+	owner      Owner
+	key, token any
+	nonce      string
+
+	mu    sync.Mutex
+	lease Lease
+	task  scheduler.Task
+}
+
+// Init makes it the lease of a grant. Nothing is planned before Start.
+func (k *Keeper) Init(owner Owner, g Grant) {
+	k.owner, k.key, k.token, k.nonce = owner, g.Key, g.Token, g.Nonce
+	k.lease = Lease{length: g.Length, final: g.Final, unanswered: g.Unanswered, fence: g.Fence, granted: g.Granted, valid: g.Valid}
+	if g.MaxHold > 0 {
+		k.lease.total = &clock.Bound{From: g.Granted, Span: g.MaxHold}
+	}
+	k.task.Job = k
+}
+
+// Start begins to keep the lease, unless it has ended before it was used. claimed says that the grant is but a claim.
+func (k *Keeper) Start(claimed bool, now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.lease.ended != nil {
+		return
+	}
+	k.lease.begin(claimed, now)
+	k.plan(now)
+}
+
+// plan puts the lease into the scheduler at its next event. The caller holds k.mu.
+func (k *Keeper) plan(now time.Time) { k.owner.Config().Scheduler.Set(&k.task, k.lease.next(now)) }
+
+// Key and Token are what the hold is called on the server. BoxedKey and BoxedToken are the same as arguments.
+func (k *Keeper) Key() string     { return k.key.(string) }
+func (k *Keeper) Token() string   { return k.token.(string) }
+func (k *Keeper) BoxedKey() any   { return k.key }
+func (k *Keeper) BoxedToken() any { return k.token }
+
+// Nonce is what a message that takes the hold away must know.
+func (k *Keeper) Nonce() string { return k.nonce }
+
+// Unanswered reports whether a copy of its acquire may yet be executed.
+func (k *Keeper) Unanswered() bool { return k.lease.unanswered }
+
+// Length is what was asked for, and Final whether that is not renewed.
+func (k *Keeper) Length() time.Duration { return k.lease.length }
+func (k *Keeper) Final() bool           { return k.lease.final }
+
+// Granted is when the grant was asked for, or heard of, and Held the time since.
+func (k *Keeper) Granted() time.Time  { return k.lease.granted }
+func (k *Keeper) Held() time.Duration { return clock.Elapsed(k.lease.granted) }
+
+// Fence is the fence of the hold as a number, FenceText as it travels.
+func (k *Keeper) Fence() int64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.lease.fenceNow()
+}
+
+func (k *Keeper) FenceText() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.lease.fence
+}
+
+// Raise takes over a fence that is greater: the hold has changed its mode.
+func (k *Keeper) Raise(fence string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.lease.raise(fence)
+}
+
+// Valid is the bound until which the hold may be relied on.
+func (k *Keeper) Valid() clock.Bound {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.lease.valid
+}
+
+// Expired says why the lease has ended, or has run out; nil while neither.
+func (k *Keeper) Expired(now time.Time) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.lease.expired(now, k.owner.Config().Transport.IsOrphaned())
+}
+
+// Stop ends the lease. Of several reasons the first counts: it is returned, and whether this call gave it.
+func (k *Keeper) Stop(why error) (reason error, first bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if reason, first = k.lease.end(why); first {
+		k.owner.Config().Scheduler.Remove(&k.task)
+	}
+	return reason, first
+}
+
+// Surrender reports whether the caller is the one to give the hold up on the server.
+func (k *Keeper) Surrender() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.lease.surrender()
+}
+
+// Soon renews now rather than when it is due, to learn whether the hold is still there.
+func (k *Keeper) Soon() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if now := time.Now(); k.lease.soon(now) {
+		k.plan(now)
+	}
+}
+
+// Extend takes over a later bound, by the answer to what was asked for at sent. It reports whether the lease is still kept.
+func (k *Keeper) Extend(fresh clock.Bound, sent time.Time) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := time.Now()
+	extended := k.lease.extend(fresh, sent, now)
+	if extended {
+		k.plan(now)
+	}
+	return extended
+}
+
+// Run is the lease's turn in the scheduler: it has run out, or a renewal is due.
+func (k *Keeper) Run() {
+	cfg := k.owner.Config()
+	orphaned := cfg.Transport.IsOrphaned()
+	now := time.Now()
+	k.mu.Lock()
+	lost := k.lease.expired(now, orphaned)
+	if lost == nil {
+		if k.lease.due(now, orphaned) {
+			cfg.Transport.Enqueue(transport.NewCall(lua.Renew, k.Key(), k.Token(), k.lease.fence), k.Answered)
+		}
+		k.plan(now)
+	}
+	k.mu.Unlock()
+	if lost != nil {
+		k.owner.Lost(lost)
+	}
+}
+
+// Answered takes the answer of a renewal.
+func (k *Keeper) Answered(a transport.Answer) {
+	r, err := protocol.Reply{}, a.Err
+	if err == nil {
+		r, err = protocol.ParseReply(a.Value)
+	}
+	switch {
+	case err != nil:
+		k.failed(err)
+	case r.Status == "gone":
+		k.owner.Lost(fmt.Errorf("%w: the server no longer knows the hold", ErrLost))
+	case r.Status == "revoked":
+		k.owner.Revoked(r.Note)
+	case r.Status == "": // a plain time
+		if k.Extend(clock.Until(a.Sent, r.Now, r.Now.Add(k.lease.length), k.owner.Config().Margin), a.Sent) {
+			k.owner.Renewed()
+		}
+	default:
+		k.failed(fmt.Errorf("unexpected answer %q", r.Status))
+	}
+}
+
+// failed has the renewal tried again: only the server's word or the deadline ends a hold.
+func (k *Keeper) failed(err error) {
+	k.mu.Lock()
+	now := time.Now()
+	kept := k.lease.failed(now)
+	if kept {
+		k.plan(now)
+	}
+	k.mu.Unlock()
+	if kept {
+		k.owner.RenewalFailed(err)
+	}
+}

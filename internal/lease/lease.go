@@ -1,0 +1,174 @@
+// Package lease is until when a hold may be relied on, and how it is kept: renewals, deadlines, and the end.
+//
+// A lease is in one of these states:
+//
+//	                    a renewal is due: it is sent
+//	           ┌──────────────────────────────────────────────┐
+//	           │     the answer: a later bound                ▼
+//	Begin ─▶ kept ◀───────────────────────────────────── being renewed ──┐ no answer, or an error: again on another
+//	           │                                              │  ▲       │ connection, with growing pauses
+//	           │                                              │  └───────┘
+//	           ├── its bound or its longest time is over ─────┤
+//	           ├── the server no longer knows it: "gone" ─────┤
+//	           ├── it was stolen or broken: "revoked" ────────┼──▶ lost: the context ends before the lock is another's (I7)
+//	           │                                              │
+//	           └── released, handed off, kept by nobody ──────┴──▶ ended by its owner
+//
+// The first end counts, and there is no way back: a renewal that is answered later changes nothing. Only the server's word or
+// the bound ends a hold, never an error: what is not answered is asked again until the bound.
+//
+// A claim is a hold that was granted by message: it lasts for [protocol.Claim] at most, and its first renewal makes it whole.
+//
+//	lease.go    Lease: the machine of the drawing, without I/O, clock or goroutine
+//	keeper.go   Keeper: its timer, its requests, and its lock
+package lease
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"example.com/redislock/internal/clock"
+	"example.com/redislock/internal/protocol"
+	"example.com/redislock/internal/transport"
+)
+
+// ErrLost is why a lease has ended that its owner has not ended.
+var ErrLost = errors.New("lock lost")
+
+// firstPause is how long after a renewal has failed it is tried again; each failure in a row doubles the pause.
+const firstPause = 10 * time.Millisecond
+
+// Lease is one lease. Its methods are the events; now is when they happen, by the local clock.
+type Lease struct {
+	length time.Duration // what was asked for
+	fence  string        // an upgrade raises it (I2)
+
+	granted time.Time    // when the grant was asked for, or heard of
+	valid   clock.Bound  // it may be relied on until this has passed (I6)
+	total   *clock.Bound // and this, unless it is nil: the longest time that it may be held
+	renewAt time.Time    // when the next renewal is to be sent; zero: not again
+	ended   error        // why it has ended; nil while it is kept
+
+	failures   int32 // renewals that failed since the last one that came through
+	final      bool  // renewed only to turn a claim into the whole lease
+	unanswered bool  // an acquire of this token had no answer: a copy of it may yet be executed (I8)
+	given      bool  // somebody gives the hold up on the server, or gave it up
+}
+
+// begin is the event of the grant. It is renewed after a third of what is left of it; a claim after a quarter, to make it whole.
+func (l *Lease) begin(claimed bool, now time.Time) {
+	switch left := l.valid.LeftAt(now); {
+	case claimed:
+		l.renewAt = now.Add(left / 4)
+	case !l.final:
+		l.renewAt = now.Add(left / 3)
+	}
+}
+
+// next is when something is due: a renewal, or the end.
+func (l *Lease) next(now time.Time) time.Time {
+	at := now.Add(l.left(now))
+	if !l.renewAt.IsZero() && l.renewAt.Before(at) {
+		at = l.renewAt
+	}
+	return at
+}
+
+// left is how long it may be relied on.
+func (l *Lease) left(now time.Time) time.Duration {
+	left := l.valid.LeftAt(now)
+	if l.total != nil {
+		left = min(left, l.total.LeftAt(now))
+	}
+	return left
+}
+
+// expired says why the lease has ended, or has run out; nil while neither. orphaned says that the Redis client is closed, so that
+// no renewal could come through.
+func (l *Lease) expired(now time.Time, orphaned bool) error {
+	switch {
+	case l.ended != nil:
+		return l.ended
+	case l.total != nil && l.total.LeftAt(now) <= 0:
+		return fmt.Errorf("%w: held for its longest time of %v", ErrLost, l.total.Span)
+	case l.valid.LeftAt(now) <= 0 && orphaned:
+		return fmt.Errorf("%w: its lease of %v ran out: %w", ErrLost, l.length, transport.ErrOrphaned)
+	case l.valid.LeftAt(now) <= 0:
+		return fmt.Errorf("%w: its lease of %v ran out", ErrLost, l.length)
+	}
+	return nil
+}
+
+// due is the event that its time has come. It reports whether a renewal is to be sent: another one follows on another connection
+// until it is answered, for a stuck connection must not cost the lock.
+func (l *Lease) due(now time.Time, orphaned bool) (renew bool) {
+	if orphaned { // it is lost at its bound
+		l.renewAt = time.Time{}
+	}
+	if l.renewAt.IsZero() || !clock.Reached(l.renewAt, now) { // by either clock: after a suspension at once
+		return false
+	}
+	l.renewAt = now.Add(max(l.length/6, 20*time.Millisecond))
+	return true
+}
+
+// soon is the event of a doubt: it is renewed now rather than when it is due, to learn whether the hold is still there.
+func (l *Lease) soon(now time.Time) bool {
+	if l.ended != nil || l.final {
+		return false
+	}
+	l.renewAt = now
+	return true
+}
+
+// extend is the event that the server has prolonged it. What has run out stays lost. sent is when that was asked for.
+func (l *Lease) extend(fresh clock.Bound, sent, now time.Time) bool {
+	if l.ended != nil || l.valid.LeftAt(now) <= 0 {
+		return false
+	}
+	if fresh.LeftAt(now) > l.valid.LeftAt(now) {
+		l.valid = fresh
+	}
+	l.failures, l.renewAt = 0, time.Time{}
+	if !l.final {
+		l.renewAt = sent.Add(l.length / 3)
+	}
+	return true
+}
+
+// failed is the event that a renewal had no answer, or an error for one. A renewal that is not planned any more succeeded by
+// another attempt.
+func (l *Lease) failed(now time.Time) bool {
+	if l.ended != nil {
+		return false
+	}
+	pause := min(firstPause<<min(l.failures, 10), l.length/6, time.Second)
+	l.failures++
+	if at := now.Add(pause); !l.renewAt.IsZero() && at.Before(l.renewAt) {
+		l.renewAt = at
+	}
+	return true
+}
+
+// end is the event that it ends. Of several reasons the first counts: it is returned, and whether this call gave it.
+func (l *Lease) end(why error) (reason error, first bool) {
+	if l.ended != nil {
+		return l.ended, false
+	}
+	l.ended = why
+	return why, true
+}
+
+// surrender reports whether the caller is the one to give the hold up on the server.
+func (l *Lease) surrender() bool {
+	first := !l.given
+	l.given = true
+	return first
+}
+
+// raise is the event that the hold has another fence.
+func (l *Lease) raise(fence string) { l.fence = max(l.fence, fence) }
+
+// fenceNow is the fence as a number.
+func (l *Lease) fenceNow() int64 { return protocol.ParseFence(l.fence) }
