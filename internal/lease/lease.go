@@ -145,7 +145,7 @@ func (l *Lease) failed(now time.Time) bool {
 	}
 	pause := min(firstPause<<min(l.failures, 10), l.length/6, time.Second)
 	l.failures++
-	if at := now.Add(pause); !l.renewAt.IsZero() && at.Before(l.renewAt) {
+	if at := now.Add(pause); at.Before(l.renewAt) {
 		l.renewAt = at
 	}
 	return true
