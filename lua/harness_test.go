@@ -9,6 +9,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
+	"example.com/redislock/internal/conformance"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/servertest"
 	"example.com/redislock/lua"
@@ -36,6 +37,7 @@ func scripts(t *testing.T, test func(b *bench)) {
 func embeddedBench(t *testing.T) *bench {
 	m := miniredis.RunT(t)
 	b := &bench{T: t, mini: m, rdb: redis.NewClient(&redis.Options{Addr: m.Addr()}), key: "redislock:{k}"}
+	conformance.Listen(m, func(err error) { t.Error(err) })
 	t.Cleanup(func() { _ = b.rdb.Close() })
 	b.set(time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC))
 	return b

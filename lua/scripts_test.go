@@ -458,7 +458,7 @@ func TestTheIdlePathLeavesTheSameStateAsTheOther(t *testing.T) {
 	for _, age := range []time.Duration{-1, 0, time.Microsecond, 99 * time.Second, 101 * time.Second, 3 * time.Hour} {
 		states := map[string]map[string]string{}
 		for _, s := range []*lua.Script{lua.Acquire, lua.AcquireOwn} {
-			b.mini.FlushAll()
+			b.rdb.FlushAll(context.Background())
 			if age >= 0 {
 				b.acquire("before", time.Minute, protocol.NoWait, "c1")
 				b.release("before")

@@ -14,6 +14,7 @@ type Acquire struct {
 	Steal   Micros // a hold that is as old is revoked; 0 and less: none
 	Stale   bool   // Steal was given
 	Ticket  Micros // of a place that was lost
+	Back    bool   // Ticket was given
 }
 
 func (a Acquire) execute(s *step) Answer {
@@ -42,7 +43,7 @@ func (a Acquire) execute(s *step) Answer {
 	waits := a.Request.Wait != '-'
 	if waits && !more && (s.place(a.Token) == nil || !s.Rules.has(SameAnswer)) {
 		s.trim(true)
-		s.join(a.Token, a.Request, a.Ticket)
+		s.join(a.Token, a.Request, a.Ticket, a.Back)
 	}
 	switch {
 	case more:

@@ -5,13 +5,13 @@ import "slices"
 // join gives a token a place in the queue. A ticket is the time of joining, later than every one before it; a waiter that lost its
 // place has its old one, and goes in where that belongs. The walk is bounded: in a longer queue it goes in before the last of them, so
 // that it passes nobody who came earlier.
-func (s *step) join(token string, r Request, ticket Micros) {
+func (s *step) join(token string, r Request, ticket Micros, back bool) {
 	n := len(s.Queue)
 	at, last := n, Micros(0)
 	if n > 0 {
 		last = s.Queue[n-1].Ticket
 	}
-	if ticket == 0 {
+	if !back {
 		ticket = max(last+1, s.Now)
 		if !s.Rules.has(TicketsByTime) {
 			ticket = last + 1
