@@ -223,6 +223,13 @@ func choices(known map[string]int, run func(subscribed func(string) bool)) {
 	}
 }
 
+// States are those that a lock may be in; none if its key is not followed, or nothing of it was heard.
+func (a *Acceptor) States(key string) []Lock {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.locks[key])
+}
+
 // Lost says that a key has gone: it was deleted, or evicted. It is followed again.
 func (a *Acceptor) Lost(key string) {
 	a.mu.Lock()

@@ -39,6 +39,7 @@ func (s *step) insert(at int, p Place) {
 
 // leave takes a place out of the queue.
 func (s *step) leave(token string) {
+	s.presence(s.place(token).Request.Channel)
 	s.Queue = slices.DeleteFunc(s.Queue, func(p Place) bool { return p.Token == token })
 	s.changed = true
 }
