@@ -380,7 +380,7 @@ func TestAllStopWaitingWhenOneIsLost(t *testing.T) {
 		if !errors.Is(err, redislock.ErrLost) || errors.Is(err, redislock.ErrHeld) {
 			t.Errorf("run out while another was waited for: %v", err)
 		}
-		if took := time.Since(start); took > 5*time.Second {
+		if took := time.Since(start); e.mini != nil && took > time.Second {
 			t.Errorf("that took %v", took)
 		}
 		e.release(l)

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -106,22 +104,10 @@ func TestAnOperationAllocatesLittleMoreThanGoRedis(t *testing.T) {
 	must(c.Close(ctx))
 }
 
-// ours is how many goroutines were begun by the library.
-func ours(t *testing.T) int {
-	t.Helper()
-	begun := "created by " + reflect.TypeFor[redislock.Client]().PkgPath() + "."
-	for size := 1 << 20; ; size *= 2 {
-		all := make([]byte, size)
-		if n := runtime.Stack(all, true); n < size {
-			return strings.Count(string(all[:n]), begun)
-		}
-	}
-}
-
 // settled waits until the library has no more than that many goroutines: what was under way ends.
 func (b *budget) settled(goroutines int) {
 	b.Helper()
-	b.eventually(fmt.Sprintf("the library has %d goroutines, not %d", goroutines, ours(b.T)), func() bool { return ours(b.T) <= goroutines })
+	b.eventually(fmt.Sprintf("the library has %d goroutines, not %d", goroutines, ours()), func() bool { return ours() <= goroutines })
 }
 
 // connectionsAtMost is how many more connections there may be, however many locks are held or waited for: in fake time two
@@ -143,7 +129,7 @@ func TestWaitersCostNoGoroutineAndNoConnectionEach(t *testing.T) {
 		l := b.line(1)
 		l.join(1)
 		b.settle()
-		goroutines, connections := ours(t), l.all[0].wire.dialled()
+		goroutines, connections := ours(), l.all[0].wire.dialled()
 		if goroutines == 0 {
 			t.Error("the library has no goroutine")
 		}
@@ -164,7 +150,7 @@ func TestHeldLocksCostNoGoroutineAndNoConnectionEach(t *testing.T) {
 		}
 		c := b.instance()
 		b.settle()
-		goroutines, connections := ours(t), c.wire.dialled()
+		goroutines, connections := ours(), c.wire.dialled()
 		if goroutines == 0 {
 			t.Error("the library has no goroutine")
 		}

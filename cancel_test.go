@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,10 +20,14 @@ import (
 // The waiter's context ends at every moment around the hand-over: before its request arrives, while it waits, while
 // the grant is on its way, with it, and after it. Packets take 10 ms, so that each order of events is met.
 func TestI8CancelAtTheInstantOfTheGrantLeavesNothing(t *testing.T) {
+	t.Parallel()
 	const delay = 10 * time.Millisecond
-	outcomes := map[string]int{}
+	outcomes, step := map[string]int{}, time.Millisecond
+	if short() {
+		step = delay
+	}
 	for warm := range 2 { // the waiter's Client has its subscription already, or must make it first
-		for offset := time.Duration(0); offset <= 160*time.Millisecond; offset += time.Millisecond {
+		for offset := time.Duration(0); offset <= 160*time.Millisecond; offset += step {
 			for _, nudge := range []time.Duration{0, 500 * time.Microsecond} {
 				embedded(t, delay, func(e *env, _ *fakenet.Network) {
 					holder, waiter, third := e.client(), e.client(), e.client()
@@ -78,7 +81,7 @@ func TestI8AStormOfCancelsLeavesNothing(t *testing.T) {
 		for _, c := range clients {
 			e.release(e.acquire(c, "storm"))
 		}
-		before := goroutines()
+		before := ours()
 		var wg sync.WaitGroup
 		var granted, cancelled atomic.Int32
 		for w := range workers {
@@ -110,22 +113,9 @@ func TestI8AStormOfCancelsLeavesNothing(t *testing.T) {
 		}
 		e.untouched("storm")
 		if e.real != nil {
-			e.eventually("no goroutine is left", func() bool { return goroutines() <= before })
+			e.eventually("no goroutine is left", func() bool { return ours() <= before })
 		}
 	})
-}
-
-// goroutines counts those of the library.
-func goroutines() int {
-	stacks := make([]byte, 1<<20)
-	stacks = stacks[:runtime.Stack(stacks, true)]
-	n := 0
-	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
-		if strings.Contains(stack, "redislock.(*Client)") || strings.Contains(stack, "redislock.(*giveBack)") || strings.Contains(stack, "redislock.(*executor)") {
-			n++
-		}
-	}
-	return n
 }
 
 func TestCloseFailsWaitersAndEndsHoldsButTakesNothingAway(t *testing.T) {
@@ -201,7 +191,7 @@ func TestCloseEndsWithItsContextAndLetsTheLeaseLapse(t *testing.T) {
 
 func TestCloseLeavesNoGoroutine(t *testing.T) {
 	both(t, func(e *env) { // in fake time the bubble itself fails if one is left
-		before := goroutines()
+		before := ours()
 		for range 5 {
 			c, err := redislock.New(e.connect())
 			if err != nil {
@@ -222,7 +212,7 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 			}
 		}
 		if e.real != nil {
-			e.eventually("no goroutine is left", func() bool { return goroutines() <= before })
+			e.eventually("no goroutine is left", func() bool { return ours() <= before })
 		}
 	})
 }

@@ -150,7 +150,7 @@ func TestAJobKeepsItsDistanceAndItsEnd(t *testing.T) {
 		g := a.Cron("fast", redislock.WithAtLeast(500*time.Millisecond))
 		begun := time.Now()
 		e.runs(g, tick, redislock.OutcomeRan, idle)
-		if took := time.Since(begun); took > 400*time.Millisecond {
+		if took := time.Since(begun); e.mini != nil && took > 400*time.Millisecond {
 			t.Errorf("Run waited for %v", took)
 		}
 		if err := a.Close(ctx); err != nil { // the process may end

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -137,16 +139,24 @@ func (e *env) stop(err error) {
 	e.T.FailNow()
 }
 
-// eventually waits for a condition, at most ten seconds.
+// eventually waits for a condition: in fake time at most ten seconds, and a minute where the machine may be busy.
 func (e *env) eventually(what string, is func() bool) {
 	e.Helper()
-	for until := time.Now().Add(10 * time.Second); time.Now().Before(until); time.Sleep(2 * time.Millisecond) {
+	most := 10 * time.Second
+	if e.mini == nil {
+		most = time.Minute
+	}
+	for until := time.Now().Add(most); time.Now().Before(until); time.Sleep(2 * time.Millisecond) {
 		if is() {
 			return
 		}
 	}
-	e.stop(fmt.Errorf("not within ten seconds: %s", what))
+	e.stop(fmt.Errorf("not within %v: %s", most, what))
 }
+
+// short reports whether only the essential is to run: `make quick`. Where real servers are left out for it is up to
+// servertest.
+func short() bool { return testing.Short() }
 
 // settle lets what is under way arrive: in fake time all of it, on a real server what takes no longer than 20 ms.
 func (e *env) settle() {
@@ -192,6 +202,29 @@ func (r *recorder) count(kind redislock.EventKind) int {
 	n := 0
 	for _, e := range r.events {
 		if e.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// ours is how many goroutines were begun by the library, in the root or below internal/.
+func ours() (n int) {
+	root := reflect.TypeFor[redislock.Client]().PkgPath()
+	all := make([]byte, 1<<20)
+	for {
+		size := runtime.Stack(all, true)
+		if size < len(all) {
+			all = all[:size]
+			break
+		}
+		all = make([]byte, 2*len(all))
+	}
+	for line := range strings.Lines(string(all)) {
+		by, created := strings.CutPrefix(line, "created by "+root)
+		inside, internal := strings.CutPrefix(by, "/internal/")
+		test := strings.HasPrefix(inside, "fakenet.") || strings.HasPrefix(inside, "servertest.")
+		if created && (by[0] == '.' || internal && !test) {
 			n++
 		}
 	}

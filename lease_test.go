@@ -171,7 +171,7 @@ func TestWithMaxHoldEndsTheLockForGood(t *testing.T) {
 		start := time.Now()
 		l := e.acquire(c, "x", redislock.WithLease(300*time.Millisecond), redislock.WithMaxHold(700*time.Millisecond))
 		<-l.Context().Done()
-		if held := time.Since(start); held < 650*time.Millisecond || held > 5*time.Second {
+		if held := time.Since(start); held < 650*time.Millisecond || e.mini != nil && held > 700*time.Millisecond {
 			t.Errorf("held for %v", held)
 		}
 		if err := l.Err(); !errors.Is(err, redislock.ErrLost) {

@@ -72,7 +72,7 @@ func TestWhoWaitsFailsWhenTheRedisClientIsClosed(t *testing.T) {
 		for range waits {
 			<-ends
 		}
-		if took := time.Since(begun); took > 2500*time.Millisecond { // the checks, where a subscription outlives its client
+		if took := time.Since(begun); e.mini != nil && took > 2500*time.Millisecond { // the checks, where a subscription outlives its client
 			t.Errorf("it took %v", took)
 		}
 		e.ends(held.Context())

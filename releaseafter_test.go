@@ -37,7 +37,7 @@ func TestALockThatIsReleasedLaterStaysWithoutItsOwner(t *testing.T) {
 			t.Errorf("while it stays: %v", err)
 		}
 		next := e.acquire(b, "x", redislock.WithStealAfter(100*time.Millisecond))
-		if passed := time.Since(begun); passed < 395*time.Millisecond || passed > 3*time.Second {
+		if passed := time.Since(begun); passed < 395*time.Millisecond || e.mini != nil && passed > 3*time.Second {
 			t.Errorf("free after %v", passed)
 		}
 		e.release(next)

@@ -409,7 +409,7 @@ func TestAnUpgradeDoesNotProlongAFinalLease(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatalf("still held %v after a grant for %v", time.Since(start), lease)
 	}
-	if took := time.Since(start); took > lease+lease/4 {
+	if took := time.Since(start); took > lease+lease*3/8 { // prolonged, it would be half of it more
 		t.Errorf("it ended %v after a grant for %v", took, lease)
 	}
 	if err := l.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) {

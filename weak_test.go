@@ -40,7 +40,7 @@ func TestAWeakLockIsHeldByOneUntilItsLeaseEnds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(start); took > 10*time.Second {
+		if took := time.Since(start); e.mini != nil && took > 10*time.Second {
 			t.Errorf("taken over after %v", took)
 		}
 		if err := w.Err(); !errors.Is(err, redislock.ErrLost) {
