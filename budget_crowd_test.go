@@ -238,7 +238,7 @@ func TestARenewalCostsTheServerAConstant(t *testing.T) {
 		b.undisturbed(what, func() bool {
 			ctx, cancel := context.WithCancel(context.Background())
 			name := what
-			l := b.acquire(c.Client, name, redislock.WithLease(1500*time.Millisecond))
+			l := b.acquire(c.Client, name, redislock.WithLease(3*time.Second))
 			queued := c.told.count(redislock.EventQueued)
 			var all sync.WaitGroup
 			for range waiting {

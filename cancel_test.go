@@ -22,7 +22,7 @@ import (
 func TestI8CancelAtTheInstantOfTheGrantLeavesNothing(t *testing.T) {
 	t.Parallel()
 	const delay = 10 * time.Millisecond
-	outcomes, step := map[string]int{}, time.Millisecond
+	outcomes, step := map[string]int{}, 2*time.Millisecond
 	if short() {
 		step = delay
 	}
@@ -128,7 +128,7 @@ func TestCloseFailsWaitersAndEndsHoldsButTakesNothingAway(t *testing.T) {
 			waiting <- err
 		}()
 		e.queued(other, "busy", 1)
-		l := e.acquire(c, "x", redislock.WithLease(time.Second))
+		l := e.acquire(c, "x", redislock.WithLease(2*time.Second))
 
 		closed := make(chan error)
 		go func() { closed <- c.Close(context.Background()) }()
@@ -139,7 +139,7 @@ func TestCloseFailsWaitersAndEndsHoldsButTakesNothingAway(t *testing.T) {
 		if cause := context.Cause(l.Context()); !errors.Is(cause, redislock.ErrClosed) {
 			t.Errorf("the hold's context ended with %v", cause)
 		}
-		time.Sleep(2 * time.Second) // the body goes on for a while: its lease is renewed
+		time.Sleep(3 * time.Second) // the body goes on for a while: its lease is renewed
 		if _, err := other.TryAcquire(context.Background(), "x"); !errors.Is(err, redislock.ErrHeld) {
 			t.Errorf("the lock was taken from under a running body: %v", err)
 		}

@@ -72,7 +72,7 @@ var lostModeReplies = []lostReply{
 		match: func(x *scene) func([]string) bool { return requests("renew", x.key()) },
 		run: func(x *lossy) {
 			r := x.reader(x.other)
-			l := x.reader(x.hit, redislock.WithLease(2*time.Second))
+			l := x.reader(x.hit, redislock.WithLease(4*time.Second))
 			renewed := func(n int) {
 				x.eventually("renewals, or the end", func() bool {
 					return x.events.count(redislock.EventRenewed) >= n || l.Err() != nil
@@ -85,7 +85,7 @@ var lostModeReplies = []lostReply{
 			renewed(2)
 			x.stand(l)
 			x.downgrade(l)
-			renewed(4)
+			renewed(3)
 			x.alone(l)
 			x.release(l)
 		},

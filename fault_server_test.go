@@ -147,7 +147,7 @@ func TestOutOfMemoryOnlyNewLocksAreRefused(t *testing.T) {
 		return n
 	}
 
-	held := x.acquire(c, redislock.WithLease(1500*time.Millisecond))
+	held := x.acquire(c, redislock.WithLease(3*time.Second))
 	next := x.waiting(other)
 	x.queued(1)
 	cancelled := x.waiting(other)
@@ -158,7 +158,7 @@ func TestOutOfMemoryOnlyNewLocksAreRefused(t *testing.T) {
 	idleLock := idle.acquire(c)
 	idle.release(idleLock)
 	lone := x.alias(" lone")
-	loneLock := lone.acquire(c, redislock.WithLease(1500*time.Millisecond))
+	loneLock := lone.acquire(c, redislock.WithLease(3*time.Second))
 
 	if err := x.raw.Set(ctx, "ballast", strings.Repeat("x", 4<<20), 0).Err(); err != nil {
 		t.Fatal(err)

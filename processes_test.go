@@ -157,7 +157,7 @@ func (p *part) share() error {
 	results := make(chan string, callers)
 	for range callers {
 		all.Go(func() {
-			v, err := redislock.Share(ctx, p.c, "report", time.Hour, fetch, redislock.WithLease(time.Second))
+			v, err := redislock.Share(ctx, p.c, "report", time.Hour, fetch, redislock.WithLease(3*time.Second))
 			if err != nil {
 				v = err.Error()
 			}

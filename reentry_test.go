@@ -134,7 +134,7 @@ func TestNestedHandlesEndWithTheHold(t *testing.T) {
 	both(t, func(e *env) {
 		type key struct{}
 		c := e.client()
-		outer := e.acquire(c, "x", redislock.WithLease(200*time.Millisecond), redislock.WithoutRenewal())
+		outer := e.acquire(c, "x", redislock.WithLease(time.Second), redislock.WithoutRenewal())
 		ctx, cancel := context.WithCancel(context.WithValue(outer.Context(), key{}, "v"))
 		inner := e.under(ctx, c, "x")
 		cancel()

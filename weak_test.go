@@ -68,18 +68,19 @@ func TestAWeakLockIsHeldByOneUntilItsLeaseEnds(t *testing.T) {
 
 func TestFirstIsTrueOnceInAWindow(t *testing.T) {
 	both(t, func(e *env) {
+		const window = time.Second
 		a, b := e.client(), e.client()
 		ctx := context.Background()
 		first := func(c *redislock.Client, want bool) {
 			t.Helper()
-			if got, err := c.First(ctx, "mail/42", 300*time.Millisecond); got != want || err != nil {
+			if got, err := c.First(ctx, "mail/42", window); got != want || err != nil {
 				t.Errorf("got %v, %v, want %v", got, err, want)
 			}
 		}
 		first(a, true)
 		first(a, false)
 		first(b, false)
-		time.Sleep(350 * time.Millisecond)
+		time.Sleep(window + 50*time.Millisecond)
 		first(b, true)
 		if err := a.Forget(ctx, "mail/42"); err != nil {
 			t.Error(err)
