@@ -2,6 +2,8 @@ package redislock
 
 import (
 	"fmt"
+	"hash/maphash"
+	"sync"
 
 	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/protocol"
@@ -65,4 +67,102 @@ func floorArg(fence int64) string {
 		return ""
 	}
 	return fmt.Sprintf("%016d", fence)
+}
+
+// Fences rise by themselves while the server remembers the last one, and over a loss of data as long as its clock is not
+// behind. Where both happen at once, somebody else must remember: the Client does, for the names that it uses. A grant
+// below that floor is lifted above it before the caller sees it (lua/confirm.lua), so a process never gets a lower fence
+// than one it had before.
+
+// maxFence is the greatest that 16 digits can say.
+const maxFence = 1e16 - 1
+
+// maxFloors is how many names a generation of floors has. The last that many names that a Client has used are
+// remembered, and up to twice as many, at about 20 bytes each, whatever their length: 5 MB at the most.
+const maxFloors = 1 << 16
+
+// WithFenceFloor says that a fence was seen: the lock's own will be greater. A resource that refused a write as late knows
+// the greatest fence it has accepted (Seen of the StaleError, in package fence). Fed back here, it keeps the next holder
+// from being refused for as long as the server's clock is behind, after a loss of data.
+//
+// A Client remembers by itself the greatest fence that it has seen of the last 65,536 names it used, by its own locks,
+// [Client.Inspect] and [Client.Break]; this is for what others have seen. A grant that is above the floor anyway costs
+// nothing. One below costs a request more, and a name whose fences are ahead of the clock some microseconds of the
+// server's time for each acquire, until the clock has caught up.
+//
+// 0 is no floor. A negative one, and one of more than 16 digits, is [ErrInvalid], and so is one that is more than 24 h
+// ahead of the server's clock, once the server has said so: the lock is given back then. So nobody can drive the fences of
+// a name out of reach. What the Client remembers by itself is ignored where it is that far ahead. A nested acquire has the
+// fence of its hold, whatever the floor.
+func WithFenceFloor(seen int64) Option {
+	return func(s *settings) error {
+		if seen < 0 || seen > maxFence {
+			return invalid("WithFenceFloor(%d): must be from 0 to %d", seen, int64(maxFence))
+		}
+		s.floor = seen
+		return nil
+	}
+}
+
+// floors are the greatest fences that a Client has seen of names, in two generations: when the young one is full, the
+// old one is forgotten. Names are kept as hashes. If two should ever meet in one, a fence is lifted that need not be.
+type floors struct {
+	seed maphash.Seed
+
+	mu         sync.Mutex
+	young, old map[uint64]int64
+}
+
+func newFloors() floors {
+	return floors{seed: maphash.MakeSeed(), young: map[uint64]int64{}}
+}
+
+// of is the greatest fence seen of a name, 0 if none is remembered.
+func (f *floors) of(name string) int64 {
+	key := maphash.String(f.seed, name)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if fence, known := f.young[key]; known {
+		return fence
+	}
+	return f.old[key]
+}
+
+// note remembers a fence that was seen.
+func (f *floors) note(name string, fence int64) {
+	key := maphash.String(f.seed, name)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	seen, young := f.young[key]
+	if !young {
+		seen = f.old[key]
+		if len(f.young) >= maxFloors {
+			f.young, f.old = make(map[uint64]int64, maxFloors), f.young
+		}
+	}
+	if fence > seen || !young {
+		f.young[key] = max(fence, seen)
+	}
+}
+
+// forget drops what the server found to be too far ahead of its clock to be true.
+func (f *floors) forget(name string) {
+	key := maphash.String(f.seed, name)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.young, key)
+	delete(f.old, key)
+}
+
+// seenBefore is what the fence of a grant to this token must be above, by what the Client has seen: what it had seen before it
+// asked. Where the mode tolerates nobody, nobody else was granted the lock since, so what was seen meanwhile counts too,
+// but for the fence itself, which an Inspect may have shown. Beside holders who share, a greater fence may be that of a
+// later grant, which was heard of first.
+func (q *acquisition) seenBefore(fence int64) int64 {
+	if q.mode.alone() {
+		if now := q.client.floors.of(q.name); now > fence {
+			return now
+		}
+	}
+	return q.seen
 }
