@@ -95,7 +95,14 @@ func (c *Client) once(ctx context.Context, name string, fn func(context.Context)
 	}
 	bounded, cancel := given.bounded(ctx)
 	defer cancel()
-	err = c.gates.pass(bounded, c.closing, c.failed, name, func() (bool, error) { return one.run(bounded) })
+	ran := false
+	err = c.gates.Pass(bounded, c.closing, c.failed, name, func() (bool, error) {
+		ran = true
+		return one.run(bounded)
+	})
+	if !ran && err != nil && err == bounded.Err() {
+		err = &HeldError{cause: err}
+	}
 	if one.began { // what it came to has nothing to do with the wait before
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"example.com/redislock/internal/lease"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/scheduler"
+	"example.com/redislock/internal/singleflight"
 	"example.com/redislock/internal/tracker"
 	"example.com/redislock/internal/transport"
 	"example.com/redislock/internal/waiting"
@@ -55,8 +56,8 @@ type Client struct {
 
 	preflight preflight
 	onces     onces
-	gates     gates
-	flights   flights
+	gates     singleflight.Gate                         // of Once
+	fetches   singleflight.Group[fetchKey, sharedValue] // of Share
 	failures  failures
 	watchers  watchers
 
@@ -112,6 +113,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		stopped:   make(chan struct{}),
 	}
 	c.info = c.owner.info()
+	c.fetches.Panicked = func(value any, stack []byte) error { return &PanicError{value, stack} }
 	c.transport = transport.New(rdb, behind, &c.background, c.closing, c.stopped, c.fail)
 	if err := c.defaults.apply(cfg.defaults); err != nil {
 		return nil, fmt.Errorf("redislock: new: defaults: %w", err)

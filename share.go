@@ -69,14 +69,14 @@ func Share[T any](ctx context.Context, c *Client, key string, ttl time.Duration,
 func (c *Client) share(ctx context.Context, key string, s *shareSettings, fetch func(context.Context) (string, error), decode func(string) error) error {
 	bounded, cancel := s.given.bounded(ctx) // this caller's own: it does not end the wait of those who wait with it
 	defer cancel()
-	join := c.flights.join
+	join := c.fetches.Do
 	if s.given.waitSet && s.given.wait == 0 { // nobody else's fetch is waited for, in this process neither
-		join = c.flights.alone
+		join = c.fetches.Alone
 	}
 	var unread unreadable
 	for again := range maxUnread + 1 {
 		one := &sharing{shareSettings: s, client: c, key: key, caller: ctx, call: fetch, unread: unread}
-		v, mine, err := join(bounded, flightKey{key: key, unread: unread.head}, one.lookOrFetch)
+		v, mine, err := join(bounded, fetchKey{key: key, unread: unread.head}, one.lookOrFetch)
 		if p, ok := err.(*PanicError); ok { // itself: one behind another error was raised where that one came from
 			panic(p.Value)
 		}
@@ -101,7 +101,7 @@ func (c *Client) ShareReset(ctx context.Context, key string) error {
 	err := c.mayLook(ctx, key, shareName)
 	if err == nil {
 		err = c.erase(ctx, shareName(key))
-		c.flights.forget(key) // who asks from now on does not get what was looked up before
+		c.fetches.Forget(func(k fetchKey) bool { return k.key == key && !k.refresh }) // who asks from now on does not get what was looked up before
 	}
 	return wrapOp("share reset", key, err)
 }
@@ -236,4 +236,11 @@ func (c *Client) shareSettings(ctx context.Context, key string, ttl time.Duratio
 		s.lock = append(s.lock[:len(s.lock):len(s.lock)], patiently)
 	}
 	return s, err
+}
+
+// fetchKey is what those have in common who share a lookup, a fetch or a refresh.
+type fetchKey struct {
+	key     string
+	refresh bool
+	unread  string // the head of a record that counts for nothing
 }

@@ -184,3 +184,23 @@ func (f *failures) of(key, head string) error {
 	}
 	return nil
 }
+
+// PanicError is a panic of a fetch of [Share], for those who do not hear it themselves: the observer, where nobody waits
+// for the fetch ([EventNotKept]), and later callers of the process, behind a [SharedError].
+type PanicError struct {
+	// Value is what was given to panic.
+	Value any
+	// Stack is that of the goroutine, as [debug.Stack] formats it.
+	Stack []byte
+}
+
+// Error is the value and the stack.
+func (e *PanicError) Error() string { return fmt.Sprintf("%s\n\n%s", e.brief(), e.Stack) }
+
+// Unwrap is the value, if that is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+func (e *PanicError) brief() string { return fmt.Sprintf("panic: %v", e.Value) }

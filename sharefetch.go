@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"example.com/redislock/internal/singleflight"
 )
 
 // sharing is one call of [Share] on its way: what its flight does.
@@ -90,7 +94,7 @@ func (s *sharing) fetch(ctx context.Context, l *Lock, rec record, background boo
 		}
 	case ctx.Err() != nil: // nor does this: nobody waits any more
 	case !background && s.caller.Err() != nil && errors.Is(err, s.caller.Err()):
-		err = callersEnd{err}
+		err = singleflight.CallersEnd{Err: err}
 	default:
 		unkept = s.noteFailure(ctx, l, rec, err)
 	}
@@ -110,7 +114,7 @@ func (s *sharing) refreshLater(ctx context.Context) {
 		k := keptIn(rec)
 		return k.left > s.stale || k.failure != nil
 	}
-	c.flights.board(ctx, flightKey{key: s.key, refresh: true}, func(ctx context.Context) (none sharedValue, err error) {
+	c.fetches.Begin(ctx, fetchKey{key: s.key, refresh: true}, func(ctx context.Context) (none sharedValue, err error) {
 		c.background.Add()
 		defer c.background.Done()
 		defer func() { // nobody waits for this goroutine
@@ -130,4 +134,49 @@ func (s *sharing) refreshLater(ctx context.Context) {
 
 func (s *sharing) notKept(l *Lock, err error) Event {
 	return Event{Kind: EventNotKept, Name: l.Name(), Fence: l.Fence(), Err: err}
+}
+
+// errIgnores is the error of a fetch that is not waited for any more.
+var errIgnores = errors.New("the fetch goes on after its context has ended: its lock was given back")
+
+// guarded runs fn so that a panic, or the end of its goroutine, is an error: others wait for what comes of it. Where ctx has
+// ended and fn does not return within the grace, it is not waited for any more; late takes its panic then.
+func guarded(ctx context.Context, grace time.Duration, fn func() (string, error), late func(error)) (string, error) {
+	type outcome struct {
+		text string
+		err  error
+	}
+	came := make(chan outcome, 1)
+	var decided atomic.Bool
+	go func() {
+		o := outcome{err: singleflight.ErrGoexit}
+		defer func() {
+			if p := recover(); p != nil {
+				o = outcome{err: &PanicError{p, debug.Stack()}}
+			}
+			if decided.CompareAndSwap(false, true) {
+				came <- o
+			} else if _, panicked := o.err.(*PanicError); panicked {
+				late(o.err)
+			}
+		}()
+		o.text, o.err = fn()
+	}()
+	select {
+	case o := <-came:
+		return o.text, o.err
+	case <-ctx.Done():
+	}
+	patience := time.NewTimer(grace)
+	defer patience.Stop()
+	select {
+	case o := <-came:
+		return o.text, o.err
+	case <-patience.C:
+		if decided.CompareAndSwap(false, true) {
+			return "", errIgnores
+		}
+		o := <-came
+		return o.text, o.err
+	}
 }

@@ -1,28 +1,28 @@
-package redislock
+package singleflight
 
 import (
 	"context"
 	"sync"
 )
 
-// gates let the callers of one Once in this process go one at a time: the others wait for what comes of it, and send nothing.
-type gates struct {
+// Gate lets the callers of one name go one at a time: the others wait for what comes of it. Its zero value is ready.
+type Gate struct {
 	mu  sync.Mutex
-	all map[string]*gate
+	all map[string]*turns
 }
 
-// gate is one of them, as long as somebody is at it.
-type gate struct {
+// turns are those of one name, as long as somebody is at it.
+type turns struct {
 	turn chan struct{} // full while a caller goes; those who wait for it are served in their order
 	over chan struct{} // closed when what came of it concerns all
 	err  error         // what that is; written before over is closed
 
-	callers int // guarded by gates.mu
+	callers int // guarded by Gate.mu
 }
 
-// pass runs the function when it is this caller's turn, unless what came of another's concerns all. It waits until ctx ends, or
-// closing is closed: then the error is the cause.
-func (g *gates) pass(ctx context.Context, closing <-chan struct{}, cause func() error, name string, run func() (all bool, err error)) error {
+// Pass runs the function when it is this caller's turn, unless what came of another's concerns all. It waits until ctx ends,
+// whose error it returns then, or until closing is closed: then the error is the cause.
+func (g *Gate) Pass(ctx context.Context, closing <-chan struct{}, cause func() error, name string, run func() (all bool, err error)) error {
 	here := g.enter(name)
 	defer g.leave(name, here)
 	select {
@@ -32,7 +32,7 @@ func (g *gates) pass(ctx context.Context, closing <-chan struct{}, cause func() 
 	case <-closing:
 		return cause()
 	case <-ctx.Done():
-		return &HeldError{cause: ctx.Err()}
+		return ctx.Err()
 	}
 	all, err := false, error(nil)
 	defer func() { // also when the function panics
@@ -50,14 +50,14 @@ func (g *gates) pass(ctx context.Context, closing <-chan struct{}, cause func() 
 	return err
 }
 
-func (g *gates) enter(name string) *gate {
+func (g *Gate) enter(name string) *turns {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	here := g.all[name]
 	if here == nil {
-		here = &gate{turn: make(chan struct{}, 1), over: make(chan struct{})}
+		here = &turns{turn: make(chan struct{}, 1), over: make(chan struct{})}
 		if g.all == nil {
-			g.all = map[string]*gate{}
+			g.all = map[string]*turns{}
 		}
 		g.all[name] = here
 	}
@@ -65,7 +65,7 @@ func (g *gates) enter(name string) *gate {
 	return here
 }
 
-func (g *gates) leave(name string, here *gate) {
+func (g *Gate) leave(name string, here *turns) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if here.callers--; here.callers == 0 {
@@ -73,8 +73,8 @@ func (g *gates) leave(name string, here *gate) {
 	}
 }
 
-// remove takes a gate away. The caller holds g.mu.
-func (g *gates) remove(name string, here *gate) {
+// remove takes the turns of a name away. The caller holds g.mu.
+func (g *Gate) remove(name string, here *turns) {
 	if g.all[name] == here {
 		delete(g.all, name)
 	}
