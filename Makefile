@@ -113,7 +113,7 @@ fuzz: ## each fuzz target for a while: make fuzz TIME=1m
 measure: redis-server ## server time of the idle path and among 10,000 waiters: make measure [AGAINST=an earlier commit]
 	@set -e; if [ -n "$(AGAINST)" ]; then \
 	  old="$$(mktemp -d)"; trap 'rm -r "$$old"' EXIT; git archive "$(AGAINST)" lua | tar x -C "$$old"; \
-	  go test -run '^$$' -bench ServerTimeIdlePair -benchtime 1x ./lua -against "$$old"; \
+	  go test -run '^$$' -bench 'ServerTimeIdlePair|ServerTimeAgainst' -benchtime 1x ./lua -against "$$old"; \
 	else \
 	  go test -run '^$$' -bench ServerTime -benchtime 1x ./lua; \
 	fi

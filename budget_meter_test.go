@@ -64,7 +64,7 @@ func (b *budget) load() *budget {
 }
 
 var scriptNames = []string{
-	"acquire", "acquire_own", "release", "renew", "check", "break", "inspect", "watch", "ask", "preflight", "probe", "convert", "resume", "weak_release",
+	"acquire", "acquire_own", "release", "renew", "keep", "check", "break", "inspect", "watch", "ask", "preflight", "probe", "convert", "resume", "weak_release",
 	"record", "recall", "confirm", "erase",
 }
 

@@ -92,7 +92,7 @@ var operations = []operation{
 		}
 		return l.Release(ctx)
 	}},
-	{name: "ReleaseAfter", sent: map[string]int{"acquire": 1, "renew": 1}, run: func(ctx context.Context, b *budget, c *instance, n int) error {
+	{name: "ReleaseAfter", sent: map[string]int{"acquire": 1, "keep": 1}, run: func(ctx context.Context, b *budget, c *instance, n int) error {
 		return b.acquire(c.Client, fmt.Sprint("after", n)).ReleaseAfter(ctx, time.Minute)
 	}},
 	{name: "a wait that is cancelled", sent: map[string]int{"acquire": 1, "release": 1}, run: func(ctx context.Context, b *budget, c *instance, _ int) error {

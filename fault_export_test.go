@@ -10,7 +10,7 @@ import (
 // the server, or load scripts beforehand.
 func Script(name string) (digest, text string) {
 	s := map[string]*lua.Script{
-		"acquire": lua.Acquire, "acquire_own": lua.AcquireOwn, "release": lua.Release, "renew": lua.Renew,
+		"acquire": lua.Acquire, "acquire_own": lua.AcquireOwn, "release": lua.Release, "renew": lua.Renew, "keep": lua.Keep,
 		"check": lua.Check, "break": lua.Break, "inspect": lua.Inspect, "watch": lua.Watch, "ask": lua.Ask, "preflight": lua.Preflight,
 		"probe": lua.Probe, "convert": lua.Convert, "resume": lua.Resume, "weak_release": lua.WeakRelease, "record": lua.Record,
 		"recall": lua.Recall, "confirm": lua.Confirm, "erase": lua.Erase,

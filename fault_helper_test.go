@@ -46,7 +46,7 @@ func newScene(t *testing.T, s *servertest.Server) *scene {
 	x.proxy = servertest.NewProxy(t, s.Addr())
 	x.raw = s.Connect()
 	for _, script := range []string{
-		"acquire", "acquire_own", "release", "renew", "check", "break", "inspect", "preflight", "probe", "weak_release",
+		"acquire", "acquire_own", "release", "renew", "keep", "check", "break", "inspect", "preflight", "probe", "weak_release",
 		"convert", "confirm", "resume", "record", "recall", "erase",
 	} {
 		_, text := redislock.Script(script)

@@ -50,6 +50,21 @@ func TestI8LateCopyOfAnAcquireLeavesNoGhost(t *testing.T) {
 			x.release(x.acquire(x.look)) // and the lock is anybody's
 		})
 	})
+	t.Run("after data was lost and it was to stay", func(t *testing.T) {
+		ten(t, s, func(_ *testing.T, x *scene, protocol int) {
+			c := x.behind(protocol)
+			f := x.proxy.HoldRequest(requests("acquire", x.key()))
+			l := x.acquire(c)
+			x.raw.Del(context.Background(), x.key())
+			if err := l.ReleaseAfter(context.Background(), time.Minute); err == nil {
+				x.Error("it stays, although the server has lost it")
+			}
+			x.eventually("it is given up", func() bool { return x.raw.HExists(context.Background(), x.key(), "t").Val() })
+			f.Deliver()
+			x.within("the late copy is executed", f.Executed())
+			x.untouched()
+		})
+	})
 	t.Run("while it is held", func(t *testing.T) {
 		ten(t, s, func(_ *testing.T, x *scene, protocol int) {
 			c := x.behind(protocol)

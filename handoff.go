@@ -77,25 +77,13 @@ func (l *Lock) handoff() (string, error) {
 		return "", err
 	}
 	defer h.endChange()
-	if !e.Final() || e.Unanswered() {
-		args := []any{e.Token(), e.FenceText()}
-		switch { // I8: nobody will release this token
-		case e.Unanswered() && e.Final():
-			args = append(args, "last")
-		case e.Unanswered():
-			args = append(args, "tombstone")
+	if !e.Final() {
+		if err := h.ask(lua.Renew, e.Token(), e.FenceText()); err != nil {
+			return "", err
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), transport.ResendTime)
-		defer cancel()
-		a := h.client.transport.Ask(ctx, nil, lua.Renew, e.Key(), args...)
-		r, err := protocol.ParseReply(a.Value)
-		if a.Err != nil {
-			err = a.Err
-		}
-		if !e.Final() || err == nil && r.Status != "" { // what the server does not have any more is lost, also where the lease is final
-			e.Answered(a)
-		}
-		if err != nil {
+	}
+	if e.Unanswered() { // I8: nobody will release this token
+		if err := h.ask(lua.Keep, h.keepArgs("")...); err != nil {
 			return "", err
 		}
 	}
@@ -121,6 +109,22 @@ func (l *Lock) handoff() (string, error) {
 	}
 	h.client.forget(h)
 	return handoff{name: h.name, token: e.Token(), fence: e.FenceText()}.ticket(h.client.prefix), nil
+}
+
+// ask renews the lease, or leaves a tombstone, and takes what the answer says of the hold: what the server does not have any
+// more is lost.
+func (h *hold) ask(script *lua.Script, args ...any) error {
+	ctx, cancel := context.WithTimeout(context.Background(), transport.ResendTime)
+	defer cancel()
+	a := h.client.transport.Ask(ctx, nil, script, h.lease.Key(), args...)
+	r, err := protocol.ParseReply(a.Value)
+	if a.Err != nil {
+		err = a.Err
+	}
+	if script == lua.Renew || err == nil && r.Status != "" {
+		h.lease.Answered(a)
+	}
+	return err
 }
 
 var errHandedOff = fmt.Errorf("%w: handed off", ErrReleased)

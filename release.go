@@ -76,16 +76,12 @@ func (h *hold) leave(ctx context.Context, length time.Duration) (outcome, err er
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), transport.ResendTime)
 	defer cancel()
 	begun := time.Now()
-	tombstone := ""
-	if h.lease.Unanswered() {
-		tombstone = "tombstone" // I8: nobody will release this token
-	}
 	length = max(length, time.Millisecond)
 	keep, _ := h.client.keep(length)
-	args := []any{h.lease.Token(), h.lease.FenceText(), tombstone, string(protocol.AppendLength(nil, length, keep))}
-	a := h.client.transport.Ask(bounded, nil, lua.Renew, h.lease.Key(), args...)
+	args := h.keepArgs(string(protocol.AppendLength(nil, length, keep)))
+	a := h.client.transport.Ask(bounded, nil, lua.Keep, h.lease.Key(), args...)
 	if a.Err != nil {
-		h.client.transport.Insist(lua.Renew, h.lease.Key(), args, func(value any) bool {
+		h.client.transport.Insist(lua.Keep, h.lease.Key(), args, func(value any) bool {
 			_, _ = h.parted(value)
 			return false
 		})
@@ -102,10 +98,20 @@ func (h *hold) leave(ctx context.Context, length time.Duration) (outcome, err er
 	return outcome, err
 }
 
-// parted reads the answer of the last renewal. What was revoked is given up instead.
+// keepArgs are those of the request that leaves the hold to stay: for that length, as lua/keep.lua has it.
+func (h *hold) keepArgs(length string) []any {
+	args := []any{h.lease.Token(), h.lease.FenceText(), length}
+	if h.lease.Unanswered() { // I8: nobody will release this token
+		args = append(args, "tombstone")
+	}
+	return args
+}
+
+// parted reads the answer of the last renewal. What was revoked is given up instead. So is what is gone while a copy of its
+// acquire may yet be executed (I8).
 func (h *hold) parted(value any) (protocol.Reply, error) {
 	r, err := protocol.ParseReply(value)
-	if r.Status == "revoked" {
+	if r.Status == "revoked" || r.Status == "gone" && h.lease.Unanswered() {
 		h.client.giveUp(h.lease.Key(), h.lease.Token(), h.lease.Unanswered())
 	}
 	return r, err

@@ -108,7 +108,7 @@ func TestAResentReleaseSaysWhatTheServerCanProve(t *testing.T) {
 				w := &world{env: e, other: e.client()}
 				script := "release"
 				if c.after > 0 {
-					script = "renew"
+					script = "keep"
 				}
 				armed := false
 				h := resent(t, digest(script), c.lost, func() { c.then(w) })
@@ -200,7 +200,7 @@ func TestAResentReleaseAfterOfAStolenHoldSaysThatItWasStolen(t *testing.T) {
 		ctx := context.Background()
 		other := e.client()
 		stolen := false
-		c := e.tapped(resent(t, digest("renew"), true, func() {
+		c := e.tapped(resent(t, digest("keep"), true, func() {
 			_, err := other.Acquire(ctx, "x", redislock.WithWait(0), redislock.WithStealAfter(500*time.Millisecond))
 			stolen = errors.Is(err, redislock.ErrHeld)
 		}))

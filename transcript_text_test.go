@@ -21,7 +21,7 @@ import (
 var scripts = func() map[string]string {
 	names := map[string]string{}
 	for _, name := range []string{
-		"acquire", "acquire_own", "release", "renew", "check", "break", "inspect", "watch", "ask", "preflight", "probe", "convert", "resume",
+		"acquire", "acquire_own", "release", "renew", "keep", "check", "break", "inspect", "watch", "ask", "preflight", "probe", "convert", "resume",
 		"weak_release", "record", "recall", "confirm", "erase",
 	} {
 		names[digest(name)] = name
@@ -176,8 +176,11 @@ func (s *stage) answer(script string, cmd redis.Cmder) string {
 		if script == "acquire" && digits16.MatchString(value) {
 			return "granted " + s.name('F', value)
 		}
-		if script == "renew" {
+		switch script {
+		case "renew":
 			return "renewed"
+		case "keep":
+			return "kept"
 		}
 		return s.text(value)
 	case []any:

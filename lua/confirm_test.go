@@ -55,7 +55,7 @@ func TestAConfirmationNeverMovesAHoldThatIsNotItsOwnersAnyMore(t *testing.T) {
 				b.acquire("thief", time.Minute, protocol.Uncountable, "c2", "1000")
 				b.release("thief")
 			case "kept":
-				b.eval(lua.Renew, pad(what), r.Fence, "", "   90000    4600")
+				b.eval(lua.Keep, pad(what), r.Fence, "   90000    4600")
 			case "broken":
 				b.eval(lua.Break, "why", pad(what), r.Fence)
 			}

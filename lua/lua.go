@@ -38,6 +38,7 @@ var (
 	AcquireOwn  = Load("acquire", "fast_acquire") // with a retention of its own, which that fast path would not keep
 	Release     = Load("release")
 	Renew       = Load("renew")
+	Keep        = Load("keep")
 	Check       = Load("check")
 	Break       = Load("break")
 	Confirm     = Load("confirm")

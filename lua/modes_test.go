@@ -397,7 +397,7 @@ func TestACheckThatGrantsRobsNobody(t *testing.T) {
 func TestABreakLeavesItsReasonOnAnOlderTombstone(t *testing.T) {
 	scripts(t, func(b *bench) {
 		r := b.in(exclusive, 1, "a", time.Minute, protocol.NoWait, "c1")
-		b.eval(lua.Renew, pad("a"), r.Fence, "tombstone") // of a handoff that failed afterwards
+		b.eval(lua.Keep, pad("a"), r.Fence, "", "tombstone") // of a handoff that failed afterwards
 		b.eval(lua.Break, "why", pad("a"), r.Fence)
 		if got := b.parse(b.eval(lua.Renew, pad("a"), r.Fence)); got.Status != "revoked" || got.Note != "why" {
 			b.Errorf("the owner is told %s %q", got.Status, got.Note)
@@ -406,7 +406,7 @@ func TestABreakLeavesItsReasonOnAnOlderTombstone(t *testing.T) {
 	// The reason stands for a minute from the break on.
 	b := embeddedBench(t)
 	r := b.in(exclusive, 1, "a", time.Hour, protocol.NoWait, "c1")
-	b.eval(lua.Renew, pad("a"), r.Fence, "tombstone")
+	b.eval(lua.Keep, pad("a"), r.Fence, "", "tombstone")
 	b.pass(55 * time.Second)
 	b.eval(lua.Break, "why", pad("a"), r.Fence)
 	b.pass(55 * time.Second)

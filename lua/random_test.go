@@ -81,7 +81,10 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 			case op < 11:
 				s, args = lua.Renew, []any{pad(token), b.dump()["f"]}
 				if r.Intn(3) == 0 {
-					args = append(args, choose("", "tombstone"), choose("    2000    4600", "   90000     700"))
+					s, args = lua.Keep, append(args, choose("", "    2000    4600", "   90000     700"))
+				}
+				if s == lua.Keep && (args[2] == "" || r.Intn(2) == 0) {
+					args = append(args, "tombstone")
 				}
 			default:
 				s, args = lua.Break, []any{"why", pad(token), b.dump()["f"]}

@@ -486,17 +486,17 @@ func TestTheIdlePathLeavesTheSameStateAsTheOther(t *testing.T) {
 func TestAHoldThatIsKeptByNobodyEndsWhenItWasSaid(t *testing.T) {
 	b := embeddedBench(t)
 	r := b.acquire("a", time.Second, protocol.NoWait, "c1")
-	final := []any{pad("a"), r.Fence, "", "   60000    4600"}
+	final := []any{pad("a"), r.Fence, "   60000    4600"}
 	late := map[string]func() any{
 		"a renewal":          func() any { return b.eval(lua.Renew, pad("a"), r.Fence) },
-		"a copy of the last": func() any { return b.eval(lua.Renew, final...) },
+		"a copy of the last": func() any { return b.eval(lua.Keep, final...) },
 		"a thief":            func() any { return b.eval(lua.Acquire, pad("b"), b.request(time.Second, 4600, "-", "c2"), "1000000") },
 		"an upgrade": func() any {
 			request := strings.Replace(b.request(time.Second, 4600, "-", "c1"), "\n\n", "\n"+read.Line(1, "")+"\n", 1)
 			return b.eval(lua.Convert, pad("a"), request, pad("0000000001v"))
 		},
 	}
-	if _, ok := b.eval(lua.Renew, final...).(string); !ok {
+	if _, ok := b.eval(lua.Keep, final...).(string); !ok {
 		t.Fatal("the last renewal is refused")
 	}
 	b.pass(20 * time.Second)

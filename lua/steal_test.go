@@ -20,7 +20,7 @@ func TestAStealReachesWhatIsHeldBehindManyThatAreKeptOrRevoked(t *testing.T) {
 		}
 		for i := range kept {
 			token := fmt.Sprint("kept", i)
-			b.eval(lua.Renew, pad(token), take(token), "", " 3600000    8300")
+			b.eval(lua.Keep, pad(token), take(token), " 3600000    8300")
 		}
 		for i := range stale {
 			take(fmt.Sprint("stale", i))

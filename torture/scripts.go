@@ -7,7 +7,7 @@ import (
 )
 
 // Scripts are those that change a lock, by the names of their files.
-var Scripts = []string{"acquire", "acquire_own", "release", "renew", "check", "convert", "resume", "break"}
+var Scripts = []string{"acquire", "acquire_own", "release", "renew", "keep", "check", "convert", "resume", "break"}
 
 // Digest is how a script shows in a request, and its text.
 func Digest(t testing.TB, script string) (digest, text string) {

@@ -200,13 +200,21 @@ func (w *world) answered(p packet) {
 		switch {
 		case a.Status != "renewed":
 			w.leave(i)
-		case s.Tombstone: // it is handed off now
-			w.handed = Grant{s.Token, s.Fence}
-			w.next(i)
-		case s.Keep:
-			w.next(i)
 		case p.until > c.until:
 			c.until, c.due = p.until, w.elapsed+w.wants(i).lease/4
+		}
+	case Keep:
+		if !current || c.token != s.Token || c.state != leaving {
+			return
+		}
+		switch {
+		case a.Status != "kept":
+			w.leave(i)
+		case s.Lease == 0: // it is handed off now
+			w.handed = Grant{s.Token, s.Fence}
+			w.next(i)
+		default:
+			w.next(i)
 		}
 	case Convert:
 		w.answeredConvert(i, s, a, current && c.token == s.Token && c.state == holding)

@@ -89,12 +89,12 @@ func (w *world) ownHold(i int, step func(string, func(*world))) {
 	case 'k':
 		step(who+" releases after a while", func(n *world) {
 			n.clients[i].state = leaving
-			n.send(i, Renew{Token: c.token, Fence: c.fence, Tombstone: c.attempts > 0, Keep: true, Lease: 2 * Second, Long: 100 * Second})
+			n.send(i, Keep{Token: c.token, Fence: c.fence, Tombstone: c.attempts > 0, Lease: 2 * Second, Long: 100 * Second})
 		})
 	case 'o':
 		step(who+" hands off", func(n *world) {
 			n.clients[i].state = leaving
-			n.send(i, Renew{Token: c.token, Fence: c.fence, Tombstone: true})
+			n.send(i, Keep{Token: c.token, Fence: c.fence, Tombstone: true})
 		})
 	case 'u':
 		if c.changes == 0 {
@@ -191,12 +191,8 @@ func (w *world) run(j, fate int, late byte) {
 	p.answer, p.until = &answer, w.until(answer.At, answer.Lease)
 	if s, ok := p.script.(Check); ok && len(s.Tokens) > 0 {
 		p.until = w.until(answer.Found[0].At, answer.Found[0].Lease)
-	} else if s, ok := p.script.(Renew); ok {
-		lease := s.Lease
-		if !s.Keep {
-			lease = w.config.clients[p.from].wants[p.want].lease
-		}
-		p.until = w.elapsed + lease
+	} else if _, ok := p.script.(Renew); ok {
+		p.until = w.elapsed + w.config.clients[p.from].wants[p.want].lease
 	}
 	switch late {
 	case 'l':

@@ -5,51 +5,73 @@ package model
 //	renewed
 //	revoked   it was stolen, or broken with a note: its owner gives it up
 //	gone      the hold is over
-//
-// With Tombstone it leaves one for the token, which nobody will release: its owner hands the hold off. With Last it renews nothing.
-// With Keep it is the last renewal (ReleaseAfter): the hold is nobody's then and lasts that long, and neither a renewal
-// that was under way nor a copy of this one moves its end.
 type Renew struct {
-	Token     string
-	Fence     Micros // of the grant that is meant
-	Tombstone bool
-	Last      bool
-	Keep      bool
-	Lease     Micros // of the last renewal
-	Long      Micros // and for how long the key outlives it
+	Token string
+	Fence Micros // of the grant that is meant
 }
 
 func (r Renew) execute(s *step) Answer {
-	s.expire()
-	h := s.hold(r.Token)
-	if h == nil || h.Fence < r.Fence && s.Rules.has(NamedFence) {
-		last := s.Fence // before this script grants
-		s.handOver()
-		if t := s.tombstone(r.Token); t != nil && t.Note != "" {
-			return Answer{Status: "revoked", Now: s.Now, Note: t.Note}
-		}
-		return Answer{Status: "gone", Now: s.Now, Fence: last}
-	}
+	h, over := s.own(r.Token, r.Fence)
 	switch {
-	case h.State == Revoked:
-		return Answer{Status: "revoked", Now: s.Now}
-	case h.State == Kept && r.Keep:
-		return Answer{Status: "renewed", Now: s.Now}
+	case h == nil:
+		return over
 	case h.State == Kept:
 		return Answer{Status: "gone", Now: s.Now, Fence: s.Fence}
 	}
-	if r.Tombstone || r.Last {
-		s.lay(r.Token, "")
-	}
-	lease, long := h.Request.Lease, h.Request.Keep
-	if r.Keep {
-		lease, long = r.Lease, r.Long
-		h.State = Kept
-	}
-	if !r.Last {
-		h.At, h.Lease = s.Now, lease
-		s.changed = true
-	}
-	s.remember(long)
+	h.At, h.Lease = s.Now, h.Request.Lease
+	s.changed = true
+	s.remember(h.Request.Keep)
 	return Answer{Status: "renewed", Now: s.Now}
+}
+
+// Keep is the last request of an owner that leaves its hold, which stays: for as long as it says (ReleaseAfter), so that neither a
+// renewal that was under way nor a copy of this one moves its end; or as it is, for another owner to resume (Handoff).
+//
+//	kept
+//	revoked, gone   as in Renew
+type Keep struct {
+	Token     string
+	Fence     Micros // of the grant that is meant
+	Lease     Micros // from now; 0: the hold's end stays
+	Long      Micros // and for how long the key outlives it
+	Tombstone bool   // an acquire of the token had no answer, and nobody will release it
+}
+
+func (k Keep) execute(s *step) Answer {
+	h, over := s.own(k.Token, k.Fence)
+	switch {
+	case h == nil:
+		return over
+	case h.State == Kept && k.Lease == 0:
+		return Answer{Status: "gone", Now: s.Now, Fence: s.Fence}
+	case h.State == Kept:
+		return Answer{Status: "kept", Now: s.Now}
+	}
+	if k.Tombstone {
+		s.lay(k.Token, "")
+	}
+	if k.Lease > 0 {
+		h.At, h.Lease, h.State = s.Now, k.Lease, Kept
+		s.changed = true
+		s.remember(k.Long)
+	}
+	return Answer{Status: "kept", Now: s.Now}
+}
+
+// own is the hold that its owner names, or what the answer is where that is over.
+func (s *step) own(token string, fence Micros) (*Hold, Answer) {
+	s.expire()
+	h := s.hold(token)
+	switch {
+	case h == nil || h.Fence < fence && s.Rules.has(NamedFence):
+		last := s.Fence // before this script grants
+		s.handOver()
+		if t := s.tombstone(token); t != nil && t.Note != "" {
+			return nil, Answer{Status: "revoked", Now: s.Now, Note: t.Note}
+		}
+		return nil, Answer{Status: "gone", Now: s.Now, Fence: last}
+	case h.State == Revoked:
+		return nil, Answer{Status: "revoked", Now: s.Now}
+	}
+	return h, Answer{}
 }

@@ -50,6 +50,9 @@ func parseReply(script Script, reply any) (Answer, error) {
 		a.Status, a.Lease = "granted", acquire.Request.Lease
 	case r.Status == "":
 		a = Answer{Status: "renewed", Now: r.Now}
+		if _, kept := script.(Keep); kept {
+			a.Status = "kept"
+		}
 	case r.Status == "more" && err == nil:
 		a.More = false
 	}

@@ -107,12 +107,13 @@ func parseCall(script string, args []string) (Script, error) {
 	case "release":
 		s = Release{Token: w.text(0), Tombstone: len(args) > 1}
 	case "renew":
-		r := Renew{Token: w.text(0), Fence: w.number(1), Tombstone: w.text(2) == "tombstone", Last: w.text(2) == "last"}
-		if len(args) > 3 {
-			r.Keep = true
-			r.Lease, r.Long = w.lengths(3)
+		s = Renew{Token: w.text(0), Fence: w.number(1)}
+	case "keep":
+		k := Keep{Token: w.text(0), Fence: w.number(1), Tombstone: len(args) > 3}
+		if w.text(2) != "" {
+			k.Lease, k.Long = w.lengths(2)
 		}
-		s = r
+		s = k
 	case "break":
 		b := Break{Reason: w.text(0)}
 		for i := 1; i+1 < len(args); i += 2 {
