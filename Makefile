@@ -104,6 +104,11 @@ chromium: # the page of redislock ui, and the man pages
 bug: ## bring a bug back in a copy, and see its test fail: make bug NAME=...
 	@torture/bugs/reproduce "$(NAME)"
 
+.PHONY: simulate
+simulate: ## whole Clients in fake time, decided by a seed: make simulate N=10000 [BASE=1], or what happens in one: make simulate SEED=7
+	@go test -count=1 -timeout 0 -v -run '^TestSimulation$$' ./internal/simulation $(if $(SEED),-seed $(SEED),-seeds $(or $(N),10000)) $(if $(BASE),-base $(BASE)) \
+	| grep -v '^=== RUN\|^ok \|^PASS$$'
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for a while: make fuzz TIME=1m
 	@set -e; for f in $$(grep -ro --include='*_test.go' '^func Fuzz[A-Za-z]*' *_test.go lua internal | sed 's/func //'); do \

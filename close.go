@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -96,13 +97,13 @@ func (c *Client) quit() <-chan struct{} {
 	return c.loops.Idle()
 }
 
-// allHolds is all holds in the books.
+// allHolds is all holds in the books, in an order that is not the map's: what is sent for them is repeatable.
 func (c *Client) allHolds() []*hold {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	holds := make([]*hold, 0, len(c.holds))
-	for _, h := range c.holds {
-		holds = append(holds, h)
+	for _, token := range slices.Sorted(maps.Keys(c.holds)) {
+		holds = append(holds, c.holds[token])
 	}
 	return holds
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/subtle"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"example.com/redislock/internal/protocol"
@@ -135,7 +137,7 @@ func led(election string) string { return string(broadcastLeader) + election }
 // watchers is who wants to look after a certain broadcast.
 type watchers struct {
 	mu sync.Mutex
-	of map[string]map[chan struct{}]bool
+	of map[string][]chan struct{} // in the order in which they came
 }
 
 // add returns a channel that has something in it after that broadcast.
@@ -144,19 +146,16 @@ func (w *watchers) add(what string) chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.of == nil {
-		w.of = map[string]map[chan struct{}]bool{}
+		w.of = map[string][]chan struct{}{}
 	}
-	if w.of[what] == nil {
-		w.of[what] = map[chan struct{}]bool{}
-	}
-	w.of[what][wake] = true
+	w.of[what] = append(w.of[what], wake)
 	return wake
 }
 
 func (w *watchers) remove(what string, wake chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.of[what], wake)
+	w.of[what] = slices.DeleteFunc(w.of[what], func(other chan struct{}) bool { return other == wake })
 	if len(w.of[what]) == 0 {
 		delete(w.of, what)
 	}
@@ -171,14 +170,14 @@ func (w *watchers) wake(what string) {
 func (w *watchers) wakeAll() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, all := range w.of {
-		w.rouse(all)
+	for _, what := range slices.Sorted(maps.Keys(w.of)) {
+		w.rouse(w.of[what])
 	}
 }
 
 // rouse wakes some of them. The caller holds w.mu.
-func (w *watchers) rouse(all map[chan struct{}]bool) {
-	for wake := range all {
+func (w *watchers) rouse(all []chan struct{}) {
+	for _, wake := range all {
 		select {
 		case wake <- struct{}{}:
 		default: // it has not looked since the last one

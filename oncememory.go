@@ -2,6 +2,7 @@ package redislock
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -74,6 +75,7 @@ func (o *onces) doubt() (names []string) {
 			names = append(names, name)
 		}
 	}
+	slices.Sort(names) // in the order of a map nothing would be repeatable
 	return names
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"example.com/redislock/internal/backend"
 	"example.com/redislock/internal/lease"
 	"example.com/redislock/internal/protocol"
+	"example.com/redislock/internal/random"
 	"example.com/redislock/internal/scheduler"
 	"example.com/redislock/internal/singleflight"
 	"example.com/redislock/internal/tracker"
@@ -86,7 +86,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 	case err != nil:
 		return nil, fmt.Errorf("redislock: new: %w", invalid("%v", err))
 	}
-	cfg := config{prefix: DefaultPrefix, retention: DefaultRetention, margin: DefaultClockMargin, jitter: rand.N[time.Duration]}
+	cfg := config{prefix: DefaultPrefix, retention: DefaultRetention, margin: DefaultClockMargin, jitter: random.Below}
 	for _, opt := range opts {
 		if opt == nil {
 			return nil, fmt.Errorf("redislock: new: %w", invalid("a nil ClientOption"))

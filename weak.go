@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 
 	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/protocol"
+	"example.com/redislock/internal/random"
 	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
 )
@@ -108,7 +108,7 @@ func (c *Client) pauseWeak(ctx context.Context, name string) bool {
 		return false
 	}
 	defer c.leave()
-	pause := weakPause/2 + rand.N(weakPause/2)
+	pause := weakPause/2 + random.Below(weakPause/2)
 	cmd := transport.NewCommand(ctx, 1, "pttl", c.keys.Weak(name))
 	if left, err := c.plain(ctx, cmd).Int64(); err == nil && left > 0 {
 		pause = max(min(pause, time.Duration(left)*time.Millisecond), time.Millisecond)

@@ -1,8 +1,9 @@
 package protocol
 
 import (
-	"crypto/rand"
 	"encoding/base64"
+
+	"example.com/redislock/internal/random"
 )
 
 // Tokens and nonces are asked of the system each time, and never kept in a buffer: two processes that go on from one
@@ -20,7 +21,7 @@ const (
 // NewToken names a wait. It is used once.
 func NewToken() string {
 	var bits [tokenBytes]byte
-	_, _ = rand.Read(bits[:]) // it does not fail: it ends the program instead
+	random.Read(bits[:])
 	var text [TokenLength]byte
 	base64.RawURLEncoding.Encode(text[:], bits[:])
 	return string(text[:])
@@ -29,7 +30,7 @@ func NewToken() string {
 // NewTokenAndNonce is a token, and what only a reader of the lock's key can know beside it.
 func NewTokenAndNonce() (token, nonce string) {
 	var bits [tokenBytes + nonceBytes]byte
-	_, _ = rand.Read(bits[:])
+	random.Read(bits[:])
 	var text [TokenLength + NonceLength]byte
 	base64.RawURLEncoding.Encode(text[:TokenLength], bits[:tokenBytes])
 	base64.RawURLEncoding.Encode(text[TokenLength:], bits[tokenBytes:])

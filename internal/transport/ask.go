@@ -3,11 +3,11 @@ package transport
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"time"
 
 	"example.com/redislock/internal/protocol"
+	"example.com/redislock/internal/random"
 	"example.com/redislock/lua"
 )
 
@@ -92,7 +92,7 @@ func detached(ctx context.Context) context.Context {
 // Backoff before the next attempt: 8, 16, 32 ms … with jitter.
 func Backoff(attempt int) time.Duration {
 	d := 8 * time.Millisecond << min(attempt-1, 7)
-	return d/2 + rand.N(d)
+	return d/2 + random.Below(d)
 }
 
 // Promptly sends a request that does not end with ctx, and returns within the time for resends.

@@ -26,6 +26,8 @@
 package waiting
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -172,12 +174,12 @@ func (ws *Waits) Recheck(name string) {
 	}
 }
 
-// RecheckAll has all waits checked: messages may have been lost.
+// RecheckAll has all waits checked, in the order of their names: messages may have been lost.
 func (ws *Waits) RecheckAll() {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	for _, n := range ws.byName {
-		n.checkAt(time.Now())
+	for _, name := range slices.Sorted(maps.Keys(ws.byName)) {
+		ws.byName[name].checkAt(time.Now())
 	}
 }
 

@@ -1,0 +1,302 @@
+package simulation_test
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"example.com/redislock"
+)
+
+// checks is what the bodies saw, and what they must not see.
+type checks struct {
+	world *world
+
+	mu       sync.Mutex
+	findings []string
+	bodies   []*body
+	losses   map[string]time.Time // when the server last forgot what it had answered, by name; "" is all of them
+	back     bool                 // the server's clock was stepped back
+	ahead    bool
+	forgot   bool
+	fences   map[string][]*body // the bodies that there were
+	register map[string]*register
+	done     map[string]time.Time
+}
+
+func newChecks(w *world) checks {
+	return checks{world: w, losses: map[string]time.Time{}, fences: map[string][]*body{}, register: map[string]*register{}, done: map[string]time.Time{}}
+}
+
+// body is somebody who relies on a lock.
+type body struct {
+	*doing
+	name     string
+	class    string
+	weight   int
+	lock     *redislock.Lock // where there is a handle
+	ctx      context.Context
+	err      func() error // of the handle
+	fence    func() int64
+	first    int64 // the fence at the beginning
+	version  int   // of the register
+	left     bool
+	changing bool
+}
+
+// register is what a lock guards: it refuses whoever has a lower fence than it has seen.
+type register struct {
+	fence   int64
+	version int
+	by      *body
+}
+
+// find notes that something is not as it is promised.
+func (c *checks) find(kind, format string, args ...any) {
+	text := kind + ": " + fmt.Sprintf(format, args...)
+	c.world.history.say("FOUND %s", text)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.findings = append(c.findings, text)
+}
+
+// lost notes that the server has forgotten what it had answered about a name: A1 and A2 of docs/guarantees.md.
+func (c *checks) lost(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.losses[name] = time.Now()
+	c.forgot = true
+}
+
+// excused reports whether that has happened to a lock since somebody asked for it. The caller holds c.mu.
+func (c *checks) excused(name string, since time.Time) bool {
+	for _, lost := range []string{name, ""} {
+		if at, ok := c.losses[lost]; ok && !at.Before(since) {
+			return true
+		}
+	}
+	return false
+}
+
+// relies reports whether the body still counts on the lock.
+func (b *body) relies() bool { return !b.left && !b.gone && b.ctx.Err() == nil && b.err() == nil }
+
+// enter is the beginning of the body of a lock.
+func (d *doing) enter(l *redislock.Lock) *body {
+	b := &body{doing: d, name: l.Name(), class: "exclusive", weight: 1, lock: l, ctx: l.Context(), err: l.Err, fence: l.Fence}
+	switch l.Mode().Name() {
+	case "read":
+		b.class = "read"
+	case "write":
+		b.class = "write"
+	case semaphore.Name():
+		b.class, b.weight = "semaphore", 1
+	}
+	return d.world.checks.enter(b)
+}
+
+func (c *checks) enter(b *body) *body {
+	if b.fence != nil {
+		b.first = b.fence()
+	}
+	c.world.history.say("%d holds %s, fence %s", b.Number, b.name, c.world.history.fence(b.first))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !b.relies() {
+		return b
+	}
+	c.exclude(b)
+	c.raise(b)
+	c.bodies = append(c.bodies, b)
+	if r := c.register[b.name]; r == nil {
+		c.register[b.name] = &register{fence: b.first, by: b}
+	} else if b.first >= r.fence { // it is told before anything is written
+		r.fence, b.version = b.first, r.version
+	}
+	return b
+}
+
+// exclude looks who else relies on the lock (I1, I7). The caller holds c.mu.
+func (c *checks) exclude(b *body) {
+	weight := b.weight
+	kept := c.bodies[:0]
+	for _, other := range c.bodies {
+		if !other.relies() {
+			continue
+		}
+		kept = append(kept, other)
+		if other.name != b.name || other == b {
+			continue
+		}
+		weight += other.weight
+		if b.class == "read" && other.class == "read" || b.class == "semaphore" && other.class == "semaphore" && weight <= 3 {
+			continue
+		}
+		since := b.asked
+		if other.asked.Before(since) {
+			since = other.asked
+		}
+		if c.excused(b.name, since) {
+			continue
+		}
+		c.found("I1", "%d and %d are in %s at once (%s fence %d, %s fence %d)", other.Number, b.Number, b.name, other.class, other.first, b.class, b.first)
+	}
+	clear(c.bodies[len(kept):])
+	c.bodies = kept
+}
+
+// raise looks whether fences rise (I2). The caller holds c.mu.
+func (c *checks) raise(b *body) {
+	if b.fence == nil {
+		return
+	}
+	for _, before := range c.fences[b.name] {
+		switch {
+		case c.back && c.forgot: // A4
+		case before.first == b.first && before.asked != b.asked:
+			c.found("I2", "%d and %d have one fence of %s, %d", before.Number, b.Number, b.name, b.first)
+		case before.first > b.first && !(b.class == before.class && b.class != "exclusive") && !c.excused(b.name, before.asked):
+			c.found("I2", "%d has fence %d of %s after %d had %d", b.Number, b.first, b.name, before.Number, before.first)
+		}
+	}
+	c.fences[b.name] = append(c.fences[b.name], b)
+}
+
+func (c *checks) found(kind, format string, args ...any) {
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	c.find(kind, format, args...)
+}
+
+// leave is before the lock is given back.
+func (d *doing) leave(b *body) {
+	c := &d.world.checks
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b.left = true
+}
+
+// changing and changed are around a change of mode.
+func (c *checks) changing(b *body, least string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b.class, b.changing = least, true
+}
+
+func (c *checks) changed(b *body, class string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b.class, b.changing = class, false
+	if !b.relies() {
+		return
+	}
+	if b.first = b.fence(); class == "write" {
+		b.asked = b.asked.Add(1) // it is another grant
+		c.exclude(b)
+		if r := c.register[b.name]; r != nil && b.first >= r.fence {
+			r.fence, b.version = b.first, r.version
+		}
+	}
+}
+
+// work is a body: it lasts, and writes to what the lock guards, also when its context has ended, as a paused process would.
+func (d *doing) work(b *body) {
+	for range 1 + d.draw.IntN(3) {
+		d.pause(b.ctx, 2*time.Second)
+		if b.class != "read" && b.class != "semaphore" {
+			d.world.checks.write(b)
+		}
+	}
+}
+
+// write is a write that is guarded by the fence: the register takes it only from who has the greatest one that it has seen, and nobody
+// else can have written since.
+func (c *checks) write(b *body) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.register[b.name]
+	if r == nil || b.fence == nil || b.first < r.fence || b.gone {
+		return
+	}
+	if r.version != b.version && !c.excused(b.name, b.asked) && !(c.back && c.forgot) {
+		c.found("register", "%d overwrites in %s what %d wrote, with fence %d", b.Number, b.name, r.by.Number, b.first)
+	}
+	r.version++
+	b.version, r.by, r.fence = r.version, b, b.first
+}
+
+// once is something that is done once. Who asked before the server forgot it is excused.
+func (c *checks) once(what string, asked time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if before, ok := c.done[what]; ok && !c.excused("", before) && !c.excused("once:once", before) && !c.forgot {
+		c.found("once", "%s is done a second time", what)
+	}
+	c.done[what] = asked
+}
+
+// within is something that is true once within some time.
+func (c *checks) within(what string, asked time.Time, window time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if until, ok := c.done[what]; ok && time.Now().Before(until) && !c.forgot {
+		c.found("first", "%s is true a second time within the window", what)
+	}
+	c.done[what] = asked.Add(window)
+}
+
+// kept looks whether the server still has what the bodies rely on (I6): after each script, since others may be granted the lock then.
+func (c *checks) kept(key string) {
+	name := nameOf(key)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var holds map[int64]time.Time
+	for _, b := range c.bodies {
+		if b.name != name || b.fence == nil || b.changing || !b.relies() {
+			continue
+		}
+		if holds == nil {
+			holds = c.world.server.holds(key)
+		}
+		ends, ok := holds[b.first]
+		if (!ok || ends.Before(c.world.server.now())) && !c.excused(name, b.asked) {
+			c.found("I6", "%d relies on %s, fence %d, and the server has let it go", b.Number, name, b.first)
+			b.left = true
+		}
+	}
+}
+
+// holds is the holds in the hash of a lock, and when they end, by their fences.
+func (s *server) holds(key string) map[int64]time.Time {
+	holds := map[int64]time.Time{}
+	fields, _ := s.mini.HKeys(key)
+	number := func(text string) int64 {
+		n, _ := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+		return n
+	}
+	add := func(fence, at, lease string) {
+		holds[number(fence)] = time.UnixMicro(number(at) + 1000*number(lease))
+	}
+	for _, field := range fields {
+		value := s.mini.HGet(key, field)
+		switch {
+		case len(field) == 22 && value[0] == '@':
+			add(s.mini.HGet(key, "f"), value[1:17], value[17:25])
+		case len(field) == 22:
+			fence := s.mini.HGet(key, "f")
+			add(fence, fence, value[:8])
+		case len(field) == 23 && field[0] == 'h':
+			add(value[60:76], value[76:92], value[92:100])
+		}
+	}
+	return holds
+}
+
+// nameOf is the name of a lock's key.
+func nameOf(key string) string {
+	_, name, _ := strings.Cut(key, ":{")
+	return strings.TrimSuffix(name, "}")
+}

@@ -1,0 +1,143 @@
+package simulation_test
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// history is everything that happens in a run: its hash, its counts, and if that is wanted its text.
+type history struct {
+	mu      sync.Mutex
+	began   time.Time
+	hash    hash.Hash
+	keep    bool
+	lines   []string
+	at      time.Time
+	instant []string // what happened at this instant beside its event
+	conns   int
+	packets int
+	calls   int
+	faults  int
+	ops     int
+}
+
+func newHistory(keep bool) history {
+	return history{began: time.Now(), hash: sha256.New(), keep: keep}
+}
+
+// add notes the event of an instant.
+func (h *history) add(format string, args ...any) { h.note(fmt.Sprintf(format, args...), true) }
+
+// say notes what a goroutine did. What several do at one instant is in the order of its words.
+func (h *history) say(format string, args ...any) { h.note(fmt.Sprintf(format, args...), false) }
+
+func (h *history) note(line string, event bool) {
+	line = machine.Replace(line)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if now := time.Now(); event || !now.Equal(h.at) {
+		h.flush()
+		h.at = now
+	}
+	if event {
+		h.write(line)
+		return
+	}
+	h.instant = append(h.instant, line)
+}
+
+// show is a line of the text alone: what it says is in the hash by its packet.
+func (h *history) show(format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lines = append(h.lines, fmt.Sprintf("%12.6f  %s", time.Since(h.began).Seconds(), machine.Replace(fmt.Sprintf(format, args...))))
+}
+
+// flush writes what happened at the instant that is over. The caller holds h.mu.
+func (h *history) flush() {
+	slices.Sort(h.instant)
+	for _, line := range h.instant {
+		h.write(line)
+	}
+	h.instant = h.instant[:0]
+}
+
+func (h *history) write(line string) {
+	at := h.at.Sub(h.began)
+	fmt.Fprintf(h.hash, "%d %s\n", at, line)
+	if h.keep {
+		h.lines = append(h.lines, fmt.Sprintf("%12.6f  %s", at.Seconds(), line))
+	}
+}
+
+// sum is the hash of all of it.
+func (h *history) sum() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.flush()
+	return fmt.Sprintf("%x", h.hash.Sum(nil)[:8])
+}
+
+// text is all of it for a person.
+func (h *history) text() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := names{}
+	var text strings.Builder
+	for _, line := range h.lines {
+		text.WriteString(h.readable(line, n) + "\n")
+	}
+	return text.String()
+}
+
+// packet notes that one arrived. It counts for the hash; what it says is told by the call or the message in it.
+func (h *history) packet(c *conn, toServer bool, data []byte, end error) {
+	h.packets++
+	h.mu.Lock()
+	h.flush()
+	h.at = time.Now()
+	fmt.Fprintf(h.hash, "%d %s %d %v %v ", h.at.Sub(h.began), c.owner.name, c.number, toServer, end)
+	_, _ = io.WriteString(h.hash, machine.Replace(string(data)))
+	h.mu.Unlock()
+	if toServer || !h.keep {
+		return
+	}
+	for len(data) > 0 {
+		v, rest, ok := value(data)
+		if !ok {
+			return
+		}
+		data = rest
+		if m, ok := v.([]any); ok && len(m) == 3 && m[0] == "message" {
+			h.show("%s ⇐ %s", c.owner.name, said(m[2]))
+		}
+	}
+}
+
+// called notes a command and its answer.
+func (w *world) called(by *session, args []string, v any) {
+	w.history.calls++
+	if by.conn == nil {
+		return
+	}
+	if w.history.keep {
+		if script := scriptOf(args); script != "hello" && script != "ping" {
+			w.history.show("%s → %s", by.conn.owner.name, request(args))
+			w.history.show("    %s", said(v))
+		}
+	}
+	if !isScript(args) || len(args) < 4 {
+		return
+	}
+	key := args[3]
+	if scriptOf(args) == "break" {
+		w.checks.lost(nameOf(key))
+	}
+	w.checks.kept(key)
+}

@@ -1,0 +1,197 @@
+package simulation_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"example.com/redislock"
+)
+
+var errBody = errors.New("the body panics")
+
+var semaphore = redislock.Semaphore(3)
+
+// common are options that any lock may have.
+func (d *doing) common() []redislock.Option {
+	opts := []redislock.Option{redislock.WithLease(upTo(d.draw, 100*time.Millisecond, 10*time.Second))}
+	if d.draw.IntN(4) == 0 {
+		opts = append(opts, redislock.WithWait(upTo(d.draw, time.Millisecond, 20*time.Second)))
+	}
+	if d.draw.IntN(6) == 0 {
+		opts = append(opts, redislock.WithStealAfter(upTo(d.draw, 100*time.Millisecond, 5*time.Second)))
+	}
+	if d.draw.IntN(8) == 0 {
+		opts = append(opts, redislock.WithMaxHold(upTo(d.draw, 100*time.Millisecond, 5*time.Second)))
+	}
+	if d.draw.IntN(8) == 0 {
+		opts = append(opts, redislock.WithoutRenewal())
+	}
+	return opts
+}
+
+// perform does it.
+func (d *doing) perform() error {
+	c := d.client
+	switch d.Kind {
+	case "acquire":
+		return d.hold(c.Acquire(d.ctx, d.Name, d.common()...))
+	case "try":
+		return d.hold(c.TryAcquire(d.ctx, d.Name, redislock.WithLease(upTo(d.draw, 100*time.Millisecond, 10*time.Second))))
+	case "read":
+		return d.hold(c.Acquire(d.ctx, d.Name, append(d.common(), redislock.WithMode(redislock.Read))...))
+	case "write":
+		return d.hold(c.Acquire(d.ctx, d.Name, append(d.common(), redislock.WithMode(redislock.Write))...))
+	case "semaphore":
+		return d.hold(c.Acquire(d.ctx, d.Name, append(d.common(), redislock.WithMode(semaphore), redislock.WithWeight(1+d.draw.IntN(3)))...))
+	case "do", "panic", "nested":
+		return c.Do(d.ctx, d.Name, d.guarded, d.common()...)
+	case "keep":
+		l, err := c.Acquire(d.ctx, d.Name, d.common()...)
+		if err != nil {
+			return err
+		}
+		b := d.enter(l)
+		d.work(b)
+		d.leave(b)
+		return l.ReleaseAfter(d.ctx, upTo(d.draw, time.Millisecond, 5*time.Second))
+	case "handoff":
+		return d.handOff()
+	case "all":
+		return d.all()
+	case "break":
+		_, err := c.Break(d.ctx, d.Name, "the operator says so")
+		return err
+	case "inspect":
+		_, err := c.Inspect(d.ctx, d.Name)
+		return err
+	case "ask":
+		_, err := c.Ask(d.ctx, d.Name, "please")
+		return err
+	case "watch":
+		ctx, cancel := context.WithTimeout(d.ctx, upTo(d.draw, 100*time.Millisecond, 20*time.Second))
+		defer cancel()
+		for _, err := range c.Watch(ctx, d.Name) {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	case "close":
+		d.closed = true
+		ctx, cancel := context.WithTimeout(d.ctx, upTo(d.draw, time.Millisecond, 10*time.Second))
+		defer cancel()
+		return c.Close(ctx)
+	default:
+		return d.built()
+	}
+}
+
+// hold is the body of a lock that was acquired, and its end.
+func (d *doing) hold(l *redislock.Lock, err error) error {
+	if err != nil {
+		return err
+	}
+	b := d.enter(l)
+	d.work(b)
+	if b.class == "read" || b.class == "write" && d.Name == "rw" {
+		d.change(b)
+	}
+	d.leave(b)
+	return l.Release(d.ctx)
+}
+
+// guarded is a body of Do.
+func (d *doing) guarded(ctx context.Context) error {
+	l, ok := redislock.FromContext(ctx)
+	if !ok {
+		d.world.checks.find("I10", "%d: a body without a lock", d.Number)
+		return nil
+	}
+	b := d.enter(l)
+	defer d.leave(b)
+	d.work(b)
+	switch d.Kind {
+	case "panic":
+		panic(errBody)
+	case "nested":
+		inner, err := d.client.Acquire(ctx, d.Name)
+		if err != nil {
+			return err
+		}
+		if inner.Fence() != l.Fence() && inner.Err() == nil {
+			d.world.checks.find("I2", "%d: a re-entry has fence %d in place of %d", d.Number, inner.Fence(), l.Fence())
+		}
+		d.work(b)
+		return inner.Release(ctx)
+	}
+	return nil
+}
+
+// change is of the mode of a hold.
+func (d *doing) change(b *body) {
+	if d.draw.IntN(2) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(d.ctx, upTo(d.draw, 10*time.Millisecond, 10*time.Second))
+	defer cancel()
+	w := d.world
+	var err error
+	if b.class == "read" {
+		w.checks.changing(b, "read")
+		if err = b.lock.Upgrade(ctx); err == nil {
+			w.checks.changed(b, "write")
+			d.work(b)
+			return
+		}
+	} else {
+		w.checks.changing(b, "read")
+		err = b.lock.Downgrade(ctx)
+	}
+	w.history.say("%d changed: %v", d.Number, err)
+	w.checks.changed(b, "read") // the least that it may have
+}
+
+// handOff gives a lock to another process.
+func (d *doing) handOff() error {
+	l, err := d.client.Acquire(d.ctx, d.Name, redislock.WithLease(upTo(d.draw, 500*time.Millisecond, 10*time.Second)))
+	if err != nil {
+		return err
+	}
+	b := d.enter(l)
+	d.work(b)
+	d.leave(b)
+	ticket, err := l.Handoff()
+	if err != nil {
+		return errors.Join(err, l.Release(d.ctx))
+	}
+	other := d.world.processes[d.draw.IntN(len(d.world.processes))]
+	d.pause(d.ctx, time.Second)
+	again := &doing{operation: d.operation, process: other, draw: d.draw, ctx: d.ctx, cancel: d.cancel, asked: d.asked}
+	resumed, err := other.client.Resume(d.ctx, ticket)
+	if err != nil {
+		return fmt.Errorf("by %s: %w", other.name, err)
+	}
+	return again.hold(resumed, nil)
+}
+
+// all takes several locks.
+func (d *doing) all() error {
+	names := []string{"a", "b"}
+	locks, err := d.client.AcquireAll(d.ctx, names, d.common()...)
+	if err != nil {
+		return err
+	}
+	var bodies []*body
+	for _, name := range names {
+		bodies = append(bodies, d.world.checks.enter(&body{
+			doing: d, name: name, class: "exclusive", weight: 1, ctx: locks.Context(), err: locks.Err, fence: func() int64 { return locks.Fence(name) },
+		}))
+	}
+	d.pause(locks.Context(), 2*time.Second)
+	for _, b := range bodies {
+		d.leave(b)
+	}
+	return locks.Release(d.ctx)
+}

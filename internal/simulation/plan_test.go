@@ -1,0 +1,133 @@
+package simulation_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"time"
+)
+
+// plan is what is to happen in a run. It is drawn from a seed, and a failing one is made smaller before it is shown (shrink_test.go): so
+// each part draws from a seed of its own, and leaving out one changes nothing in the others.
+type plan struct {
+	Seed    uint64
+	Clients int
+	Ops     []operation
+	Faults  []fault
+}
+
+// operation is something that a process does.
+type operation struct {
+	Number int
+	Client int
+	At     time.Duration
+	Kind   string
+	Name   string
+	Seed   uint64
+}
+
+// fault is something that befalls a process, the network or the server. One that lasts is over after For.
+type fault struct {
+	At, For time.Duration
+	Kind    string
+	Client  int
+	Seed    uint64
+}
+
+// source is what a part of a plan draws from.
+func source(seed, of uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, of)) }
+
+// upTo is a time from least to most, each order of magnitude as likely as another.
+func upTo(draw *rand.Rand, least, most time.Duration) time.Duration {
+	span := math.Log(float64(most) / float64(least))
+	return least + time.Duration(float64(least)*(math.Exp(draw.Float64()*span)-1))
+}
+
+// weighted is one of the keys, as likely as its weight says.
+func weighted(draw *rand.Rand, all []weight) string {
+	sum := 0
+	for _, w := range all {
+		sum += w.weight
+	}
+	at := draw.IntN(sum)
+	for _, w := range all {
+		if at -= w.weight; at < 0 {
+			return w.what
+		}
+	}
+	panic("unreachable")
+}
+
+type weight struct {
+	what   string
+	weight int
+}
+
+var operations = []weight{
+	{"acquire", 30}, {"do", 10}, {"try", 4}, {"read", 10}, {"write", 5}, {"semaphore", 8}, {"all", 4}, {"handoff", 4},
+	{"keep", 4}, {"nested", 3}, {"panic", 2}, {"break", 3}, {"inspect", 2}, {"ask", 2}, {"watch", 2},
+	{"once", 4}, {"share", 4}, {"cron", 4}, {"elect", 3}, {"weak", 3}, {"first", 2}, {"close", 1},
+}
+
+var faults = []weight{
+	{"cut", 6}, {"cut all", 4}, {"half-open", 5}, {"deaf", 5}, {"late", 7}, {"silent", 6}, {"slow", 3}, {"double", 8}, {"kill subscriptions", 4},
+	{"stop", 4}, {"restart empty", 2}, {"snapshot", 2}, {"clock", 3}, {"evict", 2}, {"forget scripts", 4},
+	{"OOM", 3}, {"MISCONF", 2}, {"BUSY", 2}, {"LOADING", 2}, {"READONLY", 2}, {"gone", 4}, {"observer panics", 1}, {"observer hangs", 1},
+}
+
+// planOf draws a plan.
+func planOf(seed uint64) plan {
+	draw := source(seed, 1)
+	p := plan{Seed: seed, Clients: 2 + min(draw.IntN(7), draw.IntN(7))}
+	span := upTo(draw, 2*time.Second, 40*time.Second)
+	kinds := operations
+	if draw.IntN(3) == 0 { // few kinds, and so more of each
+		kinds = nil
+		for range 1 + draw.IntN(4) {
+			kinds = append(kinds, operations[draw.IntN(len(operations))])
+		}
+		kinds = append(kinds, operations[0])
+	}
+	for i := range 5 + draw.IntN(36) {
+		op := operation{Number: i + 1, Client: draw.IntN(p.Clients), At: time.Duration(draw.Int64N(int64(span))), Kind: weighted(draw, kinds), Seed: draw.Uint64()}
+		op.Name = []string{"a", "b"}[min(draw.IntN(2), draw.IntN(2))]
+		switch op.Kind {
+		case "read", "write":
+			op.Name = "rw"
+		case "semaphore":
+			op.Name = "sem"
+		case "break", "inspect", "ask", "watch":
+			op.Name = []string{"a", "b", "rw", "sem", "elect:e"}[draw.IntN(5)]
+		case "once", "share", "cron", "elect", "weak", "first", "all", "close":
+			op.Name = op.Kind
+		}
+		p.Ops = append(p.Ops, op)
+	}
+	if draw.IntN(5) == 0 {
+		return p
+	}
+	some := faults
+	if draw.IntN(2) == 0 { // one or two kinds
+		some = nil
+		for range 1 + draw.IntN(2) {
+			some = append(some, faults[draw.IntN(len(faults))])
+		}
+	}
+	for range 1 + draw.IntN(8) {
+		p.Faults = append(p.Faults, fault{
+			At: time.Duration(draw.Int64N(int64(span))), For: upTo(draw, 50*time.Millisecond, 20*time.Second),
+			Kind: weighted(draw, some), Client: draw.IntN(p.Clients), Seed: draw.Uint64(),
+		})
+	}
+	return p
+}
+
+// end is when the last fault is over and the last operation has begun.
+func (p plan) end() (end time.Duration) {
+	for _, f := range p.Faults {
+		end = max(end, f.At+f.For)
+	}
+	for _, op := range p.Ops {
+		end = max(end, op.At)
+	}
+	return end
+}

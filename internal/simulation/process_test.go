@@ -1,0 +1,165 @@
+package simulation_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock"
+)
+
+// process is an instance of the application: a Client over connections of its own.
+type process struct {
+	world    *world
+	number   int
+	name     string
+	rdb      *redis.Client
+	client   *redislock.Client
+	observer *observer
+	life     context.Context // ends when the process is gone
+	end      context.CancelFunc
+	gone     bool
+	closed   bool
+	packets  []*crossing // what is to happen when packets have come or gone
+}
+
+// crossing is something that happens when so many packets more of a process have arrived somewhere.
+type crossing struct {
+	left   int
+	before bool
+	do     func()
+}
+
+func (w *world) begin(number int) *process {
+	p := &process{world: w, number: number, name: string(rune('A' + number)), observer: &observer{}}
+	p.life, p.end = context.WithCancel(context.Background())
+	p.rdb = redis.NewClient(&redis.Options{
+		Addr: "127.0.0.1:6379", Protocol: 2, DisableIdentity: true, Dialer: p.dial,
+		// Who waits for a connection does so by a timer that go-redis keeps for the next, who would be in another bubble.
+		PoolSize: 1000,
+	})
+	p.observer.process = p
+	var err error
+	if p.client, err = redislock.New(p.rdb, redislock.WithName(p.name), redislock.WithObserver(p.observer)); err != nil {
+		panic(err)
+	}
+	w.processes = append(w.processes, p)
+	return p
+}
+
+// crossed lets happen what was to happen with a packet, before or after it is delivered.
+func (p *process) crossed(before bool) {
+	for i := 0; i < len(p.packets); i++ {
+		c := p.packets[i]
+		if before {
+			c.left--
+		}
+		if c.left == 0 && c.before == before || c.left < 0 {
+			p.packets = append(p.packets[:i], p.packets[i+1:]...)
+			i--
+			c.do()
+		}
+	}
+}
+
+// observer notes what a Client tells, and may misbehave.
+type observer struct {
+	process *process
+	mu      sync.Mutex
+	fault   string
+	until   time.Time
+}
+
+func (o *observer) misbehave(how string, length time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.fault, o.until = how, time.Now().Add(length)
+}
+
+func (o *observer) Observe(e redislock.Event) {
+	o.process.world.history.say("%s: event %v %s", o.process.name, e.Kind, e.Name)
+	o.mu.Lock()
+	fault, until := o.fault, o.until
+	o.mu.Unlock()
+	if !time.Now().Before(until) {
+		return
+	}
+	if fault == "observer panics" {
+		panic("the observer panics")
+	}
+	time.Sleep(time.Until(until))
+}
+
+// doing is an operation on its way.
+type doing struct {
+	operation
+	*process
+	draw   *rand.Rand
+	ctx    context.Context
+	cancel context.CancelFunc
+	opts   []redislock.Option
+	asked  time.Time
+	slept  time.Duration // in bodies
+}
+
+// operate begins an operation.
+func (w *world) operate(op operation) {
+	p := w.processes[op.Client]
+	d := &doing{operation: op, process: p, draw: source(op.Seed, 3), asked: time.Now()}
+	w.history.ops++
+	w.history.add("%s begins %d: %s %s", p.name, op.Number, op.Kind, op.Name)
+	d.ctx, d.cancel = context.WithCancel(p.life)
+	switch d.draw.IntN(10) {
+	case 0, 1, 2: // some time
+		d.ctx, d.cancel = context.WithTimeout(p.life, upTo(d.draw, 100*time.Microsecond, 30*time.Second))
+	case 3, 4: // when so many packets have passed
+		p.packets = append(p.packets, &crossing{1 + d.draw.IntN(12), d.draw.IntN(2) == 0, func() {
+			w.history.say("%d is cancelled", op.Number)
+			d.cancel()
+		}})
+	case 5:
+		w.after(upTo(d.draw, 100*time.Microsecond, 10*time.Second), func() {
+			w.history.add("%d is cancelled", op.Number)
+			d.cancel()
+		})
+	}
+	w.doing[op.Number] = d
+	go func() {
+		outcome := "panicked"
+		defer func() {
+			if r := recover(); r != nil && r != errBody {
+				outcome = fmt.Sprintf("panicked: %v", r)
+			}
+			w.history.say("%d ends: %s", op.Number, outcome)
+			d.cancel()
+			w.mu.Lock()
+			delete(w.doing, op.Number)
+			w.mu.Unlock()
+			w.notice()
+		}()
+		if err := d.perform(); err != nil {
+			outcome = err.Error()
+		} else {
+			outcome = "done"
+		}
+	}()
+}
+
+// pause is some time in a body, unless its context ends. Some bodies do not look at it.
+func (d *doing) pause(ctx context.Context, most time.Duration) {
+	length := upTo(d.draw, 10*time.Microsecond, most)
+	timer := time.NewTimer(length)
+	defer timer.Stop()
+	if d.draw.IntN(8) == 0 {
+		<-timer.C
+		return
+	}
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,108 @@
+package simulation_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// The Go runtime decides some things by chance or by the wall clock. In a bubble of testing/synctest it must not, so the simulation
+// runs in a test binary that is built over a runtime with these lines changed; nothing else of it is. A version of Go that has not
+// these lines is told, and nothing is simulated on it.
+var changes = []struct{ file, was, is string }{
+	// A goroutine that runs for 10 ms by the wall clock has to let others run: on a busy machine at any place.
+	{"proc.go", "const forcePreemptNS = 10 * 1000 * 1000", "const forcePreemptNS = 1 << 60"},
+	// Each 61st time another queue of goroutines comes first.
+	{"proc.go", "if pp.schedtick%61 == 0 && !sched.runq.empty() {", "if false && !sched.runq.empty() {"},
+	// What is random in a bubble: numbers of its own.
+	{"synctest.go", "	now     int64  // current fake time\n", "	now     int64  // current fake time\n	drawn   uint64\n"},
+	{"synctest.go", "// incActive increments the active-count for the bubble.", `// drawn is a number below n: the bubble's next where there is one.
+func drawn(n uint32) uint32 {
+	bubble := getg().bubble
+	if bubble == nil {
+		return cheaprandn(n)
+	}
+	bubble.drawn += 0x9e3779b97f4a7c15
+	x := bubble.drawn
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return uint32(uint64(uint32(x>>32)) * uint64(n) >> 32)
+}
+
+// incActive increments the active-count for the bubble.`},
+	// Which of several ready cases a select takes, and which of several timers of one instant is first.
+	{"select.go", "j := cheaprandn(uint32(norder + 1))", "j := drawn(uint32(norder + 1))"},
+	{"time.go", "t.rand = cheaprand()", "t.rand = drawn(1 << 31)"},
+	// Where an iteration over a map begins, and the seeds of maps.
+	{"rand.go", "func rand() uint64 {\n", "func rand() uint64 {\n	if getg().bubble != nil {\n		return 0x9e3779b97f4a7c15\n	}\n"},
+	// The hashes of strings.
+	{"rand.go", "	globalRand.state.Init(*seed)\n", "	*seed = [32]byte{1}\n	globalRand.state.Init(*seed)\n"},
+}
+
+// build makes the test binary of this package over the changed runtime, in a folder of its own, and returns its path.
+func build(folder string) (string, error) {
+	// The overlay has the same place each time, so that what is compiled over it is found in the build cache.
+	home := filepath.Join(os.TempDir(), fmt.Sprintf("redislock-simulation-%s-%d", runtime.Version(), os.Getuid()))
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return "", err
+	}
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return "", fmt.Errorf("go env GOROOT: %w", err)
+	}
+	sources := filepath.Join(strings.TrimSpace(string(out)), "src", "runtime")
+	texts, replace := map[string]string{}, map[string]string{}
+	for _, c := range changes {
+		if _, ok := texts[c.file]; !ok {
+			text, err := os.ReadFile(filepath.Join(sources, c.file))
+			if err != nil {
+				return "", err
+			}
+			texts[c.file] = string(text)
+		}
+		if strings.Count(texts[c.file], c.was) != 1 {
+			return "", fmt.Errorf("%s: runtime/%s has not one line %q: see changes in runtime_test.go", runtime.Version(), c.file, c.was)
+		}
+		texts[c.file] = strings.Replace(texts[c.file], c.was, c.is, 1)
+	}
+	for file, text := range texts {
+		changed := filepath.Join(home, file)
+		if err := write(changed, []byte(text)); err != nil {
+			return "", err
+		}
+		replace[filepath.Join(sources, file)] = changed
+	}
+	overlay, _ := json.Marshal(map[string]any{"Replace": replace})
+	if err := write(filepath.Join(home, "overlay.json"), overlay); err != nil {
+		return "", err
+	}
+	binary := filepath.Join(folder, "simulation.test")
+	compile := exec.Command("go", "test", "-c", "-overlay", filepath.Join(home, "overlay.json"), "-o", binary, ".")
+	if said, err := compile.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%v: %w\n%s", compile.Args, err, said)
+	}
+	return binary, nil
+}
+
+// write is os.WriteFile that others see done or not at all.
+func write(name string, data []byte) error {
+	if was, err := os.ReadFile(name); err == nil && string(was) == string(data) {
+		return nil
+	}
+	file, err := os.CreateTemp(filepath.Dir(name), "new")
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	if err := file.Close(); err != nil {
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), name)
+}

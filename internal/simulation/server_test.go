@@ -1,0 +1,147 @@
+package simulation_test
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	redisserver "github.com/alicebob/miniredis/v2/server"
+
+	"example.com/redislock/internal/conformance"
+)
+
+// server is one Redis. It takes commands one at a time, on the world's goroutine, and the model of a lock answers each, too.
+type server struct {
+	world    *world
+	mini     *miniredis.Miniredis
+	listener *conformance.Listener
+	skew     time.Duration // of its clock
+	down     int           // how many faults keep it from accepting connections
+	admin    *session
+}
+
+func newServer(w *world) *server {
+	s := &server{world: w, mini: miniredis.NewMiniRedis()}
+	first, err := s.mini.Dial() // this starts it
+	if err != nil {
+		panic(err)
+	}
+	_ = first.Close()
+	s.tick()
+	s.mini.ClockTTL(true)
+	s.listener = conformance.Listen(s.mini, func(err error) { w.checks.find("model", "%v", err) })
+	s.admin = s.accept(nil)
+	return s
+}
+
+// now is the time by the server's clock.
+func (s *server) now() time.Time { return time.Now().Add(s.skew) }
+
+func (s *server) tick() { s.mini.SetTime(s.now()) }
+
+// session is the server's end of a connection.
+type session struct {
+	server     *server
+	conn       *conn
+	peer       *redisserver.Peer
+	input      []byte // a command that is not all there yet
+	subscribed bool
+	ended      bool
+
+	mu  sync.Mutex
+	out bytes.Buffer
+}
+
+// Write takes what the server says. Messages come from goroutines of their own.
+func (s *session) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.Write(b)
+}
+
+// said is what the server has said since.
+func (s *session) said() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.out.Len() == 0 {
+		return nil
+	}
+	text := bytes.Clone(s.out.Bytes())
+	s.out.Reset()
+	return text
+}
+
+func (s *server) accept(c *conn) *session {
+	one := &session{server: s, conn: c}
+	one.peer = redisserver.NewPeer(bufio.NewWriter(one))
+	return one
+}
+
+// take is given what came by the connection.
+func (s *session) take(data []byte) {
+	s.input = append(s.input, data...)
+	for !s.ended {
+		args, rest, ok := command(s.input)
+		if !ok {
+			return
+		}
+		s.input = rest
+		s.server.execute(s, args)
+		s.server.world.repeat(s, args)
+	}
+}
+
+// execute has one command done, or refused.
+func (s *server) execute(by *session, args []string) {
+	w := s.world
+	if refused := w.verdict(args); refused != "" {
+		_, _ = by.Write(refused.wire())
+		w.called(by, args, refused)
+		return
+	}
+	before := by.said()
+	s.dispatch(by, args)
+	answer := by.said()
+	_, _ = by.Write(append(before, answer...))
+	v, _, _ := value(answer)
+	by.subscribed = by.subscribed || strings.EqualFold(args[0], "subscribe")
+	w.called(by, args, v)
+}
+
+func (s *server) dispatch(by *session, args []string) {
+	s.tick()
+	s.mini.Server().Dispatch(by.peer, slices.Clone(args))
+	by.peer.Flush()
+}
+
+// forget has it know no scripts.
+func (s *server) forget() {
+	s.dispatch(s.admin, []string{"SCRIPT", "FLUSH"})
+	_ = s.admin.said()
+}
+
+// end ends the session: what the connection was subscribed to has one receiver less.
+func (s *session) end() {
+	if s.ended {
+		return
+	}
+	s.ended = true
+	s.server.dispatch(s, []string{"UNSUBSCRIBE"})
+	_ = s.said()
+}
+
+// cut ends the session from the server's side.
+func (s *session) cut() {
+	if !s.ended {
+		s.end()
+		s.server.world.send(s.conn, false, nil, io.EOF)
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,175 @@
+package simulation_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+var (
+	seed  = flag.Uint64("seed", 0, "show the run of this seed alone")
+	count = flag.Int("seeds", 0, "how many seeds are run; 0: 2000, or 100 with -short")
+	base  = flag.Uint64("base", 0, "the first of them; 0: one that changes with the commit")
+	full  = flag.Int("findings", 3, "how many findings end the search")
+)
+
+// built is this test as it simulates.
+func built(t *testing.T) string {
+	path, err := build(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestSimulation runs seeds, each twice: nothing is found, and both runs are alike in everything that happens.
+func TestSimulation(t *testing.T) {
+	if os.Getenv(childEnv) != "" {
+		return
+	}
+	if *seed != 0 {
+		showSeed(t)
+		return
+	}
+	n, first := *count, *base
+	if n == 0 {
+		n = 2000
+		if testing.Short() {
+			n = 100
+		}
+	}
+	if first == 0 {
+		first = ofCommit()
+	}
+	s := search(built(t), first, n, *full, func(o outcome, err error) {
+		switch {
+		case err != nil:
+			t.Error(err)
+		case o.Result.Hash != o.Again:
+			t.Errorf("seed %d: two runs differ: %s and %s", o.Seed, o.Result.Hash, o.Again)
+		}
+		if len(o.Result.Findings) > 0 {
+			t.Errorf("seed %d: %s\nmade smaller in %d runs:\n%s\n%s\nmake simulate SEED=%d shows it", o.Seed, strings.Join(o.Result.Findings, "\n"), o.Runs, o.Small, o.Text, o.Seed)
+		}
+	})
+	t.Log(s)
+	if report := os.Getenv("SIMULATION_REPORT"); report != "" {
+		text, err := json.Marshal(s)
+		if err == nil {
+			err = os.WriteFile(report, text, 0o644)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func showSeed(t *testing.T) {
+	c := &child{binary: built(t)}
+	defer c.stop()
+	o, err := c.follow(order{*seed, true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Printf("%s\n%s\n%s\n", o.Small, o.Text, o.Result)
+	for _, f := range o.Result.Findings {
+		t.Errorf("seed %d: %s", o.Seed, f)
+	}
+}
+
+// summary is what a search came to.
+type summary struct {
+	First                               uint64
+	Seeds, Runs                         int
+	Ops, Faults, Calls, Packets, Models int
+	Virtual, Took                       time.Duration
+	Findings                            int
+}
+
+func (s summary) String() string {
+	return fmt.Sprintf("seeds %d to %d, twice each: %d operations, %d faults, %d calls (%d answered by the model, too), %d packets, %.1f virtual hours in %v, %.0f h per hour; %d seeds with findings",
+		s.First, s.First+uint64(s.Seeds)-1, s.Ops, s.Faults, s.Calls, s.Models, s.Packets, s.Virtual.Hours(), s.Took.Round(time.Second), 2*s.Virtual.Hours()/max(s.Took.Hours(), 1e-9), s.Findings)
+}
+
+// search runs seeds in as many processes as there are processors, until so many findings.
+func search(binary string, first uint64, n, enough int, tell func(outcome, error)) (s summary) {
+	s.First = first
+	began := time.Now()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	next := first
+	for range runtime.NumCPU() {
+		wg.Go(func() {
+			c := &child{binary: binary}
+			defer c.stop()
+			for {
+				mu.Lock()
+				seed := next
+				next++
+				over := seed >= first+uint64(n) || s.Findings >= enough
+				mu.Unlock()
+				if over {
+					return
+				}
+				o, err := c.follow(order{Seed: seed})
+				mu.Lock()
+				s.add(o)
+				if err != nil || len(o.Result.Findings) > 0 || o.Result.Hash != o.Again {
+					s.Findings++
+					tell(o, err)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	s.Took = time.Since(began)
+	return s
+}
+
+func (s *summary) add(o outcome) {
+	r := o.Result
+	s.Seeds++
+	s.Runs += 2 + o.Runs
+	s.Ops += r.Ops
+	s.Faults += r.Faults
+	s.Calls += r.Calls
+	s.Packets += r.Packets
+	s.Models += r.Accepted
+	s.Virtual += r.Virtual
+}
+
+// ofCommit is a first seed that changes with each commit, so that each tries others; without git it is the same each time.
+func ofCommit() uint64 {
+	out, err := exec.Command("git", "rev-parse", "--short=10", "HEAD").Output()
+	if err != nil {
+		return 1_000_000
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(string(out)), 16, 64)
+	if err != nil {
+		return 1_000_000
+	}
+	return n
+}
+
+// String is the plan for a person.
+func (p plan) String() string {
+	lines := []string{fmt.Sprintf("%d processes", p.Clients)}
+	for _, op := range p.Ops {
+		lines = append(lines, fmt.Sprintf("%12.6f  %c: %d, %s %s", op.At.Seconds(), 'A'+op.Client, op.Number, op.Kind, op.Name))
+	}
+	for _, f := range p.Faults {
+		lines = append(lines, fmt.Sprintf("%12.6f  %c: fault %s for %v", f.At.Seconds(), 'A'+f.Client, f.Kind, f.For))
+	}
+	slices.Sort(lines[1:])
+	return strings.Join(lines, "\n")
+}
