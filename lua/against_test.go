@@ -2,9 +2,11 @@ package lua_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -13,6 +15,8 @@ import (
 	"example.com/redislock/internal/servertest"
 	"example.com/redislock/lua"
 )
+
+var only = flag.String("only", "", "what BenchmarkServerTimeAgainst measures: scenes with this in their names")
 
 // versus has the scripts of one version run on many locks, and takes the server's time for it.
 type versus struct {
@@ -60,9 +64,13 @@ func renews(token string) calls {
 	return calls{"renew", func(int) []any { return []any{pad(token), "0000000000000000"} }}
 }
 
-func checks(client, after, token string) calls {
+func checks(client, after string, tokens ...string) calls {
 	return calls{"check", func(int) []any {
-		return []any{"redislock:c:" + fmt.Sprintf("%22s", client), protocol.Uncountable, after, pad(token)}
+		args := []any{"redislock:c:" + fmt.Sprintf("%22s", client), protocol.Uncountable, after}
+		for _, token := range tokens {
+			args = append(args, pad(token))
+		}
+		return args
 	}}
 }
 
@@ -82,6 +90,12 @@ func BenchmarkServerTimeAgainst(b *testing.B) {
 	waits := func(n int, mode string) (all []calls) {
 		for i := range n {
 			all = append(all, asks(fmt.Sprint("w", i), protocol.Uncountable, fmt.Sprint("w", i%3), mode))
+		}
+		return all
+	}
+	tokens := func(n int) (all []string) {
+		for i := range n {
+			all = append(all, fmt.Sprint("w", i))
 		}
 		return all
 	}
@@ -110,6 +124,7 @@ func BenchmarkServerTimeAgainst(b *testing.B) {
 		{"hand over, to readers", append([]calls{writer}, waits(8, read.Line(1, ""))...), []calls{gives("a")}},
 		{"leave the queue", append([]calls{held}, waits(4, "")...), []calls{gives("w1"), gives("w2")}},
 		{"check", append([]calls{held}, waits(3, "")...), []calls{checks("w1", "", "w1")}},
+		{"check of 64", append([]calls{held}, waits(64, "")...), []calls{checks("w1", "", tokens(64)...)}},
 		{"check, with an age", append([]calls{held}, waits(3, "")...), []calls{checks("w1", "9000000", "w1")}},
 		{"acquire, a reader more", readers(20), []calls{asks("x", protocol.NoWait, "r", read.Line(1, ""))}},
 		{"release, a reader less", readers(20), []calls{gives("r5"), gives("r3")}},
@@ -124,6 +139,9 @@ func BenchmarkServerTimeAgainst(b *testing.B) {
 	for b.Loop() {
 		fmt.Println()
 		for _, s := range scenes {
+			if *only != "" && !strings.Contains(s.name, *only) {
+				continue
+			}
 			var own, ratios []float64
 			for round := range 16 { // interleaved, each first in turn, so that a drift of the machine meets both
 				var took [2]float64

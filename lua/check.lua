@@ -9,10 +9,17 @@
 --
 -- Reply    {now, more, holder…, then for each token 'waiting', 'gone', or fence16 at16 lease8 of its grant}
 --@ preamble.lua
---@ fast_check.lua
 --@ rules.lua
 --@ contention.lua
 load(ARGV[4])
+if ARGV[5] then
+  local names = {}
+  for i = 5, #ARGV do
+    names[#names + 1] = 'h' .. ARGV[i]
+    names[#names + 1] = 'w' .. ARGV[i]
+  end
+  fetch(unpack(names))            -- at once: there may be 64
+end
 local entry = client(ARGV[1])
 if entry.places > 0 then          -- before the queue is looked at: whoever comes back from a pause keeps its place
   refresh_client(entry, ARGV[2])

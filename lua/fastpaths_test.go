@@ -23,7 +23,6 @@ var fastPaths = map[string]string{
 	"fast_join":      "acquire",
 	"fast_hand_over": "release",
 	"fast_renew":     "renew",
-	"fast_check":     "check",
 }
 
 // rules is how the rules begin, behind the fast paths.
@@ -276,7 +275,7 @@ func TestTheFastPathsLeadWhereTheRulesLead(t *testing.T) {
 	if news == 0 {
 		t.Error("no change of a watched lock was told")
 	}
-	for _, name := range []string{"acquire of a free lock", "acquire", "release", "renew", "check"} {
+	for _, name := range []string{"acquire of a free lock", "acquire", "release", "renew"} {
 		if taken[name] < 10 {
 			t.Errorf("%s took its fast path %d times", name, taken[name])
 		}
