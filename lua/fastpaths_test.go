@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/redislock/internal/model"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
@@ -31,17 +32,9 @@ const rules = "local sub, format, "
 // twin is two locks with one history. On one of them the fast paths are closed.
 type twin struct {
 	*bench
-	random *rand.Rand
-	steps  []string
-	tokens []string
-	serial int
-	taken  map[string]int // how often each fast path was taken
-}
-
-// both has a script run on both locks, at the same time by the server's clock.
-func (w *twin) both(name string, args ...any) {
-	w.Helper()
-	w.compare(lua.Load(name), args...)
+	history *model.History
+	steps   []string
+	taken   map[string]int // how often each fast path was taken
 }
 
 // compare has a script with some of its fast paths run on the one lock, and without any on the other.
@@ -50,6 +43,8 @@ func (w *twin) compare(script *lua.Script, args ...any) {
 	name, quick := script.Name, *script
 	slow := lua.Load(name, slices.Collect(maps.Keys(fastPaths))...)
 	quick.Text = strings.Replace(quick.Text, rules, "redis.call('INCR', 'ruled')\n"+rules, 1)
+	w.listener.Know(name, quick.Text)
+	w.listener.Know(name, slow.Text)
 	w.steps = append(w.steps, fmt.Sprintf("%v %s %q", w.now.Format("05.000000"), name, args))
 	w.key = "quick:{k}"
 	before, _ := w.mini.Get("ruled")
@@ -90,129 +85,26 @@ func (w *twin) fail(format string, args ...any) {
 	w.Fatalf("%s\nafter\n%s", fmt.Sprintf(format, args...), strings.Join(w.steps, "\n"))
 }
 
-func (w *twin) token() string {
-	w.serial++
-	t := pad(fmt.Sprint("t", w.serial))
-	w.tokens = append(w.tokens, t)
-	return t
-}
-
-// some is a token that was used, more likely one of the last.
-func (w *twin) some() string {
-	if len(w.tokens) == 0 {
-		return pad("nobody")
-	}
-	return w.tokens[max(0, len(w.tokens)-1-w.random.IntN(6)-w.random.IntN(6))]
-}
-
-func pick[T any](r *rand.Rand, all ...T) T { return all[r.IntN(len(all))] }
-
-// fence is the one that the holder of a token would send, or an old one.
-func (w *twin) fence() string {
-	w.key = "quick:{k}"
-	if f := w.dump()["f"]; f != "" && w.random.IntN(5) > 0 {
-		return f
-	}
-	return "0000000000000001"
-}
-
 // step is anything that Clients do, mostly the plain things.
 func (w *twin) step() {
-	r := w.random
-	switch n := r.IntN(100); {
-	case n < 36:
-		mode, weight := exclusive, 1
-		if r.IntN(40) == 0 {
-			mode = pick(r, read, write)
-		}
-		lease := pick(r, 30*time.Second, 30*time.Second, 2*time.Second)
-		keep := 4600
-		if r.IntN(40) == 0 {
-			keep = 9000
-		}
-		channel := pick(r, "here", "here", "there", "uncounted", "dead", "shard")
-		wait := map[string]string{"uncounted": protocol.Uncountable, "shard": protocol.Sharded}[channel]
-		if wait == "" {
-			wait = protocol.Countable
-		}
-		if r.IntN(8) == 0 {
-			wait = protocol.NoWait
-		}
-		args := []any{w.token(), w.requestIn(mode, weight, lease, keep, wait, channel)}
-		if r.IntN(30) == 0 {
-			args = append(args, pick(r, "", "1000000"), "")
-		}
-		script := lua.Acquire
-		if keep != 4600 {
-			script = lua.AcquireOwn
-		}
-		w.compare(script, args...)
-		if r.IntN(20) == 0 {
-			w.compare(script, args...) // a copy
-		}
-	case n < 70:
-		args := []any{w.some()}
-		if r.IntN(30) == 0 {
-			args = append(args, "tombstone")
-		}
-		if owner := w.holder(); owner != "" && r.IntN(4) > 0 {
-			args[0] = owner
-		}
-		w.both("release", args...)
-	case n < 85:
-		token := w.some()
-		if owner := w.holder(); owner != "" {
-			token = owner
-		}
-		w.both("renew", token, w.fence())
-	case n < 90:
-		args := []any{pick(r, "here", "there"), protocol.Countable, ""}
-		for _, token := range w.waiting(args[0].(string)) {
-			args = append(args, token)
-		}
-		if len(args) == 3 || r.IntN(5) == 0 {
-			args = append(args, w.some())
-		}
-		w.both("check", args...)
-	case n < 91:
-		w.both("break", "why", w.some(), w.fence())
-	case n < 92:
-		w.both("watch", 1000)
-	case n < 94:
-		w.set(w.now.Add(-time.Duration(r.IntN(3000)) * time.Millisecond)) // the clock goes back
-	default:
-		w.set(w.now.Add(time.Duration(1 + r.Int64N(int64(pick(r, time.Millisecond, time.Second, 4*time.Second, 20*time.Second, 2*time.Minute))))))
-	}
-	if r.IntN(3) > 0 {
-		w.set(w.now.Add(time.Duration(1+r.IntN(2000)) * time.Microsecond))
-	}
+	name, args := model.Words(w.history.Next())
+	w.set(time.UnixMicro(int64(w.history.Now)))
+	w.compare(loaded(name, args), boxed(args)...)
 }
 
-// waiting are the tokens that wait for a Client, in no order.
-func (w *twin) waiting(channel string) (tokens []string) {
-	w.key = "slow:{k}"
-	for field, value := range w.dump() {
-		if field[0] == 'w' && strings.HasPrefix(value[93:], channel+"\n") {
-			tokens = append(tokens, field[1:])
-		}
+// loaded is the script that a Client would send.
+func loaded(name string, args []string) *lua.Script {
+	if name == "acquire" && !strings.HasPrefix(args[1][8:], "    4600") {
+		return lua.AcquireOwn
 	}
-	slices.Sort(tokens) // the same for the same seed
-	return tokens
+	return lua.Load(name)
 }
 
-// holder is the token of the first hold.
-func (w *twin) holder() string {
-	w.key = "slow:{k}"
-	d := w.dump()
-	if s := d["s"]; s != "" {
-		return s[:22]
+func boxed(args []string) (all []any) {
+	for _, arg := range args {
+		all = append(all, arg)
 	}
-	for field := range d {
-		if len(field) == 22 {
-			return field
-		}
-	}
-	return ""
+	return all
 }
 
 func TestEveryFastPathIsComparedWithTheRules(t *testing.T) {
@@ -239,9 +131,18 @@ func TestTheFastPathsLeadWhereTheRulesLead(t *testing.T) {
 	taken, news := map[string]int{}, 0
 	for seed := range uint64(25) {
 		b := embeddedBench(t)
-		w := &twin{bench: b, random: rand.New(rand.NewPCG(seed, 1)), taken: taken}
+		w := &twin{bench: b, taken: taken, history: &model.History{
+			Random: rand.New(rand.NewPCG(seed, 1)), Now: model.Micros(b.now.UnixMicro()), Usual: true,
+			Kinds: map[string]int{"acquire": 40, "release": 36, "renew": 16, "check": 6, "break": 1, "watch": 1},
+			Waits: map[string]string{
+				"here": protocol.Countable, "here too": protocol.Countable, "there": protocol.Countable,
+				"uncounted": protocol.Uncountable, "dead": protocol.Countable, "shard": protocol.Sharded,
+			},
+			Subscribed: func(channel string) bool { return channel != "dead" },
+			Modes:      []model.Mode{{Mode: read, Weight: 1}, {Mode: write, Weight: 1}},
+		}}
 		ctx := context.Background()
-		channels := []string{"here", "there", "uncounted", "quick:n", "slow:n"}
+		channels := []string{"here", "here too", "there", "uncounted", "quick:n", "slow:n"}
 		heard := b.rdb.Subscribe(ctx, channels...)
 		messages := heard.Channel()
 		for len(b.mini.PubSubChannels("*")) < len(channels) { // before anything is counted

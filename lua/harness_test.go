@@ -22,6 +22,8 @@ type bench struct {
 	mini *miniredis.Miniredis
 	now  time.Time
 	key  string
+
+	listener *conformance.Listener // of the embedded one
 }
 
 // scripts runs a test of the scripts on the embedded server and on a real one.
@@ -37,7 +39,7 @@ func scripts(t *testing.T, test func(b *bench)) {
 func embeddedBench(t *testing.T) *bench {
 	m := miniredis.RunT(t)
 	b := &bench{T: t, mini: m, rdb: redis.NewClient(&redis.Options{Addr: m.Addr()}), key: "redislock:{k}"}
-	conformance.Listen(m, func(err error) { t.Error(err) })
+	b.listener = conformance.Listen(m, func(err error) { t.Error(err) })
 	t.Cleanup(func() { _ = b.rdb.Close() })
 	b.set(time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC))
 	return b

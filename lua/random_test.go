@@ -3,99 +3,38 @@ package lua_test
 import (
 	"context"
 	"fmt"
-	"math/rand"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
 
+	"example.com/redislock/internal/model"
 	"example.com/redislock/internal/protocol"
-	"example.com/redislock/lua"
 )
 
 // Random requests of several Clients, dead and alive, with a clock that steps: after each one the hash must be sound.
 func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 	for seed := range 24 {
 		b := embeddedBench(t)
-		r := rand.New(rand.NewSource(int64(seed)))
 		b.subscribe("live0")
 		b.subscribe("live1")
-		channels := []string{"live0", "live1", "dead0", "dead1", "dead2"}
-		choose := func(from ...string) string { return from[r.Intn(len(from))] }
-		var tokens, tickets []string
+		h := &model.History{
+			Random: rand.New(rand.NewPCG(uint64(seed), 2)), Now: model.Micros(b.now.UnixMicro()),
+			Kinds: map[string]int{
+				"acquire": 50, "release": 30, "check": 20, "renew": 7, "keep": 4, "break": 10, "convert": 10, "resume": 10, "confirm": 10, "watch": 1,
+			},
+			Waits: map[string]string{
+				"live0": protocol.Countable, "live1": protocol.Countable,
+				"dead0": protocol.Countable, "dead1": protocol.Uncountable, "dead2": protocol.Countable,
+			},
+			Subscribed: func(channel string) bool { return strings.HasPrefix(channel, "live") },
+			Modes:      someModes(seed),
+		}
 		last := ""
 		for step := range 250 {
-			if r.Intn(2) == 0 {
-				b.pass(time.Duration(r.Intn(3_000_000)) * time.Microsecond)
-			}
-			if r.Intn(60) == 0 {
-				b.set(b.now.Add(-time.Duration(r.Intn(20)) * time.Second))
-			}
-			token := "none"
-			if len(tokens) > 0 && r.Intn(10) > 0 {
-				token = tokens[max(0, len(tokens)-1-r.Intn(12))]
-			}
-			var s *lua.Script
-			var args []any
-			switch op := r.Intn(15); {
-			case op == 12:
-				request := b.request(time.Minute, 4600, choose("-", "c", "u"), choose(channels...))
-				to := choose(read.Line(1, ""), write.Line(1, pad(token)))
-				request = strings.Replace(request, "\n\n", "\n"+to+"\n", 1)
-				number := fmt.Sprintf("%010dv", max(1, step-r.Intn(20)))
-				s, args = lua.Convert, []any{pad(token), request, pad(number)}
-				tokens = append(tokens, number)
-			case op == 14:
-				above := func() string {
-					base := max(last, fmt.Sprintf("%016d", b.now.UnixMicro()))
-					n, _ := protocol.ParseMicros(base)
-					return choose("", "", base, fmt.Sprintf("%016d", int64(n)+r.Int63n(40_000_000_000)), "9999999999999999")
-				}
-				s, args = lua.Confirm, []any{pad(token), above(), above()}
-			case op == 13:
-				s, args = lua.Resume, []any{pad(fmt.Sprint("r", step)), b.request(time.Minute, 4600, "-", choose(channels...)), pad(token), b.dump()["f"]}
-				tokens = append(tokens, fmt.Sprint("r", step))
-			case op < 5:
-				if r.Intn(3) > 0 {
-					token = fmt.Sprint("t", step)
-					tokens = append(tokens, token)
-				}
-				ticket := ""
-				if r.Intn(5) == 0 && len(tickets) > 0 {
-					ticket = tickets[r.Intn(len(tickets))]
-				}
-				keep := 4600
-				s = lua.Acquire
-				if r.Intn(3) == 0 {
-					s, keep = lua.AcquireOwn, []int{500, 4600, 90000}[r.Intn(3)]
-				}
-				lease := time.Duration(100+r.Intn(20000)) * time.Millisecond
-				m, weight := someMode(r, seed)
-				args = []any{pad(token), b.requestIn(m, weight, lease, keep, choose("-", "c", "u"), choose(channels...)), choose("", "", "1000000"), ticket}
-			case op < 8:
-				s, args = lua.Release, []any{pad(token)}
-				if r.Intn(3) == 0 {
-					args = append(args, "tombstone")
-				}
-			case op < 10:
-				s, args = lua.Check, []any{choose(channels...), choose("c", "u"), choose("", "2000000"), pad(token), pad("none")}
-			case op < 11:
-				s, args = lua.Renew, []any{pad(token), b.dump()["f"]}
-				if r.Intn(3) == 0 {
-					s, args = lua.Keep, append(args, choose("", "    2000    4600", "   90000     700"))
-				}
-				if s == lua.Keep && (args[2] == "" || r.Intn(2) == 0) {
-					args = append(args, "tombstone")
-				}
-			default:
-				s, args = lua.Break, []any{"why", pad(token), b.dump()["f"]}
-			}
-			value, err := b.rdb.Eval(context.Background(), s.Text, []string{b.key}, args...).Result()
-			if err != nil {
-				t.Fatalf("seed %d, step %d: %s %q: %v", seed, step, s.Name, args, err)
-			}
-			if reply, err := protocol.ParseReply(value); err == nil && reply.Status == "waiting" {
-				tickets = append(tickets, reply.Ticket)
-			}
+			name, args := model.Words(h.Next())
+			b.set(time.UnixMicro(int64(h.Now)))
+			b.eval(loaded(name, args), boxed(args)...)
 			state := b.dump()
 			if len(state) == 0 {
 				continue
@@ -109,7 +48,7 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 				fault = fmt.Sprintf("I4: it expires in %v", ttl)
 			}
 			if fault != "" {
-				t.Fatalf("seed %d, step %d: after %s %q: %s\n%q", seed, step, s.Name, args, fault, state)
+				t.Fatalf("seed %d, step %d: after %s %q: %s\n%q", seed, step, name, args, fault, state)
 			}
 		}
 		b.mini.Close()
@@ -119,7 +58,7 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 // unsound says what is wrong with a lock's hash, by lua/layout.lua.
 func unsound(state map[string]string) string {
 	places := map[string]int{}
-	var held []string // the modes
+	var held []model.Mode
 	holds, waiters, tombstones := 0, 0, 0
 	counts, weights := map[string]int{}, map[string]int{}
 	count := func(request string, held int) string {
@@ -146,7 +85,8 @@ func unsound(state map[string]string) string {
 			return ""
 		case len(field) == 23 && field[0] == 'h':
 			holds++
-			held = append(held, count(value[101:], 1))
+			mode, weight := protocol.ParseMode(count(value[101:], 1))
+			held = append(held, model.Mode{Mode: mode, Weight: weight})
 			at, lease := protocol.Micros(0), 0
 			fmt.Sscan(value[76:92], &at)
 			fmt.Sscan(value[92:100], &lease)
@@ -158,8 +98,8 @@ func unsound(state map[string]string) string {
 			tombstones++
 		}
 	}
-	if fault := incompatible(held); fault != "" {
-		return "I1: " + fault
+	if !model.Together(held) {
+		return fmt.Sprintf("I1: %v beside each other", held)
 	}
 	if fault := unsummed(state["m"], counts, weights); fault != "" {
 		return fault
@@ -193,36 +133,6 @@ func unsound(state map[string]string) string {
 		return fault
 	}
 	return unlinked(state, "t", "t", tombstones)
-}
-
-// incompatible says which of these modes may not stand beside each other, by their definition and not by the way in
-// which the scripts decide it.
-func incompatible(lines []string) string {
-	if len(lines) < 2 {
-		return ""
-	}
-	total := map[string]int{}
-	for _, line := range lines {
-		m, weight := protocol.ParseMode(line)
-		if m == exclusive {
-			return fmt.Sprintf("an exclusive hold among %q", lines)
-		}
-		total[m.Name] += weight
-	}
-	for _, line := range lines {
-		m, _ := protocol.ParseMode(line)
-		limits := m.Limits()
-		for name, n := range total {
-			others := n
-			if name == m.Name {
-				others--
-			}
-			if others > limits[name] || name == m.Name && m.Capacity > 0 && n > m.Capacity {
-				return fmt.Sprintf("%q beside %d of %s: %q", line, others, name, lines)
-			}
-		}
-	}
-	return ""
 }
 
 // unsummed says where the summary differs from what is there. Behind its lines it may name the hold before which all are revoked
@@ -281,25 +191,19 @@ func unlinked(state map[string]string, header, node string, want int) string {
 	return ""
 }
 
-// someMode is a mode and a weight; even seeds know only the exclusive one, others up to all.
-func someMode(r *rand.Rand, seed int) (protocol.Mode, int) {
-	intent := []protocol.Mode{
-		protocol.Mode{Name: "IS", Rules: "IS=*,IX=*,S=*"}, protocol.Mode{Name: "IX", Rules: "IS=*,IX=*"},
-		protocol.Mode{Name: "S", Rules: "IS=*,S=*"}, protocol.Mode{Name: "few", Rules: "IS=1,S=*,few=2"},
-	}
+// someModes are asked for in the histories of a seed. Even seeds know only the exclusive one, others up to all.
+func someModes(seed int) []model.Mode {
 	if seed%2 == 0 {
-		return exclusive, 1
+		return nil
 	}
-	switch n := r.Intn(2 + seed%8); {
-	case n < 3:
-		return read, 1
-	case n < 4:
-		return write, 1
-	case n < 5:
-		return exclusive, 1
-	case n < 7:
-		return semaphore(3 + r.Intn(2)), 1 + r.Intn(3)
-	default:
-		return intent[r.Intn(len(intent))], 1
+	in := func(m protocol.Mode, weight int) model.Mode { return model.Mode{Mode: m, Weight: weight} }
+	intent := func(name string, limits map[string]string) model.Mode {
+		return in(protocol.Mode{Name: name, Rules: protocol.EncodeRules(limits)}, 1)
 	}
+	all := []model.Mode{
+		in(read, 1), in(read, 1), in(read, 1), in(write, 1), {}, in(semaphore(3), 1), in(semaphore(4), 3),
+		intent("IS", map[string]string{"IS": "*", "IX": "*", "S": "*"}), intent("IX", map[string]string{"IS": "*", "IX": "*"}),
+		intent("S", map[string]string{"IS": "*", "S": "*"}), intent("few", map[string]string{"few": "2", "IS": "1", "S": "*"}),
+	}
+	return all[:4+seed%8]
 }

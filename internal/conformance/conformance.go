@@ -14,6 +14,7 @@ import (
 	"bytes"
 	"crypto/sha1" // names scripts as Redis does, not a safeguard
 	"encoding/hex"
+	"maps"
 	"reflect"
 	"strconv"
 	"sync"
@@ -35,6 +36,7 @@ type Listener struct {
 
 	mu     sync.Mutex // one command at a time
 	script *model.Call
+	names  map[string]string     // of scripts, by their digests
 	own    map[*server.Peer]bool // commands that were passed on already
 	ownMu  sync.Mutex
 }
@@ -54,7 +56,19 @@ func New(m *miniredis.Miniredis, report func(error)) *Listener {
 			_ = conn.Close()
 		}
 	}
-	return &Listener{Acceptor: model.NewAcceptor(), server: m.Server(), report: report, own: map[*server.Peer]bool{}}
+	return &Listener{Acceptor: model.NewAcceptor(), server: m.Server(), report: report, own: map[*server.Peer]bool{}, names: maps.Clone(names())}
+}
+
+// Know says that this text is the script of that name, too, such as one without its fast paths.
+func (l *Listener) Know(name, text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.names[digestOf(text)] = name
+}
+
+func digestOf(text string) string {
+	sum := sha1.Sum([]byte(text))
+	return hex.EncodeToString(sum[:])
 }
 
 // Hook is a [server.Hook]: it has the server execute the command, and answers true.
@@ -123,14 +137,13 @@ func (l *Listener) read(command string, args []string) *model.Call {
 	}
 	digest := args[0]
 	if command == "EVAL" {
-		sum := sha1.Sum([]byte(args[0]))
-		digest = hex.EncodeToString(sum[:])
+		digest = digestOf(args[0])
 	}
 	n, err := strconv.Atoi(args[1])
 	if err != nil || n < 0 || n > len(args)-2 {
 		return nil
 	}
-	return &model.Call{Script: names()[digest], Keys: args[2 : 2+n], Args: args[2+n:], Receivers: map[string]int{}}
+	return &model.Call{Script: l.names[digest], Keys: args[2 : 2+n], Args: args[2+n:], Receivers: map[string]int{}}
 }
 
 // within hears what a script asks of the server.

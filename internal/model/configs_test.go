@@ -1,13 +1,17 @@
 package model
 
+import "example.com/redislock/internal/protocol"
+
 // The worlds that are searched. Each is small, and about one thing; together they have every fault that a rule is against.
 
 var (
-	read  = Mode{Weight: 1, Name: "read", Rules: "read=*"}
-	write = Mode{Weight: 1, Name: "write", Rules: "-"}
+	read  = Mode{protocol.Mode{Name: "read", Rules: "read=*"}, 1}
+	write = Mode{protocol.Mode{Name: "write", Rules: "-"}, 1}
 )
 
-func units(n int) Mode { return Mode{Weight: n, Capacity: 3, Name: "semaphore", Rules: "semaphore=*"} }
+func units(n int) Mode {
+	return Mode{protocol.Mode{Name: "semaphore", Rules: "semaphore=*", Capacity: 3}, n}
+}
 
 // plain is a want of the exclusive lock, with a lease that outlives the search.
 func plain(then byte) want {

@@ -1,44 +1,19 @@
 package model
 
-import (
-	"fmt"
-	"strconv"
-	"strings"
-)
+import "example.com/redislock/internal/protocol"
 
 // Mode says beside which other holds a hold may be. It is data: the server knows no mode by name. The zero Mode is the exclusive
 // one, which tolerates nobody.
 type Mode struct {
-	Weight   int    // counts as so many holds
-	Capacity int    // the most weight of its own name beside it, itself included; 0 for no such bound
-	Name     string // what its holds are counted under
-	Rules    string // "mode=most,…": the most holds of each name that it tolerates, "*" for any number; "-" for none
+	protocol.Mode
+	Weight int // a hold counts as so many
 }
 
 // Exclusive reports whether it is the mode that needs no counting.
 func (m Mode) Exclusive() bool { return m.Name == "" }
 
-// tolerates is the most holds of that name beside which it may be.
-func (m Mode) tolerates(name string) int {
-	for rule := range strings.SplitSeq(m.Rules, ",") {
-		if other, most, ok := strings.Cut(rule, "="); ok && other == name {
-			if most == "*" {
-				return 1 << 30
-			}
-			n, _ := strconv.Atoi(most)
-			return n
-		}
-	}
-	return 0
-}
-
-// line is the mode as it is written in a request.
-func (m Mode) line() string {
-	if m.Exclusive() {
-		return ""
-	}
-	return fmt.Sprintf("%d %d %s %s", m.Weight, m.Capacity, m.Name, m.Rules)
-}
+// line is the mode as it is written in a request; of is the token of the hold that is to change into it, or empty.
+func (m Mode) line(of string) string { return m.Line(m.Weight, of) }
 
 // Together is I1: each of these modes tolerates all others, and itself, in the numbers there are. A hold of weight k counts as k.
 func Together(modes []Mode) bool {
@@ -56,11 +31,12 @@ func Together(modes []Mode) bool {
 		if m.Capacity > 0 && held[m.Name] > m.Capacity {
 			return false
 		}
+		tolerates := m.Limits()
 		for name, weight := range held {
 			if name == m.Name {
 				weight-- // itself
 			}
-			if weight > m.tolerates(name) {
+			if weight > tolerates[name] {
 				return false
 			}
 		}

@@ -36,6 +36,6 @@ func (r Resume) execute(s *step) Answer {
 		return Answer{Status: "gone", Now: s.Now}
 	}
 	a := granted(s.Now, h)
-	a.Note = h.Request.Mode.line()
+	a.Note = h.Request.Mode.line("")
 	return a
 }

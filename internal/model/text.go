@@ -17,7 +17,7 @@ func (l *Lock) Append(b []byte) []byte {
 		text(r.Channel)
 		text(r.Info)
 		if !r.Mode.Exclusive() {
-			text(r.Mode.line())
+			text(r.Mode.line(""))
 		}
 	}
 	number(l.Fence)
@@ -92,7 +92,7 @@ func (l *Lock) describe(b *strings.Builder) {
 }
 
 func (r *Request) String() string {
-	mode := r.Mode.line()
+	mode := r.Mode.line("")
 	if mode == "" {
 		mode = "exclusive"
 	}

@@ -80,7 +80,7 @@ func (w *words) request(i int) (r Request, of string) {
 		return r, ""
 	}
 	in := words{all: mode}
-	r.Mode = Mode{Weight: int(in.number(0)), Capacity: int(in.number(1)), Name: mode[2], Rules: mode[3]}
+	r.Mode = Mode{protocol.Mode{Name: mode[2], Rules: mode[3], Capacity: int(in.number(1))}, int(in.number(0))}
 	if in.err != nil {
 		w.fail("mode", i)
 	}
