@@ -159,16 +159,24 @@ func (c *Client) unfinished() string {
 // is the end.
 func (c *Client) enter() error {
 	c.background.Add()
-	if c.isClosed() {
+	err := c.closedError()
+	if err != nil {
 		c.background.Done()
-		return ErrClosed
 	}
-	return nil
+	return err
 }
 
 func (c *Client) leave() { c.background.Done() }
 
 func (c *Client) isClosed() bool { return c.shutting.Load() }
+
+// closedError is ErrClosed if the Client is closed.
+func (c *Client) closedError() error {
+	if c.isClosed() {
+		return ErrClosed
+	}
+	return nil
+}
 
 // query is ask for what is no part of another operation: it is not sent if the Client is closed.
 func (c *Client) query(ctx context.Context, s *lua.Script, key string, args ...any) transport.Answer {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"sync"
+	"time"
 
 	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/protocol"
@@ -33,7 +34,7 @@ func (q *acquisition) confirm(g waiting.Grant) (waiting.Grant, error) {
 	args := []any{token, floorArg(q.floor), floorArg(seen)}
 	var a transport.Answer
 	if q.replicas > 0 {
-		a = c.replicated(q.parent, q.settings, lua.Confirm, q.key, args)
+		a = c.replicas.Ask(q.parent, q.replicas, q.replicaTime, lua.Confirm, q.key, args)
 	} else {
 		a = c.transport.Ask(q.parent, nil, lua.Confirm, q.key, args...)
 	}
@@ -165,4 +166,65 @@ func (q *acquisition) seenBefore(fence int64) int64 {
 		}
 	}
 	return q.seen
+}
+
+const (
+	// MaxReplicas and MaxReplicaTimeout bound [WithReplicas], whose timeout is at least [MinReplicaTimeout].
+	MaxReplicas       = 100
+	MinReplicaTimeout = time.Millisecond
+	MaxReplicaTimeout = time.Minute
+)
+
+// WithReplicas makes the acquire count only when n replicas have the hold, from 1 to [MaxReplicas]. If fewer have said so
+// within the timeout, from 1 ms to a minute, the lock is given back, and the error is [ErrNotReplicated]. It costs one
+// request more, and a WAIT, which blocks a connection of the Redis client meanwhile; a Client blocks half of those to
+// a node at the most, for other requests need some too: who comes then waits for its turn, and a pool of one is [ErrInvalid]. The timeout is counted from the grant: [WithWait] bounds the waiting
+// for the lock, not this. No grant waits for replicas longer than its lease lasts.
+//
+// It makes it less likely that a failover forgets a hold and gives the lock to a second owner. It does not exclude that:
+// WAIT does not make Redis strongly consistent, as its own documentation says (https://redis.io/docs/latest/commands/wait/).
+// A failover may promote a replica that is not among the n, and one that has acknowledged the hold may have lost it in a
+// restart. Renewals are not waited for: a replica that lags may have the hold with an earlier deadline. The fence remains
+// what protects the resource. An error does not say that no replica has the hold: one that is promoted before it has heard
+// of the giving back keeps it until its lease ends.
+//
+// An upgrade of the hold is waited for likewise: one that is not replicated is undone, and the lock is held in Read as
+// before. Renewals and releases are not.
+//
+// It needs a *redis.Client or a *redis.ClusterClient: the write and the WAIT that counts it must be on one connection. On
+// any other client, such as *redis.AutoPipeliner or a wrapper, which would not see them, it is [ErrInvalid]. Off by default; as a default of the Client it counts
+// for the locks of Once, Share, Cron and Elect too.
+func WithReplicas(n int, timeout time.Duration) Option {
+	return func(s *settings) error {
+		if n < 1 || n > MaxReplicas {
+			return invalid("WithReplicas(%d, %v): the replicas must be from 1 to %d", n, timeout, MaxReplicas)
+		}
+		if timeout < MinReplicaTimeout || timeout > MaxReplicaTimeout {
+			return invalid("WithReplicas(%d, %v): the timeout must be from %v to %v", n, timeout, MinReplicaTimeout, MaxReplicaTimeout)
+		}
+		s.replicas, s.replicaTime = n, timeout
+		return nil
+	}
+}
+
+// sticky refuses WithReplicas where a write and its WAIT may be sent on two connections: WAIT would then answer for the
+// writes of somebody else, or for none, which every replica has.
+func (c *Client) sticky(s *settings) error {
+	if s.replicas == 0 {
+		return nil
+	}
+	if b := c.behind; !b.Wrapped && (b.Single != nil || b.Cluster != nil) {
+		if size := transport.PoolSize(b); size < 2 {
+			return invalid("WithReplicas(%d, %v) over a pool of %d: renewals would have to stand behind the WAIT", s.replicas, s.replicaTime, size)
+		}
+		return nil
+	}
+	return invalid("WithReplicas(%d, %v) over a %T: it needs the write and the WAIT on one connection, and so a *redis.Client or a *redis.ClusterClient",
+		s.replicas, s.replicaTime, c.rdb)
+}
+
+// unreplicated is for a hold that guards nothing.
+func unreplicated(s *settings) error {
+	s.replicas = 0
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"example.com/redislock/internal/lease"
 	"example.com/redislock/internal/protocol"
+	"example.com/redislock/internal/replication"
 	"example.com/redislock/internal/transport"
 )
 
@@ -60,7 +61,7 @@ var (
 
 	// ErrNotReplicated says that fewer replicas than [WithReplicas] asks for had the hold in time. It was given back: nothing
 	// was left behind. An upgrade was undone: the lock is held in Read as before.
-	ErrNotReplicated = errors.New("not replicated")
+	ErrNotReplicated = replication.ErrNotReplicated
 
 	// ErrClosed says that the Client was closed. Where the user's Redis client was closed under an open Client, the error of
 	// whatever waits, and of whatever is asked for from then on, is go-redis' own, redis.ErrClosed; what is held is lost at its

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock/internal/backend"
+	"example.com/redislock/internal/glob"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
@@ -48,7 +49,7 @@ func (c *Client) List(ctx context.Context, pattern string) iter.Seq2[Info, error
 			return
 		}
 		seen := map[string]bool{}
-		for keys, err := range c.scan(ctx, c.prefix+":{", literal(pattern)) {
+		for keys, err := range c.scan(ctx, c.prefix+":{", glob.Literal(pattern)) {
 			if err != nil {
 				fail(err)
 				return
@@ -90,7 +91,11 @@ func (c *Client) mayList(ctx context.Context, pattern string) (*regexp.Regexp, e
 	if err := c.usable(ctx); err != nil {
 		return nil, err
 	}
-	return glob(pattern)
+	match, err := glob.Compile(pattern)
+	if err != nil {
+		return nil, invalid("the pattern %q: %v", pattern, err)
+	}
+	return match, nil
 }
 
 // general reports whether an error of one key would be that of the others too.
@@ -140,7 +145,7 @@ func (c *Client) inspectAll(ctx context.Context, names []string) iter.Seq2[Info,
 // scan yields what is behind head in the keys that begin with head and then first, without the brace that ends them, page
 // by page, of every master. Keys of other types than they should be are among them: somebody has to be told.
 func (c *Client) scan(ctx context.Context, head, first string) iter.Seq2[[]string, error] {
-	pattern := quoteGlob(head+protocol.Escape(first)) + "*"
+	pattern := glob.Quote(head+protocol.Escape(first)) + "*"
 	return func(yield func([]string, error) bool) {
 		masters, err := c.eachMaster(ctx)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"example.com/redislock/internal/glob"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
@@ -107,7 +108,7 @@ func ACL(prefix string) string {
 		"wait " + // WithReplicas
 		"pubsub|shardnumsub spublish ssubscribe sunsubscribe cluster|slots command asking readonly " + // on a cluster
 		"select client|setname" // go-redis, where the connection has a database or a name
-	own := quoteGlob(prefix)
+	own := glob.Quote(prefix)
 	wake := own + ":c:" + strings.Repeat("[^:]", protocol.TokenLength) // of one Client
 	rule := "-@all +" + strings.Join(strings.Fields(commands), " +")
 	rule += " resetkeys ~" + own + ":{*" // locks, and the registers of package fence

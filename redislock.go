@@ -14,6 +14,7 @@ import (
 	"example.com/redislock/internal/lease"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/random"
+	"example.com/redislock/internal/replication"
 	"example.com/redislock/internal/scheduler"
 	"example.com/redislock/internal/singleflight"
 	"example.com/redislock/internal/tracker"
@@ -45,6 +46,7 @@ type Client struct {
 	scheduler  *scheduler.Scheduler
 	subscriber *wakeup.Subscriber
 	leases     lease.Config
+	replicas   replication.Config
 	waits      *waiting.Waits
 	floors     floors
 
@@ -133,6 +135,9 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		Closing: c.closing, Cause: c.failed, Stopped: c.stopped, Listener: (*listener)(c),
 	})
 	c.leases = lease.Config{Transport: c.transport, Scheduler: c.scheduler, Margin: c.margin}
+	c.replicas = replication.Config{
+		Backend: behind, Transport: c.transport, Background: &c.background, Margin: c.margin, Closing: c.closing, Cause: c.failed, Closed: c.closedError,
+	}
 	c.waits = waiting.New(waiting.Config{
 		Keys: c.keys, Hears: c.subscriber, Sender: c.transport, Scheduler: c.scheduler, Margin: c.margin, Jitter: c.jitter, Closing: c.closing, Cause: c.failed,
 	})

@@ -1,4 +1,10 @@
-package redislock
+// Package replication sends a write that replicas must have: a script, and the WAIT that counts who has it, on one connection.
+//
+// A WAIT answers for what its own connection has written, so both must go over one, which nothing else uses meanwhile; once it has
+// failed it is not used any more. WAIT blocks it, so only half of a pool's connections to a node wait at once. It asks in slices,
+// shorter than the read timeout, which would take a long WAIT for a reply that was lost. WAIT does not make Redis strongly
+// consistent (https://redis.io/docs/latest/commands/wait/): see [redislock.WithReplicas] for what it promises.
+package replication
 
 import (
 	"context"
@@ -9,79 +15,34 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"example.com/redislock/internal/backend"
 	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/protocol"
+	"example.com/redislock/internal/tracker"
 	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
 )
 
-const (
-	// MaxReplicas and MaxReplicaTimeout bound [WithReplicas], whose timeout is at least [MinReplicaTimeout].
-	MaxReplicas       = 100
-	MinReplicaTimeout = time.Millisecond
-	MaxReplicaTimeout = time.Minute
+// ErrNotReplicated says that too few replicas have a write in time.
+var ErrNotReplicated = errors.New("not replicated")
 
-	// maxWait is how long one WAIT blocks its connection: one whose caller has gone is soon free again.
-	maxWait = time.Second
-)
+// maxWait is how long one WAIT blocks its connection: one whose caller has gone is soon free again.
+const maxWait = time.Second
 
-// WithReplicas makes the acquire count only when n replicas have the hold, from 1 to [MaxReplicas]. If fewer have said so
-// within the timeout, from 1 ms to a minute, the lock is given back, and the error is [ErrNotReplicated]. It costs one
-// request more, and a WAIT, which blocks a connection of the Redis client meanwhile; a Client blocks half of those to
-// a node at the most, for other requests need some too: who comes then waits for its turn, and a pool of one is [ErrInvalid]. The timeout is counted from the grant: [WithWait] bounds the waiting
-// for the lock, not this. No grant waits for replicas longer than its lease lasts.
-//
-// It makes it less likely that a failover forgets a hold and gives the lock to a second owner. It does not exclude that:
-// WAIT does not make Redis strongly consistent, as its own documentation says (https://redis.io/docs/latest/commands/wait/).
-// A failover may promote a replica that is not among the n, and one that has acknowledged the hold may have lost it in a
-// restart. Renewals are not waited for: a replica that lags may have the hold with an earlier deadline. The fence remains
-// what protects the resource. An error does not say that no replica has the hold: one that is promoted before it has heard
-// of the giving back keeps it until its lease ends.
-//
-// An upgrade of the hold is waited for likewise: one that is not replicated is undone, and the lock is held in Read as
-// before. Renewals and releases are not.
-//
-// It needs a *redis.Client or a *redis.ClusterClient: the write and the WAIT that counts it must be on one connection. On
-// any other client, such as *redis.AutoPipeliner or a wrapper, which would not see them, it is [ErrInvalid]. Off by default; as a default of the Client it counts
-// for the locks of Once, Share, Cron and Elect too.
-func WithReplicas(n int, timeout time.Duration) Option {
-	return func(s *settings) error {
-		if n < 1 || n > MaxReplicas {
-			return invalid("WithReplicas(%d, %v): the replicas must be from 1 to %d", n, timeout, MaxReplicas)
-		}
-		if timeout < MinReplicaTimeout || timeout > MaxReplicaTimeout {
-			return invalid("WithReplicas(%d, %v): the timeout must be from %v to %v", n, timeout, MinReplicaTimeout, MaxReplicaTimeout)
-		}
-		s.replicas, s.replicaTime = n, timeout
-		return nil
-	}
-}
-
-// sticky refuses WithReplicas where a write and its WAIT may be sent on two connections: WAIT would then answer for the
-// writes of somebody else, or for none, which every replica has.
-func (c *Client) sticky(s *settings) error {
-	if s.replicas == 0 {
-		return nil
-	}
-	if b := c.behind; !b.Wrapped && (b.Single != nil || b.Cluster != nil) {
-		if size := transport.PoolSize(b); size < 2 {
-			return invalid("WithReplicas(%d, %v) over a pool of %d: renewals would have to stand behind the WAIT", s.replicas, s.replicaTime, size)
-		}
-		return nil
-	}
-	return invalid("WithReplicas(%d, %v) over a %T: it needs the write and the WAIT on one connection, and so a *redis.Client or a *redis.ClusterClient",
-		s.replicas, s.replicaTime, c.rdb)
-}
-
-// unreplicated is for a hold that guards nothing.
-func unreplicated(s *settings) error {
-	s.replicas = 0
-	return nil
+// Config is what the writes of a Client go by.
+type Config struct {
+	Backend    backend.Backend
+	Transport  *transport.Transport
+	Background *tracker.Tracker
+	Margin     time.Duration   // for clocks that differ (I6)
+	Closing    <-chan struct{} // closed when whoever waits must fail
+	Cause      func() error    // why, when Closing is closed
+	Closed     func() error    // why nothing is sent any more, nil as long as something is
 }
 
 // replication is a script whose write replicas are to have.
 type replication struct {
-	client  *Client
+	*Config
 	call    *transport.Call
 	want    int
 	timeout time.Duration
@@ -92,17 +53,14 @@ type replication struct {
 	have     int    // replicas, at the last count
 }
 
-// replicated is ask for a write that replicas must have: ErrNotReplicated if they do not have it in time. The answer may
-// be one that wrote nothing; that is not waited for.
-func (c *Client) replicated(ctx context.Context, s settings, script *lua.Script, key string, args []any) transport.Answer {
-	r := &replication{
-		client: c, call: transport.NewCall(script, key, args...),
-		want: s.replicas, timeout: s.replicaTime, begun: time.Now(),
-	}
+// Ask sends a script whose write so many replicas must have, and returns its answer: ErrNotReplicated if they do not have it in
+// time. The answer may be one that wrote nothing; that is not waited for.
+func (c *Config) Ask(ctx context.Context, replicas int, timeout time.Duration, script *lua.Script, key string, args []any) transport.Answer {
+	r := &replication{Config: c, call: transport.NewCall(script, key, args...), want: replicas, timeout: timeout, begun: time.Now()}
 	result := make(chan transport.Answer, 1)
-	c.background.Add()
+	c.Background.Add()
 	go func() { // go-redis does not interrupt a read
-		defer c.background.Done()
+		defer c.Background.Done()
 		result <- r.inTurn(ctx)
 	}()
 	select {
@@ -110,15 +68,15 @@ func (c *Client) replicated(ctx context.Context, s settings, script *lua.Script,
 		return a
 	case <-ctx.Done():
 		return transport.Answer{Err: fmt.Errorf("%w: %w", ErrNotReplicated, ctx.Err())}
-	case <-c.closing:
-		return transport.Answer{Err: c.cause}
+	case <-c.Closing:
+		return transport.Answer{Err: c.Cause()}
 	}
 }
 
 // over says why there is no use in going on, nil if there is.
 func (r *replication) over(ctx context.Context) error {
-	if r.client.isClosed() {
-		return ErrClosed
+	if err := r.Closed(); err != nil {
+		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotReplicated, err)
@@ -133,7 +91,7 @@ func (r *replication) over(ctx context.Context) error {
 func (r *replication) inTurn(ctx context.Context) transport.Answer {
 	patience := time.NewTimer(r.timeout)
 	defer patience.Stop()
-	turns := r.client.transport.Executor(r.call.KeyText()).Turns
+	turns := r.Transport.Executor(r.call.KeyText()).Turns
 	select {
 	case turns <- struct{}{}:
 		defer func() { <-turns }()
@@ -142,8 +100,8 @@ func (r *replication) inTurn(ctx context.Context) transport.Answer {
 		return transport.Answer{Err: fmt.Errorf("%w: others have waited for all of %v", ErrNotReplicated, r.timeout)}
 	case <-ctx.Done():
 		return transport.Answer{Err: ctx.Err()}
-	case <-r.client.closing:
-		return transport.Answer{Err: r.client.cause}
+	case <-r.Closing:
+		return transport.Answer{Err: r.Cause()}
 	}
 }
 
@@ -186,7 +144,7 @@ func (r *replication) attempt(ctx, detached context.Context, node *redis.Client)
 	r.asking = false
 	if err := r.call.Answer.Err; err != nil {
 		if transport.Refused(err) {
-			return fmt.Errorf("%w: %w", ErrPermission, err)
+			return fmt.Errorf("%w: %w", transport.ErrPermission, err)
 		}
 		return err
 	}
@@ -194,7 +152,7 @@ func (r *replication) attempt(ctx, detached context.Context, node *redis.Client)
 	if err != nil || written.Status != "granted" {
 		return err
 	}
-	valid := clock.Until(r.call.Answer.Sent, written.Now, written.At+written.Lease, r.client.margin)
+	valid := clock.Until(r.call.Answer.Sent, written.Now, written.At+written.Lease, r.Margin)
 	for asked := r.call.Answer.Sent; ; {
 		if err := r.counted(wait); err != nil || r.have >= r.want {
 			return err
@@ -232,7 +190,7 @@ func (r *replication) wait(ctx context.Context, slice time.Duration) transport.C
 func (r *replication) counted(wait transport.Command) error {
 	have, err := wait.Int()
 	if transport.Refused(err) {
-		return fmt.Errorf("%w: %w (WithReplicas uses wait)", ErrPermission, err)
+		return fmt.Errorf("%w: %w (WithReplicas uses wait)", transport.ErrPermission, err)
 	}
 	if err == nil {
 		r.have = have
@@ -242,9 +200,9 @@ func (r *replication) counted(wait transport.Command) error {
 
 // again reports whether another attempt may come to more, and where: on a cluster, by the node that this one has named.
 func (r *replication) again(ctx context.Context, err error) bool {
-	cluster := r.client.behind.Cluster
+	cluster := r.Backend.Cluster
 	r.redirect = ""
-	if errors.Is(err, ErrNotReplicated) || errors.Is(err, ErrPermission) || errors.Is(err, ErrClosed) {
+	if errors.Is(err, ErrNotReplicated) || errors.Is(err, transport.ErrPermission) || r.Closed() != nil {
 		return false
 	}
 	if cluster != nil {
@@ -263,9 +221,9 @@ func (r *replication) again(ctx context.Context, err error) bool {
 
 // node is the client of the master that serves the key.
 func (r *replication) node(ctx context.Context) (*redis.Client, error) {
-	cluster := r.client.behind.Cluster
+	cluster := r.Backend.Cluster
 	if cluster == nil {
-		return r.client.behind.Single, nil // sticky has seen to it
+		return r.Backend.Single, nil // there is one: see Possible
 	}
 	if r.redirect != "" {
 		var mu sync.Mutex
@@ -284,4 +242,15 @@ func (r *replication) node(ctx context.Context) (*redis.Client, error) {
 	}
 	r.asking = false
 	return transport.MasterOf(ctx, cluster, r.call.KeyText())
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
