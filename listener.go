@@ -114,7 +114,7 @@ func (c *Client) broadcasted(payload string) {
 	}
 	switch name := payload[1:]; payload[0] {
 	case broadcastReset:
-		c.onces.forget(name)
+		c.onces.Forget(name)
 	case broadcastLeader, broadcastChange:
 		c.watchers.wake(payload)
 	}
@@ -122,7 +122,7 @@ func (c *Client) broadcasted(payload string) {
 
 // missedBroadcasts is called when some may have been lost: the subscription is new.
 func (c *Client) missedBroadcasts() {
-	for _, name := range c.onces.doubt() {
+	for _, name := range c.onces.Doubt() {
 		c.checkOnce(name)
 	}
 	c.watchers.wakeAll()

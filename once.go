@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"example.com/redislock/internal/clock"
+	"example.com/redislock/internal/memo"
 )
 
 // OnceOption shapes a [Client.Once]. Every [Option] is one too, for the lock that is held while the function runs:
@@ -125,7 +126,7 @@ type onceCall struct {
 // done, or why nobody can do it now. Else it is the caller's own, and the next one tries.
 func (o *onceCall) run(bounded context.Context) (all bool, err error) {
 	c := o.client
-	since := c.onces.now()
+	since := c.onces.Now()
 	rec, l, err := c.takeTurn(bounded, onceName(o.name), record.exists, o.settings, o.lock)
 	if err != nil {
 		own := bounded.Err() != nil || errors.Is(err, ErrHeld) || errors.Is(err, ErrNotReplicated) || errors.Is(err, ErrInvalid) ||
@@ -153,7 +154,7 @@ func (o *onceCall) run(bounded context.Context) (all bool, err error) {
 	case loss != nil:
 		return false, loss
 	}
-	since, sent := c.onces.now(), time.Now()
+	since, sent := c.onces.Now(), time.Now()
 	if err := c.note(o.ctx, l, 1, c.owner.info(), o.forget); err != nil {
 		return false, fmt.Errorf("it was done, but could not be noted: %w", err)
 	}
@@ -176,7 +177,7 @@ func (c *Client) OnceReset(ctx context.Context, name string) error {
 	err := c.mayLook(ctx, name, onceName)
 	if err == nil {
 		err = c.erase(ctx, onceName(name), c.keys.Broadcasts(), string(broadcastReset)+name)
-		c.onces.forget(name)
+		c.onces.Forget(name)
 	}
 	return wrapOp("once reset", name, err)
 }
@@ -206,4 +207,56 @@ func (c *Client) mayLook(ctx context.Context, name string, derive func(string) s
 		return err
 	}
 	return checkDerived(name, derive)
+}
+
+// onceCheckPatience is how long a caller waits for a look at what the process knows already. An answer takes no longer, unless
+// Redis is away.
+const onceCheckPatience = 100 * time.Millisecond
+
+// remember takes a success into this process's memory, which hears of resets.
+func (c *Client) remember(name string, since memo.Moment, until clock.Bound) {
+	c.start()
+	if !c.onces.Remember(name, since, until) {
+		c.checkOnce(name)
+	}
+}
+
+// knowsOnce reports whether this process knows a Once to be done. Where it would not hear of a reset it looks, but waits for no
+// answer if Redis is away: then nobody can run it either, and the look goes on.
+func (c *Client) knowsOnce(ctx context.Context, name string) bool {
+	subscribed, unreachable := c.subscriber.Broadcasts()
+	known, certain := c.onces.Known(name)
+	switch {
+	case !known || c.isClosed():
+		return false
+	case certain && subscribed:
+		return true
+	}
+	looked := c.checkOnce(name)
+	if !unreachable {
+		patience := time.NewTimer(onceCheckPatience)
+		defer patience.Stop()
+		select {
+		case <-looked:
+		case <-patience.C:
+		case <-ctx.Done():
+		}
+	}
+	known, _ = c.onces.Known(name)
+	return known
+}
+
+// checkOnce looks in the background whether what is known of a Once is still so; the channel closes when it has. One look
+// at a name is under way at a time.
+func (c *Client) checkOnce(name string) <-chan struct{} {
+	looked, done := c.onces.Look(name)
+	if done != nil {
+		c.background.Add()
+		go func() {
+			defer c.background.Done()
+			rec, err := c.look(context.Background(), onceName(name))
+			done(rec.exists(), clock.Bound{From: rec.sent, Span: rec.left}, err)
+		}()
+	}
+	return looked
 }

@@ -12,6 +12,7 @@ import (
 
 	"example.com/redislock/internal/backend"
 	"example.com/redislock/internal/lease"
+	"example.com/redislock/internal/memo"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/random"
 	"example.com/redislock/internal/replication"
@@ -57,7 +58,7 @@ type Client struct {
 	begin  sync.Once
 
 	preflight preflight
-	onces     onces
+	onces     memo.Memo                                 // of Once
 	gates     singleflight.Gate                         // of Once
 	fetches   singleflight.Group[fetchKey, sharedValue] // of Share
 	failures  failures

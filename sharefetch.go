@@ -5,9 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"example.com/redislock/internal/clock"
+	"example.com/redislock/internal/protocol"
+	"example.com/redislock/internal/safetext"
 	"example.com/redislock/internal/singleflight"
 )
 
@@ -38,7 +43,7 @@ type sharedValue struct {
 func (s *sharing) lookOrFetch(ctx context.Context) (sharedValue, error) {
 	served := func(rec record) bool {
 		k := s.kept(rec)
-		return k.left > 0 || k.failure != nil
+		return k.Left > 0 || k.Failure != nil
 	}
 	rec, l, err := s.client.turn(ctx, shareName(s.key), served, s.lock)
 	if err != nil {
@@ -48,20 +53,20 @@ func (s *sharing) lookOrFetch(ctx context.Context) (sharedValue, error) {
 		return s.fetch(ctx, l, rec, false)
 	}
 	k := s.kept(rec)
-	if k.left == 0 {
-		return sharedValue{}, s.failed(rec, k.failure)
+	if k.Left == 0 {
+		return sharedValue{}, s.failed(rec, k.Failure)
 	}
-	if k.left <= s.stale && k.failure == nil {
+	if k.Left <= s.stale && k.Failure == nil {
 		s.refreshLater(ctx)
 	}
-	return sharedValue{text: k.text, head: rec.head}, nil
+	return sharedValue{text: k.Text, head: rec.head}, nil
 }
 
 // kept is what a record says to this call: a value that it cannot decode is none.
-func (s *sharing) kept(rec record) kept {
-	k := keptIn(rec)
+func (s *sharing) kept(rec record) protocol.Shared {
+	k := protocol.ParseShared(rec.value, rec.left)
 	if rec.head == s.unread.head {
-		k.left, k.text = 0, ""
+		k.Left, k.Text = 0, ""
 	}
 	return k
 }
@@ -84,7 +89,7 @@ func (s *sharing) fetch(ctx context.Context, l *Lock, rec record, background boo
 	var unkept error
 	switch loss := l.Err(); {
 	case err == nil:
-		unkept = c.note(ctx, l, 1, keptValue+text, s.ttl+s.stale)
+		unkept = c.note(ctx, l, 1, protocol.SharedValue(text), s.ttl+s.stale)
 	case background && ctx.Err() != nil: // its time is over
 		err = errors.Join(context.Cause(ctx), err)
 		unkept = s.noteFailure(ctx, l, rec, err)
@@ -111,8 +116,8 @@ func (s *sharing) fetch(ctx context.Context, l *Lock, rec record, background boo
 func (s *sharing) refreshLater(ctx context.Context) {
 	c, lock := s.client, shareName(s.key)
 	fresh := func(rec record) bool {
-		k := keptIn(rec)
-		return k.left > s.stale || k.failure != nil
+		k := protocol.ParseShared(rec.value, rec.left)
+		return k.Left > s.stale || k.Failure != nil
 	}
 	c.fetches.Begin(ctx, fetchKey{key: s.key, refresh: true}, func(ctx context.Context) (none sharedValue, err error) {
 		c.background.Add()
@@ -180,3 +185,135 @@ func guarded(ctx context.Context, grace time.Duration, fn func() (string, error)
 		return o.text, o.err
 	}
 }
+
+// SharedError is the error of a fetch that somebody else made: a caller before, or another process. In the process of the fetch
+// [errors.Is] and [errors.As] find the error itself behind it, in others what [ErrorCodec] made of it; without one only its text
+// gets there.
+type SharedError struct {
+	// Text is what the error said there.
+	Text string
+	// Owner is whose fetch it was.
+	Owner Owner
+
+	cause error
+}
+
+// Error is the text, and who said it, on one line. What cannot be shown is escaped, as by [Owner.String].
+func (e *SharedError) Error() string {
+	return fmt.Sprintf("fetched by %s: %s", e.Owner, safetext.Escape(e.Text))
+}
+
+// Unwrap is the error of the fetch where it is known, else nil.
+func (e *SharedError) Unwrap() error { return e.cause }
+
+// ErrorCodec carries the error of a fetch to other processes ([WithErrorCodec]), beside its text. It must be the same wherever a
+// key is shared.
+type ErrorCodec interface {
+	// MarshalError says in at most 4096 bytes what kind of error it is; longer ones are left out. Nothing means that the text is
+	// all there is to say.
+	MarshalError(err error) []byte
+	// UnmarshalError is the error that these bytes stand for, which [SharedError] wraps; nil if they say nothing.
+	UnmarshalError(data []byte) error
+}
+
+// maxErrorText bounds the text of an error, and what an ErrorCodec says of it.
+const maxErrorText = 4096
+
+// noteFailure has the error of a fetch given to all who ask for a while, instead of a fetch of their own. The value that is in the
+// record keeps its time. Where there is a record, nothing is written if it has gone meanwhile: a reset is not undone.
+func (s *sharing) noteFailure(ctx context.Context, l *Lock, rec record, err error) error {
+	if s.errorTTL == 0 {
+		return nil
+	}
+	f := protocol.Failure{Owner: s.client.owner.info(), Text: sharedText(err)}
+	if s.errors != nil {
+		if code := s.errors.MarshalError(err); len(code) <= maxErrorText {
+			f.Code = string(code)
+		}
+	}
+	again := max(s.errorTTL, time.Millisecond)
+	k := protocol.ParseShared(rec.value, rec.left)
+	k.Left = max(0, k.Left-clock.Elapsed(rec.sent))
+	text, life := protocol.SharedFailure(f, k, again)
+	s.client.failures.remember(s.key, headOf(l, 1), err, again)
+	if rec.exists() {
+		return s.client.note(ctx, l, 1, text, life, rec.head)
+	}
+	return s.client.note(ctx, l, 1, text, life)
+}
+
+// sharedText is the text of an error as others get it.
+func sharedText(err error) string {
+	text := err.Error()
+	if p, ok := errors.AsType[*PanicError](err); ok {
+		text = p.brief()
+	}
+	text = strings.ToValidUTF8(text, "?")
+	return text[:min(len(text), maxErrorText)]
+}
+
+// failed is the error of a fetch that somebody made before.
+func (s *sharing) failed(rec record, f *protocol.Failure) error {
+	e := &SharedError{Text: f.Text, Owner: parseOwner(f.Owner), cause: s.client.failures.of(s.key, rec.head)}
+	if e.cause == nil && s.errors != nil && f.Code != "" {
+		e.cause = s.errors.UnmarshalError([]byte(f.Code))
+	}
+	return e
+}
+
+// failures are the errors of this process's own fetches, by key, for as long as they are shared.
+type failures struct {
+	mu  sync.Mutex
+	all map[string]ownFailure
+}
+
+type ownFailure struct {
+	head string // of the record that tells others of it
+	err  error
+}
+
+func (f *failures) remember(key, head string, err error, life time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.all == nil {
+		f.all = map[string]ownFailure{}
+	}
+	f.all[key] = ownFailure{head, err}
+	time.AfterFunc(life+time.Second, func() { // a second for answers that are on their way
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.all[key].head == head {
+			delete(f.all, key)
+		}
+	})
+}
+
+// of is the error that a record tells of, nil if it is another process's.
+func (f *failures) of(key, head string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if own := f.all[key]; own.head == head {
+		return own.err
+	}
+	return nil
+}
+
+// PanicError is a panic of a fetch of [Share], for those who do not hear it themselves: the observer, where nobody waits
+// for the fetch ([EventNotKept]), and later callers of the process, behind a [SharedError].
+type PanicError struct {
+	// Value is what was given to panic.
+	Value any
+	// Stack is that of the goroutine, as [debug.Stack] formats it.
+	Stack []byte
+}
+
+// Error is the value and the stack.
+func (e *PanicError) Error() string { return fmt.Sprintf("%s\n\n%s", e.brief(), e.Stack) }
+
+// Unwrap is the value, if that is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+func (e *PanicError) brief() string { return fmt.Sprintf("panic: %v", e.Value) }
