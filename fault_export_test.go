@@ -3,6 +3,7 @@ package redislock
 import (
 	"time"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/lua"
 )
 
@@ -17,6 +18,9 @@ func Script(name string) (digest, text string) {
 	}[name]
 	return s.Digest, s.Text
 }
+
+// Wire is a mode as it travels.
+func Wire(m Mode) protocol.Mode { return m.wire }
 
 // Brief is how long a hold may have been so that its release tries the plain command first.
 const Brief = brief

@@ -2,117 +2,156 @@ package redislock_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"example.com/redislock"
+	"example.com/redislock/internal/model"
+	"example.com/redislock/internal/protocol"
 )
 
-// rule is a mode as the model knows it: the most holds of each name that it tolerates, itself aside, and in all.
-type rule struct {
-	name     string
-	limits   map[string]int
-	capacity int
-	mode     redislock.Mode
-}
-
-const many = 1 << 20
-
-var rules = map[string]rule{
-	"exclusive": {name: "exclusive", mode: redislock.Exclusive},
-	"write":     {name: "write", mode: redislock.Write},
-	"read":      {name: "read", limits: map[string]int{"read": many}, mode: redislock.Read},
-	"sem3":      {name: "semaphore", limits: map[string]int{"semaphore": many}, capacity: 3, mode: redislock.Semaphore(3)},
-	"sem5":      {name: "semaphore", limits: map[string]int{"semaphore": many}, capacity: 5, mode: redislock.Semaphore(5)},
-	"guest": {
-		name: "guest", limits: map[string]int{"guest": 1, "host": many},
-		mode: redislock.NewMode("guest", redislock.AtMost(1, "guest"), redislock.CompatibleWith("host")),
-	},
-	"host": {
-		name: "host", limits: map[string]int{"guest": 2, "read": many},
-		mode: redislock.NewMode("host", redislock.AtMost(2, "guest"), redislock.CompatibleWith("read")),
-	},
-}
+var (
+	guest = redislock.NewMode("guest", redislock.AtMost(1, "guest"), redislock.CompatibleWith("host"))
+	host  = redislock.NewMode("host", redislock.AtMost(2, "guest"), redislock.CompatibleWith("read"))
+)
 
 // worlds are the modes that are used beside each other in one history.
-var worlds = [][]string{
-	{"exclusive"},
-	{"read", "read", "read", "write"},
-	{"sem3", "sem3", "sem5"},
-	{"guest", "host", "read", "exclusive"},
-	{"exclusive", "write", "read", "sem3", "sem5", "guest", "host"},
+var worlds = [][]redislock.Mode{
+	{redislock.Exclusive},
+	{redislock.Read, redislock.Read, redislock.Read, redislock.Write},
+	{redislock.Semaphore(3), redislock.Semaphore(3), redislock.Semaphore(5)},
+	{guest, host, redislock.Read, redislock.Exclusive},
+	{redislock.Exclusive, redislock.Write, redislock.Read, redislock.Semaphore(3), redislock.Semaphore(5), guest, host},
 }
 
-// entry is a hold or a place of the model.
-type entry struct {
-	who    string
-	rule   rule
-	weight int
-	hold   *entry // a place of a reader that waits to become the writer: its hold
+// expected is the lock as the model has it. A player is a token, and nothing lapses by itself: time stands nearly still.
+type expected struct {
+	lock    model.Lock
+	now     model.Micros
+	changes int
+	granted []string // who was granted, in order, since it was last looked at
 }
 
-type model struct {
-	holds, queue []*entry
-	granted      []string // who was granted, in order, since it was last looked at
-}
-
-// fits is the definition of compatibility: each mode tolerates every other, and itself, in the numbers there are.
-func (m *model) fits(e *entry) bool {
-	held := []*entry{e}
-	for _, h := range m.holds {
-		if h != e.hold {
-			held = append(held, h)
+// execute has the model execute a request, and notes who is granted by it.
+func (m *expected) execute(s model.Script) model.Answer {
+	m.now++
+	at := model.Instant{Now: m.now + 1000*model.Second, Rules: &model.Protocol, Subscribed: func(string) bool { return true }}
+	after, answer, messages := model.Execute(&m.lock, s, at)
+	m.lock = after
+	if c, ok := s.(model.Convert); ok && c.Grants && answer.Status == "granted" {
+		m.granted = append(m.granted, playerOf(c.Change)) // others may be granted after it
+	}
+	for _, message := range messages {
+		if message.Kind == 'g' {
+			m.granted = append(m.granted, playerOf(message.Token))
 		}
 	}
-	if len(held) == 1 {
-		return true
+	if a, ok := s.(model.Acquire); ok && answer.Status == "granted" {
+		m.granted = append(m.granted, a.Token)
 	}
-	for _, a := range held {
-		total := map[string]int{}
-		for _, b := range held {
-			total[b.rule.name] += b.weight
-		}
-		if a.rule.capacity > 0 && total[a.rule.name] > a.rule.capacity {
-			return false
-		}
-		total[a.rule.name]--
-		for name, n := range total {
-			if n > a.rule.limits[name] {
-				return false
-			}
-		}
-	}
-	return true
+	return answer
 }
 
-// grant gives the lock to the queue's head as long as it fits.
-func (m *model) grant() {
-	for len(m.queue) > 0 && m.fits(m.queue[0]) {
-		e := m.queue[0]
-		m.queue = m.queue[1:]
-		if e.hold != nil {
-			e.hold.rule = e.rule
-		} else {
-			m.holds = append(m.holds, e)
-		}
-		m.granted = append(m.granted, e.who)
+// asks has a player acquire, and says whether it holds the lock, waits, or neither.
+func (m *expected) asks(who string, in redislock.Mode, weight int, tries bool) string {
+	r := model.Request{Lease: 3600 * model.Second, Keep: 4600 * model.Second, Wait: 'u', Channel: who}
+	if r.Mode = (model.Mode{Mode: redislock.Wire(in)}); in != redislock.Exclusive {
+		r.Mode.Weight = weight
 	}
+	if tries {
+		r.Wait = '-'
+	}
+	return m.execute(model.Acquire{Token: who, Request: r}).Status
 }
 
-func (m *model) drop(who string) {
-	is := func(e *entry) bool { return e.who == who }
-	m.holds, m.queue = slices.DeleteFunc(m.holds, is), slices.DeleteFunc(m.queue, is)
-	m.grant()
+// drop ends the hold or the place of a player, or its wait for a change.
+func (m *expected) drop(player string) {
+	for _, p := range m.lock.Queue {
+		if playerOf(p.Token) == player {
+			player = p.Token
+			break
+		}
+	}
+	m.execute(model.Release{Token: player})
 }
 
-func (m *model) String() string {
+// drops ends all holds at once.
+func (m *expected) drops() {
+	b := model.Break{Reason: "why"}
+	for _, h := range m.lock.Holds {
+		b.Holds = append(b.Holds, model.Grant{Token: h.Token, Fence: h.Fence})
+	}
+	m.execute(b)
+}
+
+// convert changes the mode of a player's hold.
+func (m *expected) convert(player string, to redislock.Mode) string {
+	m.changes++
+	r := model.Request{Lease: 3600 * model.Second, Keep: 4600 * model.Second, Wait: 'u', Channel: player}
+	r.Mode = model.Mode{Mode: redislock.Wire(to), Weight: 1}
+	c := model.Convert{Token: player, Request: r, Grants: to == redislock.Write, Change: model.Changed(m.changes, player)}
+	return m.execute(c).Status
+}
+
+func (m *expected) holders() (all []string) {
+	for _, h := range m.lock.Holds {
+		all = append(all, h.Token)
+	}
+	return all
+}
+
+func (m *expected) waiters() (all []string) {
+	for _, p := range m.lock.Queue {
+		all = append(all, playerOf(p.Token))
+	}
+	return all
+}
+
+// mode is that of a holder, as people are shown it.
+func (m *expected) mode(player string) string {
+	for _, h := range m.lock.Holds {
+		if h.Token == player {
+			return modeText(h.Request.Mode.Mode)
+		}
+	}
+	return ""
+}
+
+// upgrading is the player whose reader's hold waits to become the writer's, if there is one.
+func (m *expected) upgrading() string {
+	for _, p := range m.lock.Queue {
+		if p.Of != "" {
+			return p.Of
+		}
+	}
+	return ""
+}
+
+// playerOf is the player of a token: of a change, that of the hold with a plus.
+func playerOf(token string) string {
+	if token[0] == '0' {
+		return token[10:] + "+"
+	}
+	return token
+}
+
+func modeText(m protocol.Mode) string {
+	switch {
+	case m.Name == "":
+		return "exclusive"
+	case m.Capacity > 0:
+		return fmt.Sprintf("%s(%d)", m.Name, m.Capacity)
+	}
+	return m.Name
+}
+
+func (m *expected) String() string {
 	var b strings.Builder
-	for _, h := range m.holds {
-		fmt.Fprintf(&b, " %s:%v", h.who, h.rule.mode)
+	for _, player := range m.holders() {
+		fmt.Fprintf(&b, " %s:%s", player, m.mode(player))
 	}
 	b.WriteString(" |")
-	for _, q := range m.queue {
-		fmt.Fprintf(&b, " %s", q.who)
+	for _, player := range m.waiters() {
+		b.WriteString(" " + player)
 	}
 	return b.String()
 }

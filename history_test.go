@@ -14,8 +14,8 @@ import (
 	"example.com/redislock"
 )
 
-// Random histories are played to the library and to a model that is nothing but the rules of the queue and of the
-// modes. After each step both must have the same holders, in the same modes, and the same queue in the same order.
+// Random histories are played to the library and to the model. After each step both must have the same holders, in the same modes,
+// and the same queue in the same order.
 
 // player is one caller: it waits for the lock, holds it, or is gone.
 type player struct {
@@ -28,9 +28,9 @@ type player struct {
 // history is one game.
 type history struct {
 	*env
-	model
+	expected
 	r       *rand.Rand
-	world   []string
+	world   []redislock.Mode
 	clients []*redislock.Client
 	players map[string]*player
 	next    int
@@ -54,9 +54,9 @@ func TestRandomHistoriesMatchTheModel(t *testing.T) {
 					e.Fatalf("seed %d, after %q", seed, h.steps)
 				}
 			}
-			for len(h.holds)+len(h.queue) > 0 { // in the order of the queue, or it would not end
-				for _, held := range slices.Clone(h.holds) {
-					h.release(held.who)
+			for len(h.holders())+len(h.waiters()) > 0 { // in the order of the queue, or it would not end
+				for _, held := range h.holders() {
+					h.release(held)
 					h.settle()
 				}
 			}
@@ -75,16 +75,16 @@ func (h *history) did(format string, args ...any) {
 	h.steps = append(h.steps, fmt.Sprintf(format, args...))
 }
 
-func (h *history) someone(among []*entry) *entry { return among[h.r.IntN(len(among))] }
+func (h *history) someone(among []string) string { return among[h.r.IntN(len(among))] }
 
 func (h *history) step() {
 	switch op := h.r.IntN(20); {
-	case op < 9 || len(h.holds) == 0:
+	case op < 9 || len(h.holders()) == 0:
 		h.ask()
 	case op < 13:
-		h.release(h.someone(h.holds).who)
-	case op < 15 && len(h.queue) > 0:
-		h.cancel(h.someone(h.queue))
+		h.release(h.someone(h.holders()))
+	case op < 15 && len(h.waiters()) > 0:
+		h.cancel(h.someone(h.waiters()))
 	case op < 16:
 		h.expire()
 	case op < 17:
@@ -92,39 +92,35 @@ func (h *history) step() {
 	case op < 18:
 		h.breakAll()
 	default:
-		h.change(h.someone(h.holds))
+		h.change(h.someone(h.holders()))
 	}
 }
 
-// ask has a new player acquire, and says whether the model grants it at once.
-func (h *history) ask(opts ...redislock.Option) *entry {
+// ask has a new player acquire.
+func (h *history) ask(opts ...redislock.Option) (who string) {
 	h.next++
-	rule := rules[h.world[h.r.IntN(len(h.world))]]
-	e := &entry{who: fmt.Sprint("p", h.next), rule: rule, weight: 1}
-	if rule.capacity > 0 {
-		e.weight = 1 + h.r.IntN(3)
+	who = fmt.Sprint("p", h.next)
+	mode, weight := h.world[h.r.IntN(len(h.world))], 1
+	if mode.Name() == "semaphore" {
+		weight = 1 + h.r.IntN(3)
 	}
 	tries := len(opts) == 0 && h.r.IntN(6) == 0
-	opts = append(opts, redislock.WithMode(rule.mode), redislock.WithWeight(e.weight), redislock.WithMetadata(e.who))
-	free := len(h.queue) == 0 && h.fits(e)
+	opts = append(opts, redislock.WithMode(mode), redislock.WithWeight(weight), redislock.WithMetadata(who))
 	if tries {
 		opts = append(opts, trying)
 	}
-	h.did("%s asks in %v, weight %d, %v", e.who, rule.mode, e.weight, !tries)
-	if !tries || free {
-		h.queue = append(h.queue, e)
-		h.grant()
-	}
+	h.did("%s asks in %v, weight %d, %v", who, mode, weight, !tries)
+	free := h.asks(who, mode, weight, tries) == "granted"
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &player{who: e.who, got: make(chan error, 1), cancel: cancel}
+	p := &player{who: who, got: make(chan error, 1), cancel: cancel}
 	c := h.clients[h.r.IntN(len(h.clients))]
 	if tries {
 		l, err := c.Acquire(ctx, "x", opts...)
 		if free != (err == nil) || err != nil && !errors.Is(err, redislock.ErrHeld) {
-			h.Errorf("TryAcquire of %s: %v", e.who, err)
+			h.Errorf("TryAcquire of %s: %v", who, err)
 		}
 		if err != nil {
-			return e
+			return who
 		}
 		p.lock = l
 		p.got <- nil
@@ -135,14 +131,13 @@ func (h *history) ask(opts ...redislock.Option) *entry {
 			p.got <- err
 		}()
 	}
-	h.players[e.who] = p
-	return e
+	h.players[who] = p
+	return who
 }
 
 func (h *history) release(who string) {
 	h.did("%s releases", who)
-	h.drop(who)
-	h.drop(who + "+") // a change that it waits for
+	h.drop(who) // and with it the change that it waits for
 	p := h.players[who]
 	if err := p.lock.Release(context.Background()); err != nil {
 		h.Errorf("%s releases: %v", who, err)
@@ -150,62 +145,58 @@ func (h *history) release(who string) {
 	delete(h.players, who)
 }
 
-func (h *history) cancel(e *entry) {
-	h.did("%s is cancelled", e.who)
-	h.drop(e.who)
-	p := h.players[e.who]
+func (h *history) cancel(who string) {
+	h.did("%s is cancelled", who)
+	h.drop(who)
+	p := h.players[who]
 	p.cancel()
 	if err := <-p.got; !errors.Is(err, context.Canceled) {
-		h.Errorf("%s is cancelled: %v", e.who, err)
+		h.Errorf("%s is cancelled: %v", who, err)
 	}
-	delete(h.players, e.who)
+	delete(h.players, who)
 }
 
 // expire has a player whose lease ends; in fake time it is one that died.
 func (h *history) expire() {
-	if h.mini != nil && len(h.queue) == 0 {
-		for _, name := range h.world {
-			e := &entry{who: "dead", rule: rules[name], weight: 1}
-			if h.fits(e) {
-				h.did("one dies in %v", e.rule.mode)
-				ends := h.dead("x", 2*time.Second, redislock.WithMode(e.rule.mode), redislock.WithMetadata("dead"))
+	if h.mini != nil && len(h.waiters()) == 0 {
+		for _, mode := range h.world {
+			if h.asks("dead", mode, 1, true) == "granted" {
+				h.did("one dies in %v", mode)
+				ends := h.dead("x", 2*time.Second, redislock.WithMode(mode), redislock.WithMetadata("dead"))
 				h.fence = max(h.fence, ends.Add(-2*time.Second).UnixMicro())
-				h.holds = append(h.holds, e)
 				h.settle()
-				next := h.ask()
+				h.ask()
 				h.settle()
 				time.Sleep(time.Until(ends) + 4*time.Second) // the lease, and a check if nobody waits for its end
 				h.drop("dead")
-				_ = next
 				return
 			}
 		}
 	}
-	e := h.ask(redislock.WithoutRenewal(), redislock.WithLease(500*time.Millisecond))
+	who := h.ask(redislock.WithoutRenewal(), redislock.WithLease(500*time.Millisecond))
 	h.settle()
-	p := h.players[e.who]
-	if !slices.Contains(h.holds, e) {
-		h.cancel(e)
+	if !slices.Contains(h.holders(), who) {
+		h.cancel(who)
 		return
 	}
-	h.did("%s lapses", e.who)
-	<-p.lock.Context().Done()
-	h.gone(e.who, redislock.ErrLost)
+	h.did("%s lapses", who)
+	<-h.players[who].lock.Context().Done()
+	h.gone(who, redislock.ErrLost)
 }
 
 // steal has a player come that finds all holds stale; it does not stay.
 func (h *history) steal() {
 	const stale = 900 * time.Millisecond
 	time.Sleep(stale + 10*time.Millisecond)
-	e := h.ask(redislock.WithStealAfter(stale))
-	if slices.Contains(h.holds, e) {
+	who := h.ask(redislock.WithStealAfter(stale))
+	if slices.Contains(h.holders(), who) {
 		return
 	}
-	h.did("%s steals", e.who)
+	h.did("%s steals", who)
 	h.robbed()
 	h.settle()
-	if slices.Contains(h.queue, e) {
-		h.cancel(e)
+	if slices.Contains(h.waiters(), who) {
+		h.cancel(who)
 	}
 }
 
@@ -219,28 +210,22 @@ func (h *history) breakAll() {
 
 // robbed drops all holds at once, and whatever was to become of them.
 func (h *history) robbed() {
-	held := h.holds
-	h.holds = nil
-	h.queue = slices.DeleteFunc(h.queue, func(e *entry) bool {
-		if e.hold == nil {
-			return false
+	held, upgrades := h.holders(), h.upgrading()
+	h.drops()
+	if upgrades != "" {
+		if err := <-h.players[upgrades+"+"].got; !errors.Is(err, redislock.ErrNotHeld) {
+			h.Errorf("%s, which is robbed, gets %v", upgrades, err)
 		}
-		if err := <-h.players[e.who].got; !errors.Is(err, redislock.ErrNotHeld) {
-			h.Errorf("%s, which is robbed, gets %v", e.who, err)
-		}
-		return true
-	})
-	h.model.grant()
-	for _, e := range held {
-		<-h.players[e.who].lock.Context().Done()
-		h.gone(e.who, redislock.ErrStolen)
+	}
+	for _, who := range held {
+		<-h.players[who].lock.Context().Done()
+		h.gone(who, redislock.ErrStolen)
 	}
 }
 
 // gone drops a player whose hold ended without it.
 func (h *history) gone(who string, why error) {
 	h.drop(who)
-	h.drop(who + "+")
 	p := h.players[who]
 	if err := p.lock.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) || !errors.Is(err, why) {
 		h.Errorf("%s, which lost the lock, releases: %v", who, err)
@@ -249,30 +234,26 @@ func (h *history) gone(who string, why error) {
 }
 
 // change upgrades or downgrades.
-func (h *history) change(e *entry) {
-	l := h.players[e.who].lock
-	waits := slices.ContainsFunc(h.queue, func(q *entry) bool { return q.hold == e })
+func (h *history) change(who string) {
+	l, mode := h.players[who].lock, h.mode(who)
 	switch {
-	case waits || e.rule.name != "read" && e.rule.name != "write":
-	case e.rule.name == "write":
-		h.did("%s downgrades", e.who)
-		e.rule = rules["read"]
-		h.model.grant()
+	case h.upgrading() == who || mode != "read" && mode != "write":
+	case mode == "write":
+		h.did("%s downgrades", who)
+		h.convert(who, redislock.Read)
 		if err := l.Downgrade(context.Background()); err != nil {
-			h.Errorf("%s downgrades: %v", e.who, err)
+			h.Errorf("%s downgrades: %v", who, err)
 		}
-	case slices.ContainsFunc(h.queue, func(q *entry) bool { return q.hold != nil }):
-		h.did("%s upgrades in vain", e.who)
+	case h.convert(who, redislock.Write) == "conflict":
+		h.did("%s upgrades in vain", who)
 		if err := l.Upgrade(context.Background()); !errors.Is(err, redislock.ErrConflict) {
-			h.Errorf("%s upgrades beside another: %v", e.who, err)
+			h.Errorf("%s upgrades beside another: %v", who, err)
 		}
 	default:
-		h.did("%s upgrades", e.who)
+		h.did("%s upgrades", who)
 		// Its place is a player of its own, which leaves when it is granted.
-		h.queue = slices.Insert(h.queue, 0, &entry{who: e.who + "+", rule: rules["write"], weight: 1, hold: e})
-		h.model.grant()
 		ctx, cancel := context.WithCancel(context.Background())
-		p := &player{who: e.who + "+", got: make(chan error, 1), cancel: cancel}
+		p := &player{who: who + "+", got: make(chan error, 1), cancel: cancel}
 		h.players[p.who] = p
 		go func() { p.got <- l.Upgrade(ctx) }()
 	}
@@ -287,11 +268,11 @@ func (h *history) settle() {
 		if err != nil {
 			h.stop(err)
 		}
-		return h.seen(info) == h.model.String()
+		return h.seen(info) == h.expected.String()
 	}
 	for until := time.Now().Add(10 * time.Second); !same(); time.Sleep(time.Millisecond) {
 		if time.Now().After(until) {
-			h.Fatalf("the model says%s\nthe library%s\nafter %q", h.model.String(), h.seen(info), h.steps)
+			h.Fatalf("the model says%s\nthe library%s\nafter %q", h.expected.String(), h.seen(info), h.steps)
 		}
 	}
 	for _, who := range h.granted { // I2: in the order of the grants
