@@ -105,12 +105,11 @@ func (c *checks) enter(b *body) *body {
 	c.world.history.say("%d holds %s, fence %s", b.Number, b.name, c.world.history.fence(b.first))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !b.relies() {
-		return b
+	if b.relies() {
+		c.exclude(b)
+		c.raise(b)
+		c.bodies = append(c.bodies, b)
 	}
-	c.exclude(b)
-	c.raise(b)
-	c.bodies = append(c.bodies, b)
 	if r := c.register[b.name]; r == nil {
 		c.register[b.name] = &register{fence: b.first, by: b}
 	} else if b.first >= r.fence { // it is told before anything is written

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,19 +68,34 @@ func (silent) Printf(context.Context, string, ...any) {}
 
 func (one order) follow(t *testing.T) outcome {
 	p := planOf(one.Seed)
-	o := outcome{Seed: one.Seed, Result: run(t, p, false), Small: p}
-	o.Again = run(t, p, false).Hash
+	o := outcome{Seed: one.Seed, Result: run(t, p), Small: p}
+	again := run(t, p)
+	if o.Again = again.Hash; o.Again != o.Result.Hash {
+		o.Text = difference(o.Result.text(), again.text())
+		return o
+	}
 	if len(o.Result.Findings) > 0 {
 		o.Small, o.Runs = shrink(p, func(p plan) []string {
 			runtime.GC()
-			return run(t, p, false).Findings
+			return run(t, p).Findings
 		}, o.Result.Findings)
 	}
 	if one.Show || len(o.Result.Findings) > 0 {
-		r := run(t, o.Small, true)
-		o.Text = r.text
+		o.Text = run(t, o.Small).text()
 	}
 	return o
+}
+
+// difference is where two texts begin to differ.
+func difference(a, b string) string {
+	one, other := strings.Split(a, "\n"), strings.Split(b, "\n")
+	for i := range min(len(one), len(other)) {
+		if one[i] != other[i] {
+			from := max(0, i-5)
+			return fmt.Sprintf("line %d\n%s\n\n%s", i, strings.Join(one[from:min(i+5, len(one))], "\n"), strings.Join(other[from:min(i+5, len(other))], "\n"))
+		}
+	}
+	return "they have one text"
 }
 
 // child is a process that simulates.

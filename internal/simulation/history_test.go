@@ -16,7 +16,6 @@ type history struct {
 	mu      sync.Mutex
 	began   time.Time
 	hash    hash.Hash
-	keep    bool
 	lines   []string
 	at      time.Time
 	instant []string // what happened at this instant beside its event
@@ -25,10 +24,11 @@ type history struct {
 	calls   int
 	faults  int
 	ops     int
+	seen    map[string]int // how often each kind of event, script and answer was seen
 }
 
-func newHistory(keep bool) history {
-	return history{began: time.Now(), hash: sha256.New(), keep: keep}
+func newHistory() history {
+	return history{began: time.Now(), hash: sha256.New(), seen: map[string]int{}}
 }
 
 // add notes the event of an instant.
@@ -59,6 +59,13 @@ func (h *history) show(format string, args ...any) {
 	h.lines = append(h.lines, fmt.Sprintf("%12.6f  %s", time.Since(h.began).Seconds(), machine.Replace(fmt.Sprintf(format, args...))))
 }
 
+// count counts something that was seen.
+func (h *history) count(what string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.seen[what]++
+}
+
 // flush writes what happened at the instant that is over. The caller holds h.mu.
 func (h *history) flush() {
 	slices.Sort(h.instant)
@@ -71,9 +78,7 @@ func (h *history) flush() {
 func (h *history) write(line string) {
 	at := h.at.Sub(h.began)
 	fmt.Fprintf(h.hash, "%d %s\n", at, line)
-	if h.keep {
-		h.lines = append(h.lines, fmt.Sprintf("%12.6f  %s", at.Seconds(), line))
-	}
+	h.lines = append(h.lines, fmt.Sprintf("%12.6f  %s", at.Seconds(), line))
 }
 
 // sum is the hash of all of it.
@@ -105,7 +110,7 @@ func (h *history) packet(c *conn, toServer bool, data []byte, end error) {
 	fmt.Fprintf(h.hash, "%d %s %d %v %v ", h.at.Sub(h.began), c.owner.name, c.number, toServer, end)
 	_, _ = io.WriteString(h.hash, machine.Replace(string(data)))
 	h.mu.Unlock()
-	if toServer || !h.keep {
+	if toServer {
 		return
 	}
 	for len(data) > 0 {
@@ -123,14 +128,13 @@ func (h *history) packet(c *conn, toServer bool, data []byte, end error) {
 // called notes a command and its answer.
 func (w *world) called(by *session, args []string, v any) {
 	w.history.calls++
+	w.history.count(kindOf(args, v))
 	if by.conn == nil {
 		return
 	}
-	if w.history.keep {
-		if script := scriptOf(args); script != "hello" && script != "ping" {
-			w.history.show("%s → %s", by.conn.owner.name, request(args))
-			w.history.show("    %s", said(v))
-		}
+	if script := scriptOf(args); script != "hello" && script != "ping" {
+		w.history.show("%s → %s", by.conn.owner.name, request(args))
+		w.history.show("    %s", said(v))
 	}
 	if !isScript(args) || len(args) < 4 {
 		return
@@ -140,4 +144,21 @@ func (w *world) called(by *session, args []string, v any) {
 		w.checks.lost(nameOf(key))
 	}
 	w.checks.kept(key)
+}
+
+// kindOf is a script and what kind of answer it got.
+func kindOf(args []string, v any) string {
+	kind := scriptOf(args)
+	switch v := v.(type) {
+	case failure:
+		code, _, _ := strings.Cut(string(v), " ")
+		return kind + " " + code
+	case []any:
+		if len(v) > 0 {
+			if status, ok := v[0].(string); ok && len(status) < 10 && status > "a" {
+				return kind + " " + status
+			}
+		}
+	}
+	return kind
 }

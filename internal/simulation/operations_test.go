@@ -52,6 +52,7 @@ func (d *doing) perform() error {
 		if err != nil {
 			return err
 		}
+		defer d.anyhow(l.Release)
 		b := d.enter(l)
 		d.work(b)
 		d.leave(b)
@@ -88,11 +89,20 @@ func (d *doing) perform() error {
 	}
 }
 
+// anyhow gives a lock back where the observer panics in the body, as whoever writes one should. Otherwise it was given back before.
+func (d *doing) anyhow(release func(context.Context) error) {
+	if r := recover(); r != nil {
+		_ = release(d.ctx)
+		panic(r)
+	}
+}
+
 // hold is the body of a lock that was acquired, and its end.
 func (d *doing) hold(l *redislock.Lock, err error) error {
 	if err != nil {
 		return err
 	}
+	defer d.anyhow(l.Release)
 	b := d.enter(l)
 	d.work(b)
 	if b.class == "read" || b.class == "write" && d.Name == "rw" {
@@ -159,6 +169,7 @@ func (d *doing) handOff() error {
 	if err != nil {
 		return err
 	}
+	defer d.anyhow(l.Release)
 	b := d.enter(l)
 	d.work(b)
 	d.leave(b)
@@ -183,6 +194,7 @@ func (d *doing) all() error {
 	if err != nil {
 		return err
 	}
+	defer d.anyhow(locks.Release)
 	var bodies []*body
 	for _, name := range names {
 		bodies = append(bodies, d.world.checks.enter(&body{

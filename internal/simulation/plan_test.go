@@ -78,7 +78,7 @@ var faults = []weight{
 func planOf(seed uint64) plan {
 	draw := source(seed, 1)
 	p := plan{Seed: seed, Clients: 2 + min(draw.IntN(7), draw.IntN(7))}
-	span := upTo(draw, 2*time.Second, 40*time.Second)
+	span := upTo(draw, 200*time.Millisecond, 40*time.Second)
 	kinds := operations
 	if draw.IntN(3) == 0 { // few kinds, and so more of each
 		kinds = nil

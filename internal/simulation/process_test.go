@@ -82,6 +82,7 @@ func (o *observer) misbehave(how string, length time.Duration) {
 
 func (o *observer) Observe(e redislock.Event) {
 	o.process.world.history.say("%s: event %v %s", o.process.name, e.Kind, e.Name)
+	o.process.world.history.count("event " + e.Kind.String())
 	o.mu.Lock()
 	fault, until := o.fault, o.until
 	o.mu.Unlock()

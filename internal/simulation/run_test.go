@@ -22,7 +22,8 @@ type result struct {
 	Packets, Calls, Ops, Faults int
 	Accepted                    int // by the model
 	Virtual                     time.Duration
-	text                        string
+	Seen                        map[string]int
+	text                        func() string // of all that happened
 }
 
 // quiet is how long it takes at the most, after the last fault and beside what bodies last, until everybody who waits has a lock: two
@@ -30,12 +31,12 @@ type result struct {
 const quiet = 90 * time.Second
 
 // run has a plan happen.
-func run(t *testing.T, p plan, keep bool) (r result) {
+func run(t *testing.T, p plan) (r result) {
 	var seed [32]byte
 	binary.LittleEndian.PutUint64(seed[:], p.Seed)
 	defer random.Seed(seed)()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{plan: p, draw: source(p.Seed, 2), noticed: make(chan struct{}, 1), history: newHistory(keep), weather: newWeather(), doing: map[int]*doing{}}
+		w := &world{plan: p, draw: source(p.Seed, 2), noticed: make(chan struct{}, 1), history: newHistory(), weather: newWeather(), doing: map[int]*doing{}}
 		w.checks = newChecks(w)
 		unsettle(p.Seed)
 		w.server = newServer(w)
@@ -48,10 +49,7 @@ func run(t *testing.T, p plan, keep bool) (r result) {
 		accepted, _ := w.server.listener.Accepted()
 		r = result{
 			w.history.sum(), w.checks.findings, w.history.packets, w.history.calls, w.history.ops, w.history.faults,
-			accepted, time.Since(w.history.began), "",
-		}
-		if keep {
-			r.text = w.history.text()
+			accepted, time.Since(w.history.began), w.history.seen, w.history.text,
 		}
 		w.server.mini.Close()
 	})

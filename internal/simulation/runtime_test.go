@@ -10,17 +10,17 @@ import (
 	"strings"
 )
 
-// The Go runtime decides some things by chance or by the wall clock. In a bubble of testing/synctest it must not, so the simulation
-// runs in a test binary that is built over a runtime with these lines changed; nothing else of it is. A version of Go that has not
-// these lines is told, and nothing is simulated on it.
+// Go decides some things by chance, by addresses, or by the wall clock. In a bubble of testing/synctest it must not, so the simulation
+// runs in a test binary that is built over a runtime with these lines changed, and nothing else. A version of Go that has not these
+// lines is told, and nothing is simulated on it.
 var changes = []struct{ file, was, is string }{
 	// A goroutine that runs for 10 ms by the wall clock has to let others run: on a busy machine at any place.
-	{"proc.go", "const forcePreemptNS = 10 * 1000 * 1000", "const forcePreemptNS = 1 << 60"},
+	{"runtime/proc.go", "const forcePreemptNS = 10 * 1000 * 1000", "const forcePreemptNS = 1 << 60"},
 	// Each 61st time another queue of goroutines comes first.
-	{"proc.go", "if pp.schedtick%61 == 0 && !sched.runq.empty() {", "if false && !sched.runq.empty() {"},
+	{"runtime/proc.go", "if pp.schedtick%61 == 0 && !sched.runq.empty() {", "if false && !sched.runq.empty() {"},
 	// What is random in a bubble: numbers of its own.
-	{"synctest.go", "	now     int64  // current fake time\n", "	now     int64  // current fake time\n	drawn   uint64\n"},
-	{"synctest.go", "// incActive increments the active-count for the bubble.", `// drawn is a number below n: the bubble's next where there is one.
+	{"runtime/synctest.go", "	now     int64  // current fake time\n", "	now     int64  // current fake time\n	drawn   uint64\n"},
+	{"runtime/synctest.go", "// incActive increments the active-count for the bubble.", `// drawn is a number below n: the bubble's next where there is one.
 func drawn(n uint32) uint32 {
 	bubble := getg().bubble
 	if bubble == nil {
@@ -35,12 +35,26 @@ func drawn(n uint32) uint32 {
 
 // incActive increments the active-count for the bubble.`},
 	// Which of several ready cases a select takes, and which of several timers of one instant is first.
-	{"select.go", "j := cheaprandn(uint32(norder + 1))", "j := drawn(uint32(norder + 1))"},
-	{"time.go", "t.rand = cheaprand()", "t.rand = drawn(1 << 31)"},
+	{"runtime/select.go", "j := cheaprandn(uint32(norder + 1))", "j := drawn(uint32(norder + 1))"},
+	{"runtime/time.go", "t.rand = cheaprand()", "t.rand = drawn(1 << 31)"},
 	// Where an iteration over a map begins, and the seeds of maps.
-	{"rand.go", "func rand() uint64 {\n", "func rand() uint64 {\n	if getg().bubble != nil {\n		return 0x9e3779b97f4a7c15\n	}\n"},
+	{"runtime/rand.go", "func rand() uint64 {\n", "func rand() uint64 {\n	if getg().bubble != nil {\n		return 0x9e3779b97f4a7c15\n	}\n"},
+	// The children of a context are in a map by their addresses: they end in the order in which they came.
+	{"context/context.go", "	children map[canceler]struct{}", "	children map[canceler]uint64"},
+	{"context/context.go", "p.children = make(map[canceler]struct{})", "p.children = make(map[canceler]uint64)"},
+	{"context/context.go", "p.children[child] = struct{}{}", "p.children[child] = came.Add(1)"},
+	{"context/context.go", "	for child := range c.children {\n", `	for len(c.children) > 0 {
+		var child canceler
+		for other, at := range c.children {
+			if child == nil || at < c.children[child] {
+				child = other
+			}
+		}
+		delete(c.children, child)
+`},
+	{"context/context.go", "// A cancelCtx can be canceled.", "var came atomic.Uint64\n\n// A cancelCtx can be canceled."},
 	// The hashes of strings.
-	{"rand.go", "	globalRand.state.Init(*seed)\n", "	*seed = [32]byte{1}\n	globalRand.state.Init(*seed)\n"},
+	{"runtime/rand.go", "	globalRand.state.Init(*seed)\n", "	*seed = [32]byte{1}\n	globalRand.state.Init(*seed)\n"},
 }
 
 // build makes the test binary of this package over the changed runtime, in a folder of its own, and returns its path.
@@ -54,7 +68,7 @@ func build(folder string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("go env GOROOT: %w", err)
 	}
-	sources := filepath.Join(strings.TrimSpace(string(out)), "src", "runtime")
+	sources := filepath.Join(strings.TrimSpace(string(out)), "src")
 	texts, replace := map[string]string{}, map[string]string{}
 	for _, c := range changes {
 		if _, ok := texts[c.file]; !ok {
@@ -65,12 +79,12 @@ func build(folder string) (string, error) {
 			texts[c.file] = string(text)
 		}
 		if strings.Count(texts[c.file], c.was) != 1 {
-			return "", fmt.Errorf("%s: runtime/%s has not one line %q: see changes in runtime_test.go", runtime.Version(), c.file, c.was)
+			return "", fmt.Errorf("%s: %s has not one line %q: see changes in runtime_test.go", runtime.Version(), c.file, c.was)
 		}
 		texts[c.file] = strings.Replace(texts[c.file], c.was, c.is, 1)
 	}
 	for file, text := range texts {
-		changed := filepath.Join(home, file)
+		changed := filepath.Join(home, filepath.Base(file))
 		if err := write(changed, []byte(text)); err != nil {
 			return "", err
 		}

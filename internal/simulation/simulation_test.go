@@ -55,7 +55,8 @@ func TestSimulation(t *testing.T) {
 		case err != nil:
 			t.Error(err)
 		case o.Result.Hash != o.Again:
-			t.Errorf("seed %d: two runs differ: %s and %s", o.Seed, o.Result.Hash, o.Again)
+			t.Errorf("seed %d: two runs differ: %s and %s\n%s", o.Seed, o.Result.Hash, o.Again, o.Text)
+			return
 		}
 		if len(o.Result.Findings) > 0 {
 			t.Errorf("seed %d: %s\nmade smaller in %d runs:\n%s\n%s\nmake simulate SEED=%d shows it", o.Seed, strings.Join(o.Result.Findings, "\n"), o.Runs, o.Small, o.Text, o.Seed)
@@ -93,6 +94,7 @@ type summary struct {
 	Ops, Faults, Calls, Packets, Models int
 	Virtual, Took                       time.Duration
 	Findings                            int
+	Seen                                map[string]int
 }
 
 func (s summary) String() string {
@@ -146,6 +148,12 @@ func (s *summary) add(o outcome) {
 	s.Packets += r.Packets
 	s.Models += r.Accepted
 	s.Virtual += r.Virtual
+	for what, n := range r.Seen {
+		if s.Seen == nil {
+			s.Seen = map[string]int{}
+		}
+		s.Seen[what] += n
+	}
 }
 
 // ofCommit is a first seed that changes with each commit, so that each tries others; without git it is the same each time.
