@@ -38,7 +38,7 @@ func (c *Client) accept(ctx context.Context, name string, opts []Option, s *sett
 		err = s.strong()
 	}
 	if err == nil {
-		err = c.sticky(s)
+		err = c.countable(s)
 	}
 	switch {
 	case err != nil:
@@ -49,6 +49,22 @@ func (c *Client) accept(ctx context.Context, name string, opts []Option, s *sett
 		return ErrClosed
 	}
 	return ctx.Err()
+}
+
+// countable refuses WithReplicas where a write and its WAIT may be sent on two connections: WAIT would then answer for the
+// writes of somebody else, or for none, which every replica has.
+func (c *Client) countable(s *settings) error {
+	if s.replicas == 0 {
+		return nil
+	}
+	if b := c.behind; !b.Wrapped && (b.Single != nil || b.Cluster != nil) {
+		if size := transport.PoolSize(b); size < 2 {
+			return invalid("WithReplicas(%d, %v) over a pool of %d: renewals would have to stand behind the WAIT", s.replicas, s.replicaTime, size)
+		}
+		return nil
+	}
+	return invalid("WithReplicas(%d, %v) over a %T: it needs the write and the WAIT on one connection, and so a *redis.Client or a *redis.ClusterClient",
+		s.replicas, s.replicaTime, c.rdb)
 }
 
 // seek is pursue, observed. A lock that its caller does not get, because the Observer panics or ends the goroutine, is given

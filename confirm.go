@@ -207,22 +207,6 @@ func WithReplicas(n int, timeout time.Duration) Option {
 	}
 }
 
-// sticky refuses WithReplicas where a write and its WAIT may be sent on two connections: WAIT would then answer for the
-// writes of somebody else, or for none, which every replica has.
-func (c *Client) sticky(s *settings) error {
-	if s.replicas == 0 {
-		return nil
-	}
-	if b := c.behind; !b.Wrapped && (b.Single != nil || b.Cluster != nil) {
-		if size := transport.PoolSize(b); size < 2 {
-			return invalid("WithReplicas(%d, %v) over a pool of %d: renewals would have to stand behind the WAIT", s.replicas, s.replicaTime, size)
-		}
-		return nil
-	}
-	return invalid("WithReplicas(%d, %v) over a %T: it needs the write and the WAIT on one connection, and so a *redis.Client or a *redis.ClusterClient",
-		s.replicas, s.replicaTime, c.rdb)
-}
-
 // unreplicated is for a hold that guards nothing.
 func unreplicated(s *settings) error {
 	s.replicas = 0

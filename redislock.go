@@ -127,7 +127,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 	if err := c.defaults.strong(); err != nil {
 		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
 	}
-	if err := c.sticky(&c.defaults); err != nil {
+	if err := c.countable(&c.defaults); err != nil {
 		return nil, fmt.Errorf("redislock: new: defaults: %w", err)
 	}
 	c.scheduler = scheduler.New(c.transport.Flush)
