@@ -147,7 +147,7 @@ func (r *cronRun) notBegun(err error) (Outcome, error) {
 
 // skip leaves the tick out, for all.
 func (r *cronRun) skip(ctx context.Context) (Outcome, error) {
-	if err := r.client.note(ctx, r.turn, 2, tickSkipped, r.memory); err != nil {
+	if err := r.client.record(ctx, r.turn, 2, tickSkipped, r.memory); err != nil {
 		return 0, err
 	}
 	return OutcomeSkipped, nil
@@ -166,7 +166,7 @@ func (r *cronRun) do(ctx context.Context, fn func(context.Context) error) (outco
 	r.begun = time.Now()
 	release := time.Duration(0)
 	defer func() { _ = r.job.finish(ctx, true, release) }()
-	if err := c.note(ctx, r.turn, 1, tickBegun, r.memory); err != nil {
+	if err := c.record(ctx, r.turn, 1, tickBegun, r.memory); err != nil {
 		return 0, err
 	}
 	if err := r.status(ctx, 1, OutcomeRunning, nil); err != nil {
@@ -187,7 +187,7 @@ func (r *cronRun) do(ctx context.Context, fn func(context.Context) error) (outco
 	defer func() {
 		if !r.gaveUp(ctx, err) { // else it is for who stands by
 			release = r.atLeast - clock.Elapsed(r.begun)
-			if err := c.note(ctx, r.turn, 2, tickEnded, r.memory); err != nil {
+			if err := c.record(ctx, r.turn, 2, tickEnded, r.memory); err != nil {
 				r.keep = min(r.memory, MaxLease) // then the lock says so
 			}
 		}

@@ -83,7 +83,7 @@ func (r *cronRun) status(ctx context.Context, step int, outcome Outcome, err err
 	if err != nil {
 		return err
 	}
-	return r.client.note(ctx, r.job, step, string(text), statusLife, "late") // it changes nothing for the others
+	return r.client.record(ctx, r.job, step, string(text), statusLife, "late") // it changes nothing for the others
 }
 
 // CronStatus tells of the last run of a job: when, where, how long and how it ended. A job that has not run for 400 days
@@ -101,7 +101,7 @@ func (c *Client) cronStatus(ctx context.Context, status *CronStatus) error {
 	name := jobName(status.Job)
 	var seen record
 	for {
-		rec, err := c.look(ctx, name)
+		rec, err := c.recall(ctx, name)
 		if err != nil || !rec.exists() {
 			return err
 		}

@@ -9,7 +9,7 @@
 // # What a lock promises
 //
 // At any time of the server at most one holder has a lock, or as many as their modes allow. A holder learns by [Lock.Context] that it may no longer
-// trust its lock, before anybody else can get it because of expiry or theft, also when Redis does not answer. No lock
+// trust its lock, before anybody else can get it because of expiry or a steal, also when Redis does not answer. No lock
 // with a lease can stop a process that was paused and goes on writing: for that every grant has a fence, which the
 // written resource can compare. docs/guarantees.md says exactly what is promised, under which assumptions, and what is
 // not; docs/protocol.md says how.
@@ -46,4 +46,47 @@
 //
 // Waiters are served in the order of arrival. The release makes the next waiter the owner and tells it so by one
 // message: there is no polling, and a hand-over costs one command whatever the number of waiters.
+//
+// # How it is built
+//
+// Arrows are imports; they run down, and the compiler keeps them so. No package under internal/ knows this one.
+//
+//	                redislock: what a user names, and what is built on locks
+//	     ┌──────────────┬─────────────┬─┴───────────┬──────────────┐
+//	     ▼              ▼             ▼             ▼              ▼
+//	who waits      until when    how one hears   replicas     many callers,
+//	waiting        lease         wakeup          replication  one call: singleflight, memo
+//	     └──────┬───────┴──────┬──────┴──────┬──────┘
+//	            ▼              ▼             ▼
+//	       when: scheduler   how it is sent: transport
+//	            └──────┬───────┴──────┬──────┘
+//	                   ▼              ▼
+//	        what is said: protocol   what Redis does: lua
+//
+// The comment of each package draws its states. internal/model says the rules of the scripts as a plain state machine, to be read;
+// internal/simulation runs whole Clients in fake time; testdata/transcripts shows each case of the protocol, message by message.
+//
+// # The life of an acquire
+//
+//  1. [Client.Acquire] (redislock.go) has the options checked (acquire.go, accept), and nests a handle if the context carries a
+//     hold of the same lock (hold.go, nest).
+//  2. An acquisition begins (acquisition.go). What it does next is decided by a machine (internal/waiting/acquisition.go).
+//  3. It makes a token and the request (acquire.go, request; internal/protocol/request.go).
+//  4. The request leaves at once or in a batch, and is sent again where no answer comes (internal/transport/ask.go, executor.go).
+//  5. Redis runs lua/acquire.lua: a free lock is granted (lua/fast_acquire.lua), else the answer is who holds it.
+//  6. Who waits subscribes first (internal/wakeup/wakeup.go, Await), then asks again to join the queue.
+//  7. The release of the holder grants the lock to the head of the queue, and tells it by a message (lua/rules.lua, hand_over).
+//  8. The message settles the wait, within what the last answer bears out; a check finds what a lost message would have said
+//     (internal/waiting/queue.go).
+//  9. The grant is confirmed where that is needed: a fence above all that were seen, replicas that have it (confirm.go).
+//  10. A hold is made of it (acquisition.go, take), and its lease is kept until the release (internal/lease; release.go).
+//
+// # Where to change what
+//
+//   - how long a claim lasts: Claim in internal/protocol/wait.go, and CLAIM in lua/preamble.lua
+//   - what happens when a subscription breaks: run in internal/wakeup/subscription.go; on a cluster lost in sharded.go
+//   - what a renewal sends: Run in internal/lease/keeper.go; what Redis does with it: lua/renew.lua
+//   - how a place in the queue is left: giveUp in release.go; on the server leave in lua/rules.lua
+//   - which answers are tried again: internal/transport/errors.go
+//   - what a value in a lock's hash looks like: lua/layout.lua
 package redislock

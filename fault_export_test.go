@@ -23,7 +23,7 @@ func Script(name string) (digest, text string) {
 func Wire(m Mode) protocol.Mode { return m.wire }
 
 // Brief is how long a hold may have been so that its release tries the plain command first.
-const Brief = brief
+const Brief = briefHold
 
 // WithJitter decides what is random in the times of a Client's checks.
 func WithJitter(jitter func(time.Duration) time.Duration) ClientOption {

@@ -182,7 +182,7 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, e
 	if after > 0 {
 		outcome, err = h.leave(ctx, after)
 	} else {
-		outcome, err = c.vacate(ctx, h, released)
+		outcome, err = c.release(ctx, h, released)
 	}
 	if err != nil && after == 0 {
 		c.giveUp(h.lease.Key(), h.lease.Token(), true)
@@ -229,7 +229,7 @@ func (h *hold) Config() *lease.Config { return &h.client.leases }
 func (h *hold) Lost(cause error) { h.lose(cause) }
 
 // Revoked ends the hold: it was stolen, or broken for a reason.
-func (h *hold) Revoked(note string) { h.lose(robbery(note)) }
+func (h *hold) Revoked(note string) { h.lose(revokedError(note)) }
 
 // Renewed tells the Observer.
 func (h *hold) Renewed() { h.report(EventRenewed, nil) }

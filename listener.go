@@ -27,7 +27,7 @@ func (l *listener) client() *Client { return (*Client)(l) }
 func (l *listener) Message(payload string) { l.client().heard(payload) }
 
 // Broadcast takes a message for all Clients of the prefix.
-func (l *listener) Broadcast(payload string) { l.client().broadcasted(payload) }
+func (l *listener) Broadcast(payload string) { l.client().heardBroadcast(payload) }
 
 // Subscribed has whoever waits or holds ask at once: messages may have been lost.
 func (l *listener) Subscribed() {
@@ -107,8 +107,8 @@ func (c *Client) broadcast(ctx context.Context, kind byte, name string) error {
 	return err
 }
 
-// broadcasted takes a broadcast.
-func (c *Client) broadcasted(payload string) {
+// heardBroadcast takes a broadcast.
+func (c *Client) heardBroadcast(payload string) {
 	if len(payload) < 2 || len(payload) > 1+3*MaxName { // a name is up to three times as long when it is escaped
 		return
 	}
@@ -164,19 +164,19 @@ func (w *watchers) remove(what string, wake chan struct{}) {
 func (w *watchers) wake(what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.rouse(w.of[what])
+	w.wakeSome(w.of[what])
 }
 
 func (w *watchers) wakeAll() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, what := range slices.Sorted(maps.Keys(w.of)) {
-		w.rouse(w.of[what])
+		w.wakeSome(w.of[what])
 	}
 }
 
-// rouse wakes some of them. The caller holds w.mu.
-func (w *watchers) rouse(all []chan struct{}) {
+// wakeSome wakes some of them. The caller holds w.mu.
+func (w *watchers) wakeSome(all []chan struct{}) {
 	for _, wake := range all {
 		select {
 		case wake <- struct{}{}:

@@ -65,7 +65,7 @@ func (l *Lock) Mode() Mode {
 }
 
 // Context ends when the lock may no longer be trusted: [context.Cause] says [ErrLost], [ErrStolen], [ErrReleased] or
-// [ErrClosed]. It ends before the lock can be anybody else's because of expiry or theft, by a timer that does not
+// [ErrClosed]. It ends before the lock can be anybody else's because of expiry or a steal, by a timer that does not
 // depend on Redis answering. It carries the values of the context that the lock was acquired with, but not its
 // cancellation; and it carries the hold, for nested acquires.
 func (l *Lock) Context() context.Context {
@@ -195,7 +195,7 @@ func (l *Lock) end(ctx context.Context, anyOrder bool, after time.Duration) (tol
 	loss := h.loss()
 	h.mu.Lock()
 	if l.spent {
-		return told, l.again()
+		return told, l.secondRelease()
 	}
 	var order error
 	if l.inner > 0 && loss == nil {
@@ -250,7 +250,7 @@ func (l *Lock) answer(err error) {
 }
 
 // again is the answer of a second release. The caller holds hold.mu, which it gives up.
-func (l *Lock) again() error {
+func (l *Lock) secondRelease() error {
 	if l.outer != nil {
 		l.hold.mu.Unlock()
 		return fmt.Errorf("%w: this handle was released before: %w", ErrNotHeld, ErrReleased)

@@ -115,7 +115,7 @@ const (
 	// EventDropped: the Observer was too slow, or panicked, and has not been told of as many events as Dropped says. Counts that
 	// were made of events may be wrong from then on. It is of no lock: Name and Context are empty. Err is the panic, if there was one.
 	EventDropped
-	// EventSubscribeFailed: the Client cannot subscribe to the channels by which it hears of grants, thefts and news; Err says why, and
+	// EventSubscribeFailed: the Client cannot subscribe to the channels by which it hears of grants, steals and broadcasts; Err says why, and
 	// it is tried again all the time. Until it succeeds checks do that work: a hand-over takes up to two seconds. It is told once for
 	// each outage, on a cluster once for each master, whoever waits and however often it is tried; a connection that breaks and is
 	// made anew at once is none. It is of no lock: Name and Context are empty.

@@ -155,7 +155,7 @@ func (o *onceCall) run(bounded context.Context) (all bool, err error) {
 		return false, loss
 	}
 	since, sent := c.onces.Now(), time.Now()
-	if err := c.note(o.ctx, l, 1, c.owner.info(), o.forget); err != nil {
+	if err := c.record(o.ctx, l, 1, c.owner.info(), o.forget); err != nil {
 		return false, fmt.Errorf("it was done, but could not be noted: %w", err)
 	}
 	c.remember(o.name, since, clock.Bound{From: sent, Span: o.forget})
@@ -167,7 +167,7 @@ func (c *Client) OnceDone(ctx context.Context, name string) (bool, error) {
 	if err := c.mayLook(ctx, name, onceName); err != nil {
 		return false, wrapOp("once done", name, err)
 	}
-	rec, err := c.look(ctx, onceName(name))
+	rec, err := c.recall(ctx, onceName(name))
 	return rec.exists(), wrapOp("once done", name, err)
 }
 
@@ -254,7 +254,7 @@ func (c *Client) checkOnce(name string) <-chan struct{} {
 		c.background.Add()
 		go func() {
 			defer c.background.Done()
-			rec, err := c.look(context.Background(), onceName(name))
+			rec, err := c.recall(context.Background(), onceName(name))
 			done(rec.exists(), clock.Bound{From: rec.sent, Span: rec.left}, err)
 		}()
 	}

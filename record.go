@@ -33,8 +33,8 @@ const maxLife = 10 * 365 * 24 * time.Hour
 // recordHead is what is in front of the value: the fence, and the step of its holder.
 const recordHead = protocol.FenceLength + 1
 
-// look reads the record of a lock, in one round trip. That there is none is no error.
-func (c *Client) look(ctx context.Context, name string) (record, error) {
+// recall reads the record of a lock, in one round trip. That there is none is no error.
+func (c *Client) recall(ctx context.Context, name string) (record, error) {
 	a := c.query(ctx, lua.Recall, c.keys.Record(name))
 	if a.Err != nil {
 		return record{}, a.Err
@@ -62,10 +62,10 @@ func (c *Client) look(ctx context.Context, name string) (record, error) {
 // headOf is what the step-th record begins with that the holder of a lock writes.
 func headOf(l *Lock, step int) string { return fmt.Sprintf("%016d%d", l.Fence(), step) }
 
-// note writes the record of a lock that is held, as the step-th of its holder. It works when ctx has ended. It is
+// record writes the record of a lock that is held, as the step-th of its holder. It works when ctx has ended. It is
 // ErrNotHeld if the lock is not held any more. How may be "late": then it is only if somebody else has written since; or the
 // head of the record that this one replaces: then nothing is written if that has gone.
-func (c *Client) note(ctx context.Context, l *Lock, step int, value string, life time.Duration, how ...any) error {
+func (c *Client) record(ctx context.Context, l *Lock, step int, value string, life time.Duration, how ...any) error {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), transport.ResendTime)
 	defer cancel()
 	c.background.Add()
@@ -88,9 +88,9 @@ func (c *Client) note(ctx context.Context, l *Lock, step int, value string, life
 	return nil
 }
 
-// erase removes a record, with news of it if there are any.
-func (c *Client) erase(ctx context.Context, name string, news ...any) error {
-	a := c.query(ctx, lua.Erase, c.keys.Record(name), news...)
+// erase removes a record, and broadcasts that if broadcast has a channel and a message.
+func (c *Client) erase(ctx context.Context, name string, broadcast ...any) error {
+	a := c.query(ctx, lua.Erase, c.keys.Record(name), broadcast...)
 	if a.Err == nil && a.Value != int64(1) {
 		return protocol.Unexpected(a.Value)
 	}
@@ -136,7 +136,7 @@ func (s *settings) within(ctx, bounded context.Context, err error) error {
 
 // takeTurn is turn in a context that bounds it. The options are those that the settings were made of.
 func (c *Client) takeTurn(ctx context.Context, name string, done func(record) bool, s *settings, opts []Option) (record, *Lock, error) {
-	rec, err := c.look(ctx, name)
+	rec, err := c.recall(ctx, name)
 	if err != nil || done(rec) {
 		return rec, nil, err
 	}
@@ -163,7 +163,7 @@ func (c *Client) tryTurn(ctx context.Context, name string, done func(record) boo
 
 // confirmTurn looks again, now that the lock is held. Where it is not the caller's turn, it gives the lock back.
 func (c *Client) confirmTurn(ctx context.Context, l *Lock, done func(record) bool) (record, *Lock, error) {
-	rec, err := c.look(ctx, l.Name())
+	rec, err := c.recall(ctx, l.Name())
 	if err == nil && !done(rec) && l.Err() == nil { // I10: the look may have taken longer than the lease
 		return rec, l, nil
 	}
@@ -178,7 +178,7 @@ func (c *Client) awaitTurn(ctx context.Context, name string, done func(record) b
 	if err != nil {
 		return record{}, nil, err
 	}
-	rec, err := c.look(ctx, name)
+	rec, err := c.recall(ctx, name)
 	if err == nil && !done(rec) {
 		l.hold.replicas, l.hold.replicaTime = s.replicas, s.replicaTime // what the writer does is to be had by them
 		if err = l.upgrade(ctx); err == nil {

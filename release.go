@@ -17,18 +17,18 @@ const (
 	giveUpPatience = 250 * time.Millisecond
 	// endedPatience is that where the caller's time is over: a round trip nearby.
 	endedPatience = 10 * time.Millisecond
-	// brief is how long a lock that was free may have been held so that hardly anybody can have begun to wait for it: its
+	// briefHold is how long a lock that was free may have been held so that hardly anybody can have begun to wait for it: its
 	// release tries the command first with which the script begins. It finds nothing where somebody waits after all, and then
 	// the script follows. The command spares a busy server a fifth of what a pair costs it (docs/protocol.md). A longer hold does
 	// not try it: a waiter would pay one more round trip.
-	brief = 5 * time.Millisecond
+	briefHold = 5 * time.Millisecond
 )
 
-// vacate gives up a hold, with one request and its resends. The first result is what became of the hold, nil if this ended it; the
+// release gives up a hold, with one request and its resends. The first result is what became of the hold, nil if this ended it; the
 // second is why that was not answered.
-func (c *Client) vacate(ctx context.Context, h *hold, now time.Time) (outcome, err error) {
+func (c *Client) release(ctx context.Context, h *hold, now time.Time) (outcome, err error) {
 	e, unanswered := &h.lease, false
-	if h.isAlone() && !e.Unanswered() && clock.Between(e.Granted(), now) < brief {
+	if h.isAlone() && !e.Unanswered() && clock.Between(e.Granted(), now) < briefHold {
 		one := &transport.Call{}
 		one.Init(lua.Release, e.BoxedKey())
 		one.Form, one.Args = transport.Head, append(one.Args, e.BoxedToken())
@@ -71,7 +71,7 @@ func (c *Client) giveUp(key, token string, tombstone bool) <-chan struct{} {
 }
 
 // leave is the last renewal, of another length: the hold stays that long although its owner is gone. It goes on in the
-// background where there is no answer. The results are those of vacate.
+// background where there is no answer. The results are those of release.
 func (h *hold) leave(ctx context.Context, length time.Duration) (outcome, err error) {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), transport.ResendTime)
 	defer cancel()
@@ -128,7 +128,7 @@ func (h *hold) parted(value any) (protocol.Reply, error) {
 // Where this excludes everything but the earlier attempt, that is what it was. Else the answer is ErrUnknown.
 
 // brokenKnown is how long after a hold was known to be there its tombstone must still stand if it was broken since. It is the
-// minute of lua/state.lua (TOMBSTONE_LIFE), less the claim by which the news of a grant may be late.
+// minute of lua/state.lua (TOMBSTONE_LIFE), less the claim by which the message of a grant may be late.
 const brokenKnown = 55 * time.Second
 
 // concluded is the answer of a release that found nothing of its hold: nil if the hold was this handle's until an earlier attempt of
@@ -136,7 +136,7 @@ const brokenKnown = 55 * time.Second
 func (h *hold) concluded(r protocol.Remains, unanswered bool) error {
 	switch {
 	case r.Note != "":
-		return fmt.Errorf("%w: %w", ErrNotHeld, robbery(r.Note))
+		return fmt.Errorf("%w: %w", ErrNotHeld, revokedError(r.Note))
 	case !unanswered:
 		return ErrNotHeld
 	case r.Fence < h.lease.FenceText():

@@ -89,7 +89,7 @@ func (s *sharing) fetch(ctx context.Context, l *Lock, rec record, background boo
 	var unkept error
 	switch loss := l.Err(); {
 	case err == nil:
-		unkept = c.note(ctx, l, 1, protocol.SharedValue(text), s.ttl+s.stale)
+		unkept = c.record(ctx, l, 1, protocol.SharedValue(text), s.ttl+s.stale)
 	case background && ctx.Err() != nil: // its time is over
 		err = errors.Join(context.Cause(ctx), err)
 		unkept = s.noteFailure(ctx, l, rec, err)
@@ -237,9 +237,9 @@ func (s *sharing) noteFailure(ctx context.Context, l *Lock, rec record, err erro
 	text, life := protocol.SharedFailure(f, k, again)
 	s.client.failures.remember(s.key, headOf(l, 1), err, again)
 	if rec.exists() {
-		return s.client.note(ctx, l, 1, text, life, rec.head)
+		return s.client.record(ctx, l, 1, text, life, rec.head)
 	}
-	return s.client.note(ctx, l, 1, text, life)
+	return s.client.record(ctx, l, 1, text, life)
 }
 
 // sharedText is the text of an error as others get it.

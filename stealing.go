@@ -15,7 +15,7 @@ import (
 // Stealing is a revocation that is acknowledged. A caller whose WithStealAfter has passed has the hold marked: from
 // then on renewals are refused, and the holder's Client is told. It ends the handle's context with ErrStolen and then
 // gives the hold up by itself; a holder that does not answer keeps it until the deadline that it knows. So there are
-// never two bodies inside their bounds, and what is freed goes to the head of the queue, not to the thief.
+// never two bodies inside their bounds, and what is freed goes to the head of the queue, not to whoever stole.
 //
 // The marking is done by lua/acquire.lua and lua/check.lua, when it is due by lua/contention.lua (revoke), the refusal by
 // lua/renew.lua. What is here is the holder's side, and Break.
@@ -24,12 +24,12 @@ import (
 // nonce, so a forged message is ignored, and one that comes twice finds nothing to do (I9).
 func (c *Client) revoked(token, nonce, reason string) {
 	if h := c.named(token, nonce); h != nil {
-		h.lose(robbery(reason))
+		h.lose(revokedError(reason))
 	}
 }
 
-// robbery is why a hold ended: broken for a reason, or stolen.
-func robbery(reason string) error {
+// revokedError is why a hold ended: broken for a reason, or stolen.
+func revokedError(reason string) error {
 	if reason == "" {
 		return errStale
 	}

@@ -35,29 +35,29 @@ const (
 func (c *Client) Watch(ctx context.Context, name string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		look := func() (Info, time.Duration, error) {
-			info, look, err := c.lookAt(ctx, name)
+			info, look, err := c.inspectAgain(ctx, name)
 			return info, look, wrapOp("watch", name, err)
 		}
 		follow(ctx, c, watched(protocol.Escape(name)), watchPause, look, same, yield)
 	}
 }
 
-// follow yields what a look sees, at once and then whenever a look that follows a piece of news sees something else. The
-// look also says when it is to be repeated without any. Between two looks there is a pause, and a longer one after an error.
+// follow yields what inspect sees, at once and then whenever it sees something else. It is called after each broadcast of what, and
+// when it said that it is to be called without one. Between two calls there is a pause, and a longer one after an error.
 func follow[T any](ctx context.Context, c *Client, what string, pause time.Duration,
-	look func() (T, time.Duration, error), same func(a, b T) bool, yield func(T, error) bool,
+	inspect func() (T, time.Duration, error), same func(a, b T) bool, yield func(T, error) bool,
 ) {
 	if c.called(ctx) != nil {
-		none, _, err := look()
+		none, _, err := inspect()
 		yield(none, err)
 		return
 	}
-	news := c.watchers.add(what)
-	defer c.watchers.remove(what, news)
+	broadcast := c.watchers.add(what)
+	defer c.watchers.remove(what, broadcast)
 	c.start()
 	var last T
 	for first, failures := true, 0; ; {
-		seen, again, err := look()
+		seen, next, err := inspect()
 		switch {
 		case ctx != nil && ctx.Err() != nil:
 			return
@@ -68,7 +68,7 @@ func follow[T any](ctx context.Context, c *Client, what string, pause time.Durat
 			}
 			first = true // it is told anew when Redis answers
 			failures++
-			again = min(transport.Backoff(failures)*8, 5*time.Second)
+			next = min(transport.Backoff(failures)*8, 5*time.Second)
 		case first || !same(seen, last):
 			first, last = false, seen
 			if !yield(seen, nil) {
@@ -78,9 +78,9 @@ func follow[T any](ctx context.Context, c *Client, what string, pause time.Durat
 		default:
 			failures = 0
 		}
-		timer := time.NewTimer(again)
+		timer := time.NewTimer(next)
 		select {
-		case <-news:
+		case <-broadcast:
 		case <-timer.C:
 		case <-ctx.Done():
 		case <-c.closing:
@@ -92,8 +92,8 @@ func follow[T any](ctx context.Context, c *Client, what string, pause time.Durat
 	}
 }
 
-// lookAt also tells when to look again even if there is no news: a hold may have lapsed then.
-func (c *Client) lookAt(ctx context.Context, name string) (Info, time.Duration, error) {
+// inspectAgain also tells when to look again even without a broadcast: a hold may have lapsed then.
+func (c *Client) inspectAgain(ctx context.Context, name string) (Info, time.Duration, error) {
 	if err := c.mayLook(ctx, name, itself); err != nil {
 		return Info{}, 0, err
 	}
@@ -102,11 +102,11 @@ func (c *Client) lookAt(ctx context.Context, name string) (Info, time.Duration, 
 		return Info{}, 0, a.Err
 	}
 	info, err := parseInfo(name, a.Value)
-	look := watchEvery
+	next := watchEvery
 	for _, h := range info.Holds {
-		look = min(look, h.Deadline.Sub(info.Now)+protocol.Slack)
+		next = min(next, h.Deadline.Sub(info.Now)+protocol.Slack)
 	}
-	return info, look, err
+	return info, next, err
 }
 
 // same reports whether two looks saw the same.

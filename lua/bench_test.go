@@ -119,8 +119,8 @@ func (p pair) measure(b *testing.B, rdb *redis.Client, n int, fresh bool) float6
 	return scriptTime(b, rdb) / float64(n)
 }
 
-// crowdModes are the modes in which BenchmarkServerTimeAmongWaiters has its waiters, and how they follow each other.
-var crowdModes = []struct {
+// contendedModes are the modes in which BenchmarkServerTimeAmongWaiters has its waiters, and how they follow each other.
+var contendedModes = []struct {
 	name string
 	mode func(i int) (protocol.Mode, int)
 }{
@@ -139,8 +139,8 @@ var crowdModes = []struct {
 	}},
 }
 
-// crowd drives the scripts on one lock with many waiters or holders, and takes the server's time for it.
-type crowd struct {
+// contended drives the scripts on one lock with many waiters or holders, and takes the server's time for it.
+type contended struct {
 	*testing.B
 	rdb  *redis.Client
 	mode func(i int) (protocol.Mode, int)
@@ -151,13 +151,13 @@ const benchKey = "redislock:{k}"
 func benchToken(i int) string { return fmt.Sprintf("token-%016d", i) }
 
 // acquire is the arguments of waiter i, who is one of a hundred Clients.
-func (c *crowd) acquire(wait string, i, clients int) []any {
+func (c *contended) acquire(wait string, i, clients int) []any {
 	m, weight := c.mode(i)
 	return []any{benchToken(i), benchRequest(wait, fmt.Sprintf("%022d", i%clients), m.Line(weight, ""))}
 }
 
 // each is the server's µs of n calls in all, and the largest of one.
-func (c *crowd) each(s *lua.Script, n int, args func(i int) []any) (total, largest float64) {
+func (c *contended) each(s *lua.Script, n int, args func(i int) []any) (total, largest float64) {
 	ctx := context.Background()
 	sha := c.rdb.ScriptLoad(ctx, s.Text).Val()
 	c.rdb.ConfigSet(ctx, "slowlog-log-slower-than", "50")
@@ -187,7 +187,7 @@ func (c *crowd) each(s *lua.Script, n int, args func(i int) []any) (total, large
 }
 
 // held is a lock that somebody holds, and nothing else.
-func (c *crowd) held() {
+func (c *contended) held() {
 	c.rdb.FlushAll(context.Background())
 	args := c.acquire(protocol.NoWait, 1e9, 100)
 	args[1] = strings.Replace(args[1].(string), "\n", "\n\n", 1)
@@ -195,7 +195,7 @@ func (c *crowd) held() {
 }
 
 // waiting measures with that many waiters: µs to join, to leave from the middle, and to hand over to the next.
-func (c *crowd) waiting(waiters int) [3]float64 {
+func (c *contended) waiting(waiters int) [3]float64 {
 	const calls = 1000 // of each, at least
 	var sums [3]float64
 	rounds := max(1, calls/waiters)
@@ -215,7 +215,7 @@ func (c *crowd) waiting(waiters int) [3]float64 {
 }
 
 // holding measures with that many readers: µs of one more, of its renewal, and of its release.
-func (c *crowd) holding(readers int) [3]float64 {
+func (c *contended) holding(readers int) [3]float64 {
 	const n = 1000
 	c.rdb.FlushAll(context.Background())
 	c.each(lua.Acquire, readers, func(i int) []any { return c.acquire(protocol.NoWait, i, 100) })
@@ -252,11 +252,11 @@ func BenchmarkServerTimeAmongWaiters(b *testing.B) {
 	}
 	for b.Loop() {
 		fmt.Printf("\n%-16s %-10s %8d %8d %8d %8d   (µs)\n", "", "", sizes[0], sizes[1], sizes[2], sizes[3])
-		for _, kind := range crowdModes {
-			c := &crowd{b, rdb, kind.mode}
+		for _, kind := range contendedModes {
+			c := &contended{b, rdb, kind.mode}
 			table(kind.name, [3]string{"join", "leave", "hand-over"}, c.waiting)
 		}
-		c := &crowd{b, rdb, func(int) (protocol.Mode, int) { return read, 1 }}
+		c := &contended{b, rdb, func(int) (protocol.Mode, int) { return read, 1 }}
 		table("among readers", [3]string{"acquire", "renew", "release"}, c.holding)
 	}
 	b.ReportMetric(0, "ns/op")
@@ -268,7 +268,7 @@ func BenchmarkServerTimePastTheDead(b *testing.B) {
 	rdb := servertest.Start(b).Connect()
 	for b.Loop() {
 		for _, clients := range []int{4, 10000} {
-			c := &crowd{b, rdb, crowdModes[0].mode}
+			c := &contended{b, rdb, contendedModes[0].mode}
 			c.held()
 			c.each(lua.Acquire, 10000, func(i int) []any { return c.acquire(protocol.Countable, i, clients) })
 			time.Sleep(2600 * time.Millisecond) // their checks are overdue
@@ -280,7 +280,7 @@ func BenchmarkServerTimePastTheDead(b *testing.B) {
 				b.Fatalf("%d fields are left", left)
 			}
 		}
-		c := &crowd{b, rdb, func(int) (protocol.Mode, int) { return read, 1 }}
+		c := &contended{b, rdb, func(int) (protocol.Mode, int) { return read, 1 }}
 		c.held()
 		c.each(lua.Acquire, 10000, func(i int) []any { return c.acquire(protocol.Uncountable, i, 100) })
 		steps := 10000/16 + 1

@@ -181,7 +181,7 @@ type benchRowJSON struct {
 	ToSetNX float64 `json:"to_set_nx"`
 }
 
-var benchNames = map[string]string{"ping": "PING", "set_nx": "SET NX, compare and delete", "lock": "acquire, release", "hand_off": "hand-off to a waiter"}
+var benchNames = map[string]string{"ping": "PING", "set_nx": "SET NX, compare and delete", "lock": "acquire, release", "hand_off": "hand-over to a waiter"}
 
 func benchRows(result benchJSON, precise bool) (rows [][]cell) {
 	ratio := func(r float64) string {

@@ -41,7 +41,7 @@ type series struct {
 // compareAndDelete gives a bare lock back.
 var compareAndDelete = redis.NewScript(`if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("del", KEYS[1]) end return 0`)
 
-// run measures for that long. Each number of callers has a quarter of the time, and so have the hand-offs; in it all
+// run measures for that long. Each number of callers has a quarter of the time, and so have the hand-overs; in it all
 // things take turns.
 func (b *bench) run(ctx context.Context, d time.Duration) error {
 	b.series = map[benchKey]*series{}

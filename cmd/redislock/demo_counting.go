@@ -46,9 +46,9 @@ func oneAtATime(ctx context.Context, d *demo) error {
 	d.check("fences out of order", fmt.Sprint(disorder), "0", disorder == 0)
 	if len(pauses) > 0 {
 		slices.Sort(pauses)
-		d.note("hand-offs to another", fmt.Sprintf("%d in %v", handOffs, round(took)))
-		d.note("hand-offs a second", fmt.Sprintf("%.0f", float64(handOffs)/took.Seconds()))
-		d.note("one hand-off, median", round(pauses[len(pauses)/2]).String())
+		d.note("hand-overs to another", fmt.Sprintf("%d in %v", handOffs, round(took)))
+		d.note("hand-overs a second", fmt.Sprintf("%.0f", float64(handOffs)/took.Seconds()))
+		d.note("one hand-over, median", round(pauses[len(pauses)/2]).String())
 	}
 	return nil
 }

@@ -221,16 +221,16 @@ func (x *executor) Deliver(batch []*Call) {
 			cmds[i] = c.Cmd
 		}
 		_ = Pipelined(ctx, x.rdb, cmds) // each command has its own error
-		var again []*Call
+		var unsent []*Call
 		for _, c := range batch {
 			if c.Settle() {
-				again = append(again, c)
+				unsent = append(unsent, c)
 				continue
 			}
 			x.learn(c.Answer.Err)
 			x.wake(c)
 		}
-		batch = again
+		batch = unsent
 	}
 }
 

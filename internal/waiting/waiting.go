@@ -53,7 +53,7 @@ type Sender interface {
 // Config is what the waits of a Client work with.
 type Config struct {
 	Keys      protocol.Keys
-	Hears     Subscriptions
+	Subscriptions     Subscriptions
 	Sender    Sender
 	Scheduler *scheduler.Scheduler
 	Margin    time.Duration                           // for clocks that differ (I6)
@@ -220,11 +220,11 @@ func (n *named) Run() {
 	if len(asked) == 0 {
 		return
 	}
-	mode, epoch := cfg.Hears.State(n.name)
+	mode, epoch := cfg.Subscriptions.State(n.name)
 	if mode == "" {
 		mode = protocol.Uncountable // not subscribed now: what is granted meanwhile must wait for its claim
 	}
-	args := []any{cfg.Hears.WakeChannel(), mode, protocol.StealArg(steal)}
+	args := []any{cfg.Subscriptions.WakeChannel(), mode, protocol.StealArg(steal)}
 	for _, w := range asked {
 		args = append(args, w.token)
 	}
@@ -254,9 +254,9 @@ func (n *named) checked(a transport.Answer, asked []*Wait, epoch uint64) {
 		gone, granted = gone || s.outcome.Gone, granted || !s.outcome.Gone
 		s.wait.settle(s.outcome)
 	}
-	cfg.Hears.Verify(n.name)
+	cfg.Subscriptions.Verify(n.name)
 	if gone || granted { // no message came
-		cfg.Hears.Suspect()
+		cfg.Subscriptions.Suspect()
 	}
 	n.plan(c.Holder, c.Now, granted)
 	if gone || c.More { // others may be gone too, or wait behind places that are being cleared away
@@ -266,7 +266,7 @@ func (n *named) checked(a transport.Answer, asked []*Wait, epoch uint64) {
 
 // granted takes the message of a grant to a wait whose acquire was answered. What is not borne out by that answer has a check tell.
 func (n *named) granted(w *Wait, g protocol.GrantMessage) {
-	_, epoch := n.waits.cfg.Hears.State(n.name)
+	_, epoch := n.waits.cfg.Subscriptions.State(n.name)
 	now := time.Now()
 	n.mu.Lock()
 	o, verdict := n.queue.grant(w, g, now, epoch, n.waits.cfg.Margin)

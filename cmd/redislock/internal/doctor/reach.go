@@ -11,7 +11,7 @@ import (
 
 const (
 	// slowTrip is a median round trip that is felt in every lock: a pair of acquire and release is two of them, a
-	// hand-off about one and a half.
+	// hand-over about one and a half.
 	slowTrip = 50 * time.Millisecond
 	// longTrip is one that is a good part of the claim of 5 s within which a granted waiter must confirm.
 	longTrip = time.Second
