@@ -2,7 +2,7 @@ package redislock_test
 
 import (
 	"go/parser"
-	"go/token"
+	gotoken "go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,7 +19,7 @@ func TestNoPackageBelowImportsTheRoot(t *testing.T) {
 			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return err
 			}
-			file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+			file, err := parser.ParseFile(gotoken.NewFileSet(), path, nil, parser.ImportsOnly)
 			if err != nil {
 				return err
 			}

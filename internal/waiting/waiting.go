@@ -52,14 +52,14 @@ type Sender interface {
 
 // Config is what the waits of a Client work with.
 type Config struct {
-	Keys      protocol.Keys
-	Subscriptions     Subscriptions
-	Sender    Sender
-	Scheduler *scheduler.Scheduler
-	Margin    time.Duration                           // for clocks that differ (I6)
-	Jitter    func(below time.Duration) time.Duration // random
-	Closing   <-chan struct{}                         // closed when whoever waits must fail
-	Cause     func() error                            // why, when Closing is closed
+	Keys          protocol.Keys
+	Subscriptions Subscriptions
+	Sender        Sender
+	Scheduler     *scheduler.Scheduler
+	Margin        time.Duration                           // for clocks that differ (I6)
+	Jitter        func(below time.Duration) time.Duration // random
+	Closing       <-chan struct{}                         // closed when whoever waits must fail
+	Cause         func() error                            // why, when Closing is closed
 }
 
 // Waits are the waits of a Client, by token and by name.
