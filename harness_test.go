@@ -146,10 +146,12 @@ func (e *env) eventually(what string, is func() bool) {
 	if e.mini == nil {
 		most = time.Minute
 	}
-	for until := time.Now().Add(most); time.Now().Before(until); time.Sleep(2 * time.Millisecond) {
+	pause := 2 * time.Millisecond
+	for until := time.Now().Add(most); time.Now().Before(until); time.Sleep(pause) {
 		if is() {
 			return
 		}
+		pause = min(pause+pause/4, 100*time.Millisecond)
 	}
 	e.stop(fmt.Errorf("not within %v: %s", most, what))
 }
