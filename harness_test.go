@@ -276,9 +276,13 @@ func (e *env) revoke(name string) {
 			if value[0] == '@' {
 				at, lease, request = value[1:17], value[17:25], value[25:]
 			}
-			e.raw.HDel(ctx, key, field)
 			none := strings.Repeat("-", 22)
-			e.raw.HSet(ctx, key, "s", field+field+"1", "h"+field, none+none+all["f"]+all["f"]+at+lease+"r"+request)
+			tx := e.raw.TxPipeline() // or a renewal finds neither
+			tx.HDel(ctx, key, field)
+			tx.HSet(ctx, key, "s", field+field+"1", "h"+field, none+none+all["f"]+all["f"]+at+lease+"r"+request)
+			if _, err := tx.Exec(ctx); err != nil {
+				e.Fatal(err)
+			}
 			return
 		}
 	}
