@@ -110,15 +110,19 @@ func TestAProcessThatDiedCostsItsQueueNoMoreThanACheck(t *testing.T) {
 
 func TestALostPlaceFarBackIsFoundAgain(t *testing.T) {
 	const waiters = 502
+	b := embeddedBench(t)
+	b.acquire("holder", time.Hour, protocol.NoWait, "c1")
+	var tickets, tokens []string
+	for i := range waiters {
+		tokens = append(tokens, fmt.Sprint("w", i))
+		tickets = append(tickets, b.acquire(tokens[i], time.Minute, protocol.Uncountable, "c").Ticket)
+		b.pass(time.Millisecond)
+	}
+	queue := b.dump()
 	for _, place := range []int{0, 1, 62, 63, 64, 250, 436, 437, 438, 500} {
-		b := embeddedBench(t)
-		b.acquire("holder", time.Hour, protocol.NoWait, "c1")
-		var tickets, tokens []string
-		for i := range waiters {
-			tokens = append(tokens, fmt.Sprint("w", i))
-			tickets = append(tickets, b.acquire(tokens[i], time.Minute, protocol.Uncountable, "c").Ticket)
-			b.pass(time.Millisecond)
-		}
+		b.key = fmt.Sprintf("redislock:{k%d}", place) // a copy
+		b.rdb.HSet(context.Background(), b.key, queue)
+		b.rdb.Expire(context.Background(), b.key, 4600*time.Second)
 		b.release(tokens[place])
 		if r := b.acquire("back", time.Minute, protocol.Uncountable, "c", "", tickets[place]); r.Status != "waiting" || r.Ticket != tickets[place] {
 			t.Fatalf("got %s, ticket %s", r.Status, r.Ticket)

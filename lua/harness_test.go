@@ -178,3 +178,11 @@ var (
 func semaphore(n int) protocol.Mode {
 	return protocol.Mode{Name: "semaphore", Rules: "semaphore=*", Capacity: n}
 }
+
+// unlessShort is all, or few where only the essential is to run: `make quick`.
+func unlessShort(all, few int) int {
+	if testing.Short() {
+		return few
+	}
+	return all
+}

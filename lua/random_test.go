@@ -14,7 +14,8 @@ import (
 
 // Random requests of several Clients, dead and alive, with a clock that steps: after each one the hash must be sound.
 func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
-	for seed := range 24 {
+	t.Parallel()
+	for seed := range unlessShort(24, 6) {
 		b := embeddedBench(t)
 		b.subscribe("live0")
 		b.subscribe("live1")
