@@ -25,7 +25,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"example.com/redislock"
-	"example.com/redislock/internal/guarded"
+	"example.com/redislock/adapters/internal/guarded"
 )
 
 // Unique is a middleware: of all workers that use it with the client's prefix, at most one at a time runs a handler for

@@ -9,7 +9,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"example.com/redislock"
-	"example.com/redislock/internal/guarded"
+	"example.com/redislock/adapters/internal/guarded"
 )
 
 // forever is the wait that only the task's deadline ends.

@@ -7,7 +7,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"example.com/redislock"
-	"example.com/redislock/internal/telemetry"
+	"example.com/redislock/adapters/internal/telemetry"
 )
 
 // instruments are all metrics.

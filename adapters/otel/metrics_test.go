@@ -16,7 +16,7 @@ import (
 
 	"example.com/redislock"
 	otellock "example.com/redislock/adapters/otel"
-	"example.com/redislock/internal/telemetry/lives"
+	"example.com/redislock/adapters/internal/telemetry/lives"
 )
 
 // measured is an Observer with a reader of its metrics.

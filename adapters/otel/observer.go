@@ -47,7 +47,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"example.com/redislock"
-	"example.com/redislock/internal/telemetry"
+	"example.com/redislock/adapters/internal/telemetry"
 )
 
 const scope = "example.com/redislock/adapters/otel"

@@ -11,7 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"example.com/redislock"
-	"example.com/redislock/internal/telemetry"
+	"example.com/redislock/adapters/internal/telemetry"
 )
 
 // Traceparent is the span of ctx as a traceparent of W3C Trace Context, for [redislock.WithTrace]: with it whoever waits for

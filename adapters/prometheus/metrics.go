@@ -1,11 +1,25 @@
 package prometheuslock
 
 import (
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"example.com/redislock"
-	"example.com/redislock/internal/telemetry"
+	"example.com/redislock/adapters/internal/telemetry"
 )
+
+// LabelValues is every value that the label "kind" or "reason" can have, for whoever writes a dashboard or a rule; nil for any other
+// label.
+func LabelValues(label string) []string {
+	switch label {
+	case "kind":
+		return slices.Clone(telemetry.Kinds)
+	case "reason":
+		return slices.Clone(telemetry.Reasons)
+	}
+	return nil
+}
 
 // metrics are all that is exported.
 type metrics struct {

@@ -19,7 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"example.com/redislock"
-	"example.com/redislock/internal/telemetry"
+	"example.com/redislock/adapters/internal/telemetry"
 )
 
 // Observer counts and measures. It is safe for use by many goroutines.

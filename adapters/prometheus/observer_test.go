@@ -19,7 +19,7 @@ import (
 
 	"example.com/redislock"
 	prometheuslock "example.com/redislock/adapters/prometheus"
-	"example.com/redislock/internal/telemetry/lives"
+	"example.com/redislock/adapters/internal/telemetry/lives"
 	"example.com/redislock/redislocktest"
 )
 

@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"example.com/redislock"
-	"example.com/redislock/internal/telemetry"
+	"example.com/redislock/adapters/internal/telemetry"
 )
 
 // Option shapes an [Observer]. A value that cannot work makes [New] fail with [redislock.ErrInvalid].

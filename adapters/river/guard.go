@@ -10,7 +10,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"example.com/redislock"
-	"example.com/redislock/internal/guarded"
+	"example.com/redislock/adapters/internal/guarded"
 )
 
 // ErrBusy says that a job did not run because somebody else holds its key. It wraps the [redislock.HeldError], which says

@@ -28,7 +28,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"example.com/redislock"
-	"example.com/redislock/internal/guarded"
+	"example.com/redislock/adapters/internal/guarded"
 )
 
 // Unique is a middleware: of all workers that use it with the client's prefix, at most one at a time works on a job of

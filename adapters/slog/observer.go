@@ -24,7 +24,7 @@ import (
 	"time"
 
 	"example.com/redislock"
-	"example.com/redislock/internal/telemetry"
+	"example.com/redislock/adapters/internal/telemetry"
 )
 
 // Observer is a [redislock.Observer] that logs. It is safe for use by many goroutines.

@@ -17,7 +17,6 @@ import (
 
 	"example.com/redislock"
 	prometheuslock "example.com/redislock/adapters/prometheus"
-	"example.com/redislock/internal/telemetry"
 )
 
 // rules are the alert rules, as Prometheus reads them.
@@ -94,7 +93,6 @@ func check(t *testing.T, expr string, known map[string][]string) {
 		t.Errorf("%v in %s", err, expr)
 		return
 	}
-	values := map[string][]string{"kind": telemetry.Kinds, "reason": telemetry.Reasons}
 	var have []string
 	selectors := 0
 	parser.Inspect(parsed, func(node parser.Node, _ []parser.Node) error {
@@ -112,7 +110,7 @@ func check(t *testing.T, expr string, known map[string][]string) {
 			if !slices.Contains(names, m.Name) {
 				t.Errorf("%s has no label %q, in %s", v.Name, m.Name, expr)
 			}
-			if of := values[m.Name]; of != nil {
+			if of := prometheuslock.LabelValues(m.Name); of != nil {
 				for _, value := range strings.Split(m.Value, "|") {
 					if !slices.Contains(of, value) {
 						t.Errorf("%s is never %q, in %s", m.Name, value, expr)

@@ -14,7 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock"
-	"example.com/redislock/internal/telemetry"
+	"example.com/redislock/adapters/internal/telemetry"
 	"example.com/redislock/redislocktest"
 )
 

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"example.com/redislock"
-	"example.com/redislock/internal/guarded"
+	"example.com/redislock/adapters/internal/guarded"
 	"example.com/redislock/redislocktest"
 )
 
