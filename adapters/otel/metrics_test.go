@@ -15,8 +15,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"example.com/redislock"
-	otellock "example.com/redislock/adapters/otel"
 	"example.com/redislock/adapters/internal/telemetry/lives"
+	otellock "example.com/redislock/adapters/otel"
 )
 
 // measured is an Observer with a reader of its metrics.

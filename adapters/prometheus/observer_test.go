@@ -18,8 +18,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"example.com/redislock"
-	prometheuslock "example.com/redislock/adapters/prometheus"
 	"example.com/redislock/adapters/internal/telemetry/lives"
+	prometheuslock "example.com/redislock/adapters/prometheus"
 	"example.com/redislock/redislocktest"
 )
 
