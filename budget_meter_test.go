@@ -19,7 +19,7 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// What an operation costs is counted here and in the other budget_*_test.go: what is sent, in how many round trips, what the
+// What an operation costs is counted here and in budget_test.go: what is sent, in how many round trips, what the
 // server executes, what is allocated. None of it depends on the machine or its load, so it guards what was measured once
 // where a measurement could not.
 

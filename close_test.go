@@ -3,6 +3,10 @@ package redislock_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -235,4 +239,555 @@ func TestNothingIsSentOnceCloseHasReturnedNil(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestCloseNamesTheLocksThatAreStillHeld(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		c, err := redislock.New(e.connect())
+		if err != nil {
+			t.Fatal(err)
+		}
+		released := e.acquire(c, "released")
+		oldest := e.acquire(c, "invoice/42")
+		since := time.Now()
+		time.Sleep(3 * time.Second)
+		var others []*redislock.Lock
+		for i := range 12 {
+			others = append(others, e.acquire(c, fmt.Sprintf("other/%02d", i)))
+		}
+		e.release(released)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		err = c.Close(ctx)
+		want := `"invoice/42" held since ` + since.UTC().Format("2006-01-02T15:04:05.000Z") + `, "other/00" held since`
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), want) || !strings.HasSuffix(err.Error(), " and 3 more") {
+			t.Errorf("Close said %v, want ErrDeadlineExceeded and %s…", err, want)
+		}
+		if strings.Contains(err.Error(), `"released"`) {
+			t.Errorf("Close named a lock that was released: %v", err)
+		}
+		e.release(oldest)
+		for _, l := range others {
+			e.release(l)
+		}
+		if err := c.Close(context.Background()); err != nil {
+			t.Errorf("a second Close, when all are released: %v", err)
+		}
+	})
+}
+
+func TestACloseThatCannotEndGivesUpAfterTwoMinutes(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		c, err := redislock.New(e.connect())
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		err = c.Do(context.Background(), "x", func(context.Context) error { return c.Close(context.Background()) })
+		if took := time.Since(begun); took != 2*time.Minute || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), `"x" held since`) {
+			t.Errorf("it took %v: %v", took, err)
+		}
+	})
+}
+
+func TestCloseUnderTheContextOfALockIsADeadlock(t *testing.T) {
+	ctx := context.Background()
+	for name, within := range map[string]func(c *redislock.Client, body func(context.Context) error) error{
+		"a body": func(c *redislock.Client, body func(context.Context) error) error {
+			return c.Do(ctx, "x", body)
+		},
+		"a lock of several": func(c *redislock.Client, body func(context.Context) error) error {
+			return c.DoAll(ctx, []string{"x", "y"}, body)
+		},
+		"another lock inside": func(c *redislock.Client, body func(context.Context) error) error {
+			return c.DoAll(ctx, []string{"x", "y"}, func(ctx context.Context) error { return c.Do(ctx, "z", body) })
+		},
+		"a fetch": func(c *redislock.Client, body func(context.Context) error) error {
+			_, err := redislock.Share(ctx, c, "x", time.Second, func(ctx context.Context) (int, error) { return 0, body(ctx) })
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			embedded(t, 0, func(e *env, _ *fakenet.Network) {
+				c, err := redislock.New(e.connect())
+				if err != nil {
+					t.Fatal(err)
+				}
+				other := e.client()
+				begun := time.Now()
+				err = within(c, func(ctx context.Context) error {
+					other := other.Close(ctx) // which has no lock
+					if err := c.Close(context.WithoutCancel(ctx)); !errors.Is(err, redislock.ErrDeadlock) {
+						t.Errorf("Close said %v", err)
+					}
+					return other
+				})
+				if err != nil && !errors.Is(err, redislock.ErrClosed) && !errors.Is(err, redislock.ErrLost) {
+					t.Error(err)
+				}
+				if took := time.Since(begun); took > 0 {
+					t.Errorf("it took %v", took)
+				}
+				if _, err := c.Acquire(ctx, "later"); !errors.Is(err, redislock.ErrClosed) {
+					t.Errorf("the Client is not closed: %v", err)
+				}
+				if err := c.Close(ctx); err != nil {
+					t.Errorf("a second Close, when all are released: %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestAnObserverMayCallClose(t *testing.T) {
+	for name, operation := range everything {
+		t.Run(name, func(t *testing.T) {
+			embedded(t, 0, func(e *env, _ *fakenet.Network) {
+				for at, more := int32(1), true; more; at++ {
+					var calls atomic.Int32
+					var c *redislock.Client
+					c, err := redislock.New(e.connect(), redislock.WithObserver(redislock.ObserverFunc(func(event redislock.Event) {
+						if calls.Add(1) != at {
+							return
+						}
+						begun := time.Now()
+						err := c.Close(context.Background())
+						switch took := time.Since(begun); {
+						case took == 2*time.Minute && errors.Is(err, context.DeadlineExceeded) && strings.Contains(err.Error(), "not released"):
+						case took != time.Second || err == nil || !strings.Contains(err.Error(), "Observer has not returned"):
+							t.Errorf("at %v Close took %v: %v", event.Kind, took, err)
+						}
+					})))
+					if err != nil {
+						t.Fatal(err)
+					}
+					_ = operation(context.Background(), e, c)
+					more = calls.Load() >= at
+					time.Sleep(3 * time.Minute) // it may still be closing
+					if err := c.Close(context.Background()); err != nil {
+						t.Errorf("after call %d: %v", at, err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// The waiter's context ends at every moment around the hand-over: before its request arrives, while it waits, while
+// the grant is on its way, with it, and after it. Packets take 10 ms, so that each order of events is met.
+func TestI8CancelAtTheInstantOfTheGrantLeavesNothing(t *testing.T) {
+	t.Parallel()
+	const delay = 10 * time.Millisecond
+	outcomes, step := map[string]int{}, 2*time.Millisecond
+	if short() {
+		step = delay
+	}
+	for warm := range 2 { // the waiter's Client has its subscription already, or must make it first
+		for offset := time.Duration(0); offset <= 160*time.Millisecond; offset += step {
+			for _, nudge := range []time.Duration{0, 500 * time.Microsecond} {
+				embedded(t, delay, func(e *env, _ *fakenet.Network) {
+					holder, waiter, third := e.client(), e.client(), e.client()
+					e.release(e.acquire(third, "warm"))
+					if warm == 1 {
+						e.release(e.acquire(waiter, "warm"))
+						time.Sleep(100 * time.Millisecond)
+					}
+					l := e.acquire(holder, "x")
+					go func() {
+						time.Sleep(100 * time.Millisecond)
+						e.release(l)
+					}()
+					ctx, cancel := context.WithCancel(context.Background())
+					go func() {
+						time.Sleep(offset + nudge)
+						cancel()
+					}()
+					got, err := waiter.Acquire(ctx, "x")
+					cancel()
+					switch {
+					case err == nil:
+						outcomes["granted"]++
+						if got.Err() != nil {
+							t.Errorf("offset %v: granted, but %v", offset, got.Err())
+						}
+						e.release(got)
+					case errors.Is(err, context.Canceled):
+						outcomes[fmt.Sprint("cancelled, held ", errors.Is(err, redislock.ErrHeld))]++
+					default:
+						t.Errorf("offset %v: %v", offset, err)
+					}
+					next := e.acquire(third, "x", redislock.WithWait(time.Second))
+					e.release(next)
+					e.untouched("x")
+				})
+			}
+		}
+	}
+	t.Log(outcomes)
+	if len(outcomes) != 3 {
+		t.Errorf("the sweep met only %v", outcomes)
+	}
+}
+
+// The same on a real server, at random: nothing is left in Redis, and no goroutine here.
+func TestI8AStormOfCancelsLeavesNothing(t *testing.T) {
+	both(t, func(e *env) {
+		const workers, rounds = 24, 40
+		clients := []*redislock.Client{e.client(), e.client(), e.client()}
+		for _, c := range clients {
+			e.release(e.acquire(c, "storm"))
+		}
+		before := ours()
+		var wg sync.WaitGroup
+		var granted, cancelled atomic.Int32
+		for w := range workers {
+			wg.Go(func() {
+				c := clients[w%len(clients)]
+				for range rounds {
+					ctx, cancel := context.WithTimeout(context.Background(), rand.N(4*time.Millisecond))
+					l, err := c.Acquire(ctx, "storm")
+					switch {
+					case err == nil:
+						granted.Add(1)
+						if rand.N(2) == 0 {
+							time.Sleep(rand.N(time.Millisecond))
+						}
+						e.release(l)
+					case errors.Is(err, context.DeadlineExceeded):
+						cancelled.Add(1)
+					default:
+						t.Error(err)
+					}
+					cancel()
+				}
+			})
+		}
+		wg.Wait()
+		t.Logf("%d granted, %d cancelled", granted.Load(), cancelled.Load())
+		if e.real != nil && cancelled.Load() == 0 {
+			t.Error("nothing was cancelled, so this test shows nothing")
+		}
+		e.untouched("storm")
+		if e.real != nil {
+			e.eventually("no goroutine is left", func() bool { return ours() <= before })
+		}
+	})
+}
+
+func TestCloseFailsWaitersAndEndsHoldsButTakesNothingAway(t *testing.T) {
+	both(t, func(e *env) {
+		c, other := e.client(), e.client()
+		busy := e.acquire(other, "busy")
+		waiting := make(chan error)
+		go func() {
+			_, err := c.Acquire(context.Background(), "busy")
+			waiting <- err
+		}()
+		e.queued(other, "busy", 1)
+		l := e.acquire(c, "x", redislock.WithLease(2*time.Second))
+
+		closed := make(chan error)
+		go func() { closed <- c.Close(context.Background()) }()
+		if err := <-waiting; !errors.Is(err, redislock.ErrClosed) {
+			t.Errorf("the waiter got %v", err)
+		}
+		<-l.Context().Done()
+		if cause := context.Cause(l.Context()); !errors.Is(cause, redislock.ErrClosed) {
+			t.Errorf("the hold's context ended with %v", cause)
+		}
+		time.Sleep(3 * time.Second) // the body goes on for a while: its lease is renewed
+		if _, err := other.TryAcquire(context.Background(), "x"); !errors.Is(err, redislock.ErrHeld) {
+			t.Errorf("the lock was taken from under a running body: %v", err)
+		}
+		select {
+		case err := <-closed:
+			t.Errorf("Close returned before the release: %v", err)
+		default:
+		}
+		if err := l.Release(context.Background()); err != nil {
+			t.Errorf("the release of a hold whose Client closes: %v", err)
+		}
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		if _, err := c.Acquire(context.Background(), "y"); !errors.Is(err, redislock.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+		e.release(busy)
+		e.untouched("busy")
+		e.untouched("x")
+	})
+}
+
+func TestCloseEndsWithItsContextAndLetsTheLeaseLapse(t *testing.T) {
+	both(t, func(e *env) {
+		c, err := redislock.New(e.connect())
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := e.client()
+		e.warm(other)
+		l := e.acquire(c, "x", redislock.WithLease(2*time.Second))
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		defer cancel()
+		if err := c.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Close returned %v", err)
+		}
+		if _, err := other.TryAcquire(context.Background(), "x"); !errors.Is(err, redislock.ErrHeld) {
+			t.Errorf("taken away: %v", err)
+		}
+		next := e.acquire(other, "x", redislock.WithWait(10*time.Second)) // not renewed any more
+		if err := l.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) {
+			t.Errorf("a release after the lease: %v", err)
+		}
+		e.release(next)
+		time.Sleep(time.Second) // what is under way ends
+	})
+}
+
+func TestCloseLeavesNoGoroutine(t *testing.T) {
+	both(t, func(e *env) { // in fake time the bubble itself fails if one is left
+		before := ours()
+		for range 5 {
+			c, err := redislock.New(e.connect())
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := e.acquire(c, "x")
+			ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+			if _, err := c.Acquire(ctx, "x"); !errors.Is(err, redislock.ErrHeld) {
+				t.Errorf("got %v", err)
+			}
+			cancel()
+			e.release(l)
+			if err := c.Close(context.Background()); err != nil {
+				t.Error(err)
+			}
+			if err := c.Close(context.Background()); err != nil {
+				t.Errorf("a second Close: %v", err)
+			}
+		}
+		if e.real != nil {
+			e.eventually("no goroutine is left", func() bool { return ours() <= before })
+		}
+	})
+}
+
+func TestI8AReplyThatNeverComesLeavesNothing(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, n *fakenet.Network) {
+		c, other := e.client(), e.client()
+		e.release(e.acquire(c, "warm"))
+		for _, cutAfter := range []time.Duration{0, 500 * time.Microsecond, time.Millisecond, 1500 * time.Microsecond, 2 * time.Millisecond} {
+			go func() {
+				time.Sleep(cutAfter)
+				n.Cut()
+				time.Sleep(500 * time.Millisecond)
+				n.Mend()
+			}()
+			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+			l, err := c.Acquire(ctx, "x")
+			cancel()
+			if err == nil {
+				time.Sleep(time.Second)
+				if err := l.Release(context.Background()); err != nil {
+					t.Error(err)
+				}
+			} else if errors.Is(err, redislock.ErrHeld) {
+				t.Errorf("an unanswered acquire says %v", err)
+			}
+			time.Sleep(10 * time.Second)
+			e.untouched("x")
+			next := e.acquire(other, "x", redislock.WithWait(0))
+			e.release(next)
+		}
+	})
+}
+
+func TestARingIsRefusedWithTheReason(t *testing.T) {
+	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": "127.0.0.1:1"}})
+	defer ring.Close()
+	var none *redis.Client
+	for _, rdb := range []redis.UniversalClient{ring, none, nil} {
+		if _, err := redislock.New(rdb); !errors.Is(err, redislock.ErrInvalid) {
+			t.Errorf("%T: %v", rdb, err)
+		}
+	}
+	if _, err := redislock.New(ring); !strings.Contains(err.Error(), "two owners") {
+		t.Errorf("the reason is missing: %v", err)
+	}
+}
+
+// ways are how a callback does not return.
+var ways = map[string]func(){
+	"panic":             func() { panic("of a callback") },
+	"end the goroutine": runtime.Goexit,
+}
+
+// A lock that its caller does not get is given back, and Close does not wait for what a callback has cut short, whichever of its
+// calls that was (I8).
+func TestACallbackThatDoesNotReturnLeavesNothingBehind(t *testing.T) {
+	callbacks := map[string]func(func()) redislock.ClientOption{
+		"observer": func(step func()) redislock.ClientOption {
+			return redislock.WithObserver(redislock.ObserverFunc(func(redislock.Event) { step() }))
+		},
+		"trace": func(step func()) redislock.ClientOption {
+			return redislock.WithTrace(func(context.Context) string {
+				step()
+				return "trace"
+			})
+		},
+	}
+	for name, operation := range everything {
+		for which, callback := range callbacks {
+			for how, way := range ways {
+				t.Run(fmt.Sprintf("%s, %s, %s", name, which, how), func(t *testing.T) {
+					embedded(t, 0, func(e *env, _ *fakenet.Network) {
+						for at, more := int32(1), true; more; at++ {
+							var calls atomic.Int32
+							c, err := redislock.New(e.connect(), callback(func() {
+								if calls.Add(1) == at {
+									way()
+								}
+							}))
+							if err != nil {
+								t.Fatal(err)
+							}
+							ended := make(chan struct{})
+							go func() {
+								defer close(ended)
+								defer func() { _ = recover() }() // as net/http does
+								_ = operation(context.Background(), e, c)
+							}()
+							<-ended
+							more = calls.Load() >= at
+							ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+							if err := c.Close(ctx); err != nil {
+								t.Errorf("after call %d: %v", at, err)
+							}
+							cancel()
+							time.Sleep(time.Second) // others end too
+							for info, err := range e.client().List(context.Background(), "*") {
+								if err != nil || !info.Idle() {
+									t.Errorf("after call %d: %+v, %v", at, info, err)
+								}
+							}
+							e.raw.FlushAll(context.Background())
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// Whoever waits is told that nothing will ever be answered again, whatever he waits in, although his context does not end.
+func TestWhoWaitsFailsWhenTheRedisClientIsClosed(t *testing.T) {
+	both(t, func(e *env) {
+		ctx := context.Background()
+		rdb := e.connect()
+		c, err := redislock.New(rdb)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := e.client()
+		busy, writing := e.acquire(other, "busy"), e.acquire(other, "written", redislock.WithMode(redislock.Read))
+		led, once := e.acquire(other, "elect:led"), e.acquire(other, "once:done")
+		weak, err := other.AcquireWeak(ctx, "weak", redislock.WithLease(time.Minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		reading := e.acquire(c, "written", redislock.WithMode(redislock.Read), redislock.WithLease(2*time.Second))
+		held := e.acquire(c, "held", redislock.WithLease(2*time.Second))
+		nothing := func(context.Context) error { return nil }
+		ends := make(chan error)
+		waits := map[string]func() error{
+			"acquire": func() error {
+				_, err := c.Acquire(ctx, "busy")
+				return err
+			},
+			"upgrade": func() error { return reading.Upgrade(ctx) },
+			"weak": func() error {
+				_, err := c.AcquireWeak(ctx, "weak")
+				return err
+			},
+			"elect": func() error { return c.Elect(ctx, "led", nothing) },
+			"once":  func() error { return c.Once(ctx, "done", nothing) },
+			"watch": func() (last error) {
+				for _, last = range c.Watch(ctx, "busy") {
+				}
+				return last
+			},
+			"watch an election": func() (last error) {
+				for _, last = range c.Election("led").Watch(ctx) {
+				}
+				return last
+			},
+		}
+		for name, wait := range waits {
+			go func() {
+				err := wait()
+				if !errors.Is(err, redis.ErrClosed) {
+					t.Errorf("%s: %v", name, err)
+				}
+				ends <- err
+			}()
+		}
+		for _, name := range []string{"busy", "written", "elect:led", "once:done"} {
+			e.queued(other, name, 1)
+		}
+		begun := time.Now()
+		_ = rdb.Close()
+		for range waits {
+			<-ends
+		}
+		if took := time.Since(begun); e.mini != nil && took > 2500*time.Millisecond { // the checks, where a subscription outlives its client
+			t.Errorf("it took %v", took)
+		}
+		e.ends(held.Context())
+		if err := held.Err(); !errors.Is(err, redislock.ErrLost) || !errors.Is(err, redis.ErrClosed) {
+			t.Errorf("the hold: %v", err)
+		}
+		for _, l := range []*redislock.Lock{busy, writing, led, once} {
+			e.release(l)
+		}
+		if err := weak.Release(ctx); err != nil {
+			t.Error(err)
+		}
+		ended, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		if err := c.Close(ended); err != nil { // the other hold has lapsed too
+			t.Error(err)
+		}
+	})
+}
+
+// A client that is closed is not called again and again.
+func TestNothingIsAskedOfAClosedRedisClient(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		rdb := e.connect()
+		sent := &sentCommands{}
+		rdb.(*redis.Client).AddHook(sent)
+		c, err := redislock.New(rdb)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := e.acquire(c, "x")
+		e.acquire(e.client(), "busy", redislock.WithLease(time.Second), redislock.WithoutRenewal())
+		go func() { _, _ = c.Acquire(context.Background(), "busy", redislock.WithWait(time.Hour)) }()
+		_ = rdb.Close()
+		time.Sleep(3 * time.Second)
+		sent.on.Store(true)
+		time.Sleep(25 * time.Second)
+		if err := l.Err(); err != nil {
+			t.Errorf("before the bound: %v", err)
+		}
+		time.Sleep(5 * time.Second)
+		if err := l.Err(); !errors.Is(err, redislock.ErrLost) {
+			t.Errorf("at the bound: %v", err)
+		}
+		if n := sent.count.Load(); n > 1 { // that the hold be given up
+			t.Errorf("%d commands", n)
+		}
+		_ = c.Close(context.Background())
+	})
 }

@@ -9,8 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"example.com/redislock"
 	"example.com/redislock/internal/fakenet"
+	"example.com/redislock/internal/servertest"
 )
 
 // untilOver leads for good.
@@ -263,5 +266,485 @@ func TestAnElectionRefusesWhatItCannotDo(t *testing.T) {
 		if n != 1 {
 			t.Errorf("%d times", n)
 		}
+	})
+}
+
+// All who watch are told, and what was missed while there was no subscription is looked up.
+func TestAllWhoWatchLearnOfALeader(t *testing.T) {
+	t.Parallel()
+	x := newScene(t, servertest.Start(t))
+	c := x.behind(3)
+	ctx, stop := context.WithCancel(context.Background())
+	led := make(chan int64, 100)
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() {
+			for l, err := range c.Election(x.name).Watch(ctx) {
+				if err == nil && l.Elected() {
+					led <- l.Fence
+				}
+			}
+		})
+	}
+	x.release(x.acquire(c)) // its subscription stands
+	for round := range 2 {
+		if round == 1 {
+			x.proxy.MuteSubscriptions()
+		}
+		l, err := x.look.Acquire(ctx, "elect:"+x.name) // without a word, if it is not said below
+		if err != nil {
+			t.Fatal(err)
+		}
+		if round == 0 {
+			if err := x.raw.Publish(ctx, "redislock:n", "e"+x.name).Err(); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			x.proxy.CloseSubscriptions()
+		}
+		for range 3 {
+			select {
+			case fence := <-led:
+				if fence != l.Fence() {
+					t.Errorf("%d, not %d", fence, l.Fence())
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatalf("round %d: not told", round)
+			}
+		}
+		x.release(l)
+	}
+	stop()
+	all.Wait()
+}
+
+// News are sent at the beginning and at the end of a term: nobody has to wait until a lease is over.
+func TestALeaderTellsOfItsBeginningAndItsEnd(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		w, c := e.client(), e.client()
+		e.release(e.acquire(w, "y"))
+		time.Sleep(time.Second)
+		watch, end := context.WithCancel(context.Background())
+		ctx, resign := context.WithCancel(context.Background())
+		var at []time.Time
+		var all sync.WaitGroup
+		all.Go(func() {
+			for range w.Election("x").Watch(watch) {
+				at = append(at, time.Now())
+			}
+		})
+		time.Sleep(10 * time.Second)
+		begun := time.Now()
+		all.Go(func() { _ = c.Elect(ctx, "x", untilOver, redislock.WithLease(time.Hour)) })
+		time.Sleep(10 * time.Second)
+		resign()
+		time.Sleep(time.Second)
+		end()
+		all.Wait()
+		if len(at) != 3 || at[1].Sub(begun) > time.Second || at[2].Sub(begun) > 10500*time.Millisecond {
+			t.Errorf("told at %v, of what began %v", at, begun)
+		}
+	})
+}
+
+// The last renewal counts, whatever else comes late.
+func TestALateRenewalDoesNotProlongWhatIsKept(t *testing.T) {
+	t.Parallel()
+	x := newScene(t, servertest.Start(t))
+	l := x.acquire(x.behind(3), redislock.WithLease(3*time.Second))
+	fault := x.proxy.HoldRequest(requests("renew", x.key()))
+	x.within("a renewal", fault.Caught())
+	if err := l.ReleaseAfter(t.Context(), 400*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	fault.Deliver()
+	x.within("the late renewal", fault.Executed())
+	if info := x.inspect(); len(info.Holds) > 0 && info.Holds[0].Deadline.Sub(info.Now) > 400*time.Millisecond {
+		t.Errorf("it stays for %v", info.Holds[0].Deadline.Sub(info.Now))
+	}
+	x.untouchedAfter(time.Second)
+}
+
+func (x *scene) untouchedAfter(d time.Duration) {
+	time.Sleep(d)
+	x.release(x.acquire(x.look, redislock.WithWait(time.Second)))
+}
+
+// Nobody will release the token, so a tombstone has to refuse a late copy of the acquire.
+func TestALateAcquireDoesNotHoldWhatWasKeptAndIsOver(t *testing.T) {
+	t.Parallel()
+	x := newScene(t, servertest.Start(t))
+	fault := x.proxy.HoldRequest(requests("acquire", x.key()))
+	l := x.acquire(x.behind(3))
+	if err := l.ReleaseAfter(t.Context(), 50*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond)
+	x.release(x.acquire(x.look))
+	fault.Deliver()
+	x.within("the late copy", fault.Executed())
+	if info := x.inspect(); len(info.Holds) > 0 {
+		t.Errorf("I8: %+v", info.Holds)
+	}
+}
+
+// The last renewal is sent until it is answered, and the lock is not given up meanwhile.
+func TestAnOutageDoesNotShortenWhatIsToBeKept(t *testing.T) {
+	embedded(t, 0, func(e *env, n *fakenet.Network) {
+		line := &fakenet.Network{Dial: n.Dial}
+		l := e.acquire(e.clientOn(line), "x", redislock.WithLease(2*time.Minute))
+		line.Cut()
+		time.AfterFunc(30*time.Second, line.Mend)
+		if err := l.ReleaseAfter(context.Background(), time.Hour); err == nil {
+			t.Error("it was not answered")
+		}
+		time.Sleep(10 * time.Minute)
+		info, err := e.client().Inspect(context.Background(), "x")
+		if err != nil || len(info.Holds) != 1 {
+			t.Errorf("%+v, %v", info, err)
+		}
+	})
+}
+
+// What was revoked is given up, not left until its deadline.
+func TestWhatIsStolenIsNotKept(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		l := e.acquire(e.client(), "x")
+		e.revoke("x") // and the message is lost
+		if err := l.ReleaseAfter(context.Background(), time.Hour); !errors.Is(err, redislock.ErrNotHeld) {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		e.untouched("x")
+	})
+}
+
+// What is kept by nobody keeps its mode.
+func TestALateUpgradeDoesNotChangeWhatIsKept(t *testing.T) {
+	t.Parallel()
+	x := newScene(t, servertest.Start(t))
+	l := x.acquire(x.behind(3), reading)
+	fault := x.proxy.HoldRequest(requests("convert", x.key()))
+	ctx, leave := context.WithCancel(t.Context())
+	upgraded := make(chan error, 1)
+	go func() { upgraded <- l.Upgrade(ctx) }()
+	x.within("the upgrade", fault.Caught())
+	if err := l.ReleaseAfter(t.Context(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	<-upgraded
+	fault.Deliver()
+	x.within("the late upgrade", fault.Executed())
+	if info := x.inspect(); len(info.Holds) != 1 || info.Holds[0].Mode.Name() != redislock.Read.Name() {
+		t.Errorf("%+v", info.Holds)
+	}
+}
+
+// The key lives as long as what is kept in it.
+func TestWhatIsKeptForADayIsThereForADay(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		l := e.acquire(e.client(), "x")
+		if err := l.ReleaseAfter(context.Background(), redislock.MaxLease); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(redislock.MaxLease - time.Minute)
+		c := e.client()
+		if _, err := c.TryAcquire(context.Background(), "x"); !errors.Is(err, redislock.ErrHeld) {
+			t.Errorf("before the day is over: %v", err)
+		}
+		time.Sleep(2 * time.Minute)
+		e.release(e.acquire(c, "x"))
+	})
+}
+
+// A candidate that gives up at the instant of its election may have been seen as the leader: who watches is told.
+func TestWhoWatchesIsToldOfACandidateThatGaveUp(t *testing.T) {
+	for after := time.Duration(0); after <= 60*time.Millisecond; after += 5 * time.Millisecond {
+		embedded(t, 10*time.Millisecond, func(e *env, _ *fakenet.Network) {
+			a, b, c := e.client(), e.client(), e.client()
+			second, giveUp := context.WithCancel(context.Background())
+			watch, end := context.WithCancel(context.Background())
+			var all sync.WaitGroup
+			first := e.acquire(a, "elect:x") // of one that has no time to tell, as if it died
+			all.Go(func() { _ = b.Elect(second, "x", untilOver) })
+			e.queued(c, "elect:x", 1)
+			var mu sync.Mutex
+			var seen redislock.Leader
+			all.Go(func() {
+				for l, err := range c.Election("x").Watch(watch) {
+					if err != nil {
+						t.Error(err)
+					}
+					mu.Lock()
+					seen = l
+					mu.Unlock()
+				}
+			})
+			time.Sleep(time.Second)
+			e.raw.Publish(second, "redislock:n", "ex") // the look that it causes comes just after the grant
+			time.Sleep(8 * time.Millisecond)
+			all.Go(func() { e.release(first) })
+			time.Sleep(after)
+			giveUp()
+			time.Sleep(time.Second)
+			mu.Lock()
+			if seen.Elected() {
+				t.Errorf("given up %v after the resignation: %+v is still seen to lead", after, seen)
+			}
+			mu.Unlock()
+			end()
+			all.Wait()
+		})
+	}
+}
+
+// At most one leads, whatever mode is the default of the Client, and whatever it is asked for.
+func TestNoModeGivesTwoLeaders(t *testing.T) {
+	for _, mode := range []redislock.Mode{redislock.Read, redislock.Semaphore(3)} {
+		embedded(t, 0, func(e *env, _ *fakenet.Network) {
+			ctx, stop := context.WithCancel(context.Background())
+			var leading atomic.Int32
+			lead := func(ctx context.Context) error {
+				if leading.Add(1) > 1 {
+					t.Error("two leaders")
+				}
+				<-ctx.Done()
+				leading.Add(-1)
+				return nil
+			}
+			var all sync.WaitGroup
+			all.Go(func() { _ = e.client(redislock.WithDefaults(redislock.WithMode(mode))).Elect(ctx, "x", lead) })
+			all.Go(func() { _ = e.client().Elect(ctx, "x", lead, redislock.WithMode(mode)) })
+			all.Go(func() { _ = e.client(redislock.WithDefaults(redislock.WithMode(mode))).Elect(ctx, "x", lead) })
+			time.Sleep(time.Second)
+			stop()
+			all.Wait()
+		})
+	}
+}
+
+// A Client that is closed while it leads says so.
+func TestACampaignSaysThatItsClientWasClosed(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		c := e.client()
+		begun, over := make(chan struct{}), make(chan error, 1)
+		go func() {
+			over <- c.Elect(context.Background(), "x", func(ctx context.Context) error {
+				close(begun)
+				<-ctx.Done()
+				return ctx.Err()
+			})
+		}()
+		<-begun
+		if err := c.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := <-over; !errors.Is(err, redislock.ErrClosed) {
+			t.Errorf("the campaign ended with %v", err)
+		}
+	})
+}
+
+// A function that returns at once, with nobody else to lead, does not keep Redis busy.
+func TestACampaignAloneDoesNotSpin(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	e := &env{T: t, connect: nil}
+	c := e.over(s.Connect())
+	ctx, stop := context.WithTimeout(context.Background(), time.Second)
+	defer stop()
+	terms := 0
+	_ = c.Elect(ctx, "x", func(context.Context) error { terms++; return nil })
+	if terms > 200 {
+		t.Errorf("%d terms in a second", terms)
+	}
+}
+
+// A lock that lapsed before the server heard that it is to stay is not kept, and that is said.
+func TestALockThatLapsedFirstDoesNotStay(t *testing.T) {
+	t.Parallel()
+	x := newScene(t, servertest.Start(t))
+	l := x.acquire(x.behind(3), redislock.WithLease(300*time.Millisecond))
+	var faults []*servertest.Fault
+	for range 3 {
+		faults = append(faults, x.proxy.HoldRequest(requests("keep", x.key())))
+	}
+	err := l.ReleaseAfter(context.Background(), time.Minute)
+	kept := len(x.inspect().Holds) == 1
+	if (err == nil) != kept {
+		t.Errorf("ReleaseAfter says %v; kept: %v", err, kept)
+	}
+	for _, fault := range faults {
+		fault.Deliver()
+	}
+}
+
+const noPermission = "NOPERM User app has no permissions to run the 'evalsha' command"
+
+// A right that is missing for a while ends no campaign: before the first term, while it leads, and after it.
+func TestACampaignThatIsRefusedForAWhileStandsAgain(t *testing.T) {
+	for _, answer := range []string{noPermission, "NOAUTH Authentication required.", "WRONGTYPE Operation against a key holding the wrong kind of value"} {
+		embedded(t, 0, func(e *env, _ *fakenet.Network) {
+			var seen recorder
+			c := e.client(redislock.WithObserver(&seen))
+			ctx, stop := context.WithCancel(context.Background())
+			refuse := func(d time.Duration) {
+				e.refusing(answer)
+				time.AfterFunc(d, func() { e.refusing("") })
+			}
+			refuse(time.Minute)
+			begun, terms := time.Now(), 0
+			err := c.Elect(ctx, "x", func(ctx context.Context) error {
+				took := time.Since(begun)
+				switch terms++; {
+				case terms == 1 && (took < time.Minute || took > 62*time.Second):
+					t.Errorf("elected after %v, refused for a minute", took)
+				case terms == 1:
+					refuse(2 * time.Minute)
+					<-ctx.Done() // its lease cannot be renewed
+					begun = time.Now()
+				case terms == 2:
+					stop()
+				}
+				return nil
+			})
+			if !errors.Is(err, context.Canceled) || terms != 2 {
+				t.Errorf("%v after %d terms", err, terms)
+			}
+			if n := seen.gaveUp("elect:x", answer == noPermission); n < 60 || n > 240 {
+				t.Errorf("the observer was told of %d candidacies that failed, in some two and a half minutes", n)
+			}
+		})
+	}
+}
+
+// gaveUp counts the waits for a lock that ended without it.
+func (r *recorder) gaveUp(name string, refused bool) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.events {
+		if e.Kind == redislock.EventGaveUp && e.Name == name && (!refused || errors.Is(e.Err, redislock.ErrPermission)) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestACampaignThatIsToldToStopWhileItIsRefusedSaysBoth(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		c := e.client()
+		e.refusing(noPermission)
+		ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
+		defer stop()
+		err := c.Elect(ctx, "x", untilOver)
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, redislock.ErrPermission) {
+			t.Errorf("%v", err)
+		}
+		e.refusing("")
+	})
+}
+
+// What will never be again is the end.
+func TestACampaignEndsWithItsRedisClient(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		rdb := e.connect()
+		c := e.over(rdb)
+		begun := time.Now()
+		ctx, stop := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer stop()
+		err := c.Elect(ctx, "x", func(context.Context) error { return rdb.Close() })
+		if !errors.Is(err, redis.ErrClosed) || ctx.Err() != nil {
+			t.Errorf("%v after %v", err, time.Since(begun))
+		}
+		time.Sleep(5 * time.Minute) // what it held lapses
+	})
+}
+
+func TestWhoWatchesGoesOnWhenItIsRefusedForAWhile(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		c, other := e.client(), e.client()
+		ctx, stop := context.WithCancel(context.Background())
+		defer stop()
+		var all sync.WaitGroup
+		var errs, seen [2]int
+		all.Go(func() {
+			for l, err := range c.Election("x").Watch(ctx) {
+				if err != nil {
+					errs[0]++
+				} else if l.Elected() {
+					seen[0]++
+				}
+			}
+		})
+		all.Go(func() {
+			for info, err := range c.Watch(ctx, "elect:x") {
+				if err != nil {
+					errs[1]++
+				} else if len(info.Holds) > 0 {
+					seen[1]++
+				}
+			}
+		})
+		time.Sleep(time.Second)
+		e.refusing(noPermission)
+		time.Sleep(time.Minute)
+		e.refusing("")
+		time.Sleep(10 * time.Second)
+		l := e.acquire(other, "elect:x")
+		time.Sleep(time.Minute)
+		e.release(l)
+		stop()
+		all.Wait()
+		for i, what := range []string{"the election", "the lock"} {
+			if errs[i] == 0 || errs[i] > 60 || seen[i] == 0 {
+				t.Errorf("who watches %s saw %d errors and %d holders", what, errs[i], seen[i])
+			}
+		}
+	})
+}
+
+// A function that returns at once, with nobody else to lead, does not keep Redis and all who listen busy.
+func TestACampaignWhoseTermsEndAtOnceTakesOneASecond(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		heard := e.raw.Subscribe(context.Background(), "redislock:n")
+		defer heard.Close()
+		told := 0
+		var all sync.WaitGroup
+		all.Go(func() {
+			for range heard.Channel() {
+				told++
+			}
+		})
+		c := e.client()
+		ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+		defer stop()
+		terms := 0
+		_ = c.Elect(ctx, "x", func(context.Context) error { terms++; return nil })
+		time.Sleep(time.Second)
+		_ = heard.Close()
+		all.Wait()
+		if terms < 55 || terms > 61 || told > 2*terms+4 { // more at the end, which may have been seen
+			t.Errorf("%d terms in a minute, and %d broadcasts", terms, told)
+		}
+	})
+}
+
+// A term that has lasted is followed by the next candidacy at once.
+func TestALeaderThatHasLedForAWhileStandsAgainAtOnce(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		ctx, stop := context.WithCancel(context.Background())
+		var ended time.Time
+		_ = e.client().Elect(ctx, "x", func(ctx context.Context) error {
+			if !ended.IsZero() {
+				if late := time.Since(ended); late > 100*time.Millisecond {
+					t.Errorf("%v without a leader", late)
+				}
+				stop()
+			}
+			time.Sleep(2 * time.Second)
+			ended = time.Now()
+			return nil
+		})
 	})
 }

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"testing"
+	"testing/synctest"
 	"time"
 
 	"example.com/redislock"
+	"example.com/redislock/fence"
+	"example.com/redislock/redislocktest"
 )
 
 func Example() {
@@ -350,4 +354,226 @@ func ExampleACL() {
 	fmt.Println("ACL SETUSER locks on >password " + redislock.ACL(redislock.DefaultPrefix))
 	// Output:
 	// ACL SETUSER locks on >password -@all +evalsha +eval +time +hlen +hget +hmget +hgetall +hset +hdel +expire +expireat +publish +subscribe +unsubscribe +ping +set +get +del +pttl +getrange +pubsub|numsub +wait +pubsub|shardnumsub +spublish +ssubscribe +sunsubscribe +cluster|slots +command +asking +readonly +select +client|setname resetkeys ~redislock:{* ~redislock:w:{* ~redislock:d:{* ~redislock:r:{* resetchannels &redislock:n &redislock:c:[^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:] &redislock:c:[^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:]:{*
+}
+
+type invoice struct{ number string }
+
+// pay is the work that must not run twice at a time.
+func pay(_ context.Context, in invoice) error {
+	fmt.Println("paid", in.number)
+	return nil
+}
+
+func ExampleClient_Do() {
+	ctx := context.Background()
+	client, _, stop := exampleClients()
+	defer stop()
+
+	err := client.Do(ctx, "invoice/42", func(ctx context.Context) error {
+		return pay(ctx, invoice{"42"}) // ctx ends with the caller's, or if the lock is lost
+	})
+	fmt.Println(err)
+	// Output:
+	// paid 42
+	// <nil>
+}
+
+// A loss is in the error even if the function did not notice it.
+func ExampleClient_Do_lost() {
+	ctx := context.Background()
+	client, _, stop := exampleClients()
+	defer stop()
+
+	err := client.Do(ctx, "invoice/42", func(ctx context.Context) error {
+		<-ctx.Done()
+		return nil
+	}, redislock.WithMaxHold(100*time.Millisecond))
+	fmt.Println(errors.Is(err, redislock.ErrLost))
+	// Output:
+	// true
+}
+
+func ExampleClient_Wrap() {
+	ctx := context.Background()
+	client, _, stop := exampleClients()
+	defer stop()
+
+	cleanUp := client.Wrap("clean-up", func(ctx context.Context) error {
+		fmt.Println("cleaning up")
+		return nil
+	}, redislock.WithWait(0)) // another instance does it now: ErrHeld
+
+	fmt.Println(cleanUp(ctx))
+	// Output:
+	// cleaning up
+	// <nil>
+}
+
+func ExampleWrapBy() {
+	ctx := context.Background()
+	client, _, stop := exampleClients()
+	defer stop()
+
+	payOnce := redislock.WrapBy(client, func(in invoice) string { return "invoice/" + in.number }, pay)
+
+	fmt.Println(payOnce(ctx, invoice{"42"}))
+	fmt.Println(payOnce(ctx, invoice{"43"}))
+	// Output:
+	// paid 42
+	// <nil>
+	// paid 43
+	// <nil>
+}
+
+// How a test of code that uses locks looks: a server in memory, and leases that pass in fake time.
+func TestTheSecondInstanceTakesOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		server := redislocktest.New(t)
+		other := server.NewClient() // another instance of the application
+
+		lock, err := server.Client.Acquire(ctx, "leader", redislock.WithoutRenewal(), redislock.WithLease(90*time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		next, err := other.Acquire(ctx, "leader") // after 90 s, which pass at once
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lock.Err() == nil || next.Fence() <= lock.Fence() {
+			t.Error("two leaders")
+		}
+		if err := next.Release(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The fence gets to where the data is written without being handed down.
+func ExampleFromContext() {
+	ctx := context.Background()
+	client, _, stop := exampleClients()
+	defer stop()
+
+	var a account // refuses a writer who was overtaken
+	deposit := func(ctx context.Context, coins int) error {
+		lock, ok := redislock.FromContext(ctx)
+		if !ok {
+			return errors.New("not under a lock")
+		}
+		return a.set(a.balance+coins, lock.Fence())
+	}
+
+	err := client.Do(ctx, "account/7", func(ctx context.Context) error {
+		return deposit(ctx, 100)
+	})
+	fmt.Println(err, a.balance)
+	fmt.Println(deposit(ctx, 100))
+	// Output:
+	// <nil> 100
+	// not under a lock
+}
+
+func ExampleLock_Context_reentry() {
+	ctx := context.Background()
+	client, _, stop := exampleClients()
+	defer stop()
+
+	ship := func(ctx context.Context) error {
+		return client.Do(ctx, "order/42", func(ctx context.Context) error {
+			fmt.Println("shipping")
+			return nil
+		})
+	}
+	// ship takes the lock that its caller has: the context says so, and nothing is sent for it.
+	err := client.Do(ctx, "order/42", func(ctx context.Context) error {
+		fmt.Println("paid")
+		return ship(ctx)
+	})
+	fmt.Println(err)
+	// Output:
+	// paid
+	// shipping
+	// <nil>
+}
+
+func ExampleErrOrder() {
+	ctx := context.Background()
+	client, _, stop := exampleClients()
+	defer stop()
+
+	outer, err := client.Acquire(ctx, "order/42")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	inner, err := client.Acquire(outer.Context(), "order/42")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("one grant:", inner.Fence() == outer.Fence())
+	fmt.Println(errors.Is(outer.Release(ctx), redislock.ErrOrder)) // and it is still held
+	fmt.Println(inner.Release(ctx))
+	fmt.Println(errors.Is(inner.Release(ctx), redislock.ErrNotHeld)) // once too often
+	fmt.Println(outer.Release(ctx))
+	// Output:
+	// one grant: true
+	// true
+	// <nil>
+	// true
+	// <nil>
+}
+
+// Redis has lost its data, and its clock is an hour behind what the resource has seen.
+func ExampleWithFenceFloor() {
+	ctx := context.Background()
+	client, _, stop := exampleClients()
+	defer stop()
+	var account fence.Memory // or the row of a database
+	_ = account.Accept(ctx, "account/7", time.Now().Add(time.Hour).UnixMicro())
+
+	lock, err := client.Acquire(ctx, "account/7")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	err = account.Accept(ctx, lock.Name(), lock.Fence())
+	_ = lock.Release(ctx)
+	stale, refused := errors.AsType[*fence.StaleError](err)
+	fmt.Println("refused:", refused)
+
+	// What the resource has seen is the floor of the next grant, and all after it.
+	lock, err = client.Acquire(ctx, "account/7", redislock.WithFenceFloor(stale.Seen))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("accepted:", account.Accept(ctx, lock.Name(), lock.Fence()) == nil)
+	_ = lock.Release(ctx)
+	// Output:
+	// refused: true
+	// accepted: true
+}
+
+func ExampleLock_ReleaseAfter() {
+	ctx := context.Background()
+	client, other, stop := exampleClients()
+	defer stop()
+
+	lock, err := client.Acquire(ctx, "newsletter", redislock.WithMetadata("sent"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	err = lock.ReleaseAfter(ctx, time.Hour) // not a second one within the hour, though this process may end now
+	fmt.Println(err, errors.Is(lock.Err(), redislock.ErrReleased))
+
+	_, err = other.TryAcquire(ctx, "newsletter")
+	if held, ok := errors.AsType[*redislock.HeldError](err); ok {
+		fmt.Println("held on by", held.Holder.Client+":", held.Holder.Metadata)
+	}
+	// Output:
+	// <nil> true
+	// held on by api-1: sent
 }

@@ -31,7 +31,7 @@ type env struct {
 	raw        redis.UniversalClient                     // to look behind the library's back
 }
 
-// both runs a behaviour test on the embedded server in fake time, and on a real topology (topologies_test.go).
+// both runs a behaviour test on the embedded server in fake time, and on a real topology (topology_test.go).
 func both(t *testing.T, test func(e *env)) {
 	t.Helper()
 	t.Run("embedded", func(t *testing.T) { embedded(t, 0, func(e *env, _ *fakenet.Network) { test(e) }) })

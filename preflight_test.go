@@ -12,9 +12,166 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"example.com/redislock"
+	"example.com/redislock/fence"
 	"example.com/redislock/internal/fakenet"
+	"example.com/redislock/internal/servertest"
 )
+
+// odd are prefixes with what means something in a pattern of Redis, each with another prefix that it would match.
+var odd = map[string]string{
+	"app":     "apple",
+	"team[1]": "team1",
+	"a?":      "ab",
+	"b*":      "b/other",
+	`c\d`:     "cd",
+	"e[^x]":   "ey",
+	"*":       "all",
+	`\`:       `\\`,
+	`q"'`:     "q",
+}
+
+// belong are a key of each kind and the channels that a Client with this prefix uses.
+func belong(prefix string) (keys, channels []string) {
+	for _, kind := range []string{"", ":w", ":d", ":r"} {
+		keys = append(keys, prefix+kind+":{name}")
+	}
+	wake := prefix + ":c:" + strings.Repeat("x", 22)
+	return append(keys, prefix+":{%}", prefix+":{name}:fence"), []string{prefix + ":n", wake, wake + ":{name}"}
+}
+
+// allowed is what the server says of a user: whether it may use a key, or publish on a channel.
+func allowed(t *testing.T, admin *redis.Client, user, key, channel string) bool {
+	t.Helper()
+	args := []any{"acl", "dryrun", user, "get", key}
+	if channel != "" {
+		args = []any{"acl", "dryrun", user, "publish", channel, "x"}
+	}
+	said, err := admin.Do(t.Context(), args...).Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return said == "OK"
+}
+
+func TestTheACLGrantsWhatThePrefixHasAndNothingElse(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	for prefix, other := range odd {
+		s.AddUser("app", redislock.ACL(prefix))
+		check := func(of string, want bool) {
+			t.Helper()
+			keys, channels := belong(of)
+			for _, key := range keys {
+				if allowed(t, s.Admin(), "app", key, "") != want {
+					t.Errorf("ACL(%q): the key %q: granted is %v", prefix, key, !want)
+				}
+			}
+			for _, channel := range channels {
+				if allowed(t, s.Admin(), "app", "", channel) != want {
+					t.Errorf("ACL(%q): the channel %q: granted is %v", prefix, channel, !want)
+				}
+			}
+		}
+		check(prefix, true)
+		for _, neighbour := range []string{
+			other, prefix + "x", "x" + prefix, prefix + ":sub", prefix + ":c", prefix + ":n", prefix + ":w:sub", prefix + ":",
+			prefix + ":c:" + strings.Repeat("x", 20), prefix + ":c:" + strings.Repeat("x", 22),
+		} {
+			check(neighbour, false)
+		}
+		// Each pattern is for something.
+		rule := redislock.ACL(prefix)
+		for _, pattern := range strings.Fields(rule) {
+			if !strings.ContainsAny(pattern[:1], "~&") {
+				continue
+			}
+			s.AddUser("less", strings.Replace(rule+" ", " "+pattern+" ", " ", 1))
+			keys, channels := belong(prefix)
+			refused := 0
+			for _, key := range keys {
+				if !allowed(t, s.Admin(), "less", key, "") {
+					refused++
+				}
+			}
+			for _, channel := range channels {
+				if !allowed(t, s.Admin(), "less", "", channel) {
+					refused++
+				}
+			}
+			if refused == 0 {
+				t.Errorf("ACL(%q): without %s all is granted all the same", prefix, pattern)
+			}
+		}
+	}
+}
+
+func TestAnyPrefixWorksUnderItsOwnRule(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	ctx := context.Background()
+	for prefix := range odd {
+		e := &env{T: t}
+		as := s.AddUser("app", redislock.ACL(prefix))
+		a, b := e.over(s.Connect(as), redislock.WithPrefix(prefix)), e.over(s.Connect(as), redislock.WithPrefix(prefix))
+		held := e.acquire(a, "x")
+		waits := make(chan *redislock.Lock)
+		go func() { waits <- e.acquire(b, "x") }()
+		e.queued(a, "x", 1)
+		e.release(held)
+		e.release(<-waits)
+		if first, err := a.First(ctx, "x", time.Minute); err != nil || !first {
+			t.Errorf("%q: First: %v, %v", prefix, first, err)
+		}
+		weak, err := a.AcquireWeak(ctx, "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := weak.Release(ctx); err != nil {
+			t.Errorf("%q: %v", prefix, err)
+		}
+		if err := a.Once(ctx, "x", func(context.Context) error { return nil }); err != nil {
+			t.Errorf("%q: Once: %v", prefix, err)
+		}
+		register, err := fence.NewRedis(s.Connect(as), fence.WithPrefix(prefix))
+		if err == nil {
+			err = register.Accept(ctx, "x", 1)
+		}
+		if err != nil {
+			t.Errorf("%q: a register: %v", prefix, err)
+		}
+		operator := e.over(s.Connect(s.AddUser("operator", redislock.ACL(prefix)+" +scan")), redislock.WithPrefix(prefix))
+		if all := e.list(operator, ""); len(all) != 2 { // and that of Once
+			t.Errorf("%q: %d locks are listed", prefix, len(all))
+		}
+	}
+}
+
+// What New refuses has no keys, and could say anything in a rule.
+func TestTheRuleOfAPrefixThatCannotBeGrantsNothing(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	for _, prefix := range []string{"", "x ~* +@all", "x\t&*", "a{b", "app:w", strings.Repeat("x", 129)} {
+		if c, err := redislock.New(s.Connect(), redislock.WithPrefix(prefix)); err == nil {
+			t.Errorf("New takes the prefix %q", prefix)
+			_ = c.Close(t.Context())
+		}
+		s.AddUser("app", "+@all ~* &* "+redislock.ACL(prefix))
+		keys, channels := belong(prefix)
+		for _, key := range append(keys, "x", "other") {
+			if allowed(t, s.Admin(), "app", key, "") {
+				t.Errorf("ACL(%q): the key %q is granted", prefix, key)
+			}
+		}
+		for _, channel := range append(channels, "x") {
+			if allowed(t, s.Admin(), "app", "", channel) {
+				t.Errorf("ACL(%q): the channel %q is granted", prefix, channel)
+			}
+		}
+	}
+}
 
 func preflights(n *atomic.Int64, fail *atomic.Bool) *tap {
 	return &tap{before: func(text string) error {

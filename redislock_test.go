@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"reflect"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -360,6 +364,476 @@ func TestNamesNeverCollide(t *testing.T) {
 		}
 		for _, l := range locks {
 			e.release(l)
+		}
+	})
+}
+
+// wrapped is the way in which applications add something to a client.
+type wrapped struct{ redis.UniversalClient }
+
+func TestAWrapperOfWhatCannotServeIsRefused(t *testing.T) {
+	ring := redis.NewRing(&redis.RingOptions{
+		Addrs: map[string]string{"a": "127.0.0.1:1"}, HeartbeatFn: func(context.Context, *redis.Client) bool { return true },
+	})
+	defer ring.Close()
+	for reason, rdb := range map[string]redis.UniversalClient{
+		"shard": &wrapped{wrapped{ring}},
+		"nil":   wrapped{},
+	} {
+		c, err := redislock.New(rdb)
+		if c != nil || !errors.Is(err, redislock.ErrInvalid) || !strings.Contains(err.Error(), reason) {
+			t.Errorf("%s: %v", reason, err)
+		}
+	}
+}
+
+// A wrapper of a cluster client is one: its locks are on all masters, and a grant goes to one shard alone.
+func TestAWrappedClusterIsTakenForOne(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	wrap := func() *redislock.Client { return f.over(&wrapped{f.cluster.Connect()}) }
+	a, b := wrap(), wrap()
+	before := f.calls("spublish")
+	f.handOver(a, b, "name-0")
+	if n := f.calls("spublish") - before; n == 0 {
+		t.Error("the grant went to all nodes")
+	}
+	var locks []*redislock.Lock
+	for _, name := range names(20) {
+		locks = append(locks, f.acquire(a, name))
+	}
+	if got := f.list(a, "name-*"); len(got) != len(locks) {
+		t.Errorf("%d of %d locks are listed", len(got), len(locks))
+	}
+	for _, l := range locks {
+		f.release(l)
+	}
+	// What a WAIT counts is written beside it, past the wrapper: that would not see the command.
+	if _, err := a.Acquire(t.Context(), "x", redislock.WithReplicas(1, time.Second)); !errors.Is(err, redislock.ErrInvalid) {
+		t.Errorf("WithReplicas over a wrapper: %v", err)
+	}
+}
+
+// broken is a client that panics as long as it is told to.
+type broken struct {
+	redis.UniversalClient
+	now atomic.Bool
+}
+
+func (b *broken) check() {
+	if b.now.Load() {
+		panic("out of order")
+	}
+}
+
+func (b *broken) Process(ctx context.Context, cmd redis.Cmder) error {
+	b.check()
+	return b.UniversalClient.Process(ctx, cmd)
+}
+
+func (b *broken) Pipeline() redis.Pipeliner {
+	b.check()
+	return b.UniversalClient.Pipeline()
+}
+
+func (b *broken) Subscribe(ctx context.Context, channels ...string) *redis.PubSub {
+	b.check()
+	return b.UniversalClient.Subscribe(ctx, channels...)
+}
+
+// The goroutines of the library renew, check and subscribe: nobody could recover in them.
+func TestAPanicOfTheRedisClientIsAnErrorAndEndsNoProcess(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		rdb := &broken{UniversalClient: e.connect()}
+		c, other := e.over(rdb), e.client()
+		ctx := context.Background()
+		held := e.acquire(c, "held", redislock.WithLease(time.Second))
+		theirs := e.acquire(other, "theirs")
+
+		rdb.now.Store(true)
+		for what, err := range map[string]error{
+			"Acquire": func() error { _, err := c.Acquire(ctx, "x"); return err }(),
+			"Forget":  c.Forget(ctx, "x"),
+			"FirstOf": func() error { _, err := c.FirstOf(ctx, []string{"a", "b"}, time.Minute); return err }(),
+			"List": func() error {
+				for _, err := range c.List(ctx, "") {
+					return err
+				}
+				return nil
+			}(),
+		} {
+			if err == nil || !strings.Contains(err.Error(), "out of order") {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		bounded, cancel := context.WithTimeout(ctx, 3*time.Second)
+		defer cancel()
+		if _, err := c.Acquire(bounded, "theirs"); err == nil {
+			t.Error("a lock of another")
+		}
+		<-held.Context().Done() // its renewals fail
+		if err := held.Err(); !errors.Is(err, redislock.ErrLost) {
+			t.Errorf("a lock that could not be renewed: %v", err)
+		}
+
+		rdb.now.Store(false)
+		waits := make(chan *redislock.Lock)
+		go func() { waits <- e.acquire(c, "theirs") }()
+		e.queued(other, "theirs", 1)
+		e.release(theirs)
+		e.release(<-waits)
+	})
+}
+
+// prefixer is a hook that puts the name of a tenant before each key, in place, which is the only way that hooks have. It can lose
+// the answers of the next requests.
+type prefixer struct {
+	name string
+
+	mu   sync.Mutex
+	lose int
+	seen []string // the keys that it was given
+}
+
+func (h *prefixer) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h *prefixer) rewrite(cmd redis.Cmder) {
+	args := cmd.Args()
+	from, n := 1, 1
+	switch args[0] {
+	case "evalsha", "eval":
+		from = 3
+		n, _ = args[2].(int)
+	case "hello", "client", "select", "ping", "publish":
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := from; i < from+n; i++ {
+		h.seen = append(h.seen, args[i].(string))
+		args[i] = h.name + args[i].(string)
+	}
+}
+
+func (h *prefixer) lost() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.lose == 0 {
+		return nil
+	}
+	h.lose--
+	return errors.New("the answer was lost")
+}
+
+func (h *prefixer) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		h.rewrite(cmd)
+		if err := next(ctx, cmd); err != nil {
+			return err
+		}
+		return h.lost()
+	}
+}
+
+func (h *prefixer) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		for _, cmd := range cmds {
+			h.rewrite(cmd)
+		}
+		if err := next(ctx, cmds); err != nil {
+			return err
+		}
+		err := h.lost()
+		if err != nil {
+			for _, cmd := range cmds {
+				cmd.SetErr(err)
+			}
+		}
+		return err
+	}
+}
+
+func (e *env) ofTenant(h *prefixer) *redislock.Client {
+	rdb := e.connect()
+	rdb.AddHook(h)
+	return e.over(rdb)
+}
+
+// I1: a hook that changes the arguments in place is given what was meant at every attempt: after an answer that was lost, and where
+// the server did not know the script. So the lock of a tenant stays one lock.
+func TestAHookIsGivenItsArgumentsAnewAtEveryAttempt(t *testing.T) {
+	ctx := context.Background()
+	run := func(context.Context) error { return nil }
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		h, other := &prefixer{name: "tenant:"}, &prefixer{name: "tenant:"}
+		c, rival := e.ofTenant(h), e.ofTenant(other)
+		losing := func(n int) {
+			h.mu.Lock()
+			h.lose = n
+			h.mu.Unlock()
+		}
+		losing(2)
+		l := e.acquire(c, "x", redislock.WithLease(10*time.Second)) // of a server without the scripts
+		time.Sleep(100 * time.Millisecond)                          // renewals and the subscription's probe are under way
+		if _, err := rival.TryAcquire(ctx, "x"); !errors.Is(err, redislock.ErrHeld) {
+			t.Errorf("two holders: %v", err)
+		}
+		losing(1)
+		time.Sleep(30 * time.Second) // renewals
+		if err := l.Err(); err != nil {
+			t.Error(err)
+		}
+		losing(1)
+		e.release(l)
+		losing(1)
+		if first, err := c.FirstOf(ctx, []string{"a", "b", "c"}, time.Minute); err != nil || slices.Contains(first, false) {
+			t.Errorf("FirstOf = %v, %v", first, err)
+		}
+		losing(1)
+		w, err := c.AcquireWeak(ctx, "weak")
+		if err != nil {
+			t.Fatal(err)
+		}
+		losing(1)
+		if err := w.Release(ctx); err != nil {
+			t.Error(err)
+		}
+		losing(1)
+		if err := c.Once(ctx, "job", run); err != nil {
+			t.Error(err)
+		}
+		losing(1)
+		if err := c.OnceReset(ctx, "job"); err != nil {
+			t.Error(err)
+		}
+		held := e.acquire(rival, "y") // and what is handed over
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			e.release(e.acquire(c, "y"))
+		}()
+		e.queued(c, "y", 1)
+		losing(1)
+		e.release(held)
+		<-done
+		for _, key := range e.mini.Keys() {
+			if !strings.HasPrefix(key, "tenant:redislock:") {
+				t.Errorf("a key is %q", key)
+			}
+		}
+		for _, h := range []*prefixer{h, other} {
+			for _, key := range h.seen {
+				if !strings.HasPrefix(key, "redislock:") {
+					t.Errorf("the hook was given the key %q", key)
+				}
+			}
+		}
+	})
+}
+
+// A hook may keep the commands that it sees: what it was given stays as it was.
+func TestAHookMayKeepTheCommandsThatItSaw(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		k := &keeper{}
+		rdb := e.connect()
+		rdb.AddHook(k)
+		c := e.over(rdb)
+		for i := range 20 {
+			e.release(e.acquire(c, "x"+strconv.Itoa(i)))
+		}
+		for i, cmd := range k.kept {
+			if textOf(cmd) != k.text[i] {
+				t.Errorf("was %q, is %q", k.text[i], textOf(cmd))
+			}
+		}
+	})
+}
+
+type keeper struct {
+	mu   sync.Mutex
+	kept []redis.Cmder
+	text []string
+}
+
+func (k *keeper) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (k *keeper) keep(cmds ...redis.Cmder) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, cmd := range cmds {
+		k.kept, k.text = append(k.kept, cmd), append(k.text, textOf(cmd))
+	}
+}
+
+func (k *keeper) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		k.keep(cmd)
+		return next(ctx, cmd)
+	}
+}
+
+func (k *keeper) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		k.keep(cmds...)
+		return next(ctx, cmds)
+	}
+}
+
+// untold are the answers to a call that cannot be: each says so without anything having been sent.
+var untold = []error{redislock.ErrInvalid, redislock.ErrNotHeld, redislock.ErrOrder, redislock.ErrClosed, redislock.ErrLost}
+
+// plausible is an argument that could be right: what fails then is the context or the receiver.
+func plausible(of reflect.Type) reflect.Value {
+	switch of {
+	case reflect.TypeFor[string]():
+		return reflect.ValueOf("x")
+	case reflect.TypeFor[[]string]():
+		return reflect.ValueOf([]string{"x", "y"})
+	case reflect.TypeFor[int]():
+		return reflect.ValueOf(1)
+	case reflect.TypeFor[time.Duration]():
+		return reflect.ValueOf(time.Minute)
+	case reflect.TypeFor[time.Time]():
+		return reflect.ValueOf(time.Now())
+	case reflect.TypeFor[redislock.Info]():
+		return reflect.ValueOf(redislock.Info{Name: "x", Holders: 1, Holds: []redislock.Hold{{Fence: 1}}})
+	case reflect.TypeFor[func(context.Context) error]():
+		return reflect.ValueOf(func(context.Context) error { return errors.New("ran") })
+	}
+	return reflect.Zero(of)
+}
+
+// call calls a method without optional arguments, and uses what it returns as its caller would. The error is what it says,
+// with how it panicked.
+func call(t *testing.T, what string, method reflect.Value, ctx context.Context, argument func(reflect.Type) reflect.Value) {
+	t.Helper()
+	defer func() {
+		if p := recover(); p != nil {
+			t.Errorf("%s panics: %v", what, p)
+		}
+	}()
+	var args []reflect.Value
+	in := method.Type().NumIn()
+	if method.Type().IsVariadic() {
+		in--
+	}
+	needs := false
+	for i := range in {
+		if method.Type().In(i) == reflect.TypeFor[context.Context]() {
+			needs = true
+			args = append(args, reflect.Zero(method.Type().In(i)))
+			if ctx != nil {
+				args[i] = reflect.ValueOf(ctx)
+			}
+			continue
+		}
+		args = append(args, argument(method.Type().In(i)))
+	}
+	for _, out := range method.Call(args) {
+		switch result := out.Interface().(type) {
+		case func(context.Context) error:
+			told(t, what, result(ctx))
+		case context.Context:
+			if result.Err() == nil && needs {
+				t.Errorf("%s: a context that goes on", what)
+			}
+		case iter.Seq2[redislock.Info, error]:
+			for _, err := range result {
+				told(t, what, err)
+				break
+			}
+		case iter.Seq2[redislock.Leader, error]:
+			for _, err := range result {
+				told(t, what, err)
+				break
+			}
+		case iter.Seq2[redislock.CronStatus, error]:
+			for _, err := range result {
+				told(t, what, err)
+				break
+			}
+		case error:
+			told(t, what, result)
+		case nil:
+			if out.Type() == reflect.TypeFor[error]() && needs {
+				t.Errorf("%s: no error", what)
+			}
+		}
+	}
+}
+
+func told(t *testing.T, what string, err error) {
+	t.Helper()
+	for _, want := range untold {
+		if errors.Is(err, want) {
+			return
+		}
+	}
+	t.Errorf("%s: %v", what, err)
+}
+
+// each calls all methods of a value.
+func each(t *testing.T, kind string, value any, ctx context.Context, argument func(reflect.Type) reflect.Value, but ...string) {
+	t.Helper()
+	v := reflect.ValueOf(value)
+	for i := range v.NumMethod() {
+		name := v.Type().Method(i).Name
+		if !strings.Contains(" "+strings.Join(but, " ")+" ", " "+name+" ") {
+			call(t, fmt.Sprintf("%s %T.%s", kind, value, name), v.Method(i), ctx, argument)
+		}
+	}
+}
+
+func TestNothingPanicsWithoutAContextOrOfAZeroValue(t *testing.T) {
+	zeros := []any{
+		&redislock.Client{}, &redislock.Lock{}, &redislock.Locks{}, &redislock.Lockable{}, &redislock.WeakLock{}, &redislock.CronGuard{},
+		&redislock.Stripes{}, &redislock.Election{}, &redislock.HeldError{}, &redislock.SharedError{},
+		(*redislock.Client)(nil), (*redislock.Lock)(nil), (*redislock.Locks)(nil), (*redislock.WeakLock)(nil),
+		(*redislock.CronGuard)(nil), (*redislock.Stripes)(nil), (*redislock.Election)(nil),
+	}
+	values := []any{
+		redislock.Mode{},
+		redislock.Owner{},
+		redislock.Info{},
+		redislock.Hold{},
+		redislock.Place{},
+		redislock.CronStatus{},
+		redislock.Leader{},
+		redislock.Outcome(0), redislock.Outcome(255), redislock.Overlap(255), redislock.EventKind(0), redislock.EventKind(255),
+		redislock.Event{},
+	}
+	for _, zero := range append(zeros, values...) {
+		for _, ctx := range []context.Context{nil, context.Background()} {
+			for _, argument := range []func(reflect.Type) reflect.Value{reflect.Zero, plausible} {
+				each(t, "zero", zero, ctx, argument)
+			}
+		}
+	}
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		c := e.client()
+		ctx := context.Background()
+		lock, err := c.Acquire(ctx, "lock")
+		if err != nil {
+			t.Fatal(err)
+		}
+		weak, err := c.AcquireWeak(ctx, "weak")
+		if err != nil {
+			t.Fatal(err)
+		}
+		locks, err := c.AcquireAll(ctx, []string{"a", "b"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, argument := range []func(reflect.Type) reflect.Value{reflect.Zero, plausible} {
+			for _, live := range []any{c, c.Stripes("s", 2), c.Cron("job"), c.Election("e"), locks, lock, weak} {
+				each(t, "live", live, nil, argument, "Close", "Locker", "Lock", "Handoff", "Asked", "Context")
+			}
+		}
+		// What was refused has changed nothing.
+		for what, err := range map[string]error{"lock": lock.Release(ctx), "weak lock": weak.Release(ctx), "locks": locks.Release(ctx)} {
+			if err != nil {
+				t.Errorf("the %s after it: %v", what, err)
+			}
 		}
 	})
 }

@@ -4,7 +4,7 @@
 //	go run ./suites [-out FILE] [topology ...]
 //
 // A behaviour test is one that calls both, in ../*_test.go: it runs on the embedded server in fake time, and on a real one, which
-// REDISLOCK_TEST_TOPOLOGY makes a Sentinel set, a cluster, and so on (topologies_test.go there). The exit status is 1 if a
+// REDISLOCK_TEST_TOPOLOGY makes a Sentinel set, a cluster, and so on (topology_test.go there). The exit status is 1 if a
 // test failed or was left out.
 package main
 
