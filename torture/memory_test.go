@@ -79,6 +79,7 @@ func TestFullMemoryRefusesNewLocksAndNothingElse(t *testing.T) {
 		Promise: "While the server has no memory left an acquire may be refused with its OOM error, and leaves nothing behind. " +
 			"Releases, renewals and what gives up a wait pass, because the first write of each is one that Redis never refuses.",
 		Topology:    OneServer("--maxmemory-policy", "noeviction"),
+		Unheard:     "MONITOR does not tell which command of a script is refused",
 		Load:        Load{Operations: 5000}, // refusals are quick
 		Unreachable: true,                   // acquires may fail
 		Inject: func(x *Run) {
@@ -135,6 +136,7 @@ func evict(t *testing.T, policy string) {
 		Promise: "An eviction removes a whole lock, hold and queue together: the holder learns it at its next renewal, those who " +
 			"wait at their next check. The fence follows the clock, so it rises all the same.",
 		Topology:    OneServer("--maxmemory-policy", policy),
+		Unheard:     "MONITOR does not tell which key is evicted",
 		Load:        Load{Lease: time.Second},
 		Physics:     "the server has dropped a lock that is held",
 		Unreachable: true, // with little that may be evicted acquires may be refused

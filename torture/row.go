@@ -23,6 +23,8 @@ type Row struct {
 	Bound       time.Duration // nobody waits for longer for a lock that nobody has; 0: 5 s
 	// Unreachable says that Redis may be out of reach for a while: acquires and releases may fail with a network error.
 	Unreachable bool
+	// Unheard, if not empty, says why the scripts cannot be compared with the model.
+	Unheard string
 	// Physics, if not empty, says why two may believe that they hold: data is lost. Then that time is measured, and
 	// losses must be announced by [Run.Loss].
 	Physics string

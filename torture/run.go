@@ -67,6 +67,7 @@ func Play(t *testing.T, row Row) {
 	row.Bound = pick(row.Bound, 5*time.Second)
 	x := &Run{T: t, Row: row, register: newRegister(t)}
 	x.Site = row.Topology(t)
+	differences := x.compare()
 	x.renew, _ = Digest(t, "renew")
 	x.began = time.Now()
 	for range row.Load.Workers {
@@ -83,8 +84,8 @@ func Play(t *testing.T, row Row) {
 	x.until = time.Now().Add(length)
 	row.Inject(x)
 	x.recover()
-	problems := watch.end()
-	x.judge(append(problems, x.stop()...))
+	problems := append(watch.end(), x.stop()...)
+	x.judge(append(problems, differences()...))
 }
 
 func pick(d, otherwise time.Duration) time.Duration {

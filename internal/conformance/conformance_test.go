@@ -18,8 +18,8 @@ const (
 	request = "   30000    4600nonce-nonce-noncu" + "channel\n\ninfo"
 )
 
-// heard is an embedded server, and what its Listener reports.
-func heard(t *testing.T) (*miniredis.Miniredis, *redis.Client, *Listener, *[]error) {
+// embedded is an embedded server, and what its Listener reports.
+func embedded(t *testing.T) (*miniredis.Miniredis, *redis.Client, *Listener, *[]error) {
 	m := miniredis.RunT(t)
 	reported := new([]error)
 	l := Listen(m, func(err error) { *reported = append(*reported, err) })
@@ -36,7 +36,7 @@ func run(t *testing.T, rdb *redis.Client, s *lua.Script, args ...any) {
 }
 
 func TestEachScriptIsCompared(t *testing.T) {
-	_, rdb, l, reported := heard(t)
+	_, rdb, l, reported := embedded(t)
 	run(t, rdb, lua.Acquire, token, request)
 	run(t, rdb, lua.Acquire, strings.Repeat("u", 22), request)
 	run(t, rdb, lua.Check, "channel", "u", "", strings.Repeat("u", 22))
@@ -51,7 +51,7 @@ func TestEachScriptIsCompared(t *testing.T) {
 }
 
 func TestADifferenceIsReportedWithTheCallTheStateAndBothAnswers(t *testing.T) {
-	m, rdb, l, reported := heard(t)
+	m, rdb, l, reported := embedded(t)
 	run(t, rdb, lua.Acquire, token, request)
 	m.HDel(key, token) // behind everybody's back
 	run(t, rdb, lua.Release, token)
@@ -70,7 +70,7 @@ func TestADifferenceIsReportedWithTheCallTheStateAndBothAnswers(t *testing.T) {
 }
 
 func TestWhatIsWrittenByOtherCommandsIsNotFollowed(t *testing.T) {
-	_, rdb, l, reported := heard(t)
+	_, rdb, l, reported := embedded(t)
 	ctx := context.Background()
 	run(t, rdb, lua.Acquire, token, request)
 	rdb.HSet(ctx, key, "x", "y")
