@@ -10,7 +10,7 @@ import (
 	"example.com/redislock/lua"
 )
 
-// acquire obtains a grant and makes it a Lock, or nests a handle in one.
+// acquire obtains a grant and makes a Lock of it, or nests a handle in a Lock.
 func (c *Client) acquire(ctx context.Context, name string, opts []Option) (*Lock, error) {
 	if err := c.called(ctx); err != nil {
 		return nil, err
@@ -25,7 +25,7 @@ func (c *Client) acquire(ctx context.Context, name string, opts []Option) (*Lock
 	return c.seek(q)
 }
 
-// accept checks everything that can be checked without Redis, and makes the options part of the settings.
+// accept checks everything that can be checked without Redis, and applies the options to the settings.
 func (c *Client) accept(ctx context.Context, name string, opts []Option, s *settings) error {
 	if err := c.called(ctx); err != nil {
 		return err
@@ -51,8 +51,8 @@ func (c *Client) accept(ctx context.Context, name string, opts []Option, s *sett
 	return ctx.Err()
 }
 
-// countable refuses WithReplicas where a write and its WAIT may be sent on two connections: WAIT would then answer for the
-// writes of somebody else, or for none, which every replica has.
+// countable refuses WithReplicas where the write and its WAIT may be sent on two connections. WAIT would then answer for the
+// writes of somebody else, or for no writes at all, which every replica has.
 func (c *Client) countable(s *settings) error {
 	if s.replicas == 0 {
 		return nil
@@ -67,15 +67,15 @@ func (c *Client) countable(s *settings) error {
 		s.replicas, s.replicaTime, c.rdb)
 }
 
-// seek is pursue, observed. A lock that its caller does not get, because the Observer panics or ends the goroutine, is given
-// back (I8).
+// seek is pursue, with its events for the Observer. If the caller does not get the lock because the Observer panics or ends
+// the goroutine, seek gives the lock back (I8).
 func (c *Client) seek(q *acquisition) (l *Lock, err error) {
 	q.key = c.keys.Lock(q.name)
 	q.asked = time.Now()
 	returned := false
 	defer func() {
 		if !returned && l != nil {
-			_ = l.finish(context.Background(), true, 0) // goes on in the background where Redis does not answer
+			_ = l.finish(context.Background(), true, 0) // if Redis does not answer, it goes on in the background
 		}
 	}()
 	if c.observer != nil {
@@ -89,7 +89,7 @@ func (c *Client) seek(q *acquisition) (l *Lock, err error) {
 	return l, err
 }
 
-// start begins the Client's loops, once, unless it is closed.
+// start begins the loops of the Client, once. It does nothing if the Client is closed.
 func (c *Client) start() {
 	if c.enter() != nil {
 		return
@@ -105,7 +105,7 @@ func (c *Client) start() {
 	})
 }
 
-// adopt takes a new hold into the Client's books, unless the Client was closed.
+// adopt takes a new hold into the Client's books. It refuses if the Client was closed.
 func (c *Client) adopt(h *hold) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -116,14 +116,14 @@ func (c *Client) adopt(h *hold) bool {
 	return true
 }
 
-// inBooks reports whether a hold has not ended yet.
+// inBooks reports whether the hold is still in the Client's books, that is, has not ended.
 func (c *Client) inBooks(h *hold) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.holds[h.lease.Token()] == h
 }
 
-// forget takes a hold out of the books when it has ended.
+// forget takes a hold that has ended out of the books.
 func (c *Client) forget(h *hold) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -141,7 +141,7 @@ const (
 	standardKeep = 4600 * time.Second
 )
 
-// request makes a call of the script that asks, and its arguments.
+// request fills in the call: the script that asks for the lock, and its arguments.
 func (q *acquisition) request(one *transport.Call, wait string) {
 	if q.boxed == nil {
 		q.boxed = q.token
@@ -174,7 +174,7 @@ func (q *acquisition) request(one *transport.Call, wait string) {
 	}
 }
 
-// text is a request as lua/layout.lua has it. The second result is that of length.
+// text is the request as lua/layout.lua describes it. The second result is that of keep.
 func (q *acquisition) text(wait, mode string) (string, bool) {
 	c := q.client
 	keep, standard := c.keep(q.lease)
@@ -184,7 +184,7 @@ func (q *acquisition) text(wait, mode string) (string, bool) {
 	return string(b), standard
 }
 
-// appendInfo writes who asks under ctx, but for the metadata; see [Owner.info].
+// appendInfo writes the owner and the trace of ctx, without the metadata; see [Owner.info].
 func (c *Client) appendInfo(b []byte, ctx context.Context) []byte {
 	trace := ""
 	if c.trace != nil {
@@ -199,7 +199,7 @@ func (c *Client) appendInfo(b []byte, ctx context.Context) []byte {
 	return append(b, '\n')
 }
 
-// keep is how long the key outlives a grant for that lease. The second result is whether that is KEEP of lua/layout.lua,
+// keep is how long the key outlives a grant for that lease. The second result says whether that is KEEP of lua/layout.lua,
 // which the fast path sets.
 func (c *Client) keep(lease time.Duration) (keep time.Duration, standard bool) {
 	keep = lease + c.retention + 100*time.Second

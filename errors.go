@@ -11,88 +11,86 @@ import (
 	"example.com/redislock/internal/transport"
 )
 
-// The errors that callers decide by; test for them with [errors.Is]. Every error of this package also says which
-// operation failed on which name. An error that is none of these is the network's or the server's own, wrapped: Redis
-// could not be reached, or refused.
+// These are the errors that callers decide by; test for them with [errors.Is]. Every error of this package also names the
+// operation that failed and the lock. An error that is none of these is the network's or the server's own, wrapped: Redis
+// could not be reached, or it refused.
 var (
-	// ErrHeld says that somebody else holds the lock and the caller did not want to wait (longer). Nothing was left
-	// behind: no hold, no place in the queue. [HeldError] says who.
+	// ErrHeld says that somebody else holds the lock and the caller did not want to wait, or not any longer. Nothing was left
+	// behind: no hold and no place in the queue. [HeldError] names the holder.
 	ErrHeld = errors.New("held by another")
 
-	// ErrNotHeld says that the lock was no longer this handle's: its lease had run out, it was stolen, an operator broke
-	// it, or it had been given back before. Somebody else may have had it in between. It also says that the context of
-	// a [Lockable.Release], or the ticket of a [Client.Resume], is of no hold.
+	// ErrNotHeld says that the lock was no longer this handle's. Its lease had run out, it was stolen, an operator broke it,
+	// or it had been given back before. Somebody else may have had it in between. It also says that the context of a
+	// [Lockable.Release], or the ticket of a [Client.Resume], belongs to no hold.
 	ErrNotHeld = errors.New("not held")
 
-	// ErrUnknown says that an attempt of the request had no answer, that a later one found its work done or not to be done any
-	// more, and that nothing proves which: data was lost, or so much time has passed that what would tell is forgotten. After
-	// [Lock.Release] and [Lock.ReleaseAfter] the handle does not hold the lock any more, and somebody else may have had it before
-	// the call; after ReleaseAfter it may also have been free too soon. After [Client.Break] the holds that were meant are over,
-	// by that Break or otherwise.
+	// ErrUnknown says that nobody can tell what became of the request. An attempt had no answer. A later attempt found that
+	// its work was done, or was not to be done any more. Nothing proves which of them did it: data was lost, or the proof was
+	// forgotten because so much time has passed. After [Lock.Release] and [Lock.ReleaseAfter] the handle does not hold the
+	// lock any more, and somebody else may have had it before the call. After ReleaseAfter the lock may also have been free
+	// too soon. After [Client.Break] the holds that were meant are over, by that Break or otherwise.
 	ErrUnknown = errors.New("unknown what became of it")
 
-	// ErrLost ends [Lock.Context] when the lock may no longer be trusted: the lease ran out before it could be
-	// renewed, the server no longer knows the hold, or the longest time allowed by [WithMaxHold] is over.
+	// ErrLost ends [Lock.Context] when the lock may no longer be trusted: the lease ran out before the Client could renew it,
+	// the server no longer knows the hold, or the longest time allowed by [WithMaxHold] is over.
 	ErrLost = lease.ErrLost
 
-	// ErrStolen ends [Lock.Context] when another caller found this hold older than its [WithStealAfter], or an
-	// operator broke it by [Client.Break]. It is also an [ErrLost].
+	// ErrStolen ends [Lock.Context] when another caller found this hold older than its [WithStealAfter], or when an operator
+	// broke it by [Client.Break]. It is also an [ErrLost].
 	ErrStolen = fmt.Errorf("lock stolen: %w", ErrLost)
 
-	// ErrReleased ends [Lock.Context] when the lock was given back by [Lock.Release].
+	// ErrReleased ends [Lock.Context] when [Lock.Release] gave the lock back.
 	ErrReleased = errors.New("lock released")
 
-	// ErrDeadlock says that the caller asked for a lock under the context of a hold of that same lock, and for more
-	// than that hold gives (Write under Read) or with [NonReentrant], and so would have waited for itself. Nothing was
-	// sent.
+	// ErrDeadlock says that the caller would have waited for itself. It asked for a lock under the context of a hold of that
+	// same lock, and either asked for more than that hold gives (Write under Read) or used [NonReentrant]. Nothing was sent.
 	ErrDeadlock = errors.New("already held by the caller: waiting for it would never end")
 
-	// ErrOrder says that a handle was released before those that are nested in it. It is still held.
+	// ErrOrder says that a handle was to be released before the handles that are nested in it. The handle is still held.
 	ErrOrder = errors.New("released out of order")
 
-	// ErrConflict says that an upgrade cannot be: another reader waits for one already, and each would wait for the
-	// other to give its read lock back. It also says that another goroutine is about to change the mode of this same
-	// hold, or to hand it off.
+	// ErrConflict says that an upgrade is impossible because another reader waits for one already: each would wait for the
+	// other to give its read lock back. It also says that another goroutine is about to change the mode of this same hold, or
+	// to hand the hold off.
 	ErrConflict = errors.New("another change is under way")
 
-	// ErrMode says that the lock is in use with other rules under the same name of a mode, or with too many different
-	// modes. Nothing was left behind.
+	// ErrMode says that the lock is in use with other rules for a mode of the same name, or with too many different modes.
+	// Nothing was left behind.
 	ErrMode = errors.New("mode does not match")
 
-	// ErrNotReplicated says that fewer replicas than [WithReplicas] asks for had the hold in time. It was given back: nothing
-	// was left behind. An upgrade was undone: the lock is held in Read as before.
+	// ErrNotReplicated says that fewer replicas than [WithReplicas] asks for had the hold in time. The hold was given back,
+	// and nothing was left behind. An upgrade was undone: the lock is held in Read as before.
 	ErrNotReplicated = replication.ErrNotReplicated
 
-	// ErrClosed says that the Client was closed. Where the user's Redis client was closed under an open Client, the error of
-	// whatever waits, and of whatever is asked for from then on, is go-redis' own, redis.ErrClosed; what is held is lost at its
-	// bound.
+	// ErrClosed says that the Client was closed. If the user's Redis client was closed under an open Client, every wait and
+	// every later call fails with go-redis' own error, redis.ErrClosed, and each hold is lost at its bound.
 	ErrClosed = transport.ErrClosed
 
-	// ErrInvalid says that an argument or an option has a value that cannot work. Nothing was sent, or in case of a
-	// [WithFenceFloor] that only the server knows to be too far ahead, nothing was left behind.
+	// ErrInvalid says that an argument or an option has a value that cannot work. Nothing was sent. A [WithFenceFloor] that
+	// only the server knows to be too far ahead is the exception: there a request was sent, but nothing was left behind.
 	ErrInvalid = errors.New("invalid")
 
-	// ErrPermission says that the server's ACL refuses a command, key or channel that locks need. The text names what
-	// is missing; [ACL] prints what suffices.
+	// ErrPermission says that the server's ACL refuses a command, key or channel that locks need. The text names what is
+	// missing. [ACL] prints rules that suffice.
 	ErrPermission = transport.ErrPermission
 
-	// ErrDamaged says that the key of this one name has in it what this library has not written: another program uses
-	// the key, or it was changed by hand. Nobody can be served under that name until it is deleted. Other names are not
-	// concerned.
+	// ErrDamaged says that the key of this one name contains something that this library has not written: another program
+	// uses the key, or somebody changed it by hand. The library can serve nobody under that name until the key is deleted.
+	// Other names are not affected.
 	ErrDamaged = protocol.ErrDamaged
 )
 
-// HeldError is an [ErrHeld] that says who holds the lock, as far as the server told. A context that ended while
-// waiting is part of it: errors.Is(err, context.DeadlineExceeded) and errors.Is(err, ErrHeld) are both true then.
+// HeldError is an [ErrHeld] that names the holder, as far as the server told. If a context ended during the wait, its error
+// is part of it: errors.Is(err, context.DeadlineExceeded) and errors.Is(err, ErrHeld) are then both true.
 type HeldError struct {
-	// Holder is who holds the lock; its zero value if that is not known.
+	// Holder is the holder of the lock, or the zero value if that is not known.
 	Holder Owner
 	// Since is when the holder got the lock, by the server's clock; zero if that is not known.
 	Since time.Time
-	// Deadline is when the holder's lease ends unless it is renewed, by the server's clock. Of several holders it is
-	// that of the first to end.
+	// Deadline is when the holder's lease ends unless it is renewed, by the server's clock. If there are several holders, it
+	// is the earliest of their deadlines.
 	Deadline time.Time
-	// Holders is how many there are: more than one in a shared mode, where Holder is the oldest.
+	// Holders is how many holders there are: more than one in a shared mode. Holder is then the oldest of them.
 	Holders int
 	// Waiting is how many others wait for the lock.
 	Waiting int
@@ -101,8 +99,8 @@ type HeldError struct {
 	cause error
 }
 
-// Error says who holds the lock and since when. Where that is the process of the caller itself, it says so: an acquire that is
-// to nest in a hold of the same name needs the context of that hold.
+// Error says who holds the lock and since when. If the holder is the caller's own process, Error says that too, with a hint:
+// an acquire that is to nest in a hold of the same name needs the context of that hold.
 func (e *HeldError) Error() string {
 	text := ErrHeld.Error()
 	if !e.Since.IsZero() {
@@ -123,7 +121,8 @@ func (e *HeldError) Error() string {
 	return text
 }
 
-// Unwrap makes a HeldError an [ErrHeld], and what ended the wait: the context's error, a network error, or neither.
+// Unwrap makes a HeldError an [ErrHeld] and also the error that ended the wait: that of the context or of the network, if
+// there was one.
 func (e *HeldError) Unwrap() []error {
 	if e.cause == nil {
 		return []error{ErrHeld}
@@ -131,7 +130,7 @@ func (e *HeldError) Unwrap() []error {
 	return []error{ErrHeld, e.cause}
 }
 
-// opError names the operation and the lock in front of a cause.
+// opError puts the operation and the name of the lock in front of a cause.
 type opError struct {
 	op, name string
 	err      error
@@ -154,7 +153,7 @@ func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
 }
 
-// heldBy is the error of who found the lock taken.
+// heldBy is the error for a caller that found the lock taken.
 func (c *Client) heldBy(h protocol.Holder, cause error) *HeldError {
 	owner := parseOwner(h.Info)
 	own := owner.Client == c.owner.Client && owner.Host == c.owner.Host && owner.PID == c.owner.PID

@@ -10,32 +10,32 @@ import (
 	"example.com/redislock/internal/lifetime"
 )
 
-// Lock is a held lock: the handle by which it is used and given back. Its methods may be called from any goroutine.
+// Lock is a held lock: the handle with which the holder uses it and gives it back. Any goroutine may call its methods.
 //
-// A handle counts itself as held only as long as the server cannot have given the lock to anybody else, by the
-// assumptions about clocks that docs/guarantees.md names. A process that was paused and goes on writing may still be
-// too late: send [Lock.Fence] along with what you write, so that the resource can refuse it.
+// A handle counts itself as held only as long as the server cannot have given the lock to anybody else. That rests on the
+// assumptions about clocks that docs/guarantees.md names. A process that was paused and goes on writing may still be too
+// late. So send [Lock.Fence] along with what you write, and the resource can refuse it.
 //
-// Acquiring the same name under [Lock.Context] gives another handle of the same hold, nested in this one; see
-// [Client.Acquire]. The hold is given back by the release of the last handle, and each handle is released before the
-// one it is nested in.
+// Acquiring the same name under [Lock.Context] returns another handle of the same hold, nested in this one; see
+// [Client.Acquire]. The release of the last handle gives the hold back. Each handle must be released before the handle that
+// it is nested in.
 type Lock struct {
 	hold  *hold
 	outer *Lock              // the handle that this one is nested in, nil if none
 	mode  *Mode              // guarded by hold.mu
-	asked context.Context    // the one it was asked for under: its values go along
-	life  *lifetime.Lifetime // of a nested handle, which ends with its release too; nil for another one
+	asked context.Context    // the context of the acquire; the lock's contexts carry its values
+	life  *lifetime.Lifetime // of a nested handle, which also ends with its own release; nil if it is not nested
 
 	// Guarded by hold.mu.
 	inner    int           // handles nested in this one
 	spent    bool          // released, or being released
-	done     chan struct{} // closed when the release has been answered; made by who waits for it
+	done     chan struct{} // closed when the release has been answered; made by the first call that waits for it
 	answered bool
 	released error          // the answer
 	ties     *lifetime.Ties // nil until With is asked for
 }
 
-// Name is what was asked for.
+// Name is the name that the lock was acquired by.
 func (l *Lock) Name() string {
 	if !l.made() {
 		return ""
@@ -43,9 +43,9 @@ func (l *Lock) Name() string {
 	return l.hold.name
 }
 
-// Fence is the grant's fencing token: greater than that of every earlier grant of this name, so that whoever has seen
-// a greater one can refuse this holder as late. It is the time of the grant in µs, or more. [Lock.Upgrade] is a new
-// grant and raises it; a nested handle has the fence of its hold.
+// Fence is the fencing token of the grant. It is greater than that of every earlier grant of this name, so a resource that
+// has seen a greater one can refuse this holder as late. It is the time of the grant in µs, or more. [Lock.Upgrade] is a new
+// grant and raises the fence. A nested handle has the fence of its hold.
 func (l *Lock) Fence() int64 {
 	if !l.made() {
 		return 0
@@ -53,8 +53,8 @@ func (l *Lock) Fence() int64 {
 	return l.hold.lease.Fence()
 }
 
-// Mode is what the lock is held in, by this handle. For a nested handle that is what it asked for: the hold's own mode
-// gives as much, or more.
+// Mode is the mode in which this handle holds the lock. For a nested handle it is the mode that the handle asked for; the
+// mode of the hold itself gives as much, or more.
 func (l *Lock) Mode() Mode {
 	if !l.made() {
 		return Exclusive
@@ -64,10 +64,10 @@ func (l *Lock) Mode() Mode {
 	return *l.mode
 }
 
-// Context ends when the lock may no longer be trusted: [context.Cause] says [ErrLost], [ErrStolen], [ErrReleased] or
-// [ErrClosed]. It ends before the lock can be anybody else's because of expiry or a steal, by a timer that does not
-// depend on Redis answering. It carries the values of the context that the lock was acquired with, but not its
-// cancellation; and it carries the hold, for nested acquires.
+// Context ends when the lock may no longer be trusted. [context.Cause] is then [ErrLost], [ErrStolen], [ErrReleased] or
+// [ErrClosed]. It ends before anybody else can get the lock because of expiry or a steal. The timer that ends it does not
+// depend on an answer from Redis. The context carries the values of the context that the lock was acquired with, but not its
+// cancellation. It also carries the hold, for nested acquires.
 func (l *Lock) Context() context.Context {
 	if !l.made() {
 		return endedBy(errNoHandle)
@@ -78,9 +78,9 @@ func (l *Lock) Context() context.Context {
 	return l.life.Context(l.carry)
 }
 
-// With is ctx, but ends with the lock too; [context.Cause] says which came first. Like [Lock.Context] it carries the
-// hold. Nothing is kept for it beyond the first time that it is asked for under a context, whatever values are put to that.
-// Of a nil ctx it has ended, with [ErrInvalid].
+// With returns ctx, but the result also ends with the lock; [context.Cause] says which of them ended first. Like
+// [Lock.Context] it carries the hold. The Lock keeps something in memory only for the first call under a context, whatever
+// values are added to that context later. For a nil ctx the result has ended, with [ErrInvalid].
 func (l *Lock) With(ctx context.Context) context.Context {
 	switch {
 	case !l.made():
@@ -97,13 +97,13 @@ func (l *Lock) With(ctx context.Context) context.Context {
 	return ties.With(l.carried(ctx), l.ended())
 }
 
-// under is With for a body: the lock is released after it, which unties the context.
+// under is With for a body. The lock is released after the body, and that unties the context.
 func (l *Lock) under(ctx context.Context) context.Context {
 	ctx, _ = lifetime.Ending(l.carried(ctx), l.ended())
 	return ctx
 }
 
-// carried is ctx with the handle.
+// carried is ctx with the handle in it.
 func (l *Lock) carried(ctx context.Context) context.Context {
 	if innermost, _ := FromContext(ctx); innermost != l {
 		ctx = &holding{Context: ctx, lock: l}
@@ -111,7 +111,8 @@ func (l *Lock) carried(ctx context.Context) context.Context {
 	return ctx
 }
 
-// ended is the context that ends with the handle. Of what it was asked for under it carries nothing, unless it is nested.
+// ended is the context that ends with the handle. It carries nothing of the context that the lock was asked for under, unless
+// the handle is nested.
 func (l *Lock) ended() context.Context {
 	if l.life == nil {
 		return l.hold.life.Context(context.Background)
@@ -119,14 +120,14 @@ func (l *Lock) ended() context.Context {
 	return l.life.Context(l.carry)
 }
 
-// within is With for a lock that the library takes for itself: nested acquires find it, [FromContext] does not.
+// within is With for a lock that the library takes for itself: nested acquires find the lock, [FromContext] does not.
 func (l *Lock) within(ctx context.Context) context.Context {
 	ctx, _ = lifetime.Ending(&holding{Context: ctx, lock: l, own: true}, l.ended())
 	return ctx
 }
 
-// Err is nil while the lock is held, and what ended it afterwards: the cause of [Lock.Context]. It reads the clock, so
-// it is right even where the timer that ends the context is late.
+// Err is nil while the lock is held. Afterwards it is what ended the hold, as the cause of [Lock.Context] is. Err reads the
+// clock, so it is right even where the timer that ends the context is late.
 func (l *Lock) Err() error {
 	if !l.made() {
 		return errNoHandle
@@ -139,30 +140,30 @@ func (l *Lock) Err() error {
 	return l.hold.err()
 }
 
-// Release gives the lock back and hands it to the next in the queue. It sends one request, also when ctx has ended; the
-// lock's context has ended when it is sent. After a hold of a few ms, of a lock that was free, it may be two, if others came to wait
-// meanwhile. Where Redis does not answer, each is sent again for 5 s, and the last attempt takes as long as the timeouts of
-// the Redis client.
+// Release gives the lock back; Redis hands it to the next waiter in the queue. It sends one request, also when ctx has ended.
+// The lock's context has ended before the request is sent. After a hold of a few ms of a lock that was free, Release may send
+// two requests, if others came to wait meanwhile. If Redis does not answer, Release sends each request again for 5 s, and the
+// last attempt takes as long as the timeouts of the Redis client.
 //
-// The answer is nil if the lock was this handle's to the end, [ErrNotHeld] if it was lost before, whatever for, and
-// the network's error if Redis did not answer: the lock is then given back in the background, or lapses by its lease. It is
-// [ErrUnknown] in the rare case that an attempt had no answer and nothing proves afterwards that it gave the lock back.
-// A second Release has the same answer and sends nothing.
+// Release returns nil if the lock was this handle's to the end. It returns [ErrNotHeld] if the lock was lost before, for
+// whatever reason. It returns the network's error if Redis did not answer: the lock is then given back in the background, or
+// lapses by its lease. In rare cases it returns [ErrUnknown]: an attempt had no answer, and nothing proves afterwards that it
+// gave the lock back. A second Release returns the same answer and sends nothing.
 //
-// The release of a nested handle sends nothing, and a second one is [ErrNotHeld]: it was meant for another handle.
-// While handles are nested in this one, Release is [ErrOrder] and changes nothing.
+// The release of a nested handle sends nothing. Its second release is [ErrNotHeld], because it was meant for another handle.
+// While handles are nested in this one, Release returns [ErrOrder] and changes nothing.
 func (l *Lock) Release(ctx context.Context) error {
 	return wrapOp("release", l.Name(), l.finish(ctx, false, 0))
 }
 
-// ReleaseAfter is Release with a delay: the handle is spent now, as by Release, and the lock is free after d, up to
-// [MaxLease]. Nobody needs to be there then: the hold stays as a lease of d that nobody renews, so the process may end.
-// It cannot be stolen meanwhile, but an operator can break it. A d of 0 or less is Release.
+// ReleaseAfter is Release with a delay. The handle is spent at once, as by Release, and the lock is free after d, which is at
+// most [MaxLease]. The process need not be there at that time: the hold stays as a lease of d that nobody renews. Nobody can
+// steal it meanwhile, but an operator can break it. With a d of 0 or less ReleaseAfter is Release.
 //
-// It is for work that must not be repeated too soon, such as a job that is over before a node whose clock is late
-// begins it. The answers are those of Release, and nil means that nobody else has the lock before d is over, but for an
-// operator's Break; where Redis did not answer, the lock lapses by its lease, or after d.
-// For a nested handle it is [ErrOrder], and changes nothing: the hold is that of the handle which it is nested in.
+// It is for work that must not be repeated too soon, such as a job that is over before a node whose clock is late begins it.
+// The answers are those of Release. After nil nobody else has the lock before d is over, unless an operator breaks it. If
+// Redis did not answer, the lock lapses by its lease, or after d. For a nested handle ReleaseAfter returns [ErrOrder] and
+// changes nothing, because the hold belongs to the handle which it is nested in.
 func (l *Lock) ReleaseAfter(ctx context.Context, d time.Duration) error {
 	if d > MaxLease {
 		return wrapOp("release", l.Name(), invalid("ReleaseAfter(%v): at most %v", d, MaxLease))
@@ -170,8 +171,8 @@ func (l *Lock) ReleaseAfter(ctx context.Context, d time.Duration) error {
 	return wrapOp("release", l.Name(), l.finish(ctx, false, d))
 }
 
-// finish is Release after some time; out of order, if that cannot be mended, the handle is spent all the same, and the
-// hold is given back with the last one.
+// finish is Release after some time. With anyOrder it spends the handle even if the order is wrong, and the release of the
+// last handle gives the hold back.
 func (l *Lock) finish(ctx context.Context, anyOrder bool, after time.Duration) error {
 	if !l.made() {
 		return errNoHandle
@@ -183,7 +184,8 @@ func (l *Lock) finish(ctx context.Context, anyOrder bool, after time.Duration) e
 
 var errCutShort = errors.New("the release was cut short")
 
-// end is finish of which the Observer is yet to be told: when all is done, for it may panic.
+// end is finish without the call of the Observer. The caller tells the Observer when everything is done, for the Observer may
+// panic.
 func (l *Lock) end(ctx context.Context, anyOrder bool, after time.Duration) (told Event, err error) {
 	if ctx == nil {
 		return told, errNoContext
@@ -229,7 +231,7 @@ func (l *Lock) end(ctx context.Context, anyOrder bool, after time.Duration) (tol
 	return told, err
 }
 
-// spend takes the handle off the hold. The caller holds hold.mu.
+// spend takes the handle off the hold. The caller has locked hold.mu.
 func (l *Lock) spend() {
 	l.spent = true
 	l.hold.handles--
@@ -241,7 +243,7 @@ func (l *Lock) spend() {
 	}
 }
 
-// answer notes what the release answered. The caller holds hold.mu.
+// answer notes the result of the release. The caller has locked hold.mu.
 func (l *Lock) answer(err error) {
 	l.answered, l.released = true, err
 	if l.done != nil {
@@ -249,7 +251,7 @@ func (l *Lock) answer(err error) {
 	}
 }
 
-// again is the answer of a second release. The caller holds hold.mu, which it gives up.
+// secondRelease is the answer of a second release. The caller has locked hold.mu; secondRelease unlocks it.
 func (l *Lock) secondRelease() error {
 	if l.outer != nil {
 		l.hold.mu.Unlock()

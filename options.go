@@ -12,19 +12,19 @@ import (
 
 // Limits and defaults of options, and the bounds of names.
 const (
-	// DefaultLease is how long a hold survives its owner unless [WithLease] says otherwise.
+	// DefaultLease is how long a hold survives its owner, unless [WithLease] sets it.
 	DefaultLease = 30 * time.Second
 	// MinLease and MaxLease bound [WithLease].
 	MinLease = 100 * time.Millisecond
 	MaxLease = 24 * time.Hour
-	// DefaultRetention is how long a fence is remembered after the last grant of its name.
+	// DefaultRetention is how long Redis remembers a fence after the last grant of its name.
 	DefaultRetention = time.Hour
 	// MinRetention and MaxRetention bound [WithRetention].
 	MinRetention = 5 * time.Minute
 	MaxRetention = 90 * 24 * time.Hour
-	// DefaultClockMargin is taken off every local deadline unless [WithClockMargin] says otherwise.
+	// DefaultClockMargin is subtracted from every local deadline, unless [WithClockMargin] sets it.
 	DefaultClockMargin = 10 * time.Millisecond
-	// DefaultPrefix is in front of every key and channel unless [WithPrefix] says otherwise.
+	// DefaultPrefix is in front of every key and channel, unless [WithPrefix] sets it.
 	DefaultPrefix = "redislock"
 	// MaxName is the longest name of a lock, in bytes.
 	MaxName = 512
@@ -38,11 +38,11 @@ const (
 	maxPrefix = 128
 )
 
-// Option shapes one acquire; given to [WithDefaults] it shapes every acquire of a Client. A later option overrides an
-// earlier one. A value that cannot work makes the acquire fail with [ErrInvalid] before anything is sent.
+// Option shapes one acquire. As part of [WithDefaults] it shapes every acquire of a Client. A later option overrides an
+// earlier one. If its value cannot work, the acquire fails with [ErrInvalid] before anything is sent.
 type Option func(*settings) error
 
-// settings is what the options of one acquire add up to.
+// settings are what the options of one acquire set together.
 type settings struct {
 	lease    time.Duration
 	wait     time.Duration
@@ -56,15 +56,15 @@ type settings struct {
 	failOpen     bool
 	nonReentrant bool
 
-	floor       int64         // a fence that was seen; 0: none
-	replicas    int           // that must have the hold; 0: none
-	replicaTime time.Duration // within which
+	floor       int64         // a fence that was seen; 0 if none
+	replicas    int           // how many replicas must have the hold; 0 if none
+	replicaTime time.Duration // in which they must have it
 
 	mode   Mode
 	weight int
 }
 
-// describe is what is asked for, for messages.
+// describe says in messages which mode and weight are asked for.
 func (s *settings) describe() string {
 	if s.weight > 1 {
 		return fmt.Sprintf("%v, weight %d,", s.mode, s.weight)
@@ -72,9 +72,9 @@ func (s *settings) describe() string {
 	return s.mode.String()
 }
 
-// WithLease sets how long the lock survives its owner, from 100 ms to 24 h; the default is [DefaultLease]. While the
-// lock is held its lease is renewed every third of it, so the lease does not bound the work: it bounds how long others
-// wait after the owner died, and how long Redis may be out of reach before [Lock.Context] ends.
+// WithLease sets how long the lock survives its owner, from 100 ms to 24 h. The default is [DefaultLease]. While the lock is
+// held, the Client renews the lease after every third of it. So the lease does not bound the work. It bounds how long others
+// wait after the owner has died, and how long Redis may be out of reach before [Lock.Context] ends.
 func WithLease(d time.Duration) Option {
 	return func(s *settings) error {
 		if d < MinLease || d > MaxLease {
@@ -85,8 +85,8 @@ func WithLease(d time.Duration) Option {
 	}
 }
 
-// WithWait bounds how long Acquire waits for the lock; after it the error is [ErrHeld]. Zero means not to wait at
-// all. Without it the caller waits, in the order of arrival, until its context ends.
+// WithWait bounds how long Acquire waits for the lock. When that time is over, the error is [ErrHeld]. With 0 Acquire does
+// not wait at all. Without this option the caller waits, in the order of arrival, until its context ends.
 func WithWait(d time.Duration) Option {
 	return func(s *settings) error {
 		if d < 0 {
@@ -97,10 +97,11 @@ func WithWait(d time.Duration) Option {
 	}
 }
 
-// WithStealAfter says from which age on a hold counts as stale for this caller, from 100 ms: such a hold is revoked.
-// Its owner's context ends with [ErrStolen] and its Client gives the lock up; an owner that does not answer keeps it
-// until the deadline that it knows, and can no longer renew. What is freed goes to the first in the queue. A hold is
-// as old as the time since it was granted, whatever was renewed. Without it nothing is ever stolen.
+// WithStealAfter sets the age from which a hold counts as stale for this caller, at least 100 ms. Redis revokes such a hold.
+// The context of its owner ends with [ErrStolen], and the owner's Client gives the lock up. An owner that does not answer
+// keeps the hold until the deadline that it knows, and can no longer renew it. The freed lock goes to the first waiter in the
+// queue. The age of a hold is the time since its grant; renewals do not change that. Without this option nothing is ever
+// stolen.
 func WithStealAfter(d time.Duration) Option {
 	return func(s *settings) error {
 		if d < MinLease {
@@ -111,8 +112,8 @@ func WithStealAfter(d time.Duration) Option {
 	}
 }
 
-// WithMetadata attaches a text of at most [MaxMetadata] bytes to the hold and to the place in the queue, for the
-// people who ask who holds it and why. It is shown by [HeldError] and [Client.Inspect].
+// WithMetadata attaches a text of at most [MaxMetadata] bytes to the hold and to the place in the queue. It tells people who
+// holds the lock and why. [HeldError] and [Client.Inspect] show it.
 func WithMetadata(text string) Option {
 	return func(s *settings) error {
 		if len(text) > MaxMetadata {
@@ -123,9 +124,9 @@ func WithMetadata(text string) Option {
 	}
 }
 
-// WithMaxHold bounds how long the lock may be held in all, from 100 ms, counted from the grant: after it the lock's
-// context ends with [ErrLost] and the lock is given up, renewals or not. Without it the lock is renewed until it is
-// released.
+// WithMaxHold bounds how long the lock may be held in all, counted from the grant; the least is 100 ms. After that time the
+// lock's context ends with [ErrLost] and the Client gives the lock up, whether it was renewed or not. Without this option the
+// Client renews the lock until it is released.
 func WithMaxHold(d time.Duration) Option {
 	return func(s *settings) error {
 		if d < MinLease {
@@ -136,8 +137,8 @@ func WithMaxHold(d time.Duration) Option {
 	}
 }
 
-// WithoutRenewal makes the lease final: the lock's context ends with [ErrLost] when it runs out, however alive the
-// owner is. For work that must end by itself, and for processes that cannot keep a timer running.
+// WithoutRenewal makes the lease final. The lock's context ends with [ErrLost] when the lease runs out, even if the owner is
+// alive. This is for work that must end by itself, and for processes that cannot keep a timer running.
 func WithoutRenewal() Option {
 	return func(s *settings) error {
 		s.noRenewal = true
@@ -145,8 +146,8 @@ func WithoutRenewal() Option {
 	}
 }
 
-// WithMode sets beside which other holds of the same lock this one may be; the default is [Exclusive]. Callers of one
-// lock may use different modes.
+// WithMode sets which other holds of the same lock this one may stand beside. The default is [Exclusive]. Callers of one lock
+// may use different modes.
 func WithMode(m Mode) Option {
 	return func(s *settings) error {
 		s.mode = m
@@ -154,8 +155,8 @@ func WithMode(m Mode) Option {
 	}
 }
 
-// WithWeight makes the hold count as k in the rules of its mode: k units of a [Semaphore]. The default is 1. More than
-// the mode can ever have is [ErrInvalid] at once, not a wait for ever.
+// WithWeight makes the hold count as k in the rules of its mode, for example as k units of a [Semaphore]. The default is 1. A
+// weight that is more than the mode can ever have is [ErrInvalid] at once; the caller does not wait for ever.
 func WithWeight(k int) Option {
 	return func(s *settings) error {
 		if k < 1 || k > MaxUnits {
@@ -166,8 +167,8 @@ func WithWeight(k int) Option {
 	}
 }
 
-// NonReentrant makes acquiring a lock under the context of its own hold [ErrDeadlock], at once, instead of a nested
-// handle: of the acquire that it is given to, and of every acquire under that one's context.
+// NonReentrant forbids nested handles. An acquire of a lock under the context of its own hold then returns [ErrDeadlock] at
+// once. This holds for the acquire that has the option, and for every acquire under that acquire's context.
 func NonReentrant() Option {
 	return func(s *settings) error {
 		s.nonReentrant = true
@@ -175,10 +176,10 @@ func NonReentrant() Option {
 	}
 }
 
-// WithFailOpen is for the weak kind alone ([Client.AcquireWeak], [Client.First], [Client.FirstOf]): when Redis cannot
-// be reached, or cannot serve (it is starting, failing over, busy, out of memory, or cannot write its disk), they say yes, and the
-// observer is told ([EventFailOpen]). Where Redis refuses the client itself, as by a wrong password, the error is returned.
-// A strong lock refuses it with [ErrInvalid].
+// WithFailOpen is for the weak kind alone ([Client.AcquireWeak], [Client.First], [Client.FirstOf]). These calls then say yes
+// when Redis cannot be reached, or cannot serve because it is starting, failing over, busy, out of memory, or cannot write
+// its disk. The Observer is told ([EventFailOpen]). If Redis refuses the client itself, for example because of a wrong
+// password, the call returns the error. A strong lock refuses the option with [ErrInvalid].
 func WithFailOpen() Option {
 	return func(s *settings) error {
 		s.failOpen = true
@@ -186,7 +187,7 @@ func WithFailOpen() Option {
 	}
 }
 
-// settings applies options over the Client's defaults.
+// settings applies the options over the Client's defaults.
 func (c *Client) settings(opts []Option) (settings, error) {
 	s := c.defaults
 	return s, s.apply(opts)
@@ -204,7 +205,7 @@ func (s *settings) apply(opts []Option) error {
 	return nil
 }
 
-// strong refuses what would weaken a strong lock, and what contradicts itself.
+// strong refuses options that would weaken a strong lock, and options that contradict each other.
 func (s *settings) strong() error {
 	if s.failOpen { // I10
 		return invalid("WithFailOpen: a strong lock never runs its body without the lock; it belongs to AcquireWeak and First")
@@ -215,7 +216,7 @@ func (s *settings) strong() error {
 	return s.mode.check(s.weight)
 }
 
-// weak refuses what only a strong lock can do. It looks at the options of the call, not at the defaults.
+// weak refuses options that only a strong lock can have. It looks at the options of the call, not at the defaults.
 func (s *settings) weak() error {
 	switch {
 	case s.stealSet:
@@ -254,9 +255,9 @@ type config struct {
 	jitter    func(time.Duration) time.Duration
 }
 
-// WithPrefix sets what every key and channel of the Client begins with; the default is [DefaultPrefix]. Clients with
-// different prefixes share nothing. At most 128 bytes, without braces, spaces and control characters, and not ending
-// in ":w", ":d" or ":r", which set the weak kinds and the records apart.
+// WithPrefix sets the beginning of every key and channel of the Client. The default is [DefaultPrefix]. Clients with
+// different prefixes share nothing. A prefix has at most 128 bytes, and no braces, spaces or control characters. It must not
+// end in ":w", ":d" or ":r", because these set the weak kinds and the records apart.
 func WithPrefix(prefix string) ClientOption {
 	return func(c *config) error {
 		c.prefix = prefix
@@ -264,8 +265,8 @@ func WithPrefix(prefix string) ClientOption {
 	}
 }
 
-// checkPrefix says whether keys and channels can begin with this: none of them may be one of another prefix, and all must
-// fit into the rules of an ACL, which have no blanks.
+// checkPrefix says whether keys and channels can begin with this prefix. None of them may be a key or channel of another
+// prefix, and all must fit into the rules of an ACL, which have no blanks.
 func checkPrefix(prefix string) error {
 	switch {
 	case prefix == "" || len(prefix) > maxPrefix:
@@ -281,8 +282,8 @@ func checkPrefix(prefix string) error {
 	return nil
 }
 
-// WithName sets the name by which this instance is shown to others, as in "held by api-7f9c (pid 12 on node-3)"; the
-// default is the program's name. At most 128 bytes, no control characters.
+// WithName sets the name by which others see this instance, as in "held by api-7f9c (pid 12 on node-3)". The default is the
+// program's name. A name has at most 128 bytes and no control characters.
 func WithName(name string) ClientOption {
 	return func(c *config) error {
 		if name == "" || len(name) > maxClientName || strings.ContainsFunc(name, unicode.IsControl) {
@@ -293,9 +294,9 @@ func WithName(name string) ClientOption {
 	}
 }
 
-// WithDefaults sets options for every acquire of the Client; what is given to an acquire overrides them. For the locks that
-// Once, Share, Cron and Elect take by themselves, WithLease, WithMetadata and WithReplicas count, and no others.
-// [WithFailOpen] cannot be a default: it would have to mean nothing for strong locks. Nor can [WithFenceFloor], which is
+// WithDefaults sets options for every acquire of the Client; the options of an acquire override them. For the locks that
+// Once, Share, Cron and Elect take by themselves, only WithLease, WithMetadata and WithReplicas count. [WithFailOpen] cannot
+// be a default, because it would have to mean nothing for strong locks. [WithFenceFloor] cannot be one either, because it is
 // about one name.
 func WithDefaults(opts ...Option) ClientOption {
 	return func(c *config) error {
@@ -304,11 +305,11 @@ func WithDefaults(opts ...Option) ClientOption {
 	}
 }
 
-// WithRetention sets how long the fence of a name is remembered after its last grant, from 5 min to 90 days; the
-// default is [DefaultRetention]. While it is remembered, fences of that name rise whatever the server's clock does.
-// After it the name costs no memory, and fences still rise as long as the clock did not go back by more than the
-// retention. Clients that share a name keep the longest retention among them. A shorter or longer one than the
-// default costs each acquire some microseconds of the server's time.
+// WithRetention sets how long Redis remembers the fence of a name after its last grant, from 5 min to 90 days. The default is
+// [DefaultRetention]. While it is remembered, the fences of that name rise whatever the server's clock does. After that the
+// name costs no memory, and its fences still rise as long as the clock did not go back by more than the retention. Clients
+// that share a name keep the longest retention among them. A retention other than the default costs each acquire some
+// microseconds of the server's time.
 func WithRetention(d time.Duration) ClientOption {
 	return func(c *config) error {
 		if d < MinRetention || d > MaxRetention {
@@ -319,10 +320,10 @@ func WithRetention(d time.Duration) ClientOption {
 	}
 }
 
-// WithClockMargin sets by how much earlier than the server's deadline a holder stops trusting its lock, from 0 to
-// 10 s; the default is [DefaultClockMargin]. It covers what the server's clock may be stepped forward, by a failover
-// to a machine whose clock is ahead for instance. A thousandth of the lease is added to it for clocks that run at
-// different speeds. A lease of which nothing is left under the margin is [ErrInvalid] when it is asked for.
+// WithClockMargin sets how much earlier than the server's deadline a holder stops trusting its lock, from 0 to 10 s. The
+// default is [DefaultClockMargin]. The margin covers a step forward of the server's clock, for instance by a failover to a
+// machine whose clock is ahead. A thousandth of the lease is added to it for clocks that run at different speeds. If the
+// margin leaves nothing of a lease, the acquire that asks for that lease returns [ErrInvalid].
 func WithClockMargin(d time.Duration) ClientOption {
 	return func(c *config) error {
 		if d < 0 || d > 10*time.Second {
@@ -333,7 +334,7 @@ func WithClockMargin(d time.Duration) ClientOption {
 	}
 }
 
-// WithObserver has every event of the Client's locks reported to o; see [Event].
+// WithObserver makes the Client report every event of its locks to o; see [Event].
 func WithObserver(o Observer) ClientOption {
 	return func(c *config) error {
 		if o == nil {
@@ -344,9 +345,10 @@ func WithObserver(o Observer) ClientOption {
 	}
 }
 
-// WithTrace has every request for a lock carry what trace says of the caller's context, up to [MaxTrace] bytes, such as the
-// traceparent of W3C Trace Context: whoever waits for the lock finds it in Owner.Trace of the holder, and can link its own
-// span to it. An empty text says nothing; one that is longer, or has blanks or control characters of ASCII, is left out. The default is none.
+// WithTrace makes every request for a lock carry the text that trace returns for the caller's context, such as the
+// traceparent of W3C Trace Context. A text has at most [MaxTrace] bytes. A waiter finds it in Owner.Trace of the holder, and
+// can link its own span to it. An empty text means that there is no trace. A text that is longer, or that has blanks or ASCII
+// control characters, is left out. The default is no trace.
 func WithTrace(trace func(context.Context) string) ClientOption {
 	return func(c *config) error {
 		if trace == nil {
@@ -357,7 +359,7 @@ func WithTrace(trace func(context.Context) string) ClientOption {
 	}
 }
 
-// checkName says whether a lock may have this name: any 1 to 512 bytes.
+// checkName says whether a lock may have this name. Any 1 to 512 bytes are a name.
 func checkName(name string) error {
 	if name == "" {
 		return invalid("an empty name")

@@ -24,13 +24,13 @@ import (
 	"example.com/redislock/internal/wakeup"
 )
 
-// Client takes locks in one Redis, under one prefix. It is safe for use by many goroutines; one per process is
-// enough. Besides the connections of the user's own Redis client it keeps one subscription, from its first lock on,
-// and two goroutines, however many locks it holds or waits for; on a cluster also one of each for every master that has a
-// lock which it waits for.
+// Client takes locks in one Redis, under one prefix. Many goroutines may use it at once; one Client per process is enough.
+// Besides the connections of the user's own Redis client, the Client keeps one subscription, from its first lock on, and two
+// goroutines. That does not depend on how many locks it holds or waits for. On a cluster it also keeps one of each for every
+// master that has a lock which the Client waits for.
 type Client struct {
 	rdb       redis.UniversalClient
-	behind    backend.Backend // what rdb is, however it is wrapped
+	behind    backend.Backend // the client of go-redis in rdb, also inside a wrapper
 	prefix    string
 	keys      protocol.Keys
 	owner     Owner
@@ -64,23 +64,24 @@ type Client struct {
 	failures  failures
 	watchers  watchers
 
-	background tracker.Tracker // operations, requests under way and give-backs that are not through
+	background tracker.Tracker // operations, requests under way, and give-backs that are not done yet
 	telling    tracker.Tracker // calls of the Observer
 	loops      tracker.Tracker // the scheduler and the subscription
 	shutting   atomic.Bool     // Close has begun
-	closing    chan struct{}   // closed then, or when the Redis client is closed: what waits fails
-	cause      error           // why: it may be read when that is closed
+	closing    chan struct{}   // closed then, or when the Redis client is closed: all waits fail
+	cause      error           // why closing was closed; it may be read after that
 	failing    sync.Once
-	stopped    chan struct{} // closed when Close has waited long enough: loops end
+	stopped    chan struct{} // closed when Close has waited long enough: the loops end
 	stop       sync.Once
 }
 
-// New makes a Client over rdb: any client of go-redis but *redis.Ring, whose rehashing on the loss of a shard gives a
-// lock two owners; or a wrapper that embeds such a client, which then sees every command. The connection belongs to the
-// caller: it is neither configured nor closed here. Nothing is sent until the first lock is asked for.
+// New makes a Client over rdb. rdb is any client of go-redis but *redis.Ring: a Ring moves a lock to another shard when one
+// is lost, and so gives the lock two owners. rdb may also be a wrapper that embeds such a client; the wrapper then sees every
+// command. The connection belongs to the caller: the Client neither configures nor closes it. Nothing is sent until the first
+// lock is asked for.
 //
-// The errors are [ErrInvalid] for a nil rdb, a Ring, either of them inside a wrapper, a client whose Subscribe panics, and an
-// option that cannot work.
+// New returns [ErrInvalid] for a nil rdb, for a Ring, for a wrapper around either of them, for a client whose Subscribe
+// panics, and for an option that cannot work.
 func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 	behind, err := backend.Of(rdb)
 	switch {
@@ -145,34 +146,34 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 	return c, nil
 }
 
-// Acquire takes the lock of that name, waiting for it in the order of arrival until ctx ends or [WithWait] is over.
-// The lock is renewed until it is released. ctx bounds the waiting only, not the hold.
+// Acquire takes the lock of that name. It waits in the order of arrival until ctx ends or the time of [WithWait] is over. The
+// Client renews the lock until it is released. ctx bounds the waiting only, not the hold.
 //
-// Under the context of a hold of the same lock ([Lock.Context]) it is re-entry: another handle of that hold, at once and
-// with nothing sent, if the hold is in the same mode with no less weight, or tolerates nobody. The lock is given back by
-// the release of the last handle. Of the options of such an acquire only [WithMode], [WithWeight] and [NonReentrant]
-// mean anything.
+// If ctx is the context of a hold of the same lock ([Lock.Context]), Acquire re-enters: it returns another handle of that
+// hold, at once and without sending anything. That needs a hold in the same mode with at least the same weight, or a hold
+// whose mode tolerates nobody. The release of the last handle gives the lock back. Of the options, only [WithMode],
+// [WithWeight] and [NonReentrant] mean anything to such an acquire.
 //
-// An error leaves nothing behind: no hold, no place in the queue. It is [ErrHeld] if somebody else has the lock (with
-// the context's own error too, if that ended the wait), [ErrDeadlock] if ctx is that of a hold of the same lock which
-// does not give what is asked for, [ErrMode], [ErrNotReplicated], [ErrClosed], [ErrInvalid], [ErrPermission], [ErrDamaged], or what
-// Redis or the network said.
+// After an error nothing is left behind: no hold and no place in the queue. The error is [ErrHeld] if somebody else has the
+// lock; it has the context's own error in it too, if that ended the wait. The error is [ErrDeadlock] if ctx is that of a hold
+// of the same lock which does not give what is asked for. Other errors are [ErrMode], [ErrNotReplicated], [ErrClosed],
+// [ErrInvalid], [ErrPermission], [ErrDamaged], and what Redis or the network said.
 func (c *Client) Acquire(ctx context.Context, name string, opts ...Option) (*Lock, error) {
 	l, err := c.acquire(ctx, name, opts)
 	return l, wrapOp("acquire", name, err)
 }
 
-// TryAcquire is Acquire without waiting: [ErrHeld] at once if the lock is taken or others wait for it. With
-// [WithStealAfter] a stale hold is revoked all the same, so that a later try finds the lock free.
+// TryAcquire is Acquire without waiting. If the lock is taken, or if others wait for it, it returns [ErrHeld] at once. With
+// [WithStealAfter] it still revokes a stale hold, so that a later try finds the lock free.
 func (c *Client) TryAcquire(ctx context.Context, name string, opts ...Option) (*Lock, error) {
 	l, err := c.acquire(ctx, name, append(opts[:len(opts):len(opts)], WithWait(0)))
 	return l, wrapOp("acquire", name, err)
 }
 
-// Do runs fn while it holds the lock of that name, under a context that ends when ctx does or when the lock is lost,
-// and gives the lock back. fn does not run without the lock. The error is that of the acquire, or fn's own, and if the
-// lock was lost while fn ran, [ErrLost] too, even where fn returned nil: what fn did last may not have been protected. A
-// lock that fn gave back or handed off itself ([Lock.Handoff]) was not lost.
+// Do takes the lock of that name, runs fn while it holds the lock, and gives the lock back. The context of fn ends when ctx
+// ends or when the lock is lost. fn does not run without the lock. Do returns the error of the acquire, or fn's own. If the
+// lock was lost while fn ran, the error is [ErrLost] too, even where fn returned nil, because what fn did last may not have
+// been protected. A lock that fn itself gave back or handed off ([Lock.Handoff]) was not lost.
 func (c *Client) Do(ctx context.Context, name string, fn func(context.Context) error, opts ...Option) (err error) {
 	if err := c.called(ctx); err != nil {
 		return wrapOp("do", name, err)
@@ -190,13 +191,13 @@ func (c *Client) Do(ctx context.Context, name string, fn func(context.Context) e
 	return fn(l.under(ctx))
 }
 
-// Wrap is the decorator: a function that runs fn under the lock of that name, as [Client.Do] does. With WithWait(0)
-// and the lock held, fn is not run and the caller gets [ErrHeld].
+// Wrap is the decorator: it returns a function that runs fn under the lock of that name, as [Client.Do] does. If the lock is
+// held and [WithWait] is 0, fn does not run and the caller gets [ErrHeld].
 func (c *Client) Wrap(name string, fn func(context.Context) error, opts ...Option) func(context.Context) error {
 	return func(ctx context.Context) error { return c.Do(ctx, name, fn, opts...) }
 }
 
-// WrapBy is [Client.Wrap] for a function with an argument, which names the lock.
+// WrapBy is [Client.Wrap] for a function with an argument. name makes the name of the lock from that argument.
 func WrapBy[T any](c *Client, name func(T) string, fn func(context.Context, T) error, opts ...Option) func(context.Context, T) error {
 	return func(ctx context.Context, arg T) error {
 		return c.Do(ctx, name(arg), func(ctx context.Context) error { return fn(ctx, arg) }, opts...)
