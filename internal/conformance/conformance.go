@@ -84,6 +84,8 @@ func (l *Listener) Hook(c *server.Peer, command string, args ...string) bool {
 		case "TIME", "PUBSUB":
 			l.within(command, args, l.pass(c, command, args))
 			return true
+		case "PUBLISH", "SPUBLISH":
+			l.script.Sent = append(l.script.Sent, model.Sent{Channel: args[0], Text: args[1]})
 		}
 		return false
 	}
@@ -143,7 +145,7 @@ func (l *Listener) read(command string, args []string) *model.Call {
 	if err != nil || n < 0 || n > len(args)-2 {
 		return nil
 	}
-	return &model.Call{Script: l.names[digest], Keys: args[2 : 2+n], Args: args[2+n:], Receivers: map[string]int{}}
+	return &model.Call{Script: l.names[digest], Keys: args[2 : 2+n], Args: args[2+n:], Receivers: map[string]int{}, Heard: true}
 }
 
 // within hears what a script asks of the server.

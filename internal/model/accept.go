@@ -21,6 +21,9 @@ type Call struct {
 	Receivers map[string]int
 	// Reply is as go-redis gives it: string, int64, []any, or an error of the server's.
 	Reply any
+	// Heard says that Sent are the messages that the script published, in their order.
+	Heard bool
+	Sent  []Sent
 }
 
 // Acceptor replays on the model what a server executes, and says where the model answers something else. What it does not know is a
@@ -112,8 +115,12 @@ func (a *Acceptor) accept(c Call) error {
 	var next []Lock
 	d := &Difference{Call: c}
 	if err := a.follow(c, d, func(l *Lock, at Instant) {
-		after, answer, _ := Execute(l, script, at)
-		if told := differs(server, answer); told == "" {
+		after, answer, messages := Execute(l, script, at)
+		told := differs(server, answer)
+		if told == "" && c.Heard {
+			told = c.sends(l, &after, messages)
+		}
+		if told == "" {
 			next = append(next, after)
 		} else {
 			d.Answers = append(d.Answers, told)
@@ -140,7 +147,7 @@ func (a *Acceptor) follow(c Call, d *Difference, run func(l *Lock, at Instant)) 
 	a.accepted++
 	d.Before = a.states(key, c.Now)
 	for i := range d.Before {
-		choices(c.Receivers, func(subscribed func(string) bool) {
+		choices(c.receivers, func(subscribed func(string) bool) {
 			run(&d.Before[i], Instant{Now: c.Now, Subscribed: subscribed, Rules: &Protocol})
 		})
 	}
@@ -192,13 +199,13 @@ func (a *Acceptor) become(key string, next []Lock) error {
 }
 
 // choices runs something with each answer that the server may have got for the channels whose receivers are not known.
-func choices(known map[string]int, run func(subscribed func(string) bool)) {
+func choices(known func(string) (int, bool), run func(subscribed func(string) bool)) {
 	var decided []bool
 	for {
 		asked := map[string]bool{}
 		n := 0
 		run(func(channel string) bool {
-			if count, ok := known[channel]; ok {
+			if count, ok := known(channel); ok {
 				return count > 0
 			}
 			if answer, ok := asked[channel]; ok {
@@ -228,6 +235,15 @@ func (a *Acceptor) States(key string) []Lock {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.locks[key])
+}
+
+// receivers is what the server counted for a Client, if that is known.
+func (c *Call) receivers(channel string) (int, bool) {
+	n, ok := c.Receivers[channel]
+	if !ok && strings.Contains(c.Keys[0], "{") {
+		n, ok = c.Receivers[shardChannel(channel, c.Keys[0])]
+	}
+	return n, ok
 }
 
 // Lost says that a key has gone: it was deleted, or evicted. It is followed again.

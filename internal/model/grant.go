@@ -85,7 +85,7 @@ func (s *step) offer(place Place, client *Presence, changes *Hold) {
 	if claim <= 0 {
 		s.gone[client.Channel] = true
 		if !s.Rules.has(CountFirst) { // it was sent, and then counted
-			s.publish(Message{Kind: 'g', Channel: client.Channel, Token: place.Token, Fence: s.nextFence(), At: s.Now, Lease: min(place.Request.Lease, s.Rules.Claim)})
+			s.tell(client, Message{Kind: 'g', Token: place.Token, Fence: s.nextFence(), At: s.Now, Lease: min(place.Request.Lease, s.Rules.Claim)})
 		}
 		return
 	}
@@ -96,7 +96,7 @@ func (s *step) offer(place Place, client *Presence, changes *Hold) {
 	} else {
 		hold = s.grant(place.Token, place.Request, lease)
 	}
-	s.publish(Message{Kind: 'g', Channel: client.Channel, Token: place.Token, Fence: hold.Fence, At: s.Now, Lease: lease})
+	s.tell(client, Message{Kind: 'g', Token: place.Token, Fence: hold.Fence, At: s.Now, Lease: lease})
 }
 
 // ceil rounds up to ms, in which leases are written.

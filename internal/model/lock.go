@@ -39,7 +39,7 @@ type Lock struct {
 type Request struct {
 	Lease   Micros
 	Keep    Micros // how long the key outlives a grant
-	Wait    byte   // 'c', 's': join the queue; 'u': likewise, my receivers cannot be counted; '-': do not wait
+	Wait    byte   // 'c' join the queue; 's' likewise, and I hear by the shard's channel; 'u' likewise, and cannot be counted; '-' do not wait
 	Channel string // of the Client
 	Mode    Mode
 	Info    string // who it is, for people

@@ -19,6 +19,7 @@ type Script interface {
 type Message struct {
 	Kind    byte // 'g' granted, 's' stolen or broken, 'd' look: the lock may be free sooner, 'a' asked for, 'v' changed
 	Channel string
+	Shard   bool // by the channel of that Client in the shard of the lock
 	Token   string
 	Fence   Micros
 	At      Micros
@@ -61,6 +62,12 @@ func Execute(l *Lock, script Script, at Instant) (after Lock, answer Answer, mes
 
 func (s *step) publish(m Message) { s.messages = append(s.messages, m) }
 
+// tell publishes a message for a Client that waits.
+func (s *step) tell(p *Presence, m Message) {
+	m.Channel, m.Shard = p.Channel, p.Wait == 's'
+	s.publish(m)
+}
+
 // store is where a script writes: the waiter at the head hears of what is earlier than it knows, and who watches of any change.
 func (s *step) store() {
 	s.tellFirst()
@@ -86,8 +93,8 @@ func (s *step) tellFirst() {
 	if s.first != "" && head != "" && end != 0 && end < s.Now+s.Rules.Checked && (head != s.first || s.due == 0 || end < s.due) {
 		for i := range min(s.Rules.HandOver, len(s.Queue)) {
 			place := &s.Queue[i]
-			if s.reachable(s.presence(place.Request.Channel)) {
-				s.publish(Message{Kind: 'd', Channel: place.Request.Channel, Token: place.Token})
+			if client := s.presence(place.Request.Channel); s.reachable(client) {
+				s.tell(client, Message{Kind: 'd', Token: place.Token})
 				break
 			}
 		}
