@@ -321,21 +321,25 @@ func (q *acquisition) fail(ctx context.Context, cause error) error {
 }
 
 // giveBack gives up what the present token has, and waits until that is done, or goes on in the background because it takes longer
-// than a caller should wait. One whose ctx has ended should hardly wait at all: WithWait is a bound. And where Redis has just
-// not answered, nobody waits for another answer.
+// than a caller should wait. Once ctx has ended, before or meanwhile, he should hardly wait at all: WithWait is a bound. And where Redis
+// has just not answered, nobody waits for another answer.
 func (q *acquisition) giveBack(ctx context.Context) {
-	done, patience := q.undo(), giveUpPatience
-	if ctx.Err() != nil {
-		if q.Unanswered {
-			return
-		}
-		patience = endedPatience
-	}
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
+	done, patience := q.undo(), time.NewTimer(giveUpPatience)
+	defer patience.Stop()
 	select {
 	case <-done:
-	case <-timer.C:
+		return
+	case <-patience.C:
+		return
+	case <-ctx.Done():
+	}
+	if q.Unanswered {
+		return
+	}
+	patience.Reset(endedPatience)
+	select {
+	case <-done:
+	case <-patience.C:
 	}
 }
 

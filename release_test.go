@@ -748,3 +748,20 @@ func TestAHandoffOfABrokenHoldIsRefused(t *testing.T) {
 		})
 	}
 }
+
+// A grant that came too late is given back, and the bound of the caller may end while that is under way: he does not wait for it
+// any longer then, either (seed 40277 of the simulation).
+func TestABoundThatEndsWhileALateGrantIsGivenBackIsKept(t *testing.T) {
+	embedded(t, 60*time.Millisecond, func(e *env, _ *fakenet.Network) {
+		c := e.client()
+		if err := c.Do(e.Context(), "warm", func(context.Context) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second) // all connections are made
+		asked := time.Now()
+		_, err := c.Acquire(e.Context(), "k", redislock.WithLease(100*time.Millisecond), redislock.WithWait(150*time.Millisecond))
+		if took := time.Since(asked); err == nil || took > 161*time.Millisecond {
+			t.Errorf("it took %v: %v", took, err)
+		}
+	})
+}

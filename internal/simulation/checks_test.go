@@ -21,14 +21,17 @@ type checks struct {
 	losses   map[string]time.Time // when the server last forgot what it had answered, by name; "" is all of them
 	back     bool                 // the server's clock was stepped back
 	ahead    bool
+	restored bool // an older state of the server
 	forgot   bool
 	fences   map[string][]*body // the bodies that there were
 	register map[string]*register
 	done     map[string]time.Time
+	over     map[string]time.Time // when the server has given a token up
+	copied   map[string]bool      // tokens of which a request was executed twice although it was answered
 }
 
 func newChecks(w *world) checks {
-	return checks{world: w, losses: map[string]time.Time{}, fences: map[string][]*body{}, register: map[string]*register{}, done: map[string]time.Time{}}
+	return checks{world: w, losses: map[string]time.Time{}, fences: map[string][]*body{}, register: map[string]*register{}, done: map[string]time.Time{}, over: map[string]time.Time{}, copied: map[string]bool{}}
 }
 
 // body is somebody who relies on a lock.
@@ -99,6 +102,7 @@ func (d *doing) enter(l *redislock.Lock) *body {
 }
 
 func (c *checks) enter(b *body) *body {
+	b.entered = true
 	if b.fence != nil {
 		b.first = b.fence()
 	}
@@ -298,4 +302,68 @@ func (s *server) holds(key string) map[int64]time.Time {
 func nameOf(key string) string {
 	_, name, _ := strings.Cut(key, ":{")
 	return strings.TrimSuffix(name, "}")
+}
+
+// tombstone is for how long a late copy is turned away, and a second less for what is on its way meanwhile.
+const tombstone = 59 * time.Second
+
+// given looks at a script for grants to who is over (I8): a token that was given up, and the answer was that it was, is granted nothing any
+// more, however late a copy of its acquire is executed.
+func (c *checks) given(script, key string, args []string, v any) {
+	if _, failed := v.(failure); failed || len(args) == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch token := args[0]; script {
+	case "release":
+		if _, known := c.over[token]; !known {
+			c.over[token] = time.Now()
+		}
+	case "acquire", "acquire_own":
+		granted := false
+		switch v := v.(type) {
+		case string:
+			granted = true
+		case []any:
+			granted = v[0] == "granted" || v[0] == "waiting"
+		}
+		at, known := c.over[token]
+		if granted && known && !c.copied[token] && time.Since(at) < tombstone && !c.back && !c.ahead && !c.excused(nameOf(key), at) {
+			c.found("I8", "a late copy gets %s for the token %s, which was given up %v ago", nameOf(key), token, time.Since(at))
+		}
+	}
+}
+
+// remains looks, when nobody does anything and everything was given up, what the server still has of who lives (I8).
+func (c *checks) remains() {
+	s := c.world.server
+	for _, key := range s.mini.Keys() {
+		if s.mini.Type(key) != "hash" || c.restored || strings.HasPrefix(nameOf(key), "tick:") { // an old state; kept where its end could not be written
+			continue
+		}
+		for fence, ends := range s.holds(key) {
+			if ends.After(s.now()) && !c.back {
+				c.find("I8", "%s is held with fence %d, and nobody does anything", nameOf(key), fence)
+			}
+		}
+		fields, _ := s.mini.HKeys(key)
+		for _, field := range fields {
+			if len(field) == 23 && field[0] == 'w' {
+				if value := s.mini.HGet(key, field); c.lives(value) {
+					c.find("I8", "%s has a place of %s, and nobody waits", nameOf(key), field[1:])
+				}
+			}
+		}
+	}
+}
+
+// lives reports whether a place is that of a process that has not gone.
+func (c *checks) lives(place string) bool {
+	for _, p := range c.world.processes {
+		if strings.Contains(place, "\n"+p.name+"\n") {
+			return !p.gone && !p.closed
+		}
+	}
+	return false
 }

@@ -140,6 +140,7 @@ func (w *world) called(by *session, args []string, v any) {
 		return
 	}
 	key := args[3]
+	w.checks.given(scriptOf(args), key, args[4:], v)
 	if scriptOf(args) == "break" {
 		w.checks.lost(nameOf(key))
 	}

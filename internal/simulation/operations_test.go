@@ -17,7 +17,8 @@ var semaphore = redislock.Semaphore(3)
 func (d *doing) common() []redislock.Option {
 	opts := []redislock.Option{redislock.WithLease(upTo(d.draw, 100*time.Millisecond, 10*time.Second))}
 	if d.draw.IntN(4) == 0 {
-		opts = append(opts, redislock.WithWait(upTo(d.draw, time.Millisecond, 20*time.Second)))
+		d.wait = upTo(d.draw, time.Millisecond, 20*time.Second)
+		opts = append(opts, redislock.WithWait(d.wait))
 	}
 	if d.draw.IntN(6) == 0 {
 		opts = append(opts, redislock.WithStealAfter(upTo(d.draw, 100*time.Millisecond, 5*time.Second)))

@@ -99,12 +99,13 @@ func (o *observer) Observe(e redislock.Event) {
 type doing struct {
 	operation
 	*process
-	draw   *rand.Rand
-	ctx    context.Context
-	cancel context.CancelFunc
-	opts   []redislock.Option
-	asked  time.Time
-	slept  time.Duration // in bodies
+	draw    *rand.Rand
+	ctx     context.Context
+	cancel  context.CancelFunc
+	opts    []redislock.Option
+	asked   time.Time
+	entered bool
+	wait    time.Duration // WithWait of its acquire, if it has one and nothing else
 }
 
 // operate begins an operation.
@@ -143,6 +144,7 @@ func (w *world) operate(op operation) {
 			w.notice()
 		}()
 		if err := d.perform(); err != nil {
+			d.late(err)
 			outcome = err.Error()
 		} else {
 			outcome = "done"
@@ -162,5 +164,13 @@ func (d *doing) pause(ctx context.Context, most time.Duration) {
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
+	}
+}
+
+// late looks whether an acquire that had a bound kept it: it waits for its own clean-up for ten milliseconds at the most. AcquireAll
+// gives back what it has taken first, as it says.
+func (d *doing) late(err error) {
+	if d.wait > 0 && !d.entered && d.Kind != "all" && d.observer.fault == "" && time.Since(d.asked) > d.wait+12*time.Millisecond {
+		d.world.checks.find("bound", "%d had %v, and took %v", d.Number, d.wait, time.Since(d.asked))
 	}
 }

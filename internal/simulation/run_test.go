@@ -44,7 +44,8 @@ func run(t *testing.T, p plan) (r result) {
 			w.begin(i)
 		}
 		w.play()
-		w.last = time.Now()
+		w.rest(70 * time.Second) // what is given up in the background is, or never
+		w.checks.remains()
 		w.settle()
 		accepted, _ := w.server.listener.Accepted()
 		r = result{

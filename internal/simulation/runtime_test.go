@@ -57,8 +57,9 @@ func drawn(n uint32) uint32 {
 	{"runtime/rand.go", "	globalRand.state.Init(*seed)\n", "	*seed = [32]byte{1}\n	globalRand.state.Init(*seed)\n"},
 }
 
-// build makes the test binary of this package over the changed runtime, in a folder of its own, and returns its path.
-func build(folder string) (string, error) {
+// build makes the test binary of this package over the changed runtime, in a folder of its own, and returns its path. With bugs, each is
+// brought back in it.
+func build(folder string, back ...bug) (string, error) {
 	// The overlay has the same place each time, so that what is compiled over it is found in the build cache.
 	home := filepath.Join(os.TempDir(), fmt.Sprintf("redislock-simulation-%s-%d", runtime.Version(), os.Getuid()))
 	if err := os.MkdirAll(home, 0o700); err != nil {
@@ -90,12 +91,22 @@ func build(folder string) (string, error) {
 		}
 		replace[filepath.Join(sources, file)] = changed
 	}
+	for i, b := range back {
+		file, text, err := b.overlay()
+		if err != nil {
+			return "", err
+		}
+		replace[file] = filepath.Join(folder, fmt.Sprintf("bug%d%s", i, filepath.Ext(file)))
+		if err := write(replace[file], []byte(text)); err != nil {
+			return "", err
+		}
+	}
 	overlay, _ := json.Marshal(map[string]any{"Replace": replace})
-	if err := write(filepath.Join(home, "overlay.json"), overlay); err != nil {
+	if err := write(filepath.Join(folder, "overlay.json"), overlay); err != nil {
 		return "", err
 	}
 	binary := filepath.Join(folder, "simulation.test")
-	compile := exec.Command("go", "test", "-c", "-overlay", filepath.Join(home, "overlay.json"), "-o", binary, ".")
+	compile := exec.Command("go", "test", "-c", "-overlay", filepath.Join(folder, "overlay.json"), "-o", binary, ".")
 	if said, err := compile.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%v: %w\n%s", compile.Args, err, said)
 	}

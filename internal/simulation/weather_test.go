@@ -89,7 +89,7 @@ func (w *world) befall(f fault) {
 	case "snapshot":
 		then := w.server.snapshot()
 		w.after(f.For, func() {
-			w.stop(100*time.Millisecond, func() { then(); w.checks.lost("") })
+			w.stop(100*time.Millisecond, func() { then(); w.checks.lost(""); w.checks.restored = true })
 		})
 	case "clock":
 		step := upTo(draw, 20*time.Millisecond, time.Hour)
@@ -212,6 +212,9 @@ func (w *world) repeat(by *session, args []string) {
 		return
 	}
 	delete(w.weather.double, by.conn.owner.number)
+	if len(args) > 4 {
+		w.checks.copied[args[4]] = true
+	}
 	w.after(upTo(source(f.Seed, 5), 50*time.Microsecond, 58*time.Second), func() {
 		if w.server.down > 0 {
 			return

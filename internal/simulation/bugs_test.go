@@ -1,0 +1,161 @@
+package simulation_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var bring = flag.String("bugs", "", "bring these bugs back, one at a time, and say after how many seeds each is found: all, or names with commas between")
+
+// bug is one that the library had, or would have without a rule. It is a line that is not as it should be: wherever it stands, so it is
+// found again when files are moved.
+type bug struct {
+	name, what string
+	was, is    string
+}
+
+// bugs are what the simulation has to find.
+var bugs = []bug{
+	{"no-own-resends", "go-redis sends a request again by itself, and nobody knows that a copy of it may be on its way", "func (Command) NoRetry() bool { return true }", "func (Command) NoRetry() bool { return false }"},
+	{"no-tombstone", "a token that is given up leaves nothing against a late copy of its acquire", "if ARGV[2] then lay_tombstone(token, '') end", ""},
+	{"unanswered-forgotten", "an attempt without an answer is taken for one that was never sent", "	if !Answered(err) && !Unsent(err) {\n		c.Answer.Unanswered = true\n	}\n", ""},
+	{"late-reply-kept", "a grant that comes when its caller has gone is not given back", "			if a.Err == nil {\n				undo()\n			}\n", ""},
+	{"place-kept", "a wait that is cancelled keeps its place in the queue", "func (a *Acquisition) Leaves() bool { return a.Joined || a.Unanswered || a.Granted }", "func (a *Acquisition) Leaves() bool { return a.Unanswered || a.Granted }"},
+	{"same-token", "a wait that lost its place comes back under the same token", "	q.token, q.nonce = protocol.NewTokenAndNonce()\n", "	if q.token == \"\" {\n		q.token, q.nonce = protocol.NewTokenAndNonce()\n	}\n"},
+	{"bound-from-the-answer", "how long a lock may be relied on is counted from the answer, not from the request", "	return Within(sent, deadline.Sub(now), margin)\n", "	return Within(time.Now(), deadline.Sub(now), margin)\n"},
+	{"no-local-end", "a lease is over when the server says so, and not by the local clock", "	case l.valid.LeftAt(now) <= 0:\n", "	case false:\n"},
+	{"no-checks", "a wait relies on its message", "func (n *named) checkAt(at time.Time) { n.waits.cfg.Scheduler.SetNoLater(&n.task, at) }", "func (n *named) checkAt(at time.Time) {}"},
+	{"no-acknowledgement", "a stolen hold is gone at once, and not when its owner has given it up", "    hold.state, hold.changed, touched = 'r', true, true\n    told[#told + 1] = hold\n", "    told[#told + 1] = hold\n    drop(hold)\n"},
+	{"renewal-of-the-revoked", "who was robbed goes on renewing", "if hold.state ~= 'r' then return hold end", "if true then return hold end"},
+	{"claim-for-whole", "a grant by message is believed for the whole lease", "min(g.Lease, protocol.Claim, w.lease)", "max(g.Lease, w.lease)"},
+	{"fence-is-the-clock", "a fence is the server's time alone, and falls with it", "local function next_fence() return fence < now and now or time16(fence + 1) end", "local function next_fence() return now end"},
+	{"body-panics", "a panic in the body of Do leaves the lock held", "	defer func() { // also when fn panics\n		err = errors.Join(err, lossOf(wrapOp(\"release\", name, l.finish(ctx, true, 0))))\n	}()\n	return fn(l.under(ctx))\n", "	err = fn(l.under(ctx))\n	return errors.Join(err, lossOf(wrapOp(\"release\", name, l.finish(ctx, true, 0))))\n"},
+	{"release-with-the-context", "a release whose context has ended is not sent", "	ctx = detached(ctx)\n", "	if ctx.Err() != nil {\n		return Answer{Err: ctx.Err()}\n	}\n	ctx = detached(ctx)\n"},
+	{"observer-panics", "a panic of the observer, told of on a goroutine of the Client, ends the process", "if p := recover(); p != nil {\n\t\t\tfault", "if p := any(nil); p != nil {\n\t\t\tfault"},
+	{"keep-forgets", "ReleaseAfter of a lock that the server has lost leaves nothing against a late copy of its acquire", "if r.Status == \"revoked\" || r.Status == \"gone\" && h.lease.Unanswered() {", "if r.Status == \"revoked\" {"},
+	{"patience", "an acquire whose time is over waits for its clean-up", "	case <-ctx.Done():\n	}\n	if q.Unanswered {\n		return\n	}\n	patience.Reset(endedPatience)\n", "	}\n"},
+	{"weight-counts-as-one", "a hold of weight k counts as one", "held[mode.name] = (held[mode.name] or 0) + mode.weight", "held[mode.name] = (held[mode.name] or 0) + 1"},
+	{"no-expiry", "the key of a new name has no expiry", "  call('EXPIRE', key, KEEP_TEXT)\n", ""},
+	{"locks-out-of-order", "AcquireAll takes its locks in the order in which they are given", "slices.Compact(slices.Sorted(slices.Values(names)))", "slices.Clone(names)"},
+}
+
+// overlay is the file in which the bug is, and its text with the bug.
+func (b bug) overlay() (file, text string, err error) {
+	var found []string
+	err = filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (slices.Contains([]string{"simulation", "model", "torture", "cmd", "bench", "adapters", "docs", "examples", ".git"}, d.Name())) {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || strings.HasSuffix(path, "_test.go") || !strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, ".lua") {
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		for range strings.Count(string(data), b.was) {
+			found, text = append(found, path), string(data)
+		}
+		return err
+	})
+	if err != nil {
+		return "", "", err
+	}
+	if len(found) != 1 {
+		return "", "", fmt.Errorf("the bug %s is for one line %q, which is in %v", b.name, b.was, found)
+	}
+	file, err = filepath.Abs(found[0])
+	return file, strings.Replace(text, b.was, b.is, 1), err
+}
+
+// A bug that cannot be brought back shows nothing.
+func TestEachBugCanBeBroughtBack(t *testing.T) {
+	if os.Getenv(childEnv) != "" {
+		return
+	}
+	for _, b := range bugs {
+		if _, _, err := b.overlay(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// found is when a bug was found.
+type found struct {
+	Name, What string
+	Seeds      int    // how many it took; 0: it was not found
+	Seed       uint64 // the one that found it
+	By         string
+	Operations int // in the plan that was made smaller
+	Faults     int
+	Took       time.Duration
+}
+
+// TestSimulationFindsEachBug brings bugs back, one at a time. It takes minutes, so it is asked for: -bugs all.
+func TestSimulationFindsEachBug(t *testing.T) {
+	if *bring == "" || os.Getenv(childEnv) != "" {
+		t.Skip("it is asked for: -bugs all")
+	}
+	most, first := 3000, uint64(1)
+	if *count != 0 {
+		most = *count
+	}
+	if *base != 0 {
+		first = *base
+	}
+	var all []found
+	for _, b := range bugs {
+		if *bring != "all" && !slices.Contains(strings.Split(*bring, ","), b.name) {
+			continue
+		}
+		f := found{Name: b.name, What: b.what}
+		path, err := build(t.TempDir(), b)
+		if err != nil {
+			t.Errorf("%s: %v", b.name, err)
+			continue
+		}
+		began := time.Now()
+		search(path, first, most, 1, func(o outcome, err error) {
+			if f.Seeds != 0 && o.Seed > f.Seed {
+				return
+			}
+			f.Seed, f.Seeds = o.Seed, int(o.Seed-first)+1
+			switch {
+			case err != nil:
+				f.By = "the process ends"
+				if f.Seed == 0 { // which one is in the error
+					_, _ = fmt.Sscanf(err.Error(), "seed %d:", &f.Seed)
+					f.Seeds = int(f.Seed-first) + 1
+				}
+			case o.Result.Hash != o.Again:
+				f.By = "two runs differ"
+			default:
+				f.By = o.Result.Findings[0]
+				f.Operations, f.Faults = len(o.Small.Ops), len(o.Small.Faults)
+			}
+		})
+		f.Took = time.Since(began)
+		if f.Seeds == 0 {
+			t.Errorf("%s is not found in %d seeds: %s", b.name, most, b.what)
+		}
+		t.Logf("%-26s after %4d seeds, in %5v: %.200s", f.Name, f.Seeds, f.Took.Round(time.Second), strings.ReplaceAll(f.By, "\n", " "))
+		all = append(all, f)
+	}
+	if report := os.Getenv("SIMULATION_BUGS"); report != "" {
+		text, err := json.Marshal(all)
+		if err == nil {
+			err = os.WriteFile(report, text, 0o644)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
