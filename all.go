@@ -12,8 +12,8 @@ import (
 	"example.com/redislock/internal/lifetime"
 )
 
-// Locks are several locks that are held together: the handle of [Client.AcquireAll]. Its methods may be called from any
-// goroutine.
+// Locks are several locks that are held together: the handle that [Client.AcquireAll] returns. Any goroutine may call its
+// methods.
 type Locks struct {
 	client *Client
 	names  []string // sorted, each once
@@ -27,24 +27,25 @@ type Locks struct {
 	released error // the answer
 }
 
-// AcquireAll takes the locks of all these names, or none. They are taken one after the other in the order of their
-// names, whatever order they are given in, so callers that take theirs by AcquireAll do not deadlock; a name that is
-// given twice is taken once. Those that are held are renewed while the others are waited for. The locks may be on
-// different nodes of a cluster.
+// AcquireAll takes the locks of all these names, or none. It takes one after the other in the order of their names, whatever
+// order they are given in. So callers that use AcquireAll do not deadlock with each other. A name that is given twice is
+// taken once. While AcquireAll waits for one lock, the Client renews those that it holds. The locks may be on different nodes
+// of a cluster.
 //
-// The options count for each lock, but for [WithWait], which bounds the whole: what has not been waited for when it is
-// over must be free, and with WithWait(0) all must be free at once. Under [WithoutRenewal] the lease of the first runs
-// while the last is waited for.
+// The options count for each lock. Only [WithWait] bounds the whole: when that time is over, the locks that are still missing
+// must be free, and with WithWait(0) all must be free at once. Under [WithoutRenewal] the lease of the first lock runs while
+// AcquireAll waits for the last.
 //
-// A name of which ctx carries a hold is re-entered, as by [Client.Acquire], and before the others are waited for. That
-// hold is outside the order: two callers that each hold one of the names and ask for both wait for each other.
+// If ctx carries a hold of one of the names, AcquireAll re-enters that hold, as [Client.Acquire] does, before it waits for
+// the others. That hold is outside the order: two callers that each hold one of the names and ask for both wait for each
+// other.
 //
-// An error leaves nothing behind: what was taken is given back before AcquireAll returns, as [Lock.Release] does it, also
-// when ctx has ended. It is that of the acquire that failed, with its name: [ErrHeld] (with the context's own error too,
-// if that ended the wait), [ErrDeadlock], [ErrMode], [ErrNotReplicated], [ErrClosed], [ErrPermission], [ErrDamaged], or
-// what Redis or the network said. It is [ErrLost] if one lock was lost while others were waited for, which ends the waiting. It is [ErrInvalid], and nothing
-// was sent, if there are no names or any name or option cannot work; also for a [WithFenceFloor] that is too far ahead of the
-// server's clock, once that has said so.
+// After an error nothing is left behind: AcquireAll gives back what it took before it returns, as [Lock.Release] does, also
+// when ctx has ended. The error is that of the acquire that failed, with its name: [ErrHeld] (with the context's own error
+// too, if that ended the wait), [ErrDeadlock], [ErrMode], [ErrNotReplicated], [ErrClosed], [ErrPermission], [ErrDamaged], or
+// what Redis or the network said. It is [ErrLost] if one lock was lost while AcquireAll waited for others; that ends the
+// waiting. It is [ErrInvalid], and nothing was sent, if there are no names or if a name or option cannot work. It is also
+// [ErrInvalid] for a [WithFenceFloor] that is too far ahead of the server's clock, after the server has said so.
 func (c *Client) AcquireAll(ctx context.Context, names []string, opts ...Option) (*Locks, error) {
 	if err := c.called(ctx); err != nil {
 		return nil, fmt.Errorf("redislock: acquire all: %w", err)
@@ -65,7 +66,7 @@ func (c *Client) AcquireAll(ctx context.Context, names []string, opts ...Option)
 	all.ctx, all.end = context.WithCancelCause(&together{context.WithoutCancel(ctx), all})
 	taken := false
 	defer func() {
-		if !taken { // what is lost, or cannot be given back now, is not the caller's any more
+		if !taken { // a lock that is lost, or that cannot be given back now, is not the caller's any more
 			_ = all.finish(ctx)
 		}
 	}()
@@ -78,7 +79,7 @@ func (c *Client) AcquireAll(ctx context.Context, names []string, opts ...Option)
 
 // take takes one lock after the other.
 func (a *Locks) take(ctx context.Context, s *settings, opts []Option) error {
-	for i, name := range a.names { // it cannot wait, and sends nothing: what can never be is known before all else
+	for i, name := range a.names { // nest does not wait and sends nothing, so an impossible request fails before all else
 		l, nested, err := a.client.nest(ctx, name, s)
 		if err != nil {
 			return wrapOp("acquire all", name, err)
@@ -88,7 +89,7 @@ func (a *Locks) take(ctx context.Context, s *settings, opts []Option) error {
 		}
 	}
 	asked := time.Now()
-	waiting, untie := lifetime.Ending(&together{ctx, a}, a.ctx) // there is no use in waiting for more when one is lost
+	waiting, untie := lifetime.Ending(&together{ctx, a}, a.ctx) // when one lock is lost, waiting for more is useless
 	defer untie()
 	for i, name := range a.names {
 		if a.locks[i] != nil {
@@ -100,7 +101,7 @@ func (a *Locks) take(ctx context.Context, s *settings, opts []Option) error {
 		}
 		l, err := a.client.acquire(waiting, name, left)
 		if loss := context.Cause(a.ctx); err != nil && loss != nil && context.Cause(waiting) == loss {
-			break // it is the error, not that the waiting was cut short
+			break // the loss is the error, not that it ended the waiting
 		}
 		if err != nil {
 			return wrapOp("acquire all", name, err)
@@ -113,13 +114,13 @@ func (a *Locks) take(ctx context.Context, s *settings, opts []Option) error {
 	return nil
 }
 
-// keep takes a lock over into the handle.
+// keep puts a lock into the handle.
 func (a *Locks) keep(i int, l *Lock) {
 	a.locks[i] = l
 	context.AfterFunc(l.Context(), func() { a.lose(l) })
 }
 
-// lose ends the context with what ended one lock's.
+// lose ends the context with the cause that ended one lock.
 func (a *Locks) lose(l *Lock) { a.end(fmt.Errorf("%q: %w", l.Name(), l.Err())) }
 
 // Names are the names of the locks, sorted, each once.
@@ -130,7 +131,7 @@ func (a *Locks) Names() []string {
 	return slices.Clone(a.names)
 }
 
-// Fence is [Lock.Fence] of the lock of that name, 0 if it is not among them.
+// Fence is [Lock.Fence] of the lock of that name, or 0 if the name is not among them.
 func (a *Locks) Fence(name string) int64 {
 	if !a.made() {
 		return 0
@@ -141,7 +142,7 @@ func (a *Locks) Fence(name string) int64 {
 	return 0
 }
 
-// Fences are the fences of all, by name.
+// Fences are the fences of all the locks, by name.
 func (a *Locks) Fences() map[string]int64 {
 	if !a.made() {
 		return map[string]int64{}
@@ -160,10 +161,10 @@ func (a *Locks) lock(name string) *Lock {
 	return nil
 }
 
-// Context ends when any of the locks may no longer be trusted: [context.Cause] is that of the first one's
-// [Lock.Context], with its name, or [ErrReleased]. The others are held all the same, until [Locks.Release]. It carries
-// the values of the context that the locks were acquired with, but not its cancellation; and it carries the holds, for
-// nested acquires of any of the names.
+// Context ends when any of the locks may no longer be trusted. [context.Cause] is then the cause of the first such lock's
+// [Lock.Context], with its name, or [ErrReleased]. The other locks are held until [Locks.Release]. The context carries the
+// values of the context that the locks were acquired with, but not its cancellation. It also carries the holds, for nested
+// acquires of any of the names.
 func (a *Locks) Context() context.Context {
 	if !a.made() {
 		return endedBy(errNoHandle)
@@ -171,7 +172,8 @@ func (a *Locks) Context() context.Context {
 	return a.ctx
 }
 
-// With is ctx, but ends when [Locks.Context] does, too; [context.Cause] says which came first. It carries the holds.
+// With returns ctx, but the result also ends when [Locks.Context] does; [context.Cause] says which of them ended first. It
+// carries the holds.
 func (a *Locks) With(ctx context.Context) context.Context {
 	switch {
 	case !a.made():
@@ -182,7 +184,7 @@ func (a *Locks) With(ctx context.Context) context.Context {
 	return a.ties.With(&together{ctx, a}, a.ctx)
 }
 
-// Err is nil while all the locks are held, and what ended it afterwards: the cause of [Locks.Context]. It reads the
+// Err is nil while all the locks are held. Afterwards it is what ended that: the cause of [Locks.Context]. Err reads the
 // clock, so it is right even where a timer is late.
 func (a *Locks) Err() error {
 	if !a.made() {
@@ -199,15 +201,15 @@ func (a *Locks) Err() error {
 	return context.Cause(a.ctx)
 }
 
-// Release gives all the locks back, the last first, each as [Lock.Release] does: also when ctx has ended, and also when
-// another of them was lost or could not be given back. Where Redis does not answer, that costs the time of two
-// releases, however many locks there are.
+// Release gives all the locks back, the last first, each as [Lock.Release] does. It does so also when ctx has ended, and when
+// another of the locks was lost or could not be given back. If Redis does not answer, that costs the time of two releases,
+// however many locks there are.
 //
-// The answer is nil if all were this handle's to the end. Otherwise it joins what went wrong with each: [ErrNotHeld] and
-// [ErrLost] if it was lost before, or the network's error if Redis did not answer. A second Release has the same
-// answer and sends nothing.
+// Release returns nil if all the locks were this handle's to the end. Otherwise it joins the errors of all: [ErrNotHeld] and
+// [ErrLost] for a lock that was lost before, or the network's error if Redis did not answer. A second Release returns the
+// same answer and sends nothing.
 //
-// While handles are nested in any of the locks, Release is [ErrOrder] and changes nothing.
+// While handles are nested in any of the locks, Release returns [ErrOrder] and changes nothing.
 func (a *Locks) Release(ctx context.Context) error {
 	switch {
 	case !a.made():
@@ -229,7 +231,7 @@ func (a *Locks) Release(ctx context.Context) error {
 	return a.released
 }
 
-// nesting is how many handles are nested in this one, 0 if their hold is lost.
+// nesting is how many handles are nested in this one, or 0 if their hold is lost.
 func (l *Lock) nesting() int {
 	loss := l.hold.loss()
 	l.hold.mu.Lock()
@@ -240,9 +242,9 @@ func (l *Lock) nesting() int {
 	return l.inner
 }
 
-// finish gives back what was taken, also in the wrong order.
+// finish gives back all that was taken, even if the order is wrong.
 func (a *Locks) finish(ctx context.Context) error {
-	_ = a.Err() // a loss that no timer has told yet is what ended them
+	_ = a.Err() // a loss that no timer has reported yet is what ended them
 	a.end(ErrReleased)
 	var others sync.WaitGroup
 	errs, told := make([]error, len(a.locks)), make([]Event, len(a.locks))
@@ -256,7 +258,7 @@ func (a *Locks) finish(ctx context.Context) error {
 			told[i], err = l.end(ctx, true, 0)
 			errs[i] = wrapOp("release", l.Name(), lossOf(err))
 		}
-		if silent { // one after the other would take as many times 5 s
+		if silent { // one after the other would take 5 s for each
 			others.Go(giveBack)
 			continue
 		}
@@ -264,14 +266,14 @@ func (a *Locks) finish(ctx context.Context) error {
 		silent = errs[i] != nil && !errors.Is(errs[i], ErrNotHeld) && !errors.Is(errs[i], ErrOrder)
 	}
 	others.Wait()
-	for _, e := range slices.Backward(told) { // when all are given back: the Observer may panic
+	for _, e := range slices.Backward(told) { // only when all are given back, for the Observer may panic
 		a.client.tellOf(e)
 	}
 	return errors.Join(errs...)
 }
 
-// lossOf is the answer of a release after a body that was guarded. Where the server had forgotten the hold before anybody
-// here noticed, that is an ErrLost too. What the body gave back or handed off by itself is no error.
+// lossOf is the error of a release after a guarded body. If the server had forgotten the hold before anybody here noticed,
+// that is an ErrLost too. A lock that the body gave back or handed off by itself is no error.
 func lossOf(released error) error {
 	if errors.Is(released, ErrReleased) {
 		return nil
@@ -282,8 +284,8 @@ func lossOf(released error) error {
 	return released
 }
 
-// DoAll is [Client.Do] under the locks of all these names, taken as by [Client.AcquireAll]: fn runs under
-// [Locks.With] of ctx, which ends when any of them is lost, and such a loss is in the error even where fn returned nil.
+// DoAll is [Client.Do] under the locks of all these names, taken as [Client.AcquireAll] takes them. The context of fn is
+// [Locks.With] of ctx: it ends when any of the locks is lost. Such a loss is in the error even where fn returned nil.
 func (c *Client) DoAll(ctx context.Context, names []string, fn func(context.Context) error, opts ...Option) (err error) {
 	if err := c.called(ctx); err != nil {
 		return fmt.Errorf("redislock: do all: %w", err)

@@ -4,14 +4,14 @@ import (
 	"context"
 )
 
-// FromContext is the innermost lock whose context ctx is, or comes from: that of [Lock.Context], [Lock.With], and the
-// bodies of [Client.Do], Once, Cron, Elect and the like. So a body can send the fence along without being handed the
-// lock. The lock may have been lost or released meanwhile: [Lock.Err] tells. Several that are held together by
-// [Client.AcquireAll] are not one lock: under their context the answer is false. The lock that [Share] holds during a
-// fetch is not the fetch's: FromContext finds the caller's own there.
+// FromContext returns the innermost lock whose context is ctx or a parent of ctx. Such contexts are those of [Lock.Context]
+// and [Lock.With], and those of the bodies of [Client.Do], Once, Cron, Elect and the like. So a body can send the fence along
+// without being handed the lock. The lock may have been lost or released meanwhile; [Lock.Err] tells. Several locks that are
+// held together by [Client.AcquireAll] are not one lock: under their context the answer is false. The lock that [Share] holds
+// during a fetch is not the fetch's; there FromContext finds the caller's own.
 //
-// The innermost lock need not be the one that guards what is written. Where locks of different names are nested, take
-// the one of the right name from [LocksFromContext], or its fence by package fence.
+// The innermost lock need not be the one that guards what is written. If locks of different names are nested, take the one of
+// the right name from [LocksFromContext], or its fence by package fence.
 func FromContext(ctx context.Context) (*Lock, bool) {
 	for c := carrierOf(ctx); c != nil; c = carrierOf(c.outer()) {
 		switch locks := c.carries(); len(locks) {
@@ -25,9 +25,10 @@ func FromContext(ctx context.Context) (*Lock, bool) {
 	return nil, false
 }
 
-// LocksFromContext is every lock that ctx comes with, the innermost first; those of one [Client.AcquireAll] in the order
-// of their names. Of handles of the same hold only the innermost is among them. It is empty where [FromContext] finds
-// nothing and ctx is not that of several locks. A lock may have been lost or released meanwhile: [Lock.Err] tells.
+// LocksFromContext returns every lock that ctx carries, the innermost first, and the locks of one [Client.AcquireAll] in the
+// order of their names. Of several handles of the same hold it returns only the innermost. The result is empty if
+// [FromContext] finds nothing and ctx is not that of several locks. A lock may have been lost or released meanwhile;
+// [Lock.Err] tells.
 func LocksFromContext(ctx context.Context) []*Lock {
 	var all []*Lock
 	seen := map[*hold]bool{}
@@ -42,16 +43,16 @@ func LocksFromContext(ctx context.Context) []*Lock {
 	return all
 }
 
-// innermostKey finds, in a context, the innermost carrier.
+// innermostKey finds the innermost carrier in a context.
 type innermostKey struct{}
 
-// carrier is a context that carries handles. The carriers of a context are a chain, each found through the one inside it.
+// carrier is a context that carries handles. The carriers of a context form a chain: each is found through the one inside it.
 type carrier interface {
-	carries() []*Lock // none if they are the library's own
+	carries() []*Lock // none if the handles are the library's own
 	outer() context.Context
 }
 
-// carrierOf is the innermost carrier of a context, nil if there is none.
+// carrierOf is the innermost carrier of a context, or nil if there is none.
 func carrierOf(ctx context.Context) carrier {
 	if ctx == nil {
 		return nil
@@ -64,7 +65,7 @@ func carrierOf(ctx context.Context) carrier {
 type holding struct {
 	context.Context
 	lock *Lock
-	own  bool // the library took it for itself: it is no lock of the user's
+	own  bool // the library took the lock for itself; it is not the user's
 }
 
 func (c *holding) Value(key any) any {
@@ -88,8 +89,9 @@ func (c *holding) carries() []*Lock {
 
 func (c *holding) outer() context.Context { return c.Context }
 
-// A call without a context, and one of a value that nothing of this package has made, are answered like any other that cannot
-// work: with ErrInvalid where there is an error, and else with nothing, or a context that has ended. None of them panics.
+// A call without a context is answered like any other call that cannot work, and so is a call on a value that nothing of this
+// package has made. Where the call returns an error, that is ErrInvalid. Otherwise it returns nothing, or a context that has
+// ended. None of them panics.
 
 var (
 	errNoContext = invalid("a nil context")
@@ -97,7 +99,7 @@ var (
 	errNoHandle  = invalid("a handle that no acquire has returned")
 )
 
-// called says whether a call can be: it has a context, and the Client was made by New.
+// called says whether a call can work: it has a context, and New made the Client.
 func (c *Client) called(ctx context.Context) error {
 	switch {
 	case c == nil || c.rdb == nil:
@@ -108,7 +110,7 @@ func (c *Client) called(ctx context.Context) error {
 	return nil
 }
 
-// usable is called, of a Client that is open.
+// usable checks the same as called, and that the Client is open.
 func (c *Client) usable(ctx context.Context) error {
 	if err := c.called(ctx); err != nil {
 		return err

@@ -7,52 +7,52 @@ import (
 )
 
 const (
-	// DefaultTickMemory is how long a tick is remembered unless [WithTickMemory] says otherwise.
+	// DefaultTickMemory is how long a tick is remembered, unless [WithTickMemory] sets it.
 	DefaultTickMemory = 24 * time.Hour
-	// DefaultTickAhead is how far ahead of the server's clock a tick may be run unless [WithTickAhead] says otherwise.
+	// DefaultTickAhead is how far ahead of the server's clock a tick may be run, unless [WithTickAhead] sets it.
 	DefaultTickAhead = time.Minute
 )
 
-// Overlap says what becomes of a tick while an earlier one of the same job is still running, or is held on by
-// [WithAtLeast].
+// Overlap says what happens to a tick while an earlier tick of the same job is still running, or while [WithAtLeast] still
+// keeps the job's lock.
 type Overlap uint8
 
 const (
-	// OverlapSkip leaves the tick out, at the time of the tick by the server's clock: a node whose clock is fast waits until
-	// then for the end of the earlier one. It is the default.
+	// OverlapSkip leaves the tick out. That is decided at the time of the tick by the server's clock: a node whose clock is
+	// fast waits until then for the end of the earlier tick. It is the default.
 	OverlapSkip Overlap = iota
-	// OverlapWait runs it after the earlier one, and so on, in the order in which they were fired.
+	// OverlapWait runs the tick after the earlier one. Several ticks run in the order in which they were fired.
 	OverlapWait
-	// OverlapReplace ends the earlier one, by stealing its lock: its context ends with [ErrStolen], and the new one begins
-	// when it has given the lock up. What [WithAtLeast] holds on is waited for. An earlier tick that comes late, while a
-	// later one is running, is left out. Which one replaces which is decided by one at a time, under a lock of its own,
-	// "tick:job@replace".
+	// OverlapReplace ends the earlier tick by stealing its lock: the context of that tick ends with [ErrStolen], and the new
+	// tick begins when the earlier one has given the lock up. If [WithAtLeast] keeps the lock, the new tick waits for that.
+	// An earlier tick that comes late, while a later one is running, is left out. Only one tick at a time decides whether it
+	// replaces another. It does so under a lock of its own, "tick:job@replace".
 	OverlapReplace
 )
 
-// Outcome is what became of a tick, for one who wanted to run it.
+// Outcome is what became of a tick, for one caller of [CronGuard.Run].
 type Outcome uint8
 
 const (
-	// OutcomeRan: it was run here, and the function returned nil.
+	// OutcomeRan: this caller ran the tick, and the function returned nil.
 	OutcomeRan Outcome = iota + 1
-	// OutcomeFailed: it was run here, and the function returned an error, or the lock was lost meanwhile.
+	// OutcomeFailed: this caller ran the tick, and the function returned an error, or the lock was lost meanwhile.
 	OutcomeFailed
-	// OutcomeElsewhere: another has run it or is running it, or has left it out.
+	// OutcomeElsewhere: another caller has run the tick, is running it, or has left it out.
 	OutcomeElsewhere
-	// OutcomeSkipped: it was left out, for all, because of [OverlapSkip].
+	// OutcomeSkipped: the tick was left out, for all callers, because of [OverlapSkip].
 	OutcomeSkipped
-	// OutcomeMissed: the tick is so long ago that nobody knows whether it was run, and so it is not.
+	// OutcomeMissed: the tick is so long ago that nobody knows whether it was run. So it is not run.
 	OutcomeMissed
-	// OutcomeRunning is in a [CronStatus] only: it is being run.
+	// OutcomeRunning is in a [CronStatus] only: the tick is being run.
 	OutcomeRunning
-	// OutcomeDied is in a [CronStatus] only: who ran it went away, or lost the lock, before the end.
+	// OutcomeDied is in a [CronStatus] only: the node that ran the tick went away, or lost the lock, before the end.
 	OutcomeDied
 )
 
 var outcomeNames = [...]string{"unknown", "ran", "failed", "elsewhere", "skipped", "missed", "running", "died"}
 
-// String is the outcome in a word, such as "ran".
+// String is the outcome as a word, such as "ran".
 func (o Outcome) String() string {
 	if int(o) < len(outcomeNames) {
 		return outcomeNames[o]
@@ -60,8 +60,8 @@ func (o Outcome) String() string {
 	return fmt.Sprintf("Outcome(%d)", o)
 }
 
-// CronOption shapes a [CronGuard]. Every [Option] is one too, for the locks that are held while the job runs:
-// [WithLease] says after which time a node counts as dead, [WithMetadata] what is shown to those who ask. Of the Client's
+// CronOption shapes a [CronGuard]. Every [Option] is a CronOption too, for the locks that are held while the job runs:
+// [WithLease] sets after which time a node counts as dead, and [WithMetadata] the text that others are shown. Of the Client's
 // defaults these two count, and [WithReplicas].
 type CronOption interface{ applyCron(*cronSettings) error }
 
@@ -81,11 +81,11 @@ func (o Option) applyCron(s *cronSettings) error {
 	return nil
 }
 
-// WithAtLeast keeps the job's lock until d after the start, up to [MaxLease], also if the job is over sooner and the
-// process ends: no other tick of the job begins before. A tick is never run twice anyway; this is for the distance
-// between two of them. With [OverlapSkip] d must be shorter than the time from a tick to the next: a run begins a moment
-// after its tick, so a d of the whole period would leave every second tick out. Where [WithSchedule] tells the next tick,
-// that is [ErrInvalid]; where nobody tells it, the outcome is [OutcomeSkipped].
+// WithAtLeast keeps the job's lock until d after the start, at most [MaxLease], also if the job is over sooner and the
+// process ends. No other tick of the job begins before that. It sets the distance between two ticks; it is not needed against
+// running a tick twice, which never happens anyway. With [OverlapSkip] d must be shorter than the time from a tick to the
+// next. A run begins a moment after its tick, so a d of the whole period would leave every second tick out. If [WithSchedule]
+// tells the next tick, such a d is [ErrInvalid]; without a schedule, the outcome is [OutcomeSkipped].
 func WithAtLeast(d time.Duration) CronOption {
 	return cronOption(func(s *cronSettings) error {
 		if d < 0 || d > MaxLease {
@@ -96,8 +96,8 @@ func WithAtLeast(d time.Duration) CronOption {
 	})
 }
 
-// WithAtMost ends the context of a run after d, with [context.DeadlineExceeded]. The lock is held until the function
-// returns all the same: what does not heed its context is not run twice at a time.
+// WithAtMost ends the context of a run after d, with [context.DeadlineExceeded]. The lock is held until the function returns.
+// So a function that does not heed its context does not run twice at the same time.
 func WithAtMost(d time.Duration) CronOption {
 	return cronOption(func(s *cronSettings) error {
 		if d <= 0 {
@@ -108,10 +108,10 @@ func WithAtMost(d time.Duration) CronOption {
 	})
 }
 
-// WithRetry has this node stand by while another runs the tick, for as long as d from its own call of Run: if that one
-// dies, loses its lock, or is told to stop (the context that its Run was given ends) and returns an error, the next in
-// line runs the tick anew. A job that fails by itself is not run again. Without it a tick that was begun is not begun
-// again. Who stands by learns of the end by push, and its Run returns then.
+// WithRetry makes this node stand by while another node runs the tick, for d from its own call of Run. If the running node
+// dies, loses its lock, or is told to stop (the context of its Run ends) and returns an error, the next node in line runs the
+// tick anew. A job that fails by itself is not run again. Without this option a tick that was begun is not begun again. A
+// node that stands by learns of the end by push, and its Run returns then.
 func WithRetry(d time.Duration) CronOption {
 	return cronOption(func(s *cronSettings) error {
 		if d <= 0 {
@@ -122,7 +122,7 @@ func WithRetry(d time.Duration) CronOption {
 	})
 }
 
-// WithOverlap says what becomes of a tick while an earlier one is still running; the default is [OverlapSkip].
+// WithOverlap says what happens to a tick while an earlier one is still running. The default is [OverlapSkip].
 func WithOverlap(o Overlap) CronOption {
 	return cronOption(func(s *cronSettings) error {
 		if o > OverlapReplace {
@@ -133,10 +133,10 @@ func WithOverlap(o Overlap) CronOption {
 	})
 }
 
-// WithTickMemory sets how long it is remembered that a tick was run, from a minute to a year; the default is
-// [DefaultTickMemory]. It must be longer than a clock may be slow, and than a node may be suspended between a tick and its
-// Run. A tick that is older than that by the server's clock is [OutcomeMissed]. Each remembered tick is a small key in
-// Redis. All nodes must have the same: one with a longer memory would run what another has forgotten.
+// WithTickMemory sets how long Redis remembers that a tick was run, from a minute to a year. The default is
+// [DefaultTickMemory]. The memory must be longer than a clock may be slow, and longer than a node may be suspended between a
+// tick and its Run. A tick that is older than that by the server's clock is [OutcomeMissed]. Each remembered tick is a small
+// key in Redis. All nodes must have the same memory: a node with a longer one would run a tick that another has forgotten.
 func WithTickMemory(d time.Duration) CronOption {
 	return cronOption(func(s *cronSettings) error {
 		if d < time.Minute || d > 365*24*time.Hour {
@@ -147,11 +147,11 @@ func WithTickMemory(d time.Duration) CronOption {
 	})
 }
 
-// WithTickAhead sets how far ahead of the server's clock a tick may be run, from 0 to a year; the default is
-// [DefaultTickAhead]. A tick that is farther ahead is [ErrInvalid] and is not run here: the clock of this node is fast, or
-// that of the server slow. The other nodes run it when it is due. It bounds by how much a node whose clock is fast runs
-// every tick early, so it should be no more than the clocks may differ. More than that is for ticks that are run ahead of
-// their time on purpose.
+// WithTickAhead sets how far ahead of the server's clock a tick may be run, from 0 to a year. The default is
+// [DefaultTickAhead]. A tick that is farther ahead is [ErrInvalid], and this node does not run it: its clock is fast, or that
+// of the server is slow. The other nodes run the tick when it is due. A node whose clock is fast runs every tick early, by at
+// most this time, so it should be no more than the clocks may differ. Set more for ticks that are run ahead of their time on
+// purpose.
 func WithTickAhead(d time.Duration) CronOption {
 	return cronOption(func(s *cronSettings) error {
 		if d < 0 || d > 365*24*time.Hour {
@@ -162,9 +162,9 @@ func WithTickAhead(d time.Duration) CronOption {
 	})
 }
 
-// WithSchedule says which tick comes after another, for those who look at the job: [CronStatus] shows then when it runs
-// next. It does not schedule anything, but a [WithAtLeast] that leaves no room for the next tick is refused. next may be
-// called from many goroutines; the zero time, and any that is not in the years 1 to 9999, means never.
+// WithSchedule says which tick comes after another one, for people who look at the job: [CronStatus] then shows when the job
+// runs next. It does not schedule anything, but a [WithAtLeast] that leaves no room for the next tick is refused. Many
+// goroutines may call next. The zero time means never, and so does any time outside the years 1 to 9999.
 func WithSchedule(next func(after time.Time) time.Time) CronOption {
 	return cronOption(func(s *cronSettings) error {
 		if next == nil {
@@ -175,8 +175,8 @@ func WithSchedule(next func(after time.Time) time.Time) CronOption {
 	})
 }
 
-// CronGuard sees to it that a job is run at most once for each tick, wherever it is scheduled. It is made by
-// [Client.Cron] and safe for use by many goroutines.
+// CronGuard makes sure that a job is run at most once for each tick, wherever it is scheduled. [Client.Cron] makes it. Many
+// goroutines may use it at once.
 type CronGuard struct {
 	client *Client
 	job    string
@@ -184,8 +184,8 @@ type CronGuard struct {
 	fault error
 }
 
-// Cron is the guard of a job that every node schedules for itself. Nothing is sent, and it needs no closing. An option
-// that cannot work is reported by [CronGuard.Run], as [ErrInvalid].
+// Cron makes the guard of a job that every node schedules for itself. Nothing is sent, and the guard needs no closing. If an
+// option cannot work, [CronGuard.Run] returns [ErrInvalid].
 func (c *Client) Cron(job string, opts ...CronOption) *CronGuard {
 	g := &CronGuard{client: c, job: job, cronSettings: cronSettings{memory: DefaultTickMemory, ahead: DefaultTickAhead}}
 	for _, o := range opts {
@@ -214,28 +214,28 @@ func (g *CronGuard) Job() string {
 
 func jobName(job string) string { return "cron:" + job }
 
-// replaceName is the lock under which it is decided whether a tick replaces another one.
+// replaceName is the lock under which a tick decides whether it replaces another one.
 func replaceName(job string) string { return "tick:" + job + "@replace" }
 
-// tickName ends in a time, so that no other job and tick have the same.
+// tickName ends in a time, so no other job and tick have the same name.
 func tickName(job string, tick time.Time) string {
 	return "tick:" + job + "@" + tick.UTC().Format(time.RFC3339Nano)
 }
 
-// Run runs fn for a tick, unless that was or is done elsewhere. The tick is the time that the schedule names, not the
-// time at which this node's clock came to fire: all nodes must name the same instant, to the nanosecond, in whatever
-// time zone. A node whose clock is slow by less than [WithTickMemory] finds the tick run elsewhere; one whose clock is fast
-// runs it early, by [WithTickAhead] at the most.
+// Run runs fn for a tick, unless that tick was or is run elsewhere. The tick is the time that the schedule
+// names, not the time at which this node's clock fired. All nodes must name the same instant, to the nanosecond, in whatever
+// time zone. A node whose clock is slow by less than [WithTickMemory] finds that the tick was run elsewhere. A node whose
+// clock is fast runs the tick early, by at most [WithTickAhead].
 //
-// fn runs under the lock "cron:job", which no two runs of the job hold at a time, and "tick:job@time"; its context ends
-// when ctx does, when a lock is lost, and after [WithAtMost]. [FromContext] finds the first lock, whose fence goes along
-// with what fn writes. Before fn begins, it is written down that the tick was begun, so a tick is begun at most once,
-// unless somebody stands by with [WithRetry]. That is kept in Redis: as well as that keeps its data.
+// fn runs under two locks: "cron:job", which no two runs of the job hold at the same time, and "tick:job@time". Its context
+// ends when ctx ends, when a lock is lost, and after [WithAtMost]. [FromContext] finds the first lock; its fence goes along
+// with what fn writes. Before fn begins, Run writes down in Redis that the tick was begun. So a tick is begun at most once,
+// as well as Redis keeps its data, unless a node stands by with [WithRetry].
 //
-// The error is nil, but for [OutcomeFailed], where it is fn's, with [ErrLost] if the lock was lost; what fn gave back or
-// handed off itself was not. With an outcome of 0
-// nothing was run here, and the error says why: ctx ended, or what [Client.Acquire] and Redis may say. Others may have been
-// told "elsewhere" by then; to have such a tick run all the same is what [WithRetry] is for.
+// The error is nil, unless the outcome is [OutcomeFailed]. Then it is fn's error, with [ErrLost] if the lock was lost; a lock
+// that fn gave back or handed off itself was not lost. With an outcome of 0 this node ran nothing, and the error says why:
+// ctx ended, or [Client.Acquire] or Redis returned that error. Other nodes may have been told "elsewhere" by then;
+// [WithRetry] is for running such a tick anyway.
 func (g *CronGuard) Run(ctx context.Context, tick time.Time, fn func(context.Context) error) (Outcome, error) {
 	if g == nil {
 		g = &CronGuard{}

@@ -37,7 +37,7 @@ func (g *CronGuard) run(ctx context.Context, tick time.Time, fn func(context.Con
 		given.metadata = "tick " + tick.Format(time.RFC3339Nano)
 	}
 	settled := func(rec record) bool { return rec.exists() && (g.retry == 0 || rec.value != tickBegun) }
-	// The tick's own lock is held from now to the end; what else was asked for is about the run.
+	// The tick's own lock is held from now to the end. The other options are about the run.
 	own := []Option{WithLease(given.lease), WithMetadata(given.metadata)}
 	rec, turn, err := c.turn(ctx, tickName(g.job, tick), settled, append(own[:2:2], WithWait(g.retry)))
 	switch {
@@ -47,8 +47,8 @@ func (g *CronGuard) run(ctx context.Context, tick time.Time, fn func(context.Con
 		return 0, err
 	}
 	r := &cronRun{CronGuard: g, tick: tick, turn: turn}
-	defer func() { _ = turn.finish(ctx, true, r.keep) }() // last of all; in the background where Redis does not answer
-	now := rec.now.Time()                                 // not the fence: that may be ahead of the server's clock
+	defer func() { _ = turn.finish(ctx, true, r.keep) }() // last of all; if Redis does not answer, in the background
+	now := rec.now.Time()                                 // not the fence, which may be ahead of the server's clock
 	ahead := max(tick.Sub(now), 0)
 	switch { // times are compared, for the time between two may be more than a Duration can say
 	case tick.Before(now.Add(-g.memory)):
@@ -62,7 +62,7 @@ func (g *CronGuard) run(ctx context.Context, tick time.Time, fn func(context.Con
 	under := turn.under(ctx)
 	switch {
 	case g.overlap == OverlapReplace:
-		// Nobody else begins between the look and the begin, or else an earlier tick could end a later one.
+		// No other tick begins between this check and this begin. Otherwise an earlier tick could end a later one.
 		own, _ = ownLock(own)
 		if r.deciding, err = c.acquire(under, replaceName(g.job), own); err != nil {
 			return r.notBegun(err)
@@ -77,14 +77,14 @@ func (g *CronGuard) run(ctx context.Context, tick time.Time, fn func(context.Con
 			return r.skip(ctx)
 		}
 		opts = append(opts, WithStealAfter(MinLease))
-	case g.overlap == OverlapSkip && rec.exists(): // who began it is gone, but its lock of the job may live on for a lease
+	case g.overlap == OverlapSkip && rec.exists(): // the node that began it is gone, but its lock of the job may live on for a lease
 		opts = append(opts, WithWait(given.lease))
 	case g.overlap == OverlapSkip:
 		opts = append(opts, WithWait(0))
 	}
 	r.job, err = c.acquire(under, jobName(g.job), opts)
 	if errors.Is(err, ErrHeld) && g.overlap == OverlapSkip && ahead > 0 {
-		sleep(under, ahead) // until the tick is due: this node is early, and the earlier one may end in time
+		sleep(under, ahead) // until the tick is due: this node is early, and the earlier tick may end in time
 		r.job, err = c.acquire(under, jobName(g.job), opts)
 	}
 	switch {
@@ -96,7 +96,7 @@ func (g *CronGuard) run(ctx context.Context, tick time.Time, fn func(context.Con
 	return r.notBegun(err)
 }
 
-// after is the tick after another one, as far as [WithSchedule] says; zero if there is none that could be written down.
+// after is the tick after another one, as [WithSchedule] says; zero if there is none that could be written down.
 func (g *CronGuard) after(tick time.Time) time.Time {
 	if g.next == nil {
 		return time.Time{}
@@ -108,7 +108,8 @@ func (g *CronGuard) after(tick time.Time) time.Time {
 	return next
 }
 
-// What a tick's record says: that it was begun, which somebody who stands by may do anew, or how it ended.
+// These are what a tick's record says: the tick was begun, and a node that stands by may begin it anew; or how the tick
+// ended.
 const (
 	tickBegun   = "begun"
 	tickEnded   = "ended"
@@ -122,9 +123,9 @@ type cronRun struct {
 	memory time.Duration
 	turn   *Lock // of the tick
 	job    *Lock // of the job
-	// deciding is held from the look for a later tick until this one can be seen to run; nil unless it is OverlapReplace.
+	// deciding is held from the check for a later tick until others can see that this one runs. It is nil without OverlapReplace.
 	deciding *Lock
-	keep     time.Duration // how long the first is to stay, where the record cannot say that the tick is over
+	keep     time.Duration // how long turn is to stay, if the record cannot say that the tick is over
 	begun    time.Time
 }
 
@@ -135,7 +136,7 @@ func (r *cronRun) decided(ctx context.Context) {
 	}
 }
 
-// notBegun is the end of a tick that waited, and may have lost its locks meanwhile.
+// notBegun is the outcome of a tick that waited and did not begin. It may have lost its locks meanwhile.
 func (r *cronRun) notBegun(err error) (Outcome, error) {
 	for _, l := range []*Lock{r.turn, r.deciding} {
 		if l != nil && l.Err() != nil {
@@ -145,7 +146,7 @@ func (r *cronRun) notBegun(err error) (Outcome, error) {
 	return 0, err
 }
 
-// skip leaves the tick out, for all.
+// skip leaves the tick out, for all nodes.
 func (r *cronRun) skip(ctx context.Context) (Outcome, error) {
 	if err := r.client.record(ctx, r.turn, 2, tickSkipped, r.memory); err != nil {
 		return 0, err
@@ -153,14 +154,14 @@ func (r *cronRun) skip(ctx context.Context) (Outcome, error) {
 	return OutcomeSkipped, nil
 }
 
-// laterRuns reports whether a later tick of the job is running: one that comes late must not replace it.
+// laterRuns reports whether a later tick of the job is running. A tick that comes late must not replace it.
 func (r *cronRun) laterRuns(ctx context.Context) (bool, error) {
 	status := CronStatus{Job: r.CronGuard.job}
 	err := r.client.cronStatus(ctx, &status)
 	return status.Outcome == OutcomeRunning && status.Tick.After(r.tick), err
 }
 
-// do runs the function under both locks, and writes down what came of it.
+// do runs the function under both locks, and writes down the outcome.
 func (r *cronRun) do(ctx context.Context, fn func(context.Context) error) (outcome Outcome, err error) {
 	c := r.client
 	r.begun = time.Now()
@@ -170,7 +171,7 @@ func (r *cronRun) do(ctx context.Context, fn func(context.Context) error) (outco
 		return 0, err
 	}
 	if err := r.status(ctx, 1, OutcomeRunning, nil); err != nil {
-		return 0, err // it counts as begun: nobody can tell whether that was noted
+		return 0, err // the tick counts as begun: nobody can tell whether the note was written
 	}
 	r.decided(ctx)
 	if loss := r.loss(); loss != nil { // I10: the notes may have taken longer than the lease
@@ -185,10 +186,10 @@ func (r *cronRun) do(ctx context.Context, fn func(context.Context) error) (outco
 	}
 	outcome, err = OutcomeFailed, errors.New("panic") // if fn does not return
 	defer func() {
-		if !r.gaveUp(ctx, err) { // else it is for who stands by
+		if !r.gaveUp(ctx, err) { // otherwise the tick is for a node that stands by
 			release = r.atLeast - clock.Elapsed(r.begun)
 			if err := c.record(ctx, r.turn, 2, tickEnded, r.memory); err != nil {
-				r.keep = min(r.memory, MaxLease) // then the lock says so
+				r.keep = min(r.memory, MaxLease) // then the lock says that the tick is over
 			}
 		}
 		_ = r.status(ctx, 2, outcome, err) // the run is over, whether that can be told or not
@@ -203,14 +204,14 @@ func (r *cronRun) do(ctx context.Context, fn func(context.Context) error) (outco
 	return outcome, err
 }
 
-// gaveUp reports whether a run with that error is one for who stands by: it was told to stop, or a lease was lost. What
-// was stolen, for a later tick or by an operator, is over.
+// gaveUp reports whether a run that ended with err is to be run anew by a node that stands by: it was told to stop, or a
+// lease was lost. A run whose lock was stolen, for a later tick or by an operator, is over.
 func (r *cronRun) gaveUp(ctx context.Context, err error) bool {
 	loss := r.loss()
 	return ctx.Err() != nil && err != nil || r.turn.hold.loss() != nil || loss != nil && !errors.Is(loss, ErrStolen)
 }
 
-// loss is that of either lock. What the function gave back or handed off by itself is not lost.
+// loss is the loss of either lock. A lock that the function gave back or handed off by itself is not lost.
 func (r *cronRun) loss() error {
 	for _, l := range []*Lock{r.job, r.turn} {
 		if loss := l.hold.loss(); loss != nil && !errors.Is(loss, ErrReleased) {

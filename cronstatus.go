@@ -13,32 +13,32 @@ import (
 	"example.com/redislock/internal/protocol"
 )
 
-// statusLife is how long the status of a job is kept after its last run.
+// statusLife is how long Redis keeps the status of a job after its last run.
 const statusLife = 400 * 24 * time.Hour
 
 // CronStatus is the last run of a job, by the clock of the server.
 type CronStatus struct {
 	Job string
-	// Tick is the scheduled time that it ran for; zero if no run is known.
+	// Tick is the scheduled time of the run; zero if no run is known.
 	Tick time.Time
-	// Outcome is how it ended, or OutcomeRunning, or OutcomeDied; 0 if no run is known.
+	// Outcome is how the run ended, or OutcomeRunning, or OutcomeDied; 0 if no run is known.
 	Outcome Outcome
-	// Node is who ran it.
+	// Node is the Client that ran it.
 	Node Owner
-	// Start and End are when; End is zero while it runs and if it died.
+	// Start and End are when the run began and ended. End is zero while it runs and if it died.
 	Start, End time.Time
-	// Next is the tick after Tick, where the last run had [WithSchedule]; else zero. Where it has passed, no node has come to
-	// it, or it was left out.
+	// Next is the tick after Tick if the last run had [WithSchedule], otherwise zero. If Next has passed, no node has run it
+	// yet, or it was left out.
 	Next time.Time
-	// Duration is from the start to the end; while it runs, to now.
+	// Duration is the time from the start to the end. While the job runs, it is the time up to now.
 	Duration time.Duration
 	// Err is the text of the error, empty if there was none.
 	Err string
-	// Fence is that of the job's lock.
+	// Fence is the fence of the job's lock.
 	Fence int64
 }
 
-// cronRecord is a status as it is kept.
+// cronRecord is a status as Redis keeps it.
 type cronRecord struct {
 	Tick    time.Time     `json:"tick"`
 	Outcome Outcome       `json:"outcome"`
@@ -48,7 +48,7 @@ type cronRecord struct {
 	Err     string        `json:"err,omitempty"`
 }
 
-// check says what of a record no run can have written: times that cannot be told, or an outcome that is none.
+// check refuses a record that no run can have written: one with times that cannot be told, or with an unknown outcome.
 func (r cronRecord) check() error {
 	for _, t := range []time.Time{r.Tick, r.Next} {
 		if year := t.UTC().Year(); year < 1 || year > 9999 { // RFC 3339 ends there, in any zone
@@ -66,7 +66,7 @@ func (r cronRecord) check() error {
 	return nil
 }
 
-// status writes down how the run stands.
+// status writes down the state of the run.
 func (r *cronRun) status(ctx context.Context, step int, outcome Outcome, err error) error {
 	owner := r.client.owner
 	owner.Metadata = r.job.hold.metadata
@@ -83,11 +83,11 @@ func (r *cronRun) status(ctx context.Context, step int, outcome Outcome, err err
 	if err != nil {
 		return err
 	}
-	return r.client.record(ctx, r.job, step, string(text), statusLife, "late") // it changes nothing for the others
+	return r.client.record(ctx, r.job, step, string(text), statusLife, "late") // the status changes nothing for the other nodes
 }
 
-// CronStatus tells of the last run of a job: when, where, how long and how it ended. A job that has not run for 400 days
-// is not known, and then all but the name is zero. It asks Redis.
+// CronStatus tells of the last run of a job: when, where, how long, and how it ended. A job that has not run for 400 days is
+// not known; then everything but the name is zero. It asks Redis.
 func (c *Client) CronStatus(ctx context.Context, job string) (CronStatus, error) {
 	status := CronStatus{Job: job}
 	err := c.mayLook(ctx, job, jobName)
@@ -120,7 +120,7 @@ func (c *Client) cronStatus(ctx context.Context, status *CronStatus) error {
 			status.End = status.Start.Add(known.Took)
 			return nil
 		}
-		if seen.fence == rec.fence { // still so after the lock was found to be free, or another's
+		if seen.fence == rec.fence { // it still says so after the lock was found free, or another's
 			status.Outcome, status.Duration = OutcomeDied, 0
 			return nil
 		}
@@ -136,8 +136,8 @@ func (c *Client) cronStatus(ctx context.Context, status *CronStatus) error {
 	}
 }
 
-// CronJobs yields the last run of every job that is known, in no order. Like [Client.List], which says what that needs and
-// costs, it goes through the keys of the server; and an error that comes with a job is about that job alone.
+// CronJobs yields the last run of every known job, in no order. Like [Client.List], it goes through the keys of the server;
+// List says what that needs and costs. An error that comes with a job is about that job alone.
 func (c *Client) CronJobs(ctx context.Context) iter.Seq2[CronStatus, error] {
 	return func(yield func(CronStatus, error) bool) {
 		fail := func(err error) { yield(CronStatus{}, wrapOp("cron jobs", jobName("*"), err)) }

@@ -14,35 +14,34 @@ import (
 // minTerm is the least time from the beginning of one term to the next candidacy, for functions that return at once.
 const minTerm = time.Second
 
-// leaderCheck is how often who watches an election looks by himself: against a message that was lost without the
-// subscription breaking.
+// leaderCheck is how often a watcher of an election checks by itself. That finds a message that was lost without a break of
+// the subscription.
 const leaderCheck = 30 * time.Second
 
-// Election has at most one leader at a time among all who campaign under a name. It is made by [Client.Election] and
-// safe for use by many goroutines.
+// Election has at most one leader at a time among all candidates under a name. [Client.Election] makes it. Many goroutines
+// may use it at once.
 type Election struct {
 	client *Client
 	name   string
 	opts   []Option
 }
 
-// Leader is who leads.
+// Leader is the leader of an election.
 type Leader struct {
 	// Owner is the leading instance; its metadata are those of [WithMetadata].
 	Owner Owner
-	// Fence is the fence of its lock: greater than that of every leader before. 0: nobody leads.
+	// Fence is the fence of the leader's lock, greater than that of every leader before. 0 means that nobody leads.
 	Fence int64
-	// Since is when it was elected, by the server's clock.
+	// Since is when the leader was elected, by the server's clock.
 	Since time.Time
 }
 
 // Elected reports whether anybody leads.
 func (l Leader) Elected() bool { return l.Fence != 0 }
 
-// Election is the election of that name. Nothing is sent, and it needs no closing. The leader holds the lock
-// "elect:name"; the options are those of its acquire: with [WithLease], for instance, how long the others wait for a
-// leader that died. A mode or a weight is [ErrInvalid]. Of the Client's defaults lease, metadata and replicas
-// count.
+// Election makes the election of that name. Nothing is sent, and the election needs no closing. The leader holds the lock
+// "elect:name". The options are those of its acquire; [WithLease], for instance, sets how long the others wait for a leader
+// that died. A mode or a weight is [ErrInvalid]. Of the Client's defaults, lease, metadata and replicas count.
 func (c *Client) Election(name string, opts ...Option) *Election {
 	return &Election{client: c, name: name, opts: opts}
 }
@@ -54,18 +53,19 @@ func (c *Client) Elect(ctx context.Context, name string, fn func(context.Context
 
 func electName(name string) string { return "elect:" + name }
 
-// Campaign stands for election until ctx ends. Whenever it is elected, in the order in which the candidates came, it runs
-// fn; the context of fn ends when ctx does, or when the leadership is lost, and another may lead then: so return soon.
-// [FromContext] finds the lock, whose fence goes along with what fn writes. When fn has returned, it resigns, and stands
-// again, behind the other candidates: a fn that is to lead for good returns when its context ends. A term that is over
-// sooner than a second is followed by a pause until that second is over, in which this candidate does not stand: where it
-// is the only one, nobody leads then.
+// Campaign stands for election until ctx ends. Candidates are elected in the order in which they came. When this candidate is
+// elected, it runs fn. The context of fn ends when ctx ends or when the leadership is lost. Another candidate may lead then,
+// so fn should return soon. [FromContext] finds the lock; its fence goes along with what fn writes. When fn has returned, the
+// candidate resigns and stands again, behind the other candidates. So a fn that is to lead for good returns only when its
+// context ends. After a term shorter than a second this candidate does not stand until that second is over; if it is the only
+// one, nobody leads then.
 //
-// It goes on when Redis cannot be reached or refuses, as for want of a right ([ErrPermission]): it stands again every
-// second, and each candidacy that failed is told to the observer ([EventGaveUp] of "elect:name", with the error). It returns
-// the error of ctx when that has ended, and with it that of the last candidacy if that failed; fn's error, if it returned one
-// while it led; and [ErrClosed], [ErrInvalid], [ErrDeadlock], [ErrMode], [ErrHeld] (after [WithWait]), or that the server
-// does not have what locks need or that the Redis client is closed, at once. It has resigned then.
+// Campaign goes on when Redis cannot be reached, or refuses, for instance because a right is missing ([ErrPermission]). It
+// then stands again every second, and tells the Observer of each candidacy that failed ([EventGaveUp] of "elect:name", with
+// the error). It returns the error of ctx when ctx has ended, together with the error of the last candidacy if that failed.
+// It returns fn's error, if fn returned one while it led. It returns at once with [ErrClosed], [ErrInvalid], [ErrDeadlock],
+// [ErrMode], [ErrHeld] (after [WithWait]), and if the server lacks something that locks need or the Redis client is closed.
+// In every case the candidate has resigned by then.
 func (e *Election) Campaign(ctx context.Context, fn func(context.Context) error) error {
 	if e == nil {
 		e = &Election{}
@@ -102,7 +102,7 @@ func (e *Election) campaign(ctx context.Context, fn func(context.Context) error)
 				return err
 			}
 			if ctx.Err() != nil && c.enter() == nil {
-				e.tell() // it may have been elected at that instant, and seen
+				e.tell() // it may have been elected at that instant, and others may have seen that
 				c.leave()
 			}
 			if final(err) {
@@ -121,8 +121,8 @@ func (e *Election) campaign(ctx context.Context, fn func(context.Context) error)
 	}
 }
 
-// final reports whether what failed would fail again, however long one goes on trying. A key that is damaged is mended by
-// an operator, a right is granted.
+// final reports whether the same call would fail again, however long one goes on trying. ErrDamaged and ErrPermission are not
+// final: an operator can mend a damaged key and grant a right.
 func final(err error) bool {
 	for _, e := range []error{ErrClosed, ErrInvalid, ErrDeadlock, ErrMode, ErrHeld} {
 		if errors.Is(err, e) {
@@ -132,7 +132,8 @@ func final(err error) bool {
 	return transport.Permanent(err) && !errors.Is(err, ErrDamaged)
 }
 
-// lead is one term. Its error is fn's, unless the leadership was lost: then the campaign goes on, if the Client does.
+// lead is one term. It returns fn's error, unless the leadership was lost. Then it returns nil and the campaign goes on, if
+// the Client does.
 func (e *Election) lead(ctx context.Context, l *Lock, fn func(context.Context) error) (err error) {
 	e.tell()
 	returned := false
@@ -151,16 +152,16 @@ func (e *Election) lead(ctx context.Context, l *Lock, fn func(context.Context) e
 	return err
 }
 
-// resign gives the lock back, and has those who watch look. It returns what the Observer is to be told.
+// resign gives the lock back and makes the watchers check. It returns the event for the Observer.
 func (e *Election) resign(ctx context.Context, l *Lock) (told Event) {
-	e.client.background.Add() // when the lock is given back, Close does not wait for it any more
+	e.client.background.Add() // after the release Close does not wait for this lock any more
 	defer e.client.background.Done()
-	told, _ = l.end(ctx, true, 0) // goes on in the background where Redis does not answer
+	told, _ = l.end(ctx, true, 0) // if Redis does not answer, it goes on in the background
 	e.tell()
 	return told
 }
 
-// tell has those who watch look.
+// tell makes the watchers check.
 func (e *Election) tell() {
 	c := e.client
 	c.background.Add()
@@ -168,11 +169,11 @@ func (e *Election) tell() {
 		defer c.background.Done()
 		bounded, cancel := context.WithTimeout(context.Background(), transport.ResendTime)
 		defer cancel()
-		_ = c.broadcast(bounded, broadcastLeader, e.name) // who does not hear it looks when the lease is over
+		_ = c.broadcast(bounded, broadcastLeader, e.name) // a watcher that does not hear it checks when the lease is over
 	}()
 }
 
-// Leader tells who leads now, or that nobody does; see [Leader.Elected]. It asks Redis.
+// Leader tells who leads now, or that nobody leads; see [Leader.Elected]. It asks Redis.
 func (e *Election) Leader(ctx context.Context) (Leader, error) {
 	if e == nil {
 		e = &Election{}
@@ -181,7 +182,7 @@ func (e *Election) Leader(ctx context.Context) (Leader, error) {
 	return leader, wrapOp("leader", e.name, err)
 }
 
-// leader also tells after which time it may have died.
+// leader also tells after which time the leader may have died.
 func (e *Election) leader(ctx context.Context) (Leader, time.Duration, error) {
 	if err := e.client.mayLook(ctx, e.name, electName); err != nil {
 		return Leader{}, 0, err
@@ -194,11 +195,11 @@ func (e *Election) leader(ctx context.Context) (Leader, time.Duration, error) {
 	return Leader{Owner: h.Owner, Fence: h.Fence, Since: h.Since}, min(h.Deadline.Sub(info.Now)+protocol.Slack, leaderCheck), nil
 }
 
-// Watch yields who leads, at once and then whenever it has changed, nobody leading included, until ctx ends. It is told
-// by push, and of a leader that died when its lease is over; of changes that follow each other quickly it may see the
-// last only. While Redis cannot be reached, or refuses ([ErrPermission]), it yields the error, again and again with growing
-// pauses of up to 5 s, and then who leads. After [ErrClosed], [ErrInvalid] and what stays as it is, such as a Redis client
-// that was closed, it ends.
+// Watch yields the leader, at once and then after every change, until ctx ends. That nobody leads is a change too. Watch is
+// told by push; of a leader that died it learns when its lease is over. If changes follow each other quickly, it may see only
+// the last one. While Redis cannot be reached, or refuses ([ErrPermission]), Watch yields the error, again and again with
+// growing pauses of up to 5 s, and then the leader. It ends after [ErrClosed], [ErrInvalid] and any other error that would
+// stay as it is, such as that of a closed Redis client.
 func (e *Election) Watch(ctx context.Context) iter.Seq2[Leader, error] {
 	if e == nil {
 		e = &Election{}

@@ -71,7 +71,7 @@ var (
 	ErrInvalid = errors.New("invalid")
 
 	// ErrPermission says that the server's ACL refuses a command, key or channel that locks need. The text names what is
-	// missing. [ACL] prints rules that suffice.
+	// missing. [ACL] returns a rule that suffices.
 	ErrPermission = transport.ErrPermission
 
 	// ErrDamaged says that the key of this one name contains something that this library has not written: another program

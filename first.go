@@ -10,18 +10,18 @@ import (
 	"example.com/redislock/internal/transport"
 )
 
-// First is dedupe: true for the first caller of that key within the window, false for the others. The window is from
-// 1 ms, counted from the first call. When the call fails the answer is false, unless [WithFailOpen] says yes in its
-// place; a resend after an answer that was lost still knows its own first call.
+// First is for dedupe. It returns true to the first caller of that key within the window, and false to the others. The window
+// is at least 1 ms, counted from the first call. When the call fails, the answer is false, unless [WithFailOpen] says yes in
+// its place. If an answer was lost, the resend still recognizes its own first call.
 func (c *Client) First(ctx context.Context, key string, window time.Duration, opts ...Option) (bool, error) {
 	first, err := c.FirstOf(ctx, []string{key}, window, opts...)
 	return len(first) == 1 && first[0], err
 }
 
-// FirstOf is [Client.First] for a batch of keys, in one round trip: the answers are in the order of the keys. A key
-// that is named twice is first once. Of the options [WithFailOpen] applies; others are [ErrInvalid]. It says yes for the keys that
-// have no answer, and what is known of the others stays: of a cluster one master may be down. Without it any key without an
-// answer makes the whole an error, and the others may count as seen.
+// FirstOf is [Client.First] for a batch of keys, in one round trip. The answers are in the order of the keys. A key that is
+// named twice is first once. [WithFailOpen] is the only option; others are [ErrInvalid]. With it FirstOf says yes for the
+// keys that have no answer, and keeps the answers of the others: in a cluster one master alone may be down. Without it one
+// key without an answer makes the whole call an error, and the other keys may count as seen.
 func (c *Client) FirstOf(ctx context.Context, keys []string, window time.Duration, opts ...Option) ([]bool, error) {
 	if err := c.called(ctx); err != nil {
 		return nil, fmt.Errorf("redislock: first: %w", err)
@@ -60,7 +60,8 @@ func (c *Client) firstOf(ctx context.Context, keys []string, window time.Duratio
 	if ctx.Err() != nil || !s.failOpen || !unreachable(err) {
 		return nil, err
 	}
-	// What is known stays: of a cluster one master may be down. A key that is named twice may be known by its other place.
+	// The answers that came stay: in a cluster one master alone may be down. A key that is named twice may have its answer at
+	// its other place.
 	seen := map[string]bool{}
 	for i, key := range keys {
 		seen[key] = seen[key] || !slices.Contains(open, i)
@@ -74,7 +75,7 @@ func (c *Client) firstOf(ctx context.Context, keys []string, window time.Duratio
 	return took, nil
 }
 
-// Forget lets the next [Client.First] of that key be first again.
+// Forget makes the next [Client.First] of that key first again.
 func (c *Client) Forget(ctx context.Context, key string) error {
 	if err := c.usable(ctx); err != nil {
 		return wrapOp("forget", key, err)

@@ -41,14 +41,15 @@ func (c *Client) parseTicket(ticket string) (handoff, error) {
 	return h, nil
 }
 
-// Handoff lets another process go on with the hold: it returns a ticket for [Client.Resume], and the handle is spent.
-// Its context ends with [ErrReleased] and nothing renews the hold any more, so the ticket is good for one lease from
-// now on; after that the lock is free. For work that begins in one process and ends in another. Whoever has the ticket
-// can take the lock over: treat it as a secret.
+// Handoff lets another process go on with the hold. It returns a ticket for [Client.Resume], and the handle is spent. Its
+// context ends with [ErrReleased], and nothing renews the hold any more. So the ticket is good for one lease from now on;
+// after that the lock is free. Handoff is for work that begins in one process and ends in another. Whoever has the ticket can
+// take the lock over: treat it as a secret.
 //
-// It sends one request, within 5 s, that makes the lease whole; one that [WithoutRenewal] made final stays as it is, and
-// nothing is sent unless a reply to its acquire was lost. The errors are [ErrNotHeld] if the lock was lost or released before, [ErrOrder] of a nested handle
-// and while others are nested in this one, or what Redis or the network said: the lock is held as before then.
+// Handoff sends one request, within 5 s, that makes the lease whole. A lease that [WithoutRenewal] made final stays as it is;
+// then nothing is sent, unless a reply to the acquire was lost. Handoff returns [ErrNotHeld] if the lock was lost or released
+// before. It returns [ErrOrder] for a nested handle, and while other handles are nested in this one. Otherwise it returns
+// what Redis or the network said. In the last two cases the lock is held as before.
 func (l *Lock) Handoff() (string, error) {
 	ticket, err := l.handoff()
 	if err != nil {
@@ -71,7 +72,7 @@ func (l *Lock) handoff() (string, error) {
 	}
 	h := l.hold
 	e := &h.lease
-	h.client.background.Add() // also while the Client closes, as long as Close waits for this hold
+	h.client.background.Add() // also during Close, as long as Close waits for this hold
 	defer h.client.background.Done()
 	if err := l.mayHandOff(); err != nil {
 		return "", err
@@ -89,7 +90,7 @@ func (l *Lock) handoff() (string, error) {
 	}
 
 	h.mu.Lock()
-	switch { // once more: a release and a nested acquire do not wait for the answer
+	switch { // checked once more: a release and a nested acquire do not wait for the answer
 	case l.spent:
 		h.mu.Unlock()
 		return "", fmt.Errorf("%w: released", ErrNotHeld)
@@ -111,8 +112,8 @@ func (l *Lock) handoff() (string, error) {
 	return handoff{name: h.name, token: e.Token(), fence: e.FenceText()}.ticket(h.client.prefix), nil
 }
 
-// ask renews the lease, or leaves a tombstone, and takes what the answer says of the hold: what the server does not have any
-// more is lost.
+// ask renews the lease, or leaves a tombstone, and notes what the answer says of the hold. A hold that the server does not
+// have any more is lost.
 func (h *hold) ask(script *lua.Script, args ...any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), transport.ResendTime)
 	defer cancel()
@@ -151,14 +152,15 @@ func (l *Lock) mayHandOff() error {
 	return nil
 }
 
-// Resume takes over the hold that [Lock.Handoff] gave up, in the mode that it has, without a gap: nobody had the lock in
-// between. It does not wait. The new hold has a fence of its own, greater than the old one, so that a resource can
-// refuse what the former owner still writes; its age, for [WithStealAfter], is that of the old one. WithLease,
-// [WithMetadata], [WithMaxHold], [WithoutRenewal], [WithReplicas] and [NonReentrant] are options; any other is [ErrInvalid].
+// Resume takes over the hold that [Lock.Handoff] gave up, in the mode that it has and without a gap: nobody had the lock in
+// between. It does not wait. The new hold has a fence of its own, greater than the old one, so a resource can refuse what the
+// former owner still writes. Its age, for [WithStealAfter], is that of the old hold. The options are WithLease,
+// [WithMetadata], [WithMaxHold], [WithoutRenewal], [WithReplicas] and [NonReentrant]; any other is [ErrInvalid].
 //
-// The errors are [ErrNotHeld] if the hold has lapsed, was broken, or was resumed by another, [ErrInvalid] if ticket is
-// none or belongs to another prefix, [ErrNotReplicated] (the lock is given back, and the ticket spent), [ErrClosed], or what Redis or the network said. A ticket is good for one attempt:
-// after an error of the network the lock is given back if that attempt reached Redis.
+// Resume returns [ErrNotHeld] if the hold has lapsed, was broken, or was resumed by another caller, and [ErrInvalid] if
+// ticket is not a ticket or belongs to another prefix. It returns [ErrNotReplicated] if the replicas did not have the hold in
+// time; the lock is then given back, and the ticket is spent. Other errors are [ErrClosed] and what Redis or the network
+// said. A ticket is good for one attempt: after an error of the network the lock is given back if that attempt reached Redis.
 func (c *Client) Resume(ctx context.Context, ticket string, opts ...Option) (*Lock, error) {
 	if err := c.called(ctx); err != nil {
 		return nil, fmt.Errorf("redislock: resume: %w", err)

@@ -19,22 +19,23 @@ import (
 //		number string
 //	}
 //
-// Values of the same name under the same prefix exclude each other. Goroutines have no identity, so whose the lock is
-// shows in the context: what runs under the context of a hold re-enters it, without a round trip, and what runs under
-// another waits. Goroutines that share such a context do not exclude each other. [Client.Acquire] of the name by the
-// same Client nests with these methods, in either order.
+// Values of the same name under the same prefix exclude each other. Goroutines have no identity, so the context shows who has
+// the lock: a call under the context of a hold re-enters that hold, without a round trip, and a call under another context
+// waits. Goroutines that share such a context do not exclude each other. [Client.Acquire] of the name by the same Client
+// nests with these methods, in either order.
 //
-// [Lockable.Init] comes first; until it has succeeded every other method is [ErrInvalid]. After it the methods may be
-// called from any goroutine, and a copy is as good as the original.
+// Call [Lockable.Init] first; until it has succeeded, every other method returns [ErrInvalid]. After that any goroutine may
+// call the methods, and a copy is as good as the original.
 type Lockable struct {
 	client *Client
 	name   string
 	opts   []Option
 }
 
-// Init makes it the lock of that name. The options are the defaults of every acquire of it, over those of the Client.
-// A nil client, a name or an option that cannot work, and a second Init are [ErrInvalid], a closed Client is
-// [ErrClosed]; they change nothing. Nothing is sent. Init must have returned before other methods are called.
+// Init makes it the lock of that name. The options are the defaults of each of its acquires, over those of the Client. Init
+// returns [ErrInvalid] for a nil client, for a name or an option that cannot work, and for a second Init. It returns
+// [ErrClosed] for a closed Client. After an error nothing has changed. Nothing is sent. Init must have returned before other
+// methods are called.
 func (l *Lockable) Init(client *Client, name string, opts ...Option) error {
 	if err := l.check(client, name, opts); err != nil {
 		return wrapOp("init", name, err)
@@ -57,9 +58,9 @@ func (l *Lockable) check(client *Client, name string, opts []Option) error {
 
 var errBeforeInit = invalid("a Lockable before its Init")
 
-// Locked is [Client.Do] with this lock: fn runs while it is held, under a context that ends when ctx does or when the
-// lock is lost. Under a context that carries the hold it re-enters. fn does not run without the lock, and if the lock
-// was lost while fn ran, [ErrLost] is in the error.
+// Locked is [Client.Do] with this lock: it holds the lock while fn runs. The context of fn ends when ctx ends or when the
+// lock is lost. Under a context that carries the hold, Locked re-enters. fn does not run without the lock. If the lock was
+// lost while fn ran, [ErrLost] is in the error.
 func (l *Lockable) Locked(ctx context.Context, fn func(ctx context.Context) error, opts ...Option) error {
 	if l.client == nil {
 		return wrapOp("do", l.name, errBeforeInit)
@@ -67,10 +68,10 @@ func (l *Lockable) Locked(ctx context.Context, fn func(ctx context.Context) erro
 	return l.client.Do(ctx, l.name, fn, slices.Concat(l.opts, opts)...)
 }
 
-// Acquire takes the lock as [Client.Acquire] does, and returns a context that carries the hold. It ends when ctx does
-// or when the lock is released or lost, which [context.Cause] tells apart, and it is what [Lockable.Release] takes.
-// Under a context that carries the hold already this is another handle, nested in that one, and to be released before
-// it. An error leaves nothing behind, and the context is nil then.
+// Acquire takes the lock as [Client.Acquire] does, and returns a context that carries the hold. The context ends when ctx
+// ends, or when the lock is released or lost; [context.Cause] tells which. Pass it to [Lockable.Release]. Under a context
+// that carries the hold already, Acquire takes another handle, which is nested in that one and must be released before it.
+// After an error nothing is left behind, and the context is nil.
 func (l *Lockable) Acquire(ctx context.Context, opts ...Option) (context.Context, error) {
 	if l.client == nil {
 		return nil, wrapOp("acquire", l.name, errBeforeInit)
@@ -83,13 +84,13 @@ func (l *Lockable) Acquire(ctx context.Context, opts ...Option) (context.Context
 	return context.WithValue(lock.under(ctx), key, &acquired{lock: lock}), nil
 }
 
-// Release gives back what the innermost [Lockable.Acquire] took whose context ctx is, or descends from. It works when
-// ctx has ended, which it has anyway after a loss.
+// Release gives back what the innermost [Lockable.Acquire] took whose context is ctx or a parent of ctx. It works when ctx
+// has ended, and ctx has always ended after a loss.
 //
-// The answer is that of [Lock.Release]: nil if the lock was held to the end, [ErrNotHeld] with the loss if it was not,
-// [ErrOrder] while handles are nested in that one, which changes nothing, or the network's error; the lock is then given
-// back in the background. It is also [ErrNotHeld], and nothing is sent, if that Acquire was released before, or if ctx
-// is of none: a handle that is not its own, of [Lockable.Locked] or of an outer Acquire, it leaves alone.
+// The answer is that of [Lock.Release]. It is nil if the lock was held to the end, and [ErrNotHeld] with the loss if it was
+// not. It is [ErrOrder] while handles are nested in that one, and then nothing changes. After the network's error the lock is
+// given back in the background. The answer is also [ErrNotHeld], and nothing is sent, if that Acquire was released before or
+// if ctx comes from no Acquire. Release leaves other handles alone: that of [Lockable.Locked] and that of an outer Acquire.
 func (l *Lockable) Release(ctx context.Context) error {
 	return wrapOp("release", l.name, l.release(ctx))
 }
@@ -108,17 +109,17 @@ func (l *Lockable) release(ctx context.Context) error {
 	return a.release(ctx)
 }
 
-// acquired is what an Acquire took.
+// acquired is the handle that an Acquire took.
 type acquired struct {
 	lock *Lock
-	told atomic.Bool // somebody has the answer of the release
+	told atomic.Bool // a caller has the answer of the release
 }
 
-// acquiredKey finds, in a context, the innermost of them. It is not heldKey: that finds the handles of others too.
+// acquiredKey finds the innermost acquired in a context. It is not heldKey, because heldKey also finds the handles of others.
 type acquiredKey heldKey
 
-// release is Lock.Release, but a second one is ErrNotHeld for the first handle of a hold too. Which of several at a
-// time is the second does not matter: all of them have the same answer, after one request.
+// release is Lock.Release, except that a second one is ErrNotHeld also for the first handle of a hold. If several calls come
+// at once, it does not matter which is the second: all of them have the same answer, after one request.
 func (a *acquired) release(ctx context.Context) error {
 	err := a.lock.finish(ctx, false, 0)
 	if a.lock.outer == nil && !errors.Is(err, ErrOrder) && a.told.Swap(true) {
@@ -127,18 +128,18 @@ func (a *acquired) release(ctx context.Context) error {
 	return err
 }
 
-// Locker is the lock of that name for code that wants a [sync.Locker]. It can tell neither of a loss while the lock is
-// held nor the fence, so where there is a choice [Client.Acquire] and [Client.Do] are better.
+// Locker is the lock of that name for code that wants a [sync.Locker]. It can tell neither the fence nor a loss while the
+// lock is held. So where there is a choice, [Client.Acquire] and [Client.Do] are better.
 //
-// Lock acquires, and waits until ctx ends or [WithWait] is over. As it has no other way to fail, it panics then, with
-// the error of the acquire, as it does for a value that cannot work: errors.Is tells what recover has caught. Unlock
-// works when ctx has ended. It panics with an [ErrNotHeld] if nothing is locked, and if the lock was lost meanwhile:
-// what ran was not protected to the end. An answer that Redis does not give is no panic: the lock is given back in the
-// background, or lapses by its lease.
+// Lock acquires, and waits until ctx ends or the time of [WithWait] is over. Lock has no other way to fail than to panic. It
+// panics with the error of the acquire, also for a value that cannot work; recover returns that error, and errors.Is tells it
+// apart. Unlock works when ctx has ended. It panics with an [ErrNotHeld] if nothing is locked, and if the lock was lost
+// meanwhile, because what ran was not protected to the end. If Redis does not answer, Unlock does not panic: the lock is
+// given back in the background, or lapses by its lease.
 //
-// Goroutines may share a Locker like a [sync.Mutex]: each Lock is a hold of its own and is never nested. If ctx is that
-// of a hold of the same lock, Lock panics with [ErrDeadlock]. It is not known which goroutine an Unlock comes from.
-// When several have locked, in a shared mode or after a loss, the first Unlock is told of the loss.
+// Goroutines may share a Locker like a [sync.Mutex]: each Lock is a hold of its own and is never nested. If ctx is that of a
+// hold of the same lock, Lock panics with [ErrDeadlock]. A Locker does not know which goroutine an Unlock comes from. If
+// several goroutines have locked, in a shared mode or after a loss, the first Unlock is told of the loss.
 func (c *Client) Locker(ctx context.Context, name string, opts ...Option) sync.Locker {
 	// Nested in a hold of ctx, two goroutines would hold the lock at once.
 	return &locker{client: c, ctx: ctx, name: name, opts: slices.Concat(opts, []Option{NonReentrant()})}
@@ -150,7 +151,7 @@ type locker struct {
 	name   string
 	opts   []Option
 
-	mu   sync.Mutex // not held while anything is sent
+	mu   sync.Mutex // not locked while anything is sent
 	held []*Lock    // the oldest first
 }
 
@@ -174,8 +175,9 @@ func (m *locker) Unlock() {
 	}
 }
 
-// pick is the hold that an Unlock gives back: one that is known to be lost, so that what is left is enough for all who
-// have not come yet, or else the oldest. The latest may be another goroutine's, which got it because this one's was lost.
+// pick is the hold that an Unlock gives back. It is a hold that is known to be lost, so that enough is left for the
+// goroutines that have not come yet. If there is none, it is the oldest hold. The latest may belong to another goroutine,
+// which got it because this one's was lost.
 func (m *locker) pick() *Lock {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -191,28 +193,28 @@ func (m *locker) pick() *Lock {
 // MaxStripes is the largest pool of [Client.Stripes].
 const MaxStripes = 1 << 20
 
-// Stripes is a fixed pool of locks that stands for any number of resources: each resource belongs to one lock of the
-// pool, its stripe, so that keys and memory in Redis are bounded by the pool, whatever the resources. Two resources
-// with the same stripe exclude each other. It is made by [Client.Stripes] and safe for use by many goroutines.
+// Stripes is a fixed pool of locks that stands for any number of resources. Each resource belongs to one lock of the pool,
+// its stripe. So the pool bounds the keys and the memory in Redis, however many resources there are. Two resources with the
+// same stripe exclude each other. [Client.Stripes] makes it. Many goroutines may use it at once.
 //
-// Since two keys can share a stripe, who holds the one and waits for the other may wait for itself: that never ends.
-// Either pass the lock's context to the second acquire, which then nests in the first ([Client.Acquire]), or take all
-// at once by [Client.AcquireAll] over Name(Index(key)), which takes a shared stripe once and does not deadlock with
-// others that do the same.
+// Two keys can share a stripe. So a caller that holds the lock of one key and waits for that of another may wait for itself,
+// for ever. Either pass the lock's context to the second acquire, which then nests in the first ([Client.Acquire]). Or take
+// all at once by [Client.AcquireAll] over Name(Index(key)), which takes a shared stripe once and does not deadlock with other
+// callers that do the same.
 //
-// The number of stripes must be the same wherever the pool is used, for it says which stripe a key belongs to. Change
-// it only while nothing of the pool is held: with two numbers at a time one key has two locks.
+// The number of stripes must be the same wherever the pool is used, because it decides which stripe a key belongs to. Change
+// it only while nothing of the pool is held: with two numbers at a time, one key has two locks.
 type Stripes struct {
 	client *Client
 	name   string
-	n      int   // 0 if it cannot be used
+	n      int   // 0 if the pool cannot be used
 	fault  error // why
 }
 
-// Stripes is the pool of n locks under a name, from 1 to [MaxStripes]. The locks are ordinary ones, with the names
-// "name#0" to "name#(n-1)", which have at most [MaxName] bytes. Nothing is sent, and the pool needs no closing.
+// Stripes makes the pool of n locks under a name, from 1 to [MaxStripes]. The locks are ordinary ones. Their names are
+// "name#0" to "name#(n-1)", with at most [MaxName] bytes. Nothing is sent, and the pool needs no closing.
 //
-// A pool that cannot be used is reported by its acquires, as [ErrInvalid].
+// If the pool cannot be used, its acquires return [ErrInvalid].
 func (c *Client) Stripes(name string, n int) *Stripes {
 	s := &Stripes{client: c, name: name}
 	switch longest := len(name) + len("#") + len(strconv.Itoa(n-1)); {
@@ -228,8 +230,8 @@ func (c *Client) Stripes(name string, n int) *Stripes {
 	return s
 }
 
-// Acquire is [Client.Acquire] of the stripe of a number: any number, for it counts modulo the size of the pool. With 16
-// stripes 19 is stripe 3, and so is -13.
+// Acquire is [Client.Acquire] of the stripe with a number. Any number will do, because it counts modulo the size of the pool:
+// with 16 stripes 19 is stripe 3, and so is -13.
 func (s *Stripes) Acquire(ctx context.Context, i int, opts ...Option) (*Lock, error) {
 	if s == nil {
 		s = &Stripes{}
@@ -240,14 +242,14 @@ func (s *Stripes) Acquire(ctx context.Context, i int, opts ...Option) (*Lock, er
 	return s.client.Acquire(ctx, s.Name(i), opts...)
 }
 
-// AcquireKey is [Client.Acquire] of the stripe of a key, [Stripes.Index]. A key is any text.
+// AcquireKey is [Client.Acquire] of the stripe of a key; see [Stripes.Index]. A key is any text.
 func (s *Stripes) AcquireKey(ctx context.Context, key string, opts ...Option) (*Lock, error) {
 	return s.Acquire(ctx, s.Index(key), opts...)
 }
 
 // Index is the number of a key's stripe: the first 8 bytes of the SHA-256 of the key, as an unsigned big-endian number,
-// modulo the size of the pool. It spreads any keys evenly, and stays as it is, so that programs in other languages
-// and later versions agree on it. Of a pool that cannot be used it is 0.
+// modulo the size of the pool. It spreads any keys evenly. It will not change, so programs in other languages and later
+// versions agree on it. For a pool that cannot be used it is 0.
 func (s *Stripes) Index(key string) int {
 	if s == nil {
 		return 0
@@ -259,9 +261,9 @@ func (s *Stripes) Index(key string) int {
 	return int(binary.BigEndian.Uint64(sum[:]) % uint64(s.n))
 }
 
-// Name is the name of the lock of a number, counted as by [Stripes.Acquire], such as "name#3": for [Client.Do],
-// [Client.Inspect], [Client.AcquireAll] and all else that takes a name. Of a pool that cannot be used it is empty,
-// which those refuse with [ErrInvalid].
+// Name is the name of the lock with a number, such as "name#3". The number counts as in [Stripes.Acquire]. The name is for
+// [Client.Do], [Client.Inspect], [Client.AcquireAll] and every other call that takes a name. For a pool that cannot be used
+// it is empty, and those calls refuse it with [ErrInvalid].
 func (s *Stripes) Name(i int) string {
 	if s == nil {
 		return ""
@@ -272,7 +274,7 @@ func (s *Stripes) Name(i int) string {
 	return s.name + "#" + strconv.Itoa((i%s.n+s.n)%s.n)
 }
 
-// Len is the number of stripes, 0 of a pool that cannot be used.
+// Len is the number of stripes, or 0 for a pool that cannot be used.
 func (s *Stripes) Len() int {
 	if s == nil {
 		return 0

@@ -19,30 +19,30 @@ const (
 	MaxRules = 32
 )
 
-// Mode says beside which other holds of the same lock a hold may be. It is data: a name, and for each mode, its own
-// included, the most holds of it under which this one may still be granted. Two holds stand beside each other only if
-// each tolerates the other. The zero Mode is [Exclusive].
+// Mode says which other holds of the same lock a hold may stand beside. It is data: a name, and for each mode, its own
+// included, the largest number of holds of that mode under which this one may still be granted. Two holds stand beside each
+// other only if each tolerates the other. The zero Mode is [Exclusive].
 //
-// All modes share one queue, in the order of arrival: what does not fit beside the present holds waits, and nothing
-// that comes later passes it.
+// All modes share one queue, in the order of arrival. A request that does not fit beside the present holds waits, and no
+// request that comes later passes it.
 type Mode struct {
 	wire  protocol.Mode
-	fault string // why it cannot be used
+	fault string // why the mode cannot be used
 }
 
 // The modes that everybody knows.
 var (
 	// Exclusive tolerates nobody. It is the default.
 	Exclusive = Mode{}
-	// Write tolerates nobody, as Exclusive does. It is the counterpart of Read, and [Lock.Downgrade] makes it one.
+	// Write tolerates nobody, as Exclusive does. It is the counterpart of Read; [Lock.Downgrade] makes it Read.
 	Write = Mode{wire: protocol.Mode{Name: "write", Rules: "-"}}
-	// Read tolerates other readers, in any number. [Lock.Upgrade] makes it Write.
+	// Read tolerates any number of other readers. [Lock.Upgrade] makes it Write.
 	Read = Mode{wire: protocol.Mode{Name: "read", Rules: "read=*"}}
 )
 
-// Semaphore is the mode of a pool of n units, from 1 to [MaxUnits]. Each hold takes as many as its [WithWeight] says,
-// one unless it is given. Each is leased and renewed by its holder, so those of a process that died come back. Callers
-// that name different sizes get along: what is held stays within the smallest size among the holders.
+// Semaphore is the mode of a pool of n units, from 1 to [MaxUnits]. Each hold takes as many units as its [WithWeight] says,
+// or one by default. Its holder leases and renews them, so the units of a process that died come back. Callers may name
+// different sizes: the units that are held stay within the smallest size among the holders.
 func Semaphore(n int) Mode {
 	m := Mode{wire: protocol.Mode{Name: "semaphore", Rules: "semaphore=*", Capacity: n}}
 	if n < 1 || n > MaxUnits {
@@ -58,19 +58,19 @@ type Rule struct {
 	most  int  // or so many
 }
 
-// CompatibleWith tolerates any number of holds of these modes.
+// CompatibleWith makes a rule that tolerates any number of holds of these modes.
 func CompatibleWith(modes ...string) Rule { return Rule{modes: modes, any: true} }
 
-// AtMost tolerates up to n holds of a mode, from 0 to [MaxUnits]; of the mode's own name that is n others. A hold of
-// weight k counts as k. Any number is [CompatibleWith].
+// AtMost makes a rule that tolerates up to n holds of a mode, from 0 to [MaxUnits]. For the mode's own name that means n
+// other holds. A hold of weight k counts as k. For any number use [CompatibleWith].
 func AtMost(n int, mode string) Rule { return Rule{modes: []string{mode}, most: n} }
 
-// NewMode makes a mode of your own. What no rule names is not tolerated, the mode itself included. Names have 1 to
-// [MaxModeName] letters, digits, dots, dashes and underscores; those of the ready-made modes are taken. If a mode is
-// named by several rules, the last counts.
+// NewMode makes a mode of your own. The mode tolerates only the modes that its rules name; that is true of itself too. Names
+// have 1 to [MaxModeName] letters, digits, dots, dashes and underscores. The names of the ready-made modes are taken. If
+// several rules name a mode, the last one counts.
 //
-// A mode that cannot be, or has more than [MaxRules], is reported by the acquire it is used for, as [ErrInvalid]. Two
-// callers that use one name for different rules get [ErrMode] on the locks where they meet.
+// If the mode is invalid or has more than [MaxRules] rules, the acquire that uses it returns [ErrInvalid]. Two callers that
+// use one name for different rules get [ErrMode] on the locks where they meet.
 func NewMode(name string, rules ...Rule) Mode {
 	m := Mode{wire: protocol.Mode{Name: name}}
 	limits := map[string]string{}
@@ -103,7 +103,7 @@ func validModeName(name string) bool {
 	})
 }
 
-// Name is what the mode was called: "exclusive", "read", "write", "semaphore" or your own.
+// Name is the name of the mode: "exclusive", "read", "write", "semaphore" or your own.
 func (m Mode) Name() string {
 	if m == Exclusive {
 		return "exclusive"
@@ -111,7 +111,7 @@ func (m Mode) Name() string {
 	return m.wire.Name
 }
 
-// String is the name, with the size of a semaphore.
+// String is the name; for a semaphore it is followed by the size.
 func (m Mode) String() string {
 	if capacity := m.wire.Capacity; capacity > 0 {
 		return fmt.Sprintf("%s(%d)", m.wire.Name, capacity)
@@ -119,7 +119,8 @@ func (m Mode) String() string {
 	return m.Name()
 }
 
-// shared is where the mode is: one place for those that everybody knows, so that a lock need not have it itself.
+// shared is where the mode is stored. There is one place for the modes that everybody knows, so that a lock need not have its
+// own copy.
 func (m Mode) shared() *Mode {
 	for _, known := range sharedModes {
 		if m == *known {
@@ -150,9 +151,9 @@ func (m Mode) check(weight int) error {
 	return nil
 }
 
-// covers reports whether who has a hold of m and weight has all that other and its weight would give. A hold that
-// tolerates nobody gives everything. Of another one only its own mode is known to be: whether those beside it would
-// tolerate other is known to them alone.
+// covers reports whether a hold of m and weight gives everything that a hold of other and otherWeight would give. A hold that
+// tolerates nobody gives everything. A hold in another mode is known to give only its own mode: only the holds beside it know
+// whether they would tolerate other.
 func (m Mode) covers(weight int, other Mode, otherWeight int) bool {
 	limits := m.wire.Limits()
 	if m.Name() != other.Name() {
@@ -170,10 +171,10 @@ func (m Mode) covers(weight int, other Mode, otherWeight int) bool {
 	return true
 }
 
-// alone reports whether it tolerates nobody.
+// alone reports whether the mode tolerates nobody.
 func (m Mode) alone() bool { return m.wire.Rules == "" || m.wire.Rules == "-" }
 
-// text is how many a rule tolerates, as it travels.
+// text is the number of holds that the rule tolerates, in the form in which it is sent.
 func (r Rule) text() string {
 	if r.any {
 		return "*"

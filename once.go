@@ -10,9 +10,9 @@ import (
 	"example.com/redislock/internal/memo"
 )
 
-// OnceOption shapes a [Client.Once]. Every [Option] is one too, for the lock that is held while the function runs:
-// [WithLease] says how long the others wait if the runner dies, [WithWait] how long this caller waits. A mode or a weight
-// is [ErrInvalid]. Of the Client's defaults lease, metadata and replicas count, here as for all that is built on
+// OnceOption shapes a [Client.Once]. Every [Option] is a OnceOption too, for the lock that is held while the function runs:
+// [WithLease] sets how long the others wait if the runner dies, and [WithWait] how long this caller waits. A mode or a weight
+// is [ErrInvalid]. Of the Client's defaults, lease, metadata and replicas count. That is so for everything that is built on
 // locks.
 type OnceOption interface{ applyOnce(*onceSettings) error }
 
@@ -30,8 +30,9 @@ func (o Option) applyOnce(s *onceSettings) error {
 	return nil
 }
 
-// WithForget sets how long after the success it may run again, from 1 ms to ten years, which is also the default:
-// "once per day" is a day, "once per deploy" is a name with the version in it. The option of who ran it counts.
+// WithForget sets how long after its success the function may run again, from 1 ms to ten years. The default is ten years.
+// For "once per day" it is a day; for "once per deploy" use a name with the version in it. The option of the caller that ran
+// the function counts.
 func WithForget(after time.Duration) OnceOption {
 	return onceOption(func(s *onceSettings) error {
 		if after < time.Millisecond || after > maxLife {
@@ -42,23 +43,22 @@ func WithForget(after time.Duration) OnceOption {
 	})
 }
 
-// Once runs fn to success once in the whole fleet: for initialization. One caller runs it, under the lock "once:name",
-// with a context that ends when ctx does or when the lock is lost; all others wait, and return nil when it has
-// succeeded. Of those of one process one is in the queue of Redis, for all. After that Once returns nil at once, wherever it is
-// called: without a round trip in a process that has seen the success, as long as it is subscribed and so would hear of a reset,
-// and with one in any other. A process that has seen the success waits for no answer where Redis is away: nobody could run it
-// again.
+// Once runs fn to success once in the whole fleet: for initialization. One caller runs fn, under the lock "once:name"; the
+// context of fn ends when ctx ends or when the lock is lost. All other callers wait, and return nil when fn has succeeded. Of
+// the callers of one process only one is in the queue of Redis, for all of them. After the success Once returns nil at once,
+// wherever it is called. A process that has seen the success needs no round trip, as long as it is subscribed and so would
+// hear of a reset. Any other process needs one. If Redis is away, a process that has seen the success waits for no answer,
+// because nobody could run fn again.
 //
-// If fn fails, its error goes to its own caller, and the next one runs its own fn; so it does if the process dies
-// or the lock is lost, which is an [ErrLost] even where fn returned nil: another may run by then. What fn does must
-// therefore bear to be begun anew. The success is remembered for ten years, or as [WithForget] says, in Redis: as well
-// as that keeps its data.
+// If fn fails, its own caller gets its error, and the next caller runs its own fn. The same happens if the process dies or
+// the lock is lost. A lost lock is an [ErrLost] even where fn returned nil, because another caller may be running by then. So
+// fn must bear to be begun anew. Redis remembers the success for ten years, or as [WithForget] says, as well as Redis keeps
+// its data.
 //
-// The errors are fn's own, or those of [Client.Acquire], which all who wait in the process get where it is Redis that
-// cannot be reached: a caller that does not want to wait any longer gets [ErrHeld],
-// one that calls under the context of the same Once [ErrDeadlock]. Where fn succeeded and that could not be written
-// down, the error is the network's, or [ErrReleased] where fn gave the lock back or handed it off itself, and it will run
-// again.
+// Once returns fn's own error, or those of [Client.Acquire]. If Redis cannot be reached, all callers that wait in the process
+// get that error. A caller that does not want to wait any longer gets [ErrHeld]. A caller under the context of the same Once
+// gets [ErrDeadlock]. If fn succeeded but Once could not write that down, the error is the network's, or [ErrReleased] if fn
+// gave the lock back or handed it off itself. fn will then run again.
 func (c *Client) Once(ctx context.Context, name string, fn func(context.Context) error, opts ...OnceOption) error {
 	return wrapOp("once", name, c.once(ctx, name, fn, opts))
 }
@@ -90,7 +90,7 @@ func (c *Client) once(ctx context.Context, name string, fn func(context.Context)
 		return err
 	}
 	one := &onceCall{client: c, name: name, fn: fn, forget: s.forget, settings: &given, lock: lock, ctx: ctx}
-	if given.waitSet && given.wait == 0 { // nobody is waited for, in this process neither
+	if given.waitSet && given.wait == 0 { // the caller waits for nobody, not even in this process
 		_, err := one.run(ctx)
 		return err
 	}
@@ -104,13 +104,13 @@ func (c *Client) once(ctx context.Context, name string, fn func(context.Context)
 	if !ran && err != nil && err == bounded.Err() {
 		err = &HeldError{cause: err}
 	}
-	if one.began { // what it came to has nothing to do with the wait before
+	if one.began { // its outcome has nothing to do with the wait before it
 		return err
 	}
 	return given.within(ctx, bounded, err)
 }
 
-// onceCall is a call of Once whose turn it is in this process.
+// onceCall is a call of Once whose turn has come in this process.
 type onceCall struct {
 	client   *Client
 	name     string
@@ -122,8 +122,9 @@ type onceCall struct {
 	began    bool // fn was called
 }
 
-// run looks whether it is done, or does it. The first result is whether that concerns all who wait in this process: that it is
-// done, or why nobody can do it now. Else it is the caller's own, and the next one tries.
+// run looks whether the work is done, and does it if it is not. The first result says whether the outcome concerns all
+// callers that wait in this process: the work is done, or nobody can do it now. Otherwise the outcome is the caller's own,
+// and the next caller tries.
 func (o *onceCall) run(bounded context.Context) (all bool, err error) {
 	c := o.client
 	since := c.onces.Now()
@@ -162,7 +163,7 @@ func (o *onceCall) run(bounded context.Context) (all bool, err error) {
 	return true, nil
 }
 
-// OnceDone reports whether a [Client.Once] of that name has succeeded, and is not forgotten. It asks Redis.
+// OnceDone reports whether a [Client.Once] of that name has succeeded and is not forgotten. It asks Redis.
 func (c *Client) OnceDone(ctx context.Context, name string) (bool, error) {
 	if err := c.mayLook(ctx, name, onceName); err != nil {
 		return false, wrapOp("once done", name, err)
@@ -171,8 +172,8 @@ func (c *Client) OnceDone(ctx context.Context, name string) (bool, error) {
 	return rec.exists(), wrapOp("once done", name, err)
 }
 
-// OnceReset has the next [Client.Once] of that name run again. Other processes are told by push; one that cannot be
-// reached at this moment is told when it is again. What runs while it is reset counts as the new run.
+// OnceReset makes the next [Client.Once] of that name run again. Other processes are told by push. A process that cannot be
+// reached at this moment is told when it can be reached again. A function that runs during the reset counts as the new run.
 func (c *Client) OnceReset(ctx context.Context, name string) error {
 	err := c.mayLook(ctx, name, onceName)
 	if err == nil {
@@ -184,10 +185,10 @@ func (c *Client) OnceReset(ctx context.Context, name string) error {
 
 func onceName(name string) string { return "once:" + name }
 
-// itself is for what is about a lock of that very name.
+// itself is for a call that is about the lock of that very name.
 func itself(name string) string { return name }
 
-// checkDerived says whether a lock may have the name that is made of this one.
+// checkDerived says whether a lock may have the name that derive makes of this one.
 func checkDerived(name string, derive func(string) string) error {
 	if name == "" {
 		return checkName(name)
@@ -201,7 +202,7 @@ func checkDerived(name string, derive func(string) string) error {
 	return nil
 }
 
-// mayLook checks what can be checked without Redis.
+// mayLook checks everything that can be checked without Redis.
 func (c *Client) mayLook(ctx context.Context, name string, derive func(string) string) error {
 	if err := c.usable(ctx); err != nil {
 		return err
@@ -209,11 +210,11 @@ func (c *Client) mayLook(ctx context.Context, name string, derive func(string) s
 	return checkDerived(name, derive)
 }
 
-// onceCheckPatience is how long a caller waits for a look at what the process knows already. An answer takes no longer, unless
-// Redis is away.
+// onceCheckPatience is how long a caller waits for a check of what the process knows already. An answer takes no longer,
+// unless Redis is away.
 const onceCheckPatience = 100 * time.Millisecond
 
-// remember takes a success into this process's memory, which hears of resets.
+// remember puts a success into this process's memory, which hears of resets.
 func (c *Client) remember(name string, since memo.Moment, until clock.Bound) {
 	c.start()
 	if !c.onces.Remember(name, since, until) {
@@ -221,8 +222,8 @@ func (c *Client) remember(name string, since memo.Moment, until clock.Bound) {
 	}
 }
 
-// knowsOnce reports whether this process knows a Once to be done. Where it would not hear of a reset it looks, but waits for no
-// answer if Redis is away: then nobody can run it either, and the look goes on.
+// knowsOnce reports whether this process knows that a Once is done. If the process would not hear of a reset, knowsOnce
+// checks with Redis. If Redis is away, it does not wait for the answer: nobody can run the Once then, and the check goes on.
 func (c *Client) knowsOnce(ctx context.Context, name string) bool {
 	subscribed, unreachable := c.subscriber.Broadcasts()
 	known, certain := c.onces.Known(name)
@@ -246,8 +247,8 @@ func (c *Client) knowsOnce(ctx context.Context, name string) bool {
 	return known
 }
 
-// checkOnce looks in the background whether what is known of a Once is still so; the channel closes when it has. One look
-// at a name is under way at a time.
+// checkOnce asks Redis in the background whether a Once is still done. The channel closes when it has asked. Only one check
+// of a name is under way at a time.
 func (c *Client) checkOnce(name string) <-chan struct{} {
 	looked, done := c.onces.Look(name)
 	if done != nil {

@@ -8,32 +8,33 @@ import (
 	"time"
 )
 
-// MaxShared is the largest value of [Share] as its codec writes it, in bytes.
+// MaxShared is the largest value of [Share], in bytes, as its codec writes it.
 const MaxShared = 1 << 20
 
-// maxUnread is how often one call has a value fetched anew that it cannot decode.
+// maxUnread is how often one call fetches a value anew that it cannot decode.
 const maxUnread = 2
 
-// ErrTooLarge says that a value has more than [MaxShared] bytes, and so is not shared.
+// ErrTooLarge says that a value has more than [MaxShared] bytes and so is not shared.
 var ErrTooLarge = errors.New("value too large to be shared")
 
-// Share is the value of a key that many callers in many processes ask for: one of them fetches it by fn, all get it. It
-// is kept in Redis for ttl after the fetch, from 1 ms to ten years, and each call in that time costs one round trip.
-// Callers of one process share that round trip and the fetch; those of other processes wait in the queue of the lock
-// "share:key", and are told by push when it is there. If the fetcher dies, the next one fetches when its lease is over.
+// Share returns the value of a key that many callers in many processes ask for: one of them fetches it by fn, and all get it.
+// Redis keeps the value for ttl after the fetch, from 1 ms to ten years, and each call in that time costs one round trip. The
+// callers of one process share that round trip and the fetch. Callers in other processes wait in the queue of the lock
+// "share:key", and are told by push when the value is there. If the fetcher dies, the next caller fetches when its lease is
+// over.
 //
-// fn runs with a context that has the values of the first caller's, and ends when all callers of this process have gone,
-// when the lock is lost or when the Client is closed: a caller that gives up does not take the value from the others. Each
-// caller gets a value of its own, decoded from what the codec wrote. One that cannot be decoded, because its type has
-// changed since for instance, counts for nothing: it is fetched anew, and the observer is told ([EventNotKept]). So give the key
-// another name when you change the type, or two versions of a program fetch in turn. A panic of fn is raised in each caller that
-// waits. If fn does not return within one lease ([WithLease]) after all callers of this process have gone, it goes on without the
-// lock, which is given back, and what it fetches is not kept.
+// The context of fn has the values of the first caller's context. It ends when all callers of this process have gone, when
+// the lock is lost, or when the Client is closed. So a caller that gives up does not take the value from the others. Each
+// caller gets a value of its own, decoded from what the codec wrote. A value that cannot be decoded, for instance because its
+// type has changed since, does not count: it is fetched anew, and the Observer is told ([EventNotKept]). So give the key
+// another name when you change the type, or two versions of a program fetch in turn. A panic of fn is raised in each caller
+// that waits. If fn does not return within one lease ([WithLease]) after all callers of this process have gone, it goes on
+// without the lock. The lock is given back, and what fn fetches is not kept.
 //
-// The error of fn goes to the callers that wait for it in its process as it is, and to all others as a [SharedError], for the time
-// of [WithErrorTTL]; that its callers went away is nobody else's error. A value of more than [MaxShared] bytes is
-// [ErrTooLarge]. The other errors are those of [Client.Acquire], with [ErrDeadlock] for a fn that asks for its own key.
-// A value that was fetched but could not be kept is returned all the same, and the observer is told ([EventNotKept]).
+// The callers that wait in the process of fn get its error as it is. All others get it as a [SharedError], for the time of
+// [WithErrorTTL]. If fn failed only because its callers went away, nobody else gets that error. A value of more than
+// [MaxShared] bytes is [ErrTooLarge]. The other errors are those of [Client.Acquire], with [ErrDeadlock] for a fn that asks
+// for its own key. A value that was fetched but could not be kept is returned, and the Observer is told ([EventNotKept]).
 func Share[T any](ctx context.Context, c *Client, key string, ttl time.Duration, fn func(context.Context) (T, error), opts ...ShareOption) (T, error) {
 	var value T
 	s, err := c.shareSettings(ctx, key, ttl, opts)
@@ -65,19 +66,19 @@ func Share[T any](ctx context.Context, c *Client, key string, ttl time.Duration,
 	return value, wrapOp("share", key, err)
 }
 
-// share has decode take the value, looked up or fetched together with all who ask in this process.
+// share passes the value to decode. The value is looked up or fetched together with all callers that ask in this process.
 func (c *Client) share(ctx context.Context, key string, s *shareSettings, fetch func(context.Context) (string, error), decode func(string) error) error {
-	bounded, cancel := s.given.bounded(ctx) // this caller's own: it does not end the wait of those who wait with it
+	bounded, cancel := s.given.bounded(ctx) // this caller's own: it does not end the wait of the other callers
 	defer cancel()
 	join := c.fetches.Do
-	if s.given.waitSet && s.given.wait == 0 { // nobody else's fetch is waited for, in this process neither
+	if s.given.waitSet && s.given.wait == 0 { // the caller waits for nobody else's fetch, not even in this process
 		join = c.fetches.Alone
 	}
 	var unread unreadable
 	for again := range maxUnread + 1 {
 		one := &sharing{shareSettings: s, client: c, key: key, caller: ctx, call: fetch, unread: unread}
 		v, mine, err := join(bounded, fetchKey{key: key, unread: unread.head}, one.lookOrFetch)
-		if p, ok := err.(*PanicError); ok { // itself: one behind another error was raised where that one came from
+		if p, ok := err.(*PanicError); ok { // only the panic itself; one behind another error was raised where that error came from
 			panic(p.Value)
 		}
 		if err != nil {
@@ -95,13 +96,13 @@ func (c *Client) share(ctx context.Context, key string, s *shareSettings, fetch 
 	return nil
 }
 
-// ShareReset has the next [Share] of that key fetch again. A fetch that is under way meanwhile is not stopped, and its
-// value is kept.
+// ShareReset makes the next [Share] of that key fetch again. It does not stop a fetch that is under way meanwhile, and the
+// value of that fetch is kept.
 func (c *Client) ShareReset(ctx context.Context, key string) error {
 	err := c.mayLook(ctx, key, shareName)
 	if err == nil {
 		err = c.erase(ctx, shareName(key))
-		c.fetches.Forget(func(k fetchKey) bool { return k.key == key && !k.refresh }) // who asks from now on does not get what was looked up before
+		c.fetches.Forget(func(k fetchKey) bool { return k.key == key && !k.refresh }) // a later caller does not get what was looked up before
 	}
 	return wrapOp("share reset", key, err)
 }
@@ -109,9 +110,9 @@ func (c *Client) ShareReset(ctx context.Context, key string) error {
 func shareName(key string) string { return "share:" + key }
 
 const (
-	// DefaultErrorTTL is how long the error of a fetch is shared unless [WithErrorTTL] says otherwise.
+	// DefaultErrorTTL is how long the error of a fetch is shared, unless [WithErrorTTL] sets it.
 	DefaultErrorTTL = time.Second
-	// DefaultRefreshTimeout is how long a refresh in the background may take unless [WithRefreshTimeout] says otherwise.
+	// DefaultRefreshTimeout is how long a refresh in the background may take, unless [WithRefreshTimeout] sets it.
 	DefaultRefreshTimeout = time.Minute
 )
 
@@ -127,9 +128,9 @@ type jsonCodec struct{}
 func (jsonCodec) Marshal(v any) ([]byte, error)      { return json.Marshal(v) }
 func (jsonCodec) Unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) }
 
-// ShareOption shapes a [Share]. Every [Option] is one too, for the lock that is held during the fetch: [WithLease] says
-// how long the others wait if the fetcher dies, [WithWait] how long this caller waits. Of the Client's defaults lease,
-// metadata and replicas count.
+// ShareOption shapes a [Share]. Every [Option] is a ShareOption too, for the lock that is held during the fetch: [WithLease]
+// sets how long the others wait if the fetcher dies, and [WithWait] how long this caller waits. Of the Client's defaults,
+// lease, metadata and replicas count.
 type ShareOption interface{ applyShare(*shareSettings) error }
 
 type shareSettings struct {
@@ -137,7 +138,7 @@ type shareSettings struct {
 	codec                         Codec
 	errors                        ErrorCodec // nil: none
 	lock                          []Option
-	given                         settings // what those come to
+	given                         settings // what these options set together
 }
 
 type shareOption func(*shareSettings) error
@@ -149,11 +150,12 @@ func (o Option) applyShare(s *shareSettings) error {
 	return nil
 }
 
-// WithStale lets a value be served for d after its ttl, while one caller of the fleet refreshes it in the background: no
-// caller waits then, and the function goes on after its caller has returned: it must not use what ends with that one. It has
-// the time of [WithRefreshTimeout]. A refresh that fails or panics leaves the old value in its place, is told to the observer
-// ([EventNotKept]), and is not repeated for [WithErrorTTL]; if the old value's time ends meanwhile, callers get the error.
-// Give the same d wherever the key is shared. Without it a value that is over is fetched while its callers wait.
+// WithStale lets Share serve a value for d after its ttl, while one caller of the fleet refreshes it in the background. No
+// caller waits then. The function goes on after its caller has returned, so it must not use anything that ends with that
+// caller. It has the time of [WithRefreshTimeout]. If a refresh fails or panics, the old value stays, the Observer is told
+// ([EventNotKept]), and nobody repeats the refresh for [WithErrorTTL]. If the old value's time ends meanwhile, callers get
+// the error. Give the same d wherever the key is shared. Without this option callers wait while a value that is over is
+// fetched.
 func WithStale(d time.Duration) ShareOption {
 	return shareOption(func(s *shareSettings) error {
 		if d < 0 || d > maxLife {
@@ -164,9 +166,9 @@ func WithStale(d time.Duration) ShareOption {
 	})
 }
 
-// WithErrorTTL sets for how long the error of a fetch is given to all who ask, in place of a fetch of their own; the
-// default is [DefaultErrorTTL]. With 0 only the callers of the same process that waited for it get it, and the next
-// process tries by itself. It is at most a minute.
+// WithErrorTTL sets how long all callers get the error of a fetch in place of a fetch of their own. The default is
+// [DefaultErrorTTL], the longest time is a minute. With 0 only the callers of the same process that waited for the fetch get
+// its error, and the next process tries by itself.
 func WithErrorTTL(d time.Duration) ShareOption {
 	return shareOption(func(s *shareSettings) error {
 		if d < 0 || d > time.Minute {
@@ -177,10 +179,11 @@ func WithErrorTTL(d time.Duration) ShareOption {
 	})
 }
 
-// WithRefreshTimeout sets how long a refresh in the background ([WithStale]) may take, from 1 ms to [MaxLease]; the default is
-// [DefaultRefreshTimeout]. After it the context of the function ends, and the refresh has failed. A function that does not
-// return within one lease ([WithLease]) from then on goes on without the lock, which is given back: others may refresh, and
-// what it fetches is not kept. A fetch that callers wait for has no such bound: it ends when they have gone.
+// WithRefreshTimeout sets how long a refresh in the background ([WithStale]) may take, from 1 ms to [MaxLease]. The default
+// is [DefaultRefreshTimeout]. After that time the context of the function ends, and the refresh has failed. If the function
+// does not return within one lease ([WithLease]) from then on, it goes on without the lock. The lock is given back, so others
+// may refresh, and what the function fetches is not kept. A fetch that callers wait for has no such bound: it ends when they
+// have gone.
 func WithRefreshTimeout(d time.Duration) ShareOption {
 	return shareOption(func(s *shareSettings) error {
 		if d < time.Millisecond || d > MaxLease {
@@ -191,8 +194,8 @@ func WithRefreshTimeout(d time.Duration) ShareOption {
 	})
 }
 
-// WithErrorCodec sets how the error of a fetch travels to other processes, so that they can tell errors apart by more than
-// their text; the default is by the text alone. See [ErrorCodec].
+// WithErrorCodec sets how the error of a fetch is sent to other processes, so that they can tell errors apart by more than
+// their text. By default only the text is sent. See [ErrorCodec].
 func WithErrorCodec(codec ErrorCodec) ShareOption {
 	return shareOption(func(s *shareSettings) error {
 		if codec == nil {
@@ -238,9 +241,9 @@ func (c *Client) shareSettings(ctx context.Context, key string, ttl time.Duratio
 	return s, err
 }
 
-// fetchKey is what those have in common who share a lookup, a fetch or a refresh.
+// fetchKey is what the callers have in common that share a lookup, a fetch or a refresh.
 type fetchKey struct {
 	key     string
 	refresh bool
-	unread  string // the head of a record that counts for nothing
+	unread  string // the head of a record that does not count
 }

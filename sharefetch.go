@@ -16,7 +16,7 @@ import (
 	"example.com/redislock/internal/singleflight"
 )
 
-// sharing is one call of [Share] on its way: what its flight does.
+// sharing is one call of [Share] under way: what is done for all callers that share it.
 type sharing struct {
 	*shareSettings
 	client *Client
@@ -26,7 +26,7 @@ type sharing struct {
 	unread unreadable
 }
 
-// unreadable is a record that a caller could not decode, and why. The head is empty if there is none.
+// unreadable is a record that a caller could not decode, and the reason. The head is empty if there is no such record.
 type unreadable struct {
 	head string
 	err  error
@@ -36,10 +36,10 @@ type unreadable struct {
 type sharedValue struct {
 	text    string
 	head    string // of its record
-	fetched bool   // and not only looked up
+	fetched bool   // fetched, not only looked up
 }
 
-// lookOrFetch is the value, by the record or by a fetch.
+// lookOrFetch returns the value, from the record or from a fetch.
 func (s *sharing) lookOrFetch(ctx context.Context) (sharedValue, error) {
 	served := func(rec record) bool {
 		k := s.kept(rec)
@@ -62,7 +62,7 @@ func (s *sharing) lookOrFetch(ctx context.Context) (sharedValue, error) {
 	return sharedValue{text: k.Text, head: rec.head}, nil
 }
 
-// kept is what a record says to this call: a value that it cannot decode is none.
+// kept is what a record says to this call. A value that the call cannot decode counts as none.
 func (s *sharing) kept(rec record) protocol.Shared {
 	k := protocol.ParseShared(rec.value, rec.left)
 	if rec.head == s.unread.head {
@@ -71,11 +71,11 @@ func (s *sharing) kept(rec record) protocol.Shared {
 	return k
 }
 
-// fetch makes the value under the lock and keeps it, or its error. Beside an error the value stays that is in the record, for
-// those who can use it.
+// fetch makes the value under the lock, and keeps the value or its error. Beside an error the value in the record stays, for
+// the callers that can use it.
 func (s *sharing) fetch(ctx context.Context, l *Lock, rec record, background bool) (sharedValue, error) {
 	c := s.client
-	defer func() { _ = l.finish(ctx, true, 0) }() // also when a callback panics; goes on in the background where Redis does not answer
+	defer func() { _ = l.finish(ctx, true, 0) }() // also when a callback panics; if Redis does not answer, it goes on in the background
 	tell := func(err error) { c.observe(s.notKept(l, err)) }
 	late := func(err error) { c.report(s.notKept(l, err)) }
 	if background { // on a goroutine of the Client's
@@ -93,11 +93,11 @@ func (s *sharing) fetch(ctx context.Context, l *Lock, rec record, background boo
 	case background && ctx.Err() != nil: // its time is over
 		err = errors.Join(context.Cause(ctx), err)
 		unkept = s.noteFailure(ctx, l, rec, err)
-	case loss != nil: // it says nothing about the value
-		if ctx.Err() == nil && errors.Is(err, context.Canceled) { // nobody who waits has cancelled anything
+	case loss != nil: // the error says nothing about the value
+		if ctx.Err() == nil && errors.Is(err, context.Canceled) { // none of the waiting callers has cancelled anything
 			err = fmt.Errorf("%w: the fetch said: %v", loss, err)
 		}
-	case ctx.Err() != nil: // nor does this: nobody waits any more
+	case ctx.Err() != nil: // nor does this error: no caller waits any more
 	case !background && s.caller.Err() != nil && errors.Is(err, s.caller.Err()):
 		err = singleflight.CallersEnd{Err: err}
 	default:
@@ -112,7 +112,7 @@ func (s *sharing) fetch(ctx context.Context, l *Lock, rec record, background boo
 	return sharedValue{text: text, head: headOf(l, 1), fetched: true}, err
 }
 
-// refreshLater fetches a value that is over in the background, unless somebody is at it or has just failed.
+// refreshLater fetches a value that is over in the background, unless somebody else is doing that or has just failed.
 func (s *sharing) refreshLater(ctx context.Context) {
 	c, lock := s.client, shareName(s.key)
 	fresh := func(rec record) bool {
@@ -130,7 +130,7 @@ func (s *sharing) refreshLater(ctx context.Context) {
 		ctx, cancel := context.WithTimeoutCause(ctx, s.refresh, fmt.Errorf("not refreshed within %v", s.refresh))
 		defer cancel()
 		rec, l, err := c.turn(ctx, lock, fresh, append(s.lock[:len(s.lock):len(s.lock)], WithWait(0)))
-		if err == nil && l != nil { // else somebody is at it, or the next caller will see
+		if err == nil && l != nil { // otherwise somebody else refreshes it, or the next caller will
 			_, err = s.fetch(ctx, l, rec, true)
 		}
 		return none, err
@@ -141,11 +141,11 @@ func (s *sharing) notKept(l *Lock, err error) Event {
 	return Event{Kind: EventNotKept, Name: l.Name(), Fence: l.Fence(), Err: err}
 }
 
-// errIgnores is the error of a fetch that is not waited for any more.
+// errIgnores is the error of a fetch that Share does not wait for any more.
 var errIgnores = errors.New("the fetch goes on after its context has ended: its lock was given back")
 
-// guarded runs fn so that a panic, or the end of its goroutine, is an error: others wait for what comes of it. Where ctx has
-// ended and fn does not return within the grace, it is not waited for any more; late takes its panic then.
+// guarded runs fn, and makes a panic or the end of its goroutine an error, because others wait for the result. If ctx has
+// ended and fn does not return within the grace, guarded stops waiting for it; late then takes its panic.
 func guarded(ctx context.Context, grace time.Duration, fn func() (string, error), late func(error)) (string, error) {
 	type outcome struct {
 		text string
@@ -186,41 +186,41 @@ func guarded(ctx context.Context, grace time.Duration, fn func() (string, error)
 	}
 }
 
-// SharedError is the error of a fetch that somebody else made: a caller before, or another process. In the process of the fetch
-// [errors.Is] and [errors.As] find the error itself behind it, in others what [ErrorCodec] made of it; without one only its text
-// gets there.
+// SharedError is the error of a fetch that somebody else made: an earlier caller, or another process. In the process of the
+// fetch [errors.Is] and [errors.As] find the error itself behind it. In other processes they find what [ErrorCodec] made of
+// it; without a codec only its text gets there.
 type SharedError struct {
-	// Text is what the error said there.
+	// Text is the text of the error.
 	Text string
-	// Owner is whose fetch it was.
+	// Owner is the Client that made the fetch.
 	Owner Owner
 
 	cause error
 }
 
-// Error is the text, and who said it, on one line. What cannot be shown is escaped, as by [Owner.String].
+// Error is the text and the owner, on one line. Characters that cannot be shown are escaped, as by [Owner.String].
 func (e *SharedError) Error() string {
 	return fmt.Sprintf("fetched by %s: %s", e.Owner, safetext.Escape(e.Text))
 }
 
-// Unwrap is the error of the fetch where it is known, else nil.
+// Unwrap is the error of the fetch if that is known, otherwise nil.
 func (e *SharedError) Unwrap() error { return e.cause }
 
-// ErrorCodec carries the error of a fetch to other processes ([WithErrorCodec]), beside its text. It must be the same wherever a
-// key is shared.
+// ErrorCodec carries the error of a fetch to other processes ([WithErrorCodec]), beside its text. It must be the same
+// wherever a key is shared.
 type ErrorCodec interface {
-	// MarshalError says in at most 4096 bytes what kind of error it is; longer ones are left out. Nothing means that the text is
-	// all there is to say.
+	// MarshalError says in at most 4096 bytes what kind of error it is; a longer result is left out. An empty result means
+	// that the text says everything.
 	MarshalError(err error) []byte
-	// UnmarshalError is the error that these bytes stand for, which [SharedError] wraps; nil if they say nothing.
+	// UnmarshalError is the error that these bytes stand for, or nil if they say nothing. [SharedError] wraps it.
 	UnmarshalError(data []byte) error
 }
 
-// maxErrorText bounds the text of an error, and what an ErrorCodec says of it.
+// maxErrorText bounds the text of an error, and the bytes that an ErrorCodec makes of it.
 const maxErrorText = 4096
 
-// noteFailure has the error of a fetch given to all who ask for a while, instead of a fetch of their own. The value that is in the
-// record keeps its time. Where there is a record, nothing is written if it has gone meanwhile: a reset is not undone.
+// noteFailure makes all callers get the error of a fetch for a while, instead of a fetch of their own. The value in the
+// record keeps its time. If there was a record but it has gone meanwhile, nothing is written: a reset is not undone.
 func (s *sharing) noteFailure(ctx context.Context, l *Lock, rec record, err error) error {
 	if s.errorTTL == 0 {
 		return nil
@@ -242,7 +242,7 @@ func (s *sharing) noteFailure(ctx context.Context, l *Lock, rec record, err erro
 	return s.client.record(ctx, l, 1, text, life)
 }
 
-// sharedText is the text of an error as others get it.
+// sharedText is the text of an error as other callers get it.
 func sharedText(err error) string {
 	text := err.Error()
 	if p, ok := errors.AsType[*PanicError](err); ok {
@@ -261,7 +261,7 @@ func (s *sharing) failed(rec record, f *protocol.Failure) error {
 	return e
 }
 
-// failures are the errors of this process's own fetches, by key, for as long as they are shared.
+// failures are the errors of this process's own fetches, by key. Each is kept for as long as it is shared.
 type failures struct {
 	mu  sync.Mutex
 	all map[string]ownFailure
@@ -288,7 +288,7 @@ func (f *failures) remember(key, head string, err error, life time.Duration) {
 	})
 }
 
-// of is the error that a record tells of, nil if it is another process's.
+// of is the error that a record reports, or nil if that error is another process's.
 func (f *failures) of(key, head string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -298,19 +298,19 @@ func (f *failures) of(key, head string) error {
 	return nil
 }
 
-// PanicError is a panic of a fetch of [Share], for those who do not hear it themselves: the observer, where nobody waits
-// for the fetch ([EventNotKept]), and later callers of the process, behind a [SharedError].
+// PanicError is a panic of a fetch of [Share], reported as an error where it is not raised: to the Observer, if no caller
+// waits for the fetch ([EventNotKept]), and to later callers of the process, behind a [SharedError].
 type PanicError struct {
-	// Value is what was given to panic.
+	// Value is the argument of panic.
 	Value any
-	// Stack is that of the goroutine, as [debug.Stack] formats it.
+	// Stack is the stack of the goroutine, as [debug.Stack] formats it.
 	Stack []byte
 }
 
 // Error is the value and the stack.
 func (e *PanicError) Error() string { return fmt.Sprintf("%s\n\n%s", e.brief(), e.Stack) }
 
-// Unwrap is the value, if that is an error.
+// Unwrap is the value, if the value is an error.
 func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
 	return err

@@ -12,23 +12,24 @@ import (
 	"example.com/redislock/lua"
 )
 
-// Stealing is a revocation that is acknowledged. A caller whose WithStealAfter has passed has the hold marked: from
-// then on renewals are refused, and the holder's Client is told. It ends the handle's context with ErrStolen and then
-// gives the hold up by itself; a holder that does not answer keeps it until the deadline that it knows. So there are
-// never two bodies inside their bounds, and what is freed goes to the head of the queue, not to whoever stole.
+// Stealing is a revocation that the holder acknowledges. When the WithStealAfter of a caller has passed, the script marks the
+// hold. From then on Redis refuses its renewals, and tells the holder's Client. That Client ends the handle's context with
+// ErrStolen and then gives the hold up by itself. A holder that does not answer keeps the hold until the deadline that it
+// knows. So there are never two bodies inside their bounds. The freed lock goes to the head of the queue, not to the caller
+// that stole it.
 //
-// The marking is done by lua/acquire.lua and lua/check.lua, when it is due by lua/contention.lua (revoke), the refusal by
-// lua/renew.lua. What is here is the holder's side, and Break.
+// The scripts lua/acquire.lua and lua/check.lua mark the hold when lua/contention.lua (revoke) says that it is due, and
+// lua/renew.lua refuses the renewal. This file has the holder's side, and Break.
 
-// revoked takes the message that a hold of this process was stolen or broken. Only a reader of the key can know the
-// nonce, so a forged message is ignored, and one that comes twice finds nothing to do (I9).
+// revoked takes the message that a hold of this process was stolen or broken. Only a reader of the key can know the nonce, so
+// the Client ignores a forged message. A message that comes twice finds nothing to do (I9).
 func (c *Client) revoked(token, nonce, reason string) {
 	if h := c.named(token, nonce); h != nil {
 		h.lose(revokedError(reason))
 	}
 }
 
-// revokedError is why a hold ended: broken for a reason, or stolen.
+// revokedError says why a hold ended: it was broken for a reason, or stolen.
 func revokedError(reason string) error {
 	if reason == "" {
 		return errStale
@@ -41,23 +42,23 @@ var errStale = fmt.Errorf("%w: older than another caller tolerates", ErrStolen)
 // maxBreak is how many holds one script ends.
 const maxBreak = 32
 
-// Break ends the holds of a name at once, for the operator who knows that they must not go on, and hands the lock to the
-// next in the queue. In a shared mode these are all that there are. A holder's context ends with [ErrStolen] and the
-// reason as soon as the message reaches it; until then, or if it is paused, it may believe that it holds the lock: its
-// fence is what protects the resource.
+// Break ends the holds of a name at once and hands the lock to the next waiter in the queue. It is for the operator who knows
+// that the holders must not go on. In a shared mode it ends all holds. The context of a holder ends with [ErrStolen] and the
+// reason as soon as the message reaches the holder. Until then, or while it is paused, the holder may believe that it still
+// has the lock; its fence is what protects the resource.
 //
-// It is [ErrUnknown] if an attempt had no answer for so long that nothing tells any more whether it ended the hold.
-// The fence of the hold that was ended is returned, of several the greatest, 0 if nobody held the lock. reason is shown
-// to the holders; it must have 1 to 512 bytes ([ErrInvalid]). Who has seen a holder first and means that one uses
-// [Client.BreakHolds]: another may have the lock by now.
+// Break returns the fence of the hold that it ended: the greatest of several, 0 if nobody held the lock. It returns
+// [ErrUnknown] if an attempt had no answer for so long that nothing can tell any more whether it ended the hold. reason is
+// shown to the holders and must have 1 to 512 bytes ([ErrInvalid]). An operator who has looked at a holder and means that one
+// uses [Client.BreakHolds], because another may have the lock by now.
 func (c *Client) Break(ctx context.Context, name, reason string) (int64, error) {
 	fence, err := c.breakAll(ctx, name, reason)
 	return fence, wrapOp("break", name, err)
 }
 
-// BreakHolds is [Client.Break] of the holds in info, as [Client.Inspect], [Client.List] or [Client.Watch] of a Client of this
-// process told of them, and of no others: who got the lock since keeps it. It returns the greatest fence of those that were
-// ended; 0 if all of them had ended already.
+// BreakHolds is [Client.Break] of exactly the holds in info. info comes from [Client.Inspect], [Client.List] or
+// [Client.Watch] of a Client of this process. A holder that got the lock since then keeps it. BreakHolds returns the greatest
+// fence of the holds that it ended, or 0 if all of them had ended already.
 func (c *Client) BreakHolds(ctx context.Context, info Info, reason string) (int64, error) {
 	fence, err := c.breakSome(ctx, info, reason)
 	return fence, wrapOp("break", info.Name, err)
@@ -107,14 +108,14 @@ func (c *Client) breakAll(ctx context.Context, name, reason string) (int64, erro
 		if err != nil {
 			return greatest, err
 		}
-		if len(some) == info.Holders && ended == info.Holders { // else one of them has another fence by now
+		if len(some) == info.Holders && ended == info.Holders { // otherwise one of them has another fence by now
 			return greatest, nil
 		}
 	}
 }
 
-// breakHolds ends these holds, at most maxBreak. It returns how many it has ended and the greatest of their fences. Naming
-// token and fence makes a resend harmless: it breaks the holds that were meant, or none.
+// breakHolds ends these holds, at most maxBreak. It returns how many it has ended and the greatest of their fences. The
+// request names token and fence, so a resend is harmless: it breaks the holds that were meant, or none.
 func (c *Client) breakHolds(ctx context.Context, name string, holds []Hold, reason string) (ended int, fence int64, err error) {
 	if err := c.enter(); err != nil {
 		return 0, 0, err
@@ -137,7 +138,7 @@ func (c *Client) breakHolds(ctx context.Context, name string, holds []Hold, reas
 	if ended > 0 {
 		fence = int64(f.Micros(2))
 	}
-	if before > 0 && a.Unanswered { // an earlier attempt has ended them: the tombstones have its reason
+	if before > 0 && a.Unanswered { // an earlier attempt has ended them; the tombstones have its reason
 		ended += before
 		fence = max(fence, int64(f.Micros(4)))
 	}
@@ -145,9 +146,9 @@ func (c *Client) breakHolds(ctx context.Context, name string, holds []Hold, reas
 		return 0, 0, f.Err
 	}
 	if more > 0 {
-		c.giveUp(c.keys.Lock(name), protocol.NewToken(), false) // of no wait: the request only goes on handing over
+		c.giveUp(c.keys.Lock(name), protocol.NewToken(), false) // the token is of no wait; the request only continues the hand-over
 	}
-	if a.Unanswered && ended < len(holds) && clock.Elapsed(begun) >= brokenKnown { // the tombstones may have crumbled
+	if a.Unanswered && ended < len(holds) && clock.Elapsed(begun) >= brokenKnown { // the tombstones may have expired
 		return ended, fence, ErrUnknown
 	}
 	return ended, fence, nil

@@ -10,15 +10,15 @@ import (
 	"example.com/redislock/lua"
 )
 
-// Upgrade makes a lock in [Read] one in [Write]: at once if it is the only reader, otherwise when the others have given
-// theirs back, waiting until ctx ends. It goes before all who wait for the lock, for they wait for this reader too. It
-// is a new grant: [Lock.Fence] rises. On a lock in Write it does nothing.
+// Upgrade changes a lock in [Read] to [Write]. If the holder is the only reader, that happens at once. Otherwise Upgrade
+// waits until the other readers have given their locks back, or until ctx ends. It goes before all waiters of the lock, for
+// they wait for this reader too. It is a new grant: [Lock.Fence] rises. On a lock in Write it does nothing.
 //
-// The errors are [ErrConflict], at once, if another reader waits for an upgrade already: each would wait for the other
-// to give its lock back; one has to. [ErrHeld] with the context's own error if that ended first, [ErrNotHeld] if the
-// lock is lost or released, [ErrNotReplicated] if it was acquired [WithReplicas] and they do not have the change in time,
-// [ErrInvalid] in any other mode, or what Redis or the network said. After an error the lock
-// is held in Read as before, unless it is lost. An upgrade of a nested handle upgrades the hold.
+// Upgrade returns [ErrConflict] at once if another reader waits for an upgrade already: each would wait for the other to give
+// its lock back, so one has to. It returns [ErrHeld] with the context's own error if ctx ended first, and [ErrNotHeld] if the
+// lock is lost or released. It returns [ErrNotReplicated] if the lock was acquired [WithReplicas] and the replicas do not
+// have the change in time. It returns [ErrInvalid] in any other mode. Other errors are what Redis or the network said. After
+// an error the lock is held in Read as before, unless it is lost. An upgrade of a nested handle upgrades the hold.
 func (l *Lock) Upgrade(ctx context.Context) error {
 	return wrapOp("upgrade", l.Name(), l.upgrade(ctx))
 }
@@ -70,14 +70,14 @@ func (l *Lock) upgrade(ctx context.Context) error {
 	return err
 }
 
-// Downgrade makes a lock in [Write] one in [Read] without a gap: nobody has it in Write in between, and the readers at
-// the head of the queue come in. The fence stays. On a lock in Read it does nothing. It sends one request.
+// Downgrade changes a lock in [Write] to [Read] without a gap. Nobody has it in Write in between, and the readers at the head
+// of the queue come in. The fence stays. On a lock in Read it does nothing. It sends one request.
 //
-// The hold stays in Write as long as another handle of it needs that: one that this one is nested in. While one that is
-// nested in this one is not released, Downgrade is [ErrOrder].
+// The hold stays in Write as long as another handle needs that: one that this handle is nested in. While a handle that is
+// nested in this one is not released, Downgrade returns [ErrOrder].
 //
-// The errors are [ErrNotHeld] if the lock is lost or released, [ErrInvalid] in any other mode, or what Redis or the
-// network said: the lock counts as Read then, and Redis is told in the background.
+// Downgrade returns [ErrNotHeld] if the lock is lost or released, and [ErrInvalid] in any other mode. Otherwise it returns
+// what Redis or the network said; the lock counts as Read then, and Redis is told in the background.
 func (l *Lock) Downgrade(ctx context.Context) error {
 	return wrapOp("downgrade", l.Name(), l.downgrade(ctx))
 }
@@ -93,7 +93,7 @@ func (l *Lock) downgrade(ctx context.Context) error {
 	return err
 }
 
-// toRead is downgrade as a registered operation. It reports whether the hold has another mode now.
+// toRead is downgrade as a registered operation. It reports whether it changed the mode of the hold.
 func (l *Lock) toRead(ctx context.Context) (changed bool, err error) {
 	h := l.hold
 	if err := h.client.enter(); err != nil {
@@ -139,7 +139,7 @@ func (l *Lock) toRead(ctx context.Context) (changed bool, err error) {
 	return false, fmt.Errorf("%w: the server no longer knows the hold", ErrNotHeld)
 }
 
-// beginChange is granted to one change of a hold's mode at a time.
+// beginChange lets one change of a hold's mode go on at a time.
 func (l *Lock) beginChange(ctx context.Context) error {
 	if ctx == nil {
 		return errNoContext
@@ -169,7 +169,7 @@ func (h *hold) endChange() {
 	h.converting = false
 }
 
-// became notes what the handle is content with. The caller holds hold.mu.
+// became notes the mode that the handle needs now. The caller has locked hold.mu.
 func (l *Lock) became(m Mode) {
 	switch {
 	case *l.mode == m || l.spent:
@@ -181,7 +181,7 @@ func (l *Lock) became(m Mode) {
 	l.mode = m.shared()
 }
 
-// changed takes over that the hold was granted in another mode.
+// changed notes that the hold was granted in another mode, with another fence.
 func (h *hold) changed(m Mode, fence string) {
 	h.mu.Lock()
 	h.mode = m.shared()
@@ -197,8 +197,8 @@ func (h *hold) convert(args []any) <-chan struct{} {
 	})
 }
 
-// changeToken names a change of the hold's mode. The server knows by it what comes after a later change and so is late:
-// a copy, or the undoing of an upgrade that was given up. Nobody can guess the rest of it.
+// changeToken names a change of the hold's mode. By it the server recognizes a request that comes after a later change and so
+// is late: a copy, or the undoing of an upgrade that was given up. Its second part cannot be guessed.
 func (h *hold) changeToken() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -206,7 +206,7 @@ func (h *hold) changeToken() string {
 	return fmt.Sprintf("%010d", h.changes) + protocol.NewToken()[:12]
 }
 
-// readArgs are those of a change to Read.
+// readArgs are the arguments of a change to Read.
 func (h *hold) readArgs(change string) []any {
 	request := protocol.Request{
 		Nonce: h.lease.Nonce(), Wait: protocol.NoWait, Channel: h.client.subscriber.WakeChannel(), Mode: Read.wire.Line(int(h.weight), ""),

@@ -16,11 +16,10 @@ import (
 	"example.com/redislock/lua"
 )
 
-// The weak kind is for work that is only wasteful when it runs twice: one SET NX PX on a key of its own, no fence, no
-// queue, no renewal. It shares nothing with the strong kind: not its keys, not its type, and no option turns one into
-// the other (I10).
+// The weak kind is for work that is only wasteful when it runs twice. It is one SET NX PX on a key of its own, without fence,
+// queue and renewal. It shares neither keys nor types with the strong kind, and no option turns one into the other (I10).
 
-// WeakLock is a held weak lock. It protects nothing that would break: it has no fence, and a holder that is paused
+// WeakLock is a held weak lock. It must not guard anything that would break: it has no fence, and a holder that is paused
 // past its lease is not alone any more.
 type WeakLock struct {
 	client   *Client
@@ -36,15 +35,16 @@ type WeakLock struct {
 	released error
 }
 
-// weakPause bounds how often a waiting AcquireWeak tries.
+// weakPause is the longest pause between two tries of a waiting AcquireWeak.
 const weakPause = 100 * time.Millisecond
 
-// AcquireWeak takes the weak lock of that name with a single SET NX PX. It is not renewed: it ends after [WithLease].
-// Without [WithWait] it tries until ctx ends, at jittered moments and not beyond the key's remaining life; WithWait(0)
-// bails out at once with [ErrHeld]. [WithFailOpen] makes it succeed when Redis cannot be reached.
+// AcquireWeak takes the weak lock of that name with a single SET NX PX. The lock is not renewed: it ends after [WithLease].
+// Without [WithWait] AcquireWeak tries until ctx ends. The pauses between its tries are random, and not longer than the key's
+// remaining life. With WithWait(0) it returns [ErrHeld] at once. With [WithFailOpen] it succeeds when Redis cannot be
+// reached.
 //
-// Of the options WithLease, WithWait and WithFailOpen apply, and of the Client's defaults the first two; others that
-// are given here are [ErrInvalid]. An error leaves nothing behind that outlives its lease.
+// WithLease, WithWait and WithFailOpen are its options, and of the Client's defaults the first two count. Other options in
+// the call are [ErrInvalid]. After an error nothing is left behind that outlives its lease.
 func (c *Client) AcquireWeak(ctx context.Context, name string, opts ...Option) (*WeakLock, error) {
 	w, err := c.acquireWeak(ctx, name, opts)
 	return w, wrapOp("acquire weak", name, err)
@@ -62,7 +62,7 @@ func (c *Client) acquireWeak(ctx context.Context, name string, opts []Option) (*
 		defer cancel()
 	}
 	w := &WeakLock{client: c, name: name, token: protocol.NewToken()}
-	held := false                 // it was answered so
+	held := false                 // Redis has said that the lock is held
 	doubt := make([]time.Time, 1) // a copy may take the key at any later try
 	for {
 		took, _, sent, err := c.setNX(bounded, []string{c.keys.Weak(name)}, []string{w.token}, doubt, s.lease)
@@ -102,7 +102,8 @@ func (c *Client) acquireWeak(ctx context.Context, name string, opts []Option) (*
 	}
 }
 
-// pauseWeak waits before the next try: half to all of weakPause, or of the key's remaining life if that is shorter.
+// pauseWeak waits before the next try: between half of weakPause and all of it, or the key's remaining life if that is
+// shorter.
 func (c *Client) pauseWeak(ctx context.Context, name string) bool {
 	if c.enter() != nil {
 		return false
@@ -124,8 +125,8 @@ func (c *Client) pauseWeak(ctx context.Context, name string) bool {
 	return false
 }
 
-// Context ends when the lease does, with [ErrLost], or at the release, with [ErrReleased]. It carries the values of
-// the context that the lock was acquired with, but not its cancellation.
+// Context ends with [ErrLost] when the lease ends, or with [ErrReleased] at the release. It carries the values of the context
+// that the lock was acquired with, but not its cancellation.
 func (w *WeakLock) Context() context.Context {
 	if !w.made() {
 		return endedBy(errNoHandle)
@@ -133,7 +134,7 @@ func (w *WeakLock) Context() context.Context {
 	return w.ctx
 }
 
-// Err is nil while the lock is held, and the cause of [WeakLock.Context] afterwards.
+// Err is nil while the lock is held. Afterwards it is the cause of [WeakLock.Context].
 func (w *WeakLock) Err() error {
 	if !w.made() {
 		return errNoHandle
@@ -147,9 +148,10 @@ func (w *WeakLock) Err() error {
 	return nil
 }
 
-// Release deletes the key if it is still this holder's. It is bounded and works when ctx has ended; a second one has
-// the same answer. The answer is nil, [ErrNotHeld] if the lease had run out, or the network's error: the key then
-// lapses by its lease. A lock that [WithFailOpen] made up has nothing to release: nil.
+// Release deletes the key if the key is still this holder's. Its time is bounded, and it works when ctx has ended. A second
+// Release returns the same answer. The answer is nil, or [ErrNotHeld] if the lease had run out, or the network's error; after
+// that error the key lapses by its lease. A lock that [WithFailOpen] granted without Redis has nothing to release, and the
+// answer is nil.
 func (w *WeakLock) Release(ctx context.Context) error {
 	switch {
 	case !w.made():
@@ -162,7 +164,7 @@ func (w *WeakLock) Release(ctx context.Context) error {
 }
 
 func (w *WeakLock) release(ctx context.Context) error {
-	w.client.background.Add() // also after Close, which does not wait for weak locks
+	w.client.background.Add() // also after Close: it does not wait for weak locks
 	defer w.client.background.Done()
 	err := w.Err()
 	w.timer.Stop()
@@ -211,13 +213,13 @@ func (c *Client) weakSettings(ctx context.Context, name string, opts []Option) (
 	return c.settings(opts)
 }
 
-// setNX sends a SET NX PX for each key, in one pipeline, until all are answered. A nil after an attempt that had no
-// answer may be that attempt's own doing: a GET settles it. The keys live from some time after sent. With an error, open are the
-// numbers of the keys that have no answer; the answers of the others stand. Of several errors it is the one that no resend helps
-// against.
+// setNX sends a SET NX PX for each key, in one pipeline, and sends again until all are answered. A nil after an attempt that
+// had no answer may be the doing of that attempt itself; a GET settles that. The keys live from some time after sent. With an
+// error, open has the numbers of the keys that have no answer; the answers of the others stand. If there are several errors,
+// setNX returns the one that no resend helps against.
 //
-// Where doubt is not zero an attempt for that key had no answer, now or before: it may have been executed at any time since, or be
-// yet.
+// Where doubt is not zero, an attempt for that key had no answer, in this call or before. Redis may have executed it at any
+// time since, or may still execute it.
 func (c *Client) setNX(ctx context.Context, keys, tokens []string, doubt []time.Time, life time.Duration) (took []bool, open []int, sent time.Time, err error) {
 	if err := c.enter(); err != nil {
 		return nil, nil, sent, err
@@ -229,7 +231,7 @@ func (c *Client) setNX(ctx context.Context, keys, tokens []string, doubt []time.
 		open[i] = i
 	}
 	sent = time.Now()
-	var why error // the last that was not the end of ctx
+	var why error // the last error that was not the end of ctx
 	for attempt := 1; len(open) > 0; attempt++ {
 		tried := time.Now()
 		answers := c.each(ctx, open, func(k int) transport.Command {
@@ -241,7 +243,7 @@ func (c *Client) setNX(ctx context.Context, keys, tokens []string, doubt []time.
 			if transport.Reason(cmdErr) != nil {
 				why = cmdErr
 			}
-			if resend { // of several the one that ends it
+			if resend { // of several errors the one that ends the resends
 				err = cmdErr
 			}
 			failed = append(failed, k)
@@ -270,7 +272,7 @@ func (c *Client) setNX(ctx context.Context, keys, tokens []string, doubt []time.
 			case getErr != nil && !errors.Is(getErr, redis.Nil):
 				note(k, getErr)
 			case !took[k]:
-				doubt[k] = looked // not until now
+				doubt[k] = looked // it was not executed until now
 			case doubt[k].Before(sent):
 				sent = doubt[k]
 			}
@@ -300,7 +302,7 @@ func (c *Client) setNX(ctx context.Context, keys, tokens []string, doubt []time.
 	return took, open, sent, err
 }
 
-// each sends a command for each of the keys that ks are the numbers of.
+// each sends a command for each of the keys whose numbers are in ks.
 func (c *Client) each(ctx context.Context, ks []int, of func(k int) transport.Command) []transport.Command {
 	cmds := make([]transport.Command, len(ks))
 	for i, k := range ks {
@@ -312,7 +314,7 @@ func (c *Client) each(ctx context.Context, ks []int, of func(k int) transport.Co
 	return cmds
 }
 
-// unreachable reports whether Redis did not answer, or is not able to serve now: what WithFailOpen is for.
+// unreachable reports whether Redis did not answer, or cannot serve now. That is the case which WithFailOpen is for.
 func unreachable(err error) bool { return transport.Transient(err) && !errors.Is(err, ErrClosed) }
 
 func (c *Client) plain(ctx context.Context, cmd transport.Command) transport.Command {
@@ -320,7 +322,7 @@ func (c *Client) plain(ctx context.Context, cmd transport.Command) transport.Com
 	return cmd
 }
 
-// plainAll sends plain commands, for no longer than ctx: what is unanswered then has its error.
+// plainAll sends plain commands. It waits no longer than ctx; a command that is unanswered then has the error of ctx.
 func (c *Client) plainAll(ctx context.Context, cmds []transport.Command) {
 	send := func(cmds []transport.Command) {
 		if len(cmds) == 1 {
