@@ -38,7 +38,7 @@ help: ## this list
 
 .PHONY: quick
 quick: ## what a change needs first: the root, lua/ and internal/ on the embedded server and in fake time, in less than a minute
-	@go test -short -race -shuffle=on -timeout 5m . ./lua ./internal/... 2>&1 | $(failures)
+	@go test -short -race -timeout 5m . ./lua ./internal/... 2>&1 | $(failures)
 
 .PHONY: demo
 demo: ## real processes share locks, on a server that comes along: nothing to set up

@@ -204,6 +204,7 @@ var everything = map[string]func(ctx context.Context, e *env, c *redislock.Clien
 // An operation registers itself and then looks whether the Client is closed, so Close sees it or it sees Close, wherever in
 // the operation that happens.
 func TestNothingIsSentOnceCloseHasReturnedNil(t *testing.T) {
+	t.Parallel()
 	for name, operation := range everything {
 		t.Run(name, func(t *testing.T) {
 			embedded(t, 0, func(e *env, _ *fakenet.Network) {
@@ -378,10 +379,7 @@ func TestAnObserverMayCallClose(t *testing.T) {
 func TestI8CancelAtTheInstantOfTheGrantLeavesNothing(t *testing.T) {
 	t.Parallel()
 	const delay = 10 * time.Millisecond
-	outcomes, step := map[string]int{}, 2*time.Millisecond
-	if short() {
-		step = delay
-	}
+	outcomes, step := map[string]int{}, time.Duration(unlessShort(2, 10))*time.Millisecond
 	for warm := range 2 { // the waiter's Client has its subscription already, or must make it first
 		for offset := time.Duration(0); offset <= 160*time.Millisecond; offset += step {
 			for _, nudge := range []time.Duration{0, 500 * time.Microsecond} {
@@ -432,7 +430,8 @@ func TestI8CancelAtTheInstantOfTheGrantLeavesNothing(t *testing.T) {
 // The same on a real server, at random: nothing is left in Redis, and no goroutine here.
 func TestI8AStormOfCancelsLeavesNothing(t *testing.T) {
 	both(t, func(e *env) {
-		const workers, rounds = 24, 40
+		const workers = 24
+		rounds := unlessShort(40, 10)
 		clients := []*redislock.Client{e.client(), e.client(), e.client()}
 		for _, c := range clients {
 			e.release(e.acquire(c, "storm"))
@@ -626,6 +625,7 @@ var ways = map[string]func(){
 // A lock that its caller does not get is given back, and Close does not wait for what a callback has cut short, whichever of its
 // calls that was (I8).
 func TestACallbackThatDoesNotReturnLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
 	callbacks := map[string]func(func()) redislock.ClientOption{
 		"observer": func(step func()) redislock.ClientOption {
 			return redislock.WithObserver(redislock.ObserverFunc(func(redislock.Event) { step() }))

@@ -584,7 +584,8 @@ const noPermission = "NOPERM User app has no permissions to run the 'evalsha' co
 
 // A right that is missing for a while ends no campaign: before the first term, while it leads, and after it.
 func TestACampaignThatIsRefusedForAWhileStandsAgain(t *testing.T) {
-	for _, answer := range []string{noPermission, "NOAUTH Authentication required.", "WRONGTYPE Operation against a key holding the wrong kind of value"} {
+	t.Parallel()
+	for _, answer := range []string{noPermission, "NOAUTH Authentication required.", "WRONGTYPE Operation against a key holding the wrong kind of value"}[:unlessShort(3, 1)] {
 		embedded(t, 0, func(e *env, _ *fakenet.Network) {
 			var seen recorder
 			c := e.client(redislock.WithObserver(&seen))

@@ -156,9 +156,13 @@ func (e *env) eventually(what string, is func() bool) {
 	e.stop(fmt.Errorf("not within %v: %s", most, what))
 }
 
-// short reports whether only the essential is to run: `make quick`. Where real servers are left out for it is up to
-// servertest.
-func short() bool { return testing.Short() }
+// unlessShort is all, or few where only the essential is to run: `make quick`. Real servers are left out for it by servertest.
+func unlessShort(all, few int) int {
+	if testing.Short() {
+		return few
+	}
+	return all
+}
 
 // settle lets what is under way arrive: in fake time all of it, on a real server what takes no longer than 20 ms.
 func (e *env) settle() {

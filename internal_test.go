@@ -533,6 +533,7 @@ func TestWhatALockIsMadeOfFitsItsSizeClass(t *testing.T) {
 }
 
 func TestFloorsAreBoundedAndKeepTheLastNames(t *testing.T) {
+	t.Parallel()
 	f := newFloors()
 	const names = 3 * maxFloors
 	for i := range int64(names) {

@@ -596,6 +596,7 @@ func TestStripesAgreeWithOtherLanguagesOnAKey(t *testing.T) {
 }
 
 func TestStripesSpreadKeysEvenly(t *testing.T) {
+	t.Parallel()
 	const keys = 20_000
 	for what, key := range map[string]func(i int) string{
 		"numbered":  func(i int) string { return fmt.Sprintf("user/%d", i) },

@@ -133,7 +133,8 @@ func TestConsecutiveReadersAreGrantedByOneReleaseInOneMessageEach(t *testing.T) 
 
 func TestReadersAndWritersKeepApart(t *testing.T) {
 	both(t, func(e *env) {
-		const instances, workers, rounds = 3, 6, 15
+		const instances, workers = 3, 6
+		rounds := unlessShort(15, 5)
 		var (
 			wg               sync.WaitGroup
 			readers, writers atomic.Int32

@@ -327,6 +327,7 @@ func TestATraceThatCannotTravelIsLeftOut(t *testing.T) {
 // An Observer that hangs in an event of the Client's own goroutine gets a bounded number of events afterwards, losses among them,
 // and how many there were beside them.
 func TestEventsForAnObserverThatHangsAreBoundedAndCounted(t *testing.T) {
+	t.Parallel()
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		const held = 30
 		var mu sync.Mutex

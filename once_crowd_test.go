@@ -60,6 +60,7 @@ func TestManyWaitersOfOnceSendWhatOneSends(t *testing.T) {
 
 // After a failure one runs it, and the others wait for that one, all together.
 func TestAfterAFailureOfOnceAllGoOnTogether(t *testing.T) {
+	t.Parallel()
 	const trip = 10 * time.Millisecond
 	for name, processes := range map[string]int{"in one process": 1, "in many": 50} {
 		t.Run(name, func(t *testing.T) {

@@ -188,6 +188,7 @@ func preflights(n *atomic.Int64, fail *atomic.Bool) *tap {
 
 // All who take a first lock at the same time share one preflight.
 func TestAThousandFirstAcquiresSendOnePreflight(t *testing.T) {
+	t.Parallel()
 	embedded(t, 5*time.Millisecond, func(e *env, _ *fakenet.Network) {
 		var sent atomic.Int64
 		var fail atomic.Bool

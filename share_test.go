@@ -571,7 +571,7 @@ func TestOthersGetThePanicOfAFetchInOneLine(t *testing.T) {
 func TestACallerDoesNotGetTheEndOfAnothersContext(t *testing.T) {
 	both(t, func(e *env) {
 		c := e.client()
-		for range 200 {
+		for range unlessShort(200, 50) {
 			ctx, leave := context.WithCancel(context.Background())
 			ended := make(chan struct{})
 			var all sync.WaitGroup

@@ -49,12 +49,14 @@ var rewrite = flag.Bool("rewrite", false, "rewrite the transcripts in testdata/t
 //	forget                       Redis forgets the scripts; flush: its data; clock DURATION: its clock steps
 //	state LOCK                   the lock's hash
 func TestTranscripts(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("testdata/transcripts/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%d transcripts: %v", len(files), err)
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
 			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)

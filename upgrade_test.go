@@ -152,8 +152,10 @@ func TestI8ACancelledUpgradeLeavesAReader(t *testing.T) {
 // An upgrade that is cancelled in the instant of its grant is either, but the handle, the server and everybody else
 // agree on which.
 func TestI8UpgradesCancelledAtTheGrant(t *testing.T) {
+	t.Parallel()
 	const delay = 10 * time.Millisecond
-	for offset := time.Duration(0); offset <= 100*time.Millisecond; offset += time.Millisecond {
+	step := time.Duration(unlessShort(1, 5)) * time.Millisecond
+	for offset := time.Duration(0); offset <= 100*time.Millisecond; offset += step {
 		embedded(t, delay, func(e *env, _ *fakenet.Network) {
 			c, other := e.client(), e.client()
 			a, b := e.acquire(c, "x", reading), e.acquire(other, "x", reading)
@@ -301,7 +303,8 @@ func TestADeadUpgraderCostsItsLease(t *testing.T) {
 
 func TestUpgradesAndDowngradesKeepReadersAndWritersApart(t *testing.T) {
 	both(t, func(e *env) {
-		const instances, workers, rounds = 3, 4, 12
+		const instances, workers = 3, 4
+		rounds := unlessShort(12, 4)
 		var (
 			wg               sync.WaitGroup
 			readers, writers atomic.Int32

@@ -15,7 +15,7 @@ import (
 // Random requests of several Clients, dead and alive, with a clock that steps: after each one the hash must be sound.
 func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 	t.Parallel()
-	for seed := range unlessShort(24, 6) {
+	for seed := range unlessShort(24, 4) {
 		b := embeddedBench(t)
 		b.subscribe("live0")
 		b.subscribe("live1")
