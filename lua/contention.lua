@@ -60,7 +60,7 @@ local function answer(reply)
   if holds.head then
     local hold = oldest() or hold_of(holds.head)
     reply[n + 1], reply[n + 4] = hold.since, info_of(hold.request, 1)
-    reply[n + 2] = holds.length == 1 and time16(deadline(hold)) or summary.bound
+    reply[n + 2] = time16(first_end())
   end
   return reply
 end

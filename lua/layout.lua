@@ -65,17 +65,17 @@
 -- The short form of a hold is for speed: the release of a lock that nobody waits for is one HDEL of the token, and that
 -- finds nothing as soon as there is more to do. It is a request; once the hold was renewed, it is this, and the mark is '@'. Two
 -- forms, for the other ways cost more: `at` and `lease` in front from the start are 6 to 9 % of an idle pair, and the long form
--- after a renewal is a release of 26 µs instead of 2 (docs/protocol.md).
+-- after a renewal is a release of 26 µs instead of 2.
 --: RENEWED    mark1 at16 lease8 request
 
 -- A Client that has places in the queue: when it was last seen, how it waits, as in a request, and how many they are.
 --: CLIENT     seen16 wait1 places
 
 -- The modes in use. `bound`: no hold ends before it. `latest`: none begins after it. `least` and `cursor`: how far a search
--- for those that ended has come (see `expire`). The classes are lines of count ' ' held ' ' class: how many holds and
+-- for those that ended has come, and `next`: none begins before it (see `expire`). The classes are lines of count ' ' held ' ' class: how many holds and
 -- places it has, and the weight of its holds. Behind them `fresh`, or nothing: all holds before it are revoked or kept, so
 -- the search for the oldest that is held begins there (contention.lua).
---: SUMMARY    bound16 latest16 least16 cursor22 classes
+--: SUMMARY    bound16 latest16 least16 cursor22 next16 classes
 
 -- The token of a change of mode begins with the number of the change; the record of a lock with who wrote it (record.lua).
 --: CHANGE     number10

@@ -32,7 +32,7 @@ end
 local summary
 
 local function summarize()
-  summary = {classes = {}, different = 0, bound = FAR, latest = now, changed = true}
+  summary = {classes = {}, different = 0, bound = FAR, latest = now, next = now, changed = true}
   return summary
 end
 
@@ -40,6 +40,7 @@ local function load_summary(text)
   summarize()
   summary.bound, summary.latest, summary.least = sub(text, SUMMARY_BOUND), sub(text, SUMMARY_LATEST), sub(text, SUMMARY_LEAST)
   summary.cursor = sub(text, SUMMARY_CURSOR) ~= NONE and sub(text, SUMMARY_CURSOR) or nil
+  summary.next = sub(text, SUMMARY_NEXT)
   summary.fresh = match(text, '\n(%S+)$')
   for count, weight, class, capacity, name, rules in gmatch(sub(text, SUMMARY_CLASSES), '(%d+) (%d+) ((%d+) (%S+) (%S+))\n') do
     summary.classes[class] = {count = count + 0, held = weight + 0, class = class, capacity = capacity + 0, name = name, rules = rules}
@@ -49,7 +50,7 @@ local function load_summary(text)
 end
 
 local function summary_text()
-  local text = {summary.bound .. summary.latest .. (summary.least or FAR) .. (summary.cursor or NONE)}
+  local text = {summary.bound .. summary.latest .. (summary.least or FAR) .. (summary.cursor or NONE) .. summary.next}
   for class, entry in pairs(summary.classes) do
     text[#text + 1] = entry.count .. ' ' .. format('%d', entry.held) .. ' ' .. class .. '\n'
   end

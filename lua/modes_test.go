@@ -192,6 +192,49 @@ func TestLapsedReadersAreSearchedForInBoundedSteps(t *testing.T) {
 	t.Errorf("the writer waits for %s", b.owners())
 }
 
+// Of readers that lapse one after the other each would begin another search of all, and a waiter would send scripts without end.
+func TestReadersThatLapseOneByOneDoNotKeepTheServerSearching(t *testing.T) {
+	b := embeddedBench(t)
+	const readers = 300
+	for i := range readers {
+		b.in(read, 1, fmt.Sprint("r", i), 10*time.Second+time.Duration(i)*4*time.Millisecond, protocol.NoWait, "c1")
+	}
+	if r := b.in(write, 1, "w", time.Minute, protocol.Uncountable, "c2"); r.Status != "waiting" {
+		t.Fatal(r.Status)
+	}
+	b.pass(10 * time.Second)
+	begun, scripts, searches := b.now, 0, 0
+	for searching := false; b.now.Before(begun.Add(time.Second)); scripts++ {
+		reply := b.eval(lua.Check, "c2", protocol.Uncountable, "", pad("w")).([]any)
+		if more := reply[1] == int64(1); more {
+			b.pass(100 * time.Microsecond) // there and back
+			searching = true
+			continue
+		}
+		if searching {
+			searches++
+		}
+		searching = false
+		due, err := protocol.ParseMicros(reply[3].(string))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.set(time.UnixMicro(int64(due)).Add(time.Millisecond)) // as a waiter does
+	}
+	if searches < 20 || scripts > 1000 {
+		t.Errorf("%d searches with %d scripts within a second", searches, scripts)
+	}
+	for range readers {
+		if b.check("c2", protocol.Uncountable, "w")[0] == "granted" {
+			break
+		}
+		b.pass(time.Millisecond)
+	}
+	if late := b.now.Sub(begun) - readers*4*time.Millisecond; late > 20*time.Millisecond || b.owners() != "w" {
+		t.Errorf("%v after the last deadline it is held by %s", late, b.owners())
+	}
+}
+
 func TestAStepBackOfTheClockDoesNotMakeDeadReadersLiveLonger(t *testing.T) {
 	b := embeddedBench(t)
 	const readers = 100

@@ -146,7 +146,7 @@ func unsummed(summary string, counts, weights map[string]int) string {
 		return ""
 	}
 	n := 0
-	lines := summary[70 : strings.LastIndexByte(summary, '\n')+1]
+	lines := summary[86 : strings.LastIndexByte(summary, '\n')+1]
 	for line := range strings.Lines(lines) {
 		parts := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 3)
 		n++

@@ -22,7 +22,10 @@ end
 -- The search for lapsed holds goes on behind the one it stands at; behind the last it is over.
 local function advance()
   summary.cursor, summary.changed = following(holds, summary.cursor), true
-  if not summary.cursor then summary.bound = summary.least end
+  if not summary.cursor then
+    summary.bound = summary.least
+    summary.next = holds.length > SCAN and time16(now + holds.length * PAUSE) or now
+  end
 end
 
 local function drop(hold)
@@ -56,13 +59,14 @@ local function live(token)
 end
 
 -- Of several holds the lapsed ones are searched for when the first end that is known of is past, some in each script.
--- While that goes on, what does not fit may fit yet: then this is true.
+-- While that goes on, what does not fit may fit yet: then this is true. Where it takes several scripts, there is a pause
+-- before the next search, of about ten times as long: of 10,000 holds that lapse one by one, each would begin another.
 local function expire()
   if holds.length == 1 then
     lapsed(hold_of(holds.head))
     return false
   end
-  if holds.length == 0 or not (summary.cursor or summary.bound <= now or now < summary.latest) then return false end
+  if holds.length == 0 or not (summary.cursor or now < summary.latest or summary.bound <= now and not paused()) then return false end
   if not summary.cursor or now < summary.latest then
     summary.cursor, summary.least, summary.latest, summary.changed = holds.head, FAR, now, true
   end

@@ -6,6 +6,7 @@
 
 local HAND_OVER = 32              -- candidates tried in one script, or half as many grants
 local SCAN = 32                   -- holds looked at in one script
+local PAUSE = 50                  -- µs for each hold: how long they are not searched again, where one script cannot look at all
 local TRIM = 8                    -- leftovers cleared away in passing
 local CHANGE = '0000000000000000' -- ticket of a hold that waits to change its mode: it goes first
 local TOMBSTONE_LIFE = 60000000  -- µs for which a tombstone stands
@@ -47,9 +48,13 @@ local function mark(hold)
   summary.latest, summary.changed = now, true
 end
 
-local function first_end()        -- when the first hold ends, as far as is known; nil: nobody holds
+-- Whether the holds were searched just now (`expire`), by a clock that has not gone back since.
+local function paused() return summary.next > now and summary.next - now <= holds.length * PAUSE end
+
+local function first_end()        -- when the first hold ends, or is found to have, as far as is known; nil: nobody holds
   if holds.length == 1 then return deadline(hold_of(holds.head)) end
-  return holds.length > 1 and summary.bound + 0 or nil
+  if holds.length == 0 then return nil end
+  return (paused() and summary.next > summary.bound and summary.next or summary.bound) + 0
 end
 
 local function load_short(token, value)
