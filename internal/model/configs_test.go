@@ -69,6 +69,27 @@ var three = config{
 	left:    budget{timeouts: 1, lost: 1, checks: 1},
 }
 
+// repeats is about Clients that want the lock again and again.
+var repeats = config{
+	name:    "repeats",
+	clients: clients([]want{plain('r'), plain('r'), plain('r')}, []want{plain('r'), plain('r'), plain('r')}),
+	left:    budget{timeouts: 1, lost: 1},
+}
+
+// turns is about three that want it twice.
+var turns = config{
+	name:    "turns",
+	clients: clients([]want{plain('r'), plain('r')}, []want{plain('r'), plain('r')}, []want{plain('r'), plain('r')}),
+	left:    budget{lost: 1},
+}
+
+// cancelled is about three, one of which gives up.
+var cancelled = config{
+	name:    "cancelled",
+	clients: clients([]want{plain('r'), plain('r')}, []want{plain('r')}, []want{plain('r')}),
+	left:    budget{timeouts: 1, cancels: 1},
+}
+
 // tries is about callers that do not wait.
 var tries = config{
 	name:    "tries",
@@ -251,8 +272,8 @@ var deaths = config{
 // small are the worlds with up to 30,000 states, large the others.
 var (
 	small = []config{
-		three, tries, bounds, steals, claims, replica, subscriptions, silent, dead, full, losses, clock, retention, regrant,
+		three, repeats, turns, tries, bounds, steals, claims, replica, subscriptions, silent, dead, full, losses, clock, retention, regrant,
 		shared, conflict, pool, handoff, operator,
 	}
-	large = []config{races, lanes, after, deaths}
+	large = []config{races, cancelled, lanes, after, deaths}
 )

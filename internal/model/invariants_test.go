@@ -190,6 +190,7 @@ func (w *world) believe() {
 		w.violated("I1: the bodies of %s run at once", strings.Join(who, " and "))
 	}
 	w.leftBehind()
+	w.stuck()
 	if w.config.done != nil {
 		if fault := w.config.done(w); fault != "" {
 			w.violated("%s", fault)
@@ -214,6 +215,23 @@ func (w *world) leftBehind() {
 		}
 		if !underWay {
 			w.violated("I8: %s is left behind", token)
+		}
+	}
+}
+
+// stuck says who would wait for ever: nothing is under way, nobody holds the lock, and a check does not change that.
+func (w *world) stuck() {
+	if len(w.flight) > 0 || len(w.lock.Holds) > 0 {
+		return
+	}
+	for i := range w.clients {
+		c := &w.clients[i]
+		if c.state != waiting {
+			continue
+		}
+		after, answer, _ := Execute(&w.lock, Check{Channel: channel(i), Wait: 'c', Tokens: []string{c.token}}, w.instant())
+		if answer.Found[0].Status == "waiting" && len(after.Holds) == 0 && !answer.More {
+			w.violated("%s waits for ever", c.token)
 		}
 	}
 }
