@@ -6,10 +6,11 @@ export GOWORK := off
 
 # Not with the race detector: no goroutine there is ours, and their heavy dependencies would be compiled once more.
 PLAIN := bench docs/monitoring examples/payment fence/sqlfence
-# What go test says of packages that fail, and nothing of the others. It fails if there is something to say.
-failures = awk '/^(ok  |\?   )\t/ {said = ""; next} {said = said $$0 "\n"} /^FAIL\t/ {printf "%s", said; said = ""; failed = 1} \
-  END {printf "%s", said; exit failed || said != ""}'
-test_of = go test $(if $(filter $(PLAIN),$1),,-race) -shuffle=on -timeout 15m ./... 2>&1 | $(failures)
+# What go test says, once it has failed, but for the packages that passed.
+failures = awk '/^(ok  |\?   )\t/ {seed = ""; next} /^-test.shuffle / {seed = $$0 "\n"; next} /^exit / {status = $$2; next} \
+  {said = said seed $$0 "\n"; seed = ""} END {if (status != "0") {printf "%s", said; exit 1}}'
+quietly = (go test $1; echo "exit $$?") 2>&1 | $(failures)
+test_of = $(call quietly,$(if $(filter $(PLAIN),$1),,-race) -shuffle=on -timeout 15m ./...)
 # Those that mostly wait and so leave a core idle, one after the other, are beside something else and all others; and alone,
 # at the end, is what starts many processes at once.
 LONG := . cmd/redislock
@@ -38,7 +39,7 @@ help: ## this list
 
 .PHONY: quick
 quick: ## what a change needs first: the root, lua/ and internal/ on the embedded server and in fake time, in less than a minute
-	@go test -short -race -timeout 5m . ./lua ./internal/... 2>&1 | $(failures)
+	@$(call quietly,-short -race -timeout 5m . ./lua ./internal/...)
 
 .PHONY: demo
 demo: ## real processes share locks, on a server that comes along: nothing to set up
