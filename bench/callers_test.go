@@ -40,7 +40,7 @@ func TestLoadCountsWhatFailsAndEndsWhatHangs(t *testing.T) {
 			if (l.pairs > 0) != c.pairs || (l.perSecond > 0) != c.pairs || (l.failures > 0) != c.failed {
 				t.Errorf("%+v", l)
 			}
-			if took := time.Since(begun); took > window+stuckAfter+2*time.Second {
+			if took := time.Since(begun); took > window+stuckAfter+20*time.Second {
 				t.Errorf("it took %v", took)
 			}
 		})

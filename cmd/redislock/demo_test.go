@@ -34,7 +34,7 @@ func TestDemoKeepsItsPromises(t *testing.T) {
 			began := time.Now()
 			p := f.launch(path, append([]string{"demo", "--slack", loadedMachine}, args...)...)
 			out := p.ends(0)
-			if took := time.Since(began); took > 20*time.Second {
+			if took := time.Since(began); took > time.Minute {
 				t.Errorf("it took %v", took)
 			}
 			for _, s := range scenes {

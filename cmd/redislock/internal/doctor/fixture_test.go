@@ -21,7 +21,7 @@ func examine(t *testing.T, rdb redis.UniversalClient, opts ...doctor.Option) doc
 	t.Helper()
 	began := time.Now()
 	r := doctor.Examine(t.Context(), rdb, prefix, opts...)
-	if took := time.Since(began); took > 20*time.Second {
+	if took := time.Since(began); took > time.Minute {
 		t.Errorf("it took %v", took)
 	}
 	for _, f := range r.Findings {

@@ -56,7 +56,7 @@ func TestASilentServerHoldsNobodyUp(t *testing.T) {
 	if f := only(t, examine(t, rdb)); f.Level != doctor.Danger || f.Check != "reachability" {
 		t.Errorf("%+v", f)
 	}
-	if took := time.Since(began); took > 8*time.Second {
+	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	ended, cancel := context.WithCancel(t.Context())

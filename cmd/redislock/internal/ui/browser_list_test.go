@@ -170,7 +170,7 @@ func TestBrowserSurvivesTenThousandLocks(t *testing.T) {
 	p.until(`document.activeElement.textContent === 'lock/0'`)
 	p.types(kb.End)
 	p.until(`document.activeElement.textContent === 'lock/9999' && document.activeElement.closest('tr').getAttribute('aria-rowindex') === '10001'`)
-	if took := value[float64](p, `(() => { const begun = performance.now(); document.querySelector('th[data-key=name] button').click(); return performance.now() - begun; })()`); took > 1000 {
+	if took := value[float64](p, `(() => { const begun = performance.now(); document.querySelector('th[data-key=name] button').click(); return performance.now() - begun; })()`); took > 5000 {
 		t.Errorf("sorting takes %.0f ms", took)
 	}
 	p.types(kb.Home)
