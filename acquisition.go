@@ -26,10 +26,10 @@ type acquisition struct {
 	changes *Lock    // the handle whose hold changes its mode; nil for any other acquisition
 	resumes *handoff // what is taken over; nil for any other acquisition
 
-	parent context.Context // the caller's
-	asked  time.Time
-	alone  bool // there is no subscription: the checks alone will tell
-	queued bool // it has joined the queue, under this token or another
+	parent  context.Context // the caller's
+	asked   time.Time
+	without bool // there is no subscription: the checks must tell
+	queued  bool // it has joined the queue, under this token or another
 
 	// Of the present token.
 	token string
@@ -51,7 +51,7 @@ func (q *acquisition) newToken() {
 		q.token, q.back = q.changes.hold.changeToken(), q.changes.hold.changeToken()
 	}
 	q.boxed = nil
-	q.Forgotten()
+	q.NothingRemains()
 	q.seen = q.client.floors.of(q.name)
 }
 
@@ -71,7 +71,7 @@ func (q *acquisition) pursue() (*Lock, error) {
 	defer q.client.leave()
 	returned := false
 	defer func() {
-		if !returned && (q.Leaves() || q.Asking) {
+		if !returned && q.MayRemain() {
 			q.Unanswered = true // what became of the last attempt is not known
 			q.undo()
 		}
@@ -110,7 +110,7 @@ func (q *acquisition) obtain() (l *Lock, err error) {
 				err = q.refusal(r)
 			}
 			g = waiting.Grant{Fence: r.Fence, Sent: s.Sent, Valid: clock.Until(s.Sent, r.Now, r.At+r.Lease, c.margin), Lease: r.Lease.Sub(0), Alone: r.Alone}
-		case waiting.Renew:
+		case waiting.NewToken:
 			if q.Unanswered {
 				q.undo()
 			}
@@ -118,7 +118,7 @@ func (q *acquisition) obtain() (l *Lock, err error) {
 			next = waiting.Ask
 		case waiting.Subscribe: // see it confirmed, then join
 			next = waiting.Ask
-			if q.alone, err = c.subscriber.Await(ctx, q.name); err != nil {
+			if q.without, err = c.subscriber.Await(ctx, q.name); err != nil {
 				next = waiting.Fail
 			}
 		case waiting.Await:
@@ -179,7 +179,7 @@ func (q *acquisition) ask(ctx context.Context) (r protocol.Reply, s waiting.Samp
 	mode := protocol.NoWait
 	if q.Waits {
 		m, e := c.subscriber.State(q.name)
-		if m == "" && q.alone {
+		if m == "" && q.without {
 			m = protocol.Uncountable
 		}
 		if m != "" {
@@ -284,7 +284,7 @@ func (q *acquisition) retreat(ctx context.Context) bool {
 	pause := time.NewTimer(min(transport.Backoff(int(q.Late)), time.Second))
 	defer pause.Stop()
 	q.giveBack(ctx)
-	q.Forgotten()
+	q.NothingRemains()
 	select {
 	case <-pause.C:
 		q.newToken()
@@ -298,12 +298,12 @@ func (q *acquisition) retreat(ctx context.Context) bool {
 // contended, given up by the caller, or unreachable. ctx is the caller's with the bound of WithWait.
 func (q *acquisition) fail(ctx context.Context, cause error) error {
 	q.dropWait()
-	granted := q.Granted
-	if q.Leaves() {
+	unusable := q.Unusable
+	if q.MayRemain() {
 		q.giveBack(ctx)
 	}
 	switch ended := q.parent.Err(); {
-	case granted: // what it was worth is the reason
+	case unusable:
 		return cause
 	case errors.Is(cause, ErrClosed), errors.Is(cause, transport.ErrOrphaned), errors.Is(cause, ErrPermission), errors.Is(cause, ErrMode), errors.Is(cause, ErrConflict), errors.Is(cause, ErrNotHeld):
 		return cause

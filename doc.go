@@ -49,19 +49,19 @@
 //
 // # How it is built
 //
-// Arrows are imports; they run down, and the compiler keeps them so. No package under internal/ knows this one.
+// Arrows are imports. They run down: no package under internal/ knows this one, which a test keeps so.
 //
-//	                redislock: what a user names, and what is built on locks
-//	     ┌──────────────┬─────────────┬─┴───────────┬──────────────┐
-//	     ▼              ▼             ▼             ▼              ▼
-//	who waits      until when    how one hears   replicas     many callers,
-//	waiting        lease         wakeup          replication  one call: singleflight, memo
-//	     └──────┬───────┴──────┬──────┴──────┬──────┘
-//	            ▼              ▼             ▼
-//	       when: scheduler   how it is sent: transport
-//	            └──────┬───────┴──────┬──────┘
-//	                   ▼              ▼
-//	        what is said: protocol   what Redis does: lua
+//	              redislock: what a user names, and what is built on locks
+//	    ┌──────────────┬──────────────┬──────────────┐               │
+//	    ▼              ▼              ▼              ▼               ▼
+//	who waits      until when    how one hears   replicas       many callers and
+//	waiting        lease         wakeup          replication    one call: singleflight, memo
+//	    └──────┬───────┴──────┬───────┴──────┬───────┘
+//	           ▼              ▼              ▼
+//	    when: scheduler    how it is sent: transport
+//	                          └──────┬───────┐
+//	                                 ▼       ▼
+//	               what is said: protocol   what Redis does: lua
 //
 // The comment of each package draws its states. internal/model says the rules of the scripts as a plain state machine, to be read;
 // internal/simulation runs whole Clients in fake time; testdata/transcripts shows each case of the protocol, message by message.

@@ -46,10 +46,10 @@ func (c *Client) parseTicket(ticket string) (handoff, error) {
 // after that the lock is free. Handoff is for work that begins in one process and ends in another. Whoever has the ticket can
 // take the lock over: treat it as a secret.
 //
-// Handoff sends one request, within 5 s, that makes the lease whole. A lease that [WithoutRenewal] made final stays as it is;
-// then nothing is sent, unless a reply to the acquire was lost. Handoff returns [ErrNotHeld] if the lock was lost or released
-// before. It returns [ErrOrder] for a nested handle, and while other handles are nested in this one. Otherwise it returns
-// what Redis or the network said. In the last two cases the lock is held as before.
+// Within 5 s Handoff sends one request that makes the lease whole. A lease that [WithoutRenewal] made final stays as it is, and
+// nothing is sent for it. Where a reply to the acquire was lost, Handoff sends one request more. It returns [ErrNotHeld] if the
+// lock was lost or released before. It returns [ErrOrder] for a nested handle, and while other handles are nested in this one.
+// Otherwise it returns what Redis or the network said. In the last two cases the lock is held as before.
 func (l *Lock) Handoff() (string, error) {
 	ticket, err := l.handoff()
 	if err != nil {
@@ -78,13 +78,15 @@ func (l *Lock) handoff() (string, error) {
 		return "", err
 	}
 	defer h.endChange()
+	ctx, cancel := context.WithTimeout(context.Background(), transport.ResendTime)
+	defer cancel()
 	if !e.Final() {
-		if err := h.ask(lua.Renew, e.Token(), e.FenceText()); err != nil {
+		if err := h.ask(ctx, lua.Renew, e.Token(), e.FenceText()); err != nil {
 			return "", err
 		}
 	}
 	if e.Unanswered() { // I8: nobody will release this token
-		if err := h.ask(lua.Keep, h.keepArgs("")...); err != nil {
+		if err := h.ask(ctx, lua.Keep, h.keepArgs("")...); err != nil {
 			return "", err
 		}
 	}
@@ -114,9 +116,7 @@ func (l *Lock) handoff() (string, error) {
 
 // ask renews the lease, or leaves a tombstone, and notes what the answer says of the hold. A hold that the server does not
 // have any more is lost.
-func (h *hold) ask(script *lua.Script, args ...any) error {
-	ctx, cancel := context.WithTimeout(context.Background(), transport.ResendTime)
-	defer cancel()
+func (h *hold) ask(ctx context.Context, script *lua.Script, args ...any) error {
 	a := h.client.transport.Ask(ctx, nil, script, h.lease.Key(), args...)
 	r, err := protocol.ParseReply(a.Value)
 	if a.Err != nil {

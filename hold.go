@@ -169,7 +169,7 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, e
 	defer c.forget(h)
 
 	if loss != nil {
-		if h.lease.Surrender() {
+		if h.lease.GiveUp() {
 			c.giveUp(h.lease.Key(), h.lease.Token(), h.lease.Unanswered())
 		}
 		if first && c.observer != nil { // its lease ran out after the Client was closed, and nobody told
@@ -215,7 +215,7 @@ func (h *hold) lose(cause error) {
 		e.Held = heldFor
 		h.client.report(e)
 	}
-	if h.lease.Surrender() {
+	if h.lease.GiveUp() {
 		h.client.giveUp(h.lease.Key(), h.lease.Token(), h.lease.Unanswered())
 	}
 }

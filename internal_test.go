@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -666,6 +668,67 @@ func FuzzTicketsAreTheirOwnOrInvalid(f *testing.F) {
 		}
 		if got, err := c.parseTicket(garbage); err == nil && got.ticket(prefix) != garbage {
 			t.Errorf("%q was taken for %+v", garbage, got)
+		}
+	})
+}
+
+// I8: neither a panic nor the end of the goroutine, in a hook that sees the confirmation of a grant, leaves the hold behind.
+func TestI8AConfirmationThatEndsItsGoroutineLeavesNoHold(t *testing.T) {
+	for what, end := range map[string]func(){"a panic": func() { panic("a hook") }, "the end of the goroutine": runtime.Goexit} {
+		hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
+			c := connect(&hook{single: func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
+				if isScript(cmd, lua.Confirm) {
+					end()
+				}
+				return next(ctx, cmd)
+			}})
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				defer func() { _ = recover() }()
+				if _, err := c.Acquire(context.Background(), "a", WithFenceFloor(time.Now().Add(time.Hour).UnixMicro())); err == nil {
+					t.Errorf("%s: granted", what)
+				}
+			}()
+			<-ended
+			time.Sleep(2 * time.Second)
+			if info, err := c.Inspect(context.Background(), "a"); err != nil || len(info.Holds) > 0 {
+				t.Errorf("after %s: held by %v, %v", what, info.Holds, err)
+			}
+		})
+	}
+}
+
+// A Handoff takes no longer than it says, also where it sends a second request.
+func TestAHandoffTakesNoLongerThanItSays(t *testing.T) {
+	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
+		var lost, slow atomic.Bool
+		c := connect(&hook{single: func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
+			if slow.Load() && (isScript(cmd, lua.Renew) || isScript(cmd, lua.Keep)) {
+				time.Sleep(4 * time.Second)
+			}
+			err := next(ctx, cmd)
+			if isScript(cmd, lua.Acquire) && lost.CompareAndSwap(false, true) {
+				cmd.SetErr(io.EOF)
+				return io.EOF
+			}
+			return err
+		}})
+		l := take(t, c, "a", WithLease(time.Minute))
+		if !l.hold.lease.Unanswered() {
+			t.Fatal("no reply was lost")
+		}
+		slow.Store(true)
+		begun := time.Now()
+		if _, err := l.Handoff(); err == nil {
+			t.Error("handed off, though the second request was not answered in time")
+		}
+		if took := time.Since(begun); took > 6*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		slow.Store(false)
+		if err := l.Release(context.Background()); err != nil {
+			t.Error(err)
 		}
 	})
 }

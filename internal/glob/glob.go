@@ -3,7 +3,6 @@ package glob
 
 import (
 	"errors"
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -49,11 +48,7 @@ func Compile(pattern string) (*regexp.Regexp, error) {
 		rest = rest[1:]
 	}
 	out.WriteString("$")
-	match, err := regexp.Compile(out.String())
-	if err != nil {
-		return nil, fmt.Errorf("not a set of characters: %w", err)
-	}
-	return match, nil
+	return regexp.Compile(out.String())
 }
 
 // class is a set of characters, without what means something only to regular expressions.

@@ -140,11 +140,11 @@ func (k *Keeper) Stop(why error) (reason error, first bool) {
 	return reason, first
 }
 
-// Surrender reports whether the caller is the one to give the hold up on the server.
-func (k *Keeper) Surrender() bool {
+// GiveUp reports whether the caller is the one to give the hold up on the server.
+func (k *Keeper) GiveUp() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.lease.surrender()
+	return k.lease.giveUp()
 }
 
 // Soon renews now rather than when it is due, to learn whether the hold is still there.

@@ -12,7 +12,7 @@
 //	           ├── the server no longer knows it: "gone" ─────┤
 //	           ├── it was stolen or broken: "revoked" ────────┼──▶ lost: the context ends before the lock is another's (I7)
 //	           │                                              │
-//	           └── released, handed off, kept by nobody ──────┴──▶ ended by its owner
+//	           └── released, handed off, left to lapse ───────┴──▶ ended by its owner
 //
 // The first end counts, and there is no way back: a renewal that is answered later changes nothing. Only the server's word or
 // the bound ends a hold, never an error: what is not answered is asked again until the bound.
@@ -51,7 +51,7 @@ type Lease struct {
 	ended   error        // why it has ended; nil while it is kept
 
 	failures   int32 // renewals that failed since the last one that came through
-	final      bool  // renewed only to turn a claim into the whole lease
+	final      bool  // WithoutRenewal: renewed only to turn a claim into the whole lease
 	unanswered bool  // an acquire of this token had no answer: a copy of it may yet be executed (I8)
 	given      bool  // somebody gives the hold up on the server, or gave it up
 }
@@ -160,8 +160,8 @@ func (l *Lease) end(why error) (reason error, first bool) {
 	return why, true
 }
 
-// surrender reports whether the caller is the one to give the hold up on the server.
-func (l *Lease) surrender() bool {
+// giveUp reports whether the caller is the one to give the hold up on the server.
+func (l *Lease) giveUp() bool {
 	first := !l.given
 	l.given = true
 	return first

@@ -31,7 +31,7 @@ func (k Keys) Probe() string { return string(k) + ":{%}" }
 // Wake is the channel of one Client, by its token.
 func (k Keys) Wake(token string) string { return string(k) + ":c:" + token }
 
-// News is the channel of all Clients of the prefix.
+// Broadcasts is the channel of all Clients of the prefix.
 func (k Keys) Broadcasts() string { return string(k) + ":n" }
 
 // LockChannel is the wake channel of one Client for one lock, in the slot of the lock (lua/state.lua).

@@ -30,7 +30,7 @@ type Holder struct {
 	Info     string // who it is, as it travels
 }
 
-// ParseReply reads the answers of acquire and renew.
+// ParseReply reads the answers of acquire, confirm, convert, keep, renew and resume.
 func ParseReply(value any) (Reply, error) {
 	if text, ok := value.(string); ok {
 		now, err := ParseMicros(text)

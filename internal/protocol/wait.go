@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 )
@@ -26,10 +27,12 @@ type Check struct {
 	Of     []Checked
 }
 
-// Checked is what a check says of one token: it waits, it is gone, or it was granted the lock.
+// Checked is what a check says of one token: it waits, it is gone, or it was granted the lock. Err says that what it says of that
+// token cannot be read.
 type Checked struct {
 	Waits, Gone bool
 	Grant       GrantMessage
+	Err         error
 }
 
 // ParseCheck reads the answer of a check of n tokens.
@@ -47,10 +50,10 @@ func ParseCheck(value any, n int) (Check, error) {
 			c.Of[i].Gone = true
 		default:
 			g, ok := ParseGrant(what)
-			if !ok {
-				f.Fail(7 + i)
-			}
 			c.Of[i].Grant = g
+			if !ok {
+				c.Of[i].Err = fmt.Errorf("%w: a check says %.80q of a waiter", ErrDamaged, what)
+			}
 		}
 	}
 	return c, f.Err

@@ -113,6 +113,9 @@ func (r *replication) run(ctx context.Context) transport.Answer {
 		if err == nil {
 			err = r.attempt(ctx, detached, node)
 		}
+		if closed := r.Closed(); err != nil && closed != nil {
+			err = fmt.Errorf("%w: %w", closed, err)
+		}
 		r.call.Answer.Err = err
 		if err == nil || !r.again(detached, err) || !sleep(ctx, transport.Backoff(attempt)) {
 			return r.call.Answer
@@ -223,7 +226,7 @@ func (r *replication) again(ctx context.Context, err error) bool {
 func (r *replication) node(ctx context.Context) (*redis.Client, error) {
 	cluster := r.Backend.Cluster
 	if cluster == nil {
-		return r.Backend.Single, nil // there is one: see Possible
+		return r.Backend.Single, nil // there is one: the root has seen to it
 	}
 	if r.redirect != "" {
 		var mu sync.Mutex

@@ -7,7 +7,7 @@ type Action int
 
 const (
 	Ask       Action = iota // send the request under the present token; then Answered
-	Renew                   // give up what the present token may still have, and take a new one; then Ask
+	NewToken                // give up what the present token may still have, and take a new one; then Ask
 	Subscribe               // hear of grants of this lock; then Ask, to join the queue
 	Await                   // wait for the outcome of the place in the queue; then Settled
 	Confirm                 // make the grant good, and see whether it can be relied on; then Confirmed
@@ -23,7 +23,7 @@ const (
 //	 ▲ │ granted                                   │ │
 //	 │ └───────────▶ Confirm ◀──────── granted ────┘ │ the place is gone
 //	 │                │    │                         ▼
-//	 │      in time   │    └─ too late ─▶ Retreat   Renew
+//	 │      in time   │    └─ too late ─▶ Retreat  NewToken
 //	 │                ▼                      │       │
 //	 │               Hold                    │       │
 //	 └───────────────────────────────────────┴───────┘
@@ -39,19 +39,22 @@ type Acquisition struct {
 	Fixed bool // it is about a hold that is there: a change of its mode, or its resumption; nothing can be sought anew
 
 	// Of the present token: what may be left of it on the server, for whom gives it up (I8).
-	Joined     bool // it has a place
+	Joined     bool // it has a place in the queue
+	Granted    bool // it has a hold, of which no Lock has been made
 	Unanswered bool // an attempt had no answer: a copy of the request may yet be executed
 	Asking     bool // an attempt is under way
-	Granted    bool // it has a hold that cannot be used
+	Unusable   bool // its hold is of no use, and why is the reason of the failure
 }
 
 // Answered is the event that the request was answered.
 func (a *Acquisition) Answered(r protocol.Reply) Action {
 	switch r.Status {
 	case "granted":
+		a.Granted = true
 		return Confirm
 	case "held":
-		a.Holder = &r.Holder
+		holder := r.Holder // not r: it would be made on the heap for every answer
+		a.Holder = &holder
 		if !a.Waits {
 			return Fail
 		}
@@ -60,8 +63,8 @@ func (a *Acquisition) Answered(r protocol.Reply) Action {
 		a.Joined, a.Ticket = true, r.Ticket
 		return Await
 	case "over": // its hold was broken before the answer came, and a tombstone lies where it was
-		a.Unanswered = false
-		return Renew
+		a.NothingRemains()
+		return NewToken
 	case "more": // the queue is being cleaned, some places at a time
 		return Ask
 	default: // clash, conflict, gone
@@ -76,8 +79,9 @@ func (a *Acquisition) Settled(o Outcome, h protocol.Holder) Action {
 	case o.Err != nil:
 		return Fail
 	case o.Gone:
-		return Renew
+		return NewToken
 	default:
+		a.Granted = true
 		return Confirm
 	}
 }
@@ -100,13 +104,15 @@ func (a *Acquisition) Confirmed(v Verdict) Action {
 		a.Late++
 		return Retreat
 	default:
-		a.Granted = true
+		a.Unusable = true
 		return Fail
 	}
 }
 
-// Forgotten is the event that nothing of the present token is left on the server, or that somebody else gives it up.
-func (a *Acquisition) Forgotten() { a.Joined, a.Unanswered, a.Granted = false, false, false }
+// NothingRemains is the event that nothing of the present token is left on the server, or that somebody else gives it up.
+func (a *Acquisition) NothingRemains() {
+	a.Joined, a.Granted, a.Unanswered, a.Asking, a.Unusable = false, false, false, false, false
+}
 
-// Leaves reports whether something of the present token may be on the server.
-func (a *Acquisition) Leaves() bool { return a.Joined || a.Unanswered || a.Granted }
+// MayRemain reports whether something of the present token may be left on the server.
+func (a *Acquisition) MayRemain() bool { return a.Joined || a.Granted || a.Unanswered || a.Asking }

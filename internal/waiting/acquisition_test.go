@@ -18,7 +18,8 @@ func TestEachEventOfAnAcquisitionHasItsAction(t *testing.T) {
 	confirmed := func(v Verdict) func(*Acquisition) Action {
 		return func(a *Acquisition) Action { return a.Confirmed(v) }
 	}
-	waits, tries, fixed := Acquisition{Waits: true}, Acquisition{}, Acquisition{Waits: true, Fixed: true}
+	waits, tries, fixed := Acquisition{Waits: true}, Acquisition{}, Acquisition{Waits: true, Fixed: true, Granted: true}
+	granted := Acquisition{Waits: true, Granted: true}
 	queued, unanswered := Acquisition{Waits: true, Joined: true, Ticket: "its place"}, Acquisition{Waits: true, Unanswered: true}
 	for _, test := range []struct {
 		name   string
@@ -27,26 +28,26 @@ func TestEachEventOfAnAcquisitionHasItsAction(t *testing.T) {
 		action Action
 		leaves bool
 	}{
-		{"granted", waits, answer("granted"), Confirm, false},
+		{"granted", waits, answer("granted"), Confirm, true},
 		{"held, and it waits", waits, answer("held"), Subscribe, false},
 		{"held, and it does not wait", tries, answer("held"), Fail, false},
 		{"waiting", waits, answer("waiting"), Await, true},
-		{"over: a tombstone lies where it was", unanswered, answer("over"), Renew, false},
+		{"over: a tombstone lies where it was", unanswered, answer("over"), NewToken, false},
 		{"more", queued, answer("more"), Ask, true},
 		{"clash", unanswered, answer("clash"), Fail, true},
 		{"an answer that there is not", unanswered, answer("nonsense"), Fail, true},
-		{"its place is gone", queued, settled(Outcome{Gone: true}), Renew, true},
+		{"its place is gone", queued, settled(Outcome{Gone: true}), NewToken, true},
 		{"granted by message or check", queued, settled(Outcome{Grant: Grant{Fence: "1"}}), Confirm, true},
 		{"its context ended", queued, settled(Outcome{Err: errors.New("ended")}), Fail, true},
-		{"confirmed", waits, confirmed(Good), Hold, false},
-		{"too late, and it waits", waits, confirmed(TooLate), Retreat, false},
-		{"too late, and it does not wait", tries, confirmed(TooLate), Fail, true},
+		{"confirmed", granted, confirmed(Good), Hold, true},
+		{"too late, and it waits", granted, confirmed(TooLate), Retreat, true},
+		{"too late, and it does not wait", Acquisition{Granted: true}, confirmed(TooLate), Fail, true},
 		{"too late for a change of a hold", fixed, confirmed(TooLate), Fail, true},
-		{"not to be confirmed", waits, confirmed(Bad), Fail, true},
+		{"not to be confirmed", granted, confirmed(Bad), Fail, true},
 	} {
 		a := test.before
-		if got := test.event(&a); got != test.action || a.Leaves() != test.leaves {
-			t.Errorf("%s: action %v, leaves something: %v; instead of %v, %v", test.name, got, a.Leaves(), test.action, test.leaves)
+		if got := test.event(&a); got != test.action || a.MayRemain() != test.leaves {
+			t.Errorf("%s: action %v, leaves something: %v; instead of %v, %v", test.name, got, a.MayRemain(), test.action, test.leaves)
 		}
 		if a.Joined && a.Ticket != "its place" {
 			t.Errorf("%s: the place is sought again by the ticket %q", test.name, a.Ticket)
@@ -57,8 +58,17 @@ func TestEachEventOfAnAcquisitionHasItsAction(t *testing.T) {
 	if late.Confirmed(TooLate); late.Late != 2 {
 		t.Errorf("%d late grants, of two", late.Late)
 	}
-	queued.Forgotten()
-	if queued.Leaves() || queued.Ticket == "" {
+	queued.NothingRemains()
+	if queued.MayRemain() || queued.Ticket == "" {
 		t.Error("under a new token it must keep its ticket, and nothing else")
+	}
+}
+
+// What is decided on every acquire allocates nothing.
+func TestAnAnswerThatGrantsAllocatesNothing(t *testing.T) {
+	var a Acquisition
+	r := protocol.Reply{Status: "granted"}
+	if n := testing.AllocsPerRun(100, func() { a.Answered(r) }); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }

@@ -24,7 +24,7 @@ type queue struct {
 	cursor int     // where the next check goes on behind the oldest
 	steals map[time.Duration]int
 	holder protocol.Holder // as last heard
-	why    error           // the last check had no answer
+	why    error           // the last check had no answer, or one that could not be read
 }
 
 // join is the event that the server has a wait in its queue.
@@ -129,6 +129,8 @@ func (q *queue) answered(c protocol.Check, asked []*Wait, s Sample, margin time.
 	var all []settled
 	for i, w := range asked {
 		switch of := c.Of[i]; {
+		case of.Err != nil: // it says nothing about the others
+			q.why = of.Err
 		case of.Gone:
 			w.pending = false
 			all = append(all, settled{w, Outcome{Gone: true}})

@@ -1,6 +1,7 @@
 package waiting
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -160,5 +161,23 @@ func TestACheckSettlesWhoIsGrantedOrGone(t *testing.T) {
 	}
 	if again, _, _ := q.due(); len(again) != 1 || again[0] != waits {
 		t.Errorf("who is settled is asked for again: %d", len(again))
+	}
+}
+
+// What cannot be read of one wait settles nothing, and says nothing about the others.
+func TestWhatACheckCannotReadOfOneWaitDoesNotHurtTheOthers(t *testing.T) {
+	var q queue
+	damaged, gone := joined(&q, time.Minute, 0), joined(&q, time.Minute, 0)
+	now := fmt.Sprintf("%016d", server)
+	c, err := protocol.ParseCheck([]any{now, int64(0), "", "", int64(2), "", int64(0), "x", "gone"}, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := q.answered(c, []*Wait{damaged, gone}, Sample{}, margin)
+	if len(all) != 1 || all[0].wait != gone {
+		t.Errorf("settled: %+v", all)
+	}
+	if !errors.Is(q.why, protocol.ErrDamaged) {
+		t.Errorf("who gives up waiting is told %v", q.why)
 	}
 }

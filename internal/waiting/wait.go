@@ -23,7 +23,7 @@ type Wait struct {
 	hasty bool                   // so did one that says to look
 
 	// Guarded by named.mu.
-	pending bool  // not settled by a check
+	pending bool  // not settled by a check: one that a message has settled is asked for until it is removed
 	place   int32 // in queue.waits
 	sample  Sample
 }
@@ -63,7 +63,7 @@ func (w *Wait) settle(o Outcome) {
 	}
 }
 
-// Await sleeps until the wait is settled, ctx ends, or the Client is closed. A context that has ended comes first.
+// Await sleeps until the wait, which has joined, is settled, ctx ends, or the Client is closed. A context that has ended comes first.
 func (w *Wait) Await(ctx context.Context) Outcome {
 	cfg := &w.named.waits.cfg
 	select {
@@ -80,7 +80,7 @@ func (w *Wait) Await(ctx context.Context) Outcome {
 	return Outcome{Err: transport.During(ctx.Err(), w.named.queue.why)}
 }
 
-// Holder is who had the lock when that was last heard, and who else waits for it.
+// Holder is who had the lock when that was last heard, and who else waits for it. The wait has joined.
 func (w *Wait) Holder() protocol.Holder {
 	w.named.mu.Lock()
 	defer w.named.mu.Unlock()

@@ -239,7 +239,7 @@ func (n *named) checked(a transport.Answer, asked []*Wait, epoch uint64) {
 		c, err = protocol.ParseCheck(a.Value, len(asked))
 	}
 	n.mu.Lock()
-	n.queue.why = a.Err
+	n.queue.why = err
 	var settled []settled
 	if err == nil {
 		settled = n.queue.answered(c, asked, Sample{a.Sent, c.Now, epoch}, cfg.Margin)
