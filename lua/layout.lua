@@ -77,6 +77,7 @@
 -- the search for the oldest that is held begins there (contention.lua).
 --: SUMMARY    bound16 latest16 least16 cursor22 next16 classes
 
--- The token of a change of mode begins with the number of the change; the record of a lock with who wrote it (record.lua).
+-- The token of a change of mode begins with the number of the change, so that what comes after a later one is late. The fence would
+-- not do in its place (docs/protocol.md, "What breaks without a rule"). The record of a lock with who wrote it (record.lua).
 --: CHANGE     number10
 --: RECORD     fence16 step1
