@@ -202,7 +202,7 @@ func someModes(seed int) []model.Mode {
 		return in(protocol.Mode{Name: name, Rules: protocol.EncodeRules(limits)}, 1)
 	}
 	all := []model.Mode{
-		in(read, 1), in(read, 1), in(read, 1), in(write, 1), {}, in(semaphore(3), 1), in(semaphore(4), 3),
+		in(read, 1), in(read, 1), in(read, 1), in(write, 1), in(exclusive, 0), in(semaphore(3), 1), in(semaphore(4), 3),
 		intent("IS", map[string]string{"IS": "*", "IX": "*", "S": "*"}), intent("IX", map[string]string{"IS": "*", "IX": "*"}),
 		intent("S", map[string]string{"IS": "*", "S": "*"}), intent("few", map[string]string{"few": "2", "IS": "1", "S": "*"}),
 	}

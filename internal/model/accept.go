@@ -198,52 +198,11 @@ func (a *Acceptor) become(key string, next []Lock) error {
 	return nil
 }
 
-// choices runs something with each answer that the server may have got for the channels whose receivers are not known.
-func choices(known func(string) (int, bool), run func(subscribed func(string) bool)) {
-	var decided []bool
-	for {
-		asked := map[string]bool{}
-		n := 0
-		run(func(channel string) bool {
-			if count, ok := known(channel); ok {
-				return count > 0
-			}
-			if answer, ok := asked[channel]; ok {
-				return answer
-			}
-			if n == len(decided) {
-				decided = append(decided, true)
-			}
-			asked[channel] = decided[n]
-			n++
-			return asked[channel]
-		})
-		decided = decided[:n]
-		for n > 0 && !decided[n-1] {
-			n--
-		}
-		if n == 0 {
-			return
-		}
-		decided = decided[:n]
-		decided[n-1] = false
-	}
-}
-
 // States are those that a lock may be in; none if its key is not followed, or nothing of it was heard.
 func (a *Acceptor) States(key string) []Lock {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.locks[key])
-}
-
-// receivers is what the server counted for a Client, if that is known.
-func (c *Call) receivers(channel string) (int, bool) {
-	n, ok := c.Receivers[channel]
-	if !ok && strings.Contains(c.Keys[0], "{") {
-		n, ok = c.Receivers[shardChannel(channel, c.Keys[0])]
-	}
-	return n, ok
 }
 
 // Lost says that a key has gone: it was deleted, or evicted. It is followed again.
@@ -304,34 +263,4 @@ func (a *Acceptor) Accepted() (accepted, skipped int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.accepted, a.skipped
-}
-
-// Difference is a call that the model answers otherwise.
-type Difference struct {
-	Call    Call
-	Before  []Lock   // the states that the lock may have been in
-	Answers []string // for each of them and each choice, both answers
-}
-
-// Error is the call, the states before, and both answers.
-func (d *Difference) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "the model differs at %d: %s %q %q\n", d.Call.Now, d.Call.Script, d.Call.Keys, d.Call.Args)
-	if d.Call.Receivers != nil {
-		fmt.Fprintf(&b, "receivers %v\n", d.Call.Receivers)
-	}
-	for i := range d.Before {
-		fmt.Fprintf(&b, "the lock was\n%s", &d.Before[i])
-	}
-	for _, answer := range slices.Compact(slices.Sorted(slices.Values(d.Answers))) {
-		b.WriteString(answer + "\n")
-	}
-	return b.String()
-}
-
-func unreadable(c Call, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("the model cannot read %s %q %q, answered %q: %w", c.Script, c.Keys, c.Args, fmt.Sprint(c.Reply), err)
 }

@@ -22,8 +22,13 @@
 // Time is the server's, and each request reads it once. A deadline that passes changes nothing by itself: the next request that looks
 // finds it so. The loss of all data is Forgotten.
 //
-// It has three uses: the tests of this package search all states that it can reach with a few Clients, with each rule and without;
-// an [Acceptor] replays what a server executes, and says where the model answers something else (internal/conformance listens to
-// embedded servers for it); and the tests of lua/ have it beside the scripts in random histories. torture/model is a second model, in
-// another language, written apart from this one.
+// # Uses
+//
+//   - Its tests search all states that it can reach with a few Clients and every fault that a rule is against, with all rules and
+//     with any one left out (rules.go, configs_test.go).
+//   - An [Acceptor] replays what a server executes, and says where the model answers something else. Package conformance has it listen to
+//     embedded servers in the tests of the root, of lua/ and in the simulation, and to real ones in torture.
+//   - A [History] makes up what Clients may send, for the tests of the scripts and of their fast paths.
+//
+// torture/model is a second model, in another language, written apart from this one.
 package model

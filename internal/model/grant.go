@@ -53,7 +53,6 @@ func (s *step) handOver() (more bool) {
 			return true
 		}
 		tries--
-		s.looked++
 		place := s.Queue[0]
 		client := s.presence(place.Request.Channel)
 		changes := s.hold(place.Of)

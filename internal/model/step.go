@@ -37,7 +37,6 @@ type step struct {
 	undone   bool            // the script only looks: what it tidied up is not written
 	first    string          // the first waiter, as far as it was told
 	due      Micros          // and when that waiter believes that the first hold ends
-	looked   int             // at so many places of the queue's head
 	messages []Message
 }
 
