@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// closeTime bounds a [Client.Close] whose context cannot end: twice as long as a give-back is tried.
+	// closeTime bounds a [Client.Close] whose context cannot end. It is twice as long as a give-back is tried.
 	closeTime = 2 * transport.GiveUpTime
 	// observerTime is how long a Close waits for an Observer to return.
 	observerTime = time.Second
@@ -22,18 +22,20 @@ const (
 	maxNamed = 10
 )
 
-// Close ends the Client. What waits fails with [ErrClosed], the context of every lock ends with it, and Close returns
-// when all of them have been released and nothing is left under way, or when ctx ends, with its error, which names the locks
-// that are still held, the oldest first: those are no longer renewed and lapse by their lease. No lock is taken from under a
-// running body. A second Close waits likewise. After a nil nothing is sent any more, but for a [WeakLock.Release].
+// Close ends the Client. Every wait fails with [ErrClosed], and the context of every lock ends with it. Close returns when
+// all locks have been released and nothing is under way any more, or when ctx ends. In that case it returns the error of ctx,
+// which names the locks that are still held, the oldest first. Those are no longer renewed, and lapse by their lease. Close
+// takes no lock away from a running body. A second Close waits likewise. After a nil nothing is sent any more, except for a
+// [WeakLock.Release].
 //
-// A ctx that cannot end, such as [context.Background], ends for Close after two minutes. A ctx that carries a lock of this
-// Client which is held ([Lock.Context], [Lock.With], the context of a body) is [ErrDeadlock], at once: Close would wait for its
-// own caller. The Client is closed all the same.
+// A ctx that cannot end, such as [context.Background], ends for Close after two minutes. Close returns [ErrDeadlock] at once
+// if ctx carries a lock of this Client that is held ([Lock.Context], [Lock.With], the context of a body), because it would
+// wait for its own caller. The Client is closed all the same.
 //
-// Close waits for an [Observer] to return, a second at the most. So one that hangs does not hold it up, nor one that itself
-// calls Close: the error says that the Observer has not returned; all the rest is done by then. Where the Observer is told on a
-// goroutine that holds a lock, as at EventGranted, Close waits for that lock, and so until its ctx ends.
+// Close waits at most a second for an [Observer] to return. So an Observer that hangs does not hold it up, and neither does
+// an Observer that itself calls Close. The error then says that the Observer has not returned; everything else is done. If
+// the Observer is told on a goroutine that holds a lock, as at EventGranted, Close waits for that lock, and so until its ctx
+// ends.
 func (c *Client) Close(ctx context.Context) error {
 	if err := c.called(ctx); err != nil {
 		return fmt.Errorf("redislock: close: %w", err)
@@ -54,9 +56,9 @@ func (c *Client) Close(ctx context.Context) error {
 	observed := func() <-chan struct{} { return c.telling.IdleWithin(observerTime) }
 	for _, idle := range []func() <-chan struct{}{
 		func() <-chan struct{} { return c.empty }, c.background.Idle, observed,
-		c.background.Idle, // an Observer was told in the middle of something
+		c.background.Idle, // an Observer was told in the middle of an operation
 		c.quit,
-		c.background.Idle, // what the loops have begun
+		c.background.Idle, // requests that the loops have begun
 	} {
 		select {
 		case <-idle():
@@ -70,7 +72,7 @@ func (c *Client) Close(ctx context.Context) error {
 	return nil
 }
 
-// shut begins to close, once: nothing begins from now on, what waits fails, and the context of every lock ends.
+// shut begins to close, once. From then on nothing begins, every wait fails, and the context of every lock ends.
 func (c *Client) shut() {
 	c.mu.Lock()
 	if !c.closed {
@@ -88,7 +90,7 @@ func (c *Client) shut() {
 	}
 }
 
-// quit ends the loops; the channel closes when they have ended.
+// quit ends the loops. The channel closes when they have ended.
 func (c *Client) quit() <-chan struct{} {
 	c.stop.Do(func() {
 		close(c.stopped)
@@ -97,7 +99,7 @@ func (c *Client) quit() <-chan struct{} {
 	return c.loops.Idle()
 }
 
-// allHolds is all holds in the books, in an order that is not the map's: what is sent for them is repeatable.
+// allHolds are all holds in the books, sorted by token. The order is not the map's, so the requests for them are repeatable.
 func (c *Client) allHolds() []*hold {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,12 +110,12 @@ func (c *Client) allHolds() []*hold {
 	return holds
 }
 
-// carried is a lock of this Client that ctx carries and that is still held, nil if there is none.
+// carried is a lock of this Client that ctx carries and that is still held, or nil if there is none.
 func (c *Client) carried(ctx context.Context) *Lock {
 	var all []*Lock
 	for from := carrierOf(ctx); from != nil; from = carrierOf(from.outer()) {
 		switch from := from.(type) {
-		case *holding: // also of a lock that the library took for itself
+		case *holding: // also if the library took the lock for itself
 			all = append(all, from.lock)
 		default:
 			all = append(all, from.carries()...)
@@ -154,9 +156,9 @@ func (c *Client) unfinished() string {
 	return text.String()
 }
 
-// enter registers an operation and then looks whether the Client is closed, in this order: Close begins to close and then looks
-// who is registered, so one of the two sees the other. An operation that is refused is [ErrClosed]. Of one that is not, leave
-// is the end.
+// enter registers an operation and then checks whether the Client is closed, in this order. Close begins to close and then
+// checks which operations are registered, so one of the two sees the other. An operation that is refused gets [ErrClosed]. An
+// operation that is not refused ends with leave.
 func (c *Client) enter() error {
 	c.background.Add()
 	err := c.closedError()
@@ -178,7 +180,7 @@ func (c *Client) closedError() error {
 	return nil
 }
 
-// query is ask for what is no part of another operation: it is not sent if the Client is closed.
+// query is ask for a request that is no part of another operation. It sends nothing if the Client is closed.
 func (c *Client) query(ctx context.Context, s *lua.Script, key string, args ...any) transport.Answer {
 	if err := c.enter(); err != nil {
 		return transport.Answer{Err: err}
@@ -187,7 +189,7 @@ func (c *Client) query(ctx context.Context, s *lua.Script, key string, args ...a
 	return c.transport.Ask(ctx, nil, s, key, args...)
 }
 
-// fail fails whatever waits, for the first of the causes that are given.
+// fail makes every wait fail, with the first cause that is given.
 func (c *Client) fail(cause error) {
 	c.failing.Do(func() {
 		c.cause = cause
@@ -195,7 +197,7 @@ func (c *Client) fail(cause error) {
 	})
 }
 
-// failed is why whatever waits fails, nil if it does not.
+// failed is the cause with which every wait fails, or nil if they do not fail.
 func (c *Client) failed() error {
 	select {
 	case <-c.closing:

@@ -13,12 +13,11 @@ import (
 	"example.com/redislock/lua"
 )
 
-// errGone says that a grant was over before it was used: broken, revoked, or lost with the server's data.
+// errGone says that a grant was over before the caller used it: it was broken or revoked, or the server lost its data.
 var errGone = fmt.Errorf("%w: granted, and taken away before it was used", ErrLost)
 
-// confirm makes good what the grant itself does not give: a fence above all that were seen, and replicas that have the
-// hold. Nearly always neither is wanted, and nothing is sent. The bound of a hold that was confirmed is that of the
-// confirmation (I6).
+// confirm adds what the grant itself does not give: a fence above all that were seen, and replicas that have the hold. Nearly
+// always neither is wanted, and nothing is sent. The bound of a hold that was confirmed is that of the confirmation (I6).
 func (q *acquisition) confirm(g waiting.Grant) (waiting.Grant, error) {
 	c := q.client
 	fence := protocol.ParseFence(g.Fence)
@@ -57,7 +56,7 @@ func (q *acquisition) confirm(g waiting.Grant) (waiting.Grant, error) {
 		c.floors.forget(q.name)
 	}
 	c.floors.note(q.name, fence)
-	if q.changes != nil && !q.changes.hold.lease.Final() { // a final lease ends when it was to end
+	if q.changes != nil && !q.changes.hold.lease.Final() { // a final lease is not extended: it ends when it was to end
 		q.changes.hold.lease.Extend(g.Valid, a.Sent)
 	}
 	return g, nil
@@ -71,30 +70,30 @@ func floorArg(fence int64) string {
 }
 
 // Fences rise by themselves while the server remembers the last one, and over a loss of data as long as its clock is not
-// behind. Where both happen at once, somebody else must remember: the Client does, for the names that it uses. A grant
-// below that floor is lifted above it before the caller sees it (lua/confirm.lua), so a process never gets a lower fence
-// than one it had before.
+// behind. If data is lost and the clock is behind, somebody else must remember. The Client does that, for the names that it
+// uses. A grant below that floor is lifted above it before the caller sees it (lua/confirm.lua), so a process never gets a
+// lower fence than one it had before.
 
-// maxFence is the greatest that 16 digits can say.
+// maxFence is the greatest number of 16 digits.
 const maxFence = 1e16 - 1
 
-// maxFloors is how many names a generation of floors has. The last that many names that a Client has used are
-// remembered, and up to twice as many, at about 20 bytes each, whatever their length: 5 MB at the most.
+// maxFloors is how many names a generation of floors has. The Client remembers at least the last that many names it has used,
+// and up to twice as many. Each takes about 20 bytes, however long it is: 5 MB at the most.
 const maxFloors = 1 << 16
 
-// WithFenceFloor says that a fence was seen: the lock's own will be greater. A resource that refused a write as late knows
-// the greatest fence it has accepted (Seen of the StaleError, in package fence). Fed back here, it keeps the next holder
-// from being refused for as long as the server's clock is behind, after a loss of data.
+// WithFenceFloor says that a fence was seen; the lock's own fence will be greater. A resource that refused a write as late
+// knows the greatest fence it has accepted (Seen of the StaleError, in package fence). After a loss of data the resource
+// would refuse the next holder for as long as the server's clock is behind. This option prevents that.
 //
-// A Client remembers by itself the greatest fence that it has seen of the last 65,536 names it used, by its own locks,
-// [Client.Inspect] and [Client.Break]; this is for what others have seen. A grant that is above the floor anyway costs
-// nothing. One below costs a request more, and a name whose fences are ahead of the clock some microseconds of the
-// server's time for each acquire, until the clock has caught up.
+// A Client remembers by itself the greatest fence that it has seen of each of the last 65,536 names it used, from its own
+// locks, [Client.Inspect] and [Client.Break]. This option is for fences that others have seen. A grant that is above the
+// floor anyway costs nothing. A grant below it costs one more request. A name whose fences are ahead of the clock costs some
+// microseconds of the server's time for each acquire, until the clock has caught up.
 //
-// 0 is no floor. A negative one, and one of more than 16 digits, is [ErrInvalid], and so is one that is more than 24 h
-// ahead of the server's clock, once the server has said so: the lock is given back then. So nobody can drive the fences of
-// a name out of reach. What the Client remembers by itself is ignored where it is that far ahead. A nested acquire has the
-// fence of its hold, whatever the floor.
+// 0 is no floor. A negative floor, or one of more than 16 digits, is [ErrInvalid]. So is one that is more than 24 h ahead of
+// the server's clock, once the server has said so; the lock is then given back. So nobody can drive the fences of a name out
+// of reach. A fence that the Client remembers by itself is ignored if it is that far ahead. A nested acquire has the fence of
+// its hold, whatever the floor.
 func WithFenceFloor(seen int64) Option {
 	return func(s *settings) error {
 		if seen < 0 || seen > maxFence {
@@ -105,8 +104,8 @@ func WithFenceFloor(seen int64) Option {
 	}
 }
 
-// floors are the greatest fences that a Client has seen of names, in two generations: when the young one is full, the
-// old one is forgotten. Names are kept as hashes. If two should ever meet in one, a fence is lifted that need not be.
+// floors are the greatest fences that a Client has seen, by name, in two generations. When the young one is full, the old one
+// is forgotten. Names are kept as hashes. If two names ever have the same hash, a fence is lifted without need.
 type floors struct {
 	seed maphash.Seed
 
@@ -118,7 +117,7 @@ func newFloors() floors {
 	return floors{seed: maphash.MakeSeed(), young: map[uint64]int64{}}
 }
 
-// of is the greatest fence seen of a name, 0 if none is remembered.
+// of is the greatest fence seen of a name, or 0 if none is remembered.
 func (f *floors) of(name string) int64 {
 	key := maphash.String(f.seed, name)
 	f.mu.Lock()
@@ -146,7 +145,7 @@ func (f *floors) note(name string, fence int64) {
 	}
 }
 
-// forget drops what the server found to be too far ahead of its clock to be true.
+// forget drops a fence that the server found to be too far ahead of its clock to be true.
 func (f *floors) forget(name string) {
 	key := maphash.String(f.seed, name)
 	f.mu.Lock()
@@ -155,10 +154,10 @@ func (f *floors) forget(name string) {
 	delete(f.old, key)
 }
 
-// seenBefore is what the fence of a grant to this token must be above, by what the Client has seen: what it had seen before it
-// asked. Where the mode tolerates nobody, nobody else was granted the lock since, so what was seen meanwhile counts too,
-// but for the fence itself, which an Inspect may have shown. Beside holders who share, a greater fence may be that of a
-// later grant, which was heard of first.
+// seenBefore is the number that the fence of a grant to this token must be above: the greatest fence that the Client had seen
+// before it asked. If the mode tolerates nobody, nobody else was granted the lock since then. So a fence that was seen
+// meanwhile counts too, except for this grant's own, which an Inspect may have shown. Beside holders in a shared mode, a
+// greater fence may be that of a later grant, of which the Client heard first.
 func (q *acquisition) seenBefore(fence int64) int64 {
 	if q.mode.alone() {
 		if now := q.client.floors.of(q.name); now > fence {
@@ -175,25 +174,27 @@ const (
 	MaxReplicaTimeout = time.Minute
 )
 
-// WithReplicas makes the acquire count only when n replicas have the hold, from 1 to [MaxReplicas]. If fewer have said so
-// within the timeout, from 1 ms to a minute, the lock is given back, and the error is [ErrNotReplicated]. It costs one
-// request more, and a WAIT, which blocks a connection of the Redis client meanwhile; a Client blocks half of those to
-// a node at the most, for other requests need some too: who comes then waits for its turn, and a pool of one is [ErrInvalid]. The timeout is counted from the grant: [WithWait] bounds the waiting
-// for the lock, not this. No grant waits for replicas longer than its lease lasts.
+// WithReplicas makes the acquire count only when n replicas have the hold, from 1 to [MaxReplicas]. If fewer replicas have
+// confirmed it within the timeout, from 1 ms to a minute, the lock is given back, and the error is [ErrNotReplicated]. The
+// option costs one more request and a WAIT, which blocks a connection of the Redis client meanwhile. A Client blocks at most
+// half of the connections to a node, because other requests need some too; a further caller waits for its turn. A pool of one
+// connection is [ErrInvalid]. The timeout is counted from the grant: [WithWait] bounds the waiting for the lock, not this. No
+// grant waits for replicas longer than its lease lasts.
 //
-// It makes it less likely that a failover forgets a hold and gives the lock to a second owner. It does not exclude that:
-// WAIT does not make Redis strongly consistent, as its own documentation says (https://redis.io/docs/latest/commands/wait/).
-// A failover may promote a replica that is not among the n, and one that has acknowledged the hold may have lost it in a
-// restart. Renewals are not waited for: a replica that lags may have the hold with an earlier deadline. The fence remains
-// what protects the resource. An error does not say that no replica has the hold: one that is promoted before it has heard
-// of the giving back keeps it until its lease ends.
+// The option makes it less likely that a failover forgets a hold and gives the lock to a second owner. It does not exclude
+// that: WAIT does not make Redis strongly consistent, as its own documentation says
+// (https://redis.io/docs/latest/commands/wait/). A failover may promote a replica that is not among the n, and a replica that
+// has acknowledged the hold may have lost it in a restart. Renewals are not waited for, so a replica that lags may have the
+// hold with an earlier deadline. The fence remains what protects the resource. An error does not say that no replica has the
+// hold: a replica that is promoted before it has heard of the release keeps the hold until its lease ends.
 //
-// An upgrade of the hold is waited for likewise: one that is not replicated is undone, and the lock is held in Read as
-// before. Renewals and releases are not.
+// An upgrade of the hold waits for the replicas likewise. An upgrade that is not replicated is undone, and the lock is held
+// in Read as before. Renewals and releases do not wait.
 //
-// It needs a *redis.Client or a *redis.ClusterClient: the write and the WAIT that counts it must be on one connection. On
-// any other client, such as *redis.AutoPipeliner or a wrapper, which would not see them, it is [ErrInvalid]. Off by default; as a default of the Client it counts
-// for the locks of Once, Share, Cron and Elect too.
+// The option needs a *redis.Client or a *redis.ClusterClient, because the write and the WAIT that counts it must be on one
+// connection. Any other client, such as *redis.AutoPipeliner or a wrapper, would not see them, and the acquire returns
+// [ErrInvalid]. The option is off by default. As a default of the Client it counts for the locks of Once, Share, Cron and
+// Elect too.
 func WithReplicas(n int, timeout time.Duration) Option {
 	return func(s *settings) error {
 		if n < 1 || n > MaxReplicas {
@@ -207,7 +208,7 @@ func WithReplicas(n int, timeout time.Duration) Option {
 	}
 }
 
-// unreplicated is for a hold that guards nothing.
+// unreplicated takes WithReplicas off, for a hold that guards nothing.
 func unreplicated(s *settings) error {
 	s.replicas = 0
 	return nil

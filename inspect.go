@@ -26,12 +26,12 @@ type Info struct {
 	Name string
 	// Now is the server's time.
 	Now time.Time
-	// Fence is the last one that was granted; 0 if none is remembered.
+	// Fence is the last fence that was granted; 0 if none is remembered.
 	Fence int64
-	// Holders is how many hold the lock; Holds are the first of them, in the order of their grants.
+	// Holders is how many holders there are. Holds are the first of them, in the order of their grants.
 	Holders int
 	Holds   []Hold
-	// Waiting is how many wait; Places are the first of them, in their order.
+	// Waiting is how many waiters there are. Places are the first of them, in their order.
 	Waiting int
 	Places  []Place
 }
@@ -42,15 +42,16 @@ type Hold struct {
 	// stays for as long as the hold lasts. It gives no access to the lock.
 	ID    string
 	Owner Owner
-	// Since is when it was granted, Deadline when it lapses unless it is renewed.
+	// Since is when the hold was granted. Deadline is when it lapses unless it is renewed.
 	Since, Deadline time.Time
 	Fence           int64
 	// Mode and Weight are what it counts as.
 	Mode   Mode
 	Weight int
-	// Revoked says that it was stolen and waits to be given up; renewals are refused.
+	// Revoked says that the hold was stolen and waits for its owner to give it up. Its renewals are refused.
 	Revoked bool
-	// Kept says that its holder has given it back, and it stays until its deadline ([Lock.ReleaseAfter], [WithAtLeast]).
+	// Kept says that the holder has given the hold back, and that it stays until its deadline ([Lock.ReleaseAfter],
+	// [WithAtLeast]).
 	Kept bool
 
 	token string
@@ -61,15 +62,15 @@ type Place struct {
 	// ID tells this place from every other; see [Hold].
 	ID    string
 	Owner Owner
-	// Since is when it joined; zero for a reader that waits to become the writer ([Lock.Upgrade]).
+	// Since is when the waiter joined the queue; zero for a reader that waits to become the writer ([Lock.Upgrade]).
 	Since time.Time
 	// Mode and Weight are what it asks for.
 	Mode   Mode
 	Weight int
 }
 
-// Inspect tells who holds a lock and who waits for it, in order, the first 1,000 of each. It changes nothing. A name
-// that nobody uses has neither.
+// Inspect tells who holds a lock and who waits for it, in order, the first 1,000 of each. It changes nothing. For a name that
+// nobody uses it shows no holds and no places.
 func (c *Client) Inspect(ctx context.Context, name string) (Info, error) {
 	info, err := c.inspect(ctx, name, maxShown)
 	return info, wrapOp("inspect", name, err)
@@ -90,7 +91,7 @@ func (c *Client) inspect(ctx context.Context, name string, shown int) (Info, err
 	return info, err
 }
 
-// parseInfo reads the answer of inspect and of watch.
+// parseInfo reads the answer of the scripts inspect and watch.
 func parseInfo(name string, answer any) (Info, error) {
 	f, err := protocol.FieldsOf(answer)
 	if err != nil {
@@ -116,30 +117,30 @@ func parseInfo(name string, answer any) (Info, error) {
 	return info, f.Err
 }
 
-// publicID is an id for others to see: who knows a token can give the hold back.
+// publicID is an ID for others to see. The token itself stays hidden, because whoever knows a token can give the hold back.
 func publicID(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(sum[:8])
 }
 
-// The longest name of a Client, and of its host, in bytes.
+// These are the longest name of a Client, and the longest name of its host, in bytes.
 const maxClientName, maxHost = 128, 255
 
-// Owner says who holds a lock or waits for it. Its texts are as others wrote them: String is what may be shown.
+// Owner says who holds a lock or waits for it. Its texts are as others wrote them; show only what String returns.
 type Owner struct {
 	// Client is the name given by [WithName].
 	Client string
-	// Host and PID are where it runs.
+	// Host and PID are the machine and the process of the Client.
 	Host string
 	PID  int
-	// Metadata is what [WithMetadata] said.
+	// Metadata is the text of [WithMetadata].
 	Metadata string
-	// Trace is what [WithTrace] said of the call that asked for the lock.
+	// Trace is the text of [WithTrace] for the call that asked for the lock.
 	Trace string
 }
 
-// String is like "api (pid 12 on node-3): import of 2026-11-21", on one line. What cannot be shown, such as control characters
-// and what changes the direction of text, is escaped.
+// String is like "api (pid 12 on node-3): import of 2026-11-21", on one line. Characters that cannot be shown, such as
+// control characters and those that change the direction of text, are escaped.
 func (o Owner) String() string {
 	if o == (Owner{}) {
 		return "someone"
@@ -151,9 +152,9 @@ func (o Owner) String() string {
 	return safetext.Escape(text)
 }
 
-// myself is the owner that this process is, under that name or its own.
+// myself is this process as an Owner, under the given name or the program's own.
 func myself(name string) Owner {
-	host, _ := os.Hostname() // for people; an unknown one is shown as such
+	host, _ := os.Hostname() // for people; an unknown host is shown as such
 	if name == "" {
 		name = plainText(program(os.Args), maxClientName)
 	}
@@ -169,8 +170,8 @@ func program(args []string) string {
 	return filepath.Base(path)
 }
 
-// plainText is a text as a name has it: no longer than that many bytes, and without control characters, which would be taken
-// for the end of the line that it travels in.
+// plainText makes a text fit for a name: it has no more than that many bytes, and no control characters, which would be taken
+// for the end of the line that carries it.
 func plainText(text string, most int) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
@@ -185,7 +186,8 @@ func plainText(text string, most int) string {
 	return text
 }
 
-// info is the form in which an Owner travels: a line each for client, host and pid, with the trace behind that if there is one, and the metadata.
+// info is the form in which an Owner is sent: a line each for client, host and pid, and then the metadata. The trace, if
+// there is one, stands behind the pid.
 func (o Owner) info() string {
 	text := o.Client + "\n" + o.Host + "\n" + strconv.Itoa(o.PID)
 	if o.Trace != "" {
@@ -200,6 +202,6 @@ func parseOwner(info string) Owner {
 		return Owner{Metadata: info}
 	}
 	number, trace, _ := strings.Cut(parts[2], " ")
-	pid, _ := strconv.Atoi(number) // a text for people: what is no number is shown as 0
+	pid, _ := strconv.Atoi(number) // a text for people: a pid that is no number is shown as 0
 	return Owner{Client: parts[0], Host: parts[1], PID: pid, Trace: trace, Metadata: parts[3]}
 }

@@ -20,26 +20,27 @@ import (
 )
 
 const (
-	// pageSize is how many keys one step of a List looks at. A step is one SCAN, and one pipeline that inspects what it found.
+	// pageSize is how many keys one step of a List looks at. A step is one SCAN, and one pipeline that inspects the locks it
+	// found.
 	pageSize = 100
 	// maxListed is how many holds and how many places List shows of each lock.
 	maxListed = 10
 )
 
-// List yields the locks under the prefix whose names match pattern, in no order, each once, as they are at the moment
-// when they are come to: those that are held or waited for, and those that are idle, of which only the last fence is
-// remembered, for about [WithRetention]; [Info.Idle] tells them apart. Of each it shows the first 10 holds and places; the
-// counts are whole. Weak locks are not among them. A lock that begins or ends meanwhile may be missing.
+// List yields the locks under the prefix whose names match pattern, in no order and each once, as they are at the moment when
+// List comes to them. They are the locks that are held or waited for, and the idle ones, whose last fence Redis remembers for
+// about [WithRetention]. [Info.Idle] tells them apart. Of each lock List shows the first 10 holds and places; the counts are
+// complete. Weak locks are not among them. A lock that begins or ends meanwhile may be missing.
 //
-// In the pattern * is any text, also with a slash, ? any character, [a-c] one of these, [^a-c] one that is not, and \ takes
-// the meaning from what follows it; the empty pattern is every name. One that cannot be read, or is not UTF-8, is
-// [ErrInvalid].
+// In the pattern * is any text, also with a slash, ? is any character, [a-c] is one of these, and [^a-c] is one that is not.
+// A \ takes the meaning from the character that follows it. The empty pattern is every name. A pattern that cannot be read,
+// or is not UTF-8, is [ErrInvalid].
 //
-// It goes through all keys of the server by SCAN, of each master of a cluster, 100 at a time, and does no more of it
-// than the caller takes: no step keeps Redis busy for long, however many locks there are. The user of the Redis client needs
-// the permission for scan beside those of [ACL], and sees the names of others' keys by it. What it keeps in memory is the
-// names. An error that comes with a name is about that lock alone, [ErrDamaged] for instance, and the
-// sequence goes on; after another one, which comes without a name, it ends.
+// List goes through all keys of the server by SCAN, of each master of a cluster, 100 at a time, and no further than the
+// caller takes its results. No step keeps Redis busy for long, however many locks there are. The user of the Redis client
+// needs the permission for scan beside those of [ACL], and by it sees the names of others' keys. List keeps the names in
+// memory. An error that comes with a name, such as [ErrDamaged], is about that lock alone, and the sequence goes on. After an
+// error without a name it ends.
 func (c *Client) List(ctx context.Context, pattern string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		fail := func(err error) { yield(Info{}, wrapOp("list", pattern, err)) }
@@ -84,7 +85,7 @@ func (c *Client) List(ctx context.Context, pattern string) iter.Seq2[Info, error
 // Idle reports whether nobody holds the lock and nobody waits for it.
 func (i Info) Idle() bool { return i.Holders == 0 && i.Waiting == 0 }
 
-// known reports whether there is anything: a key may have expired since its name was seen.
+// known reports whether Redis knows anything of the lock: a key may have expired since its name was seen.
 func (i Info) known() bool { return !i.Idle() || i.Fence > 0 }
 
 func (c *Client) mayList(ctx context.Context, pattern string) (*regexp.Regexp, error) {
@@ -98,10 +99,10 @@ func (c *Client) mayList(ctx context.Context, pattern string) (*regexp.Regexp, e
 	return match, nil
 }
 
-// general reports whether an error of one key would be that of the others too.
+// general reports whether an error of one key would also be the error of the others.
 func general(err error) bool { return !errors.Is(err, ErrDamaged) }
 
-// checkKey reports whether a name has the key in which it was found: a request for a name goes to its own key alone.
+// checkKey reports whether a name has the key in which it was found. A request for a name goes only to the name's own key.
 func checkKey(name, key string) error {
 	if err := checkName(name); err != nil {
 		return fmt.Errorf("%w: a key that no name has: %v", ErrDamaged, err)
@@ -112,7 +113,7 @@ func checkKey(name, key string) error {
 	return nil
 }
 
-// inspectAll inspects locks that lie on one master, in one pipeline.
+// inspectAll inspects locks on one master, in one pipeline.
 func (c *Client) inspectAll(ctx context.Context, names []string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		if len(names) == 0 {
@@ -132,7 +133,7 @@ func (c *Client) inspectAll(ctx context.Context, names []string) iter.Seq2[Info,
 			if one.Answer.Err == nil {
 				info, err = parseInfo(names[i], one.Answer.Value)
 			} else {
-				info, err = c.inspect(ctx, names[i], maxListed) // which sends it again
+				info, err = c.inspect(ctx, names[i], maxListed) // sends it again
 			}
 			info.Name = names[i]
 			if !yield(info, err) {
@@ -142,8 +143,8 @@ func (c *Client) inspectAll(ctx context.Context, names []string) iter.Seq2[Info,
 	}
 }
 
-// scan yields what is behind head in the keys that begin with head and then first, without the brace that ends them, page
-// by page, of every master. Keys of other types than they should be are among them: somebody has to be told.
+// scan looks for keys that begin with head and then first. It yields what follows head in them, without the brace that ends
+// them, page by page, of every master. Keys of another type than they should have are among them: somebody has to be told.
 func (c *Client) scan(ctx context.Context, head, first string) iter.Seq2[[]string, error] {
 	pattern := glob.Quote(head+protocol.Escape(first)) + "*"
 	return func(yield func([]string, error) bool) {
@@ -215,8 +216,8 @@ func (c *Client) eachMaster(ctx context.Context) ([]redis.UniversalClient, error
 	return masters, failed
 }
 
-// within calls do, which go-redis may keep for longer than ctx lasts: then the error is that of ctx, and do goes on in the
-// background. It is an error if do panics.
+// within calls do. go-redis may keep do for longer than ctx lasts; within then returns the error of ctx, and do goes on in
+// the background. A panic of do is an error.
 func (c *Client) within(ctx context.Context, do func()) error {
 	guarded := func() error {
 		return backend.Guard(func() error {

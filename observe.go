@@ -12,17 +12,17 @@ import (
 	"example.com/redislock/internal/clock"
 )
 
-// Observer is told what happens to the locks of a Client ([WithObserver]). What a caller does, such as to ask, to be
-// granted and to release, is told on the caller's goroutine, from many at once; what happens to a lock meanwhile, such
-// as to be renewed or lost, on one goroutine of the Client, in order. However long an Observer takes, no renewal and no
-// loss signal waits for it: so it may hear of a loss a moment after the context ended, and Held says when it was. Of the
-// events on the Client's goroutine some thousand wait for an Observer that hangs, renewals half as many; what comes then is
-// dropped, and told by [EventDropped] when there is room again.
+// Observer is told what happens to the locks of a Client ([WithObserver]). The Client tells it on the caller's goroutine,
+// from many at once, what a caller does: to ask, to be granted, to release. It tells it on one goroutine of its own, in
+// order, what happens to a lock meanwhile: that it is renewed or lost. However long an Observer takes, no renewal and no loss
+// signal waits for it. So it may hear of a loss a moment after the context ended, and Held says when that was. If an Observer
+// hangs, some thousand events on the Client's goroutine wait for it, and half as many renewals. Later events are dropped, and
+// [EventDropped] tells of them when there is room again.
 //
-// A panic of an Observer on a caller's goroutine is the caller's: it comes out of the call. What that call was about is
-// finished first: a lock that the caller does not get is given back, and a release is a release. On the Client's goroutine a
-// panic is an event that was dropped. An Observer that calls [Client.Close] has an error of it, since Close waits for the
-// Observer.
+// A panic of an Observer on a caller's goroutine is the caller's: it comes out of the call. Before that the Client finishes
+// what the call was about: it gives back a lock that the caller does not get, and it completes a release. On the Client's
+// goroutine an event that ends in a panic counts as dropped. An Observer that calls [Client.Close] gets an error from it,
+// because Close waits for the Observer.
 type Observer interface {
 	Observe(Event)
 }
@@ -33,7 +33,7 @@ type ObserverFunc func(Event)
 // Observe calls f.
 func (f ObserverFunc) Observe(e Event) { f(e) }
 
-// Observers is an [Observer] that tells each of these, in their order.
+// Observers makes an [Observer] that tells each of these, in their order.
 func Observers(all ...Observer) Observer {
 	all = slices.Clone(all)
 	return ObserverFunc(func(e Event) {
@@ -46,29 +46,31 @@ func Observers(all ...Observer) Observer {
 // Event is one thing that happened to a lock of this Client.
 type Event struct {
 	Kind EventKind
-	// Context is the one that the lock was asked for under: for its values, such as the span of a trace. It may have ended.
+	// Context is the context that the lock was asked for under. It is there for its values, such as the span of a trace, and
+	// may have ended.
 	Context context.Context
 	// Name is the lock's name, or the key of a [Client.First].
 	Name string
-	// Mode and Weight are what it is asked for in, or held in. What [Client.Resume] takes over is known when it is granted.
+	// Mode and Weight are what the lock is asked for in, or held in. Those of a lock that [Client.Resume] takes over are
+	// known when it is granted.
 	Mode   Mode
 	Weight int
-	// Fence is the grant's, where there is one.
+	// Fence is the fence of the grant, if there is one.
 	Fence int64
-	// Wait is how long the caller has waited, for events up to the grant and the end of a wait.
+	// Wait is how long the caller has waited. It is set for events up to the grant and the end of a wait.
 	Wait time.Duration
-	// Queued says that the caller had a place in the queue, for the events that end a wait.
+	// Queued says that the caller had a place in the queue. It is set for the events that end a wait.
 	Queued bool
-	// Holder is who had the lock when that was last heard, for the events that end a wait; of several the oldest. For
-	// EventRequested it is who asks.
+	// Holder is the last known holder of the lock, and the oldest if there were several. It is set for the events that end a
+	// wait. For EventRequested it is the Client that asks.
 	Holder Owner
 	// Held is how long the lock has been held, for events after the grant.
 	Held time.Duration
-	// Err is the cause: why it was lost, why a renewal failed, why a wait ended.
+	// Err is the cause: why the lock was lost, why a renewal failed, why a wait ended.
 	Err error
 	// Why is the reason that was given, for EventRequested.
 	Why string
-	// Dropped is how many events were not told, for EventDropped.
+	// Dropped is how many events the Observer was not told, for EventDropped.
 	Dropped int
 }
 
@@ -76,49 +78,51 @@ type Event struct {
 type EventKind uint8
 
 // The kinds of events, in the order in which a lock meets them. Every EventAsked is followed by one event that ends the wait:
-// EventGranted, EventGaveUp, or EventChanged if it was an upgrade. Who was told EventQueued is told by Queued of that event
-// that the place is given up. And for every EventGranted there is, once the lock is not held any more, one of EventLost,
-// EventStolen, EventReleased and EventHandedOff. So differences of counts say what is waited for and held. What is told on the
-// Client's goroutine may come before or after what is told on the caller's: a lock that is broken at once may be
-// stolen before it is granted. And when [Client.Close] has given up waiting for a lock, only its release tells of its end.
+// EventGranted, EventGaveUp, or EventChanged if it was an upgrade. After an EventQueued, Queued of that event tells that the
+// place is given up. Every EventGranted is followed, once the lock is not held any more, by one of EventLost, EventStolen,
+// EventReleased and EventHandedOff. So differences of counts say how many wait and how many hold. An event on the Client's
+// goroutine may come before or after one on the caller's: a lock that is broken at once may be stolen before it is granted.
+// If [Client.Close] has given up waiting for a lock, only the release of that lock tells of its end.
 const (
 	// EventAsked: an acquire began, or an upgrade.
 	EventAsked EventKind = iota + 1
-	// EventQueued: it got a place in the queue.
+	// EventQueued: the acquire got a place in the queue.
 	EventQueued
-	// EventGranted: it got the lock.
+	// EventGranted: the acquire got the lock.
 	EventGranted
-	// EventGaveUp: it ended without the lock; Err says why.
+	// EventGaveUp: the acquire ended without the lock; Err says why.
 	EventGaveUp
 	// EventRenewed: the lease is whole again.
 	EventRenewed
-	// EventRenewalFailed: a renewal had no answer or an error; it is tried again until the lease ends.
+	// EventRenewalFailed: a renewal had no answer or an error. It is tried again until the lease ends.
 	EventRenewalFailed
-	// EventLost: the lock's context ended with ErrLost; EventStolen: with ErrStolen.
+	// EventLost: the lock's context ended with ErrLost. EventStolen: the lock's context ended with ErrStolen.
 	EventLost
 	EventStolen
-	// EventReleased: the lock was given back, at once or by [Lock.ReleaseAfter]. Err says why the server may not know of it,
-	// or that the hold was not there any more.
+	// EventReleased: the lock was given back, at once or by [Lock.ReleaseAfter]. Err says why the server may not know of
+	// that, or that the hold was not there any more.
 	EventReleased
-	// EventChanged: the hold has another mode: [Write] by Upgrade, which is a new grant, or [Read] by Downgrade.
+	// EventChanged: the hold has another mode: [Write] after Upgrade, which is a new grant, or [Read] after Downgrade.
 	EventChanged
-	// EventHandedOff: the hold may be resumed by another process ([Lock.Handoff]).
+	// EventHandedOff: another process may resume the hold ([Lock.Handoff]).
 	EventHandedOff
-	// EventNotKept: a value of [Share] was fetched but could not be kept for others, or one that is over could not be
-	// fetched anew, or one that was kept cannot be decoded and is fetched anew; or a fetch that nobody waits for has panicked
-	// ([PanicError]), or goes on after its time.
+	// EventNotKept: one of these happened to a value of [Share]. It was fetched but could not be kept for others. It is over
+	// and could not be fetched anew. It was kept but cannot be decoded, and is fetched anew. Or a fetch that nobody waits for
+	// has panicked ([PanicError]), or goes on after its time.
 	EventNotKept
-	// EventFailOpen: Redis could not be reached and [WithFailOpen] said yes in its place.
+	// EventFailOpen: Redis could not be reached, and [WithFailOpen] said yes in its place.
 	EventFailOpen
 	// EventRequested: somebody asks for the lock by [Client.Ask]; see [Lock.Asked].
 	EventRequested
-	// EventDropped: the Observer was too slow, or panicked, and has not been told of as many events as Dropped says. Counts that
-	// were made of events may be wrong from then on. It is of no lock: Name and Context are empty. Err is the panic, if there was one.
+	// EventDropped: the Observer was too slow, or panicked, and was not told of as many events as Dropped says. Counts that
+	// were made of events may be wrong from then on. The event belongs to no lock: Name and Context are empty. Err is the
+	// panic, if there was one.
 	EventDropped
-	// EventSubscribeFailed: the Client cannot subscribe to the channels by which it hears of grants, steals and broadcasts; Err says why, and
-	// it is tried again all the time. Until it succeeds checks do that work: a hand-over takes up to two seconds. It is told once for
-	// each outage, on a cluster once for each master, whoever waits and however often it is tried; a connection that breaks and is
-	// made anew at once is none. It is of no lock: Name and Context are empty.
+	// EventSubscribeFailed: the Client cannot subscribe to the channels on which it hears of grants, steals and broadcasts.
+	// Err says why, and the Client tries again all the time. Until it succeeds, checks do that work, and a hand-over takes up
+	// to two seconds. The event comes once for each outage, and on a cluster once for each master, however many waiters and
+	// tries there are. A connection that breaks and is made anew at once is no outage. The event belongs to no lock: Name and
+	// Context are empty.
 	EventSubscribeFailed
 )
 
@@ -134,12 +138,12 @@ func (k EventKind) String() string {
 	return "EventKind(" + strconv.Itoa(int(k)) + ")"
 }
 
-// event is one of an acquisition.
+// event makes an event of an acquisition.
 func (q *acquisition) event(kind EventKind) Event {
 	return Event{Kind: kind, Context: q.parent, Name: q.name, Mode: q.mode, Weight: q.weight, Wait: clock.Elapsed(q.asked)}
 }
 
-// outcome is the event that ends an acquisition.
+// outcome makes the event that ends an acquisition.
 func (q *acquisition) outcome(l *Lock, err error) Event {
 	e := q.event(EventGranted)
 	switch {
@@ -151,13 +155,13 @@ func (q *acquisition) outcome(l *Lock, err error) Event {
 		e.Fence = l.Fence()
 	}
 	e.Queued = q.queued
-	if q.Holder != nil && (e.Queued || err != nil) { // else it was free by the time it was asked for again
+	if q.Holder != nil && (e.Queued || err != nil) { // otherwise the lock was free when it was asked for again
 		e.Holder = parseOwner(q.Holder.Info)
 	}
 	return e
 }
 
-// event is one of a hold.
+// event makes an event of a hold.
 func (h *hold) event(kind EventKind, err error) Event {
 	h.mu.Lock()
 	e := Event{Kind: kind, Context: h.first.asked, Name: h.name, Mode: *h.mode, Weight: int(h.weight), Err: err}
@@ -166,15 +170,16 @@ func (h *hold) event(kind EventKind, err error) Event {
 	return e
 }
 
-// observe is [Client.observe] of an event of a hold.
+// observe calls [Client.observe] with an event of a hold.
 func (h *hold) observe(kind EventKind, err error) {
 	if h.client.observer != nil {
 		h.client.observe(h.event(kind, err))
 	}
 }
 
-// observe tells of an event on the caller's goroutine. The Observer may panic, so whoever calls this has done before what must
-// be done, or has deferred it; and it may call Close, so no registered operation calls this, but observeAside.
+// observe tells the Observer of an event on the caller's goroutine. The Observer may panic. So the caller of observe has
+// already done what must be done, or has deferred it. The Observer may also call Close. So a registered operation calls
+// observeAside instead.
 func (c *Client) observe(e Event) {
 	if c.observer == nil {
 		return
@@ -184,14 +189,14 @@ func (c *Client) observe(e Event) {
 	c.observer.Observe(e)
 }
 
-// tellOf is observe of an event that may be none.
+// tellOf calls observe, unless there is no event.
 func (c *Client) tellOf(e Event) {
 	if e.Kind != 0 {
 		c.observe(e)
 	}
 }
 
-// observeAside is observe in the middle of a registered operation: it counts as a call of the Observer meanwhile.
+// observeAside is observe in the middle of a registered operation. Meanwhile the operation counts as a call of the Observer.
 func (c *Client) observeAside(e Event) {
 	if c.observer == nil {
 		return
@@ -205,20 +210,21 @@ func (c *Client) observeAside(e Event) {
 	c.observer.Observe(e)
 }
 
-// maxReports bounds the events that wait for the Observer. Renewals, of which there are most, have room in one half of that only.
+// maxReports bounds the events that wait for the Observer. Most events are renewals, and they have room in one half of that
+// only.
 const maxReports = 4096
 
 // reports are the events of the Client's own goroutines on their way to the Observer.
 type reports struct {
 	mu      sync.Mutex
 	queue   []Event
-	busy    bool // a goroutine tells of them
+	busy    bool // a goroutine delivers them
 	dropped int  // events that were not told
 	fault   error
 }
 
-// report tells of an event from the Client's own goroutines, which must not wait for the observer (I7). What comes while the
-// queue is full is dropped, and counted.
+// report queues an event from the Client's own goroutines, which must not wait for the Observer (I7). An event that comes
+// while the queue is full is dropped and counted.
 func (c *Client) report(e Event) {
 	if c.observer == nil {
 		return
@@ -242,7 +248,7 @@ func (c *Client) report(e Event) {
 	}
 }
 
-// deliver tells of the events that wait, one after the other, until none is left.
+// deliver tells the Observer of the events that wait, one after the other, until none is left.
 func (c *Client) deliver() {
 	done := false
 	defer func() {
@@ -262,7 +268,7 @@ func (c *Client) deliver() {
 	}
 }
 
-// next takes what is to be told next. What was dropped is told when half of the queue is free again.
+// next takes the event to be told next. EventDropped comes when half of the queue is free again.
 func (r *reports) next() (Event, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -283,15 +289,15 @@ func (r *reports) next() (Event, bool) {
 
 var errEndedGoroutine = errors.New("it ended its goroutine")
 
-// tell tells of one event. A panic must not end the process, since nobody can recover here: the event counts as dropped, and the
-// next one says why.
+// tell tells the Observer of one event. A panic must not end the process, since nobody can recover here. The event counts as
+// dropped, and the next EventDropped says why.
 func (r *reports) tell(o Observer, e Event) {
 	fault := errEndedGoroutine
 	defer func() {
 		if p := recover(); p != nil {
 			fault = fmt.Errorf("panic: %v", p)
 		}
-		if fault == nil || e.Kind == EventDropped { // that cannot be told
+		if fault == nil || e.Kind == EventDropped { // an EventDropped cannot report itself
 			return
 		}
 		r.mu.Lock()

@@ -13,25 +13,26 @@ import (
 )
 
 const (
-	// watchEvery is how often who watches a lock looks by himself: against a message that was lost without the subscription
-	// breaking.
+	// watchEvery is how often a watcher of a lock checks by itself. That finds a message that was lost without a break of the
+	// subscription.
 	watchEvery = 30 * time.Second
-	// watchPause is the least time between two looks.
+	// watchPause is the least time between two checks.
 	watchPause = 50 * time.Millisecond
 )
 
-// Watch yields the state of a lock as [Client.Inspect] has it, at once and then whenever it has changed: it is granted,
-// renewed, released, stolen or broken, somebody begins or ceases to wait. It goes on until ctx ends. It is told by push, and of a
-// hold that lapses when its lease is over; changes that follow each other within 50 ms are one. While Redis cannot be
-// reached, or refuses ([ErrPermission]), it yields the error, again and again with growing pauses of up to 5 s, and then the
-// state. After [ErrClosed], [ErrInvalid] and what stays as it is, such as a Redis client that was closed, it ends.
+// Watch yields the state of a lock as [Client.Inspect] shows it, at once and then after every change, until ctx ends. A
+// change is that the lock is granted, renewed, released, stolen or broken, or that somebody begins or ceases to wait. Watch
+// is told by push; of a hold that lapses it learns when the lease is over. Changes that follow each other within 50 ms count
+// as one. While Redis cannot be reached, or refuses ([ErrPermission]), Watch yields the error, again and again with growing
+// pauses of up to 5 s, and then the state. It ends after [ErrClosed], [ErrInvalid] and any other error that would stay as it
+// is, such as that of a closed Redis client.
 //
-// What is not told: that the server has lost the lock, by FLUSHALL, eviction or a failover. That is seen by a look after
-// 30 s at the latest.
+// Watch is not told that the server has lost the lock, by FLUSHALL, eviction or a failover. It sees that by a check of its
+// own after 30 s at the latest.
 //
-// What it costs: it writes, to the lock's key, also for a name that nobody has used, and so fails where the server refuses
-// writes. As long as somebody watches, each change of the lock takes the longer way through the scripts, and one
-// message to every Client of the prefix for each look that somebody takes. Other locks are not concerned.
+// Watch has a cost. It writes to the lock's key, also for a name that nobody has used, and so it fails where the server
+// refuses writes. As long as somebody watches, each change of the lock takes the longer way through the scripts. Each check
+// of a watcher also leads to at most one message to every Client of the prefix. Other locks are not affected.
 func (c *Client) Watch(ctx context.Context, name string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		look := func() (Info, time.Duration, error) {
@@ -42,8 +43,9 @@ func (c *Client) Watch(ctx context.Context, name string) iter.Seq2[Info, error] 
 	}
 }
 
-// follow yields what inspect sees, at once and then whenever it sees something else. It is called after each broadcast of what, and
-// when it said that it is to be called without one. Between two calls there is a pause, and a longer one after an error.
+// follow yields what inspect returns, at once and then whenever that is something else. It calls inspect after each broadcast
+// of what, and also at the time at which inspect wanted to be called without one. Between two calls there is a pause, and a
+// longer one after an error.
 func follow[T any](ctx context.Context, c *Client, what string, pause time.Duration,
 	inspect func() (T, time.Duration, error), same func(a, b T) bool, yield func(T, error) bool,
 ) {
@@ -66,7 +68,7 @@ func follow[T any](ctx context.Context, c *Client, what string, pause time.Durat
 			if !yield(none, err) || final(err) {
 				return
 			}
-			first = true // it is told anew when Redis answers
+			first = true // the caller is told anew when Redis answers
 			failures++
 			next = min(transport.Backoff(failures)*8, 5*time.Second)
 		case first || !same(seen, last):
@@ -92,7 +94,7 @@ func follow[T any](ctx context.Context, c *Client, what string, pause time.Durat
 	}
 }
 
-// inspectAgain also tells when to look again even without a broadcast: a hold may have lapsed then.
+// inspectAgain also tells when to inspect again even without a broadcast: a hold may have lapsed by then.
 func (c *Client) inspectAgain(ctx context.Context, name string) (Info, time.Duration, error) {
 	if err := c.mayLook(ctx, name, itself); err != nil {
 		return Info{}, 0, err
@@ -109,27 +111,27 @@ func (c *Client) inspectAgain(ctx context.Context, name string) (Info, time.Dura
 	return info, next, err
 }
 
-// same reports whether two looks saw the same.
+// same reports whether two checks saw the same state.
 func same(a, b Info) bool {
 	a.Now, b.Now = time.Time{}, time.Time{}
 	return reflect.DeepEqual(a, b)
 }
 
-// Request is somebody's wish that a lock be given up ([Client.Ask]).
+// Request is somebody's wish that the holder gives a lock up ([Client.Ask]).
 type Request struct {
-	// By is who asks: the Client whose Ask it was.
+	// By is the Client that called Ask.
 	By Owner
 	// Why is the reason that was given.
 	Why string
 }
 
-// Ask asks who holds a lock to give it up, and takes nothing: [Lock.Asked] of its handles says so, and what they make of it is
-// theirs. To take a lock away is [Client.Break].
+// Ask asks the holder of a lock to give it up. It takes nothing away: [Lock.Asked] of the holder's handles reports the
+// request, and the holder decides what to do. [Client.Break] takes a lock away.
 //
-// It returns how many holds were told, 0 if nobody holds the lock; in a shared mode these are the oldest 64 at the most. A
-// holder that cannot be reached at this moment does not hear of it, and nobody knows: its process hangs, is cut off, or has
-// taken its first lock a moment ago. Where an answer was lost, the holders may be told twice. why must have 1 to 512 bytes
-// ([ErrInvalid]).
+// Ask returns how many holds were told, or 0 if nobody holds the lock. In a shared mode it tells at most the oldest 64. A
+// holder that cannot be reached at this moment does not hear of the request, and nobody learns that: its process hangs, is
+// cut off, or has taken its first lock a moment ago. If an answer was lost, the holders may be told twice. why must have 1 to
+// 512 bytes ([ErrInvalid]).
 func (c *Client) Ask(ctx context.Context, name, why string) (int, error) {
 	told, err := c.request(ctx, name, why)
 	return told, wrapOp("ask", name, err)
@@ -150,12 +152,12 @@ func (c *Client) request(ctx context.Context, name, why string) (int, error) {
 	return f.Int(0), f.Err
 }
 
-// requestSeparator is between who asks and why. The name of a Client has no control characters, that of a host has none
-// either, and there is no metadata.
+// requestSeparator stands between the owner and the reason. The name of a Client has no control characters, that of a host
+// has none either, and there is no metadata.
 const requestSeparator = "\x00"
 
 // requested takes the message that somebody asks for a hold of this process. Only a reader of the key can know the nonce, so
-// a forged message is ignored (I9).
+// the Client ignores a forged message (I9).
 func (c *Client) requested(token, nonce, text string) {
 	h := c.named(token, nonce)
 	if h == nil {
@@ -176,15 +178,16 @@ func (c *Client) requested(token, nonce, text string) {
 		default:
 		}
 		select {
-		case <-asked: // nobody has read it: the latest counts
+		case <-asked: // nobody has read the earlier request: the latest counts
 		default:
 		}
 	}
 }
 
-// Asked has a [Request] in it when somebody asks for the lock by [Client.Ask]; of several that nobody has read, the latest.
-// Nothing is taken: who can, comes to an end and releases. All handles of a hold have the same channel, and one of their readers
-// gets the request. The channel is never closed, so wait for the end of [Lock.Context] beside it.
+// Asked returns a channel that has a [Request] in it when somebody asks for the lock by [Client.Ask]. If several requests
+// were not read, it has the latest. Nothing is taken away: a holder that can comes to an end and releases. All handles of a
+// hold have the same channel, and one of its readers gets the request. The channel is never closed, so wait for the end of
+// [Lock.Context] as well.
 func (l *Lock) Asked() <-chan Request {
 	if !l.made() {
 		return nil
