@@ -13,33 +13,33 @@ import (
 	"example.com/redislock/internal/waiting"
 )
 
-// acquisition is one acquire on its way, or one of its two relatives: a hold that is to change its mode when the others allow
-// it, and a hold that is taken over from another process. What it does next is decided by the machine of package waiting; here is
-// how it is done.
+// acquisition is one acquire under way. It may also be one of its two relatives: a hold that is to change its mode when the
+// others allow it, or a hold that is taken over from another process. The machine of package waiting decides what the
+// acquisition does next; this file does it.
 type acquisition struct {
 	waiting.Acquisition
 	client   *Client
 	name     string
 	key      string
-	boxedKey any // as an argument
+	boxedKey any // the key, as an argument
 	settings
 	changes *Lock    // the handle whose hold changes its mode; nil for any other acquisition
 	resumes *handoff // what is taken over; nil for any other acquisition
 
 	parent  context.Context // the caller's
 	asked   time.Time
-	without bool // there is no subscription: the checks must tell
-	queued  bool // it has joined the queue, under this token or another
+	without bool // there is no subscription; only the checks will tell
+	queued  bool // the acquisition has joined the queue, under this token or another
 
 	// Of the present token.
 	token string
 	boxed any    // the token, as an argument
-	back  string // of the change that undoes it
+	back  string // the token of the change that undoes this one
 	nonce string
 	seen  int64 // the greatest fence of the name that the Client had seen before it asked
 	wait  *waiting.Wait
 
-	// Of the first token and the first request: most need no other.
+	// Of the first token and the first request. Most acquisitions need no other.
 	firstWait waiting.Wait
 	firstCall transport.Call
 }
@@ -62,8 +62,8 @@ func (q *acquisition) dropWait() {
 	}
 }
 
-// pursue is obtain as a registered operation: Close waits until a waiter that it fails has left its place. If a callback of the
-// user's panics, or ends the goroutine, nothing is left behind either (I8).
+// pursue is obtain as a registered operation. So Close, which makes waiters fail, waits until each has left its place. If a
+// callback of the user's panics, or ends the goroutine, nothing is left behind either (I8).
 func (q *acquisition) pursue() (*Lock, error) {
 	if err := q.client.enter(); err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func (q *acquisition) pursue() (*Lock, error) {
 	returned := false
 	defer func() {
 		if !returned && q.MayRemain() {
-			q.Unanswered = true // what became of the last attempt is not known
+			q.Unanswered = true // nobody knows what became of the last attempt
 			q.undo()
 		}
 	}()
@@ -81,7 +81,7 @@ func (q *acquisition) pursue() (*Lock, error) {
 	return l, err
 }
 
-// obtain does what the machine says, until there is a lock or a reason why not.
+// obtain does what the machine says, until there is a lock or an error.
 func (q *acquisition) obtain() (l *Lock, err error) {
 	ctx, c := q.parent, q.client
 	q.Waits, q.Fixed = !q.waitSet || q.settings.wait > 0, q.changes != nil || q.resumes != nil
@@ -116,7 +116,7 @@ func (q *acquisition) obtain() (l *Lock, err error) {
 			}
 			q.newToken()
 			next = waiting.Ask
-		case waiting.Subscribe: // see it confirmed, then join
+		case waiting.Subscribe: // wait until it is confirmed, then join
 			next = waiting.Ask
 			if q.without, err = c.subscriber.Await(ctx, q.name); err != nil {
 				next = waiting.Fail
@@ -141,7 +141,7 @@ func (q *acquisition) obtain() (l *Lock, err error) {
 	}
 }
 
-// await waits until its place in the queue comes to something.
+// await waits until the wait in the queue has an outcome.
 func (q *acquisition) await(ctx context.Context, r protocol.Reply, s waiting.Sample) waiting.Outcome {
 	c := q.client
 	if !q.queued {
@@ -152,13 +152,13 @@ func (q *acquisition) await(ctx context.Context, r protocol.Reply, s waiting.Sam
 	}
 	c.waits.Join(q.wait, q.name, r, s)
 	o := q.wait.Await(ctx)
-	if o.Err == nil && !o.Gone && q.changes == nil && o.Grant.Lease < min(q.lease, protocol.Claim) { // the server does not count us, and yet the message came
+	if o.Err == nil && !o.Gone && q.changes == nil && o.Grant.Lease < min(q.lease, protocol.Claim) { // the server does not count this Client as a receiver, and yet the message came
 		c.subscriber.Suspect()
 	}
 	return o
 }
 
-// refusal is the error of an answer that says no; nil: somebody has the lock.
+// refusal is the error of an answer that says no. It is nil if somebody has the lock.
 func (q *acquisition) refusal(r protocol.Reply) error {
 	switch r.Status {
 	case "held":
@@ -173,7 +173,7 @@ func (q *acquisition) refusal(r protocol.Reply) error {
 	return fmt.Errorf("unexpected answer %q", r.Status)
 }
 
-// ask sends the acquire once more, to join if the Client is subscribed.
+// ask sends the acquire once more. If the Client is subscribed, the request asks to join the queue.
 func (q *acquisition) ask(ctx context.Context) (r protocol.Reply, s waiting.Sample, err error) {
 	c := q.client
 	mode := protocol.NoWait
@@ -193,12 +193,12 @@ func (q *acquisition) ask(ctx context.Context) (r protocol.Reply, s waiting.Samp
 		}
 	}
 	one := &q.firstCall
-	if one.Script != nil { // it may still be under way
+	if one.Script != nil { // the first call may still be under way
 		one = &transport.Call{}
 	}
 	q.request(one, mode)
 	stays := ctx.Done() == nil
-	if !stays { // I8: this answer may come when nobody waits for it any more
+	if !stays { // I8: the answer may come when nobody waits for it any more
 		undo := q.undoing(true)
 		one.Late = func(a transport.Answer) {
 			if a.Err == nil {
@@ -218,19 +218,19 @@ func (q *acquisition) ask(ctx context.Context) (r protocol.Reply, s waiting.Samp
 		return r, s, a.Err
 	}
 	if r, err = protocol.ParseReply(a.Value); err != nil {
-		q.Unanswered = true // whatever it was, let it not become a hold
+		q.Unanswered = true // whatever the answer was, it must not become a hold
 	}
 	if q.resumes != nil && r.Status == "granted" {
 		q.mode.wire, q.weight = protocol.ParseMode(r.Note)
 	}
-	if r.Status == "" { // the fast path: granted at this very time
+	if r.Status == "" { // the fast path: the lock was granted at this very time
 		r.Status, r.Lease, r.Alone = "granted", protocol.Micros(q.lease.Microseconds()), true
 	}
 	s.Now = r.Now
 	return r, s, err
 }
 
-// undoing is what gives up whatever the present token has or may yet get.
+// undoing returns the function that gives up whatever the present token has or may yet get.
 func (q *acquisition) undoing(tombstone bool) func() <-chan struct{} {
 	c, key, token := q.client, q.key, q.token
 	if q.changes != nil {
@@ -242,7 +242,7 @@ func (q *acquisition) undoing(tombstone bool) func() <-chan struct{} {
 
 func (q *acquisition) undo() <-chan struct{} { return q.undoing(q.Unanswered)() }
 
-// take makes a Lock of a grant, once it is confirmed, if it can be relied on.
+// take confirms a grant, and makes a Lock of it if it can be relied on.
 func (q *acquisition) take(g waiting.Grant) (*Lock, waiting.Verdict, error) {
 	c := q.client
 	q.dropWait()
@@ -279,7 +279,7 @@ func (q *acquisition) take(g waiting.Grant) (*Lock, waiting.Verdict, error) {
 	return &h.first, waiting.Good, nil
 }
 
-// retreat gives back a grant that came too late, and pauses before the next one is sought. It reports whether ctx let it.
+// retreat gives back a grant that came too late, and pauses before the next attempt. It reports false if ctx ended first.
 func (q *acquisition) retreat(ctx context.Context) bool {
 	pause := time.NewTimer(min(transport.Backoff(int(q.Late)), time.Second))
 	defer pause.Stop()
@@ -294,8 +294,8 @@ func (q *acquisition) retreat(ctx context.Context) bool {
 	}
 }
 
-// fail ends an acquisition without the lock: nothing of it is left behind (I8), and the error says which of three it was,
-// contended, given up by the caller, or unreachable. ctx is the caller's with the bound of WithWait.
+// fail ends an acquisition without the lock. Nothing of it is left behind (I8). The error tells three cases apart: the lock
+// is contended, the caller gave up, or Redis is unreachable. ctx is the caller's context with the bound of WithWait.
 func (q *acquisition) fail(ctx context.Context, cause error) error {
 	q.dropWait()
 	unusable := q.Unusable
@@ -303,7 +303,7 @@ func (q *acquisition) fail(ctx context.Context, cause error) error {
 		q.giveBack(ctx)
 	}
 	switch ended := q.parent.Err(); {
-	case unusable:
+	case unusable: // the reason is why the grant could not be used
 		return cause
 	case errors.Is(cause, ErrClosed), errors.Is(cause, transport.ErrOrphaned), errors.Is(cause, ErrPermission), errors.Is(cause, ErrMode), errors.Is(cause, ErrConflict), errors.Is(cause, ErrNotHeld):
 		return cause
@@ -320,9 +320,9 @@ func (q *acquisition) fail(ctx context.Context, cause error) error {
 	}
 }
 
-// giveBack gives up what the present token has, and waits until that is done, or goes on in the background because it takes longer
-// than a caller should wait. Once ctx has ended, before or meanwhile, he should hardly wait at all: WithWait is a bound. And where Redis
-// has just not answered, nobody waits for another answer.
+// giveBack gives up what the present token has, and waits until that is done. If it takes longer than a caller should wait,
+// it goes on in the background. Once ctx has ended, before or meanwhile, the caller should hardly wait at all, because
+// WithWait is a bound. If Redis has just not answered, giveBack does not wait for another answer.
 func (q *acquisition) giveBack(ctx context.Context) {
 	done, patience := q.undo(), time.NewTimer(giveUpPatience)
 	defer patience.Stop()
@@ -343,7 +343,7 @@ func (q *acquisition) giveBack(ctx context.Context) {
 	}
 }
 
-// clash is the error of a mode that cannot be used on a lock while others use it as they do.
+// clash is the error of a mode that cannot be used on a lock together with the modes that others use there.
 func clash(m Mode, rules string) error {
 	if rules == "" {
 		return fmt.Errorf("%w: too many different modes are in use on this lock", ErrMode)
@@ -353,7 +353,7 @@ func clash(m Mode, rules string) error {
 
 var errLate = errors.New("granted, but the answer took longer than the lease lasts")
 
-// unanswered is the error of a wait that ended before Redis said anything, and why it did not, as far as cause tells.
+// unanswered is the error of a wait that ended before Redis said anything. It gives the reason as far as cause tells it.
 func unanswered(wait time.Duration, cause error) error {
 	return fmt.Errorf("no answer from Redis within WithWait(%v): %w", wait, transport.During(context.DeadlineExceeded, cause))
 }

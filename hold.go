@@ -13,44 +13,44 @@ import (
 	"example.com/redislock/internal/lifetime"
 )
 
-// hold is what one token has on the server, kept alive by a lease. Its handles are the one that the acquire returned,
-// and those that were nested in it.
+// hold is what one token has on the server, kept alive by a lease. Its handles are the one that the acquire returned, and
+// those that were nested in it.
 type hold struct {
 	client      *Client
 	name        string
 	metadata    string
-	replicas    int // that must have a change of its mode, and within which time
+	replicas    int // how many must have a change of its mode, within replicaTime
 	replicaTime time.Duration
 	lease       lease.Keeper
 	life        lifetime.Lifetime
 	first       Lock // the handle that the acquire returned
 
 	mu         sync.Mutex
-	mode       *Mode // as the server has it
+	mode       *Mode // the mode on the server
 	weight     int32
 	handles    int32        // not yet released
-	strong     int32        // of those, how many would not be content with Read
-	changes    int32        // of its mode that were asked for, or may be
+	strong     int32        // how many of those need more than Read
+	changes    int32        // how many changes of its mode were asked for, or may be
 	strict     bool         // NonReentrant; never changes
-	alone      bool         // it may be all that the hash has: nobody waited for it when it was granted, and its mode was not changed
+	alone      bool         // the hash may have nothing else: nobody waited when the hold was granted, and its mode was not changed
 	converting bool         // an Upgrade or a Downgrade is under way
-	asked      chan Request // nil until somebody asks, or wants to hear of it
+	asked      chan Request // nil until somebody asks for the lock, or calls Asked
 }
 
-// heldKey finds, in a context, the handle of a name by a Client.
+// heldKey finds the handle of a name by a Client in a context.
 type heldKey struct {
 	client *Client
 	name   string
 }
 
-// newHold makes a hold of a grant, and its first handle, for who asked under ctx.
+// newHold makes a hold of a grant, and its first handle, for the caller that asked under ctx.
 func (c *Client) newHold(ctx context.Context, name string, s *settings) *hold {
 	h := &hold{client: c, name: name, metadata: s.metadata, strict: s.nonReentrant, mode: s.mode.shared(), weight: int32(s.weight), replicas: s.replicas, replicaTime: s.replicaTime}
 	h.handle(&h.first, nil, ctx, s)
 	return h
 }
 
-// handle counts one more handle. The caller holds h.mu, or has just made the hold.
+// handle counts one more handle. The caller has locked h.mu, or has just made the hold.
 func (h *hold) handle(l, outer *Lock, asked context.Context, s *settings) {
 	h.handles++
 	if s.mode != Read {
@@ -62,10 +62,10 @@ func (h *hold) handle(l, outer *Lock, asked context.Context, s *settings) {
 	l.hold, l.outer, l.mode, l.asked = h, outer, s.mode.shared(), asked
 }
 
-// held is the handle that ctx carries for a name, if its hold is still there: a released one has gone over to the
-// handle that it was nested in. The hold is locked then, for who wants to nest in it.
+// held is the handle that ctx carries for a name, if its hold still exists. If that handle was released, held takes the one
+// that it was nested in. The hold is then locked, for a caller that wants to nest in it.
 func (c *Client) held(ctx context.Context, name string) *Lock {
-	if ctx.Value(innermostKey{}) == nil { // of any name: nearly always there is none
+	if ctx.Value(innermostKey{}) == nil { // a handle of any name: nearly always there is none
 		return nil
 	}
 	l, _ := ctx.Value(heldKey{c, name}).(*Lock)
@@ -84,8 +84,9 @@ func (c *Client) held(ctx context.Context, name string) *Lock {
 	}
 }
 
-// nest is an acquire under the context of a hold of the same name: another handle, if the hold gives what is asked
-// for. Waiting for more would never end. The second result is false if ctx carries no hold.
+// nest is an acquire under the context of a hold of the same name. It returns another handle if the hold gives what is asked
+// for. Otherwise it returns an error, because waiting for more would never end. The second result is false if ctx carries no
+// hold.
 func (c *Client) nest(ctx context.Context, name string, s *settings) (*Lock, bool, error) {
 	outer := c.held(ctx, name)
 	if outer == nil {
@@ -104,14 +105,15 @@ func (c *Client) nest(ctx context.Context, name string, s *settings) (*Lock, boo
 	return l, true, nil
 }
 
-// carry is the context of the hold with the values of the one that the handle was asked for under, and the handle.
+// carry is the context of the hold. It also carries the handle, and the values of the context that the handle was asked for
+// under.
 func (l *Lock) carry() context.Context {
 	ended := l.hold.life.Context(context.Background)
 	return carrying{ended, &holding{Context: context.WithoutCancel(l.asked), lock: l}}
 }
 
-// carrying is a context with the values of another one. Those are taken from a context without cancellation, so that a
-// child is tied to the first one: the call that ends that one ends it too.
+// carrying is a context with the values of another one. Those values come from a context without cancellation, so a child is
+// tied to the first context: the call that ends the first ends the child too.
 type carrying struct {
 	context.Context
 	values context.Context
@@ -124,7 +126,7 @@ func (c carrying) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// err is nil while the hold may be trusted, and why not afterwards.
+// err is nil while the hold may be trusted, and the reason afterwards.
 func (h *hold) err() error { return h.errAt(time.Now()) }
 
 func (h *hold) errAt(now time.Time) error {
@@ -133,12 +135,12 @@ func (h *hold) errAt(now time.Time) error {
 	}
 	if err := h.lease.Expired(now); err != nil {
 		h.lose(err)
-		return err // whoever else ends it may not have come to the context yet
+		return err // another goroutine that ends the hold may not have ended the context yet
 	}
 	return nil
 }
 
-// loss is why the hold is not there any more, nil if it is. Closing the Client ends the context, not the hold.
+// loss is why the hold does not exist any more, or nil if it does. Closing the Client ends the context, not the hold.
 func (h *hold) loss() error { return h.lossAt(time.Now()) }
 
 func (h *hold) lossAt(now time.Time) error {
@@ -149,20 +151,20 @@ func (h *hold) lossAt(now time.Time) error {
 	return err
 }
 
-// isAlone reports whether the hold may be all that the hash has beside the fence.
+// isAlone reports whether the hash may have nothing but the hold and the fence.
 func (h *hold) isAlone() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.alone
 }
 
-// giveBack is the release of the last handle, after some time. It returns what the Observer is to be told, if anything.
+// giveBack is the release of the last handle, after some time. It returns the event for the Observer, if there is one.
 func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, err error) {
 	c := h.client
 	released := time.Now()
 	loss := h.lossAt(released)
 	reason, first := h.lease.Stop(ErrReleased)
-	if !first { // it was lost, if only just now
+	if !first { // the hold was lost, perhaps only just now
 		loss = reason
 	}
 	h.life.Finish(reason)
@@ -172,7 +174,7 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, e
 		if h.lease.GiveUp() {
 			c.giveUp(h.lease.Key(), h.lease.Token(), h.lease.Unanswered())
 		}
-		if first && c.observer != nil { // its lease ran out after the Client was closed, and nobody told
+		if first && c.observer != nil { // its lease ran out after the Client was closed, and nobody has told the Observer
 			told = h.event(EventLost, loss)
 		}
 		return told, fmt.Errorf("%w: %w", ErrNotHeld, loss)
@@ -195,10 +197,10 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, e
 	return told, err
 }
 
-// lose ends the hold, once; cause wraps ErrLost. What the server still has for it is given up: whoever saw the
-// context end may have stopped, and whoever did not is what fences are for.
+// lose ends the hold, once; cause wraps ErrLost. It gives up what the server still has of the hold. A body that saw the
+// context end may have stopped. For a body that did not, there are fences.
 func (h *hold) lose(cause error) {
-	h.client.background.Add() // it is in the books until it is given up
+	h.client.background.Add() // the hold is in the books until it is given up
 	defer h.client.background.Done()
 	heldFor := h.lease.Held()
 	if _, first := h.lease.Stop(cause); !first {
@@ -220,9 +222,9 @@ func (h *hold) lose(cause error) {
 	}
 }
 
-// A hold is the owner of its lease: what becomes of the lease becomes of the hold.
+// A hold is the owner of its lease: what happens to the lease happens to the hold.
 
-// Config is what all leases of the Client work with.
+// Config is the configuration of all leases of the Client.
 func (h *hold) Config() *lease.Config { return &h.client.leases }
 
 // Lost ends the hold: its lease has run out, or the server does not know it.

@@ -12,24 +12,24 @@ import (
 	"example.com/redislock/internal/transport"
 )
 
-// What a message on a channel says is only ever a hint, and is not believed beyond what a true one can say (I9): whoever
-// may publish can write anything, and who can read a key knows its tokens and nonces.
+// A message on a channel is only ever a hint. The Client does not believe it beyond what a true message can say (I9), because
+// anybody who may publish can write anything. Anybody who can read a key knows its tokens and nonces.
 
-// maxAsked is the longest text of a request: who asks, and why.
+// maxAsked is the longest text of a request: the owner that asks, and the reason.
 const maxAsked = maxClientName + maxHost + len("\n\n00000000000000000000 \n") + MaxTrace + len(requestSeparator) + MaxReason
 
-// listener is a Client as package wakeup tells it what comes.
+// listener is a Client with the methods by which package wakeup tells it what has arrived.
 type listener Client
 
 func (l *listener) client() *Client { return (*Client)(l) }
 
-// Message takes a message of a wake channel.
+// Message handles a message of a wake channel.
 func (l *listener) Message(payload string) { l.client().heard(payload) }
 
-// Broadcast takes a message for all Clients of the prefix.
+// Broadcast handles a message for all Clients of the prefix.
 func (l *listener) Broadcast(payload string) { l.client().heardBroadcast(payload) }
 
-// Subscribed has whoever waits or holds ask at once: messages may have been lost.
+// Subscribed makes every wait and every hold ask at once, because messages may have been lost.
 func (l *listener) Subscribed() {
 	c := l.client()
 	c.waits.RecheckAll()
@@ -39,7 +39,7 @@ func (l *listener) Subscribed() {
 	c.missedBroadcasts()
 }
 
-// ChannelSubscribed has the waits for a name checked: messages may have been lost.
+// ChannelSubscribed makes the waits for a name check, because messages may have been lost.
 func (l *listener) ChannelSubscribed(name string) { l.client().waits.Recheck(name) }
 
 // Waiting reports whether this process waits for a name.
@@ -47,12 +47,12 @@ func (l *listener) Waiting(name string) bool { return l.client().waits.Any(name)
 
 // SubscribeFailed tells the Observer that there is no subscription.
 func (l *listener) SubscribeFailed(err error) {
-	if c := l.client(); c.failed() == nil { // else that is why
+	if c := l.client(); c.failed() == nil { // otherwise the end of the Client is the reason
 		c.report(Event{Kind: EventSubscribeFailed, Err: err})
 	}
 }
 
-// heard takes a message of a wake channel.
+// heard handles a message of a wake channel.
 func (c *Client) heard(payload string) {
 	const named = 1 + protocol.TokenLength // the kind, and the token of a wait or a hold
 	if len(payload) == named && payload[0] == 'd' {
@@ -78,8 +78,8 @@ func (c *Client) heard(payload string) {
 	}
 }
 
-// named is the hold of this process that a message names: by its token, and by its nonce, which only a reader of the key
-// can know.
+// named is the hold of this process that a message names by its token and its nonce. Only a reader of the key can know the
+// nonce.
 func (c *Client) named(token, nonce string) *hold {
 	c.mu.Lock()
 	h := c.holds[token]
@@ -90,15 +90,15 @@ func (c *Client) named(token, nonce string) *hold {
 	return h
 }
 
-// A broadcast goes to all Clients of the prefix, by a channel that each is subscribed to beside its own. It says that there
-// is something to look at, and nothing more (I9). Who may have missed one looks too.
+// A broadcast goes to all Clients of the prefix, on a channel that each is subscribed to beside its own. It says that there
+// is something to check, and nothing more (I9). A Client that may have missed a broadcast checks too.
 const (
 	broadcastReset  = 'o' // a Once was reset (lua/erase.lua)
 	broadcastLeader = 'e' // an election may have another leader
 	broadcastChange = 'v' // a lock that somebody watches has changed (lua/state.lua); its name is escaped
 )
 
-// broadcast tells all Clients of the prefix.
+// broadcast sends a message to all Clients of the prefix.
 func (c *Client) broadcast(ctx context.Context, kind byte, name string) error {
 	_, err := c.plain(ctx, transport.NewCommand(ctx, 0, "publish", c.keys.Broadcasts(), string(kind)+name)).Int64()
 	if transport.Refused(err) {
@@ -107,9 +107,9 @@ func (c *Client) broadcast(ctx context.Context, kind byte, name string) error {
 	return err
 }
 
-// heardBroadcast takes a broadcast.
+// heardBroadcast handles a broadcast.
 func (c *Client) heardBroadcast(payload string) {
-	if len(payload) < 2 || len(payload) > 1+3*MaxName { // a name is up to three times as long when it is escaped
+	if len(payload) < 2 || len(payload) > 1+3*MaxName { // an escaped name is up to three times as long
 		return
 	}
 	switch name := payload[1:]; payload[0] {
@@ -120,7 +120,7 @@ func (c *Client) heardBroadcast(payload string) {
 	}
 }
 
-// missedBroadcasts is called when some may have been lost: the subscription is new.
+// missedBroadcasts is called when the subscription is new: some broadcasts may have been lost.
 func (c *Client) missedBroadcasts() {
 	for _, name := range c.onces.Doubt() {
 		c.checkOnce(name)
@@ -134,7 +134,7 @@ func watched(escaped string) string { return string(broadcastChange) + escaped }
 // led is the broadcast that an election may have another leader.
 func led(election string) string { return string(broadcastLeader) + election }
 
-// watchers is who wants to look after a certain broadcast.
+// watchers are the goroutines that want to check after a certain broadcast.
 type watchers struct {
 	mu sync.Mutex
 	of map[string][]chan struct{} // in the order in which they came
@@ -175,12 +175,12 @@ func (w *watchers) wakeAll() {
 	}
 }
 
-// wakeSome wakes some of them. The caller holds w.mu.
+// wakeSome wakes these watchers. The caller has locked w.mu.
 func (w *watchers) wakeSome(all []chan struct{}) {
 	for _, wake := range all {
 		select {
 		case wake <- struct{}{}:
-		default: // it has not looked since the last one
+		default: // it has not checked since the last broadcast
 		}
 	}
 }

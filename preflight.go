@@ -14,23 +14,23 @@ import (
 	"example.com/redislock/lua"
 )
 
-// preflight is the look whether the server lets the Client do what the scripts do. It passes once.
+// preflight is the check whether the server lets the Client do what the scripts do. It passes once.
 type preflight struct {
 	passed atomic.Bool
 
 	mu    sync.Mutex
-	under *rightsCheck // the one that is under way
+	under *rightsCheck // the attempt that is under way
 }
 
-// rightsCheck is one attempt, for all who came meanwhile.
+// rightsCheck is one attempt, for all callers that came meanwhile.
 type rightsCheck struct {
-	done chan struct{} // closed when it is over
+	done chan struct{} // closed when the attempt is over
 	err  error
 }
 
-// prepare starts the loops with the first lock, and sees once that the server lets it do what the scripts do. All who come before
-// that has passed wait for one and the same attempt, each no longer than its ctx; after one that failed the next caller makes
-// another.
+// prepare starts the loops with the first lock, and checks once that the server lets the Client do what the scripts do. Until
+// that check has passed, all callers wait for one and the same attempt, each no longer than its ctx. After an attempt that
+// failed, the next caller makes another.
 func (c *Client) prepare(ctx context.Context) error {
 	p := &c.preflight
 	if p.passed.Load() {
@@ -45,7 +45,7 @@ func (c *Client) prepare(ctx context.Context) error {
 		c.background.Add()
 		go func() {
 			defer c.background.Done()
-			here.err = errors.New("the look at the rights was cut short") // by a hook that ends its goroutine
+			here.err = errors.New("the look at the rights was cut short") // if a hook ends this goroutine
 			defer func() {
 				p.mu.Lock()
 				p.under = nil
@@ -57,7 +57,7 @@ func (c *Client) prepare(ctx context.Context) error {
 		}()
 	}
 	p.mu.Unlock()
-	if here == nil { // it has passed just now
+	if here == nil { // the check has passed just now
 		return nil
 	}
 	select {
@@ -70,7 +70,7 @@ func (c *Client) prepare(ctx context.Context) error {
 	}
 }
 
-// checkRights asks the server what the ACL refuses.
+// checkRights asks the server which of the needed rights the ACL refuses.
 func (c *Client) checkRights(ctx context.Context) error {
 	args := []any{c.subscriber.WakeChannel(), c.keys.Broadcasts()}
 	if c.subscriber.Sharded() {
@@ -90,13 +90,13 @@ func (c *Client) checkRights(ctx context.Context) error {
 	return nil
 }
 
-// ACL is the rule that a Redis user needs for locks under a prefix, to put behind "ACL SETUSER name on >password". It
-// grants what the scripts use and nothing else, on exactly the keys and channels of that prefix: not on those of a prefix
-// that begins with it, such as app:sub beside app. What the user had of commands, keys and channels before is taken. It
-// also grants what go-redis itself needs on a cluster. A prefix that [WithPrefix] refuses has no keys: its rule takes
-// everything and grants nothing.
+// ACL is the rule that a Redis user needs for locks under a prefix. Put it behind "ACL SETUSER name on >password". It grants
+// exactly what the scripts use, on exactly the keys and channels of that prefix. It grants nothing on those of a longer
+// prefix, such as app:sub beside app. It takes away the commands, keys and channels that the user had before. It also grants
+// what go-redis itself needs on a cluster. A prefix that [WithPrefix] refuses has no keys; its rule takes everything away and
+// grants nothing.
 //
-// It is for Redis 7: before it there are no sharded channels, and no pubsub|shardnumsub, spublish, ssubscribe and
+// The rule is for Redis 7. Earlier versions have no sharded channels, and no pubsub|shardnumsub, spublish, ssubscribe and
 // sunsubscribe that could be granted.
 func ACL(prefix string) string {
 	if checkPrefix(prefix) != nil {
@@ -104,7 +104,7 @@ func ACL(prefix string) string {
 	}
 	commands := "evalsha eval time hlen hget hmget hgetall hset hdel expire expireat publish subscribe unsubscribe ping " +
 		"set get del pttl getrange " + // for the weak kind and for records
-		"pubsub|numsub " + // who hears of a grant
+		"pubsub|numsub " + // counts the Clients that hear of a grant
 		"wait " + // WithReplicas
 		"pubsub|shardnumsub spublish ssubscribe sunsubscribe cluster|slots command asking readonly " + // on a cluster
 		"select client|setname" // go-redis, where the connection has a database or a name

@@ -11,29 +11,29 @@ import (
 	"example.com/redislock/lua"
 )
 
-// What is built on locks and has a memory keeps a record beside the lock, on the same shard: that a thing was done, the
-// value that was fetched, which tick was run. Who holds the lock writes it, in one script with the look whether it still
-// does (lua/record.lua), so that a writer that is late, and a copy of its request, change nothing.
+// Some features are built on locks and have a memory. They keep a record beside the lock, on the same shard: that a thing was
+// done, the value that was fetched, or which tick was run. The holder of the lock writes the record. One script checks that
+// it still holds the lock and writes (lua/record.lua). So a writer that is late, and a copy of its request, change nothing.
 
-// record is what is known of a thing that is done once.
+// record is what Redis knows of a thing that is done once.
 type record struct {
 	head  string // the fence of the hold that wrote it, and its step: no two records have the same
 	fence int64
 	value string
-	left  time.Duration   // until it is forgotten; 0: there is none
-	sent  time.Time       // when it was asked for
+	left  time.Duration   // until Redis forgets the record; 0 if there is none
+	sent  time.Time       // when the record was asked for
 	now   protocol.Micros // the server's clock then
 }
 
 func (r record) exists() bool { return r.left > 0 }
 
-// maxLife is how long a record is kept that is to be kept for good: no key is without an expiry (I4).
+// maxLife is how long Redis keeps a record that is to be kept for good: no key is without an expiry (I4).
 const maxLife = 10 * 365 * 24 * time.Hour
 
-// recordHead is what is in front of the value: the fence, and the step of its holder.
+// recordHead is the length of what stands before the value: the fence, and the step of its holder.
 const recordHead = protocol.FenceLength + 1
 
-// recall reads the record of a lock, in one round trip. That there is none is no error.
+// recall reads the record of a lock, in one round trip. It is no error if there is none.
 func (c *Client) recall(ctx context.Context, name string) (record, error) {
 	a := c.query(ctx, lua.Recall, c.keys.Record(name))
 	if a.Err != nil {
@@ -59,12 +59,12 @@ func (c *Client) recall(ctx context.Context, name string) (record, error) {
 	return r, nil
 }
 
-// headOf is what the step-th record begins with that the holder of a lock writes.
+// headOf is the head of the step-th record that the holder of a lock writes.
 func headOf(l *Lock, step int) string { return fmt.Sprintf("%016d%d", l.Fence(), step) }
 
-// record writes the record of a lock that is held, as the step-th of its holder. It works when ctx has ended. It is
-// ErrNotHeld if the lock is not held any more. How may be "late": then it is only if somebody else has written since; or the
-// head of the record that this one replaces: then nothing is written if that has gone.
+// record writes the record of a lock that is held, as the step-th of its holder. It works when ctx has ended. It returns
+// ErrNotHeld if the lock is not held any more. With "late" as how, that is so only if somebody else has written since. how
+// may also be the head of the record that this one replaces; then nothing is written if that record has gone.
 func (c *Client) record(ctx context.Context, l *Lock, step int, value string, life time.Duration, how ...any) error {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), transport.ResendTime)
 	defer cancel()
@@ -88,7 +88,7 @@ func (c *Client) record(ctx context.Context, l *Lock, step int, value string, li
 	return nil
 }
 
-// erase removes a record, and broadcasts that if broadcast has a channel and a message.
+// erase removes a record. If broadcast has a channel and a message, Redis broadcasts that.
 func (c *Client) erase(ctx context.Context, name string, broadcast ...any) error {
 	a := c.query(ctx, lua.Erase, c.keys.Record(name), broadcast...)
 	if a.Err == nil && a.Value != int64(1) {
@@ -97,12 +97,12 @@ func (c *Client) erase(ctx context.Context, name string, broadcast ...any) error
 	return a.Err
 }
 
-// turn is what all that is done once goes through: it returns the record if the thing is done, or else the lock under
-// which the caller is to do it, with the record as it is. Who finds somebody at it waits as a reader, so that all who
-// wait learn of the end at once, by push. If it was not done then, the first of them to ask for it becomes the writer, who
-// does it; the others are refused at once and wait for that one, as readers again.
+// turn is the way to everything that is done once. If the thing is done, turn returns the record. Otherwise it returns the
+// lock under which the caller is to do it, with the record as it is. If somebody is doing it already, the caller waits as a
+// reader, so that all waiters learn of the end at once, by push. If the thing is not done then, the first of them to ask for
+// it becomes the writer and does it. The others are refused at once and wait for that one, as readers again.
 //
-// Of the options WithWait bounds the whole: ErrHeld after it.
+// Of the options WithWait bounds the whole; after that time turn returns ErrHeld.
 func (c *Client) turn(ctx context.Context, name string, done func(record) bool, opts []Option) (record, *Lock, error) {
 	s, opts, err := c.mayTurn(ctx, name, opts)
 	if err != nil {
@@ -122,7 +122,7 @@ func (s *settings) bounded(ctx context.Context) (context.Context, context.Cancel
 	return ctx, func() {}
 }
 
-// within is the error of what was done in the bounded context, for a caller who knows of WithWait.
+// within turns the error of a call in the bounded context into the error for a caller that knows of WithWait.
 func (s *settings) within(ctx, bounded context.Context, err error) error {
 	if err == nil || ctx.Err() != nil || bounded.Err() == nil {
 		return err
@@ -134,7 +134,7 @@ func (s *settings) within(ctx, bounded context.Context, err error) error {
 	return unanswered(s.wait, err)
 }
 
-// takeTurn is turn in a context that bounds it. The options are those that the settings were made of.
+// takeTurn is turn in a context that bounds it. The settings were made of these options.
 func (c *Client) takeTurn(ctx context.Context, name string, done func(record) bool, s *settings, opts []Option) (record, *Lock, error) {
 	rec, err := c.recall(ctx, name)
 	if err != nil || done(rec) {
@@ -152,7 +152,8 @@ func (c *Client) takeTurn(ctx context.Context, name string, done func(record) bo
 	}
 }
 
-// tryTurn takes the lock if it is free. It returns neither lock nor error if the thing was done meanwhile, or the lock lost.
+// tryTurn takes the lock if it is free. It returns neither lock nor error if the thing was done meanwhile, or if the lock was
+// lost.
 func (c *Client) tryTurn(ctx context.Context, name string, done func(record) bool, opts []Option) (record, *Lock, error) {
 	l, err := c.acquire(ctx, name, append(opts[:len(opts):len(opts)], WithWait(0)))
 	if err != nil {
@@ -161,18 +162,19 @@ func (c *Client) tryTurn(ctx context.Context, name string, done func(record) boo
 	return c.confirmTurn(ctx, l, done)
 }
 
-// confirmTurn looks again, now that the lock is held. Where it is not the caller's turn, it gives the lock back.
+// confirmTurn reads the record again, now that the lock is held. If it is not the caller's turn, confirmTurn gives the lock
+// back.
 func (c *Client) confirmTurn(ctx context.Context, l *Lock, done func(record) bool) (record, *Lock, error) {
 	rec, err := c.recall(ctx, l.Name())
-	if err == nil && !done(rec) && l.Err() == nil { // I10: the look may have taken longer than the lease
+	if err == nil && !done(rec) && l.Err() == nil { // I10: reading the record may have taken longer than the lease
 		return rec, l, nil
 	}
-	_ = l.finish(ctx, true, 0) // goes on in the background where Redis does not answer
+	_ = l.finish(ctx, true, 0) // if Redis does not answer, it goes on in the background
 	return rec, nil, err
 }
 
-// awaitTurn waits as a reader, and becomes the writer if the thing is not done by then and no other reader was faster. It returns
-// neither lock nor error if the thing was done, or another does it, or the lock was lost.
+// awaitTurn waits as a reader. It becomes the writer if the thing is not done by then and no other reader was faster. It
+// returns neither lock nor error if the thing was done, if another caller does it, or if the lock was lost.
 func (c *Client) awaitTurn(ctx context.Context, name string, done func(record) bool, s *settings, opts []Option) (record, *Lock, error) {
 	l, err := c.acquire(ctx, name, append(opts[:len(opts):len(opts)], WithMode(Read), patiently, unreplicated))
 	if err != nil {
@@ -180,7 +182,7 @@ func (c *Client) awaitTurn(ctx context.Context, name string, done func(record) b
 	}
 	rec, err := c.recall(ctx, name)
 	if err == nil && !done(rec) {
-		l.hold.replicas, l.hold.replicaTime = s.replicas, s.replicaTime // what the writer does is to be had by them
+		l.hold.replicas, l.hold.replicaTime = s.replicas, s.replicaTime // the replicas must have the writer's hold
 		if err = l.upgrade(ctx); err == nil {
 			return c.confirmTurn(ctx, l, done)
 		}
@@ -192,7 +194,8 @@ func (c *Client) awaitTurn(ctx context.Context, name string, done func(record) b
 	return rec, nil, err
 }
 
-// mayTurn checks what can be checked of a turn without Redis. It returns what the options come to, and those of its lock.
+// mayTurn checks everything of a turn that can be checked without Redis. It returns the settings that the options make, and
+// the options of the turn's own lock.
 func (c *Client) mayTurn(ctx context.Context, name string, opts []Option) (settings, []Option, error) {
 	if err := c.called(ctx); err != nil {
 		return settings{}, nil, err
@@ -203,14 +206,14 @@ func (c *Client) mayTurn(ctx context.Context, name string, opts []Option) (setti
 	}
 	s := c.defaults
 	if err = c.accept(ctx, name, opts, &s); err == nil {
-		_, _, err = c.nest(ctx, name, &s) // it is ErrDeadlock under its own context
+		_, _, err = c.nest(ctx, name, &s) // ErrDeadlock under the context of the lock itself
 	}
 	return s, opts, err
 }
 
-// ownLock is these options for a lock that is the library's own: exclusive, never nested, and of the Client's defaults
-// with its lease, metadata and replicas alone: those weaken nothing. The others are meant for the locks of the user: a
-// wait that is to be short, for instance, or holds that are stale after a minute.
+// ownLock makes of these options those of a lock that is the library's own. Such a lock is exclusive and never nested. Of the
+// Client's defaults it has only lease, metadata and replicas, for those weaken nothing. The other defaults are meant for the
+// locks of the user: for instance a short wait, or holds that are stale after a minute.
 func ownLock(opts []Option) ([]Option, error) {
 	var given settings
 	if err := given.apply(opts); err != nil {
@@ -229,13 +232,13 @@ func ownLock(opts []Option) ([]Option, error) {
 	return append(own, opts...), nil
 }
 
-// patiently waits until the context ends.
+// patiently makes an acquire wait until its context ends.
 func patiently(s *settings) error {
 	s.waitSet = false
 	return nil
 }
 
-// sleep waits for d, and reports whether ctx let it.
+// sleep waits for d. It reports false if ctx ended first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

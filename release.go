@@ -12,20 +12,20 @@ import (
 )
 
 const (
-	// giveUpPatience is how long an acquire that failed waits for its own traces to be gone before it returns; they
-	// go in the background otherwise.
+	// giveUpPatience is how long an acquire that failed waits for its own traces to be gone before it returns. After that
+	// time the Client removes them in the background.
 	giveUpPatience = 250 * time.Millisecond
-	// endedPatience is that where the caller's time is over: a round trip nearby.
+	// endedPatience is the same if the caller's time is over: a round trip nearby.
 	endedPatience = 10 * time.Millisecond
-	// briefHold is how long a lock that was free may have been held so that hardly anybody can have begun to wait for it: its
-	// release tries the command first with which the script begins. It finds nothing where somebody waits after all, and then
-	// the script follows. The command spares a busy server a fifth of what a pair costs it (docs/protocol.md). A longer hold does
-	// not try it: a waiter would pay one more round trip.
+	// briefHold bounds a hold that is so short that hardly anybody can have begun to wait for it, on a lock that was free.
+	// Its release first tries the command with which the script begins. If somebody waits after all, the command finds
+	// nothing, and the script follows. The command spares a busy server a fifth of the cost of a pair (docs/protocol.md). A
+	// longer hold does not try it, because a waiter would pay one more round trip.
 	briefHold = 5 * time.Millisecond
 )
 
-// release gives up a hold, with one request and its resends. The first result is what became of the hold, nil if this ended it; the
-// second is why that was not answered.
+// release gives up a hold, with one request and its resends. The first result is what became of the hold, or nil if this
+// request ended it. The second result is why there was no answer.
 func (c *Client) release(ctx context.Context, h *hold, now time.Time) (outcome, err error) {
 	e, unanswered := &h.lease, false
 	if h.isAlone() && !e.Unanswered() && clock.Between(e.Granted(), now) < briefHold {
@@ -61,8 +61,8 @@ func (c *Client) release(ctx context.Context, h *hold, now time.Time) (outcome, 
 	return outcome, err
 }
 
-// giveUp gives up whatever a token has on the server, in the background: for a wait that was cancelled, a hold that was
-// lost, a grant that came late. With tombstone it leaves a tombstone against late copies.
+// giveUp gives up whatever a token has on the server, in the background. It is for a wait that was cancelled, a hold that was
+// lost, and a grant that came late. With tombstone it leaves a tombstone against late copies.
 func (c *Client) giveUp(key, token string, tombstone bool) <-chan struct{} {
 	return c.transport.Insist(lua.Release, key, protocol.ReleaseArgs(token, tombstone), func(value any) bool {
 		_, more, _, _ := protocol.ParseRelease(value)
@@ -70,8 +70,8 @@ func (c *Client) giveUp(key, token string, tombstone bool) <-chan struct{} {
 	})
 }
 
-// leave is the last renewal, of another length: the hold stays that long although its owner is gone. It goes on in the
-// background where there is no answer. The results are those of release.
+// leave is the last renewal, with another length: the hold stays that long although its owner is gone. If there is no answer,
+// leave goes on in the background. Its results are those of release.
 func (h *hold) leave(ctx context.Context, length time.Duration) (outcome, err error) {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), transport.ResendTime)
 	defer cancel()
@@ -90,7 +90,7 @@ func (h *hold) leave(ctx context.Context, length time.Duration) (outcome, err er
 	r, err := h.parted(a.Value)
 	switch {
 	case err != nil || r.Status == "":
-	case r.Status == "revoked" && r.Note == "": // a hold that is kept is never stolen: no attempt has kept it
+	case r.Status == "revoked" && r.Note == "": // a hold that is kept is never stolen, so no attempt has kept it
 		outcome = fmt.Errorf("%w: %w", ErrNotHeld, errStale)
 	default:
 		outcome = h.keptUntil(protocol.Remains{Note: r.Note, Fence: r.Fence}, a.Unanswered, begun, length)
@@ -98,7 +98,7 @@ func (h *hold) leave(ctx context.Context, length time.Duration) (outcome, err er
 	return outcome, err
 }
 
-// keepArgs are those of the request that leaves the hold to stay: for that length, as lua/keep.lua has it.
+// keepArgs are the arguments of the request that leaves the hold for that length, as lua/keep.lua describes them.
 func (h *hold) keepArgs(length string) []any {
 	args := []any{h.lease.Token(), h.lease.FenceText(), length}
 	if h.lease.Unanswered() { // I8: nobody will release this token
@@ -107,8 +107,8 @@ func (h *hold) keepArgs(length string) []any {
 	return args
 }
 
-// parted reads the answer of the last renewal. What was revoked is given up instead. So is what is gone while a copy of its
-// acquire may yet be executed (I8).
+// parted reads the answer of the last renewal. A hold that was revoked is given up instead. So is a hold that is gone while
+// Redis may still execute a copy of its acquire (I8).
 func (h *hold) parted(value any) (protocol.Reply, error) {
 	r, err := protocol.ParseReply(value)
 	if r.Status == "revoked" || r.Status == "gone" && h.lease.Unanswered() {
@@ -117,22 +117,23 @@ func (h *hold) parted(value any) (protocol.Reply, error) {
 	return r, err
 }
 
-// A request that had no answer is sent again, and the second attempt may find nothing of the hold: an earlier one has ended it, or
-// the hold had ended by itself. The first attempt leaves no mark, for that would cost every release; so what ended the hold is
-// concluded from what else can end one, and what that leaves behind:
+// A request that had no answer is sent again. The second attempt may find nothing of the hold: an earlier attempt has ended
+// the hold, or it had ended by itself. The first attempt leaves no mark, for that would cost every release. So the Client
+// concludes what ended the hold from what else can end one, and what that leaves behind:
 //
 //   - Break leaves a tombstone with its reason for a minute, and raises the last fence.
 //   - The deadline is later than the bound of the handle.
-//   - A loss of data takes the last fence away, or sets it back. It is not seen where others were granted the lock since (A1).
+//   - A loss of data takes the last fence away, or sets it back. That is not seen if others were granted the lock since (A1).
 //
-// Where this excludes everything but the earlier attempt, that is what it was. Else the answer is ErrUnknown.
+// If this excludes everything but the earlier attempt, that attempt ended the hold. Otherwise the answer is ErrUnknown.
 
-// brokenKnown is how long after a hold was known to be there its tombstone must still stand if it was broken since. It is the
-// minute of lua/state.lua (TOMBSTONE_LIFE), less the claim by which the message of a grant may be late.
+// brokenKnown is for how long after the hold was known to exist its tombstone must still stand if the hold was broken since.
+// It is the minute of lua/state.lua (TOMBSTONE_LIFE), less the claim, by which the message of a grant may be late.
 const brokenKnown = 55 * time.Second
 
-// concluded is the answer of a release that found nothing of its hold: nil if the hold was this handle's until an earlier attempt of
-// the release, or its deadline after the release was asked for, ended it. unanswered says that there was such an attempt.
+// concluded is the answer of a release that found nothing of its hold. It is nil if the hold was this handle's until an
+// earlier attempt of the release ended it, or its deadline did after the release was asked for. unanswered says that there
+// was such an attempt.
 func (h *hold) concluded(r protocol.Remains, unanswered bool) error {
 	switch {
 	case r.Note != "":
@@ -149,15 +150,15 @@ func (h *hold) concluded(r protocol.Remains, unanswered bool) error {
 	return nil
 }
 
-// keptUntil is concluded of a last renewal that was asked for at begun, and was to keep the hold for some time.
+// keptUntil is concluded for a last renewal, which was asked for at begun and was to keep the hold for that length.
 func (h *hold) keptUntil(r protocol.Remains, unanswered bool, begun time.Time, length time.Duration) error {
 	switch err := h.concluded(r, unanswered); {
 	case err != nil:
 		return err
-	case clock.Elapsed(begun) < length: // it would still be there
+	case clock.Elapsed(begun) < length: // a hold that was kept would still be there
 		return ErrNotHeld
 	}
-	if h.lease.Valid().Left() > 0 || r.Fence == h.lease.FenceText() { // its former lease is not over; or nobody else has had it until now
+	if h.lease.Valid().Left() > 0 || r.Fence == h.lease.FenceText() { // its former lease is not over, or nobody else has had the lock until now
 		return nil
 	}
 	return fmt.Errorf("%w: its former lease may have run out before", ErrUnknown)

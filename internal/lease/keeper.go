@@ -12,36 +12,36 @@ import (
 	"example.com/redislock/lua"
 )
 
-// Owner is whose lease it is: a hold. Its methods are called on the Client's own goroutines, and must not block.
+// Owner is the owner of a lease: a hold. Its methods are called on the Client's own goroutines, and must not block.
 type Owner interface {
-	Lost(cause error)        // it has run out, or the server no longer knows it; cause is an ErrLost
-	Revoked(note string)     // it was broken, for the reason in note; stolen where that is empty
-	Renewed()                // a renewal has come through
-	RenewalFailed(err error) // one has not, and is tried again
-	Config() *Config         // of all leases of the Client
+	Lost(cause error)        // the lease has run out, or the server no longer knows the hold; cause is an ErrLost
+	Revoked(note string)     // the hold was broken, for the reason in note, or stolen if note is empty
+	Renewed()                // a renewal has succeeded
+	RenewalFailed(err error) // a renewal has failed, and is tried again
+	Config() *Config         // the configuration of all leases of the Client
 }
 
-// Config is what the leases of a Client work with.
+// Config is the configuration of the leases of a Client.
 type Config struct {
 	Transport *transport.Transport
 	Scheduler *scheduler.Scheduler
 	Margin    time.Duration // for clocks that differ (I6)
 }
 
-// Grant is what a lease begins with.
+// Grant is the beginning of a lease.
 type Grant struct {
 	Key, Token any // strings, as arguments of requests
 	Nonce      string
 	Fence      string
-	Length     time.Duration // what was asked for
+	Length     time.Duration // the lease that was asked for
 	MaxHold    time.Duration // 0: for as long as it is renewed
 	Final      bool          // WithoutRenewal
-	Unanswered bool          // an acquire of this token had no answer: a copy of it may yet be executed (I8)
+	Unanswered bool          // an acquire of this token had no answer, so Redis may still execute a copy of it (I8)
 	Valid      clock.Bound
 	Granted    time.Time
 }
 
-// Keeper keeps a lease: it renews it when that is due, and tells its owner when it has ended.
+// Keeper keeps a lease. It renews the lease when that is due, and tells the owner when the lease has ended.
 type Keeper struct {
 	owner      Owner
 	key, token any
@@ -52,7 +52,7 @@ type Keeper struct {
 	task  scheduler.Task
 }
 
-// Init makes it the lease of a grant. Nothing is planned before Start.
+// Init makes it the keeper of the lease of a grant. Nothing is planned before Start.
 func (k *Keeper) Init(owner Owner, g Grant) {
 	k.owner, k.key, k.token, k.nonce = owner, g.Key, g.Token, g.Nonce
 	k.lease = Lease{length: g.Length, final: g.Final, unanswered: g.Unanswered, fence: g.Fence, granted: g.Granted, valid: g.Valid}
@@ -62,7 +62,7 @@ func (k *Keeper) Init(owner Owner, g Grant) {
 	k.task.Job = k
 }
 
-// Start begins to keep the lease, unless it has ended before it was used. claimed says that the grant is but a claim.
+// Start begins to keep the lease, unless it has ended before it was used. claimed says that the grant is only a claim.
 func (k *Keeper) Start(claimed bool, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -73,30 +73,30 @@ func (k *Keeper) Start(claimed bool, now time.Time) {
 	k.plan(now)
 }
 
-// plan puts the lease into the scheduler at its next event. The caller holds k.mu.
+// plan puts the lease into the scheduler at its next event. The caller has locked k.mu.
 func (k *Keeper) plan(now time.Time) { k.owner.Config().Scheduler.Set(&k.task, k.lease.next(now)) }
 
-// Key and Token are what the hold is called on the server. BoxedKey and BoxedToken are the same as arguments.
+// Key and Token are the names of the hold on the server. BoxedKey and BoxedToken are the same as arguments.
 func (k *Keeper) Key() string     { return k.key.(string) }
 func (k *Keeper) Token() string   { return k.token.(string) }
 func (k *Keeper) BoxedKey() any   { return k.key }
 func (k *Keeper) BoxedToken() any { return k.token }
 
-// Nonce is what a message that takes the hold away must know.
+// Nonce is what a message that takes the hold away must contain.
 func (k *Keeper) Nonce() string { return k.nonce }
 
-// Unanswered reports whether a copy of its acquire may yet be executed.
+// Unanswered reports whether Redis may still execute a copy of the acquire.
 func (k *Keeper) Unanswered() bool { return k.lease.unanswered }
 
-// Length is what was asked for, and Final whether that is not renewed.
+// Length is the lease that was asked for. Final reports that it is not renewed.
 func (k *Keeper) Length() time.Duration { return k.lease.length }
 func (k *Keeper) Final() bool           { return k.lease.final }
 
-// Granted is when the grant was asked for, or heard of, and Held the time since.
+// Granted is when the grant was asked for, or when its message came. Held is the time since then.
 func (k *Keeper) Granted() time.Time  { return k.lease.granted }
 func (k *Keeper) Held() time.Duration { return clock.Elapsed(k.lease.granted) }
 
-// Fence is the fence of the hold as a number, FenceText as it travels.
+// Fence is the fence of the hold as a number. FenceText is the fence as it is sent.
 func (k *Keeper) Fence() int64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -109,7 +109,7 @@ func (k *Keeper) FenceText() string {
 	return k.lease.fence
 }
 
-// Raise takes over a fence that is greater: the hold has changed its mode.
+// Raise notes a greater fence: the hold has changed its mode.
 func (k *Keeper) Raise(fence string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -123,14 +123,15 @@ func (k *Keeper) Valid() clock.Bound {
 	return k.lease.valid
 }
 
-// Expired says why the lease has ended, or has run out; nil while neither.
+// Expired says why the lease has ended or has run out. It is nil if neither is so.
 func (k *Keeper) Expired(now time.Time) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.lease.expired(now, k.owner.Config().Transport.IsOrphaned())
 }
 
-// Stop ends the lease. Of several reasons the first counts: it is returned, and whether this call gave it.
+// Stop ends the lease. If there are several reasons, the first counts. Stop returns that reason, and whether this call gave
+// it.
 func (k *Keeper) Stop(why error) (reason error, first bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -147,7 +148,7 @@ func (k *Keeper) GiveUp() bool {
 	return k.lease.giveUp()
 }
 
-// Soon renews now rather than when it is due, to learn whether the hold is still there.
+// Soon renews now, before the renewal is due, to learn whether the hold still exists.
 func (k *Keeper) Soon() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -156,7 +157,7 @@ func (k *Keeper) Soon() {
 	}
 }
 
-// Extend takes over a later bound, by the answer to what was asked for at sent. It reports whether the lease is still kept.
+// Extend notes a later bound, from the answer to a request that left at sent. It reports whether the lease is still kept.
 func (k *Keeper) Extend(fresh clock.Bound, sent time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -168,7 +169,7 @@ func (k *Keeper) Extend(fresh clock.Bound, sent time.Time) bool {
 	return extended
 }
 
-// Run is the lease's turn in the scheduler: it has run out, or a renewal is due.
+// Run is the lease's turn in the scheduler: the lease has run out, or a renewal is due.
 func (k *Keeper) Run() {
 	cfg := k.owner.Config()
 	orphaned := cfg.Transport.IsOrphaned()
@@ -187,7 +188,7 @@ func (k *Keeper) Run() {
 	}
 }
 
-// Answered takes the answer of a renewal.
+// Answered handles the answer of a renewal.
 func (k *Keeper) Answered(a transport.Answer) {
 	r, err := protocol.Reply{}, a.Err
 	if err == nil {
@@ -209,7 +210,7 @@ func (k *Keeper) Answered(a transport.Answer) {
 	}
 }
 
-// failed has the renewal tried again: only the server's word or the deadline ends a hold.
+// failed plans to try the renewal again: only the server's word or the deadline ends a hold.
 func (k *Keeper) failed(err error) {
 	k.mu.Lock()
 	now := time.Now()

@@ -1,4 +1,4 @@
-// Package lease is until when a hold may be relied on, and how it is kept: renewals, deadlines, and the end.
+// Package lease decides until when a hold may be relied on, and keeps it: renewals, deadlines, and the end.
 //
 // A lease is in one of these states:
 //
@@ -12,12 +12,12 @@
 //	           ├── the server no longer knows it: "gone" ─────┤
 //	           ├── it was stolen or broken: "revoked" ────────┼──▶ lost: the context ends before the lock is another's (I7)
 //	           │                                              │
-//	           └── released, handed off, left to lapse ───────┴──▶ ended by its owner
+//	           └── released, handed off, kept by nobody ──────┴──▶ ended by its owner
 //
 // The first end counts, and there is no way back: a renewal that is answered later changes nothing. Only the server's word or
-// the bound ends a hold, never an error: what is not answered is asked again until the bound.
+// the bound ends a hold, never an error. A renewal without an answer is sent again until the bound.
 //
-// A claim is a hold that was granted by message: it lasts for [protocol.Claim] at most, and its first renewal makes it whole.
+// A claim is a hold that was granted by message. It lasts for at most [protocol.Claim], and its first renewal makes it whole.
 //
 //	lease.go    Lease: the machine of the drawing, without I/O, clock or goroutine
 //	keeper.go   Keeper: its timer, its requests, and its lock
@@ -33,30 +33,31 @@ import (
 	"example.com/redislock/internal/transport"
 )
 
-// ErrLost is why a lease has ended that its owner has not ended.
+// ErrLost is why a lease has ended, if its owner has not ended it.
 var ErrLost = errors.New("lock lost")
 
-// firstPause is how long after a renewal has failed it is tried again; each failure in a row doubles the pause.
+// firstPause is how long after its failure a renewal is tried again. Each failure in a row doubles the pause.
 const firstPause = 10 * time.Millisecond
 
 // Lease is one lease. Its methods are the events; now is when they happen, by the local clock.
 type Lease struct {
-	length time.Duration // what was asked for
+	length time.Duration // the lease that was asked for
 	fence  string        // an upgrade raises it (I2)
 
-	granted time.Time    // when the grant was asked for, or heard of
-	valid   clock.Bound  // it may be relied on until this has passed (I6)
-	total   *clock.Bound // and this, unless it is nil: the longest time that it may be held
-	renewAt time.Time    // when the next renewal is to be sent; zero: not again
-	ended   error        // why it has ended; nil while it is kept
+	granted time.Time    // when the grant was asked for, or when its message came
+	valid   clock.Bound  // the hold may be relied on until this has passed (I6)
+	total   *clock.Bound // the longest time that the lock may be held; nil if there is none
+	renewAt time.Time    // when to send the next renewal; zero if there is none
+	ended   error        // why the lease has ended; nil while it is kept
 
-	failures   int32 // renewals that failed since the last one that came through
+	failures   int32 // how many renewals failed since the last one that succeeded
 	final      bool  // WithoutRenewal: renewed only to turn a claim into the whole lease
 	unanswered bool  // an acquire of this token had no answer: a copy of it may yet be executed (I8)
 	given      bool  // somebody gives the hold up on the server, or gave it up
 }
 
-// begin is the event of the grant. It is renewed after a third of what is left of it; a claim after a quarter, to make it whole.
+// begin is the event of the grant. The lease is renewed after a third of what is left of it. A claim is renewed after a
+// quarter, to make it whole.
 func (l *Lease) begin(claimed bool, now time.Time) {
 	switch left := l.valid.LeftAt(now); {
 	case claimed:
@@ -75,7 +76,7 @@ func (l *Lease) next(now time.Time) time.Time {
 	return at
 }
 
-// left is how long it may be relied on.
+// left is how long the hold may be relied on.
 func (l *Lease) left(now time.Time) time.Duration {
 	left := l.valid.LeftAt(now)
 	if l.total != nil {
@@ -84,8 +85,8 @@ func (l *Lease) left(now time.Time) time.Duration {
 	return left
 }
 
-// expired says why the lease has ended, or has run out; nil while neither. orphaned says that the Redis client is closed, so that
-// no renewal could come through.
+// expired says why the lease has ended or has run out. It is nil if neither is so. orphaned says that the Redis client is
+// closed, so that no renewal could succeed.
 func (l *Lease) expired(now time.Time, orphaned bool) error {
 	switch {
 	case l.ended != nil:
@@ -100,20 +101,20 @@ func (l *Lease) expired(now time.Time, orphaned bool) error {
 	return nil
 }
 
-// due is the event that its time has come. It reports whether a renewal is to be sent: another one follows on another connection
-// until it is answered, for a stuck connection must not cost the lock.
+// due is the event that its time has come. It reports whether a renewal is to be sent. Until one is answered, another follows
+// on another connection, for a stuck connection must not cost the lock.
 func (l *Lease) due(now time.Time, orphaned bool) (renew bool) {
-	if orphaned { // it is lost at its bound
+	if orphaned { // the lease is lost at its bound
 		l.renewAt = time.Time{}
 	}
-	if l.renewAt.IsZero() || !clock.Reached(l.renewAt, now) { // by either clock: after a suspension at once
+	if l.renewAt.IsZero() || !clock.Reached(l.renewAt, now) { // by either clock, so that it is due at once after a suspension
 		return false
 	}
 	l.renewAt = now.Add(max(l.length/6, 20*time.Millisecond))
 	return true
 }
 
-// soon is the event of a doubt: it is renewed now rather than when it is due, to learn whether the hold is still there.
+// soon is the event of a doubt. The lease is renewed now, before that is due, to learn whether the hold still exists.
 func (l *Lease) soon(now time.Time) bool {
 	if l.ended != nil || l.final {
 		return false
@@ -122,7 +123,8 @@ func (l *Lease) soon(now time.Time) bool {
 	return true
 }
 
-// extend is the event that the server has prolonged it. What has run out stays lost. sent is when that was asked for.
+// extend is the event that the server has prolonged the lease. A lease that has run out stays lost. sent is when the request
+// left.
 func (l *Lease) extend(fresh clock.Bound, sent, now time.Time) bool {
 	if l.ended != nil || l.valid.LeftAt(now) <= 0 {
 		return false
@@ -137,8 +139,8 @@ func (l *Lease) extend(fresh clock.Bound, sent, now time.Time) bool {
 	return true
 }
 
-// failed is the event that a renewal had no answer, or an error for one. A renewal that is not planned any more succeeded by
-// another attempt.
+// failed is the event that a renewal had no answer, or that its answer was an error. If no renewal is planned any more,
+// another attempt has succeeded.
 func (l *Lease) failed(now time.Time) bool {
 	if l.ended != nil {
 		return false
@@ -151,7 +153,8 @@ func (l *Lease) failed(now time.Time) bool {
 	return true
 }
 
-// end is the event that it ends. Of several reasons the first counts: it is returned, and whether this call gave it.
+// end is the event that the lease ends. If there are several reasons, the first counts. end returns that reason, and whether
+// this call gave it.
 func (l *Lease) end(why error) (reason error, first bool) {
 	if l.ended != nil {
 		return l.ended, false

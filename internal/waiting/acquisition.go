@@ -8,40 +8,40 @@ type Action int
 const (
 	Ask       Action = iota // send the request under the present token; then Answered
 	NewToken                // give up what the present token may still have, and take a new one; then Ask
-	Subscribe               // hear of grants of this lock; then Ask, to join the queue
+	Subscribe               // subscribe to the grants of this lock; then Ask, to join the queue
 	Await                   // wait for the outcome of the place in the queue; then Settled
-	Confirm                 // make the grant good, and see whether it can be relied on; then Confirmed
+	Confirm                 // confirm the grant, and find out whether it can be relied on; then Confirmed
 	Retreat                 // give back the grant that cannot be relied on, and pause; then Ask under a new token
 	Hold                    // the lock is held: the end
-	Fail                    // leave nothing behind (I8), and say why: the end
+	Fail                    // leave nothing behind (I8), and return the error: the end
 )
 
-// Acquisition is one acquire on its way, as a machine: its methods are the events, their results the actions.
+// Acquisition is one acquire under way, as a machine: its methods are the events, their results the actions.
 //
 //	        held                        waiting
 //	Ask ───────────▶ Subscribe ──▶ Ask ─────────▶ Await
 //	 ▲ │ granted                                   │ │
 //	 │ └───────────▶ Confirm ◀──────── granted ────┘ │ the place is gone
 //	 │                │    │                         ▼
-//	 │      in time   │    └─ too late ─▶ Retreat  NewToken
+//	 │      in time   │    └─ too late ─▶ Retreat   Renew
 //	 │                ▼                      │       │
 //	 │               Hold                    │       │
 //	 └───────────────────────────────────────┴───────┘
 //
-// From every state it comes to Fail: refused, the caller's context ended, the Client was closed, no answer. One that does not
-// wait ends there after the answer "held", and after a grant that came too late.
+// Every state can lead to Fail: the request was refused, the caller's context ended, the Client was closed, or there was no
+// answer. An acquisition that does not wait ends in Fail after the answer "held", and after a grant that came too late.
 type Acquisition struct {
-	Holder *protocol.Holder // who had the lock when that was last heard; nil: nobody has said
-	Ticket string           // of the place that it has or had: a lost one is sought again by it, so it keeps its turn (I5)
-	Late   int32            // grants that could not be relied on
+	Holder *protocol.Holder // the holder as last heard; nil if no answer has named one
+	Ticket string           // of the place that it has or had; with it a lost place is sought again, so the turn stays (I5)
+	Late   int32            // how many grants could not be relied on
 
-	Waits bool // for its turn; otherwise one answer decides
-	Fixed bool // it is about a hold that is there: a change of its mode, or its resumption; nothing can be sought anew
+	Waits bool // it waits for its turn; otherwise one answer decides
+	Fixed bool // it is about an existing hold (a change of its mode, or its resumption), so it cannot begin anew
 
-	// Of the present token: what may be left of it on the server, for whom gives it up (I8).
-	Joined     bool // it has a place in the queue
+	// Of the present token: what it may have on the server, for the one that gives it up (I8).
+	Joined     bool // it has a place in the queue in the queue
 	Granted    bool // it has a hold, of which no Lock has been made
-	Unanswered bool // an attempt had no answer: a copy of the request may yet be executed
+	Unanswered bool // an attempt had no answer, so Redis may still execute a copy of the request
 	Asking     bool // an attempt is under way
 	Unusable   bool // its hold is of no use, and why is the reason of the failure
 }
@@ -62,7 +62,7 @@ func (a *Acquisition) Answered(r protocol.Reply) Action {
 	case "waiting":
 		a.Joined, a.Ticket = true, r.Ticket
 		return Await
-	case "over": // its hold was broken before the answer came, and a tombstone lies where it was
+	case "over": // its hold was broken before the answer came, and left a tombstone
 		a.NothingRemains()
 		return NewToken
 	case "more": // the queue is being cleaned, some places at a time
@@ -72,7 +72,7 @@ func (a *Acquisition) Answered(r protocol.Reply) Action {
 	}
 }
 
-// Settled is the event that its wait is over. h is who had the lock then, as last heard.
+// Settled is the event that its wait is over. h is the holder then, as last heard.
 func (a *Acquisition) Settled(o Outcome, h protocol.Holder) Action {
 	a.Holder = &h
 	switch {
@@ -86,12 +86,12 @@ func (a *Acquisition) Settled(o Outcome, h protocol.Holder) Action {
 	}
 }
 
-// Verdict is what a grant is worth.
+// Verdict says whether a grant can be used.
 type Verdict int
 
 const (
 	Good    Verdict = iota
-	TooLate         // nothing of its lease is left, or it was taken away before it was used
+	TooLate         // nothing of the lease is left, or the grant was taken away before it was used
 	Bad             // the reason is an error of its own
 )
 

@@ -10,21 +10,21 @@ import (
 const (
 	// checkRetry is the pause after a check that failed.
 	checkRetry = 500 * time.Millisecond
-	// maxCheck is how many waits one check asks for: the oldest, and others in turn.
+	// maxCheck is how many waits one check asks for: the oldest one, and others in turn.
 	maxCheck = 64
 	// maxAhead is how far the fence of a message may be ahead of the server's clock: SKEW of lua/confirm.lua.
 	maxAhead = 24 * time.Hour
 )
 
-// queue is all waits of this Client for one name. Its methods are the events; what is to be done is their result, and whoever calls
-// them sees to it.
+// queue is all waits of this Client for one name. Its methods are the events. Their results say what is to be done, and the
+// caller does it.
 type queue struct {
-	waits  []*Wait // in the order in which they joined; nil where one left, compacted when half are
+	waits  []*Wait // in the order in which they joined; nil where one has left, compacted when half are nil
 	live   int     // how many are not nil
-	cursor int     // where the next check goes on behind the oldest
+	cursor int     // where the next check goes on after the oldest
 	steals map[time.Duration]int
 	holder protocol.Holder // as last heard
-	why    error           // the last check had no answer, or one that could not be read
+	why    error           // why the last check had no answer, or one that could not be read
 }
 
 // join is the event that the server has a wait in its queue.
@@ -40,7 +40,7 @@ func (q *queue) join(w *Wait, s Sample) {
 	}
 }
 
-// leave is the event that nobody waits by a wait any more.
+// leave is the event that nobody waits for this wait any more.
 func (q *queue) leave(w *Wait) {
 	q.waits[w.place] = nil
 	q.live--
@@ -62,9 +62,9 @@ func (q *queue) leave(w *Wait) {
 	}
 }
 
-// heard is the event that an answer has told of the holder, when the server's clock said now. The result is when to check at the
-// latest: at the holder's deadline, or when it has become stale for one of the waits. ours says that the holder may be one of the
-// waits by now: whom they waited for is the one before, then.
+// heard is the event that an answer named the holder, when the server's clock said now. The result is in what time to check
+// at the latest: at the holder's deadline, or when the holder has become stale for one of the waits. ours says that the
+// holder may be one of the waits by now; the holder that they waited for is then the one before.
 func (q *queue) heard(h protocol.Holder, now protocol.Micros, ours bool) time.Duration {
 	if !ours {
 		q.holder = h
@@ -82,7 +82,7 @@ func (q *queue) heard(h protocol.Holder, now protocol.Micros, ours bool) time.Du
 	return in
 }
 
-// patience is the shortest steal-after of the waits, 0 if nobody steals.
+// patience is the shortest steal-after of the waits, or 0 if none of them steals.
 func (q *queue) patience() time.Duration {
 	var shortest time.Duration
 	for steal := range q.steals {
@@ -93,8 +93,8 @@ func (q *queue) patience() time.Duration {
 	return shortest
 }
 
-// due is the event that it is time to check: whom to ask for, the oldest and others in turn, and what may be stolen. live is how
-// many waits there are.
+// due is the event that it is time to check. It returns the waits to ask for, the oldest one and others in turn, the age from
+// which a hold may be stolen, and how many waits there are.
 func (q *queue) due() (asked []*Wait, steal time.Duration, live int) {
 	add := func(w *Wait) {
 		if w != nil && w.pending {
@@ -118,13 +118,13 @@ func (q *queue) due() (asked []*Wait, steal time.Duration, live int) {
 	return asked, q.patience(), q.live
 }
 
-// settled is a wait that an answer has settled.
+// settled is a wait that an answer has settled, and its outcome.
 type settled struct {
 	wait    *Wait
 	outcome Outcome
 }
 
-// answered is the event that a check was answered. The result is who is to be told, and of what.
+// answered is the event that a check was answered. The result is the waits to be told, each with its outcome.
 func (q *queue) answered(c protocol.Check, asked []*Wait, s Sample, margin time.Duration) []settled {
 	var all []settled
 	for i, w := range asked {
@@ -145,17 +145,18 @@ func (q *queue) answered(c protocol.Check, asked []*Wait, s Sample, margin time.
 	return all
 }
 
-// verdict is what becomes of a message.
+// verdict says what happens to a message.
 type verdict int
 
 const (
-	late     verdict = iota // its wait is settled
+	late     verdict = iota // its wait is settled already
 	believed                // it settles its wait
-	doubted                 // a check has to tell
+	doubted                 // a check must find out
 )
 
-// grant is the event that a message tells of a grant. It counts only within what the last answer to this same wait says about the
-// server's clock, and no longer than a claim from now, nor than was asked for (I9).
+// grant is the event that a message tells of a grant. The Client believes it only within what the last answer to this same
+// wait says about the server's clock. It believes it for no longer than a claim from now, and for no longer than was asked
+// for (I9).
 func (q *queue) grant(w *Wait, g protocol.GrantMessage, now time.Time, epoch uint64, margin time.Duration) (Outcome, verdict) {
 	if !w.pending {
 		return Outcome{}, late

@@ -9,18 +9,18 @@ import (
 	"example.com/redislock/internal/transport"
 )
 
-// Wait is one token in a queue. Most acquires find the lock free, so what costs something is made when the answer says otherwise:
-// until then the wait is in no queue. Its zero value is for Expect.
+// Wait is one token in a queue. Most acquires find the lock free, so a Wait makes its costly parts only when the answer says
+// otherwise. Until then it is in no queue. Its zero value is for Expect.
 type Wait struct {
-	token   string        // of this wait alone: whoever is gone joins again under another one
-	lease   time.Duration // what it asks for: a grant is never relied on for longer
+	token   string        // of this wait alone: a waiter that is gone joins again under another token
+	lease   time.Duration // the lease that it asks for; a grant is never relied on for longer
 	steal   time.Duration // 0: never
-	outcome chan *Outcome // holds one: the first counts
+	outcome chan *Outcome // has room for one: the first counts
 
 	// Guarded by Waits.mu.
-	named *named                 // nil while it is expected
-	early *protocol.GrantMessage // a message that came then
-	hasty bool                   // so did one that says to look
+	named *named                 // nil while the wait is expected
+	early *protocol.GrantMessage // a message that came while it was expected
+	hasty bool                   // a message "sooner" came while it was expected
 
 	// Guarded by named.mu.
 	pending bool  // not settled by a check: one that a message has settled is asked for until it is removed
@@ -28,24 +28,24 @@ type Wait struct {
 	sample  Sample
 }
 
-// Outcome is what a wait came to.
+// Outcome is the end of a wait.
 type Outcome struct {
-	Grant Grant // granted, unless it is Gone or there is an error
+	Grant Grant // the grant, unless the wait is Gone or there is an error
 	Gone  bool  // the server has neither place nor hold for its token
-	Err   error // why it ended otherwise
+	Err   error // why the wait ended otherwise
 }
 
-// Grant is a lock that an acquire or a wait got.
+// Grant is a grant of the lock to an acquire or a wait.
 type Grant struct {
 	Fence string
-	Valid clock.Bound   // held until this has passed (I6)
-	Sent  time.Time     // when it was asked for, or heard of
-	Lease time.Duration // how long the server holds it: less than asked for if it is only a claim
-	Alone bool          // nobody else had it or waited for it
+	Valid clock.Bound   // the lock counts as held until this has passed (I6)
+	Sent  time.Time     // when the lock was asked for, or when the message came
+	Lease time.Duration // how long the server keeps the hold; less than asked for if it is only a claim
+	Alone bool          // nobody else had the lock or waited for it
 }
 
-// Sample relates the server's clock to ours: a request left at Sent, and was answered when the server said Now. It is good as long
-// as the subscription that it was taken under: another one may be of another server.
+// Sample relates the server's clock to the local one: a request left at Sent, and the server said Now in its answer. It is
+// good as long as the subscription under which it was taken, because another subscription may be at another server.
 type Sample struct {
 	Sent  time.Time
 	Now   protocol.Micros
@@ -63,7 +63,7 @@ func (w *Wait) settle(o Outcome) {
 	}
 }
 
-// Await sleeps until the wait, which has joined, is settled, ctx ends, or the Client is closed. A context that has ended comes first.
+// Await sleeps until the wait is settled, ctx ends, or the Client is closed. If ctx has ended, that comes first.
 func (w *Wait) Await(ctx context.Context) Outcome {
 	cfg := &w.named.waits.cfg
 	select {
@@ -80,11 +80,11 @@ func (w *Wait) Await(ctx context.Context) Outcome {
 	return Outcome{Err: transport.During(ctx.Err(), w.named.queue.why)}
 }
 
-// Holder is who had the lock when that was last heard, and who else waits for it. The wait has joined.
+// Holder is the holder of the lock as last heard, and how many others wait for it.
 func (w *Wait) Holder() protocol.Holder {
 	w.named.mu.Lock()
 	defer w.named.mu.Unlock()
 	h := w.named.queue.holder
-	h.Waiting = max(h.Waiting-1, 0) // but for this one
+	h.Waiting = max(h.Waiting-1, 0) // without this one
 	return h
 }

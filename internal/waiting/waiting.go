@@ -1,5 +1,5 @@
-// Package waiting is who of this process waits for a lock: the waits of a Client, and the checks that serve them when no
-// message comes.
+// Package waiting has the waiters of this process: the waits of a Client, and the checks that serve them when no message
+// comes.
 //
 // A [Wait] is one token in the queue of a lock, from before its acquire is sent until it is settled or removed:
 //
@@ -12,17 +12,17 @@
 //	                                                            │    out, "sooner", or a new subscription: check now
 //	                                                            └─────────── a check finds neither place nor hold ▶ gone
 //
-// Who is gone joins again, with a new token and the ticket of the old one, so it keeps its turn (I5). Whoever leaves before that,
-// by its context, by Close or after a grant, is removed (Remove); what it may still have on the server is given up by the
-// acquisition (I8).
+// A waiter that is gone joins again, with a new token and the ticket of the old one, so it keeps its turn (I5). A waiter that
+// leaves before that, by its context, by Close or after a grant, is removed (Remove). The acquisition gives up whatever such
+// a waiter may still have on the server (I8).
 //
-// All waits of a Client for one name are a queue and share its checks: one is due when the lock may be free, when its holder has
-// become stale for one of them, and every [protocol.CheckEvery] at the latest. So a message that is lost costs time and never the
-// lock (I9), and a server that has lost the queue is noticed.
+// All waits of a Client for one name are a queue and share its checks. A check is due when the lock may be free, when its
+// holder has become stale for one of the waits, and every [protocol.CheckEvery] at the latest. So a lost message costs time
+// and never the lock (I9), and the Client notices a server that has lost the queue.
 //
-//	waiting.go  Waits: what the rest of the engine calls; locks, timers and requests are here alone
-//	wait.go     Wait: one token, and what it comes to
-//	queue.go    the waits for one name, as a machine without I/O, clock or goroutine: who is asked for, and what an answer means
+//	waiting.go  Waits: what the rest of the engine calls; only this file has locks, timers and requests
+//	wait.go     Wait: one token, and its outcome
+//	queue.go    the waits for one name, as a machine without I/O, clock or goroutine: which waits to ask for, what an answer means
 package waiting
 
 import (
@@ -40,7 +40,7 @@ import (
 // Subscriptions is how the waits hear of their grants: a *wakeup.Subscriber.
 type Subscriptions interface {
 	WakeChannel() string                           // the name of the Client's channel
-	State(name string) (mode string, epoch uint64) // how a grant of that lock can be told; an empty mode: not at all
+	State(name string) (mode string, epoch uint64) // how a grant of that lock can be told; empty if it cannot
 	Verify(name string)                            // a check has come back: is the channel where the lock is?
 	Suspect()                                      // no message came of what a check has found
 }
@@ -50,7 +50,7 @@ type Sender interface {
 	Enqueue(call *transport.Call, done func(transport.Answer))
 }
 
-// Config is what the waits of a Client work with.
+// Config is the configuration of the waits of a Client.
 type Config struct {
 	Keys          protocol.Keys
 	Subscriptions Subscriptions
@@ -58,7 +58,7 @@ type Config struct {
 	Scheduler     *scheduler.Scheduler
 	Margin        time.Duration                           // for clocks that differ (I6)
 	Jitter        func(below time.Duration) time.Duration // random
-	Closing       <-chan struct{}                         // closed when whoever waits must fail
+	Closing       <-chan struct{}                         // closed when every wait must fail
 	Cause         func() error                            // why, when Closing is closed
 }
 
@@ -86,8 +86,8 @@ func New(cfg Config) *Waits {
 	return &Waits{cfg: cfg, byToken: map[string]*Wait{}, byName: map[string]*named{}}
 }
 
-// Expect registers a wait before its acquire is sent: the message of the grant may be faster than the answer. lease is what is
-// asked for, steal how old the hold of another must be to be stolen, 0: never.
+// Expect registers a wait before its acquire is sent, because the message of the grant may be faster than the answer. lease
+// is the lease that is asked for. steal is the age from which the hold of another is stolen; 0 means never.
 func (ws *Waits) Expect(w *Wait, token string, lease, steal time.Duration) {
 	w.token, w.lease, w.steal = token, lease, steal
 	ws.mu.Lock()
@@ -95,7 +95,7 @@ func (ws *Waits) Expect(w *Wait, token string, lease, steal time.Duration) {
 	ws.byToken[token] = w
 }
 
-// Join notes that the server has the wait in its queue, by the answer r, and plans the check of it.
+// Join notes that the server has the wait in its queue, as the answer r says, and plans its check.
 func (ws *Waits) Join(w *Wait, name string, r protocol.Reply, s Sample) {
 	ws.mu.Lock()
 	n := ws.byName[name]
@@ -137,12 +137,12 @@ func (ws *Waits) Remove(w *Wait) {
 	}
 }
 
-// Granted takes the message of a grant. Of a token that nobody waits by it says nothing (I9).
+// Granted handles the message of a grant. If no wait has that token, the message says nothing (I9).
 func (ws *Waits) Granted(token string, g protocol.GrantMessage) {
 	ws.mu.Lock()
 	w := ws.byToken[token]
 	early := w != nil && w.named == nil
-	if early && w.early == nil { // a second one is forged: it would have to know the first
+	if early && w.early == nil { // a second message is forged
 		w.early = &g
 	}
 	ws.mu.Unlock()
@@ -151,7 +151,7 @@ func (ws *Waits) Granted(token string, g protocol.GrantMessage) {
 	}
 }
 
-// Sooner takes the message that the lock may be free sooner than this wait knows: a check asks until when it is held.
+// Sooner handles the message that the lock may be free sooner than this wait knows. A check asks until when it is held.
 func (ws *Waits) Sooner(token string) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -165,7 +165,7 @@ func (ws *Waits) Sooner(token string) {
 	}
 }
 
-// Recheck has the waits for a name checked: messages may have been lost.
+// Recheck makes the waits for a name check, because messages may have been lost.
 func (ws *Waits) Recheck(name string) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -174,7 +174,7 @@ func (ws *Waits) Recheck(name string) {
 	}
 }
 
-// RecheckAll has all waits checked, in the order of their names: messages may have been lost.
+// RecheckAll makes all waits check, in the order of their names, because messages may have been lost.
 func (ws *Waits) RecheckAll() {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -193,7 +193,7 @@ func (ws *Waits) Any(name string) bool {
 // checkAt plans the next check, unless one is planned before that.
 func (n *named) checkAt(at time.Time) { n.waits.cfg.Scheduler.SetNoLater(&n.task, at) }
 
-// latest is when the next check must be, whatever is heard.
+// latest is in what time the next check must be, whatever is heard until then.
 func (n *named) latest() time.Duration {
 	return protocol.CheckEvery - n.waits.cfg.Jitter(protocol.CheckEvery/4)
 }
@@ -210,19 +210,19 @@ func (n *named) plan(h protocol.Holder, now protocol.Micros, ours bool) {
 // Run sends a check. It runs in the scheduler.
 func (n *named) Run() {
 	cfg := &n.waits.cfg
-	n.checkAt(time.Now().Add(n.latest())) // first: whoever finds meanwhile that it must come sooner is not overruled
+	n.checkAt(time.Now().Add(n.latest())) // this comes first, so that it does not overrule a call that makes the next check earlier
 	n.mu.Lock()
 	asked, steal, live := n.queue.due()
 	n.mu.Unlock()
 	if live == 0 {
-		cfg.Scheduler.Remove(&n.task) // the last one left while this was on its way
+		cfg.Scheduler.Remove(&n.task) // the last wait left while this check was on its way
 	}
 	if len(asked) == 0 {
 		return
 	}
 	mode, epoch := cfg.Subscriptions.State(n.name)
 	if mode == "" {
-		mode = protocol.Uncountable // not subscribed now: what is granted meanwhile must wait for its claim
+		mode = protocol.Uncountable // not subscribed now: a grant in the meantime must wait for its claim
 	}
 	args := []any{cfg.Subscriptions.WakeChannel(), mode, protocol.StealArg(steal)}
 	for _, w := range asked {
@@ -231,7 +231,7 @@ func (n *named) Run() {
 	cfg.Sender.Enqueue(transport.NewCall(lua.Check, cfg.Keys.Lock(n.name), args...), func(a transport.Answer) { n.checked(a, asked, epoch) })
 }
 
-// checked takes the answer of a check.
+// checked handles the answer of a check.
 func (n *named) checked(a transport.Answer, asked []*Wait, epoch uint64) {
 	cfg := &n.waits.cfg
 	c, err := protocol.Check{}, a.Err
@@ -255,7 +255,7 @@ func (n *named) checked(a transport.Answer, asked []*Wait, epoch uint64) {
 		s.wait.settle(s.outcome)
 	}
 	cfg.Subscriptions.Verify(n.name)
-	if gone || granted { // no message came
+	if gone || granted { // and no message had come
 		cfg.Subscriptions.Suspect()
 	}
 	n.plan(c.Holder, c.Now, granted)
@@ -264,7 +264,8 @@ func (n *named) checked(a transport.Answer, asked []*Wait, epoch uint64) {
 	}
 }
 
-// granted takes the message of a grant to a wait whose acquire was answered. What is not borne out by that answer has a check tell.
+// granted handles the message of a grant to a wait whose acquire was answered. If that answer does not bear the message out,
+// a check finds out.
 func (n *named) granted(w *Wait, g protocol.GrantMessage) {
 	_, epoch := n.waits.cfg.Subscriptions.State(n.name)
 	now := time.Now()
