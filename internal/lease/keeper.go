@@ -28,7 +28,7 @@ type Config struct {
 	Margin    time.Duration // for clocks that differ (I6)
 }
 
-// Grant is the beginning of a lease.
+// Grant is what a lease begins with.
 type Grant struct {
 	Key, Token any // strings, as arguments of requests
 	Nonce      string

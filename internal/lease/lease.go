@@ -12,7 +12,7 @@
 //	           ├── the server no longer knows it: "gone" ─────┤
 //	           ├── it was stolen or broken: "revoked" ────────┼──▶ lost: the context ends before the lock is another's (I7)
 //	           │                                              │
-//	           └── released, handed off, kept by nobody ──────┴──▶ ended by its owner
+//	           └── released, handed off, left to lapse ───────┴──▶ ended by its owner
 //
 // The first end counts, and there is no way back: a renewal that is answered later changes nothing. Only the server's word or
 // the bound ends a hold, never an error. A renewal without an answer is sent again until the bound.

@@ -23,7 +23,7 @@ const (
 //	 ▲ │ granted                                   │ │
 //	 │ └───────────▶ Confirm ◀──────── granted ────┘ │ the place is gone
 //	 │                │    │                         ▼
-//	 │      in time   │    └─ too late ─▶ Retreat   Renew
+//	 │      in time   │    └─ too late ─▶ Retreat  NewToken
 //	 │                ▼                      │       │
 //	 │               Hold                    │       │
 //	 └───────────────────────────────────────┴───────┘
@@ -39,7 +39,7 @@ type Acquisition struct {
 	Fixed bool // it is about an existing hold (a change of its mode, or its resumption), so it cannot begin anew
 
 	// Of the present token: what it may have on the server, for the one that gives it up (I8).
-	Joined     bool // it has a place in the queue in the queue
+	Joined     bool // it has a place in the queue
 	Granted    bool // it has a hold, of which no Lock has been made
 	Unanswered bool // an attempt had no answer, so Redis may still execute a copy of the request
 	Asking     bool // an attempt is under way

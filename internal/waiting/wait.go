@@ -63,7 +63,7 @@ func (w *Wait) settle(o Outcome) {
 	}
 }
 
-// Await sleeps until the wait is settled, ctx ends, or the Client is closed. If ctx has ended, that comes first.
+// Await sleeps until the wait, which has joined, is settled, ctx ends, or the Client is closed. If ctx has ended, that comes first.
 func (w *Wait) Await(ctx context.Context) Outcome {
 	cfg := &w.named.waits.cfg
 	select {
@@ -80,7 +80,7 @@ func (w *Wait) Await(ctx context.Context) Outcome {
 	return Outcome{Err: transport.During(ctx.Err(), w.named.queue.why)}
 }
 
-// Holder is the holder of the lock as last heard, and how many others wait for it.
+// Holder is the holder of the lock as last heard, and how many others wait for it. The wait has joined.
 func (w *Wait) Holder() protocol.Holder {
 	w.named.mu.Lock()
 	defer w.named.mu.Unlock()

@@ -142,7 +142,7 @@ func (ws *Waits) Granted(token string, g protocol.GrantMessage) {
 	ws.mu.Lock()
 	w := ws.byToken[token]
 	early := w != nil && w.named == nil
-	if early && w.early == nil { // a second message is forged
+	if early && w.early == nil { // a second message is forged: it would have to know the first
 		w.early = &g
 	}
 	ws.mu.Unlock()
