@@ -106,8 +106,9 @@ bug: ## bring a bug back in a copy, and see its test fail: make bug NAME=...
 	@torture/bugs/reproduce "$(NAME)"
 
 .PHONY: simulate
-simulate: ## whole Clients in fake time, decided by a seed: make simulate N=10000 [BASE=1], or what happens in one: make simulate SEED=7
-	@go test -count=1 -timeout 0 -v -run '^TestSimulation$$' ./internal/simulation $(if $(SEED),-seed $(SEED),-seeds $(or $(N),10000)) $(if $(BASE),-base $(BASE)) \
+simulate: ## whole Clients in fake time, decided by a seed: make simulate N=10000 [BASE=1]; what happens in one: SEED=7; with bugs brought back: BUGS=all
+	@go test -count=1 -timeout 0 -v -run '^TestSimulation$(if $(BUGS),FindsEachBug)$$' ./internal/simulation $(if $(SEED),-seed $(SEED),$(if $(BUGS),-bugs $(BUGS),-seeds $(or $(N),10000))) \
+	$(if $(BASE),-base $(BASE)) $(if $(TIMES),-times $(TIMES)) $(if $(RECORD),-record) \
 	| grep -v '^=== RUN\|^ok \|^PASS$$'
 
 .PHONY: fuzz

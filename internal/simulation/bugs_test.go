@@ -1,7 +1,6 @@
 package simulation_test
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -20,31 +19,33 @@ var bring = flag.String("bugs", "", "bring these bugs back, one at a time, and s
 type bug struct {
 	name, what string
 	was, is    string
+	seed       uint64 // of one that the simulation has found itself: the seed
+	mended     string // and the commit that mended it
 }
 
 // bugs are what the simulation has to find.
 var bugs = []bug{
-	{"no-own-resends", "go-redis sends a request again by itself, and nobody knows that a copy of it may be on its way", "func (Command) NoRetry() bool { return true }", "func (Command) NoRetry() bool { return false }"},
-	{"no-tombstone", "a token that is given up leaves nothing against a late copy of its acquire", "if ARGV[2] then lay_tombstone(token, '') end", ""},
-	{"unanswered-forgotten", "an attempt without an answer is taken for one that was never sent", "	if !Answered(err) && !Unsent(err) {\n		c.Answer.Unanswered = true\n	}\n", ""},
-	{"late-reply-kept", "a grant that comes when its caller has gone is not given back", "			if a.Err == nil {\n				undo()\n			}\n", ""},
-	{"place-kept", "a wait that is cancelled keeps its place in the queue", "func (a *Acquisition) Leaves() bool { return a.Joined || a.Unanswered || a.Granted }", "func (a *Acquisition) Leaves() bool { return a.Unanswered || a.Granted }"},
-	{"same-token", "a wait that lost its place comes back under the same token", "	q.token, q.nonce = protocol.NewTokenAndNonce()\n", "	if q.token == \"\" {\n		q.token, q.nonce = protocol.NewTokenAndNonce()\n	}\n"},
-	{"bound-from-the-answer", "how long a lock may be relied on is counted from the answer, not from the request", "	return Within(sent, deadline.Sub(now), margin)\n", "	return Within(time.Now(), deadline.Sub(now), margin)\n"},
-	{"no-local-end", "a lease is over when the server says so, and not by the local clock", "	case l.valid.LeftAt(now) <= 0:\n", "	case false:\n"},
-	{"no-checks", "a wait relies on its message", "func (n *named) checkAt(at time.Time) { n.waits.cfg.Scheduler.SetNoLater(&n.task, at) }", "func (n *named) checkAt(at time.Time) {}"},
-	{"no-acknowledgement", "a stolen hold is gone at once, and not when its owner has given it up", "    hold.state, hold.changed, touched = 'r', true, true\n    told[#told + 1] = hold\n", "    told[#told + 1] = hold\n    drop(hold)\n"},
-	{"renewal-of-the-revoked", "who was robbed goes on renewing", "if hold.state ~= 'r' then return hold end", "if true then return hold end"},
-	{"claim-for-whole", "a grant by message is believed for the whole lease", "min(g.Lease, protocol.Claim, w.lease)", "max(g.Lease, w.lease)"},
-	{"fence-is-the-clock", "a fence is the server's time alone, and falls with it", "local function next_fence() return fence < now and now or time16(fence + 1) end", "local function next_fence() return now end"},
-	{"body-panics", "a panic in the body of Do leaves the lock held", "	defer func() { // also when fn panics\n		err = errors.Join(err, lossOf(wrapOp(\"release\", name, l.finish(ctx, true, 0))))\n	}()\n	return fn(l.under(ctx))\n", "	err = fn(l.under(ctx))\n	return errors.Join(err, lossOf(wrapOp(\"release\", name, l.finish(ctx, true, 0))))\n"},
-	{"release-with-the-context", "a release whose context has ended is not sent", "	ctx = detached(ctx)\n", "	if ctx.Err() != nil {\n		return Answer{Err: ctx.Err()}\n	}\n	ctx = detached(ctx)\n"},
-	{"observer-panics", "a panic of the observer, told of on a goroutine of the Client, ends the process", "if p := recover(); p != nil {\n\t\t\tfault", "if p := any(nil); p != nil {\n\t\t\tfault"},
-	{"keep-forgets", "ReleaseAfter of a lock that the server has lost leaves nothing against a late copy of its acquire", "if r.Status == \"revoked\" || r.Status == \"gone\" && h.lease.Unanswered() {", "if r.Status == \"revoked\" {"},
-	{"patience", "an acquire whose time is over waits for its clean-up", "	case <-ctx.Done():\n	}\n	if q.Unanswered {\n		return\n	}\n	patience.Reset(endedPatience)\n", "	}\n"},
-	{"weight-counts-as-one", "a hold of weight k counts as one", "held[mode.name] = (held[mode.name] or 0) + mode.weight", "held[mode.name] = (held[mode.name] or 0) + 1"},
-	{"no-expiry", "the key of a new name has no expiry", "  call('EXPIRE', key, KEEP_TEXT)\n", ""},
-	{"locks-out-of-order", "AcquireAll takes its locks in the order in which they are given", "slices.Compact(slices.Sorted(slices.Values(names)))", "slices.Clone(names)"},
+	{"no-own-resends", "go-redis sends a request again by itself, and nobody knows that a copy of it may be on its way", "func (Command) NoRetry() bool { return true }", "func (Command) NoRetry() bool { return false }", 0, ""},
+	{"no-tombstone", "a token that is given up leaves nothing against a late copy of its acquire", "if ARGV[2] then lay_tombstone(token, '') end", "", 0, ""},
+	{"unanswered-forgotten", "an attempt without an answer is taken for one that was never sent", "	if !Answered(err) && !Unsent(err) {\n		c.Answer.Unanswered = true\n	}\n", "", 0, ""},
+	{"late-reply-kept", "a grant that comes when its caller has gone is not given back", "			if a.Err == nil {\n				undo()\n			}\n", "\t\t\t_ = undo\n", 0, ""},
+	{"place-kept", "a wait that is cancelled keeps its place in the queue", "func (a *Acquisition) Leaves() bool { return a.Joined || a.Unanswered || a.Granted }", "func (a *Acquisition) Leaves() bool { return a.Unanswered || a.Granted }", 0, ""},
+	{"same-token", "a wait that lost its place comes back under the same token", "	q.token, q.nonce = protocol.NewTokenAndNonce()\n", "	if q.token == \"\" {\n		q.token, q.nonce = protocol.NewTokenAndNonce()\n	}\n", 0, ""},
+	{"bound-from-the-answer", "how long a lock may be relied on is counted from the answer, not from the request", "	return Within(sent, deadline.Sub(now), margin)\n", "	return Within(time.Now(), deadline.Sub(now), margin)\n", 0, ""},
+	{"no-local-end", "a lease is over when the server says so, and not by the local clock", "	case l.valid.LeftAt(now) <= 0:\n", "	case false:\n", 0, ""},
+	{"no-checks", "a wait relies on its message", "func (n *named) checkAt(at time.Time) { n.waits.cfg.Scheduler.SetNoLater(&n.task, at) }", "func (n *named) checkAt(at time.Time) {}", 0, ""},
+	{"no-acknowledgement", "a stolen hold is gone at once, and not when its owner has given it up", "    hold.state, hold.changed, touched = 'r', true, true\n    told[#told + 1] = hold\n", "    told[#told + 1] = hold\n    drop(hold)\n", 0, ""},
+	{"renewal-of-the-revoked", "who was robbed goes on renewing", "if hold.state ~= 'r' then return hold end", "if true then return hold end", 0, ""},
+	{"claim-for-whole", "a grant by message is believed for the whole lease", "min(g.Lease, protocol.Claim, w.lease)", "max(g.Lease, w.lease)", 0, ""},
+	{"fence-is-the-clock", "a fence is the server's time alone, and falls with it", "local function next_fence() return fence < now and now or time16(fence + 1) end", "local function next_fence() return now end", 0, ""},
+	{"body-panics", "a panic in the body of Do leaves the lock held", "	defer func() { // also when fn panics\n		err = errors.Join(err, lossOf(wrapOp(\"release\", name, l.finish(ctx, true, 0))))\n	}()\n	return fn(l.under(ctx))\n", "	err = fn(l.under(ctx))\n	return errors.Join(err, lossOf(wrapOp(\"release\", name, l.finish(ctx, true, 0))))\n", 0, ""},
+	{"release-with-the-context", "a release whose context has ended is not sent", "	ctx = detached(ctx)\n", "	if ctx.Err() != nil {\n		return Answer{Err: ctx.Err()}\n	}\n	ctx = detached(ctx)\n", 0, ""},
+	{"observer-panics", "a panic of the observer, told of on a goroutine of the Client, ends the process", "if p := recover(); p != nil {\n\t\t\tfault", "if p := any(nil); p != nil {\n\t\t\tfault", 0, ""},
+	{"keep-forgets", "ReleaseAfter of a lock that the server has lost leaves nothing against a late copy of its acquire", "if r.Status == \"revoked\" || r.Status == \"gone\" && h.lease.Unanswered() {", "if r.Status == \"revoked\" {", 0, ""},
+	{"patience", "an acquire whose time is over waits for its clean-up", "	case <-ctx.Done():\n	}\n	if q.Unanswered {\n		return\n	}\n	patience.Reset(endedPatience)\n", "	}\n", 40277, "115fe57"},
+	{"weight-counts-as-one", "a hold of weight k counts as one", "held[mode.name] = (held[mode.name] or 0) + mode.weight", "held[mode.name] = (held[mode.name] or 0) + 1", 0, ""},
+	{"no-expiry", "the key of a new name has no expiry", "  call('EXPIRE', key, KEEP_TEXT)\n", "", 0, ""},
+	{"locks-out-of-order", "AcquireAll takes its locks in the order in which they are given", "slices.Compact(slices.Sorted(slices.Values(names)))", "slices.Clone(names)", 0, ""},
 }
 
 // overlay is the file in which the bug is, and its text with the bug.
@@ -149,13 +150,24 @@ func TestSimulationFindsEachBug(t *testing.T) {
 		t.Logf("%-26s after %4d seeds, in %5v: %.200s", f.Name, f.Seeds, f.Took.Round(time.Second), strings.ReplaceAll(f.By, "\n", " "))
 		all = append(all, f)
 	}
-	if report := os.Getenv("SIMULATION_BUGS"); report != "" {
-		text, err := json.Marshal(all)
-		if err == nil {
-			err = os.WriteFile(report, text, 0o644)
-		}
-		if err != nil {
-			t.Error(err)
+	if *record {
+		keep(t, bugsFile, joined(t, all))
+	}
+}
+
+// joined is what was found now, and of the other bugs what was found before.
+func joined(t *testing.T, now []found) (all []found) {
+	var before recorded[[]found]
+	if err := load(bugsFile, &before); err != nil {
+		t.Error(err)
+	}
+	for _, b := range bugs {
+		is := func(f found) bool { return f.Name == b.name }
+		if i := slices.IndexFunc(now, is); i >= 0 {
+			all = append(all, now[i])
+		} else if i := slices.IndexFunc(before.Result, is); i >= 0 {
+			all = append(all, before.Result[i])
 		}
 	}
+	return all
 }

@@ -25,15 +25,16 @@ var environment = []string{childEnv + "=1", "GOMAXPROCS=1", "GOGC=off", "GODEBUG
 
 // order is what a simulating process is asked to do.
 type order struct {
-	Seed uint64
-	Show bool // also where nothing is found
+	Seed  uint64
+	Times int  // how often it is run, and has to have one hash
+	Show  bool // also where nothing is found
 }
 
 // outcome is what came of it.
 type outcome struct {
 	Seed   uint64
 	Result result
-	Again  string // the hash of the second run
+	Again  string // the hash of the others, or the first that is another
 	Small  plan   // if something was found: a smaller plan of which that comes, too
 	Runs   int    // how many it took to find that one
 	Text   string // and what happens in it
@@ -54,10 +55,15 @@ func TestChild(t *testing.T) {
 		if err := answers.Encode(one.follow(t)); err != nil {
 			t.Fatal(err)
 		}
-		var m runtime.MemStats
-		if runtime.ReadMemStats(&m); m.HeapAlloc > 256<<20 {
-			debug.FreeOSMemory()
-		}
+		tidy()
+	}
+}
+
+// tidy collects garbage, between two runs.
+func tidy() {
+	var m runtime.MemStats
+	if runtime.ReadMemStats(&m); m.HeapAlloc > 256<<20 {
+		debug.FreeOSMemory()
 	}
 }
 
@@ -69,10 +75,13 @@ func (silent) Printf(context.Context, string, ...any) {}
 func (one order) follow(t *testing.T) outcome {
 	p := planOf(one.Seed)
 	o := outcome{Seed: one.Seed, Result: run(t, p), Small: p}
-	again := run(t, p)
-	if o.Again = again.Hash; o.Again != o.Result.Hash {
-		o.Text = difference(o.Result.text(), again.text())
-		return o
+	for range max(one.Times, 2) - 1 {
+		again := run(t, p)
+		if o.Again = again.Hash; o.Again != o.Result.Hash {
+			o.Text = difference(o.Result.text(), again.text())
+			return o
+		}
+		tidy()
 	}
 	if len(o.Result.Findings) > 0 {
 		o.Small, o.Runs = shrink(p, func(p plan) []string {

@@ -43,6 +43,19 @@ func newServer(w *world) *server {
 // now is the time by the server's clock.
 func (s *server) now() time.Time { return time.Now().Add(s.skew) }
 
+// step steps its clock. Keys expire at a time, as those of Redis do, while the embedded server counts what is left.
+func (s *server) step(by time.Duration) {
+	s.tick()
+	if by < 0 {
+		for _, key := range s.mini.Keys() {
+			if left := s.mini.TTL(key); left > 0 {
+				s.mini.SetTTL(key, left-by)
+			}
+		}
+	}
+	s.skew += by
+}
+
 func (s *server) tick() { s.mini.SetTime(s.now()) }
 
 // session is the server's end of a connection.

@@ -10,7 +10,7 @@ import (
 func shrink(p plan, try func(plan) []string, findings []string) (small plan, runs int) {
 	kinds := kindsOf(findings)
 	still := func(p plan) bool {
-		if runs++; runs > 400 {
+		if runs++; runs > 150 {
 			return false
 		}
 		return slices.ContainsFunc(kindsOf(try(p)), func(kind string) bool { return slices.Contains(kinds, kind) })

@@ -1,7 +1,6 @@
 package simulation_test
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -19,6 +18,7 @@ var (
 	seed  = flag.Uint64("seed", 0, "show the run of this seed alone")
 	count = flag.Int("seeds", 0, "how many seeds are run; 0: 2000, or 100 with -short")
 	base  = flag.Uint64("base", 0, "the first of them; 0: one that changes with the commit")
+	times = flag.Int("times", 2, "how often each is run, and has to have one hash")
 	full  = flag.Int("findings", 3, "how many findings end the search")
 )
 
@@ -55,7 +55,7 @@ func TestSimulation(t *testing.T) {
 		case err != nil:
 			t.Error(err)
 		case o.Result.Hash != o.Again:
-			t.Errorf("seed %d: two runs differ: %s and %s\n%s", o.Seed, o.Result.Hash, o.Again, o.Text)
+			t.Errorf("seed %d: runs differ: %s and %s\n%s", o.Seed, o.Result.Hash, o.Again, o.Text)
 			return
 		}
 		if len(o.Result.Findings) > 0 {
@@ -63,21 +63,15 @@ func TestSimulation(t *testing.T) {
 		}
 	})
 	t.Log(s)
-	if report := os.Getenv("SIMULATION_REPORT"); report != "" {
-		text, err := json.Marshal(s)
-		if err == nil {
-			err = os.WriteFile(report, text, 0o644)
-		}
-		if err != nil {
-			t.Error(err)
-		}
+	if *record {
+		keep(t, searchFile, s)
 	}
 }
 
 func showSeed(t *testing.T) {
 	c := &child{binary: built(t)}
 	defer c.stop()
-	o, err := c.follow(order{*seed, true})
+	o, err := c.follow(order{Seed: *seed, Show: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,8 +92,8 @@ type summary struct {
 }
 
 func (s summary) String() string {
-	return fmt.Sprintf("seeds %d to %d, twice each: %d operations, %d faults, %d calls (%d answered by the model, too), %d packets, %.1f virtual hours in %v, %.0f h per hour; %d seeds with findings",
-		s.First, s.First+uint64(s.Seeds)-1, s.Ops, s.Faults, s.Calls, s.Models, s.Packets, s.Virtual.Hours(), s.Took.Round(time.Second), 2*s.Virtual.Hours()/max(s.Took.Hours(), 1e-9), s.Findings)
+	return fmt.Sprintf("seeds %d to %d, each %d times: %d operations, %d faults, %d calls (%d answered by the model, too), %d packets, %.1f virtual hours in %v, %.0f h per hour; %d seeds with findings",
+		s.First, s.First+uint64(s.Seeds)-1, *times, s.Ops, s.Faults, s.Calls, s.Models, s.Packets, s.Virtual.Hours(), s.Took.Round(time.Second), float64(*times)*s.Virtual.Hours()/max(s.Took.Hours(), 1e-9), s.Findings)
 }
 
 // search runs seeds in as many processes as there are processors, until so many findings.
@@ -122,7 +116,7 @@ func search(binary string, first uint64, n, enough int, tell func(outcome, error
 				if over {
 					return
 				}
-				o, err := c.follow(order{Seed: seed})
+				o, err := c.follow(order{Seed: seed, Times: *times})
 				mu.Lock()
 				s.add(o)
 				if err != nil || len(o.Result.Findings) > 0 || o.Result.Hash != o.Again {

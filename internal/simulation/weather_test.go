@@ -100,7 +100,7 @@ func (w *world) befall(f fault) {
 			w.checks.lost("")
 			w.checks.ahead = true
 		}
-		w.server.skew += step
+		w.server.step(step)
 		w.history.add("the server's clock is stepped by %v", step)
 	case "evict":
 		keys := w.server.mini.Keys()

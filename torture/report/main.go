@@ -33,6 +33,7 @@ func main() {
 	out := flag.String("out", filepath.Join("..", "docs", "reliability.md"), "the page")
 	flag.Parse()
 	p := &page{versions: versions(), date: time.Now().UTC()}
+	p.simulation = simulation(*out)
 	err := p.read(*rows, *models, *topologies, *bugs)
 	if err == nil {
 		err = os.WriteFile(*out, p.text(), 0o644)
@@ -78,6 +79,19 @@ type page struct {
 	models     []modelRun
 	topologies []topologyRun
 	bugs       []bug
+	simulation string // the section that the simulation writes, as it is
+}
+
+// simulation is the section of a page that is another's: internal/simulation writes it.
+func simulation(path string) string {
+	const begins, ends = "<!-- simulation: ", "<!-- end of simulation -->\n"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return begins + "make simulate RECORD=1 writes this -->\n" + ends
+	}
+	_, rest, _ := strings.Cut(string(text), begins)
+	section, _, _ := strings.Cut(rest, ends)
+	return begins + section + ends
 }
 
 func (p *page) read(rows, models, topologies, bugs string) error {

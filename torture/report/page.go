@@ -20,6 +20,7 @@ func (p *page) text() []byte {
 	p.matrix(say)
 	p.checked(say)
 	p.model(say)
+	say("\n%s", strings.TrimSuffix(p.simulation, "\n"))
 	p.suites(say)
 	p.found(say)
 	return []byte(b.String())

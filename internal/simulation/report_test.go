@@ -1,0 +1,153 @@
+package simulation_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+var record = flag.Bool("record", false, "write what comes out into docs/reliability.md")
+
+// What the last recorded runs came to is kept here, and docs/reliability.md has a section that is made of it.
+const (
+	searchFile = "testdata/search.json"
+	bugsFile   = "testdata/bugs.json"
+	page       = "../../docs/reliability.md"
+	begins     = "<!-- simulation: make simulate RECORD=1 writes this -->\n"
+	ends       = "<!-- end of simulation -->\n"
+)
+
+// recorded is a run that is on the page.
+type recorded[T any] struct {
+	Date, Commit, Go string
+	Result           T
+}
+
+// keep writes what a run came to, and the page.
+func keep[T any](t *testing.T, file string, result T) {
+	commit, _ := exec.Command("git", "rev-parse", "--short", "HEAD").Output() // without git it is unknown
+	r := recorded[T]{time.Now().UTC().Format("2006-01-02 15:04 UTC"), strings.TrimSpace(string(commit)), runtime.Version(), result}
+	text, err := json.MarshalIndent(r, "", "\t")
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(file), 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(file, append(text, '\n'), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	is, said, err := written()
+	if err == nil {
+		err = os.WriteFile(page, []byte(is[0]+begins+said+ends+is[1]), 0o644)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// The section is what the runs came to, and nobody's opinion.
+func TestThePageSaysWhatTheRunsFound(t *testing.T) {
+	if os.Getenv(childEnv) != "" {
+		return
+	}
+	is, said, err := written()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if is[2] != said {
+		t.Error("docs/reliability.md does not say what the recorded runs of the simulation came to: make simulate RECORD=1")
+	}
+}
+
+// written is the page before the section, behind it, and the section itself as it is; and what it should be.
+func written() (is [3]string, should string, err error) {
+	text, err := os.ReadFile(page)
+	if err != nil {
+		return is, "", err
+	}
+	var rest string
+	var ok bool
+	if is[0], rest, ok = strings.Cut(string(text), begins); !ok {
+		return is, "", fmt.Errorf("%s has no line %q", page, begins)
+	}
+	if is[2], is[1], ok = strings.Cut(rest, ends); !ok {
+		return is, "", fmt.Errorf("%s has no line %q", page, ends)
+	}
+	var s recorded[summary]
+	var b recorded[[]found]
+	if err := load(searchFile, &s); err != nil {
+		return is, "", err
+	}
+	if err := load(bugsFile, &b); err != nil {
+		return is, "", err
+	}
+	return is, section(s, b), nil
+}
+
+func load(file string, into any) error {
+	text, err := os.ReadFile(file)
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, into)
+}
+
+// section is what the page says.
+func section(s recorded[summary], b recorded[[]found]) string {
+	var out strings.Builder
+	say := func(format string, args ...any) { fmt.Fprintf(&out, format, args...) }
+	say(`
+## The simulation
+
+Whole Clients against the real scripts in an embedded server, in fake time, everything decided by one seed ([internal/simulation](../internal/simulation/doc.go)).
+Each seed was run twice, and both runs had one hash of everything that happened. Each script was answered by the model of a lock, too.
+
+| | |
+|---|---|
+| date | %s |
+| redislock | %s |
+| Go | %s |
+| seeds | %d, from %d |
+| operations | %d |
+| faults | %d |
+| scripts and commands | %d, of which the model answered %d |
+| packets | %d |
+| time that passed in it | %.0f h, in %s |
+| seeds in which something was found | %d |
+`, s.Date, s.Commit, s.Go, s.Result.Seeds, s.Result.First, s.Result.Ops, s.Result.Faults, s.Result.Calls, s.Result.Models, s.Result.Packets,
+		s.Result.Virtual.Hours(), s.Result.Took.Round(time.Second), s.Result.Findings)
+	say("\nWhat it has found in this library:\n\n| bug | seed | mended by |\n|---|--:|---|\n")
+	for _, b := range bugs {
+		if b.seed != 0 {
+			say("| %s | %d | %s |\n", b.what, b.seed, b.mended)
+		}
+	}
+	say(`
+Bugs that were brought back, one at a time, and after how many seeds each was found (%s, %s). *Small*: operations and faults in the plan that
+was left when whatever was not needed had been left out. `+"`make simulate BUGS=all`"+` does it again.
+
+| bug | seeds | seed | small | found by |
+|---|--:|--:|--:|---|
+`, b.Date, b.Commit)
+	for _, f := range b.Result {
+		by, _, _ := strings.Cut(f.By, ":")
+		seeds, seed := fmt.Sprint(f.Seeds), fmt.Sprint(f.Seed)
+		if f.Seeds == 0 {
+			seeds, seed, by = "not found", "", ""
+		}
+		say("| %s: %s | %s | %s | %d, %d | %s |\n", f.Name, f.What, seeds, seed, f.Operations, f.Faults, by)
+	}
+	say("\n")
+	return out.String()
+}
