@@ -140,6 +140,10 @@ func (w *world) called(by *session, args []string, v any) {
 		return
 	}
 	key := args[3]
+	w.server.keys[key] = true
+	if args[2] == "2" {
+		w.server.keys[args[4]] = true
+	}
 	w.checks.given(scriptOf(args), key, args[4:], v)
 	if scriptOf(args) == "break" {
 		w.checks.lost(nameOf(key))

@@ -24,10 +24,11 @@ type server struct {
 	skew     time.Duration // of its clock
 	down     int           // how many faults keep it from accepting connections
 	admin    *session
+	keys     map[string]bool // all that were ever used
 }
 
 func newServer(w *world) *server {
-	s := &server{world: w, mini: miniredis.NewMiniRedis()}
+	s := &server{world: w, mini: miniredis.NewMiniRedis(), keys: map[string]bool{}}
 	first, err := s.mini.Dial() // this starts it
 	if err != nil {
 		panic(err)
@@ -46,6 +47,11 @@ func (s *server) now() time.Time { return time.Now().Add(s.skew) }
 // step steps its clock. Keys expire at a time, as those of Redis do, while the embedded server counts what is left.
 func (s *server) step(by time.Duration) {
 	s.tick()
+	for _, key := range sortedKeys(s.keys) {
+		if !s.mini.Exists(key) { // it has expired, and does not come back with the time; the model looks only when it is asked
+			s.listener.Lost(key)
+		}
+	}
 	if by < 0 {
 		for _, key := range s.mini.Keys() {
 			if left := s.mini.TTL(key); left > 0 {
