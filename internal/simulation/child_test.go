@@ -143,7 +143,7 @@ func (c *child) stop() {
 }
 
 // tooLong is how long one seed may take, with all the runs to make its plan smaller. Most take a fiftieth of a second.
-const tooLong = 10 * time.Minute
+const tooLong = 3 * time.Minute
 
 // follow has an order followed. A process that dies over it, or does not end, is an error, with what it said.
 func (c *child) follow(one order) (o outcome, err error) {
