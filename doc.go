@@ -74,7 +74,7 @@
 //  3. It makes a token and the request (acquire.go, request; internal/protocol/request.go).
 //  4. The request leaves at once or in a batch, and is sent again where no answer comes (internal/transport/ask.go, executor.go).
 //  5. Redis runs lua/acquire.lua: a free lock is granted (lua/fast_acquire.lua), else the answer is who holds it.
-//  6. Who waits subscribes first (internal/wakeup/wakeup.go, Await), then asks again to join the queue.
+//  6. A waiter subscribes first (internal/wakeup/wakeup.go, Await), then it asks again, to join the queue.
 //  7. The release of the holder grants the lock to the head of the queue, and tells it by a message (lua/rules.lua, hand_over).
 //  8. The message settles the wait, within what the last answer bears out; a check finds what a lost message would have said
 //     (internal/waiting/queue.go).

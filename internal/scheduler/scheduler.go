@@ -138,7 +138,7 @@ func (s *Scheduler) due() *Task {
 	return heap.Pop(&s.tasks).(*Task)
 }
 
-// advance has all tasks due earlier by a time that only the wall clock has seen (see elapsed). A wall clock that is set
+// advance has all tasks due earlier by a time that only the wall clock has seen (see clock.Elapsed). A wall clock that is set
 // forward looks like a suspension: what is due early finds that out by itself, or errs on the safe side as every bound does.
 func (s *Scheduler) advance(by time.Duration) {
 	s.mu.Lock()

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// MaxAttempts is how often a request is sent before the caller is told that Redis cannot be reached, and resendTime
+	// MaxAttempts is how often a request is sent before the caller is told that Redis cannot be reached, and ResendTime
 	// after how long it is not sent again.
 	MaxAttempts = 4
 	ResendTime  = 5 * time.Second
@@ -20,16 +20,16 @@ const (
 	GiveUpTime = time.Minute
 )
 
-// Ask sends a script until it is answered, at most maxAttempts times, and not again after ctx has ended. Its caller does not
+// Ask sends a script until it is answered, at most MaxAttempts times, and not again after ctx has ended. Its caller does not
 // wait longer than ctx, although go-redis does not interrupt a read: when it ends first, the answer has its error, the request
-// counts as unanswered, and late is called with what came of it.
+// counts as unanswered, and Late is called with what came of it.
 func (t *Transport) Ask(ctx context.Context, late func(Answer), s *lua.Script, key string, args ...any) Answer {
 	one := NewCall(s, key, args...)
 	one.Late = late
 	return t.Attempt(ctx, one, ctx.Done() == nil)
 }
 
-// Attempt is ask of a call; one who stays waits for the end of an attempt, and sends it himself where nothing else is under way.
+// Attempt is Ask of a call. A caller that stays waits for the end of an attempt, and sends the call itself where nothing else is under way.
 func (t *Transport) Attempt(ctx context.Context, one *Call, stay bool) Answer {
 	within := ctx
 	if stay {

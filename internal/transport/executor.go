@@ -46,7 +46,7 @@ type executor struct {
 	rdb        redis.UniversalClient
 	suspect    func(error)           // of the transport
 	trouble    atomic.Pointer[error] // why the last request had no answer; nil: it had one
-	Turns      chan struct{}         // of those who wait for replicas (replicas.go)
+	Turns      chan struct{}         // of those who wait for replicas (package replication)
 	background *tracker.Tracker      // of the transport
 
 	mu      sync.Mutex
@@ -211,7 +211,7 @@ func (x *executor) wakeLater() {
 	x.overdue.Reset(batchAge)
 }
 
-// send sends calls in one pipeline, which is not counted as in flight: renewals have this lane of their own.
+// Deliver sends calls in one pipeline, which is not counted as in flight: renewals have this lane of their own.
 func (x *executor) Deliver(batch []*Call) {
 	ctx := context.Background()
 	for len(batch) > 0 {

@@ -8,7 +8,7 @@ type outgoing struct {
 	then func(Answer)
 }
 
-// send puts a call into the next pipeline of the renewal lane; only tasks of the scheduler use it.
+// Enqueue puts a call into the next pipeline of the renewal lane; only tasks of the scheduler use it.
 func (t *Transport) Enqueue(one *Call, then func(Answer)) {
 	t.outbox = append(t.outbox, outgoing{one, then})
 }

@@ -31,7 +31,7 @@ import (
 type Transport struct {
 	rdb        redis.UniversalClient
 	behind     backend.Backend
-	prompt     bool             // a request is answered or has failed within resendTime
+	prompt     bool             // a request is answered or has failed within ResendTime
 	background *tracker.Tracker // requests under way and give-backs that are not through
 	closing    <-chan struct{}  // closed when what waits fails
 	stopped    <-chan struct{}  // closed when what is tried in the background ends
@@ -58,7 +58,7 @@ func New(rdb redis.UniversalClient, behind backend.Backend, background *tracker.
 	return t
 }
 
-// orphanedChannel is closed when the Redis client was found to be closed.
+// Orphaned is closed when the Redis client was found to be closed.
 func (t *Transport) Orphaned() <-chan struct{} { return t.orphan.known }
 
 // Trouble is why the last request had no answer, nil if it had one. On a cluster it is not known of which master.

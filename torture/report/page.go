@@ -82,7 +82,7 @@ func (p *page) model(say sayer) {
 		say("Not run.")
 		return
 	}
-	say("Hand-off, claim, cancel, expiry, check, resend, late copies and tombstones as a model ([torture/model](../torture/model/README.md)), of which")
+	say("Hand-over, claim, cancel, expiry, check, resend, late copies and tombstones as a model ([torture/model](../torture/model/README.md)), of which")
 	say("spin looks at every state. With all rules no promise is broken in any; without any one of the rules one has to be.\n")
 	say("| configuration | rule removed | states | depth | broken promise |\n|---|---|--:|--:|---|")
 	for _, m := range p.models {
