@@ -349,7 +349,7 @@ func (c *checks) remains() {
 		}
 		fields, _ := s.mini.HKeys(key)
 		for _, field := range fields {
-			if len(field) == 23 && field[0] == 'w' {
+			if len(field) == 23 && field[0] == 'w' && !c.copied[field[1:]] {
 				if value := s.mini.HGet(key, field); c.lives(value) {
 					c.find("I8", "%s has a place of %s, and nobody waits", nameOf(key), field[1:])
 				}
