@@ -44,7 +44,7 @@ func TestSimulation(t *testing.T) {
 	if n == 0 {
 		n = 2000
 		if testing.Short() {
-			n = 100
+			n = 40
 		}
 	}
 	if first == 0 {
