@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"example.com/redislock"
@@ -191,6 +192,9 @@ func (d *doing) handOff() error {
 // all takes several locks.
 func (d *doing) all() error {
 	names := []string{"a", "b"}
+	if d.draw.IntN(2) == 0 {
+		slices.Reverse(names)
+	}
 	locks, err := d.client.AcquireAll(d.ctx, names, d.common()...)
 	if err != nil {
 		return err
