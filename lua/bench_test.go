@@ -135,7 +135,7 @@ var contendedModes = []struct {
 	{"semaphore(8)", func(i int) (protocol.Mode, int) { return semaphore(8), 1 + i%3 }},
 	{"intents", func(i int) (protocol.Mode, int) {
 		is := protocol.Mode{Name: "IS", Rules: "IS=*,IX=*,S=*,SIX=*"}
-		return []protocol.Mode{is, protocol.Mode{Name: "IX", Rules: "IS=*,IX=*"}, is, protocol.Mode{Name: "S", Rules: "IS=*,S=*"}, protocol.Mode{Name: "X", Rules: "-"}}[i%5], 1
+		return []protocol.Mode{is, {Name: "IX", Rules: "IS=*,IX=*"}, is, {Name: "S", Rules: "IS=*,S=*"}, {Name: "X", Rules: "-"}}[i%5], 1
 	}},
 }
 

@@ -54,7 +54,7 @@ func (b bug) overlay() (file, text string, err error) {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && (slices.Contains([]string{"simulation", "model", "torture", "cmd", "bench", "adapters", "docs", "examples", ".git"}, d.Name())) {
+		if d.IsDir() && slices.Contains([]string{"simulation", "model", "torture", "cmd", "bench", "adapters", "docs", "examples", ".git"}, d.Name()) {
 			return filepath.SkipDir
 		}
 		if d.IsDir() || strings.HasSuffix(path, "_test.go") || !strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, ".lua") {

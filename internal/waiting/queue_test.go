@@ -146,7 +146,8 @@ func TestACheckSettlesWhoIsGrantedOrGone(t *testing.T) {
 	asked := []*Wait{waits, gone, granted}
 	fresh := Sample{Sent: noon.Add(time.Second), Now: server.Add(time.Second), Epoch: 2}
 	c := protocol.Check{Now: fresh.Now, Of: []protocol.Checked{
-		{Waits: true}, {Gone: true},
+		{Waits: true},
+		{Gone: true},
 		{Grant: protocol.GrantMessage{Fence: "1", At: fresh.Now, Lease: 3 * time.Second}},
 	}}
 	all := q.answered(c, asked, fresh, margin)
