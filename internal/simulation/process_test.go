@@ -102,7 +102,6 @@ type doing struct {
 	draw    *rand.Rand
 	ctx     context.Context
 	cancel  context.CancelFunc
-	opts    []redislock.Option
 	asked   time.Time
 	entered bool
 	wait    time.Duration // WithWait of its acquire, if it has one and nothing else
