@@ -433,8 +433,12 @@ func TestI8AStormOfCancelsLeavesNothing(t *testing.T) {
 		const workers = 24
 		rounds := unlessShort(40, 10)
 		clients := []*redislock.Client{e.client(), e.client(), e.client()}
-		for _, c := range clients {
-			e.release(e.acquire(c, "storm"))
+		for i, c := range clients { // on a cluster a Client that waits subscribes to the lock's shard, and stays so
+			held := e.acquire(clients[(i+1)%len(clients)], "storm")
+			if _, err := c.Acquire(context.Background(), "storm", redislock.WithWait(50*time.Millisecond)); !errors.Is(err, redislock.ErrHeld) {
+				t.Fatal(err)
+			}
+			e.release(held)
 		}
 		before := ours()
 		var wg sync.WaitGroup

@@ -315,7 +315,7 @@ func TestANameThatSomethingElseUsesIsDamaged(t *testing.T) {
 func TestAListingTellsOfEachDamagedKeyAndGoesOn(t *testing.T) {
 	both(t, func(e *env) {
 		ctx := context.Background()
-		c := e.client()
+		c, operator := e.client(), e.operator()
 		idle := func(context.Context) error { return nil }
 		for _, name := range []string{"a", "z"} {
 			e.release(e.acquire(c, name))
@@ -342,7 +342,7 @@ func TestAListingTellsOfEachDamagedKeyAndGoesOn(t *testing.T) {
 		}
 
 		locks, jobs := map[string]bool{}, map[string]bool{}
-		for info, err := range c.List(ctx, "*") {
+		for info, err := range operator.List(ctx, "*") {
 			if err != nil && !errors.Is(err, redislock.ErrDamaged) {
 				t.Errorf("list: %q: %v", info.Name, err)
 			}
@@ -351,7 +351,7 @@ func TestAListingTellsOfEachDamagedKeyAndGoesOn(t *testing.T) {
 			}
 			locks[info.Name] = err == nil
 		}
-		for status, err := range c.CronJobs(ctx) {
+		for status, err := range operator.CronJobs(ctx) {
 			if err != nil && !errors.Is(err, redislock.ErrDamaged) {
 				t.Errorf("cron jobs: %q: %v", status.Job, err)
 			}
