@@ -76,48 +76,48 @@ func TestAllAreTakenInTheOrderOfTheirNamesAndGivenBackInReverse(t *testing.T) {
 		given := []string{"c", "a", "b", "a", "c"}
 		all := e.all(ctx, c, given)
 		if want := []string{"c", "a", "b", "a", "c"}; !slices.Equal(given, want) {
-			t.Errorf("the caller's list became %v", given)
+			e.Errorf("the caller's list became %v", given)
 		}
 		sorted := []string{"a", "b", "c"}
 		if got := all.Names(); !slices.Equal(got, sorted) {
-			t.Errorf("the names are %v", got)
+			e.Errorf("the names are %v", got)
 		}
 		all.Names()[0] = "z"
 		if got := all.Names(); !slices.Equal(got, sorted) {
-			t.Errorf("the handle lent its own list: %v", got)
+			e.Errorf("the handle lent its own list: %v", got)
 		}
 		if got := seen.names(redislock.EventGranted); !slices.Equal(got, sorted) {
-			t.Errorf("taken in the order %v", got)
+			e.Errorf("taken in the order %v", got)
 		}
 		e.taken(other, sorted...)
 		fences := all.Fences()
 		if got := slices.Sorted(maps.Keys(fences)); !slices.Equal(got, sorted) {
-			t.Errorf("fences of %v", got)
+			e.Errorf("fences of %v", got)
 		}
 		for _, name := range sorted {
 			info, err := other.Inspect(ctx, name)
 			if err != nil {
-				t.Fatal(err)
+				e.Fatal(err)
 			}
 			if fences[name] != info.Fence || all.Fence(name) != info.Fence || info.Fence == 0 {
-				t.Errorf("%s: fence %d, in the map %d, on the server %d", name, all.Fence(name), fences[name], info.Fence)
+				e.Errorf("%s: fence %d, in the map %d, on the server %d", name, all.Fence(name), fences[name], info.Fence)
 			}
 		}
 		if f := all.Fence("z"); f != 0 {
-			t.Errorf("a lock that is not among them has the fence %d", f)
+			e.Errorf("a lock that is not among them has the fence %d", f)
 		}
 		if all.Err() != nil || ended(all.Context()) {
-			t.Errorf("held, and Err is %v", all.Err())
+			e.Errorf("held, and Err is %v", all.Err())
 		}
 
 		if err := all.Release(ctx); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		if got := seen.names(redislock.EventReleased); !slices.Equal(got, []string{"c", "b", "a"}) {
-			t.Errorf("given back in the order %v", got)
+			e.Errorf("given back in the order %v", got)
 		}
 		if cause := context.Cause(all.Context()); cause != redislock.ErrReleased || all.Err() != cause {
-			t.Errorf("released, and it ended with %v, Err is %v", cause, all.Err())
+			e.Errorf("released, and it ended with %v, Err is %v", cause, all.Err())
 		}
 		for _, name := range sorted {
 			e.untouched(name)
@@ -133,23 +133,23 @@ func TestAllOrNone(t *testing.T) {
 		before := time.Now()
 		all, err := c.AcquireAll(ctx, []string{"c", "b", "a"}, redislock.WithWait(0))
 		if all != nil || !errors.Is(err, redislock.ErrHeld) {
-			t.Fatalf("got %v", err)
+			e.Fatalf("got %v", err)
 		}
 		if e.real == nil && time.Since(before) != 0 {
-			t.Errorf("WithWait(0) waited for %v", time.Since(before))
+			e.Errorf("WithWait(0) waited for %v", time.Since(before))
 		}
 		if held, ok := errors.AsType[*redislock.HeldError](err); !ok || held.Holder.Client != "holder" || !strings.Contains(err.Error(), `acquire all "b"`) {
-			t.Errorf("the error does not say which lock is held by whom: %v", err)
+			e.Errorf("the error does not say which lock is held by whom: %v", err)
 		}
 		e.untouched("a") // it was given back before AcquireAll returned
 		e.untouched("c")
 		info, err := other.Inspect(ctx, "b")
 		if err != nil || info.Waiting != 0 || info.Holders != 1 {
-			t.Errorf("on b: %+v, %v", info, err)
+			e.Errorf("on b: %+v, %v", info, err)
 		}
 		e.release(l)
 		if err := e.all(ctx, c, []string{"c", "b", "a"}, redislock.WithWait(0)).Release(ctx); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 	})
 }
@@ -184,13 +184,13 @@ func TestWithWaitBoundsTheWholeOfAll(t *testing.T) {
 			took := time.Since(start).Round(time.Microsecond)
 			if tc.took > 0 {
 				if err != nil || took != tc.took {
-					t.Errorf("%+v: after %v: %v", tc, took, err)
+					e.Errorf("%+v: after %v: %v", tc, took, err)
 				}
 				if err == nil {
 					_ = all.Release(ctx)
 				}
 			} else if !errors.Is(err, redislock.ErrHeld) || errors.Is(err, context.DeadlineExceeded) || took != tc.wait {
-				t.Errorf("%+v: after %v: %v", tc, took, err)
+				e.Errorf("%+v: after %v: %v", tc, took, err)
 			}
 			rest.Wait()
 			e.untouched("a")
@@ -222,12 +222,12 @@ func TestAllAreGivenBackWhenTheContextEnds(t *testing.T) {
 			ctx, cancel := bounded()
 			_, err := c.AcquireAll(ctx, []string{"a", "b", "c"})
 			if !errors.Is(err, cause) || !errors.Is(err, redislock.ErrHeld) || errors.Is(err, redislock.ErrLost) || !strings.Contains(err.Error(), `"b"`) {
-				t.Errorf("%v: got %v", cause, err)
+				e.Errorf("%v: got %v", cause, err)
 			}
 			e.untouched("a")
 			e.queued(other, "b", 0)
 			if _, err := c.AcquireAll(ctx, []string{"a", "c"}); !errors.Is(err, cause) || errors.Is(err, redislock.ErrHeld) {
-				t.Errorf("%v: a context that has ended: %v", cause, err)
+				e.Errorf("%v: a context that has ended: %v", cause, err)
 			}
 			e.untouched("a")
 			cancel()
@@ -256,7 +256,7 @@ func TestAllInOppositeOrdersDoNotDeadlockAndExclude(t *testing.T) {
 					all := e.all(context.Background(), clients[w%len(clients)], wanted)
 					for _, i := range order {
 						if n := users[i].Add(1); n != 1 {
-							t.Errorf("%d users of %s", n, names[i])
+							e.Errorf("%d users of %s", n, names[i])
 						}
 					}
 					time.Sleep(time.Duration(random.IntN(500)) * time.Microsecond)
@@ -264,7 +264,7 @@ func TestAllInOppositeOrdersDoNotDeadlockAndExclude(t *testing.T) {
 						users[i].Add(-1)
 					}
 					if err := all.Release(context.Background()); err != nil {
-						t.Error(err)
+						e.Error(err)
 					}
 				}
 			})
@@ -285,26 +285,26 @@ func TestAllEndWithTheFirstThatIsLostAndTheOthersAreHeldUntilTheRelease(t *testi
 		defer cancel()
 		work := all.With(request)
 		if _, err := other.Break(ctx, "b", "node-3 is on fire"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		e.ends(all.Context())
 		e.ends(work)
 		for _, err := range []error{context.Cause(all.Context()), context.Cause(work), all.Err()} {
 			if !errors.Is(err, redislock.ErrStolen) || !strings.Contains(err.Error(), `"b"`) || !strings.Contains(err.Error(), "node-3 is on fire") {
-				t.Errorf("it ended with %v", err)
+				e.Errorf("it ended with %v", err)
 			}
 		}
 		e.taken(other, "a", "c")
 
 		err := all.Release(ctx)
 		if !errors.Is(err, redislock.ErrNotHeld) || !errors.Is(err, redislock.ErrStolen) || !strings.Contains(err.Error(), `"b"`) {
-			t.Errorf("Release of what was lost in part: %v", err)
+			e.Errorf("Release of what was lost in part: %v", err)
 		}
 		if text := err.Error(); strings.Contains(text, `"a"`) || strings.Contains(text, `"c"`) {
-			t.Errorf("Release blames others: %v", err)
+			e.Errorf("Release blames others: %v", err)
 		}
 		if err := all.Err(); !errors.Is(err, redislock.ErrStolen) {
-			t.Errorf("after the release Err is %v", err)
+			e.Errorf("after the release Err is %v", err)
 		}
 		for _, name := range []string{"a", "b", "c"} {
 			e.untouched(name)
@@ -320,13 +320,13 @@ func TestAllEndWithTheLeaseThatRunsOutFirst(t *testing.T) {
 		all := e.all(ctx, c, []string{"a", "b"}, redislock.WithLease(time.Second), redislock.WithoutRenewal())
 		e.ends(all.Context())
 		if held := time.Since(start); held > time.Second && e.real == nil {
-			t.Errorf("I7: it ended after %v", held)
+			e.Errorf("I7: it ended after %v", held)
 		}
 		if err := context.Cause(all.Context()); !errors.Is(err, redislock.ErrLost) || errors.Is(err, redislock.ErrStolen) {
-			t.Errorf("it ended with %v", err)
+			e.Errorf("it ended with %v", err)
 		}
 		if err := all.Release(ctx); !errors.Is(err, redislock.ErrNotHeld) || !errors.Is(err, redislock.ErrLost) {
-			t.Errorf("Release: %v", err)
+			e.Errorf("Release: %v", err)
 		}
 		e.untouched("a")
 		e.untouched("b")
@@ -340,11 +340,11 @@ func TestI6ErrOfAllReadsTheClock(t *testing.T) {
 		all := e.all(ctx, c, []string{"a", "b"}, redislock.WithLease(time.Second), redislock.WithoutRenewal())
 		time.Sleep(948 * time.Millisecond) // a thousandth of the lease comes on top of the margin
 		if err := all.Err(); err != nil {
-			t.Errorf("lost too early: %v", err)
+			e.Errorf("lost too early: %v", err)
 		}
 		time.Sleep(time.Millisecond) // to the very instant: no timer may have run yet
 		if err := all.Err(); !errors.Is(err, redislock.ErrLost) || !ended(all.Context()) {
-			t.Errorf("within the clock margin: %v", err)
+			e.Errorf("within the clock margin: %v", err)
 		}
 		_ = all.Release(ctx)
 
@@ -352,7 +352,7 @@ func TestI6ErrOfAllReadsTheClock(t *testing.T) {
 		time.Sleep(949 * time.Millisecond)
 		released := all.Release(ctx)
 		if err := all.Err(); !errors.Is(err, redislock.ErrLost) || !errors.Is(released, redislock.ErrNotHeld) {
-			t.Errorf("released at that instant: %v, and it ended with %v", released, err)
+			e.Errorf("released at that instant: %v, and it ended with %v", released, err)
 		}
 	})
 }
@@ -370,10 +370,10 @@ func TestAllStopWaitingWhenOneIsLost(t *testing.T) {
 		}()
 		e.queued(other, "b", 1)
 		if _, err := other.Break(ctx, "a", "wrong host"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if err := <-got; !errors.Is(err, redislock.ErrStolen) || errors.Is(err, redislock.ErrHeld) || errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), `"a"`) {
-			t.Errorf("broken while another was waited for: %v", err)
+			e.Errorf("broken while another was waited for: %v", err)
 		}
 		e.untouched("a")
 		e.queued(other, "b", 0)
@@ -381,10 +381,10 @@ func TestAllStopWaitingWhenOneIsLost(t *testing.T) {
 		start := time.Now()
 		_, err := c.AcquireAll(ctx, []string{"a", "b"}, redislock.WithLease(300*time.Millisecond), redislock.WithoutRenewal())
 		if !errors.Is(err, redislock.ErrLost) || errors.Is(err, redislock.ErrHeld) {
-			t.Errorf("run out while another was waited for: %v", err)
+			e.Errorf("run out while another was waited for: %v", err)
 		}
 		if took := time.Since(start); e.mini != nil && took > time.Second {
-			t.Errorf("that took %v", took)
+			e.Errorf("that took %v", took)
 		}
 		e.release(l)
 		e.untouched("a")
@@ -411,11 +411,11 @@ func TestAllAreHeldWhenTheyAreReturned(t *testing.T) {
 				outcomes[err == nil]++
 				if err == nil {
 					if err := all.Err(); err != nil {
-						t.Errorf("offset %v: returned although %v", offset, err)
+						e.Errorf("offset %v: returned although %v", offset, err)
 					}
 					_ = all.Release(ctx)
 				} else if !errors.Is(err, redislock.ErrLost) {
-					t.Errorf("offset %v: %v", offset, err)
+					e.Errorf("offset %v: %v", offset, err)
 				}
 				e.untouched("a")
 				e.untouched("b")
@@ -435,68 +435,68 @@ func TestAllCarryTheirHoldsForNestedAcquires(t *testing.T) {
 		c, other := e.client(), e.client()
 		all, err := c.AcquireAll(ctx, []string{"a", "b", "c"})
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		cancel()
 		if all.Context().Value(requestKey{}) != "request" || ended(all.Context()) {
-			t.Errorf("the context has the value %v, and ended is %v", all.Context().Value(requestKey{}), ended(all.Context()))
+			e.Errorf("the context has the value %v, and ended is %v", all.Context().Value(requestKey{}), ended(all.Context()))
 		}
 
 		for _, under := range []context.Context{all.Context(), all.With(context.Background())} {
 			for _, name := range all.Names() {
 				inner, err := c.Acquire(under, name, redislock.WithWait(0))
 				if err != nil {
-					t.Fatal(err)
+					e.Fatal(err)
 				}
 				if inner.Fence() != all.Fence(name) {
-					t.Errorf("%s: not the same hold", name)
+					e.Errorf("%s: not the same hold", name)
 				}
 				if err := all.Release(context.Background()); !errors.Is(err, redislock.ErrOrder) || !strings.Contains(err.Error(), name) {
-					t.Errorf("Release while a handle of %s is nested: %v", name, err)
+					e.Errorf("Release while a handle of %s is nested: %v", name, err)
 				}
 				if all.Err() != nil {
-					t.Errorf("a release that was refused changed something: %v", all.Err())
+					e.Errorf("a release that was refused changed something: %v", all.Err())
 				}
 				e.release(inner)
 			}
 		}
 		e.taken(other, "a", "b", "c")
 		if _, err := other.TryAcquire(all.Context(), "a"); !errors.Is(err, redislock.ErrHeld) {
-			t.Errorf("another Client under the same context: %v", err)
+			e.Errorf("another Client under the same context: %v", err)
 		}
 
 		inner := e.all(all.Context(), c, []string{"b", "c", "d"}, redislock.WithWait(0))
 		if inner.Fence("b") != all.Fence("b") || inner.Fence("d") == 0 {
-			t.Errorf("nested: %v in %v", inner.Fences(), all.Fences())
+			e.Errorf("nested: %v in %v", inner.Fences(), all.Fences())
 		}
 		e.taken(other, "d")
 		if err := inner.Release(context.Background()); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		e.untouched("d")
 		e.taken(other, "a", "b", "c")
 
 		deep, err := c.Acquire(all.Context(), "a")
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		lost, err := c.Acquire(all.Context(), "c")
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if _, err := other.Break(context.Background(), "c", "test"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		e.ends(all.Context())
 		if deep.Err() != nil {
-			t.Errorf("the loss of c ended a handle of a: %v", deep.Err())
+			e.Errorf("the loss of c ended a handle of a: %v", deep.Err())
 		}
 		if err := all.Release(context.Background()); !errors.Is(err, redislock.ErrOrder) {
-			t.Errorf("Release while a handle of a is nested: %v", err)
+			e.Errorf("Release while a handle of a is nested: %v", err)
 		}
 		e.release(deep)
 		if err := all.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) || errors.Is(err, redislock.ErrOrder) {
-			t.Errorf("Release while one is nested in what was lost: %v", err)
+			e.Errorf("Release while one is nested in what was lost: %v", err)
 		}
 		_ = lost.Release(context.Background())
 		for _, name := range []string{"a", "b", "c"} {
@@ -513,19 +513,19 @@ func TestAllNestUnderAHoldOfOneOfThem(t *testing.T) {
 		l := e.acquire(c, "b")
 		all := e.all(l.Context(), c, []string{"a", "b", "c"})
 		if all.Fence("b") != l.Fence() {
-			t.Errorf("b has the fence %d, its hold %d", all.Fence("b"), l.Fence())
+			e.Errorf("b has the fence %d, its hold %d", all.Fence("b"), l.Fence())
 		}
 		if err := l.Release(ctx); !errors.Is(err, redislock.ErrOrder) {
-			t.Errorf("a release around them: %v", err)
+			e.Errorf("a release around them: %v", err)
 		}
 		if err := all.Release(ctx); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		e.untouched("a")
 		e.untouched("c")
 		e.taken(other, "b")
 		if err := l.Err(); err != nil {
-			t.Errorf("the hold around them: %v", err)
+			e.Errorf("the hold around them: %v", err)
 		}
 
 		// The hold around them is lost while they are waited for, and when they are held.
@@ -539,21 +539,21 @@ func TestAllNestUnderAHoldOfOneOfThem(t *testing.T) {
 		}()
 		e.queued(other, "c", 1)
 		if _, err := other.Break(ctx, "b", "test"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if err := <-got; !errors.Is(err, redislock.ErrStolen) {
-			t.Errorf("got %v", err)
+			e.Errorf("got %v", err)
 		}
 		e.release(busy)
 		_ = l.Release(ctx)
 		l = e.acquire(c, "b")
 		all = e.all(l.Context(), c, []string{"a", "b"})
 		if _, err := other.Break(ctx, "b", "test"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		e.ends(all.Context())
 		if err := all.Release(ctx); !errors.Is(err, redislock.ErrNotHeld) || !errors.Is(err, redislock.ErrStolen) {
-			t.Errorf("Release: %v", err)
+			e.Errorf("Release: %v", err)
 		}
 		_ = l.Release(ctx)
 		e.untouched("a")
@@ -570,11 +570,11 @@ func TestAllAreADeadlockAtOnceIfOneCanNeverBe(t *testing.T) {
 		for _, opt := range []redislock.Option{redislock.NonReentrant(), redislock.WithMode(redislock.Write)} {
 			all, err := c.AcquireAll(l.Context(), []string{"a", "b"}, opt, redislock.WithWait(time.Minute)) // for a, which comes first
 			if all != nil || !errors.Is(err, redislock.ErrDeadlock) || !strings.Contains(err.Error(), `"b"`) {
-				t.Errorf("got %v", err)
+				e.Errorf("got %v", err)
 			}
 		}
 		if asked := seen.names(redislock.EventAsked); !slices.Equal(asked, []string{"b"}) {
-			t.Errorf("asked for %v", asked)
+			e.Errorf("asked for %v", asked)
 		}
 		e.release(l)
 		e.release(busy)
@@ -593,7 +593,7 @@ func TestASecondReleaseOfAllHasTheSameAnswer(t *testing.T) {
 		for range 4 {
 			wg.Go(func() {
 				if err := all.Release(cancelled); err != nil {
-					t.Error(err)
+					e.Error(err)
 				}
 			})
 		}
@@ -604,16 +604,16 @@ func TestASecondReleaseOfAllHasTheSameAnswer(t *testing.T) {
 
 		all = e.all(ctx, c, []string{"a", "b"})
 		if _, err := other.Break(ctx, "a", "test"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		e.ends(all.Context())
 		first := all.Release(ctx)
 		next := e.acquire(other, "b")
 		if second := all.Release(ctx); !errors.Is(first, redislock.ErrNotHeld) || second != first {
-			t.Errorf("first %v, then %v", first, second)
+			e.Errorf("first %v, then %v", first, second)
 		}
 		if next.Err() != nil {
-			t.Errorf("a second release took it from its owner: %v", next.Err())
+			e.Errorf("a second release took it from its owner: %v", next.Err())
 		}
 		e.release(next)
 	})
@@ -625,7 +625,7 @@ func TestASecondReleaseOfAllSendsNothing(t *testing.T) {
 		for _, sends := range []bool{true, false} {
 			start := time.Now()
 			if err := all.Release(context.Background()); err != nil || time.Now().After(start) != sends {
-				t.Errorf("after %v: %v", time.Since(start), err)
+				e.Errorf("after %v: %v", time.Since(start), err)
 			}
 		}
 	})
@@ -644,10 +644,10 @@ func TestReleaseOfAllIsBoundedWhereRedisDoesNotAnswer(t *testing.T) {
 		err := all.Release(context.Background())
 		one := 10 * time.Second // it is sent again for 5 s, and the last attempt may dial for 5 s
 		if took := time.Since(start); err == nil || took > 2*one+time.Second {
-			t.Errorf("after %v: %v", took, err)
+			e.Errorf("after %v: %v", took, err)
 		}
 		if lines := strings.Split(err.Error(), "\n"); len(lines) != len(names) {
-			t.Errorf("%d of %d are reported", len(lines), len(names))
+			e.Errorf("%d of %d are reported", len(lines), len(names))
 		}
 		n.Mend()
 		for _, name := range names { // in the background
@@ -672,26 +672,26 @@ func TestCloseEndsAllButTakesNothingAway(t *testing.T) {
 		closed := make(chan error)
 		go func() { closed <- c.Close(ctx) }()
 		if err := <-waiting; !errors.Is(err, redislock.ErrClosed) || errors.Is(err, redislock.ErrHeld) {
-			t.Errorf("who waited got %v", err)
+			e.Errorf("who waited got %v", err)
 		}
 		e.ends(all.Context())
 		if err := all.Err(); !errors.Is(err, redislock.ErrClosed) {
-			t.Errorf("it ended with %v", err)
+			e.Errorf("it ended with %v", err)
 		}
 		e.taken(other, "d", "e")
 		select {
 		case err := <-closed:
-			t.Errorf("Close returned before the release: %v", err)
+			e.Errorf("Close returned before the release: %v", err)
 		default:
 		}
 		if err := all.Release(ctx); err != nil {
-			t.Errorf("the release of locks whose Client closes: %v", err)
+			e.Errorf("the release of locks whose Client closes: %v", err)
 		}
 		if err := <-closed; err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		if _, err := c.AcquireAll(ctx, []string{"f"}); !errors.Is(err, redislock.ErrClosed) {
-			t.Errorf("after Close: %v", err)
+			e.Errorf("after Close: %v", err)
 		}
 		e.release(busy)
 		for _, name := range []string{"b", "c", "d", "e"} {
@@ -750,7 +750,7 @@ func TestDoAllRunsUnderAllAndReportsALoss(t *testing.T) {
 			}
 			return errors.Join(mine, inner.Release(ctx))
 		}); err == nil || err.Error() != mine.Error() {
-			t.Errorf("fn's own error: %v", err)
+			e.Errorf("fn's own error: %v", err)
 		}
 		e.untouched("a")
 		e.untouched("b")
@@ -763,14 +763,14 @@ func TestDoAllRunsUnderAllAndReportsALoss(t *testing.T) {
 			return nil
 		})
 		if !errors.Is(err, redislock.ErrLost) || !errors.Is(err, redislock.ErrNotHeld) || !strings.Contains(err.Error(), `"b"`) {
-			t.Errorf("a loss: %v", err)
+			e.Errorf("a loss: %v", err)
 		}
 		err = c.DoAll(ctx, names, func(context.Context) error { // nobody has told the holder
 			e.raw.Del(ctx, "redislock:{a}")
 			return nil
 		})
 		if !errors.Is(err, redislock.ErrLost) || !errors.Is(err, redislock.ErrNotHeld) {
-			t.Errorf("a loss that nobody noticed: %v", err)
+			e.Errorf("a loss that nobody noticed: %v", err)
 		}
 
 		request, cancel := context.WithCancel(ctx)
@@ -780,14 +780,14 @@ func TestDoAllRunsUnderAllAndReportsALoss(t *testing.T) {
 			return context.Cause(ctx)
 		})
 		if !errors.Is(err, context.Canceled) || errors.Is(err, redislock.ErrLost) {
-			t.Errorf("a request that ended: %v", err)
+			e.Errorf("a request that ended: %v", err)
 		}
 
 		l := e.acquire(other, "b")
 		ran := false
 		err = c.DoAll(ctx, names, func(context.Context) error { ran = true; return nil }, redislock.WithWait(0))
 		if ran || !errors.Is(err, redislock.ErrHeld) {
-			t.Errorf("I10: ran %v, %v", ran, err)
+			e.Errorf("I10: ran %v, %v", ran, err)
 		}
 		e.release(l)
 
@@ -801,7 +801,7 @@ func TestDoAllRunsUnderAllAndReportsALoss(t *testing.T) {
 			return err
 		})
 		if !errors.Is(err, redislock.ErrOrder) {
-			t.Errorf("a nested handle that was left: %v", err)
+			e.Errorf("a nested handle that was left: %v", err)
 		}
 		e.untouched("b")
 		e.taken(other, "a")

@@ -102,11 +102,9 @@ func (c *Client) quit() <-chan struct{} {
 // allHolds are all holds in the books, sorted by token. The order is not the map's, so the requests for them are repeatable.
 func (c *Client) allHolds() []*hold {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	holds := make([]*hold, 0, len(c.holds))
-	for _, token := range slices.Sorted(maps.Keys(c.holds)) {
-		holds = append(holds, c.holds[token])
-	}
+	holds := slices.Collect(maps.Values(c.holds))
+	c.mu.Unlock()
+	slices.SortFunc(holds, func(a, b *hold) int { return strings.Compare(a.lease.Token(), b.lease.Token()) })
 	return holds
 }
 

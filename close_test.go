@@ -217,7 +217,7 @@ func TestNothingIsSentOnceCloseHasReturnedNil(t *testing.T) {
 					rdb.AddHook(sent)
 					c, err := redislock.New(rdb)
 					if err != nil {
-						t.Fatal(err)
+						e.Fatal(err)
 					}
 					ctx, cancel := context.WithCancel(context.Background())
 					m := &meddler{Context: ctx, at: at, do: func() {
@@ -231,7 +231,7 @@ func TestNothingIsSentOnceCloseHasReturnedNil(t *testing.T) {
 					more = m.steps() >= at
 					time.Sleep(time.Second)
 					if n := sent.count.Load(); n > 0 {
-						t.Errorf("closed when the context was asked for the %d. time: %d commands were sent after it", at, n)
+						e.Errorf("closed when the context was asked for the %d. time: %d commands were sent after it", at, n)
 					}
 					cancel()
 					_ = c.Close(context.Background())
@@ -246,7 +246,7 @@ func TestCloseNamesTheLocksThatAreStillHeld(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		c, err := redislock.New(e.connect())
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		released := e.acquire(c, "released")
 		oldest := e.acquire(c, "invoice/42")
@@ -262,17 +262,17 @@ func TestCloseNamesTheLocksThatAreStillHeld(t *testing.T) {
 		err = c.Close(ctx)
 		want := `"invoice/42" held since ` + since.UTC().Format("2006-01-02T15:04:05.000Z") + `, "other/00" held since`
 		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), want) || !strings.HasSuffix(err.Error(), " and 3 more") {
-			t.Errorf("Close said %v, want ErrDeadlineExceeded and %s…", err, want)
+			e.Errorf("Close said %v, want ErrDeadlineExceeded and %s…", err, want)
 		}
 		if strings.Contains(err.Error(), `"released"`) {
-			t.Errorf("Close named a lock that was released: %v", err)
+			e.Errorf("Close named a lock that was released: %v", err)
 		}
 		e.release(oldest)
 		for _, l := range others {
 			e.release(l)
 		}
 		if err := c.Close(context.Background()); err != nil {
-			t.Errorf("a second Close, when all are released: %v", err)
+			e.Errorf("a second Close, when all are released: %v", err)
 		}
 	})
 }
@@ -281,12 +281,12 @@ func TestACloseThatCannotEndGivesUpAfterTwoMinutes(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		c, err := redislock.New(e.connect())
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		begun := time.Now()
 		err = c.Do(context.Background(), "x", func(context.Context) error { return c.Close(context.Background()) })
 		if took := time.Since(begun); took != 2*time.Minute || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), `"x" held since`) {
-			t.Errorf("it took %v: %v", took, err)
+			e.Errorf("it took %v: %v", took, err)
 		}
 	})
 }
@@ -312,28 +312,28 @@ func TestCloseUnderTheContextOfALockIsADeadlock(t *testing.T) {
 			embedded(t, 0, func(e *env, _ *fakenet.Network) {
 				c, err := redislock.New(e.connect())
 				if err != nil {
-					t.Fatal(err)
+					e.Fatal(err)
 				}
 				other := e.client()
 				begun := time.Now()
 				err = within(c, func(ctx context.Context) error {
 					other := other.Close(ctx) // which has no lock
 					if err := c.Close(context.WithoutCancel(ctx)); !errors.Is(err, redislock.ErrDeadlock) {
-						t.Errorf("Close said %v", err)
+						e.Errorf("Close said %v", err)
 					}
 					return other
 				})
 				if err != nil && !errors.Is(err, redislock.ErrClosed) && !errors.Is(err, redislock.ErrLost) {
-					t.Error(err)
+					e.Error(err)
 				}
 				if took := time.Since(begun); took > 0 {
-					t.Errorf("it took %v", took)
+					e.Errorf("it took %v", took)
 				}
 				if _, err := c.Acquire(ctx, "later"); !errors.Is(err, redislock.ErrClosed) {
-					t.Errorf("the Client is not closed: %v", err)
+					e.Errorf("the Client is not closed: %v", err)
 				}
 				if err := c.Close(ctx); err != nil {
-					t.Errorf("a second Close, when all are released: %v", err)
+					e.Errorf("a second Close, when all are released: %v", err)
 				}
 			})
 		})
@@ -356,17 +356,17 @@ func TestAnObserverMayCallClose(t *testing.T) {
 						switch took := time.Since(begun); {
 						case took == 2*time.Minute && errors.Is(err, context.DeadlineExceeded) && strings.Contains(err.Error(), "not released"):
 						case took != time.Second || err == nil || !strings.Contains(err.Error(), "Observer has not returned"):
-							t.Errorf("at %v Close took %v: %v", event.Kind, took, err)
+							e.Errorf("at %v Close took %v: %v", event.Kind, took, err)
 						}
 					})))
 					if err != nil {
-						t.Fatal(err)
+						e.Fatal(err)
 					}
 					_ = operation(context.Background(), e, c)
 					more = calls.Load() >= at
 					time.Sleep(3 * time.Minute) // it may still be closing
 					if err := c.Close(context.Background()); err != nil {
-						t.Errorf("after call %d: %v", at, err)
+						e.Errorf("after call %d: %v", at, err)
 					}
 				}
 			})
@@ -406,13 +406,13 @@ func TestI8CancelAtTheInstantOfTheGrantLeavesNothing(t *testing.T) {
 					case err == nil:
 						outcomes["granted"]++
 						if got.Err() != nil {
-							t.Errorf("offset %v: granted, but %v", offset, got.Err())
+							e.Errorf("offset %v: granted, but %v", offset, got.Err())
 						}
 						e.release(got)
 					case errors.Is(err, context.Canceled):
 						outcomes[fmt.Sprint("cancelled, held ", errors.Is(err, redislock.ErrHeld))]++
 					default:
-						t.Errorf("offset %v: %v", offset, err)
+						e.Errorf("offset %v: %v", offset, err)
 					}
 					next := e.acquire(third, "x", redislock.WithWait(time.Second))
 					e.release(next)
@@ -435,10 +435,10 @@ func TestI8AStormOfCancelsLeavesNothing(t *testing.T) {
 		clients := []*redislock.Client{e.client(), e.client(), e.client()}
 		for i, c := range clients { // on a cluster a Client that waits subscribes to the lock's shard, and stays so
 			held := e.acquire(clients[(i+1)%len(clients)], "storm")
-			if _, err := c.Acquire(context.Background(), "storm", redislock.WithWait(50*time.Millisecond)); !errors.Is(err, redislock.ErrHeld) {
-				t.Fatal(err)
-			}
+			waiter := e.waiter(c, "storm")
+			e.queued(c, "storm", 1)
 			e.release(held)
+			e.release(<-waiter)
 		}
 		before := ours()
 		var wg sync.WaitGroup
@@ -459,16 +459,16 @@ func TestI8AStormOfCancelsLeavesNothing(t *testing.T) {
 					case errors.Is(err, context.DeadlineExceeded):
 						cancelled.Add(1)
 					default:
-						t.Error(err)
+						e.Error(err)
 					}
 					cancel()
 				}
 			})
 		}
 		wg.Wait()
-		t.Logf("%d granted, %d cancelled", granted.Load(), cancelled.Load())
+		e.Logf("%d granted, %d cancelled", granted.Load(), cancelled.Load())
 		if e.real != nil && cancelled.Load() == 0 {
-			t.Error("nothing was cancelled, so this test shows nothing")
+			e.Error("nothing was cancelled, so this test shows nothing")
 		}
 		e.untouched("storm")
 		if e.real != nil {
@@ -492,29 +492,29 @@ func TestCloseFailsWaitersAndEndsHoldsButTakesNothingAway(t *testing.T) {
 		closed := make(chan error)
 		go func() { closed <- c.Close(context.Background()) }()
 		if err := <-waiting; !errors.Is(err, redislock.ErrClosed) {
-			t.Errorf("the waiter got %v", err)
+			e.Errorf("the waiter got %v", err)
 		}
 		<-l.Context().Done()
 		if cause := context.Cause(l.Context()); !errors.Is(cause, redislock.ErrClosed) {
-			t.Errorf("the hold's context ended with %v", cause)
+			e.Errorf("the hold's context ended with %v", cause)
 		}
 		time.Sleep(3 * time.Second) // the body goes on for a while: its lease is renewed
 		if _, err := other.TryAcquire(context.Background(), "x"); !errors.Is(err, redislock.ErrHeld) {
-			t.Errorf("the lock was taken from under a running body: %v", err)
+			e.Errorf("the lock was taken from under a running body: %v", err)
 		}
 		select {
 		case err := <-closed:
-			t.Errorf("Close returned before the release: %v", err)
+			e.Errorf("Close returned before the release: %v", err)
 		default:
 		}
 		if err := l.Release(context.Background()); err != nil {
-			t.Errorf("the release of a hold whose Client closes: %v", err)
+			e.Errorf("the release of a hold whose Client closes: %v", err)
 		}
 		if err := <-closed; err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		if _, err := c.Acquire(context.Background(), "y"); !errors.Is(err, redislock.ErrClosed) {
-			t.Errorf("after Close: %v", err)
+			e.Errorf("after Close: %v", err)
 		}
 		e.release(busy)
 		e.untouched("busy")
@@ -526,7 +526,7 @@ func TestCloseEndsWithItsContextAndLetsTheLeaseLapse(t *testing.T) {
 	both(t, func(e *env) {
 		c, err := redislock.New(e.connect())
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		other := e.client()
 		e.warm(other)
@@ -534,14 +534,14 @@ func TestCloseEndsWithItsContextAndLetsTheLeaseLapse(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		defer cancel()
 		if err := c.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Close returned %v", err)
+			e.Errorf("Close returned %v", err)
 		}
 		if _, err := other.TryAcquire(context.Background(), "x"); !errors.Is(err, redislock.ErrHeld) {
-			t.Errorf("taken away: %v", err)
+			e.Errorf("taken away: %v", err)
 		}
 		next := e.acquire(other, "x", redislock.WithWait(10*time.Second)) // not renewed any more
 		if err := l.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) {
-			t.Errorf("a release after the lease: %v", err)
+			e.Errorf("a release after the lease: %v", err)
 		}
 		e.release(next)
 		time.Sleep(time.Second) // what is under way ends
@@ -554,20 +554,20 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 		for range 5 {
 			c, err := redislock.New(e.connect())
 			if err != nil {
-				t.Fatal(err)
+				e.Fatal(err)
 			}
 			l := e.acquire(c, "x")
 			ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 			if _, err := c.Acquire(ctx, "x"); !errors.Is(err, redislock.ErrHeld) {
-				t.Errorf("got %v", err)
+				e.Errorf("got %v", err)
 			}
 			cancel()
 			e.release(l)
 			if err := c.Close(context.Background()); err != nil {
-				t.Error(err)
+				e.Error(err)
 			}
 			if err := c.Close(context.Background()); err != nil {
-				t.Errorf("a second Close: %v", err)
+				e.Errorf("a second Close: %v", err)
 			}
 		}
 		if e.real != nil {
@@ -593,10 +593,10 @@ func TestI8AReplyThatNeverComesLeavesNothing(t *testing.T) {
 			if err == nil {
 				time.Sleep(time.Second)
 				if err := l.Release(context.Background()); err != nil {
-					t.Error(err)
+					e.Error(err)
 				}
 			} else if errors.Is(err, redislock.ErrHeld) {
-				t.Errorf("an unanswered acquire says %v", err)
+				e.Errorf("an unanswered acquire says %v", err)
 			}
 			time.Sleep(10 * time.Second)
 			e.untouched("x")
@@ -654,7 +654,7 @@ func TestACallbackThatDoesNotReturnLeavesNothingBehind(t *testing.T) {
 								}
 							}))
 							if err != nil {
-								t.Fatal(err)
+								e.Fatal(err)
 							}
 							ended := make(chan struct{})
 							go func() {
@@ -666,13 +666,13 @@ func TestACallbackThatDoesNotReturnLeavesNothingBehind(t *testing.T) {
 							more = calls.Load() >= at
 							ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 							if err := c.Close(ctx); err != nil {
-								t.Errorf("after call %d: %v", at, err)
+								e.Errorf("after call %d: %v", at, err)
 							}
 							cancel()
 							time.Sleep(time.Second) // others end too
 							for info, err := range e.client().List(context.Background(), "*") {
 								if err != nil || !info.Idle() {
-									t.Errorf("after call %d: %+v, %v", at, info, err)
+									e.Errorf("after call %d: %+v, %v", at, info, err)
 								}
 							}
 							e.raw.FlushAll(context.Background())
@@ -691,14 +691,14 @@ func TestWhoWaitsFailsWhenTheRedisClientIsClosed(t *testing.T) {
 		rdb := e.connect()
 		c, err := redislock.New(rdb)
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		other := e.client()
 		busy, writing := e.acquire(other, "busy"), e.acquire(other, "written", redislock.WithMode(redislock.Read))
 		led, once := e.acquire(other, "elect:led"), e.acquire(other, "once:done")
 		weak, err := other.AcquireWeak(ctx, "weak", redislock.WithLease(time.Minute))
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		reading := e.acquire(c, "written", redislock.WithMode(redislock.Read), redislock.WithLease(2*time.Second))
 		held := e.acquire(c, "held", redislock.WithLease(2*time.Second))
@@ -731,7 +731,7 @@ func TestWhoWaitsFailsWhenTheRedisClientIsClosed(t *testing.T) {
 			go func() {
 				err := wait()
 				if !errors.Is(err, redis.ErrClosed) {
-					t.Errorf("%s: %v", name, err)
+					e.Errorf("%s: %v", name, err)
 				}
 				ends <- err
 			}()
@@ -745,22 +745,22 @@ func TestWhoWaitsFailsWhenTheRedisClientIsClosed(t *testing.T) {
 			<-ends
 		}
 		if took := time.Since(begun); e.mini != nil && took > 2500*time.Millisecond { // the checks, where a subscription outlives its client
-			t.Errorf("it took %v", took)
+			e.Errorf("it took %v", took)
 		}
 		e.ends(held.Context())
 		if err := held.Err(); !errors.Is(err, redislock.ErrLost) || !errors.Is(err, redis.ErrClosed) {
-			t.Errorf("the hold: %v", err)
+			e.Errorf("the hold: %v", err)
 		}
 		for _, l := range []*redislock.Lock{busy, writing, led, once} {
 			e.release(l)
 		}
 		if err := weak.Release(ctx); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		ended, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
 		if err := c.Close(ended); err != nil { // the other hold has lapsed too
-			t.Error(err)
+			e.Error(err)
 		}
 	})
 }
@@ -773,7 +773,7 @@ func TestNothingIsAskedOfAClosedRedisClient(t *testing.T) {
 		rdb.(*redis.Client).AddHook(sent)
 		c, err := redislock.New(rdb)
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		l := e.acquire(c, "x")
 		e.acquire(e.client(), "busy", redislock.WithLease(time.Second), redislock.WithoutRenewal())
@@ -783,14 +783,14 @@ func TestNothingIsAskedOfAClosedRedisClient(t *testing.T) {
 		sent.on.Store(true)
 		time.Sleep(25 * time.Second)
 		if err := l.Err(); err != nil {
-			t.Errorf("before the bound: %v", err)
+			e.Errorf("before the bound: %v", err)
 		}
 		time.Sleep(5 * time.Second)
 		if err := l.Err(); !errors.Is(err, redislock.ErrLost) {
-			t.Errorf("at the bound: %v", err)
+			e.Errorf("at the bound: %v", err)
 		}
 		if n := sent.count.Load(); n > 1 { // that the hold be given up
-			t.Errorf("%d commands", n)
+			e.Errorf("%d commands", n)
 		}
 		_ = c.Close(context.Background())
 	})

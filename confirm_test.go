@@ -239,18 +239,18 @@ func TestAFloorThatIsTooFarAheadIsRefusedAndLeavesNothing(t *testing.T) {
 		near, far := e.now().Add(23*time.Hour).UnixMicro(), e.now().Add(25*time.Hour).UnixMicro()
 		for range 2 {
 			if l, err := c.Acquire(ctx, "x", redislock.WithFenceFloor(far)); !errors.Is(err, redislock.ErrInvalid) {
-				t.Errorf("25 h ahead: %v, %v", l, err)
+				e.Errorf("25 h ahead: %v, %v", l, err)
 			}
 			e.untouched("x")
 		}
 		r := e.acquire(other, "x", reading)
 		if l, err := c.Acquire(ctx, "x", reading, redislock.WithFenceFloor(far)); !errors.Is(err, redislock.ErrInvalid) {
-			t.Errorf("25 h ahead, beside another: %v, %v", l, err)
+			e.Errorf("25 h ahead, beside another: %v, %v", l, err)
 		}
 		e.release(r)
 		l := e.acquire(other, "x")
 		if l.Fence() >= near {
-			t.Errorf("what was refused has moved the fences: %d", l.Fence())
+			e.Errorf("what was refused has moved the fences: %d", l.Fence())
 		}
 		w := make(chan error, 1)
 		go func() {
@@ -260,7 +260,7 @@ func TestAFloorThatIsTooFarAheadIsRefusedAndLeavesNothing(t *testing.T) {
 		e.queued(other, "x", 1)
 		e.release(l)
 		if err := <-w; !errors.Is(err, redislock.ErrInvalid) {
-			t.Errorf("25 h ahead, by message: %v", err)
+			e.Errorf("25 h ahead, by message: %v", err)
 		}
 		e.untouched("x")
 		l = e.acquire(c, "x", redislock.WithFenceFloor(near))
@@ -363,19 +363,19 @@ func TestAGrantAboveTheFloorIsNotConfirmed(t *testing.T) {
 func TestAFloorIsOfOneNameAndOfAGrant(t *testing.T) {
 	both(t, func(e *env) {
 		if _, err := redislock.New(e.connect(), redislock.WithDefaults(redislock.WithFenceFloor(1))); !errors.Is(err, redislock.ErrInvalid) {
-			t.Errorf("as a default: %v", err)
+			e.Errorf("as a default: %v", err)
 		}
 		c := e.client()
 		ticket, err := e.acquire(c, "x").Handoff()
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if _, err := c.Resume(context.Background(), ticket, redislock.WithFenceFloor(1)); !errors.Is(err, redislock.ErrInvalid) {
-			t.Errorf("of a resumed hold: %v", err)
+			e.Errorf("of a resumed hold: %v", err)
 		}
 		l, err := c.Resume(context.Background(), ticket)
 		if err != nil {
-			t.Fatalf("the ticket was spent by that: %v", err)
+			e.Fatalf("the ticket was spent by that: %v", err)
 		}
 		e.release(l)
 	})

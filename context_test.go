@@ -31,18 +31,18 @@ func TestANestedAcquireTakesNoRoundTripAndHasTheSameFence(t *testing.T) {
 		inner := e.under(outer.Context(), c, "x")
 		innermost := e.under(inner.With(context.Background()), c, "x", reading, redislock.WithWait(0))
 		if n := e.mini.CommandCount() - before; n != 0 || time.Since(asked) != 0 {
-			t.Errorf("%d commands in %v", n, time.Since(asked))
+			e.Errorf("%d commands in %v", n, time.Since(asked))
 		}
 		if inner.Fence() != outer.Fence() || innermost.Fence() != outer.Fence() || inner.Name() != "x" {
-			t.Errorf("fences %d, %d, %d", outer.Fence(), inner.Fence(), innermost.Fence())
+			e.Errorf("fences %d, %d, %d", outer.Fence(), inner.Fence(), innermost.Fence())
 		}
 		e.release(innermost)
 		if !ended(innermost.Context()) || ended(inner.Context()) || !errors.Is(context.Cause(innermost.Context()), redislock.ErrReleased) {
-			t.Error("the release of a nested handle ends its own context, and no other")
+			e.Error("the release of a nested handle ends its own context, and no other")
 		}
 		e.release(inner)
 		if n := e.mini.CommandCount() - before; n != 0 {
-			t.Errorf("the nested releases sent %d commands", n)
+			e.Errorf("the nested releases sent %d commands", n)
 		}
 		e.refused(e.client(), "x")
 		e.release(outer)
@@ -60,27 +60,27 @@ func TestReleasesInAndOutOfOrderAndTooOften(t *testing.T) {
 		innermost := e.under(inner.Context(), c, "x")
 		for _, l := range []*redislock.Lock{outer, inner, outer} {
 			if err := l.Release(ctx); !errors.Is(err, redislock.ErrOrder) {
-				t.Errorf("out of order: %v", err)
+				e.Errorf("out of order: %v", err)
 			}
 			if l.Err() != nil || ended(l.Context()) {
-				t.Errorf("a release out of order changed the handle: %v", l.Err())
+				e.Errorf("a release out of order changed the handle: %v", l.Err())
 			}
 		}
 		e.release(beside) // those beside each other have no order
 		e.release(innermost)
 		for range 2 {
 			if err := innermost.Release(ctx); !errors.Is(err, redislock.ErrNotHeld) {
-				t.Errorf("too often: %v", err)
+				e.Errorf("too often: %v", err)
 			}
 		}
 		if err := outer.Release(ctx); !errors.Is(err, redislock.ErrOrder) {
-			t.Errorf("a release too often counted for another handle: %v", err)
+			e.Errorf("a release too often counted for another handle: %v", err)
 		}
 		e.release(inner)
 		e.refused(other, "x")
 		e.release(outer)
 		if err := outer.Release(ctx); err != nil {
-			t.Errorf("the second release of the hold has another answer: %v", err)
+			e.Errorf("the second release of the hold has another answer: %v", err)
 		}
 		e.release(e.acquire(other, "x", trying))
 		e.untouched("x")
@@ -121,7 +121,7 @@ func TestANestedRequestThatTheHoldDoesNotCoverIsADeadlockAtOnce(t *testing.T) {
 			outer := e.acquire(c, "x", test.held...)
 			inner, err := c.Acquire(outer.Context(), "x", test.asked...)
 			if test.covered != (err == nil) || err != nil && !errors.Is(err, redislock.ErrDeadlock) {
-				t.Errorf("%s: %v", test.name, err)
+				e.Errorf("%s: %v", test.name, err)
 			}
 			if err == nil {
 				e.release(inner)
@@ -141,18 +141,18 @@ func TestNestedHandlesEndWithTheHold(t *testing.T) {
 		inner := e.under(ctx, c, "x")
 		cancel()
 		if inner.Err() != nil || inner.Context().Value(key{}) != "v" {
-			t.Errorf("a nested handle carries values but not cancellation: %v", inner.Err())
+			e.Errorf("a nested handle carries values but not cancellation: %v", inner.Err())
 		}
 		<-outer.Context().Done()
 		<-inner.Context().Done()
 		if !errors.Is(context.Cause(inner.Context()), redislock.ErrLost) || !errors.Is(inner.Err(), redislock.ErrLost) {
-			t.Errorf("the hold is lost, and the nested handle says %v", inner.Err())
+			e.Errorf("the hold is lost, and the nested handle says %v", inner.Err())
 		}
 		if err := outer.Release(context.Background()); !errors.Is(err, redislock.ErrOrder) && !errors.Is(err, redislock.ErrNotHeld) {
-			t.Errorf("the outer release: %v", err)
+			e.Errorf("the outer release: %v", err)
 		}
 		if err := inner.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) || !errors.Is(err, redislock.ErrLost) {
-			t.Errorf("the nested release: %v", err)
+			e.Errorf("the nested release: %v", err)
 		}
 		again := e.acquire(c, "x") // under a context whose hold is over nothing is nested
 		e.release(again)
@@ -168,13 +168,13 @@ func TestAContextOfAReleasedHandleIsThatOfTheOneAroundIt(t *testing.T) {
 		e.release(inner)
 		again := e.under(context.WithoutCancel(inner.Context()), c, "x")
 		if again.Fence() != outer.Fence() {
-			t.Error("it is another hold")
+			e.Error("it is another hold")
 		}
 		e.release(again)
 		e.release(outer)
 		next := e.under(context.WithoutCancel(inner.Context()), c, "x")
 		if next.Fence() <= outer.Fence() {
-			t.Error("I2: a new grant has the old fence")
+			e.Error("I2: a new grant has the old fence")
 		}
 		e.release(next)
 		e.untouched("x")
@@ -188,15 +188,15 @@ func TestANestedHandleHasTheValuesOfItsOwnContextAlone(t *testing.T) {
 		outer := e.under(context.WithValue(context.Background(), key{}, "first caller"), c, "x")
 		inner := e.under(outer.With(context.Background()), c, "x")
 		if got := inner.Context().Value(key{}); got != nil {
-			t.Errorf("a value of the %v", got)
+			e.Errorf("a value of the %v", got)
 		}
 		if got := outer.Context().Value(key{}); got != "first caller" {
-			t.Errorf("the outer one has %v", got)
+			e.Errorf("the outer one has %v", got)
 		}
 		var none context.Context
 		for _, l := range []*redislock.Lock{outer, inner} {
 			if err := l.Release(none); !errors.Is(err, redislock.ErrInvalid) || l.Err() != nil {
-				t.Errorf("a release with a nil context: %v, %v", err, l.Err())
+				e.Errorf("a release with a nil context: %v, %v", err, l.Err())
 			}
 		}
 		e.release(inner)
@@ -209,7 +209,7 @@ func TestAnotherClientIsNotReentrant(t *testing.T) {
 		c, other := e.client(), e.client()
 		l := e.acquire(c, "x")
 		if _, err := other.TryAcquire(l.Context(), "x"); !errors.Is(err, redislock.ErrHeld) {
-			t.Errorf("got %v", err)
+			e.Errorf("got %v", err)
 		}
 		e.release(l)
 	})
@@ -229,7 +229,7 @@ func TestDoNestsAndGivesBackWithTheLastHandle(t *testing.T) {
 			return nil
 		}
 		if err := c.Do(ctx, "x", body); err != nil || deep != 5 {
-			t.Errorf("%d deep, %v", deep, err)
+			e.Errorf("%d deep, %v", deep, err)
 		}
 		e.untouched("x")
 
@@ -239,7 +239,7 @@ func TestDoNestsAndGivesBackWithTheLastHandle(t *testing.T) {
 			return nil
 		})
 		if !errors.Is(err, redislock.ErrOrder) {
-			t.Errorf("a body that leaves a handle behind: %v", err)
+			e.Errorf("a body that leaves a handle behind: %v", err)
 		}
 		e.refused(other, "x")
 		e.release(left) // the last one gives the hold back
@@ -252,7 +252,7 @@ func TestCloseWaitsForNestedHandles(t *testing.T) {
 	both(t, func(e *env) {
 		c, err := redislock.New(e.connect())
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		outer := e.acquire(c, "x")
 		inner := e.under(outer.Context(), c, "x")
@@ -260,17 +260,17 @@ func TestCloseWaitsForNestedHandles(t *testing.T) {
 		go func() { closed <- c.Close(context.Background()) }()
 		<-inner.Context().Done()
 		if cause := context.Cause(inner.Context()); !errors.Is(cause, redislock.ErrClosed) {
-			t.Errorf("the nested context ended with %v", cause)
+			e.Errorf("the nested context ended with %v", cause)
 		}
 		e.release(inner)
 		select {
 		case err := <-closed:
-			t.Errorf("Close did not wait for the hold: %v", err)
+			e.Errorf("Close did not wait for the hold: %v", err)
 		case <-time.After(20 * time.Millisecond):
 		}
 		e.release(outer)
 		if err := <-closed; err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		e.untouched("x")
 	})

@@ -48,7 +48,7 @@ func TestATickRunsOnceWhoeverFiresAndWhenever(t *testing.T) {
 				}
 				outcome, err := g.Run(context.Background(), at, func(context.Context) error { runs.Add(1); time.Sleep(20 * time.Millisecond); return nil })
 				if err != nil || outcome != redislock.OutcomeRan && outcome != redislock.OutcomeElsewhere {
-					t.Errorf("%v, %v", outcome, err)
+					e.Errorf("%v, %v", outcome, err)
 				}
 			})
 		}
@@ -56,7 +56,7 @@ func TestATickRunsOnceWhoeverFiresAndWhenever(t *testing.T) {
 		late := e.client().Cron("report")
 		e.runs(late, tick, redislock.OutcomeElsewhere, idle)
 		if runs.Load() != 1 {
-			t.Errorf("%d runs", runs.Load())
+			e.Errorf("%d runs", runs.Load())
 		}
 		e.runs(late, tick.Add(time.Nanosecond), redislock.OutcomeRan, idle)
 		e.runs(late, tick.Add(-time.Second), redislock.OutcomeRan, idle) // another tick, however late
@@ -73,12 +73,12 @@ func TestAJobThatFailsIsNotRunAgain(t *testing.T) {
 			g := e.client().Cron("report", opts...)
 			outcome, err := g.Run(context.Background(), tick, func(context.Context) error { return oh })
 			if outcome != redislock.OutcomeFailed || !errors.Is(err, oh) {
-				t.Errorf("%v, %v", outcome, err)
+				e.Errorf("%v, %v", outcome, err)
 			}
 			e.runs(e.client().Cron("report", opts...), tick, redislock.OutcomeElsewhere, idle)
 			status, err := e.client().CronStatus(context.Background(), "report")
 			if err != nil || status.Outcome != redislock.OutcomeFailed || status.Err != "oh" {
-				t.Errorf("%+v, %v", status, err)
+				e.Errorf("%+v, %v", status, err)
 			}
 		}
 	})
@@ -107,7 +107,7 @@ func TestWhatBecomesOfATickWhileAnEarlierOneRuns(t *testing.T) {
 					}
 				})
 				if want := redislock.OutcomeFailed; policy == redislock.OverlapReplace && (outcome != want || !errors.Is(err, redislock.ErrStolen)) {
-					t.Errorf("the replaced one: %v, %v", outcome, err)
+					e.Errorf("the replaced one: %v, %v", outcome, err)
 				}
 				first <- err
 			}()
@@ -117,7 +117,7 @@ func TestWhatBecomesOfATickWhileAnEarlierOneRuns(t *testing.T) {
 				defer close(second)
 				e.runs(e.client().Cron(job, redislock.WithOverlap(policy)), tick.Add(time.Second), want, func(context.Context) error {
 					if running.Load() != 0 {
-						t.Error("two at a time")
+						e.Error("two at a time")
 					}
 					return nil
 				})
@@ -151,30 +151,30 @@ func TestAJobKeepsItsDistanceAndItsEnd(t *testing.T) {
 		begun := time.Now()
 		e.runs(g, tick, redislock.OutcomeRan, idle)
 		if took := time.Since(begun); e.mini != nil && took > 400*time.Millisecond {
-			t.Errorf("Run waited for %v", took)
+			e.Errorf("Run waited for %v", took)
 		}
 		if err := a.Close(ctx); err != nil { // the process may end
-			t.Error(err)
+			e.Error(err)
 		}
 		b := e.client()
 		e.runs(b.Cron("fast"), tick.Add(-time.Second), redislock.OutcomeSkipped, idle) // whichever tick it is
 		e.runs(b.Cron("fast", redislock.WithOverlap(redislock.OverlapReplace)), tick.Add(2*time.Second), redislock.OutcomeRan, idle)
 		if after := time.Since(begun); after < 495*time.Millisecond {
-			t.Errorf("the next one ran %v after the first began", after)
+			e.Errorf("the next one ran %v after the first began", after)
 		}
 
 		outcome, err := b.Cron("slow", redislock.WithAtMost(50*time.Millisecond)).Run(ctx, tick, func(ctx context.Context) error {
 			if _, err := e.client().TryAcquire(context.Background(), "cron:slow"); !errors.Is(err, redislock.ErrHeld) {
-				t.Errorf("its lock: %v", err)
+				e.Errorf("its lock: %v", err)
 			}
 			<-ctx.Done()
 			if l, ok := redislock.FromContext(ctx); !ok || l.Name() != "cron:slow" || l.Err() != nil {
-				t.Error("its lock was not held to the end")
+				e.Error("its lock was not held to the end")
 			}
 			return context.Cause(ctx)
 		})
 		if outcome != redislock.OutcomeFailed || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%v, %v", outcome, err)
+			e.Errorf("%v, %v", outcome, err)
 		}
 	})
 }
@@ -195,7 +195,7 @@ func TestWhoStandsByTakesOverFromADeadNode(t *testing.T) {
 					return nil
 				})
 				if outcome != redislock.OutcomeFailed || !errors.Is(err, redislock.ErrLost) {
-					t.Errorf("the dead node: %v, %v", outcome, err)
+					e.Errorf("the dead node: %v, %v", outcome, err)
 				}
 			}()
 			<-begun
@@ -211,13 +211,13 @@ func TestWhoStandsByTakesOverFromADeadNode(t *testing.T) {
 					}
 					outcome, err := c.Cron("report", opts...).Run(context.Background(), tick, func(context.Context) error { runs.Add(1); return nil })
 					if err != nil || outcome != redislock.OutcomeRan && outcome != redislock.OutcomeElsewhere {
-						t.Errorf("standing by for %v: %v, %v", retry, outcome, err)
+						e.Errorf("standing by for %v: %v, %v", retry, outcome, err)
 					}
 				})
 			}
 			all.Wait()
 			if int(runs.Load()) != want {
-				t.Errorf("%d took over within %v", runs.Load(), retry)
+				e.Errorf("%d took over within %v", runs.Load(), retry)
 			}
 			<-died
 			mortal.Mend()
@@ -239,7 +239,7 @@ func TestANodeThatIsToldToStopLeavesTheTickToWhoStandsBy(t *testing.T) {
 				return ctx.Err()
 			})
 			if outcome != redislock.OutcomeFailed || !errors.Is(err, context.Canceled) {
-				t.Errorf("%v, %v", outcome, err)
+				e.Errorf("%v, %v", outcome, err)
 			}
 		}()
 		<-begun
@@ -261,15 +261,15 @@ func TestCronStatusTellsOfTheLastRun(t *testing.T) {
 		ctx := context.Background()
 		tick, watch := e.tick(), e.client()
 		if s, err := watch.CronStatus(ctx, "report"); err != nil || s != (redislock.CronStatus{Job: "report"}) {
-			t.Errorf("before the first run: %+v, %v", s, err)
+			e.Errorf("before the first run: %+v, %v", s, err)
 		}
 		mortal := &fakenet.Network{Dial: n.Dial}
 		node := e.clientOn(mortal)
 		is := func(want redislock.Outcome, took time.Duration) redislock.CronStatus {
-			t.Helper()
+			e.Helper()
 			s, err := watch.CronStatus(ctx, "report")
 			if err != nil || s.Outcome != want || s.Duration.Round(time.Millisecond) != took || !s.Tick.Equal(tick) || s.Node.Metadata != "nightly" || s.Node.PID == 0 {
-				t.Errorf("%+v, %v; not %v in %v", s, err, want, took)
+				e.Errorf("%+v, %v; not %v in %v", s, err, want, took)
 			}
 			return s
 		}
@@ -282,14 +282,14 @@ func TestCronStatusTellsOfTheLastRun(t *testing.T) {
 		})
 		s := is(redislock.OutcomeRan, 7*time.Second)
 		if s.End.Sub(s.Start).Round(time.Millisecond) != 7*time.Second || s.Start.Before(tick) || s.Start.After(tick.Add(2*time.Second)) {
-			t.Errorf("from %v to %v", s.Start, s.End)
+			e.Errorf("from %v to %v", s.Start, s.End)
 		}
 		tick = tick.Add(10 * time.Second)
 		_, _ = g.Run(ctx, tick, func(context.Context) error {
 			mortal.Cut()
 			time.Sleep(redislock.DefaultLease + time.Second)
 			if s := is(redislock.OutcomeDied, 0); !s.End.IsZero() {
-				t.Errorf("it ended %v", s.End)
+				e.Errorf("it ended %v", s.End)
 			}
 			mortal.Mend()
 			return nil
@@ -306,11 +306,11 @@ func TestATickTooOldOrTooFarAheadIsNotRun(t *testing.T) {
 		ahead := tick.Add(time.Hour - 10*time.Second)
 		e.runs(g, ahead, redislock.OutcomeRan, idle)
 		if _, err := g.Run(context.Background(), tick.Add(time.Hour+time.Minute), idle); !errors.Is(err, redislock.ErrInvalid) {
-			t.Errorf("too far ahead: %v", err)
+			e.Errorf("too far ahead: %v", err)
 		}
 		key := "redislock:r:{tick:report@" + ahead.UTC().Format(time.RFC3339Nano) + "}"
 		if left := e.raw.PTTL(context.Background(), key).Val(); left < 119*time.Minute || left > 2*time.Hour {
-			t.Errorf("a tick in an hour is remembered for %v", left)
+			e.Errorf("a tick in an hour is remembered for %v", left)
 		}
 	})
 }
@@ -334,7 +334,7 @@ func TestCronRefusesWhatItCannotDo(t *testing.T) {
 			"a lease of a moment ": c.Cron("x", redislock.WithLease(1)),
 		} {
 			if outcome, err := g.Run(ctx, tick, idle); outcome != 0 || !errors.Is(err, redislock.ErrInvalid) {
-				t.Errorf("%s: %v, %v", what, outcome, err)
+				e.Errorf("%s: %v, %v", what, outcome, err)
 			}
 		}
 		g := c.Cron("x")
@@ -343,13 +343,13 @@ func TestCronRefusesWhatItCannotDo(t *testing.T) {
 			"no function": func() (redislock.Outcome, error) { return g.Run(ctx, tick, nil) },
 		} {
 			if outcome, err := run(); outcome != 0 || !errors.Is(err, redislock.ErrInvalid) {
-				t.Errorf("%s: %v, %v", what, outcome, err)
+				e.Errorf("%s: %v, %v", what, outcome, err)
 			}
 		}
 		e.runs(g, tick, redislock.OutcomeRan, func(ctx context.Context) error {
 			for _, at := range []time.Time{tick, tick.Add(time.Second)} {
 				if outcome, err := g.Run(ctx, at, idle); outcome != 0 || !errors.Is(err, redislock.ErrDeadlock) {
-					t.Errorf("inside itself: %v, %v", outcome, err)
+					e.Errorf("inside itself: %v, %v", outcome, err)
 				}
 			}
 			return nil
@@ -360,11 +360,11 @@ func TestCronRefusesWhatItCannotDo(t *testing.T) {
 			return nil
 		}()
 		if panicked != "oh" {
-			t.Errorf("the panic became %v", panicked)
+			e.Errorf("the panic became %v", panicked)
 		}
 		e.runs(c.Cron("x", redislock.WithRetry(time.Minute)), tick.Add(2*time.Second), redislock.OutcomeElsewhere, idle)
 		if s, err := c.CronStatus(ctx, "x"); err != nil || s.Outcome != redislock.OutcomeFailed || s.Err != "panic" {
-			t.Errorf("%+v, %v", s, err)
+			e.Errorf("%+v, %v", s, err)
 		}
 		e.untouched("cron:x")
 	})
@@ -375,7 +375,7 @@ func TestANodeThatWasPausedBeforeItBeganLeavesTheTickAlone(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		tick := e.tick()
 		e.runs(e.client().Cron("warm"), tick, redislock.OutcomeRan, idle)
-		slow := once(t)
+		slow := once(e.T)
 		a := e.tapped(&tap{before: func(text string) error {
 			if strings.Contains(text, digest("record")) && slow() {
 				time.Sleep(2 * time.Second)
@@ -388,20 +388,20 @@ func TestANodeThatWasPausedBeforeItBeganLeavesTheTickAlone(t *testing.T) {
 		all.Go(func() {
 			outcome, err := a.Cron("report").Run(context.Background(), tick, run)
 			if outcome != redislock.OutcomeElsewhere && err == nil {
-				t.Errorf("the paused one: %v, %v", outcome, err)
+				e.Errorf("the paused one: %v, %v", outcome, err)
 			}
 		})
 		time.Sleep(time.Second)
 		if _, err := e.client().Break(context.Background(), "tick:report@"+tick.UTC().Format(time.RFC3339Nano), "as if its lease had ended"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if _, err := e.client().Break(context.Background(), "cron:report", "likewise"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		e.runs(e.client().Cron("report"), tick, redislock.OutcomeRan, run)
 		all.Wait()
 		if runs.Load() != 1 {
-			t.Errorf("%d runs", runs.Load())
+			e.Errorf("%d runs", runs.Load())
 		}
 	})
 }
@@ -418,17 +418,17 @@ func TestTheLossOfEitherLockEndsARun(t *testing.T) {
 			}
 			outcome, err := c.Cron("report").Run(ctx, tick, func(ctx context.Context) error {
 				if _, err := other.Break(context.Background(), name, "test"); err != nil {
-					t.Error(err)
+					e.Error(err)
 				}
 				select {
 				case <-ctx.Done():
 				case <-time.After(5 * time.Second):
-					t.Errorf("%s was lost, and the context goes on", name)
+					e.Errorf("%s was lost, and the context goes on", name)
 				}
 				return nil
 			})
 			if outcome != redislock.OutcomeFailed || !errors.Is(err, redislock.ErrLost) {
-				t.Errorf("%s was lost: %v, %v", name, outcome, err)
+				e.Errorf("%s was lost: %v, %v", name, outcome, err)
 			}
 		}
 	})
@@ -443,16 +443,16 @@ func TestALossOfTheTickEndsTheWaitForAnEarlierOne(t *testing.T) {
 		go func() {
 			outcome, err := c.Cron("report", redislock.WithOverlap(redislock.OverlapWait)).Run(ctx, tick, idle)
 			if outcome != 0 {
-				t.Errorf("%v", outcome)
+				e.Errorf("%v", outcome)
 			}
 			waited <- err
 		}()
 		e.queued(other, "cron:report", 1)
 		if _, err := other.Break(ctx, tickLock("report", tick), "test"); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		if err := <-waited; !errors.Is(err, redislock.ErrLost) {
-			t.Error(err)
+			e.Error(err)
 		}
 		e.release(l)
 		e.untouched("cron:report")
@@ -466,7 +466,7 @@ func TestAJobThatComesToItsEndThoughToldToStopHasRun(t *testing.T) {
 		ctx, stop := context.WithCancel(context.Background())
 		outcome, err := e.client().Cron("report").Run(ctx, tick, func(context.Context) error { stop(); return nil })
 		if outcome != redislock.OutcomeRan || err != nil {
-			t.Errorf("%v, %v", outcome, err)
+			e.Errorf("%v, %v", outcome, err)
 		}
 		e.runs(e.client().Cron("report", standBy), tick, redislock.OutcomeElsewhere, idle)
 	})
@@ -482,7 +482,7 @@ func TestWhoLostATickDoesNotEndIt(t *testing.T) {
 			return err
 		})
 		if outcome != redislock.OutcomeFailed {
-			t.Errorf("%v", outcome)
+			e.Errorf("%v", outcome)
 		}
 		e.runs(other.Cron("report", standBy), tick, redislock.OutcomeRan, idle)
 	})
@@ -506,7 +506,7 @@ func TestACallerThatGivesUpIsNotToldThatAnotherRanIt(t *testing.T) {
 			go func() {
 				defer close(done)
 				if outcome, err := c.Cron("report", opts...).Run(ctx, tick, idle); outcome != 0 || !errors.Is(err, context.Canceled) {
-					t.Errorf("%s: %v, %v", name, outcome, err)
+					e.Errorf("%s: %v, %v", name, outcome, err)
 				}
 			}()
 			e.queued(c, name, 1)
@@ -531,7 +531,7 @@ func TestAStatusIsNotThatOfWhoHoldsTheLockNow(t *testing.T) {
 			l := e.acquire(watch, "cron:report") // not a run, but it has the lock
 			s, err := watch.CronStatus(context.Background(), "report")
 			if err != nil || s.Outcome != redislock.OutcomeDied {
-				t.Errorf("%v, %v", s.Outcome, err)
+				e.Errorf("%v, %v", s.Outcome, err)
 			}
 			e.release(l)
 			mortal.Mend()
@@ -548,7 +548,7 @@ func TestARunThatEndsWhileItsStatusIsAskedDidNotDie(t *testing.T) {
 			e.runs(e.client().Cron("report"), e.tick(), redislock.OutcomeRan, func(context.Context) error { close(begun); <-end; return nil })
 		}()
 		<-begun
-		first := once(t)
+		first := once(e.T)
 		watch := e.tapped(&tap{after: func(text string) error {
 			if strings.Contains(text, digest("recall")) && first() {
 				close(end)
@@ -557,7 +557,7 @@ func TestARunThatEndsWhileItsStatusIsAskedDidNotDie(t *testing.T) {
 			return nil
 		}})
 		if s, err := watch.CronStatus(context.Background(), "report"); err != nil || s.Outcome != redislock.OutcomeRan {
-			t.Errorf("%v, %v", s.Outcome, err)
+			e.Errorf("%v, %v", s.Outcome, err)
 		}
 	})
 }

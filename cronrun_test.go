@@ -76,7 +76,7 @@ func TestATickThatEndedInAnOutageIsNotRunAgain(t *testing.T) {
 				return nil
 			})
 			if outcome != redislock.OutcomeRan {
-				t.Errorf("%v, %v", outcome, err)
+				e.Errorf("%v, %v", outcome, err)
 			}
 		}()
 		<-begun
@@ -90,7 +90,7 @@ func TestATickThatEndedInAnOutageIsNotRunAgain(t *testing.T) {
 		<-ended
 		<-other
 		if runs.Load() != 1 {
-			t.Errorf("the tick was run %d times", runs.Load())
+			e.Errorf("the tick was run %d times", runs.Load())
 		}
 	})
 }
@@ -127,10 +127,10 @@ func TestAJobThatEndsWhileItsClientClosesHasRun(t *testing.T) {
 			return nil
 		})
 		if err := <-closed; err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		e.runs(b.Cron("report", standBy), tick, redislock.OutcomeElsewhere, func(context.Context) error {
-			t.Error("the tick ran twice")
+			e.Error("the tick ran twice")
 			return nil
 		})
 	})
@@ -140,7 +140,7 @@ func TestAJobThatEndsWhileItsClientClosesHasRun(t *testing.T) {
 func TestAJobDoesNotBeginWithoutItsLocks(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		tick := e.tick()
-		slow := once(t)
+		slow := once(e.T)
 		a := e.tapped(&tap{after: func(text string) error {
 			if strings.Contains(text, digest("record")) && slow() {
 				time.Sleep(time.Second)
@@ -151,11 +151,11 @@ func TestAJobDoesNotBeginWithoutItsLocks(t *testing.T) {
 		e.runs(warm.Cron("warm"), tick, redislock.OutcomeRan, idle)
 		outcome, err := a.Cron("report", redislock.WithLease(300*time.Millisecond), redislock.WithoutRenewal()).Run(context.Background(), tick, func(ctx context.Context) error {
 			l, _ := redislock.FromContext(ctx)
-			t.Errorf("it began after its locks were lost: %v (its context says %v)", l.Err(), ctx.Err())
+			e.Errorf("it began after its locks were lost: %v (its context says %v)", l.Err(), ctx.Err())
 			return nil
 		})
 		if err == nil {
-			t.Errorf("%v without an error", outcome)
+			e.Errorf("%v without an error", outcome)
 		}
 	})
 }
@@ -175,7 +175,7 @@ func TestADistanceDoesNotKeepATickFromWhoStandsBy(t *testing.T) {
 				return ctx.Err()
 			})
 			if !errors.Is(err, context.Canceled) {
-				t.Error(err)
+				e.Error(err)
 			}
 		})
 		<-begun
@@ -240,7 +240,7 @@ func TestNoJobIsNamedLikeATickOfAnother(t *testing.T) {
 		e.runs(c.Cron(other), tick, redislock.OutcomeRan, idle)
 		e.runs(c.Cron("report"), tick, redislock.OutcomeRan, idle)
 		if s, err := c.CronStatus(context.Background(), other); err != nil || s.Outcome != redislock.OutcomeRan {
-			t.Errorf("%+v, %v", s, err)
+			e.Errorf("%+v, %v", s, err)
 		}
 	})
 }
@@ -276,7 +276,7 @@ func TestWhoStandsByTakesOverFromANodeThatLostTheJobsLockAlone(t *testing.T) {
 				return ctx.Err()
 			})
 			if outcome != redislock.OutcomeFailed || !errors.Is(err, redislock.ErrLost) {
-				t.Errorf("%v, %v", outcome, err)
+				e.Errorf("%v, %v", outcome, err)
 			}
 		})
 		time.Sleep(5 * time.Second) // the tick's lock is renewed at 10 s and 20 s, the job's, after its claim, at 6 s and 16 s
@@ -298,11 +298,11 @@ func TestATickThatAFastClockRingsForIsLeftToTheOthers(t *testing.T) {
 		for _, ahead := range []time.Duration{23 * time.Hour, time.Hour, redislock.DefaultTickAhead + 2*time.Second} {
 			tick := e.tick().Add(ahead)
 			outcome, err := fast.Run(context.Background(), tick, func(context.Context) error {
-				t.Errorf("the tick ran %v before its time", ahead)
+				e.Errorf("the tick ran %v before its time", ahead)
 				return nil
 			})
 			if outcome != 0 || !errors.Is(err, redislock.ErrInvalid) {
-				t.Errorf("%v ahead: %v, %v", ahead, outcome, err)
+				e.Errorf("%v ahead: %v, %v", ahead, outcome, err)
 			}
 			time.Sleep(ahead)
 			e.runs(right, tick, redislock.OutcomeRan, idle)
@@ -317,11 +317,11 @@ func TestWithTickAheadSaysHowEarlyATickRuns(t *testing.T) {
 		for ahead, want := range map[time.Duration]redislock.Outcome{time.Hour: redislock.OutcomeRan, time.Hour + 2*time.Second: 0} {
 			outcome, err := c.Cron("report", redislock.WithTickAhead(time.Hour)).Run(context.Background(), e.tick().Add(ahead), idle)
 			if outcome != want || (err != nil) != (want == 0) {
-				t.Errorf("%v ahead: %v, %v", ahead, outcome, err)
+				e.Errorf("%v ahead: %v, %v", ahead, outcome, err)
 			}
 		}
 		if outcome, err := c.Cron("report", redislock.WithTickAhead(0)).Run(context.Background(), e.tick().Add(time.Second), idle); outcome != 0 || !errors.Is(err, redislock.ErrInvalid) {
-			t.Errorf("a second too early: %v, %v", outcome, err)
+			e.Errorf("a second too early: %v, %v", outcome, err)
 		}
 	})
 }
@@ -337,7 +337,7 @@ func TestATickCenturiesAwayIsNotRun(t *testing.T) {
 			}
 			for _, year := range []int{2500, 9999, 20000} {
 				if outcome, err := g.Run(context.Background(), time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC), idle); outcome != 0 || !errors.Is(err, redislock.ErrInvalid) {
-					t.Errorf("year %d: %v, %v", year, outcome, err)
+					e.Errorf("year %d: %v, %v", year, outcome, err)
 				}
 			}
 		}
@@ -368,7 +368,7 @@ func TestATickIsNotLeftOutBeforeItIsDue(t *testing.T) {
 			time.AfterFunc(time.Until(due.Add(ends)), func() { e.release(l) })
 			e.runs(c.Cron("report"), due, want, func(context.Context) error {
 				if now := e.now(); now.Before(due) {
-					t.Errorf("it began %v before its time", due.Sub(now))
+					e.Errorf("it began %v before its time", due.Sub(now))
 				}
 				return nil
 			})
@@ -396,7 +396,7 @@ func TestAnAtLeastThatLeavesTheNextTickOutIsRefused(t *testing.T) {
 		} {
 			outcome, err := c.Cron(name, test.opts...).Run(context.Background(), tick, idle)
 			if test.ok && (outcome != redislock.OutcomeRan || err != nil) || !test.ok && (outcome != 0 || !errors.Is(err, redislock.ErrInvalid)) {
-				t.Errorf("%s: %v, %v", name, outcome, err)
+				e.Errorf("%s: %v, %v", name, outcome, err)
 			}
 		}
 	})
@@ -411,7 +411,7 @@ func TestANextTickWithoutAYearDoesNotKeepAJobFromRunning(t *testing.T) {
 			e.runs(c.Cron("report", redislock.WithSchedule(func(time.Time) time.Time { return next })), tick, redislock.OutcomeRan, idle)
 			status, err := c.CronStatus(context.Background(), "report")
 			if err != nil || status.Outcome != redislock.OutcomeRan || status.Next.IsZero() == (i == 3) {
-				t.Errorf("next %v: %+v, %v", next, status, err)
+				e.Errorf("next %v: %+v, %v", next, status, err)
 			}
 		}
 	})
@@ -422,7 +422,7 @@ func TestAnEarlierTickThatComesLateNeverEndsALaterOne(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		for _, pause := range []time.Duration{time.Millisecond, time.Second, 40 * time.Second} { // the last is more than a lease
 			tick := e.tick()
-			first := once(t)
+			first := once(e.T)
 			looks := e.tapped(&tap{after: func(text string) error {
 				if isLook(text, "cron:report") && first() {
 					time.Sleep(pause)
@@ -449,7 +449,7 @@ func TestAnEarlierTickThatComesLateNeverEndsALaterOne(t *testing.T) {
 			e.runs(e.client().Cron("report", replace), tick, redislock.OutcomeRan, work)
 			<-done
 			if outcome := earlier.Load(); outcome == redislock.OutcomeRan {
-				t.Errorf("paused for %v: the earlier one ran beside it", pause)
+				e.Errorf("paused for %v: the earlier one ran beside it", pause)
 			}
 			e.untouched("cron:report")
 			e.untouched("tick:report@replace")

@@ -34,11 +34,11 @@ func TestAtMostOneLeads(t *testing.T) {
 			all.Go(func() {
 				err := c.Elect(ctx, "scheduler", func(ctx context.Context) error {
 					if leading.Add(1) != 1 {
-						t.Error("two leaders")
+						e.Error("two leaders")
 					}
 					defer leading.Add(-1)
 					if l, ok := redislock.FromContext(ctx); !ok || l.Name() != "elect:scheduler" {
-						t.Error("no lock")
+						e.Error("no lock")
 					}
 					led[i].Add(1)
 					e.queued(c, "elect:scheduler", len(led)-1) // until all stand
@@ -48,14 +48,14 @@ func TestAtMostOneLeads(t *testing.T) {
 					return nil // resigns: the next candidate leads
 				})
 				if !errors.Is(err, context.Canceled) {
-					t.Errorf("the campaign ended with %v", err)
+					e.Errorf("the campaign ended with %v", err)
 				}
 			})
 		}
 		all.Wait()
 		for i := range led {
 			if n := led[i].Load(); n != 4 { // in turn
-				t.Errorf("candidate %d led %d times of %d", i, n, terms.Load())
+				e.Errorf("candidate %d led %d times of %d", i, n, terms.Load())
 			}
 		}
 		e.untouched("elect:scheduler")
@@ -66,7 +66,7 @@ func TestAnErrorOfTheLeaderEndsItsCampaign(t *testing.T) {
 	both(t, func(e *env) {
 		oh := errors.New("oh")
 		if err := e.client().Elect(context.Background(), "x", func(context.Context) error { return oh }); !errors.Is(err, oh) {
-			t.Error(err)
+			e.Error(err)
 		}
 		panicked := func() (p any) {
 			defer func() { p = recover() }()
@@ -74,7 +74,7 @@ func TestAnErrorOfTheLeaderEndsItsCampaign(t *testing.T) {
 			return nil
 		}()
 		if panicked != "oh" {
-			t.Errorf("the panic became %v", panicked)
+			e.Errorf("the panic became %v", panicked)
 		}
 		e.untouched("elect:x")
 	})
@@ -92,13 +92,13 @@ func TestALeaderThatLosesItsLockStandsAgain(t *testing.T) {
 				return nil
 			}
 			if _, err := other.Break(context.Background(), "elect:x", "test"); err != nil {
-				t.Error(err)
+				e.Error(err)
 			}
 			<-ctx.Done()
 			return ctx.Err()
 		})
 		if !errors.Is(err, context.Canceled) || terms != 3 {
-			t.Errorf("%v after %d terms", err, terms)
+			e.Errorf("%v after %d terms", err, terms)
 		}
 	})
 }
@@ -113,13 +113,13 @@ func TestWhoWatchesIsToldOfChangesByPush(t *testing.T) {
 			defer close(over)
 			for l, err := range watcher.Election("x").Watch(watch) {
 				if err != nil {
-					t.Error(err)
+					e.Error(err)
 				}
 				seen <- l
 			}
 		}()
 		if l := <-seen; l.Elected() {
-			t.Errorf("before the election %+v leads", l)
+			e.Errorf("before the election %+v leads", l)
 		}
 		e.acquire(watcher, "y") // its subscription stands
 		defer func() { _, _ = watcher.Break(context.Background(), "y", "end") }()
@@ -135,18 +135,18 @@ func TestWhoWatchesIsToldOfChangesByPush(t *testing.T) {
 			begun := time.Now()
 			l := <-seen
 			if l.Owner.Client != name || l.Fence <= last {
-				t.Errorf("%+v leads, not %s", l, name)
+				e.Errorf("%+v leads, not %s", l, name)
 			}
 			if now, err := c.Election("x").Leader(ctx); err != nil || now != l {
-				t.Errorf("Leader says %+v, %v", now, err)
+				e.Errorf("Leader says %+v, %v", now, err)
 			}
 			last = l.Fence
 			resign()
 			if l := <-seen; l.Elected() {
-				t.Errorf("after the resignation %+v leads", l)
+				e.Errorf("after the resignation %+v leads", l)
 			}
 			if took := time.Since(begun); e.mini != nil && took > 5*time.Second {
-				t.Errorf("told after %v: by looking, not by push", took)
+				e.Errorf("told after %v: by looking, not by push", took)
 			}
 			<-ended
 		}
@@ -167,16 +167,16 @@ func TestWhoWatchesSeesADeadLeaderGo(t *testing.T) {
 			switch step++; step {
 			case 1:
 				if err != nil || !l.Elected() {
-					t.Errorf("%+v, %v", l, err)
+					e.Errorf("%+v, %v", l, err)
 				}
 			case 2:
 				if late := time.Since(lapses); err != nil || l.Elected() || late < 0 || late > 100*time.Millisecond {
-					t.Errorf("%+v, %v; %v after its lease", l, err, late)
+					e.Errorf("%+v, %v; %v after its lease", l, err, late)
 				}
 				go func() { _ = c.Elect(ctx, "x", untilOver) }()
 			case 3:
 				if late := time.Since(lapses); err != nil || !l.Elected() || late > 200*time.Millisecond {
-					t.Errorf("%+v, %v; %v after the lease of the last one", l, err, late)
+					e.Errorf("%+v, %v; %v after the lease of the last one", l, err, late)
 				}
 				stop()
 			}
@@ -199,7 +199,7 @@ func TestAnElectionOutlivesAnOutage(t *testing.T) {
 				return nil
 			})
 			if !errors.Is(err, context.Canceled) {
-				t.Errorf("the campaign ended with %v", err)
+				e.Errorf("the campaign ended with %v", err)
 			}
 		})
 		all.Go(func() {
@@ -212,7 +212,7 @@ func TestAnElectionOutlivesAnOutage(t *testing.T) {
 				}
 			}
 			if led < 2 || errs == 0 || errs > 60 {
-				t.Errorf("who watches saw %d leaders and %d errors", led, errs)
+				e.Errorf("who watches saw %d leaders and %d errors", led, errs)
 			}
 		})
 		<-terms
@@ -238,33 +238,33 @@ func TestAnElectionRefusesWhatItCannotDo(t *testing.T) {
 			"a bad lease": c.Elect(ctx, "x", untilOver, redislock.WithLease(1)),
 		} {
 			if !errors.Is(err, redislock.ErrInvalid) {
-				t.Errorf("%s: %v", what, err)
+				e.Errorf("%s: %v", what, err)
 			}
 		}
 		for _, err := range c.Election("").Watch(ctx) {
 			if !errors.Is(err, redislock.ErrInvalid) {
-				t.Errorf("watching nothing: %v", err)
+				e.Errorf("watching nothing: %v", err)
 			}
 		}
 		err := c.Elect(ctx, "x", func(ctx context.Context) error { return c.Elect(ctx, "x", untilOver) })
 		if !errors.Is(err, redislock.ErrDeadlock) {
-			t.Errorf("inside itself: %v", err)
+			e.Errorf("inside itself: %v", err)
 		}
 		closed := e.client()
 		if err := closed.Close(ctx); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if err := closed.Elect(ctx, "x", untilOver); !errors.Is(err, redislock.ErrClosed) {
-			t.Errorf("a closed client: %v", err)
+			e.Errorf("a closed client: %v", err)
 		}
 		n := 0
 		for _, err := range closed.Election("x").Watch(ctx) {
 			if n++; !errors.Is(err, redislock.ErrClosed) {
-				t.Errorf("watching with a closed client: %v", err)
+				e.Errorf("watching with a closed client: %v", err)
 			}
 		}
 		if n != 1 {
-			t.Errorf("%d times", n)
+			e.Errorf("%d times", n)
 		}
 	})
 }
@@ -342,7 +342,7 @@ func TestALeaderTellsOfItsBeginningAndItsEnd(t *testing.T) {
 		end()
 		all.Wait()
 		if len(at) != 3 || at[1].Sub(begun) > time.Second || at[2].Sub(begun) > 10500*time.Millisecond {
-			t.Errorf("told at %v, of what began %v", at, begun)
+			e.Errorf("told at %v, of what began %v", at, begun)
 		}
 	})
 }
@@ -396,12 +396,12 @@ func TestAnOutageDoesNotShortenWhatIsToBeKept(t *testing.T) {
 		line.Cut()
 		time.AfterFunc(30*time.Second, line.Mend)
 		if err := l.ReleaseAfter(context.Background(), time.Hour); err == nil {
-			t.Error("it was not answered")
+			e.Error("it was not answered")
 		}
 		time.Sleep(10 * time.Minute)
 		info, err := e.client().Inspect(context.Background(), "x")
 		if err != nil || len(info.Holds) != 1 {
-			t.Errorf("%+v, %v", info, err)
+			e.Errorf("%+v, %v", info, err)
 		}
 	})
 }
@@ -412,7 +412,7 @@ func TestWhatIsStolenIsNotKept(t *testing.T) {
 		l := e.acquire(e.client(), "x")
 		e.revoke("x") // and the message is lost
 		if err := l.ReleaseAfter(context.Background(), time.Hour); !errors.Is(err, redislock.ErrNotHeld) {
-			t.Error(err)
+			e.Error(err)
 		}
 		time.Sleep(time.Second)
 		e.untouched("x")
@@ -446,12 +446,12 @@ func TestWhatIsKeptForADayIsThereForADay(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		l := e.acquire(e.client(), "x")
 		if err := l.ReleaseAfter(context.Background(), redislock.MaxLease); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		time.Sleep(redislock.MaxLease - time.Minute)
 		c := e.client()
 		if _, err := c.TryAcquire(context.Background(), "x"); !errors.Is(err, redislock.ErrHeld) {
-			t.Errorf("before the day is over: %v", err)
+			e.Errorf("before the day is over: %v", err)
 		}
 		time.Sleep(2 * time.Minute)
 		e.release(e.acquire(c, "x"))
@@ -474,7 +474,7 @@ func TestWhoWatchesIsToldOfACandidateThatGaveUp(t *testing.T) {
 			all.Go(func() {
 				for l, err := range c.Election("x").Watch(watch) {
 					if err != nil {
-						t.Error(err)
+						e.Error(err)
 					}
 					mu.Lock()
 					seen = l
@@ -490,7 +490,7 @@ func TestWhoWatchesIsToldOfACandidateThatGaveUp(t *testing.T) {
 			time.Sleep(time.Second)
 			mu.Lock()
 			if seen.Elected() {
-				t.Errorf("given up %v after the resignation: %+v is still seen to lead", after, seen)
+				e.Errorf("given up %v after the resignation: %+v is still seen to lead", after, seen)
 			}
 			mu.Unlock()
 			end()
@@ -507,7 +507,7 @@ func TestNoModeGivesTwoLeaders(t *testing.T) {
 			var leading atomic.Int32
 			lead := func(ctx context.Context) error {
 				if leading.Add(1) > 1 {
-					t.Error("two leaders")
+					e.Error("two leaders")
 				}
 				<-ctx.Done()
 				leading.Add(-1)
@@ -538,10 +538,10 @@ func TestACampaignSaysThatItsClientWasClosed(t *testing.T) {
 		}()
 		<-begun
 		if err := c.Close(context.Background()); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		if err := <-over; !errors.Is(err, redislock.ErrClosed) {
-			t.Errorf("the campaign ended with %v", err)
+			e.Errorf("the campaign ended with %v", err)
 		}
 	})
 }
@@ -600,7 +600,7 @@ func TestACampaignThatIsRefusedForAWhileStandsAgain(t *testing.T) {
 				took := time.Since(begun)
 				switch terms++; {
 				case terms == 1 && (took < time.Minute || took > 62*time.Second):
-					t.Errorf("elected after %v, refused for a minute", took)
+					e.Errorf("elected after %v, refused for a minute", took)
 				case terms == 1:
 					refuse(2 * time.Minute)
 					<-ctx.Done() // its lease cannot be renewed
@@ -611,10 +611,10 @@ func TestACampaignThatIsRefusedForAWhileStandsAgain(t *testing.T) {
 				return nil
 			})
 			if !errors.Is(err, context.Canceled) || terms != 2 {
-				t.Errorf("%v after %d terms", err, terms)
+				e.Errorf("%v after %d terms", err, terms)
 			}
 			if n := seen.gaveUp("elect:x", answer == noPermission); n < 60 || n > 240 {
-				t.Errorf("the observer was told of %d candidacies that failed, in some two and a half minutes", n)
+				e.Errorf("the observer was told of %d candidacies that failed, in some two and a half minutes", n)
 			}
 		})
 	}
@@ -640,7 +640,7 @@ func TestACampaignThatIsToldToStopWhileItIsRefusedSaysBoth(t *testing.T) {
 		defer stop()
 		err := c.Elect(ctx, "x", untilOver)
 		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, redislock.ErrPermission) {
-			t.Errorf("%v", err)
+			e.Errorf("%v", err)
 		}
 		e.refusing("")
 	})
@@ -656,7 +656,7 @@ func TestACampaignEndsWithItsRedisClient(t *testing.T) {
 		defer stop()
 		err := c.Elect(ctx, "x", func(context.Context) error { return rdb.Close() })
 		if !errors.Is(err, redis.ErrClosed) || ctx.Err() != nil {
-			t.Errorf("%v after %v", err, time.Since(begun))
+			e.Errorf("%v after %v", err, time.Since(begun))
 		}
 		time.Sleep(5 * time.Minute) // what it held lapses
 	})
@@ -699,7 +699,7 @@ func TestWhoWatchesGoesOnWhenItIsRefusedForAWhile(t *testing.T) {
 		all.Wait()
 		for i, what := range []string{"the election", "the lock"} {
 			if errs[i] == 0 || errs[i] > 60 || seen[i] == 0 {
-				t.Errorf("who watches %s saw %d errors and %d holders", what, errs[i], seen[i])
+				e.Errorf("who watches %s saw %d errors and %d holders", what, errs[i], seen[i])
 			}
 		}
 	})
@@ -726,7 +726,7 @@ func TestACampaignWhoseTermsEndAtOnceTakesOneASecond(t *testing.T) {
 		_ = heard.Close()
 		all.Wait()
 		if terms < 55 || terms > 61 || told > 2*terms+4 { // more at the end, which may have been seen
-			t.Errorf("%d terms in a minute, and %d broadcasts", terms, told)
+			e.Errorf("%d terms in a minute, and %d broadcasts", terms, told)
 		}
 	})
 }
@@ -739,7 +739,7 @@ func TestALeaderThatHasLedForAWhileStandsAgainAtOnce(t *testing.T) {
 		_ = e.client().Elect(ctx, "x", func(ctx context.Context) error {
 			if !ended.IsZero() {
 				if late := time.Since(ended); late > 100*time.Millisecond {
-					t.Errorf("%v without a leader", late)
+					e.Errorf("%v without a leader", late)
 				}
 				stop()
 			}

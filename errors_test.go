@@ -169,7 +169,7 @@ func TestARefusedBatchIsAnErrorOfAllThatWereInIt(t *testing.T) {
 					time.Sleep(time.Millisecond)
 					err := do()
 					if !errors.Is(err, said) || errors.Is(err, redislock.ErrDamaged) {
-						t.Errorf("%v, want %v", err, said)
+						e.Errorf("%v, want %v", err, said)
 					}
 					close(b.held)
 					b.open.Store(false)
@@ -193,14 +193,14 @@ func TestNothingIsNoAnswer(t *testing.T) {
 		silent.is.Store(true)
 		first, err := c.FirstOf(ctx, []string{"a", "b"}, time.Minute)
 		if err == nil || slices.Contains(first, true) {
-			t.Errorf("FirstOf = %v, %v", first, err)
+			e.Errorf("FirstOf = %v, %v", first, err)
 		}
 		for what, err := range map[string]error{
 			"OnceReset": c.OnceReset(ctx, "a"), "Forget": c.Forget(ctx, "a"), "Acquire": second(c.Acquire(ctx, "a")),
 			"Inspect": second(c.Inspect(ctx, "a")), "Release": l.Release(ctx),
 		} {
 			if err == nil || errors.Is(err, redislock.ErrDamaged) {
-				t.Errorf("%s = %v", what, err)
+				e.Errorf("%s = %v", what, err)
 			}
 		}
 		silent.is.Store(false)
@@ -245,14 +245,14 @@ func TestWhoWaitsForItselfIsTold(t *testing.T) {
 		l := e.acquire(c, "x")
 		const hint = "that is this process itself"
 		if _, err := c.TryAcquire(context.Background(), "x"); err == nil || !strings.Contains(err.Error(), hint) {
-			t.Errorf("its own: %v", err)
+			e.Errorf("its own: %v", err)
 		}
 		if _, err := other.TryAcquire(context.Background(), "x"); err == nil || strings.Contains(err.Error(), hint) {
-			t.Errorf("another's: %v", err)
+			e.Errorf("another's: %v", err)
 		}
 		nested, err := c.TryAcquire(l.Context(), "x")
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		e.release(nested)
 		e.release(l)
@@ -264,7 +264,7 @@ func TestANameThatSomethingElseUsesIsDamaged(t *testing.T) {
 	both(t, func(e *env) {
 		ctx := context.Background()
 		c := e.client()
-		run := func(context.Context) error { t.Error("it ran"); return nil }
+		run := func(context.Context) error { e.Error("it ran"); return nil }
 		fetch := func(context.Context) (string, error) { return "", run(ctx) }
 		for what, damage := range map[string]func(){
 			"a string":                 func() { e.raw.Set(ctx, "redislock:{x}", "theirs", 0) },
@@ -300,7 +300,7 @@ func TestANameThatSomethingElseUsesIsDamaged(t *testing.T) {
 			}
 			for op, do := range ops {
 				if err := do(); !errors.Is(err, redislock.ErrDamaged) {
-					t.Errorf("%s, %s: %v", what, op, err)
+					e.Errorf("%s, %s: %v", what, op, err)
 				}
 			}
 			for _, key := range []string{"{x}", "r:{once:x}", "r:{cron:x}", "r:{share:x}"} {
@@ -320,7 +320,7 @@ func TestAListingTellsOfEachDamagedKeyAndGoesOn(t *testing.T) {
 		for _, name := range []string{"a", "z"} {
 			e.release(e.acquire(c, name))
 			if _, err := c.Cron(name).Run(ctx, time.Now(), idle); err != nil {
-				t.Fatal(err)
+				e.Fatal(err)
 			}
 		}
 		long := strings.Repeat("l", redislock.MaxName+1)
@@ -344,32 +344,32 @@ func TestAListingTellsOfEachDamagedKeyAndGoesOn(t *testing.T) {
 		locks, jobs := map[string]bool{}, map[string]bool{}
 		for info, err := range operator.List(ctx, "*") {
 			if err != nil && !errors.Is(err, redislock.ErrDamaged) {
-				t.Errorf("list: %q: %v", info.Name, err)
+				e.Errorf("list: %q: %v", info.Name, err)
 			}
 			if _, twice := locks[info.Name]; twice {
-				t.Errorf("list: %q is listed twice", info.Name)
+				e.Errorf("list: %q is listed twice", info.Name)
 			}
 			locks[info.Name] = err == nil
 		}
 		for status, err := range operator.CronJobs(ctx) {
 			if err != nil && !errors.Is(err, redislock.ErrDamaged) {
-				t.Errorf("cron jobs: %q: %v", status.Job, err)
+				e.Errorf("cron jobs: %q: %v", status.Job, err)
 			}
 			jobs[status.Job] = err == nil
 		}
 		for _, name := range []string{"text", "list", "hash", long, "a{b"} {
 			if good, known := locks[name]; good || !known {
-				t.Errorf("the list does not tell of the key of %.20q", name)
+				e.Errorf("the list does not tell of the key of %.20q", name)
 			}
 		}
 		for _, job := range []string{"text", "list", "late", "next", "nothing", "outcome", "c{d"} {
 			if good, known := jobs[job]; good || !known {
-				t.Errorf("the jobs do not tell of the record of %q", job)
+				e.Errorf("the jobs do not tell of the record of %q", job)
 			}
 		}
 		for _, name := range []string{"a", "z"} {
 			if !locks[name] || !jobs[name] {
-				t.Errorf("%q is listed as a lock: %t, as a job: %t", name, locks[name], jobs[name])
+				e.Errorf("%q is listed as a lock: %t, as a job: %t", name, locks[name], jobs[name])
 			}
 		}
 	})
@@ -401,7 +401,7 @@ func TestWithWaitIsABoundWhereRedisIsSilent(t *testing.T) {
 				begun := time.Now()
 				err := wait(c)
 				if took := time.Since(begun); err == nil || took < time.Second || took > time.Second+nearly || !queued && took != time.Second {
-					t.Errorf("%s, queued: %v: %v after %v", what, queued, err, took)
+					e.Errorf("%s, queued: %v: %v after %v", what, queued, err, took)
 				}
 				n.Mend()
 				time.Sleep(20 * time.Second)
@@ -472,16 +472,16 @@ func TestAWaitThatEndsInAnOutageSaysWhy(t *testing.T) {
 				}
 				err := do.do(c)()
 				if !strings.Contains(err.Error(), "connection refused") || !errors.Is(err, syscall.ECONNREFUSED) {
-					t.Errorf("%v: that the connection is refused is not told", err)
+					e.Errorf("%v: that the connection is refused is not told", err)
 				}
 				if do.ended && !errors.Is(err, context.DeadlineExceeded) {
-					t.Errorf("%v is not the end of its context", err)
+					e.Errorf("%v is not the end of its context", err)
 				}
 				if strings.Contains(what, "queued") && !errors.Is(err, redislock.ErrHeld) {
-					t.Errorf("%v is not ErrHeld", err)
+					e.Errorf("%v is not ErrHeld", err)
 				}
 				if strings.Contains(err.Error(), "\n") || strings.Count(err.Error(), "connection refused") > 1 {
-					t.Errorf("%q says it twice", err)
+					e.Errorf("%q says it twice", err)
 				}
 				out.Store(false)
 				time.Sleep(10 * time.Second)
@@ -504,11 +504,11 @@ func TestAServerWhoseClockIsNotSetSaysThatItIsTheClock(t *testing.T) {
 				"Inspect": second(c.Inspect(ctx, "x")), "Break": second(c.Break(ctx, "x", "why")),
 			} {
 				if err == nil || errors.Is(err, redislock.ErrDamaged) || !strings.Contains(err.Error(), "the server's clock says") {
-					t.Errorf("%v: %s: %v", at.UTC(), what, err)
+					e.Errorf("%v: %s: %v", at.UTC(), what, err)
 				}
 			}
 			if keys := e.mini.Keys(); len(keys) > 0 {
-				t.Errorf("%v: written: %q", at.UTC(), keys)
+				e.Errorf("%v: written: %q", at.UTC(), keys)
 			}
 			e.mini.SetTime(time.Now())
 			e.release(e.acquire(c, "x"))

@@ -31,7 +31,8 @@ type env struct {
 	raw        redis.UniversalClient                     // to look behind the library's back
 }
 
-// both runs a behaviour test on the embedded server in fake time, and on a real topology (topology_test.go).
+// both runs a behaviour test on the embedded server in fake time, and on a real topology (topology_test.go). The test says what failed
+// to its env, not to t, whose goroutine it is not on.
 func both(t *testing.T, test func(e *env)) {
 	t.Helper()
 	t.Run("embedded", func(t *testing.T) { embedded(t, 0, func(e *env, _ *fakenet.Network) { test(e) }) })

@@ -65,7 +65,7 @@ func TestRandomHistoriesMatchTheModel(t *testing.T) {
 			e.untouched("x")
 			for _, c := range h.clients {
 				if err := c.Close(context.Background()); err != nil {
-					t.Error(err)
+					e.Error(err)
 				}
 			}
 		}

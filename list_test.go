@@ -58,22 +58,22 @@ func TestListShowsWhoHoldsAndWhoWaits(t *testing.T) {
 
 		all := e.list(operator, "")
 		if got, want := lockNames(all), []string{"held", "idle", "read"}; !slices.Equal(got, want) {
-			t.Fatalf("listed %q, want %q", got, want)
+			e.Fatalf("listed %q, want %q", got, want)
 		}
 		held, idle, read := all["held"], all["idle"], all["read"]
 		switch {
 		case held.Idle() || held.Holders != 1 || len(held.Holds) != 1 || held.Waiting != 1 || len(held.Places) != 1:
-			t.Errorf("held: %+v", held)
+			e.Errorf("held: %+v", held)
 		case held.Holds[0].Owner.Client != "owner" || held.Holds[0].Owner.Metadata != "import" || held.Holds[0].Fence != l.Fence():
-			t.Errorf("its holder: %+v", held.Holds[0])
+			e.Errorf("its holder: %+v", held.Holds[0])
 		case held.Places[0].Owner.Client != "other":
-			t.Errorf("who waits: %+v", held.Places[0])
+			e.Errorf("who waits: %+v", held.Places[0])
 		}
 		if !idle.Idle() || idle.Fence == 0 {
-			t.Errorf("idle: %+v", idle)
+			e.Errorf("idle: %+v", idle)
 		}
 		if read.Holders != 12 || len(read.Holds) != 10 || read.Holds[0].Mode != redislock.Read {
-			t.Errorf("of %d readers %d are shown, the first in %v", read.Holders, len(read.Holds), read.Holds[0].Mode)
+			e.Errorf("of %d readers %d are shown, the first in %v", read.Holders, len(read.Holds), read.Holds[0].Mode)
 		}
 		e.release(l)
 		e.release(<-waits)
@@ -102,14 +102,14 @@ func TestAHoldHasTheIDOfThePlaceThatItWasGrantedTo(t *testing.T) {
 		e.release(l)
 		next := <-waits
 		if after := inspect(); len(after.Holds) != 1 || after.Holds[0].ID == "" || after.Holds[0].ID != before.Places[0].ID {
-			t.Errorf("the place %+v became the hold %+v", before.Places, after.Holds)
+			e.Errorf("the place %+v became the hold %+v", before.Places, after.Holds)
 		} else if before.Holds[0].ID == after.Holds[0].ID {
-			t.Errorf("two holds have the ID %s", after.Holds[0].ID)
+			e.Errorf("two holds have the ID %s", after.Holds[0].ID)
 		}
 		e.release(next)
 		again := e.acquire(other, "x")
 		if after := inspect(); after.Holds[0].ID == before.Places[0].ID {
-			t.Error("a later hold has the ID of an earlier place")
+			e.Error("a later hold has the ID of an earlier place")
 		}
 		e.release(again)
 	})
@@ -127,7 +127,7 @@ func TestListFindsEveryLockOnce(t *testing.T) {
 			locks = append(locks, e.acquire(c, want[i]))
 		}
 		if got := lockNames(e.list(operator, "n/*")); !slices.Equal(got, want) {
-			t.Errorf("%d of %d are listed", len(got), len(want))
+			e.Errorf("%d of %d are listed", len(got), len(want))
 		}
 		seen := 0
 		for _, err := range operator.List(ctx, "") { // who has enough may leave
@@ -170,13 +170,13 @@ func TestAPatternIsThatOfRedis(t *testing.T) {
 			"nothing":  nil,
 		} {
 			if got := lockNames(e.list(c, pattern)); !slices.Equal(got, want) {
-				t.Errorf("%q lists %q, want %q", pattern, got, want)
+				e.Errorf("%q lists %q, want %q", pattern, got, want)
 			}
 		}
 		for _, pattern := range []string{"[", "a[", `a\`, "[]", "[z-a]"} {
 			for _, err := range c.List(context.Background(), pattern) {
 				if !errors.Is(err, redislock.ErrInvalid) {
-					t.Errorf("%q: %v", pattern, err)
+					e.Errorf("%q: %v", pattern, err)
 				}
 			}
 		}
@@ -204,18 +204,18 @@ func TestALockThatWasTamperedWithHidesNoOther(t *testing.T) {
 			}
 		}
 		if good != 150 || len(bad) != 3 || !bad[tooLong] || !bad["a bad one"] || !bad["bad in another way"] {
-			t.Errorf("%d are listed, errors of %v", good, bad)
+			e.Errorf("%d are listed, errors of %v", good, bad)
 		}
 		e.raw.Set(ctx, "redislock:r:{cron:bad}", "not a status", time.Minute)
 		if _, err := c.Cron("good").Run(ctx, time.Now(), func(context.Context) error { return nil }); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		jobs := map[string]error{}
 		for status, err := range operator.CronJobs(ctx) {
 			jobs[status.Job] = err
 		}
 		if len(jobs) != 3 || jobs["good"] != nil || !errors.Is(jobs[tooLong], redislock.ErrDamaged) || !errors.Is(jobs["bad"], redislock.ErrDamaged) {
-			t.Errorf("jobs: %v", jobs)
+			e.Errorf("jobs: %v", jobs)
 		}
 	})
 }
@@ -242,24 +242,24 @@ func TestListSaysWhyItEnds(t *testing.T) {
 			gone, cancel := context.WithCancel(context.Background())
 			cancel()
 			if err := only(c, gone); !errors.Is(err, context.Canceled) {
-				t.Errorf("a context that has ended: %v", err)
+				e.Errorf("a context that has ended: %v", err)
 			}
 			if err := only(c, nil); !errors.Is(err, redislock.ErrInvalid) {
-				t.Errorf("no context: %v", err)
+				e.Errorf("no context: %v", err)
 			}
 			n.Cut()
 			bounded, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 			defer cancel()
 			began := time.Now()
 			if err := only(c, bounded); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 110*time.Millisecond {
-				t.Errorf("a server that does not answer: %v after %v", err, time.Since(began))
+				e.Errorf("a server that does not answer: %v after %v", err, time.Since(began))
 			}
 			n.Mend()
 			if err := c.Close(context.Background()); err != nil {
-				t.Error(err)
+				e.Error(err)
 			}
 			if err := only(c, context.Background()); !errors.Is(err, redislock.ErrClosed) {
-				t.Errorf("a closed Client: %v", err)
+				e.Errorf("a closed Client: %v", err)
 			}
 		})
 	})
@@ -292,36 +292,36 @@ func TestJobsAreListedWithTheirNextRun(t *testing.T) {
 		hourly := redislock.WithSchedule(func(after time.Time) time.Time { return after.Add(time.Hour) })
 		ran := func(context.Context) error { return nil }
 		if outcome, err := c.Cron("hourly", hourly).Run(ctx, now, ran); outcome != redislock.OutcomeRan || err != nil {
-			t.Fatal(outcome, err)
+			e.Fatal(outcome, err)
 		}
 		if _, err := c.Cron("odd {name}%").Run(ctx, now, ran); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		e.release(e.acquire(c, "cron:no job"))
 		all := map[string]redislock.CronStatus{}
 		for status, err := range operator.CronJobs(ctx) {
 			if err != nil {
-				t.Fatal(err)
+				e.Fatal(err)
 			}
 			all[status.Job] = status
 		}
 		if len(all) != 2 || all["hourly"].Outcome != redislock.OutcomeRan || !all["hourly"].Tick.Equal(now) {
-			t.Errorf("jobs: %+v", all)
+			e.Errorf("jobs: %+v", all)
 		}
 		if next := all["hourly"].Next; !next.Equal(now.Add(time.Hour)) {
-			t.Errorf("the next run is %v", next)
+			e.Errorf("the next run is %v", next)
 		}
 		if odd, ok := all["odd {name}%"]; !ok || !odd.Next.IsZero() {
-			t.Errorf("the other job: %+v", odd)
+			e.Errorf("the other job: %+v", odd)
 		}
 		var none context.Context
 		for _, err := range operator.CronJobs(none) {
 			if !errors.Is(err, redislock.ErrInvalid) {
-				t.Errorf("no context: %v", err)
+				e.Errorf("no context: %v", err)
 			}
 		}
 		if outcome, err := c.Cron("x", redislock.WithSchedule(nil)).Run(ctx, now, ran); !errors.Is(err, redislock.ErrInvalid) {
-			t.Errorf("WithSchedule(nil): %v, %v", outcome, err)
+			e.Errorf("WithSchedule(nil): %v, %v", outcome, err)
 		}
 	})
 }
@@ -390,11 +390,11 @@ func TestWatchIsToldOfEveryChange(t *testing.T) {
 		e.until(all, "b has it", heldBy("b"))
 		second := <-next
 		if _, err := watcher.Break(context.Background(), "odd {name}%", "test"); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		e.until(all, "it was broken", free)
 		if err := second.Release(context.Background()); !errors.Is(err, redislock.ErrStolen) {
-			t.Errorf("release after Break: %v", err)
+			e.Errorf("release after Break: %v", err)
 		}
 		// A hold that is as short as can be, of a lock that nobody waits for: released by one command that is no script.
 		before := e.until(e.watch(watcher, "odd {name}%"), "nobody", free).Fence
@@ -414,12 +414,12 @@ func TestWhoWatchesSeesSharedModesChangesAndSteals(t *testing.T) {
 		e.release(two)
 		e.until(all, "one reader", func(i redislock.Info) bool { return i.Holders == 1 })
 		if err := one.Upgrade(ctx); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		e.until(all, "a writer", func(i redislock.Info) bool { return i.Holders == 1 && i.Holds[0].Mode == redislock.Write })
 		time.Sleep(redislock.MinLease)
 		if _, err := c.TryAcquire(ctx, "x", redislock.WithStealAfter(redislock.MinLease)); !errors.Is(err, redislock.ErrHeld) {
-			t.Errorf("the thief: %v", err)
+			e.Errorf("the thief: %v", err)
 		}
 		e.eventually("the holder knows", func() bool { return ended(one.Context()) })
 		e.until(all, "it was stolen", free)
@@ -435,7 +435,7 @@ func TestAHoldThatLapsesIsSeenToEnd(t *testing.T) {
 		e.until(all, "somebody", func(i redislock.Info) bool { return i.Holders == 1 })
 		e.until(all, "nobody", free)
 		if late := time.Since(due); late < 0 || late > 100*time.Millisecond {
-			t.Errorf("seen %v after the end of the lease", late)
+			e.Errorf("seen %v after the end of the lease", late)
 		}
 	})
 }
@@ -451,7 +451,7 @@ func TestAHoldThatIsRevokedAndNotGivenUpIsSeen(t *testing.T) {
 		began := time.Now()
 		e.until(all, "it was stolen", func(i redislock.Info) bool { return i.Holders == 1 && i.Holds[0].Revoked })
 		if late := time.Since(began); late > 100*time.Millisecond {
-			t.Errorf("seen after %v", late)
+			e.Errorf("seen after %v", late)
 		}
 	})
 }
@@ -477,10 +477,10 @@ func TestWhoWatchesALockThatIsBusyIsToldOnceALook(t *testing.T) {
 			looks++
 		}
 		if most := int(took/(50*time.Millisecond)) + 2; len(messages) > most || len(messages) == 0 {
-			t.Errorf("1000 changes in %v were told by %d messages, at most %d", took, len(messages), most)
+			e.Errorf("1000 changes in %v were told by %d messages, at most %d", took, len(messages), most)
 		}
 		if looks == 0 {
-			t.Error("nothing was seen")
+			e.Error("nothing was seen")
 		}
 	})
 }
@@ -508,7 +508,7 @@ func TestWatchGoesOnWhenRedisIsBack(t *testing.T) {
 		now := time.Now()
 		e.until(all, "it is free", free)
 		if late := time.Since(now); late > 200*time.Millisecond {
-			t.Errorf("told %v after the release", late)
+			e.Errorf("told %v after the release", late)
 		}
 	})
 }
@@ -526,14 +526,14 @@ func TestWatchEndsWhereItCannotGoOn(t *testing.T) {
 				all, want = e.watch(c, "x"), redislock.ErrClosed
 				<-all
 				if err := c.Close(context.Background()); err != nil {
-					t.Fatal(err)
+					e.Fatal(err)
 				}
 			}
 			if s := <-all; !errors.Is(s.err, want) {
-				t.Errorf("%s: %+v", what, s)
+				e.Errorf("%s: %+v", what, s)
 			}
 			if s, open := <-all; open {
-				t.Errorf("%s: then %+v", what, s)
+				e.Errorf("%s: then %+v", what, s)
 			}
 			c = e.client()
 		}
@@ -549,24 +549,24 @@ func TestALockThatIsNotWatchedAnyMoreIsAsFastAsBefore(t *testing.T) {
 		}
 		e.release(l) // which is told, and so the last
 		if all := e.raw.HGetAll(context.Background(), "redislock:{x}").Val(); len(all) != 1 {
-			t.Errorf("the hash has %q, not the fence alone", all)
+			e.Errorf("the hash has %q, not the fence alone", all)
 		}
 		for range c.Watch(context.Background(), "never used") {
 			break
 		}
 		if e.raw.PTTL(context.Background(), "redislock:{never used}").Val() <= 0 {
-			t.Error("a key without an expiry (I4)")
+			e.Error("a key without an expiry (I4)")
 		}
 		l = e.acquire(c, "never used")
 		if e.raw.PTTL(context.Background(), "redislock:{never used}").Val() <= 0 {
-			t.Error("a lock without an expiry (I4)")
+			e.Error("a lock without an expiry (I4)")
 		}
 		e.release(l)
 		if e.raw.PTTL(context.Background(), "redislock:{never used}").Val() <= 0 {
-			t.Error("an idle lock without an expiry (I4)")
+			e.Error("an idle lock without an expiry (I4)")
 		}
 		if all := e.raw.HGetAll(context.Background(), "redislock:{never used}").Val(); len(all) != 1 {
-			t.Errorf("the hash has %q, not the fence alone", all)
+			e.Errorf("the hash has %q, not the fence alone", all)
 		}
 	})
 }
@@ -581,10 +581,10 @@ func TestForgedNewsOnlyHasSomebodyLook(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		if len(all) > 0 {
-			t.Errorf("it yields %+v, and nothing has changed", <-all)
+			e.Errorf("it yields %+v, and nothing has changed", <-all)
 		}
 		if found := lockNames(e.list(c, "")); !slices.Equal(found, nil) {
-			t.Errorf("there is %q", found)
+			e.Errorf("there is %q", found)
 		}
 	})
 }

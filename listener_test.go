@@ -231,14 +231,14 @@ func TestAClusterWithoutShardedChannelsUsesClassicOnes(t *testing.T) {
 			go func() { got <- e.acquire(b, "x") }()
 			e.queued(a, "x", 1)
 			if took := time.Since(start); took > time.Second {
-				t.Errorf("round %d: in the queue after %v", i, took)
+				e.Errorf("round %d: in the queue after %v", i, took)
 			}
 			e.settle()
 			start = time.Now()
 			e.release(l)
 			next := <-got
 			if took := time.Since(start); took > 10*time.Millisecond {
-				t.Errorf("round %d: handed over after %v", i, took)
+				e.Errorf("round %d: handed over after %v", i, took)
 			}
 			e.release(next)
 		}

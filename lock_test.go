@@ -24,16 +24,16 @@ func TestALockIsRenewedAsLongAsItIsHeld(t *testing.T) {
 		l := e.acquire(c, "x", redislock.WithLease(3*time.Second))
 		time.Sleep(10 * time.Minute)
 		if _, err := other.TryAcquire(context.Background(), "x"); !errors.Is(err, redislock.ErrHeld) || l.Err() != nil {
-			t.Errorf("after ten minutes: %v, the holder says %v", err, l.Err())
+			e.Errorf("after ten minutes: %v, the holder says %v", err, l.Err())
 		}
 		if n := seen.count(redislock.EventRenewed); n < 590 || n > 620 {
-			t.Errorf("%d renewals of a lease of 3s in 600s, one a second is due", n)
+			e.Errorf("%d renewals of a lease of 3s in 600s, one a second is due", n)
 		}
 		e.release(l)
 		n := seen.count(redislock.EventRenewed)
 		time.Sleep(time.Minute)
 		if seen.count(redislock.EventRenewed) != n {
-			t.Error("renewal lives on after the release")
+			e.Error("renewal lives on after the release")
 		}
 	})
 }
@@ -47,28 +47,28 @@ func TestI7TheContextEndsBeforeTheLeaseWhenRedisDoesNotAnswer(t *testing.T) {
 			n.Cut()
 			info, err := redislock.New(e.raw)
 			if err != nil {
-				t.Fatal(err)
+				e.Fatal(err)
 			}
 			state, err := info.Inspect(context.Background(), "x")
 			if err != nil || len(state.Holds) != 1 {
-				t.Fatalf("%+v, %v", state, err)
+				e.Fatalf("%+v, %v", state, err)
 			}
 			<-l.Context().Done()
 			// The packets under way when the network was cut are lost, so the server's deadline is the last one.
 			if now := time.Now(); !now.Before(state.Holds[0].Deadline) {
-				t.Errorf("delay %v: the context ended at %v, the lease at %v", delay, now, state.Holds[0].Deadline)
+				e.Errorf("delay %v: the context ended at %v, the lease at %v", delay, now, state.Holds[0].Deadline)
 			} else if early := state.Holds[0].Deadline.Sub(now); early > 2*delay+15*time.Millisecond {
-				t.Errorf("delay %v: the context ended %v too early", delay, early)
+				e.Errorf("delay %v: the context ended %v too early", delay, early)
 			}
 			if cause := context.Cause(l.Context()); !errors.Is(cause, redislock.ErrLost) || errors.Is(cause, redislock.ErrStolen) {
-				t.Errorf("cause %v", cause)
+				e.Errorf("cause %v", cause)
 			}
 			if err := l.Err(); !errors.Is(err, redislock.ErrLost) {
-				t.Errorf("Err is %v", err)
+				e.Errorf("Err is %v", err)
 			}
 			n.Mend()
 			if err := l.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) || !errors.Is(err, redislock.ErrLost) {
-				t.Errorf("Release of a lost lock: %v", err)
+				e.Errorf("Release of a lost lock: %v", err)
 			}
 			e.untouched("x")
 		})
@@ -87,10 +87,10 @@ func TestRenewalSurvivesErrorsUntilTheDeadline(t *testing.T) {
 			e.mini.SetError("")
 		}
 		if l.Err() != nil {
-			t.Errorf("lost by errors that passed: %v", l.Err())
+			e.Errorf("lost by errors that passed: %v", l.Err())
 		}
 		if seen.count(redislock.EventRenewalFailed) == 0 {
-			t.Error("no renewal failed, so this test shows nothing")
+			e.Error("no renewal failed, so this test shows nothing")
 		}
 		for range 20 { // connections that go mute: a stuck batch must not hold up the next
 			time.Sleep(time.Second)
@@ -99,7 +99,7 @@ func TestRenewalSurvivesErrorsUntilTheDeadline(t *testing.T) {
 			n.Mend()
 		}
 		if l.Err() != nil {
-			t.Errorf("lost by a network that came back: %v", l.Err())
+			e.Errorf("lost by a network that came back: %v", l.Err())
 		}
 		e.release(l)
 	})
@@ -112,19 +112,19 @@ func TestWithoutRenewalTheLeaseIsFinal(t *testing.T) {
 		l := e.acquire(c, "x", redislock.WithLease(400*time.Millisecond), redislock.WithoutRenewal())
 		next := e.acquire(other, "x")
 		if took := time.Since(start); took < 389*time.Millisecond { // less the clock margin
-			t.Errorf("I1: taken over after %v, the lease is 400ms", took)
+			e.Errorf("I1: taken over after %v, the lease is 400ms", took)
 		}
 		if err := l.Err(); !errors.Is(err, redislock.ErrLost) {
-			t.Errorf("the first holder says %v", err)
+			e.Errorf("the first holder says %v", err)
 		}
 		if err := l.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) {
-			t.Errorf("its release: %v", err)
+			e.Errorf("its release: %v", err)
 		}
 		if next.Err() != nil {
-			t.Errorf("I1: a late release took it from its owner: %v", next.Err())
+			e.Errorf("I1: a late release took it from its owner: %v", next.Err())
 		}
 		if _, err := c.TryAcquire(context.Background(), "x"); !errors.Is(err, redislock.ErrHeld) {
-			t.Errorf("I1: after a late release the lock is %v", err)
+			e.Errorf("I1: after a late release the lock is %v", err)
 		}
 		e.release(next)
 	})
@@ -144,11 +144,11 @@ func TestWithoutRenewalAClaimBecomesAWholeLease(t *testing.T) {
 		next := <-got
 		time.Sleep(59 * time.Second)
 		if err := next.Err(); err != nil {
-			t.Errorf("lost after %v of a minute: %v", time.Since(start), err)
+			e.Errorf("lost after %v of a minute: %v", time.Since(start), err)
 		}
 		<-next.Context().Done()
 		if held := time.Since(start); held > 62*time.Second {
-			t.Errorf("renewed although it should not be: held for %v", held)
+			e.Errorf("renewed although it should not be: held for %v", held)
 		}
 		_ = next.Release(context.Background())
 	})
@@ -166,7 +166,7 @@ func TestWithoutRenewalAShortLeaseGrantedByMessageIsFinalToo(t *testing.T) {
 		next := <-got
 		<-next.Context().Done()
 		if held := time.Since(start); held > time.Second {
-			t.Errorf("a final lease of 1s was held for %v", held)
+			e.Errorf("a final lease of 1s was held for %v", held)
 		}
 		_ = next.Release(context.Background())
 	})
@@ -179,14 +179,14 @@ func TestWithMaxHoldEndsTheLockForGood(t *testing.T) {
 		l := e.acquire(c, "x", redislock.WithLease(time.Second), redislock.WithMaxHold(2*time.Second))
 		<-l.Context().Done()
 		if held := time.Since(start); held < 1950*time.Millisecond || e.mini != nil && held > 2*time.Second {
-			t.Errorf("held for %v", held)
+			e.Errorf("held for %v", held)
 		}
 		if err := l.Err(); !errors.Is(err, redislock.ErrLost) {
-			t.Errorf("ended with %v", err)
+			e.Errorf("ended with %v", err)
 		}
 		next := e.acquire(other, "x") // it was given up
 		if err := l.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) {
-			t.Errorf("its release: %v", err)
+			e.Errorf("its release: %v", err)
 		}
 		e.release(next)
 		e.untouched("x")
@@ -199,7 +199,7 @@ func TestADeadHolderCostsItsRemainingLeaseAndMilliseconds(t *testing.T) {
 		dead := e.dead("x", 10*time.Second)
 		l := e.acquire(other, "x")
 		if late := time.Since(dead); late < 0 || late > 20*time.Millisecond {
-			t.Errorf("taken over %v after the lease of the dead holder ended", late)
+			e.Errorf("taken over %v after the lease of the dead holder ended", late)
 		}
 		e.release(l)
 	})
@@ -210,11 +210,11 @@ func TestI6ErrReadsTheClock(t *testing.T) {
 		l := e.acquire(e.client(redislock.WithClockMargin(50*time.Millisecond)), "x", redislock.WithLease(time.Second), redislock.WithoutRenewal())
 		time.Sleep(948 * time.Millisecond) // a thousandth of the lease comes on top of the margin
 		if err := l.Err(); err != nil {
-			t.Errorf("lost too early: %v", err)
+			e.Errorf("lost too early: %v", err)
 		}
 		time.Sleep(2 * time.Millisecond)
 		if err := l.Err(); !errors.Is(err, redislock.ErrLost) {
-			t.Errorf("within the clock margin: %v", err)
+			e.Errorf("within the clock margin: %v", err)
 		}
 		_ = l.Release(context.Background())
 	})
@@ -231,11 +231,11 @@ func TestNothingGrowsWithUse(t *testing.T) {
 		l := e.acquire(c, "long")
 		nested, err := c.Acquire(l.Context(), "long")
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		all, err := c.AcquireAll(ctx, []string{"a", "b"})
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		changing := e.acquire(c, "changing", redislock.WithMode(redislock.Read))
 		for name, use := range map[string]func() error{
@@ -304,7 +304,7 @@ func TestNothingGrowsWithUse(t *testing.T) {
 				before := heap()
 				for range rounds {
 					if err := use(); err != nil {
-						t.Fatalf("%s: %v", name, err)
+						e.Fatalf("%s: %v", name, err)
 					}
 				}
 				time.Sleep(2 * time.Minute) // records are forgotten, and tombstones
@@ -314,12 +314,12 @@ func TestNothingGrowsWithUse(t *testing.T) {
 				}
 			}
 			if grown >= rounds*each {
-				t.Errorf("%s: %d bytes a time", name, grown/rounds)
+				e.Errorf("%s: %d bytes a time", name, grown/rounds)
 			}
 		}
 		e.release(changing)
 		if err := all.Release(ctx); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		e.release(nested)
 		e.release(l)
@@ -335,7 +335,7 @@ func TestWithIsItsOwnContextAndEndsWithTheLock(t *testing.T) {
 		asked := context.WithValue(context.Background(), valueKey("asked"), 1)
 		l, err := c.Acquire(asked, "x")
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		one := l.With(context.WithValue(ctx, valueKey("one"), 1))
 		two := l.With(context.WithValue(ctx, valueKey("two"), 2))
@@ -344,33 +344,33 @@ func TestWithIsItsOwnContextAndEndsWithTheLock(t *testing.T) {
 		defer done()
 		three := l.With(deadline)
 		if one.Value(valueKey("one")) != 1 || two.Value(valueKey("two")) != 2 {
-			t.Error("a value is missing")
+			e.Error("a value is missing")
 		}
 		for _, other := range []context.Context{two, free, three} {
 			for _, key := range []valueKey{"one", "asked"} {
 				if other.Value(key) != nil {
-					t.Errorf("%s is another's", key)
+					e.Errorf("%s is another's", key)
 				}
 			}
 			if of, _ := redislock.FromContext(other); of != l {
-				t.Errorf("it carries %v", of)
+				e.Errorf("it carries %v", of)
 			}
 		}
 		if _, bounded := two.Deadline(); bounded {
-			t.Error("another's deadline")
+			e.Error("another's deadline")
 		}
 		if at, bounded := three.Deadline(); !bounded || time.Until(at) != time.Hour {
-			t.Error("no deadline")
+			e.Error("no deadline")
 		}
 		child, stop := context.WithCancel(free)
 		defer stop()
 		cause := fmt.Errorf("over")
 		cancel(cause)
 		if one.Err() == nil || two.Err() == nil || three.Err() == nil || context.Cause(two) != cause || free.Err() != nil {
-			t.Errorf("after its end: %v, %v, %v, %v", one.Err(), two.Err(), context.Cause(two), free.Err())
+			e.Errorf("after its end: %v, %v, %v, %v", one.Err(), two.Err(), context.Cause(two), free.Err())
 		}
 		if late := l.With(ctx); late.Err() == nil || context.Cause(late) != cause {
-			t.Error("one that has ended before")
+			e.Error("one that has ended before")
 		}
 		alive, alsoDone := context.WithCancel(context.Background())
 		defer alsoDone()
@@ -379,7 +379,7 @@ func TestWithIsItsOwnContextAndEndsWithTheLock(t *testing.T) {
 		for _, ended := range []context.Context{free, child, later, l.With(context.Background()), l.With(alive)} {
 			e.ends(ended)
 			if got := context.Cause(ended); got != redislock.ErrReleased {
-				t.Errorf("after the release: %v", got)
+				e.Errorf("after the release: %v", got)
 			}
 		}
 	})
@@ -458,10 +458,10 @@ func TestAForgedGrantIsNoMoreThanAClaim(t *testing.T) {
 				lock := <-got
 				<-lock.Context().Done()
 				if believed := time.Since(now); believed > c.within {
-					t.Errorf("believed for %v, want %v at the most", believed, c.within)
+					e.Errorf("believed for %v, want %v at the most", believed, c.within)
 				}
 				if ahead := time.UnixMicro(lock.Fence()).Sub(now); ahead > 24*time.Hour {
-					t.Errorf("its fence is %v ahead", ahead)
+					e.Errorf("its fence is %v ahead", ahead)
 				}
 				e.release(held)
 			})
@@ -485,13 +485,13 @@ func TestAFenceThatIsADayAheadIsNotBelieved(t *testing.T) {
 				e.settle()
 				select {
 				case <-got:
-					t.Fatal("it was believed")
+					e.Fatal("it was believed")
 				default:
 				}
 				e.release(held)
 				lock := <-got
 				if ahead := time.Until(time.UnixMicro(lock.Fence())); ahead > time.Second {
-					t.Errorf("the next fence is %v ahead", ahead)
+					e.Errorf("the next fence is %v ahead", ahead)
 				}
 				e.release(lock)
 			})
@@ -517,17 +517,17 @@ func TestALongMessageIsIgnored(t *testing.T) {
 		}
 		e.settle()
 		if err := lock.Err(); err != nil {
-			t.Errorf("it was believed: %.100v", err)
+			e.Errorf("it was believed: %.100v", err)
 		}
 		select {
 		case r := <-lock.Asked():
-			t.Errorf("a request of %d bytes", len(r.Why))
+			e.Errorf("a request of %d bytes", len(r.Why))
 		default:
 		}
 		// What is as long as it may be is heard.
 		forger.tell(channel, "a"+token+nonce+strings.Repeat("n", 128)+"\n"+strings.Repeat("h", 255)+"\n4194304\n\x00"+strings.Repeat("w", redislock.MaxReason))
 		if r := <-lock.Asked(); len(r.Why) != redislock.MaxReason || r.By.PID != 4194304 {
-			t.Errorf("%+v", r)
+			e.Errorf("%+v", r)
 		}
 		e.release(lock)
 	})
@@ -655,34 +655,34 @@ func TestStripesAreOrdinaryLocks(t *testing.T) {
 
 		l, err := mine.Acquire(ctx, -13)
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if l.Name() != "p#3" {
-			t.Errorf("the lock is %s", l.Name())
+			e.Errorf("the lock is %s", l.Name())
 		}
 		// "user/42" is on stripe 3, "invoice/42" is not.
 		if _, err := theirs.AcquireKey(ctx, "user/42", redislock.WithWait(0)); !errors.Is(err, redislock.ErrHeld) {
-			t.Errorf("a key of a stripe that is held: %v", err)
+			e.Errorf("a key of a stripe that is held: %v", err)
 		}
 		if _, err := b.TryAcquire(ctx, theirs.Name(19)); !errors.Is(err, redislock.ErrHeld) {
-			t.Errorf("the name of a stripe that is held: %v", err)
+			e.Errorf("the name of a stripe that is held: %v", err)
 		}
 		free, err := theirs.AcquireKey(ctx, "invoice/42", redislock.WithWait(0))
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if free.Name() != "p#9" {
-			t.Errorf("invoice/42 has the lock %s", free.Name())
+			e.Errorf("invoice/42 has the lock %s", free.Name())
 		}
 		e.release(free)
 		e.release(l)
 
 		longest, err := a.Stripes(strings.Repeat("x", redislock.MaxName-2), 10).Acquire(ctx, 9)
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if len(longest.Name()) != redislock.MaxName {
-			t.Errorf("a name of %d bytes", len(longest.Name()))
+			e.Errorf("a name of %d bytes", len(longest.Name()))
 		}
 		e.release(longest)
 		e.untouched("p#3")
@@ -698,27 +698,27 @@ func TestStripesThatTwoKeysShare(t *testing.T) {
 		p := c.Stripes("p", 1)
 		l, err := p.AcquireKey(ctx, "one")
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if _, err := p.AcquireKey(ctx, "other", redislock.WithWait(0)); !errors.Is(err, redislock.ErrHeld) {
-			t.Errorf("without the lock's context: %v", err)
+			e.Errorf("without the lock's context: %v", err)
 		}
 		inner, err := p.AcquireKey(l.Context(), "other")
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		e.release(inner)
 		e.release(l)
 
 		all, err := c.AcquireAll(ctx, []string{p.Name(p.Index("one")), p.Name(p.Index("other"))})
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if len(all.Names()) != 1 {
-			t.Errorf("took %v", all.Names())
+			e.Errorf("took %v", all.Names())
 		}
 		if err := all.Release(ctx); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		e.untouched("p#0")
 	})
@@ -752,13 +752,13 @@ func TestAReleaseThatIsRefusedForAWhileIsTriedAgainForAMinute(t *testing.T) {
 					l := e.acquire(c, "x", redislock.WithLease(24*time.Hour))
 					e.refusing(answer)
 					if err := end(l); err == nil || !strings.Contains(err.Error(), answer) {
-						t.Errorf("%s = %v, want what the server said", what, err)
+						e.Errorf("%s = %v, want what the server said", what, err)
 					}
 					time.Sleep(50 * time.Second)
 					e.refusing("")
 					time.Sleep(5 * time.Second)
 					if l, err := c.TryAcquire(context.Background(), "x"); err != nil {
-						t.Errorf("5 s after the server works again: %v", err)
+						e.Errorf("5 s after the server works again: %v", err)
 					} else {
 						e.release(l)
 					}
@@ -781,11 +781,11 @@ func TestAReleaseThatIsRefusedForGoodIsNotTriedAgain(t *testing.T) {
 		l := e.acquire(c, "x", redislock.WithLease(time.Minute))
 		e.refusing("ERR unknown command 'evalsha', with args beginning with: ")
 		if err := l.Release(context.Background()); err == nil {
-			t.Error("released")
+			e.Error("released")
 		}
 		time.Sleep(50 * time.Second)
 		if n := sent.Load(); n > 2 {
-			t.Errorf("%d releases were sent", n)
+			e.Errorf("%d releases were sent", n)
 		}
 		e.refusing("")
 		time.Sleep(time.Minute)

@@ -58,7 +58,7 @@ func TestManyReadersOrOneWriter(t *testing.T) {
 		a, b := e.client(), e.client()
 		r1, r2 := e.acquire(a, "x", reading, trying), e.acquire(b, "x", reading, trying)
 		if r2.Fence() <= r1.Fence() {
-			t.Errorf("I2: fence %d after %d", r2.Fence(), r1.Fence())
+			e.Errorf("I2: fence %d after %d", r2.Fence(), r1.Fence())
 		}
 		e.refused(a, "x", writing)
 		e.refused(a, "x")
@@ -117,11 +117,11 @@ func TestConsecutiveReadersAreGrantedByOneReleaseInOneMessageEach(t *testing.T) 
 			held, fences[l.Fence()] = append(held, l), true
 		}
 		if len(fences) != readers {
-			t.Errorf("%d fences of %d readers", len(fences), readers)
+			e.Errorf("%d fences of %d readers", len(fences), readers)
 		}
 		e.none(last, "readers hold")
 		if n := grants.Load(); n != readers {
-			t.Errorf("%d messages for %d readers", n, readers)
+			e.Errorf("%d messages for %d readers", n, readers)
 		}
 		for _, l := range held {
 			e.release(l)
@@ -152,7 +152,7 @@ func TestReadersAndWritersKeepApart(t *testing.T) {
 						l := e.acquire(c, "shared", mode)
 						n := mine.Add(1)
 						if n > most || readers.Load() > 0 && writers.Load() > 0 {
-							t.Errorf("%d readers and %d writers", readers.Load(), writers.Load())
+							e.Errorf("%d readers and %d writers", readers.Load(), writers.Load())
 						}
 						if readers.Load() > 1 {
 							together.Add(1)
@@ -166,7 +166,7 @@ func TestReadersAndWritersKeepApart(t *testing.T) {
 		}
 		wg.Wait()
 		if together.Load() == 0 {
-			t.Error("readers were never together")
+			e.Error("readers were never together")
 		}
 		e.untouched("shared")
 	})
@@ -180,32 +180,32 @@ func TestEachHoldHasItsOwnDeadlineFenceAndMetadata(t *testing.T) {
 		short := e.acquire(c, "x", reading, redislock.WithMetadata("short"), redislock.WithLease(2*time.Second), redislock.WithoutRenewal())
 		info, err := c.Inspect(ctx, "x")
 		if err != nil || info.Holders != 2 || len(info.Holds) != 2 {
-			t.Fatalf("%+v, %v", info, err)
+			e.Fatalf("%+v, %v", info, err)
 		}
 		for i, want := range []*redislock.Lock{long, short} {
 			h := info.Holds[i]
 			if h.Fence != want.Fence() || h.Mode != redislock.Read || h.Weight != 1 || h.Owner.Client != "api" {
-				t.Errorf("hold %d is %+v", i, h)
+				e.Errorf("hold %d is %+v", i, h)
 			}
 		}
 		if h := info.Holds[1]; h.Owner.Metadata != "short" || h.Deadline.Sub(h.Since) != 2*time.Second {
-			t.Errorf("the short one is %+v", h)
+			e.Errorf("the short one is %+v", h)
 		}
 		_, err = c.TryAcquire(ctx, "x")
 		var held *redislock.HeldError
 		if !errors.As(err, &held) || held.Holders != 2 || held.Holder.Metadata != "long" || !held.Deadline.Equal(info.Holds[1].Deadline) {
-			t.Errorf("an exclusive caller is told %+v", err)
+			e.Errorf("an exclusive caller is told %+v", err)
 		}
 		w := e.acquire(c, "y", writing) // time passes, for everybody
 		time.Sleep(5 * time.Minute)
 		if !errors.Is(short.Err(), redislock.ErrLost) || long.Err() != nil || w.Err() != nil {
-			t.Errorf("after five minutes: short %v, long %v", short.Err(), long.Err())
+			e.Errorf("after five minutes: short %v, long %v", short.Err(), long.Err())
 		}
 		if err := short.Release(ctx); !errors.Is(err, redislock.ErrNotHeld) {
-			t.Errorf("the short one's release: %v", err)
+			e.Errorf("the short one's release: %v", err)
 		}
 		if info, _ := c.Inspect(ctx, "x"); info.Holders != 1 {
-			t.Errorf("%d hold", info.Holders)
+			e.Errorf("%d hold", info.Holders)
 		}
 		e.release(long)
 		e.release(w)
@@ -223,10 +223,10 @@ func TestStaleHoldsOfASharedLockAreStolenAndFreshOnesAreNot(t *testing.T) {
 		<-old1.Context().Done()
 		<-old2.Context().Done()
 		if !errors.Is(old1.Err(), redislock.ErrStolen) || !errors.Is(old2.Err(), redislock.ErrStolen) {
-			t.Errorf("the stale ones: %v, %v", old1.Err(), old2.Err())
+			e.Errorf("the stale ones: %v, %v", old1.Err(), old2.Err())
 		}
 		if fresh.Err() != nil {
-			t.Errorf("the fresh one: %v", fresh.Err())
+			e.Errorf("the fresh one: %v", fresh.Err())
 		}
 		e.release(fresh)
 		e.release(<-thief)
@@ -242,7 +242,7 @@ func TestAFreshWaiterDoesNotRobThoseItStandsBeside(t *testing.T) {
 		beside := e.acquire(b, "x", reading, redislock.WithStealAfter(time.Second))
 		time.Sleep(10 * time.Second)
 		if old.Err() != nil {
-			t.Errorf("a stale reader beside a reader: %v", old.Err())
+			e.Errorf("a stale reader beside a reader: %v", old.Err())
 		}
 		e.release(beside)
 		e.release(old)
@@ -263,7 +263,7 @@ func TestADeadWriterInTheQueueIsDroppedWithItsClient(t *testing.T) {
 		asked := time.Now()
 		behind := e.acquire(c, "x", reading) // nobody releases anything
 		if waited := time.Since(asked); waited > 9100*time.Millisecond {
-			t.Errorf("a reader waited %v behind a dead writer", waited)
+			e.Errorf("a reader waited %v behind a dead writer", waited)
 		}
 		e.release(behind)
 		e.release(r)
@@ -284,12 +284,12 @@ func TestBreakEndsAllHoldsOfASharedLock(t *testing.T) {
 		e.queued(c, "x", 1)
 		fence, err := c.Break(context.Background(), "x", "wrong file")
 		if err != nil || fence != held[len(held)-1].Fence() {
-			t.Errorf("fence %d, %v", fence, err)
+			e.Errorf("fence %d, %v", fence, err)
 		}
 		for _, l := range held {
 			<-l.Context().Done()
 			if !errors.Is(l.Err(), redislock.ErrStolen) || !strings.Contains(l.Err().Error(), "wrong file") {
-				t.Errorf("the holder says %v", l.Err())
+				e.Errorf("the holder says %v", l.Err())
 			}
 			_ = l.Release(context.Background())
 		}
@@ -391,14 +391,14 @@ func TestAWeightThatNeverFitsIsInvalidAtOnceAndNothingIsSent(t *testing.T) {
 			{redislock.WithMode(redislock.NewMode("a", redislock.AtMost(redislock.MaxUnits+1, "a")))},
 		} {
 			if _, err := c.Acquire(context.Background(), "x", opts...); !errors.Is(err, redislock.ErrInvalid) {
-				t.Errorf("got %v, want ErrInvalid", err)
+				e.Errorf("got %v, want ErrInvalid", err)
 			}
 		}
 		if _, err := c.AcquireWeak(context.Background(), "x", reading); !errors.Is(err, redislock.ErrInvalid) {
-			t.Errorf("a weak lock with a mode: %v", err)
+			e.Errorf("a weak lock with a mode: %v", err)
 		}
 		if after := e.raw.DBSize(context.Background()).Val(); after != before {
-			t.Errorf("%d keys, then %d", before, after)
+			e.Errorf("%d keys, then %d", before, after)
 		}
 	})
 }
@@ -435,10 +435,10 @@ func TestPermitsOfACrashedProcessComeBack(t *testing.T) {
 		ends := e.dead("x", 5*time.Second, two)
 		l := e.acquire(other, "x", two)
 		if late := time.Since(ends); late < 0 || late > 20*time.Millisecond {
-			t.Errorf("the permit of the dead came back %v after its deadline", late)
+			e.Errorf("the permit of the dead came back %v after its deadline", late)
 		}
 		if kept.Err() != nil {
-			t.Errorf("the permit of the living: %v", kept.Err())
+			e.Errorf("the permit of the living: %v", kept.Err())
 		}
 		e.release(l)
 		e.release(kept)
@@ -466,7 +466,7 @@ func TestIntentLocksFollowTheirMatrix(t *testing.T) {
 				l := e.acquire(c, "x", redislock.WithMode(intents[held]))
 				second, err := c.TryAcquire(context.Background(), "x", redislock.WithMode(intents[asked]))
 				if granted := err == nil; granted != (matrix[i][j] == '+') {
-					t.Errorf("%s beside %s: %v", asked, held, err)
+					e.Errorf("%s beside %s: %v", asked, held, err)
 				}
 				if err == nil {
 					e.release(second)
@@ -506,11 +506,11 @@ func TestOneNameWithOtherRulesIsAnErrorAndNotAWrongGrant(t *testing.T) {
 		mine := redislock.WithMode(redislock.NewMode("team", redislock.CompatibleWith("team")))
 		yours := redislock.WithMode(redislock.NewMode("team", redislock.CompatibleWith("team", "guest")))
 		clash := func(what string) {
-			t.Helper()
+			e.Helper()
 			for _, opts := range [][]redislock.Option{{yours}, {yours, trying}} {
 				_, err := other.Acquire(context.Background(), "x", opts...)
 				if !errors.Is(err, redislock.ErrMode) || !strings.Contains(fmt.Sprint(err), "team=*,") && !strings.Contains(fmt.Sprint(err), "guest") {
-					t.Errorf("%s: %v", what, err)
+					e.Errorf("%s: %v", what, err)
 				}
 			}
 		}
@@ -539,7 +539,7 @@ func TestTooManyDifferentModesAreAnError(t *testing.T) {
 			e.queued(c, "x", i+1)
 		}
 		if _, err := c.Acquire(context.Background(), "x", redislock.WithMode(redislock.NewMode("m32"))); !errors.Is(err, redislock.ErrMode) {
-			t.Errorf("the 33rd: %v", err)
+			e.Errorf("the 33rd: %v", err)
 		}
 		e.release(l)
 		for _, g := range got {

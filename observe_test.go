@@ -187,13 +187,13 @@ func TestEveryGrantEndsInOneEvent(t *testing.T) {
 				e.Cleanup(func() { _ = rdb.Close() })
 				c, err := redislock.New(rdb, redislock.WithObserver(&told))
 				if err != nil {
-					t.Fatal(err)
+					e.Fatal(err)
 				}
 				e.Cleanup(func() { _ = c.Close(ctx) })
 				one.play(e, own, c, e.client())
 				time.Sleep(time.Second)
 				if end := e.balanced(&told); end.Kind != one.kind || !errors.Is(end.Err, one.err) || end.Fence == 0 {
-					t.Errorf("it ended by %v, %v, fence %d", end.Kind, end.Err, end.Fence)
+					e.Errorf("it ended by %v, %v, fence %d", end.Kind, end.Err, end.Fence)
 				}
 			})
 		})
@@ -206,7 +206,7 @@ func TestObserversAreAllTold(t *testing.T) {
 		c := e.client(redislock.WithObserver(redislock.Observers(&one, &two)))
 		e.release(e.acquire(c, "x"))
 		if a, b := len(one.events), len(two.events); a != 3 || b != 3 {
-			t.Errorf("told %d and %d events", a, b)
+			e.Errorf("told %d and %d events", a, b)
 		}
 	})
 }
@@ -231,13 +231,13 @@ func TestWhoIsServedAfterADeathWaitedForTheDead(t *testing.T) {
 		e.balanced(&told)
 		for _, event := range told.events {
 			if event.Kind == redislock.EventGranted && event.Holder.Metadata != "the dead one" {
-				t.Errorf("it waited for %+v", event.Holder)
+				e.Errorf("it waited for %+v", event.Holder)
 			}
 		}
 		e.dead("y", time.Minute, redislock.WithMetadata("the dead one"))
 		_, _ = c.TryAcquire(context.Background(), "y")
 		if last := told.events[len(told.events)-1]; last.Kind != redislock.EventGaveUp || last.Queued || last.Holder.Metadata != "the dead one" {
-			t.Errorf("not served: %+v", last)
+			e.Errorf("not served: %+v", last)
 		}
 	})
 }
@@ -260,7 +260,7 @@ func TestAGrantSaysWhomItWaitedFor(t *testing.T) {
 		told.events = nil
 		l, err := owner.Acquire(ctx, "x", redislock.WithMetadata("import\nof today"))
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		asked := context.WithValue(context.Background(), traceKey{}, "second")
 		got := make(chan *redislock.Lock, 1)
@@ -274,13 +274,13 @@ func TestAGrantSaysWhomItWaitedFor(t *testing.T) {
 		e.queued(owner, "x", 1)
 		info, err := owner.Inspect(ctx, "x")
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if who := info.Holds[0].Owner; who.Trace != traceOf(ctx) || who.Metadata != "import\nof today" || who.PID == 0 {
-			t.Errorf("the holder is %+v", who)
+			e.Errorf("the holder is %+v", who)
 		}
 		if info.Places[0].Owner.Trace != "second" {
-			t.Errorf("who waits is %+v", info.Places[0].Owner)
+			e.Errorf("who waits is %+v", info.Places[0].Owner)
 		}
 		e.release(l)
 		e.release(<-got)
@@ -288,15 +288,15 @@ func TestAGrantSaysWhomItWaitedFor(t *testing.T) {
 		for _, event := range told.events {
 			if event.Kind == redislock.EventGranted {
 				if !event.Queued || event.Holder.Client != "owner" || event.Holder.Trace != traceOf(ctx) || event.Context != asked || event.Weight != 2 || event.Mode.Name() != redislock.Semaphore(2).Name() {
-					t.Errorf("granted: %+v", event)
+					e.Errorf("granted: %+v", event)
 				}
 			}
 		}
 		if told.count(redislock.EventQueued) != 1 || told.count(redislock.EventGranted) != 1 {
-			t.Errorf("events: %+v", told.events)
+			e.Errorf("events: %+v", told.events)
 		}
 		if e.release(e.acquire(waiter, "free")); told.events[len(told.events)-2].Queued {
-			t.Error("a lock that was free was waited for")
+			e.Error("a lock that was free was waited for")
 		}
 	})
 }
@@ -307,19 +307,19 @@ func TestATraceThatCannotTravelIsLeftOut(t *testing.T) {
 		for _, bad := range []string{"two words", "a\nb", "\x00", strings.Repeat("x", redislock.MaxTrace+1), ""} {
 			l, err := c.Acquire(context.WithValue(context.Background(), traceKey{}, bad), "x", redislock.WithMetadata("m"))
 			if err != nil {
-				t.Fatal(err)
+				e.Fatal(err)
 			}
 			info, err := c.Inspect(context.Background(), "x")
 			if err != nil {
-				t.Fatal(err)
+				e.Fatal(err)
 			}
 			if who := info.Holds[0].Owner; who.Trace != "" || who.Metadata != "m" || who.PID == 0 {
-				t.Errorf("%q: %+v", bad, who)
+				e.Errorf("%q: %+v", bad, who)
 			}
 			e.release(l)
 		}
 		if _, err := redislock.New(e.raw, redislock.WithTrace(nil)); !errors.Is(err, redislock.ErrInvalid) {
-			t.Errorf("WithTrace(nil): %v", err)
+			e.Errorf("WithTrace(nil): %v", err)
 		}
 	})
 }
@@ -354,7 +354,7 @@ func TestEventsForAnObserverThatHangsAreBoundedAndCounted(t *testing.T) {
 		}
 		mu.Lock()
 		if told[redislock.EventRenewed] != 1 || told[redislock.EventLost] > 0 {
-			t.Errorf("told while it hung: %v", told)
+			e.Errorf("told while it hung: %v", told)
 		}
 		mu.Unlock()
 		close(hangs)
@@ -362,10 +362,10 @@ func TestEventsForAnObserverThatHangsAreBoundedAndCounted(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if told[redislock.EventLost] != held || told[redislock.EventRenewed] > 2100 || told[redislock.EventDropped] == 0 {
-			t.Errorf("told when it went on: %v", told)
+			e.Errorf("told when it went on: %v", told)
 		}
 		if all := told[redislock.EventRenewed] + dropped; all < 9*held*10 || all > 11*held*10 {
-			t.Errorf("%d renewals told and dropped, of about %d", all, held*100)
+			e.Errorf("%d renewals told and dropped, of about %d", all, held*100)
 		}
 	})
 }
@@ -386,20 +386,20 @@ func TestAnObserverThatDoesNotReturnOnTheClientsGoroutineIsToldSo(t *testing.T) 
 				l := e.acquire(c, "x", redislock.WithLease(time.Second))
 				time.Sleep(3 * time.Second)
 				if err := l.Err(); err != nil {
-					t.Error(err)
+					e.Error(err)
 				}
 				if n := events.count(redislock.EventDropped); n < 5 {
-					t.Errorf("told of %d", n)
+					e.Errorf("told of %d", n)
 				}
 				for _, event := range events.events {
 					if event.Kind == redislock.EventDropped && (event.Dropped != 1 || event.Err == nil || how == "panic" && !strings.Contains(event.Err.Error(), "of a callback")) {
-						t.Errorf("told %+v", event)
+						e.Errorf("told %+v", event)
 					}
 				}
 				always.Store(true)
 				time.Sleep(3 * time.Second)
 				if err := l.Err(); err != nil {
-					t.Error(err)
+					e.Error(err)
 				}
 				always.Store(false)
 				e.release(l)

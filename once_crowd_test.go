@@ -43,16 +43,16 @@ func TestManyWaitersOfOnceSendWhatOneSends(t *testing.T) {
 			for range 200 {
 				all.Go(func() {
 					if err := c.Once(ctx, name, func(context.Context) error { runs.Add(1); return nil }); err != nil {
-						t.Error(err)
+						e.Error(err)
 					}
 				})
 			}
 			all.Wait()
 			if n := sent.commands.Load() - before; n > 20 {
-				t.Errorf("the other %s, and 200 waiters sent %d commands", name, n)
+				e.Errorf("the other %s, and 200 waiters sent %d commands", name, n)
 			}
 			if want := map[bool]int32{true: 1}[failing]; runs.Load() != want {
-				t.Errorf("the other %s: %d runs", name, runs.Load())
+				e.Errorf("the other %s: %d runs", name, runs.Load())
 			}
 		}
 	})
@@ -88,13 +88,13 @@ func TestAfterAFailureOfOnceAllGoOnTogether(t *testing.T) {
 				for i := range 100 {
 					all.Go(func() {
 						if err := clients[i%processes].Once(ctx, "init", func(context.Context) error { runs.Add(1); return nil }); err != nil {
-							t.Error(err)
+							e.Error(err)
 						}
 					})
 				}
 				all.Wait()
 				if took := time.Since(failed); runs.Load() != 1 || took > 30*trip {
-					t.Errorf("%d runs, and the last one went on %v after the failure", runs.Load(), took)
+					e.Errorf("%d runs, and the last one went on %v after the failure", runs.Load(), took)
 				}
 				e.untouched("once:init")
 			})
@@ -114,7 +114,7 @@ func TestACallerOfOnceThatFailsLeavesItToTheNextOfItsProcess(t *testing.T) {
 				var mine int32
 				defer func() {
 					if p := recover(); (p != nil) != (mine == 2) {
-						t.Errorf("run %d: recovered %v", mine, p)
+						e.Errorf("run %d: recovered %v", mine, p)
 					}
 				}()
 				err := c.Once(context.Background(), "init", func(context.Context) error {
@@ -127,13 +127,13 @@ func TestACallerOfOnceThatFailsLeavesItToTheNextOfItsProcess(t *testing.T) {
 					return nil
 				})
 				if errors.Is(err, oh) != (mine == 1 || mine == 3) {
-					t.Errorf("run %d: %v", mine, err)
+					e.Errorf("run %d: %v", mine, err)
 				}
 			})
 		}
 		all.Wait()
 		if runs.Load() != 4 {
-			t.Errorf("%d runs", runs.Load())
+			e.Errorf("%d runs", runs.Load())
 		}
 		e.untouched("once:init")
 	})
@@ -159,24 +159,24 @@ func TestEachCallerOfOnceWaitsAsLongAsItWants(t *testing.T) {
 		all.Go(func() { _, _ = run(context.Background()) })
 		time.Sleep(time.Second)
 		if took, err := run(context.Background(), redislock.WithWait(0)); !errors.Is(err, redislock.ErrHeld) || took > 0 {
-			t.Errorf("without waiting: %v after %v", err, took)
+			e.Errorf("without waiting: %v after %v", err, took)
 		}
 		if took, err := run(context.Background(), redislock.WithWait(time.Second)); !errors.Is(err, redislock.ErrHeld) || took != time.Second || errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("waiting a little: %v after %v", err, took)
+			e.Errorf("waiting a little: %v after %v", err, took)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		if took, err := run(ctx); !errors.Is(err, redislock.ErrHeld) || !errors.Is(err, context.DeadlineExceeded) || took != time.Second {
-			t.Errorf("a context: %v after %v", err, took)
+			e.Errorf("a context: %v after %v", err, took)
 		}
 		all.Go(func() {
 			if took, err := run(context.Background()); !errors.Is(err, redislock.ErrClosed) || took != time.Second {
-				t.Errorf("a Client that is closed: %v after %v", err, took)
+				e.Errorf("a Client that is closed: %v after %v", err, took)
 			}
 		})
 		time.Sleep(time.Second)
 		if err := c.Close(context.Background()); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		all.Wait()
 	})
@@ -192,9 +192,9 @@ func TestTheFirstSuccessOfOnceIsRememberedByItsProcess(t *testing.T) {
 		c, other := e.over(rdb), e.client()
 		runs := 0
 		run := func() {
-			t.Helper()
+			e.Helper()
 			if err := c.Once(ctx, "init", func(context.Context) error { runs++; return nil }); err != nil {
-				t.Fatal(err)
+				e.Fatal(err)
 			}
 		}
 		run()
@@ -204,14 +204,14 @@ func TestTheFirstSuccessOfOnceIsRememberedByItsProcess(t *testing.T) {
 			run()
 		}
 		if n := sent.trips.Load() - before; n != 0 || runs != 1 {
-			t.Errorf("%d requests, %d runs", n, runs)
+			e.Errorf("%d requests, %d runs", n, runs)
 		}
 		if err := other.OnceReset(ctx, "init"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		time.Sleep(time.Second)
 		if run(); runs != 2 {
-			t.Errorf("after a reset: %d runs", runs)
+			e.Errorf("after a reset: %d runs", runs)
 		}
 	})
 }
@@ -228,7 +228,7 @@ func TestAProcessKnowsWhatItKnewAfterANewSubscription(t *testing.T) {
 		runs := 0
 		run := func() {
 			if err := c.Once(context.Background(), "init", func(context.Context) error { runs++; return nil }); err != nil {
-				t.Fatal(err)
+				e.Fatal(err)
 			}
 		}
 		run()
@@ -239,7 +239,7 @@ func TestAProcessKnowsWhatItKnewAfterANewSubscription(t *testing.T) {
 		time.Sleep(time.Minute)
 		before := sent.trips.Load()
 		if run(); sent.trips.Load() != before || runs != 1 {
-			t.Errorf("%d requests, %d runs", sent.trips.Load()-before, runs)
+			e.Errorf("%d requests, %d runs", sent.trips.Load()-before, runs)
 		}
 	})
 }
@@ -253,14 +253,14 @@ func TestAResetBeforeTheFirstSubscriptionIsNoticed(t *testing.T) {
 		runs := 0
 		run := func(context.Context) error { runs++; return nil }
 		if err := c.Once(ctx, "init", run); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if err := other.OnceReset(ctx, "init"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		time.Sleep(time.Second)
 		if err := c.Once(ctx, "init", run); err != nil || runs != 2 {
-			t.Errorf("%v, %d runs", err, runs)
+			e.Errorf("%v, %d runs", err, runs)
 		}
 	})
 }
@@ -273,24 +273,24 @@ func TestAKnownOnceWaitsForNothingInAnOutage(t *testing.T) {
 		runs := 0
 		run := func(context.Context) error { runs++; return nil }
 		if err := c.Once(ctx, "init", run); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		time.Sleep(time.Second)
 		line.Cut()
 		for range 60 {
 			begun := time.Now()
 			if err := c.Once(ctx, "init", run); err != nil || time.Since(begun) > 0 || runs != 1 {
-				t.Errorf("%v after %v, %d runs", err, time.Since(begun), runs)
+				e.Errorf("%v after %v, %d runs", err, time.Since(begun), runs)
 			}
 			time.Sleep(time.Second)
 		}
 		if err := e.client().OnceReset(ctx, "init"); err != nil { // it cannot hear of it
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		line.Mend()
 		time.Sleep(time.Minute)
 		if err := c.Once(ctx, "init", run); err != nil || runs != 2 {
-			t.Errorf("after the outage, in which it was reset: %v, %d runs", err, runs)
+			e.Errorf("after the outage, in which it was reset: %v, %d runs", err, runs)
 		}
 	})
 }
@@ -311,13 +311,13 @@ func TestAllWhoWaitForOnceLearnOfAnOutageTogether(t *testing.T) {
 		for range 50 {
 			all.Go(func() {
 				if err := c.Once(ctx, "init", idle); err == nil || errors.Is(err, redislock.ErrHeld) {
-					t.Errorf("%v", err)
+					e.Errorf("%v", err)
 				}
 			})
 		}
 		all.Wait()
 		if took := time.Since(begun); first == nil || took > 2*one {
-			t.Errorf("one learns of it after %v (%v), and 50 after %v", one, first, took)
+			e.Errorf("one learns of it after %v (%v), and 50 after %v", one, first, took)
 		}
 		line.Mend()
 		time.Sleep(time.Minute)
@@ -337,7 +337,7 @@ func TestTheErrorOfOnceIsTheFunctionsOwnAfterTheWaitIsOver(t *testing.T) {
 				return failure
 			}, redislock.WithWait(100*time.Millisecond))
 			if !errors.Is(err, boom) || errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("%s: %v", name, err)
+				e.Errorf("%s: %v", name, err)
 			}
 		}
 	})
@@ -356,13 +356,13 @@ func TestALeaseThatIsTooShortIsItsCallersOwn(t *testing.T) {
 		for range 2 {
 			all.Go(func() {
 				if err := c.Once(ctx, "n", run); err != nil {
-					t.Error(err)
+					e.Error(err)
 				}
 			})
 		}
 		all.Wait()
 		if ran.Load() != 1 {
-			t.Errorf("it ran %d times", ran.Load())
+			e.Errorf("it ran %d times", ran.Load())
 		}
 	})
 }
@@ -384,7 +384,7 @@ func TestWhoWaitsForOnceLearnsThatTheRedisClientIsClosed(t *testing.T) {
 		<-begun
 		all.Go(func() {
 			if err := c.Once(ctx, "n", func(context.Context) error { return nil }); !errors.Is(err, redis.ErrClosed) || errors.Is(err, redislock.ErrClosed) {
-				t.Errorf("who waits: %v", err)
+				e.Errorf("who waits: %v", err)
 			}
 			close(end)
 		})

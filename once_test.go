@@ -30,18 +30,18 @@ func TestOnceRunsToSuccessOnceInTheFleet(t *testing.T) {
 					return nil
 				})
 				if err != nil {
-					t.Error(err)
+					e.Error(err)
 					return
 				}
 				if runs.Load() != 1 {
-					t.Error("Once returned before it was done")
+					e.Error("Once returned before it was done")
 				}
 				nils.Add(1)
 			})
 		}
 		all.Wait()
 		if runs.Load() != 1 || nils.Load() != 60 {
-			t.Errorf("%d runs, %d callers served", runs.Load(), nils.Load())
+			e.Errorf("%d runs, %d callers served", runs.Load(), nils.Load())
 		}
 		e.untouched("once:init")
 	})
@@ -58,7 +58,7 @@ func TestAfterAFailureOfOnceTheNextWaiterRunsIt(t *testing.T) {
 			all.Go(func() {
 				err := clients[i%2].Once(context.Background(), "init", func(context.Context) error {
 					if running.Add(1) != 1 {
-						t.Error("two at a time")
+						e.Error("two at a time")
 					}
 					defer running.Add(-1)
 					time.Sleep(5 * time.Millisecond)
@@ -70,14 +70,14 @@ func TestAfterAFailureOfOnceTheNextWaiterRunsIt(t *testing.T) {
 				if err != nil {
 					failed.Add(1)
 					if !errors.Is(err, mine[i]) {
-						t.Errorf("caller %d got %v", i, err)
+						e.Errorf("caller %d got %v", i, err)
 					}
 				}
 			})
 		}
 		all.Wait()
 		if runs.Load() != 5 || failed.Load() != 4 {
-			t.Errorf("%d runs, %d failures", runs.Load(), failed.Load())
+			e.Errorf("%d runs, %d failures", runs.Load(), failed.Load())
 		}
 		e.untouched("once:init")
 	})
@@ -88,21 +88,21 @@ func TestOnceCostsNoRoundTripInAProcessThatKnows(t *testing.T) {
 		ctx := context.Background()
 		run := func(context.Context) error { return nil }
 		if err := e.client().Once(ctx, "init", run); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		rdb := e.connect()
 		sent := &counter{}
 		rdb.AddHook(sent)
 		c := e.over(rdb)
 		must := func() {
-			t.Helper()
-			if err := c.Once(ctx, "init", func(context.Context) error { t.Error("it ran again"); return nil }); err != nil {
-				t.Fatal(err)
+			e.Helper()
+			if err := c.Once(ctx, "init", func(context.Context) error { e.Error("it ran again"); return nil }); err != nil {
+				e.Fatal(err)
 			}
 		}
 		must()
 		if got := sent.trips.Load(); got != 1 {
-			t.Errorf("a new process needs %d round trips", got)
+			e.Errorf("a new process needs %d round trips", got)
 		}
 		time.Sleep(time.Second) // the subscription stands
 		must()
@@ -111,7 +111,7 @@ func TestOnceCostsNoRoundTripInAProcessThatKnows(t *testing.T) {
 			must()
 		}
 		if got := sent.trips.Load() - before; got != 0 {
-			t.Errorf("%d round trips of a process that knows", got)
+			e.Errorf("%d round trips of a process that knows", got)
 		}
 	})
 }
@@ -147,29 +147,29 @@ func TestAResetOfOnceReachesProcessesThatKnow(t *testing.T) {
 		run := func(context.Context) error { runs.Add(1); return nil }
 		for _, c := range []*redislock.Client{a, b, a, b} {
 			if err := c.Once(ctx, "init", run); err != nil {
-				t.Fatal(err)
+				e.Fatal(err)
 			}
 		}
 		if done, err := b.OnceDone(ctx, "init"); !done || err != nil {
-			t.Errorf("done: %v, %v", done, err)
+			e.Errorf("done: %v, %v", done, err)
 		}
 		e.acquire(b, "x") // its subscription stands by now
 		if err := a.OnceReset(ctx, "init"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if done, err := b.OnceDone(ctx, "init"); done || err != nil {
-			t.Errorf("done after the reset: %v, %v", done, err)
+			e.Errorf("done after the reset: %v, %v", done, err)
 		}
 		e.eventually("the other process runs it again", func() bool {
 			if err := b.Once(ctx, "init", run); err != nil {
-				t.Fatal(err)
+				e.Fatal(err)
 			}
 			return runs.Load() == 2
 		})
 		l, _ := b.Acquire(ctx, "y")
 		e.release(l)
 		if _, err := b.Break(ctx, "x", "end of the test"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 	})
 }
@@ -180,9 +180,9 @@ func TestOnceIsForgottenWhenItWasSaid(t *testing.T) {
 		a, b := e.client(), e.client()
 		runs := 0
 		hour := func(c *redislock.Client) {
-			t.Helper()
+			e.Helper()
 			if err := c.Once(ctx, "hourly", func(context.Context) error { runs++; return nil }, redislock.WithForget(time.Hour)); err != nil {
-				t.Fatal(err)
+				e.Fatal(err)
 			}
 		}
 		for want := 1; want <= 3; want++ {
@@ -192,18 +192,18 @@ func TestOnceIsForgottenWhenItWasSaid(t *testing.T) {
 				time.Sleep(17 * time.Minute)
 			}
 			if runs != want {
-				t.Fatalf("%d runs in hour %d", runs, want)
+				e.Fatalf("%d runs in hour %d", runs, want)
 			}
 			time.Sleep(10 * time.Minute)
 		}
 		if ttl := e.raw.PTTL(ctx, "redislock:r:{once:hourly}").Val(); ttl > 0 {
-			t.Errorf("the record outlives the hour by %v", ttl)
+			e.Errorf("the record outlives the hour by %v", ttl)
 		}
 		if err := a.Once(ctx, "init", func(context.Context) error { return nil }); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if ttl := e.raw.PTTL(ctx, "redislock:r:{once:init}").Val(); ttl < 9*365*24*time.Hour { // I4
-			t.Errorf("it is remembered for %v", ttl)
+			e.Errorf("it is remembered for %v", ttl)
 		}
 	})
 }
@@ -216,16 +216,16 @@ func TestALossDuringOnceIsAFailure(t *testing.T) {
 		err := a.Once(ctx, "init", func(inner context.Context) error {
 			runs++
 			if _, err := b.Break(ctx, "once:init", "test"); err != nil {
-				t.Error(err)
+				e.Error(err)
 			}
 			<-inner.Done()
 			return nil // it does not look
 		})
 		if !errors.Is(err, redislock.ErrLost) {
-			t.Errorf("the robbed runner got %v", err)
+			e.Errorf("the robbed runner got %v", err)
 		}
 		if err := b.Once(ctx, "init", func(context.Context) error { runs++; return nil }); err != nil || runs != 2 {
-			t.Errorf("the next one: %v, %d runs", err, runs)
+			e.Errorf("the next one: %v, %d runs", err, runs)
 		}
 	})
 }
@@ -239,13 +239,13 @@ func TestTheDeathOfARunnerHandsOnceOn(t *testing.T) {
 		for range 5 {
 			all.Go(func() {
 				if err := c.Once(context.Background(), "init", func(context.Context) error { runs.Add(1); return nil }); err != nil {
-					t.Error(err)
+					e.Error(err)
 				}
 			})
 		}
 		all.Wait()
 		if late := time.Since(lapses); runs.Load() != 1 || late < 0 || late > 200*time.Millisecond {
-			t.Errorf("%d runs, %v after the lease", runs.Load(), late)
+			e.Errorf("%d runs, %v after the lease", runs.Load(), late)
 		}
 	})
 }
@@ -267,26 +267,26 @@ func TestOnceRefusesWhatItCannotDo(t *testing.T) {
 		}
 		for what, err := range bad {
 			if !errors.Is(err, redislock.ErrInvalid) {
-				t.Errorf("%s: %v", what, err)
+				e.Errorf("%s: %v", what, err)
 			}
 		}
 		err := c.Once(ctx, "x", func(ctx context.Context) error { return c.Once(ctx, "x", run) })
 		if !errors.Is(err, redislock.ErrDeadlock) {
-			t.Errorf("inside itself: %v", err)
+			e.Errorf("inside itself: %v", err)
 		}
 		err = c.Once(ctx, "x", func(context.Context) error {
 			err := e.client().Once(ctx, "x", run, redislock.WithWait(0))
 			var held *redislock.HeldError
 			if !errors.As(err, &held) || held.Holder.PID == 0 {
-				t.Errorf("without waiting: %v", err)
+				e.Errorf("without waiting: %v", err)
 			}
 			if err := e.client().Once(ctx, "x", run, redislock.WithWait(2*time.Second)); !errors.Is(err, redislock.ErrHeld) {
-				t.Errorf("waiting a little: %v", err)
+				e.Errorf("waiting a little: %v", err)
 			}
 			return nil
 		})
 		if err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		panicked := func() (p any) {
 			defer func() { p = recover() }()
@@ -294,11 +294,11 @@ func TestOnceRefusesWhatItCannotDo(t *testing.T) {
 			return nil
 		}()
 		if panicked != "oh" {
-			t.Errorf("the panic became %v", panicked)
+			e.Errorf("the panic became %v", panicked)
 		}
 		e.untouched("once:y")
 		if done, err := c.OnceDone(ctx, "y"); done || err != nil {
-			t.Errorf("a panic counts as success: %v, %v", done, err)
+			e.Errorf("a panic counts as success: %v, %v", done, err)
 		}
 	})
 }
@@ -322,10 +322,10 @@ func TestASuccessCountsThoughItsCallerHasGone(t *testing.T) {
 		a, b := e.client(), e.client()
 		ctx, leave := context.WithCancel(context.Background())
 		if err := a.Once(ctx, "init", func(context.Context) error { leave(); return nil }); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		if done, err := b.OnceDone(context.Background(), "init"); !done || err != nil {
-			t.Errorf("%v, %v", done, err)
+			e.Errorf("%v, %v", done, err)
 		}
 	})
 }
@@ -353,14 +353,14 @@ func TestAllWhoWaitForOnceLearnOfTheEndAtOnce(t *testing.T) {
 			c := e.client()
 			all.Go(func() {
 				if err := c.Once(ctx, "init", idle); err != nil {
-					t.Error(err)
+					e.Error(err)
 				}
 				slowest.Store(max(slowest.Load(), int64(time.Since(ended))))
 			})
 		}
 		all.Wait()
 		if took := time.Duration(slowest.Load()); took > 20*trip {
-			t.Errorf("the last one learned of it after %v", took)
+			e.Errorf("the last one learned of it after %v", took)
 		}
 	})
 }
@@ -373,7 +373,7 @@ func TestAnErrorThatIsSharedForAMomentIsKept(t *testing.T) {
 			return 0, errors.New("oh")
 		}, redislock.WithErrorTTL(time.Microsecond))
 		if err == nil || seen.count(redislock.EventNotKept) > 0 {
-			t.Errorf("%v, %d", err, seen.count(redislock.EventNotKept))
+			e.Errorf("%v, %d", err, seen.count(redislock.EventNotKept))
 		}
 	})
 }
@@ -384,7 +384,7 @@ func TestAClosedClientDoesNotSayDone(t *testing.T) {
 		c := e.client()
 		for i, want := range []error{nil, nil, redislock.ErrClosed} {
 			if err := c.Once(context.Background(), "init", idle); !errors.Is(err, want) {
-				t.Errorf("call %d: %v", i, err)
+				e.Errorf("call %d: %v", i, err)
 			}
 			if time.Sleep(time.Second); i == 1 { // its subscription stands, and it knows
 				_ = c.Close(context.Background())
@@ -437,20 +437,20 @@ func TestALookBeforeAResetIsNotRememberedAfterIt(t *testing.T) {
 		runs := 0
 		run := func(context.Context) error { runs++; return nil }
 		if err := a.Once(ctx, "init", run); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		slow.Store(true)
 		looked := make(chan error)
 		go func() { looked <- b.Once(ctx, "init", run) }()
 		time.Sleep(500 * time.Millisecond)
 		if err := a.OnceReset(ctx, "init"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if err := <-looked; err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		if err := b.Once(ctx, "init", run); err != nil || runs != 2 {
-			t.Errorf("%v, %d runs", err, runs)
+			e.Errorf("%v, %d runs", err, runs)
 		}
 	})
 }
@@ -463,14 +463,14 @@ func TestWhoeverResetsOnceMayRunItAtOnce(t *testing.T) {
 		runs := 0
 		for range 3 {
 			if err := c.Once(ctx, "init", func(context.Context) error { runs++; return nil }); err != nil {
-				t.Fatal(err)
+				e.Fatal(err)
 			}
 			if err := c.OnceReset(ctx, "init"); err != nil {
-				t.Fatal(err)
+				e.Fatal(err)
 			}
 		}
 		if runs != 3 {
-			t.Errorf("%d runs", runs)
+			e.Errorf("%d runs", runs)
 		}
 	})
 }
@@ -487,13 +487,13 @@ func TestASuccessOfOnceWhileTheClientClosesIsKept(t *testing.T) {
 			return nil // it came to its end, under its lock
 		})
 		if err != nil {
-			t.Errorf("the lock was held to the end, and Once says %v", err)
+			e.Errorf("the lock was held to the end, and Once says %v", err)
 		}
 		if err := <-closed; err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
-		if err := b.Once(ctx, "init", func(context.Context) error { t.Error("it ran again"); return nil }); err != nil {
-			t.Error(err)
+		if err := b.Once(ctx, "init", func(context.Context) error { e.Error("it ran again"); return nil }); err != nil {
+			e.Error(err)
 		}
 	})
 }
@@ -559,13 +559,13 @@ func TestOnceDoesNotBeginAfterItsLockIsLost(t *testing.T) {
 		all.Go(func() {
 			err := a.Once(ctx, "init", func(context.Context) error { runs.Add(1); return nil }, lease, wide)
 			if runs.Load() > 1 {
-				t.Errorf("it began without its lock, and so ran to success twice (%v)", err)
+				e.Errorf("it began without its lock, and so ran to success twice (%v)", err)
 			}
 		})
 		all.Go(func() {
 			time.Sleep(100 * time.Millisecond)
 			if err := b.Once(ctx, "init", func(context.Context) error { runs.Add(1); return nil }); err != nil {
-				t.Error(err)
+				e.Error(err)
 			}
 		})
 		all.Wait()
@@ -576,7 +576,7 @@ func TestOnceDoesNotBeginAfterItsLockIsLost(t *testing.T) {
 func TestALateNoteOfOnceDoesNotCountWhileAnotherRuns(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		ctx := context.Background()
-		slow := once(t)
+		slow := once(e.T)
 		a := e.tapped(&tap{before: func(text string) error {
 			if strings.Contains(text, digest("record")) && slow() {
 				time.Sleep(2 * time.Second) // the process was paused before it left
@@ -585,7 +585,7 @@ func TestALateNoteOfOnceDoesNotCountWhileAnotherRuns(t *testing.T) {
 		}})
 		b, c := e.client(), e.client()
 		if err := c.Once(ctx, "warm", idle); err != nil { // the script is loaded
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		lease := redislock.WithLease(500 * time.Millisecond)
 		var running atomic.Bool
@@ -593,7 +593,7 @@ func TestALateNoteOfOnceDoesNotCountWhileAnotherRuns(t *testing.T) {
 		all.Go(func() {
 			err := a.Once(ctx, "init", idle, lease, redislock.WithoutRenewal())
 			if running.Load() && !errors.Is(err, redislock.ErrLost) {
-				t.Errorf("another runs it, and this one says %v", err)
+				e.Errorf("another runs it, and this one says %v", err)
 			}
 		})
 		all.Go(func() {
@@ -603,12 +603,12 @@ func TestALateNoteOfOnceDoesNotCountWhileAnotherRuns(t *testing.T) {
 				defer running.Store(false)
 				time.Sleep(5 * time.Second)
 				if done, err := c.OnceDone(ctx, "init"); done {
-					t.Errorf("done while it runs: %v", err)
+					e.Errorf("done while it runs: %v", err)
 				}
 				return errors.New("it fails")
 			})
 			if err == nil {
-				t.Error("the failure was lost")
+				e.Error("the failure was lost")
 			}
 		})
 		all.Wait()
@@ -625,7 +625,7 @@ func TestOnceDoesNotWaitLongerThanItWasTold(t *testing.T) {
 		begun := time.Now()
 		err := c.Once(context.Background(), "init", idle, redislock.WithWait(200*time.Millisecond))
 		if took := time.Since(begun); err == nil || took > time.Second {
-			t.Errorf("%v after %v", err, took)
+			e.Errorf("%v after %v", err, took)
 		}
 		line.Mend()
 		time.Sleep(time.Minute)
@@ -653,10 +653,10 @@ func TestOnceWorksWhateverTheDefaultModeIs(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		c := e.client(redislock.WithDefaults(redislock.WithMode(redislock.Read)))
 		if err := c.Once(context.Background(), "init", idle); err != nil {
-			t.Errorf("Once: %v", err)
+			e.Errorf("Once: %v", err)
 		}
 		if o, err := c.Cron("job").Run(context.Background(), e.tick(), idle); o != redislock.OutcomeRan {
-			t.Errorf("Cron: %v, %v", o, err)
+			e.Errorf("Cron: %v, %v", o, err)
 		}
 	})
 }

@@ -18,18 +18,18 @@ func TestBadInputIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	both(t, func(e *env) {
 		rdb := e.connect()
 		rdb.AddHook(&tap{before: func(text string) error {
-			t.Errorf("something was sent: %s", text)
+			e.Errorf("something was sent: %s", text)
 			return nil
 		}})
 		c, err := redislock.New(rdb)
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		ctx := context.Background()
 		refused := func(what, names string, err error) {
-			t.Helper()
+			e.Helper()
 			if !errors.Is(err, redislock.ErrInvalid) || !strings.Contains(err.Error(), names) {
-				t.Errorf("%s: %v", what, err)
+				e.Errorf("%s: %v", what, err)
 			}
 		}
 		for names, opt := range map[string]redislock.Option{
@@ -53,7 +53,7 @@ func TestBadInputIsRefusedBeforeAnythingIsSent(t *testing.T) {
 			refused("Acquire", names, err)
 			_, err = c.TryAcquire(ctx, "x", opt)
 			refused("TryAcquire", names, err)
-			refused("Do", names, c.Do(ctx, "x", func(context.Context) error { t.Error("ran"); return nil }, opt))
+			refused("Do", names, c.Do(ctx, "x", func(context.Context) error { e.Error("ran"); return nil }, opt))
 			if opt != nil {
 				_, err = redislock.New(rdb, redislock.WithDefaults(opt))
 				refused("WithDefaults", names, err)
@@ -120,7 +120,7 @@ func TestPrefixesShareNothing(t *testing.T) {
 		l := e.acquire(a, "x")
 		m, err := b.TryAcquire(context.Background(), "x")
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		e.release(l)
 		e.release(m)
@@ -133,17 +133,17 @@ func TestDefaultsAreOverriddenByTheCall(t *testing.T) {
 		l := e.acquire(c, "x")
 		info, err := c.Inspect(context.Background(), "x")
 		if err != nil || len(info.Holds) != 1 {
-			t.Fatalf("%+v, %v", info, err)
+			e.Fatalf("%+v, %v", info, err)
 		}
 		if h := info.Holds[0]; h.Owner.Metadata != "default" || h.Deadline.Sub(h.Since) < time.Minute {
-			t.Errorf("the defaults: %+v", h)
+			e.Errorf("the defaults: %+v", h)
 		}
 		if _, err := c.Acquire(context.Background(), "x"); !errors.Is(err, redislock.ErrHeld) {
-			t.Errorf("the default wait: %v", err)
+			e.Errorf("the default wait: %v", err)
 		}
 		start := time.Now()
 		if _, err := c.Acquire(context.Background(), "x", redislock.WithWait(500*time.Millisecond)); !errors.Is(err, redislock.ErrHeld) || time.Since(start) < 500*time.Millisecond {
-			t.Errorf("an own wait: %v after %v", err, time.Since(start))
+			e.Errorf("an own wait: %v after %v", err, time.Since(start))
 		}
 		e.release(l)
 	})
@@ -153,7 +153,7 @@ func TestInspectShowsHoldersAndWaitersInOrder(t *testing.T) {
 	both(t, func(e *env) {
 		a, b := e.client(redislock.WithName("alpha")), e.client(redislock.WithName("beta"))
 		if info, err := a.Inspect(context.Background(), "x"); err != nil || len(info.Holds)+len(info.Places)+info.Waiting != 0 || info.Fence != 0 {
-			t.Errorf("a name nobody uses: %+v, %v", info, err)
+			e.Errorf("a name nobody uses: %+v, %v", info, err)
 		}
 		l := e.acquire(a, "x", redislock.WithMetadata("m0"))
 		done := make(chan struct{})
@@ -166,14 +166,14 @@ func TestInspectShowsHoldersAndWaitersInOrder(t *testing.T) {
 		}
 		info, err := a.Inspect(context.Background(), "x")
 		if err != nil || len(info.Holds) != 1 || len(info.Places) != 2 || info.Fence != l.Fence() {
-			t.Fatalf("%+v, %v", info, err)
+			e.Fatalf("%+v, %v", info, err)
 		}
 		if o := info.Holds[0].Owner; o.Client != "alpha" || o.Metadata != "m0" || info.Holds[0].Fence != l.Fence() {
-			t.Errorf("the holder: %+v", info.Holds[0])
+			e.Errorf("the holder: %+v", info.Holds[0])
 		}
 		for i, p := range info.Places {
 			if p.Owner.Client != "beta" || p.Owner.Metadata != []string{"m1", "m2"}[i] || p.Since.Before(info.Holds[0].Since) {
-				t.Errorf("place %d: %+v", i, p)
+				e.Errorf("place %d: %+v", i, p)
 			}
 		}
 		e.release(l)
@@ -196,15 +196,15 @@ func TestAnyArgumentsOfTheProgramGiveAName(t *testing.T) {
 			l := e.acquire(c, "x")
 			info, err := c.Inspect(context.Background(), "x")
 			if err != nil || len(info.Holds) != 1 {
-				t.Fatalf("%q: %+v, %v", args, info, err)
+				e.Fatalf("%q: %+v, %v", args, info, err)
 			}
 			owner := info.Holds[0].Owner
 			name := owner.Client
 			if name == "" || len(name) > 128 || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
-				t.Errorf("%q: the name is %q", args, name)
+				e.Errorf("%q: the name is %q", args, name)
 			}
 			if owner.PID != os.Getpid() || owner.Metadata != "" {
-				t.Errorf("%q: the owner is %+v", args, owner)
+				e.Errorf("%q: the owner is %+v", args, owner)
 			}
 			e.release(l)
 		})
@@ -216,9 +216,9 @@ func TestAnErrorShowsWhatOthersWroteOnOneLineWithoutControls(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		const nasty = "a\x1b]52;c;x\x07\nheld by root\u202e\u200b\xff"
 		shown := func(text string) {
-			t.Helper()
+			e.Helper()
 			if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
-				t.Errorf("shown: %q", text)
+				e.Errorf("shown: %q", text)
 			}
 		}
 		ctx := context.Background()
@@ -227,12 +227,12 @@ func TestAnErrorShowsWhatOthersWroteOnOneLineWithoutControls(t *testing.T) {
 		_, err := b.TryAcquire(ctx, "x")
 		held, is := errors.AsType[*redislock.HeldError](err)
 		if !is || held.Holder.Metadata != nasty { // who computes with it has it as it is
-			t.Fatalf("%v", err)
+			e.Fatalf("%v", err)
 		}
 		shown(err.Error())
 		shown(held.Holder.String())
 		if _, err := b.Break(ctx, "x", nasty); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		<-l.Context().Done()
 		shown(l.Err().Error())
@@ -246,7 +246,7 @@ func TestAnErrorShowsWhatOthersWroteOnOneLineWithoutControls(t *testing.T) {
 		}
 		info, err := b.Inspect(ctx, "y")
 		if err != nil || len(info.Holds) != 1 {
-			t.Fatalf("%+v, %v", info, err)
+			e.Fatalf("%+v, %v", info, err)
 		}
 		shown(info.Holds[0].Mode.String())
 		shown(info.Holds[0].Mode.Name())
@@ -262,17 +262,17 @@ func TestWhatIsBuiltOnLocksIsExclusiveWhateverTheDefaultsAre(t *testing.T) {
 		defer stop()
 		c := e.client(redislock.WithDefaults(redislock.WithMode(redislock.Semaphore(9)), redislock.WithWeight(2), redislock.WithWait(0)))
 		exclusive := func(name string) {
-			t.Helper()
+			e.Helper()
 			info, err := c.Inspect(ctx, name)
 			if err != nil || info.Holders != 1 || info.Holds[0].Mode != redislock.Exclusive || info.Holds[0].Weight != 1 {
-				t.Errorf("%+v, %v", info, err)
+				e.Errorf("%+v, %v", info, err)
 			}
 		}
 		if err := c.Once(ctx, "x", func(context.Context) error { exclusive("once:x"); return nil }); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		if _, err := redislock.Share(ctx, c, "x", time.Minute, func(context.Context) (int, error) { exclusive("share:x"); return 1, nil }); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		begun, end := make(chan struct{}), make(chan struct{})
 		done := make(chan error, 2)
@@ -295,7 +295,7 @@ func TestWhatIsBuiltOnLocksIsExclusiveWhateverTheDefaultsAre(t *testing.T) {
 		close(end)
 		for range 2 {
 			if err := <-done; err != nil {
-				t.Error(err)
+				e.Error(err)
 			}
 		}
 		leader := e.acquire(e.client(), "elect:x")
@@ -305,7 +305,7 @@ func TestWhatIsBuiltOnLocksIsExclusiveWhateverTheDefaultsAre(t *testing.T) {
 		e.queued(c, "elect:x", 1) // the campaign waits
 		e.release(leader)
 		if err := <-done; errors.Is(err, redislock.ErrHeld) {
-			t.Error(err)
+			e.Error(err)
 		}
 	})
 }

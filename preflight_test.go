@@ -201,7 +201,7 @@ func TestAThousandFirstAcquiresSendOnePreflight(t *testing.T) {
 		}
 		all.Wait()
 		if n := sent.Load(); n != 1 {
-			t.Errorf("%d preflights", n)
+			e.Errorf("%d preflights", n)
 		}
 	})
 }
@@ -221,26 +221,26 @@ func TestAPreflightHoldsNobodyLongerThanItsContext(t *testing.T) {
 		defer cancel()
 		begun := time.Now()
 		if _, err := c.Acquire(bounded, "b"); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) != 50*time.Millisecond {
-			t.Errorf("after %v: %v", time.Since(begun), err)
+			e.Errorf("after %v: %v", time.Since(begun), err)
 		}
 		begun = time.Now()
 		if _, err := c.Acquire(ctx, "b", redislock.WithWait(70*time.Millisecond)); err == nil || time.Since(begun) != 70*time.Millisecond {
-			t.Errorf("after %v: %v", time.Since(begun), err)
+			e.Errorf("after %v: %v", time.Since(begun), err)
 		}
 		fail.Store(true)
 		n.Mend()
 		if err := <-first; err == nil {
-			t.Error("a lock without a preflight")
+			e.Error("a lock without a preflight")
 		}
 		if _, err := c.Acquire(ctx, "a"); !errors.Is(err, io.EOF) {
-			t.Errorf("the next has %v", err)
+			e.Errorf("the next has %v", err)
 		}
 		fail.Store(false)
 		e.release(e.acquire(c, "a"))
 		before := sent.Load()
 		e.release(e.acquire(c, "b"))
 		if sent.Load() != before {
-			t.Error("a preflight that had passed was made again")
+			e.Error("a preflight that had passed was made again")
 		}
 	})
 }
@@ -248,7 +248,7 @@ func TestAPreflightHoldsNobodyLongerThanItsContext(t *testing.T) {
 // A hook of the Redis client may end the goroutine that it is called on. The one caller has an error, the next one a lock.
 func TestAPreflightThatIsCutShortBlocksNobody(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
-		first := once(t)
+		first := once(e.T)
 		c := e.tapped(&tap{before: func(text string) error {
 			if strings.Contains(text, digest("preflight")) && first() {
 				runtime.Goexit()
@@ -258,11 +258,11 @@ func TestAPreflightThatIsCutShortBlocksNobody(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if _, err := c.Acquire(ctx, "x"); err == nil || ctx.Err() != nil {
-			t.Errorf("the first caller: %v", err)
+			e.Errorf("the first caller: %v", err)
 		}
 		l, err := c.Acquire(ctx, "x")
 		if err != nil {
-			t.Fatalf("the next caller: %v", err)
+			e.Fatalf("the next caller: %v", err)
 		}
 		e.release(l)
 	})

@@ -25,14 +25,14 @@ func TestAcquireAndReleaseLeaveOnlyTheFence(t *testing.T) {
 		c := e.client()
 		l := e.acquire(c, "a")
 		if l.Name() != "a" || l.Fence() <= 0 || l.Err() != nil || ended(l.Context()) {
-			t.Fatalf("a fresh lock: name %q, fence %d, error %v", l.Name(), l.Fence(), l.Err())
+			e.Fatalf("a fresh lock: name %q, fence %d, error %v", l.Name(), l.Fence(), l.Err())
 		}
 		e.release(l)
 		if err := l.Release(context.Background()); err != nil {
-			t.Errorf("a second release has another answer: %v", err)
+			e.Errorf("a second release has another answer: %v", err)
 		}
 		if got := context.Cause(l.Context()); !errors.Is(got, redislock.ErrReleased) {
-			t.Errorf("after the release the context's cause is %v", got)
+			e.Errorf("after the release the context's cause is %v", got)
 		}
 		e.untouched("a")
 	})
@@ -53,10 +53,10 @@ func TestI1HoldersNeverOverlapAndI2FencesRise(t *testing.T) {
 					for round := range rounds {
 						l := e.acquire(c, "shared")
 						if n := holders.Add(1); n != 1 {
-							t.Errorf("%d holders at once", n)
+							e.Errorf("%d holders at once", n)
 						}
 						if before := last.Swap(l.Fence()); before >= l.Fence() {
-							t.Errorf("fence %d after %d", l.Fence(), before)
+							e.Errorf("fence %d after %d", l.Fence(), before)
 						}
 						if (w+round)%5 == 0 {
 							time.Sleep(time.Millisecond)
@@ -79,16 +79,16 @@ func TestTryAcquireSaysWhoHoldsIt(t *testing.T) {
 		_, err := b.TryAcquire(context.Background(), "x")
 		var held *redislock.HeldError
 		if !errors.Is(err, redislock.ErrHeld) || !errors.As(err, &held) {
-			t.Fatalf("got %v, want ErrHeld", err)
+			e.Fatalf("got %v, want ErrHeld", err)
 		}
 		if held.Holder.Client != "alpha" || held.Holder.Metadata != "import of\nMonday" || held.Holder.PID == 0 ||
 			held.Waiting != 0 || held.Since.UnixMicro() != l.Fence() || held.Deadline.Sub(held.Since) < redislock.DefaultLease {
-			t.Errorf("the error says %+v", held)
+			e.Errorf("the error says %+v", held)
 		}
 		e.release(l)
 		l, err = b.TryAcquire(context.Background(), "x")
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		e.release(l)
 	})
@@ -113,7 +113,7 @@ func TestI5WaitersAreServedInTheOrderOfArrival(t *testing.T) {
 				// I5: a newcomer never passes a queue that is not empty, not even at the moment of a hand-over.
 				if i < waiters-1 {
 					if _, err := clients[0].TryAcquire(context.Background(), "line"); !errors.Is(err, redislock.ErrHeld) {
-						t.Errorf("a newcomer got %v", err)
+						e.Errorf("a newcomer got %v", err)
 					}
 				}
 				e.release(l)
@@ -123,7 +123,7 @@ func TestI5WaitersAreServedInTheOrderOfArrival(t *testing.T) {
 		e.release(first)
 		wg.Wait()
 		if !slices.IsSorted(order) || len(order) != waiters {
-			t.Errorf("served in the order %v", order)
+			e.Errorf("served in the order %v", order)
 		}
 		e.untouched("line")
 	})
@@ -144,10 +144,10 @@ func TestHandOverCostsOneMessageAndNoPolling(t *testing.T) {
 		next := <-got
 		// One packet carries the release, one the message.
 		if took := time.Since(released); took != 2*time.Millisecond {
-			t.Errorf("the next waiter had the lock %v after the release began", took)
+			e.Errorf("the next waiter had the lock %v after the release began", took)
 		}
 		if next.Fence() <= l.Fence() {
-			t.Errorf("fence %d after %d", next.Fence(), l.Fence())
+			e.Errorf("fence %d after %d", next.Fence(), l.Fence())
 		}
 		e.release(next)
 	})
@@ -171,7 +171,7 @@ func TestOneSubscriptionWhateverTheNumberOfWaits(t *testing.T) {
 			most *= 1 + len(e.real.masters)
 		}
 		if n := e.subscriptions(); n < 2 || n > most {
-			t.Errorf("%d subscriptions of two Clients", n)
+			e.Errorf("%d subscriptions of two Clients", n)
 		}
 		for _, l := range held {
 			e.release(l)
@@ -185,20 +185,20 @@ func TestDoReportsALossEvenIfTheBodyReturnsNil(t *testing.T) {
 		c, operator := e.client(), e.client()
 		err := c.Do(context.Background(), "x", func(ctx context.Context) error {
 			if _, err := operator.Break(context.Background(), "x", "test"); err != nil {
-				t.Error(err)
+				e.Error(err)
 			}
 			<-ctx.Done()
 			if cause := context.Cause(ctx); !errors.Is(cause, redislock.ErrStolen) {
-				t.Errorf("the body's context ended with %v", cause)
+				e.Errorf("the body's context ended with %v", cause)
 			}
 			return nil
 		})
 		if !errors.Is(err, redislock.ErrLost) || !errors.Is(err, redislock.ErrNotHeld) {
-			t.Errorf("Do returned %v", err)
+			e.Errorf("Do returned %v", err)
 		}
 		boom := errors.New("boom")
 		if err := c.Do(context.Background(), "x", func(context.Context) error { return boom }); !errors.Is(err, boom) || errors.Is(err, redislock.ErrLost) {
-			t.Errorf("Do returned %v for a body that failed", err)
+			e.Errorf("Do returned %v for a body that failed", err)
 		}
 		func() {
 			defer func() { _ = recover() }()
@@ -218,18 +218,18 @@ func TestI10WrapDoesNotRunTheFunctionWithoutTheLock(t *testing.T) {
 
 		l, m := e.acquire(a, "x"), e.acquire(a, "x/7")
 		if err := wrapped(context.Background()); !errors.Is(err, redislock.ErrHeld) || ran != 0 {
-			t.Errorf("held: %v, ran %d", err, ran)
+			e.Errorf("held: %v, ran %d", err, ran)
 		}
 		if err := by(context.Background(), 7); !errors.Is(err, redislock.ErrHeld) || ran != 0 {
-			t.Errorf("held: %v, ran %d", err, ran)
+			e.Errorf("held: %v, ran %d", err, ran)
 		}
 		if err := by(context.Background(), 8); err != nil || ran != 8 {
-			t.Errorf("another argument, another lock: %v, ran %d", err, ran)
+			e.Errorf("another argument, another lock: %v, ran %d", err, ran)
 		}
 		e.release(l)
 		e.release(m)
 		if err := errors.Join(wrapped(context.Background()), by(context.Background(), 7)); err != nil || ran != 16 {
-			t.Errorf("free: %v, ran %d", err, ran)
+			e.Errorf("free: %v, ran %d", err, ran)
 		}
 	})
 }
@@ -244,15 +244,15 @@ func TestWaitEndsWithHeldAndWithTheContextsError(t *testing.T) {
 		var held *redislock.HeldError
 		if !errors.As(err, &held) || !errors.Is(err, redislock.ErrHeld) || held.Holder.Client != "alpha" ||
 			held.Waiting != 0 || errors.Is(err, context.DeadlineExceeded) || time.Since(start) < time.Second {
-			t.Errorf("after %v: %v", time.Since(start), err)
+			e.Errorf("after %v: %v", time.Since(start), err)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		defer cancel()
 		if _, err = b.Acquire(ctx, "x"); !errors.Is(err, redislock.ErrHeld) || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("a context that ended: %v", err)
+			e.Errorf("a context that ended: %v", err)
 		}
 		if _, err = b.Acquire(ctx, "x"); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, redislock.ErrHeld) {
-			t.Errorf("a context that had ended before: %v", err)
+			e.Errorf("a context that had ended before: %v", err)
 		}
 		e.release(l)
 		e.untouched("x")
@@ -265,18 +265,18 @@ func TestANonReentrantAcquireUnderItsOwnContextIsADeadlockAtOnce(t *testing.T) {
 		l := e.acquire(c, "x")
 		for _, ctx := range []context.Context{l.Context(), l.With(context.Background())} {
 			if _, err := c.Acquire(ctx, "x", redislock.NonReentrant()); !errors.Is(err, redislock.ErrDeadlock) {
-				t.Errorf("got %v, want ErrDeadlock", err)
+				e.Errorf("got %v, want ErrDeadlock", err)
 			}
 			other, err := c.Acquire(ctx, "y")
 			if err != nil {
-				t.Fatal(err)
+				e.Fatal(err)
 			}
 			e.release(other)
 		}
 		e.release(l)
 		again, err := c.Acquire(context.WithoutCancel(l.Context()), "x")
 		if err != nil {
-			t.Fatalf("after the release it is no deadlock: %v", err)
+			e.Fatalf("after the release it is no deadlock: %v", err)
 		}
 		e.release(again)
 	})
@@ -288,22 +288,22 @@ func TestContextCarriesValuesButNotCancellation(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.WithValue(context.Background(), key{}, "v"))
 		l, err := e.client().Acquire(ctx, "x")
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		cancel()
 		if ended(l.Context()) || l.Err() != nil || l.Context().Value(key{}) != "v" {
-			t.Errorf("after the caller's context ended: %v, value %v", l.Err(), l.Context().Value(key{}))
+			e.Errorf("after the caller's context ended: %v, value %v", l.Err(), l.Context().Value(key{}))
 		}
 		if with := l.With(ctx); !errors.Is(with.Err(), context.Canceled) {
-			t.Error("With does not end with the given context")
+			e.Error("With does not end with the given context")
 		}
 		with := l.With(context.Background())
 		if err := l.Release(ctx); err != nil { // works although ctx has ended
-			t.Error(err)
+			e.Error(err)
 		}
 		<-with.Done()
 		if cause := context.Cause(with); !errors.Is(cause, redislock.ErrReleased) {
-			t.Errorf("With ended with %v", cause)
+			e.Errorf("With ended with %v", cause)
 		}
 		e.untouched("x")
 	})
@@ -336,7 +336,7 @@ func TestWithWaitBoundsTheFirstRequestsToo(t *testing.T) {
 		start := time.Now()
 		_, err := c.Acquire(context.Background(), "x", redislock.WithWait(200*time.Millisecond))
 		if took := time.Since(start); took > 600*time.Millisecond || !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, redislock.ErrHeld) {
-			t.Errorf("a server that never answers: %v after %v", err, took)
+			e.Errorf("a server that never answers: %v after %v", err, took)
 		}
 		n.Mend()
 	})
@@ -350,16 +350,16 @@ func TestNamesNeverCollide(t *testing.T) {
 		for _, name := range names {
 			l, err := c.TryAcquire(context.Background(), name)
 			if err != nil {
-				t.Fatalf("%q: %v", name, err)
+				e.Fatalf("%q: %v", name, err)
 			}
 			locks = append(locks, l)
 			weak, err := c.AcquireWeak(context.Background(), name, redislock.WithWait(0))
 			if err != nil {
-				t.Fatalf("weak %q: %v", name, err)
+				e.Fatalf("weak %q: %v", name, err)
 			}
 			defer weak.Release(context.Background())
 			if first, err := c.First(context.Background(), name, time.Minute); err != nil || !first {
-				t.Fatalf("first %q: %v %v", name, first, err)
+				e.Fatalf("first %q: %v %v", name, first, err)
 			}
 		}
 		for _, l := range locks {
@@ -463,17 +463,17 @@ func TestAPanicOfTheRedisClientIsAnErrorAndEndsNoProcess(t *testing.T) {
 			}(),
 		} {
 			if err == nil || !strings.Contains(err.Error(), "out of order") {
-				t.Errorf("%s: %v", what, err)
+				e.Errorf("%s: %v", what, err)
 			}
 		}
 		bounded, cancel := context.WithTimeout(ctx, 3*time.Second)
 		defer cancel()
 		if _, err := c.Acquire(bounded, "theirs"); err == nil {
-			t.Error("a lock of another")
+			e.Error("a lock of another")
 		}
 		<-held.Context().Done() // its renewals fail
 		if err := held.Err(); !errors.Is(err, redislock.ErrLost) {
-			t.Errorf("a lock that could not be renewed: %v", err)
+			e.Errorf("a lock that could not be renewed: %v", err)
 		}
 
 		rdb.now.Store(false)
@@ -576,35 +576,35 @@ func TestAHookIsGivenItsArgumentsAnewAtEveryAttempt(t *testing.T) {
 		l := e.acquire(c, "x", redislock.WithLease(10*time.Second)) // of a server without the scripts
 		time.Sleep(100 * time.Millisecond)                          // renewals and the subscription's probe are under way
 		if _, err := rival.TryAcquire(ctx, "x"); !errors.Is(err, redislock.ErrHeld) {
-			t.Errorf("two holders: %v", err)
+			e.Errorf("two holders: %v", err)
 		}
 		losing(1)
 		time.Sleep(30 * time.Second) // renewals
 		if err := l.Err(); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		losing(1)
 		e.release(l)
 		losing(1)
 		if first, err := c.FirstOf(ctx, []string{"a", "b", "c"}, time.Minute); err != nil || slices.Contains(first, false) {
-			t.Errorf("FirstOf = %v, %v", first, err)
+			e.Errorf("FirstOf = %v, %v", first, err)
 		}
 		losing(1)
 		w, err := c.AcquireWeak(ctx, "weak")
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		losing(1)
 		if err := w.Release(ctx); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		losing(1)
 		if err := c.Once(ctx, "job", run); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		losing(1)
 		if err := c.OnceReset(ctx, "job"); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		held := e.acquire(rival, "y") // and what is handed over
 		done := make(chan struct{})
@@ -618,13 +618,13 @@ func TestAHookIsGivenItsArgumentsAnewAtEveryAttempt(t *testing.T) {
 		<-done
 		for _, key := range e.mini.Keys() {
 			if !strings.HasPrefix(key, "tenant:redislock:") {
-				t.Errorf("a key is %q", key)
+				e.Errorf("a key is %q", key)
 			}
 		}
 		for _, h := range []*prefixer{h, other} {
 			for _, key := range h.seen {
 				if !strings.HasPrefix(key, "redislock:") {
-					t.Errorf("the hook was given the key %q", key)
+					e.Errorf("the hook was given the key %q", key)
 				}
 			}
 		}
@@ -643,7 +643,7 @@ func TestAHookMayKeepTheCommandsThatItSaw(t *testing.T) {
 		}
 		for i, cmd := range k.kept {
 			if textOf(cmd) != k.text[i] {
-				t.Errorf("was %q, is %q", k.text[i], textOf(cmd))
+				e.Errorf("was %q, is %q", k.text[i], textOf(cmd))
 			}
 		}
 	})
@@ -814,25 +814,25 @@ func TestNothingPanicsWithoutAContextOrOfAZeroValue(t *testing.T) {
 		ctx := context.Background()
 		lock, err := c.Acquire(ctx, "lock")
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		weak, err := c.AcquireWeak(ctx, "weak")
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		locks, err := c.AcquireAll(ctx, []string{"a", "b"})
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		for _, argument := range []func(reflect.Type) reflect.Value{reflect.Zero, plausible} {
 			for _, live := range []any{c, c.Stripes("s", 2), c.Cron("job"), c.Election("e"), locks, lock, weak} {
-				each(t, "live", live, nil, argument, "Close", "Locker", "Lock", "Handoff", "Asked", "Context")
+				each(e.T, "live", live, nil, argument, "Close", "Locker", "Lock", "Handoff", "Asked", "Context")
 			}
 		}
 		// What was refused has changed nothing.
 		for what, err := range map[string]error{"lock": lock.Release(ctx), "weak lock": weak.Release(ctx), "locks": locks.Release(ctx)} {
 			if err != nil {
-				t.Errorf("the %s after it: %v", what, err)
+				e.Errorf("the %s after it: %v", what, err)
 			}
 		}
 	})

@@ -22,35 +22,35 @@ func TestAHoldMovesToAnotherProcessWithoutAGap(t *testing.T) {
 		e.queued(a, "x", 1)
 		ticket, err := l.Handoff()
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if l.Err() == nil || !errors.Is(context.Cause(l.Context()), redislock.ErrReleased) {
-			t.Errorf("the spent handle says %v", l.Err())
+			e.Errorf("the spent handle says %v", l.Err())
 		}
 		for range 2 {
 			if err := l.Release(ctx); !errors.Is(err, redislock.ErrNotHeld) {
-				t.Errorf("the spent handle's release: %v", err)
+				e.Errorf("the spent handle's release: %v", err)
 			}
 			if _, err := l.Handoff(); !errors.Is(err, redislock.ErrNotHeld) {
-				t.Errorf("the spent handle's handoff: %v", err)
+				e.Errorf("the spent handle's handoff: %v", err)
 			}
 		}
 		e.none(next, "the hold is on its way")
 		moved, err := b.Resume(ctx, ticket, redislock.WithMetadata("second half"))
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if moved.Name() != "x" || moved.Fence() <= l.Fence() || moved.Err() != nil {
-			t.Errorf("%s, fence %d after %d, %v", moved.Name(), moved.Fence(), l.Fence(), moved.Err())
+			e.Errorf("%s, fence %d after %d, %v", moved.Name(), moved.Fence(), l.Fence(), moved.Err())
 		}
 		for _, c := range []*redislock.Client{a, b} {
 			if _, err := c.Resume(ctx, ticket); !errors.Is(err, redislock.ErrNotHeld) {
-				t.Errorf("a second resume: %v", err)
+				e.Errorf("a second resume: %v", err)
 			}
 		}
 		info, err := a.Inspect(ctx, "x")
 		if err != nil || info.Holders != 1 || info.Holds[0].Owner.Metadata != "second half" || info.Holds[0].Since.UnixMicro() != l.Fence() {
-			t.Errorf("%+v, %v", info, err)
+			e.Errorf("%+v, %v", info, err)
 		}
 		e.none(next, "the hold has moved")
 		e.release(moved)
@@ -68,28 +68,28 @@ func TestAHandedOffHoldKeepsItsModeAndLivesForOneLease(t *testing.T) {
 		time.Sleep(2 * time.Second) // a third of the lease is nearly over
 		ticket, err := l.Handoff()
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		time.Sleep(8900 * time.Millisecond)
 		e.refused(b, "x", three, redislock.WithWeight(2))
 		moved, err := b.Resume(ctx, ticket, redislock.WithLease(5*time.Second))
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		time.Sleep(time.Minute) // renewed
 		e.refused(a, "x", three, redislock.WithWeight(2))
 		one := e.acquire(a, "x", three, trying)
 		if moved.Mode() != redislock.Semaphore(3) || moved.Err() != nil {
-			t.Errorf("in %v, %v", moved.Mode(), moved.Err())
+			e.Errorf("in %v, %v", moved.Mode(), moved.Err())
 		}
 		e.release(one)
 		ticket, err = moved.Handoff()
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		time.Sleep(5100 * time.Millisecond)
 		if _, err := a.Resume(ctx, ticket); !errors.Is(err, redislock.ErrNotHeld) {
-			t.Errorf("after its lease: %v", err)
+			e.Errorf("after its lease: %v", err)
 		}
 		e.untouched("x")
 	})
@@ -104,12 +104,12 @@ func TestAClaimIsMadeWholeBeforeItIsHandedOff(t *testing.T) {
 		e.release(first)
 		ticket, err := (<-got).Handoff() // granted by message: it holds for a claim only
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		time.Sleep(19 * time.Second)
 		moved, err := a.Resume(context.Background(), ticket)
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		e.release(moved)
 		e.untouched("x")
@@ -124,41 +124,41 @@ func TestWhatCannotBeHandedOff(t *testing.T) {
 		inner := e.under(l.Context(), c, "x")
 		for _, h := range []*redislock.Lock{l, inner} {
 			if _, err := h.Handoff(); !errors.Is(err, redislock.ErrOrder) {
-				t.Errorf("with nested handles: %v", err)
+				e.Errorf("with nested handles: %v", err)
 			}
 		}
 		e.release(inner)
 		if _, err := c.Break(ctx, "x", "why"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		<-l.Context().Done()
 		if _, err := l.Handoff(); !errors.Is(err, redislock.ErrNotHeld) || !errors.Is(err, redislock.ErrStolen) {
-			t.Errorf("after a break: %v", err)
+			e.Errorf("after a break: %v", err)
 		}
 		_ = l.Release(ctx)
 
 		l = e.acquire(c, "x")
 		ticket, err := l.Handoff()
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		elsewhere := e.prefixed("other")
 		for _, bad := range []string{"", "redislock1.", ticket[1:], ticket + "!", ticket[:len(ticket)-6], strings.Repeat("A", 200)} {
 			if _, err := c.Resume(ctx, bad); !errors.Is(err, redislock.ErrInvalid) && !errors.Is(err, redislock.ErrNotHeld) {
-				t.Errorf("a ticket %q: %v", bad, err)
+				e.Errorf("a ticket %q: %v", bad, err)
 			}
 		}
 		if _, err := elsewhere.Resume(ctx, ticket); !errors.Is(err, redislock.ErrInvalid) || strings.Contains(err.Error(), ticket) {
-			t.Errorf("another prefix: %v", err)
+			e.Errorf("another prefix: %v", err)
 		}
 		for _, opt := range []redislock.Option{trying, reading, redislock.WithWeight(2), redislock.WithStealAfter(time.Second)} {
 			if _, err := c.Resume(ctx, ticket, opt); !errors.Is(err, redislock.ErrInvalid) {
-				t.Errorf("an option that means nothing here: %v", err)
+				e.Errorf("an option that means nothing here: %v", err)
 			}
 		}
 		moved, err := c.Resume(ctx, ticket)
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		e.release(moved)
 		e.untouched("x")
@@ -184,11 +184,11 @@ func TestAHandoffBesideReleasesIsOneOrTheOther(t *testing.T) {
 			if failed == nil {
 				moved, err := c.Resume(ctx, ticket)
 				if err != nil {
-					t.Fatalf("a ticket of a lock that was given back: %v", err)
+					e.Fatalf("a ticket of a lock that was given back: %v", err)
 				}
 				e.release(moved)
 			} else if !errors.Is(failed, redislock.ErrNotHeld) {
-				t.Error(failed)
+				e.Error(failed)
 			}
 		}
 		e.untouched("x")
@@ -204,16 +204,16 @@ func TestAResumedHoldIsAsOldAsItWas(t *testing.T) {
 		fresh := e.acquire(b, "x", reading)
 		ticket, err := l.Handoff()
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		moved, err := b.Resume(ctx, ticket)
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		e.refused(a, "x", redislock.WithStealAfter(time.Second))
 		e.eventually("the old one is stolen", func() bool { return errors.Is(moved.Err(), redislock.ErrStolen) })
 		if fresh.Err() != nil {
-			t.Errorf("the fresh one beside it: %v", fresh.Err())
+			e.Errorf("the fresh one beside it: %v", fresh.Err())
 		}
 		e.release(fresh)
 		_ = moved.Release(ctx)
@@ -242,24 +242,24 @@ func TestWhatABodyGivesAwayByItselfIsNotLost(t *testing.T) {
 				body := func(ctx context.Context) error {
 					l, ok := redislock.FromContext(ctx)
 					if !ok {
-						t.Fatal("no lock")
+						e.Fatal("no lock")
 					}
 					if err := give(l); err != nil {
-						t.Errorf("%s: %v", way, err)
+						e.Errorf("%s: %v", way, err)
 					}
 					return want
 				}
 				got := func(what string, err error) {
-					t.Helper()
+					e.Helper()
 					if errors.Is(err, redislock.ErrLost) || errors.Is(err, redislock.ErrNotHeld) || !errors.Is(err, want) || want == nil && err != nil {
-						t.Errorf("%s, %s: %v, the body said %v", what, way, err, want)
+						e.Errorf("%s, %s: %v, the body said %v", what, way, err, want)
 					}
 					if ticket == "" {
 						return
 					}
 					l, err := other.Resume(ctx, ticket)
 					if err != nil {
-						t.Fatalf("%s: the other one has not got it: %v", what, err)
+						e.Fatalf("%s: the other one has not got it: %v", what, err)
 					}
 					e.release(l)
 					ticket = ""
@@ -268,10 +268,10 @@ func TestWhatABodyGivesAwayByItselfIsNotLost(t *testing.T) {
 				got("DoAll", c.DoAll(ctx, []string{name}, func(ctx context.Context) error {
 					locks := redislock.LocksFromContext(ctx)
 					if len(locks) != 1 {
-						t.Fatalf("%d locks", len(locks))
+						e.Fatalf("%d locks", len(locks))
 					}
 					if err := give(locks[0]); err != nil {
-						t.Error(err)
+						e.Error(err)
 					}
 					return want
 				}))
@@ -283,23 +283,23 @@ func TestWhatABodyGivesAwayByItselfIsNotLost(t *testing.T) {
 				retry := redislock.WithRetry(time.Second)
 				outcome, err := c.Cron("report", retry).Run(ctx, tick, body)
 				if wanted := map[bool]redislock.Outcome{true: redislock.OutcomeRan, false: redislock.OutcomeFailed}[want == nil]; outcome != wanted {
-					t.Errorf("Cron, %s: %v", way, outcome)
+					e.Errorf("Cron, %s: %v", way, outcome)
 				}
 				got("Cron", err)
 				e.runs(other.Cron("report", retry), tick, redislock.OutcomeElsewhere, idle)
 				if s, err := other.CronStatus(ctx, "report"); err != nil || s.Outcome != outcome {
-					t.Errorf("Cron, %s: the status is %v, %v", way, s.Outcome, err)
+					e.Errorf("Cron, %s: the status is %v, %v", way, s.Outcome, err)
 				}
 
 				campaign, stop := context.WithCancel(ctx)
 				if err := c.Elect(campaign, name, func(ctx context.Context) error { defer stop(); return body(ctx) }); !errors.Is(err, context.Canceled) || errors.Is(err, redislock.ErrLost) {
-					t.Errorf("Elect, %s: %v", way, err)
+					e.Errorf("Elect, %s: %v", way, err)
 				}
 				got("Elect", want)
 
 				err = c.Once(ctx, name, body) // its success cannot be noted, for that is done under the lock
 				if errors.Is(err, redislock.ErrLost) || want == nil && !errors.Is(err, redislock.ErrReleased) || want != nil && !errors.Is(err, want) {
-					t.Errorf("Once, %s: %v", way, err)
+					e.Errorf("Once, %s: %v", way, err)
 				}
 				got("Once", want)
 			}
@@ -314,27 +314,27 @@ func TestALockThatIsReleasedLaterStaysWithoutItsOwner(t *testing.T) {
 		l := e.acquire(a, "x", redislock.WithMetadata("hourly"))
 		begun := time.Now()
 		if err := l.ReleaseAfter(ctx, 400*time.Millisecond); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if !errors.Is(context.Cause(l.Context()), redislock.ErrReleased) {
-			t.Errorf("the spent handle's context says %v", context.Cause(l.Context()))
+			e.Errorf("the spent handle's context says %v", context.Cause(l.Context()))
 		}
 		for range 2 { // the first handle of a hold has the same answer again
 			if err := l.Release(ctx); err != nil {
-				t.Errorf("a release after it: %v", err)
+				e.Errorf("a release after it: %v", err)
 			}
 		}
 		if err := a.Close(ctx); err != nil { // nothing waits for it in this process
-			t.Error(err)
+			e.Error(err)
 		}
 		_, err := b.TryAcquire(ctx, "x")
 		var held *redislock.HeldError
 		if !errors.As(err, &held) || held.Holder.Metadata != "hourly" {
-			t.Errorf("while it stays: %v", err)
+			e.Errorf("while it stays: %v", err)
 		}
 		next := e.acquire(b, "x", redislock.WithStealAfter(100*time.Millisecond))
 		if passed := time.Since(begun); passed < 395*time.Millisecond || e.mini != nil && passed > 3*time.Second {
-			t.Errorf("free after %v", passed)
+			e.Errorf("free after %v", passed)
 		}
 		e.release(next)
 		e.untouched("x")
@@ -347,17 +347,17 @@ func TestALockMayStayLongerThanItsLease(t *testing.T) {
 		a, b := e.client(), e.client()
 		l := e.acquire(a, "x", redislock.WithLease(time.Second))
 		if err := l.ReleaseAfter(ctx, time.Hour); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		info, err := b.Inspect(ctx, "x")
 		if err != nil || info.Holders != 1 || info.Holds[0].Fence != l.Fence() {
-			t.Fatalf("%+v, %v", info, err)
+			e.Fatalf("%+v, %v", info, err)
 		}
 		if left := info.Holds[0].Deadline.Sub(info.Now); left < 59*time.Minute || left > time.Hour {
-			t.Errorf("it stays for %v", left)
+			e.Errorf("it stays for %v", left)
 		}
 		if fence, err := b.Break(ctx, "x", "needed now"); err != nil || fence != l.Fence() {
-			t.Errorf("an operator's break: %d, %v", fence, err)
+			e.Errorf("an operator's break: %d, %v", fence, err)
 		}
 		e.release(e.acquire(b, "x"))
 	})
@@ -370,30 +370,30 @@ func TestReleaseAfterRefusesWhatItCannotDo(t *testing.T) {
 		l := e.acquire(c, "x")
 		inner, err := c.Acquire(l.Context(), "x")
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		for what, got := range map[string]error{"nested": inner.ReleaseAfter(ctx, time.Second), "outer": l.ReleaseAfter(ctx, time.Second)} {
 			if !errors.Is(got, redislock.ErrOrder) {
-				t.Errorf("%s: %v", what, got)
+				e.Errorf("%s: %v", what, got)
 			}
 		}
 		e.release(inner)
 		if err := l.ReleaseAfter(ctx, redislock.MaxLease+1); !errors.Is(err, redislock.ErrInvalid) {
-			t.Errorf("too long: %v", err)
+			e.Errorf("too long: %v", err)
 		}
 		if err := l.Err(); err != nil {
-			t.Errorf("a refusal took the lock: %v", err)
+			e.Errorf("a refusal took the lock: %v", err)
 		}
 		if err := l.ReleaseAfter(ctx, -1); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		l = e.acquire(c, "x") // it was released at once
 		if _, err := c.Break(ctx, "x", "test"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		e.eventually("the loss is known", func() bool { return l.Err() != nil })
 		if err := l.ReleaseAfter(ctx, time.Second); !errors.Is(err, redislock.ErrNotHeld) {
-			t.Errorf("of a lost lock: %v", err)
+			e.Errorf("of a lost lock: %v", err)
 		}
 		e.untouched("x")
 	})
@@ -404,13 +404,13 @@ func TestFromContextIsTheInnermostLock(t *testing.T) {
 		c := e.client()
 		ctx := context.Background()
 		if l, ok := redislock.FromContext(ctx); ok || l != nil {
-			t.Error("a lock out of nothing")
+			e.Error("a lock out of nothing")
 		}
 		x, y := e.acquire(c, "x"), e.acquire(c, "y")
 		is := func(what string, ctx context.Context, want *redislock.Lock) {
-			t.Helper()
+			e.Helper()
 			if l, ok := redislock.FromContext(ctx); l != want || ok != (want != nil) {
-				t.Errorf("%s: %v, %v", what, l, ok)
+				e.Errorf("%s: %v, %v", what, l, ok)
 			}
 		}
 		is("a lock's own", x.Context(), x)
@@ -421,21 +421,21 @@ func TestFromContextIsTheInnermostLock(t *testing.T) {
 		is("a child", child, x)
 		all, err := c.AcquireAll(x.Context(), []string{"p", "q"})
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		is("of several", all.Context(), nil)
 		is("one inside of several", y.With(all.Context()), y)
 		if err := c.Do(ctx, "z", func(ctx context.Context) error {
 			l, ok := redislock.FromContext(ctx)
 			if !ok || l.Name() != "z" || l.Fence() == 0 {
-				t.Errorf("in Do: %v, %v", l, ok)
+				e.Errorf("in Do: %v, %v", l, ok)
 			}
 			return nil
 		}); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		if err := all.Release(ctx); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		e.release(x)
 		e.release(y)
@@ -485,7 +485,7 @@ func TestWhoWaitsLearnsOfADeadlineThatHasBecomeEarlier(t *testing.T) {
 				if strings.Contains(name, "readers") {
 					other := e.acquire(e.client(), "x", c.opts...)
 					if err := other.ReleaseAfter(context.Background(), 40*time.Millisecond); err != nil {
-						t.Error(err)
+						e.Error(err)
 					}
 				}
 				behind := 0
@@ -515,7 +515,7 @@ func TestWhoWaitsLearnsOfADeadlineThatHasBecomeEarlier(t *testing.T) {
 				begun := time.Now()
 				in := c.shorten(e, l)
 				if passed := (<-granted).Sub(begun); passed > in+100*time.Millisecond {
-					t.Errorf("free after %v, and acquired after %v", in, passed)
+					e.Errorf("free after %v, and acquired after %v", in, passed)
 				}
 			})
 		})
@@ -621,7 +621,7 @@ func TestAResentReleaseSaysWhatTheServerCanProve(t *testing.T) {
 					script = "keep"
 				}
 				armed := false
-				h := resent(t, digest(script), c.lost, func() { c.then(w) })
+				h := resent(e.T, digest(script), c.lost, func() { c.then(w) })
 				arm := func(fail func(string) error) func(string) error {
 					return func(text string) error {
 						if fail == nil || !armed || c.after > 0 && !strings.Contains(text, "    4603") && !strings.Contains(text, "    4600") {
@@ -636,7 +636,7 @@ func TestAResentReleaseSaysWhatTheServerCanProve(t *testing.T) {
 					known := e.acquire(holder, "y")
 					time.Sleep(10 * time.Millisecond)
 					if err := known.ReleaseAfter(ctx, after); err != nil {
-						t.Fatal(err)
+						e.Fatal(err)
 					}
 				}
 				w.lock = e.acquire(holder, "x", append([]redislock.Option{redislock.WithLease(lease)}, c.opts...)...)
@@ -649,7 +649,7 @@ func TestAResentReleaseSaysWhatTheServerCanProve(t *testing.T) {
 				armed = true
 				err := w.lock.ReleaseAfter(ctx, c.after)
 				if !errors.Is(err, c.want) || (c.want == nil) != (err == nil) {
-					t.Errorf("the answer is %v, want %v", err, c.want)
+					e.Errorf("the answer is %v, want %v", err, c.want)
 				}
 			})
 		})
@@ -681,10 +681,10 @@ func TestAResentBreakCountsWhatItHasEnded(t *testing.T) {
 				}
 				l := e.acquire(other, "x")
 				fence := l.Fence()
-				operator := e.tapped(resent(t, digest("break"), c.lost, func() { c.then(other, l) }))
+				operator := e.tapped(resent(e.T, digest("break"), c.lost, func() { c.then(other, l) }))
 				got, err := operator.Break(ctx, "x", "stuck")
 				if want := map[bool]int64{true: fence}[c.want]; got != want || err != nil {
-					t.Errorf("Break = %d, %v, want %d", got, err, want)
+					e.Errorf("Break = %d, %v, want %d", got, err, want)
 				}
 			})
 		})
@@ -696,10 +696,10 @@ func TestASuccessWhoseAnswerWasLostStaysOne(t *testing.T) {
 	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
 		_, text := redislock.Script("record")
 		e.raw.ScriptLoad(context.Background(), text)
-		c := e.tapped(resent(t, digest("record"), false, func() { time.Sleep(time.Second) }))
+		c := e.tapped(resent(e.T, digest("record"), false, func() { time.Sleep(time.Second) }))
 		err := c.Once(context.Background(), "x", func(context.Context) error { return nil }, redislock.WithLease(500*time.Millisecond), redislock.WithoutRenewal())
 		if err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 	})
 }
@@ -710,7 +710,7 @@ func TestAResentReleaseAfterOfAStolenHoldSaysThatItWasStolen(t *testing.T) {
 		ctx := context.Background()
 		other := e.client()
 		stolen := false
-		c := e.tapped(resent(t, digest("keep"), true, func() {
+		c := e.tapped(resent(e.T, digest("keep"), true, func() {
 			_, err := other.Acquire(ctx, "x", redislock.WithWait(0), redislock.WithStealAfter(500*time.Millisecond))
 			stolen = errors.Is(err, redislock.ErrHeld)
 		}))
@@ -720,7 +720,7 @@ func TestAResentReleaseAfterOfAStolenHoldSaysThatItWasStolen(t *testing.T) {
 		time.Sleep(time.Second)
 		err := l.ReleaseAfter(ctx, time.Minute)
 		if !stolen || !errors.Is(err, redislock.ErrNotHeld) || !errors.Is(err, redislock.ErrStolen) || errors.Is(err, redislock.ErrUnknown) {
-			t.Errorf("stolen %v: %v", stolen, err)
+			e.Errorf("stolen %v: %v", stolen, err)
 		}
 	})
 }
@@ -731,7 +731,7 @@ func TestAHandoffOfABrokenHoldIsRefused(t *testing.T) {
 		embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
 			ctx := context.Background()
 			other := e.client()
-			c := e.tapped(resent(t, digest("acquire"), false, func() {}))
+			c := e.tapped(resent(e.T, digest("acquire"), false, func() {}))
 			opts := []redislock.Option{redislock.WithLease(10 * time.Minute)}
 			if final {
 				opts = append(opts, redislock.WithoutRenewal())
@@ -740,10 +740,10 @@ func TestAHandoffOfABrokenHoldIsRefused(t *testing.T) {
 			e.settle()
 			e.deafen("x")
 			if _, err := other.Break(ctx, "x", "stuck"); err != nil {
-				t.Fatal(err)
+				e.Fatal(err)
 			}
 			if ticket, err := l.Handoff(); !errors.Is(err, redislock.ErrNotHeld) || ticket != "" {
-				t.Errorf("final %v: a ticket %v, %v", final, ticket != "", err)
+				e.Errorf("final %v: a ticket %v, %v", final, ticket != "", err)
 			}
 		})
 	}
@@ -755,13 +755,13 @@ func TestABoundThatEndsWhileALateGrantIsGivenBackIsKept(t *testing.T) {
 	embedded(t, 60*time.Millisecond, func(e *env, _ *fakenet.Network) {
 		c := e.client()
 		if err := c.Do(e.Context(), "warm", func(context.Context) error { return nil }); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		time.Sleep(time.Second) // all connections are made
 		asked := time.Now()
 		_, err := c.Acquire(e.Context(), "k", redislock.WithLease(100*time.Millisecond), redislock.WithWait(150*time.Millisecond))
 		if took := time.Since(asked); err == nil || took > 161*time.Millisecond {
-			t.Errorf("it took %v: %v", took, err)
+			e.Errorf("it took %v: %v", took, err)
 		}
 	})
 }

@@ -35,7 +35,7 @@ func TestManyCallersOfShareCauseOneFetch(t *testing.T) {
 					return price{int(fetches.Add(1)), []string{"new"}}, nil
 				})
 				if err != nil {
-					t.Error(err)
+					e.Error(err)
 				}
 				values[i] = v
 			})
@@ -43,12 +43,12 @@ func TestManyCallersOfShareCauseOneFetch(t *testing.T) {
 		all.Wait()
 		for _, v := range values {
 			if v.Cents != 1 || len(v.Tags) != 1 {
-				t.Fatalf("%v", v)
+				e.Fatalf("%v", v)
 			}
 			v.Tags[0] = "mine" // a value of its own
 		}
 		if fetches.Load() != 1 {
-			t.Errorf("%d fetches", fetches.Load())
+			e.Errorf("%d fetches", fetches.Load())
 		}
 		e.untouched("share:price")
 	})
@@ -59,28 +59,28 @@ func TestASharedValueIsOverAfterItsTTL(t *testing.T) {
 		a, b := e.client(), e.client()
 		fetches := 0
 		get := func(c *redislock.Client) int {
-			t.Helper()
+			e.Helper()
 			v, err := redislock.Share(context.Background(), c, "n", time.Minute, func(context.Context) (int, error) { fetches++; return fetches, nil })
 			if err != nil {
-				t.Fatal(err)
+				e.Fatal(err)
 			}
 			return v
 		}
 		for want := 1; want < 4; want++ {
 			if get(a) != want || get(b) != want {
-				t.Errorf("after %d minutes: %d", want-1, get(b))
+				e.Errorf("after %d minutes: %d", want-1, get(b))
 			}
 			time.Sleep(59 * time.Second)
 			if get(b) != want {
-				t.Error("it was over too soon")
+				e.Error("it was over too soon")
 			}
 			time.Sleep(time.Second)
 		}
 		if err := a.ShareReset(context.Background(), "n"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if get(b) != 4 {
-			t.Error("the reset was not noticed")
+			e.Error("the reset was not noticed")
 		}
 	})
 }
@@ -96,22 +96,22 @@ func TestAnErrorIsSharedForAShortTime(t *testing.T) {
 			return err
 		}
 		if err := get(a); !errors.Is(err, oh) {
-			t.Errorf("its own caller: %v", err)
+			e.Errorf("its own caller: %v", err)
 		}
 		time.Sleep(redislock.DefaultErrorTTL - time.Millisecond)
 		var shared *redislock.SharedError
 		if err := get(b); !errors.As(err, &shared) || shared.Text != "oh" || shared.Owner.Client != "first" {
-			t.Errorf("another: %v", err)
+			e.Errorf("another: %v", err)
 		}
 		if fetches != 1 {
-			t.Errorf("%d fetches", fetches)
+			e.Errorf("%d fetches", fetches)
 		}
 		time.Sleep(time.Millisecond)
 		if err := get(b, redislock.WithErrorTTL(0)); !errors.Is(err, oh) || fetches != 2 {
-			t.Errorf("after its time: %v, %d fetches", err, fetches)
+			e.Errorf("after its time: %v, %d fetches", err, fetches)
 		}
 		if err := get(a); !errors.Is(err, oh) || fetches != 3 {
-			t.Errorf("one that is not to be shared: %v, %d fetches", err, fetches)
+			e.Errorf("one that is not to be shared: %v, %d fetches", err, fetches)
 		}
 	})
 }
@@ -131,49 +131,49 @@ func TestAStaleValueIsServedWhileOneRefreshesIt(t *testing.T) {
 				return n, nil
 			}, redislock.WithStale(time.Hour), redislock.WithErrorTTL(10*time.Second))
 			if err != nil {
-				t.Error(err)
+				e.Error(err)
 			}
 			if waited := time.Since(begun); waited > 0 && fetches.Load() > 1 {
-				t.Errorf("it waited %v", waited)
+				e.Errorf("it waited %v", waited)
 			}
 			return v
 		}
 		if get(clients[0]) != 1 {
-			t.Fatal("the first")
+			e.Fatal("the first")
 		}
 		time.Sleep(time.Minute)
 		var all sync.WaitGroup
 		for i := range 50 {
 			all.Go(func() {
 				if v := get(clients[i%2]); v != 1 {
-					t.Errorf("while it is refreshed: %d", v)
+					e.Errorf("while it is refreshed: %d", v)
 				}
 			})
 		}
 		all.Wait()
 		time.Sleep(2 * time.Second)
 		if v := get(clients[1]); v != 2 || fetches.Load() != 2 {
-			t.Errorf("after the refresh: %d, %d fetches", v, fetches.Load())
+			e.Errorf("after the refresh: %d, %d fetches", v, fetches.Load())
 		}
 		fail.Store(1)
 		time.Sleep(time.Minute)
 		for range 5 { // a failure is not repeated for the time of the error
 			for _, c := range clients {
 				if get(c) != 2 {
-					t.Error("a failed refresh took the value away")
+					e.Error("a failed refresh took the value away")
 				}
 			}
 			time.Sleep(2 * time.Second)
 		}
 		if fetches.Load() != 3 {
-			t.Errorf("%d fetches while it failed", fetches.Load())
+			e.Errorf("%d fetches while it failed", fetches.Load())
 		}
 		fail.Store(0)
 		time.Sleep(2 * time.Second)
 		get(clients[0])
 		time.Sleep(2 * time.Second)
 		if v := get(clients[1]); v != 4 {
-			t.Errorf("after the recovery: %d", v)
+			e.Errorf("after the recovery: %d", v)
 		}
 	})
 }
@@ -207,17 +207,17 @@ func TestACallerThatGivesUpLeavesTheFetchToTheOthers(t *testing.T) {
 		e.settle()
 		give()
 		if err := <-results; !errors.Is(err, context.Canceled) {
-			t.Errorf("the one that gave up: %v", err)
+			e.Errorf("the one that gave up: %v", err)
 		}
 		close(end)
 		if err := <-results; err != nil {
-			t.Errorf("the other: %v", err)
+			e.Errorf("the other: %v", err)
 		}
 
 		begun, end = make(chan struct{}), make(chan struct{})
 		alone, leave := context.WithCancel(context.Background())
 		if err := c.ShareReset(alone, "n"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		go share(alone)
 		<-begun
@@ -228,7 +228,7 @@ func TestACallerThatGivesUpLeavesTheFetchToTheOthers(t *testing.T) {
 		close(end)
 		share(context.Background())
 		if err := <-results; err != nil {
-			t.Errorf("after a fetch that nobody waited for: %v", err)
+			e.Errorf("after a fetch that nobody waited for: %v", err)
 		}
 	})
 }
@@ -241,22 +241,22 @@ func TestShareHasAnyCodecAndALargestValue(t *testing.T) {
 		for _, c := range []*redislock.Client{a, b} {
 			v, err := redislock.Share(ctx, c, "large", time.Minute, func(context.Context) ([]byte, error) { return []byte(large), nil }, redislock.WithCodec(plain{}))
 			if err != nil || string(v) != large {
-				t.Errorf("%d bytes, %v", len(v), err)
+				e.Errorf("%d bytes, %v", len(v), err)
 			}
 		}
 		_, err := redislock.Share(ctx, a, "too large", time.Minute, func(context.Context) (string, error) { return large, nil })
 		if !errors.Is(err, redislock.ErrTooLarge) || !strings.Contains(err.Error(), fmt.Sprint(redislock.MaxShared+2)) {
-			t.Errorf("too large: %v", err)
+			e.Errorf("too large: %v", err)
 		}
 		for _, c := range []*redislock.Client{a, b} {
 			v, err := redislock.Share(ctx, c, "gob", time.Minute, func(context.Context) (price, error) { return price{7, nil}, nil }, redislock.WithCodec(gobs{}))
 			if err != nil || v.Cents != 7 {
-				t.Errorf("%v, %v", v, err)
+				e.Errorf("%v, %v", v, err)
 			}
 		}
 		v, err := redislock.Share(ctx, a, "gob", time.Minute, func(context.Context) (price, error) { return price{8, nil}, nil })
 		if err != nil || v.Cents != 8 { // it is fetched anew
-			t.Errorf("another codec: %v, %v", v, err)
+			e.Errorf("another codec: %v, %v", v, err)
 		}
 	})
 }
@@ -289,18 +289,18 @@ func TestAPanicOfAFetchIsRaisedInItsCallers(t *testing.T) {
 		}
 		for range 2 {
 			if p, err := call(func(context.Context) (int, error) { panic("oh") }); p != "oh" {
-				t.Errorf("%v, %v", p, err)
+				e.Errorf("%v, %v", p, err)
 			}
 			opts = append(opts, redislock.WithWait(0))
 		}
 		if p, err := call(func(context.Context) (int, error) { panic("oh") }); p == nil || !strings.Contains(fmt.Sprint(p), "oh") {
-			t.Errorf("%v, %v", p, err)
+			e.Errorf("%v, %v", p, err)
 		}
 		if p, err := call(func(context.Context) (int, error) { runtime.Goexit(); return 0, nil }); p != nil || err == nil {
-			t.Errorf("a goroutine that ended: %v, %v", p, err)
+			e.Errorf("a goroutine that ended: %v, %v", p, err)
 		}
 		if p, err := call(func(context.Context) (int, error) { return 1, nil }); p != nil || err != nil {
-			t.Errorf("after both: %v, %v", p, err)
+			e.Errorf("after both: %v, %v", p, err)
 		}
 		e.untouched("share:n")
 	})
@@ -328,14 +328,14 @@ func TestShareRefusesWhatItCannotDo(t *testing.T) {
 			"a nil option":    share("x", time.Minute, nil),
 		} {
 			if !errors.Is(err, redislock.ErrInvalid) {
-				t.Errorf("%s: %v", what, err)
+				e.Errorf("%s: %v", what, err)
 			}
 		}
 		_, err := redislock.Share(ctx, c, "x", time.Minute, func(ctx context.Context) (int, error) {
 			return redislock.Share(ctx, c, "x", time.Minute, fetch)
 		})
 		if !errors.Is(err, redislock.ErrDeadlock) {
-			t.Errorf("inside itself: %v", err)
+			e.Errorf("inside itself: %v", err)
 		}
 	})
 }
@@ -347,19 +347,19 @@ func TestALateFetchDoesNotOverwriteALaterOne(t *testing.T) {
 		a, b := e.client(), e.client()
 		late, err := redislock.Share(ctx, a, "n", time.Minute, func(context.Context) (string, error) {
 			if _, err := b.Break(ctx, "share:n", "as if its lease had ended"); err != nil {
-				t.Error(err)
+				e.Error(err)
 			}
 			if v, err := redislock.Share(ctx, b, "n", time.Minute, func(context.Context) (string, error) { return "new", nil }); v != "new" || err != nil {
-				t.Errorf("the later one: %q, %v", v, err)
+				e.Errorf("the later one: %q, %v", v, err)
 			}
 			return "old", nil
 		})
 		if late != "old" || err != nil {
-			t.Errorf("the late one: %q, %v", late, err)
+			e.Errorf("the late one: %q, %v", late, err)
 		}
 		v, err := redislock.Share(ctx, a, "n", time.Minute, func(context.Context) (string, error) { return "another", nil })
 		if v != "new" || err != nil {
-			t.Errorf("%q, %v", v, err)
+			e.Errorf("%q, %v", v, err)
 		}
 	})
 }
@@ -371,25 +371,25 @@ func TestAnErrorThatIsNotTheValuesIsNotShared(t *testing.T) {
 		ask := func() error {
 			v, err := redislock.Share(context.Background(), b, "n", time.Minute, func(context.Context) (int, error) { return 1, nil })
 			if v != 1 {
-				t.Errorf("%d", v)
+				e.Errorf("%d", v)
 			}
 			return err
 		}
 		_, err := redislock.Share(context.Background(), a, "n", time.Minute, func(ctx context.Context) (int, error) {
 			if _, err := b.Break(context.Background(), "share:n", "test"); err != nil {
-				t.Error(err)
+				e.Error(err)
 			}
 			<-ctx.Done() // it hears of the loss
 			return 0, ctx.Err()
 		}, redislock.WithErrorTTL(time.Minute))
 		if err == nil {
-			t.Error("no error")
+			e.Error("no error")
 		}
 		if err := ask(); err != nil {
-			t.Errorf("after a loss: %v", err)
+			e.Errorf("after a loss: %v", err)
 		}
 		if err := a.ShareReset(context.Background(), "n"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		ctx, leave := context.WithCancel(context.Background())
 		_, _ = redislock.Share(ctx, a, "n", time.Minute, func(ctx context.Context) (int, error) {
@@ -398,7 +398,7 @@ func TestAnErrorThatIsNotTheValuesIsNotShared(t *testing.T) {
 			return 0, ctx.Err()
 		}, redislock.WithErrorTTL(time.Minute))
 		if err := ask(); err != nil {
-			t.Errorf("after its caller went away: %v", err)
+			e.Errorf("after its caller went away: %v", err)
 		}
 	})
 }
@@ -415,14 +415,14 @@ func TestARefreshOutlivesItsCallerAndEndsWithTheClient(t *testing.T) {
 			defer leave()
 			v, err := redislock.Share(ctx, a, "n", time.Minute, fetch, redislock.WithStale(time.Hour))
 			if err != nil {
-				t.Error(err)
+				e.Error(err)
 			}
 			return v
 		}
 		slow := func(ctx context.Context) (int, error) {
 			n++
 			if ctx.Value(who{}) != "me" {
-				t.Error("the values of no caller")
+				e.Error("the values of no caller")
 			}
 			select {
 			case <-time.After(time.Second):
@@ -436,7 +436,7 @@ func TestARefreshOutlivesItsCallerAndEndsWithTheClient(t *testing.T) {
 		get(slow) // stale
 		time.Sleep(2 * time.Second)
 		if v := get(slow); v != 2 || n != 2 {
-			t.Errorf("%d after %d fetches", v, n)
+			e.Errorf("%d after %d fetches", v, n)
 		}
 		time.Sleep(2 * time.Minute)
 		get(func(ctx context.Context) (int, error) {
@@ -446,10 +446,10 @@ func TestARefreshOutlivesItsCallerAndEndsWithTheClient(t *testing.T) {
 		})
 		time.Sleep(time.Second)
 		if err := a.Close(context.Background()); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		if err := <-ended; !errors.Is(err, redislock.ErrClosed) {
-			t.Errorf("it ended with %v", err)
+			e.Errorf("it ended with %v", err)
 		}
 	})
 }
@@ -468,13 +468,13 @@ func TestTheObserverIsToldOfWhatIsNotKept(t *testing.T) {
 		}}, redislock.WithObserver(seen))
 		ask := func(fn func(context.Context) (int, error)) {
 			if v, err := redislock.Share(context.Background(), a, "n", time.Minute, fn, redislock.WithStale(time.Hour)); v != 1 || err != nil {
-				t.Errorf("%d, %v", v, err)
+				e.Errorf("%d, %v", v, err)
 			}
 		}
 		one := func(context.Context) (int, error) { return 1, nil }
 		ask(one)
 		if n := seen.count(redislock.EventNotKept); n != 1 {
-			t.Errorf("told %d times of a value that was not kept", n)
+			e.Errorf("told %d times of a value that was not kept", n)
 		}
 		fail = false
 		ask(one)
@@ -482,7 +482,7 @@ func TestTheObserverIsToldOfWhatIsNotKept(t *testing.T) {
 		ask(func(context.Context) (int, error) { return 0, oh })
 		time.Sleep(time.Second)
 		if n := seen.count(redislock.EventNotKept); n != 2 {
-			t.Errorf("told %d times, a refresh that failed included", n)
+			e.Errorf("told %d times, a refresh that failed included", n)
 		}
 	})
 }
@@ -519,24 +519,24 @@ func TestAnErrorOfAFetchKeepsItsIdentity(t *testing.T) {
 			err := get(a, "n", own)
 			var found *tooMany
 			if !errors.Is(err, own) || !errors.As(err, &found) || found.n != 3 {
-				t.Errorf("call %d of its process: %v", i, err)
+				e.Errorf("call %d of its process: %v", i, err)
 			}
 		}
 		var shared *redislock.SharedError
 		if err := get(b, "n", own); errors.Is(err, own) || !errors.As(err, &shared) || shared.Text != "3 are too many" || shared.Owner.Client != "first" {
-			t.Errorf("another process: %v", err)
+			e.Errorf("another process: %v", err)
 		}
 		codec := redislock.WithErrorCodec(soldOut{})
 		_ = get(a, "seats", errSoldOut, codec)
 		if err := get(b, "seats", nil, codec); !errors.Is(err, errSoldOut) || !errors.As(err, &shared) || shared.Text != "sold out" {
-			t.Errorf("with a codec: %v", err)
+			e.Errorf("with a codec: %v", err)
 		}
 		if err := get(b, "seats", nil); errors.Is(err, errSoldOut) || !errors.As(err, &shared) || shared.Text != "sold out" {
-			t.Errorf("where it has none: %v", err)
+			e.Errorf("where it has none: %v", err)
 		}
 		_ = get(a, "other", own, codec)
 		if err := get(b, "other", nil, codec); !errors.As(err, &shared) || shared.Text != "3 are too many" {
-			t.Errorf("an error that the codec does not know: %v", err)
+			e.Errorf("an error that the codec does not know: %v", err)
 		}
 	})
 }
@@ -555,14 +555,14 @@ func TestOthersGetThePanicOfAFetchInOneLine(t *testing.T) {
 		}
 		a := e.client()
 		if err := ask(a); err != nil {
-			t.Errorf("it was not raised: %v", err)
+			e.Errorf("it was not raised: %v", err)
 		}
 		var p *redislock.PanicError
 		if err := ask(a); !errors.As(err, &p) || p.Value != "oh" || strings.Contains(err.Error(), "\n") {
-			t.Errorf("a later caller: %v", err)
+			e.Errorf("a later caller: %v", err)
 		}
 		if err := ask(e.client()); err == nil || errors.As(err, &p) || !strings.HasSuffix(err.Error(), ": panic: oh") {
-			t.Errorf("another process: %v", err)
+			e.Errorf("another process: %v", err)
 		}
 	})
 }
@@ -586,11 +586,11 @@ func TestACallerDoesNotGetTheEndOfAnothersContext(t *testing.T) {
 			<-ended
 			v, err := redislock.Share(context.Background(), c, "n", time.Millisecond, func(context.Context) (int, error) { return 1, nil })
 			if v != 1 || err != nil {
-				t.Fatalf("%d, %v", v, err)
+				e.Fatalf("%d, %v", v, err)
 			}
 			all.Wait()
 			if err := c.ShareReset(context.Background(), "n"); err != nil {
-				t.Fatal(err)
+				e.Fatal(err)
 			}
 		}
 	})
@@ -611,7 +611,7 @@ func TestAFetchThatEndsWithItsCallerIsBegunAnewForTheOthers(t *testing.T) {
 				return 0, request.Err()
 			}, redislock.WithErrorTTL(time.Minute))
 			if !errors.Is(err, context.Canceled) {
-				t.Errorf("the one that left: %v", err)
+				e.Errorf("the one that left: %v", err)
 			}
 		})
 		<-begun
@@ -619,7 +619,7 @@ func TestAFetchThatEndsWithItsCallerIsBegunAnewForTheOthers(t *testing.T) {
 			all.Go(func() {
 				v, err := redislock.Share(context.Background(), c, "n", time.Minute, func(context.Context) (int, error) { return 1, nil })
 				if v != 1 || err != nil {
-					t.Errorf("another: %d, %v", v, err)
+					e.Errorf("another: %d, %v", v, err)
 				}
 			})
 		}
@@ -635,13 +635,13 @@ func TestAFetchWhoseLockIsLostSaysSo(t *testing.T) {
 		a, b := e.client(), e.client()
 		_, err := redislock.Share(context.Background(), a, "n", time.Minute, func(ctx context.Context) (int, error) {
 			if _, err := b.Break(context.Background(), "share:n", "test"); err != nil {
-				t.Error(err)
+				e.Error(err)
 			}
 			<-ctx.Done()
 			return 0, ctx.Err()
 		})
 		if !errors.Is(err, redislock.ErrLost) || errors.Is(err, context.Canceled) {
-			t.Errorf("%v", err)
+			e.Errorf("%v", err)
 		}
 	})
 }

@@ -30,17 +30,17 @@ func TestAfterAFailedRefreshNobodyWaits(t *testing.T) {
 				return 0, oh
 			}, redislock.WithStale(30*time.Second), redislock.WithErrorTTL(time.Minute))
 			if waited := time.Since(begun); waited > 0 {
-				t.Errorf("it waited %v for %d, %v", waited, v, err)
+				e.Errorf("it waited %v for %d, %v", waited, v, err)
 			}
 			return v, err
 		}
 		is := func(when string, c *redislock.Client, want int, fetched int32) {
-			t.Helper()
+			e.Helper()
 			if v, err := get(c); v != want || err != nil {
-				t.Errorf("%s: %d, %v", when, v, err)
+				e.Errorf("%s: %d, %v", when, v, err)
 			}
 			if time.Sleep(time.Second); fetches.Load() != fetched { // a refresh is through
-				t.Errorf("%s: %d fetches", when, fetches.Load())
+				e.Errorf("%s: %d fetches", when, fetches.Load())
 			}
 		}
 		is("the first", a, 1, 1)
@@ -50,14 +50,14 @@ func TestAfterAFailedRefreshNobodyWaits(t *testing.T) {
 		is("after the failure", b, 1, 2)
 		time.Sleep(10 * time.Second) // of the old value nothing is left, of the failure's time 48 s
 		if _, err := get(a); !errors.Is(err, oh) {
-			t.Errorf("where the refresh failed: %v", err)
+			e.Errorf("where the refresh failed: %v", err)
 		}
 		var shared *redislock.SharedError
 		if _, err := get(b); !errors.As(err, &shared) || shared.Text != "oh" {
-			t.Errorf("elsewhere: %v", err)
+			e.Errorf("elsewhere: %v", err)
 		}
 		if fetches.Load() != 2 {
-			t.Errorf("%d fetches", fetches.Load())
+			e.Errorf("%d fetches", fetches.Load())
 		}
 		fail.Store(0)
 		time.Sleep(48 * time.Second)
@@ -68,7 +68,7 @@ func TestAfterAFailedRefreshNobodyWaits(t *testing.T) {
 		is("a value that is over again", a, 3, 4)
 		fail.Store(0)
 		if err := b.ShareReset(ctx, "n"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		is("after a reset during the failure's time", b, 5, 5)
 	})
@@ -84,20 +84,20 @@ func TestAFailedRefreshDoesNotUndoAReset(t *testing.T) {
 			return redislock.Share(ctx, c, "n", time.Millisecond, fn, redislock.WithStale(time.Hour), redislock.WithErrorTTL(time.Minute))
 		}
 		if _, err := get(a, func(context.Context) (string, error) { return "old", nil }); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		e.settle()
 		if v, err := get(a, func(context.Context) (string, error) { close(begun); <-end; return "", errors.New("oh") }); v != "old" || err != nil {
-			t.Fatalf("%q, %v", v, err)
+			e.Fatalf("%q, %v", v, err)
 		}
 		<-begun
 		if err := b.ShareReset(ctx, "n"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		close(end)
 		e.untouched("share:n")
 		if v, err := get(b, func(context.Context) (string, error) { return "new", nil }); v != "new" || err != nil {
-			t.Errorf("after the reset: %q, %v", v, err)
+			e.Errorf("after the reset: %q, %v", v, err)
 		}
 	})
 }
@@ -114,7 +114,7 @@ func TestARefreshHasItsTime(t *testing.T) {
 					begun := time.Now()
 					v, err := redislock.Share(ctx, c, "n", time.Minute, fn, redislock.WithStale(time.Hour), redislock.WithLease(10*time.Second))
 					if err != nil || time.Since(begun) > 0 {
-						t.Errorf("%v after %v", err, time.Since(begun))
+						e.Errorf("%v after %v", err, time.Since(begun))
 					}
 					return v
 				}
@@ -137,24 +137,24 @@ func TestARefreshHasItsTime(t *testing.T) {
 					time.Sleep(2 * time.Second)
 				}
 				if n := seen.count(redislock.EventNotKept); n != 1 {
-					t.Errorf("told %d times", n)
+					e.Errorf("told %d times", n)
 				}
 				seen.mu.Lock()
 				for _, event := range seen.events {
 					if event.Kind == redislock.EventNotKept && !strings.Contains(event.Err.Error(), "not refreshed within 1m0s") {
-						t.Errorf("told of %v", event.Err)
+						e.Errorf("told of %v", event.Err)
 					}
 				}
 				seen.mu.Unlock()
 				get(b, is("second"))
 				time.Sleep(time.Second)
 				if v := get(b, is("third")); v != "second" {
-					t.Errorf("after its time another refreshed it, and the value is %q", v)
+					e.Errorf("after its time another refreshed it, and the value is %q", v)
 				}
 				close(over)
 				time.Sleep(time.Second)
 				if v := get(a, is("third")); v != "second" {
-					t.Errorf("after the late one: %q", v)
+					e.Errorf("after the late one: %q", v)
 				}
 				e.untouched("share:n")
 			})
@@ -173,16 +173,16 @@ func TestAFetchWithoutCallersGivesItsLockBack(t *testing.T) {
 		defer leave()
 		_, err := redislock.Share(ctx, a, "n", time.Minute, func(context.Context) (int, error) { <-over; panic("oh") }, redislock.WithLease(10*time.Second))
 		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("its caller: %v", err)
+			e.Errorf("its caller: %v", err)
 		}
 		begun := time.Now()
 		if _, err = redislock.Share(context.Background(), b, "n", time.Minute, slowly); err != nil || time.Since(begun) > 12*time.Second {
-			t.Errorf("another: %v after %v", err, time.Since(begun))
+			e.Errorf("another: %v after %v", err, time.Since(begun))
 		}
 		over <- struct{}{}
 		time.Sleep(time.Second)
 		if n := seen.count(redislock.EventNotKept); n != 2 { // that it goes on, and its panic
-			t.Errorf("told %d times", n)
+			e.Errorf("told %d times", n)
 		}
 	})
 }
@@ -201,7 +201,7 @@ func TestAPanicInARefreshIsToldToTheObserver(t *testing.T) {
 				return 1, nil
 			}, redislock.WithStale(time.Hour), redislock.WithErrorTTL(time.Minute))
 			if v != 1 || err != nil {
-				t.Errorf("%d, %v", v, err)
+				e.Errorf("%d, %v", v, err)
 			}
 			time.Sleep(40 * time.Second)
 		}
@@ -211,12 +211,12 @@ func TestAPanicInARefreshIsToldToTheObserver(t *testing.T) {
 		for _, event := range seen.events {
 			if event.Kind == redislock.EventNotKept && errors.As(event.Err, &p) {
 				if p.Value != "oh" || !strings.Contains(string(p.Stack), "panicsHere") || !strings.Contains(event.Err.Error(), "panicsHere") {
-					t.Errorf("%v", event.Err)
+					e.Errorf("%v", event.Err)
 				}
 			}
 		}
 		if p == nil || fetches.Load() != 2 {
-			t.Errorf("after %d fetches it was told of %v", fetches.Load(), p)
+			e.Errorf("after %d fetches it was told of %v", fetches.Load(), p)
 		}
 	})
 }
@@ -234,16 +234,16 @@ func TestAValueThatCannotBeDecodedIsFetchedAnewOnce(t *testing.T) {
 			return redislock.Share(ctx, before, "n", time.Hour, func(context.Context) (string, error) { return "a text", nil }, opts...)
 		}
 		if _, err := ask(); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 
 		oh := errors.New("oh")
 		_, err := redislock.Share(ctx, after[0], "n", time.Hour, func(context.Context) (price, error) { return price{}, oh }, redislock.WithErrorTTL(20*time.Millisecond))
 		if !errors.Is(err, oh) {
-			t.Errorf("where the fetch fails: %v", err)
+			e.Errorf("where the fetch fails: %v", err)
 		}
 		if v, err := ask(); v != "a text" || err != nil {
-			t.Errorf("the failure took the value from those who can read it: %q, %v", v, err)
+			e.Errorf("the failure took the value from those who can read it: %q, %v", v, err)
 		}
 		e.settle()
 		e.settle()
@@ -257,19 +257,19 @@ func TestAValueThatCannotBeDecodedIsFetchedAnewOnce(t *testing.T) {
 					return price{Cents: int(fetches.Add(1))}, nil
 				})
 				if v.Cents != 1 || err != nil {
-					t.Errorf("%v, %v", v, err)
+					e.Errorf("%v, %v", v, err)
 				}
 			})
 		}
 		all.Wait()
 		if fetches.Load() != 1 || seen.count(redislock.EventNotKept) != 2 {
-			t.Errorf("%d fetches, told %d times", fetches.Load(), seen.count(redislock.EventNotKept))
+			e.Errorf("%d fetches, told %d times", fetches.Load(), seen.count(redislock.EventNotKept))
 		}
 		if err := e.raw.Set(ctx, "redislock:r:{share:n}", strings.Repeat("0", 17)+"?", time.Hour).Err(); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if v, err := ask(); v != "a text" || err != nil {
-			t.Errorf("a record of an unknown kind: %q, %v", v, err)
+			e.Errorf("a record of an unknown kind: %q, %v", v, err)
 		}
 	})
 }
@@ -281,11 +281,11 @@ func TestACodecThatCannotReadItsOwnIsAnError(t *testing.T) {
 		for range 2 {
 			_, err := redislock.Share(context.Background(), e.client(), "n", time.Hour, func(context.Context) (int, error) { fetches++; return 1, nil }, redislock.WithCodec(writeOnly{}))
 			if err == nil || !strings.Contains(err.Error(), "unreadable") {
-				t.Errorf("%v", err)
+				e.Errorf("%v", err)
 			}
 		}
 		if fetches != 2 {
-			t.Errorf("%d fetches of 2 calls", fetches)
+			e.Errorf("%d fetches of 2 calls", fetches)
 		}
 	})
 }
@@ -316,24 +316,24 @@ func TestEachCallerOfShareWaitsAsLongAsItWants(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 		all.Go(func() {
 			if _, err := share(a, redislock.WithWait(100*time.Millisecond)); !errors.Is(err, redislock.ErrHeld) {
-				t.Errorf("the impatient one: %v", err)
+				e.Errorf("the impatient one: %v", err)
 			}
 		})
 		time.Sleep(50 * time.Millisecond)
 		all.Go(func() {
 			if _, err := share(a); err != nil {
-				t.Errorf("the patient one, for somebody else's WithWait: %v", err)
+				e.Errorf("the patient one, for somebody else's WithWait: %v", err)
 			}
 		})
 		all.Wait()
 
 		if err := a.ShareReset(ctx, "n"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		all.Go(func() { _, _ = share(a) }) // this process fetches
 		time.Sleep(100 * time.Millisecond)
 		if took, err := share(a, redislock.WithWait(100*time.Millisecond)); !errors.Is(err, redislock.ErrHeld) || took > 200*time.Millisecond {
-			t.Errorf("the impatient one beside a patient one: %v after %v", err, took)
+			e.Errorf("the impatient one beside a patient one: %v after %v", err, took)
 		}
 		all.Wait()
 	})
@@ -349,12 +349,12 @@ func TestAValueThatIsServedStaleForLongIsFreshFirst(t *testing.T) {
 				return int(fetches.Add(1)), nil
 			}, redislock.WithStale(10*365*24*time.Hour))
 			if err != nil {
-				t.Fatal(err)
+				e.Fatal(err)
 			}
 			time.Sleep(time.Second)
 		}
 		if fetches.Load() != 1 {
-			t.Errorf("%d fetches within the ttl", fetches.Load())
+			e.Errorf("%d fetches within the ttl", fetches.Load())
 		}
 	})
 }
@@ -415,11 +415,11 @@ func TestAFetchDoesNotBeginWithoutItsLock(t *testing.T) {
 		})
 		time.Sleep(100 * time.Millisecond)
 		if _, err := redislock.Share(context.Background(), b, "n", time.Minute, fetch); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		all.Wait()
 		if fetches.Load() != 1 {
-			t.Errorf("%d fetches", fetches.Load())
+			e.Errorf("%d fetches", fetches.Load())
 		}
 	})
 }
@@ -438,7 +438,7 @@ func TestAfterAResetNoOlderLookupIsJoined(t *testing.T) {
 		get := func(value string) string {
 			v, err := redislock.Share(ctx, c, "n", time.Hour, func(context.Context) (string, error) { return value, nil })
 			if err != nil {
-				t.Error(err)
+				e.Error(err)
 			}
 			return v
 		}
@@ -448,10 +448,10 @@ func TestAfterAResetNoOlderLookupIsJoined(t *testing.T) {
 		all.Go(func() { get("other") })
 		time.Sleep(50 * time.Millisecond)
 		if err := c.ShareReset(ctx, "n"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if v := get("new"); v == "old" {
-			t.Error("after the reset it got the old value")
+			e.Error("after the reset it got the old value")
 		}
 		all.Wait()
 	})
@@ -463,7 +463,7 @@ func TestAPanicOfAFetchKeepsItsValue(t *testing.T) {
 		oh := errors.New("oh")
 		defer func() {
 			if err, _ := recover().(error); !errors.Is(err, oh) {
-				t.Errorf("recovered %v", err)
+				e.Errorf("recovered %v", err)
 			}
 		}()
 		_, _ = redislock.Share(context.Background(), e.client(), "n", time.Minute, func(context.Context) (int, error) { panic(oh) })
@@ -478,19 +478,19 @@ func TestARefreshReplacesARecordFromTheFuture(t *testing.T) {
 		seen := &recorder{}
 		c := e.client(redislock.WithObserver(seen))
 		if err := e.raw.Set(ctx, "redislock:r:{share:n}", "90000000000000001v1", 30*time.Minute).Err(); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		var fetches atomic.Int32
 		for range 20 {
 			_, err := redislock.Share(ctx, c, "n", time.Minute, func(context.Context) (int, error) { return int(fetches.Add(1)), nil },
 				redislock.WithStale(time.Hour), redislock.WithErrorTTL(10*time.Second))
 			if err != nil {
-				t.Error(err)
+				e.Error(err)
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
 		if n := fetches.Load(); n != 1 || seen.count(redislock.EventNotKept) != 0 {
-			t.Errorf("%d fetches in 2 s, told %d times that one was not kept", n, seen.count(redislock.EventNotKept))
+			e.Errorf("%d fetches in 2 s, told %d times that one was not kept", n, seen.count(redislock.EventNotKept))
 		}
 	})
 }

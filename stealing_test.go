@@ -24,24 +24,24 @@ func TestAStaleHoldIsStolenFromALiveHolderWithinAMessage(t *testing.T) {
 		<-l.Context().Done()
 		// A hold of 5s is stale; a packet carries the check, one the message.
 		if late := time.Since(granted.Add(5 * time.Second)); late < 0 || late > 10*time.Millisecond {
-			t.Errorf("the holder was told %v after its hold had become stale", late)
+			e.Errorf("the holder was told %v after its hold had become stale", late)
 		}
 		if cause := context.Cause(l.Context()); !errors.Is(cause, redislock.ErrStolen) || !errors.Is(cause, redislock.ErrLost) {
-			t.Errorf("cause %v", cause)
+			e.Errorf("cause %v", cause)
 		}
 		told := time.Now()
 		next := <-got
 		if took := time.Since(told); took > 5*time.Millisecond {
-			t.Errorf("the holder's Client gave the lock up after %v", took)
+			e.Errorf("the holder's Client gave the lock up after %v", took)
 		}
 		if next.Fence() <= l.Fence() {
-			t.Errorf("fence %d after %d", next.Fence(), l.Fence())
+			e.Errorf("fence %d after %d", next.Fence(), l.Fence())
 		}
 		if err := l.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) || !errors.Is(err, redislock.ErrStolen) {
-			t.Errorf("the robbed release: %v", err)
+			e.Errorf("the robbed release: %v", err)
 		}
 		if next.Err() != nil {
-			t.Errorf("the robbed release hurt the new owner: %v", next.Err())
+			e.Errorf("the robbed release hurt the new owner: %v", next.Err())
 		}
 		e.release(next)
 		e.untouched("x")
@@ -66,10 +66,10 @@ func TestWhatIsStolenGoesToTheHeadOfTheQueue(t *testing.T) {
 		}()
 		<-l.Context().Done()
 		if !errors.Is(l.Err(), redislock.ErrStolen) {
-			t.Errorf("the holder says %v", l.Err())
+			e.Errorf("the holder says %v", l.Err())
 		}
 		if first, second := <-order, <-order; first != "patient" || second != "thief" {
-			t.Errorf("served %s, then %s", first, second)
+			e.Errorf("served %s, then %s", first, second)
 		}
 		e.untouched("x")
 	})
@@ -87,10 +87,10 @@ func TestAPausedHolderKeepsARevokedLockUntilTheDeadlineItKnows(t *testing.T) {
 		cut.Cut()
 		next := e.acquire(thief, "x", redislock.WithStealAfter(time.Second))
 		if now := time.Now(); now.Before(deadline) || now.After(deadline.Add(50*time.Millisecond)) {
-			t.Errorf("taken over %v from the deadline", now.Sub(deadline))
+			e.Errorf("taken over %v from the deadline", now.Sub(deadline))
 		}
 		if err := l.Err(); !errors.Is(err, redislock.ErrLost) {
-			t.Errorf("the paused holder says %v", err)
+			e.Errorf("the paused holder says %v", err)
 		}
 		e.release(next)
 		cut.Mend()
@@ -108,12 +108,12 @@ func TestARevokedHoldIsNotRenewed(t *testing.T) {
 		e.raw.Do(context.Background(), "client", "kill", "type", "pubsub")
 		info, err := owner.Inspect(context.Background(), "x")
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		e.revoke("x")
 		<-l.Context().Done()
 		if !errors.Is(l.Err(), redislock.ErrStolen) || !time.Now().Before(info.Holds[0].Deadline) {
-			t.Errorf("ended with %v at %v, deadline %v", l.Err(), time.Now(), info.Holds[0].Deadline)
+			e.Errorf("ended with %v at %v, deadline %v", l.Err(), time.Now(), info.Holds[0].Deadline)
 		}
 		_ = l.Release(context.Background())
 		e.untouched("x")
@@ -126,7 +126,7 @@ func TestTryAcquireRevokesAStaleHoldAndTheNextTryGetsIt(t *testing.T) {
 		l := e.acquire(owner, "x")
 		time.Sleep(150 * time.Millisecond)
 		if _, err := thief.TryAcquire(context.Background(), "x", redislock.WithStealAfter(time.Hour)); !errors.Is(err, redislock.ErrHeld) || l.Err() != nil {
-			t.Errorf("a young hold: %v, the holder says %v", err, l.Err())
+			e.Errorf("a young hold: %v, the holder says %v", err, l.Err())
 		}
 		e.eventually("the owner is subscribed and robbed", func() bool {
 			next, err := thief.TryAcquire(context.Background(), "x", redislock.WithStealAfter(100*time.Millisecond))
@@ -136,7 +136,7 @@ func TestTryAcquireRevokesAStaleHoldAndTheNextTryGetsIt(t *testing.T) {
 			return err == nil
 		})
 		if !errors.Is(l.Err(), redislock.ErrStolen) {
-			t.Errorf("the holder says %v", l.Err())
+			e.Errorf("the holder says %v", l.Err())
 		}
 		_ = l.Release(context.Background())
 	})
@@ -146,7 +146,7 @@ func TestBreakIsImmediate(t *testing.T) {
 	both(t, func(e *env) {
 		owner, waiter, operator := e.client(), e.client(), e.client()
 		if fence, err := operator.Break(context.Background(), "x", "nobody has it"); fence != 0 || err != nil {
-			t.Errorf("breaking a free lock: %d, %v", fence, err)
+			e.Errorf("breaking a free lock: %d, %v", fence, err)
 		}
 		l := e.acquire(owner, "x")
 		got := make(chan *redislock.Lock)
@@ -154,18 +154,18 @@ func TestBreakIsImmediate(t *testing.T) {
 		e.queued(owner, "x", 1)
 		fence, err := operator.Break(context.Background(), "x", "node-3 is on fire")
 		if err != nil || fence != l.Fence() {
-			t.Errorf("Break: fence %d of %d, %v", fence, l.Fence(), err)
+			e.Errorf("Break: fence %d of %d, %v", fence, l.Fence(), err)
 		}
 		next := <-got
 		<-l.Context().Done()
 		if cause := context.Cause(l.Context()); !errors.Is(cause, redislock.ErrStolen) || !strings.Contains(cause.Error(), "node-3 is on fire") {
-			t.Errorf("the holder learns %v", cause)
+			e.Errorf("the holder learns %v", cause)
 		}
 		if next.Fence() <= l.Fence() {
-			t.Errorf("fence %d after %d", next.Fence(), l.Fence())
+			e.Errorf("fence %d after %d", next.Fence(), l.Fence())
 		}
 		if err := l.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) {
-			t.Errorf("its release: %v", err)
+			e.Errorf("its release: %v", err)
 		}
 		e.release(next)
 		e.untouched("x")
@@ -196,11 +196,11 @@ func TestI9ForgedAndReplayedMessagesAreIgnored(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 		select {
 		case <-got:
-			t.Error("a forged message granted the lock")
+			e.Error("a forged message granted the lock")
 		default:
 		}
 		if l.Err() != nil {
-			t.Errorf("a forged message took the lock: %v", l.Err())
+			e.Errorf("a forged message took the lock: %v", l.Err())
 		}
 		e.release(l)
 		next := <-got
@@ -219,26 +219,26 @@ func TestBreakHoldsEndsThoseThatWereSeenAndNoOthers(t *testing.T) {
 		l := e.acquire(a, "x")
 		seen, err := operator.Inspect(ctx, "x")
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		e.release(l)
 		next := e.acquire(b, "x")
 		if fence, err := operator.BreakHolds(ctx, seen, "meant for a"); fence != 0 || err != nil {
-			t.Errorf("broke the fence %d, %v", fence, err)
+			e.Errorf("broke the fence %d, %v", fence, err)
 		}
 		e.settle()
 		if next.Err() != nil {
-			t.Errorf("another holder was hit: %v", next.Err())
+			e.Errorf("another holder was hit: %v", next.Err())
 		}
 		if seen, err = operator.Inspect(ctx, "x"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if fence, err := operator.BreakHolds(ctx, seen, "meant for b"); fence != next.Fence() || err != nil {
-			t.Errorf("broke the fence %d, %v", fence, err)
+			e.Errorf("broke the fence %d, %v", fence, err)
 		}
 		e.eventually("the holder knows", func() bool { return ended(next.Context()) })
 		if fence, err := operator.BreakHolds(ctx, seen, "again"); fence != 0 || err != nil {
-			t.Errorf("broke the fence %d again, %v", fence, err)
+			e.Errorf("broke the fence %d again, %v", fence, err)
 		}
 
 		// Of several holders some.
@@ -247,20 +247,20 @@ func TestBreakHoldsEndsThoseThatWereSeenAndNoOthers(t *testing.T) {
 			readers = append(readers, e.acquire(a, "x", redislock.WithMode(redislock.Read)))
 		}
 		if seen, err = operator.Inspect(ctx, "x"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		seen.Holds = seen.Holds[:35]
 		scripts.Store(0)
 		if fence, err := operator.BreakHolds(ctx, seen, "some"); fence != readers[34].Fence() || err != nil {
-			t.Errorf("broke the fence %d, %v", fence, err)
+			e.Errorf("broke the fence %d, %v", fence, err)
 		}
 		if n := scripts.Load(); n != 2 { // at most 32 each, so that none keeps Redis long
-			t.Errorf("35 holds by %d scripts", n)
+			e.Errorf("35 holds by %d scripts", n)
 		}
 		e.eventually("they know", func() bool { return ended(readers[34].Context()) })
 		for i, l := range readers {
 			if gone := l.Err() != nil; gone != (i < 35) {
-				t.Errorf("reader %d is gone: %v", i, gone)
+				e.Errorf("reader %d is gone: %v", i, gone)
 			}
 			_ = l.Release(ctx)
 		}
@@ -269,7 +269,7 @@ func TestBreakHoldsEndsThoseThatWereSeenAndNoOthers(t *testing.T) {
 			"no name":   second(operator.BreakHolds(ctx, redislock.Info{}, "why")),
 		} {
 			if !errors.Is(err, redislock.ErrInvalid) {
-				t.Errorf("%s: %v", what, err)
+				e.Errorf("%s: %v", what, err)
 			}
 		}
 		e.untouched("x")
@@ -283,14 +283,14 @@ func TestAHoldThatIsKeptIsSeenAsSuch(t *testing.T) {
 		ctx := context.Background()
 		c := e.client()
 		if err := e.acquire(c, "x").ReleaseAfter(ctx, 5*time.Second); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		info, err := c.Inspect(ctx, "x")
 		if err != nil || len(info.Holds) != 1 || !info.Holds[0].Kept || info.Holds[0].Revoked {
-			t.Errorf("%+v, %v", info.Holds, err)
+			e.Errorf("%+v, %v", info.Holds, err)
 		}
 		if told, err := c.Ask(ctx, "x", "why"); told != 0 || err != nil {
-			t.Errorf("told %d, %v: nobody is there", told, err)
+			e.Errorf("told %d, %v: nobody is there", told, err)
 		}
 	})
 }
@@ -327,37 +327,37 @@ func TestAskTellsTheHolderAndTakesNothing(t *testing.T) {
 		var told recorder
 		holder, other := e.client(redislock.WithObserver(&told)), e.client(redislock.WithName("other"))
 		if n, err := other.Ask(ctx, "x", "why"); n != 0 || err != nil {
-			t.Errorf("nobody holds it: %d, %v", n, err)
+			e.Errorf("nobody holds it: %d, %v", n, err)
 		}
 		l := e.acquire(holder, "x", redislock.WithMetadata("import"))
 		e.subscribed(1)
 		nested, err := holder.Acquire(l.Context(), "x")
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if n, err := other.Ask(ctx, "x", "a deploy\nis due"); n != 1 || err != nil {
-			t.Errorf("asked %d, %v", n, err)
+			e.Errorf("asked %d, %v", n, err)
 		}
 		r := e.heard(l)
 		if r.Why != "a deploy\nis due" || r.By.Client != "other" || r.By.PID == 0 || r.By.Metadata != "" {
-			t.Errorf("heard %+v", r)
+			e.Errorf("heard %+v", r)
 		}
 		e.eventually("the observer is told", func() bool { return told.count(redislock.EventRequested) == 1 })
 		if l.Err() != nil {
-			t.Errorf("the lock: %v", l.Err())
+			e.Errorf("the lock: %v", l.Err())
 		}
 		for _, why := range []string{"one", "two", "three"} { // the latest that nobody has read
 			if _, err := other.Ask(ctx, "x", why); err != nil {
-				t.Fatal(err)
+				e.Fatal(err)
 			}
 		}
 		e.eventually("all were told", func() bool { return told.count(redislock.EventRequested) == 4 })
 		if r := e.heard(nested); r.Why != "three" {
-			t.Errorf("the latest is %+v", r)
+			e.Errorf("the latest is %+v", r)
 		}
 		select {
 		case r := <-l.Asked():
-			t.Errorf("one request comes twice: %+v", r)
+			e.Errorf("one request comes twice: %+v", r)
 		default:
 		}
 		e.release(nested)
@@ -376,7 +376,7 @@ func TestAskReachesEveryHolderAndNoWaiter(t *testing.T) {
 		e.queued(one, "x", 1)
 		e.subscribed(2)
 		if n, err := one.Ask(context.Background(), "x", "why"); n != 2 || err != nil {
-			t.Errorf("asked %d, %v", n, err)
+			e.Errorf("asked %d, %v", n, err)
 		}
 		e.heard(a)
 		e.heard(b)
@@ -386,7 +386,7 @@ func TestAskReachesEveryHolderAndNoWaiter(t *testing.T) {
 		e.settle()
 		select {
 		case r := <-w.Asked():
-			t.Errorf("who waited was asked: %+v", r)
+			e.Errorf("who waited was asked: %+v", r)
 		default:
 		}
 		e.release(w)
@@ -413,7 +413,7 @@ func TestAForgedRequestIsIgnored(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		if n := told.count(redislock.EventRequested); n != 0 || len(l.Asked()) != 0 {
-			t.Errorf("%d forged requests were believed", n)
+			e.Errorf("%d forged requests were believed", n)
 		}
 		e.release(l)
 	})
@@ -431,14 +431,14 @@ func TestAskRefusesWhatCannotWork(t *testing.T) {
 			"no context":  func() (int, error) { return c.Ask(none, "x", "why") },
 		} {
 			if _, err := ask(); !errors.Is(err, redislock.ErrInvalid) {
-				t.Errorf("%s: %v", what, err)
+				e.Errorf("%s: %v", what, err)
 			}
 		}
 		if err := c.Close(ctx); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if _, err := c.Ask(ctx, "x", "why"); !errors.Is(err, redislock.ErrClosed) {
-			t.Errorf("a closed Client: %v", err)
+			e.Errorf("a closed Client: %v", err)
 		}
 	})
 }

@@ -31,14 +31,14 @@ func TestTheOnlyReaderIsUpgradedAtOnce(t *testing.T) {
 		before := l.Fence()
 		e.change(l.Upgrade)
 		if l.Fence() <= before || l.Mode() != redislock.Write || l.Err() != nil {
-			t.Errorf("fence %d after %d, in %v, %v", l.Fence(), before, l.Mode(), l.Err())
+			e.Errorf("fence %d after %d, in %v, %v", l.Fence(), before, l.Mode(), l.Err())
 		}
 		e.refused(other, "x", reading)
 		fence := l.Fence()
 		e.change(l.Upgrade) // nothing to do
 		e.change(l.Downgrade)
 		if l.Fence() != fence || l.Mode() != redislock.Read {
-			t.Errorf("after the downgrade: fence %d, was %d, in %v", l.Fence(), fence, l.Mode())
+			e.Errorf("after the downgrade: fence %d, was %d, in %v", l.Fence(), fence, l.Mode())
 		}
 		r := e.acquire(other, "x", reading, trying)
 		e.change(l.Downgrade) // nothing to do
@@ -60,12 +60,12 @@ func TestAnUpgradeGoesBeforeAllWhoWaitAndNobodyComesInBetween(t *testing.T) {
 		e.refused(other, "x", reading)
 		select {
 		case err := <-upgraded:
-			t.Fatalf("beside another reader: %v", err)
+			e.Fatalf("beside another reader: %v", err)
 		case <-time.After(20 * time.Millisecond):
 		}
 		e.release(r)
 		if err := <-upgraded; err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		e.none(writer, "the upgraded one holds")
 		e.change(l.Downgrade)
@@ -73,7 +73,7 @@ func TestAnUpgradeGoesBeforeAllWhoWaitAndNobodyComesInBetween(t *testing.T) {
 		e.release(l)
 		w := <-writer
 		if w.Fence() <= l.Fence() {
-			t.Errorf("I2: fence %d after %d", w.Fence(), l.Fence())
+			e.Errorf("I2: fence %d after %d", w.Fence(), l.Fence())
 		}
 		e.release(w)
 		e.untouched("x")
@@ -97,7 +97,7 @@ func TestADowngradeLetsTheReadersInWithoutAGap(t *testing.T) {
 		}
 		e.none(writer, "a reader holds")
 		if l.Err() != nil {
-			t.Error(l.Err())
+			e.Error(l.Err())
 		}
 		e.release(l)
 		e.release(<-writer)
@@ -113,14 +113,14 @@ func TestASecondUpgradeIsAConflictAtOnce(t *testing.T) {
 		go func() { upgraded <- a.Upgrade(context.Background()) }()
 		e.queued(c, "x", 1)
 		if err := b.Upgrade(context.Background()); !errors.Is(err, redislock.ErrConflict) {
-			t.Errorf("got %v, want ErrConflict", err)
+			e.Errorf("got %v, want ErrConflict", err)
 		}
 		if b.Err() != nil || b.Mode() != redislock.Read {
-			t.Errorf("after the conflict: %v, %v", b.Err(), b.Mode())
+			e.Errorf("after the conflict: %v, %v", b.Err(), b.Mode())
 		}
 		e.release(b)
 		if err := <-upgraded; err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		e.release(a)
 		e.untouched("x")
@@ -135,11 +135,11 @@ func TestI8ACancelledUpgradeLeavesAReader(t *testing.T) {
 		defer cancel()
 		err := a.Upgrade(ctx)
 		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, redislock.ErrHeld) {
-			t.Errorf("got %v", err)
+			e.Errorf("got %v", err)
 		}
 		e.queued(c, "x", 0)
 		if a.Mode() != redislock.Read || a.Err() != nil {
-			t.Errorf("it is in %v, %v", a.Mode(), a.Err())
+			e.Errorf("it is in %v, %v", a.Mode(), a.Err())
 		}
 		third := e.acquire(other, "x", reading, trying)
 		for _, l := range []*redislock.Lock{third, b, a} {
@@ -166,11 +166,11 @@ func TestI8UpgradesCancelledAtTheGrant(t *testing.T) {
 			err := a.Upgrade(ctx)
 			time.Sleep(time.Second)
 			if (err == nil) != (a.Mode() == redislock.Write) || a.Err() != nil {
-				t.Errorf("cancelled after %v: %v, but it is in %v, %v", offset, err, a.Mode(), a.Err())
+				e.Errorf("cancelled after %v: %v, but it is in %v, %v", offset, err, a.Mode(), a.Err())
 			}
 			r, readErr := other.TryAcquire(context.Background(), "x", reading)
 			if (err == nil) == (readErr == nil) {
-				t.Errorf("cancelled after %v: the upgrade said %v, and another reader %v", offset, err, readErr)
+				e.Errorf("cancelled after %v: the upgrade said %v, and another reader %v", offset, err, readErr)
 			}
 			if readErr == nil {
 				e.release(r)
@@ -187,20 +187,20 @@ func TestAnUpgradedHoldIsRenewedAndKeepsItsHandles(t *testing.T) {
 		l := e.acquire(c, "x", reading, redislock.WithLease(time.Second))
 		inner := e.under(l.Context(), c, "x", reading)
 		if _, err := c.Acquire(l.Context(), "x", writing); !errors.Is(err, redislock.ErrDeadlock) {
-			t.Errorf("Write under Read: %v", err)
+			e.Errorf("Write under Read: %v", err)
 		}
 		e.change(inner.Upgrade)
 		time.Sleep(time.Minute)
 		if l.Err() != nil || inner.Err() != nil || inner.Fence() != l.Fence() {
-			t.Errorf("a minute later: %v, %v", l.Err(), inner.Err())
+			e.Errorf("a minute later: %v, %v", l.Err(), inner.Err())
 		}
 		w := e.under(l.Context(), c, "x", writing)
 		if err := l.Downgrade(context.Background()); err != nil {
-			t.Errorf("a handle that is content with Read: %v", err)
+			e.Errorf("a handle that is content with Read: %v", err)
 		}
 		e.refused(other, "x", reading) // the others are not
 		if err := inner.Downgrade(context.Background()); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		e.refused(other, "x", reading)
 		e.release(w)
@@ -219,7 +219,7 @@ func TestADowngradeUnderANestedWriterIsOutOfOrder(t *testing.T) {
 		l := e.acquire(c, "x", writing)
 		inner := e.under(l.Context(), c, "x", writing)
 		if err := l.Downgrade(context.Background()); !errors.Is(err, redislock.ErrOrder) {
-			t.Errorf("got %v", err)
+			e.Errorf("got %v", err)
 		}
 		e.release(inner)
 		e.change(l.Downgrade)
@@ -236,7 +236,7 @@ func TestWhatCannotBeUpgraded(t *testing.T) {
 			l := e.acquire(c, "x", opts...)
 			for _, how := range []func(context.Context) error{l.Upgrade, l.Downgrade} {
 				if err := how(ctx); !errors.Is(err, redislock.ErrInvalid) {
-					t.Errorf("in %v: %v", l.Mode(), err)
+					e.Errorf("in %v: %v", l.Mode(), err)
 				}
 			}
 			e.release(l)
@@ -245,15 +245,15 @@ func TestWhatCannotBeUpgraded(t *testing.T) {
 		e.release(l)
 		for _, how := range []func(context.Context) error{l.Upgrade, l.Downgrade} {
 			if err := how(ctx); !errors.Is(err, redislock.ErrNotHeld) {
-				t.Errorf("after the release: %v", err)
+				e.Errorf("after the release: %v", err)
 			}
 		}
 		l = e.acquire(c, "x", reading)
 		if _, err := c.Break(ctx, "x", "why"); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if err := l.Upgrade(ctx); !errors.Is(err, redislock.ErrNotHeld) {
-			t.Errorf("after a break: %v", err)
+			e.Errorf("after a break: %v", err)
 		}
 		_ = l.Release(ctx)
 		e.untouched("x")
@@ -268,10 +268,10 @@ func TestAnUpgradeThatWaitsEndsWithItsHold(t *testing.T) {
 		go func() { upgraded <- a.Upgrade(context.Background()) }()
 		e.queued(c, "x", 1)
 		if err := a.Release(context.Background()); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		if err := <-upgraded; !errors.Is(err, redislock.ErrNotHeld) {
-			t.Errorf("got %v", err)
+			e.Errorf("got %v", err)
 		}
 		w := e.waiter(other, "x", writing)
 		e.release(b)
@@ -293,7 +293,7 @@ func TestADeadUpgraderCostsItsLease(t *testing.T) {
 		asked := time.Now()
 		e.release(e.acquire(c, "x", reading))
 		if waited := time.Since(asked); waited > 3100*time.Millisecond {
-			t.Errorf("a reader waited %v behind a dead upgrade", waited)
+			e.Errorf("a reader waited %v behind a dead upgrade", waited)
 		}
 		e.release(r)
 		_ = l.Release(context.Background())
@@ -312,10 +312,10 @@ func TestUpgradesAndDowngradesKeepReadersAndWritersApart(t *testing.T) {
 		)
 		wrote := func(l *redislock.Lock) {
 			if writers.Add(1) != 1 || readers.Load() != 0 {
-				t.Errorf("%d writers and %d readers", writers.Load(), readers.Load())
+				e.Errorf("%d writers and %d readers", writers.Load(), readers.Load())
 			}
 			if before := last.Swap(l.Fence()); before >= l.Fence() {
-				t.Errorf("I2: a write with fence %d after %d", l.Fence(), before)
+				e.Errorf("I2: a write with fence %d after %d", l.Fence(), before)
 			}
 			time.Sleep(time.Millisecond)
 			writers.Add(-1)

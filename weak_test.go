@@ -21,47 +21,47 @@ func TestAWeakLockIsHeldByOneUntilItsLeaseEnds(t *testing.T) {
 		ctx := context.Background()
 		w, err := a.AcquireWeak(ctx, "x", redislock.WithLease(2*time.Second))
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if _, err := b.AcquireWeak(ctx, "x", redislock.WithWait(0)); !errors.Is(err, redislock.ErrHeld) {
-			t.Errorf("while it is held: %v", err)
+			e.Errorf("while it is held: %v", err)
 		}
 		if _, err := b.AcquireWeak(ctx, "x", redislock.WithWait(20*time.Millisecond)); !errors.Is(err, redislock.ErrHeld) || errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("after a short wait: %v", err)
+			e.Errorf("after a short wait: %v", err)
 		}
 		strong, err := b.TryAcquire(ctx, "x")
 		if err != nil {
-			t.Errorf("the two kinds meet: %v", err)
+			e.Errorf("the two kinds meet: %v", err)
 		} else {
 			e.release(strong)
 		}
 		start := time.Now()
 		next, err := b.AcquireWeak(ctx, "x")
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if took := time.Since(start); e.mini != nil && took > 10*time.Second {
-			t.Errorf("taken over after %v", took)
+			e.Errorf("taken over after %v", took)
 		}
 		if err := w.Err(); !errors.Is(err, redislock.ErrLost) {
-			t.Errorf("the first holder says %v", err)
+			e.Errorf("the first holder says %v", err)
 		}
 		if err := w.Release(ctx); !errors.Is(err, redislock.ErrNotHeld) {
-			t.Errorf("its release: %v", err)
+			e.Errorf("its release: %v", err)
 		}
 		if _, err := a.AcquireWeak(ctx, "x", redislock.WithWait(0)); !errors.Is(err, redislock.ErrHeld) {
-			t.Errorf("a late release took it from its owner: %v", err)
+			e.Errorf("a late release took it from its owner: %v", err)
 		}
 		if err := errors.Join(next.Release(ctx), next.Release(ctx)); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		if cause := context.Cause(next.Context()); !errors.Is(cause, redislock.ErrReleased) {
-			t.Errorf("after the release: %v", cause)
+			e.Errorf("after the release: %v", cause)
 		}
 		if again, err := a.AcquireWeak(ctx, "x", redislock.WithWait(0)); err != nil {
-			t.Error(err)
+			e.Error(err)
 		} else if err := again.Release(ctx); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 	})
 }
@@ -72,9 +72,9 @@ func TestFirstIsTrueOnceInAWindow(t *testing.T) {
 		a, b := e.client(), e.client()
 		ctx := context.Background()
 		first := func(c *redislock.Client, want bool) {
-			t.Helper()
+			e.Helper()
 			if got, err := c.First(ctx, "mail/42", window); got != want || err != nil {
-				t.Errorf("got %v, %v, want %v", got, err, want)
+				e.Errorf("got %v, %v, want %v", got, err, want)
 			}
 		}
 		first(a, true)
@@ -83,21 +83,21 @@ func TestFirstIsTrueOnceInAWindow(t *testing.T) {
 		time.Sleep(window + 50*time.Millisecond)
 		first(b, true)
 		if err := a.Forget(ctx, "mail/42"); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		first(a, true)
 
 		got, err := b.FirstOf(ctx, []string{"mail/42", "mail/43", "mail/44", "mail/43"}, time.Minute)
 		if err != nil || !slices.Equal(got, []bool{false, true, true, false}) {
-			t.Errorf("a batch: %v, %v", got, err)
+			e.Errorf("a batch: %v, %v", got, err)
 		}
 		if got, err := b.FirstOf(ctx, nil, time.Minute); len(got) != 0 || err != nil {
-			t.Errorf("an empty batch: %v, %v", got, err)
+			e.Errorf("an empty batch: %v, %v", got, err)
 		}
 		cancelled, cancel := context.WithCancel(ctx)
 		cancel()
 		if got, err := b.First(cancelled, "mail/45", time.Minute); got || !errors.Is(err, context.Canceled) {
-			t.Errorf("a cancelled context: %v, %v", got, err)
+			e.Errorf("a cancelled context: %v, %v", got, err)
 		}
 	})
 }
@@ -109,7 +109,7 @@ func TestABatchCostsOneRoundTrip(t *testing.T) {
 		rdb.AddHook(counter)
 		c, err := redislock.New(rdb)
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		keys := make([]string, 1000)
 		for i := range keys {
@@ -117,10 +117,10 @@ func TestABatchCostsOneRoundTrip(t *testing.T) {
 		}
 		got, err := c.FirstOf(context.Background(), keys, time.Minute)
 		if err != nil || slices.Contains(got, false) {
-			t.Errorf("%v", err)
+			e.Errorf("%v", err)
 		}
 		if counter.pipelines != 1 || counter.single != 0 {
-			t.Errorf("%d pipelines and %d commands", counter.pipelines, counter.single)
+			e.Errorf("%d pipelines and %d commands", counter.pipelines, counter.single)
 		}
 		_ = c.Close(context.Background())
 	})
@@ -193,10 +193,10 @@ func TestAWaitingWeakLockKnowsItsOwnLateCopy(t *testing.T) {
 		ctx := context.Background()
 		holder, err := e.client().AcquireWeak(ctx, "x")
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		const lease = 10 * time.Second
-		first := once(t)
+		first := once(e.T)
 		copied := make(chan time.Time, 1)
 		waiter := e.tapped(&tap{before: func(text string) error {
 			args := strings.Fields(text)
@@ -206,7 +206,7 @@ func TestAWaitingWeakLockKnowsItsOwnLateCopy(t *testing.T) {
 			go func() { // it arrives when the key is free again
 				time.Sleep(700 * time.Millisecond)
 				if err := holder.Release(ctx); err != nil {
-					t.Error(err)
+					e.Error(err)
 				}
 				copied <- time.Now()
 				e.raw.Do(ctx, "set", args[1], args[2], "nx", "px", args[5])
@@ -216,14 +216,14 @@ func TestAWaitingWeakLockKnowsItsOwnLateCopy(t *testing.T) {
 		begun := time.Now()
 		w, err := waiter.AcquireWeak(ctx, "x", redislock.WithLease(lease))
 		if err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		if passed := time.Since(begun); passed > time.Second {
-			t.Errorf("acquired after %v", passed)
+			e.Errorf("acquired after %v", passed)
 		}
 		<-w.Context().Done()
 		if kept := time.Since(<-copied); kept > lease || kept < lease-300*time.Millisecond {
-			t.Errorf("relied on for %v after it was taken, the key lives %v", kept, lease)
+			e.Errorf("relied on for %v after it was taken, the key lives %v", kept, lease)
 		}
 	})
 }
@@ -269,24 +269,24 @@ func TestFailOpenKeepsTheAnswersThatAreKnown(t *testing.T) {
 			rdb := e.connect()
 			c := e.over(rdb, redislock.WithObserver(told))
 			if first, err := c.First(ctx, "old", time.Hour); err != nil || !first {
-				t.Fatal(first, err)
+				e.Fatal(first, err)
 			}
 			rdb.AddHook(halfDown{answer})
 			first, err := c.FirstOf(ctx, []string{"old", "down", "new", "old", "down", "new"}, time.Hour, redislock.WithFailOpen())
 			if err != nil || !slices.Equal(first, []bool{false, true, true, false, false, false}) {
-				t.Errorf("FirstOf = %v, %v", first, err)
+				e.Errorf("FirstOf = %v, %v", first, err)
 			}
 			for _, event := range told.events {
 				if event.Kind == redislock.EventFailOpen && event.Name != "down" {
-					t.Errorf("fail-open of %q, which has an answer", event.Name)
+					e.Errorf("fail-open of %q, which has an answer", event.Name)
 				}
 			}
 			if n := told.count(redislock.EventFailOpen); n != 2 {
-				t.Errorf("%d times fail-open", n)
+				e.Errorf("%d times fail-open", n)
 			}
 			first, err = c.FirstOf(ctx, []string{"newer", "down"}, time.Hour)
 			if err == nil || first != nil {
-				t.Errorf("without WithFailOpen: %v, %v", first, err)
+				e.Errorf("without WithFailOpen: %v, %v", first, err)
 			}
 		})
 	}
@@ -296,7 +296,7 @@ func TestFailOpenKeepsTheAnswersThatAreKnown(t *testing.T) {
 		rdb.AddHook(halfDown{refusal("NOPERM User app has no permissions to run the 'set' command")})
 		for _, keys := range [][]string{{"up", "down"}, {"down", "up"}} {
 			if first, err := c.FirstOf(ctx, keys, time.Hour, redislock.WithFailOpen()); err == nil || first != nil {
-				t.Errorf("FirstOf = %v, %v", first, err)
+				e.Errorf("FirstOf = %v, %v", first, err)
 			}
 		}
 	})

@@ -29,8 +29,8 @@ type Monitored struct {
 // heard is a script on its way through the monitor.
 type heard struct {
 	observed model.Observed
-	first    protocol.Micros // when it began
-	own      [][]string      // the commands that it executed
+	at       []protocol.Micros // when it, and each of its own commands, was heard of: a clock may be set meanwhile
+	own      [][]string        // the commands that it executed
 }
 
 // Monitor begins to listen to a server that has nothing in it yet. report is called for each difference, on a goroutine of its own. Where the
@@ -75,6 +75,7 @@ func (m *Monitored) hear(line string) {
 	}
 	if strings.HasSuffix(from, " lua") {
 		if m.script != nil {
+			m.script.at = append(m.script.at, protocol.Micros(s))
 			m.script.own = append(m.script.own, words)
 		}
 		return
@@ -93,7 +94,7 @@ func (m *Monitored) outer(at protocol.Micros, command string, args []string) {
 		}
 		n, err := strconv.Atoi(args[1])
 		if name := names()[digest]; err == nil && n > 0 && n <= len(args)-2 {
-			m.script = &heard{first: at, observed: model.Observed{Call: model.Call{Script: name, Keys: args[2 : 2+n], Args: args[2+n:]}}}
+			m.script = &heard{at: []protocol.Micros{at}, observed: model.Observed{Call: model.Call{Script: name, Keys: args[2 : 2+n], Args: args[2+n:]}}}
 		}
 	case "FLUSHALL", "FLUSHDB":
 		m.LostAll()
@@ -156,23 +157,26 @@ func (m *Monitored) observe(o model.Observed) {
 	}
 }
 
-// near are the times in what a script wrote that are near the one at which it was heard of, the latest first: what it writes is hardly ever
-// later than the time that it read, which it nearly always writes, too. Last of all is the time at which it was heard of.
+// near are the times in what a script wrote that are near one at which it was heard of, the latest first: what it writes is hardly ever
+// later than the time that it read, which it nearly always writes, too. Last of all is the time at which it began.
 func (h *heard) near(texts []string) (found []protocol.Micros) {
 	const apart = 500_000
+	near := func(t protocol.Micros) bool {
+		return slices.ContainsFunc(h.at, func(at protocol.Micros) bool { return t >= at-apart && t <= at+apart })
+	}
 	for _, text := range texts {
 		for i := 0; i+protocol.FenceLength <= len(text); i++ {
 			if c := text[i]; c < '0' || c > '9' {
 				continue
 			}
 			t, err := protocol.ParseMicros(text[i : i+protocol.FenceLength])
-			if err == nil && t >= h.first-apart && t <= h.first+apart && !slices.Contains(found, t) {
+			if err == nil && near(t) && !slices.Contains(found, t) {
 				found = append(found, t)
 			}
 		}
 	}
 	slices.SortFunc(found, func(a, b protocol.Micros) int { return cmp.Compare(b, a) })
-	return append(found, h.first)
+	return append(found, h.at[0])
 }
 
 // unquote reads what MONITOR has quoted.

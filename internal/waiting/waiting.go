@@ -28,6 +28,7 @@ package waiting
 import (
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -177,9 +178,11 @@ func (ws *Waits) Recheck(name string) {
 // RecheckAll makes all waits check, in the order of their names, because messages may have been lost.
 func (ws *Waits) RecheckAll() {
 	ws.mu.Lock()
-	defer ws.mu.Unlock()
-	for _, name := range slices.Sorted(maps.Keys(ws.byName)) {
-		ws.byName[name].checkAt(time.Now())
+	all := slices.Collect(maps.Values(ws.byName))
+	ws.mu.Unlock()
+	slices.SortFunc(all, func(a, b *named) int { return strings.Compare(a.name, b.name) })
+	for _, n := range all { // one whose last wait has left meanwhile finds that out by itself
+		n.checkAt(time.Now())
 	}
 }
 
