@@ -84,6 +84,15 @@ func (c *checks) excused(name string, since time.Time) bool {
 	return false
 }
 
+// earlier is when the first of two asked. It may have been granted its lock before a loss of data and go on only after it: AcquireAll
+// waits for its other locks.
+func earlier(a, b *body) time.Time {
+	if a.asked.Before(b.asked) {
+		return a.asked
+	}
+	return b.asked
+}
+
 // relies reports whether the body still counts on the lock.
 func (b *body) relies() bool { return !b.left && !b.gone && b.ctx.Err() == nil && b.err() == nil }
 
@@ -138,11 +147,7 @@ func (c *checks) exclude(b *body) {
 		if b.class == "read" && other.class == "read" || b.class == "semaphore" && other.class == "semaphore" && weight <= 3 {
 			continue
 		}
-		since := b.asked
-		if other.asked.Before(since) {
-			since = other.asked
-		}
-		if c.excused(b.name, since) {
+		if c.excused(b.name, earlier(b, other)) {
 			continue
 		}
 		c.found("I1", "%d and %d are in %s at once (%s fence %d, %s fence %d)", other.Number, b.Number, b.name, other.class, other.first, b.class, b.first)
@@ -161,7 +166,7 @@ func (c *checks) raise(b *body) {
 		case c.back && c.forgot: // A4
 		case before.first == b.first && before.asked != b.asked:
 			c.found("I2", "%d and %d have one fence of %s, %d", before.Number, b.Number, b.name, b.first)
-		case before.first > b.first && !(b.class == before.class && b.class != "exclusive") && !c.excused(b.name, before.asked):
+		case before.first > b.first && !(b.class == before.class && b.class != "exclusive") && !c.excused(b.name, earlier(before, b)):
 			c.found("I2", "%d has fence %d of %s after %d had %d", b.Number, b.first, b.name, before.Number, before.first)
 		}
 	}
