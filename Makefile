@@ -63,6 +63,10 @@ redis-server: # the tests start real servers; Debian's package is installed wher
 	    echo "The tests need redis-server. Install it, for example: sudo apt-get install redis-server" >&2; exit 1; \
 	  fi; }
 
+.PHONY: servers
+servers: ## fetch the servers that people run, Redis and Valkey, from Debian's packages into .cache/servers: make servers [ONLY='"valkey 9.1"']
+	@go run ./internal/servertest/fetch $(ONLY)
+
 .PHONY: lint
 lint: ## format, vet, staticcheck
 	@$(format)

@@ -63,15 +63,22 @@ func outside(t testing.TB) {
 	}
 }
 
-// find is where redis-server is, or the end of the test.
-func find(t testing.TB) string {
+// server is how the server that a test wants is started, as the first arguments of a command, or the end of the test.
+func server(t testing.TB) []string {
 	t.Helper()
 	outside(t)
+	if name := nameOf(t); name != machines {
+		program, _, err := Fetch(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return program
+	}
 	path, err := redisServer()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return path
+	return []string{path}
 }
 
 var redisServer = installed("redis-server", func() (string, error) { return exec.LookPath("redis-server") })

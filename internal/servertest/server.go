@@ -1,7 +1,8 @@
 // Package servertest gives tests real servers, of Redis, PostgreSQL and MariaDB, each with a process and a port of its
 // own on loopback, and a proxy between a client and Redis that loses, delays and mutes what tests want lost, delayed and
 // mute. Redis comes alone ([Start]), with replicas ([StartReplicated]), with Sentinels ([StartSentinel]), as a cluster
-// ([StartCluster]), behind TLS ([StartTLS]) and with a clock that tests set ([StartWithClock]).
+// ([StartCluster]), behind TLS ([StartTLS]) and with a clock that tests set ([StartWithClock]); and as the redis-server of the
+// machine or as any of [AllKnown], which are fetched ([Named], [NameVariable]).
 //
 // With -short no server is started, and what needs one is skipped.
 package servertest
@@ -12,6 +13,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -66,7 +68,7 @@ func plain(t testing.TB, args []string) []string {
 
 func (s *Server) start() *Server {
 	s.t.Helper()
-	binary := find(s.t)
+	program := server(s.t)
 	s.t.Cleanup(s.Kill)
 	var err error
 	for range starts {
@@ -77,7 +79,7 @@ func (s *Server) start() *Server {
 			break
 		}
 		var p *process
-		if p, err = s.run(binary); err == nil {
+		if p, err = s.run(program); err == nil {
 			s.process = p
 			s.admin = connect(s.t, s.Addr(), []func(*redis.Options){s.operator, func(o *redis.Options) {
 				o.ContextTimeoutEnabled = true
@@ -168,10 +170,10 @@ func (s *Server) Kill() {
 func (s *Server) Restart() {
 	s.t.Helper()
 	s.Kill()
-	binary := find(s.t)
+	program := server(s.t)
 	deadline := time.Now().Add(startTime)
 	for {
-		p, err := s.run(binary)
+		p, err := s.run(program)
 		if err == nil {
 			s.mu.Lock()
 			s.process = p
@@ -215,7 +217,7 @@ func (s *Server) write() error {
 	return os.WriteFile(s.file, []byte(text.String()+"\n"), 0o600)
 }
 
-func (s *Server) run(binary string) (*process, error) {
+func (s *Server) run(program []string) (*process, error) {
 	args := append(s.listen(), s.args...)
 	if s.file != "" {
 		args = []string{s.file}
@@ -223,7 +225,7 @@ func (s *Server) run(binary string) (*process, error) {
 	if s.sentinel {
 		args = append(args, "--sentinel")
 	}
-	cmd := exec.Command(binary, args...)
+	cmd := exec.Command(program[0], slices.Concat(program[1:], args)...)
 	cmd.Env = append(os.Environ(), s.env...)
 	return run(cmd, cmp.Or(s.sign, "Ready to accept connections"))
 }

@@ -1,0 +1,86 @@
+package servertest
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The newest of each product come from Debian's packages, once, and run beside the machine's own in each shape.
+func TestServersAreStartedByTheirNames(t *testing.T) {
+	t.Parallel()
+	for name, field := range map[string]string{"valkey newest": "valkey_version", "redis newest": "redis_version", "": "redis_version"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx := context.Background()
+			as := Named(t, name)
+			s := Start(as)
+			got, err := s.info(ctx, "server", field)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := ""
+			if name != "" {
+				if _, want, err = Fetch(name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !strings.HasPrefix(got, want) {
+				t.Errorf("it is %s, not %s", got, want)
+			}
+			for shape, servers := range map[string][]*Server{
+				"Sentinel": StartSentinel(as).Servers, "a cluster": StartCluster(as, 3).Masters, "replicas": StartReplicated(as, 1).Replicas,
+			} {
+				for _, s := range servers {
+					if is, err := s.info(ctx, "server", field); is != got {
+						t.Errorf("%s has %s, %v beside %s", shape, is, err, got)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestANameThatNobodyKnowsIsAnErrorThatSaysWhichThereAre(t *testing.T) {
+	t.Parallel()
+	err := Program(func(t testing.TB) { Start(Named(t, "valkey 3")) })
+	if err == nil || !strings.Contains(err.Error(), `"valkey 3"`) || !strings.Contains(err.Error(), "valkey 9.1") {
+		t.Error(err)
+	}
+}
+
+// Where the mirror cannot be reached, the error says so, and nothing is left of the attempt.
+func TestWithoutANetworkItSaysWhatIsLacking(t *testing.T) {
+	cache := t.TempDir()
+	t.Setenv(CacheVariable, cache)
+	t.Setenv("http_proxy", "http://127.0.0.1:1")
+	_, _, err := Fetch("redis 8.0")
+	if err == nil || !strings.Contains(err.Error(), "redis 8.0 cannot be fetched into "+cache) || !strings.Contains(err.Error(), "127.0.0.1") {
+		t.Error(err)
+	}
+	left, err := os.ReadDir(cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range left {
+		if entry.Name() != ".lock" {
+			t.Errorf("%s is left", entry.Name())
+		}
+	}
+	keys := keyring
+	t.Cleanup(func() { keyring = keys })
+	keyring = filepath.Join(cache, "keys")
+	if _, _, err := Fetch("redis 8.0"); err == nil || !strings.Contains(err.Error(), "install debian-archive-keyring") {
+		t.Error(err)
+	}
+}
+
+// A server that is shared by tests is the one of its name too.
+func TestASharedServerKeepsItsName(t *testing.T) {
+	t.Parallel()
+	if got := nameOf(&lasting{TB: Named(t, "valkey 8.0")}); got != "valkey 8.0" {
+		t.Errorf("it is %q", got)
+	}
+}
