@@ -1,0 +1,127 @@
+package quorum
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// found is what a search came to.
+type found struct {
+	states int
+	fault  string // of one of the nearest states that violate something
+	at     State
+	steps  []string
+}
+
+// search visits every state that can be reached, breadth first, until one violates something or is stuck.
+func search(c Config) found {
+	type visited struct {
+		from int32
+		what string
+	}
+	start := c.Start().canonical()
+	seen := map[State]struct{}{start: {}}
+	queue, all := []State{start}, []visited{{-1, ""}}
+	fail := func(n int, fault string, at State, more ...string) found {
+		f := found{states: len(seen), fault: fault, at: at, steps: more}
+		for i := int32(n); all[i].from >= 0; i = all[i].from {
+			f.steps = append(f.steps, all[i].what)
+		}
+		slices.Reverse(f.steps)
+		return f
+	}
+	for n := 0; n < len(queue); n++ {
+		s, moves := queue[n], false
+		for _, next := range c.Steps(&s) {
+			moves = moves || next.Must
+			if next.Fault != "" {
+				return fail(n, next.Fault, next.To, next.What)
+			}
+			to := next.To.canonical()
+			if _, known := seen[to]; !known {
+				seen[to] = struct{}{}
+				queue, all = append(queue, to), append(all, visited{int32(n), next.What})
+			}
+		}
+		far := slices.ContainsFunc(s.Nodes[:], func(n Node) bool { return c.Fences && n.Last >= c.MostFences })
+		if !moves && !c.Clockless && !far && slices.ContainsFunc(s.Attempts[:], func(a Attempt) bool { return a.Phase == Seeking }) {
+			return fail(n, "stuck", s)
+		}
+	}
+	return found{states: len(seen)}
+}
+
+func (f found) String() string {
+	return f.fault + "\nafter\n  " + strings.Join(f.steps, "\n  ") + "\nin\n" + f.at.String()
+}
+
+// The configurations. Each is about one kind of fault, and small enough to be searched whole.
+var (
+	// fences is about fences alone: a node may let go of a hold at any time, so nothing is assumed of any clock.
+	fences = Config{Attempts: 2, Fences: true, Clockless: true, MostFences: 9}
+	// threeFences is the same of three.
+	threeFences = Config{Attempts: 3, Fences: true, Clockless: true, MostFences: 9}
+	// votes is about who has how many votes, with everything on its way for as long as it likes.
+	votes = Config{Attempts: 3}
+	// strays is the same, with inquiries that come late, bounds that pass, and a caller that gives up.
+	strays = Config{Attempts: 3, Faults: Faults{Bounds: 1, Strays: 1, Cancels: 1}}
+	// restarts is about nodes that come back with nothing, one after the other.
+	restarts = Config{Attempts: 2, Faults: Faults{Restarts: 2, Bounds: 1}}
+	// flushes is about one node that loses its data, and lives on, while the holder has all of them.
+	flushes = Config{Attempts: 3, Faults: Faults{Flushes: 1}}
+	// steps is about one hold that lapses too early, because the clock of its node was stepped, while the holder has all of them.
+	steps = Config{Attempts: 3, Faults: Faults{Steps: 1}}
+	// bounds is about renewals that do not arrive.
+	bounds = Config{Attempts: 2, Faults: Faults{Bounds: 3, Cancels: 1}}
+	// together has votes and fences.
+	together = Config{Attempts: 2, Fences: true, MostFences: 3, Faults: Faults{Bounds: 1}}
+)
+
+func TestAQuorumKeepsItsPromises(t *testing.T) {
+	for name, c := range map[string]Config{
+		"fences": fences, "three fences": threeFences, "votes": votes, "strays": strays, "restarts": restarts, "flushes": flushes, "steps": steps, "bounds": bounds, "together": together,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if testing.Short() && c.Attempts > 2 && (c.Fences || c.Faults != (Faults{})) {
+				t.Skip("a large search")
+			}
+			f := search(c)
+			t.Log(f.states, "states")
+			if f.fault != "" {
+				t.Error(f)
+			}
+		})
+	}
+}
+
+// Each rule has a configuration in which a promise is broken without it.
+func TestWithoutAnyOneRuleAPromiseOfAQuorumIsBroken(t *testing.T) {
+	var left Rule
+	for _, c := range []struct {
+		name    string
+		config  Config
+		without Rule
+		fault   string
+	}{
+		{"the greatest fence of a majority, not written back", fences, WriteBack, "fence"},
+		{"written back to any majority", threeFences, TokenHolds, "fence"},
+		{"written back where the token holds, however great its own fence is", threeFences, NotAbove, "fence"},
+		{"no vote is given back", votes, Yield, "stuck"},
+		{"a node that came back with nothing counts at once", restarts, FreshWaits, "two holders"},
+		{"held for as long as one node has it", bounds, MajorityBound, "two holders"},
+	} {
+		left |= c.without
+		t.Run(c.name, func(t *testing.T) {
+			c.config.Without = c.without
+			f := search(c.config)
+			t.Log(f.states, "states,", len(f.steps), "steps")
+			if !strings.Contains(f.fault, c.fault) {
+				t.Errorf("none of %d states breaks it (%q)", f.states, f.fault)
+			}
+		})
+	}
+	if left != AllRules {
+		t.Errorf("not all rules were left out: %b", left)
+	}
+}
