@@ -110,8 +110,8 @@ bug: ## bring a bug back in a copy, and see its test fail: make bug NAME=...
 	@torture/bugs/reproduce "$(NAME)"
 
 .PHONY: simulate
-simulate: ## whole Clients in fake time, decided by a seed: make simulate N=10000 [BASE=1]; what happens in one: SEED=7; with bugs brought back: BUGS=all
-	@go test -count=1 -timeout 0 -v -run '^TestSimulation$(if $(BUGS),FindsEachBug)$$' ./internal/simulation $(if $(SEED),-seed $(SEED),$(if $(BUGS),-bugs $(BUGS),-seeds $(or $(N),10000))) \
+simulate: ## whole Clients in fake time, decided by a seed: make simulate N=10000 [BASE=1]; what happens in one: SEED=7; with bugs brought back: BUGS=all; one hash each on a busy machine: LOAD=1000
+	@go test -count=1 -timeout 0 -v -run '$(if $(LOAD),^TestASeedHasOneHashOnABusyMachine$$,^TestSimulation$(if $(BUGS),FindsEachBug)$$)' ./internal/simulation $(if $(LOAD),-load $(LOAD),$(if $(SEED),-seed $(SEED),$(if $(BUGS),-bugs $(BUGS),-seeds $(or $(N),10000)))) \
 	$(if $(BASE),-base $(BASE)) $(if $(TIMES),-times $(TIMES)) $(if $(RECORD),-record) \
 	| grep -v '^=== RUN\|^ok \|^PASS$$'
 

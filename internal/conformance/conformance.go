@@ -76,7 +76,7 @@ func (l *Listener) Hook(c *server.Peer, command string, args ...string) bool {
 	if l.isOwn(c) {
 		return false
 	}
-	if nested(c) { // on the goroutine that executes a script, which holds mu
+	if Nested(c) { // on the goroutine that executes a script, which holds mu
 		if l.script == nil {
 			return false
 		}
@@ -239,8 +239,8 @@ func (l *Listener) setOwn(c *server.Peer, is bool) {
 	}
 }
 
-// nested reports whether a command comes from a script. miniredis says so in a field of its own.
-func nested(c *server.Peer) bool {
+// Nested reports whether a command comes from a script. miniredis says so in a field of its own.
+func Nested(c *server.Peer) bool {
 	ctx := reflect.ValueOf(c.Ctx)
 	if ctx.Kind() != reflect.Pointer || ctx.IsNil() || ctx.Elem().Kind() != reflect.Struct {
 		return false

@@ -79,10 +79,15 @@ func (a *Acceptor) Accept(c Call) error {
 	return err
 }
 
-// harmless reports whether a script that ended so has changed nothing.
+// refusals are the codes of a server that has executed nothing, or of which the first write of a script was refused.
+var refusals = []string{"NOSCRIPT", "OOM", "BUSY", "LOADING", "READONLY", "MISCONF", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "ASK", "TRYAGAIN", "CLOCK", "NOAUTH"}
+
+// harmless reports whether a script that ended so has changed nothing. Some servers say first where in the script that was.
 func harmless(err error) bool {
-	word, _, _ := strings.Cut(err.Error(), " ")
-	return slices.Contains([]string{"NOSCRIPT", "OOM", "BUSY", "LOADING", "READONLY", "MISCONF", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "ASK", "TRYAGAIN", "CLOCK", "NOAUTH"}, word)
+	text := err.Error()
+	return slices.ContainsFunc(refusals, func(code string) bool {
+		return strings.HasPrefix(text, code+" ") || strings.HasPrefix(text, "ERR Error ") && (strings.Contains(text, ": "+code+" ") || strings.Contains(text, ": -"+code+" "))
+	})
 }
 
 func (a *Acceptor) accept(c Call) error {

@@ -3,35 +3,38 @@ package simulation_test
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"example.com/redislock"
+	"example.com/redislock/internal/protocol"
 )
 
 // checks is what the bodies saw, and what they must not see.
 type checks struct {
 	world *world
 
-	mu       sync.Mutex
-	findings []string
-	bodies   []*body
-	losses   map[string]time.Time // when the server last forgot what it had answered, by name; "" is all of them
-	back     bool                 // the server's clock was stepped back
-	ahead    bool
-	restored bool // an older state of the server
-	forgot   bool
-	fences   map[string][]*body // the bodies that there were
-	register map[string]*register
-	done     map[string]time.Time
-	over     map[string]time.Time // when the server has given a token up
-	copied   map[string]bool      // tokens of which a request was executed twice although it was answered
+	mu        sync.Mutex
+	findings  []string
+	bodies    []*body
+	losses    map[string]time.Time // when the server last forgot what it had answered, by name; "" is all of them
+	back      bool                 // the server's clock was stepped back
+	ahead     bool
+	restored  bool // an older state of the server
+	forgot    bool
+	fences    map[string][]*body // the bodies that there were
+	register  map[string]*register
+	done      map[string]time.Time
+	over      map[string]time.Time // when the server has given a token up
+	copied    map[string]bool      // tokens of which a request was executed twice although it was answered
+	reached   map[string]*process  // tokens of which a grant has reached its process
+	reachedAt map[string]time.Time
+	handed    map[int64]bool       // fences of holds that were left to whoever has the ticket
+	forged    map[string]time.Time // when a reader of the keys last told a lie about a name
 }
 
 func newChecks(w *world) checks {
-	return checks{world: w, losses: map[string]time.Time{}, fences: map[string][]*body{}, register: map[string]*register{}, done: map[string]time.Time{}, over: map[string]time.Time{}, copied: map[string]bool{}}
+	return checks{world: w, losses: map[string]time.Time{}, fences: map[string][]*body{}, register: map[string]*register{}, done: map[string]time.Time{}, over: map[string]time.Time{}, copied: map[string]bool{}, reached: map[string]*process{}, reachedAt: map[string]time.Time{}, handed: map[int64]bool{}, forged: map[string]time.Time{}}
 }
 
 // body is somebody who relies on a lock.
@@ -46,6 +49,7 @@ type body struct {
 	fence    func() int64
 	first    int64 // the fence at the beginning
 	version  int   // of the register
+	began    time.Time
 	left     bool
 	changing bool
 }
@@ -93,8 +97,19 @@ func earlier(a, b *body) time.Time {
 	return b.asked
 }
 
-// relies reports whether the body still counts on the lock.
-func (b *body) relies() bool { return !b.left && !b.gone && b.ctx.Err() == nil && b.err() == nil }
+// relies reports whether the body still counts on the lock. One of a process that stands still does nothing.
+func (b *body) relies() bool {
+	if _, stands := b.world.stands(b.process); stands {
+		return false
+	}
+	return !b.left && !b.gone && b.ctx.Err() == nil && b.err() == nil
+}
+
+// mayRely reports whether it may count on the lock now or later.
+func (b *body) mayRely() bool {
+	_, stands := b.world.stands(b.process)
+	return stands && !b.left && !b.gone || b.relies()
+}
 
 // enter is the beginning of the body of a lock.
 func (d *doing) enter(l *redislock.Lock) *body {
@@ -111,9 +126,12 @@ func (d *doing) enter(l *redislock.Lock) *body {
 }
 
 func (c *checks) enter(b *body) *body {
-	b.entered = true
+	b.entered, b.began = true, time.Now()
 	if b.fence != nil {
 		b.first = b.fence()
+	}
+	if ahead := time.UnixMicro(b.first).Sub(c.world.server.now()); ahead > 25*time.Hour && !c.back {
+		c.find("I9", "%d believes in fence %d of %s, which is ahead by %v", b.Number, b.first, b.name, ahead)
 	}
 	c.world.history.say("%d holds %s, fence %s", b.Number, b.name, c.world.history.fence(b.first))
 	c.mu.Lock()
@@ -136,18 +154,18 @@ func (c *checks) exclude(b *body) {
 	weight := b.weight
 	kept := c.bodies[:0]
 	for _, other := range c.bodies {
-		if !other.relies() {
+		if !other.mayRely() {
 			continue
 		}
 		kept = append(kept, other)
-		if other.name != b.name || other == b {
+		if other.name != b.name || other == b || !other.relies() {
 			continue
 		}
 		weight += other.weight
 		if b.class == "read" && other.class == "read" || b.class == "semaphore" && other.class == "semaphore" && weight <= 3 {
 			continue
 		}
-		if c.excused(b.name, earlier(b, other)) {
+		if c.excused(b.name, earlier(b, other)) || c.forged[b.name].After(earlier(b, other)) {
 			continue
 		}
 		c.found("I1", "%d and %d are in %s at once (%s fence %d, %s fence %d)", other.Number, b.Number, b.name, other.class, other.first, b.class, b.first)
@@ -164,6 +182,7 @@ func (c *checks) raise(b *body) {
 	for _, before := range c.fences[b.name] {
 		switch {
 		case c.back && c.forgot: // A4
+		case !c.forged[b.name].IsZero():
 		case before.first == b.first && before.asked != b.asked:
 			c.found("I2", "%d and %d have one fence of %s, %d", before.Number, b.Number, b.name, b.first)
 		case before.first > b.first && !(b.class == before.class && b.class != "exclusive") && !c.excused(b.name, earlier(before, b)):
@@ -182,6 +201,7 @@ func (c *checks) found(kind, format string, args ...any) {
 // leave is before the lock is given back.
 func (d *doing) leave(b *body) {
 	c := &d.world.checks
+	c.kept("redislock:{" + b.name + "}")
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b.left = true
@@ -194,10 +214,10 @@ func (c *checks) changing(b *body, least string) {
 	b.class, b.changing = least, true
 }
 
-func (c *checks) changed(b *body, class string) {
+func (c *checks) changed(b *body, class string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b.class, b.changing = class, false
+	b.class, b.changing = class, err != nil // the server may have it under another fence until the change is undone
 	if !b.relies() {
 		return
 	}
@@ -212,8 +232,12 @@ func (c *checks) changed(b *body, class string) {
 
 // work is a body: it lasts, and writes to what the lock guards, also when its context has ended, as a paused process would.
 func (d *doing) work(b *body) {
+	most := 2 * time.Second
+	if d.draw.IntN(8) == 0 {
+		most = 20 * time.Second
+	}
 	for range 1 + d.draw.IntN(3) {
-		d.pause(b.ctx, 2*time.Second)
+		d.pause(b.ctx, most)
 		if b.class != "read" && b.class != "semaphore" {
 			d.world.checks.write(b)
 		}
@@ -229,7 +253,7 @@ func (c *checks) write(b *body) {
 	if r == nil || b.fence == nil || b.first < r.fence || b.gone {
 		return
 	}
-	if r.version != b.version && !c.excused(b.name, b.asked) && !(c.back && c.forgot) {
+	if r.version != b.version && !c.excused(b.name, b.asked) && !(c.back && c.forgot) && c.forged[b.name].IsZero() {
 		c.found("register", "%d overwrites in %s what %d wrote, with fence %d", b.Number, b.name, r.by.Number, b.first)
 	}
 	r.version++
@@ -256,12 +280,13 @@ func (c *checks) within(what string, asked time.Time, window time.Duration) {
 	c.done[what] = asked.Add(window)
 }
 
-// kept looks whether the server still has what the bodies rely on (I6): after each script, since others may be granted the lock then.
+// kept looks whether the server still has what the bodies rely on (I6): after each script, since others may be granted the lock then, and
+// at the end of a body.
 func (c *checks) kept(key string) {
 	name := nameOf(key)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var holds map[int64]time.Time
+	var holds map[int64]held
 	for _, b := range c.bodies {
 		if b.name != name || b.fence == nil || b.changing || !b.relies() {
 			continue
@@ -269,106 +294,18 @@ func (c *checks) kept(key string) {
 		if holds == nil {
 			holds = c.world.server.holds(key)
 		}
-		ends, ok := holds[b.first]
-		if (!ok || ends.Before(c.world.server.now())) && !c.excused(name, b.asked) {
+		h, ok := holds[b.first]
+		if ok && !h.ends.Before(c.world.server.now()) {
+			continue
+		}
+		if at, ok := c.forged[name]; ok && at.After(b.asked) && !c.excused(name, b.asked) {
+			if time.Since(b.began) > protocol.Claim {
+				c.found("I9", "%d has relied on %s, fence %d, for %v, and the server knows nothing of it", b.Number, name, b.first, time.Since(b.began))
+				b.left = true
+			}
+		} else if !c.excused(name, b.asked) {
 			c.found("I6", "%d relies on %s, fence %d, and the server has let it go", b.Number, name, b.first)
 			b.left = true
 		}
 	}
-}
-
-// holds is the holds in the hash of a lock, and when they end, by their fences.
-func (s *server) holds(key string) map[int64]time.Time {
-	holds := map[int64]time.Time{}
-	fields, _ := s.mini.HKeys(key)
-	number := func(text string) int64 {
-		n, _ := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
-		return n
-	}
-	add := func(fence, at, lease string) {
-		holds[number(fence)] = time.UnixMicro(number(at) + 1000*number(lease))
-	}
-	for _, field := range fields {
-		value := s.mini.HGet(key, field)
-		switch {
-		case len(field) == 22 && value[0] == '@':
-			add(s.mini.HGet(key, "f"), value[1:17], value[17:25])
-		case len(field) == 22:
-			fence := s.mini.HGet(key, "f")
-			add(fence, fence, value[:8])
-		case len(field) == 23 && field[0] == 'h':
-			add(value[60:76], value[76:92], value[92:100])
-		}
-	}
-	return holds
-}
-
-// nameOf is the name of a lock's key.
-func nameOf(key string) string {
-	_, name, _ := strings.Cut(key, ":{")
-	return strings.TrimSuffix(name, "}")
-}
-
-// tombstone is for how long a late copy is turned away, and a second less for what is on its way meanwhile.
-const tombstone = 59 * time.Second
-
-// given looks at a script for grants to who is over (I8): a token that was given up, and the answer was that it was, is granted nothing any
-// more, however late a copy of its acquire is executed.
-func (c *checks) given(script, key string, args []string, v any) {
-	if _, failed := v.(failure); failed || len(args) == 0 {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch token := args[0]; script {
-	case "release":
-		if _, known := c.over[token]; !known {
-			c.over[token] = time.Now()
-		}
-	case "acquire", "acquire_own":
-		granted := false
-		switch v := v.(type) {
-		case string:
-			granted = true
-		case []any:
-			granted = v[0] == "granted" || v[0] == "waiting"
-		}
-		at, known := c.over[token]
-		if granted && known && !c.copied[token] && time.Since(at) < tombstone && !c.back && !c.ahead && !c.excused(nameOf(key), at) {
-			c.found("I8", "a late copy gets %s for the token %s, which was given up %v ago", nameOf(key), token, time.Since(at))
-		}
-	}
-}
-
-// remains looks, when nobody does anything and everything was given up, what the server still has of who lives (I8).
-func (c *checks) remains() {
-	s := c.world.server
-	for _, key := range s.mini.Keys() {
-		if s.mini.Type(key) != "hash" || c.restored || strings.HasPrefix(nameOf(key), "tick:") { // an old state; kept where its end could not be written
-			continue
-		}
-		for fence, ends := range s.holds(key) {
-			if ends.After(s.now()) && !c.back {
-				c.find("I8", "%s is held with fence %d, and nobody does anything", nameOf(key), fence)
-			}
-		}
-		fields, _ := s.mini.HKeys(key)
-		for _, field := range fields {
-			if len(field) == 23 && field[0] == 'w' && !c.copied[field[1:]] {
-				if value := s.mini.HGet(key, field); c.lives(value) {
-					c.find("I8", "%s has a place of %s, and nobody waits", nameOf(key), field[1:])
-				}
-			}
-		}
-	}
-}
-
-// lives reports whether a place is that of a process that has not gone.
-func (c *checks) lives(place string) bool {
-	for _, p := range c.world.processes {
-		if strings.Contains(place, "\n"+p.name+"\n") {
-			return !p.gone && !p.closed
-		}
-	}
-	return false
 }

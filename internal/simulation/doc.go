@@ -19,13 +19,22 @@
 //   - the runtime of Go, which chooses among ready cases, and has goroutines give way by the wall clock: the simulation runs in processes
 //     of its own, with one P, whose runtime has a few lines changed (runtime_test.go)
 //
+// A fault befalls at some time, or soon after something that matters: a grant, a hand-over, a release (aimed_test.go). A process can be
+// stopped with its timers, as by SIGSTOP: each goroutine is marked with its process, and the timers that it sets wait (runtime_test.go).
+// A server that cannot write, or has no memory, refuses the first write of a script, as Redis does, and never a later one
+// (refusals_test.go). A stranger says on the channels what is not true (forge_test.go).
+//
 // Each seed is run twice, and both must have one hash. What is found is said with its kind: an invariant of docs/guarantees.md (I1, I2, …),
-// "model" where the server answers otherwise than the model of a lock, "register" where a write was lost, "stuck" where somebody waits for too
-// long after the last fault, "growth" and "goroutine" for what is left at the end. Where A1 or A2 of docs/guarantees.md did not hold, since
+// "model" where the server answers otherwise than the model of a lock, "register" where a write was lost, "answer" where a call says
+// what is not so, "bound" where it takes too long, "stuck" where somebody waits for too long after the last fault, "growth" and "goroutine" for what is left at the end. Where A1 or A2 of docs/guarantees.md did not hold, since
 // the plan had the server lose data or its clock stepped, who asked before that is excused.
 //
 //	make simulate N=10000    searches
 //	make simulate SEED=7     shows one run
+//	make simulate BUGS=all   brings bugs back, one at a time, and says after how many seeds each is found (bugs_test.go)
+//	make simulate LOAD=1000  compares the hashes of runs on a busy machine with those of the same seeds alone
+//
+// What was found is kept as a plan, with a run that shows it, in testdata/findings (findings_test.go).
 //
 // All of it is in test files: a package below internal/ does not know the root, and this one drives it.
 package simulation

@@ -144,11 +144,15 @@ func (w *world) called(by *session, args []string, v any) {
 	if args[2] == "2" {
 		w.server.keys[args[4]] = true
 	}
+	if len(args) > 4 && isGrant(scriptOf(args), v) {
+		by.granted = append(by.granted, args[4])
+	}
 	w.checks.given(scriptOf(args), key, args[4:], v)
 	if scriptOf(args) == "break" {
 		w.checks.lost(nameOf(key))
 	}
 	w.checks.kept(key)
+	w.happened(by.conn.owner, scriptOf(args), key, v)
 }
 
 // kindOf is a script and what kind of answer it got.

@@ -30,6 +30,7 @@ type conn struct {
 	// Of the world's goroutine alone.
 	toServer, toClient time.Time // when the last packet each way arrives: they stay in order
 	dead               bool      // half-open: nothing arrives any more
+	granted            []string  // tokens whose grant is in the next packet to the client
 }
 
 var errReset = errors.New("connection reset by peer")
@@ -98,16 +99,17 @@ func (c *conn) wake() {
 	c.arrived = make(chan struct{})
 }
 
-// deliver hands data to the reader, or the end of the connection.
-func (c *conn) deliver(data []byte, end error) {
+// deliver hands data to the reader, or the end of the connection. It reports false where nobody reads any more.
+func (c *conn) deliver(data []byte, end error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.eof != nil {
-		return
+		return false
 	}
 	c.inbox = append(c.inbox, data...)
 	c.eof = end
 	c.wake()
+	return !c.closed
 }
 
 func (c *conn) SetDeadline(t time.Time) error     { return c.SetReadDeadline(t) }

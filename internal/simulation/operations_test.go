@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
@@ -16,7 +17,10 @@ var semaphore = redislock.Semaphore(3)
 
 // common are options that any lock may have.
 func (d *doing) common() []redislock.Option {
-	opts := []redislock.Option{redislock.WithLease(upTo(d.draw, 100*time.Millisecond, 10*time.Second))}
+	var opts []redislock.Option
+	if d.draw.IntN(6) > 0 { // else that of half a minute
+		opts = append(opts, redislock.WithLease(upTo(d.draw, 100*time.Millisecond, 10*time.Second)))
+	}
 	if d.draw.IntN(4) == 0 {
 		d.wait = upTo(d.draw, time.Millisecond, 20*time.Second)
 		opts = append(opts, redislock.WithWait(d.wait))
@@ -48,7 +52,7 @@ func (d *doing) perform() error {
 	case "semaphore":
 		return d.hold(c.Acquire(d.ctx, d.Name, append(d.common(), redislock.WithMode(semaphore), redislock.WithWeight(1+d.draw.IntN(3)))...))
 	case "do", "panic", "nested":
-		return c.Do(d.ctx, d.Name, d.guarded, d.common()...)
+		return d.answered(c.Do(d.ctx, d.Name, d.guarded, d.common()...))
 	case "keep":
 		l, err := c.Acquire(d.ctx, d.Name, d.common()...)
 		if err != nil {
@@ -99,6 +103,33 @@ func (d *doing) anyhow(release func(context.Context) error) {
 	}
 }
 
+// release gives a lock back, and looks at the answer.
+func (d *doing) release(b *body, release func(context.Context) error) error {
+	begun, fence := time.Now(), b.fence()
+	d.through = true
+	err := d.answered(release(d.ctx))
+	c := &d.world.checks
+	if err == nil {
+		c.returned(b, fence)
+	}
+	if until := d.world.weather.stopped[d.number].Add(10 * time.Millisecond); time.Since(latest(begun, until)) > releaseTime && d.observer.fault == "" {
+		c.find("bound", "the release of %d has taken %v", d.Number, time.Since(begun))
+	}
+	return err
+}
+
+// releaseTime is how long a release takes at the most: five seconds for all that is sent, and the timeouts of the last.
+const releaseTime = 20 * time.Second
+
+// answered looks at what a release came to: it is sent also when its context has ended, so that is not what it answers.
+func (d *doing) answered(err error) error {
+	var op *net.OpError
+	if d.through && d.ctx.Err() != nil && errors.Is(err, d.ctx.Err()) && !errors.As(err, &op) {
+		d.world.checks.find("answer", "the release of %d, whose context has ended, answers %v", d.Number, err)
+	}
+	return err
+}
+
 // hold is the body of a lock that was acquired, and its end.
 func (d *doing) hold(l *redislock.Lock, err error) error {
 	if err != nil {
@@ -111,7 +142,10 @@ func (d *doing) hold(l *redislock.Lock, err error) error {
 		d.change(b)
 	}
 	d.leave(b)
-	return l.Release(d.ctx)
+	if d.draw.IntN(6) == 0 {
+		return l.ReleaseAfter(d.ctx, upTo(d.draw, time.Millisecond, 5*time.Second))
+	}
+	return d.release(b, l.Release)
 }
 
 // guarded is a body of Do.
@@ -138,6 +172,7 @@ func (d *doing) guarded(ctx context.Context) error {
 		d.work(b)
 		return inner.Release(ctx)
 	}
+	d.through = true
 	return nil
 }
 
@@ -153,7 +188,7 @@ func (d *doing) change(b *body) {
 	if b.class == "read" {
 		w.checks.changing(b, "read")
 		if err = b.lock.Upgrade(ctx); err == nil {
-			w.checks.changed(b, "write")
+			w.checks.changed(b, "write", nil)
 			d.work(b)
 			return
 		}
@@ -162,7 +197,7 @@ func (d *doing) change(b *body) {
 		err = b.lock.Downgrade(ctx)
 	}
 	w.history.say("%d changed: %v", d.Number, err)
-	w.checks.changed(b, "read") // the least that it may have
+	w.checks.changed(b, "read", err) // the least that it may have
 }
 
 // handOff gives a lock to another process.
@@ -179,8 +214,10 @@ func (d *doing) handOff() error {
 	if err != nil {
 		return errors.Join(err, l.Release(d.ctx))
 	}
+	d.world.checks.handedOver(b.first)
 	other := d.world.processes[d.draw.IntN(len(d.world.processes))]
 	d.pause(d.ctx, time.Second)
+	defer inProcess(inProcess(other.number + 1))
 	again := &doing{operation: d.operation, process: other, draw: d.draw, ctx: d.ctx, cancel: d.cancel, asked: d.asked}
 	resumed, err := other.client.Resume(d.ctx, ticket)
 	if err != nil {
@@ -210,5 +247,5 @@ func (d *doing) all() error {
 	for _, b := range bodies {
 		d.leave(b)
 	}
-	return locks.Release(d.ctx)
+	return d.release(bodies[0], locks.Release)
 }

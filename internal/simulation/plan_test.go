@@ -3,6 +3,7 @@ package simulation_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -31,6 +32,10 @@ type fault struct {
 	Kind    string
 	Client  int
 	Seed    uint64
+	// After is a script of that process, "granted" for one that grants it the lock, or "handed over" for one of any process that grants
+	// the lock to another, whom the fault then befalls: it befalls soon after the first one from At on. Empty: it befalls at At.
+	After string
+	key   string // that this was about
 }
 
 // source is what a part of a plan draws from.
@@ -111,7 +116,15 @@ var faults = []weight{
 	{"gone", 4},
 	{"observer panics", 1},
 	{"observer hangs", 1},
+	{"stopped", 6},
+	{"overtaken", 4},
+	{"forged", 4},
+	{"forged by a reader", 2},
 }
+
+var lateness, loss = []string{"late", "late", "double", "silent"}, []string{"evict", "evict", "clock", "restart empty", "snapshot"}
+
+var moments = []string{"acquire", "granted", "handed over", "handed over", "release", "renew", "check"}
 
 // planOf draws a plan.
 func planOf(seed uint64) plan {
@@ -145,17 +158,24 @@ func planOf(seed uint64) plan {
 		return p
 	}
 	some := faults
-	if draw.IntN(2) == 0 { // one or two kinds
+	switch draw.IntN(6) {
+	case 0, 1, 2: // one or two kinds
 		some = nil
 		for range 1 + draw.IntN(2) {
 			some = append(some, faults[draw.IntN(len(faults))])
 		}
+	case 3: // a copy that comes late, and a server that does not know any more what it was a copy of
+		some = []weight{{lateness[draw.IntN(len(lateness))], 1}, {loss[draw.IntN(len(loss))], 1}}
 	}
 	for range 1 + draw.IntN(8) {
-		p.Faults = append(p.Faults, fault{
+		f := fault{
 			At: time.Duration(draw.Int64N(int64(span))), For: upTo(draw, 50*time.Millisecond, 20*time.Second),
 			Kind: weighted(draw, some), Client: draw.IntN(p.Clients), Seed: draw.Uint64(),
-		})
+		}
+		if slices.Contains(loss, f.Kind) || draw.IntN(3) == 0 {
+			f.After = moments[draw.IntN(len(moments))]
+		}
+		p.Faults = append(p.Faults, f)
 	}
 	return p
 }

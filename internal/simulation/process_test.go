@@ -35,6 +35,7 @@ type crossing struct {
 }
 
 func (w *world) begin(number int) *process {
+	defer inProcess(inProcess(number + 1))
 	p := &process{world: w, number: number, name: string(rune('A' + number)), observer: &observer{}}
 	p.life, p.end = context.WithCancel(context.Background())
 	p.rdb = redis.NewClient(&redis.Options{
@@ -53,6 +54,9 @@ func (w *world) begin(number int) *process {
 
 // crossed lets happen what was to happen with a packet, before or after it is delivered.
 func (p *process) crossed(before bool) {
+	if _, stands := p.world.stands(p); stands {
+		return
+	}
 	for i := 0; i < len(p.packets); i++ {
 		c := p.packets[i]
 		if before {
@@ -104,12 +108,19 @@ type doing struct {
 	cancel  context.CancelFunc
 	asked   time.Time
 	entered bool
+	through bool          // its body is through, and only the release is left
 	wait    time.Duration // WithWait of its acquire, if it has one and nothing else
 }
 
 // operate begins an operation.
 func (w *world) operate(op operation) {
 	p := w.processes[op.Client]
+	if until, stands := w.stands(p); stands {
+		w.waiting++
+		w.at(until, func() { w.waiting--; w.operate(op) })
+		return
+	}
+	defer inProcess(inProcess(p.number + 1))
 	d := &doing{operation: op, process: p, draw: source(op.Seed, 3), asked: time.Now()}
 	w.history.ops++
 	w.history.add("%s begins %d: %s %s", p.name, op.Number, op.Kind, op.Name)
@@ -123,10 +134,16 @@ func (w *world) operate(op operation) {
 			d.cancel()
 		}})
 	case 5:
-		w.after(upTo(d.draw, 100*time.Microsecond, 10*time.Second), func() {
+		var cancel func()
+		cancel = func() {
+			if until, stands := w.stands(p); stands {
+				w.at(until, cancel)
+				return
+			}
 			w.history.add("%d is cancelled", op.Number)
 			d.cancel()
-		})
+		}
+		w.after(upTo(d.draw, 100*time.Microsecond, 10*time.Second), cancel)
 	}
 	w.doing[op.Number] = d
 	go func() {
@@ -169,7 +186,8 @@ func (d *doing) pause(ctx context.Context, most time.Duration) {
 // late looks whether an acquire that had a bound kept it: it waits for its own clean-up for ten milliseconds at the most. AcquireAll
 // gives back what it has taken first, as it says.
 func (d *doing) late(err error) {
-	if d.wait > 0 && !d.entered && d.Kind != "all" && d.observer.fault == "" && time.Since(d.asked) > d.wait+12*time.Millisecond {
+	due := latest(d.asked.Add(d.wait), d.world.weather.stopped[d.number].Add(10*time.Millisecond))
+	if d.wait > 0 && !d.entered && d.Kind != "all" && d.observer.fault == "" && time.Since(due) > 12*time.Millisecond {
 		d.world.checks.find("bound", "%d had %v, and took %v", d.Number, d.wait, time.Since(d.asked))
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ var record = flag.Bool("record", false, "write what comes out into docs/reliabil
 const (
 	searchFile = "testdata/search.json"
 	bugsFile   = "testdata/bugs.json"
+	loadFile   = "testdata/load.json"
 	page       = "../../docs/reliability.md"
 	begins     = "<!-- simulation: make simulate RECORD=1 writes this -->\n"
 	ends       = "<!-- end of simulation -->\n"
@@ -89,7 +91,11 @@ func written() (is [3]string, should string, err error) {
 	if err := load(bugsFile, &b); err != nil {
 		return is, "", err
 	}
-	return is, section(s, b), nil
+	var l recorded[loaded]
+	if err := load(loadFile, &l); err != nil {
+		return is, "", err
+	}
+	return is, section(s, b, l), nil
 }
 
 func load(file string, into any) error {
@@ -104,7 +110,7 @@ func load(file string, into any) error {
 }
 
 // section is what the page says.
-func section(s recorded[summary], b recorded[[]found]) string {
+func section(s recorded[summary], b recorded[[]found], l recorded[loaded]) string {
 	var out strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&out, format, args...) }
 	say(`
@@ -118,19 +124,28 @@ Each seed was run twice, and both runs had one hash of everything that happened.
 | date | %s |
 | redislock | %s |
 | Go | %s |
-| seeds | %d, from %d |
+| seeds, each a history of its own | %d, from %d |
 | operations | %d |
 | faults | %d |
 | scripts and commands | %d, of which the model answered %d |
 | packets | %d |
-| time that passed in it | %.0f h, in %s |
+| time that passed in it | %.0f h, in %s: %.1f h for each real second, each seed run twice |
 | seeds in which something was found | %d |
 `, s.Date, s.Commit, s.Go, s.Result.Seeds, s.Result.First, s.Result.Ops, s.Result.Faults, s.Result.Calls, s.Result.Models, s.Result.Packets,
-		s.Result.Virtual.Hours(), s.Result.Took.Round(time.Second), s.Result.Findings)
-	say("\nWhat it has found in this library:\n\n| bug | seed | mended by |\n|---|--:|---|\n")
-	for _, b := range bugs {
-		if b.seed != 0 {
-			say("| %s | %d | %s |\n", b.what, b.seed, b.mended)
+		s.Result.Virtual.Hours(), s.Result.Took.Round(time.Second), 2*s.Result.Virtual.Hours()/max(1, s.Result.Took.Seconds()), s.Result.Findings)
+	if l.Commit != "" {
+		say("\nThe same seed is the same run on a busy machine: of %d seeds, from %d, %d had one hash when they were run alone, in %s, and beside\n%d busy loops on %d processors, in %s (%s, %s). `make simulate LOAD=1000` does it again.\n",
+			l.Result.Seeds, l.Result.First, l.Result.Seeds-l.Result.Differ, l.Result.Quiet.Round(time.Second), l.Result.Loops, l.Result.Processors,
+			l.Result.Loaded.Round(time.Second), l.Date, l.Commit)
+	}
+	say("\nWhat it has found in this library. The plan of each is kept, made smaller, with a run that shows it. The last column is the last\ncommit at which that plan showed the bug again when it was brought back.\n\n| bug | seed | mended by | kept in | shown again |\n|---|--:|---|---|---|\n")
+	for _, x := range bugs {
+		if x.seed != 0 {
+			again := "no"
+			if slices.ContainsFunc(b.Result, func(f found) bool { return f.Name == x.name && f.Again }) {
+				again = b.Commit
+			}
+			say("| %s | %d | %s | [%s.txt](../internal/simulation/%s) | %s |\n", x.what, x.seed, x.mended, x.name, keptFile(x.name), again)
 		}
 	}
 	say(`

@@ -26,9 +26,9 @@ type result struct {
 	text                        func() string // of all that happened
 }
 
-// quiet is how long it takes at the most, after the last fault and beside what bodies last, until everybody who waits has a lock: two
-// leases of ten seconds, the claims of those who are gone, and the checks.
-const quiet = 90 * time.Second
+// quiet is how long it takes at the most, after the last fault and beside what bodies last, until everybody who waits has a lock: a fault
+// that waits for something, two leases, the claims of those who are gone, and the checks.
+const quiet = 150 * time.Second
 
 // run has a plan happen.
 func run(t *testing.T, p plan) (r result) {
@@ -44,7 +44,9 @@ func run(t *testing.T, p plan) (r result) {
 			w.begin(i)
 		}
 		w.play()
-		w.rest(70 * time.Second) // what is given up in the background is, or never
+		w.rest(max(0, time.Until(w.over)) + settled)
+		w.checks.nobodys()
+		w.rest(60 * time.Second) // what is given up in the background is, or never
 		w.checks.remains()
 		w.settle()
 		accepted, _ := w.server.listener.Accepted()
@@ -72,15 +74,16 @@ func unsettle(seed uint64) {
 // play has all of the plan happen, and waits until all have what they wanted.
 func (w *world) play() {
 	begun := time.Now()
+	w.ending = begun.Add(w.plan.end())
 	for _, op := range w.plan.Ops {
 		w.waiting++
 		w.at(begun.Add(op.At), func() { w.waiting--; w.operate(op) })
 	}
 	for _, f := range w.plan.Faults {
 		w.waiting++
-		w.at(begun.Add(f.At), func() { w.waiting--; w.befall(f) })
+		w.at(begun.Add(f.At), func() { w.waiting--; w.aim(f) })
 	}
-	w.deadline = begun.Add(w.plan.end() + time.Duration(len(w.plan.Ops))*8*time.Second + quiet)
+	w.deadline = begun.Add(w.plan.end() + time.Duration(len(w.plan.Ops))*10*time.Second + quiet)
 	if !w.run(w.idle) {
 		for _, number := range sortedNumbers(w.doing) {
 			d := w.doing[number]

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 )
 
 // Go decides some things by chance, by addresses, or by the wall clock. In a bubble of testing/synctest it must not, so the simulation
@@ -53,9 +54,73 @@ func drawn(n uint32) uint32 {
 		delete(c.children, child)
 `},
 	{"context/context.go", "// A cancelCtx can be canceled.", "var came atomic.Uint64\n\n// A cancelCtx can be canceled."},
+	// A process that is stopped: its goroutines, and the timers that they have set, are marked with its number, and its timers wait.
+	{"runtime/runtime2.go", "	bubble  *synctestBubble\n", "	bubble  *synctestBubble\n	process uint32\n"},
+	{"runtime/time.go", "	isFake bool         // timer is using fake time; immutable; can be read without lock\n", "	isFake bool         // timer is using fake time; immutable; can be read without lock\n	process uint32\n"},
+	{"runtime/synctest.go", "	root    *g     // caller of synctest.Run\n", "	root    *g     // caller of synctest.Run\n	stopped [16]int64\n"},
+	{"runtime/proc.go", "		newg.bubble = callergp.bubble\n", "		newg.bubble = callergp.bubble\n		newg.process = callergp.process\n"},
+	{"runtime/time.go", "		gp.bubble = bubble\n", "		gp.bubble = bubble\n		gp.process = t.process\n"},
+	{"runtime/time.go", "		gp.bubble = nil\n", "		gp.bubble = nil\n		gp.process = 0\n"},
+	{"runtime/time.go", "		throw(\"timer period must be non-negative\")\n	}\n", `		throw("timer period must be non-negative")
+	}
+	if gp := getg(); t.isFake && gp.bubble != nil {
+		t.process = gp.process
+		when = max(when, gp.bubble.stopped[t.process])
+	}
+`},
+	{"runtime/synctest.go", "var bubbleGen atomic.Uint64 // bubble ID counter\n", `var bubbleGen atomic.Uint64 // bubble ID counter
+
+// SimulationProcess has the goroutine, and those that it starts, be of a process, and returns which one it was of.
+func SimulationProcess(number uint32) (was uint32) {
+	gp := getg()
+	was, gp.process = gp.process, number
+	return was
+}
+
+// SimulationStop has the timers of a process stand still for some time. Those that were due meanwhile are due then, in their order.
+func SimulationStop(number uint32, length int64) {
+	bubble := getg().bubble
+	until := bubble.now + length
+	all := make([]timerWhen, 0, 2*len(bubble.timers.heap))
+	for _, tw := range bubble.timers.heap {
+		if t := tw.timer; t.process == number && t.when > 0 && t.when <= until {
+			at := len(all)
+			all = append(all, timerWhen{t, t.when})
+			for ; at > 0 && all[at].less(all[at-1]); at-- {
+				all[at], all[at-1] = all[at-1], all[at]
+			}
+		}
+	}
+	for i, tw := range all {
+		tw.timer.modify(until+int64(i), tw.timer.period, nil, nil, tw.timer.seq)
+		tw.timer.process = number
+	}
+	bubble.stopped[number] = until + int64(len(all))
+}
+`},
 	// The hashes of strings.
 	{"runtime/rand.go", "	globalRand.state.Init(*seed)\n", "	*seed = [32]byte{1}\n	globalRand.state.Init(*seed)\n"},
 }
+
+// What only the changed runtime has. Without it, nothing is simulated.
+var (
+	inProcess   = func(number int) (was int) { panic("on an unchanged runtime") }
+	stopProcess = func(number int, length time.Duration) { panic("on an unchanged runtime") }
+)
+
+// stopping is a file of this package where it is built over the changed runtime.
+const stopping = `package simulation_test
+
+import (
+	"runtime"
+	"time"
+)
+
+func init() {
+	inProcess = func(number int) int { return int(runtime.SimulationProcess(uint32(number))) }
+	stopProcess = func(number int, length time.Duration) { runtime.SimulationStop(uint32(number), int64(length)) }
+}
+`
 
 // build makes the test binary of this package over the changed runtime, in a folder of its own, and returns its path. With bugs, each is
 // brought back in it.
@@ -90,6 +155,11 @@ func build(folder string, back ...bug) (string, error) {
 			return "", err
 		}
 		replace[filepath.Join(sources, file)] = changed
+	}
+	if here, err := filepath.Abs("stopping_changed_test.go"); err != nil {
+		return "", err
+	} else if err := write(filepath.Join(home, "stopping_changed_test.go"), []byte(stopping)); err == nil {
+		replace[here] = filepath.Join(home, "stopping_changed_test.go")
 	}
 	for i, b := range back {
 		file, text, err := b.overlay()

@@ -24,11 +24,18 @@ type server struct {
 	skew     time.Duration // of its clock
 	down     int           // how many faults keep it from accepting connections
 	admin    *session
-	keys     map[string]bool // all that were ever used
+	keys     map[string]bool     // all that were ever used
+	told     []message           // by scripts, all of them
+	channels map[string]*process // those that were ever subscribed to, and by whom last
+
+	// Of the command that is being executed.
+	refusing *refusal // how the first write of a script is refused; nil: it is not
+	refused  bool
+	granted  []string // channels on which a grant was told
 }
 
 func newServer(w *world) *server {
-	s := &server{world: w, mini: miniredis.NewMiniRedis(), keys: map[string]bool{}}
+	s := &server{world: w, mini: miniredis.NewMiniRedis(), keys: map[string]bool{}, channels: map[string]*process{}}
 	first, err := s.mini.Dial() // this starts it
 	if err != nil {
 		panic(err)
@@ -36,7 +43,8 @@ func newServer(w *world) *server {
 	_ = first.Close()
 	s.tick()
 	s.mini.ClockTTL(true)
-	s.listener = conformance.Listen(s.mini, func(err error) { w.checks.find("model", "%v", err) })
+	s.listener = conformance.New(s.mini, func(err error) { w.checks.find("model", "%v", err) })
+	s.mini.Server().SetPreHook(s.hook)
 	s.admin = s.accept(nil)
 	return s
 }
@@ -72,6 +80,7 @@ type session struct {
 	input      []byte // a command that is not all there yet
 	subscribed bool
 	ended      bool
+	granted    []string // tokens whose grant is in what is said next
 
 	mu  sync.Mutex
 	out bytes.Buffer
@@ -119,18 +128,53 @@ func (s *session) take(data []byte) {
 // execute has one command done, or refused.
 func (s *server) execute(by *session, args []string) {
 	w := s.world
-	if refused := w.verdict(args); refused != "" {
+	s.granted = nil
+	refused, within := w.verdict(args)
+	if refused != "" {
 		_, _ = by.Write(refused.wire())
 		w.called(by, args, refused)
 		return
 	}
 	before := by.said()
+	s.refusing, s.refused = within, false
 	s.dispatch(by, args)
+	s.refusing = nil
 	answer := by.said()
-	_, _ = by.Write(append(before, answer...))
 	v, _, _ := value(answer)
-	by.subscribed = by.subscribed || strings.EqualFold(args[0], "subscribe")
+	if _, failed := v.(failure); failed && s.refused { // as Redis says it
+		refused := failure(within.text + " script: 2ad1e0fa36b9f3c2f8a3d4a1a4f8b1fbd05ff5a0, on @user_script:1.")
+		answer, v = refused.wire(), refused
+	}
+	_, _ = by.Write(append(before, answer...))
+	if strings.EqualFold(args[0], "subscribe") {
+		by.subscribed = true
+		for _, channel := range args[1:] {
+			s.channels[channel] = by.conn.owner
+		}
+	}
 	w.called(by, args, v)
+}
+
+// hook sees each command, and those in scripts, too. A server that cannot write, or has no memory, refuses the first write of a script; a
+// script that has written goes on to its end.
+func (s *server) hook(c *redisserver.Peer, command string, args ...string) bool {
+	if conformance.Nested(c) {
+		if s.refusing != nil && slices.Contains(writing, command) {
+			if slices.Contains(s.refusing.refuses, command) {
+				s.refused = true
+				c.WriteError(s.refusing.text)
+				return true
+			}
+			s.refusing = nil
+		}
+		if command == "PUBLISH" {
+			s.told = append(s.told, message{args[0], args[1]})
+			if strings.HasPrefix(args[1], "g") {
+				s.granted = append(s.granted, args[0])
+			}
+		}
+	}
+	return s.listener.Hook(c, command, args...)
 }
 
 func (s *server) dispatch(by *session, args []string) {

@@ -3,14 +3,18 @@ package simulation_test
 import (
 	"slices"
 	"strings"
+	"time"
 )
+
+// shrinking is how long that may take, by the clock on the wall.
+const shrinking = 20 * time.Second
 
 // shrink makes a plan smaller as long as something of the same kind is found in it: first whatever is in it is left out by halves,
 // by quarters and so on, then one by one.
 func shrink(p plan, try func(plan) []string, findings []string) (small plan, runs int) {
-	kinds := kindsOf(findings)
+	kinds, begun := kindsOf(findings), time.Now()
 	still := func(p plan) bool {
-		if runs++; runs > 150 {
+		if runs++; runs > 150 || time.Since(begun) > shrinking {
 			return false
 		}
 		return slices.ContainsFunc(kindsOf(try(p)), func(kind string) bool { return slices.Contains(kinds, kind) })

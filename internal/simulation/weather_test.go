@@ -2,8 +2,6 @@ package simulation_test
 
 import (
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"time"
 )
 
@@ -14,18 +12,24 @@ type weather struct {
 	refuse  map[string]int        // the errors that the server answers, by code
 	until   map[int]time.Time     // a process hears and is heard again then: what is sent meanwhile comes late
 	late    map[int]time.Duration // how much later the next packets of a process reach the server
+	outrun  map[int]*fault        // the next acquire of a process is overtaken by all that follows
 	double  map[int]*fault        // the next script of a process is executed twice
 	dropped map[int]bool          // what reaches the subscription of a process is lost
 	chance  map[string]*rand.Rand // of the errors
+	stopped map[int]time.Time     // a process does nothing until then
+	aimed   []fault               // that befall after something
 }
 
 func newWeather() weather {
-	return weather{refuse: map[string]int{}, until: map[int]time.Time{}, late: map[int]time.Duration{}, double: map[int]*fault{}, dropped: map[int]bool{}, chance: map[string]*rand.Rand{}}
+	return weather{refuse: map[string]int{}, until: map[int]time.Time{}, late: map[int]time.Duration{}, outrun: map[int]*fault{}, double: map[int]*fault{}, dropped: map[int]bool{}, chance: map[string]*rand.Rand{}, stopped: map[int]time.Time{}}
 }
 
 // fate is when a packet arrives.
-func (s *weather) fate(w *world, c *conn, toServer bool) time.Time {
+func (s *weather) fate(w *world, c *conn, toServer bool, data []byte) time.Time {
 	delay := w.latency()
+	if f := s.outrun[c.owner.number]; f != nil && toServer {
+		delay += w.overtaken(c.owner, f, data)
+	}
 	if s.slow > 0 {
 		delay += 40 * w.latency()
 	}
@@ -37,6 +41,9 @@ func (s *weather) fate(w *world, c *conn, toServer bool) time.Time {
 	if until := s.until[c.owner.number]; when.Before(until) {
 		when = until.Add(delay)
 	}
+	if !toServer {
+		when = latest(when, s.stopped[c.owner.number])
+	}
 	return when
 }
 
@@ -45,8 +52,13 @@ func (w *world) befall(f fault) {
 	p, s := w.processes[f.Client], &w.weather
 	draw := source(f.Seed, 4)
 	w.history.faults++
+	w.over = latest(w.over, time.Now().Add(f.For+time.Second))
 	w.history.add("FAULT %s, %s, %v", f.Kind, p.name, f.For)
 	switch f.Kind {
+	case "stopped":
+		w.pause(p, f.For, draw)
+	case "forged", "forged by a reader":
+		w.forge(p, f.Kind == "forged by a reader", draw)
 	case "cut":
 		if c := w.connOf(p, draw); c != nil {
 			w.cut(c)
@@ -69,6 +81,8 @@ func (w *world) befall(f fault) {
 	case "slow":
 		s.slow++
 		w.after(f.For, func() { s.slow--; w.history.add("fast again") })
+	case "overtaken":
+		s.outrun[p.number] = &f
 	case "double":
 		s.double[p.number] = &f
 	case "kill subscriptions":
@@ -106,10 +120,10 @@ func (w *world) befall(f fault) {
 		keys := w.server.mini.Keys()
 		if len(keys) > 0 {
 			key := keys[draw.IntN(len(keys))]
-			w.server.mini.Del(key)
-			w.server.listener.Lost(key)
-			w.checks.lost(nameOf(key))
-			w.history.add("evicted: %s", key)
+			if f.key != "" && draw.IntN(4) > 0 {
+				key = f.key
+			}
+			w.evict(key)
 		}
 	case "forget scripts":
 		w.server.forget()
@@ -122,6 +136,13 @@ func (w *world) befall(f fault) {
 	case "observer panics", "observer hangs":
 		p.observer.misbehave(f.Kind, f.For)
 	}
+}
+
+func (w *world) evict(key string) {
+	w.server.mini.Del(key)
+	w.server.listener.Lost(key)
+	w.checks.lost(nameOf(key))
+	w.history.add("evicted: %s", key)
 }
 
 // connOf is a connection of a process, each as likely; nil if it has none.
@@ -170,40 +191,6 @@ func (w *world) stop(length time.Duration, then func()) {
 	}
 	w.after(length, func() { w.server.down--; w.history.add("the server is up") })
 }
-
-// verdict is the error with which the server refuses a command; empty if it does not.
-func (w *world) verdict(args []string) failure {
-	script, subscribe := isScript(args), strings.EqualFold(args[0], "subscribe")
-	for _, r := range refusals {
-		if w.weather.refuse[r.code] > 0 && (script && !r.reads(args) || r.all && !subscribe) && w.weather.chance[r.code].IntN(3) > 0 {
-			return failure(r.text)
-		}
-	}
-	return ""
-}
-
-func isScript(args []string) bool {
-	return strings.EqualFold(args[0], "evalsha") || strings.EqualFold(args[0], "eval")
-}
-
-type refusal struct {
-	code, text string
-	all        bool                // commands that are no script, too
-	reads      func([]string) bool // those that are not refused
-}
-
-// refusals are how a server refuses. Out of memory it refuses what writes something new.
-var refusals = []refusal{
-	{"LOADING", "LOADING Redis is loading the dataset in memory", true, none},
-	{"BUSY", "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", true, none},
-	{"READONLY", "READONLY You can't write against a read only replica.", false, none},
-	{"MISCONF", "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.", false, none},
-	{"OOM", "OOM command not allowed when used memory > 'maxmemory'.", false, func(args []string) bool {
-		return !slices.Contains([]string{"acquire", "acquire_own", "convert", "resume", "record"}, scriptOf(args))
-	}},
-}
-
-func none([]string) bool { return false }
 
 // repeat has a copy of a request executed late, if one is due: nobody hears the answer.
 func (w *world) repeat(by *session, args []string) {

@@ -28,6 +28,8 @@ type world struct {
 	waiting  int            // operations and faults that have not begun
 	doing    map[int]*doing // operations under way; guarded by mu
 	deadline time.Time
+	ending   time.Time // of the plan
+	over     time.Time // when the last fault is
 
 	mu    sync.Mutex
 	dials []*dialing
@@ -132,6 +134,7 @@ func (w *world) collect() {
 	}
 	for _, c := range w.conns {
 		if text := c.server.said(); len(text) > 0 {
+			c.granted, c.server.granted = append(c.granted, c.server.granted...), nil
 			w.send(c, false, text, nil)
 		}
 	}
@@ -161,7 +164,7 @@ func (w *world) connect(d *dialing) {
 		w.at(until.Add(w.latency()), func() { d.err = errRefused; close(d.done) })
 		return
 	}
-	w.after(w.latency(), func() {
+	w.at(latest(time.Now().Add(w.latency()), w.weather.stopped[d.owner.number]), func() {
 		if w.server.down > 0 || d.owner.gone {
 			d.err = errRefused
 			w.history.note(d.owner.name+" is refused a connection", true)
@@ -186,13 +189,22 @@ func (w *world) send(c *conn, toServer bool, data []byte, end error) {
 	if c.dead {
 		return
 	}
-	when := w.weather.fate(w, c, toServer)
+	when := w.weather.fate(w, c, toServer, data)
 	if !when.After(*due) { // packets of a connection stay in their order
 		when = due.Add(1)
 	}
 	*due = when
-	w.at(when, func() {
+	granted := c.granted
+	if !toServer {
+		c.granted = nil
+	}
+	var arrive func()
+	arrive = func() {
 		if c.dead {
+			return
+		}
+		if until, stands := w.stands(c.owner); stands && !toServer { // it was on its way when the process was stopped
+			w.at(until, arrive)
 			return
 		}
 		if !toServer && len(data) > 0 && c.server.subscribed && w.weather.dropped[c.owner.number] {
@@ -210,8 +222,11 @@ func (w *world) send(c *conn, toServer bool, data []byte, end error) {
 			}
 			return
 		}
-		c.deliver(data, end)
-	})
+		if c.deliver(data, end) {
+			w.checks.heard(c.owner, granted)
+		}
+	}
+	w.at(when, arrive)
 }
 
 // latency is how long a packet takes.

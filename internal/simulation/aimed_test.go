@@ -1,0 +1,114 @@
+package simulation_test
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// aim has a fault befall at its time, or soon after what it waits for.
+func (w *world) aim(f fault) {
+	if f.After == "" {
+		w.befall(f)
+		return
+	}
+	w.weather.aimed = append(w.weather.aimed, f)
+}
+
+// happened has those faults befall that wait for what was just executed.
+func (w *world) happened(by *process, script, key string, v any) {
+	s := &w.weather
+	if time.Now().After(w.ending) {
+		return
+	}
+	to := slices.IndexFunc(w.server.granted, func(channel string) bool { return w.server.channels[channel] != nil })
+	for i := 0; i < len(s.aimed); i++ {
+		f := s.aimed[i]
+		switch {
+		case f.After == "handed over" && to >= 0:
+			f.Client = w.server.channels[w.server.granted[to]].number
+		case f.Client == by.number && (f.After == script || f.After == "granted" && isGrant(script, v)):
+		default:
+			continue
+		}
+		s.aimed = slices.Delete(s.aimed, i, i+1)
+		i--
+		f.key = key
+		draw, delay := source(f.Seed, 6), time.Duration(0)
+		if draw.IntN(2) == 0 {
+			delay = upTo(draw, 50*time.Microsecond, 3*time.Second)
+		}
+		w.waiting++
+		w.after(delay, func() { w.waiting--; w.befall(f) })
+	}
+}
+
+// isGrant reports whether a script has granted the lock to who asked.
+func isGrant(script string, v any) bool {
+	switch v := v.(type) {
+	case string:
+		return script == "acquire" || script == "acquire_own"
+	case []any:
+		return len(v) > 0 && v[0] == "granted"
+	}
+	return false
+}
+
+// pause stops a process, as a signal or a machine that is suspended does: its goroutines do nothing, its timers wait, and what is sent to
+// it stays in the network. Its clock goes on. Timers or packets come first when it goes on.
+func (w *world) pause(p *process, length time.Duration, draw *rand.Rand) {
+	until := time.Now().Add(length)
+	if p.gone || w.weather.stopped[p.number].After(until) {
+		return
+	}
+	w.weather.stopped[p.number] = until
+	timers := length
+	if draw.IntN(2) == 0 {
+		timers += 5 * time.Millisecond
+	}
+	stopProcess(p.number+1, timers)
+	w.at(until, func() { w.history.add("%s goes on", p.name) })
+}
+
+// stands reports until when a process does nothing.
+func (w *world) stands(p *process) (until time.Time, stands bool) {
+	until = w.weather.stopped[p.number]
+	return until, time.Now().Before(until)
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// overtaken is how much later an acquire comes. Either its caller goes meanwhile, and what gives it up is faster; or it is sent again, and
+// that attempt is faster. The server may have forgotten what it answered when the late one comes.
+func (w *world) overtaken(p *process, f *fault, data []byte) (delay time.Duration) {
+	args, _, ok := command(data)
+	if !ok || len(args) < 4 || scriptOf(args) != "acquire" {
+		return 0
+	}
+	delete(w.weather.outrun, p.number)
+	draw := source(f.Seed, 8)
+	if draw.IntN(2) == 0 {
+		if draw.IntN(3) > 0 {
+			w.after(3*time.Second+upTo(draw, 10*time.Millisecond, 3*time.Second), func() { w.evict(args[3]) })
+		}
+		return upTo(draw, 4*time.Second, 58*time.Second)
+	}
+	delay = upTo(draw, 50*time.Millisecond, 2900*time.Millisecond)
+	w.after(delay/4, func() {
+		for _, number := range sortedNumbers(w.doing) {
+			if d := w.doing[number]; d.process == p && !d.entered {
+				w.history.add("%d is cancelled", number)
+				d.cancel()
+			}
+		}
+	})
+	if draw.IntN(3) > 0 {
+		w.after(delay*9/10, func() { w.evict(args[3]) })
+	}
+	return delay
+}

@@ -1,0 +1,181 @@
+package simulation_test
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// held is a hold that the server has.
+type held struct {
+	token string
+	ends  time.Time
+	state byte
+}
+
+// holds is the holds in the hash of a lock, by their fences.
+func (s *server) holds(key string) map[int64]held {
+	holds := map[int64]held{}
+	fields, _ := s.mini.HKeys(key)
+	number := func(text string) int64 {
+		n, _ := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+		return n
+	}
+	add := func(fence, token, at, lease string, state byte) {
+		holds[number(fence)] = held{token, time.UnixMicro(number(at) + 1000*number(lease)), state}
+	}
+	for _, field := range fields {
+		value := s.mini.HGet(key, field)
+		switch {
+		case len(field) == 22 && value[0] == '@':
+			add(s.mini.HGet(key, "f"), field, value[1:17], value[17:25], '-')
+		case len(field) == 22:
+			fence := s.mini.HGet(key, "f")
+			add(fence, field, fence, value[:8], '-')
+		case len(field) == 23 && field[0] == 'h':
+			add(value[60:76], field[1:], value[76:92], value[92:100], value[100])
+		}
+	}
+	return holds
+}
+
+// nameOf is the name of a lock's key.
+func nameOf(key string) string {
+	_, name, _ := strings.Cut(key, ":{")
+	return strings.TrimSuffix(name, "}")
+}
+
+// tombstone is for how long a late copy is turned away, and a second less for what is on its way meanwhile.
+const tombstone = 59 * time.Second
+
+// given looks at a script for grants to who is over (I8): a token that was given up, and the answer was that it was, is granted nothing any
+// more, however late a copy of its acquire is executed.
+func (c *checks) given(script, key string, args []string, v any) {
+	if _, failed := v.(failure); failed || len(args) == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch token := args[0]; script {
+	case "release", "keep":
+		if _, known := c.over[token]; !known {
+			c.over[token] = time.Now()
+		}
+	case "acquire", "acquire_own":
+		granted := false
+		switch v := v.(type) {
+		case string:
+			granted = true
+		case []any:
+			granted = v[0] == "granted" || v[0] == "waiting"
+		}
+		at, known := c.over[token]
+		if granted && known && !c.copied[token] && time.Since(at) < tombstone && !c.back && !c.ahead && !c.excused(nameOf(key), at) {
+			c.found("I8", "a late copy gets %s for the token %s, which was given up %v ago", nameOf(key), token, time.Since(at))
+		}
+	}
+}
+
+// handedOver notes that a hold is left to whoever has its ticket.
+func (c *checks) handedOver(fence int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.handed[fence] = true
+}
+
+// heard notes that these tokens' grants have reached their process, and looks later what became of them.
+func (c *checks) heard(by *process, tokens []string) {
+	for _, token := range tokens {
+		c.reached[token], c.reachedAt[token] = by, time.Now()
+	}
+	if len(tokens) > 0 {
+		c.world.after(max(0, time.Until(c.world.over))+settled, c.nobodys)
+	}
+}
+
+// settled is how long it takes at the most, once nothing befalls anybody any more, until what has come too late is given back.
+const settled = 10 * time.Second
+
+// nobodys looks, when there was time for it, whether each grant that has reached a process which lives was given
+// back, also where the server has forgotten something meanwhile: what is late is given back, too (I8).
+func (c *checks) nobodys() {
+	s := c.world.server
+	if time.Now().Before(c.world.over.Add(settled)) || c.restored || c.back {
+		return
+	}
+	for _, key := range s.mini.Keys() {
+		name := nameOf(key)
+		if !slices.Contains([]string{"a", "b", "rw", "sem"}, name) { // of the others nobody tells who has them
+			continue
+		}
+		for fence, h := range s.holds(key) {
+			p := c.reached[h.token]
+			if p != nil && c.world.gathers(p) || c.isSomebodys(name, fence) || time.Since(c.reachedAt[h.token]) < settled {
+				continue
+			}
+			if p != nil && !p.gone && !p.closed && h.ends.After(s.now()) && h.state != 'k' && !c.copied[h.token] && !c.handed[fence] {
+				c.find("I8", "%s, granted with fence %d to %s, is nobody's, and was not given back", name, fence, p.name)
+			}
+		}
+	}
+}
+
+// gathers reports whether a process is about to take several locks, and may have some already.
+func (w *world) gathers(p *process) bool {
+	for _, d := range w.doing {
+		if d.process == p && d.Kind == "all" {
+			return true
+		}
+	}
+	return false
+}
+
+// isSomebodys reports whether there is or was a body that has a lock with that fence.
+func (c *checks) isSomebodys(name string, fence int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.fences[name], func(b *body) bool { return b.first == fence || b.changing })
+}
+
+// remains looks, when nobody does anything and everything was given up, what the server still has of who lives (I8).
+func (c *checks) remains() {
+	s := c.world.server
+	for _, key := range s.mini.Keys() {
+		if s.mini.Type(key) != "hash" || c.restored || strings.HasPrefix(nameOf(key), "tick:") { // an old state; kept where its end could not be written
+			continue
+		}
+		for fence, h := range s.holds(key) {
+			if h.ends.After(s.now()) && !c.back && !c.copied[h.token] {
+				c.find("I8", "%s is held with fence %d, and nobody does anything", nameOf(key), fence)
+			}
+		}
+		fields, _ := s.mini.HKeys(key)
+		for _, field := range fields {
+			if len(field) == 23 && field[0] == 'w' && !c.copied[field[1:]] {
+				if value := s.mini.HGet(key, field); c.lives(value) {
+					c.find("I8", "%s has a place of %s, and nobody waits", nameOf(key), field[1:])
+				}
+			}
+		}
+	}
+}
+
+// lives reports whether a place is that of a process that has not gone.
+func (c *checks) lives(place string) bool {
+	for _, p := range c.world.processes {
+		if strings.Contains(place, "\n"+p.name+"\n") {
+			return !p.gone && !p.closed
+		}
+	}
+	return false
+}
+
+// returned looks whether the server has let go what was released.
+func (c *checks) returned(b *body, fence int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h, ok := c.world.server.holds("redislock:{" + b.name + "}")[fence]; ok && h.ends.After(c.world.server.now()) && !c.restored {
+		c.found("answer", "the release of %d, fence %d of %s, was answered, and the server has it yet", b.Number, fence, b.name)
+	}
+}
