@@ -74,6 +74,10 @@ var (
 	// missing. [ACL] returns a rule that suffices.
 	ErrPermission = transport.ErrPermission
 
+	// ErrServer says that the server cannot serve locks at all, whoever asks: it is older than Redis 6.0, or it has no Lua,
+	// which is a module of its own from Valkey 9.1 on. The text says what is to be done.
+	ErrServer = transport.ErrServer
+
 	// ErrDamaged says that the key of this one name contains something that this library has not written: another program
 	// uses the key, or somebody changed it by hand. The library can serve nobody under that name until the key is deleted.
 	// Other names are not affected.

@@ -293,6 +293,7 @@ func (x *scene) lost(l *redislock.Lock, cause error) {
 // tap is a hook of a connection: it can wait or fail before a request leaves, and after its answer has come.
 type tap struct {
 	before, after func(text string) error
+	change        func(args []any) // of each command, in place
 }
 
 func (h *tap) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -306,6 +307,11 @@ func textOf(cmds ...redis.Cmder) string {
 }
 
 func (h *tap) run(cmds []redis.Cmder, next func() error) error {
+	if h.change != nil {
+		for _, cmd := range cmds {
+			h.change(cmd.Args())
+		}
+	}
 	text := textOf(cmds...)
 	if h.before != nil {
 		if err := h.before(text); err != nil {

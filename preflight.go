@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 
-	"example.com/redislock/internal/glob"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/transport"
 	"example.com/redislock/lua"
@@ -84,38 +82,11 @@ func (c *Client) checkRights(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(f.Values) > 0 {
-		return fmt.Errorf("%w: %v", ErrPermission, f.Values)
+	switch {
+	case len(f.Values) == 0:
+		return nil
+	case f.Values[0] == lua.TooOld:
+		return fmt.Errorf("%w: it is older than Redis 6.0", ErrServer)
 	}
-	return nil
+	return fmt.Errorf("%w: %v", ErrPermission, f.Values)
 }
-
-// ACL is the rule that a Redis user needs for locks under a prefix. Put it behind "ACL SETUSER name on >password". It grants
-// exactly what the scripts use, on exactly the keys and channels of that prefix. It grants nothing on those of a longer
-// prefix, such as app:sub beside app. It takes away the commands, keys and channels that the user had before. It also grants
-// what go-redis itself needs on a cluster. A prefix that [WithPrefix] refuses has no keys; its rule takes everything away and
-// grants nothing.
-//
-// The rule is for Redis 7. Earlier versions have no sharded channels, and no pubsub|shardnumsub, spublish, ssubscribe and
-// sunsubscribe that could be granted.
-func ACL(prefix string) string {
-	if checkPrefix(prefix) != nil {
-		return "-@all resetkeys resetchannels"
-	}
-	commands := "evalsha eval time hlen hget hmget hgetall hset hdel expire expireat publish subscribe unsubscribe ping " +
-		"set get del pttl getrange " + // for the weak kind and for records
-		"pubsub|numsub " + // counts the Clients that hear of a grant
-		"wait " + // WithReplicas
-		"pubsub|shardnumsub spublish ssubscribe sunsubscribe cluster|slots command asking readonly " + // on a cluster
-		"select client|setname" // go-redis, where the connection has a database or a name
-	own := glob.Quote(prefix)
-	wake := own + ":c:" + strings.Repeat("[^:]", protocol.TokenLength) // of one Client
-	rule := "-@all +" + strings.Join(strings.Fields(commands), " +")
-	rule += " resetkeys ~" + own + ":{*" // locks, and the registers of package fence
-	for _, kind := range []string{protocol.WeakKind, protocol.DedupeKind, protocol.RecordKind} {
-		rule += " ~" + own + kind + ":{*"
-	}
-	return rule + " resetchannels &" + own + ":n &" + wake + " &" + wake + ":{*"
-}
-
-// What stands between the prefix and the name in the keys that are not those of locks.

@@ -267,3 +267,20 @@ func TestAPreflightThatIsCutShortBlocksNobody(t *testing.T) {
 		e.release(l)
 	})
 }
+
+// Redis before 6.0 has no setresp in Lua. It is refused before a lock depends on it.
+func TestAServerOlderThanRedis6IsRefusedWithWords(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		c := e.tapped(&tap{change: func(args []any) {
+			for i, arg := range args {
+				if text, ok := arg.(string); ok && strings.Contains(text, "redis.setresp") {
+					args[i] = "local redis = {pcall = redis.pcall}\n" + text
+				}
+			}
+		}})
+		_, err := c.Acquire(context.Background(), "x")
+		if !errors.Is(err, redislock.ErrServer) || !strings.Contains(err.Error(), "older than Redis 6.0") || errors.Is(err, redislock.ErrPermission) {
+			e.Errorf("%v", err)
+		}
+	})
+}

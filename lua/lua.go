@@ -91,3 +91,6 @@ func (s *Script) Commands() (used []string) {
 }
 
 var usedCommand = regexp.MustCompile(`(?:call|try)\('([A-Z]+)'`)
+
+// TooOld is what [Preflight] replies, alone, where the server is older than its scripts can be run on.
+const TooOld = "older than Redis 6.0"

@@ -5,12 +5,15 @@
 -- ARGV[2]  the broadcast channel
 -- ARGV[3]  on a cluster, a sharded channel in the slot of the key
 --
--- Reply    the refusals, as the server words them; empty when all is well
+-- Reply    the refusals, as the server words them; empty when all is well; 'older than Redis 6.0' alone from a server that is,
+--          which has no redis.setresp
+--
 -- How an ACL refuses a command of a script: by its code; "ERR The user executing the script can't run this command or
 -- subcommand" in Redis 7; "ERR ACL failure in script: User … has no permissions to run the 'hset' command" in Redis 8 and
 -- Valkey 9. Any other error is no refusal. internal/transport/errors.go knows them too.
 local DENIALS = {'NOPERM', 'user executing the script', 'ACL failure in script', 'has no permissions'}
 
+if not redis.setresp then return {'older than Redis 6.0'} end
 local refused = {}
 local function try(command, ...)
   local reply = redis.pcall(command, ...)

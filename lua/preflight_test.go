@@ -23,7 +23,7 @@ func TestThePreflightKnowsEveryWordingOfARefusal(t *testing.T) {
 			if strings.Contains(wording, "%s") {
 				answer = fmt.Sprintf(wording, command)
 			}
-			forged := fmt.Sprintf("local real = redis\nlocal redis = {pcall = function(command, ...)\n"+
+			forged := fmt.Sprintf("local real = redis\nlocal redis = {setresp = real.setresp, pcall = function(command, ...)\n"+
 				"if string.lower(command) == %q then return {err = %q} end\nreturn real.pcall(command, ...)\nend}\n", command, answer)
 			said, err := rdb.Eval(t.Context(), forged+lua.Preflight.Text, []string{"redislock:{%}"}, "c", "n", "s").StringSlice()
 			if err != nil {
@@ -37,5 +37,17 @@ func TestThePreflightKnowsEveryWordingOfARefusal(t *testing.T) {
 	said, err := rdb.Eval(t.Context(), lua.Preflight.Text, []string{"redislock:{%}"}, "c", "n").StringSlice()
 	if err != nil || len(said) > 0 {
 		t.Errorf("who may do everything is told %q, %v", said, err)
+	}
+}
+
+// Redis before 6.0 has no setresp.
+func TestThePreflightSaysThatAServerIsTooOld(t *testing.T) {
+	rdb := servertest.Start(t).Connect()
+	said, err := rdb.Eval(t.Context(), "local redis = {pcall = redis.pcall}\n"+lua.Preflight.Text, []string{"redislock:{%}"}, "c", "n").StringSlice()
+	if err != nil || !slices.Equal(said, []string{lua.TooOld}) {
+		t.Errorf("it says %q, %v", said, err)
+	}
+	if n := rdb.DBSize(t.Context()).Val(); n != 0 {
+		t.Errorf("%d keys are left", n)
 	}
 }

@@ -26,6 +26,8 @@ func (l *link) explain(err error) error {
 		return exitWith(exitUsage, "%s", inFlags(err))
 	case errors.Is(err, redislock.ErrPermission):
 		return exitWith(exitDenied, "Redis at %s: %v; give its user these rights; redislock.ACL(prefix) prints those that locks need, and lists need scan too", l.addr, cause)
+	case errors.Is(err, redislock.ErrServer):
+		return exitWith(exitUnavailable, "Redis at %s: %v", l.addr, cause)
 	case isAnswer(err, "NOPERM"):
 		return exitWith(exitDenied, "Redis at %s: %v; give its user that right, or put another user and password into the URL of --redis or REDIS_URL", l.addr, cause)
 	case isAnswer(err, "NOAUTH"), isAnswer(err, "WRONGPASS"):

@@ -53,7 +53,7 @@ func StartCluster(t testing.TB, masters int, opts ...func(*ClusterConfig)) *Clus
 			// Epochs of their own spare them the time to settle who is right.
 			if err := errors.Join(
 				s.admin.Do(ctx, "cluster", "set-config-epoch", i+1).Err(),
-				s.admin.Do(ctx, "cluster", "addslotsrange", from, to).Err(),
+				s.serve(ctx, from, to),
 			); err != nil {
 				t.Fatalf("servertest: slots: %v", err)
 			}
@@ -72,6 +72,18 @@ func StartCluster(t testing.TB, masters int, opts ...func(*ClusterConfig)) *Clus
 	}
 	c.Whole()
 	return c
+}
+
+// serve gives slots that nobody has to a master.
+func (s *Server) serve(ctx context.Context, from, to int) error {
+	args := []any{"cluster", "addslotsrange", from, to}
+	if olderThan(s.t, 7, 0) {
+		args = []any{"cluster", "addslots"}
+		for slot := from; slot <= to; slot++ {
+			args = append(args, slot)
+		}
+	}
+	return s.admin.Do(ctx, args...).Err()
 }
 
 // know waits until each node that runs knows that many, itself included, and finds the cluster in order.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -130,6 +131,40 @@ func (k Known) program(dir string) ([]string, error) {
 	}
 	return []string{loaders[0], "--library-path", dir, binary}, nil
 }
+
+// olderThan reports whether the servers that a test wants are older than a version of Redis. Valkey counts as Redis 7.2.
+func olderThan(t testing.TB, major, minor int) bool {
+	t.Helper()
+	_, version, _ := strings.Cut(Version(t), " ")
+	var got [2]int
+	if _, err := fmt.Sscanf(version, "%d.%d", &got[0], &got[1]); err != nil {
+		t.Fatalf("servertest: the version %q cannot be read", version)
+	}
+	return got[0] < major || got[0] == major && got[1] < minor
+}
+
+// Version is what the servers are that a test wants, by their own word: "redis 7.0.15", "valkey 9.1.2".
+func Version(t testing.TB) string {
+	t.Helper()
+	program := server(t)
+	key := strings.Join(program, " ")
+	if known, ok := versions.Load(key); ok {
+		return known.(string)
+	}
+	version, err := says(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	product := "redis"
+	if strings.HasPrefix(filepath.Base(program[len(program)-1]), "valkey") {
+		product = "valkey"
+	}
+	versions.Store(key, product+" "+version)
+	return product + " " + version
+}
+
+// versions are those that are known, by how a server is started: they do not change while a process runs.
+var versions sync.Map
 
 // says is the version that a server of that kind prints: "v=9.1.2".
 func says(program []string) (string, error) {

@@ -45,7 +45,7 @@ func TestServersAreStartedByTheirNames(t *testing.T) {
 
 func TestANameThatNobodyKnowsIsAnErrorThatSaysWhichThereAre(t *testing.T) {
 	t.Parallel()
-	err := Program(func(t testing.TB) { Start(Named(t, "valkey 3")) })
+	_, _, err := Fetch("valkey 3")
 	if err == nil || !strings.Contains(err.Error(), `"valkey 3"`) || !strings.Contains(err.Error(), "valkey 9.1") {
 		t.Error(err)
 	}

@@ -37,7 +37,11 @@ func StartTLS(t testing.TB, rules string, args ...string) *Server {
 		}
 	}
 	users := append([]string{"--user", "app", "reset", "on", ">" + password}, strings.Fields(rules)...)
-	users = append(users, "--user", "operator", "on", ">"+password, "~*", "&*", "+@all", "--user", "default", "off")
+	users = append(users, "--user", "operator", "on", ">"+password, "~*", "+@all")
+	if !olderThan(t, 6, 2) { // before, rights to channels cannot be told
+		users = append(users, "&*")
+	}
+	users = append(users, "--user", "default", "off")
 	s := &Server{t: t, identity: who("app"), operator: who("operator")}
 	s.args = append(plain(t, []string{
 		"--tls-cert-file", filepath.Join(dir, "server.crt"),

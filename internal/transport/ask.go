@@ -73,6 +73,8 @@ func (t *Transport) Attempt(ctx context.Context, one *Call, stay bool) Answer {
 	switch err := one.Answer.Err; {
 	case Refused(err):
 		one.Answer.Err = fmt.Errorf("%w: %w (%s uses %s)", ErrPermission, err, one.Script.Name, strings.Join(one.Script.Commands(), ", "))
+	case WithoutEngine(err):
+		one.Answer.Err = fmt.Errorf("%w: %w (%s)", ErrServer, err, EngineHint)
 	case Damaged(err):
 		one.Answer.Err = fmt.Errorf("%w: %w", protocol.ErrDamaged, err)
 	case t.IsOrphaned():

@@ -28,7 +28,13 @@ var transients = []string{
 }
 
 // permanents are the beginnings of answers that stay as they are.
-var permanents = []string{"unknown command", "unknown subcommand", "wrong number of arguments", "syntax error", "CROSSSLOT", "Could not find scripting engine"}
+var permanents = []string{
+	"unknown command", "unknown subcommand", "wrong number of arguments", "syntax error", "CROSSSLOT", noEngine,
+	"Unknown subcommand or wrong number of arguments", // of Redis before 7
+}
+
+// noEngine is what Valkey says from 9.1 on where the module that has Lua is not loaded.
+const noEngine = "Could not find scripting engine"
 
 // Transient reports whether the same request may succeed if it is sent again at once.
 func Transient(err error) bool {
@@ -44,7 +50,7 @@ func Transient(err error) bool {
 // Permanent reports whether the same request would fail again, however long one waits. Of an error of this package it says that
 // no more than of what is behind it: whether an [ErrHeld] is the end is for who asked.
 func Permanent(err error) bool {
-	return errors.Is(err, ErrOrphaned) || errors.Is(err, ErrClosed) || Damaged(err) || hasCode(err, permanents...)
+	return errors.Is(err, ErrOrphaned) || errors.Is(err, ErrClosed) || errors.Is(err, ErrServer) || Damaged(err) || hasCode(err, permanents...)
 }
 
 // Answered reports whether an error is the server's answer.
@@ -102,6 +108,15 @@ func Damaged(err error) bool {
 
 // UnknownCommand reports whether the server does not know a command, because it is older.
 func UnknownCommand(err error) bool { return hasCode(err, "unknown command") }
+
+// WithoutEngine reports whether the server has no Lua.
+func WithoutEngine(err error) bool { return hasCode(err, noEngine) }
+
+// EngineHint says what a server without Lua lacks.
+const EngineHint = "from Valkey 9.1 on Lua is a module of its own: install the package that has libvalkeylua.so, and load it (loadmodule in valkey.conf)"
+
+// ErrServer says that the server cannot serve locks, whoever asks.
+var ErrServer = errors.New("the server cannot serve locks")
 
 // ErrClosed is the error of what is not sent because the Client is closed.
 var ErrClosed = errors.New("client closed")

@@ -54,6 +54,8 @@ func TestErrorsAreJudgedByWhatTheyMean(t *testing.T) {
 
 		refusal("ERR unknown command 'evalsha', with args beginning with: "):                                  final,
 		refusal("ERR unknown subcommand 'shardnumsub'. Try PUBSUB HELP."):                                     final,
+		refusal("ERR Unknown subcommand or wrong number of arguments for 'shardnumsub'. Try PUBSUB HELP."):    final, // Redis 6
+		refusal("ERR Could not find scripting engine 'lua'"):                                                  final, // Valkey 9.1
 		refusal("CROSSSLOT Keys in request don't hash to the same slot"):                                      final,
 		refusal("WRONGTYPE Operation against a key holding the wrong kind of value script: 3c5e"):             broken,
 		refusal("ERR user_script:17: attempt to compare nil with number script: 3c5e, on @user_script:17."):   broken,

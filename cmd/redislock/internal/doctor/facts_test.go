@@ -165,6 +165,7 @@ func TestVersionsAndTheirFaults(t *testing.T) {
 		not   string // one that it does not have
 	}{
 		{"redis_version:5.0.7", Danger, "CVE-2025-49844", ""},
+		{"redis_version:6.0.16", Warning, "CVE-2025-49844", ""},
 		{"redis_version:6.2.6", OK, "not heeded by scripts", ""},
 		{"redis_version:6.2.6\ncluster_enabled:1", Warning, "", ""},
 		{"redis_version:6.2.24", OK, "", "CVE"},

@@ -55,6 +55,12 @@ func trial(ctx context.Context, rdb redis.UniversalClient, prefix, user string) 
 		return []Finding{{Check: check, Level: Danger, Found: err.Error(), Why: "the library refuses it too.", Fix: "choose another prefix or client"}}
 	case errors.Is(err, redislock.ErrPermission):
 		return []Finding{missing("permissions", user, prefix, err, Danger, "the library refuses to take a lock with less (ErrPermission).")}
+	case errors.Is(err, redislock.ErrServer):
+		return []Finding{{
+			Check: "scripts", Level: Danger, Found: cause(err),
+			Why: "every step of a lock is a script, so that it happens as a whole or not at all.",
+			Fix: "do what it says, or use another server; MODULE LIST shows whether Valkey has its module lua",
+		}}
 	case strings.Contains(strings.ToLower(err.Error()), "unknown command") && strings.Contains(strings.ToLower(err.Error()), "eval"):
 		return []Finding{{
 			Check: "scripts", Level: Danger, Found: "scripts are off: " + cause(err),

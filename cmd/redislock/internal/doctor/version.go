@@ -72,7 +72,7 @@ func support(f *facts) []Finding {
 		if u := f.unasked(check, "redis_version"); u != nil {
 			return u
 		}
-		return []Finding{{Check: check, Level: Unknown, Found: fmt.Sprintf("%s of a version that cannot be read", name), Fix: "compare it with the README: Redis 6.2 and later"}}
+		return []Finding{{Check: check, Level: Unknown, Found: fmt.Sprintf("%s of a version that cannot be read", name), Fix: "compare it with the README: Redis 6.0 and later"}}
 	}
 	text := name + " " + v.String()
 	switch {
@@ -82,10 +82,16 @@ func support(f *facts) []Finding {
 			Why: "redislock is not tested with it. Locks need atomic scripts, in the order in which they arrive, and messages that are sent from scripts; scripts may be off, or limited to less than Redis has.",
 			Fix: "test failover and restart with your applications, or use Redis or Valkey",
 		}}
-	case v.before(version{6, 2}):
+	case v.before(version{6}):
 		return []Finding{{
 			Check: check, Level: Danger, Found: text,
-			Why: "redislock needs 6.2: older servers are not tested, get no fixes, and do not hold scripts to min-replicas-to-write.",
+			Why: "redislock needs 6.0, and refuses what is older (ErrServer).",
+			Fix: "upgrade to " + latest(v),
+		}}
+	case v.before(version{6, 2}):
+		return []Finding{{
+			Check: check, Level: Warning, Found: text,
+			Why: "it cannot keep a user from the channels of others: whoever may publish can make waiters ask in vain, though no message grants a lock. It gets no releases any more, and does not hold scripts to min-replicas-to-write.",
 			Fix: "upgrade to " + latest(v),
 		}}
 	case v.before(version{7}) && f.clustered():
@@ -94,8 +100,6 @@ func support(f *facts) []Finding {
 			Why: "it has no sharded channels (7.0 has): each wake-up goes to all nodes, and receivers cannot be counted, so a waiter that died less than 7 s before its turn keeps the lock idle for 5 s.",
 			Fix: "upgrade to " + latest(v),
 		}}
-	case name == "Valkey":
-		return well(check, "%s: should work, not tested", text)
 	}
 	return well(check, "%s", text)
 }
