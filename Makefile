@@ -16,8 +16,11 @@ test_of = $(call quietly,$(if $(filter $(PLAIN),$1),,-race) -shuffle=on -timeout
 LONG := . cmd/redislock
 LAST := torture
 tests_of = $(foreach m,$(filter $1,$(MODULES)),(cd $m && $(call test_of,$m)) || failed=1; )
+# The root's tests once more on the newest of each, which come from Debian's packages. The race detector has seen the Client by then.
+newest = $(foreach product,redis valkey,(export REDISLOCK_TEST_SERVER="$(product) newest"; \
+  $(call quietly,-shuffle=on -timeout 15m .)) || { echo "that was on $(product) newest"; failed=1; }; )
 define beside
-($(call tests_of,$(LONG)) exit $$failed) & long=$$!; $1 \
+($(call tests_of,$(LONG)) $(newest) exit $$failed) & long=$$!; $1 \
 $(call tests_of,$(filter-out $(LONG) $(LAST),$(MODULES))) \
 wait $$long || failed=1; $(call tests_of,$(LAST)) exit $$failed
 endef
@@ -77,8 +80,9 @@ unit: ## all tests of all modules, shuffled, with the race detector
 	@failed=0; $(call beside,)
 
 .PHONY: topologies
-topologies: redis-server ## every behaviour test on each topology: make topologies [ON="cluster sentinel"]
-	@cd torture && go run ./suites $(ON)
+topologies: servers redis-server ## every behaviour test on each server and topology, for about half an hour; writes the tables of servers. Or a part: make topologies [SERVERS="valkey 9.1,redis 8.0"] [ON="cluster sentinel"]
+	@out="$$(mktemp -d)"; trap 'rm -r "$$out"' EXIT; cd torture && \
+	go run ./suites -servers "$(or $(SERVERS),all)" $(if $(SERVERS)$(ON),,-docs) -out "$$out/results" $(ON)
 
 .PHONY: torture
 torture: redis-server spin ## attack the promises on real servers, and write docs/reliability.md: less than 30 minutes on two cores

@@ -1,7 +1,11 @@
 // Suites runs the behaviour tests of the root module on each topology, and says how it went: for people on standard output, and
 // as a JSON object for each topology in the file that -out names, for torture/report.
 //
-//	go run ./suites [-out FILE] [topology ...]
+//	go run ./suites [-servers "valkey 9.1,…"] [-out FILE] [-docs] [topology ...]
+//
+// Without -servers that is done on the redis-server of the machine, with the race detector. "all" is each server that
+// internal/servertest can start, on the topologies that differ between servers. With -docs the tables in README.md and
+// docs/operations.md are written from what is in the file.
 //
 // A behaviour test is one that calls both, in ../*_test.go: it runs on the embedded server in fake time, and on a real one, which
 // REDISLOCK_TEST_TOPOLOGY makes a Sentinel set, a cluster, and so on (topology_test.go there). The exit status is 1 if a
@@ -11,6 +15,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -20,7 +25,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"testing"
 	"time"
+
+	"example.com/redislock/internal/servertest"
 )
 
 // all are the topologies, with what is to be said of them.
@@ -35,8 +43,13 @@ var all = []struct{ name, note string }{
 	{"cluster/resp2", "likewise"},
 }
 
+// differing are the topologies that each of several servers is tried on.
+var differing = []string{"server", "resp2", "tls", "sentinel", "cluster"}
+
 // suite is how the tests went on a topology.
 type suite struct {
+	Server   string  `json:"server"` // what it says of itself, "valkey 9.1.2"
+	Date     string  `json:"date"`
 	Topology string  `json:"topology"`
 	Tests    int     `json:"tests"`
 	Failed   int     `json:"failed"`
@@ -47,17 +60,70 @@ type suite struct {
 func main() {
 	out := flag.String("out", "", "the file to which results are appended")
 	root := flag.String("root", "..", "the folder of the root module")
+	servers := flag.String("servers", "", "names of servers, with commas between; all; none, where only -docs is wanted")
+	docs := flag.Bool("docs", false, "write the tables of the documentation from the file of -out")
 	flag.Parse()
-	if err := run(*root, *out, flag.Args()); err != nil {
+	var err error
+	switch *servers {
+	case "none":
+	case "":
+		err = run(*root, *out, "", flag.Args())
+	default:
+		err = runAll(*root, *out, *servers, flag.Args())
+	}
+	if *docs {
+		err = errors.Join(err, document(*root, *out))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "suites:", err)
 		os.Exit(1)
 	}
 }
 
-func run(root, out string, wanted []string) error {
+// runAll is run for each of several servers.
+func runAll(root, out, servers string, wanted []string) (failed error) {
+	names := strings.Split(servers, ",")
+	if servers == "all" {
+		names = nil
+		for _, k := range servertest.AllKnown {
+			names = append(names, k.Name)
+		}
+	}
+	if len(wanted) == 0 {
+		wanted = differing
+	}
+	for _, name := range names {
+		if err := run(root, out, strings.TrimSpace(name), wanted); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	return failed
+}
+
+// run runs the suites on a server, "" being that of the machine.
+func run(root, out, server string, wanted []string) error {
 	tests, err := behaviour(root)
 	if err != nil {
 		return err
+	}
+	dir, err := os.MkdirTemp("", "suites-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	var version string
+	if err := servertest.Program(func(t testing.TB) { version = servertest.Version(servertest.Named(t, server)) }); err != nil {
+		return err
+	}
+	binary := filepath.Join(dir, "root.test")
+	build := []string{"test", "-c", "-o", binary}
+	if server == "" {
+		build = append(build, "-race") // of the Client, whatever it talks to: once is enough
+	}
+	compile := exec.Command("go", append(build, ".")...)
+	compile.Dir, compile.Stderr = root, os.Stderr
+	if err := compile.Run(); err != nil {
+		return fmt.Errorf("the tests do not build: %w", err)
 	}
 	notes := map[string]string{}
 	var names []string
@@ -70,14 +136,14 @@ func run(root, out string, wanted []string) error {
 	}
 	wrong := 0
 	for _, name := range names {
-		s := suite{Topology: name, Note: notes[name]}
-		if err := s.play(root, tests); err != nil {
+		s := suite{Server: version, Date: time.Now().UTC().Format(time.DateOnly), Topology: name, Note: notes[name]}
+		if err := s.play(root, binary, server, tests); err != nil {
 			return err
 		}
 		if s.Tests != len(tests) {
 			s.Failed += max(len(tests)-s.Tests, 1) // what did not run has not passed
 		}
-		fmt.Printf("%-15s %d of %d tests passed in %.0f s\n", name, s.Tests-min(s.Failed, s.Tests), len(tests), s.Seconds)
+		fmt.Printf("%-14s %-15s %d of %d tests passed in %.0f s\n", version, name, s.Tests-min(s.Failed, s.Tests), len(tests), s.Seconds)
 		wrong += s.Failed
 		if err := s.keep(out); err != nil {
 			return err
@@ -88,6 +154,9 @@ func run(root, out string, wanted []string) error {
 	}
 	return nil
 }
+
+// parallel is how many tests run beside each other: they mostly wait.
+const parallel = "4"
 
 var (
 	testFunc = regexp.MustCompile(`^func (Test\w+)\(`)
@@ -121,11 +190,11 @@ func behaviour(root string) (tests []string, err error) {
 }
 
 // play runs the tests.
-func (s *suite) play(root string, tests []string) error {
-	cmd := exec.Command("go", "test", "-json", "-race", "-count=1", "-timeout=8m",
-		"-run", "^("+strings.Join(tests, "|")+"|TestTheTopologyExists)$/^real$", ".")
+func (s *suite) play(root, binary, server string, tests []string) error {
+	cmd := exec.Command("go", "tool", "test2json", "-t", binary, "-test.v=test2json", "-test.timeout=8m",
+		"-test.parallel", parallel, "-test.run", "^("+strings.Join(tests, "|")+"|TestTheTopologyExists)$/^real$")
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "REDISLOCK_TEST_TOPOLOGY="+s.Topology)
+	cmd.Env = append(os.Environ(), "REDISLOCK_TEST_TOPOLOGY="+s.Topology, servertest.NameVariable+"="+server)
 	cmd.Stderr = os.Stderr
 	events, err := cmd.StdoutPipe()
 	if err != nil {

@@ -43,3 +43,50 @@ func TestEachTestCountsOnceAndFailuresAreShown(t *testing.T) {
 		t.Errorf("%+v, %q, %v", s, outside, err)
 	}
 }
+
+// Who reads the pages sees each server, what was run on it and when, and what has failed.
+func TestThePagesHaveATableOfServers(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "docs"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "results")
+	for path, text := range map[string]string{
+		"README.md":          "before\n" + begins + "old\n" + ends + "after\n",
+		"docs/operations.md": "before\n" + begins + ends + "after\n",
+		"results": `{"server":"valkey 9.1.2","date":"2026-01-02","topology":"cluster","tests":9,"failed":1}
+{"server":"valkey 9.1.2","date":"2026-01-03","topology":"cluster","tests":9,"failed":0}
+{"server":"redis 6.0.16","date":"2026-01-02","topology":"tls","tests":9,"failed":2}
+`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, path), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := document(dir, out); err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range []string{"README.md", "docs/operations.md"} {
+		text, err := os.ReadFile(filepath.Join(dir, page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{
+			"before\n" + begins, ends + "after\n", "| Redis 6.0.16 | not run | not run | **2 of 9 failed** | not run | not run | 2026-01-02 |",
+			"| Valkey 9.1.2 | not run | not run | not run | not run | 9 passed | 2026-01-03 |",
+		} {
+			if !strings.Contains(string(text), want) {
+				t.Errorf("%s lacks %q:\n%s", page, want, text)
+			}
+		}
+		if strings.Contains(string(text), "old") {
+			t.Errorf("%s has the old table too", page)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "README.md"), []byte("nothing"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := document(dir, out); err == nil {
+		t.Error("a page without a place for it is no error")
+	}
+}

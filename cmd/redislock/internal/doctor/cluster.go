@@ -94,6 +94,33 @@ func nodeTimeout(f *facts) []Finding {
 	}}
 }
 
+// claim is how long a lock that was handed over waits for a sign of its new holder, in milliseconds.
+const claim = 5000
+
+// migrationPause looks at how long a slot that moves takes no writes: Redis has a setting for it from 8.4 on, Valkey bounds it
+// by that of failovers by hand.
+func migrationPause(f *facts) []Finding {
+	const check = "slot migrations"
+	if !f.clustered() || f.configErr != nil {
+		return nil
+	}
+	for _, setting := range []string{"cluster-slot-migration-write-pause-timeout", "cluster-manual-failover-timeout"} {
+		if f.config[setting] == "" { // an older one: what it moves, it moves key by key
+			continue
+		}
+		ms, _ := number(f.config, setting)
+		if ms <= claim {
+			return well(check, "pause writes for %.4g s at most (%s)", float64(ms)/1000, setting)
+		}
+		return []Finding{{
+			Check: check, Level: Warning, Found: fmt.Sprintf("may pause writes for %.4g s (%s)", float64(ms)/1000, setting),
+			Why: "for so long no lock of that master is granted, renewed or given back. A lock that was just handed over waits 5 s for a sign of its new holder, and leases that are shorter than the pause and half as much again may run out: their contexts end, and others are served.",
+			Fix: set(setting, "1000") + ", on every node",
+		}}
+	}
+	return nil
+}
+
 // shardedWhenDown looks at whether wake-ups go on while the cluster is down for writes.
 func shardedWhenDown(f *facts) []Finding {
 	const check = "sharded channels"

@@ -84,7 +84,7 @@ var checks = []func(*facts) []Finding{
 	support, faults,
 	clock,
 	protocol, idleTimeout, keepAlive, connections, buffers, busyScripts,
-	clusterState, coverage, nodeTimeout, shardedWhenDown,
+	clusterState, coverage, nodeTimeout, migrationPause, shardedWhenDown,
 }
 
 func (f *facts) examine() (found []Finding) {

@@ -42,6 +42,7 @@ var wanted = []string{
 	"bind", "protected-mode", "save", "appendfsync", "stop-writes-on-bgsave-error", "min-replicas-to-write", "min-replicas-max-lag",
 	"timeout", "tcp-keepalive", "client-output-buffer-limit", "lua-time-limit",
 	"cluster-require-full-coverage", "cluster-node-timeout", "cluster-allow-pubsubshard-when-down",
+	"cluster-slot-migration-write-pause-timeout", "cluster-manual-failover-timeout",
 }
 
 var errSilent = errors.New("no answer in time")

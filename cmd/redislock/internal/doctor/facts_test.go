@@ -64,6 +64,9 @@ func TestTroubleThatServersTell(t *testing.T) {
 		{"min-replicas that would stop all", minReplicas, facts{info: told("role:master connected_slaves:1 slave0:ip=a,port=1,state=wait_bgsave"), config: told("min-replicas-to-write:1 min-replicas-max-lag:0")}, Warning, "bring the replicas back first"},
 		{"eviction on a full server", eviction, facts{info: told("maxmemory_policy:allkeys-lru used_memory:850 maxmemory:1000")}, Danger, "make room or move the locks to a server of their own first"},
 		{"a slot in doubt", clusterState, facts{info: told("cluster_enabled:1"), node: "a:1", cluster: told("cluster_state:ok cluster_slots_assigned:16384 cluster_slots_pfail:5")}, Warning, "5 slots"},
+		{"a pause of writes in a migration", migrationPause, facts{info: told("cluster_enabled:1"), config: told("cluster-slot-migration-write-pause-timeout:10000")}, Warning, "10 s"},
+		{"a short pause in a migration", migrationPause, facts{info: told("cluster_enabled:1"), config: told("cluster-slot-migration-write-pause-timeout:1000")}, OK, "1 s"},
+		{"a pause of Valkey's", migrationPause, facts{info: told("cluster_enabled:1"), config: told("cluster-manual-failover-timeout:5000")}, OK, "5 s"},
 		{"snapshots that are not told", persistence, facts{info: told("aof_enabled:0"), configErr: errors.New("ERR unknown command 'config'")}, Unknown, "no append-only file"},
 		{"often enough", persistence, facts{info: told("aof_enabled:1"), configErr: errors.New("ERR unknown command 'config'")}, OK, "append-only"},
 	} {

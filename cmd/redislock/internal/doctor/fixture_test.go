@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -132,6 +133,27 @@ func shipped(t *testing.T) (args []string) {
 		}
 	}
 	if len(args) < 6 {
+		t.Fatalf("too little in it: %q", args)
+	}
+	return args
+}
+
+// shippedCluster are those of a node of the cluster that the repository starts: docker/node.sh has the same in words of a shell.
+func shippedCluster(t *testing.T, product string) []string {
+	t.Helper()
+	script, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "docker", "node.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := shipped(t)
+	for line := range strings.Lines(string(script)) {
+		options, found := strings.CutPrefix(strings.TrimSpace(line), `options="`)
+		options, _, _ = strings.Cut(options, `"`)
+		if more, also := strings.CutPrefix(options, "$options "); found && (!also || product == "redis") {
+			args = append(args, strings.Fields(more)...)
+		}
+	}
+	if !slices.Contains(args, "--cluster-node-timeout") {
 		t.Fatalf("too little in it: %q", args)
 	}
 	return args

@@ -3,6 +3,7 @@ package doctor_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"example.com/redislock"
 	"example.com/redislock/cmd/redislock/internal/doctor"
@@ -73,6 +74,42 @@ func TestAMissingPermissionIsNamedAndItsFixGrantsIt(t *testing.T) {
 	as := s.AddUser("operator", redislock.ACL(prefix))
 	mend(t, s.Admin(), expect(t, examine(t, s.Connect(as)), "listing", doctor.Warning).Fix)
 	expect(t, examine(t, s.Connect(as)), "listing", doctor.OK)
+}
+
+// Valkey has Lua in a module of its own from 9.1 on.
+func TestAServerWithoutLuaIsToldWhatItLacks(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(servertest.Named(t, "valkey newest"), append(shipped(t), "--enable-module-command", "yes")...)
+	calm(t, examine(t, s.Connect()))
+	do(t, s.Admin(), "module", "unload", "lua")
+	expect(t, examine(t, s.Connect()), "scripts", doctor.Danger, "libvalkeylua.so", "MODULE LIST")
+}
+
+// The files that docker-compose.yml starts its servers with are in order on the servers that it starts.
+func TestNothingIsWrongWithWhatTheRepositoryStarts(t *testing.T) {
+	t.Parallel()
+	for _, product := range []string{"valkey", "redis"} {
+		t.Run(product, func(t *testing.T) {
+			t.Parallel()
+			as := servertest.Named(t, product+" newest")
+			well := func(r doctor.Report) {
+				t.Helper()
+				for _, f := range r.Findings {
+					if f.Level >= doctor.Warning && f.Check != "known faults" { // of the release that Debian has
+						t.Errorf("%+v", f)
+					}
+				}
+			}
+			well(examine(t, servertest.Start(as, shipped(t)...).Connect()))
+			well(examine(t, servertest.StartSentinel(as, append(shipped(t), "--min-replicas-to-write", "1")...).Primary().Connect()))
+			c := servertest.StartCluster(as, 3, func(c *servertest.ClusterConfig) {
+				c.Args, c.NodeTimeout, c.Replicas = shippedCluster(t, product), 2*time.Second, 1
+			})
+			r := examine(t, c.Connect())
+			well(r)
+			expect(t, r, "slot migrations", doctor.OK)
+		})
+	}
 }
 
 // A prefix is a text, and the rules of an ACL are patterns.
