@@ -80,9 +80,10 @@ unit: ## all tests of all modules, shuffled, with the race detector
 	@failed=0; $(call beside,)
 
 .PHONY: topologies
-topologies: servers redis-server ## every behaviour test on each server and topology, for about half an hour; writes the tables of servers. Or a part: make topologies [SERVERS="valkey 9.1,redis 8.0"] [ON="cluster sentinel"]
+topologies: servers redis-server ## every behaviour test on each server and topology, and the attacks in their short form on the newest Valkey, for about 45 minutes; writes the tables of servers. Or a part: make topologies [SERVERS="valkey 9.1,redis 8.0"] [ON="cluster sentinel"]
 	@out="$$(mktemp -d)"; trap 'rm -r "$$out"' EXIT; cd torture && \
-	go run ./suites -servers "$(or $(SERVERS),all)" $(if $(SERVERS)$(ON),,-docs) -out "$$out/results" $(ON)
+	failed=0; go run ./suites -servers "$(or $(SERVERS),all)" $(if $(SERVERS)$(ON),,-docs) -out "$$out/results" $(ON) || failed=1; \
+	$(if $(SERVERS)$(ON),,(export REDISLOCK_TEST_SERVER="valkey newest"; $(call quietly,-count=1 -timeout 15m .)) || failed=1;) exit $$failed
 
 .PHONY: torture
 torture: redis-server spin ## attack the promises on real servers, and write docs/reliability.md: less than 30 minutes on two cores

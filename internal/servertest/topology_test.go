@@ -64,8 +64,16 @@ func TestARestartedReplicaFollowsAgain(t *testing.T) {
 
 func TestSentinelsReplaceAKilledPrimary(t *testing.T) {
 	t.Parallel()
+	for _, name := range []string{"", "valkey newest"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			replaceAKilledPrimary(t, servertest.StartSentinel(servertest.Named(t, name)))
+		})
+	}
+}
+
+func replaceAKilledPrimary(t *testing.T, w *servertest.Sentinel) {
 	ctx := context.Background()
-	w := servertest.StartSentinel(t)
 	rdb := w.Connect()
 	old := w.Primary()
 	if old != w.Servers[0] || len(w.Replicas()) != 2 {
