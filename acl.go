@@ -58,7 +58,7 @@ func rule(prefix string, sharded, channels bool) string {
 			rule += " ~" + own + kind + ":{*"
 		}
 		if channels {
-			return rule + " resetchannels &" + own + ":n &" + wake + " &" + wake + ":{*"
+			return rule + " resetchannels &" + own + ":n &" + own + ":n:{* &" + wake + " &" + wake + ":{*"
 		}
 	} else if channels {
 		rule += " resetchannels"

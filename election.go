@@ -169,7 +169,7 @@ func (e *Election) tell() {
 		defer c.background.Done()
 		bounded, cancel := context.WithTimeout(context.Background(), transport.ResendTime)
 		defer cancel()
-		_ = c.broadcast(bounded, broadcastLeader, e.name) // a watcher that does not hear it checks when the lease is over
+		_ = c.changed(bounded, electName(e.name)) // a watcher that does not hear it checks when the lease is over
 	}()
 }
 
@@ -205,11 +205,11 @@ func (e *Election) Watch(ctx context.Context) iter.Seq2[Leader, error] {
 		e = &Election{}
 	}
 	return func(yield func(Leader, error) bool) {
-		look := func() (Leader, time.Duration, error) {
-			leader, look, err := e.leader(ctx)
-			return leader, look, wrapOp("leader", e.name, err)
+		look := func(ctx context.Context) (Leader, time.Duration, error) {
+			leader, next, err := e.leader(ctx)
+			return leader, next, wrapOp("leader", e.name, err)
 		}
 		same := func(a, b Leader) bool { return a.Fence == b.Fence }
-		follow(ctx, e.client, led(e.name), 0, look, same, yield)
+		follow(ctx, e.client, topic{"leader", electName(e.name)}, 0, look, same, yield)
 	}
 }

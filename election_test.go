@@ -296,7 +296,7 @@ func TestAllWhoWatchLearnOfALeader(t *testing.T) {
 			t.Fatal(err)
 		}
 		if round == 0 {
-			if err := x.raw.Publish(ctx, "redislock:n", "e"+x.name).Err(); err != nil {
+			if err := x.raw.Publish(ctx, "redislock:n:{elect:"+x.name+"}", "v").Err(); err != nil {
 				t.Fatal(err)
 			}
 		} else {
@@ -482,7 +482,7 @@ func TestWhoWatchesIsToldOfACandidateThatGaveUp(t *testing.T) {
 				}
 			})
 			time.Sleep(time.Second)
-			e.raw.Publish(second, "redislock:n", "ex") // the look that it causes comes just after the grant
+			e.raw.Publish(second, "redislock:n:{elect:x}", "v") // the look that it causes comes just after the grant
 			time.Sleep(8 * time.Millisecond)
 			all.Go(func() { e.release(first) })
 			time.Sleep(after)
@@ -708,7 +708,7 @@ func TestWhoWatchesGoesOnWhenItIsRefusedForAWhile(t *testing.T) {
 // A function that returns at once, with nobody else to lead, does not keep Redis and all who listen busy.
 func TestACampaignWhoseTermsEndAtOnceTakesOneASecond(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
-		heard := e.raw.Subscribe(context.Background(), "redislock:n")
+		heard := e.raw.Subscribe(context.Background(), "redislock:n:{elect:x}")
 		defer heard.Close()
 		told := 0
 		var all sync.WaitGroup

@@ -353,7 +353,7 @@ func ExampleClient_Close() {
 func ExampleACL() {
 	fmt.Println("ACL SETUSER locks on >password " + redislock.ACL(redislock.DefaultPrefix))
 	// Output:
-	// ACL SETUSER locks on >password -@all +evalsha +eval +time +hlen +hget +hmget +hgetall +hset +hdel +expire +expireat +publish +subscribe +unsubscribe +ping +set +get +del +pttl +getrange +pubsub|numsub +wait +pubsub|shardnumsub +spublish +ssubscribe +sunsubscribe +cluster|slots +command +asking +readonly +select +client|setname resetkeys ~redislock:{* ~redislock:w:{* ~redislock:d:{* ~redislock:r:{* resetchannels &redislock:n &redislock:c:[^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:] &redislock:c:[^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:]:{*
+	// ACL SETUSER locks on >password -@all +evalsha +eval +time +hlen +hget +hmget +hgetall +hset +hdel +expire +expireat +publish +subscribe +unsubscribe +ping +set +get +del +pttl +getrange +pubsub|numsub +wait +pubsub|shardnumsub +spublish +ssubscribe +sunsubscribe +cluster|slots +command +asking +readonly +select +client|setname resetkeys ~redislock:{* ~redislock:w:{* ~redislock:d:{* ~redislock:r:{* resetchannels &redislock:n &redislock:n:{* &redislock:c:[^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:] &redislock:c:[^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:]:{*
 }
 
 type invoice struct{ number string }

@@ -236,7 +236,7 @@ const sufficient = "-@all +evalsha +eval +time +hlen +hget +hmget +hgetall +hset
 const (
 	ownKeys     = "~redislock:{* ~redislock:w:{* ~redislock:d:{* ~redislock:r:{*"
 	ownWake     = "&redislock:c:[^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:]"
-	ownChannels = "&redislock:n " + ownWake + " " + ownWake + ":{*"
+	ownChannels = "&redislock:n &redislock:n:{* " + ownWake + " " + ownWake + ":{*"
 )
 
 // elsewhere is of that what one server does not need: replicas and clusters do.

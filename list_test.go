@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -461,7 +463,7 @@ func TestWhoWatchesALockThatIsBusyIsToldOnceALook(t *testing.T) {
 		c := e.client()
 		all := e.watch(e.client(), "x")
 		e.until(all, "nobody", free)
-		heard := e.raw.Subscribe(context.Background(), "redislock:n")
+		heard := e.raw.Subscribe(context.Background(), "redislock:n:{x}")
 		defer heard.Close()
 		messages := heard.Channel()
 		time.Sleep(time.Second)
@@ -576,8 +578,8 @@ func TestForgedNewsOnlyHasSomebodyLook(t *testing.T) {
 		c := e.client()
 		all := e.watch(c, "x")
 		e.until(all, "nobody", free)
-		for _, forged := range []string{"vx", "v", "v{", "", "vx\x00", "a", "s"} {
-			e.raw.Publish(context.Background(), "redislock:n", forged)
+		for _, forged := range []string{"vx", "v", "v{", "", "v\x00", "a", "s"} {
+			e.raw.Publish(context.Background(), "redislock:n:{x}", forged)
 		}
 		time.Sleep(time.Second)
 		if len(all) > 0 {
@@ -587,4 +589,143 @@ func TestForgedNewsOnlyHasSomebodyLook(t *testing.T) {
 			e.Errorf("there is %q", found)
 		}
 	})
+}
+
+// What is told of a lock goes to those who watch it, and to nobody else.
+func TestAChangeReachesOnlyThoseWhoWatchTheLock(t *testing.T) {
+	both(t, func(e *env) {
+		ctx := context.Background()
+		listening := func(name string) int64 {
+			channel := "redislock:n:{" + name + "}"
+			if e.mini != nil {
+				return e.raw.PubSubNumSub(ctx, channel).Val()[channel]
+			}
+			n := int64(0)
+			e.real.each(e, func(ctx context.Context, admin *redis.Client) error {
+				n += admin.PubSubNumSub(ctx, channel).Val()[channel]
+				return nil
+			})
+			return n
+		}
+		both, one := e.client(), e.client()
+		e.warm(both, one, e.client())
+		first, second := e.watch(both, "x"), e.watch(one, "x")
+		y, end := context.WithCancel(ctx)
+		var other sync.WaitGroup
+		other.Go(func() {
+			for range both.Watch(y, "y") {
+			}
+		})
+		e.eventually("both are subscribed", func() bool { return listening("x") == 2 && listening("y") == 1 })
+		end()
+		other.Wait()
+		e.eventually("what nobody watches is not subscribed", func() bool { return listening("y") == 0 })
+		if n := listening("x"); n != 2 {
+			e.Errorf("%d are subscribed to what two watch", n)
+		}
+		l := e.acquire(both, "x")
+		e.until(first, "held", func(i redislock.Info) bool { return i.Holders == 1 })
+		e.until(second, "held", func(i redislock.Info) bool { return i.Holders == 1 })
+		e.release(l)
+		e.until(first, "free", free)
+		e.until(second, "free", free)
+	})
+}
+
+// Sixteen who watch a lock by one Client cost the server what one does, and each sees every state.
+func TestAllWhoWatchALockByOneClientShareTheirLooks(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		var looks atomic.Int32
+		look := digest("watch")
+		c := e.tapped(&tap{before: func(text string) error {
+			looks.Add(int32(strings.Count(text, look)))
+			return nil
+		}})
+		other := e.client()
+		var all []<-chan seen
+		for range 16 {
+			all = append(all, e.watch(c, "x"))
+		}
+		for _, one := range all {
+			e.until(one, "nobody", free)
+		}
+		time.Sleep(time.Second)
+		if n := looks.Load(); n == 0 || n > 4 { // one at the beginning, one for who came during that, one when it is subscribed
+			e.Errorf("%d looks at the beginning", n)
+		}
+		looks.Store(0)
+		for range 10 {
+			l := e.acquire(other, "x")
+			for _, one := range all {
+				e.until(one, "held", func(i redislock.Info) bool { return i.Holders == 1 })
+			}
+			time.Sleep(time.Second)
+			e.release(l)
+			for _, one := range all {
+				e.until(one, "free", free)
+			}
+			time.Sleep(time.Second)
+		}
+		if n := looks.Load(); n < 20 || n > 40 {
+			e.Errorf("%d looks at 20 changes", n)
+		}
+	})
+}
+
+// What somebody sees first is never older than the call.
+func TestWhoBeginsToWatchSeesAStateThatIsNotOlder(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, n *fakenet.Network) {
+		c, other := e.client(), e.client()
+		e.watch(c, "x") // there is somebody who has looked before
+		time.Sleep(time.Second)
+		for i := range 30 {
+			l := e.acquire(other, "x")
+			time.Sleep(time.Duration(i) * 300 * time.Microsecond) // a look of the first may be under way
+			for info, err := range c.Watch(context.Background(), "x") {
+				if err != nil || info.Holders != 1 {
+					e.Errorf("%d: %d holders, %v", i, info.Holders, err)
+				}
+				break
+			}
+			e.release(l)
+		}
+	})
+}
+
+// A user who may take locks, and may not hear of their changes, learns that.
+func TestWhoMayNotHearOfChangesLearnsThat(t *testing.T) {
+	t.Parallel()
+	x := newScene(t, servertest.Start(t))
+	allow := func(rule string) {
+		t.Helper()
+		if err := x.raw.ACLSetUser(t.Context(), x.name, rule).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	without := strings.Replace(sufficient, " &redislock:n:{* ", " ", 1)
+	c := x.user(without, 3)
+	ctx, end := context.WithTimeout(t.Context(), time.Minute)
+	defer end()
+	refused, heard := false, false
+	for _, err := range c.Watch(ctx, x.name) {
+		switch {
+		case errors.Is(err, redislock.ErrPermission):
+			refused = true
+			allow("&redislock:n:{*")
+		case err != nil:
+			t.Error(err)
+		case refused:
+			heard = true
+		}
+		if heard {
+			break
+		}
+	}
+	if !refused || !heard {
+		t.Errorf("refused is %v and heard after it %v: %v", refused, heard, ctx.Err())
+	}
+	// Who may not tell of changes learns it before the first lock.
+	if _, err := x.user(without, 3).Acquire(ctx, x.name); !errors.Is(err, redislock.ErrPermission) {
+		t.Errorf("who may not tell of a change got %v", err)
+	}
 }

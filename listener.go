@@ -4,9 +4,6 @@ import (
 	"context"
 	"crypto/subtle"
 	"fmt"
-	"maps"
-	"slices"
-	"sync"
 
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/transport"
@@ -93,14 +90,13 @@ func (c *Client) named(token, nonce string) *hold {
 // A broadcast goes to all Clients of the prefix, on a channel that each is subscribed to beside its own. It says that there
 // is something to check, and nothing more (I9). A Client that may have missed a broadcast checks too.
 const (
-	broadcastReset  = 'o' // a Once was reset (lua/erase.lua)
-	broadcastLeader = 'e' // an election may have another leader
-	broadcastChange = 'v' // a lock that somebody watches has changed (lua/state.lua); its name is escaped
+	broadcastReset = 'o' // a Once was reset (lua/erase.lua)
+	messageChange  = "v" // on the channel of its changes: a lock has changed (lua/state.lua), or an election may have another leader
 )
 
-// broadcast sends a message to all Clients of the prefix.
-func (c *Client) broadcast(ctx context.Context, kind byte, name string) error {
-	_, err := c.plain(ctx, transport.NewCommand(ctx, 0, "publish", c.keys.Broadcasts(), string(kind)+name)).Int64()
+// changed tells those who watch a lock that it has changed.
+func (c *Client) changed(ctx context.Context, name string) error {
+	_, err := c.plain(ctx, transport.NewCommand(ctx, 0, "publish", c.keys.Changes(name), messageChange)).Int64()
 	if transport.Refused(err) {
 		err = fmt.Errorf("%w: %w", ErrPermission, err)
 	}
@@ -109,14 +105,8 @@ func (c *Client) broadcast(ctx context.Context, kind byte, name string) error {
 
 // heardBroadcast handles a broadcast.
 func (c *Client) heardBroadcast(payload string) {
-	if len(payload) < 2 || len(payload) > 1+3*MaxName { // an escaped name is up to three times as long
-		return
-	}
-	switch name := payload[1:]; payload[0] {
-	case broadcastReset:
-		c.onces.Forget(name)
-	case broadcastLeader, broadcastChange:
-		c.watchers.wake(payload)
+	if len(payload) >= 2 && len(payload) <= 1+MaxName && payload[0] == broadcastReset {
+		c.onces.Forget(payload[1:])
 	}
 }
 
@@ -124,63 +114,5 @@ func (c *Client) heardBroadcast(payload string) {
 func (c *Client) missedBroadcasts() {
 	for _, name := range c.onces.Doubt() {
 		c.checkOnce(name)
-	}
-	c.watchers.wakeAll()
-}
-
-// watched is the broadcast that a lock has changed, by its escaped name.
-func watched(escaped string) string { return string(broadcastChange) + escaped }
-
-// led is the broadcast that an election may have another leader.
-func led(election string) string { return string(broadcastLeader) + election }
-
-// watchers are the goroutines that want to check after a certain broadcast.
-type watchers struct {
-	mu sync.Mutex
-	of map[string][]chan struct{} // in the order in which they came
-}
-
-// add returns a channel that has something in it after that broadcast.
-func (w *watchers) add(what string) chan struct{} {
-	wake := make(chan struct{}, 1)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.of == nil {
-		w.of = map[string][]chan struct{}{}
-	}
-	w.of[what] = append(w.of[what], wake)
-	return wake
-}
-
-func (w *watchers) remove(what string, wake chan struct{}) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.of[what] = slices.DeleteFunc(w.of[what], func(other chan struct{}) bool { return other == wake })
-	if len(w.of[what]) == 0 {
-		delete(w.of, what)
-	}
-}
-
-func (w *watchers) wake(what string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.wakeSome(w.of[what])
-}
-
-func (w *watchers) wakeAll() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, what := range slices.Sorted(maps.Keys(w.of)) {
-		w.wakeSome(w.of[what])
-	}
-}
-
-// wakeSome wakes these watchers. The caller has locked w.mu.
-func (w *watchers) wakeSome(all []chan struct{}) {
-	for _, wake := range all {
-		select {
-		case wake <- struct{}{}:
-		default: // it has not checked since the last broadcast
-		}
 	}
 }

@@ -84,7 +84,7 @@ func TestAfterAFailureOfOnceTheNextWaiterRunsIt(t *testing.T) {
 }
 
 func TestOnceCostsNoRoundTripInAProcessThatKnows(t *testing.T) {
-	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
 		ctx := context.Background()
 		run := func(context.Context) error { return nil }
 		if err := e.client().Once(ctx, "init", run); err != nil {

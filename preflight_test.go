@@ -39,7 +39,7 @@ func belong(prefix string) (keys, channels []string) {
 		keys = append(keys, prefix+kind+":{name}")
 	}
 	wake := prefix + ":c:" + strings.Repeat("x", 22)
-	return append(keys, prefix+":{%}", prefix+":{name}:fence"), []string{prefix + ":n", wake, wake + ":{name}"}
+	return append(keys, prefix+":{%}", prefix+":{name}:fence"), []string{prefix + ":n", prefix + ":n:{name}", wake, wake + ":{name}"}
 }
 
 // allowed is what the server says of a user: whether it may use a key, or publish on a channel.

@@ -62,7 +62,7 @@ type Client struct {
 	gates     singleflight.Gate                         // of Once
 	fetches   singleflight.Group[fetchKey, sharedValue] // of Share
 	failures  failures
-	watchers  watchers
+	followers followers
 
 	background tracker.Tracker // operations, requests under way, and give-backs that are not done yet
 	telling    tracker.Tracker // calls of the Observer

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"example.com/redislock/internal/clock"
@@ -160,4 +161,91 @@ func checkReason(text string) error {
 		return invalid("a reason of %d bytes, from 1 to %d", len(text), MaxReason)
 	}
 	return nil
+}
+
+// Request is somebody's wish that the holder gives a lock up ([Client.Ask]).
+type Request struct {
+	// By is the Client that called Ask.
+	By Owner
+	// Why is the reason that was given.
+	Why string
+}
+
+// Ask asks the holder of a lock to give it up. It takes nothing away: [Lock.Asked] of the holder's handles reports the
+// request, and the holder decides what to do. [Client.Break] takes a lock away.
+//
+// Ask returns how many holds were told, or 0 if nobody holds the lock. In a shared mode it tells at most the oldest 64. A
+// holder that cannot be reached at this moment does not hear of the request, and nobody learns that: its process hangs, is
+// cut off, or has taken its first lock a moment ago. If an answer was lost, the holders may be told twice. why must have 1 to
+// 512 bytes ([ErrInvalid]).
+func (c *Client) Ask(ctx context.Context, name, why string) (int, error) {
+	told, err := c.request(ctx, name, why)
+	return told, wrapOp("ask", name, err)
+}
+
+func (c *Client) request(ctx context.Context, name, why string) (int, error) {
+	if err := c.mayLook(ctx, name, itself); err != nil {
+		return 0, err
+	}
+	if err := checkReason(why); err != nil {
+		return 0, err
+	}
+	a := c.query(ctx, lua.Ask, c.keys.Lock(name), c.owner.info()+requestSeparator+why)
+	if a.Err != nil {
+		return 0, a.Err
+	}
+	f := protocol.Fields{Values: []any{a.Value}}
+	return f.Int(0), f.Err
+}
+
+// requestSeparator stands between the owner and the reason. The name of a Client has no control characters, that of a host
+// has none either, and there is no metadata.
+const requestSeparator = "\x00"
+
+// requested takes the message that somebody asks for a hold of this process. Only a reader of the key can know the nonce, so
+// the Client ignores a forged message (I9).
+func (c *Client) requested(token, nonce, text string) {
+	h := c.named(token, nonce)
+	if h == nil {
+		return
+	}
+	by, why, _ := strings.Cut(text, requestSeparator)
+	r := Request{By: parseOwner(by), Why: strings.ToValidUTF8(why, "?")}
+	asked := h.askedChannel()
+	for {
+		select {
+		case asked <- r:
+			if c.observer != nil {
+				e := h.event(EventRequested, nil)
+				e.Holder, e.Why = r.By, r.Why
+				c.report(e)
+			}
+			return
+		default:
+		}
+		select {
+		case <-asked: // nobody has read the earlier request: the latest counts
+		default:
+		}
+	}
+}
+
+// Asked returns a channel that has a [Request] in it when somebody asks for the lock by [Client.Ask]. If several requests
+// were not read, it has the latest. Nothing is taken away: a holder that can comes to an end and releases. All handles of a
+// hold have the same channel, and one of its readers gets the request. The channel is never closed, so wait for the end of
+// [Lock.Context] as well.
+func (l *Lock) Asked() <-chan Request {
+	if !l.made() {
+		return nil
+	}
+	return l.hold.askedChannel()
+}
+
+func (h *hold) askedChannel() chan Request {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.asked == nil {
+		h.asked = make(chan Request, 1)
+	}
+	return h.asked
 }

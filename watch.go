@@ -4,7 +4,7 @@ import (
 	"context"
 	"iter"
 	"reflect"
-	"strings"
+	"sync"
 	"time"
 
 	"example.com/redislock/internal/protocol"
@@ -30,71 +30,207 @@ const (
 // Watch is not told that the server has lost the lock, by FLUSHALL, eviction or a failover. It sees that by a check of its
 // own after 30 s at the latest.
 //
+// All who watch a name by one Client share one look at Redis. It has the values of the context of the first of them.
+//
 // Watch has a cost. It writes to the lock's key, also for a name that nobody has used, and so it fails where the server
-// refuses writes. As long as somebody watches, each change of the lock takes the longer way through the scripts. Each check
-// of a watcher also leads to at most one message to every Client of the prefix. Other locks are not affected.
+// refuses writes. As long as somebody watches, each change of the lock takes the longer way through the scripts. Each look
+// leads to at most one message to every Client that watches the name. Other locks are not affected. A Client that watches has
+// one connection for all messages of that kind.
 func (c *Client) Watch(ctx context.Context, name string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
-		look := func() (Info, time.Duration, error) {
-			info, look, err := c.inspectAgain(ctx, name)
-			return info, look, wrapOp("watch", name, err)
+		look := func(ctx context.Context) (Info, time.Duration, error) {
+			info, next, err := c.inspectAgain(ctx, name)
+			return info, next, wrapOp("watch", name, err)
 		}
-		follow(ctx, c, watched(protocol.Escape(name)), watchPause, look, same, yield)
+		follow(ctx, c, topic{"lock", name}, watchPause, look, same, yield)
 	}
 }
 
-// follow yields what inspect returns, at once and then whenever that is something else. It calls inspect after each broadcast
-// of what, and also at the time at which inspect wanted to be called without one. Between two calls there is a pause, and a
-// longer one after an error.
-func follow[T any](ctx context.Context, c *Client, what string, pause time.Duration,
-	inspect func() (T, time.Duration, error), same func(a, b T) bool, yield func(T, error) bool,
+// topic is what somebody follows: the state of a lock, or who holds the lock of an election.
+type topic struct{ kind, name string }
+
+// followers look at topics for all who follow them.
+type followers struct {
+	mu sync.Mutex
+	of map[topic]*follower
+}
+
+// follower looks at one topic for all who follow it in this process, after each change and at the latest when the last look
+// has said.
+type follower struct {
+	client *Client
+	topic  topic
+	look   func(context.Context) (any, time.Duration, error)
+	pause  time.Duration      // at least so long between two looks
+	sooner chan struct{}      // somebody has joined, and needs a look that begins after that
+	stop   context.CancelFunc // ends it
+
+	joined int // guarded by followers.mu
+
+	mu      sync.Mutex
+	begun   int // looks
+	ended   int // the last look that has ended; state and err are what it saw
+	state   any
+	err     error
+	over    bool          // there are no more looks
+	changed chan struct{} // closed when a look has ended
+}
+
+// follow yields what look returns, at once and then whenever that is something else.
+func follow[T any](ctx context.Context, c *Client, t topic, pause time.Duration,
+	look func(context.Context) (T, time.Duration, error), same func(a, b T) bool, yield func(T, error) bool,
 ) {
 	if c.called(ctx) != nil {
-		none, _, err := inspect()
+		none, _, err := look(ctx)
 		yield(none, err)
 		return
 	}
-	broadcast := c.watchers.add(what)
-	defer c.watchers.remove(what, broadcast)
 	c.start()
+	f, wanted := c.followers.join(ctx, c, t, pause, func(ctx context.Context) (any, time.Duration, error) { return look(ctx) })
+	defer c.followers.leave(f)
 	var last T
-	for first, failures := true, 0; ; {
-		seen, next, err := inspect()
-		switch {
-		case ctx != nil && ctx.Err() != nil:
-			return
-		case err != nil:
+	for first := true; ; {
+		state, ended, changed, err := f.after(wanted)
+		if ended == 0 {
+			select {
+			case <-changed:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		wanted = ended + 1
+		if err != nil {
 			var none T
-			if !yield(none, err) || final(err) {
+			if ctx.Err() != nil || !yield(none, err) || final(err) {
 				return
 			}
 			first = true // the caller is told anew when Redis answers
-			failures++
-			next = min(transport.Backoff(failures)*8, 5*time.Second)
-		case first || !same(seen, last):
+			continue
+		}
+		if seen := state.(T); first || !same(seen, last) {
 			first, last = false, seen
-			if !yield(seen, nil) {
+			if ctx.Err() != nil || !yield(seen, nil) {
 				return
 			}
-			fallthrough
-		default:
+		}
+	}
+}
+
+// join returns the follower of a topic, and the number of the first look that begins from now on.
+func (all *followers) join(ctx context.Context, c *Client, t topic, pause time.Duration,
+	look func(context.Context) (any, time.Duration, error),
+) (f *follower, wanted int) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	f = all.of[t]
+	if f == nil {
+		looking, stop := context.WithCancel(context.WithoutCancel(ctx))
+		f = &follower{client: c, topic: t, look: look, pause: pause, sooner: make(chan struct{}, 1), stop: stop, changed: make(chan struct{})}
+		if all.of == nil {
+			all.of = map[topic]*follower{}
+		}
+		all.of[t] = f
+		c.background.Add()
+		go f.run(looking)
+		f.joined++
+		return f, 1
+	}
+	f.joined++
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	select {
+	case f.sooner <- struct{}{}:
+	default:
+	}
+	return f, f.begun + 1
+}
+
+// leave ends the follower with the last who follows.
+func (all *followers) leave(f *follower) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if f.joined--; f.joined == 0 {
+		f.stop()
+		all.remove(f)
+	}
+}
+
+// remove has whoever comes next begin anew. The caller holds all.mu.
+func (all *followers) remove(f *follower) {
+	if all.of[f.topic] == f {
+		delete(all.of, f.topic)
+	}
+}
+
+// after is what the last look has seen, if it has that number or a later one, or if it was the last; otherwise ended is 0, and
+// changed closes when the next one has ended.
+func (f *follower) after(wanted int) (state any, ended int, changed <-chan struct{}, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended < wanted && !f.over {
+		return nil, 0, f.changed, nil
+	}
+	return f.state, f.ended, nil, f.err
+}
+
+func (f *follower) run(ctx context.Context) {
+	c := f.client
+	defer c.background.Done()
+	defer f.stop()
+	var change <-chan struct{}
+	for failures := 0; ; {
+		f.mu.Lock()
+		f.begun++
+		number := f.begun
+		f.mu.Unlock()
+		state, next, err := f.look(ctx)
+		if err == nil {
+			err = c.subscriber.Watching()
+		}
+		if ctx.Err() != nil { // nobody follows any more
+			return
+		}
+		last := err != nil && final(err)
+		if last {
+			c.followers.mu.Lock()
+			c.followers.remove(f)
+			c.followers.mu.Unlock()
+		}
+		f.mu.Lock()
+		f.ended, f.state, f.err, f.over = number, state, err, last
+		close(f.changed)
+		f.changed = make(chan struct{})
+		f.mu.Unlock()
+		if last {
+			return
+		}
+		if change == nil { // has something in it when the subscription is confirmed: then comes another look
+			heard, end := c.subscriber.Watch(c.keys.Changes(f.topic.name))
+			defer end()
+			change = heard
+		}
+		if failures++; err == nil {
 			failures = 0
+		} else {
+			next = min(transport.Backoff(failures)*8, 5*time.Second)
 		}
 		timer := time.NewTimer(next)
 		select {
-		case <-broadcast:
+		case <-change:
+		case <-f.sooner:
 		case <-timer.C:
 		case <-ctx.Done():
 		case <-c.closing:
 		}
 		timer.Stop()
-		if pause > 0 && !sleep(ctx, pause) {
+		if f.pause > 0 && !sleep(ctx, f.pause) {
 			return
 		}
 	}
 }
 
-// inspectAgain also tells when to inspect again even without a broadcast: a hold may have lapsed by then.
+// inspectAgain also tells when to inspect again even if no change was told: a hold may have lapsed by then.
 func (c *Client) inspectAgain(ctx context.Context, name string) (Info, time.Duration, error) {
 	if err := c.mayLook(ctx, name, itself); err != nil {
 		return Info{}, 0, err
@@ -115,91 +251,4 @@ func (c *Client) inspectAgain(ctx context.Context, name string) (Info, time.Dura
 func same(a, b Info) bool {
 	a.Now, b.Now = time.Time{}, time.Time{}
 	return reflect.DeepEqual(a, b)
-}
-
-// Request is somebody's wish that the holder gives a lock up ([Client.Ask]).
-type Request struct {
-	// By is the Client that called Ask.
-	By Owner
-	// Why is the reason that was given.
-	Why string
-}
-
-// Ask asks the holder of a lock to give it up. It takes nothing away: [Lock.Asked] of the holder's handles reports the
-// request, and the holder decides what to do. [Client.Break] takes a lock away.
-//
-// Ask returns how many holds were told, or 0 if nobody holds the lock. In a shared mode it tells at most the oldest 64. A
-// holder that cannot be reached at this moment does not hear of the request, and nobody learns that: its process hangs, is
-// cut off, or has taken its first lock a moment ago. If an answer was lost, the holders may be told twice. why must have 1 to
-// 512 bytes ([ErrInvalid]).
-func (c *Client) Ask(ctx context.Context, name, why string) (int, error) {
-	told, err := c.request(ctx, name, why)
-	return told, wrapOp("ask", name, err)
-}
-
-func (c *Client) request(ctx context.Context, name, why string) (int, error) {
-	if err := c.mayLook(ctx, name, itself); err != nil {
-		return 0, err
-	}
-	if err := checkReason(why); err != nil {
-		return 0, err
-	}
-	a := c.query(ctx, lua.Ask, c.keys.Lock(name), c.owner.info()+requestSeparator+why)
-	if a.Err != nil {
-		return 0, a.Err
-	}
-	f := protocol.Fields{Values: []any{a.Value}}
-	return f.Int(0), f.Err
-}
-
-// requestSeparator stands between the owner and the reason. The name of a Client has no control characters, that of a host
-// has none either, and there is no metadata.
-const requestSeparator = "\x00"
-
-// requested takes the message that somebody asks for a hold of this process. Only a reader of the key can know the nonce, so
-// the Client ignores a forged message (I9).
-func (c *Client) requested(token, nonce, text string) {
-	h := c.named(token, nonce)
-	if h == nil {
-		return
-	}
-	by, why, _ := strings.Cut(text, requestSeparator)
-	r := Request{By: parseOwner(by), Why: strings.ToValidUTF8(why, "?")}
-	asked := h.askedChannel()
-	for {
-		select {
-		case asked <- r:
-			if c.observer != nil {
-				e := h.event(EventRequested, nil)
-				e.Holder, e.Why = r.By, r.Why
-				c.report(e)
-			}
-			return
-		default:
-		}
-		select {
-		case <-asked: // nobody has read the earlier request: the latest counts
-		default:
-		}
-	}
-}
-
-// Asked returns a channel that has a [Request] in it when somebody asks for the lock by [Client.Ask]. If several requests
-// were not read, it has the latest. Nothing is taken away: a holder that can comes to an end and releases. All handles of a
-// hold have the same channel, and one of its readers gets the request. The channel is never closed, so wait for the end of
-// [Lock.Context] as well.
-func (l *Lock) Asked() <-chan Request {
-	if !l.made() {
-		return nil
-	}
-	return l.hold.askedChannel()
-}
-
-func (h *hold) askedChannel() chan Request {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.asked == nil {
-		h.asked = make(chan Request, 1)
-	}
-	return h.asked
 }

@@ -142,7 +142,7 @@ func TestTheFastPathsLeadWhereTheRulesLead(t *testing.T) {
 			Modes:      []model.Mode{{Mode: read, Weight: 1}, {Mode: write, Weight: 1}},
 		}}
 		ctx := context.Background()
-		channels := []string{"here", "here too", "there", "uncounted", "quick:n", "slow:n"}
+		channels := []string{"here", "here too", "there", "uncounted", "quick:n:{k}", "slow:n:{k}"}
 		heard := b.rdb.Subscribe(ctx, channels...)
 		messages := heard.Channel()
 		for len(b.mini.PubSubChannels("*")) < len(channels) { // before anything is counted
@@ -164,7 +164,7 @@ func TestTheFastPathsLeadWhereTheRulesLead(t *testing.T) {
 			}
 		}
 		for message, times := range told {
-			if message == "quick:nvk" {
+			if message == "quick:n:{k}v" {
 				news += times
 			}
 			if times%2 != 0 {

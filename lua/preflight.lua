@@ -44,6 +44,7 @@ try('DEL', key)
 try('PUBSUB', 'NUMSUB', ARGV[1])
 try('PUBLISH', ARGV[1], 'p')
 try('PUBLISH', ARGV[2], 'p')
+try('PUBLISH', ARGV[2] .. string.match(key, ':{.*'), 'p') -- the channel of the changes of a lock
 if ARGV[3] then
   try('PUBSUB', 'SHARDNUMSUB', ARGV[3])
   try('SPUBLISH', ARGV[3], 'p')

@@ -220,5 +220,5 @@ local function store()
   notify_first()
   flush()
   touched = false
-  if watched then redis.pcall('PUBLISH', sub(key, 1, find(key, '{', 1, true) - 1) .. 'n', 'v' .. match(key, '{(.*)}')) end
+  if watched then redis.pcall('PUBLISH', string.gsub(key, '{', 'n:{', 1), 'v') end
 end

@@ -1,4 +1,4 @@
--- watch: what a lock's hash says, and the next change of it is told to all Clients of the prefix, once: who still watches
+-- watch: what a lock's hash says, and the next change of it is told, once, to those who watch it: who still watches
 -- asks again. So a lock that changes often costs no more than one message each time that somebody looks.
 --
 -- KEYS[1]  the lock

@@ -141,7 +141,7 @@ func TestForgedAndReplayedMessagesGrantAndTakeNothing(t *testing.T) {
 					}
 				}
 				a.seen = a.seen[max(0, len(a.seen)-200):]
-				a.news = append(x.wakeChannels(), prefix+":n")
+				a.news = append(x.wakeChannels(), prefix+":n", prefix+":n:{a}")
 				x.Fault("messages were forged and sent again", "b", "c", "d")
 				f, r, err := a.strike(ctx, 20)
 				x.done(err)

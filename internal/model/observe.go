@@ -93,7 +93,7 @@ func (c *Call) sends(before, after *Lock, messages []Message) string {
 
 // text is a message as it is published, but for what the model does not have: the nonce of a request, and who asks.
 func (m Message) text(key string) Sent {
-	prefix, name, _ := strings.Cut(key, "{")
+	prefix, tag, _ := strings.Cut(key, "{")
 	channel := m.Channel
 	if m.Shard {
 		channel = shardChannel(channel, key)
@@ -102,7 +102,7 @@ func (m Message) text(key string) Sent {
 	case 'g':
 		return Sent{channel, "g" + m.Token + time16(m.Fence) + time16(m.At) + fmt.Sprintf("%8d", m.Lease/Millisecond)}
 	case 'v':
-		return Sent{prefix + "n", "v" + strings.TrimSuffix(name, "}")}
+		return Sent{prefix + "n:{" + tag, "v"}
 	}
 	return Sent{channel, string(m.Kind) + m.Token}
 }

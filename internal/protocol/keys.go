@@ -34,6 +34,9 @@ func (k Keys) Wake(token string) string { return string(k) + ":c:" + token }
 // Broadcasts is the channel of all Clients of the prefix.
 func (k Keys) Broadcasts() string { return string(k) + ":n" }
 
+// Changes is the channel by which those who watch a lock hear that it has changed (lua/state.lua).
+func (k Keys) Changes(name string) string { return string(k) + ":n:{" + Escape(name) + "}" }
+
 // LockChannel is the wake channel of one Client for one lock, in the slot of the lock (lua/state.lua).
 func LockChannel(wake, name string) string { return wake + ":{" + Escape(name) + "}" }
 

@@ -4,6 +4,7 @@
 // lock on. On a cluster, where a classic PUBLISH goes to every node, grants come by a sharded channel for each lock that the
 // Client waits for. What comes in is only ever a hint (I9): the Listener looks grants up among the waits of this process, by
 // a token that only a reader of the lock's key can know. A message that is lost costs time and never a lock, for waiters check.
+// Whoever watches a lock or an election hears of its changes by a channel of that name, on a connection of its own.
 //
 // Each wake channel is in one of these states:
 //
@@ -25,6 +26,7 @@
 //	connection.go    one PubSub, and the watch over its silence
 //	subscription.go  the Client's own channel and the broadcasts
 //	sharded.go       the channels of locks on a cluster: placed, moved with their slots, forgotten
+//	changes.go       the channels of locks and elections that somebody watches
 package wakeup
 
 import (
@@ -53,8 +55,9 @@ type Listener interface {
 // Subscriber subscribes to all that one Client has to hear.
 type Subscriber struct {
 	Config
-	own    *subscription
-	shards *sharded // nil where there is no cluster
+	own     *subscription
+	shards  *sharded // nil where there is no cluster
+	changes changes
 }
 
 // Config is what a Subscriber works with.
@@ -75,6 +78,7 @@ type Config struct {
 // New makes the Subscriber of a Client. Nothing is sent before Start.
 func New(cfg Config) *Subscriber {
 	s := &Subscriber{Config: cfg}
+	s.changes.subscriber = s
 	s.own = &subscription{subscriber: s, channel: s.Keys.Wake(protocol.NewToken())}
 	if cluster := s.Backend.Cluster; cluster != nil {
 		s.shards = newSharded(s, cluster)
@@ -91,6 +95,7 @@ func (s *Subscriber) Start() { s.own.start() }
 // Stop ends all subscriptions for good.
 func (s *Subscriber) Stop() {
 	s.own.stop()
+	s.changes.stop()
 	if s.shards != nil {
 		s.shards.stop()
 	}

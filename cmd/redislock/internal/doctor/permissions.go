@@ -132,7 +132,9 @@ func listening(ctx context.Context, rdb redis.UniversalClient, prefix, user stri
 		return err
 	}
 	const client = ":c:doctor----------------" // as that of a Client, 22 characters
-	err := subscribe(func(ctx context.Context) *redis.PubSub { return rdb.Subscribe(ctx, prefix+client, prefix+":n") })
+	err := subscribe(func(ctx context.Context) *redis.PubSub {
+		return rdb.Subscribe(ctx, prefix+client, prefix+":n", prefix+":n:{doctor}")
+	})
 	_, v, known := f.product()
 	if _, cluster := rdb.(*redis.ClusterClient); err == nil && cluster && known && !v.before(version{7}) {
 		err = subscribe(func(ctx context.Context) *redis.PubSub { return rdb.SSubscribe(ctx, prefix+client+":{doctor}") })

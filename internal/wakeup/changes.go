@@ -1,0 +1,251 @@
+package wakeup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock/internal/transport"
+)
+
+// changes is the channels by which those who watch a lock or an election hear that it has changed. They share a connection
+// of their own, which there is only while somebody watches. So a change reaches nobody else, and a user who may not subscribe
+// to these channels still takes locks.
+type changes struct {
+	subscriber *Subscriber
+
+	mu      sync.Mutex
+	watched map[string][]chan struct{} // by channel, each in the order of arrival
+	running bool                       // run has not ended
+	conn    *connection                // the one of run, if there is one
+	asked   map[string]bool            // the channels that conn was asked for
+	asking  bool                       // a goroutine asks conn
+	heard   bool                       // conn has confirmed a channel
+	err     error                      // why there is no subscription
+	told    bool                       // the Listener was told of this outage
+}
+
+// Watch returns a channel that has something in it after each change that is told on that channel, and after each time that
+// changes may have been missed or cannot be heard of: then Err says why. The second result ends it.
+func (s *Subscriber) Watch(channel string) (wake <-chan struct{}, end func()) {
+	c := &s.changes
+	w := make(chan struct{}, 1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.watched == nil {
+		c.watched = map[string][]chan struct{}{}
+	}
+	c.watched[channel] = append(c.watched[channel], w)
+	if !c.running && !s.isStopped() {
+		c.running = true
+		s.Loops.Add()
+		go c.run()
+	}
+	c.ask()
+	return w, func() { c.end(channel, w) }
+}
+
+// Watching is why changes cannot be heard of, if the server has refused to tell them.
+func (s *Subscriber) Watching() error {
+	c := &s.changes
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if errors.Is(c.err, transport.ErrPermission) {
+		return c.err
+	}
+	return nil
+}
+
+func (c *changes) end(channel string, w chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watched[channel] = slices.DeleteFunc(c.watched[channel], func(other chan struct{}) bool { return other == w })
+	if len(c.watched[channel]) == 0 {
+		delete(c.watched, channel)
+	}
+	if len(c.watched) == 0 && c.conn != nil {
+		c.background(c.conn.close)
+		return
+	}
+	c.ask()
+}
+
+// ask has the connection subscribe to the channels that are watched, and to no others, in the background: a request may block
+// on the connection. The caller holds c.mu.
+func (c *changes) ask() {
+	if c.conn == nil || c.asking {
+		return
+	}
+	c.asking = true
+	c.background(func() {
+		for f, more, less := c.unasked(); f != nil; f, more, less = c.unasked() {
+			_ = more.ask(f.ctx, f.ps.Subscribe) // a failure shows as the end of the connection
+			_ = less.ask(f.ctx, f.ps.Unsubscribe)
+		}
+	})
+}
+
+func (c *changes) background(do func()) {
+	c.subscriber.Background.Add()
+	go func() {
+		defer c.subscriber.Background.Done()
+		do()
+	}()
+}
+
+type channelNames []string
+
+func (names channelNames) ask(ctx context.Context, request func(context.Context, ...string) error) error {
+	if len(names) == 0 {
+		return nil
+	}
+	return request(ctx, names...)
+}
+
+// unasked is what the connection has to be asked for now; nil if it need not be asked for anything.
+func (c *changes) unasked() (f *connection, more, less channelNames) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn != nil && c.conn.ps != nil {
+		for _, channel := range slices.Sorted(maps.Keys(c.watched)) {
+			if !c.asked[channel] {
+				more = append(more, channel)
+				c.asked[channel] = true
+			}
+		}
+		for _, channel := range slices.Sorted(maps.Keys(c.asked)) {
+			if c.watched[channel] == nil {
+				less = append(less, channel)
+				delete(c.asked, channel)
+			}
+		}
+	}
+	if len(more)+len(less) == 0 {
+		c.asking = false
+		return nil, nil, nil
+	}
+	return c.conn, more, less
+}
+
+// run reads until nobody watches any more.
+func (c *changes) run() {
+	of := c.subscriber
+	defer of.Loops.Done()
+	for attempt := 0; ; {
+		f, first := c.open()
+		if f == nil {
+			return
+		}
+		err := f.connect(func() error { return f.ps.Subscribe(f.ctx, first...) })
+		if err == nil {
+			err = f.receive(func(message any) error {
+				switch m := message.(type) {
+				case *redis.Subscription:
+					if m.Kind == "subscribe" {
+						attempt = 0
+						c.confirmed(m.Channel)
+					}
+				case *redis.Message:
+					c.wake(m.Channel)
+				case error:
+					return m
+				}
+				return nil
+			})
+		}
+		f.close()
+		of.Transport.Suspect(err)
+		attempt++
+		if !c.closed(err) || !of.pause(min(transport.Backoff(attempt), time.Second)) {
+			return
+		}
+	}
+}
+
+// open makes a connection for the channels that are watched, and returns them; nil if there are none.
+func (c *changes) open() (f *connection, channels []string) {
+	of := c.subscriber
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.watched) == 0 {
+		c.running = false
+		return nil, nil
+	}
+	c.conn, c.asked = of.newConnection(func(ctx context.Context) *redis.PubSub { return of.Redis.Subscribe(ctx) }), map[string]bool{}
+	if of.isStopped() { // Close may have come before it could see this one
+		c.background(c.conn.close)
+	}
+	channels = slices.Sorted(maps.Keys(c.watched))
+	for _, channel := range channels {
+		c.asked[channel] = true
+	}
+	return c.conn, channels
+}
+
+// confirmed is called when the server tells the changes of a channel from now on. Some may have been missed before.
+func (c *changes) confirmed(channel string) {
+	c.mu.Lock()
+	c.heard, c.err, c.told = true, nil, false
+	c.mu.Unlock()
+	c.wake(channel)
+}
+
+// closed notes why there is no connection, and reports whether another one is wanted.
+func (c *changes) closed(err error) (wanted bool) {
+	if transport.Refused(err) {
+		err = fmt.Errorf("%w: %w", transport.ErrPermission, err)
+	}
+	err = fmt.Errorf("subscribe to changes: %w", err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conn = nil
+	if len(c.watched) == 0 { // nobody watches: it is no outage
+		c.running, c.heard, c.err, c.told = false, false, nil, false
+		return false
+	}
+	if !c.heard && !c.told {
+		c.told = true
+		c.background(func() { c.subscriber.Listener.SubscribeFailed(err) })
+	}
+	known := errors.Is(c.err, transport.ErrPermission)
+	c.heard, c.err = false, err
+	if errors.Is(err, transport.ErrPermission) && !known { // whoever watches learns why
+		for _, channel := range slices.Sorted(maps.Keys(c.watched)) {
+			c.wakeThose(channel)
+		}
+	}
+	return true
+}
+
+// wake has those who watch a channel look.
+func (c *changes) wake(channel string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wakeThose(channel)
+}
+
+// wakeThose is wake for a caller that holds c.mu.
+func (c *changes) wakeThose(channel string) {
+	for _, w := range c.watched[channel] {
+		select {
+		case w <- struct{}{}:
+		default: // it has not looked since the last change
+		}
+	}
+}
+
+// stop ends the connection for good.
+func (c *changes) stop() {
+	c.mu.Lock()
+	f := c.conn
+	c.mu.Unlock()
+	if f != nil {
+		f.close()
+	}
+}
