@@ -41,8 +41,8 @@ help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 .PHONY: quick
-quick: ## what a change needs first: the root, lua/ and internal/ on the embedded server and in fake time, in less than a minute
-	@$(call quietly,-short -race -timeout 5m . ./lua ./internal/...)
+quick: ## what a change needs first: the root, lua/, internal/ and quorum/ on the embedded server and in fake time, in less than a minute
+	@$(call quietly,-short -race -timeout 5m . ./lua ./internal/... ./quorum)
 
 .PHONY: demo
 demo: ## real processes share locks, on a server that comes along: nothing to set up

@@ -84,6 +84,9 @@ func (q *acquisition) pursue() (*Lock, error) {
 // obtain does what the machine says, until there is a lock or an error.
 func (q *acquisition) obtain() (l *Lock, err error) {
 	ctx, c := q.parent, q.client
+	if q.ticket != nil {
+		q.Ticket = *q.ticket
+	}
 	q.Waits, q.Fixed = !q.waitSet || q.settings.wait > 0, q.changes != nil || q.resumes != nil
 	if q.waitSet && q.Waits {
 		bounded, cancel := context.WithTimeout(ctx, q.settings.wait)
@@ -197,7 +200,7 @@ func (q *acquisition) ask(ctx context.Context) (r protocol.Reply, s waiting.Samp
 		one = &transport.Call{}
 	}
 	q.request(one, mode)
-	stays := ctx.Done() == nil
+	stays := q.stays || ctx.Done() == nil
 	if !stays { // I8: the answer may come when nobody waits for it any more
 		undo := q.undoing(true)
 		one.Late = func(a transport.Answer) {

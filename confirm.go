@@ -33,7 +33,7 @@ func (q *acquisition) confirm(g waiting.Grant) (waiting.Grant, error) {
 	args := []any{token, floorArg(q.floor), floorArg(seen)}
 	var a transport.Answer
 	if q.replicas > 0 {
-		a = c.replicas.Ask(q.parent, q.replicas, q.replicaTime, lua.Confirm, q.key, args)
+		a = c.replicas.Ask(q.parent, int(q.replicas), q.replicaTime, lua.Confirm, q.key, args)
 	} else {
 		a = c.transport.Ask(q.parent, nil, lua.Confirm, q.key, args...)
 	}
@@ -203,7 +203,7 @@ func WithReplicas(n int, timeout time.Duration) Option {
 		if timeout < MinReplicaTimeout || timeout > MaxReplicaTimeout {
 			return invalid("WithReplicas(%d, %v): the timeout must be from %v to %v", n, timeout, MinReplicaTimeout, MaxReplicaTimeout)
 		}
-		s.replicas, s.replicaTime = n, timeout
+		s.replicas, s.replicaTime = int16(n), timeout
 		return nil
 	}
 }

@@ -63,6 +63,9 @@
 //	                                 ▼       ▼
 //	               what is said: protocol   what Redis does: lua
 //
+// Package quorum stands on top of this one: a lock over several masters is one of these locks on each. node.go has what it needs
+// beside what every user has.
+//
 // The comment of each package draws its states. internal/model says the rules of the scripts as a plain state machine, to be read;
 // internal/simulation runs whole Clients in fake time; testdata/transcripts shows each case of the protocol, message by message.
 //
@@ -89,4 +92,5 @@
 //   - how a place in the queue is left: giveUp in release.go; on the server leave in lua/rules.lua
 //   - which answers are tried again: internal/transport/errors.go
 //   - what a value in a lock's hash looks like: lua/layout.lua
+//   - when a lock over several masters is granted: decide in quorum/hold.go; what is asked of each: quorum/vote.go
 package redislock

@@ -45,7 +45,7 @@ type heldKey struct {
 
 // newHold makes a hold of a grant, and its first handle, for the caller that asked under ctx.
 func (c *Client) newHold(ctx context.Context, name string, s *settings) *hold {
-	h := &hold{client: c, name: name, metadata: s.metadata, strict: s.nonReentrant, mode: s.mode.shared(), weight: int32(s.weight), replicas: s.replicas, replicaTime: s.replicaTime}
+	h := &hold{client: c, name: name, metadata: s.metadata, strict: s.nonReentrant, mode: s.mode.shared(), weight: int32(s.weight), replicas: int(s.replicas), replicaTime: s.replicaTime}
 	h.handle(&h.first, nil, ctx, s)
 	return h
 }

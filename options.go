@@ -55,9 +55,11 @@ type settings struct {
 	noRenewal    bool
 	failOpen     bool
 	nonReentrant bool
+	stays        bool // the caller waits for the end of an attempt, whatever its context says
 
+	replicas    int16         // how many replicas must have the hold; 0 if none
 	floor       int64         // a fence that was seen; 0 if none
-	replicas    int           // how many replicas must have the hold; 0 if none
+	ticket      *string       // of the place in the queue; nil if the server gives one
 	replicaTime time.Duration // in which they must have it
 
 	mode   Mode

@@ -182,7 +182,7 @@ func (c *Client) awaitTurn(ctx context.Context, name string, done func(record) b
 	}
 	rec, err := c.recall(ctx, name)
 	if err == nil && !done(rec) {
-		l.hold.replicas, l.hold.replicaTime = s.replicas, s.replicaTime // the replicas must have the writer's hold
+		l.hold.replicas, l.hold.replicaTime = int(s.replicas), s.replicaTime // the replicas must have the writer's hold
 		if err = l.upgrade(ctx); err == nil {
 			return c.confirmTurn(ctx, l, done)
 		}

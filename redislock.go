@@ -50,6 +50,7 @@ type Client struct {
 	replicas   replication.Config
 	waits      *waiting.Waits
 	floors     floors
+	dials      dials // of package quorum
 
 	mu     sync.Mutex
 	holds  map[string]*hold // by token

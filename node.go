@@ -1,0 +1,146 @@
+package redislock
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock/internal/bridge"
+	"example.com/redislock/internal/clock"
+	"example.com/redislock/internal/protocol"
+	"example.com/redislock/lua"
+)
+
+// A lock of package quorum is one lock of this package on each of its nodes. Beside what every user has, it needs what this file has:
+// a ticket of its own choice, and one fence for all nodes.
+
+func init() { bridge.Root = nodes{} }
+
+// nodes is what package quorum needs of the Clients of its nodes.
+type nodes struct{}
+
+// Redis is the Redis client of a Client, and the client of one server behind it; that is nil where something else is.
+func (nodes) Redis(c *Client) (redis.UniversalClient, *redis.Client) {
+	if c == nil || c.rdb == nil {
+		return nil, nil
+	}
+	return c.rdb, c.behind.Single
+}
+
+// Dials counts the connections that the Redis client of a Client has made since the first call, by a hook. Whoever sees the same
+// number before a request and after another knows that both were answered by the same run of the server.
+func (nodes) Dials(c *Client) *atomic.Uint64 {
+	c.dials.once.Do(func() { c.behind.Single.AddHook(&c.dials) })
+	return &c.dials.made
+}
+
+// dials is a hook that counts connections.
+type dials struct {
+	once sync.Once
+	made atomic.Uint64
+}
+
+func (d *dials) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := next(ctx, network, addr)
+		if err == nil {
+			d.made.Add(1)
+		}
+		return conn, err
+	}
+}
+
+func (*dials) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (*dials) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// Trouble is why the last request of a Client had no answer, nil if it had one.
+func (nodes) Trouble(c *Client) error { return c.transport.Trouble() }
+
+// Prefix is that of the keys of a Client.
+func (nodes) Prefix(c *Client) string { return c.prefix }
+
+// Settings are what options come to for a Client: the lease; how long to wait, if waits is true; how long to hold, if more than 0; and
+// whether nested handles are forbidden. node are the options for a lock on one node: it waits as long as its context lets it,
+// and is renewed until it is released. An option that a lock over several nodes does not have is [ErrInvalid].
+func (nodes) Settings(c *Client, name string, opts []Option) (lease, wait, maxHold time.Duration, waits, strict bool, node []Option, err error) {
+	s := c.defaults
+	if err := c.accept(context.Background(), name, opts, &s); err != nil {
+		return 0, 0, 0, false, false, nil, err
+	}
+	switch {
+	case s.mode != Exclusive || s.weight != 1:
+		err = invalid("WithMode, WithWeight: a lock over several nodes is exclusive")
+	case s.replicas > 0:
+		err = invalid("WithReplicas: the nodes of a quorum have none")
+	case s.floor > 0:
+		err = invalid("WithFenceFloor: a quorum confirms its fence by itself")
+	}
+	if err != nil {
+		return 0, 0, 0, false, false, nil, err
+	}
+	maxHold = s.maxHold
+	if s.noRenewal && (maxHold == 0 || s.lease < maxHold) {
+		maxHold = s.lease
+	}
+	of := settings{lease: s.lease, weight: 1, metadata: s.metadata, steal: s.steal, stealSet: s.stealSet, stays: true}
+	node = []Option{func(s *settings) error { *s = of; return nil }}
+	return s.lease, s.wait, maxHold, s.waitSet, s.nonReentrant, node, nil
+}
+
+// Ticket gives the place in the queue a ticket: 16 digits of server µs.
+func (nodes) Ticket(ticket string) Option {
+	return func(s *settings) error {
+		s.ticket = &ticket
+		return nil
+	}
+}
+
+// Confirm gives the hold that fence, if its own is not greater, and makes its lease whole. The result is its fence then. A hold that
+// is over is [ErrLost].
+func (nodes) Confirm(l *Lock, fence int64) (int64, error) {
+	h := l.hold
+	c := h.client
+	args := []any{h.lease.Token(), floorArg(fence - 1), ""}
+	a := c.transport.Ask(context.Background(), nil, lua.Confirm, h.lease.Key(), args...)
+	if a.Err != nil {
+		return 0, a.Err
+	}
+	r, err := protocol.ParseReply(a.Value)
+	switch {
+	case err != nil:
+		return 0, err
+	case r.Status == "gone":
+		return 0, errGone
+	case r.Status == "ahead":
+		return 0, fmt.Errorf("the fence %d is more than a day ahead of this server's clock, which says %d", fence, r.Now)
+	case r.Status != "granted":
+		return 0, fmt.Errorf("unexpected answer %q", r.Status)
+	}
+	if r.Fence != h.lease.FenceText() {
+		h.lease.Raise(r.Fence)
+		h.mu.Lock()
+		h.alone = false // the hash has it in its long form
+		h.mu.Unlock()
+	}
+	h.lease.Extend(clock.Until(a.Sent, r.Now, r.At+r.Lease, c.margin), a.Sent)
+	got := protocol.ParseFence(r.Fence)
+	c.floors.note(h.name, got)
+	return got, nil
+}
+
+// Seen tells a Client of a fence of that name.
+func (nodes) Seen(c *Client, name string, fence int64) { c.floors.note(name, fence) }
+
+// Held is since when a lock has been held, and until when it counts as held unless it is renewed, by the local clock.
+func (nodes) Held(l *Lock) (since, until time.Time) {
+	valid := l.hold.lease.Valid()
+	return l.hold.lease.Granted(), valid.From.Add(valid.Span)
+}

@@ -1,0 +1,73 @@
+package quorum
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"example.com/redislock"
+)
+
+// Info is what each node says of a lock, at about the same time.
+type Info struct {
+	Name string
+	// Held says that a majority of the nodes has a hold with one fence: that is the lock's. Holder, Fence and Since are its.
+	Held   bool
+	Holder redislock.Owner
+	Fence  int64
+	// Since is when the first of them gave its vote, by its clock.
+	Since time.Time
+	// Nodes are in the order of the Clients of [New].
+	Nodes []NodeInfo
+}
+
+// NodeInfo is what one node says of a lock.
+type NodeInfo struct {
+	Addr string
+	// Info is what [redislock.Client.Inspect] tells of it, unless Err says why it does not.
+	Info redislock.Info
+	Err  error
+}
+
+// Inspect asks every node who holds a lock there and who waits for it. It changes nothing. A hold on a node may be a vote for one that
+// has no majority. The error, if a majority did not answer, names the nodes and what each said; the Info has what the others
+// said even then.
+func (q *Locker) Inspect(ctx context.Context, name string) (Info, error) {
+	if q == nil || len(q.nodes) == 0 || ctx == nil {
+		return Info{}, wrap("inspect", name, invalid("a Locker that New has not made, or a nil context"))
+	}
+	info := Info{Name: name, Nodes: make([]NodeInfo, len(q.nodes))}
+	var all sync.WaitGroup
+	for i, n := range q.nodes {
+		all.Go(func() {
+			of := &info.Nodes[i]
+			of.Addr = n.addr
+			of.Info, of.Err = n.client.Inspect(ctx, name)
+		})
+	}
+	all.Wait()
+	said, failed := make([]error, len(q.nodes)), 0
+	holds := map[int64][]redislock.Hold{}
+	for i, n := range info.Nodes {
+		if said[i] = n.Err; n.Err != nil {
+			failed++
+		}
+		for _, h := range n.Info.Holds {
+			holds[h.Fence] = append(holds[h.Fence], h)
+		}
+	}
+	for fence, of := range holds {
+		if len(of) >= q.majority {
+			info.Held, info.Fence, info.Holder, info.Since = true, fence, of[0].Owner, of[0].Since
+			for _, h := range of {
+				if h.Since.Before(info.Since) {
+					info.Since = h.Since
+				}
+			}
+		}
+	}
+	if failed > len(q.nodes)-q.majority {
+		return info, wrap("inspect", name, q.unreachable(said, ctx.Err()))
+	}
+	return info, nil
+}

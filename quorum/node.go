@@ -1,0 +1,154 @@
+package quorum
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock"
+	"example.com/redislock/internal/backend"
+	"example.com/redislock/internal/clock"
+)
+
+// node is one of the servers, and what is known of it: which run of the server it is, since when it has been up, and what its clock says.
+//
+// A server that came back without its data has forgotten whom it gave its vote. So a vote counts only when the server has been up for
+// longer than the longest lease, for every lease that it may have forgotten is over then (https://redis.io/docs/latest/develop/use/patterns/distributed-locks/,
+// "delayed restarts"). INFO says since when. It need not be asked for each vote: a run of a server ends the connections to it, so as
+// long as no connection was made since it was asked, it is the same run.
+type node struct {
+	client *redislock.Client
+	rdb    redis.UniversalClient
+	addr   string
+	dials  *atomic.Uint64
+
+	mu      sync.Mutex
+	looked  bool
+	under   uint64    // dials, before it was asked
+	run     string    // its run_id; empty if the server has none
+	up      time.Time // it has been up since then, or for longer
+	durable bool      // it answers after its disk has it
+	sample  time.Time // when its clock said now
+	now     int64     // µs
+}
+
+// lookTime bounds a look at a server.
+const lookTime = 5 * time.Second
+
+// look asks the server which run it is, and for its time.
+func (n *node) look(ctx context.Context, durable bool) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	under, sent := n.dials.Load(), time.Now()
+	var at *redis.TimeCmd
+	var info *redis.StringCmd
+	var config *redis.MapStringStringCmd
+	err := backend.Guard(func() error {
+		pipe := n.rdb.Pipeline()
+		at = pipe.Time(ctx)
+		if !durable {
+			info, config = pipe.Info(ctx, "server"), pipe.ConfigGet(ctx, "append*")
+		}
+		_, err := pipe.Exec(ctx)
+		return err
+	})
+	if at == nil || at.Err() != nil || at.Val().IsZero() {
+		return errors.Join(err, errors.New("no answer to TIME"))
+	}
+	came := time.Now()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.sample, n.now = came, at.Val().Add(came.Sub(sent)/2).UnixMicro()
+	if durable {
+		n.looked = true
+		return nil
+	}
+	if err := info.Err(); err != nil {
+		if strings.HasPrefix(err.Error(), "NOPERM") {
+			err = fmt.Errorf("%w: %w", redislock.ErrPermission, err)
+		}
+		return fmt.Errorf("INFO server, which says since when it has been up: %w", err)
+	}
+	run, seconds, err := parseInfo(info.Val())
+	if err != nil {
+		return err
+	}
+	up := came.Add(time.Second - seconds) // both ends of what the server counts are rounded down
+	if n.run != "" && run != n.run && up.Before(came) {
+		up = came // another server, of which nothing is known before now
+	}
+	if n.run == run && !n.up.IsZero() && n.up.Before(up) {
+		up = n.up
+	}
+	all := config.Val() // where it may not be asked, the server may not keep everything
+	n.looked, n.under, n.run, n.up, n.durable = true, under, run, up, all["appendonly"] == "yes" && all["appendfsync"] == "always"
+	return nil
+}
+
+// parseInfo reads which run of a server it is, and for how long it has been up.
+func parseInfo(text string) (run string, up time.Duration, err error) {
+	up = -1
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		switch key {
+		case "run_id":
+			run = value
+		case "uptime_in_seconds":
+			seconds, err := strconv.ParseInt(value, 10, 32)
+			if err != nil {
+				return "", 0, fmt.Errorf("INFO server: uptime_in_seconds:%.20q", value)
+			}
+			up = time.Duration(seconds) * time.Second
+		}
+	}
+	if up < 0 {
+		return "", 0, errors.New("INFO server does not say since when it has been up")
+	}
+	return run, up, nil
+}
+
+// counts says in what time a vote that this node has given by now counts: 0 if it does already.
+func (n *node) counts(ctx context.Context, longest time.Duration) (time.Duration, error) {
+	n.mu.Lock()
+	known := n.looked && n.under == n.dials.Load()
+	n.mu.Unlock()
+	if !known {
+		if err := n.look(ctx, false); err != nil {
+			return 0, err
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case n.durable:
+		return 0, nil
+	case n.under != n.dials.Load():
+		return time.Millisecond, nil // a connection was made meanwhile: look again
+	}
+	return max(0, longest-clock.Elapsed(n.up)), nil
+}
+
+// time is what its clock says, as far as is known. The second result is how old that is, negative if nothing is known.
+func (n *node) time() (micros int64, age time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.sample.IsZero() {
+		return 0, -1
+	}
+	age = clock.Elapsed(n.sample)
+	return n.now + age.Microseconds(), age
+}
+
+// runID is which run of a server it is, empty if that is not known.
+func (n *node) runID() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.run
+}

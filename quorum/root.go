@@ -1,0 +1,24 @@
+package quorum
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock"
+	"example.com/redislock/internal/bridge"
+)
+
+// root is what package redislock offers beside what every user has: node.go there has it.
+var root = bridge.Root.(interface {
+	Redis(*redislock.Client) (redis.UniversalClient, *redis.Client)
+	Trouble(*redislock.Client) error
+	Prefix(*redislock.Client) string
+	Dials(*redislock.Client) *atomic.Uint64
+	Settings(c *redislock.Client, name string, opts []redislock.Option) (lease, wait, maxHold time.Duration, waits, strict bool, node []redislock.Option, err error)
+	Ticket(string) redislock.Option
+	Confirm(l *redislock.Lock, fence int64) (int64, error)
+	Seen(c *redislock.Client, name string, fence int64)
+	Held(*redislock.Lock) (since, until time.Time)
+})
