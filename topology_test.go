@@ -733,3 +733,37 @@ func (p *part) cron() error {
 	fmt.Println(did)
 	return nil
 }
+
+// Valkey 9 has numbered databases in a cluster. Channels know no databases, but each Client has its own.
+func TestLocksInTheDatabasesOfAClusterAreApart(t *testing.T) {
+	t.Parallel()
+	e := &env{T: t}
+	ctx := context.Background()
+	cluster := servertest.StartCluster(servertest.Named(t, "valkey newest"), 3, func(o *servertest.ClusterConfig) {
+		o.Args = []string{"--cluster-databases", "4"}
+	})
+	in := func(database int) *redislock.Client {
+		rdb := cluster.Connect(func(o *redis.ClusterOptions) {
+			o.OnConnect = func(ctx context.Context, conn *redis.Conn) error { return conn.Select(ctx, database).Err() }
+		})
+		return e.over(rdb)
+	}
+	a, b, other := in(1), in(1), in(2)
+	for n := range 6 { // on all shards
+		name := fmt.Sprint("name-", n)
+		held, apart := e.acquire(a, name), e.acquire(other, name, trying)
+		got := make(chan *redislock.Lock)
+		go func() { got <- e.acquire(b, name) }()
+		e.queued(a, name, 1)
+		e.release(held)
+		next := <-got
+		if next.Fence() <= held.Fence() {
+			t.Errorf("I2: fence %d after %d", next.Fence(), held.Fence())
+		}
+		if info, err := other.Inspect(ctx, name); err != nil || len(info.Holds) != 1 || info.Holds[0].Fence != apart.Fence() {
+			t.Errorf("in the other database: %+v, %v", info, err)
+		}
+		e.release(next)
+		e.release(apart)
+	}
+}

@@ -31,12 +31,25 @@ func applied(c Connect, worker int, changes []func(int, *Connect)) Connect {
 // OnCluster is a cluster of three masters with so many replicas each, which take over after that much silence (0: never,
 // for rows in which nothing fails). More is the *[servertest.Cluster].
 func OnCluster(replicas int, timeout time.Duration, changes ...func(worker int, c *Connect)) Topology {
+	return onCluster("", replicas, timeout, changes...)
+}
+
+// named is who the servers of a row are: those of a name, or whatever the run is about.
+func named(t testing.TB, name string) testing.TB {
+	if name == "" {
+		return t
+	}
+	return servertest.Named(t, name)
+}
+
+// onCluster is [OnCluster] of the servers of that name.
+func onCluster(name string, replicas int, timeout time.Duration, changes ...func(worker int, c *Connect)) Topology {
 	return func(t *testing.T) *Site {
 		logging.Disable() // go-redis tells of every attempt to reach a server that is gone
 		if timeout == 0 {
 			timeout = patient
 		}
-		c := servertest.StartCluster(t, 3, func(config *servertest.ClusterConfig) {
+		c := servertest.StartCluster(named(t, name), 3, func(config *servertest.ClusterConfig) {
 			config.Replicas, config.NodeTimeout = replicas, timeout
 		})
 		var addrs []string
@@ -63,13 +76,18 @@ const app, secret = "app", "not-a-secret"
 // never). The workers are a user that has what redislock.ACL grants, so that a row may take rights from the default user,
 // which the replicas and the Sentinels are. More is the *[servertest.Sentinel].
 func UnderSentinels(silence time.Duration, args []string, changes ...func(worker int, c *Connect)) Topology {
+	return underSentinels("", silence, args, changes...)
+}
+
+// underSentinels is [UnderSentinels] of the servers of that name.
+func underSentinels(name string, silence time.Duration, args []string, changes ...func(worker int, c *Connect)) Topology {
 	return func(t *testing.T) *Site {
 		logging.Disable()
 		if silence == 0 {
 			silence = patient
 		}
 		user := append([]string{"--user", app, "reset", "on", ">" + secret}, strings.Fields(redislock.ACL(prefix))...)
-		w := servertest.StartSentinel(t, append(user, args...)...)
+		w := servertest.StartSentinel(named(t, name), append(user, args...)...)
 		var addrs []string
 		for _, s := range w.Sentinels {
 			addrs = append(addrs, s.Addr())

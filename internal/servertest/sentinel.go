@@ -134,6 +134,17 @@ func (s *Server) has(field, want string) error {
 	return err
 }
 
+// Swap makes a replica the primary without a loss, as Valkey 9 can (SENTINEL FAILOVER … COORDINATED): writes are paused until
+// the replica has everything. It returns the new primary.
+func (w *Sentinel) Swap() *Server {
+	w.t.Helper()
+	old := w.Primary()
+	until(w.t, "a Sentinel swaps the primary", func() error {
+		return w.Sentinels[0].admin.Do(context.Background(), "sentinel", "failover", MasterName, "coordinated").Err()
+	})
+	return w.Replaced(old)
+}
+
 // Whole waits until each Sentinel that runs knows of all replicas and all Sentinels and thinks nobody down, and until the
 // replicas that run have what the primary has: only then will a failover find all it needs.
 func (w *Sentinel) Whole() {

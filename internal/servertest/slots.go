@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -225,4 +226,33 @@ func (c *Cluster) MigrateSlot(slot int, to *Server) error {
 		return err
 	}
 	return m.Finish()
+}
+
+// MigrateAtOnce moves a slot to a master by the one command that newer servers have for it, CLUSTER MIGRATESLOTS of Valkey 9
+// and CLUSTER MIGRATION of Redis 8.4, and returns when it serves the slot there. They copy the keys, and pause writes at the end.
+func (c *Cluster) MigrateAtOnce(slot int, to *Server) error {
+	from, err := c.owner(slot)
+	if err != nil || from == to {
+		return err
+	}
+	self, err := c.self(to)
+	if err != nil {
+		return err
+	}
+	at, command := from, []any{"cluster", "migrateslots", "slotsrange", slot, slot, "node", self.id}
+	if strings.HasPrefix(Version(to.t), "redis") {
+		at, command = to, []any{"cluster", "migration", "import", slot, slot}
+	}
+	// It is refused while the last one of the same slot is not over yet.
+	until(c.t, fmt.Sprintf("slot %d is on its way", slot), func() error {
+		return at.admin.Do(context.Background(), command...).Err()
+	})
+	until(c.t, fmt.Sprintf("slot %d has moved", slot), func() error {
+		owner, err := c.owner(slot)
+		if err == nil && owner != to {
+			err = fmt.Errorf("%s serves it", owner.Addr())
+		}
+		return err
+	})
+	return nil
 }

@@ -162,8 +162,22 @@ func TestAClusterReplacesAPausedMaster(t *testing.T) {
 
 func TestASlotMovesUnderLoadAndLosesNothing(t *testing.T) {
 	t.Parallel()
+	for _, name := range []string{"", "redis newest", "valkey newest"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := servertest.StartCluster(servertest.Named(t, name), 2, func(c *servertest.ClusterConfig) { c.Replicas = 1 })
+			move := c.MigrateSlot
+			if name != "" {
+				move = c.MigrateAtOnce
+			}
+			slotMoves(t, c, move)
+		})
+	}
+}
+
+// slotMoves moves a slot to and fro while its keys are counted up.
+func slotMoves(t *testing.T, c *servertest.Cluster, move func(slot int, to *servertest.Server) error) {
 	ctx := context.Background()
-	c := servertest.StartCluster(t, 2, func(c *servertest.ClusterConfig) { c.Replicas = 1 })
 	rdb := c.Connect()
 	var stop atomic.Bool
 	sum, ended := make([]int64, 200), make(chan error, 1)
@@ -184,7 +198,7 @@ func TestASlotMovesUnderLoadAndLosesNothing(t *testing.T) {
 		if to == from {
 			to = c.Masters[1]
 		}
-		if err := c.MigrateSlot(slot, to); err != nil {
+		if err := move(slot, to); err != nil {
 			t.Fatalf("migration %d: %v", i, err)
 		}
 		if c.Serving("{tag}") != to {
