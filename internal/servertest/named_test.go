@@ -15,17 +15,18 @@ func TestServersAreStartedByTheirNames(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx := context.Background()
+			want := ""
+			if name != "" {
+				var err error
+				if _, want, err = Fetch(name); err != nil {
+					t.Skip(err)
+				}
+			}
 			as := Named(t, name)
 			s := Start(as)
 			got, err := s.info(ctx, "server", field)
 			if err != nil {
 				t.Fatal(err)
-			}
-			want := ""
-			if name != "" {
-				if _, want, err = Fetch(name); err != nil {
-					t.Fatal(err)
-				}
 			}
 			if !strings.HasPrefix(got, want) {
 				t.Errorf("it is %s, not %s", got, want)
