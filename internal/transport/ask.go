@@ -100,7 +100,7 @@ func Backoff(attempt int) time.Duration {
 // Promptly sends a request that does not end with ctx, and returns within the time for resends.
 func (t *Transport) Promptly(ctx context.Context, one *Call) Answer {
 	ctx = detached(ctx)
-	if t.prompt { // it cannot take long, so it costs no other goroutine
+	if t.prompt && !t.relaxed(one.KeyText()) { // it cannot take long, so it costs no other goroutine
 		return t.Attempt(ctx, one, true)
 	}
 	bounded, cancel := context.WithTimeout(ctx, ResendTime)

@@ -17,11 +17,13 @@
 package transport
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"example.com/redislock/internal/backend"
 	"example.com/redislock/internal/tracker"
@@ -31,7 +33,8 @@ import (
 type Transport struct {
 	rdb        redis.UniversalClient
 	behind     backend.Backend
-	prompt     bool             // a request is answered or has failed within ResendTime
+	prompt     bool             // a request is answered or has failed within ResendTime, unless
+	relaxes    bool             // its node announces maintenance: the client waits longer then
 	background *tracker.Tracker // requests under way and give-backs that are not through
 	closing    <-chan struct{}  // closed when what waits fails
 	stopped    <-chan struct{}  // closed when what is tried in the background ends
@@ -51,7 +54,7 @@ type Transport struct {
 // to be closed.
 func New(rdb redis.UniversalClient, behind backend.Backend, background *tracker.Tracker, closing, stopped <-chan struct{}, orphaned func(error)) *Transport {
 	t := &Transport{
-		rdb: rdb, behind: behind, prompt: prompt(behind), background: background, closing: closing, stopped: stopped,
+		rdb: rdb, behind: behind, prompt: prompt(behind), relaxes: relaxes(behind), background: background, closing: closing, stopped: stopped,
 		orphaned: orphaned, orphan: orphan{known: make(chan struct{})}, masters: map[string]*executor{},
 	}
 	t.single = t.newExecutor()
@@ -100,6 +103,32 @@ func prompt(b backend.Backend) bool {
 		timeout = b.Cluster.Options().ReadTimeout
 	}
 	return timeout > 0 && timeout <= ResendTime
+}
+
+// relaxes reports whether the client waits longer than ResendTime for an answer when a server has announced that it is being
+// maintained (go-redis' maintnotifications): 10 s unless it is told otherwise.
+func relaxes(b backend.Backend) bool {
+	var config *maintnotifications.Config
+	switch {
+	case b.Single != nil:
+		config = b.Single.Options().MaintNotificationsConfig
+	case b.Cluster != nil:
+		config = b.Cluster.Options().MaintNotificationsConfig
+	}
+	return config == nil || config.RelaxedTimeout == 0 || config.RelaxedTimeout > ResendTime
+}
+
+// relaxed reports whether the master of a key is one that announces its maintenance. go-redis finds that out with its first
+// connection; Redis and Valkey themselves are none.
+func (t *Transport) relaxed(key string) bool {
+	node := t.behind.Single
+	if !t.relaxes {
+		return false
+	}
+	if t.behind.Cluster != nil {
+		node, _ = MasterOf(context.Background(), t.behind.Cluster, key) // without one, the request fails at once
+	}
+	return node != nil && node.GetMaintNotificationsManager() != nil
 }
 
 // PoolSize is how many connections a client has to each node. Half of them may be blocked by WAIT.
