@@ -56,6 +56,7 @@ var sections = []section{
 	{"first", (*bench).first},
 	{"batch", (*bench).batch},
 	{"cluster", (*bench).cluster},
+	{"servers", (*bench).servers},
 	{"footprint", (*bench).footprint},
 }
 

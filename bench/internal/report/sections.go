@@ -52,6 +52,8 @@ var chapters = []chapter{
 	{id: "first", title: "First, the weak kind", about: "`First` against a plain `SET NX`, one caller: is this the first time that this key is seen?"},
 	{id: "batch", title: "FirstOf, many keys at once", axis: count("keys"), about: "1,000 keys in one call, against a pipeline of as many `SET NX`."},
 	{id: "cluster", title: "A cluster of three masters", about: "Without replicas. A message on the cluster bus is one that a master passes on to the others: a classic `PUBLISH` goes to all of them, a sharded one to nobody."},
+	{id: "servers", title: "On each server", about: "This library alone, on the servers that `make servers` fetches: an idle pair by one caller, pairs by 256 callers of one client, and hand-offs among 32 waiters in four. " +
+		"`io-threads 2` has the server read and write by a second thread; the commands themselves are still those of one."},
 	{id: "footprint", title: "What one of each costs", axis: plain, about: "The server's own time with its system calls (`used_cpu_*_main_thread`), its memory and the network: what [scale.md](scale.md) is computed from. " +
 		"Renewals are in requests of 1, 16 and 256; a pair is by 1 and by 256 callers."},
 }
@@ -68,6 +70,7 @@ var directions = map[string]direction{
 	"KiB per lock": lower, "goroutines": lower, "server time for renewals, %": lower, "locks lost": lower,
 	"ms from death to acquired": lower, "ms past the end of the lease": lower, "µs per call": lower, "µs per key": lower,
 	"pub/sub messages on the cluster bus per hand-off": lower,
+	"µs per pair, one caller":                          lower, "pairs per second, 256 callers": higher, "hand-offs per second, 32 waiters": higher,
 }
 
 func count(what string) func(float64) string {
