@@ -13,7 +13,7 @@ import (
 	"example.com/redislock/quorum"
 )
 
-var seeds = flag.Int("seeds", 12, "how many seeds TestWhateverHappensToTheNodes plays")
+var seeds = flag.Int("seeds", 4, "how many seeds TestWhateverHappensToTheNodes plays")
 
 // inside is who holds a name, as far as the holders know.
 type inside struct {

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/redislock"
+	"example.com/redislock/fence"
 )
 
 const (
@@ -261,8 +262,8 @@ func (a *attempt) whyEnded(ctx context.Context) error {
 // environment is this process's, with what the command may want to know about its lock.
 func (a *attempt) environment(ctx context.Context) []string {
 	env := append(os.Environ(), envName+"="+a.name)
-	if lock, ok := redislock.FromContext(ctx); ok {
-		env = append(env, fmt.Sprintf("%s=%d", envFence, lock.Fence()))
+	if number, ok := fence.FromContext(ctx); ok {
+		env = append(env, fmt.Sprintf("%s=%d", envFence, number))
 	}
 	if !a.tick.IsZero() {
 		env = append(env, envTick+"="+a.tick.UTC().Format(time.RFC3339Nano))

@@ -39,6 +39,7 @@ func newDoctor() *cobra.Command {
 		strict   bool
 		replicas int
 		margin   time.Duration
+		m        several
 	)
 	cmd := &cobra.Command{
 		Use:                   "doctor [flags]",
@@ -55,12 +56,21 @@ func newDoctor() *cobra.Command {
 	f.DurationVar(&margin, "clock-margin", 10*time.Millisecond, "by how much clocks of masters may differ, as in WithClockMargin")
 	o.flags(f)
 	s.flags(f)
+	m.flags(f, "examine what package quorum takes locks on:")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if replicas < 0 {
 			return exitWith(exitUsage, "--replicas (%d): must not be negative", replicas)
 		}
 		if margin < 0 {
 			return exitWith(exitUsage, "--clock-margin (%v): must not be negative", margin)
+		}
+		many, err := m.given(f)
+		if err != nil {
+			return err
+		}
+		options := []doctor.Option{doctor.ForReplicas(replicas), doctor.ForClockMargin(margin)}
+		if many {
+			return doctorOfQuorum(cmd, &s, &o, &m, strict, options)
 		}
 		p, l, err := begin(cmd, &s, &o)
 		if err != nil {
@@ -72,24 +82,29 @@ func newDoctor() *cobra.Command {
 		}
 		rdb, done := l.whole(context.Background())
 		defer done()
-		report := doctor.Examine(context.Background(), rdb, s.prefix, doctor.ForReplicas(replicas), doctor.ForClockMargin(margin))
+		report := doctor.Examine(context.Background(), rdb, s.prefix, options...)
 		if rdb == l.rdb {
 			report.Address = l.addr // as messages call it, with the database
 		}
-		if o.json() {
-			err = o.write(p, report)
-		} else {
-			err = printReport(p, report)
-		}
-		if err != nil {
-			return exitWith(exitUnavailable, "cannot write the report: %v", err)
-		}
-		if worst := report.Worst(); worst == doctor.Danger || strict && worst == doctor.Warning {
-			return exitWith(exitDanger, "")
-		}
-		return nil
+		return tellReport(p, &o, report, strict)
 	}
 	return cmd
+}
+
+// tellReport writes a report, and exits by its worst finding.
+func tellReport(p *page, o *output, report doctor.Report, strict bool) (err error) {
+	if o.json() {
+		err = o.write(p, report)
+	} else {
+		err = printReport(p, report)
+	}
+	if err != nil {
+		return exitWith(exitUnavailable, "cannot write the report: %v", err)
+	}
+	if worst := report.Worst(); worst == doctor.Danger || strict && worst == doctor.Warning {
+		return exitWith(exitDanger, "")
+	}
+	return nil
 }
 
 // answers sees whether there is anything to examine: any answer will do, but for one that this user is not let in.

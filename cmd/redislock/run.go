@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"example.com/redislock"
+	"example.com/redislock/quorum"
 )
 
 const runHelp = `Runs COMMAND while it holds the lock NAME, and exits with its status.
@@ -34,6 +35,10 @@ COMMAND goes on. Then only the fence keeps its writes out.
 When somebody asks for the lock by redislock ask, that is said on standard error, and COMMAND gets the signal of
 --on-ask, if there is one. What it makes of that is its own affair. With --output json what redislock itself says on
 standard error is an object of JSON on each line; what COMMAND writes stays as it is.
+
+With --quorum the lock is that of package quorum: a majority of three, five, seven or nine masters, between which nothing is
+replicated, has it, and a minority may fail. A master that came back a moment ago does not count until it has been up
+for the longest lease, unless it runs with appendfsync always. Redis' users need INFO and CONFIG GET for that.
 
 With --once COMMAND runs to success once, wherever it is started: who finds it done says so and exits with 0, who finds
 somebody at it waits for the end. If it fails, the next one who waits runs its own. It is remembered for ten years, or
@@ -72,6 +77,7 @@ const runExample = `  redislock run --no-wait nightly-report -- ./report.sh
 type runner struct {
 	command
 	server
+	several
 	tickFlags
 	wait, stealAfter, forget time.Duration
 	noWait, once             bool
@@ -98,6 +104,8 @@ func newRun() *cobra.Command {
 	f.BoolVar(&r.once, "once", false, "run COMMAND to success once in the whole fleet")
 	f.DurationVar(&r.forget, "forget", 0, "with --once: how long after the success it may run again (default ten years)")
 	f.StringVar(&r.tick, "tick", "", "run COMMAND at most once per tick `T`: a duration, a cron expression or a time")
+	r.several.flags(f, "take the lock")
+	f.DurationVar(&r.longest, "longest-lease", 0, "with --quorum: the longest lease of all who use those masters, as in WithLongestLease (default 1m)")
 	r.tickFlags.flags(f, "with --tick: ")
 	r.command.flags(f)
 	r.server.flags(f)
@@ -106,6 +114,9 @@ func newRun() *cobra.Command {
 		r.voice = voice{r.stderr, r.output.json()}
 		r.given = f.Changed
 		if err := r.contradictions(); err != nil {
+			return err
+		}
+		if _, err := r.several.given(f, "once", "tick", "at-least", "on-ask"); err != nil {
 			return err
 		}
 		if err := r.find(args[0], args[1:]); err != nil {
@@ -146,16 +157,28 @@ func (r *runner) contradictions() error {
 
 // run gets the lock, runs the command under it, and gives it back when the command has ended.
 func (r *runner) run() error {
-	l, err := r.connect(redislock.WithDefaults(r.options()...))
+	defaults := redislock.WithDefaults(r.options()...)
+	var links []*link
+	var q *quorum.Locker
+	var err error
+	if len(r.urls) > 0 {
+		links, q, err = r.several.connect(r.server, defaults)
+	} else {
+		links = make([]*link, 1)
+		links[0], err = r.server.connect(defaults)
+	}
 	if err != nil {
 		return err
 	}
-	defer l.close()
+	defer closeAll(links)
+	l := links[0]
 	signals := catchSignals()
 	defer signals.stop()
 
 	get, tick := r.plain, time.Time{}
 	switch {
+	case q != nil:
+		get = r.overQuorum(q)
 	case r.once:
 		get = r.doOnce
 	case r.given("tick"):

@@ -24,6 +24,7 @@ func newShow() *cobra.Command {
 	var (
 		s server
 		o output
+		m several
 	)
 	cmd := &cobra.Command{
 		Use:                   "show [flags] NAME",
@@ -35,7 +36,13 @@ func newShow() *cobra.Command {
 	}
 	o.flags(cmd.Flags())
 	s.flags(cmd.Flags())
+	m.flags(cmd.Flags(), "show the lock")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if many, err := m.given(cmd.Flags()); err != nil {
+			return err
+		} else if many {
+			return showOverQuorum(cmd, &s, &o, &m, args[0])
+		}
 		p, l, err := begin(cmd, &s, &o)
 		if err != nil {
 			return err

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"example.com/redislock"
+	"example.com/redislock/cmd/redislock/internal/doctor"
+	"example.com/redislock/quorum"
+)
+
+// several are the masters of --quorum.
+type several struct {
+	urls    []string
+	longest time.Duration
+}
+
+func (s *several) flags(f *pflag.FlagSet, what string) {
+	f.StringSliceVar(&s.urls, "quorum", nil, what+" on a majority of these independent masters, as `URL,URL,URL`, in the place of --redis")
+}
+
+// given reports whether a quorum is asked for, and refuses what means nothing beside it.
+func (s *several) given(f *pflag.FlagSet, others ...string) (bool, error) {
+	if len(s.urls) == 0 {
+		return false, nil
+	}
+	for _, other := range append([]string{"redis", "cluster", "sentinel-master"}, others...) {
+		if f.Changed(other) {
+			return true, exitWith(exitUsage, "--quorum and --%s contradict each other", other)
+		}
+	}
+	return true, nil
+}
+
+// connect makes a link to each master, and a Locker over them. The first link stands for all where only one is asked.
+func (s *several) connect(of server, opts ...redislock.ClientOption) (links []*link, q *quorum.Locker, err error) {
+	defer func() {
+		if err != nil {
+			closeAll(links)
+		}
+	}()
+	var clients []*redislock.Client
+	for _, url := range s.urls {
+		of.url = url
+		l, err := of.connect(opts...)
+		if err != nil {
+			return links, nil, err
+		}
+		links, clients = append(links, l), append(clients, l.client)
+	}
+	longest := quorum.DefaultLongestLease
+	if s.longest > 0 {
+		longest = s.longest
+	}
+	if q, err = quorum.New(clients, quorum.WithLongestLease(longest)); err != nil {
+		return links, nil, exitWith(exitUsage, "--quorum: %v", withoutOperation(err))
+	}
+	return links, q, nil
+}
+
+// closeAll closes links side by side.
+func closeAll(links []*link) {
+	done := make(chan struct{})
+	for _, l := range links {
+		go func() {
+			l.close()
+			done <- struct{}{}
+		}()
+	}
+	for range links {
+		<-done
+	}
+}
+
+// overQuorum takes the lock on a majority.
+func (r *runner) overQuorum(q *quorum.Locker) func(*link, *attempt) error {
+	return func(_ *link, a *attempt) error {
+		lock, err := q.Acquire(a.ctx, r.name)
+		if err != nil {
+			return err
+		}
+		err = a.body(lock.Context())
+		loss := lock.Release(context.Background())
+		switch {
+		case loss == nil:
+		case errors.Is(loss, redislock.ErrNotHeld):
+			return loss
+		default:
+			r.voice.tell(message{Name: r.name}, "%q could not be given back by a majority: %v; it lapses by itself", r.name, withoutOperation(loss))
+		}
+		return err
+	}
+}
+
+// showQuorum is show over several masters.
+func showQuorum(w *page, o *output, q *quorum.Locker, name string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), reachTime)
+	defer cancel()
+	info, err := q.Inspect(ctx, name)
+	if err != nil {
+		return exitWith(exitUnavailable, "%v", err)
+	}
+	if o.json() {
+		return o.write(w, jsonQuorum(info))
+	}
+	var b strings.Builder
+	if info.Held {
+		fmt.Fprintf(&b, "%s: held by a majority, by %s since %s, fence %d\n", visible(name), readableOwner(info.Holder), moment3(info.Since), info.Fence)
+	} else {
+		fmt.Fprintf(&b, "%s: held by no majority\n", visible(name))
+	}
+	for _, n := range info.Nodes {
+		if n.Err != nil {
+			fmt.Fprintf(&b, "\n%s: %s\n", n.Addr, visible(withoutOperation(n.Err).Error()))
+			continue
+		}
+		fmt.Fprintf(&b, "\nOn %s:\n%s", n.Addr, describe(forPeople(n.Info), 0))
+	}
+	_, err = io.WriteString(w, b.String())
+	return err
+}
+
+// quorumJSON is what show says of a lock on several masters.
+type quorumJSON struct {
+	Name  string           `json:"name"`
+	Held  bool             `json:"held"`
+	Fence int64            `json:"fence,omitempty"`
+	Nodes []quorumNodeJSON `json:"nodes"`
+}
+
+type quorumNodeJSON struct {
+	Address string `json:"address"`
+	Error   string `json:"error,omitempty"`
+	Lock    any    `json:"lock,omitempty"`
+}
+
+func jsonQuorum(info quorum.Info) quorumJSON {
+	all := quorumJSON{Name: info.Name, Held: info.Held, Fence: info.Fence, Nodes: []quorumNodeJSON{}}
+	for _, n := range info.Nodes {
+		one := quorumNodeJSON{Address: n.Addr}
+		if n.Err != nil {
+			one.Error = n.Err.Error()
+		} else {
+			one.Lock = jsonLock(n.Info)
+		}
+		all.Nodes = append(all.Nodes, one)
+	}
+	return all
+}
+
+// showOverQuorum is the command show with --quorum.
+func showOverQuorum(cmd *cobra.Command, s *server, o *output, m *several, name string) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	p, err := newPage(cmd)
+	if err != nil {
+		return err
+	}
+	links, q, err := m.connect(*s)
+	if err != nil {
+		return err
+	}
+	defer closeAll(links)
+	return showQuorum(p, o, q, name)
+}
+
+// doctorOfQuorum is the command doctor with --quorum.
+func doctorOfQuorum(cmd *cobra.Command, s *server, o *output, m *several, strict bool, options []doctor.Option) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	p, err := newPage(cmd)
+	if err != nil {
+		return err
+	}
+	links, _, err := m.connect(*s)
+	if err != nil {
+		return err
+	}
+	defer closeAll(links)
+	var masters []redis.UniversalClient
+	for _, l := range links {
+		masters = append(masters, l.rdb)
+	}
+	return tellReport(p, o, doctor.ExamineQuorum(context.Background(), masters, s.prefix, options...), strict)
+}
