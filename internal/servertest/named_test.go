@@ -54,6 +54,7 @@ func TestANameThatNobodyKnowsIsAnErrorThatSaysWhichThereAre(t *testing.T) {
 
 // Where the mirror cannot be reached, the error says so, and nothing is left of the attempt.
 func TestWithoutANetworkItSaysWhatIsLacking(t *testing.T) {
+	outside(t)
 	cache := t.TempDir()
 	t.Setenv(CacheVariable, cache)
 	t.Setenv("http_proxy", "http://127.0.0.1:1")

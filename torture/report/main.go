@@ -20,8 +20,10 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
+	"example.com/redislock/internal/servertest"
 	"example.com/redislock/torture"
 )
 
@@ -191,11 +193,20 @@ func (p *page) wrong() (n int) {
 func versions() [][2]string {
 	return [][2]string{
 		{"redislock", said("git", "describe", "--tags", "--always", "--dirty")},
-		{"Redis", said("redis-server", "--version")},
+		{"server", server()},
 		{"Go", runtime.Version()},
 		{"go-redis", said("go", "list", "-m", "-f", "{{.Version}}", "github.com/redis/go-redis/v9")},
 		{"machine", fmt.Sprintf("%d cores, %s/%s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)},
 	}
+}
+
+// server is what the rows were played on: that of the machine, or the one that the environment names.
+func server() string {
+	version := "unknown"
+	if err := servertest.Program(func(t testing.TB) { version = servertest.Version(t) }); err != nil {
+		return "unknown: " + err.Error()
+	}
+	return strings.ToUpper(version[:1]) + version[1:]
 }
 
 func said(command string, args ...string) string {
