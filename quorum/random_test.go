@@ -55,7 +55,7 @@ func TestWhateverHappensToTheNodes(t *testing.T) {
 			t.Fatalf("seed %d", seed)
 		}
 	}
-	if granted < 10*n {
+	if granted < 5*n {
 		t.Errorf("only %d grants in %d runs", granted, n)
 	}
 }
@@ -144,9 +144,13 @@ func caller(f *fleet, q *quorum.Locker, name string, in *inside, random *rand.Ra
 	if err := in.enter(l); err != nil {
 		f.Errorf("%s: %v", name, err)
 	}
+	hold := time.Duration(random.IntN(100_000)) * time.Microsecond
+	if random.IntN(10) == 0 { // long enough to lose it
+		hold *= 80
+	}
 	select {
 	case <-l.Context().Done():
-	case <-time.After(time.Duration(random.IntN(100_000)) * time.Microsecond):
+	case <-time.After(hold):
 	}
 	_ = l.Release(context.Background())
 }
