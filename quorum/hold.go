@@ -62,13 +62,16 @@ type hold struct {
 	inquiry *time.Timer
 	pause   time.Duration // before the next inquiry
 	handles int
+	ended   bool          // end was called
+	active  int           // how many goroutines ask for votes
+	quiet   chan struct{} // closed when the hold is over and there is none
 }
 
 // newHold begins an acquire.
 func (q *Locker) newHold(name string, options []redislock.Option, try, strict bool, maxHold time.Duration) *hold {
 	h := &hold{
 		locker: q, name: name, ticket: q.newTicket(), try: try, strict: strict, maxHold: maxHold,
-		granted: make(chan struct{}), failed: make(chan struct{}), votes: make([]vote, len(q.nodes)), handles: 1,
+		granted: make(chan struct{}), failed: make(chan struct{}), quiet: make(chan struct{}), active: len(q.nodes), votes: make([]vote, len(q.nodes)), handles: 1,
 	}
 	h.options = append(options, root.Ticket(fmt.Sprintf("%016d", h.ticket)))
 	if try {
@@ -252,6 +255,10 @@ func (h *hold) end(reason error) (votes []*redislock.Lock) {
 		}
 	}
 	h.life.Finish(reason)
+	if !h.ended && h.active == 0 {
+		close(h.quiet)
+	}
+	h.ended = true
 	return votes
 }
 

@@ -115,8 +115,8 @@ func (l *Lock) Err() error {
 	return l.hold.err()
 }
 
-// Release gives the lock back on every node, also on those whose answer never came. It returns when a majority has taken it back; the
-// others are told in the background. It does so also when ctx has ended.
+// Release gives the lock back on every node, also on those whose answer never came. It returns when a majority has taken it back, and
+// waits at most a millisecond for the others, not at all where one was slow within the last second; those are told in the background. It does so also when ctx has ended.
 //
 // Release returns nil if a majority had the lock to the end. It returns [redislock.ErrNotHeld] if it was lost before. Otherwise the error
 // names the nodes and what each said; what could not be given back is so in the background, or lapses by its lease. A second
@@ -204,16 +204,50 @@ func (h *hold) release() error {
 		}
 	}
 	good, said := 0, make([]error, len(of))
-	for range votes {
-		a := <-answers
-		if said[a.i] = a.err; a.err == nil {
-			good++
+	var late <-chan time.Time
+	for left, quiet := len(votes), h.quiet; left > 0 || quiet != nil && good >= h.locker.majority; {
+		if good >= h.locker.majority && late == nil {
+			if h.locker.slow() {
+				return nil
+			}
+			t := time.NewTimer(lateRelease)
+			defer t.Stop()
+			late = t.C
 		}
-		if good >= h.locker.majority {
+		select {
+		case a := <-answers:
+			left--
+			if said[a.i] = a.err; a.err == nil {
+				good++
+			}
+		case <-quiet:
+			quiet = nil
+		case <-late:
+			h.locker.wasSlow()
 			return nil
 		}
 	}
+	if good >= h.locker.majority {
+		return nil
+	}
 	return &nodesError{"no majority has taken it back: " + h.locker.said(said, "released"), withoutNil(said)}
+}
+
+// lateRelease is how long a release waits for the rest when a majority has taken the lock back, so that whoever takes it next does not
+// find it held there. A node that took longer is not waited for again for slowFor.
+const lateRelease, slowFor = time.Millisecond, time.Second
+
+// slow reports whether a node was slow a moment ago.
+func (q *Locker) slow() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return !q.waited.IsZero() && time.Since(q.waited) < slowFor
+}
+
+func (q *Locker) wasSlow() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waited = time.Now()
 }
 
 func withoutNil(all []error) (some []error) {

@@ -56,8 +56,9 @@ type Locker struct {
 	id       string // of this Locker, between those that have chosen the same ticket
 
 	mu     sync.Mutex
-	ticket int64 // the last one
-	known  bool  // a majority has told its time
+	ticket int64     // the last one
+	known  bool      // a majority has told its time
+	waited time.Time // when a release has waited for a slow node in vain
 }
 
 // New makes a Locker over the masters of these Clients: an odd number of them, from [MinNodes] to [MaxNodes], each a server of its own,

@@ -17,6 +17,7 @@ const retryPause, maxPause = 50 * time.Millisecond, time.Second
 // seek gets the vote of a node, for as long as the hold wants it.
 func (h *hold) seek(i int) {
 	defer h.workers.Done()
+	defer h.leave()
 	for pause := retryPause; ; {
 		l, err := h.ask(i)
 		if err != nil {
@@ -36,6 +37,15 @@ func (h *hold) seek(i int) {
 			return
 		}
 		h.trying(i)
+	}
+}
+
+// leave is the event that a goroutine does not ask any more.
+func (h *hold) leave() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.active--; h.active == 0 && h.ended {
+		close(h.quiet)
 	}
 }
 
@@ -118,6 +128,7 @@ func (h *hold) again(i int) {
 	if h.phase != over {
 		h.votes[i].tried = time.Now()
 		h.workers.Add(1)
+		h.active++
 		go h.seek(i)
 	}
 }
