@@ -33,6 +33,9 @@
 //	  - Fences: hold.go (decide) has the rule, and says where it was searched.
 //	  - A node that came back without its data does not count for as long as the longest lease: node.go says why, and how it is known.
 //
+// An [redislock.Observer] of a node's Client hears what happens to the votes of that node. An inquiry is a request as
+// [redislock.Client.Ask] sends one: its EventRequested has a reason that begins with "quorum".
+//
 // docs/guarantees.md says what a quorum promises and under what, and what Redlock was criticized for; docs/operations.md when to take
 // one. internal/model/quorum has the rules as a state machine, whose states are searched.
 package quorum
