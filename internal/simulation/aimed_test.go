@@ -16,8 +16,8 @@ func (w *world) aim(f fault) {
 }
 
 // happened has those faults befall that wait for what was just executed.
-func (w *world) happened(by *process, script, key string, v any) {
-	s := &w.weather
+func (w *world) happened(on *conn, script, key string, v any) {
+	s, by := &w.weather, on.owner
 	if time.Now().After(w.ending) {
 		return
 	}
@@ -25,6 +25,8 @@ func (w *world) happened(by *process, script, key string, v any) {
 	for i := 0; i < len(s.aimed); i++ {
 		f := s.aimed[i]
 		switch {
+		case f.key != "" && f.key != key:
+			continue
 		case f.After == "handed over" && to >= 0:
 			f.Client = w.server.channels[w.server.granted[to]].number
 		case f.Client == by.number && (f.After == script || f.After == "granted" && isGrant(script, v)):
@@ -33,7 +35,7 @@ func (w *world) happened(by *process, script, key string, v any) {
 		}
 		s.aimed = slices.Delete(s.aimed, i, i+1)
 		i--
-		f.key = key
+		f.key, f.conn = key, on
 		draw, delay := source(f.Seed, 6), time.Duration(0)
 		if draw.IntN(2) == 0 {
 			delay = upTo(draw, 50*time.Microsecond, 3*time.Second)
@@ -93,8 +95,8 @@ func (w *world) overtaken(p *process, f *fault, data []byte) (delay time.Duratio
 	delete(w.weather.outrun, p.number)
 	draw := source(f.Seed, 8)
 	if draw.IntN(2) == 0 {
-		if draw.IntN(3) > 0 {
-			w.after(3*time.Second+upTo(draw, 10*time.Millisecond, 3*time.Second), func() { w.evict(args[3]) })
+		if draw.IntN(4) > 0 {
+			w.aim(fault{Kind: "evict", After: "granted", Client: p.number, Seed: draw.Uint64(), key: args[3]})
 		}
 		return upTo(draw, 4*time.Second, 58*time.Second)
 	}

@@ -152,7 +152,7 @@ func (w *world) called(by *session, args []string, v any) {
 		w.checks.lost(nameOf(key))
 	}
 	w.checks.kept(key)
-	w.happened(by.conn.owner, scriptOf(args), key, v)
+	w.happened(by.conn, scriptOf(args), key, v)
 }
 
 // kindOf is a script and what kind of answer it got.

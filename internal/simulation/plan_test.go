@@ -35,7 +35,8 @@ type fault struct {
 	// After is a script of that process, "granted" for one that grants it the lock, or "handed over" for one of any process that grants
 	// the lock to another, whom the fault then befalls: it befalls soon after the first one from At on. Empty: it befalls at At.
 	After string
-	key   string // that this was about
+	key   string // that this is or was about
+	conn  *conn  // by which it came
 }
 
 // source is what a part of a plan draws from.
@@ -117,7 +118,7 @@ var faults = []weight{
 	{"observer panics", 1},
 	{"observer hangs", 1},
 	{"stopped", 6},
-	{"overtaken", 4},
+	{"overtaken", 8},
 	{"forged", 4},
 	{"forged by a reader", 2},
 }

@@ -149,12 +149,12 @@ Each seed was run twice, and both runs had one hash of everything that happened.
 		}
 	}
 	say(`
-Bugs that were brought back, one at a time, and after how many seeds each was found (%s, %s). *Small*: operations and faults in the plan that
+Bugs that were brought back, one at a time, and after how many seeds each was found (%s, %s): %d of %d were found. *Small*: operations and faults in the plan that
 was left when whatever was not needed had been left out. `+"`make simulate BUGS=all`"+` does it again.
 
 | bug | seeds | seed | small | found by |
 |---|--:|--:|--:|---|
-`, b.Date, b.Commit)
+`, b.Date, b.Commit, len(slices.DeleteFunc(slices.Clone(b.Result), func(f found) bool { return f.Seeds == 0 })), len(b.Result))
 	for _, f := range b.Result {
 		by, _, _ := strings.Cut(f.By, ":")
 		seeds, seed := fmt.Sprint(f.Seeds), fmt.Sprint(f.Seed)

@@ -60,7 +60,7 @@ func (w *world) befall(f fault) {
 	case "forged", "forged by a reader":
 		w.forge(p, f.Kind == "forged by a reader", draw)
 	case "cut":
-		if c := w.connOf(p, draw); c != nil {
+		if c := w.connOf(p, f.conn, draw); c != nil {
 			w.cut(c)
 		}
 	case "cut all":
@@ -68,7 +68,7 @@ func (w *world) befall(f fault) {
 			w.cut(c)
 		}
 	case "half-open": // the server goes on counting it as a receiver
-		if c := w.connOf(p, draw); c != nil {
+		if c := w.connOf(p, f.conn, draw); c != nil {
 			c.dead = true
 		}
 	case "deaf":
@@ -145,8 +145,11 @@ func (w *world) evict(key string) {
 	w.history.add("evicted: %s", key)
 }
 
-// connOf is a connection of a process, each as likely; nil if it has none.
-func (w *world) connOf(p *process, draw *rand.Rand) *conn {
+// connOf is a connection of a process, often the one by which came what the fault is about; nil if it has none.
+func (w *world) connOf(p *process, by *conn, draw *rand.Rand) *conn {
+	if by != nil && by.owner == p && draw.IntN(4) > 0 {
+		return by
+	}
 	var all []*conn
 	for _, c := range w.conns {
 		if c.owner == p && !c.server.ended {
