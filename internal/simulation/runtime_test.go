@@ -54,6 +54,8 @@ func drawn(n uint32) uint32 {
 		delete(c.children, child)
 `},
 	{"context/context.go", "// A cancelCtx can be canceled.", "var came atomic.Uint64\n\n// A cancelCtx can be canceled."},
+	// Who waits for a mutex that somebody has over a dial, as go-redis does, waits for time to pass.
+	{"runtime/runtime2.go", "	waitReasonSyncCondWait:          true,\n", "	waitReasonSyncCondWait:          true,\n	waitReasonSyncMutexLock:         true,\n	waitReasonSyncRWMutexRLock:      true,\n	waitReasonSyncRWMutexLock:       true,\n"},
 	// A process that is stopped: its goroutines, and the timers that they have set, are marked with its number, and its timers wait.
 	{"runtime/runtime2.go", "	bubble  *synctestBubble\n", "	bubble  *synctestBubble\n	process uint32\n"},
 	{"runtime/time.go", "	isFake bool         // timer is using fake time; immutable; can be read without lock\n", "	isFake bool         // timer is using fake time; immutable; can be read without lock\n	process uint32\n"},
