@@ -111,6 +111,9 @@ func TestWaitersOfAQuorumAreServedInTheirOrder(t *testing.T) {
 func TestSplitVotesAreResolved(t *testing.T) {
 	for _, nodes := range []int{3, 5} {
 		for _, waiters := range []int{3, 4, 7, 12} {
+			if testing.Short() && waiters > 4 {
+				continue
+			}
 			withFleet(t, nodes, func(f *fleet) {
 				begin, done, inside := make(chan struct{}), make(chan time.Duration, waiters), 0
 				for range waiters {
