@@ -3,6 +3,7 @@ package redislock_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -763,5 +764,47 @@ func TestABoundThatEndsWhileALateGrantIsGivenBackIsKept(t *testing.T) {
 		if took := time.Since(asked); err == nil || took > 161*time.Millisecond {
 			e.Errorf("it took %v: %v", took, err)
 		}
+	})
+}
+
+// Locks that are lost in an outage are given back when the network is there again, together, and cost no goroutine each meanwhile.
+func TestLocksThatAreLostInAnOutageAreGivenBackTogether(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
+		const n = 2000
+		own := &fakenet.Network{Dial: e.mini.Dial, Delay: time.Millisecond}
+		c := e.clientOn(own)
+		var locks []*redislock.Lock
+		for i := range n {
+			locks = append(locks, e.acquire(c, fmt.Sprint(i), redislock.WithLease(10*time.Second)))
+		}
+		time.Sleep(10 * time.Second)
+		before := ours()
+		own.Cut()
+		time.Sleep(10500 * time.Millisecond)
+		for _, l := range locks {
+			if !errors.Is(l.Err(), redislock.ErrLost) {
+				e.Fatalf("%q: %v", l.Name(), l.Err())
+			}
+		}
+		for range 10 { // while they are tried again
+			if more := ours() - before; more > n/10 {
+				e.Fatalf("%d goroutines for %d lost locks", more, n)
+			}
+			time.Sleep(time.Second)
+		}
+		other := e.client()
+		held := e.acquire(other, "0") // the server has let go of it long ago
+		own.Mend()
+		time.Sleep(30 * time.Second)
+		if more := ours() - before; more > 10 {
+			e.Errorf("%d goroutines are left", more)
+		}
+		for i := 1; i < n; i++ {
+			e.untouched(fmt.Sprint(i))
+		}
+		if err := held.Err(); err != nil {
+			e.Errorf("what another holds was given back: %v", err)
+		}
+		e.release(held)
 	})
 }

@@ -107,35 +107,3 @@ func (t *Transport) Promptly(ctx context.Context, one *Call) Answer {
 	defer cancel()
 	return t.Attempt(bounded, one, false)
 }
-
-// Insist sends a request in the background until it is answered, and until the answer is not that more is to be done,
-// for a minute at the most. The channel closes when it is through.
-func (t *Transport) Insist(s *lua.Script, key string, args []any, more func(any) bool) <-chan struct{} {
-	done := make(chan struct{})
-	t.background.Add()
-	go func() {
-		defer t.background.Done()
-		defer close(done)
-		until := time.Now().Add(GiveUpTime)
-		for attempt := 1; ; attempt++ {
-			one := NewCall(s, key, args...)
-			t.Executor(key).do(context.Background(), one)
-			if err := one.Answer.Err; err == nil {
-				if !more(one.Answer.Value) {
-					return
-				}
-				continue
-			} else if Permanent(err) || t.IsOrphaned() || time.Now().After(until) {
-				return
-			}
-			pause := time.NewTimer(min(Backoff(attempt), time.Second))
-			select {
-			case <-pause.C:
-			case <-t.stopped:
-				pause.Stop()
-				return
-			}
-		}
-	}()
-	return done
-}

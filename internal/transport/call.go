@@ -108,6 +108,12 @@ func (c *Call) Settle() bool {
 	return false
 }
 
+// abandon makes the call one that nobody waits for: late takes the answer.
+func (c *Call) abandon(late func(Answer)) {
+	c.woken, c.Late = make(chan struct{}, 1), late
+	c.state.Store(abandoned)
+}
+
 // await makes the call ready to be waited for.
 func (c *Call) await() {
 	if c.woken == nil {

@@ -17,6 +17,8 @@ const (
 	maxInFlight = 2
 	// batchAge is how long a batch counts as under way: a stuck connection must not hold up the calls behind it.
 	batchAge = 20 * time.Millisecond
+	// defaultConnections are assumed of a client that does not say how many it has.
+	defaultConnections = 20
 	// maxBatch bounds a pipeline.
 	maxBatch = 256
 	// maxMasters bounds the executors that are kept. When there are more, all are forgotten; what they have begun goes on.
@@ -49,7 +51,11 @@ type executor struct {
 	Turns      chan struct{}         // of those who wait for replicas (package replication)
 	background *tracker.Tracker      // of the transport
 
+	connections int // of the pool: what leaves beside that many waits in go-redis, each with a goroutine
+
 	mu      sync.Mutex
+	lane    []outgoing // renewals and checks that are to leave
+	lanes   int        // their pipelines under way
 	batches []batch
 	last    uint64 // the number of the latest batch
 	queue   []*Call
@@ -63,8 +69,12 @@ type batch struct {
 }
 
 func (t *Transport) newExecutor() *executor {
+	connections := PoolSize(t.behind)
+	if connections == 0 { // a wrapper does not say
+		connections = defaultConnections
+	}
 	return &executor{
-		rdb: t.rdb, suspect: t.Suspect, background: t.background,
+		connections: connections, rdb: t.rdb, suspect: t.Suspect, background: t.background,
 		Turns: make(chan struct{}, max(1, PoolSize(t.behind)/2)),
 	}
 }
@@ -108,10 +118,12 @@ func (x *executor) admit(c *Call) (number uint64, now time.Time, alone bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	now = time.Now()
-	if len(x.queue) == 0 && x.inFlight(now) < maxInFlight {
+	if len(x.queue) == 0 && x.mayBegin(now) {
 		return x.begin(now), now, true
 	}
-	c.await()
+	if c.state.Load() != abandoned {
+		c.await()
+	}
 	x.queue = append(x.queue, c)
 	if len(x.queue) == 1 {
 		x.wakeLater()
@@ -152,6 +164,12 @@ func (x *executor) why() error {
 	return nil
 }
 
+// mayBegin reports whether a batch may leave: when few are in flight, and go-redis has a connection for it. It has two pools, one for
+// pipelines.
+func (x *executor) mayBegin(now time.Time) bool {
+	return len(x.batches) < 2*x.connections && x.inFlight(now) < maxInFlight
+}
+
 // inFlight is how many batches count as under way.
 func (x *executor) inFlight(now time.Time) (n int) {
 	for _, b := range x.batches {
@@ -179,7 +197,7 @@ func (x *executor) end(number uint64) {
 }
 
 func (x *executor) next() {
-	for now := time.Now(); len(x.queue) > 0 && x.inFlight(now) < maxInFlight; {
+	for now := time.Now(); len(x.queue) > 0 && x.mayBegin(now); {
 		n := min(len(x.queue), maxBatch)
 		batch := x.queue[:n:n]
 		x.queue = x.queue[n:]

@@ -13,8 +13,8 @@ func (t *Transport) Enqueue(one *Call, then func(Answer)) {
 	t.outbox = append(t.outbox, outgoing{one, then})
 }
 
-// Flush sends what the tasks that were due together collected, a pipeline for each master. Each has a goroutine of its
-// own while it is under way, so that a stuck connection delays none of the others.
+// Flush sends what the tasks that were due together collected, in pipelines for each master. A stuck connection delays none of
+// the others. Where all connections are stuck, what falls due meanwhile waits, and leaves together.
 func (t *Transport) Flush() {
 	out := t.outbox
 	if len(out) == 0 {
@@ -24,21 +24,40 @@ func (t *Transport) Flush() {
 	t.background.Add()
 	go func() {
 		defer t.background.Done()
-		byMaster := map[*executor][]outgoing{}
+		var masters []*executor
 		for _, o := range out {
 			x := t.Executor(o.call.KeyText())
-			byMaster[x] = append(byMaster[x], o)
-		}
-		for x, all := range byMaster {
-			for batch := range slices.Chunk(all, maxBatch) {
-				t.background.Add()
-				go func() {
-					defer t.background.Done()
-					x.deliver(batch)
-				}()
+			x.mu.Lock()
+			x.lane = append(x.lane, o)
+			x.mu.Unlock()
+			if !slices.Contains(masters, x) {
+				masters = append(masters, x)
 			}
 		}
+		for _, x := range masters {
+			x.sendLane(0)
+		}
 	}()
+}
+
+// sendLane sends what is in the lane, a goroutine for each pipeline, as many as there are connections for. ended is how many
+// pipelines have ended just now.
+func (x *executor) sendLane(ended int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for x.lanes -= ended; len(x.lane) > 0 && x.lanes < x.connections; x.lanes++ {
+		n := min(len(x.lane), maxBatch)
+		batch := x.lane[:n:n]
+		if x.lane = x.lane[n:]; len(x.lane) == 0 {
+			x.lane = nil
+		}
+		x.background.Add()
+		go func() {
+			defer x.background.Done()
+			defer x.sendLane(1) // also where a hook ends this goroutine
+			x.deliver(batch)
+		}()
+	}
 }
 
 // deliver sends calls in a pipeline and hands their answers on.

@@ -2,8 +2,8 @@
 // them again where that is safe, and says what became of each.
 //
 //	Ask, Attempt ──▶ executor of the key's master ──▶ alone, at once, on the caller's goroutine
-//	Insist           │                                 or together, in the next pipeline, when two batches are in flight
-//	                 ▼
+//	Insist           │  ▲                              or together, in the next pipeline, when two batches are in flight
+//	                 ▼  └── no answer to what nobody waits for: again, together
 //	Enqueue, Flush ─▶ a pipeline of their own for renewals and checks, which stand behind nobody
 //
 // A [Call] is under way until it is answered or has failed. Its caller may stop waiting earlier: what comes then goes to Late.
@@ -13,7 +13,8 @@
 //   - I11: a command comes back with a value or an error (send.go), and errors.go decides in one place what an error means: whether the
 //     same request may succeed at once, never, or when somebody has mended something.
 //
-// Which answers are tried again: errors.go. How often and how long: ask.go. What leaves together: executor.go.
+// Which answers are tried again: errors.go. How often and how long: ask.go, and insist.go
+// for what nobody waits for. What leaves together: executor.go.
 package transport
 
 import (
@@ -46,7 +47,8 @@ type Transport struct {
 	masters map[string]*executor
 	mapped  atomic.Bool // the cluster client has a map of the slots
 
-	outbox []outgoing // of the scheduler's goroutine
+	outbox     []outgoing // of the scheduler's goroutine
+	unanswered unanswered
 }
 
 // New makes the transport over rdb, behind which is that client. What is under way counts in background. When closing is closed, no
