@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -101,6 +102,9 @@ func (h *history) text() string {
 	return text.String()
 }
 
+// lengths are those of the words in a packet, which differ where the machine's name or the process's number is longer.
+var lengths = regexp.MustCompile(`\$[0-9]+\r\n`)
+
 // packet notes that one arrived. It counts for the hash; what it says is told by the call or the message in it.
 func (h *history) packet(c *conn, toServer bool, data []byte, end error) {
 	h.packets++
@@ -108,7 +112,7 @@ func (h *history) packet(c *conn, toServer bool, data []byte, end error) {
 	h.flush()
 	h.at = time.Now()
 	fmt.Fprintf(h.hash, "%d %s %d %v %v ", h.at.Sub(h.began), c.owner.name, c.number, toServer, end)
-	_, _ = io.WriteString(h.hash, machine.Replace(string(data)))
+	_, _ = io.WriteString(h.hash, lengths.ReplaceAllString(machine.Replace(string(data)), "$$\r\n"))
 	h.mu.Unlock()
 	if toServer {
 		return
