@@ -146,19 +146,27 @@ func (c *checks) remains() {
 			continue
 		}
 		for fence, h := range s.holds(key) {
-			if h.ends.After(s.now()) && !c.back && !c.copied[h.token] {
+			if h.ends.After(s.now()) && !c.back && !c.copied[h.token] && !c.forgotten(key, h.token) {
 				c.find("I8", "%s is held with fence %d, and nobody does anything", nameOf(key), fence)
 			}
 		}
 		fields, _ := s.mini.HKeys(key)
 		for _, field := range fields {
-			if len(field) == 23 && field[0] == 'w' && !c.copied[field[1:]] {
+			if len(field) == 23 && field[0] == 'w' && !c.copied[field[1:]] && !c.forgotten(key, field[1:]) {
 				if value := s.mini.HGet(key, field); c.lives(value) {
 					c.find("I8", "%s has a place of %s, and nobody waits", nameOf(key), field[1:])
 				}
 			}
 		}
 	}
+}
+
+// forgotten reports whether the server has lost what it knew of a lock since a token was given up: nothing turns a late copy away then.
+func (c *checks) forgotten(key, token string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, known := c.over[token]
+	return known && c.excused(nameOf(key), at)
 }
 
 // lives reports whether a place is that of a process that has not gone.
