@@ -205,11 +205,7 @@ func (e *Election) Watch(ctx context.Context) iter.Seq2[Leader, error] {
 		e = &Election{}
 	}
 	return func(yield func(Leader, error) bool) {
-		look := func(ctx context.Context) (Leader, time.Duration, error) {
-			leader, next, err := e.leader(ctx)
-			return leader, next, wrapOp("leader", e.name, err)
-		}
 		same := func(a, b Leader) bool { return a.Fence == b.Fence }
-		follow(ctx, e.client, topic{"leader", electName(e.name)}, 0, look, same, yield)
+		follow(ctx, e.client, topic{"leader", e.name, electName(e.name)}, 0, e.leader, same, yield)
 	}
 }

@@ -692,6 +692,35 @@ func TestWhoBeginsToWatchSeesAStateThatIsNotOlder(t *testing.T) {
 	})
 }
 
+// Who watches for a moment, again and again, is no outage, and has nobody ask whether the Redis client is closed.
+func TestWhoWatchesForAMomentLeavesNoTrace(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
+		events := &recorder{}
+		var pings atomic.Int32
+		c := e.tapped(&tap{before: func(text string) error {
+			pings.Add(int32(strings.Count(text, "ping")))
+			return nil
+		}}, redislock.WithObserver(events))
+		for i := range 50 {
+			for _, err := range c.Watch(context.Background(), "x") {
+				if err != nil {
+					e.Error(err)
+				}
+				time.Sleep(time.Duration(i%10) * time.Millisecond) // in all states of the subscription
+				break
+			}
+			time.Sleep(time.Duration(i%7) * time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		if n := events.count(redislock.EventSubscribeFailed); n != 0 {
+			e.Errorf("%d outages are told", n)
+		}
+		if n := pings.Load(); n != 0 {
+			e.Errorf("%d pings", n)
+		}
+	})
+}
+
 // A user who may take locks, and may not hear of their changes, learns that.
 func TestWhoMayNotHearOfChangesLearnsThat(t *testing.T) {
 	t.Parallel()

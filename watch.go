@@ -38,16 +38,16 @@ const (
 // one connection for all messages of that kind.
 func (c *Client) Watch(ctx context.Context, name string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
-		look := func(ctx context.Context) (Info, time.Duration, error) {
-			info, next, err := c.inspectAgain(ctx, name)
-			return info, next, wrapOp("watch", name, err)
-		}
-		follow(ctx, c, topic{"lock", name}, watchPause, look, same, yield)
+		look := func(ctx context.Context) (Info, time.Duration, error) { return c.inspectAgain(ctx, name) }
+		follow(ctx, c, topic{"watch", name, name}, watchPause, look, same, yield)
 	}
 }
 
-// topic is what somebody follows: the state of a lock, or who holds the lock of an election.
-type topic struct{ kind, name string }
+// topic is what somebody follows: the state of a lock, or who leads in an election.
+type topic struct {
+	op, name string // for its errors
+	lock     string // the lock whose changes are told
+}
 
 // followers look at topics for all who follow them.
 type followers struct {
@@ -82,7 +82,7 @@ func follow[T any](ctx context.Context, c *Client, t topic, pause time.Duration,
 ) {
 	if c.called(ctx) != nil {
 		none, _, err := look(ctx)
-		yield(none, err)
+		yield(none, wrapOp(t.op, t.name, err))
 		return
 	}
 	c.start()
@@ -188,6 +188,7 @@ func (f *follower) run(ctx context.Context) {
 		if err == nil {
 			err = c.subscriber.Watching()
 		}
+		err = wrapOp(f.topic.op, f.topic.name, err)
 		if ctx.Err() != nil { // nobody follows any more
 			return
 		}
@@ -206,7 +207,7 @@ func (f *follower) run(ctx context.Context) {
 			return
 		}
 		if change == nil { // has something in it when the subscription is confirmed: then comes another look
-			heard, end := c.subscriber.Watch(c.keys.Changes(f.topic.name))
+			heard, end := c.subscriber.Watch(c.keys.Changes(f.topic.lock))
 			defer end()
 			change = heard
 		}

@@ -51,7 +51,7 @@ type executor struct {
 	Turns      chan struct{}         // of those who wait for replicas (package replication)
 	background *tracker.Tracker      // of the transport
 
-	connections int // of the pool: what leaves beside that many waits in go-redis, each with a goroutine
+	connections int // of the pool: more pipelines of the lane would wait for one in go-redis, each with a goroutine
 
 	mu      sync.Mutex
 	lane    []outgoing // renewals and checks that are to leave
@@ -118,7 +118,7 @@ func (x *executor) admit(c *Call) (number uint64, now time.Time, alone bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	now = time.Now()
-	if len(x.queue) == 0 && x.mayBegin(now) {
+	if len(x.queue) == 0 && x.inFlight(now) < maxInFlight {
 		return x.begin(now), now, true
 	}
 	if c.state.Load() != abandoned {
@@ -164,12 +164,6 @@ func (x *executor) why() error {
 	return nil
 }
 
-// mayBegin reports whether a batch may leave: when few are in flight, and go-redis has a connection for it. It has two pools, one for
-// pipelines.
-func (x *executor) mayBegin(now time.Time) bool {
-	return len(x.batches) < 2*x.connections && x.inFlight(now) < maxInFlight
-}
-
 // inFlight is how many batches count as under way.
 func (x *executor) inFlight(now time.Time) (n int) {
 	for _, b := range x.batches {
@@ -197,7 +191,7 @@ func (x *executor) end(number uint64) {
 }
 
 func (x *executor) next() {
-	for now := time.Now(); len(x.queue) > 0 && x.mayBegin(now); {
+	for now := time.Now(); len(x.queue) > 0 && x.inFlight(now) < maxInFlight; {
 		n := min(len(x.queue), maxBatch)
 		batch := x.queue[:n:n]
 		x.queue = x.queue[n:]

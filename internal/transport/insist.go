@@ -21,11 +21,11 @@ type insistent struct {
 	done      chan struct{}
 }
 
-// unanswered are the insistent requests that are to be tried again.
+// unanswered are the insistent requests that had no answer, by how often they were tried: those of one number are tried again
+// together, so that what has failed for long holds up nothing else.
 type unanswered struct {
-	mu      sync.Mutex
-	all     []*insistent
-	running bool // a goroutine tries them
+	mu    sync.Mutex
+	tried map[int][]*insistent
 }
 
 // Insist sends a request in the background until it is answered, and until the answer is not that more is to be done,
@@ -68,46 +68,36 @@ func (i *insistent) finish() {
 
 // again has a request that had no answer tried again after a pause.
 func (t *Transport) again(i *insistent) {
-	u := &t.unanswered
+	u, tried := &t.unanswered, min(i.attempts, slowest)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.all = append(u.all, i)
-	if !u.running {
-		u.running = true
+	if u.tried == nil {
+		u.tried = map[int][]*insistent{}
+	}
+	u.tried[tried] = append(u.tried[tried], i)
+	if len(u.tried[tried]) == 1 {
 		t.background.Add()
-		go t.retry()
+		go t.retry(tried)
 	}
 }
 
-// retry tries again what had no answer, until there is nothing left. The pause is that of the request which was tried least.
-func (t *Transport) retry() {
+// slowest is from which attempt on the pauses do not grow any more.
+const slowest = 8
+
+// retry tries again, after their pause, all that were tried so often.
+func (t *Transport) retry(tried int) {
 	defer t.background.Done()
+	t.pause(min(Backoff(tried), time.Second))
 	u := &t.unanswered
-	for {
-		u.mu.Lock()
-		attempts := 0
-		for _, i := range u.all {
-			if attempts == 0 || i.attempts < attempts {
-				attempts = i.attempts
-			}
-		}
-		if attempts == 0 {
-			u.running = false
-			u.mu.Unlock()
-			return
-		}
-		u.mu.Unlock()
-		t.pause(min(Backoff(attempts), time.Second))
-		u.mu.Lock()
-		all := u.all
-		u.all = nil
-		u.mu.Unlock()
-		for _, i := range all {
-			if t.isEnding() || t.IsOrphaned() {
-				i.finish()
-			} else {
-				i.send()
-			}
+	u.mu.Lock()
+	all := u.tried[tried]
+	delete(u.tried, tried)
+	u.mu.Unlock()
+	for _, i := range all {
+		if t.isEnding() || t.IsOrphaned() {
+			i.finish()
+		} else {
+			i.send()
 		}
 	}
 }

@@ -27,6 +27,7 @@ type changes struct {
 	asked   map[string]bool            // the channels that conn was asked for
 	asking  bool                       // a goroutine asks conn
 	heard   bool                       // conn has confirmed a channel
+	left    bool                       // conn is closed because nobody watched any more: it has not failed
 	err     error                      // why there is no subscription
 	told    bool                       // the Listener was told of this outage
 }
@@ -70,6 +71,7 @@ func (c *changes) end(channel string, w chan struct{}) {
 		delete(c.watched, channel)
 	}
 	if len(c.watched) == 0 && c.conn != nil {
+		c.left = true
 		c.background(c.conn.close)
 		return
 	}
@@ -160,7 +162,6 @@ func (c *changes) run() {
 			})
 		}
 		f.close()
-		of.Transport.Suspect(err)
 		attempt++
 		if !c.closed(err) || !of.pause(min(transport.Backoff(attempt), time.Second)) {
 			return
@@ -177,6 +178,7 @@ func (c *changes) open() (f *connection, channels []string) {
 		c.running = false
 		return nil, nil
 	}
+	c.left = false
 	c.conn, c.asked = of.newConnection(func(ctx context.Context) *redis.PubSub { return of.Redis.Subscribe(ctx) }), map[string]bool{}
 	if of.isStopped() { // Close may have come before it could see this one
 		c.background(c.conn.close)
@@ -198,20 +200,30 @@ func (c *changes) confirmed(channel string) {
 
 // closed notes why there is no connection, and reports whether another one is wanted.
 func (c *changes) closed(err error) (wanted bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conn = nil
+	if c.left {
+		c.heard, c.err, c.told = false, nil, false
+	} else {
+		c.failed(err)
+	}
+	wanted = len(c.watched) > 0
+	c.running = wanted
+	return wanted
+}
+
+// failed notes an outage. The caller holds c.mu.
+func (c *changes) failed(err error) {
+	of := c.subscriber
+	of.Transport.Suspect(err)
 	if transport.Refused(err) {
 		err = fmt.Errorf("%w: %w", transport.ErrPermission, err)
 	}
 	err = fmt.Errorf("subscribe to changes: %w", err)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.conn = nil
-	if len(c.watched) == 0 { // nobody watches: it is no outage
-		c.running, c.heard, c.err, c.told = false, false, nil, false
-		return false
-	}
-	if !c.heard && !c.told {
+	if !c.heard && !c.told { // one that breaks and is made anew is none
 		c.told = true
-		c.background(func() { c.subscriber.Listener.SubscribeFailed(err) })
+		c.background(func() { of.Listener.SubscribeFailed(err) })
 	}
 	known := errors.Is(c.err, transport.ErrPermission)
 	c.heard, c.err = false, err
@@ -220,7 +232,6 @@ func (c *changes) closed(err error) (wanted bool) {
 			c.wakeThose(channel)
 		}
 	}
-	return true
 }
 
 // wake has those who watch a channel look.
