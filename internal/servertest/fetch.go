@@ -16,10 +16,9 @@ import (
 const (
 	mirror   = "http://deb.debian.org/debian"
 	security = "http://deb.debian.org/debian-security"
-)
 
-// keyring has the keys of Debian's archive. apt takes no list and no package that they do not vouch for.
-var keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+	unfinished = ".fetch-" // the beginning of the folders that fetches work in
+)
 
 var fetching sync.Mutex
 
@@ -61,8 +60,9 @@ func (k Known) fetch(cache string) ([]string, error) {
 			return nil, fmt.Errorf("%w; it comes from Debian's packages, which needs Debian or Ubuntu", err)
 		}
 	}
-	if _, err := os.Stat(keyring); err != nil {
-		return nil, fmt.Errorf("%w: apt-get install debian-archive-keyring", err)
+	keys, err := keyring()
+	if err != nil {
+		return nil, err
 	}
 	// One at a time, in this process and in others.
 	fetching.Lock()
@@ -82,12 +82,21 @@ func (k Known) fetch(cache string) ([]string, error) {
 	if program, err := k.program(dir); err == nil {
 		return program, nil
 	}
-	work, err := os.MkdirTemp(cache, ".fetch-")
+	left, err := filepath.Glob(filepath.Join(cache, unfinished+"*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, work := range left { // of processes that were killed: who holds the lock is alone
+		if err := os.RemoveAll(work); err != nil {
+			return nil, err
+		}
+	}
+	work, err := os.MkdirTemp(cache, unfinished)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(work) }()
-	packages, err := k.download(work)
+	packages, err := k.download(work, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -110,13 +119,13 @@ func (k Known) fetch(cache string) ([]string, error) {
 }
 
 // download has apt fetch the package, and all that it depends on, as for a machine that has nothing.
-func (k Known) download(work string) (packages []string, err error) {
+func (k Known) download(work, keys string) (packages []string, err error) {
 	var sources strings.Builder
 	for _, suite := range k.suites {
-		fmt.Fprintf(&sources, "deb [signed-by=%s] %s %s main\n", keyring, mirror, suite)
+		fmt.Fprintf(&sources, "deb [signed-by=%s] %s %s main\n", keys, mirror, suite)
 		switch suite {
 		case "bullseye", "bookworm", "trixie":
-			fmt.Fprintf(&sources, "deb [signed-by=%s] %s %s-security main\n", keyring, security, suite)
+			fmt.Fprintf(&sources, "deb [signed-by=%s] %s %s-security main\n", keys, security, suite)
 		}
 	}
 	state, archives := filepath.Join(work, "state"), filepath.Join(work, "cache", "archives")

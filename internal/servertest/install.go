@@ -63,6 +63,16 @@ func outside(t testing.TB) {
 	}
 }
 
+// naming is called before a test has a server of a certain name. Where none is fetched, it ends the test: that is asked for
+// ([Off]).
+func naming(t testing.TB) {
+	t.Helper()
+	outside(t)
+	if testing.Testing() && os.Getenv(CacheVariable) == Off {
+		t.Skip(CacheVariable + "=" + Off + ", and it names a server")
+	}
+}
+
 // server is how the server that a test wants is started, as the first arguments of a command, or the end of the test.
 func server(t testing.TB) []string {
 	t.Helper()
@@ -82,6 +92,13 @@ func server(t testing.TB) []string {
 }
 
 var redisServer = installed("redis-server", func() (string, error) { return exec.LookPath("redis-server") })
+
+// keyring has the keys of Debian's archive. apt takes no list and no package that they do not vouch for.
+var keyring = installed("debian-archive-keyring", func() (string, error) {
+	const path = "/usr/share/keyrings/debian-archive-keyring.gpg"
+	_, err := os.Stat(path)
+	return path, err
+})
 
 // compiler is a C compiler.
 var compiler = installed("gcc libc6-dev", func() (string, error) { return exec.LookPath("gcc") })

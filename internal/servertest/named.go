@@ -20,6 +20,10 @@ const NameVariable = "REDISLOCK_TEST_SERVER"
 // .cache/servers in the repository, which git ignores. Clones that name the same one fetch each server once.
 const CacheVariable = "REDISLOCK_SERVERS"
 
+// Off is the value of [CacheVariable] where no server is fetched. Tests that name one are left out then; without it they fail
+// where theirs cannot be fetched. The Makefile sets it, and says so, on a machine that is no Debian.
+const Off = "off"
+
 // Known is a server that people run, and where Debian has it.
 type Known struct {
 	Name   string   // product and version, "redis 8.0"
@@ -46,8 +50,14 @@ type named struct {
 }
 
 // Named stands for a test when servers are started: they are the one of that name, "" being the redis-server of the machine,
-// whatever [NameVariable] says. One that is not there yet is fetched ([Fetch]).
-func Named(t testing.TB, name string) testing.TB { return &named{t, cmp.Or(name, machines)} }
+// whatever [NameVariable] says. One that is not there yet is fetched ([Fetch]), or the test fails, unless that is [Off].
+func Named(t testing.TB, name string) testing.TB {
+	t.Helper()
+	if name != "" {
+		naming(t)
+	}
+	return &named{t, cmp.Or(name, machines)}
+}
 
 // machines is the name of the server that the machine has.
 const machines = "machine"
@@ -96,7 +106,11 @@ func find(name string) (k Known, floats bool, err error) {
 
 // Cache is the folder of the fetched servers.
 func Cache() (string, error) {
-	if dir := os.Getenv(CacheVariable); dir != "" {
+	switch dir := os.Getenv(CacheVariable); dir {
+	case "":
+	case Off:
+		return "", fmt.Errorf("servertest: %s=%s: no server is fetched", CacheVariable, Off)
+	default:
 		return filepath.Abs(dir)
 	}
 	dir, err := os.Getwd()
@@ -132,7 +146,7 @@ func (k Known) program(dir string) ([]string, error) {
 	return []string{loaders[0], "--library-path", dir, binary}, nil
 }
 
-// olderThan reports whether the servers that a test wants are older than a version of Redis. Valkey counts as Redis 7.2.
+// olderThan reports whether the servers that a test wants are older than a version of Redis. Valkey's versions go on from Redis 7.2.
 func olderThan(t testing.TB, major, minor int) bool {
 	t.Helper()
 	_, version, _ := strings.Cut(Version(t), " ")
@@ -147,10 +161,6 @@ func olderThan(t testing.TB, major, minor int) bool {
 func Version(t testing.TB) string {
 	t.Helper()
 	program := server(t)
-	key := strings.Join(program, " ")
-	if known, ok := versions.Load(key); ok {
-		return known.(string)
-	}
 	version, err := says(program)
 	if err != nil {
 		t.Fatal(err)
@@ -159,7 +169,6 @@ func Version(t testing.TB) string {
 	if strings.HasPrefix(filepath.Base(program[len(program)-1]), "valkey") {
 		product = "valkey"
 	}
-	versions.Store(key, product+" "+version)
 	return product + " " + version
 }
 
@@ -168,12 +177,17 @@ var versions sync.Map
 
 // says is the version that a server of that kind prints: "v=9.1.2".
 func says(program []string) (string, error) {
+	key := strings.Join(program, " ")
+	if known, ok := versions.Load(key); ok {
+		return known.(string), nil
+	}
 	out, err := exec.Command(program[0], append(program[1:], "--version")...).Output()
 	if err != nil {
 		return "", err
 	}
 	for _, word := range strings.Fields(string(out)) {
 		if version, ok := strings.CutPrefix(word, "v="); ok {
+			versions.Store(key, version)
 			return version, nil
 		}
 	}

@@ -15,14 +15,13 @@ func TestServersAreStartedByTheirNames(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx := context.Background()
-			want := ""
+			as, want := Named(t, name), ""
 			if name != "" {
 				var err error
 				if _, want, err = Fetch(name); err != nil {
-					t.Skip(err)
+					t.Fatal(err)
 				}
 			}
-			as := Named(t, name)
 			s := Start(as)
 			got, err := s.info(ctx, "server", field)
 			if err != nil {
@@ -54,8 +53,11 @@ func TestANameThatNobodyKnowsIsAnErrorThatSaysWhichThereAre(t *testing.T) {
 
 // Where the mirror cannot be reached, the error says so, and nothing is left of the attempt.
 func TestWithoutANetworkItSaysWhatIsLacking(t *testing.T) {
-	outside(t)
+	naming(t)
 	cache := t.TempDir()
+	if err := os.Mkdir(filepath.Join(cache, unfinished+"of one that was killed"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv(CacheVariable, cache)
 	t.Setenv("http_proxy", "http://127.0.0.1:1")
 	_, _, err := Fetch("redis 8.0")
@@ -71,10 +73,31 @@ func TestWithoutANetworkItSaysWhatIsLacking(t *testing.T) {
 			t.Errorf("%s is left", entry.Name())
 		}
 	}
-	keys := keyring
-	t.Cleanup(func() { keyring = keys })
-	keyring = filepath.Join(cache, "keys")
-	if _, _, err := Fetch("redis 8.0"); err == nil || !strings.Contains(err.Error(), "install debian-archive-keyring") {
+}
+
+// Tests that name a server are left out where that is said, and only there. What is no test is told.
+func TestWhereNoServerIsFetchedThatIsSaid(t *testing.T) {
+	outside(t)
+	t.Setenv(CacheVariable, t.TempDir())
+	left := func() bool {
+		p := &program{}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			Named(p, "redis 8.0")
+			p.Error("it goes on")
+		}()
+		<-done
+		return !p.Failed()
+	}
+	if left() {
+		t.Error("it is left out where it could be fetched")
+	}
+	t.Setenv(CacheVariable, Off)
+	if !left() {
+		t.Error("it is not left out")
+	}
+	if _, _, err := Fetch("redis 8.0"); err == nil || !strings.Contains(err.Error(), CacheVariable+"="+Off) {
 		t.Error(err)
 	}
 }
@@ -82,7 +105,7 @@ func TestWithoutANetworkItSaysWhatIsLacking(t *testing.T) {
 // A server that is shared by tests is the one of its name too.
 func TestASharedServerKeepsItsName(t *testing.T) {
 	t.Parallel()
-	if got := nameOf(&lasting{TB: Named(t, "valkey 8.0")}); got != "valkey 8.0" {
+	if got := nameOf(&lasting{TB: &named{t, "valkey 8.0"}}); got != "valkey 8.0" {
 		t.Errorf("it is %q", got)
 	}
 }
