@@ -29,23 +29,34 @@ func permissions(ctx context.Context, rdb redis.UniversalClient, prefix string, 
 	if f.user == "" && f.options != nil {
 		user = cmp.Or(f.options.Username, user)
 	}
-	found := trial(ctx, rdb, prefix, user)
+	rule := f.rule(prefix)
+	found := trial(ctx, rdb, prefix, user, rule)
 	if !fromTrial(found) {
 		return found
 	}
-	found = append(found, listening(ctx, rdb, prefix, user, f)...)
-	found = append(found, scanning(ctx, rdb, prefix, user)...)
+	found = append(found, listening(ctx, rdb, prefix, user, rule, f)...)
+	found = append(found, scanning(ctx, rdb, user, rule)...)
 	if n, _ := number(f.info, "connected_slaves"); n > 0 || f.settings.replicas > 0 {
-		found = append(found, waiting(ctx, rdb, user)...)
+		found = append(found, waiting(ctx, rdb, user, rule)...)
 	}
 	return found
+}
+
+// rule is what the library needs on this server, or on one of today where it does not say which it is.
+func (f *facts) rule(prefix string) string {
+	if name, v, known := f.product(); known {
+		if rule, err := redislock.ACLFor(strings.ToLower(name)+" "+v.String(), prefix); err == nil {
+			return rule
+		}
+	}
+	return redislock.ACL(prefix)
 }
 
 // fromTrial reports whether the server is there to be asked more.
 func fromTrial(found []Finding) bool { return found[0].Check != "reachability" }
 
 // trial takes a lock and gives it back.
-func trial(ctx context.Context, rdb redis.UniversalClient, prefix, user string) []Finding {
+func trial(ctx context.Context, rdb redis.UniversalClient, prefix, user, rule string) []Finding {
 	const check = "lock"
 	_, err := within(ctx, patience+time.Second, func(ctx context.Context) (struct{}, error) { return struct{}{}, take(ctx, rdb, prefix) })
 	switch {
@@ -54,7 +65,7 @@ func trial(ctx context.Context, rdb redis.UniversalClient, prefix, user string) 
 	case errors.Is(err, redislock.ErrInvalid):
 		return []Finding{{Check: check, Level: Danger, Found: err.Error(), Why: "the library refuses it too.", Fix: "choose another prefix or client"}}
 	case errors.Is(err, redislock.ErrPermission):
-		return []Finding{missing("permissions", user, prefix, err, Danger, "the library refuses to take a lock with less (ErrPermission).")}
+		return []Finding{missing("permissions", user, rule, err, Danger, "the library refuses to take a lock with less (ErrPermission).")}
 	case errors.Is(err, redislock.ErrServer):
 		return []Finding{{
 			Check: "scripts", Level: Danger, Found: cause(err),
@@ -121,7 +132,7 @@ func take(ctx context.Context, rdb redis.UniversalClient, prefix string) error {
 }
 
 // listening subscribes to what a waiter subscribes to.
-func listening(ctx context.Context, rdb redis.UniversalClient, prefix, user string, f *facts) []Finding {
+func listening(ctx context.Context, rdb redis.UniversalClient, prefix, user, rule string, f *facts) []Finding {
 	const check = "channels"
 	subscribe := func(make func(context.Context) *redis.PubSub) error {
 		_, err := within(ctx, patience, func(ctx context.Context) (any, error) {
@@ -144,7 +155,7 @@ func listening(ctx context.Context, rdb redis.UniversalClient, prefix, user stri
 	case err == nil:
 		return well(check, "can be subscribed to")
 	case redis.HasErrorPrefix(err, "NOPERM"):
-		return []Finding{missing(check, user, prefix, err, Danger, why)}
+		return []Finding{missing(check, user, rule, err, Danger, why)}
 	}
 	return []Finding{{
 		Check: check, Level: Danger, Found: "cannot be subscribed to: " + err.Error(), Why: why,
@@ -153,7 +164,7 @@ func listening(ctx context.Context, rdb redis.UniversalClient, prefix, user stri
 }
 
 // scanning sees whether an operator may list locks.
-func scanning(ctx context.Context, rdb redis.UniversalClient, prefix, user string) []Finding {
+func scanning(ctx context.Context, rdb redis.UniversalClient, user, rule string) []Finding {
 	const check = "listing"
 	_, err := within(ctx, patience, func(ctx context.Context) (any, error) {
 		_, _, err := rdb.Scan(ctx, 0, "no key", 1).Result() // what it matches is no matter
@@ -163,43 +174,43 @@ func scanning(ctx context.Context, rdb redis.UniversalClient, prefix, user strin
 	case err == nil:
 		return well(check, "locks can be listed")
 	case redis.HasErrorPrefix(err, "NOPERM"):
-		return []Finding{missing(check, user, prefix, err, Warning, "only operators need it: redislock ls and ui, and Client.List. Applications do not.")}
+		return []Finding{missing(check, user, rule, err, Warning, "only operators need it: redislock ls and ui, and Client.List. Applications do not.")}
 	}
 	return []Finding{refusal(check, "SCAN", "+scan", err)}
 }
 
 // waiting sees whether WithReplicas may wait.
-func waiting(ctx context.Context, rdb redis.UniversalClient, user string) []Finding {
+func waiting(ctx context.Context, rdb redis.UniversalClient, user, rule string) []Finding {
 	const check = "WithReplicas"
 	_, err := within(ctx, patience, func(ctx context.Context) (any, error) { return rdb.Do(ctx, "wait", 0, 1).Result() })
 	switch {
 	case err == nil:
 		return well(check, "replicas can be waited for")
 	case redis.HasErrorPrefix(err, "NOPERM"):
-		return []Finding{missing(check, user, "", err, Warning, "an acquire with WithReplicas is refused; others need no WAIT.")}
+		return []Finding{missing(check, user, rule, err, Warning, "an acquire with WithReplicas is refused; others need no WAIT.")}
 	}
 	return []Finding{refusal(check, "WAIT", "+wait", err)}
 }
 
 var (
 	refusedCommand = regexp.MustCompile(`run the '([^']+)' command`)
-	refusedInside  = regexp.MustCompile(`([a-z|]+): (?:[A-Z]+ )?The user executing the script can't run this command`)
+	refusedInside  = regexp.MustCompile(`([a-z|]+): (?:@user_script: \d+: )?(?:[A-Z]+ )?The user executing the script can't run this command`)
 )
 
 // missing names what the ACL has not granted, and the command that grants it. Where the server refuses the script as a
 // whole, it says no more than that; what is missing inside is seen the next time.
-func missing(check, user, prefix string, err error, level Level, why string) Finding {
+func missing(check, user, rule string, err error, level Level, why string) Finding {
 	text := err.Error()
 	var rules []string
-	grant := func(rule string) {
-		if !slices.Contains(rules, rule) {
-			rules = append(rules, rule)
+	grant := func(part string) {
+		if !slices.Contains(rules, part) {
+			rules = append(rules, part)
 		}
 	}
 	patterns := func(kind string) { // of keys or of channels, as the library's own rule has them
-		for _, rule := range strings.Fields(redislock.ACL(prefix)) {
-			if strings.HasPrefix(rule, kind) {
-				grant(rule)
+		for _, part := range strings.Fields(rule) {
+			if strings.HasPrefix(part, kind) {
+				grant(part)
 			}
 		}
 	}
@@ -223,7 +234,7 @@ func missing(check, user, prefix string, err error, level Level, why string) Fin
 	}
 	found := Finding{Check: check, Level: level, Found: fmt.Sprintf("the user %q lacks %s", user, strings.Join(rules, " ")), Why: why}
 	if len(rules) == 0 {
-		found.Found, rules = fmt.Sprintf("the user %q is refused: %s", user, cause(err)), []string{redislock.ACL(prefix)}
+		found.Found, rules = fmt.Sprintf("the user %q is refused: %s", user, cause(err)), []string{rule}
 	}
 	found.Fix = "ACL SETUSER " + user + " " + strings.Join(rules, " ") + "; then ACL SAVE, or CONFIG REWRITE without an ACL file, to keep it"
 	return found

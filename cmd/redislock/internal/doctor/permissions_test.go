@@ -37,13 +37,28 @@ func TestWhatThePrintedRuleGrantsIsEnough(t *testing.T) {
 
 func TestAMissingPermissionIsNamedAndItsFixGrantsIt(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
+	for _, name := range []string{"", "redis 6.0", "valkey newest"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			as := servertest.Named(t, name)
+			rule, err := redislock.ACLFor(servertest.Version(as), prefix)
+			if err != nil {
+				t.Fatal(err)
+			}
+			aMissingPermission(t, servertest.Start(as), rule)
+		})
+	}
+}
+
+// aMissingPermission takes permissions from a user that has those of a rule.
+func aMissingPermission(t *testing.T, s *servertest.Server, rule string) {
 	for _, c := range []struct{ taken, says string }{
 		{"-hset", "+hset"},
 		{"-evalsha", "+evalsha"},
 		{"-evalsha -eval -hdel -expire", "+evalsha"},
 		{"-time -hgetall -getrange", "+time +hgetall +getrange"},
 		{"-publish", "+publish"},
+		{"-pubsub", "+pubsub|numsub"},
 		{"-pubsub|numsub", "+pubsub|numsub"},
 		{"-subscribe", "+subscribe"},
 		{"resetkeys", "~" + prefix + ":{* ~" + prefix + ":w:{*"},
@@ -52,8 +67,11 @@ func TestAMissingPermissionIsNamedAndItsFixGrantsIt(t *testing.T) {
 		{"resetchannels &" + prefix + ":c:*", "&" + prefix + ":n "},
 		{"-@all", "+evalsha"},
 	} {
+		if (strings.Contains(c.taken, "resetchannels") || strings.HasPrefix(c.taken, "-pubsub|")) && !strings.Contains(rule, "&") {
+			continue // Redis 6.0 keeps nobody from a channel, and from no subcommand alone
+		}
 		t.Run(c.taken, func(t *testing.T) {
-			as := s.AddUser("app", redislock.ACL(prefix)+" "+c.taken)
+			as := s.AddUser("app", rule+" "+c.taken)
 			f, is := lacks(examine(t, s.Connect(as)), doctor.Danger)
 			if !is || !strings.Contains(f.Found, c.says) && c.taken != "-@all" {
 				t.Fatalf("%q: %+v", c.taken, f)
@@ -71,7 +89,7 @@ func TestAMissingPermissionIsNamedAndItsFixGrantsIt(t *testing.T) {
 			calm(t, examine(t, s.Connect(as)))
 		})
 	}
-	as := s.AddUser("operator", redislock.ACL(prefix))
+	as := s.AddUser("operator", rule)
 	mend(t, s.Admin(), expect(t, examine(t, s.Connect(as)), "listing", doctor.Warning).Fix)
 	expect(t, examine(t, s.Connect(as)), "listing", doctor.OK)
 }
