@@ -75,7 +75,8 @@ var (
 	ErrPermission = transport.ErrPermission
 
 	// ErrServer says that the server cannot serve locks at all, whoever asks: it is older than Redis 6.0, or it has no Lua,
-	// which is a module of its own from Valkey 9.1 on. The text says what is to be done.
+	// which is a module of its own from Valkey 9.1 on. The text says what is to be done. The weak kind is taken without Lua:
+	// there [Client.First] works, and the release of [Client.AcquireWeak] is the call that says so.
 	ErrServer = transport.ErrServer
 
 	// ErrDamaged says that the key of this one name contains something that this library has not written: another program

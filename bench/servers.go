@@ -41,11 +41,6 @@ func (b *bench) servers() {
 		}
 	}()
 	ours := peer.All()[0]
-	for _, p := range peer.All() {
-		if p.Name == peer.Ours {
-			ours = p
-		}
-	}
 	measure.Interleave(5, all, func(s server) {
 		b.must(s.Admin().FlushAll(b.ctx).Err())
 		l, err := ours.Open(s.Addr(), peer.Options{})

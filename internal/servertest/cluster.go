@@ -76,12 +76,9 @@ func StartCluster(t testing.TB, masters int, opts ...func(*ClusterConfig)) *Clus
 
 // serve gives slots that nobody has to a master.
 func (s *Server) serve(ctx context.Context, from, to int) error {
-	args := []any{"cluster", "addslotsrange", from, to}
-	if olderThan(s.t, 7, 0) {
-		args = []any{"cluster", "addslots"}
-		for slot := from; slot <= to; slot++ {
-			args = append(args, slot)
-		}
+	args := []any{"cluster", "addslots"} // addslotsrange is of Redis 7
+	for slot := from; slot <= to; slot++ {
+		args = append(args, slot)
 	}
 	return s.admin.Do(ctx, args...).Err()
 }
