@@ -167,7 +167,7 @@ func (a *Locks) lock(name string) *Lock {
 // acquires of any of the names.
 func (a *Locks) Context() context.Context {
 	if !a.made() {
-		return endedBy(errNoHandle)
+		return lifetime.Ended(errNoHandle)
 	}
 	return a.ctx
 }
@@ -177,9 +177,9 @@ func (a *Locks) Context() context.Context {
 func (a *Locks) With(ctx context.Context) context.Context {
 	switch {
 	case !a.made():
-		return endedBy(errNoHandle)
+		return lifetime.Ended(errNoHandle)
 	case ctx == nil:
-		return endedBy(errNoContext)
+		return lifetime.Ended(errNoContext)
 	}
 	return a.ties.With(&together{ctx, a}, a.ctx)
 }

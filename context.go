@@ -126,10 +126,3 @@ func (l *Lock) made() bool { return l != nil && l.hold != nil }
 func (w *WeakLock) made() bool { return w != nil && w.client != nil }
 
 func (a *Locks) made() bool { return a != nil && a.client != nil }
-
-// endedBy is a context that has ended for that reason.
-func endedBy(cause error) context.Context {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	cancel(cause)
-	return ctx
-}

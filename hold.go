@@ -109,21 +109,7 @@ func (c *Client) nest(ctx context.Context, name string, s *settings) (*Lock, boo
 // under.
 func (l *Lock) carry() context.Context {
 	ended := l.hold.life.Context(context.Background)
-	return carrying{ended, &holding{Context: context.WithoutCancel(l.asked), lock: l}}
-}
-
-// carrying is a context with the values of another one. Those values come from a context without cancellation, so a child is
-// tied to the first context: the call that ends the first ends the child too.
-type carrying struct {
-	context.Context
-	values context.Context
-}
-
-func (c carrying) Value(key any) any {
-	if value := c.values.Value(key); value != nil {
-		return value
-	}
-	return c.Context.Value(key)
+	return lifetime.Carrying(ended, &holding{Context: context.WithoutCancel(l.asked), lock: l})
 }
 
 // err is nil while the hold may be trusted, and the reason afterwards.

@@ -70,7 +70,7 @@ func (l *Lock) Mode() Mode {
 // cancellation. It also carries the hold, for nested acquires.
 func (l *Lock) Context() context.Context {
 	if !l.made() {
-		return endedBy(errNoHandle)
+		return lifetime.Ended(errNoHandle)
 	}
 	if l.life == nil {
 		return l.carry()
@@ -84,9 +84,9 @@ func (l *Lock) Context() context.Context {
 func (l *Lock) With(ctx context.Context) context.Context {
 	switch {
 	case !l.made():
-		return endedBy(errNoHandle)
+		return lifetime.Ended(errNoHandle)
 	case ctx == nil:
-		return endedBy(errNoContext)
+		return lifetime.Ended(errNoContext)
 	}
 	l.hold.mu.Lock()
 	if l.ties == nil {

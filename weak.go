@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock/internal/clock"
+	"example.com/redislock/internal/lifetime"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/random"
 	"example.com/redislock/internal/transport"
@@ -129,7 +130,7 @@ func (c *Client) pauseWeak(ctx context.Context, name string) bool {
 // that the lock was acquired with, but not its cancellation.
 func (w *WeakLock) Context() context.Context {
 	if !w.made() {
-		return endedBy(errNoHandle)
+		return lifetime.Ended(errNoHandle)
 	}
 	return w.ctx
 }

@@ -35,8 +35,8 @@ func (q *Locker) Acquire(ctx context.Context, name string, opts ...redislock.Opt
 	return l, wrap("acquire", name, err)
 }
 
-// TryAcquire is Acquire without waiting. If it does not get a majority at once, it returns [redislock.ErrHeld]. Two that try at the same
-// time can keep each other from it.
+// TryAcquire is Acquire without waiting. If another has the lock, it returns [redislock.ErrHeld] at once. Two that try at the same
+// time can keep each other from it. Nodes that are missing are asked again when the lock is granted, as by Acquire.
 func (q *Locker) TryAcquire(ctx context.Context, name string, opts ...redislock.Option) (*Lock, error) {
 	l, err := q.acquire(ctx, name, append(opts[:len(opts):len(opts)], redislock.WithWait(0)))
 	return l, wrap("acquire", name, err)
@@ -110,6 +110,9 @@ func (q *Locker) acquire(ctx context.Context, name string, opts []redislock.Opti
 		select {
 		case <-h.granted:
 			if ctx.Err() == nil {
+				if err := h.err(); err != nil { // the process was paused (I10)
+					return nil, err
+				}
 				return newLock(h, nil, outer), nil
 			}
 			ended = true
@@ -149,7 +152,7 @@ func (h *hold) abandon(hurry bool) {
 	for _, l := range votes {
 		go func() {
 			defer h.workers.Done()
-			_ = l.Release(context.Background())
+			_ = giveBack(l)
 		}()
 	}
 	gone := make(chan struct{})

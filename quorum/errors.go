@@ -2,7 +2,6 @@ package quorum
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -112,11 +111,4 @@ func (e *lossError) Unwrap() []error {
 		}
 	}
 	return causes
-}
-
-// endedBy is a context that has ended for that reason.
-func endedBy(cause error) context.Context {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	cancel(cause)
-	return ctx
 }

@@ -65,32 +65,10 @@ func TestFaultsOnRealServersBreakNoPromise(t *testing.T) {
 		once  func(f *field)
 	}{
 		{"nothing", func(*field) { time.Sleep(time.Second) }},
-		{"one of three killed, and restarted with nothing", func(f *field) {
-			f.servers[0].Kill()
-			time.Sleep(500 * time.Millisecond)
-			f.servers[0].Restart()
-			time.Sleep(3 * time.Second)
-		}},
-		{"two of three killed, and restarted with nothing", func(f *field) {
-			f.servers[0].Kill()
-			f.servers[1].Kill()
-			time.Sleep(500 * time.Millisecond)
-			f.servers[0].Restart()
-			f.servers[1].Restart()
-			time.Sleep(4 * time.Second)
-		}},
-		{"one stopped for less than a lease", func(f *field) {
-			f.servers[1].Pause()
-			time.Sleep(700 * time.Millisecond)
-			f.servers[1].Resume()
-			time.Sleep(300 * time.Millisecond)
-		}},
-		{"one stopped for more than a lease", func(f *field) {
-			f.servers[1].Pause()
-			time.Sleep(3 * time.Second)
-			f.servers[1].Resume()
-			time.Sleep(time.Second)
-		}},
+		{"one of three killed, and restarted with nothing", killed(1, 3*time.Second)},
+		{"two of three killed, and restarted with nothing", killed(2, 4*time.Second)},
+		{"one stopped for less than a lease", stopped(700*time.Millisecond, 300*time.Millisecond)},
+		{"one stopped for more than a lease", stopped(3*time.Second, time.Second)},
 		{"one clock stepped by an hour, and back", func(f *field) {
 			f.clocked.SetClock(time.Hour)
 			time.Sleep(1500 * time.Millisecond)
@@ -114,6 +92,30 @@ func TestFaultsOnRealServersBreakNoPromise(t *testing.T) {
 			f.servers = []*servertest.Server{servertest.Start(t), servertest.Start(t), f.clocked.Server}
 			f.play(t, row.once)
 		})
+	}
+}
+
+// killed kills so many servers for half a second, and leaves them alone for a while then.
+func killed(n int, after time.Duration) func(*field) {
+	return func(f *field) {
+		for _, s := range f.servers[:n] {
+			s.Kill()
+		}
+		time.Sleep(500 * time.Millisecond)
+		for _, s := range f.servers[:n] {
+			s.Restart()
+		}
+		time.Sleep(after)
+	}
+}
+
+// stopped stops one server for a while, and leaves it alone for another one then.
+func stopped(during, after time.Duration) func(*field) {
+	return func(f *field) {
+		f.servers[1].Pause()
+		time.Sleep(during)
+		f.servers[1].Resume()
+		time.Sleep(after)
 	}
 }
 
@@ -160,7 +162,7 @@ func (f *field) play(t *testing.T, fault func(*field)) {
 	var group sync.WaitGroup
 	var mu sync.Mutex
 	var slowest time.Duration
-	granted, ended := 0, time.Now()
+	granted, grants := 0, make(chan time.Time)
 	for _, q := range lockers {
 		for range 4 {
 			group.Go(func() {
@@ -178,8 +180,12 @@ func (f *field) play(t *testing.T, fault func(*field)) {
 						t.Errorf("name%d: %v", n, err)
 					}
 					mu.Lock()
-					slowest, granted, ended = max(slowest, time.Since(begun)), granted+1, time.Now()
+					slowest, granted = max(slowest, time.Since(begun)), granted+1
 					mu.Unlock()
+					select {
+					case grants <- time.Now():
+					default:
+					}
 					select {
 					case <-l.Context().Done():
 					case <-time.After(time.Duration(rand.IntN(5000)) * time.Microsecond):
@@ -189,23 +195,28 @@ func (f *field) play(t *testing.T, fault func(*field)) {
 			})
 		}
 	}
-	time.Sleep(3 * time.Second) // until every node counts
+	grantAfter := func(then time.Time) error {
+		limit := time.After(30 * time.Second)
+		for {
+			select {
+			case at := <-grants:
+				if at.After(then) {
+					return nil
+				}
+			case <-limit:
+				return errors.New("no grant in 30 s")
+			}
+		}
+	}
+	before := grantAfter(time.Now()) // until then no majority counts
 	for until := time.Now().Add(*lasts); time.Now().Before(until); {
 		fault(f)
 	}
-	mended := time.Now()
-	again := func() bool {
-		mu.Lock()
-		defer mu.Unlock()
-		return granted > 0 && ended.After(mended)
-	}
-	for until := mended.Add(30 * time.Second); !again() && time.Now().Before(until); {
-		time.Sleep(20 * time.Millisecond)
-	}
+	after := grantAfter(time.Now())
 	cancel()
 	group.Wait()
 	t.Logf("%d grants, the slowest after %v", granted, slowest.Round(time.Millisecond))
-	if !again() {
-		t.Errorf("no grant since the fault was mended; %d in all", granted)
+	if before != nil || after != nil {
+		t.Errorf("before the fault: %v; since it was mended: %v; %d grants in all", before, after, granted)
 	}
 }

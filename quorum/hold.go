@@ -32,7 +32,7 @@ type vote struct {
 	tried     time.Time       // when the attempt under way began; zero between attempts
 	asking    bool            // an inquiry is under way
 	stolen    bool            // the vote was stolen under the whole: it is not asked for again
-	poke      chan struct{}   // something is to be done with the vote
+	poke      chan struct{}   // something is to be done with the vote; each has its own
 }
 
 // hold is one acquire, and the lock that comes of it. For each node without a vote a goroutine asks for one (vote.go). What they
@@ -42,7 +42,7 @@ type hold struct {
 	name    string
 	ticket  int64
 	options []redislock.Option // of the lock on each node
-	try     bool               // it does not wait
+	try     bool               // it does not wait for the grant
 	strict  bool               // no nested handles
 	maxHold time.Duration      // 0: no bound
 
@@ -74,13 +74,10 @@ func (q *Locker) newHold(name string, options []redislock.Option, try, strict bo
 		granted: make(chan struct{}), failed: make(chan struct{}), quiet: make(chan struct{}), active: len(q.nodes), votes: make([]vote, len(q.nodes)), handles: 1,
 	}
 	h.options = append(options, root.Ticket(fmt.Sprintf("%016d", h.ticket)))
-	if try {
-		h.options = append(h.options, redislock.WithWait(0))
-	}
 	h.work, h.stop = context.WithCancel(context.Background())
 	now := time.Now()
 	for i := range h.votes {
-		h.votes[i].poke, h.votes[i].tried = make(chan struct{}, 1), now
+		h.votes[i].tried = now
 	}
 	h.workers.Add(len(q.nodes))
 	for i := range q.nodes {
@@ -93,6 +90,16 @@ func (q *Locker) newHold(name string, options []redislock.Option, try, strict bo
 func (h *hold) count() (n int) {
 	for i := range h.votes {
 		if h.votes[i].lock != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// counting is how many of them are of nodes that count, as far as is known. The caller has locked h.mu.
+func (h *hold) counting() (n int) {
+	for i := range h.votes {
+		if v := &h.votes[i]; v.lock != nil && v.fresh == nil {
 			n++
 		}
 	}
@@ -132,22 +139,47 @@ func (h *hold) decide() {
 	case confirmed >= q.majority:
 		h.grant()
 	case hopeless > len(h.votes)-q.majority:
-		h.phase = over
-		close(h.failed)
+		h.fail()
 	case len(fences) >= q.majority && able < q.majority:
 		slices.Sort(fences)
-		h.fence = fences[q.majority-1]
-		for i := range h.votes {
-			v := &h.votes[i]
-			v.confirmed = false
-			h.wake(i)
+		h.choose(fences[q.majority-1])
+	}
+}
+
+// choose sets the fence of the whole, which is greater than the one before. The caller has locked h.mu.
+func (h *hold) choose(fence int64) {
+	h.fence = fence
+	for i := range h.votes {
+		h.votes[i].confirmed = false
+		h.wake(i)
+	}
+}
+
+// reach chooses the greatest fence of the votes: a node that was to confirm a smaller one has not answered, and then each that answers
+// may take its place. The caller has locked h.mu.
+func (h *hold) reach() {
+	greatest := h.fence
+	for i := range h.votes {
+		if v := &h.votes[i]; v.lock != nil {
+			greatest = max(greatest, v.fence)
 		}
+	}
+	if h.fence > 0 && greatest > h.fence {
+		h.choose(greatest)
 	}
 }
 
 // hopelessFor is how long a node whose last attempt failed counts as failed while the next one is under way: after that it is likely
 // that the attempt waits in the queue.
 const hopelessFor = time.Second
+
+// fail is the event that nothing can come of the acquire. The caller has locked h.mu.
+func (h *hold) fail() {
+	if h.phase == seeking {
+		h.phase = over
+		close(h.failed)
+	}
+}
 
 // wake has something done with a vote.
 func (h *hold) wake(i int) {
@@ -173,20 +205,22 @@ func (h *hold) grant() {
 	h.plan(firstInquiry)
 }
 
-// voted is the event that a node gave its vote. It is false if nobody wants it any more.
-func (h *hold) voted(i int, l *redislock.Lock) bool {
+// voted is the event that a node gave its vote. The result says when something is to be done with it; it is nil if nobody wants it any
+// more.
+func (h *hold) voted(i int, l *redislock.Lock) <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.phase == over {
-		return false
+		return nil
 	}
 	v := &h.votes[i]
+	v.poke = make(chan struct{}, 1)
 	v.lock, v.fence, v.confirmed, v.fresh, v.why, v.tried = l, l.Fence(), false, nil, nil, time.Time{}
 	h.decide()
 	if h.phase == seeking && h.count() < h.locker.majority {
 		h.plan(firstInquiry)
 	}
-	return true
+	return v.poke
 }
 
 // refused is the event that an attempt on a node failed. It is false if it is not to be repeated.
@@ -196,7 +230,7 @@ func (h *hold) refused(i int, err error) bool {
 	v := &h.votes[i]
 	v.why, v.tried = err, time.Time{}
 	h.decide()
-	return h.phase != over && !h.try && !errors.Is(err, redislock.ErrClosed)
+	return h.phase != over && !errors.Is(err, redislock.ErrClosed)
 }
 
 // trying is the event that the next attempt on a node begins.
@@ -206,7 +240,7 @@ func (h *hold) trying(i int) {
 	h.votes[i].tried = time.Now()
 }
 
-// lost is the event that a vote is gone, or was given back. It is true if the node is to be asked again.
+// lost is the event that a vote is gone. It is true if the node is to be asked again. A vote that was given back is none any more.
 func (h *hold) lost(i int, l *redislock.Lock, cause error) bool {
 	h.mu.Lock()
 	v := &h.votes[i]
@@ -214,6 +248,7 @@ func (h *hold) lost(i int, l *redislock.Lock, cause error) bool {
 		h.mu.Unlock()
 		return false
 	}
+	giveUp(l) // its Client may be about to close, and waits for that
 	v.lock, v.confirmed, v.why, v.tried = nil, false, cause, time.Time{}
 	v.stolen = h.phase == holding && errors.Is(cause, redislock.ErrStolen)
 	if h.phase == holding && h.count() < h.locker.majority {
@@ -226,7 +261,7 @@ func (h *hold) lost(i int, l *redislock.Lock, cause error) bool {
 	if h.phase == holding {
 		h.plan(firstInquiry)
 	}
-	again := h.phase != over && !v.stolen && !h.try && !errors.Is(cause, redislock.ErrClosed)
+	again := h.phase != over && !v.stolen && !errors.Is(cause, redislock.ErrClosed)
 	h.mu.Unlock()
 	return again
 }
@@ -265,7 +300,7 @@ func (h *hold) end(reason error) (votes []*redislock.Lock) {
 // giveUp gives votes back, in the background.
 func giveUp(votes ...*redislock.Lock) {
 	for _, l := range votes {
-		go func() { _ = l.Release(context.Background()) }() // it goes on, or lapses
+		go func() { _ = giveBack(l) }()
 	}
 }
 
@@ -285,9 +320,7 @@ func (h *hold) err() error {
 	if err := h.life.Err(); err != nil {
 		return err
 	}
-	select {
-	case <-h.granted:
-	default:
+	if !h.wasGranted() {
 		return nil
 	}
 	live, why := 0, make([]error, len(h.votes))

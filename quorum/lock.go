@@ -66,14 +66,14 @@ func (l *Lock) Fence() int64 {
 // and the lock and its fence ([FromContext], and those of package fence).
 func (l *Lock) Context() context.Context {
 	if !l.made() {
-		return endedBy(errNoHandle)
+		return lifetime.Ended(errNoHandle)
 	}
 	return l.life.Context(func() context.Context {
 		ended := context.Background()
 		if l.outer != nil {
 			ended = l.hold.life.Context(context.Background)
 		}
-		return carrying{ended, l.carried(context.WithoutCancel(l.asked))}
+		return lifetime.Carrying(ended, l.carried(context.WithoutCancel(l.asked)))
 	})
 }
 
@@ -82,9 +82,9 @@ func (l *Lock) Context() context.Context {
 func (l *Lock) With(ctx context.Context) context.Context {
 	switch {
 	case !l.made():
-		return endedBy(errNoHandle)
+		return lifetime.Ended(errNoHandle)
 	case ctx == nil:
-		return endedBy(invalid("a nil context"))
+		return lifetime.Ended(invalid("a nil context"))
 	}
 	return l.ties.With(l.carried(ctx), l.Context())
 }
@@ -200,7 +200,7 @@ func (h *hold) release() error {
 	answers := make(chan answer, len(votes))
 	for i, l := range of {
 		if l != nil {
-			go func() { answers <- answer{i, l.Release(context.Background())} }()
+			go func() { answers <- answer{i, giveBack(l)} }()
 		}
 	}
 	good, said := 0, make([]error, len(of))
@@ -352,19 +352,6 @@ func (c *carrier) Value(key any) any {
 		}
 	case innermostKey:
 		return c.lock
-	}
-	return c.Context.Value(key)
-}
-
-// carrying is a context with the values of another one, which has no cancellation.
-type carrying struct {
-	context.Context
-	values context.Context
-}
-
-func (c carrying) Value(key any) any {
-	if value := c.values.Value(key); value != nil {
-		return value
 	}
 	return c.Context.Value(key)
 }

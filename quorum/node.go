@@ -114,25 +114,27 @@ func parseInfo(text string) (run string, up time.Duration, err error) {
 	return run, up, nil
 }
 
+// mostLooks is how often in a row a server is asked: a connection that was made meanwhile, perhaps by the look itself, makes it unknown
+// again.
+const mostLooks = 5
+
 // counts says in what time a vote that this node has given by now counts: 0 if it does already.
 func (n *node) counts(ctx context.Context, longest time.Duration) (time.Duration, error) {
-	n.mu.Lock()
-	known := n.looked && n.under == n.dials.Load()
-	n.mu.Unlock()
-	if !known {
+	for range mostLooks {
+		n.mu.Lock()
+		known, durable, up := n.looked && n.under == n.dials.Load(), n.durable, n.up
+		n.mu.Unlock()
+		switch {
+		case known && durable:
+			return 0, nil
+		case known:
+			return max(0, longest-clock.Elapsed(up)), nil
+		}
 		if err := n.look(ctx, false); err != nil {
 			return 0, err
 		}
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	switch {
-	case n.durable:
-		return 0, nil
-	case n.under != n.dials.Load():
-		return time.Millisecond, nil // a connection was made meanwhile: look again
-	}
-	return max(0, longest-clock.Elapsed(n.up)), nil
+	return time.Millisecond, nil
 }
 
 // time is what its clock says, as far as is known. The second result is how old that is, negative if nothing is known.

@@ -68,7 +68,8 @@ type Locker struct {
 //
 // New returns [redislock.ErrInvalid] for another number of Clients, a nil one, the same one twice, two with one address, different
 // prefixes, and a Client over anything but a *redis.Client of one server (a cluster, Sentinels). That two addresses are one server is found
-// out by the first acquire, which returns [redislock.ErrInvalid] then.
+// out when both have said which run of a server they are, as a rule in the first acquire, which returns [redislock.ErrInvalid] then; under
+// [WithDurableNodes] nobody asks them.
 func New(clients []*redislock.Client, opts ...Option) (*Locker, error) {
 	q, err := newLocker(clients, opts)
 	if err != nil {

@@ -119,7 +119,18 @@ func TestTwoAddressesOfOneRealServerAreFoundOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := q.Acquire(context.Background(), "a", redislock.WithWait(2*time.Second)); !errors.Is(err, redislock.ErrInvalid) {
-		t.Error(err)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for {
+		l, err := q.Acquire(ctx, "a")
+		if errors.Is(err, redislock.ErrInvalid) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Release(ctx); err != nil { // one of the two has not yet said who it is
+			t.Fatal(err)
+		}
 	}
 }

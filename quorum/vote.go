@@ -21,19 +21,20 @@ func (h *hold) seek(i int) {
 	for pause := retryPause; ; {
 		l, err := h.ask(i)
 		if err != nil {
-			if !h.refused(i, err) || !h.sleep(pause) {
+			if !h.refused(i, err) || !h.rest(pause) {
 				return
 			}
 			pause = min(2*pause, maxPause)
 			h.trying(i)
 			continue
 		}
-		if !h.voted(i, l) {
-			_ = l.Release(context.Background())
+		poke := h.voted(i, l)
+		if poke == nil {
+			_ = giveBack(l)
 			return
 		}
 		pause = retryPause
-		if !h.tend(i, l) {
+		if !h.tend(i, l, poke) {
 			return
 		}
 		h.trying(i)
@@ -49,18 +50,54 @@ func (h *hold) leave() {
 	}
 }
 
-// ask takes the lock on one node. A panic of the user's Observer is an error of that node: nobody could recover from it here.
+// ask takes the lock on one node.
 func (h *hold) ask(i int) (l *redislock.Lock, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			l, err = nil, fmt.Errorf("a callback panicked: %v", p)
-		}
-	}()
-	return h.locker.nodes[i].client.Acquire(h.work, h.name, h.options...)
+	options := h.options
+	if h.try && !h.wasGranted() {
+		options = append(options[:len(options):len(options)], redislock.WithWait(0))
+	}
+	err = guarded(func() (err error) {
+		l, err = h.locker.nodes[i].client.Acquire(h.work, h.name, options...)
+		return err
+	})
+	return l, err
 }
 
-// sleep reports whether the hold is still wanted after that time.
-func (h *hold) sleep(d time.Duration) bool {
+// giveBack releases a vote, also when no context wants it any more: what has no answer goes on in the background, or lapses.
+func giveBack(l *redislock.Lock) error {
+	return guarded(func() error { return l.Release(context.Background()) })
+}
+
+// guarded calls a Client. A panic of the user's Observer is an error of that node: on a goroutine of this package nobody could recover
+// from it.
+func guarded(call func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("a callback panicked: %v", p)
+		}
+	}()
+	return call()
+}
+
+func (h *hold) wasGranted() bool {
+	select {
+	case <-h.granted:
+		return true
+	default:
+		return false
+	}
+}
+
+// rest is the pause before a node is asked again. It reports whether the hold is still wanted then. One that does not wait asks each
+// node once, and asks again those that are missing when it is granted.
+func (h *hold) rest(d time.Duration) bool {
+	if h.try {
+		select {
+		case <-h.granted:
+		case <-h.work.Done():
+			return false
+		}
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -73,13 +110,17 @@ func (h *hold) sleep(d time.Duration) bool {
 
 // tend does with a vote what is to be done until the whole is granted: it confirms the fence, and yields the vote to an older ticket. It
 // reports whether the node is to be asked for another one.
-func (h *hold) tend(i int, l *redislock.Lock) bool {
+func (h *hold) tend(i int, l *redislock.Lock, poke <-chan struct{}) bool {
 	ended, asked := l.Context(), l.Asked()
+	context.AfterFunc(ended, func() { // and not below, where a request may hang (I7)
+		if h.lost(i, l, l.Err()) {
+			h.again(i)
+		}
+	})
 	for {
 		var later <-chan time.Time
 		in, done, gone := h.confirm(i, l)
 		if gone != nil {
-			giveUp(l)
 			return h.lost(i, l, gone)
 		}
 		if in > 0 {
@@ -95,30 +136,18 @@ func (h *hold) tend(i int, l *redislock.Lock) bool {
 		case <-h.work.Done():
 			return false
 		case <-ended.Done():
-			return h.gone(i, l)
+			return false
 		case r := <-asked:
 			if h.yields(i, l, r.Why) {
-				_ = l.Release(context.Background())
+				_ = giveBack(l)
 				return true
 			}
-		case <-h.votes[i].poke:
+		case <-poke:
 		case <-later:
 		case <-granted: // from now on only its end is of interest
-			context.AfterFunc(ended, func() {
-				if h.gone(i, l) {
-					h.again(i)
-				}
-			})
 			return false
 		}
 	}
-}
-
-// gone is the event that the context of a vote has ended. It is true if the node is to be asked again.
-func (h *hold) gone(i int, l *redislock.Lock) bool {
-	again := h.lost(i, l, l.Err())
-	giveUp(l) // its Client may be about to close, and waits for that
-	return again
 }
 
 // again asks a node for a vote once more, under the whole.
@@ -140,9 +169,12 @@ func (h *hold) confirm(i int, l *redislock.Lock) (again time.Duration, done bool
 	n := h.locker.nodes[i]
 	h.mu.Lock()
 	v := &h.votes[i]
-	fence, own, confirmed, held := h.fence, v.fence, v.confirmed, h.phase == holding
+	mine, fence, own, confirmed, held := v.lock == l, h.fence, v.fence, v.confirmed, h.phase == holding
 	h.mu.Unlock()
-	if confirmed {
+	switch {
+	case !mine: // it has ended meanwhile
+		return 0, false, nil
+	case confirmed:
 		return 0, true, nil
 	}
 	if fence > own {
@@ -159,11 +191,17 @@ func (h *hold) confirm(i int, l *redislock.Lock) (again time.Duration, done bool
 	}
 	if !h.locker.durable && !held { // after the request, so that it is known of the run that has executed it
 		in, err := n.counts(h.work, h.locker.longest)
-		if err == nil {
-			err = h.locker.distinct()
+		if err == nil && h.locker.distinct() != nil {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.fail()
+			return 0, false, nil
 		}
 		if in > 0 || err != nil {
 			h.note(i, l, func(v *vote) {
+				if v.fresh == nil {
+					h.plan(firstInquiry) // it may need another vote in the place of this one
+				}
 				if v.fresh = err; err == nil {
 					v.fresh = fmt.Errorf("it came back a moment ago, perhaps without its data: its vote counts in %v", in.Round(time.Millisecond))
 				}
@@ -217,15 +255,18 @@ func (h *hold) plan(in time.Duration) {
 	h.inquiry.Reset(in)
 }
 
-// inquire asks those for their votes who have those that are missing here.
+// inquire asks those for their votes who have those that are missing here. It also has the fence go past a node that does not confirm it.
 func (h *hold) inquire() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	have := h.count()
-	if h.phase == over || have == len(h.votes) || h.try {
+	if h.phase == over || h.phase == holding && have == len(h.votes) {
 		return
 	}
-	if have > 0 && (have < h.locker.majority || h.phase == holding) {
+	if h.phase == seeking {
+		h.reach()
+	}
+	if have > 0 && (h.phase == holding || !h.try && h.counting() < h.locker.majority) {
 		for i := range h.votes {
 			if v := &h.votes[i]; v.lock == nil && !v.asking && !v.stolen {
 				v.asking = true
@@ -245,7 +286,10 @@ func (h *hold) inquireOf(i int) {
 		h.votes[i].asking = false
 	}()
 	// An error is that of a node which the attempt hears of by itself.
-	_, _ = h.locker.nodes[i].client.Ask(h.work, h.name, fmt.Sprintf("%s %016d %s", inquiryMark, h.ticket, h.locker.id))
+	_ = guarded(func() error {
+		_, err := h.locker.nodes[i].client.Ask(h.work, h.name, fmt.Sprintf("%s %016d %s", inquiryMark, h.ticket, h.locker.id))
+		return err
+	})
 }
 
 // yields reports whether a vote is given to the one that inquires, and then takes it off the hold.
@@ -260,14 +304,8 @@ func (h *hold) yields(i int, l *redislock.Lock, inquiry string) bool {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	counting := 0
-	for k := range h.votes {
-		if v := &h.votes[k]; v.lock != nil && v.fresh == nil {
-			counting++
-		}
-	}
 	v := &h.votes[i]
-	if h.phase != seeking || counting >= h.locker.majority || v.lock != l {
+	if h.phase != seeking || h.counting() >= h.locker.majority || v.lock != l {
 		return false
 	}
 	v.lock, v.confirmed, v.fresh = nil, false, nil

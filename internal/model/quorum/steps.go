@@ -135,18 +135,14 @@ func (w *walk) link(i, k int) {
 		})
 	case Granted:
 		w.step(true, "an attempt hears of its vote", func(s *State) { s.Nodes[i].Links[k].Stage = Vote })
-	case Yielding:
-		w.step(true, "a vote is given back", func(s *State) {
+	case Yielding, Leaving:
+		what, next := "a vote is given back", Asked
+		if l.Stage == Leaving {
+			what, next = "a release is executed", Gone
+		}
+		w.step(true, what, func(s *State) {
 			n := &s.Nodes[i]
-			n.Links[k] = Link{Stage: Asked}
-			if holds {
-				n.free(w.Fences)
-			}
-		})
-	case Leaving:
-		w.step(true, "a release is executed", func(s *State) {
-			n := &s.Nodes[i]
-			n.Links[k] = Link{Stage: Gone}
+			n.Links[k] = Link{Stage: next}
 			if holds {
 				n.free(w.Fences)
 			}
@@ -268,7 +264,8 @@ func (w *walk) counting(k int) (n int) {
 }
 
 // choose is the step in which an attempt with a majority of votes chooses its fence: the least that is not below those of a
-// majority. It chooses another one when so many votes are not left that could confirm it.
+// majority. It chooses another one when so many votes are not left that could confirm it. At any time it may choose the greatest of its
+// votes: one that was to confirm a smaller fence does not answer.
 func (w *walk) choose(k int) {
 	var fences []int8
 	able := 0
@@ -280,12 +277,23 @@ func (w *walk) choose(k int) {
 			}
 		}
 	}
-	if !w.Fences || len(fences) < Majority || able >= Majority {
+	if !w.Fences || len(fences) == 0 {
 		return
 	}
 	slices.Sort(fences)
-	w.step(true, "a fence is chosen", func(s *State) {
-		s.Attempts[k].Fence = fences[Majority-1]
+	now, greatest := w.from.Attempts[k].Fence, fences[len(fences)-1]
+	switch {
+	case len(fences) >= Majority && able < Majority:
+		w.chosen(true, "a fence is chosen", k, fences[Majority-1])
+	case now > 0 && greatest > now:
+		w.chosen(false, "a greater fence is chosen", k, greatest)
+	}
+}
+
+// chosen is the step in which an attempt has another fence.
+func (w *walk) chosen(must bool, what string, k int, fence int8) {
+	w.step(must, what, func(s *State) {
+		s.Attempts[k].Fence = fence
 		for i := range s.Nodes {
 			s.Nodes[i].Links[k].Confirmed = false
 		}

@@ -1,0 +1,220 @@
+package quorum_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"example.com/redislock"
+	"example.com/redislock/quorum"
+)
+
+// held is how many nodes have a lock, as far as its holder knows.
+func held(l *quorum.Lock) (n int) {
+	for _, of := range l.Nodes() {
+		if of.Held {
+			n++
+		}
+	}
+	return n
+}
+
+// way is that of a process to the server; processes count from 0.
+func (s *node) way(process int) (cut, mend func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nets[process].Cut, s.nets[process].Mend
+}
+
+// The first node has given the least fence, and is to confirm that of the second. It is mute before it does.
+func mutedAtTheConfirm(f *fleet, opts ...redislock.Option) (*quorum.Lock, time.Duration) {
+	q := f.locker()
+	f.release(f.acquire(q, "warm"))
+	time.Sleep(10 * time.Millisecond)
+	cut, _ := f.servers[0].way(0)
+	time.AfterFunc(300*time.Microsecond, cut)
+	begun := time.Now()
+	l := f.acquire(q, "a", opts...)
+	return l, time.Since(begun)
+}
+
+func TestANodeThatIsMuteAfterItsVoteDelaysNobody(t *testing.T) {
+	withFleet(t, 3, func(f *fleet) {
+		l, took := mutedAtTheConfirm(f)
+		if took > 50*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+		_, mend := f.servers[0].way(0)
+		mend()
+		f.release(l)
+		f.untouched("a")
+	})
+}
+
+func TestTheContextEndsInTimeWhileARequestForAVoteHangs(t *testing.T) {
+	withFleet(t, 3, func(f *fleet) {
+		l, _ := mutedAtTheConfirm(f, redislock.WithLease(500*time.Millisecond))
+		ctx := l.Context()
+		f.servers[1].stop()
+		for l.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		if ctx.Err() == nil {
+			t.Error("the lock is lost, and its context has not ended")
+		}
+		begun := time.Now()
+		_ = l.Release(context.Background())
+		_, mend := f.servers[0].way(0)
+		mend()
+		f.servers[1].start(false)
+		if took := time.Since(begun); took > 10*time.Millisecond {
+			t.Errorf("the release took %v", took)
+		}
+		f.untouched("a")
+	})
+}
+
+func TestTheContextEndsByItselfWhileARequestForAVoteHangs(t *testing.T) {
+	withFleet(t, 3, func(f *fleet) {
+		l, _ := mutedAtTheConfirm(f, redislock.WithLease(500*time.Millisecond))
+		begun := time.Now()
+		f.servers[1].stop()
+		<-l.Context().Done()
+		if took := time.Since(begun); took > 500*time.Millisecond {
+			t.Errorf("it ended after %v", took)
+		}
+		_ = l.Release(context.Background())
+		_, mend := f.servers[0].way(0)
+		mend()
+		f.servers[1].start(false)
+		f.untouched("a")
+	})
+}
+
+func TestALockThatWasTriedForIsAskedForAgainToo(t *testing.T) {
+	withFleet(t, 3, func(f *fleet) {
+		q := f.locker()
+		f.release(f.acquire(q, "warm"))
+		f.servers[0].stop()
+		l, err := q.TryAcquire(context.Background(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.servers[0].start(true)
+		time.Sleep(10 * time.Second)
+		if n := held(l); n != 3 {
+			t.Errorf("%d nodes have it after the first is back", n)
+		}
+		f.servers[1].flush()
+		time.Sleep(time.Minute)
+		if n := held(l); n != 3 {
+			t.Errorf("%d nodes have it after the second has lost its data", n)
+		}
+		f.release(l)
+		f.untouched("a")
+	})
+}
+
+// The older attempt has the votes of two nodes, one of which does not count yet. The younger one has the third, with which it would be a
+// majority.
+func TestAVoteThatDoesNotCountYetIsNoReasonToAskNobody(t *testing.T) {
+	withFleet(t, 3, func(f *fleet) {
+		older, younger := f.locker(), f.locker()
+		f.release(f.acquire(older, "warm"))
+		f.release(f.acquire(younger, "warm"))
+		f.servers[0].stop()
+		f.servers[0].start(true)
+		cut, mend := f.servers[2].way(0)
+		cut()
+		done := make(chan time.Duration, 2)
+		acquire := func(q *quorum.Locker) {
+			begun := time.Now()
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			l, err := q.Acquire(ctx, "a")
+			done <- time.Since(begun)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			f.release(l)
+		}
+		go acquire(older)
+		time.Sleep(100 * time.Millisecond)
+		go acquire(younger)
+		time.Sleep(100 * time.Millisecond)
+		mend()
+		for range 2 {
+			if took := <-done; took > 10*time.Second {
+				t.Errorf("one waited for %v", took)
+			}
+		}
+		f.untouched("a")
+	})
+}
+
+// The connections of a burst of callers are made while the first of them ask since when the node has been up.
+func TestNewConnectionsMakeNoTryFail(t *testing.T) {
+	withFleet(t, 3, func(f *fleet) {
+		q := f.locker()
+		f.release(f.acquire(q, "warm"))
+		var all sync.WaitGroup
+		for i := range 40 {
+			all.Go(func() {
+				time.Sleep(time.Duration(i) * 70 * time.Microsecond)
+				l, err := q.TryAcquire(context.Background(), fmt.Sprint("a", i))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				f.release(l)
+			})
+		}
+		all.Wait()
+	})
+}
+
+type panicking struct{}
+
+func (panicking) Observe(e redislock.Event) { panic(fmt.Sprint(e.Kind)) }
+
+// The goroutines that a callback of the user's is called on are this package's, so nobody else could recover.
+func TestAnObserverThatPanicsDoesNotEndTheProcess(t *testing.T) {
+	withFleet(t, 3, func(f *fleet) {
+		q, err := quorum.New(f.clients(redislock.WithObserver(panicking{})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if _, err := q.Acquire(ctx, "a"); err == nil || errors.Is(err, redislock.ErrHeld) {
+			t.Error(err)
+		}
+		f.untouched("a")
+	})
+}
+
+// picky panics at events of one kind.
+type picky redislock.EventKind
+
+func (p picky) Observe(e redislock.Event) {
+	if e.Kind == redislock.EventKind(p) {
+		panic("not this one")
+	}
+}
+
+func TestAnObserverThatPanicsAtAReleaseIsAnErrorOfTheRelease(t *testing.T) {
+	withFleet(t, 3, func(f *fleet) {
+		q, err := quorum.New(f.clients(redislock.WithObserver(picky(redislock.EventReleased))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.acquire(q, "a").Release(context.Background()); err == nil {
+			t.Error("nothing was said")
+		}
+		f.untouched("a")
+	})
+}
