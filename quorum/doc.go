@@ -17,6 +17,7 @@
 //		       │ yes
 //		       ▼
 //		choose a fence: the least that is not below those of a majority of the votes
+//		               (a node that does not confirm it in time: the greatest of the votes)
 //		       │
 //		       ▼
 //		confirm exactly it on each node ── a node with a greater one, or that came back a moment ago, does not count

@@ -29,21 +29,27 @@ type node struct {
 	addr   string
 	dials  *atomic.Uint64
 
-	mu      sync.Mutex
-	looked  bool
-	under   uint64    // dials, before it was asked
+	mu     sync.Mutex
+	looked bool
+	under  uint64 // dials, before it was asked
+	seen
+	sample time.Time // when its clock said now
+	now    int64     // µs
+}
+
+// seen is what a look has seen.
+type seen struct {
 	run     string    // its run_id; empty if the server has none
 	up      time.Time // it has been up since then, or for longer
 	durable bool      // it answers after its disk has it
-	sample  time.Time // when its clock said now
-	now     int64     // µs
+	at      time.Time // when it answered
 }
 
 // lookTime bounds a look at a server.
 const lookTime = 5 * time.Second
 
 // look asks the server which run it is, and for its time.
-func (n *node) look(ctx context.Context, durable bool) error {
+func (n *node) look(ctx context.Context, durable bool) (seen, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	under, sent := n.dials.Load(), time.Now()
@@ -60,7 +66,7 @@ func (n *node) look(ctx context.Context, durable bool) error {
 		return err
 	})
 	if at == nil || at.Err() != nil || at.Val().IsZero() {
-		return errors.Join(err, errors.New("no answer to TIME"))
+		return seen{}, errors.Join(err, errors.New("no answer to TIME"))
 	}
 	came := time.Now()
 	n.mu.Lock()
@@ -68,28 +74,28 @@ func (n *node) look(ctx context.Context, durable bool) error {
 	n.sample, n.now = came, at.Val().Add(came.Sub(sent)/2).UnixMicro()
 	if durable {
 		n.looked = true
-		return nil
+		return n.seen, nil
 	}
 	if err := info.Err(); err != nil {
 		if strings.HasPrefix(err.Error(), "NOPERM") {
 			err = fmt.Errorf("%w: %w", redislock.ErrPermission, err)
 		}
-		return fmt.Errorf("INFO server, which says since when it has been up: %w", err)
+		return seen{}, fmt.Errorf("INFO server, which says since when it has been up: %w", err)
 	}
 	run, seconds, err := parseInfo(info.Val())
 	if err != nil {
-		return err
+		return seen{}, err
 	}
-	up := came.Add(time.Second - seconds) // both ends of what the server counts are rounded down
-	if n.run != "" && run != n.run && up.Before(came) {
-		up = came // another server, of which nothing is known before now
+	up := came.Add(time.Second - seconds) // both ends of what the server counts are rounded down, so it is too late by two seconds at the most
+	if n.run != "" && run != n.run && up.Add(-2*time.Second).Before(n.at) {
+		up = came // no restart: another server, which was up when the one before answered, and has its address since nobody knows when
 	}
 	if n.run == run && !n.up.IsZero() && n.up.Before(up) {
 		up = n.up
 	}
 	all := config.Val() // where it may not be asked, the server may not keep everything
-	n.looked, n.under, n.run, n.up, n.durable = true, under, run, up, all["appendonly"] == "yes" && all["appendfsync"] == "always"
-	return nil
+	n.looked, n.under, n.seen = true, under, seen{run, up, all["appendonly"] == "yes" && all["appendfsync"] == "always", came}
+	return n.seen, nil
 }
 
 // parseInfo reads which run of a server it is, and for how long it has been up.
@@ -114,27 +120,22 @@ func parseInfo(text string) (run string, up time.Duration, err error) {
 	return run, up, nil
 }
 
-// mostLooks is how often in a row a server is asked: a connection that was made meanwhile, perhaps by the look itself, makes it unknown
-// again.
-const mostLooks = 5
-
-// counts says in what time a vote that this node has given by now counts: 0 if it does already.
+// counts says in what time a vote that this node has given by now counts: 0 if it does already. A look that begins now tells of the run
+// that has given it, or of a later one that has been up for less, whatever connections are made meanwhile.
 func (n *node) counts(ctx context.Context, longest time.Duration) (time.Duration, error) {
-	for range mostLooks {
-		n.mu.Lock()
-		known, durable, up := n.looked && n.under == n.dials.Load(), n.durable, n.up
-		n.mu.Unlock()
-		switch {
-		case known && durable:
-			return 0, nil
-		case known:
-			return max(0, longest-clock.Elapsed(up)), nil
-		}
-		if err := n.look(ctx, false); err != nil {
+	n.mu.Lock()
+	known, s := n.looked && n.under == n.dials.Load(), n.seen
+	n.mu.Unlock()
+	if !known {
+		var err error
+		if s, err = n.look(ctx, false); err != nil {
 			return 0, err
 		}
 	}
-	return time.Millisecond, nil
+	if s.durable {
+		return 0, nil
+	}
+	return max(0, longest-clock.Elapsed(s.up)), nil
 }
 
 // time is what its clock says, as far as is known. The second result is how old that is, negative if nothing is known.

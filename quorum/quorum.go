@@ -133,7 +133,10 @@ func (q *Locker) prepare(ctx context.Context) error {
 	}
 	answers := make(chan answer, len(q.nodes))
 	for i, n := range q.nodes {
-		go func() { answers <- answer{i, n.look(context.WithoutCancel(ctx), q.durable)} }()
+		go func() {
+			_, err := n.look(context.WithoutCancel(ctx), q.durable)
+			answers <- answer{i, err}
+		}()
 	}
 	said, good := make([]error, len(q.nodes)), 0
 	for i := range said {

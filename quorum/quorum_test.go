@@ -23,35 +23,35 @@ func TestALockOfAQuorumIsHeldByAllNodesUnderOneFence(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 		info, err := q.Inspect(context.Background(), "a")
 		if err != nil || !info.Held || info.Fence != l.Fence() {
-			t.Errorf("%+v, %v; the fence is %d", info, err, l.Fence())
+			f.Errorf("%+v, %v; the fence is %d", info, err, l.Fence())
 		}
 		for _, n := range info.Nodes {
 			if len(n.Info.Holds) != 1 || n.Info.Fence < l.Fence() {
-				t.Errorf("%s: %+v", n.Addr, n.Info)
+				f.Errorf("%s: %+v", n.Addr, n.Info)
 			}
 		}
 		for _, n := range l.Nodes() {
 			if !n.Held || n.Until.Before(time.Now().Add(25*time.Second)) || n.Since.After(time.Now()) {
-				t.Errorf("%+v", n)
+				f.Errorf("%+v", n)
 			}
 		}
 		if l.Name() != "a" || l.Err() != nil {
-			t.Errorf("%q, %v", l.Name(), l.Err())
+			f.Errorf("%q, %v", l.Name(), l.Err())
 		}
 		first := l.Fence()
 		time.Sleep(time.Minute)
 		if l.Err() != nil {
-			t.Errorf("it was not renewed: %v", l.Err())
+			f.Errorf("it was not renewed: %v", l.Err())
 		}
 		f.release(l)
 		if !errors.Is(context.Cause(l.Context()), redislock.ErrReleased) || !errors.Is(l.Err(), redislock.ErrReleased) {
-			t.Errorf("after the release: %v, %v", context.Cause(l.Context()), l.Err())
+			f.Errorf("after the release: %v, %v", context.Cause(l.Context()), l.Err())
 		}
 		f.release(l) // the same answer
 		f.untouched("a")
 		l = f.acquire(q, "a")
 		if l.Fence() <= first {
-			t.Errorf("fence %d after %d", l.Fence(), first)
+			f.Errorf("fence %d after %d", l.Fence(), first)
 		}
 		f.release(l)
 	})
@@ -68,7 +68,7 @@ func TestAnUncontendedPairCostsSevenRequestsOverThreeNodes(t *testing.T) {
 		f.release(f.acquire(q, "a"))
 		time.Sleep(time.Second)
 		if n := f.asked() - before; n > 6 { // beside them, what was held for less than 5 ms is given back by a plain command
-			t.Errorf("%d scripts", n)
+			f.Errorf("%d scripts", n)
 		}
 	})
 }
@@ -100,7 +100,7 @@ func TestWaitersOfAQuorumAreServedInTheirOrder(t *testing.T) {
 		f.release(l)
 		for i := range 20 {
 			if got := <-order; got != i {
-				t.Errorf("number %d came as number %d", got, i)
+				f.Errorf("number %d came as number %d", got, i)
 			}
 		}
 		f.untouched("a")
@@ -142,7 +142,7 @@ func TestSplitVotesAreResolved(t *testing.T) {
 				close(begin)
 				for range waiters {
 					if took := <-done; took > 3*time.Second {
-						t.Errorf("%d nodes, %d waiters: one waited for %v", nodes, waiters, took)
+						f.Errorf("%d nodes, %d waiters: one waited for %v", nodes, waiters, took)
 					}
 				}
 				f.untouched("a")
@@ -159,25 +159,25 @@ func TestAMuteNodeDelaysNobodyAndIsAskedAgain(t *testing.T) {
 		begun := time.Now()
 		l := f.acquire(q, "a")
 		if took := time.Since(begun); took > 5*time.Millisecond {
-			t.Errorf("it took %v", took)
+			f.Errorf("it took %v", took)
 		}
 		if n := held(l); n != 2 {
-			t.Errorf("%d nodes have it", n)
+			f.Errorf("%d nodes have it", n)
 		}
 		f.servers[0].mend()
 		time.Sleep(10 * time.Second)
 		if n := held(l); n != 3 {
-			t.Errorf("%d nodes have it after the third is back: %+v", n, l.Nodes())
+			f.Errorf("%d nodes have it after the third is back: %+v", n, l.Nodes())
 		}
 		f.servers[1].cut() // now another one may go
 		time.Sleep(time.Minute)
 		if l.Err() != nil {
-			t.Error(l.Err())
+			f.Error(l.Err())
 		}
 		begun = time.Now()
 		f.release(l)
 		if took := time.Since(begun); took > 5*time.Millisecond {
-			t.Errorf("the release took %v", took)
+			f.Errorf("the release took %v", took)
 		}
 		f.servers[1].mend()
 		time.Sleep(time.Minute)
@@ -189,6 +189,7 @@ func TestTheContextEndsBeforeTheMajorityIsAnothers(t *testing.T) {
 	withFleet(t, 3, func(f *fleet) {
 		q, other := f.locker(), f.locker()
 		f.release(f.acquire(other, "warm"))
+		time.Sleep(5 * time.Second) // so that what comes back is known for a restart, by the seconds of INFO
 		l := f.acquire(q, "a", redislock.WithLease(2*time.Second))
 		for _, s := range f.servers[:2] {
 			s.stop()
@@ -197,16 +198,16 @@ func TestTheContextEndsBeforeTheMajorityIsAnothers(t *testing.T) {
 		begun := time.Now()
 		<-ended
 		if took := time.Since(begun); took > 2*time.Second {
-			t.Errorf("it ended after %v", took)
+			f.Errorf("it ended after %v", took)
 		}
 		if err := l.Err(); !errors.Is(err, redislock.ErrLost) || !strings.Contains(err.Error(), "127.0.0.1:6379") {
-			t.Error(err)
+			f.Error(err)
 		}
 		for _, s := range f.servers[:2] {
 			s.start(false)
 		}
 		if err := l.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) || !errors.Is(err, redislock.ErrLost) {
-			t.Error(err)
+			f.Error(err)
 		}
 		time.Sleep(time.Minute)
 		f.release(f.acquire(other, "a"))
@@ -226,10 +227,10 @@ func TestAMajorityThatCannotBeReachedIsSaid(t *testing.T) {
 			_, err := q.Acquire(ctx, "a")
 			cancel()
 			if err == nil || errors.Is(err, redislock.ErrHeld) || !strings.Contains(err.Error(), "127.0.0.1:6379: ") || !strings.Contains(err.Error(), "connection refused") {
-				t.Errorf("%s: %v", what, err)
+				f.Errorf("%s: %v", what, err)
 			}
 			if took := time.Since(begun); took > time.Second+50*time.Millisecond {
-				t.Errorf("%s: after %v", what, took)
+				f.Errorf("%s: after %v", what, took)
 			}
 		}
 		f.servers[2].cut() // all of them, and one says nothing
@@ -237,10 +238,10 @@ func TestAMajorityThatCannotBeReachedIsSaid(t *testing.T) {
 		defer cancel()
 		begun := time.Now()
 		if _, err := q.Acquire(ctx, "a"); err == nil || errors.Is(err, redislock.ErrHeld) {
-			t.Error(err)
+			f.Error(err)
 		}
 		if took := time.Since(begun); took > 350*time.Millisecond {
-			t.Errorf("after %v", took)
+			f.Errorf("after %v", took)
 		}
 		f.servers[2].mend()
 		f.servers[0].start(false)
@@ -258,22 +259,22 @@ func TestAHeldLockIsSaidToBeHeld(t *testing.T) {
 		_, err := other.TryAcquire(context.Background(), "a")
 		var held *redislock.HeldError
 		if !errors.Is(err, redislock.ErrHeld) || !errors.As(err, &held) || held.Holder.Metadata != "the nightly import" {
-			t.Error(err)
+			f.Error(err)
 		}
 		begun := time.Now()
 		_, err = other.Acquire(context.Background(), "a", redislock.WithWait(time.Second))
 		if !errors.Is(err, redislock.ErrHeld) || time.Since(begun) > time.Second+50*time.Millisecond {
-			t.Errorf("after %v: %v", time.Since(begun), err)
+			f.Errorf("after %v: %v", time.Since(begun), err)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		if _, err = other.Acquire(ctx, "a"); !errors.Is(err, redislock.ErrHeld) || !errors.Is(err, context.DeadlineExceeded) {
-			t.Error(err)
+			f.Error(err)
 		}
 		f.servers[2].cut() // a mute one makes no difference
 		begun = time.Now()
 		if _, err := other.TryAcquire(context.Background(), "a"); !errors.Is(err, redislock.ErrHeld) || time.Since(begun) > 200*time.Millisecond {
-			t.Errorf("after %v: %v", time.Since(begun), err)
+			f.Errorf("after %v: %v", time.Since(begun), err)
 		}
 		f.servers[2].mend()
 		time.Sleep(10 * time.Second)
@@ -316,7 +317,7 @@ func TestFencesRiseOverAFlushOfOneNodeAfterTheOther(t *testing.T) {
 			}
 			l := f.acquire(q, "a", redislock.WithLease(3*time.Second))
 			if l.Fence() <= last {
-				t.Fatalf("fence %d after %d", l.Fence(), last)
+				f.Fatalf("fence %d after %d", l.Fence(), last)
 			}
 			last = l.Fence()
 			other := b
@@ -326,11 +327,11 @@ func TestFencesRiseOverAFlushOfOneNodeAfterTheOther(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			f.servers[i%3].flush()
 			if l2, err := other.TryAcquire(context.Background(), "a"); err == nil {
-				t.Errorf("two holders: %d and %d", l.Fence(), l2.Fence())
+				f.Errorf("two holders: %d and %d", l.Fence(), l2.Fence())
 			}
 			time.Sleep(5 * time.Second)
 			if err := l.Err(); err != nil {
-				t.Errorf("%d: %v", i, err)
+				f.Errorf("%d: %v", i, err)
 			}
 			f.release(l)
 		}
@@ -356,17 +357,17 @@ func TestANodeThatCameBackDoesNotCountAtOnce(t *testing.T) {
 		for range 80 {
 			_, err := other.TryAcquire(context.Background(), "a", redislock.WithLease(9*time.Second))
 			if err == nil && l.Err() == nil {
-				t.Fatal("two holders")
+				f.Fatal("two holders")
 			}
 			said = said || err != nil && strings.Contains(err.Error(), "came back")
 			time.Sleep(100 * time.Millisecond)
 		}
 		if !said {
-			t.Error("nothing was said of the node that came back")
+			f.Error("nothing was said of the node that came back")
 		}
 		time.Sleep(time.Minute)
 		if err := l.Err(); err != nil {
-			t.Logf("lost, as it may be: %v", err)
+			f.Logf("lost, as it may be: %v", err)
 		}
 		_ = l.Release(context.Background())
 		f.release(f.acquire(other, "a", redislock.WithLease(9*time.Second)))
@@ -381,7 +382,7 @@ func TestANodeThatCameBackDoesNotCountAtOnce(t *testing.T) {
 		begun := time.Now()
 		l = f.acquire(q, "a", redislock.WithLease(9*time.Second))
 		if took := time.Since(begun); took > time.Second {
-			t.Errorf("it took %v", took)
+			f.Errorf("it took %v", took)
 		}
 		f.release(l)
 		f.untouched("a")
@@ -394,39 +395,39 @@ func TestADoBodyHasTheFenceAndTheLock(t *testing.T) {
 		err := q.Do(context.Background(), "a", func(ctx context.Context) error {
 			l, ok := quorum.FromContext(ctx)
 			if number, found := fence.Of(ctx, "a"); !ok || !found || number != l.Fence() || number == 0 {
-				t.Errorf("%d %v %v", number, found, ok)
+				f.Errorf("%d %v %v", number, found, ok)
 			}
 			if number, found := fence.FromContext(l.Context()); !found || number != l.Fence() {
-				t.Errorf("%d %v", number, found)
+				f.Errorf("%d %v", number, found)
 			}
 			if _, err := q.Acquire(ctx, "a", redislock.NonReentrant()); !errors.Is(err, redislock.ErrDeadlock) {
-				t.Error(err)
+				f.Error(err)
 			}
 			inner, err := q.Acquire(ctx, "a")
 			if err != nil {
 				return err
 			}
 			if inner.Fence() != l.Fence() {
-				t.Errorf("nested: %d, %d", inner.Fence(), l.Fence())
+				f.Errorf("nested: %d, %d", inner.Fence(), l.Fence())
 			}
 			if err := l.Release(ctx); !errors.Is(err, redislock.ErrOrder) {
-				t.Error(err)
+				f.Error(err)
 			}
 			under := inner.With(ctx)
 			if err := inner.Release(ctx); err != nil {
-				t.Error(err)
+				f.Error(err)
 			}
 			if <-under.Done(); l.Err() != nil || inner.Err() == nil {
-				t.Errorf("%v, %v", l.Err(), inner.Err())
+				f.Errorf("%v, %v", l.Err(), inner.Err())
 			}
 			return ctx.Err()
 		})
 		if err != nil {
-			t.Error(err)
+			f.Error(err)
 		}
 		f.untouched("a")
 		if err := q.Wrap("a", func(context.Context) error { return errors.New("mine") })(context.Background()); err == nil || err.Error() != "mine" {
-			t.Error(err)
+			f.Error(err)
 		}
 		f.untouched("a")
 	})
@@ -440,7 +441,7 @@ func TestALockOverItsLongestTimeIsGivenBack(t *testing.T) {
 			l := f.acquire(q, "a", opt, redislock.WithLease(4*time.Second))
 			<-l.Context().Done()
 			if took := time.Since(begun); took > 4100*time.Millisecond || !errors.Is(l.Err(), redislock.ErrLost) {
-				t.Errorf("%s: %v, %v", what, took, l.Err())
+				f.Errorf("%s: %v, %v", what, took, l.Err())
 			}
 			f.release(f.acquire(q, "a"))
 			f.untouched("a")
@@ -455,17 +456,17 @@ func TestAStaleHoldIsStolen(t *testing.T) {
 		time.Sleep(time.Second)
 		thief := f.acquire(other, "a", redislock.WithStealAfter(3*time.Second))
 		if err := l.Err(); !errors.Is(err, redislock.ErrStolen) {
-			t.Error(err)
+			f.Error(err)
 		}
 		if thief.Fence() <= l.Fence() {
-			t.Errorf("%d after %d", thief.Fence(), l.Fence())
+			f.Errorf("%d after %d", thief.Fence(), l.Fence())
 		}
 		if err := l.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) {
-			t.Error(err)
+			f.Error(err)
 		}
 		time.Sleep(time.Minute)
 		if thief.Err() != nil {
-			t.Error(thief.Err())
+			f.Error(thief.Err())
 		}
 		f.release(thief)
 		f.untouched("a")
@@ -481,52 +482,52 @@ func TestANewQuorumRefusesWhatCannotWork(t *testing.T) {
 		defer many.Close()
 		prefixed, err := redislock.New(elsewhere, redislock.WithPrefix("other"))
 		if err != nil {
-			t.Fatal(err)
+			f.Fatal(err)
 		}
 		cluster, err := redislock.New(many)
 		if err != nil {
-			t.Fatal(err)
+			f.Fatal(err)
 		}
 		for what, of := range map[string][]*redislock.Client{
 			"none": nil, "one": all[:1], "two": all[:2], "four": all[:4], "eleven": all, "nil": {all[0], nil, all[1]}, "twice": {all[0], all[1], all[0]},
 			"one address": {all[0], all[1], all[9]}, "another prefix": {all[0], all[1], prefixed}, "a cluster": {all[0], all[1], cluster},
 		} {
 			if _, err := quorum.New(of); !errors.Is(err, redislock.ErrInvalid) {
-				t.Errorf("%s: %v", what, err)
+				f.Errorf("%s: %v", what, err)
 			}
 		}
 		for what, opt := range map[string]quorum.Option{"nil": nil, "too short": quorum.WithLongestLease(time.Millisecond), "too long": quorum.WithLongestLease(48 * time.Hour)} {
 			if _, err := quorum.New(all[:3], opt); !errors.Is(err, redislock.ErrInvalid) {
-				t.Errorf("%s: %v", what, err)
+				f.Errorf("%s: %v", what, err)
 			}
 		}
 		q, err := quorum.New(all[:3])
 		if err != nil {
-			t.Fatal(err)
+			f.Fatal(err)
 		}
 		for what, opt := range map[string]redislock.Option{
 			"a mode": redislock.WithMode(redislock.Read), "a weight": redislock.WithWeight(2), "replicas": redislock.WithReplicas(1, time.Second),
 			"a floor": redislock.WithFenceFloor(1), "fail open": redislock.WithFailOpen(), "a long lease": redislock.WithLease(2 * time.Minute), "nil": nil,
 		} {
 			if _, err := q.Acquire(context.Background(), "a", opt); !errors.Is(err, redislock.ErrInvalid) {
-				t.Errorf("%s: %v", what, err)
+				f.Errorf("%s: %v", what, err)
 			}
 		}
 		var none *quorum.Locker
 		var made quorum.Lock
 		if _, err := none.Acquire(context.Background(), "a"); !errors.Is(err, redislock.ErrInvalid) {
-			t.Error(err)
+			f.Error(err)
 		}
 		if err := made.Release(context.Background()); !errors.Is(err, redislock.ErrInvalid) || made.Context().Err() == nil || made.Err() == nil {
-			t.Error(err)
+			f.Error(err)
 		}
 		if _, err := q.Acquire(context.Background(), ""); !errors.Is(err, redislock.ErrInvalid) {
-			t.Error(err)
+			f.Error(err)
 		}
 		var noContext context.Context
 		_, err = q.Acquire(noContext, "a")
 		if !errors.Is(err, redislock.ErrInvalid) {
-			t.Error(err)
+			f.Error(err)
 		}
 	})
 }
@@ -538,7 +539,7 @@ func TestTwoAddressesOfOneServerAreFoundOut(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if _, err := q.Acquire(ctx, "a"); !errors.Is(err, redislock.ErrInvalid) || ctx.Err() != nil {
-			t.Error(err)
+			f.Error(err)
 		}
 		f.untouched("a")
 	})
@@ -553,7 +554,7 @@ func TestARightThatIsMissingIsSaid(t *testing.T) {
 			s.mu.Unlock()
 		}
 		if _, err := q.TryAcquire(context.Background(), "a"); !errors.Is(err, redislock.ErrPermission) {
-			t.Error(err)
+			f.Error(err)
 		}
 		q = f.locker(quorum.WithDurableNodes())
 		f.release(f.acquire(q, "a"))

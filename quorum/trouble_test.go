@@ -45,7 +45,7 @@ func TestANodeThatIsMuteAfterItsVoteDelaysNobody(t *testing.T) {
 	withFleet(t, 3, func(f *fleet) {
 		l, took := mutedAtTheConfirm(f)
 		if took > 50*time.Millisecond {
-			t.Errorf("it took %v", took)
+			f.Errorf("it took %v", took)
 		}
 		_, mend := f.servers[0].way(0)
 		mend()
@@ -57,34 +57,11 @@ func TestANodeThatIsMuteAfterItsVoteDelaysNobody(t *testing.T) {
 func TestTheContextEndsInTimeWhileARequestForAVoteHangs(t *testing.T) {
 	withFleet(t, 3, func(f *fleet) {
 		l, _ := mutedAtTheConfirm(f, redislock.WithLease(500*time.Millisecond))
-		ctx := l.Context()
-		f.servers[1].stop()
-		for l.Err() == nil {
-			time.Sleep(time.Millisecond)
-		}
-		if ctx.Err() == nil {
-			t.Error("the lock is lost, and its context has not ended")
-		}
-		begun := time.Now()
-		_ = l.Release(context.Background())
-		_, mend := f.servers[0].way(0)
-		mend()
-		f.servers[1].start(false)
-		if took := time.Since(begun); took > 10*time.Millisecond {
-			t.Errorf("the release took %v", took)
-		}
-		f.untouched("a")
-	})
-}
-
-func TestTheContextEndsByItselfWhileARequestForAVoteHangs(t *testing.T) {
-	withFleet(t, 3, func(f *fleet) {
-		l, _ := mutedAtTheConfirm(f, redislock.WithLease(500*time.Millisecond))
 		begun := time.Now()
 		f.servers[1].stop()
 		<-l.Context().Done()
 		if took := time.Since(begun); took > 500*time.Millisecond {
-			t.Errorf("it ended after %v", took)
+			f.Errorf("it ended after %v", took)
 		}
 		_ = l.Release(context.Background())
 		_, mend := f.servers[0].way(0)
@@ -101,17 +78,17 @@ func TestALockThatWasTriedForIsAskedForAgainToo(t *testing.T) {
 		f.servers[0].stop()
 		l, err := q.TryAcquire(context.Background(), "a")
 		if err != nil {
-			t.Fatal(err)
+			f.Fatal(err)
 		}
 		f.servers[0].start(true)
 		time.Sleep(10 * time.Second)
 		if n := held(l); n != 3 {
-			t.Errorf("%d nodes have it after the first is back", n)
+			f.Errorf("%d nodes have it after the first is back", n)
 		}
 		f.servers[1].flush()
 		time.Sleep(time.Minute)
 		if n := held(l); n != 3 {
-			t.Errorf("%d nodes have it after the second has lost its data", n)
+			f.Errorf("%d nodes have it after the second has lost its data", n)
 		}
 		f.release(l)
 		f.untouched("a")
@@ -137,7 +114,7 @@ func TestAVoteThatDoesNotCountYetIsNoReasonToAskNobody(t *testing.T) {
 			l, err := q.Acquire(ctx, "a")
 			done <- time.Since(begun)
 			if err != nil {
-				t.Error(err)
+				f.Error(err)
 				return
 			}
 			f.release(l)
@@ -149,7 +126,7 @@ func TestAVoteThatDoesNotCountYetIsNoReasonToAskNobody(t *testing.T) {
 		mend()
 		for range 2 {
 			if took := <-done; took > 10*time.Second {
-				t.Errorf("one waited for %v", took)
+				f.Errorf("one waited for %v", took)
 			}
 		}
 		f.untouched("a")
@@ -167,7 +144,7 @@ func TestNewConnectionsMakeNoTryFail(t *testing.T) {
 				time.Sleep(time.Duration(i) * 70 * time.Microsecond)
 				l, err := q.TryAcquire(context.Background(), fmt.Sprint("a", i))
 				if err != nil {
-					t.Error(err)
+					f.Error(err)
 					return
 				}
 				f.release(l)
@@ -186,12 +163,12 @@ func TestAnObserverThatPanicsDoesNotEndTheProcess(t *testing.T) {
 	withFleet(t, 3, func(f *fleet) {
 		q, err := quorum.New(f.clients(redislock.WithObserver(panicking{})))
 		if err != nil {
-			t.Fatal(err)
+			f.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		if _, err := q.Acquire(ctx, "a"); err == nil || errors.Is(err, redislock.ErrHeld) {
-			t.Error(err)
+			f.Error(err)
 		}
 		f.untouched("a")
 	})
@@ -210,11 +187,36 @@ func TestAnObserverThatPanicsAtAReleaseIsAnErrorOfTheRelease(t *testing.T) {
 	withFleet(t, 3, func(f *fleet) {
 		q, err := quorum.New(f.clients(redislock.WithObserver(picky(redislock.EventReleased))))
 		if err != nil {
-			t.Fatal(err)
+			f.Fatal(err)
 		}
 		if err := f.acquire(q, "a").Release(context.Background()); err == nil {
-			t.Error("nothing was said")
+			f.Error("nothing was said")
 		}
+		f.untouched("a")
+	})
+}
+
+// Behind the address of a node is another server now, which has been up for a day and has nothing: whom it voted for is not known.
+func TestAnotherServerAtTheAddressOfANodeDoesNotCountYet(t *testing.T) {
+	withFleet(t, 3, func(f *fleet) {
+		q := f.locker()
+		f.release(f.acquire(q, "warm"))
+		time.Sleep(10 * time.Second)
+		for _, s := range f.servers[:2] {
+			s.stop()
+			s.start(false)
+			s.mu.Lock()
+			s.born = time.Now().Add(-24 * time.Hour)
+			s.mu.Unlock()
+		}
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		l, err := q.Acquire(ctx, "a")
+		if took := time.Since(begun); err != nil || took < 59*time.Second {
+			f.Fatalf("%v after %v", err, took)
+		}
+		f.release(l)
 		f.untouched("a")
 	})
 }
