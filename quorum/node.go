@@ -87,11 +87,12 @@ func (n *node) look(ctx context.Context, durable bool) (seen, error) {
 		return seen{}, err
 	}
 	up := came.Add(time.Second - seconds) // both ends of what the server counts are rounded down, so it is too late by two seconds at the most
-	if n.run != "" && run != n.run && up.Add(-2*time.Second).Before(n.at) {
-		up = came // no restart: another server, which was up when the one before answered, and has its address since nobody knows when
-	}
-	if n.run == run && !n.up.IsZero() && n.up.Before(up) {
+	switch {
+	case n.run == "":
+	case run == n.run:
 		up = n.up
+	case up.Add(-2 * time.Second).Before(n.at):
+		up = came // no restart: another server, which was up when the one before answered, and has its address since nobody knows when
 	}
 	all := config.Val() // where it may not be asked, the server may not keep everything
 	n.looked, n.under, n.seen = true, under, seen{run, up, all["appendonly"] == "yes" && all["appendfsync"] == "always", came}
