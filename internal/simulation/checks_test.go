@@ -27,14 +27,14 @@ type checks struct {
 	done      map[string]time.Time
 	over      map[string]time.Time // when the server has given a token up
 	copied    map[string]bool      // tokens of which a request was executed twice although it was answered
-	reached   map[string]*process  // tokens of which a grant has reached its process
-	reachedAt map[string]time.Time
+	reached   map[grant]*process   // which grants have reached their process
+	reachedAt map[grant]time.Time
 	handed    map[int64]bool       // fences of holds that were left to whoever has the ticket
 	forged    map[string]time.Time // when a reader of the keys last told a lie about a name
 }
 
 func newChecks(w *world) checks {
-	return checks{world: w, losses: map[string]time.Time{}, fences: map[string][]*body{}, register: map[string]*register{}, done: map[string]time.Time{}, over: map[string]time.Time{}, copied: map[string]bool{}, reached: map[string]*process{}, reachedAt: map[string]time.Time{}, handed: map[int64]bool{}, forged: map[string]time.Time{}}
+	return checks{world: w, losses: map[string]time.Time{}, fences: map[string][]*body{}, register: map[string]*register{}, done: map[string]time.Time{}, over: map[string]time.Time{}, copied: map[string]bool{}, reached: map[grant]*process{}, reachedAt: map[grant]time.Time{}, handed: map[int64]bool{}, forged: map[string]time.Time{}}
 }
 
 // body is somebody who relies on a lock.

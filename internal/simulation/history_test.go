@@ -149,7 +149,11 @@ func (w *world) called(by *session, args []string, v any) {
 		w.server.keys[args[4]] = true
 	}
 	if len(args) > 4 && isGrant(scriptOf(args), v) {
-		by.granted = append(by.granted, args[4])
+		for fence, h := range w.server.holds(key) {
+			if h.token == args[4] {
+				by.granted = append(by.granted, grant{args[4], fence})
+			}
+		}
 	}
 	w.checks.given(scriptOf(args), key, args[4:], v)
 	if scriptOf(args) == "break" {

@@ -84,12 +84,18 @@ func (c *checks) handedOver(fence int64) {
 	c.handed[fence] = true
 }
 
-// heard notes that these tokens' grants have reached their process, and looks later what became of them.
-func (c *checks) heard(by *process, tokens []string) {
-	for _, token := range tokens {
-		c.reached[token], c.reachedAt[token] = by, time.Now()
+// A grant is what a token was granted, once: where the server has forgotten it, a late copy of the acquire may be granted another.
+type grant struct {
+	token string
+	fence int64
+}
+
+// heard notes that these grants have reached their process, and looks later what became of them.
+func (c *checks) heard(by *process, grants []grant) {
+	for _, g := range grants {
+		c.reached[g], c.reachedAt[g] = by, time.Now()
 	}
-	if len(tokens) > 0 {
+	if len(grants) > 0 {
 		c.world.after(max(0, time.Until(c.world.over))+settled, c.nobodys)
 	}
 }
@@ -110,8 +116,9 @@ func (c *checks) nobodys() {
 			continue
 		}
 		for fence, h := range s.holds(key) {
-			p := c.reached[h.token]
-			if p != nil && c.world.gathers(p) || c.isSomebodys(name, fence) || time.Since(c.reachedAt[h.token]) < settled {
+			g := grant{h.token, fence}
+			p := c.reached[g]
+			if p != nil && c.world.gathers(p) || c.isSomebodys(name, fence) || time.Since(c.reachedAt[g]) < settled {
 				continue
 			}
 			if p != nil && !p.gone && !p.closed && h.ends.After(s.now()) && h.state != 'k' && !c.copied[h.token] && !c.handed[fence] {

@@ -30,7 +30,7 @@ type conn struct {
 	// Of the world's goroutine alone.
 	toServer, toClient time.Time // when the last packet each way arrives: they stay in order
 	dead               bool      // half-open: nothing arrives any more
-	granted            []string  // tokens whose grant is in the next packet to the client
+	granted            []grant   // in the next packet to the client
 }
 
 var errReset = errors.New("connection reset by peer")

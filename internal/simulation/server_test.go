@@ -80,7 +80,7 @@ type session struct {
 	input      []byte // a command that is not all there yet
 	subscribed bool
 	ended      bool
-	granted    []string // tokens whose grant is in what is said next
+	granted    []grant // in what is said next
 
 	mu  sync.Mutex
 	out bytes.Buffer

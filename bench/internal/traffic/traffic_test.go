@@ -91,9 +91,10 @@ func TestARequestIsCountedOnceAndWhatItsScriptCallsIsNot(t *testing.T) {
 	if n := used["set"].Calls; n != 10*1000+10 {
 		t.Errorf("the server counts %d SET", n)
 	}
-	micros, scripts := used.Micros(sent), float64(used["eval"].Micros)
-	if all := scripts + float64(used["set"].Micros); micros < scripts || micros > scripts+(all-scripts)/2 {
-		t.Errorf("%v µs for the requests, of which %v for the scripts, and %v with all that they call", micros, scripts, all)
+	want := float64(used["eval"].Micros+used["get"].Micros) + float64(used["set"].Micros)*10/(10*1000+10)
+	connected := float64(used["hello"].Micros + used["client"].Micros)
+	if micros := used.Micros(sent); micros < want-0.001 || micros > want+connected+0.001 {
+		t.Errorf("%v µs for the requests, and not %v, for the server says %v", micros, want, used)
 	}
 }
 
