@@ -1,10 +1,61 @@
-// Package redislock gives every instance of an application the same locks, kept in Redis: owned by token, fenced,
-// fair, leased, woken by push instead of polling, and stealable when stale. A weak kind serves best-effort dedupe.
+// Package redislock gives every instance of an application the same locks, kept in Redis. A lock is owned by token, fenced,
+// fair, leased, handed over by push instead of polling, and can be stolen when it is stale. A weak kind serves best-effort dedupe.
 //
 //	client, err := redislock.New(rdb)
 //	err = client.Do(ctx, "invoice/42", func(ctx context.Context) error {
 //		return pay(ctx) // ctx ends if the lock is lost
 //	})
+//
+// # Start with these six
+//
+//   - [New] makes the Client. A process needs one.
+//   - [Client.Do] runs a function under a lock, and waits for the lock as long as the context lasts.
+//   - [Client.Acquire] returns the lock as a [Lock], where a function does not fit. [Lock.Release] gives it back.
+//   - [Lock.With] makes a context that also ends if the lock is lost. Under Do the context of the function is that.
+//   - [Lock.Fence] is a number greater than that of all earlier holders. Send it along with what you write.
+//   - [Client.Close] ends the Client when the locks are released, or when its context ends.
+//
+// # All names, in groups
+//
+// One lock:
+//   - taken and given back: [New], [Client], [Client.Do], [Client.Acquire], [Client.TryAcquire], [Lock], [Client.Close],
+//     [FromContext], [LocksFromContext]
+//   - in other forms: [Client.Wrap], [WrapBy], [Lockable], [Client.Locker], [Client.Resume] of a [Lock.Handoff]
+//   - shaped by an [Option]: [WithLease], [WithWait], [WithStealAfter], [WithMaxHold], [WithoutRenewal], [WithMetadata],
+//     [WithMode], [WithWeight], [WithReplicas], [WithFenceFloor], [NonReentrant], [WithFailOpen]
+//   - for more than one holder, a [Mode]: [Exclusive], [Read], [Write], [Semaphore], and [NewMode] with a [Rule], [AtMost] or
+//     [CompatibleWith]
+//
+// Many locks:
+//   - at once, all or none: [Client.AcquireAll], [Client.DoAll], [Locks]
+//   - a pool for any number of resources: [Client.Stripes], [Stripes]
+//
+// Built on locks:
+//   - once in the fleet: [Client.Once], [Client.OnceDone], [Client.OnceReset], [OnceOption], [WithForget]
+//   - a value for all who ask: [Share], [Client.ShareReset], [ShareOption], [WithStale], [WithErrorTTL], [WithRefreshTimeout],
+//     [WithCodec], [Codec], [WithErrorCodec], [ErrorCodec], [SharedError], [PanicError], [ErrTooLarge]
+//   - a job at most once for each tick: [Client.Cron], [CronGuard], [CronOption], [WithAtLeast], [WithAtMost], [WithRetry],
+//     [WithOverlap], [Overlap], [WithSchedule], [WithTickMemory], [WithTickAhead], [Outcome], [Client.CronStatus],
+//     [Client.CronJobs], [CronStatus]
+//   - a leader: [Client.Elect], [Client.Election], [Election], [Leader]
+//
+// The weak kind: [Client.AcquireWeak], [WeakLock], [Client.First], [Client.FirstOf], [Client.Forget]
+//
+// Who has it, and why:
+//   - to look: [Client.Inspect], [Client.List], [Client.Watch], [Info], [Hold], [Place], [Owner]
+//   - to have it given up: [Client.Ask], [Request], [Client.Break], [Client.BreakHolds]
+//   - to hear of it: [WithObserver], [Observer], [ObserverFunc], [Observers], [Event], [EventKind], [WithTrace]
+//
+// A Client as a whole: [ClientOption], [WithPrefix], [WithName], [WithDefaults], [WithRetention], [WithClockMargin]; its rights on the
+// server, [ACL] and [ACLFor].
+//
+// Errors: [ErrHeld] and [HeldError], [ErrNotHeld], [ErrUnknown], [ErrLost], [ErrStolen], [ErrReleased], [ErrDeadlock], [ErrOrder],
+// [ErrConflict], [ErrMode], [ErrNotReplicated], [ErrClosed], [ErrInvalid], [ErrPermission], [ErrServer], [ErrDamaged].
+//
+// Limits and defaults: [DefaultLease], [MinLease], [MaxLease], [DefaultRetention], [MinRetention], [MaxRetention],
+// [DefaultClockMargin], [DefaultPrefix], [MaxName], [MaxMetadata], [MaxReason], [MaxTrace], [MaxReplicas], [MinReplicaTimeout],
+// [MaxReplicaTimeout], [MaxUnits], [MaxModeName], [MaxRules], [MaxStripes], [MaxShared], [DefaultErrorTTL],
+// [DefaultRefreshTimeout], [DefaultTickMemory], [DefaultTickAhead].
 //
 // # What a lock promises
 //

@@ -72,10 +72,11 @@ func ExampleClient_Acquire() {
 		return
 	}
 	defer lock.Release(ctx) // works if ctx has ended, too
+	ctx = lock.With(ctx)    // ends if the lock is lost
 
-	fmt.Println("holding", lock.Name())
+	fmt.Println("holding", lock.Name(), ctx.Err())
 	// Output:
-	// holding invoice/42
+	// holding invoice/42 <nil>
 }
 
 // Those who wait get the lock in the order in which they came, whichever process they are in.

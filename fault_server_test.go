@@ -228,7 +228,7 @@ func TestOutOfMemoryOnlyNewLocksAreRefused(t *testing.T) {
 	idle.release(idle.acquire(c))
 }
 
-// sufficient is what the README tells people to grant.
+// sufficient is what docs/servers.md tells people to grant.
 const sufficient = "-@all +evalsha +eval +time +hlen +hget +hmget +hgetall +hset +hdel +expire +expireat +set +get +del " +
 	"+pttl +getrange +pubsub|numsub +publish +subscribe +unsubscribe +ping " + elsewhere + " resetkeys " + ownKeys + " resetchannels " + ownChannels
 

@@ -35,7 +35,7 @@ func document(root, out string) error {
 	}
 	section := table(all)
 	var failed error
-	for _, page := range []string{"README.md", filepath.Join("docs", "operations.md")} {
+	for _, page := range []string{filepath.Join("docs", "servers.md"), filepath.Join("docs", "operations.md")} {
 		page = filepath.Join(root, page)
 		text, err := os.ReadFile(page)
 		if err != nil {

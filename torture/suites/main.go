@@ -4,7 +4,7 @@
 //	go run ./suites [-servers "valkey 9.1,…"] [-out FILE] [-docs] [topology ...]
 //
 // Without -servers that is done on the redis-server of the machine, with the race detector. "all" is each server that
-// internal/servertest can start, on the topologies that differ between servers. With -docs the tables in README.md and
+// internal/servertest can start, on the topologies that differ between servers. With -docs the tables in docs/servers.md and
 // docs/operations.md are written from what is in the file.
 //
 // A behaviour test is one that calls both, in ../*_test.go: it runs on the embedded server in fake time, and on a real one, which

@@ -52,7 +52,7 @@ func TestThePagesHaveATableOfServers(t *testing.T) {
 	}
 	out := filepath.Join(dir, "results")
 	for path, text := range map[string]string{
-		"README.md":          "before\n" + begins + "old\n" + ends + "after\n",
+		"docs/servers.md":    "before\n" + begins + "old\n" + ends + "after\n",
 		"docs/operations.md": "before\n" + begins + ends + "after\n",
 		"results": `{"server":"valkey 9.1.2","date":"2026-01-02","topology":"cluster","tests":9,"failed":1}
 {"server":"valkey 9.1.2","date":"2026-01-03","topology":"cluster","tests":9,"failed":0}
@@ -66,7 +66,7 @@ func TestThePagesHaveATableOfServers(t *testing.T) {
 	if err := document(dir, out); err != nil {
 		t.Fatal(err)
 	}
-	for _, page := range []string{"README.md", "docs/operations.md"} {
+	for _, page := range []string{"docs/servers.md", "docs/operations.md"} {
 		text, err := os.ReadFile(filepath.Join(dir, page))
 		if err != nil {
 			t.Fatal(err)
@@ -83,7 +83,7 @@ func TestThePagesHaveATableOfServers(t *testing.T) {
 			t.Errorf("%s has the old table too", page)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, "README.md"), []byte("nothing"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "docs/servers.md"), []byte("nothing"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := document(dir, out); err == nil {
