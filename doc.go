@@ -18,9 +18,10 @@
 // # All names, in groups
 //
 // One lock:
-//   - taken and given back: [New], [Client], [Client.Do], [Client.Acquire], [Client.TryAcquire], [Lock], [Client.Close],
-//     [FromContext], [LocksFromContext]
-//   - in other forms: [Client.Wrap], [WrapBy], [Lockable], [Client.Locker], [Client.Resume] of a [Lock.Handoff]
+//   - taken and given back: [New], [Client], [Client.Do], [Client.TryDo], [DoValue], [Client.Acquire], [Client.TryAcquire], [Lock],
+//     [Client.Close], [FromContext], [LocksFromContext]
+//   - in other forms: [Client.Wrap], [WrapBy], [WrapValue], [Lockable], [Client.Locker], [Client.Resume] of a
+//     [Lock.Handoff]
 //   - shaped by an [Option]: [WithLease], [WithWait], [WithStealAfter], [WithMaxHold], [WithoutRenewal], [WithMetadata],
 //     [WithMode], [WithWeight], [WithReplicas], [WithFenceFloor], [NonReentrant], [WithFailOpen]
 //   - for more than one holder, a [Mode]: [Exclusive], [Read], [Write], [Semaphore], and [NewMode] with a [Rule], [AtMost] or
@@ -39,7 +40,7 @@
 //     [Client.CronJobs], [CronStatus]
 //   - a leader: [Client.Elect], [Client.Election], [Election], [Leader]
 //
-// The weak kind: [Client.AcquireWeak], [WeakLock], [Client.First], [Client.FirstOf], [Client.Forget]
+// The weak kind: [Client.AcquireWeak], [WeakLock], [Client.DoWeak], [Client.WrapWeak], [Client.First], [Client.FirstOf], [Client.Forget]
 //
 // Who has it, and why:
 //   - to look: [Client.Inspect], [Client.List], [Client.Watch], [Info], [Hold], [Place], [Owner]

@@ -175,21 +175,9 @@ func (c *Client) TryAcquire(ctx context.Context, name string, opts ...Option) (*
 // ends or when the lock is lost. fn does not run without the lock. Do returns the error of the acquire, or fn's own. If the
 // lock was lost while fn ran, the error is [ErrLost] too, even where fn returned nil, because what fn did last may not have
 // been protected. A lock that fn itself gave back or handed off ([Lock.Handoff]) was not lost.
-func (c *Client) Do(ctx context.Context, name string, fn func(context.Context) error, opts ...Option) (err error) {
-	if err := c.called(ctx); err != nil {
-		return wrapOp("do", name, err)
-	}
-	if fn == nil {
-		return wrapOp("do", name, invalid("a nil function"))
-	}
-	l, err := c.Acquire(ctx, name, opts...)
-	if err != nil {
-		return err
-	}
-	defer func() { // also when fn panics
-		err = errors.Join(err, lossOf(wrapOp("release", name, l.finish(ctx, true, 0))))
-	}()
-	return fn(l.under(ctx))
+func (c *Client) Do(ctx context.Context, name string, fn func(context.Context) error, opts ...Option) error {
+	_, err := c.do(ctx, name, fn, opts)
+	return err
 }
 
 // Wrap is the decorator: it returns a function that runs fn under the lock of that name, as [Client.Do] does. If the lock is

@@ -31,6 +31,7 @@ type WeakLock struct {
 	ctx      context.Context
 	end      context.CancelCauseFunc
 	timer    *time.Timer
+	ties     lifetime.Ties
 
 	once     sync.Once
 	released error
@@ -133,6 +134,18 @@ func (w *WeakLock) Context() context.Context {
 		return lifetime.Ended(errNoHandle)
 	}
 	return w.ctx
+}
+
+// With returns ctx, but the result also ends with the lock; [context.Cause] says which of them ended first. For a nil ctx the
+// result has ended, with [ErrInvalid].
+func (w *WeakLock) With(ctx context.Context) context.Context {
+	switch {
+	case !w.made():
+		return lifetime.Ended(errNoHandle)
+	case ctx == nil:
+		return lifetime.Ended(errNoContext)
+	}
+	return w.ties.With(ctx, w.ctx)
 }
 
 // Err is nil while the lock is held. Afterwards it is the cause of [WeakLock.Context].

@@ -1,0 +1,149 @@
+package redislock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"example.com/redislock"
+)
+
+// That another instance is at it already is no error.
+func ExampleClient_TryDo() {
+	ctx := context.Background()
+	client, other, stop := exampleClients()
+	defer stop()
+
+	report := func(context.Context) error {
+		fmt.Println("writing the report")
+		return nil
+	}
+	err := client.Do(ctx, "report", func(context.Context) error {
+		ran, err := other.TryDo(ctx, "report", report)
+		fmt.Println("beside it:", ran, err)
+		return nil
+	})
+	fmt.Println(err)
+	ran, err := other.TryDo(ctx, "report", report)
+	fmt.Println("after it:", ran, err)
+	// Output:
+	// beside it: false <nil>
+	// <nil>
+	// writing the report
+	// after it: true <nil>
+}
+
+func ExampleDoValue() {
+	ctx := context.Background()
+	client, _, stop := exampleClients()
+	defer stop()
+
+	number, err := redislock.DoValue(ctx, client, "invoice-numbers", func(context.Context) (int, error) {
+		return 42, nil // read the last one, and write the next
+	})
+	fmt.Println(number, err)
+	// Output:
+	// 42 <nil>
+}
+
+func ExampleWrapValue() {
+	ctx := context.Background()
+	client, _, stop := exampleClients()
+	defer stop()
+
+	nextNumber := redislock.WrapValue(client, "invoice-numbers", func(context.Context) (int, error) {
+		return 42, nil
+	}, redislock.WithWait(time.Second))
+
+	fmt.Println(nextNumber(ctx))
+	// Output:
+	// 42 <nil>
+}
+
+func ExampleClient_DoWeak() {
+	ctx := context.Background()
+	client, other, stop := exampleClients()
+	defer stop()
+
+	err := client.DoWeak(ctx, "thumbnail/7", func(ctx context.Context) error {
+		fmt.Println("making the thumbnail")
+		busy := other.DoWeak(ctx, "thumbnail/7", func(context.Context) error { return nil }, redislock.WithWait(0))
+		fmt.Println("beside it:", errors.Is(busy, redislock.ErrHeld))
+		return nil // ctx ends with the lease
+	}, redislock.WithLease(time.Minute))
+	fmt.Println(err)
+	// Output:
+	// making the thumbnail
+	// beside it: true
+	// <nil>
+}
+
+func ExampleClient_WrapWeak() {
+	ctx := context.Background()
+	client, _, stop := exampleClients()
+	defer stop()
+
+	thumbnail := client.WrapWeak("thumbnail/7", func(context.Context) error {
+		fmt.Println("making the thumbnail")
+		return nil
+	}, redislock.WithLease(time.Minute), redislock.WithWait(0))
+
+	fmt.Println(thumbnail(ctx))
+	// Output:
+	// making the thumbnail
+	// <nil>
+}
+
+func ExampleWeakLock_With() {
+	ctx := context.Background()
+	client, _, stop := exampleClients()
+	defer stop()
+
+	weak, err := client.AcquireWeak(ctx, "thumbnail/7", redislock.WithLease(100*time.Millisecond))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer weak.Release(ctx)
+
+	ctx = weak.With(ctx) // ends with the lease, which is not renewed
+	<-ctx.Done()
+	fmt.Println(errors.Is(context.Cause(ctx), redislock.ErrLost))
+	// Output:
+	// true
+}
+
+func ExampleStripes_DoKey() {
+	ctx := context.Background()
+	client, _, stop := exampleClients()
+	defer stop()
+
+	files := client.Stripes("files", 1024)
+	err := files.DoKey(ctx, "photos/cat.jpg", func(context.Context) error {
+		fmt.Println("writing photos/cat.jpg")
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// writing photos/cat.jpg
+	// <nil>
+}
+
+func ExampleStripes_TryAcquire() {
+	ctx := context.Background()
+	client, other, stop := exampleClients()
+	defer stop()
+
+	lock, err := client.Stripes("shards", 16).TryAcquire(ctx, 3)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer lock.Release(ctx)
+
+	_, err = other.Stripes("shards", 16).TryAcquire(ctx, 3)
+	fmt.Println(lock.Name(), errors.Is(err, redislock.ErrHeld))
+	// Output:
+	// shards#3 true
+}
