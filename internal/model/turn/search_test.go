@@ -1,0 +1,117 @@
+package turn
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// found is what a search came to.
+type found struct {
+	states int
+	fault  string // of one of the nearest states that violate something
+	at     State
+	steps  []string
+}
+
+// search visits every state that can be reached, breadth first, until one violates something.
+func search(c Config) found {
+	type visited struct {
+		from int32
+		what string
+	}
+	start := c.Start()
+	seen := map[State]struct{}{start: {}}
+	queue, all := []State{start}, []visited{{-1, ""}}
+	for n := 0; n < len(queue); n++ {
+		for _, next := range c.Steps(&queue[n]) {
+			if next.Fault != "" {
+				f := found{states: len(seen), fault: next.Fault, at: next.To, steps: []string{next.What}}
+				for i := int32(n); all[i].from >= 0; i = all[i].from {
+					f.steps = append(f.steps, all[i].what)
+				}
+				slices.Reverse(f.steps)
+				return f
+			}
+			if _, known := seen[next.To]; !known {
+				seen[next.To] = struct{}{}
+				queue, all = append(queue, next.To), append(all, visited{int32(n), next.What})
+			}
+		}
+	}
+	return found{states: len(seen)}
+}
+
+func (f found) String() string {
+	return f.fault + "\nafter\n  " + strings.Join(f.steps, "\n  ") + "\nin\n" + f.at.String()
+}
+
+// The configurations. Each is about one kind of fault, and small enough to be searched whole.
+var (
+	small = Config{MostTime: 5, Lease: 3, Turn: 1, Most: 4, Arrivals: 2, Rounds: 2}
+	// recalls is about recalls that are late, lost, or come twice, a process that is paused, and a hold that lapses while it lingers.
+	recalls = small.under(Faults{Lost: 1, Doubles: 1, Renewals: 1})
+	// renewals is about a hold that its process renews, for as long as it may keep it.
+	renewals = small.under(Faults{Lost: 1, Renewals: 2})
+	// backs is about a clock of the server that goes back.
+	backs = small.under(Faults{Backs: 1, Renewals: 1})
+	// losses is about a server that loses its data.
+	losses = small.under(Faults{Losses: 1, Renewals: 1})
+	// breaks is about an operator, and a message of his that is late.
+	breaks = small.under(Faults{Breaks: 1, Renewals: 1})
+	// steals is about a waiter that steals, and a clock that goes back then.
+	steals = small.under(Faults{Steals: 1, Backs: 1})
+)
+
+func (c Config) under(f Faults) Config {
+	c.Faults = f
+	return c
+}
+
+func TestATurnKeepsThePromisesOfALock(t *testing.T) {
+	for name, c := range map[string]Config{"recalls": recalls, "renewals": renewals, "backs": backs, "losses": losses, "breaks": breaks, "steals": steals} {
+		t.Run(name, func(t *testing.T) {
+			if testing.Short() {
+				c.MostTime, c.Rounds = c.MostTime-1, c.Rounds-1
+			}
+			f := search(c)
+			t.Log(f.states, "states")
+			if f.fault != "" {
+				t.Error(f)
+			}
+		})
+	}
+}
+
+// Each rule has a configuration in which a promise is broken without it.
+func TestWithoutAnyOneRuleAPromiseOfATurnIsBroken(t *testing.T) {
+	var left Rule
+	for _, c := range []struct {
+		name    string
+		config  Config
+		without Rule
+		fault   string
+	}{
+		{"local fences run ahead of the server's clock", losses, BelowClock, "fence"},
+		{"a release that does not tell the last fence", backs, CarriesLast, "fence"},
+		{"an end that leaves the fence where it was", breaks, PastInterval, "fence"},
+		{"a clock that goes back, and leaves the fence where it was", backs, PastInterval, "fence"},
+		{"a local grant without a look at the bound", recalls, LookAtBound, "two holders"},
+		{"who waits elsewhere is served last", recalls, TicketFirst, "passes"},
+		{"an idle lock that is kept from who waits", recalls, LingerAlone, "idle"},
+		{"a lost recall, and a process that always wants the lock", renewals, Longest, "too long"},
+	} {
+		left |= c.without
+		t.Run(c.name, func(t *testing.T) {
+			c.config.Without = c.without
+			f := search(c.config)
+			t.Log(f.states, "states,", len(f.steps), "steps")
+			if !strings.Contains(f.fault, c.fault) {
+				t.Errorf("none of %d states breaks it (%q)", f.states, f.fault)
+			}
+		})
+	}
+	if left != AllRules {
+		t.Errorf("not all rules were left out: %b", left)
+	}
+}
