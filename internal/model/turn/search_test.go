@@ -14,8 +14,8 @@ type found struct {
 	steps  []string
 }
 
-// search visits every state that can be reached, breadth first, until one violates something.
-func search(c Config) found {
+// search visits every state that can be reached, breadth first, until one violates something of which the text is a part.
+func search(c Config, text string) found {
 	type visited struct {
 		from int32
 		what string
@@ -25,7 +25,7 @@ func search(c Config) found {
 	queue, all := []State{start}, []visited{{-1, ""}}
 	for n := 0; n < len(queue); n++ {
 		for _, next := range c.Steps(&queue[n]) {
-			if next.Fault != "" {
+			if next.Fault != "" && strings.Contains(next.Fault, text) {
 				f := found{states: len(seen), fault: next.Fault, at: next.To, steps: []string{next.What}}
 				for i := int32(n); all[i].from >= 0; i = all[i].from {
 					f.steps = append(f.steps, all[i].what)
@@ -74,7 +74,7 @@ func TestATurnKeepsThePromisesOfALock(t *testing.T) {
 			if testing.Short() {
 				c.MostTime, c.Rounds = c.MostTime-1, c.Rounds-1
 			}
-			f := search(c)
+			f := search(c, "")
 			t.Log(f.states, "states")
 			if f.fault != "" {
 				t.Error(f)
@@ -104,10 +104,10 @@ func TestWithoutAnyOneRuleAPromiseOfATurnIsBroken(t *testing.T) {
 		left |= c.without
 		t.Run(c.name, func(t *testing.T) {
 			c.config.Without = c.without
-			f := search(c.config)
+			f := search(c.config, c.fault)
 			t.Log(f.states, "states,", len(f.steps), "steps")
-			if !strings.Contains(f.fault, c.fault) {
-				t.Errorf("none of %d states breaks it (%q)", f.states, f.fault)
+			if f.fault == "" {
+				t.Errorf("none of %d states breaks it", f.states)
 			}
 		})
 	}

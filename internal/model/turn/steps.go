@@ -98,6 +98,9 @@ func (w *walk) serve() {
 		if s.A.Waited && first.Later && s.waiting(B) && s.Time-s.A.Since >= w.Turn && s.Left.Backs == w.Faults.Backs { // who came first is told by the clock
 			w.fault = "A passes who waits"
 		}
+		if s.B.Holds && s.Time < s.B.Bound && !s.A.Over && !s.A.Ignored { // whatever A's bound says: it has just been granted the lock
+			w.fault = "two holders"
+		}
 		if s.Time-s.A.Since >= w.Most {
 			w.fault = "A keeps the lock for too long"
 		}
