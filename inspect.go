@@ -44,7 +44,10 @@ type Hold struct {
 	Owner Owner
 	// Since is when the hold was granted. Deadline is when it lapses unless it is renewed.
 	Since, Deadline time.Time
-	Fence           int64
+	// Lease is how long the hold lasts after each renewal: the last one was at [Hold.Renewed]. Of a grant that its owner has
+	// not confirmed yet it is a claim of at most 5 s.
+	Lease time.Duration
+	Fence int64
 	// Mode and Weight are what it counts as.
 	Mode   Mode
 	Weight int
@@ -55,6 +58,15 @@ type Hold struct {
 	Kept bool
 
 	token string
+}
+
+// Renewed is when the hold was last renewed, or else granted, by the server's clock. A Client renews after each third of the
+// lease, unless the lock was taken [WithoutRenewal]. It is not known of a hold that is Kept, and zero then.
+func (h Hold) Renewed() time.Time {
+	if h.Kept || h.Lease == 0 {
+		return time.Time{}
+	}
+	return h.Deadline.Add(-h.Lease)
 }
 
 // Place is one place in the queue.
@@ -107,8 +119,9 @@ func parseInfo(name string, answer any) (Info, error) {
 		info.Holds = append(info.Holds, Hold{
 			ID: publicID(f.Text(i + 3)), Since: f.Micros(i).Time(), Deadline: f.Micros(i + 1).Time(), Fence: int64(f.Micros(i + 2)), token: f.Text(i + 3),
 			Revoked: f.Text(i+4) == "r", Kept: f.Text(i+4) == "k", Mode: Mode{wire: mode}, Weight: weight, Owner: parseOwner(f.Text(i + 6)),
+			Lease: time.Duration(f.Int(i+7)) * time.Millisecond,
 		})
-		i += 7
+		i += 8
 	}
 	for ; i+3 < len(f.Values); i += 4 {
 		mode, weight := protocol.ParseMode(f.Text(i + 2))

@@ -182,6 +182,39 @@ func TestInspectShowsHoldersAndWaitersInOrder(t *testing.T) {
 	})
 }
 
+// A lease that is not renewed in time is how others see that a process is paused, gone or cut off.
+func TestInspectShowsWhenAHoldWasLastRenewed(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		c := e.client()
+		hold := func(name string) redislock.Hold {
+			info, err := c.Inspect(context.Background(), name)
+			if err != nil || len(info.Holds) != 1 {
+				e.Fatalf("%s: %+v, %v", name, info, err)
+			}
+			return info.Holds[0]
+		}
+		renewed, left := e.acquire(c, "renewed", redislock.WithLease(12*time.Second)), e.acquire(c, "left", redislock.WithLease(12*time.Second), redislock.WithoutRenewal())
+		before := hold("renewed")
+		if before.Lease != 12*time.Second || before.Renewed().Sub(before.Since) > time.Second {
+			e.Errorf("after the grant: %v, renewed %v after it", before.Lease, before.Renewed().Sub(before.Since))
+		}
+		time.Sleep(10 * time.Second)
+		if after := hold("renewed"); after.Lease != 12*time.Second || after.Renewed().Sub(after.Since) < 7*time.Second {
+			e.Errorf("after two thirds of the lease: %v, renewed %v after the grant", after.Lease, after.Renewed().Sub(after.Since))
+		}
+		if h := hold("left"); h.Renewed().Sub(h.Since) > time.Second {
+			e.Errorf("without renewal: renewed %v after the grant", h.Renewed().Sub(h.Since))
+		}
+		if err := left.ReleaseAfter(context.Background(), time.Minute); err != nil {
+			e.Fatal(err)
+		}
+		if h := hold("left"); !h.Kept || !h.Renewed().IsZero() {
+			e.Errorf("kept: renewed at %v", h.Renewed())
+		}
+		e.release(renewed)
+	})
+}
+
 // Whoever starts a program chooses what it is called.
 func TestAnyArgumentsOfTheProgramGiveAName(t *testing.T) {
 	was := os.Args

@@ -4,7 +4,7 @@
 -- ARGV[1]  how many holds and how many places to show at the most
 --
 -- Reply    {now, last fence or '', how many wait, how many hold, how many holds follow,
---           for each of them: since, deadline, fence, token, state, mode, info,
+--           for each of them: since, deadline, fence, token, state, mode, info, lease,
 --           then for each place: ticket, token, mode, info}
 --@ preamble.lua
 

@@ -31,7 +31,7 @@ func (b *bench) owners() string {
 	}
 	var tokens []string
 	for i := range f.Int(4) {
-		tokens = append(tokens, strings.TrimRight(f.Text(5+7*i+3), "."))
+		tokens = append(tokens, strings.TrimRight(f.Text(5+8*i+3), "."))
 	}
 	return strings.Join(tokens, " ")
 }

@@ -14,7 +14,7 @@ for _ = 1, limit do
     reply[4] = reply[4] - 1
   else
     reply[5] = reply[5] + 1
-    show(hold.since, time16(deadline(hold)), hold.fence, hold.token, hold.state, mode_text(hold.request, 1), info_of(hold.request, 1))
+    show(hold.since, time16(deadline(hold)), hold.fence, hold.token, hold.state, mode_text(hold.request, 1), info_of(hold.request, 1), hold.lease + 0)
   end
   id = next_id
 end

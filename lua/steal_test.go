@@ -34,7 +34,7 @@ func TestAStealReachesWhatIsHeldBehindManyThatAreKeptOrRevoked(t *testing.T) {
 			}
 			states := map[string]int{}
 			for i := range f.Int(4) {
-				states[f.Text(5+7*i+4)]++
+				states[f.Text(5+8*i+4)]++
 			}
 			return states
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
-	"example.com/redislock/cmd/redislock/internal/doctor"
+	"example.com/redislock/ui/doctor"
 )
 
 const doctorHelp = `Examines the Redis that locks live on, and says what is wrong with it, why that matters for locks, and the command that

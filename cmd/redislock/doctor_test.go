@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"example.com/redislock/cmd/redislock/internal/doctor"
 	"example.com/redislock/internal/servertest"
+	"example.com/redislock/ui/doctor"
 )
 
 func (f *fixture) doctor(url string, args ...string) *program {

@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"example.com/redislock"
-	"example.com/redislock/cmd/redislock/internal/doctor"
 	"example.com/redislock/quorum"
+	"example.com/redislock/ui/doctor"
 )
 
 // several are the masters of --quorum.

@@ -20,8 +20,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"example.com/redislock/cmd/redislock/internal/doctor"
-	"example.com/redislock/cmd/redislock/internal/ui"
+	"example.com/redislock/ui"
+	"example.com/redislock/ui/doctor"
 )
 
 const (

@@ -81,12 +81,13 @@ func shown(reply any) (Answer, error) {
 	i := 5
 	for range f.Int(4) {
 		h := Hold{Since: f.Micros(i), Fence: f.Micros(i + 2), Token: f.Text(i + 3)}
-		h.At = f.Micros(i + 1) // when it ends; its lease is not told
+		h.Lease = Micros(f.Int(i+7)) * 1000
+		h.At = f.Micros(i+1) - h.Lease
 		if state := f.Text(i + 4); state != "" {
 			h.State = State(state[0])
 		}
 		a.Holds = append(a.Holds, h)
-		i += 7
+		i += 8
 	}
 	for ; i+3 < len(f.Values); i += 4 {
 		a.Places = append(a.Places, Place{Ticket: f.Micros(i), Token: f.Text(i + 1)})
@@ -102,7 +103,7 @@ func differs(server, model Answer) string {
 	}
 	for i := range m.Holds {
 		h := &m.Holds[i]
-		m.Holds[i] = Hold{Since: h.Since, Fence: h.Fence, Token: h.Token, At: h.Deadline(), State: h.State}
+		m.Holds[i] = Hold{Since: h.Since, Fence: h.Fence, Token: h.Token, At: h.At, Lease: h.Lease, State: h.State}
 	}
 	for i := range m.Places {
 		p := &m.Places[i]

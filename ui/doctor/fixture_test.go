@@ -12,7 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"example.com/redislock/cmd/redislock/internal/doctor"
+	"example.com/redislock/ui/doctor"
 )
 
 const prefix = "lock"
@@ -117,7 +117,7 @@ func do(t *testing.T, admin *redis.Client, command ...any) {
 // shipped are the arguments that the repository's own configuration file stands for.
 func shipped(t *testing.T) (args []string) {
 	t.Helper()
-	file, err := os.Open(filepath.Join("..", "..", "..", "..", "docker", "redis.conf"))
+	file, err := os.Open(filepath.Join("..", "..", "docker", "redis.conf"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func shipped(t *testing.T) (args []string) {
 // shippedCluster are those of a node of the cluster that the repository starts: docker/node.sh has the same in words of a shell.
 func shippedCluster(t *testing.T, product string) []string {
 	t.Helper()
-	script, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "docker", "node.sh"))
+	script, err := os.ReadFile(filepath.Join("..", "..", "docker", "node.sh"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 	"time"
 	"unicode"
 
-	"example.com/redislock/cmd/redislock/internal/safetext"
+	"example.com/redislock/internal/safetext"
 )
 
 //go:embed static

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"example.com/redislock"
-	"example.com/redislock/cmd/redislock/internal/doctor"
 	"example.com/redislock/internal/servertest"
+	"example.com/redislock/ui/doctor"
 )
 
 // lacks is whether a report has a finding that an ACL mends.

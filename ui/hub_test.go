@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"example.com/redislock"
-	"example.com/redislock/cmd/redislock/internal/doctor"
+	"example.com/redislock/ui/doctor"
 )
 
 // What a browser is told first is never how things were when somebody looked last, however long ago that was.

@@ -11,8 +11,8 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
-	"example.com/redislock/cmd/redislock/internal/doctor"
 	"example.com/redislock/internal/servertest"
+	"example.com/redislock/ui/doctor"
 )
 
 // only is the one finding of a report.

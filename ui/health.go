@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"example.com/redislock/cmd/redislock/internal/doctor"
+	"example.com/redislock/ui/doctor"
 )
 
 // health is a report with the worst first.

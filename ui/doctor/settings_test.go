@@ -11,8 +11,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock"
-	"example.com/redislock/cmd/redislock/internal/doctor"
 	"example.com/redislock/internal/servertest"
+	"example.com/redislock/ui/doctor"
 )
 
 func TestWhatIsSetWrongIsFoundAndItsFixMendsIt(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"example.com/redislock"
-	"example.com/redislock/cmd/redislock/internal/doctor"
+	"example.com/redislock/ui/doctor"
 )
 
 // reader reads the stream of a page.

@@ -12,8 +12,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"example.com/redislock"
-	"example.com/redislock/cmd/redislock/internal/doctor"
-	"example.com/redislock/cmd/redislock/internal/safetext"
+	"example.com/redislock/internal/safetext"
+	"example.com/redislock/ui/doctor"
 )
 
 const script = `<script>window.hacked = 1</script><img src=x onerror="window.hacked = 2">`

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"example.com/redislock/cmd/redislock/internal/doctor"
 	"example.com/redislock/internal/servertest"
+	"example.com/redislock/ui/doctor"
 )
 
 func TestReplicas(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"example.com/redislock"
-	"example.com/redislock/cmd/redislock/internal/doctor"
+	"example.com/redislock/ui/doctor"
 )
 
 // Config says what is shown and to whom.

@@ -14,7 +14,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"example.com/redislock"
-	"example.com/redislock/cmd/redislock/internal/doctor"
+	"example.com/redislock/ui/doctor"
 )
 
 // axe is axe-core by Deque, under the MPL 2.0; testdata has its license and where it is from.

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"example.com/redislock/cmd/redislock/internal/safetext"
+	"example.com/redislock/internal/safetext"
 )
 
 // maxForwarded bounds what is told of a header that anybody can write.
