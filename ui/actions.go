@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock"
+	"example.com/redislock/ui/trouble"
 )
 
 // actionTime bounds what an action may ask of Redis.
@@ -100,7 +101,7 @@ func (u *UI) breakLock(ctx context.Context, it wish, name string) (int, any) {
 	}
 	u.hub.breaking(info, meant.Holds, it.Why)
 	fence, err := u.config.Client.BreakHolds(ctx, meant, it.Why)
-	u.hub.broke(info, meant.Holds, fence, isAnswer(err))
+	u.hub.broke(info, meant.Holds, fence, isAnswer(err), it.Why)
 	left := info.Holders - len(meant.Holds)
 	switch {
 	case err == nil && fence == 0:
@@ -180,10 +181,15 @@ func (h *hub) breaking(info redislock.Info, holds []redislock.Hold, why string) 
 }
 
 // broke notes what came of it: the greatest fence that was broken, or 0, and whether that is sure.
-func (h *hub) broke(info redislock.Info, holds []redislock.Hold, fence int64, sure bool) {
+func (h *hub) broke(info redislock.Info, holds []redislock.Hold, fence int64, sure bool, why string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	id := idOf(info.Name)
+	for _, hold := range holds {
+		if sure && hold.Fence <= fence && !hold.Kept {
+			h.memory.Note(info.Name, trouble.End{How: trouble.Broken, Owner: hold.Owner, At: info.Now, Fence: hold.Fence, By: "an operator, on this page", Why: why})
+		}
+	}
 	if l := h.histories[id]; l != nil {
 		n := l.n
 		if l.broke(holds, fence, sure, h.began); l.n != n {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"example.com/redislock"
+	"example.com/redislock/ui/doctor"
+	"example.com/redislock/ui/trouble"
 )
 
 // maxLocks is how many locks are shown; those in use come before idle ones where there are more.
@@ -29,6 +31,10 @@ type hub struct {
 	swept     time.Time  // when the last whole sweep ended, by the clock of Redis
 	blind     [][2]int64 // times between two sweeps that were too long
 	status    status
+	memory    trouble.Memory
+	troubles  json.RawMessage // of memory, runs and report, as of the last sweep
+	runs      []redislock.CronStatus
+	report    doctor.Report
 	jobs      json.RawMessage
 	health    json.RawMessage
 	looked    map[string]*looked
@@ -46,15 +52,16 @@ func newHub(page context.Context, config Config) *hub {
 // stream is what one browser has not been told yet. Changes that come faster than it reads are merged: all that is kept
 // is which locks to tell it of, and it gets their newest state.
 type stream struct {
-	id     string
-	wake   chan struct{} // has room for one
-	locks  map[string]struct{}
-	status bool
-	jobs   bool
-	health bool
-	look   *looked // at one lock, or nil
-	detail bool
-	told   int // the last item of that lock's history that it knows
+	id      string
+	wake    chan struct{} // has room for one
+	locks   map[string]struct{}
+	status  bool
+	trouble bool
+	jobs    bool
+	health  bool
+	look    *looked // at one lock, or nil
+	detail  bool
+	told    int // the last item of that lock's history that it knows
 }
 
 // join makes a stream that is to be told everything there is, and has the watcher run.
@@ -64,7 +71,7 @@ func (h *hub) join(id string) (*stream, bool) {
 	if len(h.streams) >= maxStreams || h.page.Err() != nil {
 		return nil, false
 	}
-	s := &stream{id: id, wake: make(chan struct{}, 1), locks: make(map[string]struct{}, len(h.rows)), status: true, jobs: h.jobs != nil, health: h.health != nil}
+	s := &stream{id: id, wake: make(chan struct{}, 1), locks: make(map[string]struct{}, len(h.rows)), status: true, trouble: h.troubles != nil, jobs: h.jobs != nil, health: h.health != nil}
 	for id := range h.rows {
 		s.locks[id] = struct{}{}
 	}
@@ -91,7 +98,8 @@ func (h *hub) leave(s *stream) {
 	if len(h.streams) == 0 && h.stop != nil {
 		h.stop()
 		h.stop = nil
-		h.rows, h.jobs, h.health, h.status = map[string]json.RawMessage{}, nil, nil, status{}
+		h.rows, h.jobs, h.health, h.troubles, h.status = map[string]json.RawMessage{}, nil, nil, nil, status{}
+		h.runs, h.report = nil, doctor.Report{}
 	}
 }
 
@@ -131,6 +139,7 @@ func (h *hub) see(info redislock.Info) {
 	if l.n != n {
 		h.tellLooked(id)
 	}
+	h.memory.See(info)
 	if len(h.streams) == 0 {
 		return // a history is all that is kept
 	}
@@ -222,6 +231,10 @@ func (h *hub) next(s *stream, withDetail bool) (messages []message, more bool) {
 	}
 	if len(s.locks) > 0 {
 		return messages, true
+	}
+	if s.trouble {
+		s.trouble = false
+		messages = append(messages, message{"trouble", h.troubles})
 	}
 	if s.jobs {
 		s.jobs = false

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"example.com/redislock"
+	"example.com/redislock/ui/trouble"
 )
 
 // looked is a lock that somebody looks at on its own page: it is watched by push, once for all who do.
@@ -121,7 +122,11 @@ func (h *hub) tellLooked(id string) {
 func (h *hub) detail(s *stream) json.RawMessage {
 	l := s.look
 	d := detailOf(l.info)
-	d.ID, d.Error = l.id, text(l.err)
+	d.ID, d.Error, d.Means, d.Steps = l.id, text(l.err), []trouble.Text{}, []step{}
+	if l.err == "" {
+		means, steps := trouble.Explain(l.info)
+		d.Means, d.Steps = append(d.Means, means...), h.config.steps(steps)
+	}
 	d.Blind = append(d.Blind, [2]int64{0, millis(h.began)})
 	if seen := h.histories[l.id]; seen != nil {
 		d.History = seen.since(s.told)

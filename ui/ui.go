@@ -21,6 +21,9 @@ type Config struct {
 	Health func(context.Context) doctor.Report
 	// Explain turns an error of the Client into a sentence that says what to try; nil for the error's own text.
 	Explain func(error) string
+	// Flags are at the end of the commands of redislock that the page shows to be copied: those that lead to the same Redis and
+	// prefix, such as "--prefix shop".
+	Flags string
 	// AllowBreak lets people break locks and ask their holders. Off, those routes answer 403.
 	AllowBreak bool
 	// Token is what people log in with; empty for nobody having to, which is for loopback alone.

@@ -34,6 +34,7 @@ func (h *hub) watch(ctx context.Context) {
 		swept := err == nil
 		if swept {
 			err = h.cron(ctx)
+			h.judge(ctx, h.time())
 		}
 		took := time.Since(begun)
 		pause := max(minPause, restFactor*took)
@@ -58,6 +59,13 @@ func (h *hub) watch(ctx context.Context) {
 		h.mu.Unlock()
 		rest(ctx, pause)
 	}
+}
+
+// time is the newest that is known of Redis.
+func (h *hub) time() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.now
 }
 
 // sees takes in that a whole sweep ended at this time: if the last one is long ago, nobody looked in between. The caller has
@@ -147,6 +155,9 @@ func (h *hub) sweep(ctx context.Context) (left int, err error) {
 			h.gone(id, clock.Now)
 		}
 	}
+	if left == 0 {
+		h.memory.Sweep(func(name string) bool { return met[idOf(name)] || h.looked[idOf(name)] != nil }, clock.Now)
+	}
 	return left, nil
 }
 
@@ -163,6 +174,7 @@ func endOf(bounded context.Context, err error) error {
 
 // unreadable takes in that a lock cannot be read. What is known of its history stays as it is. The caller has the mutex.
 func (h *hub) unreadable(name string, err error) {
+	h.memory.CannotBeRead(name, h.config.Explain(err))
 	if len(h.streams) > 0 {
 		h.show(idOf(name), encode(row{ID: idOf(name), Error: text(h.config.Explain(err))}))
 	}
@@ -172,11 +184,11 @@ func (h *hub) unreadable(name string, err error) {
 func (h *hub) cron(ctx context.Context) error {
 	bounded, cancel := context.WithTimeoutCause(ctx, 2*silence, fmt.Errorf("no answer within %v", 2*silence))
 	defer cancel()
-	jobs := []job{}
+	jobs, runs := []job{}, []redislock.CronStatus{}
 	for s, err := range h.config.Client.CronJobs(bounded) {
 		switch {
 		case err == nil:
-			jobs = append(jobs, jobOf(s))
+			jobs, runs = append(jobs, jobOf(s)), append(runs, s)
 		case s.Job != "":
 			jobs = append(jobs, job{ID: idOf(s.Job), Outcome: "damaged", Error: text(h.config.Explain(err))})
 		default:
@@ -186,6 +198,11 @@ func (h *hub) cron(ctx context.Context) error {
 			break
 		}
 	}
+	h.mu.Lock()
+	if ctx.Err() == nil {
+		h.runs = runs
+	}
+	h.mu.Unlock()
 	h.set(ctx, &h.jobs, encode(sortedJobs(jobs)), func(s *stream) { s.jobs = true })
 	return nil
 }
@@ -199,6 +216,11 @@ func (h *hub) examine(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		h.mu.Lock()
+		if ctx.Err() == nil {
+			h.report = report
+		}
+		h.mu.Unlock()
 		h.set(ctx, &h.health, healthOf(report, time.Now()), func(s *stream) { s.health = true })
 		rest(ctx, healthPause)
 	}

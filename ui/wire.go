@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"example.com/redislock"
+	"example.com/redislock/ui/trouble"
 )
 
 // What the page is sent. Times are in milliseconds since 1970 by the clock of Redis; 0 is none. A lock is called by its
@@ -151,6 +152,9 @@ type detail struct {
 	// History is what is new since the last detail of this stream; Blind are times when nobody looked.
 	History []item     `json:"history"`
 	Blind   [][2]int64 `json:"blind"`
+	// Means and Steps are what that means and what can be done, as redislock show says it.
+	Means []trouble.Text `json:"means"`
+	Steps []step         `json:"steps"`
 }
 
 // maxDetail is how many holders and waiters a page shows.

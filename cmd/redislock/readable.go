@@ -9,12 +9,11 @@ import (
 // people takes this, and JSON is made of the [redislock.Info] itself, so nothing is encoded twice, or not at all.
 type readable struct {
 	redislock.Info
-	name string // as it is: for what one types
 }
 
 // forPeople is the only way to a readable lock.
 func forPeople(info redislock.Info) readable {
-	r := readable{info, info.Name}
+	r := readable{info}
 	r.Name = visible(info.Name)
 	r.Holds, r.Places = nil, nil
 	for _, h := range info.Holds {

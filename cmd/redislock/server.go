@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"example.com/redislock"
+	"example.com/redislock/ui/trouble"
 )
 
 const (
@@ -64,6 +65,22 @@ func (s *server) arguments() []string {
 		}
 	}
 	return args
+}
+
+// again is the flags that lead a person to the same place, as they are typed. The URL is not among them, because it may hold a
+// password: it is in REDIS_URL, or was typed.
+func (s *server) again() string {
+	args := []string{}
+	if s.prefix != redislock.DefaultPrefix {
+		args = append(args, "--prefix", trouble.Typed(s.prefix))
+	}
+	if s.cluster {
+		args = append(args, "--cluster")
+	}
+	if s.master != "" {
+		args = append(args, "--sentinel-master", trouble.Typed(s.master))
+	}
+	return strings.Join(args, " ")
 }
 
 // dial makes the client that flags and environment ask for, and says what messages call it. Nothing is sent yet.

@@ -56,7 +56,7 @@ func newShow() *cobra.Command {
 			err = o.write(p, jsonLock(info))
 		case info.Idle() && info.Fence == 0: // there is nothing to show
 		default:
-			_, err = io.WriteString(p, describe(forPeople(info), 0)+advise(forPeople(info)))
+			_, err = io.WriteString(p, describe(forPeople(info), 0)+advise(info, s.again(), p.width))
 		}
 		if err == nil && info.Idle() && info.Fence == 0 {
 			err = exitWith(exitUnknown, "nothing is known of a lock %q under the prefix %q on Redis at %s: nobody holds it, and nobody has for about an hour; redislock ls --all lists those that are known",

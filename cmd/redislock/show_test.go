@@ -24,7 +24,7 @@ func TestShowTellsWhoHoldsItAndWhatCanBeDone(t *testing.T) {
 	f.queue("x", 1, redislock.WithMetadata("the second"))
 	out := f.wants(0, []string{"show", "x"},
 		"x: held, 2 waiting\n", fmt.Sprintf("  last fence  %d\n", lock.Fence()), fmt.Sprintf("the-test (pid %d on ", os.Getpid()), "metadata  the import\n", "since     20", "deadline  20", "s unless it is renewed",
-		"mode      exclusive\n", ": the first\n", ": the second\n", "What it means", "redislock ask x --why", "redislock break x --reason", fmt.Sprintf("ps -fp %d", os.Getpid()))
+		"mode      exclusive\n", ": the first\n", ": the second\n", "What it means", "redislock ask x --why", "redislock break x --reason", fmt.Sprintf("ps -o pid,stat,etime,args -p %d", os.Getpid()))
 	if strings.Index(out, "   1  ") > strings.Index(out, "   2  ") || strings.Index(out, "the first") > strings.Index(out, "the second") {
 		t.Errorf("the queue is not in order: %s", out)
 	}
@@ -38,36 +38,46 @@ func TestShowTellsWhoHoldsItAndWhatCanBeDone(t *testing.T) {
 	f.wants(0, []string{"show", "y"}, "y: free", "Nobody holds it and nobody waits")
 }
 
+// TestAdviceFitsTheState is about how it is said; what is said is package trouble's.
 func TestAdviceFitsTheState(t *testing.T) {
 	now := time.Now()
 	owner := redislock.Owner{Client: "api", Host: "node-3", PID: 12}
-	hold := redislock.Hold{Owner: owner, Since: now.Add(-time.Hour), Deadline: now.Add(time.Minute), Fence: 7, Weight: 1}
-	revoked, lapsed, kept, other := hold, hold, hold, hold
+	hold := redislock.Hold{Owner: owner, Since: now.Add(-time.Hour), Lease: 30 * time.Second, Deadline: now.Add(29 * time.Second), Fence: 7, Weight: 1}
+	paused, revoked, lapsed, kept, other := hold, hold, hold, hold, hold
 	kept.Kept, other.Owner = true, redislock.Owner{Client: "api", Host: "node-4", PID: 13}
-	revoked.Revoked, lapsed.Deadline = true, now.Add(-time.Second)
+	revoked.Revoked, lapsed.Deadline, lapsed.Lease, paused.Deadline = true, now.Add(-time.Second), 0, now.Add(10*time.Second)
+	waits := []redislock.Place{{Owner: other.Owner, Since: now.Add(-3 * time.Minute)}}
 	for name, c := range map[string]struct {
 		info redislock.Info
 		says []string
 	}{
 		"free with a queue": {redislock.Info{Name: "x", Now: now, Waiting: 2}, []string{"about to go to the first"}},
-		"stolen":            {redislock.Info{Name: "x", Now: now, Holders: 1, Holds: []redislock.Hold{revoked}, Waiting: 1}, []string{"api (pid 12 on node-3) was robbed", "1 have been waiting while it has been held for 1h0m0s"}},
+		"stolen":            {redislock.Info{Name: "x", Now: now, Holders: 1, Holds: []redislock.Hold{revoked}}, []string{"api (pid 12 on node-3) was robbed of the lock"}},
 		"lapsed":            {redislock.Info{Name: "x", Now: now, Holders: 1, Holds: []redislock.Hold{lapsed}}, []string{"The lease of api (pid 12 on node-3) is over"}},
+		"held":              {redislock.Info{Name: "x", Now: now, Holders: 1, Holds: []redislock.Hold{hold}}, []string{"did so 1s ago: the process is alive", "Ask for it; nothing is taken:\n      redislock ask x --why '...' --prefix p\n"}},
+		"paused":            {redislock.Info{Name: "x", Now: now, Holders: 1, Holds: []redislock.Hold{paused}}, []string{"api (pid 12 on node-3) does not renew its hold, for 20s.", "kill -CONT 12"}},
+		"waited for":        {redislock.Info{Name: "x", Now: now, Holders: 1, Holds: []redislock.Hold{hold}, Waiting: 1, Places: waits}, []string{"1 waits, the first for long, for 3m0s."}},
 		"a job":             {redislock.Info{Name: "cron:a b", Now: now, Holders: 1, Holds: []redislock.Hold{hold}}, []string{"the job a b", "redislock cron-status 'a b'", "redislock break 'cron:a b' --reason"}},
 		"an election":       {redislock.Info{Name: "elect:x", Now: now, Holders: 1, Holds: []redislock.Hold{hold}}, []string{"the holder is the leader"}},
-		"kept":              {redislock.Info{Name: "x", Now: now, Holders: 1, Holds: []redislock.Hold{kept}}, []string{"api (pid 12 on node-3) has given it back: it is kept until 20", "redislock watch x", "redislock break x"}},
+		"kept":              {redislock.Info{Name: "x", Now: now, Holders: 1, Holds: []redislock.Hold{kept}}, []string{"api (pid 12 on node-3) has given it back: it is kept until ", "redislock watch x", "redislock break x"}},
 		"kept beside one":   {redislock.Info{Name: "x", Now: now, Holders: 2, Holds: []redislock.Hold{kept, other}}, []string{"api (pid 12 on node-3) has given it back", "A holder that lives renews", "On node-4, see what process 13 does"}},
-		"a pattern":         {redislock.Info{Name: "a*", Now: now, Holders: 1, Holds: []redislock.Hold{hold}}, []string{"redislock watch --name 'a*'\n"}},
+		"a pattern":         {redislock.Info{Name: "a*", Now: now, Holders: 1, Holds: []redislock.Hold{hold}}, []string{"redislock watch --name 'a*' "}},
 		"begins with quote": {redislock.Info{Name: `"a`, Now: now, Holders: 1, Holds: []redislock.Hold{hold}}, []string{`redislock watch '"a'`}},
 		"cannot be typed":   {redislock.Info{Name: "a\nb", Now: now, Holders: 1, Holds: []redislock.Hold{hold}}, []string{"redislock ask NAME --why"}},
 	} {
-		text := advise(forPeople(c.info))
+		text := advise(c.info, "--prefix p", 0)
 		for _, want := range c.says {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s: %s; want %q", name, text, want)
 			}
 		}
-		if name == "kept" && (strings.Contains(text, "ps -fp") || strings.Contains(text, "redislock ask") || strings.Contains(text, "renews")) {
+		if name == "kept" && (strings.Contains(text, "ps -o") || strings.Contains(text, "redislock ask") || strings.Contains(text, "renews")) {
 			t.Errorf("it says to look for who may have ended: %s", text)
+		}
+		for _, line := range strings.Split(advise(c.info, "", 60), "\n") {
+			if len(line) > 60 && !strings.HasPrefix(line, "      ") {
+				t.Errorf("%s: wider than the terminal: %q", name, line)
+			}
 		}
 	}
 }

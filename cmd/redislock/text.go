@@ -7,6 +7,8 @@ import (
 	"unicode"
 	"unicode/utf16"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"example.com/redislock/cmd/redislock/internal/safetext"
 )
 
@@ -22,12 +24,20 @@ func oneLine(text string) string {
 // visible is text as it is, or, if that may not go to a terminal, in quotes and with escapes. Two that differ still do.
 func visible(text string) string { return safetext.Text(text) }
 
-// shellWord is text as one would type it in a shell.
-func shellWord(word string) string {
-	if word == "" || strings.HasPrefix(word, "=") || strings.ContainsAny(word, " \t\n\"'\\$&|;<>()*?[]#~`!{}^") {
-		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+// wrapped is a paragraph as lines of at most width columns. What has no blank in it is not cut.
+func wrapped(text string, width int) (lines []string) {
+	line, used := "", 0
+	for _, word := range strings.Fields(text) {
+		w := ansi.StringWidth(word)
+		if line != "" && used+1+w > width {
+			lines, line, used = append(lines, line), "", 0
+		}
+		if line != "" {
+			line, used = line+" ", used+1
+		}
+		line, used = line+word, used+w
 	}
-	return word
+	return append(lines, line)
 }
 
 // escapeJSON keeps what may not go to a terminal out of a document of JSON, where it can be in strings only.

@@ -138,7 +138,7 @@ func (u *uiServer) run(stdout, stderr io.Writer) error {
 	}
 	log := &uiLog{w: stderr}
 	page := ui.New(ui.Config{
-		Client: l.client, Address: l.addr, Prefix: u.prefix, Health: func(ctx context.Context) doctor.Report { return doctor.Examine(ctx, l.rdb, u.prefix) }, AllowBreak: u.allowBreak, Token: token,
+		Client: l.client, Address: l.addr, Prefix: u.prefix, Flags: u.again(), Health: func(ctx context.Context) doctor.Report { return doctor.Examine(ctx, l.rdb, u.prefix) }, AllowBreak: u.allowBreak, Token: token,
 		Explain:    func(err error) string { return oneLine(l.explain(err).Error()) },
 		Audit:      log.audit,
 		Hosts:      append(u.hosts, host),

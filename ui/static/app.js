@@ -1,6 +1,6 @@
 // The frame: which page is shown, the state of the connection, the keyboard.
 import { lockPage } from './lock.js';
-import { locksPage } from './locks.js';
+import { listAddress, locksPage } from './locks.js';
 import { cronPage, electionsPage, healthPage, levels, noPage } from './pages.js';
 import { put, set, setText } from './dom.js';
 import { statesOf, store } from './store.js';
@@ -16,7 +16,7 @@ let moved = false; // by the person who looks; the first page leaves the focus a
 
 // route shows the page that the address names. The focus goes to its heading, or back to where it was left.
 function route() {
-  const [, first = '', id = ''] = /^#\/([^/]*)(?:\/(.*))?$/.exec(location.hash) ?? ['', location.hash.slice(1)];
+  const [, first = '', id = '', query = ''] = /^#\/([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/.exec(location.hash) ?? ['', location.hash.slice(1)];
   if (first === 'lock' && id && canonical(id) !== id) {
     location.replace(`#/lock/${canonical(id)}`);
     return;
@@ -25,8 +25,9 @@ function route() {
   current?.leave?.();
   put(main);
   const isLock = first === 'lock' && id !== '';
-  current = isLock ? lockPage(main, id) : (pages.get(first) ?? noPage)(main);
+  current = isLock ? lockPage(main, id) : (pages.get(first) ?? noPage)(main, query);
   main.dataset.page = isLock ? 'lock' : pages.has(first) ? first || 'locks' : 'none';
+  document.querySelector('nav a[data-page=locks]').href = listAddress();
   for (const link of document.querySelectorAll('nav a')) {
     if (link.dataset.page === main.dataset.page) set(link, { 'aria-current': 'page' });
     else link.removeAttribute('aria-current');
@@ -39,7 +40,7 @@ function route() {
   searchNext = false;
 }
 
-for (const what of ['hello', 'locks', 'status', 'jobs', 'health', 'lock']) {
+for (const what of ['hello', 'locks', 'status', 'trouble', 'jobs', 'health', 'lock']) {
   store.addEventListener(what, () => current?.on[what]?.());
 }
 setInterval(() => {
@@ -93,11 +94,11 @@ document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
   const typing = event.target.closest('input:not([type=checkbox], [type=radio]), textarea');
   if (event.key === 'Escape' && main.dataset.page === 'lock' && !typing) {
-    location.hash = '#/';
+    location.hash = listAddress();
   } else if (event.key === '/' && !typing) {
     event.preventDefault();
     searchNext = !current.search;
-    if (searchNext) location.hash = '#/';
+    if (searchNext) location.hash = listAddress();
     else current.search();
   } else if (event.key === '?' && !typing) {
     byID('help').showModal();

@@ -2,10 +2,12 @@
 import { ask, breakLock } from './actions.js';
 import { moment, since, tick, until } from './clock.js';
 import { add, el, fillRows, put, setText } from './dom.js';
+import { listAddress } from './locks.js';
 import { store } from './store.js';
 import { look } from './stream.js';
 import { count, duration, nameOf, number, ownerShown, shown } from './text.js';
 import { timeLine } from './timeline.js';
+import { stepsOf, words } from './trouble.js';
 
 const kindsOfEvents = {
   held: 'was held when first looked at', acquired: 'acquired', 'handed over': 'handed over to', upgraded: 'upgraded', 'handed off': 'handed off to',
@@ -29,13 +31,14 @@ export function lockPage(main, id) {
   const queue = table('Queue', ['Place', 'Waiter', 'Metadata', 'Waiting for', 'Mode']);
   const history = table('History', ['Time', 'What', 'Who', 'Details']);
   const line = timeLine();
+  const advice = el('section', { class: 'part part-advice', hidden: true });
   const buttons = el('div', { class: 'actions', hidden: true },
     el('button', { type: 'button', id: 'ask', onclick: () => ask(id, name) }, 'Ask the holders…'),
     el('button', { type: 'button', id: 'break', class: 'danger', onclick: () => breakLock(id, name) }, 'Break…'));
   add(main,
-    el('p', { class: 'back' }, el('a', { href: '#/', id: 'back' }, '← All locks')),
+    el('p', { class: 'back' }, el('a', { href: listAddress(), id: 'back' }, '← All locks')),
     el('div', { class: 'head' }, el('h1', { tabindex: '-1', class: 'name' }, shown(name)), buttons),
-    problem, facts, holders.section, queue.section, line.section, history.section);
+    problem, facts, advice, holders.section, queue.section, line.section, history.section);
   look(id);
 
   function update() {
@@ -56,6 +59,14 @@ export function lockPage(main, id) {
       put(facts, ...[['State', kept ? [state, moment(kept)] : [state]], ['Holders', number(lock.held)], ['Waiting', number(lock.waiting)], ['Last fence', lock.fence ? String(lock.fence) : 'none remembered']]
         .flatMap(([term, value]) => [el('dt', null, term), el('dd', null, ...[value].flat())]));
     }
+    const said = JSON.stringify([lock.means, lock.steps, store.trouble?.locks[id] ?? '']);
+    if (advice.text !== said) {
+      advice.text = said;
+      advice.hidden = lock.means.length === 0;
+      advice.className = `part part-advice ${store.trouble?.locks[id] ?? ''}`;
+      put(advice, el('h2', null, 'What it means'), el('div', { class: 'why' }, lock.means.map((text) => el('p', null, ...words(text)))),
+        ...(lock.steps.length ? [el('h2', null, 'What can be done'), stepsOf(lock.steps)] : []));
+    }
     holders.show(lock.holds, lock.held, (hold) => hold.fence, (hold) => [
       [ownerShown(hold.owner), trace(hold.owner)], meta(hold.owner), since(hold.since), deadlineOf(hold),
       modeOf(hold), el('code', null, String(hold.fence)),
@@ -73,7 +84,7 @@ export function lockPage(main, id) {
   update();
   return {
     title: name,
-    on: { lock: update, hello: update },
+    on: { lock: update, hello: update, trouble: update },
     tick: () => { tick(main); line.draw(); },
     focus: () => false,
     leave: () => { line.end(); look(''); },

@@ -4,18 +4,56 @@ import { add, el, put, setText } from './dom.js';
 import { columns, kinds, select, states, store } from './store.js';
 import { VirtualTable } from './table.js';
 import { number, plain, shown } from './text.js';
+import { troublePanel } from './trouble.js';
 
 const rowHeight = 34; // as in style.css
 
-// What was chosen stays while other pages are looked at.
-const wanted = {
-  query: '', column: 'name', order: 'ascending', scroll: 0, opened: null,
-  wantedStates: new Set(['held', 'waiting', 'stale', 'damaged']), wantedKinds: new Set(kinds),
-};
+// What is wanted is in the address, so that it can be sent to somebody, and is there after a reload. Here it stays while other
+// pages are looked at.
+const usual = () => ({
+  query: '', column: 'name', order: 'ascending', troubled: false, heldFor: 0, waiters: 0,
+  wantedStates: new Set(usualStates), wantedKinds: new Set(kinds),
+});
+const usualStates = ['held', 'waiting', 'stale', 'damaged'];
+const wanted = { ...usual(), scroll: 0, opened: null };
+const same = (set, list) => set.size === list.length && list.every((key) => set.has(key));
+
+// listAddress is the address of the list as it is wanted.
+export function listAddress() {
+  const says = new URLSearchParams();
+  if (wanted.query) says.set('q', wanted.query);
+  if (wanted.column !== 'name' || wanted.order !== 'ascending') says.set('sort', (wanted.order === 'descending' ? '-' : '') + wanted.column);
+  if (wanted.troubled) says.set('trouble', '1');
+  if (wanted.heldFor) says.set('held', String(wanted.heldFor));
+  if (wanted.waiters) says.set('waiting', String(wanted.waiters));
+  if (!same(wanted.wantedStates, usualStates)) says.set('states', [...wanted.wantedStates].join(' '));
+  if (!same(wanted.wantedKinds, kinds)) says.set('kinds', [...wanted.wantedKinds].join(' '));
+  return `#/${says.size ? `?${says}` : ''}`;
+}
+
+// follow takes what is wanted from an address; what it does not say, or says wrongly, is as usual.
+function follow(address) {
+  const says = new URLSearchParams(address);
+  const number = (key) => Math.max(0, Math.floor(Number(says.get(key)))) || 0;
+  const set = (key, all, otherwise) => new Set(says.has(key) ? says.get(key).split(' ').filter((one) => all.includes(one)) : otherwise);
+  const [, minus, column] = /^(-?)(\w+)$/.exec(says.get('sort') ?? '') ?? [];
+  Object.assign(wanted, usual(), {
+    query: (says.get('q') ?? '').slice(0, 600), troubled: says.get('trouble') === '1', heldFor: number('held'), waiters: number('waiting'),
+    wantedStates: set('states', states, usualStates), wantedKinds: set('kinds', kinds, kinds),
+    ...(Object.hasOwn(columns, column ?? '') ? { column, order: minus ? 'descending' : 'ascending' } : {}),
+  });
+}
 
 const kindNames = { plain: 'plain', cron: 'cron:', elect: 'elect:', once: 'once:', share: 'share:', tick: 'tick:' };
 
-export function locksPage(main) {
+export function locksPage(main, address = '') {
+  follow(address);
+  const trouble = troublePanel();
+  const choice = (id, label, key, options) => {
+    const box = el('select', { id, 'aria-label': label, onchange: () => { wanted[key] = Number(box.value); update(); } },
+      (options.some(([value]) => value === wanted[key]) ? options : [...options, [wanted[key], `${label} ${wanted[key]}`]]).map(([value, text]) => el('option', { value, selected: value === wanted[key] }, text)));
+    return box;
+  };
   const search = el('input', { type: 'search', id: 'search', placeholder: 'Name, holder or metadata', autocomplete: 'off', spellcheck: 'false',
     'aria-keyshortcuts': '/', oninput: () => { wanted.query = search.value; table.scroller.scrollTop = 0; update(); } });
   search.value = wanted.query;
@@ -27,13 +65,18 @@ export function locksPage(main) {
     chips.set(key, badge);
     return el('label', { class: `chip ${key}` }, box, name, ' ', badge);
   };
+  const onlyBox = el('input', { type: 'checkbox', id: 'only-trouble', onchange: () => { wanted.troubled = onlyBox.checked; update(); } });
+  onlyBox.checked = wanted.troubled;
+  const onlyCount = el('span', { class: 'n' });
+  chips.set('trouble', onlyCount);
+  const only = el('label', { class: 'chip trouble' }, onlyBox, 'in trouble', ' ', onlyCount);
   const shownCount = el('p', { class: 'count', id: 'count' });
   const empty = el('p', { class: 'empty', hidden: true });
   const table = new VirtualTable({
     label: 'Locks',
     height: rowHeight,
     columns: [
-      { key: 'name', title: 'Name', class: 'c-name' }, { key: 'holder', title: 'Holder', class: 'c-holder' },
+      { key: 'trouble', title: '!', name: 'Trouble', class: 'c-trouble' }, { key: 'name', title: 'Name', class: 'c-name' }, { key: 'holder', title: 'Holder', class: 'c-holder' },
       { key: 'since', title: 'Held for', class: 'c-since' }, { key: 'waiting', title: 'Waiting', class: 'c-waiting' },
       { key: 'mode', title: 'Mode', class: 'c-mode' }, { key: 'deadline', title: 'Deadline', class: 'c-deadline' },
     ],
@@ -46,11 +89,14 @@ export function locksPage(main) {
     },
   });
   add(main,
-    el('h1', { tabindex: '-1' }, 'Locks'),
+    el('h1', { tabindex: '-1', class: 'unseen' }, 'Locks'), trouble.section,
     el('search', { class: 'tools' },
       el('label', { class: 'find' }, el('span', { class: 'unseen' }, 'Search the locks'), search, el('kbd', { 'aria-hidden': 'true' }, '/')),
       el('fieldset', { class: 'chips' }, el('legend', null, 'State'), states.map((state) => chip(state, state, wanted.wantedStates))),
-      el('fieldset', { class: 'chips' }, el('legend', null, 'Kind'), kinds.map((kind) => chip(kind, kindNames[kind], wanted.wantedKinds)))),
+      el('fieldset', { class: 'chips' }, el('legend', null, 'Kind'), kinds.map((kind) => chip(kind, kindNames[kind], wanted.wantedKinds))),
+      el('fieldset', { class: 'chips' }, el('legend', null, 'Only'), only,
+        choice('held-for', 'Held for at least', 'heldFor', [[0, 'held for any time'], [60, 'held for 1 min or more'], [600, '10 min or more'], [3600, '1 h or more'], [86400, '1 day or more']]),
+        choice('waiters', 'Waiters at least', 'waiters', [[0, 'any queue'], [1, '1 waits or more'], [10, '10 wait or more'], [100, '100 wait or more']]))),
     shownCount, table.scroller, empty);
 
   search.addEventListener('keydown', (event) => {
@@ -77,6 +123,8 @@ export function locksPage(main) {
     clearTimeout(later);
     later = null;
     drawn = performance.now();
+    if (location.hash !== listAddress()) history.replaceState(null, '', listAddress());
+    trouble.update();
     const { locks, counts, total } = select(store.locks, wanted);
     for (const [key, badge] of chips) setText(badge, number(counts[key]));
     table.sorted(wanted.column, wanted.order);
@@ -87,7 +135,7 @@ export function locksPage(main) {
     empty.hidden = locks.length > 0 || !store.complete;
     table.scroller.classList.toggle('bare', !empty.hidden);
     setText(empty, total === 0 ? `No lock is known under the prefix “${plain(store.hello?.prefix ?? '')}”.`
-      : wanted.query ? 'No lock matches the search and the filters.' : 'No lock is in such a state now. Idle ones are left out unless “idle” is on.');
+      : wanted.query || wanted.troubled || wanted.heldFor || wanted.waiters ? 'No lock matches the search and the filters.' : 'No lock is in such a state now. Idle ones are left out unless “idle” is on.');
   }
   // changed collects what comes quickly: sorting 10,000 locks takes a while.
   function changed() {
@@ -99,8 +147,8 @@ export function locksPage(main) {
   table.render();
   return {
     title: 'Locks',
-    on: { locks: changed, status: changed, hello: changed },
-    tick: () => tick(table.body),
+    on: { locks: changed, status: changed, hello: changed, trouble: changed, jobs: changed, health: changed },
+    tick: () => { tick(table.body); tick(trouble.section); },
     search: () => { search.focus(); search.select(); },
     focus: () => {
       if (!wanted.opened || !table.items.some(({ id }) => id === wanted.opened)) return false;
@@ -115,6 +163,7 @@ function drawRow(lock) {
   const name = shown(lock.name);
   const title = plain(lock.name, 600);
   return el('tr', null,
+    el('td', { class: 'c-trouble' }),
     el('th', { scope: 'row', class: 'c-name' }, el('span', { class: 'cell' }, el('a', { href: `#/lock/${lock.id}`, title }, name), el('span', { class: 'tags' }))),
     el('td', { class: 'c-holder' }), el('td', { class: 'c-since' }), el('td', { class: 'c-waiting' }), el('td', { class: 'c-mode' }), el('td', { class: 'c-deadline' }));
 }
@@ -122,10 +171,12 @@ function drawRow(lock) {
 // changeRow draws what is not as it was drawn last.
 function changeRow(row, lock) {
   const stale = lock.states.includes('stale');
-  if (row.lock === lock && row.stale === stale) return;
-  Object.assign(row, { lock, stale });
+  const level = store.trouble?.locks[lock.id] ?? '';
+  if (row.lock === lock && row.stale === stale && row.level === level) return;
+  Object.assign(row, { lock, stale, level });
   row.className = [...lock.states].join(' ');
-  const [name, holder, held, waiting, mode, deadline] = row.cells;
+  const [mark, name, holder, held, waiting, mode, deadline] = row.cells;
+  put(mark, ...(level ? [el('span', { class: `level ${level}`, role: 'img', 'aria-label': `in trouble: ${level}`, title: `in trouble: ${level}` })] : []));
   const tag = lock.error ? 'damaged' : lock.revoked ? 'revoked' : stale ? 'stale' : lock.kept ? 'given back' : '';
   put(name.querySelector('.tags'), ...(tag ? [el('span', { class: `tag ${tag.replace(' ', '-')}`, title: lock.kept ? `given back, kept until ${moment(lock.deadline).textContent}` : null }, tag)] : []));
   const more = lock.held > 1 ? el('span', { class: 'more' }, ` +${number(lock.held - 1)}`) : '';

@@ -16,6 +16,7 @@ class Store extends EventTarget {
   shows = false; // all there were, by this stream or one before
   hello = null;
   status = null;
+  trouble = null; // what needs a person, and which locks that is about
   jobs = null;
   health = null;
   lock = null; // the one that is looked at: its detail, and history from the first item known
@@ -25,6 +26,7 @@ class Store extends EventTarget {
   // when a whole sweep has come.
   begin(hello) {
     this.hello = hello;
+    this.trouble = null;
     this.coming = new Map();
     this.complete = false;
     this.tell('hello');
@@ -73,7 +75,7 @@ class Store extends EventTarget {
 
   // refuse is the answer to a look that cannot be.
   refuse(id, error) {
-    this.look({ id, error, now: 0, fence: 0, held: 0, waiting: 0, holds: [], places: [], history: [], blind: [] });
+    this.look({ id, error, now: 0, fence: 0, held: 0, waiting: 0, holds: [], places: [], history: [], blind: [], means: [], steps: [] });
   }
 
   set(what, value) {
@@ -120,6 +122,7 @@ const joins = (text, i) => text.charCodeAt(i) >= 0x300 && !(text.charCodeAt(i) >
 
 // columns are what the list can be sorted by: the value of a lock, and which order is asked for first.
 export const columns = {
+  trouble: { of: (lock) => store.trouble?.locks[lock.id] ? (store.trouble.locks[lock.id] === 'danger' ? 2 : 1) : null, first: 'descending' },
   name: { of: (lock) => lock.name, text: true, first: 'ascending' },
   holder: { of: (lock) => lock.holder, text: true, first: 'ascending' },
   since: { of: (lock) => lock.since ?? null, first: 'ascending' },
@@ -129,16 +132,19 @@ export const columns = {
 };
 
 // select is the list that is wanted: { locks, counts of each state and kind, total }.
-export function select(locks, { query, wantedStates, wantedKinds, column, order }) {
+export function select(locks, { query, wantedStates, wantedKinds, troubled, heldFor, waiters, column, order }) {
   const at = now();
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-  const counts = Object.fromEntries([...states, ...kinds].map((key) => [key, 0]));
+  const counts = Object.fromEntries([...states, ...kinds, 'trouble'].map((key) => [key, 0]));
   const chosen = [];
   for (const lock of locks.values()) {
     lock.states = statesOf(lock, at);
+    const level = store.trouble?.locks[lock.id];
+    if (level) counts.trouble++;
     for (const state of lock.states) counts[state]++;
     counts[lock.kind]++;
     if (!wantedKinds.has(lock.kind) || !lock.states.some((state) => wantedStates.has(state))) continue;
+    if ((troubled && !level) || (heldFor && !(lock.since && at - lock.since >= heldFor * 1000)) || (waiters && !((lock.waiting ?? 0) >= waiters))) continue;
     if (words.every((word) => lock.text.includes(word))) chosen.push(lock);
   }
   const { of, text } = columns[column];

@@ -17,6 +17,7 @@ const handlers = new Map(Object.entries({
     heard(data.now);
     if (data.id === looking) store.look(data);
   },
+  trouble: (data) => store.set('trouble', data),
   cron: (data) => store.set('jobs', data),
   health: (data) => store.set('health', data),
   status: (data) => {

@@ -15,8 +15,8 @@ export class VirtualTable {
 
   constructor({ label, columns, height, draw, change, sort }) {
     Object.assign(this, { height, draw, change });
-    this.headers = columns.map(({ key, title, class: name }) => el('th', { scope: 'col', class: name, 'aria-sort': sort && 'none', 'data-key': key },
-      !sort ? el('span', { class: 'title' }, title) : el('button', { type: 'button', onclick: () => sort(key) }, title, el('span', { class: 'arrow', 'aria-hidden': 'true' }))));
+    this.headers = columns.map(({ key, title, name: label, class: name }) => el('th', { scope: 'col', class: name, 'aria-sort': sort && 'none', 'data-key': key },
+      !sort ? el('span', { class: 'title' }, title) : el('button', { type: 'button', title: label, 'aria-label': label, onclick: () => sort(key) }, title, el('span', { class: 'arrow', 'aria-hidden': 'true' }))));
     this.above = el('tr', { 'aria-hidden': 'true', class: 'spacer' }, el('td', { colspan: columns.length }));
     this.below = el('tr', { 'aria-hidden': 'true', class: 'spacer' }, el('td', { colspan: columns.length }));
     this.body = el('tbody', { onkeydown: (event) => this.key(event), onfocusin: (event) => this.focused(event) }, this.above, this.below);

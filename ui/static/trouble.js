@@ -1,0 +1,92 @@
+// What needs a person: each trouble in words, with what can be done.
+import { moment, since } from './clock.js';
+import { arrange, el, put, set, setText } from './dom.js';
+import { store } from './store.js';
+import { count, nameOf, number, plain, shown } from './text.js';
+
+// words is a text of package trouble as nodes: its times are marked by control characters, which nothing else in it has.
+export function words(text) {
+  return text.split(/(\u0002\d+\u0002|\u0003\d+\u0003)/).map((part) => {
+    const ms = Number(part.slice(1, -1));
+    if (part[0] === '\u0002') return moment(ms);
+    return part[0] === '\u0003' ? since(ms) : part;
+  });
+}
+
+// copyable is a command, and a button that copies it.
+function copyable(command) {
+  const button = el('button', { type: 'button', class: 'copy', 'aria-label': `Copy: ${plain(command, 200)}`, onclick: async () => {
+    try {
+      await navigator.clipboard.writeText(command);
+      setText(button, 'Copied');
+    } catch { // not by TLS, or not allowed
+      getSelection().selectAllChildren(code);
+      setText(button, 'Selected');
+    }
+    setTimeout(() => setText(button, 'Copy'), 2000);
+  } }, 'Copy');
+  const code = el('code', null, command);
+  return el('span', { class: 'command' }, code, button);
+}
+
+// stepsOf is a list of what can be done.
+export const stepsOf = (steps) => el('ul', { class: 'steps' }, steps.map((step) => el('li', null, el('span', null, ...words(step.text)), step.command ? copyable(step.command) : '')));
+
+const keyOf = (item) => [item.kind, item.id ?? '', item.job ?? '', item.id || item.job ? '' : item.title, item.kind === 'ended' ? item.since : ''].join(' ');
+
+// troublePanel is the list of all troubles, or one line where there are none.
+export function troublePanel() {
+  const heading = el('h2', { class: 'trouble-title' }, 'Trouble');
+  const list = el('ul', { class: 'trouble-list' });
+  const line = el('p', { class: 'well' });
+  const more = el('p', { class: 'note', hidden: true });
+  const section = el('section', { class: 'troubles', 'aria-label': 'Trouble' }, heading, list, more, line);
+  const known = new Map();
+  const touched = new Set(); // opened or closed by the person who looks
+
+  function draw(item, first) {
+    const key = keyOf(item);
+    const old = known.get(key);
+    const text = JSON.stringify(item);
+    const row = old?.row ?? el('li');
+    if (old?.text !== text) {
+      const open = row.querySelector('details')?.open ?? false;
+      const about = item.id ? el('a', { href: `#/lock/${item.id}` }, shown(nameOf(item.id))) : item.job ? el('a', { href: '#/cron' }, shown(nameOf(item.job))) : el('a', { href: '#/health' }, 'Redis');
+      const focused = row.contains(document.activeElement) ? document.activeElement.tagName : '';
+      const box = el('details', { ontoggle: () => { if (box.isConnected && !box.quiet) touched.add(key); box.quiet = false; } },
+        el('summary', null, el('span', { class: `level ${item.level}` }, item.level === 'danger' ? 'danger' : 'warning'), el('span', { class: 'what' }, ...words(item.title)),
+          item.since ? el('span', { class: 'age' }, since(item.since)) : '', item.waiting ? el('span', { class: 'age' }, count(item.waiting, 'waits', 'wait')) : ''),
+        el('div', { class: 'why' }, item.means.map((text) => el('p', null, ...words(text))), stepsOf(item.steps)));
+      box.quiet = open;
+      box.open = open;
+      put(row, el('span', { class: 'about' }, about), box);
+      if (focused) row.querySelector(focused === 'A' ? 'a' : 'summary').focus({ preventScroll: true });
+    }
+    const box = row.querySelector('details');
+    if (!touched.has(key) && box.open !== first) {
+      box.quiet = true;
+      box.open = first;
+    }
+    return [key, { row, text }];
+  }
+
+  return {
+    section,
+    update() {
+      const told = store.trouble;
+      section.classList.toggle('none', !told || told.items.length === 0);
+      heading.hidden = list.hidden = !told || told.items.length === 0;
+      line.hidden = !heading.hidden;
+      const whole = told && store.complete && !store.status?.error;
+      put(line, !whole ? el('span', { class: 'faint' }, 'Looking for trouble.') : [el('span', { class: 'tag good' }, 'well'), ` Nothing needs a person: ${count(store.locks.size, 'lock', 'locks')}, ${count(store.jobs?.length ?? 0, 'job', 'jobs')}${store.health ? ' and the server' : ''} looked at.`]);
+      const rows = new Map((told?.items ?? []).map((item, i) => draw(item, i === 0)));
+      known.clear();
+      for (const [key, value] of rows) known.set(key, value);
+      for (const key of touched) if (!rows.has(key)) touched.delete(key);
+      arrange(list, [...rows.values()].map(({ row }) => row));
+      setText(heading, told?.items.length ? count(told.items.length + (told.more ?? 0), 'trouble', 'troubles') : 'Trouble');
+      more.hidden = !told?.more;
+      setText(more, told?.more ? `${number(told.more)} more are not shown: mend these first, or sort the list by trouble.` : '');
+    },
+  };
+}

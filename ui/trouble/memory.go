@@ -1,0 +1,296 @@
+package trouble
+
+import (
+	"slices"
+	"time"
+
+	"example.com/redislock"
+	"example.com/redislock/internal/safetext"
+)
+
+const (
+	// Recent is for how long an end that was not as it should be is told.
+	Recent = 10 * time.Minute
+	// growTime is for how long a queue must not have become shorter, and growBy by how much longer, to count as one that only grows.
+	growTime = 30 * time.Second
+	growBy   = 3
+	// blind is how long nobody may have looked at a queue for it to count as seen to grow.
+	blind = 15 * time.Second
+	// maxWaits is how many waits that were served are remembered of a lock, and enoughWaits from how many on they count.
+	maxWaits    = 20
+	enoughWaits = 3
+	// maxEnds is how many ends are told of one lock.
+	maxEnds = 3
+)
+
+// Memory is what earlier looks have seen: of each lock as little as shows what a look alone does not. It is for one goroutine. The
+// zero Memory is ready for use.
+type Memory struct{ locks map[string]*past }
+
+// past is that of one lock.
+type past struct {
+	last   redislock.Info
+	waits  []time.Duration // that were served
+	grows  growth
+	ends   []End
+	found  []Trouble // by the last look
+	leader time.Time // when somebody was last seen to lead
+}
+
+// growth is a time in which the queue did not become shorter.
+type growth struct {
+	since    time.Time
+	from, to int
+}
+
+// End is how a hold has ended that did not end as it should.
+type End struct {
+	How   How
+	Owner redislock.Owner
+	At    time.Time
+	Fence int64
+	// By and Why are who broke it and the reason, if that is known.
+	By, Why string
+}
+
+// How a hold has ended.
+type How string
+
+// The ends.
+const (
+	Lapsed  How = "lapsed"  // its lease ran out without a renewal
+	WasLost How = "lost"    // its owner says that it lost it
+	Vanish  How = "vanish"  // its key is gone before its time
+	Robbed  How = "stolen"  // a caller found it too old
+	Broken  How = "broken"  // by an operator
+	Closed  How = "expired" // WithMaxHold was over
+)
+
+// See takes in a look at a lock. Looks at one lock come in the order of their times.
+func (m *Memory) See(info redislock.Info) {
+	p := m.locks[info.Name]
+	if p == nil {
+		if info.Idle() && kindOf(info.Name) != "elect" {
+			return // nothing to remember
+		}
+		if m.locks == nil {
+			m.locks = map[string]*past{}
+		}
+		p = &past{}
+		m.locks[info.Name] = p
+	}
+	p.see(info)
+	if p.last.Idle() && len(p.ends) == 0 && len(p.waits) == 0 && len(p.found) == 0 {
+		delete(m.locks, info.Name)
+	}
+}
+
+// Gone takes in that nothing is known of a lock any more at this time: its key is not there.
+func (m *Memory) Gone(name string, now time.Time) {
+	p := m.locks[name]
+	if p == nil {
+		return
+	}
+	for _, h := range p.last.Holds {
+		if h.Deadline.After(now) {
+			p.end(End{How: Vanish, Owner: h.Owner, At: now, Fence: h.Fence})
+		}
+	}
+	p.see(redislock.Info{Name: name, Now: now})
+	if p.found = nil; len(p.ends) == 0 {
+		delete(m.locks, name)
+	}
+}
+
+// CannotBeRead takes in that a lock cannot be read.
+func (m *Memory) CannotBeRead(name, why string) {
+	if m.locks == nil {
+		m.locks = map[string]*past{}
+	}
+	p := m.locks[name]
+	if p == nil {
+		p = &past{last: redislock.Info{Name: name}}
+		m.locks[name] = p
+	}
+	p.found = []Trouble{OfDamaged(name, why)}
+}
+
+// Note takes in an end that was heard of, such as a break: it says more than looks do.
+func (m *Memory) Note(name string, e End) {
+	if m.locks == nil {
+		m.locks = map[string]*past{}
+	}
+	p := m.locks[name]
+	if p == nil {
+		p = &past{last: redislock.Info{Name: name}}
+		m.locks[name] = p
+	}
+	p.end(e)
+}
+
+// Troubles is all that is known at this time, unsorted.
+func (m *Memory) Troubles(now time.Time) (all []Trouble) {
+	for name, p := range m.locks {
+		p.ends = slices.DeleteFunc(p.ends, func(e End) bool { return now.Sub(e.At) > Recent })
+		all = append(all, p.found...)
+		for _, e := range p.ends {
+			all = append(all, ofEnd(name, e))
+		}
+		if p.last.Idle() && len(p.ends) == 0 && len(p.found) == 0 {
+			delete(m.locks, name)
+		}
+	}
+	return all
+}
+
+func (p *past) see(info redislock.Info) {
+	p.served(info)
+	p.ended(info)
+	switch g := &p.grows; {
+	case info.Waiting == 0 || info.Waiting < g.to || g.since.IsZero() || info.Now.Sub(p.last.Now) > blind:
+		*g = growth{info.Now, info.Waiting, info.Waiting}
+	default:
+		g.to = info.Waiting
+	}
+	if info.Holders > 0 {
+		p.leader = info.Now
+	}
+	p.last = brief(info)
+	p.found = ofLock(info, p.long())
+	if len(p.found) > 0 {
+		return
+	}
+	switch g := p.grows; {
+	case kindOf(info.Name) == "elect" && info.Idle():
+		p.found = append(p.found, Trouble{
+			Kind: NoLeader, Level: Warning, Lock: info.Name, Since: p.leader, Title: "nobody leads, and nobody stands for it",
+			Means: []Text{"All processes that took part have ended, or do not reach Redis. What the leader does is not done."},
+			Steps: []Step{{"Start a process that takes part, or see why those that did are gone", ""}, {"See who led last", show(info.Name)}},
+		})
+	case info.Waiting > 0 && queues(info.Name) && g.to-g.from >= growBy && info.Now.Sub(g.since) >= growTime:
+		t := Trouble{
+			Kind: Grows, Level: Warning, Lock: info.Name, Since: g.since, Waiting: info.Waiting, Title: says("the queue only grows: from %d to %d", g.from, g.to),
+			Means: []Text{"More come than are served."}, Steps: []Step{watch(info.Name)},
+		}
+		if len(info.Holds) > 0 {
+			h := present(info)
+			t.Means = append(t.Means, says("%s holds the lock, since %s. If that is one long work, see what it does; if holders change, there are too many callers for one lock.", Who(h.Owner), moment(h.Since)))
+			t.Steps = append([]Step{look(h.Owner)}, t.Steps...)
+		}
+		p.found = append(p.found, t)
+	}
+}
+
+// served remembers how long those have waited who hold the lock now.
+func (p *past) served(info redislock.Info) {
+	for _, h := range info.Holds {
+		for _, w := range p.last.Places {
+			if w.ID == h.ID && !w.Since.IsZero() {
+				if p.waits = append(p.waits, h.Since.Sub(w.Since)); len(p.waits) > maxWaits {
+					p.waits = slices.Delete(p.waits, 0, 1)
+				}
+			}
+		}
+	}
+}
+
+// long is from when on a wait is long for this lock.
+func (p *past) long() time.Duration {
+	if len(p.waits) < enoughWaits {
+		return LongWait
+	}
+	return max(leastLong, longFactor*slices.Max(p.waits))
+}
+
+// ended remembers holds that are not there any more and did not end as they should. Where a hold may be among those that are not
+// shown, or may have been renewed and released between two looks, nothing is said of it.
+func (p *past) ended(info redislock.Info) {
+	for _, h := range p.last.Holds {
+		if info.Holders > len(info.Holds) || slices.ContainsFunc(info.Holds, func(is redislock.Hold) bool { return is.ID == h.ID }) {
+			continue
+		}
+		was, _ := late(h, p.last.Now)
+		switch {
+		case h.Revoked:
+			p.end(End{How: Robbed, Owner: h.Owner, At: info.Now, Fence: h.Fence})
+		case was && !h.Deadline.After(info.Now):
+			p.end(End{How: Lapsed, Owner: h.Owner, At: h.Deadline, Fence: h.Fence})
+		}
+	}
+}
+
+func (p *past) end(e End) {
+	for _, known := range p.ends {
+		if known.Fence == e.Fence { // told already
+			return
+		}
+	}
+	if p.ends = append(p.ends, e); len(p.ends) > maxEnds {
+		p.ends = slices.Delete(p.ends, 0, 1)
+	}
+}
+
+// brief is what is compared with the next look.
+func brief(info redislock.Info) redislock.Info {
+	info.Holds, info.Places = slices.Clone(info.Holds), slices.Clone(info.Places)
+	return info
+}
+
+// ofEnd is an end in words.
+func ofEnd(name string, e End) Trouble {
+	who := Who(e.Owner)
+	t := Trouble{Kind: Ended, Level: Warning, Lock: name, Since: e.At}
+	fence := says("Look for writes with the fence %d, or a smaller one, that came after %s.", e.Fence, moment(e.At))
+	switch e.How {
+	case Lapsed:
+		t.Title = Text(who) + " lost the lock: its lease ran out"
+		t.Means = []Text{"It had not renewed for half of its lease and more: it was paused, gone, or cut off from Redis. What it did under the lock may be half done.", fence}
+		t.Steps = append([]Step{look(e.Owner)}, goOn(e.Owner)...)
+	case WasLost:
+		t.Title = Text(who) + " lost the lock"
+		t.Means = []Text{"It says so itself: " + Text(safetext.Escape(e.Why)) + ".", fence}
+		t.Steps = []Step{look(e.Owner)}
+	case Closed:
+		t.Title = Text(who) + " held the lock for its longest time, and lost it"
+		t.Means = []Text{"Its WithMaxHold was over before its work was: the work takes longer than was allowed.", fence}
+		t.Steps = []Step{look(e.Owner)}
+	case Vanish:
+		t.Title = Text(who) + " lost the lock with its key"
+		t.Means = []Text{"The key was there and is gone before its time: somebody deleted it, or Redis has lost data (a restart, a failover, an eviction).", fence}
+		t.Steps = []Step{{"See whether Redis restarted, failed over or evicts", "redislock doctor"}, look(e.Owner)}
+	case Robbed:
+		t.Title = "the lock was stolen from " + Text(who)
+		t.Means = []Text{"A caller found the hold older than its WithStealAfter. The work hung, or takes longer than that caller tolerates.", fence}
+		t.Steps = []Step{look(e.Owner)}
+	case Broken:
+		t.Title = "the lock of " + Text(who) + " was broken"
+		if e.By != "" {
+			t.Title += " by " + Text(safetext.Escape(e.By))
+		}
+		t.Means = []Text{"Until it hears of that, or for longer if it is paused, the old holder may go on. " + fence}
+		if e.Why != "" {
+			t.Means = append([]Text{"The reason given: " + Text(safetext.Text(e.Why)) + "."}, t.Means...)
+		}
+		t.Steps = []Step{look(e.Owner)}
+	}
+	t.Steps = append(t.Steps, Step{"See who has the lock now", show(name)})
+	return t
+}
+
+func kindOf(name string) string {
+	for i, r := range name {
+		if r == ':' {
+			return name[:i]
+		}
+	}
+	return ""
+}
+
+// Sweep takes in that everything there is has been looked at by now, and that of what was known only these locks were met.
+func (m *Memory) Sweep(met func(name string) bool, now time.Time) {
+	for name := range m.locks {
+		if !met(name) {
+			m.Gone(name, now)
+		}
+	}
+}

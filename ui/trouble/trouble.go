@@ -1,0 +1,136 @@
+// Package trouble finds what needs a person in what Redis says of locks, jobs and the server: waits that are long, holders that do
+// not renew, queues that only grow, jobs that are overdue, elections without a leader, locks that were lost lately, a server in
+// danger. Each is said in words: what is seen, what it means, what can be done, and the command for it.
+//
+// One look finds most of it ([OfLock], [OfJob], [OfServer]). What shows only from look to look ([Memory.See]) is kept in a Memory.
+// All of it is plain values: nothing here asks Redis, and the times are those of its clock.
+//
+// The page, redislock top and redislock show all say what this package says.
+package trouble
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/redislock"
+	"example.com/redislock/internal/safetext"
+)
+
+// Kind is what sort of trouble it is.
+type Kind string
+
+// The kinds.
+const (
+	NotRenewed Kind = "not-renewed" // a holder has not renewed when it should have
+	Stolen     Kind = "stolen"      // a hold is being stolen, and its owner has not given it up
+	WaitsLong  Kind = "waits-long"  // somebody waits for longer than is usual for this lock
+	NotServed  Kind = "not-served"  // nobody holds the lock, and those who wait do not get it
+	Grows      Kind = "grows"       // the queue only grows
+	NoLeader   Kind = "no-leader"   // an election without a leader
+	Ended      Kind = "ended"       // a hold was lost, stolen or broken lately
+	Damaged    Kind = "damaged"     // the key cannot be read
+	Overdue    Kind = "overdue"     // a job has not begun when it should have
+	JobFailed  Kind = "job-failed"  // a job's last run failed, or died
+	Server     Kind = "server"      // the doctor has found a danger
+	Cycle      Kind = "cycle"       // some wait for each other, in a ring
+)
+
+// Level is how bad it is.
+type Level int
+
+// The levels. A Danger is a work that stands still, or is not safe; a Warning may become one.
+const (
+	Warning Level = 1 + iota
+	Danger
+)
+
+// String is the level in a word.
+func (l Level) String() string {
+	if l == Danger {
+		return "danger"
+	}
+	return "warning"
+}
+
+// MarshalText is String, for JSON.
+func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// Trouble is one thing that needs a person. What others wrote is escaped in its texts.
+type Trouble struct {
+	Kind  Kind
+	Level Level
+	// Lock and Job are the names that it is about, as they are. Both are empty of the server.
+	Lock, Job string
+	// Title says in half a line what is seen. Since is since when, by the clock of Redis; zero if that is not known.
+	Title Text
+	Since time.Time
+	// Waiting is how many wait because of it.
+	Waiting int
+	// Means says what that means, and Steps what can be done, the best first.
+	Means []Text
+	Steps []Step
+}
+
+// Step is something that can be done. Command is what to type for it in a shell; empty if there is none.
+type Step struct {
+	Text    Text
+	Command string
+}
+
+// Line is the command with these flags at its end, if it is one of redislock.
+func (s Step) Line(flags string) string {
+	if flags == "" || !strings.HasPrefix(s.Command, "redislock ") {
+		return s.Command
+	}
+	return s.Command + " " + flags
+}
+
+// Sort puts the worst first, of those the one for which most wait, then the oldest.
+func Sort(all []Trouble) {
+	slices.SortStableFunc(all, func(a, b Trouble) int {
+		return cmp.Or(cmp.Compare(b.Level, a.Level), cmp.Compare(b.Waiting, a.Waiting), a.Since.Compare(b.Since), cmp.Compare(a.Lock, b.Lock), cmp.Compare(a.Job, b.Job))
+	})
+}
+
+// Who is an owner on one line, without its metadata.
+func Who(o redislock.Owner) string {
+	o.Client, o.Host, o.Metadata, o.Trace = safetext.Text(o.Client), safetext.Text(o.Host), "", ""
+	return o.String()
+}
+
+// Typed is a name as one types it in a shell; NAME if it cannot be typed.
+func Typed(name string) string {
+	if !safetext.Clear(name) || strings.HasPrefix(name, "-") {
+		return "NAME"
+	}
+	return ShellWord(name)
+}
+
+// ShellWord is a text as one types it in a shell. The text must be one that can be shown.
+func ShellWord(word string) string {
+	if word == "" || strings.HasPrefix(word, "=") || strings.ContainsAny(word, " \t\n\"'\\$&|;<>()*?[]#~`!{}^") {
+		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	}
+	return word
+}
+
+// Length is a duration as people want it: its two largest units, or a part of a second.
+func Length(d time.Duration) string {
+	switch d = max(d, 0); {
+	case d >= 24*time.Hour:
+		return fmt.Sprintf("%dd%dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+	case d >= time.Minute:
+		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
+	case d >= 10*time.Second:
+		return d.Round(time.Second).String()
+	case d >= time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	default:
+		return d.Round(time.Millisecond).String()
+	}
+}

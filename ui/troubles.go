@@ -1,0 +1,84 @@
+package ui
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"example.com/redislock/ui/trouble"
+)
+
+const (
+	// maxTroubles is how many are told in words, and maxMarked how many locks are marked in the list: the worst.
+	maxTroubles = 100
+	maxMarked   = 5000
+)
+
+// troubleItem is a [trouble.Trouble]. Times in its texts are marked, see [trouble.Text].
+type troubleItem struct {
+	Kind    trouble.Kind   `json:"kind"`
+	Level   trouble.Level  `json:"level"`
+	ID      string         `json:"id,omitempty"`  // of the lock
+	Job     string         `json:"job,omitempty"` // the id of a job, without "cron:"
+	Title   trouble.Text   `json:"title"`
+	Since   int64          `json:"since,omitempty"`
+	Waiting int            `json:"waiting,omitempty"`
+	Means   []trouble.Text `json:"means"`
+	Steps   []step         `json:"steps"`
+}
+
+// step is a [trouble.Step], whose command leads to this Redis.
+type step struct {
+	Text    trouble.Text `json:"text"`
+	Command string       `json:"command,omitempty"`
+}
+
+// troublesMessage is all that needs a person, the worst first.
+type troublesMessage struct {
+	Items []troubleItem            `json:"items"`
+	More  int                      `json:"more,omitempty"` // that are not among the items
+	Locks map[string]trouble.Level `json:"locks"`          // the worst of each lock, by its id
+}
+
+func (c Config) steps(all []trouble.Step) []step {
+	out := []step{}
+	for _, s := range all {
+		out = append(out, step{s.Text, s.Line(c.Flags)})
+	}
+	return out
+}
+
+func (c Config) troubles(all []trouble.Trouble) json.RawMessage {
+	trouble.Sort(all)
+	m := troublesMessage{Items: []troubleItem{}, Locks: map[string]trouble.Level{}}
+	for i, t := range all {
+		if t.Lock != "" && i < maxMarked {
+			m.Locks[idOf(t.Lock)] = max(m.Locks[idOf(t.Lock)], t.Level)
+		}
+		if i >= maxTroubles {
+			m.More++
+			continue
+		}
+		item := troubleItem{Kind: t.Kind, Level: t.Level, Title: t.Title, Since: millis(t.Since), Waiting: t.Waiting, Means: t.Means, Steps: c.steps(t.Steps)}
+		if t.Lock != "" {
+			item.ID = idOf(t.Lock)
+		}
+		if t.Job != "" {
+			item.Job = idOf(t.Job)
+		}
+		m.Items = append(m.Items, item)
+	}
+	return encode(m)
+}
+
+// judge says what is in trouble by now.
+func (h *hub) judge(ctx context.Context, now time.Time) {
+	h.mu.Lock()
+	all := h.memory.Troubles(now)
+	for _, run := range h.runs {
+		all = append(all, trouble.OfJob(run, now)...)
+	}
+	all = append(all, trouble.OfServer(h.report)...)
+	h.mu.Unlock()
+	h.set(ctx, &h.troubles, h.config.troubles(all), func(s *stream) { s.trouble = true })
+}
