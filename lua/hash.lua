@@ -15,10 +15,12 @@ local function get(field)
   return value
 end
 
-local function fetch(...)
+local function fetch(...)         -- a field that is known stays as it is: it may have been changed, or be in another form than in the hash
   local names = {...}
   local values = fields > 0 and call('HMGET', key, ...) or {}
-  for i, field in ipairs(names) do cache[field] = values[i] or false end
+  for i, field in ipairs(names) do
+    if cache[field] == nil then cache[field] = values[i] or false end
+  end
 end
 
 local function put(field, value)  -- false removes it

@@ -298,6 +298,29 @@ func TestALostGrantCostsAClaimAndNotTheLock(t *testing.T) {
 	}
 }
 
+func TestACheckOfSeveralWaitsFindsALapsedHoldThatStandsAlone(t *testing.T) {
+	scripts(t, func(b *bench) {
+		b.acquire("holder", 30*time.Second, protocol.Uncountable, "other")
+		for _, token := range []string{"first", "second"} {
+			if r := b.acquire(token, 100*time.Millisecond, "u", "waiters"); r.Status != "waiting" {
+				b.Fatalf("%s: %+v", token, r)
+			}
+		}
+		b.release("holder") // the first is granted the lock, and the message is lost
+		b.pass(150 * time.Millisecond)
+		if found := b.check("waiters", "u", "first"); found[0] != "gone" { // now the second has it, alone in the hash
+			b.Fatalf("%v", found)
+		}
+		b.pass(150 * time.Millisecond)
+		if found := b.check("waiters", "u", "first", "second"); found[0] != "gone" || found[1] != "gone" {
+			b.Errorf("%v", found)
+		}
+		if r := b.acquire("next", time.Second, "u", "other"); r.Status != "granted" {
+			b.Errorf("%+v", r)
+		}
+	})
+}
+
 func TestPlacesOfVanishedClientsDoNotPileUpUnderALongHold(t *testing.T) {
 	b := embeddedBench(t)
 	b.acquire("holder", 24*time.Hour, protocol.NoWait, "c1")
