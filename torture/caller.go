@@ -87,34 +87,30 @@ type request struct {
 // guarded says whether the register's rule applies to a mode: among holders that share, an older fence is not late.
 func guarded(mode string) bool { return mode == "exclusive" || mode == "write" }
 
-func (c *caller) acquire(ctx context.Context, ask request) (int64, *redislock.Lock) {
+func (c *caller) acquire(ctx context.Context, ask request) (int64, held) {
 	op := c.op()
 	opts := []redislock.Option{redislock.WithLease(c.Load.Lease), redislock.WithMode(option(ask.mode)), redislock.WithWeight(ask.weight)}
 	if c.Load.Replicas > 0 {
 		opts = append(opts, redislock.WithReplicas(c.Load.Replicas, time.Second))
 	}
-	acquire := c.client.Acquire
-	if !ask.waits {
-		acquire = c.client.TryAcquire
-	}
 	c.say(Event{
 		Kind: Acquire, Op: op, Name: ask.name, Mode: ask.mode, Weight: ask.weight, Waits: ask.waits,
 		Lease: c.Load.Lease.Microseconds(), Kept: ask.kept,
 	})
-	l, err := acquire(ctx, ask.name, opts...)
+	l, err := c.take(ctx, ask, opts)
 	if err != nil {
 		c.say(Event{Kind: Acquired, Op: op, Err: classify(err), Text: err.Error()})
 		return op, nil
 	}
 	at := now() // before the look at the handle: what it says holds for this time
-	held := l.Err() == nil
-	c.say(Event{Kind: Acquired, Op: op, At: at, Fence: l.Fence(), Held: held})
+	is := l.Err() == nil
+	c.say(Event{Kind: Acquired, Op: op, At: at, Fence: l.Fence(), Held: is})
 	c.follow(op, l)
 	return op, l
 }
 
 // follow says when the handle's context ends because the lock was lost.
-func (c *caller) follow(op int64, l *redislock.Lock) {
+func (c *caller) follow(op int64, l held) {
 	context.AfterFunc(l.Context(), func() {
 		if why := context.Cause(l.Context()); !errors.Is(why, redislock.ErrReleased) {
 			c.say(Event{Kind: Ended, Op: op, Err: classify(why)})
@@ -123,7 +119,7 @@ func (c *caller) follow(op int64, l *redislock.Lock) {
 }
 
 // use is the critical section: it writes at its begin, in between and at its very end.
-func (c *caller) use(op int64, l *redislock.Lock, ask request, d time.Duration) {
+func (c *caller) use(op int64, l held, ask request, d time.Duration) {
 	for end := time.Now().Add(d); ; {
 		c.touch(op, l, ask)
 		rest := time.Until(end)
@@ -135,7 +131,11 @@ func (c *caller) use(op int64, l *redislock.Lock, ask request, d time.Duration) 
 }
 
 // change is an upgrade or a handoff of some of the holds. It returns the handle to go on with, nil if there is none.
-func (c *caller) change(op int64, l *redislock.Lock, mode string) (*redislock.Lock, string) {
+func (c *caller) change(op int64, of held, mode string) (held, string) {
+	l, ok := of.(*redislock.Lock)
+	if !ok { // a quorum's has neither
+		return of, mode
+	}
 	switch {
 	case mode == "read" && c.r.IntN(100) < c.Load.Upgrade:
 		ctx, cancel := context.WithTimeout(c.load, 500*time.Millisecond)
@@ -193,7 +193,7 @@ func (c *caller) storm(name string, cancelled <-chan struct{}) {
 }
 
 // touch asks the handle whether it is held, and writes whatever that says: the register is to know better.
-func (c *caller) touch(op int64, l *redislock.Lock, ask request) {
+func (c *caller) touch(op int64, l held, ask request) {
 	e := Event{Kind: Used, Op: op, At: now()}
 	e.Held = l.Err() == nil
 	if guarded(ask.mode) {
@@ -208,7 +208,7 @@ func (c *caller) touch(op int64, l *redislock.Lock, ask request) {
 	c.say(e)
 }
 
-func (c *caller) release(op int64, l *redislock.Lock) {
+func (c *caller) release(op int64, l held) {
 	c.say(Event{Kind: Release, Op: op})
 	err := l.Release(context.Background())
 	c.say(Event{Kind: Released, Op: op, Err: classify(err), Text: text(err)})

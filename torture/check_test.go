@@ -280,6 +280,22 @@ func TestTheRegisterRefusesStaleWrites(t *testing.T) {
 	}
 }
 
+func TestItIsToldHowFairALockWas(t *testing.T) {
+	workers := []*Worker{
+		life(0, asked(1, 10), got(1, 12, 11), gives(1, 20), gave(1, 22), asked(2, 30), got(2, 204, 203), gives(2, 205), gave(2, 206)),
+		life(1, asked(1, 100), got(1, 102, 101), gives(1, 110), gave(1, 111)), // who has asked 70 ms earlier waits
+		life(2, asked(1, 40), got(1, 302, 301), gives(1, 305), gave(1, 306)),  // 10 ms are none
+		life(3),
+	}
+	h := history(workers...)
+	if n := h.passed(inversion); n != 1 {
+		t.Errorf("%d grants passed somebody", n)
+	}
+	if text := h.fairness(workers); !strings.Contains(text, "by process: 0.667; 1 of 4 grants passed somebody who had asked 50ms earlier; the median wait was 2ms, the slowest 262ms") {
+		t.Error(text)
+	}
+}
+
 func TestHoldsOfNobodyAreFound(t *testing.T) {
 	at := time.UnixMicro(1_000_000)
 	hold := func(mode redislock.Mode, until time.Duration) redislock.Hold {

@@ -124,6 +124,7 @@ func (l Load) withDefaults() Load {
 type Config struct {
 	Worker   int
 	Connect  Connect
+	Nodes    []Connect // of a quorum, in the place of Connect
 	Prefix   string
 	Load     Load
 	Register string // address of the guarded resource

@@ -17,6 +17,8 @@ type Front struct {
 	conns map[net.Conn]struct{}
 	cuts  int // how often connections were ended
 	over  bool
+	mute  *sync.Cond // says that quiet has changed
+	quiet bool
 }
 
 // NewFront opens one; it ends with the test.
@@ -27,6 +29,7 @@ func NewFront(t testing.TB, to string) *Front {
 		t.Fatal(err)
 	}
 	f := &Front{listener: listener, to: to, conns: map[net.Conn]struct{}{}}
+	f.mute = sync.NewCond(&f.mu)
 	f.loops.Go(func() {
 		for {
 			conn, err := listener.Accept()
@@ -41,6 +44,7 @@ func NewFront(t testing.TB, to string) *Front {
 		f.mu.Lock()
 		f.over = true
 		f.mu.Unlock()
+		f.Hush(false)
 		f.Lead("")
 		f.loops.Wait()
 	})
@@ -65,6 +69,23 @@ func (f *Front) Lead(to string) {
 	f.cuts++
 	for conn := range f.conns {
 		_ = conn.Close()
+	}
+}
+
+// Hush has nothing pass, until it is told that something may: what is sent meanwhile comes late, also the end of a connection.
+func (f *Front) Hush(quiet bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.quiet = quiet
+	f.mute.Broadcast()
+}
+
+// heard waits until something may pass.
+func (f *Front) heard() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.quiet && !f.over {
+		f.mute.Wait()
 	}
 }
 
@@ -101,6 +122,7 @@ func (f *Front) pass(conn net.Conn) {
 			buffer := make([]byte, 32<<10)
 			for {
 				n, err := both[i].Read(buffer)
+				f.heard()
 				if n > 0 {
 					if _, err := both[1-i].Write(buffer[:n]); err != nil {
 						break

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"example.com/redislock"
 )
 
@@ -140,18 +142,23 @@ func (x *Run) Client() *redislock.Client {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.client == nil {
-		c, err := redislock.New(x.Admin, redislock.WithPrefix(prefix))
-		if err != nil {
-			x.Fatal(err)
-		}
-		x.client = c
-		x.Cleanup(func() { // again, where the test was ended
-			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-			defer cancel()
-			_ = c.Close(ctx)
-		})
+		x.client = x.open(x.Admin)
 	}
 	return x.client
+}
+
+func (x *Run) open(rdb redis.UniversalClient) *redislock.Client {
+	x.Helper()
+	c, err := redislock.New(rdb, redislock.WithPrefix(prefix))
+	if err != nil {
+		x.Fatal(err)
+	}
+	x.Cleanup(func() { // again, where the test was ended
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = c.Close(ctx)
+	})
+	return c
 }
 
 // Inspect is the state of a lock.
@@ -182,8 +189,10 @@ func (x *Run) describe() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	for _, name := range x.names() {
-		info, err := x.Client().Inspect(ctx, name)
-		x.Logf("%s: %+v, %v", name, info, err)
+		for _, c := range x.clients() {
+			info, err := c.Inspect(ctx, name)
+			x.Logf("%s: %+v, %v", name, info, err)
+		}
 	}
 	for _, w := range x.Workers() {
 		w.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"example.com/redislock"
@@ -80,6 +81,9 @@ func (x *Run) judge(problems []string) {
 		if r.Stall = max(r.Stall, ms(stall)); stall > x.Bound {
 			problems = append(problems, fmt.Sprintf("worker %d waited %v for %s, which nobody had, within %d and %d", who.Worker, stall, name, who.From, who.To))
 		}
+	}
+	if x.Nodes != nil {
+		r.Remark = strings.TrimSpace(r.Remark + " " + h.fairness(x.workers))
 	}
 	wrong, refused := accepted(x.register.log())
 	r.Writes, r.Refused = len(x.register.log()), refused

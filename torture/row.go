@@ -35,11 +35,13 @@ type Topology func(t *testing.T) *Site
 
 // Site is where a row takes place.
 type Site struct {
-	Connect func(worker int) Connect // how each worker reaches Redis
-	Admin   redis.UniversalClient    // around every fault
-	Server  *servertest.Server       // nil where there is not just one
-	Proxy   *servertest.Proxy        // nil where there is none
-	More    any                      // what else a row needs of it
+	Connect func(worker int) Connect   // how each worker reaches Redis
+	Admin   redis.UniversalClient      // around every fault
+	Nodes   func(worker int) []Connect // how each worker reaches the nodes of a quorum, in the place of Connect; nil where there is one server
+	Admins  []redis.UniversalClient    // of a quorum: around every fault, to each node; the first is Admin
+	Server  *servertest.Server         // nil where there is not just one
+	Proxy   *servertest.Proxy          // nil where there is none
+	More    any                        // what else a row needs of it
 }
 
 // OneServer is a redis-server with these arguments.

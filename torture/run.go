@@ -3,6 +3,7 @@ package torture
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"sync"
 	"testing"
@@ -36,6 +37,7 @@ type Run struct {
 	mu      sync.Mutex
 	workers []*Worker // all that ever were
 	client  *redislock.Client
+	nodes   []*redislock.Client // those of a quorum, client among them
 	faults  []Mark
 	losses  []Mark
 	remark  string
@@ -101,10 +103,16 @@ func (x *Run) start() *Worker {
 	x.mu.Lock()
 	i := len(x.workers)
 	x.mu.Unlock()
-	w := startWorker(x.T, Config{
-		Worker: i, Connect: x.Connect(i), Prefix: prefix, Load: x.Load, Register: x.register.addr(), Renew: x.renew,
+	c := Config{
+		Worker: i, Prefix: prefix, Load: x.Load, Register: x.register.addr(), Renew: x.renew,
 		Seed: uint64(i)<<32 | uint64(time.Now().UnixNano())&0xffffffff,
-	})
+	}
+	if x.Nodes != nil {
+		c.Nodes = x.Nodes(i)
+	} else {
+		c.Connect = x.Connect(i)
+	}
+	w := startWorker(x.T, c)
 	x.mu.Lock()
 	x.workers = append(x.workers, w)
 	x.mu.Unlock()
@@ -163,8 +171,10 @@ func (x *Run) stop() (problems []string) {
 	problems = append(problems, x.orphans(x.Load.Lease+x.Bound+20*time.Second)...)
 	end, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := x.Client().Close(end); err != nil {
-		problems = append(problems, err.Error())
+	for _, c := range x.clients() {
+		if err := c.Close(end); err != nil {
+			problems = append(problems, err.Error())
+		}
 	}
 	return problems
 }
@@ -173,18 +183,18 @@ func (x *Run) stop() (problems []string) {
 // in the queue, and the key expires.
 func (x *Run) orphans(within time.Duration) (problems []string) {
 	x.Helper()
-	c := x.Client()
+	take := x.taker()
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	for _, name := range x.names() {
-		var left map[string]string
+		left := map[string]string{}
 		for {
 			// What lapsed is dropped by the next one who asks.
-			l, err := c.Acquire(ctx, name)
-			if err == nil {
-				err = l.Release(ctx)
+			err := take(ctx, name)
+			clear(left)
+			for _, rdb := range x.admins() {
+				maps.Copy(left, rdb.HGetAll(ctx, x.Key(name)).Val())
 			}
-			left = x.Admin.HGetAll(ctx, x.Key(name)).Val()
 			for field := range left {
 				if field == "f" || field == "e" || field[0] == 't' && (len(field) == 1 || len(field) == 23) {
 					delete(left, field)
@@ -197,8 +207,12 @@ func (x *Run) orphans(within time.Duration) (problems []string) {
 		}
 		if len(left) > 0 || ctx.Err() != nil {
 			problems = append(problems, fmt.Sprintf("%s is not idle at the end: %q", name, left))
-		} else if ttl := x.Admin.PTTL(context.Background(), x.Key(name)).Val(); ttl == -1 {
-			problems = append(problems, fmt.Sprintf("the key of %s has no expiry", name))
+			continue
+		}
+		for _, rdb := range x.admins() {
+			if ttl := rdb.PTTL(context.Background(), x.Key(name)).Val(); ttl == -1 {
+				problems = append(problems, fmt.Sprintf("the key of %s has no expiry", name))
+			}
 		}
 	}
 	return problems

@@ -12,6 +12,9 @@ import (
 // watchEvery is how often the server is asked who holds the locks.
 const watchEvery = 30 * time.Millisecond
 
+// watchTime bounds one look: another node may answer meanwhile.
+const watchTime = time.Second
+
 // watch asks the server itself, during the whole row, which holds there are: those of nobody too, which are in no log.
 type watch struct {
 	stop  context.CancelFunc
@@ -23,12 +26,16 @@ type watch struct {
 func (x *Run) watch() *watch {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &watch{stop: cancel}
-	c := x.Client()
+	clients := x.clients()
 	w.loop.Go(func() {
 		for {
 			for _, n := range x.Load.Names {
-				if info, err := c.Inspect(ctx, n.Name); err == nil { // else the fault is that nobody answers
-					w.look(info)
+				for _, c := range clients {
+					look, cancel := context.WithTimeout(ctx, watchTime)
+					if info, err := c.Inspect(look, n.Name); err == nil { // else the fault is that nobody answers
+						w.look(info)
+					}
+					cancel()
 				}
 			}
 			select {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -17,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"example.com/redislock"
+	"example.com/redislock/quorum"
 )
 
 // roleVariable makes the test binary a worker: its value is the Config.
@@ -43,10 +45,12 @@ type Command struct {
 // worker is one process of the load.
 type worker struct {
 	Config
-	rdb    redis.UniversalClient
-	client *redislock.Client
-	load   context.Context
-	stop   context.CancelFunc
+	rdbs    []redis.UniversalClient
+	clients []*redislock.Client
+	client  *redislock.Client // the only one; with several nodes locker takes the locks
+	locker  *quorum.Locker
+	load    context.Context
+	stop    context.CancelFunc
 
 	out   sync.Mutex
 	mu    sync.Mutex
@@ -81,9 +85,6 @@ func (w *worker) live() error {
 	before := goleak.IgnoreCurrent()
 	logging.Disable() // go-redis tells of every attempt to reach a server that is gone
 
-	w.rdb = w.Connect.Open()
-	digest := w.Renew
-	w.rdb.AddHook(&tap{renew: digest, say: w.say})
 	opts := []redislock.ClientOption{redislock.WithPrefix(w.Prefix), redislock.WithName(fmt.Sprint("worker ", w.Worker))}
 	if w.Load.Retention > 0 && w.Worker%2 == 1 {
 		opts = append(opts, redislock.WithRetention(w.Load.Retention))
@@ -91,9 +92,26 @@ func (w *worker) live() error {
 	if w.Load.Margin > 0 {
 		opts = append(opts, redislock.WithClockMargin(w.Load.Margin))
 	}
+	nodes := w.Nodes
+	if len(nodes) == 0 {
+		nodes = []Connect{w.Connect}
+	}
+	for _, n := range nodes {
+		rdb := n.Open()
+		if len(nodes) == 1 {
+			rdb.AddHook(&tap{renew: w.Renew, say: w.say})
+		}
+		c, err := redislock.New(rdb, opts...)
+		if err != nil {
+			return err
+		}
+		w.rdbs, w.clients = append(w.rdbs, rdb), append(w.clients, c)
+	}
 	var err error
-	if w.client, err = redislock.New(w.rdb, opts...); err != nil {
-		return err
+	if w.client = w.clients[0]; len(nodes) > 1 {
+		if w.locker, err = overNodes(w.clients, w.Load); err != nil {
+			return err
+		}
 	}
 	var pens []*pen
 	newPen := func() (*pen, error) {
@@ -150,9 +168,15 @@ func (w *worker) live() error {
 
 	ctx, over := context.WithTimeout(context.Background(), closeTime)
 	defer over()
-	err = w.client.Close(ctx)
+	var closing []error
+	for _, c := range w.clients {
+		closing = append(closing, c.Close(ctx))
+	}
+	err = errors.Join(closing...)
 	w.say(Event{Kind: Closed, Err: classify(err), Text: text(err)})
-	_ = w.rdb.Close()
+	for _, rdb := range w.rdbs {
+		_ = rdb.Close()
+	}
 	for _, p := range pens {
 		_ = p.conn.Close()
 	}
