@@ -87,6 +87,7 @@ func (q *acquisition) obtain() (l *Lock, err error) {
 	if q.ticket != nil {
 		q.Ticket = *q.ticket
 	}
+	q.Steal = protocol.Micros(q.steal.Microseconds())
 	q.Waits, q.Fixed = !q.waitSet || q.settings.wait > 0, q.changes != nil || q.resumes != nil
 	if q.waitSet && q.Waits {
 		bounded, cancel := context.WithTimeout(ctx, q.settings.wait)
@@ -120,6 +121,11 @@ func (q *acquisition) obtain() (l *Lock, err error) {
 			q.newToken()
 			next = waiting.Ask
 		case waiting.Subscribe: // wait until it is confirmed, then join
+			if q.Brief && ctx == q.parent {
+				bounded, cancel := context.WithTimeout(ctx, stealPatience)
+				defer cancel()
+				ctx = bounded
+			}
 			next = waiting.Ask
 			if q.without, err = c.subscriber.Await(ctx, q.name); err != nil {
 				next = waiting.Fail

@@ -101,7 +101,11 @@ func TestEveryGrantEndsInOneEvent(t *testing.T) {
 		"stolen": {redislock.EventStolen, redislock.ErrStolen, func(e *env, _ *fakenet.Network, c, other *redislock.Client) {
 			l := e.acquire(c, "x")
 			time.Sleep(time.Second)
-			_, _ = other.TryAcquire(ctx, "x", redislock.WithStealAfter(time.Second))
+			thief, err := other.TryAcquire(ctx, "x", redislock.WithStealAfter(time.Second))
+			if err != nil {
+				e.stop(err)
+			}
+			e.release(thief)
 			<-l.Context().Done()
 			_ = l.Release(ctx)
 		}},

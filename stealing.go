@@ -22,6 +22,10 @@ import (
 // The scripts lua/acquire.lua and lua/check.lua mark the hold when lua/contention.lua (revoke) says that it is due, and
 // lua/renew.lua refuses the renewal. This file has the holder's side, and Break.
 
+// stealPatience is how long an acquire that does not wait gives a holder that it has revoked to give the lock up. A holder that
+// lives needs two packets and a request.
+const stealPatience = 250 * time.Millisecond
+
 // revoked takes the message that a hold of this process was stolen or broken. Only a reader of the key can know the nonce, so
 // the Client ignores a forged message. A message that comes twice finds nothing to do (I9).
 func (c *Client) revoked(token, nonce, reason string) {

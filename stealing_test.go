@@ -120,25 +120,75 @@ func TestARevokedHoldIsNotRenewed(t *testing.T) {
 	})
 }
 
-func TestTryAcquireRevokesAStaleHoldAndTheNextTryGetsIt(t *testing.T) {
+func TestTryAcquireOfAStaleLockGetsItInOneTryWhileItsHolderLives(t *testing.T) {
 	both(t, func(e *env) {
+		ctx := context.Background()
 		owner, thief := e.client(), e.client()
+		e.release(e.acquire(owner, "warm")) // the owner is subscribed
 		l := e.acquire(owner, "x")
 		time.Sleep(150 * time.Millisecond)
-		if _, err := thief.TryAcquire(context.Background(), "x", redislock.WithStealAfter(time.Hour)); !errors.Is(err, redislock.ErrHeld) || l.Err() != nil {
+		if _, err := thief.TryAcquire(ctx, "x", redislock.WithStealAfter(time.Hour)); !errors.Is(err, redislock.ErrHeld) || l.Err() != nil {
 			e.Errorf("a young hold: %v, the holder says %v", err, l.Err())
 		}
-		e.eventually("the owner is subscribed and robbed", func() bool {
-			next, err := thief.TryAcquire(context.Background(), "x", redislock.WithStealAfter(100*time.Millisecond))
-			if err == nil {
-				e.release(next)
-			}
-			return err == nil
+		e.eventually("the owner hears", func() bool {
+			told, err := thief.Ask(ctx, "x", "a trial")
+			return err == nil && told == 1
 		})
-		if !errors.Is(l.Err(), redislock.ErrStolen) {
-			e.Errorf("the holder says %v", l.Err())
+		next, err := thief.TryAcquire(ctx, "x", redislock.WithStealAfter(100*time.Millisecond))
+		if err != nil {
+			e.Fatalf("a stale hold: %v", err)
 		}
-		_ = l.Release(context.Background())
+		if !errors.Is(l.Err(), redislock.ErrStolen) || next.Fence() <= l.Fence() {
+			e.Errorf("the holder says %v; fence %d after %d", l.Err(), next.Fence(), l.Fence())
+		}
+		_ = l.Release(ctx)
+		e.release(next)
+		e.untouched("x")
+	})
+}
+
+func TestTryAcquireWaitsAQuarterOfASecondForAHolderThatDoesNotAnswer(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
+		ctx := context.Background()
+		thief, waiter := e.client(), e.client()
+		e.release(e.acquire(thief, "warm"))
+		cut := &fakenet.Network{Dial: e.mini.Dial, Delay: time.Millisecond}
+		paused := e.clientOn(cut)
+		l := e.acquire(paused, "x", redislock.WithLease(10*time.Second))
+		cut.Cut()
+		time.Sleep(time.Second)
+		try := func() (time.Duration, error) {
+			began := time.Now()
+			_, err := thief.TryAcquire(ctx, "x", redislock.WithStealAfter(time.Second))
+			return time.Since(began), err
+		}
+		took, err := try()
+		if held, ok := errors.AsType[*redislock.HeldError](err); !ok || held.Holder.Client == "" || errors.Is(err, context.DeadlineExceeded) {
+			e.Errorf("the error is %v", err)
+		}
+		if took < 240*time.Millisecond || took > 270*time.Millisecond {
+			e.Errorf("it took %v", took)
+		}
+		info, err := thief.Inspect(ctx, "x")
+		if err != nil || info.Waiting != 0 || !info.Holds[0].Revoked {
+			e.Errorf("it left %+v, %v", info, err)
+		}
+		ended, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		defer cancel()
+		if _, err := thief.TryAcquire(ended, "x", redislock.WithStealAfter(time.Second)); !errors.Is(err, redislock.ErrHeld) || !errors.Is(err, context.DeadlineExceeded) {
+			e.Errorf("under a context that ends: %v", err)
+		}
+		// The lock would go to who waits for it: there is nothing to wait for.
+		got := make(chan *redislock.Lock)
+		go func() { got <- e.acquire(waiter, "x") }()
+		e.queued(thief, "x", 1)
+		if took, err := try(); !errors.Is(err, redislock.ErrHeld) || took > 10*time.Millisecond {
+			e.Errorf("behind a waiter: %v after %v", err, took)
+		}
+		e.release(<-got)
+		cut.Mend()
+		_ = l.Release(ctx)
+		e.untouched("x")
 	})
 }
 

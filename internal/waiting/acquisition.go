@@ -29,14 +29,17 @@ const (
 //	 └───────────────────────────────────────┴───────┘
 //
 // Every state can lead to Fail: the request was refused, the caller's context ended, the Client was closed, or there was no
-// answer. An acquisition that does not wait ends in Fail after the answer "held", and after a grant that came too late.
+// answer. An acquisition that does not wait ends in Fail after the answer "held", and after a grant that came too late. If it has
+// revoked the hold that is in its way, it waits for the holder to give the lock up, for a moment (Brief).
 type Acquisition struct {
 	Holder *protocol.Holder // the holder as last heard; nil if no answer has named one
 	Ticket string           // of the place that it has or had; with it a lost place is sought again, so the turn stays (I5)
 	Late   int32            // how many grants could not be relied on
 
-	Waits bool // it waits for its turn; otherwise one answer decides
-	Fixed bool // it is about an existing hold (a change of its mode, or its resumption), so it cannot begin anew
+	Waits bool            // it waits for its turn; otherwise one answer decides
+	Steal protocol.Micros // the age from which it counts a hold as stale; 0: none
+	Brief bool            // it does not wait for its turn, but for a holder that it found stale to give the lock up
+	Fixed bool            // it is about an existing hold (a change of its mode, or its resumption), so it cannot begin anew
 
 	// Of the present token: what it may have on the server, for the one that gives it up (I8).
 	Joined     bool // it has a place in the queue
@@ -56,7 +59,10 @@ func (a *Acquisition) Answered(r protocol.Reply) Action {
 		holder := r.Holder // not r: it would be made on the heap for every answer
 		a.Holder = &holder
 		if !a.Waits {
-			return Fail
+			if !a.revoked(r) {
+				return Fail
+			}
+			a.Waits, a.Brief = true, true
 		}
 		return Subscribe
 	case "waiting":
@@ -70,6 +76,12 @@ func (a *Acquisition) Answered(r protocol.Reply) Action {
 	default: // clash, conflict, gone
 		return Fail
 	}
+}
+
+// revoked reports whether the request has revoked the hold that is in its way, and nobody waits who would have the lock before.
+// A holder that lives gives the lock up at once, so it is worth a moment's wait.
+func (a *Acquisition) revoked(r protocol.Reply) bool {
+	return a.Steal > 0 && !a.Fixed && r.Holder.Waiting == 0 && r.Holder.Since > 0 && r.Now >= r.Holder.Since+a.Steal
 }
 
 // Settled is the event that its wait is over. h is the holder then, as last heard.

@@ -12,6 +12,9 @@ func TestEachEventOfAnAcquisitionHasItsAction(t *testing.T) {
 	answer := func(status string) func(*Acquisition) Action {
 		return func(a *Acquisition) Action { return a.Answered(protocol.Reply{Status: status, Ticket: "its place"}) }
 	}
+	held := func(h protocol.Holder, now protocol.Micros) func(*Acquisition) Action {
+		return func(a *Acquisition) Action { return a.Answered(protocol.Reply{Status: "held", Now: now, Holder: h}) }
+	}
 	settled := func(o Outcome) func(*Acquisition) Action {
 		return func(a *Acquisition) Action { return a.Settled(o, protocol.Holder{Info: "b"}) }
 	}
@@ -31,6 +34,10 @@ func TestEachEventOfAnAcquisitionHasItsAction(t *testing.T) {
 		{"granted", waits, answer("granted"), Confirm, true},
 		{"held, and it waits", waits, answer("held"), Subscribe, false},
 		{"held, and it does not wait", tries, answer("held"), Fail, false},
+		{"held by a hold that it has revoked", Acquisition{Steal: 5}, held(protocol.Holder{Since: 10}, 15), Subscribe, false},
+		{"held by a hold that is not stale yet", Acquisition{Steal: 5}, held(protocol.Holder{Since: 10}, 14), Fail, false},
+		{"held by a hold that it has revoked, and others wait", Acquisition{Steal: 5}, held(protocol.Holder{Since: 10, Waiting: 1}, 15), Fail, false},
+		{"held by nobody, and it steals", Acquisition{Steal: 5}, held(protocol.Holder{}, 15), Fail, false},
 		{"waiting", waits, answer("waiting"), Await, true},
 		{"over: a tombstone lies where it was", unanswered, answer("over"), NewToken, false},
 		{"more", queued, answer("more"), Ask, true},
