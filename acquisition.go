@@ -87,7 +87,6 @@ func (q *acquisition) obtain() (l *Lock, err error) {
 	if q.ticket != nil {
 		q.Ticket = *q.ticket
 	}
-	q.Steal = protocol.Micros(q.steal.Microseconds())
 	q.Waits, q.Fixed = !q.waitSet || q.settings.wait > 0, q.changes != nil || q.resumes != nil
 	if q.waitSet && q.Waits {
 		bounded, cancel := context.WithTimeout(ctx, q.settings.wait)
@@ -110,7 +109,7 @@ func (q *acquisition) obtain() (l *Lock, err error) {
 				next = waiting.Fail
 				break
 			}
-			if next = q.Answered(r); next == waiting.Fail {
+			if next = q.Answered(r, protocol.Micros(q.steal.Microseconds())); next == waiting.Fail {
 				err = q.refusal(r)
 			}
 			g = waiting.Grant{Fence: r.Fence, Sent: s.Sent, Valid: clock.Until(s.Sent, r.Now, r.At+r.Lease, c.margin), Lease: r.Lease.Sub(0), Alone: r.Alone}

@@ -11,7 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock"
-	"example.com/redislock/internal/fakenet"
+	"example.com/redislock/internal/embedded"
 )
 
 // Server is a Redis server in memory, for one test.
@@ -31,8 +31,7 @@ type Server struct {
 // testing/synctest, where New must be called inside the bubble.
 func New(t testing.TB, opts ...redislock.ClientOption) *Server {
 	t.Helper()
-	m := miniredis.NewMiniRedis()
-	m.ClockTTL(true)
+	m := embedded.New()
 	s := &Server{Miniredis: m, t: t}
 	t.Cleanup(m.Close)
 	s.Redis = s.Connect()
@@ -42,13 +41,7 @@ func New(t testing.TB, opts ...redislock.ClientOption) *Server {
 
 // Connect makes another connection pool on the server, which ends with the test.
 func (s *Server) Connect() *redis.Client {
-	rdb := redis.NewClient(&redis.Options{
-		Addr:            "127.0.0.1:6379", // never dialled
-		Protocol:        2,
-		DisableIdentity: true,
-		// A pipe alone has room for nothing: who sends many commands at once would wait for ever, for the server does too.
-		Dialer: (&fakenet.Network{Dial: s.Miniredis.Dial}).Dialer,
-	})
+	rdb := embedded.Connect(s.Miniredis.Dial)
 	s.t.Cleanup(func() { _ = rdb.Close() })
 	return rdb
 }

@@ -1,5 +1,6 @@
 // Package fakenet is a network between a Redis client and a server in memory, with a delay in each direction and a
-// switch that cuts it, for tests in fake time: inside testing/synctest every interleaving is repeatable.
+// switch that cuts it, for tests in fake time: inside testing/synctest every interleaving is repeatable. Without a delay it is
+// the connection of the embedded server.
 package fakenet
 
 import (

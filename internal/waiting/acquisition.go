@@ -36,10 +36,9 @@ type Acquisition struct {
 	Ticket string           // of the place that it has or had; with it a lost place is sought again, so the turn stays (I5)
 	Late   int32            // how many grants could not be relied on
 
-	Waits bool            // it waits for its turn; otherwise one answer decides
-	Steal protocol.Micros // the age from which it counts a hold as stale; 0: none
-	Brief bool            // it does not wait for its turn, but for a holder that it found stale to give the lock up
-	Fixed bool            // it is about an existing hold (a change of its mode, or its resumption), so it cannot begin anew
+	Waits bool // it waits for its turn; otherwise one answer decides
+	Brief bool // it does not wait for its turn, but for a holder that it found stale to give the lock up
+	Fixed bool // it is about an existing hold (a change of its mode, or its resumption), so it cannot begin anew
 
 	// Of the present token: what it may have on the server, for the one that gives it up (I8).
 	Joined     bool // it has a place in the queue
@@ -49,8 +48,8 @@ type Acquisition struct {
 	Unusable   bool // its hold is of no use, and why is the reason of the failure
 }
 
-// Answered is the event that the request was answered.
-func (a *Acquisition) Answered(r protocol.Reply) Action {
+// Answered is the event that the request was answered. steal is the age from which it counts a hold as stale; 0: none is.
+func (a *Acquisition) Answered(r protocol.Reply, steal protocol.Micros) Action {
 	switch r.Status {
 	case "granted":
 		a.Granted = true
@@ -59,7 +58,7 @@ func (a *Acquisition) Answered(r protocol.Reply) Action {
 		holder := r.Holder // not r: it would be made on the heap for every answer
 		a.Holder = &holder
 		if !a.Waits {
-			if !a.revoked(r) {
+			if steal == 0 || a.Fixed || !revoked(r, steal) {
 				return Fail
 			}
 			a.Waits, a.Brief = true, true
@@ -80,8 +79,8 @@ func (a *Acquisition) Answered(r protocol.Reply) Action {
 
 // revoked reports whether the request has revoked the hold that is in its way, and nobody waits who would have the lock before.
 // A holder that lives gives the lock up at once, so it is worth a moment's wait.
-func (a *Acquisition) revoked(r protocol.Reply) bool {
-	return a.Steal > 0 && !a.Fixed && r.Holder.Waiting == 0 && r.Holder.Since > 0 && r.Now >= r.Holder.Since+a.Steal
+func revoked(r protocol.Reply, steal protocol.Micros) bool {
+	return r.Holder.Waiting == 0 && r.Holder.Since > 0 && r.Now >= r.Holder.Since+steal
 }
 
 // Settled is the event that its wait is over. h is the holder then, as last heard.

@@ -10,10 +10,10 @@ import (
 // What an acquisition does after each event, and what it must then give up where it fails (I8).
 func TestEachEventOfAnAcquisitionHasItsAction(t *testing.T) {
 	answer := func(status string) func(*Acquisition) Action {
-		return func(a *Acquisition) Action { return a.Answered(protocol.Reply{Status: status, Ticket: "its place"}) }
+		return func(a *Acquisition) Action { return a.Answered(protocol.Reply{Status: status, Ticket: "its place"}, 0) }
 	}
 	held := func(h protocol.Holder, now protocol.Micros) func(*Acquisition) Action {
-		return func(a *Acquisition) Action { return a.Answered(protocol.Reply{Status: "held", Now: now, Holder: h}) }
+		return func(a *Acquisition) Action { return a.Answered(protocol.Reply{Status: "held", Now: now, Holder: h}, 5) }
 	}
 	settled := func(o Outcome) func(*Acquisition) Action {
 		return func(a *Acquisition) Action { return a.Settled(o, protocol.Holder{Info: "b"}) }
@@ -34,10 +34,11 @@ func TestEachEventOfAnAcquisitionHasItsAction(t *testing.T) {
 		{"granted", waits, answer("granted"), Confirm, true},
 		{"held, and it waits", waits, answer("held"), Subscribe, false},
 		{"held, and it does not wait", tries, answer("held"), Fail, false},
-		{"held by a hold that it has revoked", Acquisition{Steal: 5}, held(protocol.Holder{Since: 10}, 15), Subscribe, false},
-		{"held by a hold that is not stale yet", Acquisition{Steal: 5}, held(protocol.Holder{Since: 10}, 14), Fail, false},
-		{"held by a hold that it has revoked, and others wait", Acquisition{Steal: 5}, held(protocol.Holder{Since: 10, Waiting: 1}, 15), Fail, false},
-		{"held by nobody, and it steals", Acquisition{Steal: 5}, held(protocol.Holder{}, 15), Fail, false},
+		{"held by a hold that it has revoked", tries, held(protocol.Holder{Since: 10}, 15), Subscribe, false},
+		{"held by a hold that is not stale yet", tries, held(protocol.Holder{Since: 10}, 14), Fail, false},
+		{"held by a hold that it has revoked, and others wait", tries, held(protocol.Holder{Since: 10, Waiting: 1}, 15), Fail, false},
+		{"held, and a change of a hold steals nothing", Acquisition{Fixed: true}, held(protocol.Holder{Since: 10}, 15), Fail, false},
+		{"held by nobody, and it steals", tries, held(protocol.Holder{}, 15), Fail, false},
 		{"waiting", waits, answer("waiting"), Await, true},
 		{"over: a tombstone lies where it was", unanswered, answer("over"), NewToken, false},
 		{"more", queued, answer("more"), Ask, true},
@@ -75,7 +76,7 @@ func TestEachEventOfAnAcquisitionHasItsAction(t *testing.T) {
 func TestAnAnswerThatGrantsAllocatesNothing(t *testing.T) {
 	var a Acquisition
 	r := protocol.Reply{Status: "granted"}
-	if n := testing.AllocsPerRun(100, func() { a.Answered(r) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { a.Answered(r, 0) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
