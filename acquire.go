@@ -45,8 +45,9 @@ func (c *Client) accept(ctx context.Context, name string, opts []Option, s *sett
 		return err
 	case s.lease-s.lease/1000 <= c.margin:
 		return invalid("WithLease(%v): nothing of it is left under a clock margin of %v", s.lease, c.margin)
-	case c.isClosed():
-		return ErrClosed
+	}
+	if err := c.refuses(ctx); err != nil {
+		return err
 	}
 	return ctx.Err()
 }
@@ -105,15 +106,19 @@ func (c *Client) start() {
 	})
 }
 
-// adopt takes a new hold into the Client's books. It refuses if the Client was closed.
-func (c *Client) adopt(h *hold) bool {
+// adopt takes a new hold into the Client's books. It refuses if the Client was closed, or drains and the hold belongs to no
+// other that is held.
+func (c *Client) adopt(h *hold) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
-		return false
+	switch {
+	case c.closed:
+		return ErrClosed
+	case c.empty != nil && c.first(carriedBy(h.first.asked)) == nil:
+		return ErrDraining
 	}
 	c.holds[h.lease.Token()] = h
-	return true
+	return nil
 }
 
 // inBooks reports whether the hold is still in the Client's books, that is, has not ended.
@@ -131,7 +136,7 @@ func (c *Client) forget(h *hold) {
 		return
 	}
 	delete(c.holds, h.lease.Token())
-	if c.closed && len(c.holds) == 0 {
+	if c.empty != nil && len(c.holds) == 0 {
 		close(c.empty)
 	}
 }

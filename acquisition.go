@@ -62,6 +62,14 @@ func (q *acquisition) dropWait() {
 	}
 }
 
+// end forgets the wait.
+func (q *acquisition) end() {
+	q.dropWait()
+	if q.queued {
+		q.client.queued.remove(q)
+	}
+}
+
 // pursue is obtain as a registered operation. So Close, which makes waiters fail, waits until each has left its place. If a
 // callback of the user's panics, or ends the goroutine, nothing is left behind either (I8).
 func (q *acquisition) pursue() (*Lock, error) {
@@ -97,7 +105,7 @@ func (q *acquisition) obtain() (l *Lock, err error) {
 		return nil, q.fail(ctx, err)
 	}
 	q.newToken()
-	defer q.dropWait()
+	defer q.end()
 	var r protocol.Reply  // the last answer
 	var s waiting.Sample  // when it was given
 	var g waiting.Grant   // what is to be confirmed
@@ -154,12 +162,17 @@ func (q *acquisition) await(ctx context.Context, r protocol.Reply, s waiting.Sam
 	c := q.client
 	if !q.queued {
 		q.queued = true
+		c.queued.add(q)
 		if c.observer != nil {
 			c.observeAside(q.event(EventQueued))
 		}
 	}
 	c.waits.Join(q.wait, q.name, r, s)
-	o := q.wait.Await(ctx)
+	var draining <-chan struct{}
+	if q.changes == nil && c.carried(q.parent) == nil { // otherwise it belongs to a lock that is held
+		draining = c.draining.begun
+	}
+	o := q.wait.Await(ctx, draining)
 	if o.Err == nil && !o.Gone && q.changes == nil && o.Grant.Lease < min(q.lease, protocol.Claim) { // the server does not count this Client as a receiver, and yet the message came
 		c.subscriber.Suspect()
 	}
@@ -280,8 +293,8 @@ func (q *acquisition) take(g waiting.Grant) (*Lock, waiting.Verdict, error) {
 		Key: q.boxedKey, Token: q.boxed, Nonce: q.nonce, Fence: g.Fence, Length: q.lease, MaxHold: q.maxHold, Final: q.noRenewal,
 		Unanswered: q.Unanswered, Valid: g.Valid, Granted: g.Sent,
 	})
-	if !c.adopt(h) {
-		return nil, waiting.Bad, ErrClosed
+	if err := c.adopt(h); err != nil {
+		return nil, waiting.Bad, err
 	}
 	h.lease.Start(g.Lease < q.lease, now)
 	return &h.first, waiting.Good, nil

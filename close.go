@@ -77,12 +77,9 @@ func (c *Client) shut() {
 	c.mu.Lock()
 	if !c.closed {
 		c.closed = true
-		c.empty = make(chan struct{})
 		c.shutting.Store(true)
 		c.fail(ErrClosed)
-		if len(c.holds) == 0 {
-			close(c.empty)
-		}
+		c.stopTaking()
 	}
 	c.mu.Unlock()
 	for _, h := range c.allHolds() {
@@ -110,7 +107,17 @@ func (c *Client) allHolds() []*hold {
 
 // carried is a lock of this Client that ctx carries and that is still held, or nil if there is none.
 func (c *Client) carried(ctx context.Context) *Lock {
-	var all []*Lock
+	all := carriedBy(ctx)
+	if len(all) == 0 {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.first(all)
+}
+
+// carriedBy are all handles that ctx carries, the innermost first, also those that the library took for itself.
+func carriedBy(ctx context.Context) (all []*Lock) {
 	for from := carrierOf(ctx); from != nil; from = carrierOf(from.outer()) {
 		switch from := from.(type) {
 		case *holding: // also if the library took the lock for itself
@@ -119,9 +126,13 @@ func (c *Client) carried(ctx context.Context) *Lock {
 			all = append(all, from.carries()...)
 		}
 	}
-	holds := c.allHolds()
+	return all
+}
+
+// first is the first of these locks that this Client holds, or nil if it holds none. The caller has locked c.mu.
+func (c *Client) first(all []*Lock) *Lock {
 	for _, l := range all {
-		if slices.Contains(holds, l.hold) {
+		if c.holds[l.hold.lease.Token()] == l.hold {
 			return l
 		}
 	}

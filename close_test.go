@@ -103,6 +103,7 @@ var everything = map[string]func(ctx context.Context, e *env, c *redislock.Clien
 		}
 		return err
 	},
+	"check": func(ctx context.Context, e *env, c *redislock.Client) error { return c.Check(ctx) },
 	"acquire nested": func(ctx context.Context, e *env, c *redislock.Client) error {
 		return c.Do(ctx, "x", func(ctx context.Context) error {
 			return c.Do(ctx, "x", func(context.Context) error { return nil })

@@ -44,14 +44,15 @@
 //
 // Who has it, and why:
 //   - to look: [Client.Inspect], [Client.List], [Client.Watch], [Info], [Hold], [Place], [Owner]
+//   - in this process, without asking Redis: [Client.Held], [HeldLock], [Client.Waiting], [Waiter]
 //   - to have it given up: [Client.Ask], [Request], [Client.Break], [Client.BreakHolds]
 //   - to hear of it: [WithObserver], [Observer], [ObserverFunc], [Observers], [Event], [EventKind], [WithTrace]
 //
 // A Client as a whole: [ClientOption], [WithPrefix], [WithName], [WithDefaults], [WithRetention], [WithClockMargin]; its rights on the
-// server, [ACL] and [ACLFor].
+// server, [ACL] and [ACLFor]; at its start [Client.Check], and before its end [Client.Drain].
 //
 // Errors: [ErrHeld] and [HeldError], [ErrNotHeld], [ErrUnknown], [ErrLost], [ErrStolen], [ErrReleased], [ErrDeadlock], [ErrOrder],
-// [ErrConflict], [ErrMode], [ErrNotReplicated], [ErrClosed], [ErrInvalid], [ErrPermission], [ErrServer], [ErrDamaged].
+// [ErrConflict], [ErrMode], [ErrNotReplicated], [ErrClosed], [ErrDraining], [ErrInvalid], [ErrPermission], [ErrServer], [ErrDamaged].
 //
 // Limits and defaults: [DefaultLease], [MinLease], [MaxLease], [DefaultRetention], [MinRetention], [MaxRetention],
 // [DefaultClockMargin], [DefaultPrefix], [MaxName], [MaxMetadata], [MaxReason], [MaxTrace], [MaxReplicas], [MinReplicaTimeout],

@@ -66,6 +66,10 @@ var (
 	// every later call fails with go-redis' own error, redis.ErrClosed, and each hold is lost at its bound.
 	ErrClosed = transport.ErrClosed
 
+	// ErrDraining says that the Client takes no more locks because [Client.Drain] was called. It is also an [ErrClosed].
+	// Nothing was left behind.
+	ErrDraining = transport.ErrDraining
+
 	// ErrInvalid says that an argument or an option has a value that cannot work. Nothing was sent. A [WithFenceFloor] that
 	// only the server knows to be too far ahead is the exception: there a request was sent, but nothing was left behind.
 	ErrInvalid = errors.New("invalid")

@@ -145,7 +145,7 @@ func TestI7AMessageBeforeTheLeaseStartsHurtsNoOtherLock(t *testing.T) {
 			Key: c.keys.Lock("b"), Token: protocol.NewToken(), Nonce: nonce, Fence: "0000000000000001",
 			Length: time.Minute, Valid: clock.Bound{From: time.Now(), Span: time.Minute}, Granted: time.Now(),
 		})
-		c.adopt(h)
+		_ = c.adopt(h)
 		c.revoked(h.lease.Token(), nonce, "operator") // before start
 		h.lease.Start(false, time.Now())
 		if b.Err() == nil {

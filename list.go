@@ -175,7 +175,7 @@ func (c *Client) scan(ctx context.Context, head, first string) iter.Seq2[[]strin
 				for _, key := range keys {
 					rest, ours := strings.CutPrefix(key, head)
 					name, whole := strings.CutSuffix(rest, "}")
-					if ours && whole && name != "%" { // not probeKey
+					if ours && whole && !protocol.IsProbe(name) {
 						names = append(names, name)
 					}
 				}

@@ -141,6 +141,5 @@ func (nodes) Seen(c *Client, name string, fence int64) { c.floors.note(name, fen
 
 // Held is since when a lock has been held, and until when it counts as held unless it is renewed, by the local clock.
 func (nodes) Held(l *Lock) (since, until time.Time) {
-	valid := l.hold.lease.Valid()
-	return l.hold.lease.Granted(), valid.From.Add(valid.Span)
+	return l.hold.lease.Granted(), l.hold.lease.Deadline()
 }

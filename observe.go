@@ -124,10 +124,13 @@ const (
 	// tries there are. A connection that breaks and is made anew at once is no outage. The event belongs to no lock: Name and
 	// Context are empty.
 	EventSubscribeFailed
+	// EventDraining: [Client.Drain] has begun, and the Client takes no more locks. The event belongs to no lock: Name and
+	// Context are empty.
+	EventDraining
 )
 
 var eventNames = [...]string{
-	"unknown", "asked", "queued", "granted", "gave up", "renewed", "renewal failed", "lost", "stolen", "released", "changed", "handed off", "not kept", "fail-open", "requested", "dropped", "subscribe failed",
+	"unknown", "asked", "queued", "granted", "gave up", "renewed", "renewal failed", "lost", "stolen", "released", "changed", "handed off", "not kept", "fail-open", "requested", "dropped", "subscribe failed", "draining",
 }
 
 // String is the kind in words, such as "granted".

@@ -54,7 +54,7 @@ func (c *Client) prepare(ctx context.Context) error {
 				p.mu.Unlock()
 				close(here.done)
 			}()
-			here.err = c.checkRights(context.WithoutCancel(ctx))
+			here.err = c.checkRights(context.WithoutCancel(ctx), 0)
 		}()
 	}
 	p.mu.Unlock()
@@ -71,13 +71,13 @@ func (c *Client) prepare(ctx context.Context) error {
 	}
 }
 
-// checkRights asks the server which of the needed rights the ACL refuses.
-func (c *Client) checkRights(ctx context.Context) error {
+// checkRights asks the server that has this key of the probe which of the needed rights the ACL refuses.
+func (c *Client) checkRights(ctx context.Context, number int) error {
 	args := []any{c.subscriber.WakeChannel(), c.keys.Broadcasts()}
 	if c.subscriber.Sharded() {
-		args = append(args, protocol.ProbeChannel(c.subscriber.WakeChannel()))
+		args = append(args, protocol.ProbeChannel(c.subscriber.WakeChannel(), number))
 	}
-	a := c.transport.Ask(ctx, nil, lua.Preflight, c.keys.Probe(), args...)
+	a := c.transport.Ask(ctx, nil, lua.Preflight, c.keys.ProbeAt(number), args...)
 	if a.Err != nil {
 		return a.Err
 	}

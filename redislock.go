@@ -51,11 +51,12 @@ type Client struct {
 	waits      *waiting.Waits
 	floors     floors
 	dials      dials // of package quorum
+	queued     queued
 
 	mu     sync.Mutex
 	holds  map[string]*hold // by token
 	closed bool
-	empty  chan struct{}
+	empty  chan struct{} // closed when no lock is held any more; nil until Drain or Close has begun
 	begin  sync.Once
 
 	preflight preflight
@@ -68,6 +69,7 @@ type Client struct {
 	background tracker.Tracker // operations, requests under way, and give-backs that are not done yet
 	telling    tracker.Tracker // calls of the Observer
 	loops      tracker.Tracker // the scheduler and the subscription
+	draining   drain           // Drain has begun
 	shutting   atomic.Bool     // Close has begun
 	closing    chan struct{}   // closed then, or when the Redis client is closed: all waits fail
 	cause      error           // why closing was closed; it may be read after that
@@ -116,6 +118,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		holds:     map[string]*hold{},
 		closing:   make(chan struct{}),
 		stopped:   make(chan struct{}),
+		draining:  drain{begun: make(chan struct{})},
 	}
 	c.info = c.owner.info()
 	c.fetches.Panicked = func(value any, stack []byte) error { return &PanicError{value, stack} }

@@ -181,7 +181,7 @@ func TestNamesAreInNoMetricUnlessLetThrough(t *testing.T) {
 			return kind
 		})),
 	} {
-		for kind := range redislock.EventSubscribeFailed {
+		for kind := range redislock.EventDraining {
 			o.Observe(redislock.Event{Kind: kind + 1, Name: name, Err: errors.New(name), Why: name, Holder: redislock.Owner{Client: name}})
 		}
 		if text := all(o); strings.Contains(text, "42") {

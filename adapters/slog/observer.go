@@ -88,7 +88,7 @@ func (o *Observer) level(e redislock.Event) slog.Level {
 		return o.waited(e)
 	case redislock.EventGranted, redislock.EventChanged: // the wait of a downgrade is 0
 		return o.waited(e)
-	case redislock.EventRequested:
+	case redislock.EventRequested, redislock.EventDraining:
 		return slog.LevelInfo
 	}
 	return slog.LevelDebug
@@ -118,6 +118,7 @@ var messages = map[redislock.EventKind]string{
 	redislock.EventFailOpen:        "weak lock granted without Redis",
 	redislock.EventRequested:       "lock requested by another",
 	redislock.EventDropped:         "events not told: an observer was too slow or panicked",
+	redislock.EventDraining:        "draining: no more locks are taken",
 	redislock.EventSubscribeFailed: "no subscription: waits are served by checks until there is one",
 }
 
@@ -161,7 +162,8 @@ func attributes(e redislock.Event) []slog.Attr {
 	case redislock.EventRequested:
 		all = append(all, duration("held", e.Held), slog.String("why", e.Why))
 		all = append(all, owner("by", e.Holder)...)
-	case redislock.EventAsked, redislock.EventFailOpen, redislock.EventNotKept, redislock.EventSubscribeFailed:
+	case redislock.EventAsked, redislock.EventFailOpen, redislock.EventNotKept, redislock.EventSubscribeFailed,
+		redislock.EventDraining:
 	case redislock.EventDropped:
 		all = append(all, slog.Int("dropped", e.Dropped))
 	default:

@@ -123,6 +123,17 @@ func (k *Keeper) Valid() clock.Bound {
 	return k.lease.valid
 }
 
+// Deadline is until when the hold may be relied on unless it is renewed: the bound, or the end of its longest time.
+func (k *Keeper) Deadline() time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	end := k.lease.valid.From.Add(k.lease.valid.Span)
+	if total := k.lease.total; total != nil && total.From.Add(total.Span).Before(end) {
+		end = total.From.Add(total.Span)
+	}
+	return end
+}
+
 // Expired says why the lease has ended or has run out. It is nil if neither is so.
 func (k *Keeper) Expired(now time.Time) error {
 	k.mu.Lock()

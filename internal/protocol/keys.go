@@ -7,7 +7,10 @@
 // Whatever cannot be read is an error that says so by its key (I11), never a zero value that means something.
 package protocol
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Keys has the keys and channels of a prefix. The braces keep all of one name on one shard.
 type Keys string
@@ -28,6 +31,19 @@ func (k Keys) of(kind, name string) string { return string(k) + kind + ":{" + Es
 // Probe is a key that no name maps to: '%' is always followed by a code.
 func (k Keys) Probe() string { return string(k) + ":{%}" }
 
+// ProbeAt is one of several keys of the probe, on a cluster in slots of their own. The first is Probe.
+func (k Keys) ProbeAt(number int) string { return string(k) + ":" + probeTag(number) }
+
+func probeTag(number int) string {
+	if number == 0 {
+		return "{%}"
+	}
+	return "{%-" + strconv.Itoa(number) + "}"
+}
+
+// IsProbe reports whether what stands between the braces of a key is that of the probe.
+func IsProbe(escaped string) bool { return escaped == "%" || strings.HasPrefix(escaped, "%-") }
+
 // Wake is the channel of one Client, by its token.
 func (k Keys) Wake(token string) string { return string(k) + ":c:" + token }
 
@@ -40,8 +56,8 @@ func (k Keys) Changes(name string) string { return string(k) + ":n:{" + Escape(n
 // LockChannel is the wake channel of one Client for one lock, in the slot of the lock (lua/state.lua).
 func LockChannel(wake, name string) string { return wake + ":{" + Escape(name) + "}" }
 
-// ProbeChannel is LockChannel for the key of the probe.
-func ProbeChannel(wake string) string { return wake + ":{%}" }
+// ProbeChannel is LockChannel for a key of the probe.
+func ProbeChannel(wake string, number int) string { return wake + ":" + probeTag(number) }
 
 // Escape makes names with braces and percent signs safe inside the braces of a hash tag, and keeps different names
 // different.

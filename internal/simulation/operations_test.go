@@ -89,10 +89,23 @@ func (d *doing) perform() error {
 		d.closed = true
 		ctx, cancel := context.WithTimeout(d.ctx, upTo(d.draw, time.Millisecond, 10*time.Second))
 		defer cancel()
+		if d.draw.IntN(2) == 0 {
+			return d.drainAndClose(ctx)
+		}
 		return c.Close(ctx)
 	default:
 		return d.built()
 	}
+}
+
+// drainAndClose ends the Client gracefully: once it has drained it holds nothing.
+func (d *doing) drainAndClose(ctx context.Context) error {
+	err := d.client.Drain(ctx)
+	if held := d.client.Held(); err == nil && len(held) > 0 {
+		d.world.checks.find("answer", "%d: it has drained, and holds %d locks", d.Number, len(held))
+	}
+	d.pause(ctx, time.Second)
+	return errors.Join(err, d.client.Close(ctx))
 }
 
 // anyhow gives a lock back where the observer panics in the body, as whoever writes one should. Otherwise it was given back before.

@@ -121,5 +121,13 @@ var ErrServer = errors.New("the server cannot serve locks")
 // ErrClosed is the error of what is not sent because the Client is closed.
 var ErrClosed = errors.New("client closed")
 
+// ErrDraining is the error of an acquire that begins, or waits, while the Client drains. It is an ErrClosed.
+var ErrDraining error = drainingError{}
+
+type drainingError struct{}
+
+func (drainingError) Error() string        { return "client draining: it takes no more locks" }
+func (drainingError) Is(target error) bool { return target == ErrClosed }
+
 // ErrPermission says that the server's ACL refuses what was asked.
 var ErrPermission = errors.New("refused by the server's ACL")

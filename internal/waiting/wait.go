@@ -63,8 +63,9 @@ func (w *Wait) settle(o Outcome) {
 	}
 }
 
-// Await sleeps until the wait, which has joined, is settled, ctx ends, or the Client is closed. If ctx has ended, that comes first.
-func (w *Wait) Await(ctx context.Context) Outcome {
+// Await sleeps until the wait, which has joined, is settled, ctx ends, the Client is closed, or draining is. If ctx has
+// ended, that comes first.
+func (w *Wait) Await(ctx context.Context, draining <-chan struct{}) Outcome {
 	cfg := &w.named.waits.cfg
 	select {
 	case o := <-w.outcome:
@@ -74,6 +75,11 @@ func (w *Wait) Await(ctx context.Context) Outcome {
 	case <-ctx.Done():
 	case <-cfg.Closing:
 		return Outcome{Err: cfg.Cause()}
+	case <-draining:
+		if err := cfg.Cause(); err != nil { // it is closed as well
+			return Outcome{Err: err}
+		}
+		return Outcome{Err: transport.ErrDraining}
 	}
 	w.named.mu.Lock()
 	defer w.named.mu.Unlock()

@@ -193,6 +193,19 @@ func (ws *Waits) Any(name string) bool {
 	return ws.byName[name] != nil
 }
 
+// Holder is the holder of that lock as last heard. The second result is false if this process does not wait for it.
+func (ws *Waits) Holder(name string) (h protocol.Holder, known bool) {
+	ws.mu.Lock()
+	n := ws.byName[name]
+	ws.mu.Unlock()
+	if n == nil {
+		return h, false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.queue.holder, true
+}
+
 // checkAt plans the next check, unless one is planned before that.
 func (n *named) checkAt(at time.Time) { n.waits.cfg.Scheduler.SetNoLater(&n.task, at) }
 

@@ -155,6 +155,23 @@ func (s *Subscriber) Await(ctx context.Context, name string) (without bool, err 
 	return s.shards.subscribing(name).await(ctx, s)
 }
 
+// Hears returns when all that a waiter for that name has to hear is subscribed, or with an error when ctx ends.
+func (s *Subscriber) Hears(ctx context.Context, name string) error {
+	channels := []*channelState{&s.own.channelState}
+	if s.shards != nil {
+		channels = append(channels, s.shards.subscribing(name))
+	}
+	for _, c := range channels {
+		for without := true; without; {
+			var err error
+			if without, err = c.await(ctx, s); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // Broadcasts reports whether the broadcasts of the prefix arrive now, and if not, whether that is because the server
 // cannot be reached.
 func (s *Subscriber) Broadcasts() (arrive, unreachable bool) {
