@@ -138,7 +138,7 @@ func newRoot() *cobra.Command {
 		}
 	}
 	group("use", newRun(), newCron())
-	group("see", newLs(), newShow(), newWatch(), newCronStatus(), newDoctor(), newUI())
+	group("see", newTop(), newLs(), newShow(), newWatch(), newCronStatus(), newDoctor(), newUI())
 	group("act", newAsk(), newBreak())
 	group("try", newBench(), newDemo())
 	root.AddCommand(newVersion(), newMan(), newInstance())

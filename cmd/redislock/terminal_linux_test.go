@@ -289,3 +289,30 @@ func TestTerminalsThatCannotOrMayNot(t *testing.T) {
 	s.typed("\x03")
 	s.ends(130)
 }
+
+func TestTopAsksAndBreaksAtATerminal(t *testing.T) {
+	f := setUp(t)
+	f.wants(64, []string{"top"}, "top needs a terminal")
+	lock := f.hold("orders/7")
+	s := f.atTerminal("top", "--prefix", f.prefix, "--interval", "100ms")
+	s.shows("orders/7")
+	s.typed("a")
+	s.shows("why? ")
+	s.typed("the hotfix\r")
+	s.shows("1 holder was told")
+	if got := <-lock.Asked(); got.Why != "the hotfix" {
+		t.Errorf("asked: %+v", got)
+	}
+	s.typed("b")
+	s.shows("why? ")
+	s.typed("stuck\r")
+	s.shows("[y/N] ")
+	s.typed("y\r")
+	s.shows("was broken")
+	<-lock.Context().Done()
+	if err := lock.Err(); err == nil || !strings.Contains(err.Error(), "stuck") {
+		t.Errorf("the holder saw %v", err)
+	}
+	s.typed("q")
+	s.ends(0)
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/spf13/cobra"
+
+	"example.com/redislock"
+	"example.com/redislock/ui/doctor"
+	"example.com/redislock/ui/trouble"
+)
+
+const topHelp = `Shows all locks in use that match PATTERN (as in redislock ls), live, and above them what needs a person: who waits for long, who does not
+renew, queues that only grow, jobs that are overdue, elections without a leader, locks that were lost lately, dangers of the server. With
+nothing wrong that is one line.
+
+Keys:
+  t n o w   sort by trouble, name, oldest hold, waiters; the same key again turns the order
+  /         search names, holders and metadata; Enter ends it, Esc empties it
+  arrows    choose a lock; page keys, Home and End too
+  Enter     open it: who holds it, who waits, what that means, and what can be done; Esc goes back
+  a         ask its holders to give it up: asks for the reason, which they are told
+  b         break it: asks for the reason, and once more
+  q         quit
+
+It needs a terminal of at least 40 columns. redislock ls and redislock show say the same once, for programs.
+
+`
+
+// topper is the command: what it asks Redis, and how often.
+type topper struct {
+	link     *link
+	flags    string // that lead to the same Redis
+	pattern  string
+	interval time.Duration
+}
+
+func newTop() *cobra.Command {
+	var (
+		s server
+		t topper
+	)
+	cmd := &cobra.Command{
+		Use:                   "top [flags] [PATTERN]",
+		Short:                 "See all locks live, trouble first, and act on them",
+		Long:                  topHelp + exitTable(0, exitUsage, exitUnavailable, exitDenied, exitSignal),
+		Example:               "  redislock top\n  redislock top 'orders/*'",
+		Args:                  cobra.MaximumNArgs(1),
+		DisableFlagsInUseLine: true,
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.DurationVar(&t.interval, "interval", defaultInterval, "how often to look")
+	s.flags(f)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if t.interval < 100*time.Millisecond {
+			return exitWith(exitUsage, "--interval (%v): must be at least 100ms", t.interval)
+		}
+		if !isTerminal(cmd.OutOrStdout()) || !isTerminal(cmd.InOrStdin()) || os.Getenv("TERM") == "dumb" {
+			return exitWith(exitUsage, "top needs a terminal; redislock ls and redislock show say the same once")
+		}
+		p, l, err := begin(cmd, &s, &output{format: "text"})
+		if err != nil {
+			return err
+		}
+		defer l.close()
+		t.link, t.flags, t.pattern = l, s.again(), strings.Join(args, "")
+		return t.run(cmd, p, s.prefix)
+	}
+	return cmd
+}
+
+func (t *topper) run(cmd *cobra.Command, p *page, prefix string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	first := t.look(ctx)
+	if first.err != nil {
+		return first.err
+	}
+	m := newTopModel(t)
+	m.width, m.height = p.width, 24
+	m.take(first)
+	program := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(cmd.InOrStdin()), tea.WithOutput(cmd.OutOrStdout()), tea.WithoutSignalHandler(),
+		tea.WithColorProfile((&watcher{page: p}).liveProfile()))
+	examined := make(chan struct{})
+	examining, end := context.WithCancel(ctx)
+	go func() {
+		defer close(examined)
+		for examining.Err() == nil {
+			report := doctor.Examine(examining, t.link.rdb, prefix)
+			if examining.Err() == nil {
+				program.Send(topReport(report))
+			}
+			select {
+			case <-time.After(time.Minute):
+			case <-examining.Done():
+			}
+		}
+	}()
+	last, err := program.Run()
+	end()
+	<-examined
+	switch {
+	case ctx.Err() != nil:
+		return &exit{status: exitSignal + int(syscall.SIGTERM)}
+	case err != nil:
+		return exitWith(exitUnavailable, "the terminal cannot be used: %v; redislock ls shows the same once", err)
+	}
+	if m, ok := last.(*topModel); ok && m.interrupted {
+		return &exit{status: exitSignal + 2} // as by SIGINT, which the terminal does not send while we read the keys
+	}
+	return nil
+}
+
+// What the model is told of.
+type (
+	topView struct {
+		view
+		runs []redislock.CronStatus
+		took time.Duration
+	}
+	topReport doctor.Report
+	topLook   struct{} // it is time to look
+	topLock   struct { // one lock, as it is on its own page
+		info redislock.Info
+		err  error
+	}
+	topDone struct { // what came of an action
+		said  string
+		ended redislock.Info // the holds that were broken
+		why   string
+	}
+)
+
+// look is one look at all there is.
+func (t *topper) look(ctx context.Context) (v topView) {
+	began := time.Now()
+	v.infos, v.failed, v.err = t.link.list(ctx, t.pattern, func(redislock.Info) bool { return true })
+	if v.err == nil {
+		attended, stop := t.link.attended(ctx)
+		defer stop()
+		for status, err := range t.link.client.CronJobs(attended) {
+			switch {
+			case err == nil:
+				v.runs = append(v.runs, status)
+			case status.Job == "":
+				v.err = t.link.ended(attended, err)
+			}
+		}
+	}
+	v.at, v.took = time.Now(), time.Since(began)
+	return v
+}
+
+// asks has the holders of a lock asked to give it up.
+func (t *topper) asks(name, why string) tea.Cmd {
+	return func() tea.Msg {
+		told := 0
+		err := t.link.within(context.Background(), func(ctx context.Context) (err error) {
+			told, err = t.link.client.Ask(ctx, name, why)
+			return err
+		})
+		switch {
+		case err != nil:
+			return topDone{said: oneLine(err.Error())}
+		case told == 0:
+			return topDone{said: "nobody was there to be told: nobody holds it, or the holder is paused or gone"}
+		}
+		return topDone{said: holdersInWords(told) + " told; it is theirs to give it up"}
+	}
+}
+
+// breaks breaks the holds that were shown.
+func (t *topper) breaks(info redislock.Info, why string) tea.Cmd {
+	return func() tea.Msg {
+		ended, fence, err := t.link.breakHolds(info, why)
+		switch {
+		case err != nil && fence == 0:
+			return topDone{said: oneLine(err.Error())}
+		case fence == 0:
+			return topDone{said: "those who were shown do not hold it any more: nothing was broken"}
+		}
+		return topDone{strings.TrimSpace(whatWasBroken(forPeople(ended), fence)), ended, why}
+	}
+}
+
+// judge says what needs a person by now.
+func (m *topModel) judge() {
+	m.found = m.memory.Troubles(m.now)
+	for _, run := range m.seen.runs {
+		m.found = append(m.found, trouble.OfJob(run, m.now)...)
+	}
+	m.found = append(m.found, trouble.OfServer(m.report)...)
+	trouble.Sort(m.found)
+	m.levels = map[string]trouble.Level{}
+	for _, t := range m.found {
+		if t.Lock != "" {
+			m.levels[t.Lock] = max(m.levels[t.Lock], t.Level)
+		}
+	}
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
+
+	"example.com/redislock"
+)
+
+var night = time.Date(2026, 11, 30, 3, 0, 0, 0, time.UTC)
+
+func heldSince(name string, since, renewed time.Duration, waiting int) redislock.Info {
+	info := redislock.Info{Name: name, Now: night, Holders: 1, Fence: 7, Waiting: waiting, Holds: []redislock.Hold{{
+		ID: name, Owner: redislock.Owner{Client: "api", Host: "node-3", PID: 12, Metadata: "import"}, Since: night.Add(-since), Lease: 30 * time.Second, Deadline: night.Add(30*time.Second - renewed), Fence: 7, Weight: 1,
+	}}}
+	for i := range min(waiting, 10) {
+		info.Places = append(info.Places, redislock.Place{ID: fmt.Sprint(name, i), Owner: redislock.Owner{Client: "web", Host: "node-4", PID: 13}, Since: night.Add(-time.Second)})
+	}
+	return info
+}
+
+// topOf is what redislock top has after one look.
+func topOf(width, height int, infos ...redislock.Info) *topModel {
+	m := newTopModel(&topper{link: &link{addr: "redis.internal:6379"}, interval: time.Second, flags: "--prefix shop"})
+	m.width, m.height = width, height
+	m.take(topView{view: view{infos: infos, at: night}})
+	return m
+}
+
+func (m *topModel) press(keys ...string) {
+	for _, key := range keys {
+		msg := tea.KeyPressMsg{Text: key}
+		switch key {
+		case "enter":
+			msg = tea.KeyPressMsg{Code: tea.KeyEnter}
+		case "esc":
+			msg = tea.KeyPressMsg{Code: tea.KeyEscape}
+		case "down":
+			msg = tea.KeyPressMsg{Code: tea.KeyDown}
+		case "backspace":
+			msg = tea.KeyPressMsg{Code: tea.KeyBackspace}
+		}
+		m.Update(msg)
+	}
+}
+
+// screen is what is to be seen, and none of it is wider or higher than the screen.
+func (m *topModel) screen(t *testing.T) string {
+	t.Helper()
+	text := ansi.Strip(m.View().Content)
+	lines := strings.Split(text, "\n")
+	if len(lines) != m.height {
+		t.Errorf("%d lines on a screen of %d", len(lines), m.height)
+	}
+	for _, line := range lines {
+		if ansi.StringWidth(line) > m.width {
+			t.Errorf("wider than %d: %q", m.width, line)
+		}
+	}
+	return text
+}
+
+func (m *topModel) order() string {
+	var names []string
+	for _, info := range m.rows {
+		names = append(names, info.Name)
+	}
+	return strings.Join(names, " ")
+}
+
+func TestTopPutsTroubleFirstOnAnyScreen(t *testing.T) {
+	infos := []redislock.Info{heldSince("a/calm", time.Minute, time.Second, 0), heldSince("b/busy", time.Hour, time.Second, 5), heldSince("c/stuck", time.Second, 20*time.Second, 1), {Name: "d/idle", Now: night, Fence: 3}}
+	infos[2].Holds[0].Since = night.Add(-2 * time.Hour)
+	for _, size := range [][2]int{{60, 24}, {40, 10}, {120, 40}, {200, 12}} {
+		m := topOf(size[0], size[1], infos...)
+		text := m.screen(t)
+		lines := strings.Split(text, "\n")
+		if !strings.HasPrefix(lines[0], "3 locks in use, 3 held, 6 waiting") || !strings.HasPrefix(lines[1], "danger  c/stuck: api (pid 12 on n") || m.order() != "c/stuck b/busy a/calm" {
+			t.Errorf("%v: %s\n%s", size, m.order(), text)
+		}
+		if strings.Contains(text, "idle") || size[0] >= 80 != strings.Contains(text, "HOLDER") {
+			t.Errorf("%v: %s", size, text)
+		}
+	}
+	if text := topOf(60, 24, infos[0]).screen(t); !strings.Contains(text, "well  nothing needs a person: 1 lock, 0 jobs looked at") {
+		t.Error(text)
+	}
+}
+
+func TestTopSortsAndSearchesAndKeepsTheCursorOnItsLock(t *testing.T) {
+	m := topOf(60, 24, heldSince("b", time.Hour, time.Second, 1), heldSince("a", time.Minute, time.Second, 9), heldSince("c", 2*time.Hour, time.Second, 0))
+	for _, c := range []struct{ key, want string }{{"n", "a b c"}, {"n", "c b a"}, {"n", "a b c"}, {"o", "c b a"}, {"w", "a b c"}, {"t", "a b c"}} {
+		if m.press(c.key); m.order() != c.want {
+			t.Errorf("%s: %s, want %s", c.key, m.order(), c.want)
+		}
+	}
+	m.press("n", "down", "o")
+	if m.chosen != "b" || m.at != 1 {
+		t.Errorf("the cursor is on %s", m.chosen)
+	}
+	m.take(topView{view: view{infos: []redislock.Info{heldSince("b", time.Hour, 0, 0), heldSince("d", 9*time.Hour, 0, 0), heldSince("eel", 8*time.Hour, 0, 0)}, at: night}})
+	if m.chosen != "b" || m.rows[m.at].Name != "b" {
+		t.Errorf("after a look the cursor is on %s", m.rows[m.at].Name)
+	}
+	m.press("/", "E", "e", "L")
+	if m.order() != "eel" || !strings.Contains(m.screen(t), "/EeL█") {
+		t.Errorf("search: %s\n%s", m.order(), m.screen(t))
+	}
+	m.press("backspace", "backspace", "backspace", "n", "o", "d", "e", "-", "3", "enter") // letters that are keys otherwise
+	if m.order() != "d eel b" || m.by != "o" {
+		t.Errorf("holders are searched too: %s, by %s", m.order(), m.by)
+	}
+	m.press("esc", "/", "x", "enter")
+	if text := m.screen(t); !strings.Contains(text, "no lock matches x") {
+		t.Error(text)
+	}
+	if m.press("esc"); m.order() == "" {
+		t.Error("Esc does not empty the search")
+	}
+}
+
+func TestTopOpensALockAndSaysWhatCanBeDone(t *testing.T) {
+	m := topOf(60, 40, heldSince("x\x1b", time.Hour, 20*time.Second, 2))
+	m.press("enter")
+	text := m.screen(t)
+	for _, want := range []string{`"x\x1b": held, 2 waiting`, "What it means", "does not renew", "kill -CONT 12", "redislock show NAME --prefix shop", "Held by"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("it does not say %q:\n%s", want, text)
+		}
+	}
+	m.Update(topLock{redislock.Info{Name: "x\x1b", Now: night}, nil})
+	if text := m.screen(t); !strings.Contains(text, "nothing is known of it any more") {
+		t.Error(text)
+	}
+	m.Update(topLock{redislock.Info{Name: "x\x1b"}, errors.New("gone\x1b away")})
+	if text := m.screen(t); !strings.Contains(text, `gone\x1b away`) {
+		t.Error(text)
+	}
+	if m.press("esc"); m.open != nil {
+		t.Error("Esc does not go back")
+	}
+	m.Update(topView{view: view{err: errors.New("no answer"), at: night}})
+	if text := m.screen(t); !strings.Contains(text, "as it was ") || !strings.Contains(text, "no answer") {
+		t.Errorf("an outage: %s", text)
+	}
+}
+
+func TestTopBreaksNothingThatWasNotConfirmed(t *testing.T) {
+	m := topOf(60, 24, heldSince("x", time.Hour, time.Second, 0))
+	for _, keys := range [][]string{{"b", "enter"}, {"b", "esc"}, {"b", "w", "enter", "enter"}, {"b", "w", "enter", "n", "enter"}, {"b", "w", "enter", "esc"}, {"a", "enter"}, {"a", "esc"}} {
+		m.said = ""
+		m.press(keys...)
+		if m.typing != notTyping || m.said != "nothing was done" {
+			t.Errorf("%v: %q", keys, m.said)
+		}
+	}
+	m = topOf(60, 24, redislock.Info{Name: "x", Now: night, Waiting: 1})
+	if m.press("b"); m.said != "nobody holds it" {
+		t.Errorf("%q", m.said)
+	}
+	if m = topOf(60, 24); m.typing != notTyping {
+		t.Error("there is nothing to break")
+	}
+	m.press("b", "a", "enter", "down")
+}

@@ -1,0 +1,341 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"example.com/redislock"
+	"example.com/redislock/ui/doctor"
+	"example.com/redislock/ui/trouble"
+)
+
+// topModel is what redislock top has on its screen.
+type topModel struct {
+	*topper
+	seen   topView // the last that went well
+	failed error   // of the last look
+	now    time.Time
+	memory trouble.Memory
+	report doctor.Report
+	found  []trouble.Trouble
+	levels map[string]trouble.Level
+
+	width, height int
+	by            string // t, n, o or w
+	turned        bool
+	query         string
+	rows          []redislock.Info // that are wanted, in order
+	chosen        string           // the name of the lock that the cursor is on
+	at            int              // where it is
+	open          *redislock.Info  // the lock whose page is shown
+	openErr       error
+	top           int // the first line of its page that is shown
+	typing        typing
+	typed         string
+	why           string         // the reason of a break that is to be confirmed
+	target        redislock.Info // what an action is about, as it was shown
+	said          string         // what came of the last action
+
+	interrupted bool
+}
+
+// typing is what the keys are for, if not for moving.
+type typing int
+
+const (
+	notTyping typing = iota
+	searching
+	askingWhy
+	breakingWhy
+	confirming
+)
+
+func newTopModel(t *topper) *topModel { return &topModel{topper: t, by: "t"} }
+
+func (m *topModel) Init() tea.Cmd { return m.next(m.interval) }
+
+// next is the next look, after a pause: of the time, a fifth is for us at the most.
+func (m *topModel) next(pause time.Duration) tea.Cmd {
+	return tea.Tick(pause, func(time.Time) tea.Msg { return topLook{} })
+}
+
+// take takes in a look.
+func (m *topModel) take(v topView) {
+	if m.failed = v.err; v.err != nil {
+		return
+	}
+	m.seen = v
+	met := map[string]bool{}
+	for _, info := range v.infos {
+		met[info.Name] = true
+		if info.Now.After(m.now) {
+			m.now = info.Now
+		}
+	}
+	if m.now.IsZero() || v.at.After(m.now.Add(time.Minute)) && len(v.infos) == 0 {
+		m.now = v.at // no lock tells of the time of Redis
+	}
+	for _, info := range v.infos {
+		m.memory.See(info)
+	}
+	for _, f := range v.failed {
+		met[f.name] = true
+		m.memory.CannotBeRead(f.name, f.err.Error())
+	}
+	m.memory.Sweep(func(name string) bool { return met[name] }, m.now)
+	m.judge()
+	m.arrange()
+}
+
+// arrange makes the rows. The cursor stays on its lock, or where it was if that is gone.
+func (m *topModel) arrange() {
+	words := strings.Fields(strings.ToLower(m.query))
+	m.rows = m.rows[:0]
+	for _, info := range m.seen.infos {
+		if info.Idle() && m.levels[info.Name] == 0 {
+			continue
+		}
+		text := strings.ToLower(searchText(info))
+		if !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(text, word) }) {
+			m.rows = append(m.rows, info)
+		}
+	}
+	name := func(a, b redislock.Info) int { return cmp.Compare(a.Name, b.Name) }
+	since, _ := orderBy("since")
+	waiting, _ := orderBy("waiting")
+	order := map[string]func(a, b redislock.Info) int{
+		"t": func(a, b redislock.Info) int {
+			return cmp.Or(cmp.Compare(m.levels[b.Name], m.levels[a.Name]), waiting(a, b))
+		},
+		"n": name, "o": since, "w": waiting,
+	}[m.by]
+	slices.SortFunc(m.rows, func(a, b redislock.Info) int {
+		if m.turned {
+			a, b = b, a
+		}
+		return order(a, b)
+	})
+	if i := slices.IndexFunc(m.rows, func(info redislock.Info) bool { return info.Name == m.chosen }); i >= 0 {
+		m.at = i
+	}
+	m.move(0)
+}
+
+// searchText is what a search looks in: the name, and everybody who holds or waits.
+func searchText(info redislock.Info) string {
+	var b strings.Builder
+	b.WriteString(info.Name)
+	for _, h := range info.Holds {
+		b.WriteString("\n" + h.Owner.String() + "\n" + h.Owner.Metadata)
+	}
+	for _, p := range info.Places {
+		b.WriteString("\n" + p.Owner.String() + "\n" + p.Owner.Metadata)
+	}
+	return b.String()
+}
+
+// move moves the cursor.
+func (m *topModel) move(by int) {
+	m.at = max(0, min(m.at+by, len(m.rows)-1))
+	if len(m.rows) > 0 {
+		m.chosen = m.rows[m.at].Name
+	}
+}
+
+func (m *topModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	switch msg := msg.(type) {
+	case topLook:
+		cmds := []tea.Cmd{func() tea.Msg { return m.look(context.Background()) }}
+		if m.open != nil {
+			cmds = append(cmds, m.looksAt(m.open.Name))
+		}
+		return m, tea.Batch(cmds...)
+	case topView:
+		m.take(msg)
+		return m, m.next(max(m.interval, 4*msg.took))
+	case topReport:
+		m.report = doctor.Report(msg)
+		m.judge()
+		m.arrange()
+	case topLock:
+		if m.open != nil && m.open.Name == msg.info.Name {
+			if m.openErr = msg.err; msg.err == nil {
+				m.open = &msg.info
+			}
+		}
+	case topDone:
+		m.said = msg.said
+		for _, h := range msg.ended.Holds {
+			if !h.Kept {
+				m.memory.Note(msg.ended.Name, trouble.End{How: trouble.Broken, Owner: h.Owner, At: m.now, Fence: h.Fence, By: "you", Why: msg.why})
+			}
+		}
+	case tea.WindowSizeMsg:
+		m.width, m.height = msg.Width, msg.Height
+	case tea.PasteMsg:
+		if m.typing != notTyping {
+			m.typed += oneLine(msg.Content)
+			m.typesOn()
+		}
+	case tea.KeyPressMsg:
+		return m, m.key(msg)
+	}
+	return m, nil
+}
+
+func (m *topModel) looksAt(name string) tea.Cmd {
+	return func() tea.Msg {
+		info, err := m.link.inspect(name)
+		info.Name = name
+		return topLock{info, err}
+	}
+}
+
+// key does what a key is for.
+func (m *topModel) key(msg tea.KeyPressMsg) tea.Cmd {
+	switch msg.String() {
+	case "ctrl+c", `ctrl+\`:
+		m.interrupted = true
+		return tea.Quit
+	case "ctrl+z":
+		return tea.Suspend
+	}
+	if m.typing != notTyping {
+		return m.types(msg)
+	}
+	m.said = ""
+	if m.open != nil {
+		return m.pageKey(msg.String())
+	}
+	switch msg.String() {
+	case "q":
+		return tea.Quit
+	case "esc":
+		m.query = ""
+		m.arrange()
+	case "t", "n", "o", "w":
+		m.turned = m.by == msg.String() && !m.turned
+		m.by = msg.String()
+		m.arrange()
+	case "/":
+		m.typing, m.typed = searching, m.query
+	case "down", "j":
+		m.move(1)
+	case "up", "k":
+		m.move(-1)
+	case "pgdown", "space":
+		m.move(m.room())
+	case "pgup":
+		m.move(-m.room())
+	case "home", "g":
+		m.move(-len(m.rows))
+	case "end", "G":
+		m.move(len(m.rows))
+	case "enter":
+		if len(m.rows) > 0 {
+			info := m.rows[m.at]
+			m.open, m.openErr, m.top = &info, nil, 0
+			return m.looksAt(info.Name)
+		}
+	case "a", "b":
+		if len(m.rows) > 0 {
+			m.act(msg.String(), m.rows[m.at])
+		}
+	}
+	return nil
+}
+
+func (m *topModel) pageKey(key string) tea.Cmd {
+	switch key {
+	case "q":
+		return tea.Quit
+	case "esc", "left", "backspace":
+		m.open = nil
+	case "down", "j":
+		m.top++
+	case "up", "k":
+		m.top--
+	case "pgdown", "space":
+		m.top += m.height - 2
+	case "pgup":
+		m.top -= m.height - 2
+	case "home", "g":
+		m.top = 0
+	case "end", "G":
+		m.top = 1 << 20
+	case "a", "b":
+		m.act(key, *m.open)
+	}
+	return nil
+}
+
+// act begins to ask for the reason of an action. What it is about is what is shown now.
+func (m *topModel) act(key string, info redislock.Info) {
+	if info.Holders == 0 {
+		m.said = "nobody holds it"
+		return
+	}
+	m.target, m.typed, m.typing = info, "", askingWhy
+	if key == "b" {
+		m.typing = breakingWhy
+	}
+}
+
+// types takes a key into what is being typed.
+func (m *topModel) types(msg tea.KeyPressMsg) tea.Cmd {
+	switch msg.String() {
+	case "esc":
+		if m.typing == searching {
+			m.query = ""
+			m.arrange()
+		} else {
+			m.said = "nothing was done"
+		}
+		m.typing = notTyping
+		return nil
+	case "backspace":
+		if runes := []rune(m.typed); len(runes) > 0 {
+			m.typed = string(runes[:len(runes)-1])
+		}
+	case "ctrl+u":
+		m.typed = ""
+	case "enter":
+		return m.entered()
+	default:
+		if text := msg.Key().Text; text != "" && len(m.typed)+len(text) <= redislock.MaxReason {
+			m.typed += text
+		}
+	}
+	m.typesOn()
+	return nil
+}
+
+func (m *topModel) typesOn() {
+	if m.typing == searching {
+		m.query = m.typed
+		m.arrange()
+	}
+}
+
+func (m *topModel) entered() tea.Cmd {
+	was, text := m.typing, strings.TrimSpace(m.typed)
+	m.typing, m.typed = notTyping, ""
+	switch {
+	case was == searching:
+		return nil
+	case was == confirming && (text == "y" || text == "yes"):
+		return m.breaks(m.target, m.why)
+	case was == confirming, text == "":
+		m.said = "nothing was done"
+	case was == askingWhy:
+		return m.asks(m.target.Name, text)
+	case was == breakingWhy:
+		m.why, m.typing = text, confirming
+	}
+	return nil
+}

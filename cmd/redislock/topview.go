@@ -1,0 +1,226 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"charm.land/lipgloss/v2"
+	"github.com/charmbracelet/x/ansi"
+
+	"example.com/redislock"
+	"example.com/redislock/ui/trouble"
+)
+
+// maxTopTroubles is how many lines of trouble the list has above it; a small screen has fewer.
+const maxTopTroubles = 5
+
+func (m *topModel) View() tea.View {
+	lines := m.list()
+	if m.open != nil {
+		lines = m.page()
+	}
+	for len(lines) < m.height-1 {
+		lines = append(lines, "")
+	}
+	foot := strings.Split(m.foot(), "\n")
+	lines = append(lines[:max(0, min(len(lines), m.height-len(foot)))], foot...)
+	for i, line := range lines {
+		lines[i] = ansi.Truncate(line, m.width, "…")
+	}
+	v := tea.NewView(strings.Join(lines, "\n"))
+	v.AltScreen = true
+	return v
+}
+
+// troubleLines is what needs a person, in as many lines as there is room for.
+func (m *topModel) troubleLines() []string {
+	if len(m.found) == 0 {
+		return []string{good.Render("well") + fmt.Sprintf("  nothing needs a person: %s, %s looked at", number(len(m.seen.infos), "lock"), number(len(m.seen.runs), "job"))}
+	}
+	most := max(1, min(maxTopTroubles, m.height/4))
+	var lines []string
+	for i, t := range m.found {
+		if i == most {
+			return append(lines, faint.Render(fmt.Sprintf("…and %d more", len(m.found)-i)))
+		}
+		style := uneasy
+		if t.Level == trouble.Danger {
+			style = bad
+		}
+		text := t.Title.Say(m.now)
+		if t.Lock != "" {
+			text = heading.Render(visible(t.Lock)) + ": " + text
+		}
+		if !t.Since.IsZero() {
+			text += faint.Render(", " + trouble.Length(m.now.Sub(t.Since)))
+		}
+		if t.Waiting > 0 && t.Kind != trouble.WaitsLong {
+			text += faint.Render(fmt.Sprintf(", %d waiting", t.Waiting))
+		}
+		lines = append(lines, style.Render(fmt.Sprintf("%-8s", t.Level))+text)
+	}
+	return lines
+}
+
+func number(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// head is what is above the rows.
+func (m *topModel) head() []string {
+	held, waiting, inUse := 0, 0, 0
+	for _, info := range m.seen.infos {
+		held += min(info.Holders, 1)
+		waiting += info.Waiting
+		if !info.Idle() {
+			inUse++
+		}
+	}
+	title := fmt.Sprintf("%s in use, %d held, %d waiting  ", number(inUse, "lock"), held, waiting) + faint.Render(fmt.Sprintf("Redis at %s, %s", m.link.addr, m.now.Local().Format(time.TimeOnly)))
+	return append(append([]string{title}, m.troubleLines()...), "", m.headings())
+}
+
+// room is how many rows there is room for.
+func (m *topModel) room() int { return max(1, m.height-1-len(m.head())) }
+
+// topColumns are the widths of the columns: of the name, of the holder, which narrow screens do not have, and of the rest.
+func (m *topModel) columns() (name, holder, held, waiting int) {
+	held, waiting = 8, 12
+	rest := m.width - 2 - held - waiting - 2
+	if m.width < 80 {
+		return max(8, rest), 0, held, waiting
+	}
+	name = max(16, rest*45/100)
+	return name, rest - name - 2, held, waiting
+}
+
+func (m *topModel) headings() string {
+	name, holder, held, waiting := m.columns()
+	arrow := func(by, title string) string {
+		switch {
+		case m.by != by:
+			return title
+		case m.turned:
+			return title + "↑"
+		}
+		return title + "↓"
+	}
+	mark := "! "
+	if m.by == "t" {
+		mark = arrow("t", "!")
+	}
+	line := mark + fit(arrow("n", "NAME"), name) + "  "
+	if holder > 0 {
+		line += fit("HOLDER", holder) + "  "
+	}
+	return heading.Render(line + fit(arrow("o", "HELD"), held) + fit(arrow("w", "WAITING"), waiting))
+}
+
+// fit is a text of exactly that width.
+func fit(text string, width int) string {
+	text = ansi.Truncate(text, width, "…")
+	return text + strings.Repeat(" ", max(0, width-ansi.StringWidth(text)))
+}
+
+func (m *topModel) list() []string {
+	lines, room := m.head(), m.room()
+	from := max(0, min(m.at-room/2, len(m.rows)-room))
+	for i := from; i < min(len(m.rows), from+room); i++ {
+		lines = append(lines, m.row(m.rows[i], i == m.at))
+	}
+	if len(m.rows) == 0 {
+		text := "no locks in use"
+		if m.query != "" {
+			text = "no lock matches " + visible(m.query)
+		}
+		lines = append(lines, faint.Render("  "+text))
+	}
+	return lines
+}
+
+func (m *topModel) row(raw redislock.Info, chosen bool) string {
+	info := forPeople(raw)
+	now := m.now
+	nameWidth, holderWidth, heldWidth, waitingWidth := m.columns()
+	mark, style := "  ", plain
+	switch m.levels[raw.Name] {
+	case trouble.Danger:
+		mark, style = "!!", bad
+	case trouble.Warning:
+		mark, style = "! ", uneasy
+	}
+	holder, held := "-", "-"
+	if len(info.Holds) > 0 {
+		h := present(info.Info)
+		holder, held = who(h.Owner), trouble.Length(now.Sub(h.Since))
+		if info.Holders > 1 {
+			holder += fmt.Sprintf(" +%d", info.Holders-1)
+		}
+		if h.Owner.Metadata != "" {
+			holder += " " + h.Owner.Metadata
+		}
+	}
+	waiting := strconv.Itoa(info.Waiting)
+	if len(info.Places) > 0 && !info.Places[0].Since.IsZero() {
+		waiting += " · " + trouble.Length(now.Sub(info.Places[0].Since))
+	}
+	columns := fit(info.Name, nameWidth) + "  "
+	if holderWidth > 0 {
+		columns += fit(holder, holderWidth) + "  "
+	}
+	columns += fit(held, heldWidth) + fit(waiting, waitingWidth)
+	if chosen {
+		return lipgloss.NewStyle().Reverse(true).Render(mark + columns)
+	}
+	return style.Render(mark) + columns
+}
+
+// page is one lock.
+func (m *topModel) page() []string {
+	brief, rest, _ := strings.Cut(describe(forPeople(*m.open), m.now.Sub(m.open.Now)), "\n")
+	text := brief + "\n" + advise(*m.open, m.flags, m.width) + "\n" + rest // a queue may be long
+	if m.open.Idle() && m.open.Fence == 0 {
+		text = visible(m.open.Name) + ": nothing is known of it any more\n"
+	}
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	m.top = max(0, min(m.top, len(lines)-m.height+1))
+	return lines[m.top:]
+}
+
+// foot is the last line: what is typed, what came of an action, what is wrong, or which keys there are.
+func (m *topModel) foot() string {
+	name := visible(m.target.Name)
+	switch m.typing {
+	case searching:
+		return "/" + visible(m.typed) + "█"
+	case askingWhy:
+		return fmt.Sprintf("ask for %s, why? %s█", name, visible(m.typed))
+	case breakingWhy:
+		return bad.Render("break "+name) + fmt.Sprintf(", why? %s█", visible(m.typed))
+	case confirming:
+		return bad.Render("break "+name) + fmt.Sprintf(", held by %s? [y/N] %s█", who(readableOwner(present(m.target).Owner)), visible(m.typed))
+	}
+	switch {
+	case m.said != "":
+		return heading.Render(strings.Join(wrapped(m.said, m.width), "\n"))
+	case m.openErr != nil && m.open != nil:
+		return bad.Render(oneLine(m.openErr.Error()))
+	case m.failed != nil:
+		return bad.Render(oneLine(fmt.Sprintf("as it was %s ago: %v", rounded(time.Since(m.seen.at).Round(time.Second)), m.failed)))
+	case len(m.seen.failed) > 0:
+		return bad.Render(oneLine(m.seen.failed[0].Error()))
+	case m.open != nil:
+		return faint.Render("esc back  a ask  b break  q quit")
+	}
+	keys := "enter open  / search  t n o w sort  a ask  b break  q quit"
+	if m.query != "" {
+		keys = "search: " + visible(m.query) + "  esc empties it"
+	}
+	return faint.Render(keys)
+}
