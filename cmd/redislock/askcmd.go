@@ -30,7 +30,7 @@ func newAsk() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:                   "ask [flags] --why TEXT NAME",
 		Short:                 "Ask the holder of a lock to give it up",
-		Long:                  askHelp + exitTable(0, exitUnknown, exitUsage, exitUnavailable, exitDenied),
+		Long:                  askHelp + exits(map[int]string{exitUnknown: "nobody holds the lock, or no holder could be told"}, 0, exitUnknown, exitUsage, exitUnavailable, exitDenied),
 		Example:               "  redislock ask migrations --why 'the hotfix must go out'",
 		Args:                  cobra.ExactArgs(1),
 		DisableFlagsInUseLine: true,

@@ -47,7 +47,7 @@ func newBench() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:                   "bench [flags]",
 		Short:                 "Measure what locks cost on your Redis",
-		Long:                  benchHelp + exitTable(0, exitUsage, exitUnavailable, exitHeld, exitDenied, exitSignal),
+		Long:                  benchHelp + exits(map[int]string{exitHeld: "the server is busy"}, 0, exitUsage, exitUnavailable, exitHeld, exitDenied, exitSignal),
 		Example:               "  redislock bench\n  redislock bench --redis redis://staging:6379 --duration 30s\n  redislock bench --output json | jq '.rows[] | select(.what == \"lock\")'",
 		Args:                  cobra.NoArgs,
 		DisableFlagsInUseLine: true,

@@ -47,7 +47,7 @@ func newBreak() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:                   "break [flags] --reason TEXT NAME",
 		Short:                 "Take a lock away from its holder",
-		Long:                  breakHelp + exitTable(0, exitUnknown, exitUsage, exitUnavailable, exitHeld, exitDenied),
+		Long:                  breakHelp + exits(map[int]string{exitUnknown: "nobody holds the lock, or nothing was broken because you said no", exitUsage: "the arguments are wrong, or a confirmation is needed and there is nobody to ask", exitHeld: "the holder has changed meanwhile"}, 0, exitUnknown, exitUsage, exitUnavailable, exitHeld, exitDenied),
 		Example:               "  redislock break orders/7 --reason 'stuck since 03:10, see ticket 4711'\n  redislock break --yes --reason 'node-3 is gone' cron:nightly-report",
 		Args:                  cobra.ExactArgs(1),
 		DisableFlagsInUseLine: true,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -58,6 +59,27 @@ func exitTable(only ...int) string {
 		}
 	}
 	return text
+}
+
+// exits lists these statuses of one command, those that it has more to say about in its own words.
+func exits(own map[int]string, which ...int) string {
+	text := "Exit status:"
+	for _, s := range statuses {
+		if !slices.Contains(which, s.status) {
+			continue
+		}
+		number := fmt.Sprint(s.status)
+		if s.status == exitSignal {
+			number += "+n"
+		}
+		text += fmt.Sprintf("\n  %5s  %s", number, cmp.Or(own[s.status], ownStatuses[s.status], s.text))
+	}
+	return text
+}
+
+// ownStatuses are those that mean less in one command than in all.
+var ownStatuses = map[int]string{
+	exitUsage: "the arguments are wrong", exitSignal: "signal n ended it",
 }
 
 // exit is an error that ends the program with this status, after saying text if there is any.
@@ -137,11 +159,12 @@ func newRoot() *cobra.Command {
 			root.AddCommand(cmd)
 		}
 	}
-	group("use", newRun(), newCron())
-	group("see", newTop(), newLs(), newShow(), newWatch(), newCronStatus(), newDoctor(), newUI())
+	group("use", newRun(), newCron(), newAcquire(), newRelease(), newWait())
+	group("see", newTop(), newLs(), newShow(), newWatch(), newCronStatus(), newOnce(), newShare(), newFirst(), newDoctor(), newUI())
 	group("act", newAsk(), newBreak())
 	group("try", newBench(), newDemo())
-	root.AddCommand(newVersion(), newMan(), newInstance())
+	root.AddCommand(newContexts(), newVersion(), newMan(), newInstance())
 	completeFlags(root)
+	fitHelp(root)
 	return root
 }

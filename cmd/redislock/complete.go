@@ -27,11 +27,11 @@ func completeFlags(root *cobra.Command) {
 			}
 		}
 		switch cmd.Name() {
-		case "ls", "show", "watch", "break", "ask":
+		case "ls", "top", "show", "watch", "break", "ask", "wait":
 			cmd.ValidArgsFunction = completeWith((*link).lockNames)
 		case "cron-status":
 			cmd.ValidArgsFunction = completeWith((*link).jobNames)
-		case "man", "run", "cron":
+		case "man", "run", "cron", "acquire", "release":
 		default:
 			if cmd != root {
 				cmd.ValidArgsFunction = cobra.NoFileCompletions
@@ -73,6 +73,8 @@ func completeWith(names func(*link, context.Context, string, func(string) bool))
 // serverOf reads the flags of a command that is not run.
 func serverOf(cmd *cobra.Command) (s server) {
 	f := cmd.Flags()
+	s.set = f
+	s.context, _ = f.GetString("context")
 	s.url, _ = f.GetString("redis")
 	s.prefix, _ = f.GetString("prefix")
 	s.cluster, _ = f.GetBool("cluster")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"example.com/redislock"
+	"example.com/redislock/ui/trouble"
 )
 
 const cronStatusHelp = `Shows the last run of the job NAME, of redislock cron, redislock run --tick or a Cron of the library: when it began and
@@ -21,9 +23,12 @@ job, how its last run ended, the tick, the duration, the next tick and the node.
 
 With --output json a job is one object on a line.
 
+With --check it is for monitoring: it says in a line each which jobs are overdue (a minute after the time of their next run), failed or
+died, and exits with 1 if there are any. Without NAME that is about all jobs.
+
 Exit status:
-    0  the job is known, however its last run ended
-    1  no run of that name is known: none since 400 days, or the name, the prefix or the Redis is another
+    0  the job is known, however its last run ended; with --check: all is well
+    1  with --check: a job is overdue, failed or died; or no run of that name is known: none since 400 days, or the name, the prefix or the Redis is another
    64  the arguments are wrong
    69  Redis cannot be reached, or what it has of a job cannot be read
    77  Redis refuses this user`
@@ -33,6 +38,7 @@ func newCronStatus() *cobra.Command {
 		s      server
 		o      output
 		asJSON bool
+		check  bool
 	)
 	cmd := &cobra.Command{
 		Use:                   "cron-status [flags] [NAME]",
@@ -45,6 +51,7 @@ func newCronStatus() *cobra.Command {
 	o.flags(cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as --output json")
 	_ = cmd.Flags().MarkHidden("json") // it was there before --output
+	cmd.Flags().BoolVar(&check, "check", false, "say only what is overdue, failed or died, and exit with 1 if anything is")
 	s.flags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		p, l, err := begin(cmd, &s, &o)
@@ -52,6 +59,9 @@ func newCronStatus() *cobra.Command {
 			return err
 		}
 		defer l.close()
+		if check {
+			return checkJobs(cmd, p, l, &s, &o, args)
+		}
 		shown := o // not the flag itself: what is said on standard error stays as it was with --json
 		if asJSON {
 			shown.format = "json"
@@ -80,16 +90,77 @@ func newCronStatus() *cobra.Command {
 	return cmd
 }
 
-// showJobs lists all jobs by name.
-func showJobs(cmd *cobra.Command, p *page, l *link, o *output) error {
-	ctx, stop := l.attended(context.Background())
-	defer stop()
+// troubleJSON is what is wrong with a job, for programs.
+type troubleJSON struct {
+	Job     string     `json:"job"`
+	Kind    string     `json:"kind"`
+	Level   string     `json:"level"`
+	Message string     `json:"message"`
+	Since   *time.Time `json:"since,omitempty"`
+}
+
+// checkJobs says what is wrong with one job, or with any.
+func checkJobs(cmd *cobra.Command, p *page, l *link, s *server, o *output, args []string) error {
 	var jobs []redislock.CronStatus
 	var failed []failure
+	var now time.Time
+	err := l.within(context.Background(), func(ctx context.Context) error {
+		clock, err := l.client.Inspect(ctx, "cron:"+cmp.Or(strings.Join(args, ""), "*")) // for the time of Redis alone
+		if now = clock.Now; err != nil || len(args) == 0 {
+			return err
+		}
+		status, err := l.client.CronStatus(ctx, args[0])
+		jobs = []redislock.CronStatus{status}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(args) == 0 {
+		if jobs, failed, err = l.jobs(); err != nil {
+			return err
+		}
+	} else if jobs[0].Outcome == 0 {
+		return exitWith(exitUnknown, "no run of %q is known under the prefix %q on Redis at %s", args[0], s.prefix, l.addr)
+	}
+	wrong := false
+	for _, status := range jobs {
+		for _, t := range trouble.OfJob(status, now) {
+			wrong = true
+			text := t.Title.Say(now)
+			if !t.Since.IsZero() {
+				text += ", for " + trouble.Length(now.Sub(t.Since))
+			}
+			for _, means := range t.Means[:1] {
+				text += ": " + means.Say(now)
+			}
+			if o.json() {
+				err = o.write(p, troubleJSON{t.Job, string(t.Kind), t.Level.String(), text, jsonTime(t.Since)})
+			} else {
+				_, err = fmt.Fprintln(p, text)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	if err := (voice{cmd.ErrOrStderr(), o.json()}).failures(failed); err != nil {
+		return err
+	}
+	if wrong {
+		return &exit{status: exitUnknown}
+	}
+	return nil
+}
+
+// jobs are all that are known, by name, and those that cannot be read.
+func (l *link) jobs() (jobs []redislock.CronStatus, failed []failure, err error) {
+	ctx, stop := l.attended(context.Background())
+	defer stop()
 	for status, err := range l.client.CronJobs(ctx) {
 		switch {
 		case err != nil && status.Job == "":
-			return l.ended(ctx, err)
+			return nil, nil, l.ended(ctx, err)
 		case err != nil:
 			failed = append(failed, failure{status.Job, l.ended(ctx, err)})
 		default:
@@ -97,6 +168,15 @@ func showJobs(cmd *cobra.Command, p *page, l *link, o *output) error {
 		}
 	}
 	slices.SortFunc(jobs, func(a, b redislock.CronStatus) int { return strings.Compare(a.Job, b.Job) })
+	return jobs, failed, nil
+}
+
+// showJobs lists all jobs by name.
+func showJobs(cmd *cobra.Command, p *page, l *link, o *output) error {
+	jobs, failed, err := l.jobs()
+	if err != nil {
+		return err
+	}
 	v := voice{cmd.ErrOrStderr(), outputIsJSON(cmd)}
 	switch {
 	case o.json():
@@ -132,11 +212,14 @@ func jobRow(s readableRun, precise bool) []cell {
 	if precise {
 		at, took = func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }, strconv.FormatFloat(s.Duration.Seconds(), 'f', 3, 64)
 	}
-	next := "-"
+	next, nextStyle := "-", plain
 	if !s.Next.IsZero() {
 		next = at(s.Next)
+		if late := time.Since(s.Next); !precise && trouble.IsOverdue(redislock.CronStatus(s), time.Now()) {
+			next, nextStyle = "overdue "+trouble.Length(late), bad
+		}
 	}
-	return []cell{{s.Job, heading}, {s.Outcome.String(), style}, {at(s.Tick), plain}, {took, plain}, {next, plain}, {node(s), plain}}
+	return []cell{{s.Job, heading}, {s.Outcome.String(), style}, {at(s.Tick), plain}, {took, plain}, {next, nextStyle}, {node(s), plain}}
 }
 
 // printStatus is for a person.
@@ -152,6 +235,8 @@ func printStatus(w io.Writer, s readableRun) error {
 		next := s.Next.Local().Format("2006-01-02 15:04:05.999999999 -07:00")
 		if in := time.Until(s.Next); in > 0 {
 			next += " (in " + in.Round(time.Second).String() + ")"
+		} else if trouble.IsOverdue(redislock.CronStatus(s), time.Now()) {
+			next += ", " + bad.Render("overdue for "+trouble.Length(-in))
 		}
 		rows = append(rows, [2]string{"next", next})
 	}

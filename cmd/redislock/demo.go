@@ -31,7 +31,7 @@ prefix of its own and leaves nothing but keys that expire. It takes some seconds
 
 With --output json everything that was measured is one object.
 
-` + exitTable(0, exitViolated, exitUsage, exitUnavailable, exitDenied, exitSignal)
+` + exits(map[int]string{exitViolated: "a promise was not kept"}, 0, exitViolated, exitUsage, exitUnavailable, exitDenied, exitSignal)
 
 func newDemo() *cobra.Command {
 	var (

@@ -44,7 +44,7 @@ func newDoctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:                   "doctor [flags]",
 		Short:                 "Examine the Redis that locks live on",
-		Long:                  doctorHelp + exitTable(0, exitDanger, exitUsage, exitUnavailable, exitDenied),
+		Long:                  doctorHelp + exits(map[int]string{exitDanger: "a danger was found; with --strict, or a warning"}, 0, exitDanger, exitUsage, exitUnavailable, exitDenied),
 		Example:               doctorExample,
 		Args:                  cobra.NoArgs,
 		DisableFlagsInUseLine: true,

@@ -139,7 +139,7 @@ func (f *fixture) onTopology(url string, flags ...string) {
 		{0, "", []string{"run", "x", "--", "true"}},
 		{0, "", []string{"run", "--tick", "1h", "job", "--", "true"}},
 		{0, "x: free", []string{"show", "x"}},
-		{0, "x\t-\t-\t-\t-\t0\n", []string{"ls", "--all", "x"}},
+		{0, "x\t-\t-\t-\t-\t0\t-\n", []string{"ls", "--all", "x"}},
 		{0, "job: ran in ", []string{"cron-status", "job"}},
 		{0, "job\tran\t", []string{"cron-status"}},
 		{1, "nobody holds x", []string{"break", "--yes", "--reason", "why", "x"}},

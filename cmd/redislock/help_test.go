@@ -33,7 +33,7 @@ func TestEveryCommandHasAnExampleAndItsExitStatuses(t *testing.T) {
 func TestCommandsThatShowSomethingHaveOutputJSON(t *testing.T) {
 	for _, cmd := range newRoot().Commands() {
 		switch cmd.Name() {
-		case "man", "ui", "completion", "help", instanceCommand:
+		case "man", "ui", "top", "completion", "help", instanceCommand:
 			continue
 		}
 		if f := cmd.Flags().Lookup("output"); f == nil || f.Shorthand != "o" || f.DefValue != "text" {

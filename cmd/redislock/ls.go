@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,9 +20,9 @@ character, [a-c] one of these, and \ takes the meaning of the next. Without PATT
 the shell may take it for names of files.
 
 The columns are the name, who holds the lock (the oldest of several; "given back" if it is only kept until its time is
-over), in which mode, for how long, how long its lease lasts unless it is renewed, and how many wait. Where standard
+over), in which mode, for how long, how long its lease lasts unless it is renewed, how many wait, and the metadata of the holder. Where standard
 output is no terminal each lock is a line of plain text with one tab between these columns, without headings: the fourth
-is the time since when it is held, the fifth the lease in seconds.
+is the time since when it is held, in UTC and so that their texts sort as the times do, the fifth the lease in seconds. A terminal also gets a last line with the totals, and where that is.
 With --output json each lock is an object on a line of its own, with at most 10 of its holders and of its waiters.
 
 It goes through all keys of the server in small steps. Redis need not stand still for it, and a lock that begins or ends
@@ -42,7 +43,7 @@ func newLs() *cobra.Command {
 		Use:                   "ls [flags] [PATTERN]",
 		Aliases:               []string{"list"},
 		Short:                 "List the locks in use",
-		Long:                  lsHelp + exitTable(0, exitUsage, exitUnavailable, exitDenied),
+		Long:                  lsHelp + exits(nil, 0, exitUsage, exitUnavailable, exitDenied),
 		Example:               "  redislock ls\n  redislock ls --sort waiting 'orders/*'\n  redislock ls --output json | jq -r 'select(.waiting > 10).name'",
 		Args:                  cobra.MaximumNArgs(1),
 		DisableFlagsInUseLine: true,
@@ -82,10 +83,25 @@ func newLs() *cobra.Command {
 			if err := p.locks(infos, 0); err != nil {
 				return err
 			}
+			if p.tables {
+				if _, err := io.WriteString(p, totals(infos, l.addr, s.prefix)); err != nil {
+					return err
+				}
+			}
 		}
 		return v.failures(failed)
 	}
 	return cmd
+}
+
+// totals is the line below a table of locks.
+func totals(infos []redislock.Info, addr, prefix string) string {
+	held, waiting := 0, 0
+	for _, info := range infos {
+		held += min(info.Holders, 1)
+		waiting += info.Waiting
+	}
+	return "\n" + faint.Render(fmt.Sprintf("%s, %d held, %d waiting; prefix %s on Redis at %s", number(len(infos), "lock"), held, waiting, visible(prefix), addr)) + "\n"
 }
 
 // begin checks what every command that shows something has: its output, and its Redis.
@@ -124,7 +140,7 @@ func orderBy(by string) (func(a, b redislock.Info) int, error) {
 	}
 }
 
-var lockHeadings = []string{"NAME", "HOLDER", "MODE", "HELD", "LEASE", "WAITING"}
+var lockHeadings = []string{"NAME", "HOLDER", "MODE", "HELD", "LEASE", "WAITING", "METADATA"}
 
 // locks shows a row for each lock, as it was so long ago.
 func (p *page) locks(infos []redislock.Info, old time.Duration) error {
@@ -137,7 +153,7 @@ func (p *page) locks(infos []redislock.Info, old time.Duration) error {
 
 // lockRow is a lock in a row: for people, or precise.
 func lockRow(info readable, old time.Duration, precise bool) []cell {
-	row := []cell{{info.Name, heading}, {"-", faint}, {"-", faint}, {"-", faint}, {"-", faint}, {strconv.Itoa(info.Waiting), plain}}
+	row := []cell{{info.Name, heading}, {"-", faint}, {"-", faint}, {"-", faint}, {"-", faint}, {strconv.Itoa(info.Waiting), plain}, {"-", faint}}
 	switch {
 	case info.Waiting > 0:
 		row[5].style = uneasy
@@ -173,8 +189,11 @@ func lockRow(info readable, old time.Duration, precise bool) []cell {
 	case allKept(info.Info):
 		row[4].text = "kept " + row[4].text
 	}
+	if first.Owner.Metadata != "" {
+		row[6] = cell{first.Owner.Metadata, plain}
+	}
 	if precise {
-		row[3].text = first.Since.UTC().Format(time.RFC3339Nano)
+		row[3].text = first.Since.UTC().Format(sortable)
 		row[4].text = strconv.FormatFloat(ends.Sub(now).Seconds(), 'f', 3, 64)
 	}
 	return row

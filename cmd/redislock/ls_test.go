@@ -61,9 +61,9 @@ func TestLsListsTheLocksInUse(t *testing.T) {
 	if len(lines) != 3 {
 		t.Fatalf("it lists %q", out)
 	}
-	for i, want := range [][2]string{{"a/1", "1"}, {"b/2", "0"}, {"readers", "0"}} {
+	for i, want := range [][3]string{{"a/1", "1", "-"}, {"b/2", "0", "not in the list"}, {"readers", "0", "-"}} {
 		columns := strings.Split(lines[i], "\t")
-		if len(columns) != 6 || columns[0] != want[0] || columns[5] != want[1] || !strings.HasPrefix(columns[1], "the-test (pid ") {
+		if len(columns) != 7 || columns[6] != want[2] || columns[0] != want[0] || columns[5] != want[1] || !strings.HasPrefix(columns[1], "the-test (pid ") {
 			t.Errorf("line %d is %q", i, columns)
 		}
 		if since, err := time.Parse(time.RFC3339Nano, columns[3]); err != nil || time.Since(since).Abs() > time.Minute {
@@ -83,7 +83,7 @@ func TestLsListsTheLocksInUse(t *testing.T) {
 	if out := f.wants(0, []string{"ls", "--sort", "since"}); !strings.HasPrefix(out, "b/2\t") {
 		t.Errorf("by since: %q", out)
 	}
-	f.wants(0, []string{"ls", "--all", "idle"}, "idle\t-\t-\t-\t-\t0\n")
+	f.wants(0, []string{"ls", "--all", "idle"}, "idle\t-\t-\t-\t-\t0\t-\n")
 	f.wants(64, []string{"ls", "--sort", "colour"}, "must be name, since or waiting")
 	f.wants(64, []string{"ls", "--output", "xml"}, "must be text or json")
 	f.wants(64, []string{"ls", "--color", "red"}, "must be auto, always or never")

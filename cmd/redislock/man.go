@@ -17,7 +17,7 @@ func newMan() *cobra.Command {
 	return &cobra.Command{
 		Use:                   "man [DIR]",
 		Short:                 "Write the man pages",
-		Long:                  manHelp + exitTable(0, exitUsage, exitCannotRun),
+		Long:                  manHelp + exits(map[int]string{exitCannotRun: "the pages cannot be written"}, 0, exitUsage, exitCannotRun),
 		Example:               "  redislock man | man -l -\n  sudo redislock man /usr/local/share/man/man1",
 		Args:                  cobra.MaximumNArgs(1),
 		DisableFlagsInUseLine: true,

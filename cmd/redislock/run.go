@@ -69,9 +69,10 @@ Exit status:
 const runExample = `  redislock run --no-wait nightly-report -- ./report.sh
   redislock run --wait 1m --at-most 10m migrations -- make migrate
   redislock run --on-ask TERM batch -- ./batch.sh
+  redislock run -n 3 transcode -- ./transcode.sh
   redislock run --once migrations/v42 -- make migrate
   redislock run --tick 5m --at-most 4m clean-up -- ./clean-up.sh
-  redislock run --tick "CRON_TZ=UTC 0 3 * * *" --retry 30m nightly-report -- ./report.sh`
+  redislock run --tick "0 3 * * *" --retry 30m nightly -- ./report.sh`
 
 // runner is one run of a command under a lock, which is got in one of three ways.
 type runner struct {
@@ -80,7 +81,9 @@ type runner struct {
 	several
 	tickFlags
 	wait, stealAfter, forget time.Duration
-	noWait, once             bool
+	noWait, once, shared     bool
+	units                    int
+	mode                     *redislock.Option
 	tick                     string
 
 	given func(flag string) bool
@@ -90,7 +93,7 @@ func newRun() *cobra.Command {
 	r := &runner{}
 	cmd := &cobra.Command{
 		Use:                   "run [flags] NAME -- COMMAND [ARG...]",
-		Short:                 "Run a command while holding a lock, once in the fleet, or once per tick",
+		Short:                 "Run a command under a lock, once in the fleet, or per tick",
 		Long:                  runHelp,
 		Example:               runExample,
 		Args:                  named,
@@ -104,6 +107,7 @@ func newRun() *cobra.Command {
 	f.BoolVar(&r.once, "once", false, "run COMMAND to success once in the whole fleet")
 	f.DurationVar(&r.forget, "forget", 0, "with --once: how long after the success it may run again (default ten years)")
 	f.StringVar(&r.tick, "tick", "", "run COMMAND at most once per tick `T`: a duration, a cron expression or a time")
+	modeFlags(f, &r.units, &r.shared)
 	r.several.flags(f, "take the lock")
 	f.DurationVar(&r.longest, "longest-lease", 0, "with --quorum: the longest lease of all who use those masters, as in WithLongestLease (default 1m)")
 	r.tickFlags.flags(f, "with --tick: ")
@@ -116,7 +120,11 @@ func newRun() *cobra.Command {
 		if err := r.contradictions(); err != nil {
 			return err
 		}
-		if _, err := r.several.given(f, "once", "tick", "at-least", "on-ask"); err != nil {
+		if _, err := r.several.given(f, "once", "tick", "at-least", "on-ask", "at-once", "shared"); err != nil {
+			return err
+		}
+		var err error
+		if r.mode, err = modeOfFlags(f, r.units, r.shared); err != nil {
 			return err
 		}
 		if err := r.find(args[0], args[1:]); err != nil {
@@ -133,6 +141,10 @@ func (r *runner) contradictions() error {
 		{"wait", "no-wait", "give one of them"},
 		{"once", "tick", "what is done once has no ticks; --forget lets it run again"},
 		{"once", "at-least", "what is done is not run again anyway"},
+		{"once", "at-once", "what is done once is done by one"},
+		{"once", "shared", "what is done once is done by one"},
+		{"tick", "at-once", "a tick is run by one"},
+		{"tick", "shared", "a tick is run by one"},
 		{"tick", "wait", "--overlap wait waits for an earlier tick, --retry stands by for this one"},
 		{"tick", "no-wait", "a tick waits for nobody unless --overlap or --retry says so"},
 		{"tick", "steal-after", "--overlap replace takes the lock from an earlier tick"},
@@ -227,6 +239,9 @@ func (r *runner) options() []redislock.Option {
 	}
 	if r.noWait {
 		opts = append(opts, redislock.WithWait(0))
+	}
+	if r.mode != nil {
+		opts = append(opts, *r.mode)
 	}
 	return opts
 }

@@ -35,9 +35,16 @@ type server struct {
 	ca      string // files
 	cert    string
 	key     string
+
+	context  string // the name of a context that says what the flags do not
+	set      *pflag.FlagSet
+	place    place // the context, once it was read
+	followed bool
 }
 
 func (s *server) flags(f *pflag.FlagSet) {
+	s.set = f
+	f.StringVar(&s.context, "context", "", "take what these flags do not say from the context of that `NAME`; redislock contexts lists them\n(default $"+contextVariable+")")
 	f.StringVar(&s.url, "redis", "", "the Redis to use, as redis://, rediss:// or unix:// `URL`, or HOST:PORT; redis://HOST:PORT/2 is its database 2\n(default $REDIS_URL, else "+defaultURL+")")
 	f.StringVar(&s.prefix, "prefix", redislock.DefaultPrefix, "what every key begins with, as in the application's WithPrefix")
 	s.topologyFlags(f)
@@ -71,13 +78,16 @@ func (s *server) arguments() []string {
 // password: it is in REDIS_URL, or was typed.
 func (s *server) again() string {
 	args := []string{}
-	if s.prefix != redislock.DefaultPrefix {
+	if s.place.name != "" && s.context != "" {
+		args = append(args, "--context", trouble.Typed(s.context))
+	}
+	if s.prefix != cmp.Or(s.place.value["prefix"], redislock.DefaultPrefix) || s.place.value["prefix"] != "" && s.context == "" {
 		args = append(args, "--prefix", trouble.Typed(s.prefix))
 	}
-	if s.cluster {
+	if s.cluster && s.place.value["cluster"] != "true" {
 		args = append(args, "--cluster")
 	}
-	if s.master != "" {
+	if s.master != s.place.value["sentinel-master"] {
 		args = append(args, "--sentinel-master", trouble.Typed(s.master))
 	}
 	return strings.Join(args, " ")
@@ -85,6 +95,9 @@ func (s *server) again() string {
 
 // dial makes the client that flags and environment ask for, and says what messages call it. Nothing is sent yet.
 func (s *server) dial() (rdb redis.UniversalClient, addr string, err error) {
+	if err := s.follow(); err != nil {
+		return nil, "", err
+	}
 	text, source := s.source()
 	unreadable := func(err error) error {
 		return exitWith(exitUsage, "%s cannot be read: %v; it must be like redis://user:password@host:6379/0, rediss://host or unix:///path", source, withoutSecrets(err))

@@ -29,7 +29,7 @@ func newShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:                   "show [flags] NAME",
 		Short:                 "Show who holds a lock, who waits, and what that means",
-		Long:                  showHelp + exitTable(0, exitUnknown, exitUsage, exitUnavailable, exitDenied),
+		Long:                  showHelp + exits(map[int]string{exitUnknown: "nothing is known of a lock of that name"}, 0, exitUnknown, exitUsage, exitUnavailable, exitDenied),
 		Example:               "  redislock show orders/7\n  redislock show cron:nightly-report\n  redislock show --output json orders/7 | jq '.holds[].pid'",
 		Args:                  cobra.ExactArgs(1),
 		DisableFlagsInUseLine: true,

@@ -49,7 +49,7 @@ func newTop() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:                   "top [flags] [PATTERN]",
 		Short:                 "See all locks live, trouble first, and act on them",
-		Long:                  topHelp + exitTable(0, exitUsage, exitUnavailable, exitDenied, exitSignal),
+		Long:                  topHelp + exits(nil, 0, exitUsage, exitUnavailable, exitDenied, exitSignal),
 		Example:               "  redislock top\n  redislock top 'orders/*'",
 		Args:                  cobra.MaximumNArgs(1),
 		DisableFlagsInUseLine: true,

@@ -75,7 +75,7 @@ func newUI() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:                   "ui [flags]",
 		Short:                 "Show all locks live in the browser",
-		Long:                  uiHelp + exitTable(0, exitUsage, exitUnavailable, exitDenied),
+		Long:                  uiHelp + exits(nil, 0, exitUsage, exitUnavailable, exitDenied),
 		Example:               uiExample,
 		Args:                  cobra.NoArgs,
 		DisableFlagsInUseLine: true,

@@ -64,7 +64,7 @@ func newWatch() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:                   "watch [flags] [NAME | PATTERN]",
 		Short:                 "Watch locks change",
-		Long:                  watchHelp + exitTable(0, exitUsage, exitUnavailable, exitDenied, exitSignal),
+		Long:                  watchHelp + exits(nil, 0, exitUsage, exitUnavailable, exitDenied, exitSignal),
 		Example:               "  redislock watch\n  redislock watch orders/7\n  redislock watch --output json 'orders/*' | jq -c '[.name, .holds[0].pid]'",
 		Args:                  cobra.MaximumNArgs(1),
 		DisableFlagsInUseLine: true,

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/pflag"
+
+	"example.com/redislock"
+)
+
+// modeFlags say how many may have the lock at once.
+func modeFlags(f *pflag.FlagSet, units *int, shared *bool) {
+	f.IntVarP(units, "at-once", "n", 0, "up to `N` may have the lock at once, if all who take it say so: a semaphore")
+	f.BoolVar(shared, "shared", false, "share the lock with all others who say --shared; who does not has it alone")
+}
+
+// modeOfFlags is the option that they ask for; nil for none.
+func modeOfFlags(f *pflag.FlagSet, units int, shared bool) (*redislock.Option, error) {
+	var opt redislock.Option
+	switch {
+	case f.Changed("at-once") && shared:
+		return nil, exitWith(exitUsage, "-n and --shared contradict each other: a semaphore has room for a number, --shared for any")
+	case f.Changed("at-once") && (units < 1 || units > redislock.MaxUnits):
+		return nil, exitWith(exitUsage, "-n (%d): must be from 1 to %d", units, redislock.MaxUnits)
+	case f.Changed("at-once"):
+		opt = redislock.WithMode(redislock.Semaphore(units))
+	case shared:
+		opt = redislock.WithMode(redislock.Read)
+	default:
+		return nil, nil
+	}
+	return &opt, nil
+}
+
+// interruptible is a context that ends by a signal; endOfSignal is the end of the program then.
+func interruptible() (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		select {
+		case sig := <-signals:
+			cancel(&exit{status: exitSignal + int(sig.(syscall.Signal))})
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(nil)
+	}
+}
+
+func endOfSignal(ctx context.Context) error { return context.Cause(ctx) }
