@@ -13,6 +13,9 @@ import (
 // smaller, with what happened in it when the bug was brought back. The first lines of a file are its keys; behind them is a run to be read.
 const kept = "testdata/findings"
 
+// readable is how many lines of a run a person reads.
+const readable = 160
+
 func keptFile(name string) string { return filepath.Join(kept, name+".txt") }
 
 // keepFinding writes what a bug that was brought back came to.
@@ -25,6 +28,9 @@ func keepFinding(b bug, o outcome) error {
 	if at := strings.LastIndex(text, "FOUND "); at >= 0 {
 		line, _, _ := strings.Cut(text[at:], "\n")
 		text = text[:at] + line + "\n"
+	}
+	if lines := strings.Split(text, "\n"); len(lines) > readable+2 {
+		text = fmt.Sprintf("%s\n\n… %d lines more\n\n%s\n", strings.Join(lines[:readable], "\n"), len(lines)-readable-2, lines[len(lines)-2])
 	}
 	kind, _, _ := strings.Cut(o.Result.Findings[0], ":")
 	text = fmt.Sprintf("bug: %s\nkind: %s\nfound: seed %d\nmended: %s\nplan: %s\n\n%s\n\n%s", b.what, kind, b.seed, b.mended, small, o.Small, text)
