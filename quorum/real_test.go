@@ -3,6 +3,7 @@ package quorum_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -35,6 +36,27 @@ func realLocker(t *testing.T, servers []*servertest.Server, users []func(*redis.
 		t.Fatal(err)
 	}
 	return q
+}
+
+// inside is who holds a name, as far as the holders know.
+type inside struct {
+	mu    sync.Mutex
+	lock  *quorum.Lock
+	fence int64
+}
+
+// enter is the event that somebody has acquired the lock.
+func (in *inside) enter(l *quorum.Lock) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.lock != nil && in.lock.Err() == nil && l.Err() == nil {
+		return fmt.Errorf("two holders: %d and %d", in.lock.Fence(), l.Fence())
+	}
+	if l.Fence() <= in.fence {
+		return fmt.Errorf("fence %d after %d", l.Fence(), in.fence)
+	}
+	in.lock, in.fence = l, l.Fence()
+	return nil
 }
 
 func TestRealServersAreAQuorum(t *testing.T) {

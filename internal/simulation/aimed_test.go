@@ -17,18 +17,18 @@ func (w *world) aim(f fault) {
 
 // happened has those faults befall that wait for what was just executed.
 func (w *world) happened(on *conn, script, key string, v any) {
-	s, by := &w.weather, on.owner
+	s, by, server := &w.weather, on.owner, on.to
 	if time.Now().After(w.ending) {
 		return
 	}
-	to := slices.IndexFunc(w.server.granted, func(channel string) bool { return w.server.channels[channel] != nil })
+	to := slices.IndexFunc(server.granted, func(channel string) bool { return server.channels[channel] != nil })
 	for i := 0; i < len(s.aimed); i++ {
 		f := s.aimed[i]
 		switch {
 		case f.key != "" && f.key != key:
 			continue
 		case f.After == "handed over" && to >= 0:
-			f.Client = w.server.channels[w.server.granted[to]].number
+			f.Client = server.channels[server.granted[to]].number
 		case f.Client == by.number && (f.After == script || f.After == "granted" && isGrant(script, v)):
 		default:
 			continue
@@ -39,6 +39,9 @@ func (w *world) happened(on *conn, script, key string, v any) {
 		draw, delay := source(f.Seed, 6), time.Duration(0)
 		if draw.IntN(2) == 0 {
 			delay = upTo(draw, 50*time.Microsecond, 3*time.Second)
+		}
+		if f.Here {
+			f.Node = server.number
 		}
 		w.waiting++
 		w.after(delay, func() { w.waiting--; w.befall(f) })
@@ -87,16 +90,17 @@ func latest(a, b time.Time) time.Time {
 
 // overtaken is how much later an acquire comes. Either its caller goes meanwhile, and what gives it up is faster; or it is sent again, and
 // that attempt is faster. The server may have forgotten what it answered when the late one comes.
-func (w *world) overtaken(p *process, f *fault, data []byte) (delay time.Duration) {
+func (w *world) overtaken(c *conn, f *fault, data []byte) (delay time.Duration) {
+	p := c.owner
 	args, _, ok := command(data)
 	if !ok || len(args) < 4 || scriptOf(args) != "acquire" {
 		return 0
 	}
-	delete(w.weather.outrun, p.number)
+	delete(w.weather.outrun, c.link())
 	draw := source(f.Seed, 8)
 	if draw.IntN(2) == 0 {
 		if draw.IntN(4) > 0 {
-			w.aim(fault{Kind: "evict", After: "granted", Client: p.number, Seed: draw.Uint64(), key: args[3]})
+			w.aim(fault{Kind: "evict", After: "granted", Client: p.number, Node: c.to.number, Seed: draw.Uint64(), key: args[3]})
 		}
 		return upTo(draw, 4*time.Second, 58*time.Second)
 	}
@@ -110,7 +114,7 @@ func (w *world) overtaken(p *process, f *fault, data []byte) (delay time.Duratio
 		}
 	})
 	if draw.IntN(3) > 0 {
-		w.after(delay*9/10, func() { w.evict(args[3]) })
+		w.after(delay*9/10, func() { w.evict(c.to, args[3]) })
 	}
 	return delay
 }

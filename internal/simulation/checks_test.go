@@ -17,12 +17,15 @@ type checks struct {
 	mu        sync.Mutex
 	findings  []string
 	bodies    []*body
-	losses    map[string]time.Time // when the server last forgot what it had answered, by name; "" is all of them
+	losses    map[lossOf]time.Time // when a server last forgot what it had answered
 	back      bool                 // the server's clock was stepped back
 	ahead     bool
-	restored  bool // an older state of the server
 	forgot    bool
-	fences    map[string][]*body // the bodies that there were
+	gone      bool                 // data was lost
+	votes     map[string]voter     // whose a token is, in a quorum
+	voted     map[voted]bool       // which fences the nodes have had
+	free      map[string]time.Time // when a lock was last held
+	fences    map[string][]*body   // the bodies that there were
 	register  map[string]*register
 	done      map[string]time.Time
 	over      map[string]time.Time // when the server has given a token up
@@ -34,7 +37,7 @@ type checks struct {
 }
 
 func newChecks(w *world) checks {
-	return checks{world: w, losses: map[string]time.Time{}, fences: map[string][]*body{}, register: map[string]*register{}, done: map[string]time.Time{}, over: map[string]time.Time{}, copied: map[string]bool{}, reached: map[grant]*process{}, reachedAt: map[grant]time.Time{}, handed: map[int64]bool{}, forged: map[string]time.Time{}}
+	return checks{world: w, losses: map[lossOf]time.Time{}, fences: map[string][]*body{}, register: map[string]*register{}, done: map[string]time.Time{}, over: map[string]time.Time{}, copied: map[string]bool{}, reached: map[grant]*process{}, reachedAt: map[grant]time.Time{}, handed: map[int64]bool{}, forged: map[string]time.Time{}, votes: map[string]voter{}, voted: map[voted]bool{}, free: map[string]time.Time{}}
 }
 
 // body is somebody who relies on a lock.
@@ -52,6 +55,7 @@ type body struct {
 	began    time.Time
 	left     bool
 	changing bool
+	voter    voter // in a quorum
 }
 
 // register is what a lock guards: it refuses whoever has a lower fence than it has seen.
@@ -70,24 +74,6 @@ func (c *checks) find(kind, format string, args ...any) {
 	c.findings = append(c.findings, text)
 }
 
-// lost notes that the server has forgotten what it had answered about a name: A1 and A2 of docs/guarantees.md.
-func (c *checks) lost(name string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.losses[name] = time.Now()
-	c.forgot = true
-}
-
-// excused reports whether that has happened to a lock since somebody asked for it. The caller holds c.mu.
-func (c *checks) excused(name string, since time.Time) bool {
-	for _, lost := range []string{name, ""} {
-		if at, ok := c.losses[lost]; ok && !at.Before(since) {
-			return true
-		}
-	}
-	return false
-}
-
 // earlier is when the first of two asked. It may have been granted its lock before a loss of data and go on only after it: AcquireAll
 // waits for its other locks.
 func earlier(a, b *body) time.Time {
@@ -99,10 +85,14 @@ func earlier(a, b *body) time.Time {
 
 // relies reports whether the body still counts on the lock. One of a process that stands still does nothing.
 func (b *body) relies() bool {
-	if _, stands := b.world.stands(b.process); stands {
+	until, stands := b.world.stands(b.process)
+	if stands || b.left || b.gone || b.ctx.Err() != nil {
 		return false
 	}
-	return !b.left && !b.gone && b.ctx.Err() == nil && b.err() == nil
+	if b.world.plan.quorum() && time.Now().After(until.Add(10*time.Millisecond)) { // Err reads the clock, and its answer ends the context, too
+		return true
+	}
+	return b.err() == nil
 }
 
 // mayRely reports whether it may count on the lock now or later.
@@ -130,13 +120,18 @@ func (c *checks) enter(b *body) *body {
 	if b.fence != nil {
 		b.first = b.fence()
 	}
-	if ahead := time.UnixMicro(b.first).Sub(c.world.server.now()); ahead > 25*time.Hour && !c.back {
+	if ahead := time.UnixMicro(b.first).Sub(c.world.servers[0].now()); ahead > 25*time.Hour && !c.back {
 		c.find("I9", "%d believes in fence %d of %s, which is ahead by %v", b.Number, b.first, b.name, ahead)
 	}
 	c.world.history.say("%d holds %s, fence %s", b.Number, b.name, c.world.history.fence(b.first))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if b.relies() {
+		if c.world.plan.quorum() {
+			c.confirmed(b)
+			c.first(b)
+			c.waited(b.doing)
+		}
 		c.exclude(b)
 		c.raise(b)
 		c.bodies = append(c.bodies, b)
@@ -165,10 +160,14 @@ func (c *checks) exclude(b *body) {
 		if b.class == "read" && other.class == "read" || b.class == "semaphore" && other.class == "semaphore" && weight <= 3 {
 			continue
 		}
-		if c.excused(b.name, earlier(b, other)) || c.forged[b.name].After(earlier(b, other)) {
+		if c.world.plan.quorum() {
+			if !c.safe(b) || !c.safe(other) {
+				continue
+			}
+		} else if c.excused(c.world.servers[0], b.name, earlier(b, other)) || c.forged[b.name].After(earlier(b, other)) {
 			continue
 		}
-		c.found("I1", "%d and %d are in %s at once (%s fence %d, %s fence %d)", other.Number, b.Number, b.name, other.class, other.first, b.class, b.first)
+		c.found(c.one("I1", "Q1"), "%d and %d are in %s at once (%s fence %d, %s fence %d)", other.Number, b.Number, b.name, other.class, other.first, b.class, b.first)
 	}
 	clear(c.bodies[len(kept):])
 	c.bodies = kept
@@ -181,12 +180,12 @@ func (c *checks) raise(b *body) {
 	}
 	for _, before := range c.fences[b.name] {
 		switch {
-		case c.back && c.forgot: // A4
+		case c.mayFall(): // A4
 		case !c.forged[b.name].IsZero():
 		case before.first == b.first && before.asked != b.asked:
-			c.found("I2", "%d and %d have one fence of %s, %d", before.Number, b.Number, b.name, b.first)
-		case before.first > b.first && !(b.class == before.class && b.class != "exclusive") && !c.excused(b.name, earlier(before, b)):
-			c.found("I2", "%d has fence %d of %s after %d had %d", b.Number, b.first, b.name, before.Number, before.first)
+			c.found(c.one("I2", "Q2"), "%d and %d have one fence of %s, %d", before.Number, b.Number, b.name, b.first)
+		case before.first > b.first && !(b.class == before.class && b.class != "exclusive") && !c.mayBePassed(before, b):
+			c.found(c.one("I2", "Q2"), "%d has fence %d of %s after %d had %d", b.Number, b.first, b.name, before.Number, before.first)
 		}
 	}
 	c.fences[b.name] = append(c.fences[b.name], b)
@@ -201,10 +200,11 @@ func (c *checks) found(kind, format string, args ...any) {
 // leave is before the lock is given back.
 func (d *doing) leave(b *body) {
 	c := &d.world.checks
-	c.kept("redislock:{" + b.name + "}")
+	c.kept(c.world.servers[0], "redislock:{"+b.name+"}")
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b.left = true
+	c.free[b.name] = time.Now()
 }
 
 // changing and changed are around a change of mode.
@@ -253,7 +253,7 @@ func (c *checks) write(b *body) {
 	if r == nil || b.fence == nil || b.first < r.fence || b.gone {
 		return
 	}
-	if r.version != b.version && !c.excused(b.name, b.asked) && !(c.back && c.forgot) && c.forged[b.name].IsZero() {
+	if r.version != b.version && !(!c.world.plan.quorum() && c.excused(c.world.servers[0], b.name, b.asked)) && !c.mayFall() && c.forged[b.name].IsZero() {
 		c.found("register", "%d overwrites in %s what %d wrote, with fence %d", b.Number, b.name, r.by.Number, b.first)
 	}
 	r.version++
@@ -264,7 +264,7 @@ func (c *checks) write(b *body) {
 func (c *checks) once(what string, asked time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if before, ok := c.done[what]; ok && !c.excused("", before) && !c.excused("once:once", before) && !c.forgot {
+	if _, ok := c.done[what]; ok && !c.forgot {
 		c.found("once", "%s is done a second time", what)
 	}
 	c.done[what] = asked
@@ -282,28 +282,32 @@ func (c *checks) within(what string, asked time.Time, window time.Duration) {
 
 // kept looks whether the server still has what the bodies rely on (I6): after each script, since others may be granted the lock then, and
 // at the end of a body.
-func (c *checks) kept(key string) {
+func (c *checks) kept(s *server, key string) {
 	name := nameOf(key)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.world.plan.quorum() {
+		c.keptByMost(name)
+		return
+	}
 	var holds map[int64]held
 	for _, b := range c.bodies {
 		if b.name != name || b.fence == nil || b.changing || !b.relies() {
 			continue
 		}
 		if holds == nil {
-			holds = c.world.server.holds(key)
+			holds = s.holds(key)
 		}
 		h, ok := holds[b.first]
-		if ok && !h.ends.Before(c.world.server.now()) {
+		if ok && !h.ends.Before(s.now()) {
 			continue
 		}
-		if at, ok := c.forged[name]; ok && at.After(b.asked) && !c.excused(name, b.asked) {
+		if at, ok := c.forged[name]; ok && at.After(b.asked) && !c.excused(s, name, b.asked) {
 			if time.Since(b.began) > protocol.Claim {
 				c.found("I9", "%d has relied on %s, fence %d, for %v, and the server knows nothing of it", b.Number, name, b.first, time.Since(b.began))
 				b.left = true
 			}
-		} else if !c.excused(name, b.asked) {
+		} else if !c.excused(s, name, b.asked) {
 			c.found("I6", "%d relies on %s, fence %d, and the server has let it go", b.Number, name, b.first)
 			b.left = true
 		}

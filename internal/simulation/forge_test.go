@@ -16,30 +16,30 @@ import (
 type message struct{ channel, text string }
 
 // forge publishes a few messages that no script has.
-func (w *world) forge(to *process, reader bool, draw *rand.Rand) {
+func (w *world) forge(s *server, to *process, reader bool, draw *rand.Rand) {
 	for i := range 1 + draw.IntN(6) {
 		w.after(time.Duration(i)*upTo(draw, time.Microsecond, time.Second), func() {
-			m, name := w.lie(draw)
+			m, name := s.lie(draw)
 			if reader {
-				m, name = w.lieOfReader(draw)
+				m, name = s.lieOfReader(draw)
 			}
 			if m.channel == "" {
-				m.channel = w.channelOf(to)
+				m.channel = s.channelOf(to)
 			}
 			if reader && name != "" {
 				w.checks.lied(name)
 			}
 			w.history.add("a stranger says on %s: %s", m.channel, said(m.text))
-			w.server.dispatch(w.server.admin, []string{"PUBLISH", m.channel, m.text})
-			_ = w.server.admin.said()
+			s.dispatch(s.admin, []string{"PUBLISH", m.channel, m.text})
+			_ = s.admin.said()
 		})
 	}
 }
 
 // channelOf is the wake channel of a process; if it has none, one that nobody has.
-func (w *world) channelOf(p *process) string {
-	for _, channel := range sortedKeys(w.server.channels) {
-		if w.server.channels[channel] == p && strings.Contains(channel, ":c:") {
+func (s *server) channelOf(p *process) string {
+	for _, channel := range sortedKeys(s.channels) {
+		if s.channels[channel] == p && strings.Contains(channel, ":c:") {
 			return channel
 		}
 	}
@@ -47,13 +47,13 @@ func (w *world) channelOf(p *process) string {
 }
 
 // lie is a message of somebody who has heard all others.
-func (w *world) lie(draw *rand.Rand) (m message, name string) {
-	if told := w.server.told; len(told) > 0 && draw.IntN(4) > 0 {
+func (s *server) lie(draw *rand.Rand) (m message, name string) {
+	if told := s.told; len(told) > 0 && draw.IntN(4) > 0 {
 		m = told[len(told)-1-draw.IntN(min(len(told), 8))]
 	}
 	switch draw.IntN(6) {
 	case 0: // of all waits and holds, to whoever it is: a token of nobody's
-		m.text = word(draw, "g", "s", "a", "d") + text(draw, protocol.TokenLength) + fmt.Sprintf("%d%d%8d", w.server.now().UnixMicro(), w.server.now().UnixMicro(), 5000)
+		m.text = word(draw, "g", "s", "a", "d") + text(draw, protocol.TokenLength) + fmt.Sprintf("%d%d%8d", s.now().UnixMicro(), s.now().UnixMicro(), 5000)
 	case 1:
 		m = message{"redislock:n", word(draw, "o", "e", "v") + word(draw, "once", "share", "e", "elect:e", "a", "rw", text(draw, 2000))}
 	case 2:
@@ -70,19 +70,19 @@ func (w *world) lie(draw *rand.Rand) (m message, name string) {
 }
 
 // lieOfReader is a message of somebody who reads the keys: that a waiter has the lock, or that a hold was taken away.
-func (w *world) lieOfReader(draw *rand.Rand) (m message, name string) {
+func (s *server) lieOfReader(draw *rand.Rand) (m message, name string) {
 	type known struct{ name, token, request, kind string }
 	var all []known
-	for _, key := range w.server.mini.Keys() {
-		if w.server.mini.Type(key) != "hash" {
+	for _, key := range s.mini.Keys() {
+		if s.mini.Type(key) != "hash" {
 			continue
 		}
-		fields, _ := w.server.mini.HKeys(key)
+		fields, _ := s.mini.HKeys(key)
 		for _, field := range fields {
 			if len(field) != protocol.TokenLength+1 || field[0] != 'w' && field[0] != 'h' {
 				continue
 			}
-			value := w.server.mini.HGet(key, field)
+			value := s.mini.HGet(key, field)
 			request := value[60:]
 			if field[0] == 'h' {
 				request = value[101:]
@@ -91,12 +91,12 @@ func (w *world) lieOfReader(draw *rand.Rand) (m message, name string) {
 		}
 	}
 	if len(all) == 0 {
-		return w.lie(draw)
+		return s.lie(draw)
 	}
 	k := all[draw.IntN(len(all))]
 	channel, _, _ := strings.Cut(k.request[33:], "\n")
 	m.channel = channel
-	now := w.server.now()
+	now := s.now()
 	if k.kind == "w" {
 		fence := now.Add([]time.Duration{0, time.Millisecond, 20 * time.Hour, 30 * time.Hour, 900 * time.Hour}[draw.IntN(5)])
 		at := now.Add([]time.Duration{0, -time.Second, time.Hour}[draw.IntN(3)])

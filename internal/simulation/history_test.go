@@ -124,42 +124,44 @@ func (h *history) packet(c *conn, toServer bool, data []byte, end error) {
 		}
 		data = rest
 		if m, ok := v.([]any); ok && len(m) == 3 && m[0] == "message" {
-			h.show("%s ⇐ %s", c.owner.name, said(m[2]))
+			h.show("%s ⇐%s %s", c.owner.name, c.to.called(), said(m[2]))
 		}
 	}
 }
 
 // called notes a command and its answer.
 func (w *world) called(by *session, args []string, v any) {
+	s := by.server
 	w.history.calls++
 	w.history.count(kindOf(args, v))
 	if by.conn == nil {
 		return
 	}
 	if script := scriptOf(args); script != "hello" && script != "ping" {
-		w.history.show("%s → %s", by.conn.owner.name, request(args))
+		w.history.show("%s →%s %s", by.conn.owner.name, s.called(), request(args))
 		w.history.show("    %s", said(v))
 	}
 	if !isScript(args) || len(args) < 4 {
 		return
 	}
 	key := args[3]
-	w.server.keys[key] = true
+	s.keys[key] = true
 	if args[2] == "2" {
-		w.server.keys[args[4]] = true
+		s.keys[args[4]] = true
 	}
 	if len(args) > 4 && isGrant(scriptOf(args), v) {
-		for fence, h := range w.server.holds(key) {
+		for fence, h := range s.holds(key) {
 			if h.token == args[4] {
 				by.granted = append(by.granted, grant{args[4], fence})
 			}
 		}
 	}
-	w.checks.given(scriptOf(args), key, args[4:], v)
+	w.checks.given(s, scriptOf(args), key, args[4:], v)
 	if scriptOf(args) == "break" {
-		w.checks.lost(nameOf(key))
+		w.checks.lost(s, nameOf(key), true)
 	}
-	w.checks.kept(key)
+	w.checks.asks(by, args)
+	w.checks.kept(s, key)
 	w.happened(by.conn, scriptOf(args), key, v)
 }
 

@@ -51,7 +51,7 @@ const tombstone = 59 * time.Second
 
 // given looks at a script for grants to who is over (I8): a token that was given up, and the answer was that it was, is granted nothing any
 // more, however late a copy of its acquire is executed.
-func (c *checks) given(script, key string, args []string, v any) {
+func (c *checks) given(s *server, script, key string, args []string, v any) {
 	if _, failed := v.(failure); failed || len(args) == 0 {
 		return
 	}
@@ -71,7 +71,7 @@ func (c *checks) given(script, key string, args []string, v any) {
 			granted = v[0] == "granted" || v[0] == "waiting"
 		}
 		at, known := c.over[token]
-		if granted && known && !c.copied[token] && time.Since(at) < tombstone && !c.back && !c.ahead && !c.excused(nameOf(key), at) {
+		if granted && known && !c.copied[token] && time.Since(at) < tombstone && !s.back && !s.ahead && !c.excused(s, nameOf(key), at) {
 			c.found("I8", "a late copy gets %s for the token %s, which was given up %v ago", nameOf(key), token, time.Since(at))
 		}
 	}
@@ -106,8 +106,13 @@ const settled = 10 * time.Second
 // nobodys looks, when there was time for it, whether each grant that has reached a process which lives was given
 // back, also where the server has forgotten something meanwhile: what is late is given back, too (I8).
 func (c *checks) nobodys() {
-	s := c.world.server
-	if time.Now().Before(c.world.over.Add(settled)) || c.restored || c.back {
+	for _, s := range c.world.servers {
+		c.nobodysOf(s)
+	}
+}
+
+func (c *checks) nobodysOf(s *server) {
+	if time.Now().Before(c.world.over.Add(settled)) || s.restored || s.back {
 		return
 	}
 	for _, key := range s.mini.Keys() {
@@ -118,11 +123,11 @@ func (c *checks) nobodys() {
 		for fence, h := range s.holds(key) {
 			g := grant{h.token, fence}
 			p := c.reached[g]
-			if p != nil && c.world.gathers(p) || c.isSomebodys(name, fence) || time.Since(c.reachedAt[g]) < settled {
+			if p != nil && (c.world.gathers(p) || p.seeks(name)) || !c.world.plan.quorum() && c.isSomebodys(name, fence) || time.Since(c.reachedAt[g]) < settled {
 				continue
 			}
 			if p != nil && !p.gone && !p.closed && h.ends.After(s.now()) && h.state != 'k' && !c.copied[h.token] && !c.handed[fence] {
-				c.find("I8", "%s, granted with fence %d to %s, is nobody's, and was not given back", name, fence, p.name)
+				c.find("I8", "%s, granted%s with fence %d to %s, is nobody's, and was not given back", name, s.called(), fence, p.name)
 			}
 		}
 	}
@@ -147,21 +152,26 @@ func (c *checks) isSomebodys(name string, fence int64) bool {
 
 // remains looks, when nobody does anything and everything was given up, what the server still has of who lives (I8).
 func (c *checks) remains() {
-	s := c.world.server
+	for _, s := range c.world.servers {
+		c.remainsOf(s)
+	}
+}
+
+func (c *checks) remainsOf(s *server) {
 	for _, key := range s.mini.Keys() {
-		if s.mini.Type(key) != "hash" || c.restored || strings.HasPrefix(nameOf(key), "tick:") { // an old state; kept where its end could not be written
+		if s.mini.Type(key) != "hash" || s.restored || strings.HasPrefix(nameOf(key), "tick:") { // an old state; kept where its end could not be written
 			continue
 		}
 		for fence, h := range s.holds(key) {
-			if h.ends.After(s.now()) && !c.back && !c.copied[h.token] && !c.forgotten(key, h.token) {
-				c.find("I8", "%s is held with fence %d, and nobody does anything", nameOf(key), fence)
+			if h.ends.After(s.now()) && !s.back && !c.copied[h.token] && !c.forgotten(s, key, h.token) {
+				c.find("I8", "%s is held%s with fence %d, and nobody does anything", nameOf(key), s.called(), fence)
 			}
 		}
 		fields, _ := s.mini.HKeys(key)
 		for _, field := range fields {
-			if len(field) == 23 && field[0] == 'w' && !c.copied[field[1:]] && !c.forgotten(key, field[1:]) {
+			if len(field) == 23 && field[0] == 'w' && !c.copied[field[1:]] && !c.forgotten(s, key, field[1:]) {
 				if value := s.mini.HGet(key, field); c.lives(value) {
-					c.find("I8", "%s has a place of %s, and nobody waits", nameOf(key), field[1:])
+					c.find("I8", "%s has a place%s of %s, and nobody waits", nameOf(key), s.called(), field[1:])
 				}
 			}
 		}
@@ -169,11 +179,11 @@ func (c *checks) remains() {
 }
 
 // forgotten reports whether the server has lost what it knew of a lock since a token was given up: nothing turns a late copy away then.
-func (c *checks) forgotten(key, token string) bool {
+func (c *checks) forgotten(s *server, key, token string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at, known := c.over[token]
-	return known && c.excused(nameOf(key), at)
+	return known && c.excused(s, nameOf(key), at)
 }
 
 // lives reports whether a place is that of a process that has not gone.
@@ -190,7 +200,12 @@ func (c *checks) lives(place string) bool {
 func (c *checks) returned(b *body, fence int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if h, ok := c.world.server.holds("redislock:{" + b.name + "}")[fence]; ok && h.ends.After(c.world.server.now()) && !c.restored {
+	if c.world.plan.quorum() {
+		c.returnedByMost(b, fence)
+		return
+	}
+	s := c.world.servers[0]
+	if h, ok := s.holds("redislock:{" + b.name + "}")[fence]; ok && h.ends.After(s.now()) && !s.restored {
 		c.found("answer", "the release of %d, fence %d of %s, was answered, and the server has it yet", b.Number, fence, b.name)
 	}
 }

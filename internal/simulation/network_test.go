@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -16,6 +17,7 @@ type conn struct {
 	world  *world
 	number int // of all connections, in the order in which they were asked for
 	owner  *process
+	to     *server
 	server *session // the other end
 
 	mu       sync.Mutex
@@ -32,6 +34,11 @@ type conn struct {
 	dead               bool      // half-open: nothing arrives any more
 	granted            []grant   // in the next packet to the client
 }
+
+// link is the way from a process to a server.
+type link struct{ process, server int }
+
+func (c *conn) link() link { return link{c.owner.number, c.to.number} }
 
 var errReset = errors.New("connection reset by peer")
 
@@ -154,9 +161,9 @@ func (d *deadline) set(t time.Time) {
 }
 
 // dial connects a process, which takes a packet's time.
-func (p *process) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+func (p *process) dial(ctx context.Context, _, to string) (net.Conn, error) {
 	w := p.world
-	asked := &dialing{owner: p, done: make(chan struct{})}
+	asked := &dialing{owner: p, to: w.servers[slices.IndexFunc(w.servers, func(s *server) bool { return s.addr() == to })], done: make(chan struct{})}
 	w.mu.Lock()
 	w.dials = append(w.dials, asked)
 	w.mu.Unlock()
@@ -172,6 +179,7 @@ func (p *process) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 // dialing is a connection that was asked for.
 type dialing struct {
 	owner *process
+	to    *server
 	done  chan struct{}
 	conn  *conn
 	err   error

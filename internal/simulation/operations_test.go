@@ -39,6 +39,9 @@ func (d *doing) common() []redislock.Option {
 
 // perform does it.
 func (d *doing) perform() error {
+	if d.world.plan.quorum() {
+		return d.performQuorum()
+	}
 	c := d.client
 	switch d.Kind {
 	case "acquire":

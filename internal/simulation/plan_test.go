@@ -12,8 +12,9 @@ import (
 type plan struct {
 	Seed    uint64
 	Clients int
-	Ops     []operation
-	Faults  []fault
+	quorumPlan
+	Ops    []operation
+	Faults []fault
 }
 
 // operation is something that a process does.
@@ -31,6 +32,8 @@ type fault struct {
 	At, For time.Duration
 	Kind    string
 	Client  int
+	Node    int  // the server
+	Here    bool `json:",omitempty"` // in the place of Node: the one where it happened what the fault waited for
 	Seed    uint64
 	// After is a script of that process, "granted" for one that grants it the lock, or "handed over" for one of any process that grants
 	// the lock to another, whom the fault then befalls: it befalls soon after the first one from At on. Empty: it befalls at At.
@@ -129,6 +132,9 @@ var moments = []string{"acquire", "granted", "handed over", "handed over", "rele
 
 // planOf draws a plan.
 func planOf(seed uint64) plan {
+	if seed%quorumEvery == 0 {
+		return planOfQuorum(seed)
+	}
 	draw := source(seed, 1)
 	p := plan{Seed: seed, Clients: 2 + min(draw.IntN(7), draw.IntN(7))}
 	span := upTo(draw, 200*time.Millisecond, 40*time.Second)

@@ -10,15 +10,19 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock"
+	"example.com/redislock/quorum"
 )
 
-// process is an instance of the application: a Client over connections of its own.
+// process is an instance of the application: a Client over connections of its own; or one for each node of a quorum, and a Locker over them.
 type process struct {
 	world    *world
 	number   int
 	name     string
-	rdb      *redis.Client
-	client   *redislock.Client
+	rdbs     []*redis.Client
+	clients  []*redislock.Client
+	client   *redislock.Client // the only one, or that of the first node
+	locker   *quorum.Locker
+	ended    map[string]time.Time // when its last operation on a name has ended
 	observer *observer
 	life     context.Context // ends when the process is gone
 	end      context.CancelFunc
@@ -36,17 +40,24 @@ type crossing struct {
 
 func (w *world) begin(number int) *process {
 	defer inProcess(inProcess(number + 1))
-	p := &process{world: w, number: number, name: string(rune('A' + number)), observer: &observer{}}
+	p := &process{world: w, number: number, name: string(rune('A' + number)), observer: &observer{}, ended: map[string]time.Time{}}
 	p.life, p.end = context.WithCancel(context.Background())
-	p.rdb = redis.NewClient(&redis.Options{
-		Addr: "127.0.0.1:6379", Protocol: 2, DisableIdentity: true, Dialer: p.dial,
-		// Who waits for a connection does so by a timer that go-redis keeps for the next, who would be in another bubble.
-		PoolSize: 1000,
-	})
 	p.observer.process = p
-	var err error
-	if p.client, err = redislock.New(p.rdb, redislock.WithName(p.name), redislock.WithObserver(p.observer)); err != nil {
-		panic(err)
+	for _, s := range w.servers {
+		rdb := redis.NewClient(&redis.Options{
+			Addr: s.addr(), Protocol: 2, DisableIdentity: true, Dialer: p.dial,
+			// Who waits for a connection does so by a timer that go-redis keeps for the next, who would be in another bubble.
+			PoolSize: 1000,
+		})
+		c, err := redislock.New(rdb, redislock.WithName(p.name), redislock.WithObserver(p.observer))
+		if err != nil {
+			panic(err)
+		}
+		p.rdbs, p.clients = append(p.rdbs, rdb), append(p.clients, c)
+	}
+	p.client = p.clients[0]
+	if w.plan.quorum() {
+		p.join()
 	}
 	w.processes = append(w.processes, p)
 	return p
@@ -156,11 +167,13 @@ func (w *world) operate(op operation) {
 			d.cancel()
 			w.mu.Lock()
 			delete(w.doing, op.Number)
+			p.ended[op.Name] = time.Now()
 			w.mu.Unlock()
 			w.notice()
 		}()
 		if err := d.perform(); err != nil {
 			d.late(err)
+			d.inVain()
 			outcome = err.Error()
 		} else {
 			outcome = "done"
@@ -186,8 +199,11 @@ func (d *doing) pause(ctx context.Context, most time.Duration) {
 // late looks whether an acquire that had a bound kept it: it waits for its own clean-up for ten milliseconds at the most. AcquireAll
 // gives back what it has taken first, as it says.
 func (d *doing) late(err error) {
-	due := latest(d.asked.Add(d.wait), d.world.weather.stopped[d.number].Add(10*time.Millisecond))
-	if d.wait > 0 && !d.entered && d.Kind != "all" && d.observer.fault == "" && time.Since(due) > 12*time.Millisecond {
+	due, least := latest(d.asked.Add(d.wait), d.world.weather.stopped[d.number].Add(10*time.Millisecond)), 12*time.Millisecond
+	if d.world.plan.quorum() { // that waits for twenty
+		least = 22 * time.Millisecond
+	}
+	if d.wait > 0 && !d.entered && d.Kind != "all" && d.observer.fault == "" && time.Since(due) > least {
 		d.world.checks.find("bound", "%d had %v, and took %v", d.Number, d.wait, time.Since(d.asked))
 	}
 }

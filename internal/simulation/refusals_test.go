@@ -6,16 +6,16 @@ import (
 )
 
 // verdict is the error with which the server refuses a command, empty if it does not, and how it refuses the first write of a script.
-func (w *world) verdict(args []string) (refused failure, within *refusal) {
+func (s *server) verdict(args []string) (refused failure, within *refusal) {
 	for i := range refusals {
 		switch r := &refusals[i]; {
-		case w.weather.refuse[r.code] == 0:
+		case s.refuse[r.code] == 0:
 		case r.refuses == nil && strings.EqualFold(args[0], "subscribe"):
 		case r.refuses == nil || slices.Contains(r.refuses, strings.ToUpper(args[0])):
-			if w.weather.chance[r.code].IntN(3) > 0 {
+			if s.chance[r.code].IntN(3) > 0 {
 				return failure(r.text), nil
 			}
-		case isScript(args) && w.weather.chance[r.code].IntN(3) > 0:
+		case isScript(args) && s.chance[r.code].IntN(3) > 0:
 			within = r
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"example.com/redislock"
 	"example.com/redislock/internal/random"
 )
 
@@ -39,7 +38,9 @@ func run(t *testing.T, p plan) (r result) {
 		w := &world{plan: p, draw: source(p.Seed, 2), noticed: make(chan struct{}, 1), history: newHistory(), weather: newWeather(), doing: map[int]*doing{}}
 		w.checks = newChecks(w)
 		unsettle(p.Seed)
-		w.server = newServer(w)
+		for range max(1, p.Nodes) {
+			w.servers = append(w.servers, newServer(w))
+		}
 		for i := range p.Clients {
 			w.begin(i)
 		}
@@ -49,12 +50,18 @@ func run(t *testing.T, p plan) (r result) {
 		w.rest(60 * time.Second) // what is given up in the background is, or never
 		w.checks.remains()
 		w.settle()
-		accepted, _ := w.server.listener.Accepted()
+		accepted := 0
+		for _, s := range w.servers {
+			n, _ := s.listener.Accepted()
+			accepted += n
+		}
 		r = result{
 			w.history.sum(), w.checks.findings, w.history.packets, w.history.calls, w.history.ops, w.history.faults,
 			accepted, time.Since(w.history.began), w.history.seen, w.history.text,
 		}
-		w.server.mini.Close()
+		for _, s := range w.servers {
+			s.mini.Close()
+		}
 	})
 	return r
 }
@@ -141,8 +148,10 @@ func (w *world) settle() {
 			most = time.Millisecond
 		}
 		if !w.aside(most, func(ctx context.Context) {
-			if err := p.client.Close(ctx); err != nil && !p.gone && !p.closed && p.observer.fault != "observer hangs" {
-				w.checks.find("I8", "%s cannot be closed: %v", p.name, err)
+			for _, c := range p.clients {
+				if err := c.Close(ctx); err != nil && !p.gone && !p.closed && p.observer.fault != "observer hangs" {
+					w.checks.find("I8", "%s cannot be closed: %v", p.name, err)
+				}
 			}
 		}) {
 			w.checks.find("I8", "Close of %s does not return", p.name)
@@ -153,9 +162,12 @@ func (w *world) settle() {
 	w.run(func() bool { return len(w.queue) == 0 })
 	last := w.begin(len(w.processes))
 	names := []string{"a", "b", "rw", "sem", "elect:e", "once:once", "share:share", "cron:job"}
+	if w.plan.quorum() {
+		names = names[:2]
+	}
 	w.aside(10*time.Minute, func(ctx context.Context) {
 		for _, name := range names {
-			l, err := last.client.Acquire(ctx, name, redislock.WithWait(40*time.Second)) // a hold that is in the future by a clock which went back lasts a lease from now
+			l, err := last.take(ctx, name)
 			if err != nil {
 				w.checks.find("I8", "nobody is there, and %s cannot be had: %v", name, err)
 				continue
@@ -164,17 +176,25 @@ func (w *world) settle() {
 				w.checks.find("I8", "nobody is there, and %s cannot be given back: %v", name, err)
 			}
 		}
-		_ = last.client.Close(ctx)
-	})
-	for _, key := range w.server.mini.Keys() {
-		if w.server.mini.TTL(key) <= 0 {
-			w.checks.find("I4", "%s has no expiry", key)
+		for _, c := range last.clients {
+			_ = c.Close(ctx)
 		}
-		if fields, _ := w.server.mini.HKeys(key); len(fields) > 12 {
-			w.checks.find("growth", "%s has %d fields when nobody is there", key, len(fields))
+	})
+	for _, s := range w.servers {
+		for _, key := range s.mini.Keys() {
+			if s.mini.TTL(key) <= 0 {
+				w.checks.find("I4", "%s has no expiry%s", key, s.called())
+			}
+			if fields, _ := s.mini.HKeys(key); len(fields) > 12 {
+				w.checks.find("growth", "%s has %d fields%s when nobody is there", key, len(fields), s.called())
+			}
 		}
 	}
-	w.each(func(p *process) { _ = p.rdb.Close() })
+	w.each(func(p *process) {
+		for _, rdb := range p.rdbs {
+			_ = rdb.Close()
+		}
+	})
 	w.rest(2 * time.Minute)
 	for _, c := range w.conns {
 		c.server.end()

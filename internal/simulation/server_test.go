@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -19,14 +20,22 @@ import (
 // server is one Redis. It takes commands one at a time, on the world's goroutine, and the model of a lock answers each, too.
 type server struct {
 	world    *world
+	number   int
 	mini     *miniredis.Miniredis
 	listener *conformance.Listener
 	skew     time.Duration // of its clock
 	down     int           // how many faults keep it from accepting connections
 	admin    *session
-	keys     map[string]bool     // all that were ever used
-	told     []message           // by scripts, all of them
-	channels map[string]*process // those that were ever subscribed to, and by whom last
+	keys     map[string]bool       // all that were ever used
+	told     []message             // by scripts, all of them
+	channels map[string]*process   // those that were ever subscribed to, and by whom last
+	refuse   map[string]int        // the errors that it answers, by code
+	chance   map[string]*rand.Rand // of the errors
+	run      int                   // which run of it this is
+	began    time.Time             // by its clock
+	restored bool                  // to an older state
+	back     bool                  // its clock was stepped back
+	ahead    bool                  // or forward
 
 	// Of the command that is being executed.
 	refusing *refusal // how the first write of a script is refused; nil: it is not
@@ -35,7 +44,11 @@ type server struct {
 }
 
 func newServer(w *world) *server {
-	s := &server{world: w, mini: miniredis.NewMiniRedis(), keys: map[string]bool{}, channels: map[string]*process{}}
+	s := &server{world: w, number: len(w.servers), mini: miniredis.NewMiniRedis(), keys: map[string]bool{}, channels: map[string]*process{}, refuse: map[string]int{}, chance: map[string]*rand.Rand{}}
+	if w.plan.quorum() {
+		s.skew = w.plan.Skews[s.number]
+	}
+	s.began = s.now().Add(-24 * time.Hour)
 	first, err := s.mini.Dial() // this starts it
 	if err != nil {
 		panic(err)
@@ -129,7 +142,7 @@ func (s *session) take(data []byte) {
 func (s *server) execute(by *session, args []string) {
 	w := s.world
 	s.granted = nil
-	refused, within := w.verdict(args)
+	refused, within := s.verdict(args)
 	if refused != "" {
 		_, _ = by.Write(refused.wire())
 		w.called(by, args, refused)
@@ -174,7 +187,7 @@ func (s *server) hook(c *redisserver.Peer, command string, args ...string) bool 
 			}
 		}
 	}
-	return s.listener.Hook(c, command, args...)
+	return s.tells(c, command, args) || s.listener.Hook(c, command, args...)
 }
 
 func (s *server) dispatch(by *session, args []string) {

@@ -98,7 +98,12 @@ func (s summary) String() string {
 
 // search runs seeds in as many processes as there are processors, until so many findings.
 // tell is told of each.
-func search(binary string, like order, first uint64, n, enough int, tell func(outcome, error)) (s summary) {
+func search(binary string, like order, first uint64, n, enough int, tell func(outcome, error)) summary {
+	return searchEach(binary, like, first, n, 1, enough, tell)
+}
+
+// searchEach is search that runs one seed in so many: of the others are other worlds.
+func searchEach(binary string, like order, first uint64, n int, step uint64, enough int, tell func(outcome, error)) (s summary) {
 	s.First = first
 	began := time.Now()
 	var mu sync.Mutex
@@ -111,8 +116,8 @@ func search(binary string, like order, first uint64, n, enough int, tell func(ou
 			for {
 				mu.Lock()
 				seed := next
-				next++
-				over := seed >= first+uint64(n) || s.Findings >= enough
+				next += step
+				over := seed >= first+uint64(n)*step || s.Findings >= enough
 				mu.Unlock()
 				if over {
 					return
@@ -169,11 +174,21 @@ func ofCommit() uint64 {
 // String is the plan for a person.
 func (p plan) String() string {
 	lines := []string{fmt.Sprintf("%d processes", p.Clients)}
+	if p.quorum() {
+		lines[0] += fmt.Sprintf(", %d nodes, whose clocks are ahead by %v; the longest lease is %v", p.Nodes, p.Skews, p.Longest)
+	}
 	for _, op := range p.Ops {
 		lines = append(lines, fmt.Sprintf("%12.6f  %c: %d, %s %s", op.At.Seconds(), 'A'+op.Client, op.Number, op.Kind, op.Name))
 	}
 	for _, f := range p.Faults {
-		lines = append(lines, fmt.Sprintf("%12.6f  %c: fault %s for %v", f.At.Seconds(), 'A'+f.Client, f.Kind, f.For))
+		line := fmt.Sprintf("%12.6f  %c: fault %s for %v", f.At.Seconds(), 'A'+f.Client, f.Kind, f.For)
+		if f.After != "" {
+			line += ", soon after the next that is: " + f.After
+		}
+		if p.quorum() {
+			line += fmt.Sprintf(", at node %d", f.Node+1)
+		}
+		lines = append(lines, line)
 	}
 	slices.Sort(lines[1:])
 	return strings.Join(lines, "\n")

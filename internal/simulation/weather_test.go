@@ -8,37 +8,35 @@ import (
 // weather is the faults that last.
 type weather struct {
 	order   int
-	slow    int                   // how many are at work
-	refuse  map[string]int        // the errors that the server answers, by code
-	until   map[int]time.Time     // a process hears and is heard again then: what is sent meanwhile comes late
-	late    map[int]time.Duration // how much later the next packets of a process reach the server
-	outrun  map[int]*fault        // the next acquire of a process is overtaken by all that follows
-	double  map[int]*fault        // the next script of a process is executed twice
-	dropped map[int]bool          // what reaches the subscription of a process is lost
-	chance  map[string]*rand.Rand // of the errors
-	stopped map[int]time.Time     // a process does nothing until then
-	aimed   []fault               // that befall after something
+	slow    map[int]int            // how many are at work, by server
+	until   map[link]time.Time     // a process hears and is heard again then: what is sent meanwhile comes late
+	late    map[link]time.Duration // how much later the next packets of a process reach the server
+	outrun  map[link]*fault        // the next acquire of a process is overtaken by all that follows
+	double  map[link]*fault        // the next script of a process is executed twice
+	dropped map[link]bool          // what reaches the subscription of a process is lost
+	stopped map[int]time.Time      // a process does nothing until then
+	aimed   []fault                // that befall after something
 }
 
 func newWeather() weather {
-	return weather{refuse: map[string]int{}, until: map[int]time.Time{}, late: map[int]time.Duration{}, outrun: map[int]*fault{}, double: map[int]*fault{}, dropped: map[int]bool{}, chance: map[string]*rand.Rand{}, stopped: map[int]time.Time{}}
+	return weather{slow: map[int]int{}, until: map[link]time.Time{}, late: map[link]time.Duration{}, outrun: map[link]*fault{}, double: map[link]*fault{}, dropped: map[link]bool{}, stopped: map[int]time.Time{}}
 }
 
 // fate is when a packet arrives.
 func (s *weather) fate(w *world, c *conn, toServer bool, data []byte) time.Time {
 	delay := w.latency()
-	if f := s.outrun[c.owner.number]; f != nil && toServer {
-		delay += w.overtaken(c.owner, f, data)
+	if f := s.outrun[c.link()]; f != nil && toServer {
+		delay += w.overtaken(c, f, data)
 	}
-	if s.slow > 0 {
+	if s.slow[c.to.number] > 0 {
 		delay += 40 * w.latency()
 	}
 	when := time.Now().Add(delay)
-	if late := s.late[c.owner.number]; late > 0 && toServer {
-		delete(s.late, c.owner.number)
+	if late := s.late[c.link()]; late > 0 && toServer {
+		delete(s.late, c.link())
 		return when.Add(late)
 	}
-	if until := s.until[c.owner.number]; when.Before(until) {
+	if until := s.until[c.link()]; when.Before(until) {
 		when = until.Add(delay)
 	}
 	if !toServer {
@@ -49,88 +47,92 @@ func (s *weather) fate(w *world, c *conn, toServer bool, data []byte) time.Time 
 
 // befall has a fault happen.
 func (w *world) befall(f fault) {
-	p, s := w.processes[f.Client], &w.weather
+	p, s, server := w.processes[f.Client], &w.weather, w.servers[f.Node]
+	way := link{p.number, server.number}
 	draw := source(f.Seed, 4)
+	if w.plan.Durable && (f.Kind == "restart empty" || f.Kind == "snapshot") {
+		f.Kind = "stop"
+	}
 	w.history.faults++
 	w.over = latest(w.over, time.Now().Add(f.For+time.Second))
-	w.history.add("FAULT %s, %s, %v", f.Kind, p.name, f.For)
+	w.history.add("FAULT %s, %s%s, %v", f.Kind, p.name, server.called(), f.For)
 	switch f.Kind {
 	case "stopped":
 		w.pause(p, f.For, draw)
 	case "forged", "forged by a reader":
-		w.forge(p, f.Kind == "forged by a reader", draw)
+		w.forge(server, p, f.Kind == "forged by a reader", draw)
 	case "cut":
-		if c := w.connOf(p, f.conn, draw); c != nil {
+		if c := w.connOf(way, f.conn, draw); c != nil {
 			w.cut(c)
 		}
+	case "mute", "divided", "flush":
+		w.befallQuorum(f, server)
 	case "cut all":
-		for _, c := range w.conns {
-			w.cut(c)
-		}
+		w.cutAll(server)
 	case "half-open": // the server goes on counting it as a receiver
-		if c := w.connOf(p, f.conn, draw); c != nil {
+		if c := w.connOf(way, f.conn, draw); c != nil {
 			c.dead = true
 		}
 	case "deaf":
-		s.dropped[p.number] = true
-		w.after(f.For, func() { delete(s.dropped, p.number); w.history.add("%s hears again", p.name) })
+		s.dropped[way] = true
+		w.after(f.For, func() { delete(s.dropped, way); w.history.add("%s hears again", p.name) })
 	case "late":
-		s.late[p.number] = upTo(draw, 50*time.Millisecond, 60*time.Second)
+		s.late[way] = upTo(draw, 50*time.Millisecond, 60*time.Second)
 	case "silent":
-		s.until[p.number] = time.Now().Add(f.For)
+		s.until[way] = time.Now().Add(f.For)
 	case "slow":
-		s.slow++
-		w.after(f.For, func() { s.slow--; w.history.add("fast again") })
+		s.slow[way.server]++
+		w.after(f.For, func() { s.slow[way.server]--; w.history.add("fast again") })
 	case "overtaken":
-		s.outrun[p.number] = &f
+		s.outrun[way] = &f
 	case "double":
-		s.double[p.number] = &f
+		s.double[way] = &f
 	case "kill subscriptions":
 		for _, c := range w.conns {
-			if c.server.subscribed {
+			if c.server.subscribed && c.to == server {
 				c.server.cut()
 			}
 		}
 	case "stop":
-		w.stop(f.For, nil)
+		w.stop(server, f.For, nil)
 	case "restart empty":
-		w.stop(min(f.For, 5*time.Second), func() {
-			w.server.mini.FlushAll()
-			w.server.forget()
-			w.server.listener.LostAll()
-			w.checks.lost("")
+		w.stop(server, min(f.For, 5*time.Second), func() {
+			server.mini.FlushAll()
+			server.forget()
+			server.listener.LostAll()
+			w.checks.lost(server, "", false)
 		})
 	case "snapshot":
-		then := w.server.snapshot()
+		then := server.snapshot()
 		w.after(f.For, func() {
-			w.stop(100*time.Millisecond, func() { then(); w.checks.lost(""); w.checks.restored = true })
+			w.stop(server, 100*time.Millisecond, func() { then(); w.checks.lost(server, "", false); server.restored = true })
 		})
 	case "clock":
 		step := upTo(draw, 20*time.Millisecond, time.Hour)
 		if draw.IntN(2) == 0 {
 			step = -step
-			w.checks.back = true
+			w.checks.back, server.back = true, true
 		} else {
-			w.checks.lost("")
-			w.checks.ahead = true
+			w.checks.expired(server)
+			w.checks.ahead, server.ahead = true, true
 		}
-		w.server.step(step)
-		w.history.add("the server's clock is stepped by %v", step)
+		server.step(step)
+		w.history.add("the server's clock is stepped by %v%s", step, server.called())
 	case "evict":
-		keys := w.server.mini.Keys()
+		keys := server.mini.Keys()
 		if len(keys) > 0 {
 			key := keys[draw.IntN(len(keys))]
 			if f.key != "" && draw.IntN(4) > 0 {
 				key = f.key
 			}
-			w.evict(key)
+			w.evict(server, key)
 		}
 	case "forget scripts":
-		w.server.forget()
+		server.forget()
 	case "OOM", "MISCONF", "BUSY", "LOADING", "READONLY":
-		s.refuse[f.Kind]++
-		s.chance[f.Kind] = draw
-		w.after(f.For, func() { s.refuse[f.Kind]--; w.history.add("%s is over", f.Kind) })
+		server.refuse[f.Kind]++
+		server.chance[f.Kind] = draw
+		w.after(f.For, func() { server.refuse[f.Kind]--; w.history.add("%s is over", f.Kind) })
 	case "gone":
 		w.kill(p)
 	case "observer panics", "observer hangs":
@@ -138,21 +140,21 @@ func (w *world) befall(f fault) {
 	}
 }
 
-func (w *world) evict(key string) {
-	w.server.mini.Del(key)
-	w.server.listener.Lost(key)
-	w.checks.lost(nameOf(key))
-	w.history.add("evicted: %s", key)
+func (w *world) evict(s *server, key string) {
+	s.mini.Del(key)
+	s.listener.Lost(key)
+	w.checks.lost(s, nameOf(key), true)
+	w.history.add("evicted%s: %s", s.called(), key)
 }
 
-// connOf is a connection of a process, often the one by which came what the fault is about; nil if it has none.
-func (w *world) connOf(p *process, by *conn, draw *rand.Rand) *conn {
-	if by != nil && by.owner == p && draw.IntN(4) > 0 {
+// connOf is a connection of a process to a server, often the one by which came what the fault is about; nil if it has none.
+func (w *world) connOf(way link, by *conn, draw *rand.Rand) *conn {
+	if by != nil && by.link() == way && draw.IntN(4) > 0 {
 		return by
 	}
 	var all []*conn
 	for _, c := range w.conns {
-		if c.owner == p && !c.server.ended {
+		if c.link() == way && !c.server.ended {
 			all = append(all, c)
 		}
 	}
@@ -183,35 +185,48 @@ func (w *world) kill(p *process) {
 	p.end()
 }
 
-// stop has the server down for a while.
-func (w *world) stop(length time.Duration, then func()) {
-	w.server.down++
+// cutAll ends all connections to a server.
+func (w *world) cutAll(s *server) {
 	for _, c := range w.conns {
-		w.cut(c)
+		if c.to == s {
+			w.cut(c)
+		}
 	}
+}
+
+// stop has a server down for a while. It comes back as another run of it.
+func (w *world) stop(s *server, length time.Duration, then func()) {
+	s.down++
+	w.cutAll(s)
 	if then != nil {
 		then()
 	}
-	w.after(length, func() { w.server.down--; w.history.add("the server is up") })
+	w.after(length, func() {
+		s.down--
+		s.run++
+		s.began = s.now()
+		w.history.add("the server is up%s", s.called())
+	})
 }
 
 // repeat has a copy of a request executed late, if one is due: nobody hears the answer.
 func (w *world) repeat(by *session, args []string) {
-	f := w.weather.double[by.conn.owner.number]
+	f := w.weather.double[by.conn.link()]
 	if f == nil || !isScript(args) {
 		return
 	}
-	delete(w.weather.double, by.conn.owner.number)
+	delete(w.weather.double, by.conn.link())
 	if len(args) > 4 {
 		w.checks.copied[args[4]] = true
 	}
 	w.after(upTo(source(f.Seed, 5), 50*time.Microsecond, 58*time.Second), func() {
-		if w.server.down > 0 {
+		s := by.server
+		if s.down > 0 {
 			return
 		}
-		copied := w.server.accept(by.conn)
-		w.history.add("%s again, late: %s", by.conn.owner.name, request(args))
-		w.server.execute(copied, args)
+		copied := s.accept(by.conn)
+		w.history.add("%s again, late%s: %s", by.conn.owner.name, s.called(), request(args))
+		s.execute(copied, args)
 		_ = copied.said()
 	})
 }

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// world is one run: the processes, the server, the network between them, and what is to happen. Its goroutine lets one thing happen
+// world is one run: the processes, the server or those of a quorum, the network between them, and what is to happen. Its goroutine lets one thing happen
 // per virtual instant, and waits until everything that follows of it is over before the next.
 type world struct {
 	plan      plan
 	draw      *rand.Rand // of the network
-	server    *server
+	servers   []*server  // one, or those of a quorum
 	processes []*process
 	conns     []*conn
 	weather   weather // faults that last
@@ -159,20 +159,20 @@ func (w *world) forget() {
 // connect answers a dial.
 func (w *world) connect(d *dialing) {
 	w.history.conns++
-	c := &conn{world: w, number: w.history.conns, owner: d.owner, arrived: make(chan struct{})}
-	if until := w.weather.until[d.owner.number]; time.Now().Before(until) {
+	c := &conn{world: w, number: w.history.conns, owner: d.owner, to: d.to, arrived: make(chan struct{})}
+	if until := w.weather.until[c.link()]; time.Now().Before(until) {
 		w.at(until.Add(w.latency()), func() { d.err = errRefused; close(d.done) })
 		return
 	}
 	w.at(latest(time.Now().Add(w.latency()), w.weather.stopped[d.owner.number]), func() {
-		if w.server.down > 0 || d.owner.gone {
+		if d.to.down > 0 || d.owner.gone {
 			d.err = errRefused
-			w.history.note(d.owner.name+" is refused a connection", true)
+			w.history.note(d.owner.name+" is refused a connection"+d.to.called(), true)
 		} else {
 			d.conn = c
-			c.server = w.server.accept(c)
+			c.server = d.to.accept(c)
 			w.conns = append(w.conns, c)
-			w.history.note(d.owner.name+" connects", true)
+			w.history.note(d.owner.name+" connects"+d.to.called(), true)
 		}
 		close(d.done)
 	})
@@ -207,7 +207,7 @@ func (w *world) send(c *conn, toServer bool, data []byte, end error) {
 			w.at(until, arrive)
 			return
 		}
-		if !toServer && len(data) > 0 && c.server.subscribed && w.weather.dropped[c.owner.number] {
+		if !toServer && len(data) > 0 && c.server.subscribed && w.weather.dropped[c.link()] {
 			return // a message that is lost
 		}
 		w.history.packet(c, toServer, data, end)
