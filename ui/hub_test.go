@@ -152,11 +152,11 @@ func TestTheListHasBoundedMessagesAndNoMoreThanIsShown(t *testing.T) {
 		h.mu.Unlock()
 	}
 	var one row
-	if err := json.Unmarshal(h.rows["elect:7"], &one); err != nil || len(one.Candidates) != 10 {
+	if err := json.Unmarshal(h.rows["elect:7"], &one); err != nil || len(one.Waiters) != 10 {
 		t.Fatalf("%v, %+v", err, one)
 	}
-	for _, o := range one.Candidates {
-		if o.Meta != "" || o.Trace != "" || o.Client != "anna" || o.PID == 0 {
+	for _, o := range one.Waiters {
+		if o.Client != "anna" || o.PID == 0 {
 			t.Errorf("a candidate is %+v", o)
 		}
 	}

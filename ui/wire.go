@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -90,19 +89,36 @@ type row struct {
 	WaitSince int64  `json:"waitSince,omitempty"`
 	// Error says why the lock cannot be read; then nothing else is known.
 	Error text `json:"error,omitempty"`
-	// Candidates are the first who wait, of an election only, without what they say of themselves.
-	Candidates []owner `json:"candidates,omitempty"`
+	// Others are further holders, and Waiters the first who wait, in order: as many as a look at all locks shows, without what
+	// they say of themselves.
+	Others  []party `json:"others,omitempty"`
+	Waiters []party `json:"waiters,omitempty"`
 }
 
-// maxCandidates is how many who wait are shown in the list of elections.
-const maxCandidates = 10
+// party is who holds a lock or waits for it.
+type party struct {
+	Client text  `json:"client,omitempty"`
+	Host   text  `json:"host,omitempty"`
+	PID    int   `json:"pid,omitempty"`
+	Since  int64 `json:"since,omitempty"`
+}
+
+func partyOf(o redislock.Owner, since time.Time) party {
+	return party{text(o.Client), text(o.Host), o.PID, millis(since)}
+}
+
+// maxParties is how many others and how many waiters of a lock are in the list.
+const maxParties = 10
 
 func rowOf(info redislock.Info) json.RawMessage {
 	r := row{ID: idOf(info.Name), Held: info.Holders, Waiting: info.Waiting, Fence: info.Fence}
 	if len(info.Holds) > 0 {
-		h := info.Holds[0]
-		if i := slices.IndexFunc(info.Holds, func(h redislock.Hold) bool { return !h.Kept }); i >= 0 {
-			h = info.Holds[i]
+		at := max(0, slices.IndexFunc(info.Holds, func(h redislock.Hold) bool { return !h.Kept }))
+		h := info.Holds[at]
+		for i, other := range info.Holds {
+			if i != at && len(r.Others) < maxParties {
+				r.Others = append(r.Others, partyOf(other.Owner, other.Since))
+			}
 		}
 		o := briefly(h.Owner)
 		r.Owner, r.Since, r.Deadline, r.Mode, r.Kept = &o, millis(h.Since), millis(h.Deadline), text(h.Mode.String()), h.Kept
@@ -114,8 +130,8 @@ func rowOf(info redislock.Info) json.RawMessage {
 		if since := millis(p.Since); since > 0 && (r.WaitSince == 0 || since < r.WaitSince) {
 			r.WaitSince = since
 		}
-		if i < maxCandidates && strings.HasPrefix(info.Name, "elect:") {
-			r.Candidates = append(r.Candidates, owner{Client: text(p.Owner.Client), Host: text(p.Owner.Host), PID: p.Owner.PID})
+		if i < maxParties {
+			r.Waiters = append(r.Waiters, partyOf(p.Owner, p.Since))
 		}
 	}
 	return encode(r)

@@ -3,13 +3,14 @@ import { lockPage } from './lock.js';
 import { listAddress, locksPage } from './locks.js';
 import { cronPage, electionsPage, healthPage, levels, noPage } from './pages.js';
 import { put, set, setText } from './dom.js';
+import { processesPage, processPage } from './process.js';
 import { statesOf, store } from './store.js';
 import { connect, enter, forget } from './stream.js';
 import { canonical, count, plain, shown } from './text.js';
 
 const byID = (id) => document.getElementById(id);
 const main = byID('main');
-const pages = new Map([['', locksPage], ['cron', cronPage], ['elections', electionsPage], ['health', healthPage]]);
+const pages = new Map([['', locksPage], ['processes', processesPage], ['cron', cronPage], ['elections', electionsPage], ['health', healthPage]]);
 let current = null;
 let searchNext = false; // the search was asked for on a page that has none
 let moved = false; // by the person who looks; the first page leaves the focus alone
@@ -25,8 +26,9 @@ function route() {
   current?.leave?.();
   put(main);
   const isLock = first === 'lock' && id !== '';
-  current = isLock ? lockPage(main, id) : (pages.get(first) ?? noPage)(main, query);
-  main.dataset.page = isLock ? 'lock' : pages.has(first) ? first || 'locks' : 'none';
+  const isProcess = first === 'process' && id !== '';
+  current = isLock ? lockPage(main, id) : isProcess ? processPage(main, id) : (pages.get(first) ?? noPage)(main, query);
+  main.dataset.page = isLock ? 'lock' : isProcess ? 'process' : pages.has(first) ? first || 'locks' : 'none';
   document.querySelector('nav a[data-page=locks]').href = listAddress();
   for (const link of document.querySelectorAll('nav a')) {
     if (link.dataset.page === main.dataset.page) set(link, { 'aria-current': 'page' });
@@ -93,7 +95,7 @@ function announce() {
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
   const typing = event.target.closest('input:not([type=checkbox], [type=radio]), textarea');
-  if (event.key === 'Escape' && main.dataset.page === 'lock' && !typing) {
+  if (event.key === 'Escape' && ['lock', 'process'].includes(main.dataset.page) && !typing) {
     location.hash = listAddress();
   } else if (event.key === '/' && !typing) {
     event.preventDefault();

@@ -2,10 +2,11 @@
 import { ask, breakLock } from './actions.js';
 import { moment, since, tick, until } from './clock.js';
 import { add, el, fillRows, put, setText } from './dom.js';
+import { processShown } from './process.js';
 import { listAddress } from './locks.js';
 import { store } from './store.js';
 import { look } from './stream.js';
-import { count, duration, nameOf, number, ownerShown, shown } from './text.js';
+import { count, duration, nameOf, number, shown } from './text.js';
 import { timeLine } from './timeline.js';
 import { stepsOf, words } from './trouble.js';
 
@@ -68,16 +69,16 @@ export function lockPage(main, id) {
         ...(lock.steps.length ? [el('h2', null, 'What can be done'), stepsOf(lock.steps)] : []));
     }
     holders.show(lock.holds, lock.held, (hold) => hold.fence, (hold) => [
-      [ownerShown(hold.owner), trace(hold.owner)], meta(hold.owner), since(hold.since), deadlineOf(hold),
+      [processShown(hold.owner), trace(hold.owner)], meta(hold.owner), since(hold.since), deadlineOf(hold),
       modeOf(hold), el('code', null, String(hold.fence)),
     ], 'Nobody holds it.');
     queue.show(lock.places.map((place, i) => ({ ...place, at: i + 1 })), lock.waiting, (place) => place.at, (place) => [
-      String(place.at), [ownerShown(place.owner), trace(place.owner)], meta(place.owner), place.since ? since(place.since) : 'to become the writer', modeOf(place),
+      String(place.at), [processShown(place.owner), trace(place.owner)], meta(place.owner), place.since ? since(place.since) : 'to become the writer', modeOf(place),
     ], 'Nobody waits.');
     const items = lock.history.filter(({ kind }) => kind !== 'queue').toReversed(); // the time line has the queue
     history.show(items, items.length, (item) => item.n, (item) => [
       moment(item.at), el('span', { class: `event was-${item.kind.replaceAll(' ', '-')}` }, whatOf(item)),
-      item.owner ? [ownerShown(item.owner), item.owner.meta ? el('span', { class: 'meta' }, shown(item.owner.meta)) : ''] : '', details(item),
+      item.owner ? [processShown(item.owner), item.owner.meta ? el('span', { class: 'meta' }, shown(item.owner.meta)) : ''] : '', details(item),
     ], 'Nothing was seen to happen yet. What happens from now on is shown here.');
     line.show(lock);
   }

@@ -3,6 +3,7 @@ import { moment, since, tick, until, now } from './clock.js';
 import { add, el, fillRows, put, set, setText } from './dom.js';
 import { store } from './store.js';
 import { VirtualTable } from './table.js';
+import { processShown } from './process.js';
 import { count, duration, nameOf, number, ownerShown, ownerText, plain, shown, time } from './text.js';
 
 // page is a heading, a table and a sentence for when there is nothing.
@@ -37,7 +38,7 @@ export function cronPage(main) {
       job.start ? [moment(job.start), ' ', el('span', { class: 'faint' }, '(', since(job.start), ' ago)')] : 'not known',
       job.end ? duration(job.end - job.start) : job.outcome === 'running' ? [since(job.start), ' so far'] : 'not known',
       job.next ? [moment(job.next), ' ', el('span', { class: job.late ? 'tag bad' : 'faint' }, job.late ? 'overdue ' : '(', until(job.next), job.late ? '' : ')')] : el('span', { class: 'faint' }, 'not known'),
-      job.outcome === 'damaged' ? 'not known' : [ownerShown(job.node), job.node.meta ? el('span', { class: 'meta' }, shown(job.node.meta)) : ''],
+      job.outcome === 'damaged' ? 'not known' : [processShown(job.node), job.node.meta ? el('span', { class: 'meta' }, shown(job.node.meta)) : ''],
     ], store.jobs ? 'No job has run under this prefix.' : 'Loading.');
   }
   update();
@@ -78,7 +79,7 @@ export function electionsPage(main) {
 function changeElection(row, lock) {
   if (row.lock === lock) return;
   row.lock = lock;
-  const { id, owner, waiting = 0, candidates = [], fence } = lock;
+  const { id, owner, waiting = 0, waiters: candidates = [], fence } = lock;
   const [name, leader, leads, waits, last] = row.cells;
   const link = name.querySelector('a');
   link.href = `#/lock/${id}`;

@@ -59,7 +59,7 @@ class Store extends EventTarget {
     const prefix = /^(cron|elect|once|share|tick):/.exec(lock.name);
     lock.kind = prefix ? prefix[1] : 'plain';
     lock.holder = ownerText(lock.owner);
-    lock.text = `${lock.name}\n${lock.holder}\n${lock.owner?.meta ?? ''}\n${lock.mode ?? ''}\n${lock.error ?? ''}`.toLowerCase();
+    lock.text = `${lock.name}\n${lock.holder}\n${[...(lock.others ?? []), ...(lock.waiters ?? [])].map(ownerText).join('\n')}\n${lock.owner?.meta ?? ''}\n${lock.mode ?? ''}\n${lock.error ?? ''}`.toLowerCase();
     return lock;
   }
 

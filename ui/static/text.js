@@ -31,6 +31,12 @@ function digit(code) {
   return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
 }
 
+// idOf is the id of a text, of which nameOf makes the text again.
+export const idOf = (text) => Array.from(text, (char) => {
+  const code = char.codePointAt(0);
+  return code >= 0xdc80 && code <= 0xdcff ? '%' + (code - 0xdc00).toString(16).toUpperCase() : code >= 0xd800 && code <= 0xdfff ? '%EF%BF%BD' : encodeURIComponent(char);
+}).join('');
+
 // textOf decodes UTF-8 in one pass: a decoder that throws at each byte that is none would take minutes for a list of
 // names that somebody made of such bytes.
 function textOf(bytes) {
