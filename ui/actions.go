@@ -194,6 +194,7 @@ func (h *hub) broke(info redislock.Info, holds []redislock.Hold, fence int64, su
 		n := l.n
 		if l.broke(holds, fence, sure, h.began); l.n != n {
 			h.tellLooked(id)
+			h.recorded(info.Name, l, n)
 		}
 	}
 }
@@ -203,7 +204,11 @@ func (h *hub) asked(id, why string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if l := h.histories[id]; l != nil {
+		n := l.n
 		l.add(h.now, "asked", nil, 0, func(it *item) { it.Why = text(why) })
 		h.tellLooked(id)
+		if name, err := nameOf(id); err == nil {
+			h.recorded(name, l, n)
+		}
 	}
 }

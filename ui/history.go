@@ -48,10 +48,13 @@ type item struct {
 	Waited   int64  `json:"waited,omitempty"`   // milliseconds, of who acquired
 	Queue    int    `json:"queue"`              // how many wait from then on
 	Why      text   `json:"why,omitempty"`
+	// By is who has done it, and Told says that somebody has told it, where a history is kept in Redis.
+	By   text `json:"by,omitempty"`
+	Told bool `json:"told,omitempty"`
 }
 
-// history is what happened to one lock, as seen by comparing its states.
-type history struct {
+// past is what happened to one lock, as seen by comparing its states.
+type past struct {
 	last   sight
 	items  []item
 	n      int
@@ -72,7 +75,7 @@ type breaking struct {
 // doubt is after which time a hold that is still there was not ended by a break that nobody answered.
 const doubt = time.Minute
 
-func (l *history) add(at time.Time, kind string, o *owner, fence int64, more func(*item)) {
+func (l *past) add(at time.Time, kind string, o *owner, fence int64, more func(*item)) {
 	l.n++
 	it := item{N: l.n, At: millis(at), Kind: kind, Fence: fence, Owner: o, Queue: l.last.waiting}
 	if more != nil {
@@ -86,7 +89,7 @@ func (l *history) add(at time.Time, kind string, o *owner, fence int64, more fun
 
 // see compares a new state with the last one. The first is compared with nothing held since began, when the watching
 // began. It reports false, and nothing changes, for a state that is older than the last one.
-func (l *history) see(info redislock.Info, began time.Time) bool {
+func (l *past) see(info redislock.Info, began time.Time) bool {
 	if l.deciding > 0 {
 		newer := !info.Now.Before(l.last.now) && (l.later == nil || !info.Now.Before(l.later.Now))
 		if newer {
@@ -115,6 +118,9 @@ func (l *history) see(info redislock.Info, began time.Time) bool {
 	if shown := greatest(l.last.holds); !first && !broke && info.Fence > max(old.fence, shown) {
 		l.add(info.Now, "unseen", nil, info.Fence, func(it *item) { it.From = millis(old.now) })
 	}
+	if first {
+		begun = slices.DeleteFunc(begun, func(h sighted) bool { return l.granted(h.fence) }) // as it was read
+	}
 	for _, h := range begun {
 		kind, waited := "acquired", time.Duration(0)
 		if since, waits := old.places[h.id]; waits && !since.IsZero() {
@@ -129,9 +135,16 @@ func (l *history) see(info redislock.Info, began time.Time) bool {
 	return true
 }
 
+// granted reports whether a grant of that fence is among the items.
+func (l *past) granted(fence int64) bool {
+	return slices.ContainsFunc(l.items, func(it item) bool {
+		return it.Fence == fence && (it.Kind == "acquired" || it.Kind == "handed over" || it.Kind == "held")
+	})
+}
+
 // changes are the holds that have ended and those that were granted since the last look. What became of the others is put
 // down.
-func (l *history) changes(info redislock.Info, old sight, first bool) (ended, begun []sighted) {
+func (l *past) changes(info redislock.Info, old sight, first bool) (ended, begun []sighted) {
 	before, after := old.holds, l.last.holds
 	shown := greatest(after)
 	for fence, h := range before {
@@ -154,6 +167,7 @@ func (l *history) changes(info redislock.Info, old sight, first bool) (ended, be
 		case h.Since.After(old.now):
 			begun = append(begun, is)
 			continue
+		case first && l.granted(h.Fence):
 		case first:
 			l.add(h.Since, "held", &is.owner, h.Fence, nil)
 		}
@@ -174,7 +188,7 @@ func by(h sighted, begun []sighted, looked time.Time) time.Time {
 }
 
 // turned tells what has become of a hold that is there, between two looks.
-func (l *history) turned(at, seen time.Time, was, is sighted) {
+func (l *past) turned(at, seen time.Time, was, is sighted) {
 	from := func(it *item) {
 		if it.From = millis(seen); is.since.After(seen) {
 			it.From = millis(is.since)
@@ -191,7 +205,7 @@ func (l *history) turned(at, seen time.Time, was, is sighted) {
 // ended tells what is known of the end of a hold that is not there any more, but was at the last look. A lease that has run out
 // may have been renewed first, and then released. A hold that is gone before its deadline was released or broken, and a
 // break raises the fence.
-func (l *history) ended(h sighted, at time.Time, old sight, fence int64) {
+func (l *past) ended(h sighted, at time.Time, old sight, fence int64) {
 	b, broken := l.breaks[h.fence]
 	delete(l.breaks, h.fence)
 	if !b.sure && old.now.Sub(b.at) > doubt {
@@ -232,13 +246,13 @@ func appendBounded(times [][2]int64, one [2]int64) [][2]int64 {
 }
 
 // since are the items after the n-th.
-func (l *history) since(n int) []item {
+func (l *past) since(n int) []item {
 	i, _ := slices.BinarySearchFunc(l.items, n+1, func(it item, n int) int { return it.N - n })
 	return append([]item{}, l.items[i:]...)
 }
 
 // prune forgets what is too old, or too much, and histories of locks that are gone and have nothing to tell.
-func prune(histories map[string]*history, now time.Time, there func(id string) bool) {
+func prune(histories map[string]*past, now time.Time, keep time.Duration, there func(id string) bool) {
 	for horizon := keep; ; horizon /= 2 {
 		total, oldest := 0, millis(now.Add(-horizon))
 		for id, l := range histories {
@@ -256,7 +270,7 @@ func prune(histories map[string]*history, now time.Time, there func(id string) b
 
 // breaking remembers that these holds are being broken from here. Until broke says what came of it, nothing is told of
 // the lock: how a hold ended is not known.
-func (l *history) breaking(holds []redislock.Hold, why string, now time.Time) {
+func (l *past) breaking(holds []redislock.Hold, why string, now time.Time) {
 	l.deciding++
 	if l.breaks == nil {
 		l.breaks = map[int64]breaking{}
@@ -272,7 +286,7 @@ func (l *history) breaking(holds []redislock.Hold, why string, now time.Time) {
 }
 
 // broke notes what came of it: holds up to this fence were broken, and those beyond it were not if that is sure.
-func (l *history) broke(holds []redislock.Hold, fence int64, sure bool, began time.Time) {
+func (l *past) broke(holds []redislock.Hold, fence int64, sure bool, began time.Time) {
 	for _, h := range holds {
 		b, there := l.breaks[h.Fence]
 		switch {

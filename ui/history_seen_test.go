@@ -10,7 +10,7 @@ import (
 
 // toldOf is the history after these looks at a lock, but for what the first of them shows.
 func toldOf(looks ...redislock.Info) []item {
-	l := &history{}
+	l := &past{}
 	l.see(looks[0], noon)
 	n := l.n
 	for _, info := range looks[1:] {
@@ -90,7 +90,7 @@ func TestHistoryKnowsAHoldThatGoesOnWithANewFence(t *testing.T) {
 
 func TestHistoryTellsWhenNobodyLooked(t *testing.T) {
 	t.Parallel()
-	l := &history{}
+	l := &past{}
 	for _, second := range []int{0, 5, 9, 60, 61} {
 		l.see(state(second, nil), noon)
 	}
@@ -106,7 +106,7 @@ func TestHistoryTellsWhenNobodyLooked(t *testing.T) {
 	if want := [][2]int64{{at(5), at(60)}}; !slices.Equal(h.histories["x"].blind, want) {
 		t.Errorf("%v, want %v", h.histories["x"].blind, want)
 	}
-	prune(h.histories, noon.Add(2*keep), func(string) bool { return true })
+	prune(h.histories, noon.Add(2*keep), keep, func(string) bool { return true })
 	if len(h.histories["x"].blind) != 0 {
 		t.Error("it is never forgotten")
 	}

@@ -74,7 +74,7 @@ func TestHistoryTellsWhatHappenedBetweenTwoStates(t *testing.T) {
 		if name != "lost" {
 			c.after.Fence = max(c.after.Fence, c.before.Fence)
 		}
-		l := &history{}
+		l := &past{}
 		l.see(c.before, noon)
 		n := l.n
 		if c.breaks {
@@ -113,7 +113,7 @@ func TestHistorySaysBrokenOnlyOfWhatWas(t *testing.T) {
 		"only the first part":    {one.Fence, false, 20, "broken, perhaps broken"},
 		"nobody, and they lapse": {0, true, 60, "ended, ended"},
 	} {
-		l := &history{}
+		l := &past{}
 		holds := []redislock.Hold{one, two}
 		l.see(state(12, holds), noon)
 		n := l.n
@@ -137,7 +137,7 @@ func TestHistorySaysBrokenOnlyOfWhatWas(t *testing.T) {
 		}
 	}
 	// One that goes on for long after it was not broken.
-	l := &history{}
+	l := &past{}
 	long := held(anna, 10)
 	long.Deadline = noon.Add(time.Hour)
 	l.see(state(12, []redislock.Hold{long}), noon)
@@ -154,12 +154,12 @@ func TestHistorySaysBrokenOnlyOfWhatWas(t *testing.T) {
 
 func TestHistoryKnowsWhatItDidNotSee(t *testing.T) {
 	t.Parallel()
-	l := &history{}
+	l := &past{}
 	l.see(state(20, []redislock.Hold{held(anna, 10)}), noon.Add(15*time.Second))
 	if len(l.items) != 1 || l.items[0].Kind != "held" {
 		t.Errorf("before the first look: %+v", l.items)
 	}
-	l = &history{}
+	l = &past{}
 	l.see(state(20, []redislock.Hold{held(anna, 18)}), noon.Add(15*time.Second))
 	if len(l.items) != 1 || l.items[0].Kind != "acquired" {
 		t.Errorf("after the first look: %+v", l.items)
@@ -168,9 +168,9 @@ func TestHistoryKnowsWhatItDidNotSee(t *testing.T) {
 
 func TestHistoryIsBounded(t *testing.T) {
 	t.Parallel()
-	histories := map[string]*history{}
+	histories := map[string]*past{}
 	for i := range 400 { // once around is too much in all
-		l := &history{}
+		l := &past{}
 		for n := range maxOfLock + 10 {
 			l.see(state(n, nil, make([]redislock.Owner, n%2)...), noon)
 		}
@@ -183,11 +183,11 @@ func TestHistoryIsBounded(t *testing.T) {
 		return n
 	}
 	end := noon.Add((maxOfLock + 10) * time.Second)
-	prune(histories, end, func(string) bool { return true })
+	prune(histories, end, keep, func(string) bool { return true })
 	if n := total(); n > maxItems || n < maxItems/4 {
 		t.Errorf("%d items are kept", n)
 	}
-	prune(histories, end.Add(2*keep), func(id string) bool { return id == "1" })
+	prune(histories, end.Add(2*keep), keep, func(id string) bool { return id == "1" })
 	if len(histories) != 1 || total() != 0 {
 		t.Errorf("long after: %d histories, %d items", len(histories), total())
 	}

@@ -25,13 +25,14 @@ type hub struct {
 
 	mu        sync.Mutex
 	rows      map[string]json.RawMessage
-	histories map[string]*history
+	histories map[string]*past
 	began     time.Time  // when the watching began, by the clock of Redis
 	now       time.Time  // the newest that is known of it
 	swept     time.Time  // when the last whole sweep ended, by the clock of Redis
 	blind     [][2]int64 // times between two sweeps that were too long
 	status    status
 	memory    trouble.Memory
+	recorder  recorder
 	troubles  json.RawMessage // of memory, runs and report, as of the last sweep
 	runs      []redislock.CronStatus
 	report    doctor.Report
@@ -43,10 +44,16 @@ type hub struct {
 }
 
 func newHub(page context.Context, config Config) *hub {
-	return &hub{
-		config: config, page: page, rows: map[string]json.RawMessage{}, histories: map[string]*history{},
-		looked: map[string]*looked{}, streams: map[*stream]struct{}{},
+	h := &hub{
+		config: config, page: page, rows: map[string]json.RawMessage{}, histories: map[string]*past{},
+		looked: map[string]*looked{}, streams: map[*stream]struct{}{}, recorder: recorder{log: config.History},
 	}
+	if config.History != nil { // also while nobody looks at the page
+		h.mu.Lock()
+		h.run()
+		h.mu.Unlock()
+	}
+	return h
 }
 
 // stream is what one browser has not been told yet. Changes that come faster than it reads are merged: all that is kept
@@ -77,15 +84,21 @@ func (h *hub) join(id string) (*stream, bool) {
 	}
 	h.streams[s] = struct{}{}
 	s.poke()
-	if h.stop == nil {
-		ctx, stop := context.WithCancel(h.page)
-		h.stop = stop
-		h.work.Go(func() { h.watch(ctx) })
-		if h.config.Health != nil {
-			h.work.Go(func() { h.examine(ctx) })
-		}
-	}
+	h.run()
 	return s, true
+}
+
+// run has the watcher run, if it does not. The caller has the mutex.
+func (h *hub) run() {
+	if h.stop != nil || h.page.Err() != nil {
+		return
+	}
+	ctx, stop := context.WithCancel(h.page)
+	h.stop = stop
+	h.work.Go(func() { h.watch(ctx) })
+	if h.config.Health != nil {
+		h.work.Go(func() { h.examine(ctx) })
+	}
 }
 
 // leave ends a stream; after the last one nothing is asked of Redis any more, and what was known is forgotten: the next
@@ -95,7 +108,7 @@ func (h *hub) leave(s *stream) {
 	defer h.mu.Unlock()
 	h.unlook(s)
 	delete(h.streams, s)
-	if len(h.streams) == 0 && h.stop != nil {
+	if len(h.streams) == 0 && h.stop != nil && h.recorder.log == nil { // a history goes on
 		h.stop()
 		h.stop = nil
 		h.rows, h.jobs, h.health, h.troubles, h.status = map[string]json.RawMessage{}, nil, nil, nil, status{}
@@ -129,7 +142,7 @@ func (h *hub) see(info redislock.Info) {
 	}
 	l := h.histories[id]
 	if l == nil {
-		l = &history{blind: slices.Clone(h.blind)} // it was not there yet, or nobody looked
+		l = &past{blind: slices.Clone(h.blind)} // it was not there yet, or nobody looked
 		h.histories[id] = l
 	}
 	n := l.n
@@ -137,10 +150,12 @@ func (h *hub) see(info redislock.Info) {
 		return
 	}
 	if l.n != n {
+		l.merge()
 		h.tellLooked(id)
+		h.recorded(info.Name, l, n)
 	}
 	h.memory.See(info)
-	if len(h.streams) == 0 {
+	if len(h.streams) == 0 && h.recorder.log == nil {
 		return // a history is all that is kept
 	}
 	h.show(id, rowOf(info))
@@ -164,6 +179,9 @@ func (h *hub) gone(id string, now time.Time) {
 		l.see(redislock.Info{Now: now}, h.began)
 		if l.n != n {
 			h.tellLooked(id)
+			if name, err := nameOf(id); err == nil {
+				h.recorded(name, l, n)
+			}
 		}
 	}
 	if h.rows[id] != nil {

@@ -9,6 +9,7 @@ import (
 
 	"example.com/redislock"
 	"example.com/redislock/ui/doctor"
+	"example.com/redislock/ui/history"
 )
 
 // Config says what is shown and to whom.
@@ -24,6 +25,9 @@ type Config struct {
 	// Flags are at the end of the commands of redislock that the page shows to be copied: those that lead to the same Redis and
 	// prefix, such as "--prefix shop".
 	Flags string
+	// History keeps what is seen in Redis, also while nobody looks at the page, and shows what others have told there: who has broken
+	// a lock, asked for one, lost one. Nil keeps 20 minutes of it in memory, as long as somebody looks.
+	History *history.Log
 	// AllowBreak lets people break locks and ask their holders. Off, those routes answer 403.
 	AllowBreak bool
 	// Token is what people log in with; empty for nobody having to, which is for loopback alone.

@@ -30,10 +30,20 @@ const (
 func (h *hub) watch(ctx context.Context) {
 	for ctx.Err() == nil {
 		begun := time.Now()
+		if h.recorder.log != nil && !h.recorder.loaded { // what was before comes before what is
+			bounded, cancel := context.WithTimeout(ctx, 2*silence)
+			_ = h.readHistory(bounded) // record says so
+			cancel()
+		}
 		left, err := h.sweep(ctx)
 		swept := err == nil
 		if swept {
 			err = h.cron(ctx)
+			if err == nil {
+				if failed := h.record(ctx); failed != nil {
+					err = fmt.Errorf("the history cannot be kept: %w", failed)
+				}
+			}
 			h.judge(ctx, h.time())
 		}
 		took := time.Since(begun)
@@ -53,7 +63,7 @@ func (h *hub) watch(ctx context.Context) {
 		}
 		if swept {
 			st.Now, st.Sweeps, st.Locks, st.LeftOut = millis(h.now), st.Sweeps+1, len(h.rows)+left, left
-			prune(h.histories, h.now, func(id string) bool { return h.rows[id] != nil || h.looked[id] != nil })
+			prune(h.histories, h.now, h.kept(), func(id string) bool { return h.rows[id] != nil || h.looked[id] != nil })
 		}
 		h.tell(func(s *stream) { s.status = true })
 		h.mu.Unlock()
@@ -81,7 +91,7 @@ func (h *hub) sees(now time.Time) {
 		h.blind = appendBounded(h.blind, [2]int64{millis(h.swept), millis(now)})
 	}
 	h.swept = now
-	oldest := millis(now.Add(-keep))
+	oldest := millis(now.Add(-h.kept()))
 	h.blind = slices.DeleteFunc(h.blind, func(times [2]int64) bool { return times[1] < oldest })
 }
 

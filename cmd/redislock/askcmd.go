@@ -61,6 +61,9 @@ func newAsk() *cobra.Command {
 		}); err != nil {
 			return err
 		}
+		if told > 0 {
+			l.tell("asked", name, why)
+		}
 		switch {
 		case o.json():
 			_ = o.write(p, asked{Name: name, Told: told, Why: why, Holds: jsonHolds(info)})

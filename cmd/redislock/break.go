@@ -149,6 +149,11 @@ func (l *link) breakHolds(info redislock.Info, reason string) (ended redislock.I
 		all.Wait()
 		return cmp.Or(errs...)
 	})
+	defer func() {
+		if len(ended.Holds) > 0 {
+			l.tell("broken", info.Name, reason, ended.Holds...)
+		}
+	}()
 	ended = info
 	ended.Holds = nil
 	for i, h := range info.Holds {

@@ -30,6 +30,7 @@ type link struct {
 	client *redislock.Client
 	rdb    redis.UniversalClient
 	addr   string
+	prefix string
 	tls    bool
 
 	answered *atomic.Int64 // when Redis last did so, in Unix nanoseconds
@@ -52,7 +53,7 @@ func (s *server) connect(opts ...redislock.ClientOption) (*link, error) {
 	} else {
 		rdb.AddHook(pulse{answered})
 	}
-	return &link{client: client, rdb: rdb, addr: addr, tls: s.tls(), answered: answered}, nil
+	return &link{client: client, rdb: rdb, addr: addr, prefix: s.prefix, tls: s.tls(), answered: answered}, nil
 }
 
 // close gives back what is still under way, within closeTime.

@@ -172,6 +172,7 @@ func (t *topper) asks(name, why string) tea.Cmd {
 		case told == 0:
 			return topDone{said: "nobody was there to be told: nobody holds it, or the holder is paused or gone"}
 		}
+		t.link.tell("asked", name, why)
 		return topDone{said: holdersInWords(told) + " told; it is theirs to give it up"}
 	}
 }

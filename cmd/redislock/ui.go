@@ -22,6 +22,7 @@ import (
 
 	"example.com/redislock/ui"
 	"example.com/redislock/ui/doctor"
+	"example.com/redislock/ui/history"
 )
 
 const (
@@ -51,6 +52,11 @@ On standard error it says who logs in and out, each wrong token, each wish to br
 reason and what came of it, and what is wrong with connections: a line each, with the time and the address. A session
 ends after 12 hours, with a logout, or with the program.
 
+With --history it looks all the time, and keeps what it sees in a stream in Redis: at most about 20,000 entries, each for 24 hours. So it is there
+when the page is opened after the event, or this program was started anew. Who breaks a lock by redislock break, or asks for one, is in it with the
+reason; and what applications lose, if they use the Observer of package ui/history. What nobody saw is shown as unseen. The user of --redis
+needs +xadd +xrange +pexpire for that.
+
 It runs until SIGINT or SIGTERM.
 
 `
@@ -68,6 +74,7 @@ type uiServer struct {
 	tokenFile  string
 	cert, key  string
 	allowBreak bool
+	history    bool
 }
 
 func newUI() *cobra.Command {
@@ -90,6 +97,7 @@ func (u *uiServer) flags(f *pflag.FlagSet) {
 	f.StringVar(&u.listen, "listen", defaultListen, "`ADDRESS` to listen on; without a host it is loopback, port 0 is a free one")
 	f.StringSliceVar(&u.hosts, "host", nil, "a further `NAME` that the page is asked for by, such as that of a proxy")
 	f.BoolVar(&u.allowBreak, "allow-break", false, "let people break locks, and ask their holders to give them up")
+	f.BoolVar(&u.history, "history", false, "keep what happens in Redis for 24 hours, also while no page is open, in a stream with the prefix's name and :h")
 	f.StringVar(&u.tokenFile, "token-file", "", "`FILE` with the token that people must know (default $"+tokenVariable+")")
 	f.StringVar(&u.token, "token", "", "the `TOKEN` itself: others on this machine can read a command line, so better use a file")
 	f.StringVar(&u.cert, "listen-cert", "", "serve by TLS, with the certificate in this `FILE`, PEM")
@@ -137,8 +145,13 @@ func (u *uiServer) run(stdout, stderr io.Writer) error {
 		return exitWith(exitUnavailable, "cannot listen on %s: %v; name another address by --listen, for example --listen 127.0.0.1:0 for a free port", u.listen, bare(err))
 	}
 	log := &uiLog{w: stderr}
+	var kept *history.Log
+	if u.history {
+		kept = history.Open(l.rdb, u.prefix)
+	}
 	page := ui.New(ui.Config{
-		Client: l.client, Address: l.addr, Prefix: u.prefix, Flags: u.again(), Health: func(ctx context.Context) doctor.Report { return doctor.Examine(ctx, l.rdb, u.prefix) }, AllowBreak: u.allowBreak, Token: token,
+		History: kept,
+		Client:  l.client, Address: l.addr, Prefix: u.prefix, Flags: u.again(), Health: func(ctx context.Context) doctor.Report { return doctor.Examine(ctx, l.rdb, u.prefix) }, AllowBreak: u.allowBreak, Token: token,
 		Explain:    func(err error) string { return oneLine(l.explain(err).Error()) },
 		Audit:      log.audit,
 		Hosts:      append(u.hosts, host),

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"example.com/redislock/ui/history"
 )
 
 // uiPage starts "redislock ui" on a free port, and returns it with its address.
@@ -161,4 +163,40 @@ func certificate(f *fixture) *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	return pool
+}
+
+func TestWhoBreaksOrAsksIsInTheHistoryIfThereIsOne(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	entries := func() (all []history.Entry) {
+		if err := history.Open(f.rdb, f.prefix).Read(t.Context(), "", func(e history.Entry) { all = append(all, e) }); err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	f.hold("w")
+	f.wants(0, []string{"break", "--yes", "--reason", "nobody keeps a history", "w"})
+	if all := entries(); len(all) != 0 {
+		t.Errorf("a history began by itself: %+v", all)
+	}
+	p, _ := f.uiPage("--history")
+	for deadline := time.Now().Add(time.Minute); len(entries()) == 0 && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	}
+	lock := f.hold("x")
+	f.wants(0, []string{"ask", "--why", "the hotfix", "x"})
+	f.wants(0, []string{"break", "--yes", "--reason", "stuck", "x"})
+	told := map[string]history.Entry{}
+	for _, e := range entries() {
+		if e.Told {
+			told[e.Kind] = e
+		}
+	}
+	if e := told["asked"]; e.Name != "x" || e.Why != "the hotfix" || e.By != person() {
+		t.Errorf("asked: %+v", e)
+	}
+	if e := told["broken"]; e.Name != "x" || e.Why != "stuck" || e.By != person() || e.Fence != lock.Fence() {
+		t.Errorf("broken: %+v", e)
+	}
+	p.signal(unix.SIGTERM)
+	p.ends(0)
 }

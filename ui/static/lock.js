@@ -19,7 +19,10 @@ const kindsOfEvents = {
 };
 
 // whatOf says what an item shows, and no more.
-function whatOf({ kind, deadline }) {
+function whatOf({ kind, deadline, told, by }) {
+  if (told && kind === 'broken') return by ? ['broken by ', shown(by)] : 'broken, says the holder';
+  if (told && kind === 'asked') return by ? ['asked to give it up, by ', shown(by)] : 'asked to give it up';
+  if (told && (kind === 'lost' || kind === 'stolen')) return kind === 'lost' ? 'lost it, says the holder' : 'was robbed of it, says the holder';
   if (kind !== 'ended') return kindsOfEvents[kind] ?? kind;
   return deadline ? 'ended, not seen how: released, or not renewed' : 'released, or broken elsewhere';
 }

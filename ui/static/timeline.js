@@ -6,7 +6,7 @@ import { count, ownerText, plain, time } from './text.js';
 const lane = 24;
 const queueHeight = 52;
 const maxLanes = 16;
-const ranges = [[1, '1 min'], [5, '5 min'], [15, '15 min']];
+const ranges = [[1, '1 min'], [5, '5 min'], [15, '15 min'], [60, '1 h'], [1440, '24 h']];
 let range = 5; // minutes; what was chosen stays
 
 export function timeLine() {
@@ -106,7 +106,7 @@ function lanesOf(spans) {
 
 function axis(begin, end, x, height) {
   const minute = 60_000;
-  const step = end - begin > 6 * minute ? 5 * minute : end - begin > 2 * minute ? minute : minute / 4;
+  const step = end - begin > 90 * minute ? 120 * minute : end - begin > 20 * minute ? 10 * minute : end - begin > 6 * minute ? 5 * minute : end - begin > 2 * minute ? minute : minute / 4;
   const group = svg('g', { class: 'axis' });
   let room = 28; // the first place where the middle of a label may be
   for (let at = Math.ceil(begin / step) * step; at < end; at += step) {

@@ -1,0 +1,207 @@
+// Package history keeps what happened to the locks of a prefix in Redis itself, so that it is there for who looks after the event: a
+// capped stream, which expires. Nothing writes to it unless it is told to: redislock ui --history writes what its looks see, the
+// Observer of an application what it hears, and redislock break and ask who did it and why, where the stream is there already.
+package history
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock"
+)
+
+const (
+	// Life is how long an entry is kept at most, and how long the stream outlives its last entry.
+	Life = 24 * time.Hour
+	// Most is about how many entries the stream has at most; older ones go first.
+	Most = 20_000
+	// page is how many entries are read or written at once.
+	page = 500
+	// buffered is how many entries an Observer keeps that could not be written yet.
+	buffered = 1000
+	// writeTime bounds one write of an Observer.
+	writeTime = 2 * time.Second
+)
+
+// Log is the history of one prefix.
+type Log struct {
+	rdb redis.UniversalClient
+	key string
+	src string // tells this writer from others
+}
+
+// Open is the history of a prefix. Nothing is sent yet. The user of rdb needs xadd, xrange and pexpire for the key prefix + ":h".
+func Open(rdb redis.UniversalClient, prefix string) *Log {
+	return &Log{rdb: rdb, key: prefix + ":h", src: strconv.FormatInt(time.Now().UnixNano(), 36)}
+}
+
+// Entry is one thing that happened. Which fields it has depends on its kind.
+type Entry struct {
+	// ID is that of the stream, and At when it was written, by the clock of Redis. Both are set by Read.
+	ID string    `json:"-"`
+	At time.Time `json:"-"`
+	// Mine says that this Log wrote it.
+	Mine bool `json:"-"`
+	// Kind is that of the page's items for what was seen ("acquired", "released", …), "beat" where nothing happened, or one of
+	// "broken", "asked", "lost" and "stolen" for what somebody told, who is By then.
+	Kind  string `json:"k"`
+	Name  string `json:"-"`
+	Fence int64  `json:"f,omitempty"`
+	Owner *Owner `json:"o,omitempty"`
+	By    string `json:"b,omitempty"`
+	Why   string `json:"w,omitempty"`
+	// Seen are further fields of an item of the page, as it has them.
+	Seen json.RawMessage `json:"s,omitempty"`
+	// Told says that somebody has told it; else looks have seen it.
+	Told bool `json:"t,omitempty"`
+
+	EscapedName string `json:"n,omitempty"` // percent-encoded: names are bytes
+	Src         string `json:"r,omitempty"`
+}
+
+// Owner is who it is about.
+type Owner struct {
+	Client string `json:"c,omitempty"`
+	Host   string `json:"h,omitempty"`
+	PID    int    `json:"p,omitempty"`
+}
+
+// OwnerOf is an owner without its metadata and trace, as text.
+func OwnerOf(o redislock.Owner) *Owner {
+	return &Owner{strings.ToValidUTF8(o.Client, "?"), strings.ToValidUTF8(o.Host, "?"), o.PID}
+}
+
+// Owner is that of the library.
+func (o *Owner) Owner() redislock.Owner {
+	if o == nil {
+		return redislock.Owner{}
+	}
+	return redislock.Owner{Client: o.Client, Host: o.Host, PID: o.PID}
+}
+
+// Add writes entries, in one round trip for some hundred. They go after Life, or when there are Most newer ones.
+func (l *Log) Add(ctx context.Context, entries ...Entry) error { return l.add(ctx, false, entries) }
+
+// AddIfThere writes entries where somebody keeps a history already, and nothing otherwise.
+func (l *Log) AddIfThere(ctx context.Context, entries ...Entry) error {
+	return l.add(ctx, true, entries)
+}
+
+func (l *Log) add(ctx context.Context, onlyIfThere bool, entries []Entry) error {
+	for len(entries) > 0 {
+		n := min(page, len(entries))
+		_, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for _, e := range entries[:n] {
+				e.EscapedName, e.Src = url.PathEscape(e.Name), l.src
+				e.Why, e.By = strings.ToValidUTF8(e.Why, "?"), strings.ToValidUTF8(e.By, "?")
+				text, err := json.Marshal(e)
+				if err != nil {
+					return err
+				}
+				p.XAdd(ctx, &redis.XAddArgs{Stream: l.key, NoMkStream: onlyIfThere, MaxLen: Most, Approx: true, Values: []any{"e", text}})
+			}
+			p.PExpire(ctx, l.key, Life)
+			return nil
+		})
+		if err != nil && !errors.Is(err, redis.Nil) { // nil: there is no stream, and there was to be none
+			return err
+		}
+		entries = entries[n:]
+	}
+	return nil
+}
+
+// Read calls see with each entry after that ID, the oldest first; an empty ID is the beginning. What cannot be read is left out: another
+// version may have written it.
+func (l *Log) Read(ctx context.Context, after string, see func(Entry)) error {
+	from := "-"
+	if after != "" {
+		from = "(" + after
+	}
+	for {
+		found, err := l.rdb.XRangeN(ctx, l.key, from, "+", page).Result()
+		if err != nil {
+			return err
+		}
+		for _, m := range found {
+			text, _ := m.Values["e"].(string)
+			var e Entry
+			if json.Unmarshal([]byte(text), &e) != nil {
+				continue
+			}
+			ms, _, _ := strings.Cut(m.ID, "-")
+			at, err := strconv.ParseInt(ms, 10, 64)
+			name, failed := url.PathUnescape(e.EscapedName)
+			if err != nil || failed != nil {
+				continue
+			}
+			e.ID, e.At, e.Name, e.Mine = m.ID, time.UnixMilli(at), name, e.Src == l.src
+			see(e)
+		}
+		if len(found) < page {
+			return nil
+		}
+		from = "(" + found[len(found)-1].ID
+	}
+}
+
+// Observer tells the history what a Client of that name loses, is robbed of or is asked for. It writes on a goroutine of its own: no lock
+// waits for it, and where Redis does not take it in time it is dropped. end writes what is left, until ctx ends.
+func (l *Log) Observer(owner redislock.Owner) (o redislock.Observer, end func(context.Context)) {
+	entries := make(chan Entry, buffered)
+	over, stop := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() {
+		for e := range entries {
+			ctx, cancel := context.WithTimeout(over, writeTime)
+			_ = l.Add(ctx, e) // there is nobody to tell
+			cancel()
+		}
+	})
+	var mu sync.RWMutex
+	closed := false
+	tell := func(e redislock.Event) {
+		kind := map[redislock.EventKind]string{redislock.EventLost: "lost", redislock.EventStolen: "stolen", redislock.EventRequested: "asked"}[e.Kind]
+		if kind == "" {
+			return
+		}
+		entry := Entry{Kind: kind, Name: e.Name, Fence: e.Fence, Owner: OwnerOf(owner), Told: true}
+		if e.Err != nil {
+			entry.Why = e.Err.Error()
+		}
+		switch _, reason, broken := strings.Cut(entry.Why, ": broken: "); {
+		case kind == "asked":
+			entry.By, entry.Why = e.Holder.String(), e.Why
+		case broken: // who did it has told that too, if it could
+			entry.Kind, entry.Why = "broken", reason
+		}
+		mu.RLock()
+		defer mu.RUnlock()
+		if closed {
+			return
+		}
+		select {
+		case entries <- entry:
+		default:
+		}
+	}
+	return redislock.ObserverFunc(tell), func(ctx context.Context) {
+		mu.Lock()
+		if !closed {
+			closed = true
+			close(entries)
+		}
+		mu.Unlock()
+		defer context.AfterFunc(ctx, stop)()
+		done.Wait()
+		stop()
+	}
+}

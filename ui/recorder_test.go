@@ -1,0 +1,128 @@
+package ui
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/redislock"
+	"example.com/redislock/internal/servertest"
+	"example.com/redislock/ui/history"
+	"example.com/redislock/ui/trouble"
+)
+
+// until waits until something is so.
+func untilSo(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !so(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not so within %v: %s", patience, what)
+		}
+	}
+}
+
+func (u *UI) kinds(name string) (kinds []string) {
+	u.hub.mu.Lock()
+	defer u.hub.mu.Unlock()
+	if l := u.hub.histories[idOf(name)]; l != nil {
+		for _, it := range l.items {
+			if it.Kind != "queue" {
+				kinds = append(kinds, it.Kind+strings.Repeat(" by "+string(it.By), min(1, len(it.By))))
+			}
+		}
+	}
+	return kinds
+}
+
+func TestAHistoryInRedisIsThereForWhoLooksLater(t *testing.T) {
+	t.Parallel()
+	server := servertest.Start(t)
+	connect := func(name string) *redislock.Client {
+		c, err := redislock.New(server.Connect(), redislock.WithName(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			_ = c.Close(ctx)
+		})
+		return c
+	}
+	opened := func() *UI {
+		u := New(Config{Client: connect("ui"), Prefix: redislock.DefaultPrefix, History: history.Open(server.Connect(), redislock.DefaultPrefix)})
+		t.Cleanup(u.Close)
+		return u
+	}
+	app, first := connect("app"), opened() // nobody looks at its page
+	untilSo(t, "the first sweep", func() bool { first.hub.mu.Lock(); defer first.hub.mu.Unlock(); return first.hub.status.Sweeps > 0 })
+	a, err := app.Acquire(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	untilSo(t, "the grant is seen", func() bool { return slices.Contains(first.kinds("a"), "acquired") })
+	if err := a.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	untilSo(t, "the release is seen", func() bool { return slices.Contains(first.kinds("a"), "released") })
+	b, err := app.Acquire(t.Context(), "b\xff{}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	untilSo(t, "the grant is seen", func() bool { return slices.Contains(first.kinds("b\xff{}"), "acquired") })
+	fence := b.Fence()
+	if _, err := app.Break(t.Context(), "b\xff{}", "stuck"); err != nil {
+		t.Fatal(err)
+	}
+	told := history.Open(server.Connect(), redislock.DefaultPrefix)
+	if err := told.AddIfThere(t.Context(), history.Entry{Kind: "broken", Name: "b\xff{}", Fence: fence, Owner: &history.Owner{Client: "app"}, By: "anna on node-1", Why: "stuck", Told: true}); err != nil {
+		t.Fatal(err)
+	}
+	untilSo(t, "who broke it is read", func() bool { return slices.Contains(first.kinds("b\xff{}"), "broken by anna on node-1") })
+	first.hub.mu.Lock()
+	found := first.hub.memory.Troubles(first.hub.now)
+	first.hub.mu.Unlock()
+	if !slices.ContainsFunc(found, func(tr trouble.Trouble) bool {
+		return tr.Kind == trouble.Ended && strings.Contains(tr.Title.String(), "broken by anna on node-1")
+	}) {
+		t.Errorf("a break that was told is no trouble: %v", found)
+	}
+	untilSo(t, "all is written", func() bool {
+		first.hub.mu.Lock()
+		defer first.hub.mu.Unlock()
+		return len(first.hub.recorder.queue) == 0
+	})
+	first.Close()
+
+	second := opened()
+	untilSo(t, "the first sweep", func() bool { second.hub.mu.Lock(); defer second.hub.mu.Unlock(); return second.hub.status.Sweeps > 0 })
+	if got := second.kinds("a"); !slices.Equal(got, []string{"acquired", "released"}) {
+		t.Errorf("of a it says %v", got)
+	}
+	if got := second.kinds("b\xff{}"); !slices.Contains(got, "acquired") || !slices.Contains(got, "broken by anna on node-1") || slices.ContainsFunc(got, func(kind string) bool { return strings.HasPrefix(kind, "ended") || kind == "released" }) {
+		t.Errorf("of b it says %v", got)
+	}
+	if ttl, err := server.Connect().PTTL(t.Context(), redislock.DefaultPrefix+":h").Result(); err != nil || ttl <= 0 || ttl > history.Life {
+		t.Errorf("the stream expires in %v, %v", ttl, err)
+	}
+}
+
+func TestATimeInWhichNobodyLookedIsUnseen(t *testing.T) {
+	h := newHub(t.Context(), Config{})
+	h.recorder.log = history.Open(servertest.Start(t).Connect(), "p")
+	if err := h.recorder.log.Add(t.Context(), history.Entry{Kind: "beat"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.readHistory(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	began := h.began
+	h.sees(began.Add(10 * time.Minute))
+	if len(h.blind) != 1 || h.blind[0] != [2]int64{millis(began), millis(began.Add(10 * time.Minute))} || began.IsZero() {
+		t.Errorf("unseen is %v, from %v", h.blind, began)
+	}
+}
