@@ -29,7 +29,6 @@ type recorder struct {
 	wrote   time.Time // here
 	dropped bool
 	queue   []history.Entry
-	failed  error
 }
 
 // kept is how long what happened is remembered.
