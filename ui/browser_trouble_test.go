@@ -2,6 +2,7 @@ package ui
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -125,4 +126,30 @@ func TestBrowserKeepsWhatIsWantedInTheAddress(t *testing.T) {
 	p.until(`document.querySelector('th[data-key=name]').getAttribute('aria-sort') === 'ascending' && document.querySelector('#count').textContent.startsWith('0 of 3')`)
 	p.click("a.brand")
 	p.lists("a/1", "a/2", "b")
+}
+
+func TestBrowserShowsTheLastRunsOfAJobAsAStrip(t *testing.T) {
+	t.Parallel()
+	p := opens(t, nil)
+	cron := p.client.Cron("nightly", redislock.WithSchedule(func(after time.Time) time.Time { return after.Add(time.Second) }))
+	p.goTo("/#/cron")
+	p.says(".note", "one is shown here after its first run")
+	tick := time.Now().Truncate(time.Second).Add(-10 * time.Minute)
+	for i, fails := range []bool{false, true} {
+		_, err := cron.Run(t.Context(), tick.Add(time.Duration(i)*time.Minute), func(context.Context) error {
+			if fails {
+				return errors.New("no disk")
+			}
+			return nil
+		})
+		if fails != (err != nil) {
+			t.Fatal(err)
+		}
+		p.until(fmt.Sprintf(`document.querySelectorAll('.strip .run').length === %d`, i+1))
+	}
+	p.until(`document.querySelector('.strip .run:last-child').matches('.bad') && document.querySelector('.strip').getAttribute('aria-label').includes('failed')`)
+	p.says(".tag.bad", "overdue, was due")
+	p.goTo("/")
+	p.says(".trouble-list", "the job nightly is overdue")
+	p.says(".trouble-list", "no disk")
 }

@@ -35,6 +35,7 @@ type hub struct {
 	recorder  recorder
 	troubles  json.RawMessage // of memory, runs and report, as of the last sweep
 	runs      []redislock.CronStatus
+	strips    map[string][]run // of each job, the runs that were seen; for the watcher alone
 	report    doctor.Report
 	jobs      json.RawMessage
 	health    json.RawMessage

@@ -194,11 +194,14 @@ func (h *hub) unreadable(name string, err error) {
 func (h *hub) cron(ctx context.Context) error {
 	bounded, cancel := context.WithTimeoutCause(ctx, 2*silence, fmt.Errorf("no answer within %v", 2*silence))
 	defer cancel()
-	jobs, runs := []job{}, []redislock.CronStatus{}
+	jobs, runs, strips := []job{}, []redislock.CronStatus{}, map[string][]run{}
 	for s, err := range h.config.Client.CronJobs(bounded) {
 		switch {
 		case err == nil:
-			jobs, runs = append(jobs, jobOf(s)), append(runs, s)
+			one := jobOf(s)
+			one.Runs = ran(h.strips[s.Job], s)
+			strips[s.Job] = one.Runs
+			jobs, runs = append(jobs, one), append(runs, s)
 		case s.Job != "":
 			jobs = append(jobs, job{ID: idOf(s.Job), Outcome: "damaged", Error: text(h.config.Explain(err))})
 		default:
@@ -210,7 +213,7 @@ func (h *hub) cron(ctx context.Context) error {
 	}
 	h.mu.Lock()
 	if ctx.Err() == nil {
-		h.runs = runs
+		h.runs, h.strips = runs, strips
 	}
 	h.mu.Unlock()
 	h.set(ctx, &h.jobs, encode(sortedJobs(jobs)), func(s *stream) { s.jobs = true })

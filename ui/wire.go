@@ -201,6 +201,33 @@ type job struct {
 	Error   text   `json:"error,omitempty"`
 	Node    owner  `json:"node"`
 	Fence   int64  `json:"fence,omitempty"`
+	Runs    []run  `json:"runs,omitempty"` // that were seen, the last at the end
+}
+
+// run is how one run of a job ended, or stands.
+type run struct {
+	Outcome string `json:"outcome"`
+	Tick    int64  `json:"tick"`
+	Took    int64  `json:"took,omitempty"` // milliseconds, of one that has ended
+	fence   int64
+}
+
+// maxRuns is how many runs of a job are shown.
+const maxRuns = 24
+
+// ran puts the last run of a job to those that were seen before.
+func ran(seen []run, s redislock.CronStatus) []run {
+	one := run{Outcome: s.Outcome.String(), Tick: millis(s.Tick), fence: s.Fence}
+	if s.Outcome == redislock.OutcomeRan || s.Outcome == redislock.OutcomeFailed {
+		one.Took = s.Duration.Milliseconds()
+	}
+	if n := len(seen); n > 0 && seen[n-1].fence == one.fence {
+		seen = slices.Clone(seen) // another may be on its way to a browser
+		seen[n-1] = one
+		return seen
+	}
+	seen = append(slices.Clone(seen), one)
+	return seen[max(0, len(seen)-maxRuns):]
 }
 
 func jobOf(s redislock.CronStatus) job {

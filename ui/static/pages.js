@@ -1,10 +1,9 @@
 // The pages of cron jobs, of elections and of the server's health.
 import { moment, since, tick, until, now } from './clock.js';
-import { add, el, fillRows, put, set, setText } from './dom.js';
+import { add, el, fillRows, put, setText } from './dom.js';
 import { store } from './store.js';
-import { VirtualTable } from './table.js';
 import { processShown } from './process.js';
-import { count, duration, nameOf, number, ownerShown, ownerText, plain, shown, time } from './text.js';
+import { count, duration, nameOf, number, plain, shown, time } from './text.js';
 
 // page is a heading, a table and a sentence for when there is nothing.
 function page(main, { title, columns, lead }) {
@@ -12,11 +11,11 @@ function page(main, { title, columns, lead }) {
   const note = el('p', { class: 'note' });
   const table = el('table', { class: 'small', 'aria-label': title }, el('thead', null, el('tr', null, columns.map((column) => el('th', { scope: 'col' }, column)))), body);
   add(main, el('h1', { tabindex: '-1' }, title), el('p', { class: 'lead' }, lead), el('div', { class: 'wide' }, table), note);
-  return (items, keyOf, cells, none) => {
+  return (items, keyOf, cells, none, more = 0) => {
     fillRows(body, items, keyOf, (item) => el('tr', { class: item.rowClass }, cells(item).map((cell, i) => el(i ? 'td' : 'th', { scope: i ? null : 'row', 'data-column': columns[i] }, el('div', { class: 'value' }, ...[cell].flat())))));
     table.hidden = items.length === 0;
-    setText(note, items.length ? '' : none);
-    note.hidden = items.length > 0;
+    setText(note, !items.length ? none : more ? `${number(more)} more are not shown.` : '');
+    note.hidden = items.length > 0 && !more;
   };
 }
 
@@ -26,73 +25,58 @@ export function noPage(main) {
   return { title: 'No such page', on: {}, tick: () => {} };
 }
 
+// strip is how the last runs ended, each a mark: what can be seen is said too.
+function strip(runs) {
+  if (!runs.length) return el('span', { class: 'faint' }, 'none seen');
+  const words = runs.map((run) => `${time(run.tick)}: ${run.outcome}${run.took ? ` in ${duration(run.took)}` : ''}`);
+  return el('span', { class: 'strip', role: 'img', 'aria-label': `the last ${count(runs.length, 'run', 'runs')}: ${words.join(', ')}` },
+    runs.map((run, i) => el('span', { class: `run ${outcomes[run.outcome] ?? ''}`, title: words[i] })));
+}
+
 const outcomes = { ran: 'good', failed: 'bad', died: 'bad', damaged: 'bad', running: 'busy' };
 
 export function cronPage(main) {
-  const show = page(main, { title: 'Cron', columns: ['Job', 'Last outcome', 'Last run', 'Took', 'Next run', 'Node'], lead: 'Jobs that ran within the last 400 days.' });
+  const show = page(main, { title: 'Cron', columns: ['Job', 'Last outcome', 'Runs', 'Last run', 'Took', 'Next run', 'Node'], lead: 'Jobs that ran within the last 400 days, and how the runs ended that were seen here, the last at the right.' });
   function update() {
     const jobs = (store.jobs ?? []).map((job) => ({ ...job, late: Boolean(job.next) && job.next < now() - 60_000 && job.outcome !== 'running' }));
     show(jobs, (job) => job.id, (job) => [
       el('a', { href: `#/lock/cron:${job.id}` }, shown(nameOf(job.id))),
       [el('span', { class: `tag ${outcomes[job.outcome] ?? ''}` }, job.outcome), job.error ? el('span', { class: 'meta' }, shown(job.error)) : ''],
+      strip(job.runs ?? []),
       job.start ? [moment(job.start), ' ', el('span', { class: 'faint' }, '(', since(job.start), ' ago)')] : 'not known',
       job.end ? duration(job.end - job.start) : job.outcome === 'running' ? [since(job.start), ' so far'] : 'not known',
-      job.next ? [moment(job.next), ' ', el('span', { class: job.late ? 'tag bad' : 'faint' }, job.late ? 'overdue ' : '(', until(job.next), job.late ? '' : ')')] : el('span', { class: 'faint' }, 'not known'),
+      job.next ? [moment(job.next), ' ', el('span', { class: job.late ? 'tag bad' : 'faint' }, job.late ? 'overdue, was due ' : '(', until(job.next), job.late ? '' : ')')] : el('span', { class: 'faint' }, 'not known'),
       job.outcome === 'damaged' ? 'not known' : [processShown(job.node), job.node.meta ? el('span', { class: 'meta' }, shown(job.node.meta)) : ''],
-    ], store.jobs ? 'No job has run under this prefix.' : 'Loading.');
+    ], store.jobs ? 'No job has run under this prefix. redislock cron, run --tick and Client.Cron make jobs; one is shown here after its first run.' : 'Loading.');
   }
   update();
   return { title: 'Cron', on: { cron: update, jobs: update, hello: update }, tick: () => { update(); tick(main); } };
 }
 
-const electionHeight = 34; // as in style.css
+const mostElections = 200;
 
 export function electionsPage(main) {
-  const note = el('p', { class: 'note' });
-  const table = new VirtualTable({
-    label: 'Elections',
-    height: electionHeight,
-    columns: [
-      { key: 'name', title: 'Election', class: 'c-name' }, { key: 'leader', title: 'Leader', class: 'c-holder' }, { key: 'since', title: 'Leads for', class: 'c-since' },
-      { key: 'candidates', title: 'Candidates', class: 'c-candidates' }, { key: 'fence', title: 'Fence', class: 'c-fence' },
-    ],
-    draw: () => el('tr', null, el('th', { scope: 'row', class: 'c-name' }, el('span', { class: 'cell' }, el('a'))), ...['holder', 'since', 'candidates', 'fence'].map((name) => el('td', { class: `c-${name}` }))),
-    change: changeElection,
-  });
-  add(main, el('h1', { tabindex: '-1' }, 'Elections'), el('p', { class: 'lead' }, 'Who leads, and who would next.'), table.scroller, note);
+  const show = page(main, { title: 'Elections', columns: ['Election', 'Leader', 'Leads for', 'Candidates', 'Fence'], lead: 'Who leads, and who would next.' });
   let later = null;
   let drawn = 0;
   function update() {
     clearTimeout(later);
     later = null;
     drawn = performance.now();
-    const elections = [...store.locks.values()].filter(({ kind, held, waiting }) => kind === 'elect' && (held || waiting)).sort((a, b) => (a.id < b.id ? -1 : 1));
-    table.show(elections);
-    table.scroller.hidden = elections.length === 0;
-    setText(note, elections.length ? '' : store.complete ? 'Nobody campaigns under this prefix.' : 'Loading.');
+    const elections = [...store.locks.values()].filter(({ kind, held, waiting, id }) => kind === 'elect' && (held || waiting || store.trouble?.locks[id])).sort((a, b) => (a.id < b.id ? -1 : 1));
+    const items = elections.slice(0, mostElections).map(({ id, name, owner, since: from, waiting = 0, waiters = [], fence }) => ({ id, name, owner, from, waiting, waiters, fence }));
+    show(items, ({ id }) => id, ({ id, name, owner, from, waiting, waiters, fence }) => [
+      el('a', { href: `#/lock/${id}`, class: 'lock', title: plain(name, 600) }, shown(name.slice('elect:'.length))),
+      owner ? [processShown(owner), owner.meta ? el('span', { class: 'meta' }, shown(owner.meta)) : ''] : el('span', { class: 'tag bad' }, 'nobody'),
+      from ? since(from) : '–',
+      waiting ? [el('b', null, number(waiting)), el('ol', { class: 'candidates' }, waiters.map((candidate) => el('li', null, processShown(candidate)))), waiting > waiters.length ? el('span', { class: 'faint' }, `${number(waiting - waiters.length)} more`) : '']
+        : owner ? 'none: nobody would take over' : 'none',
+      el('code', null, String(fence ?? '')),
+    ], store.complete ? 'Nobody campaigns under this prefix. Client.Elect makes an election; it is shown here as soon as somebody stands for it.' : 'Loading.', elections.length - items.length);
   }
   const changed = () => { later ??= setTimeout(update, Math.max(0, 250 - (performance.now() - drawn))); };
   update();
-  return { title: 'Elections', on: { locks: changed, status: changed }, tick: () => tick(table.body), leave: () => { clearTimeout(later); table.end(); } };
-}
-// changeElection draws what is not as it was drawn last.
-function changeElection(row, lock) {
-  if (row.lock === lock) return;
-  row.lock = lock;
-  const { id, owner, waiting = 0, waiters: candidates = [], fence } = lock;
-  const [name, leader, leads, waits, last] = row.cells;
-  const link = name.querySelector('a');
-  link.href = `#/lock/${id}`;
-  set(link, { title: plain(lock.name, 600) });
-  put(link, shown(lock.name.slice('elect:'.length)));
-  put(leader, owner ? el('span', { class: 'cell', title: plain([lock.holder, owner.meta].filter(Boolean).join(': '), 600) },
-    el('span', { class: 'who' }, ownerShown(owner)), owner.meta ? el('span', { class: 'meta' }, shown(owner.meta)) : '') : el('span', { class: 'tag bad' }, 'nobody'));
-  put(leads, lock.since ? since(lock.since) : '–');
-  const rest = waiting - candidates.length;
-  set(waits, { title: plain(candidates.map(ownerText).join(', '), 600) });
-  put(waits, ...(waiting ? [el('ol', { class: 'candidates' }, candidates.map((candidate) => el('li', null, ownerShown(candidate))),
-    rest > 0 ? el('li', { class: 'faint' }, `${number(rest)} more`) : '')] : ['none: nobody would take over']));
-  put(last, el('code', null, String(fence ?? '')));
+  return { title: 'Elections', on: { locks: changed, status: changed, trouble: changed }, tick: () => tick(main), leave: () => clearTimeout(later) };
 }
 
 export const levels = { danger: 'bad', warning: 'warn', unknown: '', ok: 'good' };
