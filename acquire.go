@@ -2,6 +2,7 @@ package redislock
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"time"
 
@@ -157,7 +158,7 @@ func (q *acquisition) request(one *transport.Call, wait string) {
 	switch {
 	case q.changes != nil:
 		hold := q.changes.hold.lease.Token()
-		request, _ := q.text(wait, q.mode.wire.Line(q.weight, hold))
+		request, _ := q.text(wait, q.mode.wire.Line(int(q.weight), hold))
 		one.Init(lua.Convert, q.boxedKey)
 		one.Args = append(one.Args, hold, request, q.boxed)
 		return
@@ -167,15 +168,19 @@ func (q *acquisition) request(one *transport.Call, wait string) {
 		one.Args = append(one.Args, q.boxed, request, q.resumes.token, q.resumes.fence)
 		return
 	}
-	request, standard := q.text(wait, q.mode.wire.Line(q.weight, ""))
+	request, standard := q.text(wait, q.mode.wire.Line(int(q.weight), ""))
 	script := lua.Acquire
 	if !standard {
 		script = lua.AcquireOwn
 	}
 	one.Init(script, q.boxedKey)
 	one.Args = append(one.Args, q.boxed, request)
-	if q.stealSet || q.Ticket != "" {
+	bounded := q.maxQueue > 0 && q.Waits && q.Ticket == "" // one that lost its place has its turn already
+	if q.stealSet || q.Ticket != "" || bounded {
 		one.Args = append(one.Args, protocol.StealArg(q.steal), q.Ticket)
+	}
+	if bounded {
+		one.Args = append(one.Args, strconv.Itoa(int(q.maxQueue)))
 	}
 }
 

@@ -184,6 +184,8 @@ func (q *acquisition) refusal(r protocol.Reply) error {
 	switch r.Status {
 	case "held":
 		return nil
+	case "full":
+		return ErrQueueFull
 	case "clash":
 		return clash(q.mode, r.Note)
 	case "conflict":
@@ -242,7 +244,8 @@ func (q *acquisition) ask(ctx context.Context) (r protocol.Reply, s waiting.Samp
 		q.Unanswered = true // whatever the answer was, it must not become a hold
 	}
 	if q.resumes != nil && r.Status == "granted" {
-		q.mode.wire, q.weight = protocol.ParseMode(r.Note)
+		mode, weight := protocol.ParseMode(r.Note)
+		q.mode.wire, q.weight = mode, int32(weight)
 	}
 	if r.Status == "" { // the fast path: the lock was granted at this very time
 		r.Status, r.Lease, r.Alone = "granted", protocol.Micros(q.lease.Microseconds()), true
@@ -326,6 +329,8 @@ func (q *acquisition) fail(ctx context.Context, cause error) error {
 	switch ended := q.parent.Err(); {
 	case unusable: // the reason is why the grant could not be used
 		return cause
+	case errors.Is(cause, ErrQueueFull):
+		return q.client.heldBy(*q.Holder, cause)
 	case errors.Is(cause, ErrClosed), errors.Is(cause, transport.ErrOrphaned), errors.Is(cause, ErrPermission), errors.Is(cause, ErrMode), errors.Is(cause, ErrConflict), errors.Is(cause, ErrNotHeld):
 		return cause
 	case cause == nil:

@@ -22,7 +22,7 @@
 //     [Client.Close], [FromContext], [LocksFromContext]
 //   - in other forms: [Client.Wrap], [WrapBy], [WrapValue], [Lockable], [Client.Locker], [Client.Resume] of a
 //     [Lock.Handoff]
-//   - shaped by an [Option]: [WithLease], [WithWait], [WithStealAfter], [WithMaxHold], [WithoutRenewal], [WithMetadata],
+//   - shaped by an [Option]: [WithLease], [WithWait], [WithMaxQueue], [WithStealAfter], [WithMaxHold], [WithoutRenewal], [WithMetadata],
 //     [WithMode], [WithWeight], [WithReplicas], [WithFenceFloor], [NonReentrant], [WithFailOpen]
 //   - for more than one holder, a [Mode]: [Exclusive], [Read], [Write], [Semaphore], and [NewMode] with a [Rule], [AtMost] or
 //     [CompatibleWith]
@@ -51,7 +51,7 @@
 // A Client as a whole: [ClientOption], [WithPrefix], [WithName], [WithDefaults], [WithRetention], [WithClockMargin]; its rights on the
 // server, [ACL] and [ACLFor]; at its start [Client.Check], and before its end [Client.Drain].
 //
-// Errors: [ErrHeld] and [HeldError], [ErrNotHeld], [ErrUnknown], [ErrLost], [ErrStolen], [ErrReleased], [ErrDeadlock], [ErrOrder],
+// Errors: [ErrHeld] and [HeldError], [ErrQueueFull], [ErrNotHeld], [ErrUnknown], [ErrLost], [ErrStolen], [ErrReleased], [ErrDeadlock], [ErrOrder],
 // [ErrConflict], [ErrMode], [ErrNotReplicated], [ErrClosed], [ErrDraining], [ErrInvalid], [ErrPermission], [ErrServer], [ErrDamaged].
 //
 // Limits and defaults: [DefaultLease], [MinLease], [MaxLease], [DefaultRetention], [MinRetention], [MaxRetention],

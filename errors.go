@@ -19,6 +19,10 @@ var (
 	// behind: no hold and no place in the queue. [HeldError] names the holder.
 	ErrHeld = errors.New("held by another")
 
+	// ErrQueueFull says that as many callers wait for the lock already as [WithMaxQueue] allows. It is part of a [HeldError], and
+	// so it is an ErrHeld too. Nothing was left behind.
+	ErrQueueFull = errors.New("the queue is full")
+
 	// ErrNotHeld says that the lock was no longer this handle's. Its lease had run out, it was stolen, an operator broke it,
 	// or it had been given back before. Somebody else may have had it in between. It also says that the context of a
 	// [Lockable.Release], or the ticket of a [Client.Resume], belongs to no hold.

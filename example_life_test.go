@@ -88,3 +88,30 @@ func ExampleClient_Held() {
 	// report is waited for; it is held by api-1
 	// <nil>
 }
+
+// A service says no at once where too many wait already.
+func ExampleWithMaxQueue() {
+	ctx := context.Background()
+	client, other, stop := exampleClients(redislock.WithDefaults(redislock.WithMaxQueue(1)))
+	defer stop()
+	lock, err := client.Acquire(ctx, "printer")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	first := make(chan error)
+	go func() {
+		first <- other.Do(ctx, "printer", func(context.Context) error { return nil })
+	}()
+	for len(other.Waiting()) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+
+	_, err = client.Acquire(ctx, "printer")
+	fmt.Println("come back later:", errors.Is(err, redislock.ErrQueueFull))
+	_ = lock.Release(ctx)
+	fmt.Println("the one that waited:", <-first)
+	// Output:
+	// come back later: true
+	// the one that waited: <nil>
+}

@@ -70,7 +70,7 @@ func (c *Client) Waiting() []Waiter {
 	queued := c.queued.all()
 	all := make([]Waiter, 0, len(queued))
 	for _, q := range queued {
-		w := Waiter{Name: q.name, Mode: q.mode, Weight: q.weight, Metadata: q.metadata, Since: q.asked}
+		w := Waiter{Name: q.name, Mode: q.mode, Weight: int(q.weight), Metadata: q.metadata, Since: q.asked}
 		if deadline, ok := q.parent.Deadline(); ok {
 			w.Deadline = deadline
 		}

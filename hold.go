@@ -45,7 +45,7 @@ type heldKey struct {
 
 // newHold makes a hold of a grant, and its first handle, for the caller that asked under ctx.
 func (c *Client) newHold(ctx context.Context, name string, s *settings) *hold {
-	h := &hold{client: c, name: name, metadata: s.metadata, strict: s.nonReentrant, mode: s.mode.shared(), weight: int32(s.weight), replicas: int(s.replicas), replicaTime: s.replicaTime}
+	h := &hold{client: c, name: name, metadata: s.metadata, strict: s.nonReentrant, mode: s.mode.shared(), weight: s.weight, replicas: int(s.replicas), replicaTime: s.replicaTime}
 	h.handle(&h.first, nil, ctx, s)
 	return h
 }
@@ -97,7 +97,7 @@ func (c *Client) nest(ctx context.Context, name string, s *settings) (*Lock, boo
 	switch {
 	case h.strict || s.nonReentrant:
 		return nil, true, ErrDeadlock
-	case !h.mode.covers(int(h.weight), s.mode, s.weight):
+	case !h.mode.covers(int(h.weight), s.mode, int(s.weight)):
 		return nil, true, fmt.Errorf("%w: %v is asked for under a hold in %v", ErrDeadlock, s.describe(), h.mode)
 	}
 	l := &Lock{life: &lifetime.Lifetime{}}

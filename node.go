@@ -80,6 +80,8 @@ func (nodes) Settings(c *Client, name string, opts []Option) (lease, wait, maxHo
 		err = invalid("WithMode, WithWeight: a lock over several nodes is exclusive")
 	case s.replicas > 0:
 		err = invalid("WithReplicas: the nodes of a quorum have none")
+	case s.maxQueue > 0:
+		err = invalid("WithMaxQueue: each node of a quorum has a queue of its own")
 	case s.floor > 0:
 		err = invalid("WithFenceFloor: a quorum confirms its fence by itself")
 	}

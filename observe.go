@@ -143,7 +143,7 @@ func (k EventKind) String() string {
 
 // event makes an event of an acquisition.
 func (q *acquisition) event(kind EventKind) Event {
-	return Event{Kind: kind, Context: q.parent, Name: q.name, Mode: q.mode, Weight: q.weight, Wait: clock.Elapsed(q.asked)}
+	return Event{Kind: kind, Context: q.parent, Name: q.name, Mode: q.mode, Weight: int(q.weight), Wait: clock.Elapsed(q.asked)}
 }
 
 // outcome makes the event that ends an acquisition.

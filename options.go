@@ -62,8 +62,9 @@ type settings struct {
 	ticket      *string       // of the place in the queue; nil if the server gives one
 	replicaTime time.Duration // in which they must have it
 
-	mode   Mode
-	weight int
+	mode     Mode
+	weight   int32
+	maxQueue int32 // how many may wait already; 0: any number
 }
 
 // describe says in messages which mode and weight are asked for.
@@ -95,6 +96,22 @@ func WithWait(d time.Duration) Option {
 			return invalid("WithWait(%v): must not be negative", d)
 		}
 		s.wait, s.waitSet = d, true
+		return nil
+	}
+}
+
+// WithMaxQueue makes the acquire fail at once, with [ErrQueueFull], if n callers wait for the lock already; n is from 1 to
+// [MaxUnits]. Callers of all processes count. Redis decides it in the script that would give the place, so there are never more
+// than n callers with this bound in the queue, however many come at once. Others may wait beside them without a bound. A caller
+// that loses its place, for instance because its process was paused, comes back to its turn whatever the bound is. A process
+// that died counts until it has been silent for seven seconds. [Lock.Upgrade] heeds no bound. With WithWait(0) the option means
+// nothing, because such a caller does not wait. Without this option any number may wait.
+func WithMaxQueue(n int) Option {
+	return func(s *settings) error {
+		if n < 1 || n > MaxUnits {
+			return invalid("WithMaxQueue(%d): must be from 1 to %d", n, MaxUnits)
+		}
+		s.maxQueue = int32(n)
 		return nil
 	}
 }
@@ -164,7 +181,7 @@ func WithWeight(k int) Option {
 		if k < 1 || k > MaxUnits {
 			return invalid("WithWeight(%d): must be from 1 to %d", k, MaxUnits)
 		}
-		s.weight = k
+		s.weight = int32(k)
 		return nil
 	}
 }
@@ -215,7 +232,7 @@ func (s *settings) strong() error {
 	if s.noRenewal && s.maxHold > s.lease {
 		return invalid("WithMaxHold(%v) with WithoutRenewal: the lease of %v ends first", s.maxHold, s.lease)
 	}
-	return s.mode.check(s.weight)
+	return s.mode.check(int(s.weight))
 }
 
 // weak refuses options that only a strong lock can have. It looks at the options of the call, not at the defaults.
@@ -225,6 +242,8 @@ func (s *settings) weak() error {
 		return invalid("WithStealAfter: a weak lock cannot be stolen, it ends with its lease")
 	case s.maxHold > 0:
 		return invalid("WithMaxHold: a weak lock is not renewed, its lease is its longest hold")
+	case s.maxQueue > 0:
+		return invalid("WithMaxQueue: a weak lock has no queue")
 	case s.noRenewal:
 		return invalid("WithoutRenewal: a weak lock is never renewed")
 	case s.metadata != "":

@@ -39,6 +39,8 @@ func TestBadInputIsRefusedBeforeAnythingIsSent(t *testing.T) {
 			"WithWait(-1s)":                     redislock.WithWait(-time.Second),
 			"WithStealAfter(0s)":                redislock.WithStealAfter(0),
 			"WithMaxHold(-1ns)":                 redislock.WithMaxHold(-1),
+			"WithMaxQueue(0)":                   redislock.WithMaxQueue(0),
+			"WithMaxQueue(1000001)":             redislock.WithMaxQueue(redislock.MaxUnits + 1),
 			"WithMetadata":                      redislock.WithMetadata(strings.Repeat("x", redislock.MaxMetadata+1)),
 			"WithFailOpen":                      redislock.WithFailOpen(),
 			"WithFenceFloor(-1)":                redislock.WithFenceFloor(-1),

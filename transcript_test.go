@@ -350,7 +350,7 @@ func (s *stage) options(words []string) (opts []redislock.Option) {
 	for _, word := range words {
 		key, value, _ := strings.Cut(word, "=")
 		var d time.Duration
-		if key != "mode" && key != "weight" {
+		if key != "mode" && key != "weight" && key != "max-queue" {
 			d = duration(s, []string{word}, key+"=")
 		}
 		switch key {
@@ -362,6 +362,9 @@ func (s *stage) options(words []string) (opts []redislock.Option) {
 			opts = append(opts, redislock.WithStealAfter(d))
 		case "max-hold":
 			opts = append(opts, redislock.WithMaxHold(d))
+		case "max-queue":
+			n, _ := strconv.Atoi(value)
+			opts = append(opts, redislock.WithMaxQueue(n))
 		case "no-renewal":
 			opts = append(opts, redislock.WithoutRenewal())
 		case "mode":
@@ -800,6 +803,8 @@ func (s *stage) elements(script string, values []any) string {
 		return fmt.Sprintf("waiting, %s", s.holder(words[3:]))
 	case "held":
 		return s.holder(words[2:])
+	case "full":
+		return "full, " + s.holder(words[2:])
 	}
 	if script == "check" {
 		text := s.holder(words[2:7])

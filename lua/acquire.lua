@@ -5,9 +5,11 @@
 -- ARGV[2]  request (layout.lua)
 -- ARGV[3]  steal after, µs: a hold older than this is revoked; '' or none: never
 -- ARGV[4]  ticket of a place that was lost; '' or none: a new one
+-- ARGV[5]  how many may wait, at the most, for this one to join them; none: any number
 --
 -- Reply    fence16, granted at that very time      | {'granted', now, fence, at, lease}
 --          {'waiting', now, ticket, holder…}       | {'held', now, holder…}: nothing was left behind
+--          {'full', now, holder…}: so many wait that it may not; nothing was left behind
 --          {'more', now}: the hash is being cleaned, send this again
 --          {'over', now}: a tombstone says that this wait was given up
 --          {'clash', now, rules}: the mode's name is in use here with these other rules, or '': too many modes are
@@ -72,6 +74,14 @@ if hold then
 end
 revoke(ARGV[3])
 
+local most = ARGV[5]
+if most and not more and not get('w' .. token) and queue.length >= most + 0 then
+  more = trim('tail') or trim('head') -- places of Clients that are gone do not count
+  if not more and queue.length >= most + 0 then
+    store()
+    return answer({'full', now})
+  end
+end
 if wait ~= '-' and not more and not get('w' .. token) then
   trim('tail')
   local entry = client(channel_of(request, 1))

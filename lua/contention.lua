@@ -38,13 +38,14 @@ local function revoke(after)
   return more
 end
 
--- Places of Clients that are gone would pile up under a long hold.
+-- Places of Clients that are gone would pile up under a long hold. True if there may be more of them at this end.
 local function trim(last)
   for _ = 1, TRIM do
     local id = queue[last]
-    if not id or seen(client(channel_of(get('w' .. id), PLACE_REQUEST))) then return end
+    if not id or seen(client(channel_of(get('w' .. id), PLACE_REQUEST))) then return false end
     leave(id)
   end
+  return true
 end
 
 local function refresh_client(entry, mode) -- a Client is alive, and may be countable or not

@@ -4,6 +4,7 @@ package model
 //
 //	granted   it is a hold, with a fence
 //	waiting   it has a place, with a ticket
+//	full      so many wait that it may not, and nothing of it is left
 //	held      it did not want to wait, and nothing of it is left
 //	over      it was given up before: a tombstone says so
 //	clash     its mode's name is in use here with other rules
@@ -15,6 +16,7 @@ type Acquire struct {
 	Stale   bool   // Steal was given
 	Ticket  Micros // of a place that was lost
 	Back    bool   // Ticket was given
+	Most    int    // how many may wait for this one to join them; 0: any number
 }
 
 func (a Acquire) execute(s *step) Answer {
@@ -40,6 +42,12 @@ func (a Acquire) execute(s *step) Answer {
 		return granted(s.Now, h)
 	}
 	s.steal(a.Steal, a.Stale)
+	if a.Most > 0 && !more && s.place(a.Token) == nil && len(s.Queue) >= a.Most {
+		more = s.trim(true) || s.trim(false) // places of Clients that are gone do not count
+		if !more && len(s.Queue) >= a.Most {
+			return Answer{Status: "full", Now: s.Now, Holder: s.holder()}
+		}
+	}
 	waits := a.Request.Wait != '-'
 	if waits && !more && (s.place(a.Token) == nil || !s.Rules.has(SameAnswer)) {
 		s.trim(true)

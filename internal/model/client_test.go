@@ -90,7 +90,7 @@ func (w *world) ask(i int, want *want) {
 		w.send(i, Resume{Token: c.token, Request: w.request(i), Old: w.handed.Token, Fence: w.handed.Fence})
 		return
 	}
-	w.send(i, Acquire{Token: c.token, Request: w.request(i), Steal: want.steal, Stale: want.steal > 0, Ticket: c.ticket, Back: c.ticket > 0})
+	w.send(i, Acquire{Token: c.token, Request: w.request(i), Steal: want.steal, Stale: want.steal > 0, Ticket: c.ticket, Back: c.ticket > 0, Most: want.most})
 }
 
 // next goes on to what it wants after this.

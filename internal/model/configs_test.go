@@ -1,6 +1,10 @@
 package model
 
-import "example.com/redislock/internal/protocol"
+import (
+	"fmt"
+
+	"example.com/redislock/internal/protocol"
+)
 
 // The worlds that are searched. Each is small, and about one thing; together they have every fault that a rule is against.
 
@@ -96,6 +100,22 @@ var tries = config{
 	clients: clients([]want{plain('r')}, []want{plain('r')}, []want{{lease: 30 * Second, keep: 100 * Second, then: 'r', try: true}}),
 	left:    budget{late: 1, cancels: 1},
 }
+
+// crowded is about a queue that is full, while answers and messages are late or lost.
+var crowded = config{
+	name:    "crowded",
+	clients: clients([]want{few}, []want{few}, []want{few}),
+	left:    budget{late: 1, lost: 1, checks: 1},
+	done: func(w *world) string {
+		if n := len(w.lock.Queue); n > few.most {
+			return fmt.Sprintf("%d wait, and %d may", n, few.most)
+		}
+		return ""
+	},
+}
+
+// few is a lock that is only waited for where nobody else does.
+var few = want{lease: 30 * Second, keep: 100 * Second, then: 'r', most: 1}
 
 // bounds is about leases that end, while answers and messages are late.
 var bounds = config{
@@ -272,7 +292,7 @@ var deaths = config{
 // small are the worlds with up to 30,000 states, large the others.
 var (
 	small = []config{
-		three, repeats, turns, tries, bounds, steals, claims, replica, subscriptions, silent, dead, full, losses, clock, retention, regrant,
+		three, repeats, turns, tries, crowded, bounds, steals, claims, replica, subscriptions, silent, dead, full, losses, clock, retention, regrant,
 		shared, conflict, pool, handoff, operator,
 	}
 	large = []config{races, cancelled, lanes, after, deaths}

@@ -148,6 +148,9 @@ func (h *History) acquire() Script {
 	if len(h.tickets) > 0 && h.seldom() {
 		a.Back, a.Ticket = true, oneOf(h, h.tickets...)
 	}
+	if h.seldom() {
+		a.Most = 1 + h.Random.IntN(4)
+	}
 	return a
 }
 

@@ -44,21 +44,23 @@ func (s *step) leave(token string) {
 	s.changed = true
 }
 
-// trim clears away places of Clients that are gone, at one end of the queue, or they would pile up under a long hold.
-func (s *step) trim(tail bool) {
+// trim clears away places of Clients that are gone, at one end of the queue, or they would pile up under a long hold. True if
+// there may be more of them at that end.
+func (s *step) trim(tail bool) bool {
 	for range s.Rules.Trim {
 		if len(s.Queue) == 0 {
-			return
+			return false
 		}
 		p := s.Queue[0]
 		if tail {
 			p = s.Queue[len(s.Queue)-1]
 		}
 		if s.heardOf(s.presence(p.Request.Channel)) {
-			return
+			return false
 		}
 		s.leave(p.Token)
 	}
+	return true
 }
 
 // presence is what is known of a Client. One that was seen in the future was seen before the clock went back.

@@ -12,8 +12,11 @@ func Words(script Script) (name string, args []string) {
 	switch s := script.(type) {
 	case Acquire:
 		args = []string{s.Token, written(s.Request, "")}
-		if s.Stale || s.Back {
+		if s.Stale || s.Back || s.Most > 0 {
 			args = append(args, age(s.Steal, s.Stale), ticket(s.Ticket, s.Back))
+		}
+		if s.Most > 0 {
+			args = append(args, strconv.Itoa(s.Most))
 		}
 		return "acquire", args
 	case Check:

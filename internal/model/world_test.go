@@ -36,6 +36,7 @@ type want struct {
 	mode   Mode
 	try    bool
 	steal  Micros // 0: none
+	most   int    // how many may wait before it; 0: any number
 	lease  Micros
 	keep   Micros
 	then   byte // what it does with the lock: 'r' release, 'k' release after a while, 'u' upgrade first, 'd' downgrade first, 'o' hand off, '-' hold on to it

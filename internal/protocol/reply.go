@@ -9,7 +9,7 @@ import (
 
 // Reply is what a script of lua/ answered. Fields that a status does not have are zero.
 type Reply struct {
-	Status string // granted, waiting, held, more, over, gone, revoked, clash, conflict, ahead; empty for a plain time
+	Status string // granted, waiting, held, full, more, over, gone, revoked, clash, conflict, ahead; empty for a plain time
 	Now    Micros
 	Fence  string
 	At     Micros // granted: a hold ends at `at` + lease
@@ -57,7 +57,7 @@ func ParseReply(value any) (Reply, error) {
 	case "waiting":
 		r.Ticket = f.Text(2)
 		r.Holder = f.Holder(3)
-	case "held":
+	case "held", "full":
 		r.Holder = f.Holder(2)
 	case "revoked", "clash":
 		r.Note = f.Text(2)

@@ -34,6 +34,9 @@ func (d *doing) common() []redislock.Option {
 	if d.draw.IntN(8) == 0 {
 		opts = append(opts, redislock.WithoutRenewal())
 	}
+	if n := d.Seed % 32; n < 3 { // not drawn, so that the runs of a seed stay as they were
+		opts = append(opts, redislock.WithMaxQueue(int(n)+1))
+	}
 	return opts
 }
 

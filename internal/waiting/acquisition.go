@@ -64,6 +64,10 @@ func (a *Acquisition) Answered(r protocol.Reply, steal protocol.Micros) Action {
 			a.Waits, a.Brief = true, true
 		}
 		return Subscribe
+	case "full":
+		holder := r.Holder
+		a.Holder = &holder
+		return Fail
 	case "waiting":
 		a.Joined, a.Ticket = true, r.Ticket
 		return Await

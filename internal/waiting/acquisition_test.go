@@ -40,6 +40,7 @@ func TestEachEventOfAnAcquisitionHasItsAction(t *testing.T) {
 		{"held, and a change of a hold steals nothing", Acquisition{Fixed: true}, held(protocol.Holder{Since: 10}, 15), Fail, false},
 		{"held by nobody, and it steals", tries, held(protocol.Holder{}, 15), Fail, false},
 		{"waiting", waits, answer("waiting"), Await, true},
+		{"full: so many wait that it may not", waits, answer("full"), Fail, false},
 		{"over: a tombstone lies where it was", unanswered, answer("over"), NewToken, false},
 		{"more", queued, answer("more"), Ask, true},
 		{"clash", unanswered, answer("clash"), Fail, true},
