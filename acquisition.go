@@ -167,6 +167,7 @@ func (q *acquisition) await(ctx context.Context, r protocol.Reply, s waiting.Sam
 			c.observeAside(q.event(EventQueued))
 		}
 	}
+	defer q.tellOfItself(r.Holder.Info)()
 	c.waits.Join(q.wait, q.name, r, s)
 	var draining <-chan struct{}
 	if q.changes == nil && c.carried(q.parent) == nil { // otherwise it belongs to a lock that is held
@@ -334,11 +335,11 @@ func (q *acquisition) fail(ctx context.Context, cause error) error {
 	case errors.Is(cause, ErrClosed), errors.Is(cause, transport.ErrOrphaned), errors.Is(cause, ErrPermission), errors.Is(cause, ErrMode), errors.Is(cause, ErrConflict), errors.Is(cause, ErrNotHeld):
 		return cause
 	case cause == nil:
-		return q.client.heldBy(*q.Holder, nil)
+		return q.heldBy(nil)
 	case ctx.Err() == nil:
 		return cause
 	case q.Holder != nil:
-		return q.client.heldBy(*q.Holder, transport.During(ended, cause))
+		return q.heldBy(transport.During(ended, cause))
 	case ended != nil:
 		return transport.During(ended, cause)
 	default:

@@ -109,11 +109,13 @@ type HeldError struct {
 	Waiting int
 
 	own   bool // the holder is this process, as far as its name, host and pid tell
+	self  bool // and the caller has waited for itself, as far as its stack tells
 	cause error
 }
 
 // Error says who holds the lock and since when. If the holder is the caller's own process, Error says that too, with a hint:
-// an acquire that is to nest in a hold of the same name needs the context of that hold.
+// an acquire that is to nest in a hold of the same name needs the context of that hold. If the caller has waited inside a
+// function that runs under a lock ([EventSelfWait]), Error says that it looks as if the caller waited for itself.
 func (e *HeldError) Error() string {
 	text := ErrHeld.Error()
 	if !e.Since.IsZero() {
@@ -125,7 +127,10 @@ func (e *HeldError) Error() string {
 	if e.Waiting > 0 {
 		text = fmt.Sprintf("%s, %d waiting", text, e.Waiting)
 	}
-	if e.own {
+	switch {
+	case e.self:
+		text += "; that is this process itself, and it looks as if the caller waited for itself: it must pass the context of the lock that it holds"
+	case e.own:
 		text += "; that is this process itself: who asks under the lock passes its Context"
 	}
 	if e.cause != nil {
@@ -169,6 +174,5 @@ func invalid(format string, args ...any) error {
 // heldBy is the error for a caller that found the lock taken.
 func (c *Client) heldBy(h protocol.Holder, cause error) *HeldError {
 	owner := parseOwner(h.Info)
-	own := owner.Client == c.owner.Client && owner.Host == c.owner.Host && owner.PID == c.owner.PID
-	return &HeldError{Holder: owner, Since: h.Since.Time(), Deadline: h.Deadline.Time(), Waiting: h.Waiting, Holders: h.Holders, own: own, cause: cause}
+	return &HeldError{Holder: owner, Since: h.Since.Time(), Deadline: h.Deadline.Time(), Waiting: h.Waiting, Holders: h.Holders, own: c.isOwn(h.Info), cause: cause}
 }

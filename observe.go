@@ -127,10 +127,15 @@ const (
 	// EventDraining: [Client.Drain] has begun, and the Client takes no more locks. The event belongs to no lock: Name and
 	// Context are empty.
 	EventDraining
+	// EventSelfWait: an acquire has waited for a second for a lock that its own process holds, and as far as the Client can tell it waits
+	// for its own caller: it was asked for inside a function that runs under a lock, or by [Lockable.Acquire] under the context under
+	// which the lock was asked for. Such a wait never ends by itself: ask under the context of the lock, which that function was
+	// handed. Err is [ErrDeadlock]. The wait goes on, and the event that ends it comes later.
+	EventSelfWait
 )
 
 var eventNames = [...]string{
-	"unknown", "asked", "queued", "granted", "gave up", "renewed", "renewal failed", "lost", "stolen", "released", "changed", "handed off", "not kept", "fail-open", "requested", "dropped", "subscribe failed", "draining",
+	"unknown", "asked", "queued", "granted", "gave up", "renewed", "renewal failed", "lost", "stolen", "released", "changed", "handed off", "not kept", "fail-open", "requested", "dropped", "subscribe failed", "draining", "waits for itself",
 }
 
 // String is the kind in words, such as "granted".

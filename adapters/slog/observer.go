@@ -9,6 +9,7 @@
 //
 //	ERROR  lost; released, but it had another holder by then
 //	WARN   stolen; a renewal failed; Redis may not know of a release; fail-open; a shared value was not kept;
+//	       a caller seems to wait for itself;
 //	       gave up because Redis could not be reached or refused
 //	INFO   granted, or given up, after a long wait ([WithLongWait]); somebody asks for the lock ([redislock.Client.Ask])
 //	DEBUG  all else
@@ -78,7 +79,7 @@ func (o *Observer) level(e redislock.Event) slog.Level {
 		}
 		return slog.LevelWarn
 	case redislock.EventStolen, redislock.EventRenewalFailed, redislock.EventFailOpen, redislock.EventNotKept, redislock.EventDropped,
-		redislock.EventSubscribeFailed:
+		redislock.EventSubscribeFailed, redislock.EventSelfWait:
 		return slog.LevelWarn
 	case redislock.EventGaveUp:
 		switch telemetry.Reason(e.Err) {
@@ -119,6 +120,7 @@ var messages = map[redislock.EventKind]string{
 	redislock.EventRequested:       "lock requested by another",
 	redislock.EventDropped:         "events not told: an observer was too slow or panicked",
 	redislock.EventDraining:        "draining: no more locks are taken",
+	redislock.EventSelfWait:        "lock is held by this process itself, and its caller seems to wait for itself: ask under the context of the lock",
 	redislock.EventSubscribeFailed: "no subscription: waits are served by checks until there is one",
 }
 
@@ -152,6 +154,9 @@ func attributes(e redislock.Event) []slog.Attr {
 		all = append(all, duration("wait", e.Wait))
 	case redislock.EventGranted, redislock.EventGaveUp:
 		all = append(all, duration("wait", e.Wait), slog.Bool("queued", e.Queued))
+		all = append(all, owner("holder", e.Holder)...)
+	case redislock.EventSelfWait:
+		all = append(all, duration("wait", e.Wait))
 		all = append(all, owner("holder", e.Holder)...)
 	case redislock.EventChanged:
 		if telemetry.Upgraded(e) {

@@ -68,6 +68,7 @@ func TestLevels(t *testing.T) {
 		{redislock.Event{Kind: redislock.EventRequested}, "INFO"},
 		{redislock.Event{Kind: redislock.EventSubscribeFailed, Err: io.EOF}, "WARN"},
 		{redislock.Event{Kind: redislock.EventDraining}, "INFO"},
+		{redislock.Event{Kind: redislock.EventSelfWait, Err: redislock.ErrDeadlock}, "WARN"},
 		{redislock.Event{Kind: redislock.EventKind(99)}, "DEBUG"},
 	} {
 		if got := logged(t, slog.LevelDebug, c.event)["level"]; got != c.level {
@@ -81,7 +82,7 @@ func TestLevels(t *testing.T) {
 
 func TestEachKindHasAMessageOfItsOwn(t *testing.T) {
 	seen := map[any]redislock.EventKind{}
-	for kind := redislock.EventAsked; kind <= redislock.EventDraining; kind++ {
+	for kind := redislock.EventAsked; kind <= redislock.EventSelfWait; kind++ {
 		message := logged(t, slog.LevelDebug, redislock.Event{Kind: kind, Name: "secret", Why: "secret", Err: errors.New("secret")})["msg"]
 		if other, known := seen[message]; known || strings.Contains(message.(string), "secret") || strings.HasPrefix(message.(string), "lock: ") {
 			t.Errorf("the message of %v is %q, as of %v", kind, message, other)

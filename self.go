@@ -1,0 +1,97 @@
+package redislock
+
+import (
+	"runtime"
+	"strings"
+	"time"
+
+	"example.com/redislock/internal/clock"
+)
+
+// A caller waits for itself where it holds a lock and asks for it again under a context that does not carry the hold: a function
+// that runs under the lock was handed the outer context, and not its own. Redis cannot tell that from two goroutines of one process that
+// take turns. The stack of the caller can: the body of a Do is on it.
+
+// selfWaitAfter is how long an acquire waits for a lock of its own process before the Observer is told.
+const selfWaitAfter = time.Second
+
+// waitsForItself reports whether the acquisition, which waits for a holder, waits for its own caller as far as anybody can tell: its
+// process holds the lock, and the caller is inside a function that runs under a lock, or asked by [Lockable.Acquire] under the very context under which the lock was
+// asked for before.
+func (q *acquisition) waitsForItself(holder string) bool {
+	if !q.client.isOwn(holder) {
+		return false
+	}
+	inBody, lockable := onStack()
+	return inBody || lockable && q.client.askedUnder(q)
+}
+
+// heldBy is the error of the acquisition that found the lock taken.
+func (q *acquisition) heldBy(cause error) *HeldError {
+	e := q.client.heldBy(*q.Holder, cause)
+	e.self = e.own && q.queued && q.waitsForItself(q.Holder.Info)
+	return e
+}
+
+// isOwn reports whether the description of a holder, as it travels, is that of this process under the Client's name.
+func (c *Client) isOwn(info string) bool {
+	rest, own := strings.CutPrefix(info, c.info[:len(c.info)-1])
+	return own && (strings.HasPrefix(rest, "\n") || strings.HasPrefix(rest, " "))
+}
+
+// askedUnder reports whether the Client has a hold of the name that was asked for under the same context.
+func (c *Client) askedUnder(q *acquisition) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, h := range c.holds {
+		if h.name == q.name && h.first.asked == q.parent {
+			return true
+		}
+	}
+	return false
+}
+
+// tellOfItself makes the Observer be told if the acquisition still waits for its own caller after selfWaitAfter. The result ends that.
+func (q *acquisition) tellOfItself(holder string) (stop func()) {
+	if q.client.observer == nil || !q.waitsForItself(holder) {
+		return func() {}
+	}
+	e := q.event(EventSelfWait)
+	e.Queued, e.Holder, e.Err = true, parseOwner(holder), ErrDeadlock
+	timer := time.AfterFunc(selfWaitAfter, func() {
+		e.Wait = clock.Elapsed(q.asked)
+		q.client.report(e)
+	})
+	return func() { timer.Stop() }
+}
+
+// onStack looks at the functions that the goroutine is in. inBody: behind functions of others there is a Do or DoAll of this package,
+// so one of them runs under a lock. lockable: the acquire was asked for by Lockable.Acquire.
+func onStack() (inBody, lockable bool) {
+	var pcs [64]uintptr
+	pkg, foreign := "", false
+	for skip := 1; ; skip += len(pcs) {
+		n := runtime.Callers(skip, pcs[:])
+		for _, pc := range pcs[:n] {
+			f := runtime.FuncForPC(pc - 1)
+			if f == nil {
+				continue
+			}
+			if pkg == "" {
+				pkg = strings.TrimSuffix(f.Name(), "onStack") // the first is this function
+			}
+			name, ours := strings.CutPrefix(f.Name(), pkg)
+			switch {
+			case !ours:
+				foreign = true
+			case !foreign && name == "(*Lockable).Acquire":
+				lockable = true
+			case foreign && (name == "(*Client).do" || name == "(*Client).DoAll"):
+				return true, lockable
+			}
+		}
+		if n < len(pcs) {
+			return false, lockable
+		}
+	}
+}
