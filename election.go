@@ -183,16 +183,16 @@ func (e *Election) Leader(ctx context.Context) (Leader, error) {
 }
 
 // leader also tells after which time the leader may have died.
-func (e *Election) leader(ctx context.Context) (Leader, time.Duration, error) {
+func (e *Election) leader(ctx context.Context) (Leader, due, error) {
 	if err := e.client.mayLook(ctx, e.name, electName); err != nil {
-		return Leader{}, 0, err
+		return Leader{}, due{}, err
 	}
 	info, err := e.client.inspect(ctx, electName(e.name), 1)
 	if err != nil || len(info.Holds) == 0 {
-		return Leader{}, leaderCheck, err
+		return Leader{}, due{within: leaderCheck}, err
 	}
 	h := info.Holds[0]
-	return Leader{Owner: h.Owner, Fence: h.Fence, Since: h.Since}, min(h.Deadline.Sub(info.Now)+protocol.Slack, leaderCheck), nil
+	return Leader{Owner: h.Owner, Fence: h.Fence, Since: h.Since}, due{within: min(h.Deadline.Sub(info.Now)+protocol.Slack, leaderCheck)}, nil
 }
 
 // Watch yields the leader, at once and then after every change, until ctx ends. That nobody leads is a change too. Watch is
@@ -206,6 +206,6 @@ func (e *Election) Watch(ctx context.Context) iter.Seq2[Leader, error] {
 	}
 	return func(yield func(Leader, error) bool) {
 		same := func(a, b Leader) bool { return a.Fence == b.Fence }
-		follow(ctx, e.client, topic{"leader", e.name, electName(e.name)}, 0, e.leader, same, yield)
+		follow(ctx, e.client, topic{"leader", e.name, electName(e.name)}, e.leader, same, yield)
 	}
 }

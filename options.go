@@ -273,6 +273,7 @@ type config struct {
 	margin    time.Duration
 	observer  Observer
 	trace     func(context.Context) string
+	shown     int
 	jitter    func(time.Duration) time.Duration
 }
 
@@ -351,6 +352,19 @@ func WithClockMargin(d time.Duration) ClientOption {
 			return invalid("WithClockMargin(%v): must be from 0 to 10s", d)
 		}
 		c.margin = d
+		return nil
+	}
+}
+
+// WithShown sets how many holders and how many waiters [Client.Inspect], [Client.InspectMore] and [Client.Watch] show at a time,
+// from 1 to [MaxShown]. The default is [DefaultShown]. Each one that is shown costs Redis some 2 µs, during which it serves
+// nobody else, so a watched lock is looked at the less often the more are shown. How many there are is always complete.
+func WithShown(n int) ClientOption {
+	return func(c *config) error {
+		if n < 1 || n > MaxShown {
+			return invalid("WithShown(%d): must be from 1 to %d", n, MaxShown)
+		}
+		c.shown = n
 		return nil
 	}
 }

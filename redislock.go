@@ -40,6 +40,7 @@ type Client struct {
 	defaults  settings
 	observer  Observer
 	trace     func(context.Context) string
+	shown     int // WithShown
 	reports   reports
 	jitter    func(time.Duration) time.Duration // random, below its argument
 
@@ -93,7 +94,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 	case err != nil:
 		return nil, fmt.Errorf("redislock: new: %w", invalid("%v", err))
 	}
-	cfg := config{prefix: DefaultPrefix, retention: DefaultRetention, margin: DefaultClockMargin, jitter: random.Below}
+	cfg := config{prefix: DefaultPrefix, retention: DefaultRetention, margin: DefaultClockMargin, shown: DefaultShown, jitter: random.Below}
 	for _, opt := range opts {
 		if opt == nil {
 			return nil, fmt.Errorf("redislock: new: %w", invalid("a nil ClientOption"))
@@ -112,6 +113,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		margin:    cfg.margin,
 		observer:  cfg.observer,
 		trace:     cfg.trace,
+		shown:     cfg.shown,
 		jitter:    cfg.jitter,
 		defaults:  settings{lease: DefaultLease, weight: 1},
 		floors:    newFloors(),

@@ -96,7 +96,7 @@ func (c *Client) breakAll(ctx context.Context, name, reason string) (int64, erro
 	}
 	greatest, asked := int64(0), time.Time{}
 	for {
-		info, err := c.inspect(ctx, name, maxShown)
+		info, err := c.inspect(ctx, name, maxBreak)
 		if err != nil {
 			return greatest, err
 		}

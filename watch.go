@@ -16,14 +16,17 @@ const (
 	// watchEvery is how often a watcher of a lock checks by itself. That finds a message that was lost without a break of the
 	// subscription.
 	watchEvery = 30 * time.Second
-	// watchPause is the least time between two checks.
-	watchPause = 50 * time.Millisecond
+	// watchPause is the least time between two checks. It is watchPauseEach for each hold and place that the last one has shown, if
+	// that is more: a crowd costs Redis more to look at, some 2 µs each. So all looks of a Client at a lock together take a
+	// thousandth of Redis, whatever the option WithShown is.
+	watchPause     = 50 * time.Millisecond
+	watchPauseEach = 2 * time.Millisecond
 )
 
 // Watch yields the state of a lock as [Client.Inspect] shows it, at once and then after every change, until ctx ends. A
 // change is that the lock is granted, renewed, released, stolen or broken, or that somebody begins or ceases to wait. Watch
 // is told by push; of a hold that lapses it learns when the lease is over. Changes that follow each other within 50 ms count
-// as one. While Redis cannot be reached, or refuses ([ErrPermission]), Watch yields the error, again and again with growing
+// as one, or within 2 ms for each holder and each waiter that is shown, if that is more. While Redis cannot be reached, or refuses ([ErrPermission]), Watch yields the error, again and again with growing
 // pauses of up to 5 s, and then the state. It ends after [ErrClosed], [ErrInvalid] and any other error that would stay as it
 // is, such as that of a closed Redis client.
 //
@@ -38,10 +41,13 @@ const (
 // one connection for all messages of that kind.
 func (c *Client) Watch(ctx context.Context, name string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
-		look := func(ctx context.Context) (Info, time.Duration, error) { return c.inspectAgain(ctx, name) }
-		follow(ctx, c, topic{"watch", name, name}, watchPause, look, same, yield)
+		look := func(ctx context.Context) (Info, due, error) { return c.inspectAgain(ctx, name) }
+		follow(ctx, c, topic{"watch", name, name}, look, same, yield)
 	}
 }
+
+// due is when the next look is to be: at the latest so long after this one, or after a change, but not before the pause is over.
+type due struct{ within, pause time.Duration }
 
 // topic is what somebody follows: the state of a lock, or who leads in an election.
 type topic struct {
@@ -60,8 +66,7 @@ type followers struct {
 type follower struct {
 	client *Client
 	topic  topic
-	look   func(context.Context) (any, time.Duration, error)
-	pause  time.Duration      // at least so long between two looks
+	look   func(context.Context) (any, due, error)
 	sooner chan struct{}      // somebody has joined, and needs a look that begins after that
 	stop   context.CancelFunc // ends it
 
@@ -77,8 +82,8 @@ type follower struct {
 }
 
 // follow yields what look returns, at once and then whenever that is something else.
-func follow[T any](ctx context.Context, c *Client, t topic, pause time.Duration,
-	look func(context.Context) (T, time.Duration, error), same func(a, b T) bool, yield func(T, error) bool,
+func follow[T any](ctx context.Context, c *Client, t topic,
+	look func(context.Context) (T, due, error), same func(a, b T) bool, yield func(T, error) bool,
 ) {
 	if c.called(ctx) != nil {
 		none, _, err := look(ctx)
@@ -86,7 +91,7 @@ func follow[T any](ctx context.Context, c *Client, t topic, pause time.Duration,
 		return
 	}
 	c.start()
-	f, wanted := c.followers.join(ctx, c, t, pause, func(ctx context.Context) (any, time.Duration, error) { return look(ctx) })
+	f, wanted := c.followers.join(ctx, c, t, func(ctx context.Context) (any, due, error) { return look(ctx) })
 	defer c.followers.leave(f)
 	var last T
 	for first := true; ; {
@@ -118,15 +123,13 @@ func follow[T any](ctx context.Context, c *Client, t topic, pause time.Duration,
 }
 
 // join returns the follower of a topic, and the number of the first look that begins from now on.
-func (all *followers) join(ctx context.Context, c *Client, t topic, pause time.Duration,
-	look func(context.Context) (any, time.Duration, error),
-) (f *follower, wanted int) {
+func (all *followers) join(ctx context.Context, c *Client, t topic, look func(context.Context) (any, due, error)) (f *follower, wanted int) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	f = all.of[t]
 	if f == nil {
 		looking, stop := context.WithCancel(context.WithoutCancel(ctx))
-		f = &follower{client: c, topic: t, look: look, pause: pause, sooner: make(chan struct{}, 1), stop: stop, changed: make(chan struct{})}
+		f = &follower{client: c, topic: t, look: look, sooner: make(chan struct{}, 1), stop: stop, changed: make(chan struct{})}
 		if all.of == nil {
 			all.of = map[topic]*follower{}
 		}
@@ -214,9 +217,9 @@ func (f *follower) run(ctx context.Context) {
 		if failures++; err == nil {
 			failures = 0
 		} else {
-			next = min(transport.Backoff(failures)*8, 5*time.Second)
+			next.within = min(transport.Backoff(failures)*8, 5*time.Second)
 		}
-		timer := time.NewTimer(next)
+		timer := time.NewTimer(next.within)
 		select {
 		case <-change:
 		case <-f.sooner:
@@ -225,26 +228,27 @@ func (f *follower) run(ctx context.Context) {
 		case <-c.closing:
 		}
 		timer.Stop()
-		if f.pause > 0 && !sleep(ctx, f.pause) {
+		if next.pause > 0 && !sleep(ctx, next.pause) {
 			return
 		}
 	}
 }
 
 // inspectAgain also tells when to inspect again even if no change was told: a hold may have lapsed by then.
-func (c *Client) inspectAgain(ctx context.Context, name string) (Info, time.Duration, error) {
+func (c *Client) inspectAgain(ctx context.Context, name string) (Info, due, error) {
+	next := due{watchEvery, watchPause}
 	if err := c.mayLook(ctx, name, itself); err != nil {
-		return Info{}, 0, err
+		return Info{}, next, err
 	}
-	a := c.query(ctx, lua.Watch, c.keys.Lock(name), maxShown)
+	a := c.query(ctx, lua.Watch, c.keys.Lock(name), c.shown)
 	if a.Err != nil {
-		return Info{}, 0, a.Err
+		return Info{}, next, a.Err
 	}
 	info, err := parseInfo(name, a.Value)
-	next := watchEvery
 	for _, h := range info.Holds {
-		next = min(next, h.Deadline.Sub(info.Now)+protocol.Slack)
+		next.within = min(next.within, h.Deadline.Sub(info.Now)+protocol.Slack)
 	}
+	next.pause = max(watchPause, time.Duration(len(info.Holds)+len(info.Places))*watchPauseEach)
 	return info, next, err
 }
 

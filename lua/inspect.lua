@@ -2,10 +2,13 @@
 --
 -- KEYS[1]  the lock
 -- ARGV[1]  how many holds and how many places to show at the most
+-- ARGV[2]  the token of a hold: show those behind it, or from the first on where it is gone; '' or none: from the first; '-': none
+-- ARGV[3]  the token of a place: likewise
 --
 -- Reply    {now, last fence or '', how many wait, how many hold, how many holds follow,
 --           for each of them: since, deadline, fence, token, state, mode, info, lease,
---           then for each place: ticket, token, mode, info}
+--           then for each place: ticket, token, mode, info,
+--           then, where there are others behind the last that was looked at: the token of that hold, or '', and of that place, or ''}
 --@ preamble.lua
 
 -- Most locks are idle: such a lock has nothing to show but its fence.

@@ -22,7 +22,7 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 		h := &model.History{
 			Random: rand.New(rand.NewPCG(uint64(seed), 2)), Now: model.Micros(b.now.UnixMicro()),
 			Kinds: map[string]int{
-				"acquire": 50, "release": 30, "check": 20, "renew": 7, "keep": 4, "break": 10, "convert": 10, "resume": 10, "confirm": 10, "watch": 1,
+				"acquire": 50, "release": 30, "check": 20, "renew": 7, "keep": 4, "break": 10, "convert": 10, "resume": 10, "confirm": 10, "watch": 1, "inspect": 10,
 			},
 			Waits: map[string]string{
 				"live0": protocol.Countable, "live1": protocol.Countable,

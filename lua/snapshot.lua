@@ -1,28 +1,42 @@
 -- The reply of inspect and of watch, as inspect.lua describes it. A hold that has lapsed is not shown, and not removed.
-local limit = ARGV[1] + 0
+local limit, rest = ARGV[1] + 0, {'', ''}
 local reply = {now, fence, queue.length, holds.length, 0}
-local function show(...)
-  for _, value in ipairs({...}) do reply[#reply + 1] = value end
-end
 local function mode_text(record, from) return match(record, '\n([^\n]*)\n', from + REQUEST_WIDTH) end
 
-local id = holds.head
-for _ = 1, limit do
-  if not id then break end
-  local hold, next_id = hold_of(id), following(holds, id)
+-- Shows those of a list that come behind one of them, from the head where that one is gone. `more` is where the last of them
+-- is noted, if there are others behind it.
+local function page(list, behind, more, show)
+  if behind == '-' then return end
+  local id, last = list.head, nil
+  if behind and behind ~= '' and get(list.node .. behind) then id = following(list, behind) end
+  for _ = 1, limit do
+    if not id then return end
+    local next_id = following(list, id)
+    show(id)
+    last = id
+    id = next_id
+  end
+  if id and last then rest[more] = last end
+end
+
+page(holds, ARGV[2], 1, function(id)
+  local hold = hold_of(id)
   if lapsed(hold) then
     reply[4] = reply[4] - 1
-  else
-    reply[5] = reply[5] + 1
-    show(hold.since, time16(deadline(hold)), hold.fence, hold.token, hold.state, mode_text(hold.request, 1), info_of(hold.request, 1), hold.lease + 0)
+    return
   end
-  id = next_id
-end
-id = queue.head
-for _ = 1, limit do
-  if not id then break end
-  local place = get('w' .. id)
-  show(sub(place, PLACE_TICKET), id, mode_text(place, PLACE_REQUEST), info_of(place, PLACE_REQUEST))
-  id = following(queue, id)
+  local n, request = #reply, hold.request
+  reply[5] = reply[5] + 1
+  reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = hold.since, time16(deadline(hold)), hold.fence, hold.token
+  reply[n + 5], reply[n + 6], reply[n + 7], reply[n + 8] = hold.state, mode_text(request, 1), info_of(request, 1), hold.lease + 0
+end)
+page(queue, ARGV[3], 2, function(id)
+  local n, place = #reply, get('w' .. id)
+  reply[n + 1], reply[n + 2] = sub(place, PLACE_TICKET), id
+  reply[n + 3], reply[n + 4] = mode_text(place, PLACE_REQUEST), info_of(place, PLACE_REQUEST)
+end)
+if rest[1] ~= '' or rest[2] ~= '' then
+  reply[#reply + 1] = rest[1]
+  reply[#reply + 1] = rest[2]
 end
 return reply

@@ -55,7 +55,7 @@ func TestBrowserSaysHowManyHoldOn(t *testing.T) {
 	p.types("it is stuck")
 	value[bool](p, `(document.getElementById('confirm').focus(), true)`)
 	p.types("break\r")
-	p.says("#done", "Broken: 200 holds have ended")
+	p.says("#done", fmt.Sprintf("Broken: %d holds have ended", maxDetail))
 	p.says("#done", "3 others hold on")
 	select {
 	case <-locks[maxDetail-1].Context().Done():

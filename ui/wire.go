@@ -173,8 +173,8 @@ type detail struct {
 	Steps []step         `json:"steps"`
 }
 
-// maxDetail is how many holders and waiters a page shows.
-const maxDetail = 200
+// maxDetail is how many holders and waiters a page shows: as many as a Client looks at.
+const maxDetail = redislock.DefaultShown
 
 func detailOf(info redislock.Info) detail {
 	d := detail{

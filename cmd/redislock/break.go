@@ -80,7 +80,7 @@ func newBreak() *cobra.Command {
 }
 
 func breakLock(cmd *cobra.Command, p *page, l *link, o *output, name, reason string, yes bool) error {
-	before, err := l.inspect(name)
+	before, err := l.inspectHolders(name)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func breakLock(cmd *cobra.Command, p *page, l *link, o *output, name, reason str
 		if !confirm(cmd, forPeople(before)) {
 			return exitWith(exitUnknown, "nothing was broken")
 		}
-		now, err := l.inspect(name)
+		now, err := l.inspectHolders(name)
 		if err != nil {
 			return err
 		}
@@ -132,6 +132,19 @@ func breakLock(cmd *cobra.Command, p *page, l *link, o *output, name, reason str
 		_, _ = io.WriteString(p, whatCameAfter(forPeople(after)))
 	}
 	return nil
+}
+
+// maxBroken is how many holders one command breaks.
+const maxBroken = 1000
+
+// inspectHolders looks at all who hold the lock, or at the first maxBroken of them.
+func (l *link) inspectHolders(name string) (redislock.Info, error) {
+	info, err := l.inspect(name)
+	for err == nil && info.More() && len(info.Holds) < min(info.Holders, maxBroken) {
+		info, err = l.inspectMore(info)
+	}
+	info.Holds = info.Holds[:min(len(info.Holds), maxBroken)]
+	return info, err
 }
 
 // breakHolds ends the holds in info, and no others. It returns those that it has ended, and the greatest of their fences;

@@ -16,7 +16,8 @@ const showHelp = `Shows everything that Redis knows of the lock NAME: who holds 
 until when unless it is renewed; who waits, in order, and for how long; the last fence; and what that means, and what can
 be done next. It changes nothing.
 
-The times are by the clock of Redis. The fence of a holder is greater than those of all before it.
+The first 50 holders and the first 50 who wait are shown, and how many more there are; --all shows them all, in steps that do
+not keep Redis busy. The times are by the clock of Redis. The fence of a holder is greater than those of all before it.
 
 `
 
@@ -26,6 +27,7 @@ func newShow() *cobra.Command {
 		o output
 		m several
 	)
+	all := false
 	cmd := &cobra.Command{
 		Use:                   "show [flags] NAME",
 		Short:                 "Show who holds a lock, who waits, and what that means",
@@ -34,6 +36,7 @@ func newShow() *cobra.Command {
 		Args:                  cobra.ExactArgs(1),
 		DisableFlagsInUseLine: true,
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "show all who hold it and all who wait, however many")
 	o.flags(cmd.Flags())
 	s.flags(cmd.Flags())
 	m.flags(cmd.Flags(), "show the lock")
@@ -49,6 +52,9 @@ func newShow() *cobra.Command {
 		}
 		defer l.close()
 		info, err := l.inspect(args[0])
+		for all && err == nil && info.More() {
+			info, err = l.inspectMore(info)
+		}
 		switch {
 		case err != nil:
 			return err
@@ -73,6 +79,15 @@ func (l *link) inspect(name string) (info redislock.Info, err error) {
 		return err
 	})
 	return info, err
+}
+
+// inspectMore adds the next holders and waiters to those in info.
+func (l *link) inspectMore(info redislock.Info) (more redislock.Info, err error) {
+	err = l.within(context.Background(), func(ctx context.Context) error {
+		more, err = l.client.InspectMore(ctx, info)
+		return err
+	})
+	return more, err
 }
 
 // describe is a lock in full, as it was so long ago.

@@ -142,3 +142,23 @@ func TestAskTellsTheHolder(t *testing.T) {
 	refuses(t, []string{"run", "--on-ask", "KILL", "x", "--", "true"}, "--on-ask", "TERM")
 	refuses(t, []string{"run", "-o", "xml", "x", "--", "true"}, "must be text or json")
 }
+
+func TestShowSaysHowManyMoreThereAre(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	readers := redislock.DefaultShown + 7
+	for i := range readers {
+		f.hold("x", redislock.WithMode(redislock.Read), redislock.WithMetadata(fmt.Sprintf("reader-%02d", i)))
+	}
+	last := fmt.Sprintf("reader-%02d", readers-1)
+	if text := f.wants(0, []string{"show", "x"}, "held by 57", "and 7 more", "reader-49"); strings.Contains(text, last) {
+		t.Errorf("it shows all: %s", text)
+	}
+	if text := f.wants(0, []string{"show", "-o", "json", "x"}, `"holders":57`); strings.Contains(text, last) {
+		t.Errorf("it shows all: %s", text)
+	}
+	if text := f.wants(0, []string{"show", "--all", "x"}, "held by 57", last); strings.Contains(text, "more") {
+		t.Errorf("it does not show all: %s", text)
+	}
+	f.wants(0, []string{"break", "--yes", "--reason", "why", "x"}, "and 56 more", "It is free")
+}

@@ -17,6 +17,8 @@ type Answer struct {
 	Last   Micros   // the greatest of their fences
 	Holds  []Hold   // that inspect shows
 	Places []Place
+
+	HoldsOn, PlacesOn string // the tokens behind which inspect goes on, where it has not shown all
 }
 
 // Holder says who has the lock. The zero Holder says that nobody has.

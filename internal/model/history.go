@@ -85,7 +85,7 @@ func (h *History) kind() string {
 	return "acquire"
 }
 
-var kinds = []string{"acquire", "release", "renew", "keep", "check", "break", "convert", "resume", "confirm", "watch"}
+var kinds = []string{"acquire", "release", "renew", "keep", "check", "break", "convert", "resume", "confirm", "watch", "inspect"}
 
 func (h *History) make(kind string) Script {
 	switch kind {
@@ -131,6 +131,12 @@ func (h *History) make(kind string) Script {
 		return Confirm{Token: h.holder(), Floor: h.floor(), Seen: h.floor()}
 	case "watch":
 		return Watch{Most: 1000}
+	case "inspect":
+		place := ""
+		if n := len(h.Lock.Queue); n > 0 {
+			place = h.Lock.Queue[h.Random.IntN(n)].Token
+		}
+		return Inspect{Most: h.Random.IntN(4), Holds: oneOf(h, "", "-", h.holder()), Places: oneOf(h, "", "-", place, h.some())}
 	}
 	return h.acquire()
 }

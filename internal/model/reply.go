@@ -92,6 +92,9 @@ func shown(reply any) (Answer, error) {
 	for ; i+3 < len(f.Values); i += 4 {
 		a.Places = append(a.Places, Place{Ticket: f.Micros(i), Token: f.Text(i + 1)})
 	}
+	if i < len(f.Values) {
+		a.HoldsOn, a.PlacesOn = f.Text(i), f.Text(i+1)
+	}
 	return a, f.Err
 }
 

@@ -130,5 +130,8 @@ func (a Answer) String() string {
 	for i := range a.Places {
 		fmt.Fprintf(&b, " place{%s %d}", a.Places[i].Token, a.Places[i].Ticket)
 	}
+	if a.HoldsOn != "" || a.PlacesOn != "" {
+		fmt.Fprintf(&b, " on behind %q and %q", a.HoldsOn, a.PlacesOn)
+	}
 	return b.String()
 }

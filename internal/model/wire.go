@@ -129,7 +129,7 @@ func parseCall(script string, args []string) (Script, error) {
 	case "confirm":
 		s = Confirm{Token: w.text(0), Floor: w.number(1), Seen: w.number(2)}
 	case "inspect":
-		s = Inspect{Most: int(w.number(0))}
+		s = Inspect{Most: int(w.number(0)), Holds: w.text(1), Places: w.text(2)}
 	case "watch":
 		s = Watch{Most: int(w.number(0))}
 	case "ask":

@@ -48,7 +48,7 @@ func Words(script Script) (name string, args []string) {
 	case Confirm:
 		return "confirm", []string{s.Token, ticket(s.Floor, s.Floor > 0), ticket(s.Seen, s.Seen > 0)}
 	case Inspect:
-		return "inspect", []string{strconv.Itoa(s.Most)}
+		return "inspect", []string{strconv.Itoa(s.Most), s.Holds, s.Places}
 	case Watch:
 		return "watch", []string{strconv.Itoa(s.Most)}
 	}
