@@ -186,13 +186,29 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, e
 // lose ends the hold, once; cause wraps ErrLost. It gives up what the server still has of the hold. A body that saw the
 // context end may have stopped. For a body that did not, there are fences.
 func (h *hold) lose(cause error) {
+	if h.ends(cause) {
+		(*loss)(h).Run()
+	}
+}
+
+// ends is the part of lose that cannot wait. It reports whether the rest is to be done.
+func (h *hold) ends(cause error) (first bool) {
 	h.client.background.Add() // the hold is in the books until it is given up
-	defer h.client.background.Done()
-	heldFor := h.lease.Held()
-	if _, first := h.lease.Stop(cause); !first {
-		return
+	if _, first = h.lease.Stop(cause); !first {
+		h.client.background.Done()
+		return false
 	}
 	h.life.Finish(cause)
+	return true
+}
+
+// loss is a hold that was lost and whose context has ended; the rest of lose is its Run.
+type loss hold
+
+func (l *loss) Run() {
+	h := (*hold)(l)
+	defer h.client.background.Done()
+	cause, _ := h.lease.Stop(ErrLost) // it has ended before
 	h.client.forget(h)
 	kind := EventLost
 	if errors.Is(cause, ErrStolen) {
@@ -200,7 +216,7 @@ func (h *hold) lose(cause error) {
 	}
 	if h.client.observer != nil {
 		e := h.event(kind, cause)
-		e.Held = heldFor
+		e.Held = h.lease.Held()
 		h.client.report(e)
 	}
 	if h.lease.GiveUp() {
@@ -213,7 +229,15 @@ func (h *hold) lose(cause error) {
 // Config is the configuration of all leases of the Client.
 func (h *hold) Config() *lease.Config { return &h.client.leases }
 
-// Lost ends the hold: its lease has run out, or the server does not know it.
+// RunOut ends the hold: its lease has run out, perhaps with many others. Their contexts end first, and the rest is done after that
+// (I7).
+func (h *hold) RunOut(cause error) {
+	if h.ends(cause) {
+		h.client.scheduler.Later((*loss)(h))
+	}
+}
+
+// Lost ends the hold: the server does not know it.
 func (h *hold) Lost(cause error) { h.lose(cause) }
 
 // Revoked ends the hold: it was stolen, or broken for a reason.

@@ -26,12 +26,21 @@ func (l *listener) Message(payload string) { l.client().heard(payload) }
 // Broadcast handles a message for all Clients of the prefix.
 func (l *listener) Broadcast(payload string) { l.client().heardBroadcast(payload) }
 
-// Subscribed makes every wait and every hold ask at once, because messages may have been lost.
+// renewedAtOnce is how many holds are renewed at once after a subscription. The others are soon after, one after the other:
+// where a server comes back, all that its Clients hold is in doubt at the same time.
+const renewedAtOnce = 64
+
+// Subscribed makes every wait and every hold ask, because messages may have been lost.
 func (l *listener) Subscribed() {
 	c := l.client()
 	c.waits.RecheckAll()
-	for _, h := range c.allHolds() {
-		h.lease.Soon()
+	holds := c.allHolds()
+	for i, h := range holds {
+		part := 0.0
+		if i >= renewedAtOnce {
+			part = float64(i) / float64(len(holds))
+		}
+		h.lease.Soon(part)
 	}
 	c.missedBroadcasts()
 }

@@ -65,7 +65,7 @@ func (l *Lock) upgrade(ctx context.Context) error {
 		if loss := l.Err(); loss != nil {
 			return fmt.Errorf("%w: %w", ErrNotHeld, loss)
 		}
-		h.lease.Soon() // if the hold is gone, that tells why
+		h.lease.Soon(0) // if the hold is gone, that tells why
 	}
 	return err
 }
@@ -135,7 +135,7 @@ func (l *Lock) toRead(ctx context.Context) (changed bool, err error) {
 		}
 		return true, nil
 	}
-	h.lease.Soon() // if the hold is gone, that tells why
+	h.lease.Soon(0) // if the hold is gone, that tells why
 	return false, fmt.Errorf("%w: the server no longer knows the hold", ErrNotHeld)
 }
 

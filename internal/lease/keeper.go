@@ -14,7 +14,8 @@ import (
 
 // Owner is the owner of a lease: a hold. Its methods are called on the Client's own goroutines, and must not block.
 type Owner interface {
-	Lost(cause error)        // the lease has run out, or the server no longer knows the hold; cause is an ErrLost
+	RunOut(cause error)      // the lease has run out; cause is an ErrLost. The scheduler calls it: what may wait is left for later
+	Lost(cause error)        // the server no longer knows the hold; cause is an ErrLost
 	Revoked(note string)     // the hold was broken, for the reason in note, or stolen if note is empty
 	Renewed()                // a renewal has succeeded
 	RenewalFailed(err error) // a renewal has failed, and is tried again
@@ -47,9 +48,10 @@ type Keeper struct {
 	key, token any
 	nonce      string
 
-	mu    sync.Mutex
-	lease Lease
-	task  scheduler.Task
+	mu     sync.Mutex
+	lease  Lease
+	task   scheduler.Task
+	leaves bool // a renewal is about to leave: while all connections are stuck, no other is put behind it
 }
 
 // Init makes it the keeper of the lease of a grant. Nothing is planned before Start.
@@ -159,11 +161,13 @@ func (k *Keeper) GiveUp() bool {
 	return k.lease.giveUp()
 }
 
-// Soon renews now, before the renewal is due, to learn whether the hold still exists.
-func (k *Keeper) Soon() {
+// Soon renews before that is due, to learn whether the hold still exists: after a part of a sixth of the lease, or of 5 s if that is
+// less. So the renewals of many leases that are in doubt together leave one after the other.
+func (k *Keeper) Soon(part float64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if now := time.Now(); k.lease.soon(now) {
+	now := time.Now()
+	if k.lease.soon(now, now.Add(time.Duration(part*float64(min(k.lease.length/6, 5*time.Second))))) {
 		k.plan(now)
 	}
 }
@@ -188,15 +192,27 @@ func (k *Keeper) Run() {
 	k.mu.Lock()
 	lost := k.lease.expired(now, orphaned)
 	if lost == nil {
-		if k.lease.due(now, orphaned) {
-			cfg.Transport.Enqueue(transport.NewCall(lua.Renew, k.Key(), k.Token(), k.lease.fence), k.Answered)
+		if k.lease.due(now, orphaned) && !k.leaves {
+			k.leaves = true
+			cfg.Transport.Enqueue(k)
 		}
 		k.plan(now)
 	}
 	k.mu.Unlock()
 	if lost != nil {
-		k.owner.Lost(lost)
+		k.owner.RunOut(lost)
 	}
+}
+
+// Call is the renewal, when it leaves; nil if the lease has ended meanwhile.
+func (k *Keeper) Call() *transport.Call {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.leaves = false
+	if k.lease.ended != nil {
+		return nil
+	}
+	return transport.NewCall(lua.Renew, k.Key(), k.token, k.lease.fence)
 }
 
 // Answered handles the answer of a renewal.

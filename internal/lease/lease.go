@@ -96,10 +96,18 @@ func (l *Lease) expired(now time.Time, orphaned bool) error {
 	case l.valid.LeftAt(now) <= 0 && orphaned:
 		return fmt.Errorf("%w: its lease of %v ran out: %w", ErrLost, l.length, transport.ErrOrphaned)
 	case l.valid.LeftAt(now) <= 0:
-		return fmt.Errorf("%w: its lease of %v ran out", ErrLost, l.length)
+		return ranOut(l.length)
 	}
 	return nil
 }
+
+// ranOut is the error of a lease of that length. It is put into words only where somebody reads it: many leases run out together.
+type ranOut time.Duration
+
+func (r ranOut) Error() string {
+	return fmt.Sprintf("%v: its lease of %v ran out", ErrLost, time.Duration(r))
+}
+func (r ranOut) Unwrap() error { return ErrLost }
 
 // due is the event that its time has come. It reports whether a renewal is to be sent. Until one is answered, another follows
 // on another connection, for a stuck connection must not cost the lock.
@@ -114,12 +122,14 @@ func (l *Lease) due(now time.Time, orphaned bool) (renew bool) {
 	return true
 }
 
-// soon is the event of a doubt. The lease is renewed now, before that is due, to learn whether the hold still exists.
-func (l *Lease) soon(now time.Time) bool {
+// soon is the event of a doubt. The lease is renewed at a time before that is due, to learn whether the hold still exists.
+func (l *Lease) soon(now, at time.Time) bool {
 	if l.ended != nil || l.final {
 		return false
 	}
-	l.renewAt = now
+	if l.renewAt.IsZero() || at.Before(l.renewAt) {
+		l.renewAt = at
+	}
 	return true
 }
 

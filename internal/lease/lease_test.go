@@ -118,7 +118,7 @@ func TestWhatHasEndedStaysEnded(t *testing.T) {
 	if reason, won := l.end(errors.New("second")); reason != first || won {
 		t.Errorf("the second end: %v, %v", reason, won)
 	}
-	if l.soon(noon) || l.failed(noon) {
+	if l.soon(noon, noon) || l.failed(noon) {
 		t.Error("an event after its end is taken for one of a lease that is kept")
 	}
 }
@@ -148,7 +148,7 @@ func TestAFinalLeaseIsRenewedNoMoreThanAClaimNeeds(t *testing.T) {
 		t.Error("the claim is not made whole")
 	}
 	l.extend(clock.Bound{From: at(time.Second), Span: time.Minute}, at(time.Second), at(time.Second))
-	if !l.renewAt.IsZero() || l.soon(at(2*time.Second)) {
+	if !l.renewAt.IsZero() || l.soon(at(2*time.Second), at(2*time.Second)) {
 		t.Error("it is renewed once more")
 	}
 	l.failed(at(3 * time.Second)) // a late one

@@ -5,6 +5,9 @@
 //	nowhere ── Set ──▶ planned ── its time has come ──▶ running: nowhere again, and may Set itself
 //	           Remove ◀──┘ ▲── Set, SetNoLater
 //
+// What a task has to do that may wait, it leaves for later ([Scheduler.Later]): the rests are done when no task is due, a few at a
+// time. So of many locks that are lost at once all contexts have ended before the first is given back (I7).
+//
 // Tasks are in a heap by their time. The goroutine sleeps until the first is due, and is woken only to get up earlier than it
 // would. It looks at the wall clock each second, since Linux stops the clock of timers while a machine is suspended.
 package scheduler
@@ -32,6 +35,7 @@ type Scheduler struct {
 	wake  chan struct{}
 	// flush runs after the tasks that were due together, to send what they collected; often that is nothing.
 	flush func()
+	rests []Job            // of the worker alone
 	wall  func() time.Time // the wall clock, without a monotonic reading
 }
 
@@ -94,6 +98,25 @@ func (s *Scheduler) put(t *Task, at time.Time, sooner bool) {
 	}
 }
 
+// restsAtOnce is how many rests are done before the worker looks again whether a task is due.
+const restsAtOnce = 16
+
+// Later has a job done when no task is due, and when what the tasks collected has left. Only tasks call it.
+func (s *Scheduler) Later(j Job) { s.rests = append(s.rests, j) }
+
+// rest does some of what the tasks have left for later, or all of it. It reports whether there was any.
+func (s *Scheduler) rest(most int) bool {
+	n := min(len(s.rests), most)
+	for i := range n {
+		s.rests[i].Run()
+		s.rests[i] = nil
+	}
+	if s.rests = s.rests[n:]; len(s.rests) == 0 {
+		s.rests = nil
+	}
+	return n > 0
+}
+
 // Remove takes the task out, if it is planned.
 func (s *Scheduler) Remove(t *Task) {
 	s.mu.Lock()
@@ -103,8 +126,12 @@ func (s *Scheduler) Remove(t *Task) {
 	}
 }
 
-// Run runs due tasks until stop is closed.
+// Run runs due tasks until stop is closed. What they have left for later is done by then.
 func (s *Scheduler) Run(stop <-chan struct{}) {
+	defer func() {
+		for s.rest(restsAtOnce) {
+		}
+	}()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	slept, wall := time.Now(), s.wall()
@@ -118,6 +145,9 @@ func (s *Scheduler) Run(stop <-chan struct{}) {
 			t.Job.Run()
 		}
 		s.flush()
+		if s.rest(restsAtOnce) {
+			continue
+		}
 		timer.Reset(s.sleep())
 		select {
 		case <-timer.C:

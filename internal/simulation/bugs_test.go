@@ -43,7 +43,7 @@ var singleBugs = []bug{
 	{"release-with-the-context", "a release whose context has ended is not sent", "	ctx = detached(ctx)\n", "	if ctx.Err() != nil {\n		return Answer{Err: ctx.Err()}\n	}\n	ctx = detached(ctx)\n", 0, ""},
 	{"observer-panics", "a panic of the observer, told of on a goroutine of the Client, ends the process", "if p := recover(); p != nil {\n\t\t\tfault", "if p := any(nil); p != nil {\n\t\t\tfault", 0, ""},
 	{"keep-forgets", "ReleaseAfter of a lock that the server has lost leaves nothing against a late copy of its acquire", "if r.Status == \"revoked\" || r.Status == \"gone\" && h.lease.Unanswered() {", "if r.Status == \"revoked\" {", 0, ""},
-	{"no-checks", "a waiter does not ask what became of it, and a message that is lost is never made good", "	cfg.Sender.Enqueue(transport.NewCall(lua.Check,", "	_ = args; return; cfg.Sender.Enqueue(transport.NewCall(lua.Check,", 0, ""},
+	{"no-checks", "a waiter does not ask what became of it, and a message that is lost is never made good", "	if leaves {\n		cfg.Sender.Enqueue(", "	if false {\n		cfg.Sender.Enqueue(", 0, ""},
 	{"patience", "an acquire whose time is over waits for its clean-up", "	case <-ctx.Done():\n	}\n	if q.Unanswered {\n		return\n	}\n	patience.Reset(endedPatience)\n", "	}\n", 40277, "115fe57"},
 	{"known-read-again", "a check of several waits reads what it knows already, and takes a hold that stands alone for one that is not there", "    if cache[field] == nil then cache[field] = values[i] or false end\n", "    cache[field] = values[i] or false\n", 3095863173, "6846b2f"},
 	{"weight-counts-as-one", "a hold of weight k counts as one", "held[mode.name] = (held[mode.name] or 0) + mode.weight", "held[mode.name] = (held[mode.name] or 0) + 1", 0, ""},

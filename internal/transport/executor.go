@@ -53,13 +53,15 @@ type executor struct {
 
 	connections int // of the pool: more pipelines of the lane would wait for one in go-redis, each with a goroutine
 
-	mu      sync.Mutex
-	lane    []outgoing // renewals and checks that are to leave
-	lanes   int        // their pipelines under way
-	batches []batch
-	last    uint64 // the number of the latest batch
-	queue   []*Call
-	overdue *time.Timer
+	mu         sync.Mutex
+	lane       []Errand     // renewals and checks that are to leave
+	lanes      int          // their pipelines under way
+	insistents []*insistent // requests of which nobody waits for the answer, and whose turn has not come
+	insisting  int          // and how many are under way
+	batches    []batch
+	last       uint64 // the number of the latest batch
+	queue      []*Call
+	overdue    *time.Timer
 }
 
 // batch is one that is under way.
@@ -226,6 +228,12 @@ func (x *executor) wakeLater() {
 // Deliver sends calls in one pipeline, which is not counted as in flight: renewals have this lane of their own.
 func (x *executor) Deliver(batch []*Call) {
 	ctx := context.Background()
+	defer func() { // a hook has ended this goroutine: what became of the calls is not known
+		for _, c := range batch {
+			c.Answer.Err, c.Answer.Unanswered = errNoAnswer, true
+			x.wake(c)
+		}
+	}()
 	for len(batch) > 0 {
 		cmds, now := make([]Command, len(batch)), time.Now()
 		for i, c := range batch {
@@ -233,16 +241,16 @@ func (x *executor) Deliver(batch []*Call) {
 			cmds[i] = c.Cmd
 		}
 		_ = Pipelined(ctx, x.rdb, cmds) // each command has its own error
-		var unsent []*Call
-		for _, c := range batch {
+		all := batch
+		batch = nil
+		for _, c := range all {
 			if c.Settle() {
-				unsent = append(unsent, c)
+				batch = append(batch, c)
 				continue
 			}
 			x.learn(c.Answer.Err)
 			x.wake(c)
 		}
-		batch = unsent
 	}
 }
 

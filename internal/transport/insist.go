@@ -9,9 +9,12 @@ import (
 )
 
 // insistent is a request that nobody waits for, and that is sent until it is answered. No goroutine is its own: it leaves with what
-// else leaves, and those that had no answer are tried again together.
+// else leaves, and those that had no answer are tried again together. Where there are many, as after an outage in which many locks
+// were lost, only so many are under way to one master that they fill two pipelines. The others wait for their turn: renewals and
+// callers need the other connections.
 type insistent struct {
 	transport *Transport
+	executor  *executor // of the present attempt
 	script    *lua.Script
 	key       string
 	args      []any
@@ -41,23 +44,68 @@ func (t *Transport) Insist(s *lua.Script, key string, args []any, more func(any)
 	return i.done
 }
 
-// send is an attempt. It does not wait for what comes of it.
+// maxInsistent is how many of them are under way to one master.
+const maxInsistent = 2 * maxBatch
+
+// send has the request leave when it is its turn. It does not wait for what comes of it.
 func (i *insistent) send() {
+	x := i.transport.Executor(i.key)
+	i.executor = x
+	x.mu.Lock()
+	x.insistents = append(x.insistents, i)
+	x.mu.Unlock()
+	x.sendInsistents(0)
+}
+
+// sendInsistents sends those whose turn it is. ended is how many have been answered just now. As long as more than half are under way,
+// the others wait, so that they leave together.
+func (x *executor) sendInsistents(ended int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.insisting -= ended
+	if ended > 0 && x.insisting > maxInsistent/2 {
+		return
+	}
+	for len(x.insistents) > 0 && x.insisting < maxInsistent {
+		i := x.insistents[0]
+		x.insistents[0] = nil
+		if x.insistents = x.insistents[1:]; len(x.insistents) == 0 {
+			x.insistents = nil
+		}
+		if i.attempts > 0 && i.over() {
+			i.finish()
+			continue
+		}
+		x.insisting++
+		x.mu.Unlock()
+		i.attempt()
+		x.mu.Lock()
+	}
+}
+
+// attempt sends the request once.
+func (i *insistent) attempt() {
 	i.attempts++
 	one := NewCall(i.script, i.key, i.args...)
 	one.abandon(i.answered)
-	i.transport.Executor(i.key).leave(one)
+	i.executor.leave(one)
+}
+
+// over reports whether the request is not to be sent again.
+func (i *insistent) over() bool {
+	return i.transport.IsOrphaned() || i.transport.isEnding() || time.Now().After(i.until)
 }
 
 // answered takes what came of an attempt.
 func (i *insistent) answered(a Answer) {
-	switch t := i.transport; {
+	defer i.executor.sendInsistents(1)
+	switch {
 	case a.Err == nil && i.more(a.Value):
 		i.send()
-	case a.Err == nil, Permanent(a.Err), t.IsOrphaned(), t.isEnding(), time.Now().After(i.until):
+	case a.Err == nil, Permanent(a.Err), i.over():
 		i.finish()
 	default:
-		t.again(i)
+		i.transport.again(i)
 	}
 }
 

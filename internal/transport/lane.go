@@ -2,16 +2,24 @@ package transport
 
 import "slices"
 
-// outgoing is a call of the renewal lane, and who takes its answer.
-type outgoing struct {
-	call *Call
-	then func(Answer)
+// Errand is something that leaves with others in the renewal lane, and that the scheduler sets up.
+type Errand interface {
+	// Key is the key of its request.
+	Key() string
+	// Call is the request, made when it leaves; nil if there is no need of it any more.
+	Call() *Call
+	// Answered takes the answer.
+	Answered(Answer)
 }
 
-// Enqueue puts a call into the next pipeline of the renewal lane; only tasks of the scheduler use it.
-func (t *Transport) Enqueue(one *Call, then func(Answer)) {
-	t.outbox = append(t.outbox, outgoing{one, then})
+// outgoing is an errand whose call is about to be sent.
+type outgoing struct {
+	call   *Call
+	errand Errand
 }
+
+// Enqueue puts an errand into the next pipeline of the renewal lane; only tasks of the scheduler use it.
+func (t *Transport) Enqueue(e Errand) { t.outbox = append(t.outbox, e) }
 
 // Flush sends what the tasks that were due together collected, in pipelines for each master. A stuck connection delays none of
 // the others. Where all connections are stuck, what falls due meanwhile waits, and leaves together.
@@ -25,10 +33,10 @@ func (t *Transport) Flush() {
 	go func() {
 		defer t.background.Done()
 		var masters []*executor
-		for _, o := range out {
-			x := t.Executor(o.call.KeyText())
+		for _, e := range out {
+			x := t.Executor(e.Key())
 			x.mu.Lock()
-			x.lane = append(x.lane, o)
+			x.lane = append(x.lane, e)
 			x.mu.Unlock()
 			if !slices.Contains(masters, x) {
 				masters = append(masters, x)
@@ -60,14 +68,16 @@ func (x *executor) sendLane(ended int) {
 	}
 }
 
-// deliver sends calls in a pipeline and hands their answers on.
-func (x *executor) deliver(batch []outgoing) {
-	calls := make([]*Call, len(batch))
-	for i, o := range batch {
-		calls[i] = o.call
+// deliver sends the calls of errands in a pipeline and hands their answers on.
+func (x *executor) deliver(errands []Errand) {
+	batch, calls := make([]outgoing, 0, len(errands)), make([]*Call, 0, len(errands))
+	for _, e := range errands {
+		if call := e.Call(); call != nil {
+			batch, calls = append(batch, outgoing{call, e}), append(calls, call)
+		}
 	}
 	x.Deliver(calls)
 	for _, o := range batch {
-		o.then(o.call.Answer)
+		o.errand.Answered(o.call.Answer)
 	}
 }

@@ -47,7 +47,7 @@ type Transport struct {
 	masters map[string]*executor
 	mapped  atomic.Bool // the cluster client has a map of the slots
 
-	outbox     []outgoing // of the scheduler's goroutine
+	outbox     []Errand // of the scheduler's goroutine
 	unanswered unanswered
 }
 

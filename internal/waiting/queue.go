@@ -93,9 +93,9 @@ func (q *queue) patience() time.Duration {
 	return shortest
 }
 
-// due is the event that it is time to check. It returns the waits to ask for, the oldest one and others in turn, the age from
-// which a hold may be stolen, and how many waits there are.
-func (q *queue) due() (asked []*Wait, steal time.Duration, live int) {
+// due is the event that it is time to check. It returns the waits to ask for, the oldest one and others in turn, and the age from
+// which a hold may be stolen.
+func (q *queue) due() (asked []*Wait, steal time.Duration) {
 	add := func(w *Wait) {
 		if w != nil && w.pending {
 			asked = append(asked, w)
@@ -115,7 +115,7 @@ func (q *queue) due() (asked []*Wait, steal time.Duration, live int) {
 		add(q.waits[end])
 	}
 	q.cursor = end
-	return asked, q.patience(), q.live
+	return asked, q.patience()
 }
 
 // settled is a wait that an answer has settled, and its outcome.

@@ -47,9 +47,7 @@ type Subscriptions interface {
 }
 
 // Sender sends a request with the next batch. Its answer comes on another goroutine.
-type Sender interface {
-	Enqueue(call *transport.Call, done func(transport.Answer))
-}
+type Sender interface{ Enqueue(e transport.Errand) }
 
 // Config is the configuration of the waits of a Client.
 type Config struct {
@@ -78,8 +76,16 @@ type named struct {
 	name  string
 	task  scheduler.Task // the next check
 
-	mu    sync.Mutex
-	queue queue
+	mu     sync.Mutex
+	queue  queue
+	leaves bool // a check is about to leave: while all connections are stuck, no other is put behind it
+}
+
+// check is one check on its way.
+type check struct {
+	*named
+	asked []*Wait
+	epoch uint64
 }
 
 // New makes the waits of a Client, of which there are none yet.
@@ -175,16 +181,27 @@ func (ws *Waits) Recheck(name string) {
 	}
 }
 
-// RecheckAll makes all waits check, in the order of their names, because messages may have been lost.
+// RecheckAll makes all waits check, in the order of their names, because messages may have been lost: the first recheckAtOnce now, and
+// the others within recheckWithin, one after the other.
 func (ws *Waits) RecheckAll() {
 	ws.mu.Lock()
 	all := slices.Collect(maps.Values(ws.byName))
 	ws.mu.Unlock()
 	slices.SortFunc(all, func(a, b *named) int { return strings.Compare(a.name, b.name) })
-	for _, n := range all { // one whose last wait has left meanwhile finds that out by itself
-		n.checkAt(time.Now())
+	now := time.Now()
+	for i, n := range all { // one whose last wait has left meanwhile finds that out by itself
+		at := now
+		if i >= recheckAtOnce {
+			at = now.Add(recheckWithin * time.Duration(i) / time.Duration(len(all)))
+		}
+		n.checkAt(at)
 	}
 }
+
+const (
+	recheckAtOnce = 64
+	recheckWithin = protocol.CheckEvery / 2
+)
 
 // Any reports whether this process waits for that name.
 func (ws *Waits) Any(name string) bool {
@@ -228,15 +245,32 @@ func (n *named) Run() {
 	cfg := &n.waits.cfg
 	n.checkAt(time.Now().Add(n.latest())) // this comes first, so that it does not overrule a call that makes the next check earlier
 	n.mu.Lock()
-	asked, steal, live := n.queue.due()
+	live := n.queue.live
+	leaves := live > 0 && !n.leaves
+	n.leaves = n.leaves || leaves
 	n.mu.Unlock()
 	if live == 0 {
 		cfg.Scheduler.Remove(&n.task) // the last wait left while this check was on its way
 	}
-	if len(asked) == 0 {
-		return
+	if leaves {
+		cfg.Sender.Enqueue(&check{named: n})
 	}
-	mode, epoch := cfg.Subscriptions.State(n.name)
+}
+
+// Key is the key of the lock.
+func (n *named) Key() string { return n.waits.cfg.Keys.Lock(n.name) }
+
+// Call is the check, when it leaves; nil if there is no wait to ask for.
+func (c *check) Call() *transport.Call {
+	cfg := &c.waits.cfg
+	c.mu.Lock()
+	c.leaves = false
+	asked, steal := c.queue.due()
+	c.mu.Unlock()
+	if len(asked) == 0 {
+		return nil
+	}
+	mode, epoch := cfg.Subscriptions.State(c.name)
 	if mode == "" {
 		mode = protocol.Uncountable // not subscribed now: a grant in the meantime must wait for its claim
 	}
@@ -244,8 +278,12 @@ func (n *named) Run() {
 	for _, w := range asked {
 		args = append(args, w.token)
 	}
-	cfg.Sender.Enqueue(transport.NewCall(lua.Check, cfg.Keys.Lock(n.name), args...), func(a transport.Answer) { n.checked(a, asked, epoch) })
+	c.asked, c.epoch = asked, epoch
+	return transport.NewCall(lua.Check, c.Key(), args...)
 }
+
+// Answered handles the answer of the check.
+func (c *check) Answered(a transport.Answer) { c.checked(a, c.asked, c.epoch) }
 
 // checked handles the answer of a check.
 func (n *named) checked(a transport.Answer, asked []*Wait, epoch uint64) {

@@ -1,0 +1,238 @@
+package redislock_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"example.com/redislock"
+	"example.com/redislock/internal/fakenet"
+)
+
+// manyHeld takes that many locks at about the same time, and asks for their contexts.
+func (e *env) manyHeld(c *redislock.Client, n int, lease time.Duration) (locks []*redislock.Lock) {
+	e.Helper()
+	for i := range n {
+		l := e.acquire(c, fmt.Sprintf("held/%05d", i), redislock.WithLease(lease))
+		_ = l.Context()
+		locks = append(locks, l)
+	}
+	return locks
+}
+
+// lossWatcher is an Observer that looks, at the first loss that it is told of, whether the contexts of all locks have ended.
+type lossWatcher struct {
+	locks  atomic.Pointer[[]*redislock.Lock]
+	losses atomic.Int32
+	late   atomic.Int32
+}
+
+func (w *lossWatcher) Observe(e redislock.Event) {
+	if e.Kind != redislock.EventLost || w.losses.Add(1) > 1 {
+		return
+	}
+	for _, l := range *w.locks.Load() {
+		select {
+		case <-l.Context().Done():
+		default:
+			w.late.Add(1)
+		}
+	}
+}
+
+// I7: where the network is cut and many locks run out at the same instant, all of their contexts end before anything else is done about
+// any of them: before it is told, and before it is given back. No goroutine is any lock's own, what waits for its turn is bounded, and when the network
+// is back they are given back together while the locks that live are renewed.
+func TestManyLocksThatAreLostTogetherEndFirstAndAreGivenBackLater(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		n := unlessShort(20_000, 3000)
+		own := &fakenet.Network{Dial: e.mini.Dial}
+		var w lossWatcher
+		var pipelines, givenBack, single, early atomic.Int32
+		release := digest("release")
+		count := func(cmds ...redis.Cmder) (found int32) {
+			for _, cmd := range cmds {
+				if args := cmd.Args(); len(args) > 1 && (args[1] == release || args[0] == "eval" && strings.Contains(fmt.Sprint(args[1]), "fast_hand_over")) {
+					found++
+				}
+			}
+			return found
+		}
+		rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", Protocol: 2, DisableIdentity: true, Dialer: own.Dialer, PoolSize: 10})
+		e.Cleanup(func() { _ = rdb.Close() })
+		rdb.AddHook(seeing{func(cmds []redis.Cmder) {
+			found := count(cmds...)
+			if found > 0 && w.locks.Load() != nil && w.losses.Load() == 0 {
+				for _, l := range *w.locks.Load() {
+					if l.Context().Err() == nil {
+						early.Add(1)
+						break
+					}
+				}
+			}
+			givenBack.Add(found)
+			if len(cmds) == 1 {
+				single.Add(found)
+			} else if found > 0 {
+				pipelines.Add(1)
+			}
+		}})
+		c := e.over(rdb, redislock.WithObserver(&w))
+		locks := e.manyHeld(c, n, 10*time.Second)
+		w.locks.Store(&locks)
+		living := e.acquire(c, "living", redislock.WithLease(time.Hour))
+		before := ours()
+		own.Cut()
+		time.Sleep(9 * time.Second)
+		for _, l := range locks {
+			if err := l.Err(); err != nil {
+				e.Fatalf("%q is lost too early: %v", l.Name(), err)
+			}
+		}
+		most := 0
+		for range 20 {
+			time.Sleep(100 * time.Millisecond)
+			most = max(most, ours()-before)
+		}
+		for _, l := range locks {
+			if l.Context().Err() == nil || !errors.Is(l.Err(), redislock.ErrLost) {
+				e.Fatalf("%q: its context has not ended: %v", l.Name(), l.Err())
+			}
+		}
+		if late, told := w.late.Load(), w.losses.Load(); late > 0 || told == 0 {
+			e.Errorf("I7: %d contexts had not ended when the first of %d losses was told", late, told)
+		}
+		if early.Load() > 0 {
+			e.Error("I7: a lock was given back before all contexts had ended")
+		}
+		if most > 100 { // pipelines that wait for their answers
+			e.Errorf("%d goroutines more, for %d locks", most, n)
+		}
+		pipelines.Store(0)
+		givenBack.Store(0)
+		single.Store(0)
+		own.Mend()
+		time.Sleep(20 * time.Second)
+		if err := living.Err(); err != nil {
+			e.Errorf("the one with a long lease: %v", err)
+		}
+		if all, alone := givenBack.Load(), single.Load(); all < int32(n)/2 || alone > all/20+10 {
+			e.Errorf("%d were given back, %d of them by a request of their own", all, alone)
+		}
+		if p, few := pipelines.Load(), givenBack.Load()/256*3+20; p > few {
+			e.Errorf("%d pipelines for %d locks", p, givenBack.Load())
+		}
+		e.release(living)
+		time.Sleep(time.Minute)
+		if more := ours() - before; more > 20 {
+			e.Errorf("%d goroutines are left", more)
+		}
+	})
+}
+
+// seeing is a hook that sees what leaves: one command, or those of a pipeline.
+type seeing struct{ see func([]redis.Cmder) }
+
+func (s seeing) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+}
+
+func (s seeing) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		s.see([]redis.Cmder{cmd})
+		return next(ctx, cmd)
+	}
+}
+
+func (s seeing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		s.see(cmds)
+		return next(ctx, cmds)
+	}
+}
+
+// What many locks have in doubt after a new subscription is asked one after the other: 64 at once, the others within a sixth of
+// their lease.
+func TestAfterAResubscriptionRenewalsAreSpread(t *testing.T) {
+	embedded(t, 0, func(e *env, n *fakenet.Network) {
+		many := unlessShort(3000, 1500)
+		var mu sync.Mutex
+		var when []time.Time
+		renew := digest("renew")
+		var conns []net.Conn
+		rdb := redis.NewClient(&redis.Options{
+			Addr: "127.0.0.1:6379", Protocol: 2, DisableIdentity: true,
+			Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				conn, err := n.Dialer(ctx, network, addr)
+				return &spied{Conn: conn, subscribes: func() {
+					mu.Lock()
+					defer mu.Unlock()
+					conns = append(conns, conn)
+				}}, err
+			},
+		})
+		e.Cleanup(func() { _ = rdb.Close() })
+		rdb.AddHook(seeing{func(cmds []redis.Cmder) {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, cmd := range cmds {
+				if args := cmd.Args(); len(args) > 1 && args[1] == renew {
+					when = append(when, time.Now())
+				}
+			}
+		}})
+		c := e.over(rdb)
+		locks := e.manyHeld(c, many, 30*time.Second)
+		time.Sleep(13 * time.Second) // all have been renewed
+		mu.Lock()
+		when = nil
+		mu.Unlock()
+		begun := time.Now()
+		mu.Lock()
+		for _, conn := range conns {
+			_ = conn.Close()
+		}
+		mu.Unlock()
+		time.Sleep(7 * time.Second)
+		mu.Lock()
+		seen := slices.Clone(when)
+		mu.Unlock()
+		slots := map[int64]int{}
+		for _, at := range seen {
+			slots[int64(at.Sub(begun)/(250*time.Millisecond))]++
+		}
+		most := 0
+		for _, in := range slots {
+			most = max(most, in)
+		}
+		if len(seen) < many || len(seen) > many+many/10 || most > many/8+200 {
+			e.Errorf("%d renewals of %d locks, %d within 250 ms", len(seen), many, most)
+		}
+		for _, l := range locks {
+			e.release(l)
+		}
+	})
+}
+
+// spied is a connection that tells when it subscribes.
+type spied struct {
+	net.Conn
+	subscribes func()
+}
+
+func (s *spied) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte("subscribe")) {
+		s.subscribes()
+	}
+	return s.Conn.Write(b)
+}
