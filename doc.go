@@ -43,7 +43,7 @@
 // The weak kind: [Client.AcquireWeak], [WeakLock], [Client.DoWeak], [Client.WrapWeak], [Client.First], [Client.FirstOf], [Client.Forget]
 //
 // Who has it, and why:
-//   - to look: [Client.Inspect], [Client.List], [Client.Watch], [Info], [Hold], [Place], [Owner]
+//   - to look: [Client.Inspect], [Client.InspectMore], [Client.List], [Client.Watch], [Info], [Hold], [Place], [Owner], [WithShown]
 //   - in this process, without asking Redis: [Client.Held], [HeldLock], [Client.Waiting], [Waiter]
 //   - to have it given up: [Client.Ask], [Request], [Client.Break], [Client.BreakHolds]
 //   - to hear of it: [WithObserver], [Observer], [ObserverFunc], [Observers], [Event], [EventKind], [WithTrace]
@@ -57,7 +57,7 @@
 // Limits and defaults: [DefaultLease], [MinLease], [MaxLease], [DefaultRetention], [MinRetention], [MaxRetention],
 // [DefaultClockMargin], [DefaultPrefix], [MaxName], [MaxMetadata], [MaxReason], [MaxTrace], [MaxReplicas], [MinReplicaTimeout],
 // [MaxReplicaTimeout], [MaxUnits], [MaxModeName], [MaxRules], [MaxStripes], [MaxShared], [DefaultErrorTTL],
-// [DefaultRefreshTimeout], [DefaultTickMemory], [DefaultTickAhead].
+// [DefaultRefreshTimeout], [DefaultTickMemory], [DefaultTickAhead], [DefaultShown], [MaxShown].
 //
 // # What a lock promises
 //

@@ -216,7 +216,7 @@ func TestAfterAResubscriptionRenewalsAreSpread(t *testing.T) {
 			most = max(most, in)
 		}
 		if len(seen) < many || len(seen) > many+many/10 || most > many/8+200 {
-			e.Errorf("%d renewals of %d locks, %d within 250 ms", len(seen), many, most)
+			e.Errorf("%d renewals of %d locks, %d within 250 ms: %v", len(seen), many, most, slots)
 		}
 		for _, l := range locks {
 			e.release(l)
@@ -231,7 +231,7 @@ type spied struct {
 }
 
 func (s *spied) Write(b []byte) (int, error) {
-	if bytes.Contains(b, []byte("subscribe")) {
+	if bytes.Contains(b, []byte("$9\r\nsubscribe\r\n")) {
 		s.subscribes()
 	}
 	return s.Conn.Write(b)
