@@ -72,7 +72,10 @@ func (c *Client) countable(s *settings) error {
 // seek is pursue, with its events for the Observer. If the caller does not get the lock because the Observer panics or ends
 // the goroutine, seek gives the lock back (I8).
 func (c *Client) seek(q *acquisition) (l *Lock, err error) {
-	q.key = c.keys.Lock(q.name)
+	inTurns := q.inTurns()
+	if !inTurns { // otherwise often nothing is sent
+		q.key = c.keys.Lock(q.name)
+	}
 	q.asked = time.Now()
 	returned := false
 	defer func() {
@@ -83,7 +86,11 @@ func (c *Client) seek(q *acquisition) (l *Lock, err error) {
 	if c.observer != nil {
 		c.observe(q.event(EventAsked))
 	}
-	l, err = q.pursue()
+	if inTurns {
+		l, err = q.inTurn()
+	} else {
+		l, err = q.pursue()
+	}
 	if c.observer != nil {
 		c.observe(q.outcome(l, err))
 	}
@@ -133,7 +140,7 @@ func (c *Client) inBooks(h *hold) bool {
 func (c *Client) forget(h *hold) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, known := c.holds[h.lease.Token()]; !known {
+	if c.holds[h.lease.Token()] != h { // not known, or it has gone on within the process
 		return
 	}
 	delete(c.holds, h.lease.Token())

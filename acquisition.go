@@ -26,10 +26,8 @@ type acquisition struct {
 	changes *Lock    // the handle whose hold changes its mode; nil for any other acquisition
 	resumes *handoff // what is taken over; nil for any other acquisition
 
-	parent  context.Context // the caller's
-	asked   time.Time
-	without bool // there is no subscription; only the checks will tell
-	queued  bool // the acquisition has joined the queue, under this token or another
+	parent context.Context // the caller's
+	asked  time.Time
 
 	// Of the present token.
 	token string
@@ -50,6 +48,10 @@ func (q *acquisition) newToken() {
 	if q.changes != nil {
 		q.token, q.back = q.changes.hold.changeToken(), q.changes.hold.changeToken()
 	}
+	if q.inTurns() {
+		q.nonce = string(protocol.TurnsMark) + q.nonce[1:]
+		q.client.turns.of(q.name).expect(q.token, q.nonce)
+	}
 	q.boxed = nil
 	q.NothingRemains()
 	q.seen = q.client.floors.of(q.name)
@@ -65,7 +67,7 @@ func (q *acquisition) dropWait() {
 // end forgets the wait.
 func (q *acquisition) end() {
 	q.dropWait()
-	if q.queued {
+	if q.Queued {
 		q.client.queued.remove(q)
 	}
 }
@@ -120,7 +122,7 @@ func (q *acquisition) obtain() (l *Lock, err error) {
 			if next = q.Answered(r, protocol.Micros(q.steal.Microseconds())); next == waiting.Fail {
 				err = q.refusal(r)
 			}
-			g = waiting.Grant{Fence: r.Fence, Sent: s.Sent, Valid: clock.Until(s.Sent, r.Now, r.At+r.Lease, c.margin), Lease: r.Lease.Sub(0), Alone: r.Alone}
+			g = waiting.Grant{Fence: r.Fence, Sent: s.Sent, Valid: clock.Until(s.Sent, r.Now, r.At+r.Lease, c.margin), Lease: r.Lease.Sub(0), Alone: r.Alone, Now: r.Now}
 		case waiting.NewToken:
 			if q.Unanswered {
 				q.undo()
@@ -134,7 +136,7 @@ func (q *acquisition) obtain() (l *Lock, err error) {
 				ctx = bounded
 			}
 			next = waiting.Ask
-			if q.without, err = c.subscriber.Await(ctx, q.name); err != nil {
+			if q.Without, err = c.subscriber.Await(ctx, q.name); err != nil {
 				next = waiting.Fail
 			}
 		case waiting.Await:
@@ -160,8 +162,8 @@ func (q *acquisition) obtain() (l *Lock, err error) {
 // await waits until the wait in the queue has an outcome.
 func (q *acquisition) await(ctx context.Context, r protocol.Reply, s waiting.Sample) waiting.Outcome {
 	c := q.client
-	if !q.queued {
-		q.queued = true
+	if !q.Queued {
+		q.Queued = true
 		c.queued.add(q)
 		if c.observer != nil {
 			c.observeAside(q.event(EventQueued))
@@ -203,7 +205,7 @@ func (q *acquisition) ask(ctx context.Context) (r protocol.Reply, s waiting.Samp
 	mode := protocol.NoWait
 	if q.Waits {
 		m, e := c.subscriber.State(q.name)
-		if m == "" && q.without {
+		if m == "" && q.Without {
 			m = protocol.Uncountable
 		}
 		if m != "" {
@@ -297,6 +299,10 @@ func (q *acquisition) take(g waiting.Grant) (*Lock, waiting.Verdict, error) {
 		Key: q.boxedKey, Token: q.boxed, Nonce: q.nonce, Fence: g.Fence, Length: q.lease, MaxHold: q.maxHold, Final: q.noRenewal,
 		Unanswered: q.Unanswered, Valid: g.Valid, Granted: g.Sent,
 	})
+	if q.inTurns() {
+		h.turn = c.turns.of(q.name)
+		h.turn.granted(h, q.sample(g, now))
+	}
 	if err := c.adopt(h); err != nil {
 		return nil, waiting.Bad, err
 	}

@@ -95,9 +95,9 @@ func (a *Locks) take(ctx context.Context, s *settings, opts []Option) error {
 		if a.locks[i] != nil {
 			continue
 		}
-		left := opts
+		left := append(opts[:len(opts):len(opts)], strictly)
 		if s.waitSet {
-			left = append(opts[:len(opts):len(opts)], WithWait(max(s.wait-clock.Elapsed(asked), 0)))
+			left = append(left, WithWait(max(s.wait-clock.Elapsed(asked), 0)))
 		}
 		l, err := a.client.acquire(waiting, name, left)
 		if loss := context.Cause(a.ctx); err != nil && loss != nil && context.Cause(waiting) == loss {
@@ -239,7 +239,7 @@ func (l *Lock) nesting() int {
 	if loss != nil {
 		return 0
 	}
-	return l.inner
+	return int(l.inner)
 }
 
 // finish gives back all that was taken, even if the order is wrong.

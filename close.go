@@ -85,6 +85,7 @@ func (c *Client) shut() {
 	for _, h := range c.allHolds() {
 		h.life.Finish(ErrClosed)
 	}
+	c.closeTurns()
 }
 
 // quit ends the loops. The channel closes when they have ended.

@@ -23,6 +23,7 @@
 //   - in other forms: [Client.Wrap], [WrapBy], [WrapValue], [Lockable], [Client.Locker], [Client.Resume] of a
 //     [Lock.Handoff]
 //   - shaped by an [Option]: [WithLease], [WithWait], [WithMaxQueue], [WithStealAfter], [WithMaxHold], [WithoutRenewal], [WithMetadata],
+//     [WithTurn], [WithLinger],
 //     [WithMode], [WithWeight], [WithReplicas], [WithFenceFloor], [NonReentrant], [WithFailOpen]
 //   - for more than one holder, a [Mode]: [Exclusive], [Read], [Write], [Semaphore], and [NewMode] with a [Rule], [AtMost] or
 //     [CompatibleWith]
@@ -55,7 +56,7 @@
 // [ErrConflict], [ErrMode], [ErrNotReplicated], [ErrClosed], [ErrDraining], [ErrInvalid], [ErrPermission], [ErrServer], [ErrDamaged].
 //
 // Limits and defaults: [DefaultLease], [MinLease], [MaxLease], [DefaultRetention], [MinRetention], [MaxRetention],
-// [DefaultClockMargin], [DefaultPrefix], [MaxName], [MaxMetadata], [MaxReason], [MaxTrace], [MaxReplicas], [MinReplicaTimeout],
+// [DefaultClockMargin], [DefaultPrefix], [MaxName], [MaxMetadata], [MaxReason], [MaxTrace], [MaxTurn], [MaxLinger], [MaxReplicas], [MinReplicaTimeout],
 // [MaxReplicaTimeout], [MaxUnits], [MaxModeName], [MaxRules], [MaxStripes], [MaxShared], [DefaultErrorTTL],
 // [DefaultRefreshTimeout], [DefaultTickMemory], [DefaultTickAhead], [DefaultShown], [MaxShown].
 //
@@ -145,5 +146,6 @@
 //   - how a place in the queue is left: giveUp in release.go; on the server leave in lua/rules.lua
 //   - which answers are tried again: internal/transport/errors.go
 //   - what a value in a lock's hash looks like: lua/layout.lua
+//   - when a process passes a lock on among its goroutines: internal/turns; turn.go does it; on the server pass in lua/rules.lua
 //   - when a lock over several masters is granted: decide in quorum/hold.go; what is asked of each: quorum/vote.go
 package redislock

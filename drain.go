@@ -35,6 +35,7 @@ func (c *Client) Drain(ctx context.Context) error {
 	first := c.stopTaking()
 	empty := c.empty
 	c.mu.Unlock()
+	c.closeTurns()
 	if first && c.observer != nil {
 		c.observe(Event{Kind: EventDraining})
 	}

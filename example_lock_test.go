@@ -79,6 +79,46 @@ func ExampleClient_Acquire() {
 	// holding invoice/42 <nil>
 }
 
+// Goroutines of one process have the lock one after the other without a request, and it stays with the process for a moment.
+func ExampleWithTurn() {
+	ctx := context.Background()
+	client, other, stop := exampleClients()
+	defer stop()
+
+	last := int64(0)
+	post := func(_ context.Context, amount int, fence int64) error {
+		fmt.Println("posted", amount, "with a greater fence:", fence > last)
+		last = fence
+		return nil
+	}
+
+	// For up to 5 ms the goroutines of this process have the lock one after the other, without a request. When none of them wants
+	// it, it stays with the process for 20 ms, unless another process comes to wait.
+	inTurns := []redislock.Option{redislock.WithTurn(5 * time.Millisecond), redislock.WithLinger(20 * time.Millisecond)}
+	for _, amount := range []int{5, 7, 30} {
+		err := client.Do(ctx, "account/42", func(ctx context.Context) error {
+			lock, _ := redislock.FromContext(ctx)
+			return post(ctx, amount, lock.Fence()) // a greater fence each time
+		}, inTurns...)
+		if err != nil {
+			fmt.Println(err)
+		}
+	}
+
+	lock, err := other.Acquire(ctx, "account/42") // another process gets it at once
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer lock.Release(ctx)
+	fmt.Println("another process has a greater fence:", lock.Fence() > last)
+	// Output:
+	// posted 5 with a greater fence: true
+	// posted 7 with a greater fence: true
+	// posted 30 with a greater fence: true
+	// another process has a greater fence: true
+}
+
 // Those who wait get the lock in the order in which they came, whichever process they are in.
 func ExampleClient_Acquire_order() {
 	ctx := context.Background()

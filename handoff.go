@@ -71,6 +71,9 @@ func (l *Lock) handoff() (string, error) {
 		return "", errNoHandle
 	}
 	h := l.hold
+	if h.turn != nil {
+		return "", invalid("WithTurn or WithLinger: such a lock is not handed off")
+	}
 	e := &h.lease
 	h.client.background.Add() // also during Close, as long as Close waits for this hold
 	defer h.client.background.Done()
@@ -187,7 +190,11 @@ func (c *Client) resume(ctx context.Context, h handoff, opts []Option) (*Lock, e
 	if asked.floor > 0 {
 		return nil, invalid("WithFenceFloor: the fence of a resumed hold is greater than that of the old one")
 	}
+	if asked.inTurns() {
+		return nil, invalid("WithTurn, WithLinger: a hold that is taken over from another process is granted by the server alone")
+	}
 	q := &acquisition{client: c, name: h.name, settings: c.defaults, resumes: &h, parent: ctx}
+	_ = strictly(&q.settings)
 	if err := c.accept(ctx, h.name, opts, &q.settings); err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"example.com/redislock/internal/clock"
 	"example.com/redislock/internal/lease"
 	"example.com/redislock/internal/lifetime"
+	"example.com/redislock/internal/protocol"
 )
 
 // hold is what one token has on the server, kept alive by a lease. Its handles are the one that the acquire returned, and
@@ -19,22 +20,24 @@ type hold struct {
 	client      *Client
 	name        string
 	metadata    string
-	replicas    int // how many must have a change of its mode, within replicaTime
 	replicaTime time.Duration
+	turn        *turn // in which the lock may go on within the process; nil if not
 	lease       lease.Keeper
 	life        lifetime.Lifetime
 	first       Lock // the handle that the acquire returned
 
-	mu         sync.Mutex
-	mode       *Mode // the mode on the server
-	weight     int32
-	handles    int32        // not yet released
-	strong     int32        // how many of those need more than Read
-	changes    int32        // how many changes of its mode were asked for, or may be
-	strict     bool         // NonReentrant; never changes
-	alone      bool         // the hash may have nothing else: nobody waited when the hold was granted, and its mode was not changed
-	converting bool         // an Upgrade or a Downgrade is under way
-	asked      chan Request // nil until somebody asks for the lock, or calls Asked
+	mu                   sync.Mutex
+	mode                 *Mode // the mode on the server
+	weight               int32
+	handles              int32        // not yet released
+	strong               int32        // how many of those need more than Read
+	changes              int32        // how many changes of its mode were asked for, or may be
+	turnTime, lingerTime int32        // those of WithTurn and WithLinger; they never change
+	replicas             int16        // how many must have a change of its mode; never changes
+	strict               bool         // NonReentrant; never changes
+	alone                bool         // the hash may have nothing else: nobody waited when the hold was granted, and its mode was not changed
+	converting           bool         // an Upgrade or a Downgrade is under way
+	asked                chan Request // nil until somebody asks for the lock, or calls Asked
 }
 
 // heldKey finds the handle of a name by a Client in a context.
@@ -45,7 +48,10 @@ type heldKey struct {
 
 // newHold makes a hold of a grant, and its first handle, for the caller that asked under ctx.
 func (c *Client) newHold(ctx context.Context, name string, s *settings) *hold {
-	h := &hold{client: c, name: name, metadata: s.metadata, strict: s.nonReentrant, mode: s.mode.shared(), weight: s.weight, replicas: int(s.replicas), replicaTime: s.replicaTime}
+	h := &hold{
+		client: c, name: name, metadata: s.metadata, strict: s.nonReentrant, mode: s.mode.shared(), weight: s.weight, replicas: s.replicas, replicaTime: s.replicaTime,
+		turnTime: s.turn, lingerTime: s.linger,
+	}
 	h.handle(&h.first, nil, ctx, s)
 	return h
 }
@@ -149,7 +155,16 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, e
 	c := h.client
 	released := time.Now()
 	loss := h.lossAt(released)
-	reason, first := h.lease.Stop(ErrReleased)
+	var reason error
+	var first, passed bool
+	if h.turn == nil {
+		reason, first = h.lease.Stop(ErrReleased)
+	} else {
+		first, passed, reason = h.turn.ended(h, loss != nil || after > 0)
+		if !passed {
+			defer c.turns.done(h.turn)
+		}
+	}
 	if !first { // the hold was lost, perhaps only just now
 		loss = reason
 	}
@@ -158,7 +173,7 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, e
 
 	if loss != nil {
 		if h.lease.GiveUp() {
-			c.giveUp(h.lease.Key(), h.lease.Token(), h.lease.Unanswered())
+			h.giveUp(h.lease.Unanswered())
 		}
 		if first && c.observer != nil { // its lease ran out after the Client was closed, and nobody has told the Observer
 			told = h.event(EventLost, loss)
@@ -167,13 +182,15 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, e
 	}
 
 	var outcome error
-	if after > 0 {
+	switch {
+	case passed:
+	case after > 0:
 		outcome, err = h.leave(ctx, after)
-	} else {
+	default:
 		outcome, err = c.release(ctx, h, released)
 	}
 	if err != nil && after == 0 {
-		c.giveUp(h.lease.Key(), h.lease.Token(), true)
+		h.giveUp(true)
 	}
 	err = cmp.Or(err, outcome)
 	if c.observer != nil {
@@ -220,8 +237,16 @@ func (l *loss) Run() {
 		h.client.report(e)
 	}
 	if h.lease.GiveUp() {
-		h.client.giveUp(h.lease.Key(), h.lease.Token(), h.lease.Unanswered())
+		h.giveUp(h.lease.Unanswered())
 	}
+	if h.turn != nil {
+		h.turn.lost(h)
+	}
+}
+
+// giveUp gives up what the server has of the hold, in the background.
+func (h *hold) giveUp(tombstone bool) {
+	h.client.dismiss(h.lease.Key(), protocol.ReleaseArgs(h.lease.Token(), tombstone, h.lease.Carried()))
 }
 
 // A hold is the owner of its lease: what happens to the lease happens to the hold.
@@ -244,7 +269,12 @@ func (h *hold) Lost(cause error) { h.lose(cause) }
 func (h *hold) Revoked(note string) { h.lose(revokedError(note)) }
 
 // Renewed tells the Observer.
-func (h *hold) Renewed() { h.report(EventRenewed, nil) }
+func (h *hold) Renewed(now protocol.Micros) {
+	if h.turn != nil {
+		h.turn.sampled(h, now)
+	}
+	h.report(EventRenewed, nil)
+}
 
 // RenewalFailed tells the Observer.
 func (h *hold) RenewalFailed(err error) { h.report(EventRenewalFailed, err) }

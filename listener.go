@@ -42,6 +42,7 @@ func (l *listener) Subscribed() {
 		}
 		h.lease.Soon(part)
 	}
+	c.doubtTurns()
 	c.missedBroadcasts()
 }
 
@@ -77,6 +78,8 @@ func (c *Client) heard(payload string) {
 		if nonce, reason := rest[:protocol.NonceLength], rest[protocol.NonceLength:]; len(reason) <= MaxReason {
 			c.revoked(token, nonce, reason)
 		}
+	case 'l':
+		c.recalled(token, rest[:protocol.NonceLength], rest[protocol.NonceLength:])
 	case 'a':
 		if nonce, text := rest[:protocol.NonceLength], rest[protocol.NonceLength:]; len(text) <= maxAsked {
 			c.requested(token, nonce, text)

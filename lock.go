@@ -27,10 +27,10 @@ type Lock struct {
 	life  *lifetime.Lifetime // of a nested handle, which also ends with its own release; nil if it is not nested
 
 	// Guarded by hold.mu.
-	inner    int           // handles nested in this one
-	spent    bool          // released, or being released
-	done     chan struct{} // closed when the release has been answered; made by the first call that waits for it
+	inner    int32 // handles nested in this one
+	spent    bool  // released, or being released
 	answered bool
+	done     chan struct{}  // closed when the release has been answered; made by the first call that waits for it
 	released error          // the answer
 	ties     *lifetime.Ties // nil until With is asked for
 }

@@ -78,6 +78,8 @@ func (nodes) Settings(c *Client, name string, opts []Option) (lease, wait, maxHo
 	switch {
 	case s.mode != Exclusive || s.weight != 1:
 		err = invalid("WithMode, WithWeight: a lock over several nodes is exclusive")
+	case s.inTurns():
+		err = invalid("WithTurn, WithLinger: a lock over several nodes is granted by them alone")
 	case s.replicas > 0:
 		err = invalid("WithReplicas: the nodes of a quorum have none")
 	case s.maxQueue > 0:

@@ -162,7 +162,7 @@ func (q *acquisition) outcome(l *Lock, err error) Event {
 	default:
 		e.Fence = l.Fence()
 	}
-	e.Queued = q.queued
+	e.Queued = q.Queued
 	if q.Holder != nil && (e.Queued || err != nil) { // otherwise the lock was free when it was asked for again
 		e.Holder = parseOwner(q.Holder.Info)
 	}

@@ -55,12 +55,12 @@ type settings struct {
 	noRenewal    bool
 	failOpen     bool
 	nonReentrant bool
-	stays        bool // the caller waits for the end of an attempt, whatever its context says
-
-	replicas    int16         // how many replicas must have the hold; 0 if none
-	floor       int64         // a fence that was seen; 0 if none
-	ticket      *string       // of the place in the queue; nil if the server gives one
-	replicaTime time.Duration // in which they must have it
+	stays        bool          // the caller waits for the end of an attempt, whatever its context says
+	replicas     int16         // how many replicas must have the hold; 0 if none
+	turn, linger int32         // in µs; 0: the lock is granted by the server alone
+	floor        int64         // a fence that was seen; 0 if none
+	ticket       *string       // of the place in the queue; nil if the server gives one
+	replicaTime  time.Duration // in which they must have it
 
 	mode     Mode
 	weight   int32
@@ -232,6 +232,11 @@ func (s *settings) strong() error {
 	if s.noRenewal && s.maxHold > s.lease {
 		return invalid("WithMaxHold(%v) with WithoutRenewal: the lease of %v ends first", s.maxHold, s.lease)
 	}
+	if s.inTurns() {
+		if err := s.mayTakeTurns(); err != nil {
+			return err
+		}
+	}
 	return s.mode.check(int(s.weight))
 }
 
@@ -256,6 +261,8 @@ func (s *settings) weak() error {
 		return invalid("WithReplicas: a weak lock is forgotten by a failover like any other key")
 	case s.floor > 0:
 		return invalid("WithFenceFloor: a weak lock has no fence")
+	case s.inTurns():
+		return invalid("WithTurn, WithLinger: a weak lock is never waited for")
 	case s.nonReentrant:
 		return invalid("NonReentrant: a weak lock is never re-entered")
 	}

@@ -183,7 +183,7 @@ func (c *Client) awaitTurn(ctx context.Context, name string, done func(record) b
 	}
 	rec, err := c.recall(ctx, name)
 	if err == nil && !done(rec) {
-		l.hold.replicas, l.hold.replicaTime = int(s.replicas), s.replicaTime // the replicas must have the writer's hold
+		l.hold.replicas, l.hold.replicaTime = s.replicas, s.replicaTime // the replicas must have the writer's hold
 		if err = l.upgrade(ctx); err == nil {
 			return c.confirmTurn(ctx, l, done)
 		}
@@ -222,6 +222,9 @@ func ownLock(opts []Option) ([]Option, error) {
 	}
 	if given.mode != Exclusive || given.weight > 1 {
 		return nil, invalid("WithMode, WithWeight: this has a lock of its own, which is exclusive")
+	}
+	if given.inTurns() {
+		return nil, invalid("WithTurn, WithLinger: this has a lock of its own, which is granted by the server alone")
 	}
 	own := []Option{func(s *settings) error {
 		*s = settings{

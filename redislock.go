@@ -51,6 +51,7 @@ type Client struct {
 	replicas   replication.Config
 	waits      *waiting.Waits
 	floors     floors
+	turns      turnTable
 	dials      dials // of package quorum
 	queued     queued
 

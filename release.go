@@ -1,6 +1,7 @@
 package redislock
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -28,7 +29,8 @@ const (
 // request ended it. The second result is why there was no answer.
 func (c *Client) release(ctx context.Context, h *hold, now time.Time) (outcome, err error) {
 	e, unanswered := &h.lease, false
-	if h.isAlone() && !e.Unanswered() && clock.Between(e.Granted(), now) < briefHold {
+	carried := e.Carried()
+	if h.isAlone() && carried == "" && !e.Unanswered() && clock.Between(e.Granted(), now) < briefHold {
 		one := &transport.Call{}
 		one.Init(lua.Release, e.BoxedKey())
 		one.Form, one.Args = transport.Head, append(one.Args, e.BoxedToken())
@@ -44,7 +46,10 @@ func (c *Client) release(ctx context.Context, h *hold, now time.Time) (outcome, 
 	one := &transport.Call{}
 	one.Init(lua.Release, e.BoxedKey())
 	one.Args = append(one.Args, e.BoxedToken())
-	if e.Unanswered() {
+	switch {
+	case carried != "":
+		one.Args = protocol.ReleaseArgs(e.Token(), e.Unanswered(), carried)
+	case e.Unanswered():
 		one.Args = append(one.Args, "tombstone")
 	}
 	a := c.transport.Promptly(ctx, one)
@@ -64,7 +69,12 @@ func (c *Client) release(ctx context.Context, h *hold, now time.Time) (outcome, 
 // giveUp gives up whatever a token has on the server, in the background. It is for a wait that was cancelled, a hold that was
 // lost, and a grant that came late. With tombstone it leaves a tombstone against late copies.
 func (c *Client) giveUp(key, token string, tombstone bool) <-chan struct{} {
-	return c.transport.Insist(lua.Release, key, protocol.ReleaseArgs(token, tombstone), func(value any) bool {
+	return c.dismiss(key, protocol.ReleaseArgs(token, tombstone, ""))
+}
+
+// dismiss sends a release in the background.
+func (c *Client) dismiss(key string, args []any) <-chan struct{} {
+	return c.transport.Insist(lua.Release, key, args, func(value any) bool {
 		_, more, _, _ := protocol.ParseRelease(value)
 		return more
 	})
@@ -135,14 +145,15 @@ const brokenKnown = 55 * time.Second
 // earlier attempt of the release ended it, or its deadline did after the release was asked for. unanswered says that there
 // was such an attempt.
 func (h *hold) concluded(r protocol.Remains, unanswered bool) error {
+	last := cmp.Or(h.lease.Carried(), h.lease.FenceText())
 	switch {
 	case r.Note != "":
 		return fmt.Errorf("%w: %w", ErrNotHeld, revokedError(r.Note))
 	case !unanswered:
 		return ErrNotHeld
-	case r.Fence < h.lease.FenceText():
+	case r.Fence < last:
 		return fmt.Errorf("%w: the server has lost data", ErrUnknown)
-	case r.Fence == h.lease.FenceText(): // nobody was granted the lock since, and nobody broke it
+	case r.Fence == last: // nobody was granted the lock since, and nobody broke it
 		return nil
 	case clock.Elapsed(h.lease.Valid().From) >= brokenKnown:
 		return fmt.Errorf("%w: it may have been broken before", ErrUnknown)

@@ -29,7 +29,7 @@ func (q *acquisition) waitsForItself(holder string) bool {
 // heldBy is the error of the acquisition that found the lock taken.
 func (q *acquisition) heldBy(cause error) *HeldError {
 	e := q.client.heldBy(*q.Holder, cause)
-	e.self = e.own && q.queued && q.waitsForItself(q.Holder.Info)
+	e.self = e.own && q.Queued && q.waitsForItself(q.Holder.Info)
 	return e
 }
 

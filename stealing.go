@@ -29,7 +29,10 @@ const stealPatience = 250 * time.Millisecond
 // revoked takes the message that a hold of this process was stolen or broken. Only a reader of the key can know the nonce, so
 // the Client ignores a forged message. A message that comes twice finds nothing to do (I9).
 func (c *Client) revoked(token, nonce, reason string) {
-	if h := c.named(token, nonce); h != nil {
+	switch h := c.named(token, nonce); {
+	case h == nil || h.turn != nil:
+		c.revokedInTurn(token, nonce, revokedError(reason))
+	default:
 		h.lose(revokedError(reason))
 	}
 }

@@ -44,8 +44,8 @@ func (l *Lock) upgrade(ctx context.Context) error {
 
 	s := h.client.defaults
 	s.lease, s.metadata, s.mode, s.weight = h.lease.Length(), h.metadata, Write, 1
-	s.waitSet, s.steal, s.stealSet = false, 0, false
-	s.floor, s.replicas, s.replicaTime = 0, int16(h.replicas), h.replicaTime
+	s.waitSet, s.steal, s.stealSet, s.turn, s.linger = false, 0, false, 0, 0
+	s.floor, s.replicas, s.replicaTime = 0, h.replicas, h.replicaTime
 	bounded, untie := lifetime.Ending(ctx, l.Context())
 	defer untie()
 	q := &acquisition{client: h.client, name: h.name, key: h.lease.Key(), settings: s, changes: l, parent: bounded, asked: time.Now()}

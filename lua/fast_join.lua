@@ -44,6 +44,10 @@ if fields > 1 and not ARGV[3] then
             call('HDEL', key, short)
             call('HSET', key, 's', short .. short .. '1', 'h' .. short, hold, 'q', token .. token .. '1',
               'w' .. token, NONE .. NONE .. ticket .. request, 'c' .. channel, now .. sub(request, REQUEST_WAIT) .. places)
+            if sub(hold, HOLD_REQUEST_NONCE_ON, HOLD_REQUEST_NONCE_ON) == TURNS then
+              redis.pcall('PUBLISH', sub(hold, HOLD_REQUEST_CHANNEL, find(hold, '\n', HOLD_REQUEST_CHANNEL, true) - 1),
+                'l' .. short .. sub(hold, HOLD_REQUEST_NONCE) .. ticket)
+            end
           else
             if sub(last, PLACE_TICKET) >= now then ticket = string.format(TIME_FORMAT, sub(last, PLACE_TICKET) + 1) end
             length = sub(queue, LIST_LENGTH) + 1

@@ -129,7 +129,7 @@ func TestEveryFastPathIsComparedWithTheRules(t *testing.T) {
 func TestTheFastPathsLeadWhereTheRulesLead(t *testing.T) {
 	t.Parallel()
 	taken, news := map[string]int{}, 0
-	for seed := range uint64(unlessShort(25, 12)) {
+	for seed := range uint64(unlessShort(25, 20)) {
 		b := embeddedBench(t)
 		w := &twin{bench: b, taken: taken, history: &model.History{
 			Random: rand.New(rand.NewPCG(seed, 1)), Now: model.Micros(b.now.UnixMicro()), Usual: true,

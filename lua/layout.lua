@@ -39,7 +39,8 @@
 -- What a caller asks for, carried from its acquire to its hold:
 --   lease    in ms
 --   keep     how many s the key outlives a grant
---   nonce    that of a message which takes the hold away
+--   nonce    that of a message which takes the hold away. It begins with TURNS where the owner may grant the lock again by
+--            itself, to others of its process (docs/protocol.md, "Turns"), and is told who joins the queue
 --   wait     'c' join the queue; 's' likewise, for a Client that hears of a grant by the shard's channel; 'u' for one whose
 --            receivers cannot be counted; '-' do not wait
 --   channel  the wake channel of the Client; then '\n' mode '\n' info. Info is who it is; no script looks into it
@@ -48,6 +49,7 @@
 --   class    capacity ' ' name ' ' rules. The capacity is the most weight of that name that may be held beside it, itself
 --            included, 0 for no such bound; the rules are 'mode=most,…' or '-', where '*' is any number (modes.lua)
 --: REQUEST    lease8 keep8 nonce16 wait1 channel
+--= TURNS      '~'
 
 -- A list is doubly linked. LIST says where it begins and ends. Each node begins with the tokens of its neighbours; the
 -- first one's `previous` is never read.

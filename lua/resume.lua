@@ -20,6 +20,7 @@ if not hold and old and old.state == '-' and old.fence >= ARGV[4] then
   local mode = mode_of(old.request, 1)
   local from = find(request, '\n', REQUEST_CHANNEL, true)
   local line = mode.class == '' and '' or format('%d ', mode.weight) .. mode.class -- a new owner counts its own changes
+  pass(old)
   hold = grant(token, sub(request, 1, from) .. line .. sub(request, from + 1), sub(request, REQUEST_LEASE), mode, ARGV[3])
   drop(old)
   hold.since = old.since          -- it is as old as it was, and stands where it stood

@@ -28,7 +28,19 @@ local function advance()
   end
 end
 
-local function drop(hold)
+-- I2: an owner that takes turns grants the lock again within its lease, with fences between that of the hold and the clock. Its
+-- release says which was the last one; after any other end, and before a hold is anchored anew, all of them are past.
+local function pass(hold, last)
+  if sub(hold.request, REQUEST_NONCE_ON, REQUEST_NONCE_ON) ~= TURNS then return end
+  last = last or time16(deadline(hold))
+  if last <= fence then return end
+  fence = last
+  put('f', fence)
+  raise_expiry(sub(hold.request, REQUEST_KEEP))
+end
+
+local function drop(hold, last)
+  pass(hold, last)
   if summary and summary.cursor == hold.token then advance() end
   if summary and summary.fresh == hold.token then summary.fresh, summary.changed = following(holds, hold.token), true end
   remove(holds, hold.token)
@@ -43,6 +55,7 @@ end
 -- anchored anew, or it would live longer by as much.
 local function lapsed(hold)
   if now < hold.at then
+    pass(hold)
     hold.at = now
     if now < hold.since then hold.since = now end
     mark(hold)

@@ -17,7 +17,7 @@ type Owner interface {
 	RunOut(cause error)      // the lease has run out; cause is an ErrLost. The scheduler calls it: what may wait is left for later
 	Lost(cause error)        // the server no longer knows the hold; cause is an ErrLost
 	Revoked(note string)     // the hold was broken, for the reason in note, or stolen if note is empty
-	Renewed()                // a renewal has succeeded
+	Renewed(protocol.Micros) // a renewal has succeeded, when the server's clock said that
 	RenewalFailed(err error) // a renewal has failed, and is tried again
 	Config() *Config         // the configuration of all leases of the Client
 }
@@ -154,6 +154,59 @@ func (k *Keeper) Stop(why error) (reason error, first bool) {
 	return reason, first
 }
 
+// Rest is what is left of a lease that its owner passes on within the process.
+type Rest struct {
+	Key, Token any // strings, as arguments of requests
+	Nonce      string
+	lease      Lease
+}
+
+// Part is Stop for an owner that passes the lease on. If this call ended it, the rest may go on (Continue), or is to be released.
+func (k *Keeper) Part(why error) (rest Rest, reason error, first bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	rest = Rest{k.key, k.token, k.nonce, k.lease}
+	if reason, first = k.lease.end(why); first {
+		k.owner.Config().Scheduler.Remove(&k.task)
+	}
+	return rest, reason, first
+}
+
+// Continue makes it the keeper of what is left of another one's lease, with a fence of its own. Nothing is planned before Go.
+func (k *Keeper) Continue(owner Owner, rest Rest, fence int64, now time.Time) {
+	k.owner, k.key, k.token, k.nonce, k.lease = owner, rest.Key, rest.Token, rest.Nonce, rest.lease
+	k.lease.continued(fence, now)
+	k.task.Job = k
+}
+
+// Go goes on to keep the lease, unless it has ended meanwhile.
+func (k *Keeper) Go(now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.lease.ended == nil {
+		k.plan(now)
+	}
+}
+
+// Left is how long the rest of a lease may be relied on.
+func (r *Rest) Left(now time.Time) time.Duration { return r.lease.left(now) }
+
+// Carried is what a release tells of the fences of grants within the process: the last one, empty if there was none.
+func (r *Rest) Carried() string { return carried(r.lease.local) }
+
+// Unanswered reports whether Redis may still execute a copy of the acquire.
+func (r *Rest) Unanswered() bool { return r.lease.unanswered }
+
+// Carried is likewise for a lease that is kept.
+func (k *Keeper) Carried() string { return carried(k.lease.local) } // it never changes
+
+func carried(fence int64) string {
+	if fence == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%016d", fence)
+}
+
 // GiveUp reports whether the caller is the one to give the hold up on the server.
 func (k *Keeper) GiveUp() bool {
 	k.mu.Lock()
@@ -230,7 +283,7 @@ func (k *Keeper) Answered(a transport.Answer) {
 		k.owner.Revoked(r.Note)
 	case r.Status == "": // a plain time
 		if k.Extend(clock.Until(a.Sent, r.Now, r.Now.Add(k.lease.length), k.owner.Config().Margin), a.Sent) {
-			k.owner.Renewed()
+			k.owner.Renewed(r.Now)
 		}
 	default:
 		k.failed(fmt.Errorf("unexpected answer %q", r.Status))

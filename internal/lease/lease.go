@@ -14,6 +14,8 @@
 //	           │                                              │
 //	           └── released, handed off, left to lapse ───────┴──▶ ended by its owner
 //
+// A lease may go on under another owner of the same process, with a greater fence (Part, Continue): for the first owner it has ended.
+//
 // The first end counts, and there is no way back: a renewal that is answered later changes nothing. Only the server's word or
 // the bound ends a hold, never an error. A renewal without an answer is sent again until the bound.
 //
@@ -42,7 +44,8 @@ const firstPause = 10 * time.Millisecond
 // Lease is one lease. Its methods are the events; now is when they happen, by the local clock.
 type Lease struct {
 	length time.Duration // the lease that was asked for
-	fence  string        // an upgrade raises it (I2)
+	fence  string        // of the hold on the server; an upgrade raises it (I2)
+	local  int64         // of a grant within the process, under that hold; 0 if there was none (package turns)
 
 	granted time.Time    // when the grant was asked for, or when its message came
 	valid   clock.Bound  // the hold may be relied on until this has passed (I6)
@@ -184,4 +187,14 @@ func (l *Lease) giveUp() bool {
 func (l *Lease) raise(fence string) { l.fence = max(l.fence, fence) }
 
 // fenceNow is the fence as a number.
-func (l *Lease) fenceNow() int64 { return protocol.ParseFence(l.fence) }
+func (l *Lease) fenceNow() int64 {
+	if l.local > 0 {
+		return l.local
+	}
+	return protocol.ParseFence(l.fence)
+}
+
+// continued is a lease that goes on under another owner of the process, with a fence of its own.
+func (l *Lease) continued(fence int64, now time.Time) {
+	l.ended, l.local, l.granted = nil, fence, now
+}

@@ -48,10 +48,17 @@ func (a Acquire) execute(s *step) Answer {
 			return Answer{Status: "full", Now: s.Now, Holder: s.holder()}
 		}
 	}
-	waits := a.Request.Wait != '-'
+	waits, recalled := a.Request.Wait != '-', (*Message)(nil)
 	if waits && !more && (s.place(a.Token) == nil || !s.Rules.has(SameAnswer)) {
 		s.trim(true)
+		if len(s.Queue) == 0 && len(s.Holds) > 0 && s.Holds[0].State == Held && s.Holds[0].Request.Turns {
+			recalled = &Message{Kind: 'l', Channel: s.Holds[0].Request.Channel, Token: s.Holds[0].Token}
+		}
 		s.join(a.Token, a.Request, a.Ticket, a.Back)
+	}
+	if recalled != nil { // the first to wait tells an owner that takes turns
+		s.store()
+		s.publish(*recalled)
 	}
 	switch {
 	case more:

@@ -20,8 +20,24 @@ func (s *step) grant(token string, r Request, lease Micros) *Hold {
 	return s.hold(token)
 }
 
+// pass is I2 for a hold whose owner takes turns: it may have granted the lock again within its lease, with any fence up to last. So the
+// next one is above that.
+func (s *step) pass(h *Hold, last Micros) {
+	if h.Request.Turns && last > s.Fence {
+		s.Fence = last
+		s.remember(h.Request.Keep)
+	}
+}
+
 // drop ends a hold: by its deadline, by a break, or by a request that names its token.
 func (s *step) drop(token string) {
+	if h := s.hold(token); h != nil {
+		s.pass(h, h.Deadline())
+	}
+	s.remove(token)
+}
+
+func (s *step) remove(token string) {
 	s.Holds = slices.DeleteFunc(s.Holds, func(h Hold) bool { return h.Token == token })
 	s.changed = true
 }

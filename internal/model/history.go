@@ -94,7 +94,11 @@ func (h *History) make(kind string) Script {
 		if n := len(h.Lock.Queue); n > 0 && h.Random.IntN(4) == 0 {
 			token = h.Lock.Queue[h.Random.IntN(n)].Token
 		}
-		return Release{Token: token, Tombstone: h.seldom()}
+		r := Release{Token: token, Tombstone: h.seldom()}
+		if held := h.Lock.hold(token); held != nil && held.Request.Turns && h.Random.IntN(2) == 0 {
+			r.Tells, r.Last = true, h.Now-Micros(h.Random.IntN(2000))
+		}
+		return r
 	case "renew":
 		token := h.holder()
 		return Renew{Token: token, Fence: h.fence(token)}
@@ -173,6 +177,7 @@ func (h *History) request() Request {
 	if h.seldom() {
 		r.Keep = oneOf(h, 500*Second, 9000*Second, 90000*Second)
 	}
+	r.Turns = h.Random.IntN(6) == 0
 	if len(h.Modes) > 0 && (!h.Usual || h.Random.IntN(40) == 0) {
 		r.Mode = oneOf(h, h.Modes...)
 	}

@@ -34,7 +34,7 @@ func TestWhatARequestIsWrittenAsIsReadAsThatRequest(t *testing.T) {
 // A history that leads nowhere would compare nothing.
 func TestAHistoryLeadsToEveryAnswer(t *testing.T) {
 	seen := map[string]int{}
-	for seed := range uint64(40) {
+	for seed := range uint64(60) {
 		h := made(seed)
 		for range 250 {
 			before := h.Lock
@@ -51,7 +51,7 @@ func TestAHistoryLeadsToEveryAnswer(t *testing.T) {
 		"acquire granted", "acquire waiting", "acquire held", "acquire over", "check checked", "release hold", "release place", "release none",
 		"renew renewed", "renew revoked", "renew gone", "keep kept", "break broken", "convert granted", "convert waiting", "convert conflict",
 		"convert gone", "convert over", "resume granted", "resume gone", "confirm granted", "confirm gone", "confirm ahead", "watch shown",
-		"g", "s", "d", "v",
+		"g", "s", "d", "l", "v",
 	} {
 		if seen[answer] == 0 {
 			t.Errorf("never %s: %v", answer, seen)

@@ -43,6 +43,7 @@ type Request struct {
 	Channel string // of the Client
 	Mode    Mode
 	Info    string // who it is, for people
+	Turns   bool   // the owner of the hold may grant the lock again by itself, within its lease
 }
 
 // A Hold is one owner of the lock. It ends at At + Lease.

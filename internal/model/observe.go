@@ -117,7 +117,7 @@ func (want Sent) same(sent Sent) bool {
 	if want.Channel != sent.Channel {
 		return false
 	}
-	if kind := want.Text[0]; kind == 's' || kind == 'a' {
+	if kind := want.Text[0]; kind == 's' || kind == 'a' || kind == 'l' {
 		return strings.HasPrefix(sent.Text, want.Text)
 	}
 	return want.Text == sent.Text

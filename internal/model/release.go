@@ -7,16 +7,21 @@ package model
 //	none          there was nothing. The note says why the hold was broken, the fence which was the last one
 //
 // With Tombstone it leaves one: an acquire of this token had no answer, and a copy of it may come late.
+//
+// Last is the last fence that the owner gave in its turn, if it Tells one.
 type Release struct {
 	Token     string
 	Tombstone bool
+	Last      Micros
+	Tells     bool
 }
 
 func (r Release) execute(s *step) Answer {
 	a := Answer{Status: "none"}
 	switch {
 	case s.hold(r.Token) != nil:
-		s.drop(r.Token)
+		s.pass(s.hold(r.Token), r.Last)
+		s.remove(r.Token)
 		a.Status = "hold"
 	case s.place(r.Token) != nil:
 		s.leave(r.Token)

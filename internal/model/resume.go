@@ -23,10 +23,11 @@ func (r Resume) execute(s *step) Answer {
 	h, old := s.hold(r.Token), s.hold(r.Old)
 	if h == nil && old != nil && old.State == Held && old.Fence >= r.Fence {
 		was := *old
+		s.pass(old, old.Deadline())
 		r.Request.Mode = was.Request.Mode
 		next := *s.grant(r.Token, r.Request, r.Request.Lease)
 		next.Since = was.Since // it is as old as it was, and stands where it stood
-		s.drop(r.Token)
+		s.remove(r.Token)
 		i := slices.IndexFunc(s.Holds, func(h Hold) bool { return h.Token == r.Old })
 		s.Holds[i] = next
 		h = s.hold(r.Token)

@@ -17,7 +17,7 @@ type Script interface {
 
 // Message is what a script publishes. I9: it grants nothing by itself.
 type Message struct {
-	Kind    byte // 'g' granted, 's' stolen or broken, 'd' look: the lock may be free sooner, 'a' asked for, 'v' changed
+	Kind    byte // 'g' granted, 's' stolen or broken, 'd' look: the lock may be free sooner, 'a' asked for, 'l' who takes turns is to let go, 'v' changed
 	Channel string
 	Shard   bool // by the channel of that Client in the shard of the lock
 	Token   string

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"example.com/redislock/internal/protocol"
 )
 
 // Append writes the whole state, so that two locks are the same if what is written is. It is for hashing.
@@ -16,6 +18,9 @@ func (l *Lock) Append(b []byte) []byte {
 		b = append(b, r.Wait)
 		text(r.Channel)
 		text(r.Info)
+		if r.Turns {
+			b = append(b, protocol.TurnsMark)
+		}
 		if !r.Mode.Exclusive() {
 			text(r.Mode.line(""))
 		}
@@ -95,6 +100,9 @@ func (r *Request) String() string {
 	mode := r.Mode.line("")
 	if mode == "" {
 		mode = "exclusive"
+	}
+	if r.Turns {
+		mode += " in turns"
 	}
 	return fmt.Sprintf("%s, lease %d, keep %d, %c %s", mode, r.Lease, r.Keep, r.Wait, r.Channel)
 }

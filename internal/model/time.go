@@ -30,6 +30,7 @@ func (s *step) expire() {
 		h := &s.Holds[i]
 		switch {
 		case s.Now < h.At && s.Rules.has(Anchored):
+			s.pass(h, h.Deadline())
 			h.At, h.Since = s.Now, min(h.Since, s.Now)
 			s.changed = true
 		case h.Deadline() <= s.Now:

@@ -64,7 +64,7 @@ func (w *words) request(i int) (r Request, of string) {
 		w.fail("request", i)
 		return r, ""
 	}
-	r.Wait = text[wait]
+	r.Wait, r.Turns = text[wait], text[16] == protocol.TurnsMark
 	parts := strings.SplitN(text[wait+1:], "\n", 3)
 	if len(parts) != 3 {
 		w.fail("request", i)
@@ -105,7 +105,7 @@ func parseCall(script string, args []string) (Script, error) {
 		}
 		s = Check{Channel: args[0], Wait: args[1][0], Steal: w.number(2), Stale: args[2] != "", Tokens: args[3:]}
 	case "release":
-		s = Release{Token: w.text(0), Tombstone: len(args) > 1}
+		s = Release{Token: w.text(0), Tombstone: w.text(1) != "", Last: w.number(2), Tells: len(args) > 2}
 	case "renew":
 		s = Renew{Token: w.text(0), Fence: w.number(1)}
 	case "keep":

@@ -22,7 +22,11 @@ func Words(script Script) (name string, args []string) {
 	case Check:
 		return "check", append([]string{s.Channel, string(s.Wait), age(s.Steal, s.Stale)}, s.Tokens...)
 	case Release:
-		return "release", noted([]string{s.Token}, s.Tombstone)
+		args = noted([]string{s.Token}, s.Tombstone)
+		if s.Tells {
+			args = append(append(args, "")[:2], time16(s.Last))
+		}
+		return "release", args
 	case Renew:
 		return "renew", []string{s.Token, time16(s.Fence)}
 	case Keep:
@@ -57,7 +61,10 @@ func Words(script Script) (name string, args []string) {
 
 // written is a request as lua/layout.lua has it. All nonces are the same.
 func written(r Request, of string) string {
-	const nonce = "nonce-nonce-nonc"
+	nonce := "nonce-nonce-nonc"
+	if r.Turns {
+		nonce = string(protocol.TurnsMark) + nonce[1:]
+	}
 	return lengths(r.Lease, r.Keep) + nonce[:protocol.NonceLength] + string(r.Wait) + r.Channel + "\n" + r.Mode.line(of) + "\n" + r.Info
 }
 

@@ -1,11 +1,16 @@
 package protocol
 
-// ReleaseArgs are the arguments of a release; tombstone leaves a tombstone against late copies of the acquire.
-func ReleaseArgs(token string, tombstone bool) []any {
+// ReleaseArgs are the arguments of a release; tombstone leaves a tombstone against late copies of the acquire. last is the last fence
+// of a grant within the process, empty if there was none.
+func ReleaseArgs(token string, tombstone bool, last string) []any {
+	args := []any{token}
 	if tombstone {
-		return []any{token, "tombstone"}
+		args = append(args, "tombstone")
 	}
-	return []any{token}
+	if last != "" {
+		args = append(append(args, "")[:2], last)
+	}
+	return args
 }
 
 // ParseRelease reads what was given up, whether places remain to be looked through, and what is left of a hold that was not

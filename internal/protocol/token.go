@@ -11,9 +11,10 @@ import (
 
 // The lengths of what is written in keys and messages, in characters.
 const (
-	TokenLength = 22 // characters of 128 bits
-	NonceLength = 16 // characters of 96 bits
-	FenceLength = 16 // digits
+	TokenLength = 22  // characters of 128 bits
+	NonceLength = 16  // characters of 96 bits
+	FenceLength = 16  // digits
+	TurnsMark   = '~' // what the nonce of a hold begins with whose owner takes turns: TURNS of lua/layout.lua
 	tokenBytes  = 16
 	nonceBytes  = 12
 )

@@ -40,6 +40,9 @@ type Acquisition struct {
 	Brief bool // it does not wait for its turn, but for a holder that it found stale to give the lock up
 	Fixed bool // it is about an existing hold (a change of its mode, or its resumption), so it cannot begin anew
 
+	Without bool // there is no subscription; only the checks will tell
+	Queued  bool // it has, or had, a place in the queue, under this token or another
+
 	// Of the present token: what it may have on the server, for the one that gives it up (I8).
 	Joined     bool // it has a place in the queue
 	Granted    bool // it has a hold, of which no Lock has been made

@@ -138,7 +138,7 @@ func (q *queue) answered(c protocol.Check, asked []*Wait, s Sample, margin time.
 			w.sample = s
 		default:
 			w.pending = false
-			g := Grant{Fence: of.Grant.Fence, Sent: s.Sent, Valid: clock.Until(s.Sent, c.Now, of.Grant.At.Add(of.Grant.Lease), margin), Lease: of.Grant.Lease}
+			g := Grant{Fence: of.Grant.Fence, Sent: s.Sent, Valid: clock.Until(s.Sent, c.Now, of.Grant.At.Add(of.Grant.Lease), margin), Lease: of.Grant.Lease, Now: c.Now}
 			all = append(all, settled{w, Outcome{Grant: g}})
 		}
 	}
@@ -170,5 +170,6 @@ func (q *queue) grant(w *Wait, g protocol.GrantMessage, now time.Time, epoch uin
 	if s.Epoch != epoch || valid.LeftAt(now) <= 0 || ahead {
 		return Outcome{}, doubted
 	}
-	return Outcome{Grant: Grant{Fence: g.Fence, Sent: now, Valid: valid, Lease: length}}, believed
+	said := min(g.At, s.Now.Add(clock.Between(s.Sent, now))) // no later than it can be (I9)
+	return Outcome{Grant: Grant{Fence: g.Fence, Sent: now, Valid: valid, Lease: length, Now: said}}, believed
 }

@@ -20,12 +20,12 @@ type Wait struct {
 	// Guarded by Waits.mu.
 	named *named                 // nil while the wait is expected
 	early *protocol.GrantMessage // a message that came while it was expected
-	hasty bool                   // a message "sooner" came while it was expected
 
 	// Guarded by named.mu.
+	sample  Sample
+	hasty   bool  // a message "sooner" came while it was expected; guarded by Waits.mu, and here for the size of all
 	pending bool  // not settled by a check: one that a message has settled is asked for until it is removed
 	place   int32 // in queue.waits
-	sample  Sample
 }
 
 // Outcome is the end of a wait.
@@ -38,10 +38,11 @@ type Outcome struct {
 // Grant is a grant of the lock to an acquire or a wait.
 type Grant struct {
 	Fence string
-	Valid clock.Bound   // the lock counts as held until this has passed (I6)
-	Sent  time.Time     // when the lock was asked for, or when the message came
-	Lease time.Duration // how long the server keeps the hold; less than asked for if it is only a claim
-	Alone bool          // nobody else had the lock or waited for it
+	Valid clock.Bound     // the lock counts as held until this has passed (I6)
+	Sent  time.Time       // when the lock was asked for, or when the message came
+	Lease time.Duration   // how long the server keeps the hold; less than asked for if it is only a claim
+	Alone bool            // nobody else had the lock or waited for it
+	Now   protocol.Micros // the server's clock was at that, or later, when this was heard
 }
 
 // Sample relates the server's clock to the local one: a request left at Sent, and the server said Now in its answer. It is

@@ -146,6 +146,12 @@ func (s *Subscriber) State(name string) (mode string, epoch uint64) {
 	return s.shards.channel(name).state()
 }
 
+// Listens reports whether messages of the wake channel arrive now.
+func (s *Subscriber) Listens() bool {
+	mode, _ := s.own.state()
+	return mode != ""
+}
+
 // Await subscribes to what a waiter for that name has to hear, and returns when the server has confirmed it. Where it cannot
 // for now, the waiter must do without.
 func (s *Subscriber) Await(ctx context.Context, name string) (without bool, err error) {
