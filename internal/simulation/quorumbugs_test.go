@@ -14,7 +14,6 @@ var quorumBugs = []bug{
 	{"quorum-any-vote-holds", "the lock counts as held while any vote is left", "h.phase == holding && h.count() < h.locker.majority {\n		votes", "h.phase == holding && h.count() < 1 {\n		votes", 0, ""},
 	{"quorum-lost-vote-stays", "a vote that is lost counts until the next request", "	context.AfterFunc(ended, func() { // and not below, where a request may hang (I7)", "	context.AfterFunc(context.Background(), func() {", 0, ""},
 	{"quorum-release-forgets", "a release does not wait for a majority", "	good, said := 0, make([]error, len(of))\n", "	good, said := h.locker.majority, make([]error, len(of))\n", 0, ""},
-	{"quorum-no-ticket", "waiters have on each node the ticket of that node", "	h.options = append(options, root.Ticket(fmt.Sprintf(\"%016d\", h.ticket)))\n", "	h.options = options\n", 0, ""},
 }
 
 func (b bug) quorum() bool { return strings.HasPrefix(b.name, "quorum-") }
