@@ -56,7 +56,7 @@ func TestAdviceFitsTheState(t *testing.T) {
 		"lapsed":            {redislock.Info{Name: "x", Now: now, Holders: 1, Holds: []redislock.Hold{lapsed}}, []string{"The lease of api (pid 12 on node-3) is over"}},
 		"held":              {redislock.Info{Name: "x", Now: now, Holders: 1, Holds: []redislock.Hold{hold}}, []string{"did so 1s ago: the process is alive", "Ask for it; nothing is taken:\n      redislock ask x --why '...' --prefix p\n"}},
 		"paused":            {redislock.Info{Name: "x", Now: now, Holders: 1, Holds: []redislock.Hold{paused}}, []string{"api (pid 12 on node-3) does not renew its hold, for 20s.", "kill -CONT 12"}},
-		"waited for":        {redislock.Info{Name: "x", Now: now, Holders: 1, Holds: []redislock.Hold{hold}, Waiting: 1, Places: waits}, []string{"1 waits, the first for long, for 3m0s."}},
+		"waited for":        {redislock.Info{Name: "x", Now: now, Holders: 1, Holds: []redislock.Hold{hold}, Waiting: 1, Places: waits}, []string{"1 waits for long: api (pid 12 on node-3) holds it, for 3m0s."}},
 		"a job":             {redislock.Info{Name: "cron:a b", Now: now, Holders: 1, Holds: []redislock.Hold{hold}}, []string{"the job a b", "redislock cron-status 'a b'", "redislock break 'cron:a b' --reason"}},
 		"an election":       {redislock.Info{Name: "elect:x", Now: now, Holders: 1, Holds: []redislock.Hold{hold}}, []string{"the holder is the leader"}},
 		"kept":              {redislock.Info{Name: "x", Now: now, Holders: 1, Holds: []redislock.Hold{kept}}, []string{"api (pid 12 on node-3) has given it back: it is kept until ", "redislock watch x", "redislock break x"}},

@@ -88,16 +88,22 @@ export function locksPage(main, address = '') {
       update();
     },
   });
+  const wide = matchMedia('(min-width: 621px)'); // on a phone the list comes first
+  const filters = el('details', { class: 'filters', open: wide.matches }, el('summary', null, 'Filters'),
+    el('fieldset', { class: 'chips' }, el('legend', null, 'State'), states.map((state) => chip(state, state, wanted.wantedStates))),
+    el('fieldset', { class: 'chips' }, el('legend', null, 'Kind'), kinds.map((kind) => chip(kind, kindNames[kind], wanted.wantedKinds))),
+    el('fieldset', { class: 'chips' }, el('legend', null, 'Only'), only,
+      choice('held-for', 'Held for at least', 'heldFor', [[0, 'held for any time'], [60, 'held for 1 min or more'], [600, '10 min or more'], [3600, '1 h or more'], [86400, '1 day or more']]),
+      choice('waiters', 'Waiters at least', 'waiters', [[0, 'any queue'], [1, '1 waits or more'], [10, '10 wait or more'], [100, '100 wait or more']])));
+  const unfold = () => { filters.open = wide.matches; };
+  wide.addEventListener('change', unfold);
   add(main,
     el('h1', { tabindex: '-1', class: 'unseen' }, 'Locks'), trouble.section,
     el('search', { class: 'tools' },
       el('label', { class: 'find' }, el('span', { class: 'unseen' }, 'Search the locks'), search, el('kbd', { 'aria-hidden': 'true' }, '/')),
-      el('fieldset', { class: 'chips' }, el('legend', null, 'State'), states.map((state) => chip(state, state, wanted.wantedStates))),
-      el('fieldset', { class: 'chips' }, el('legend', null, 'Kind'), kinds.map((kind) => chip(kind, kindNames[kind], wanted.wantedKinds))),
-      el('fieldset', { class: 'chips' }, el('legend', null, 'Only'), only,
-        choice('held-for', 'Held for at least', 'heldFor', [[0, 'held for any time'], [60, 'held for 1 min or more'], [600, '10 min or more'], [3600, '1 h or more'], [86400, '1 day or more']]),
-        choice('waiters', 'Waiters at least', 'waiters', [[0, 'any queue'], [1, '1 waits or more'], [10, '10 wait or more'], [100, '100 wait or more']]))),
+      filters),
     shownCount, table.scroller, empty);
+
 
   search.addEventListener('keydown', (event) => {
     if (event.key === 'ArrowDown') {
@@ -155,7 +161,7 @@ export function locksPage(main, address = '') {
       table.find(wanted.opened);
       return true;
     },
-    leave: () => { clearTimeout(later); wanted.scroll = table.scroller.scrollTop; table.end(); },
+    leave: () => { clearTimeout(later); trouble.end(); wide.removeEventListener('change', unfold); wanted.scroll = table.scroller.scrollTop; table.end(); },
   };
 }
 

@@ -100,7 +100,7 @@ function chainKey(lock, all, seen) {
 
 const most = 300; // processes in the list
 
-// processesPage is all of them, those that wait longest first.
+// processesPage is all of them, those that keep others waiting first.
 export function processesPage(main) {
   const all = part('Processes', ['Process', 'Holds', 'Waits for', 'Waiting for', 'Keeps waiting']);
   const lead = el('p', { class: 'lead' });
@@ -111,8 +111,8 @@ export function processesPage(main) {
       id: process.id, name: nameOfProcess(process), owner: { ...process.owner, client: [...process.clients].join(', ') || undefined }, holds: process.holds.length, waits: process.waits.length,
       longest: process.waits.reduce((first, { since: from }) => (from && (!first || from < first) ? from : first), 0),
       keeps: process.holds.reduce((sum, { lock }) => sum + (lock.waiting ?? 0), 0),
-    })).sort((a, b) => (a.longest || Infinity) - (b.longest || Infinity) || b.keeps - a.keeps || b.holds - a.holds || (a.id < b.id ? -1 : 1));
-    setText(lead, `Who holds locks or waits for them: ${count(list.length, 'process', 'processes')}, those that wait longest first${list.length > most ? `, of which ${number(most)} are shown; the search of the locks finds all` : ''}.`);
+    })).sort((a, b) => b.keeps - a.keeps || (a.longest || Infinity) - (b.longest || Infinity) || b.holds - a.holds || (a.id < b.id ? -1 : 1));
+    setText(lead, `Who holds locks or waits for them: ${count(list.length, 'process', 'processes')}, those that keep others waiting first${list.length > most ? `, of which ${number(most)} are shown; the search of the locks finds all` : ''}.`);
     all.show(list.slice(0, most), (process) => process.id, (process) => [
       processShown(process.owner), String(process.holds), process.waits ? el('b', null, String(process.waits)) : '0', process.longest ? since(process.longest) : '', process.keeps ? count(process.keeps, 'waiter', 'waiters') : '',
     ], store.complete ? 'No process holds a lock or waits for one under this prefix.' : 'Loading.');

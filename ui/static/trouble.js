@@ -55,7 +55,7 @@ export function troublePanel() {
       const focused = row.contains(document.activeElement) ? document.activeElement.tagName : '';
       const box = el('details', { ontoggle: () => { if (box.isConnected && !box.quiet) touched.add(key); box.quiet = false; } },
         el('summary', null, el('span', { class: `level ${item.level}` }, item.level === 'danger' ? 'danger' : 'warning'), el('span', { class: 'what' }, ...words(item.title)),
-          item.since ? el('span', { class: 'age' }, since(item.since)) : '', item.waiting ? el('span', { class: 'age' }, count(item.waiting, 'waits', 'wait')) : ''),
+          item.since ? el('span', { class: 'age' }, since(item.since)) : '', item.waiting && !['waits-long', 'grows', 'not-served', 'no-leader'].includes(item.kind) ? el('span', { class: 'age' }, count(item.waiting, 'waits', 'wait')) : ''),
         el('div', { class: 'why' }, item.means.map((text) => el('p', null, ...words(text))), stepsOf(item.steps)));
       box.quiet = open;
       box.open = open;
@@ -70,8 +70,23 @@ export function troublePanel() {
     return [key, { row, text }];
   }
 
+  // fit has no row cut in half where there are more than have room.
+  function fit() {
+    list.style.maxHeight = '';
+    if (list.scrollHeight <= list.clientHeight + 1) return;
+    let height = 0;
+    for (const { offsetHeight } of list.children) {
+      if (height > 0 && height + offsetHeight > list.clientHeight) break;
+      height += offsetHeight;
+    }
+    if (height <= list.clientHeight) list.style.maxHeight = `${height + 2}px`;
+  }
+  list.addEventListener('toggle', fit, true);
+  addEventListener('resize', fit);
+
   return {
     section,
+    end: () => removeEventListener('resize', fit),
     update() {
       const told = store.trouble;
       section.classList.toggle('none', !told || told.items.length === 0);
@@ -84,6 +99,7 @@ export function troublePanel() {
       for (const [key, value] of rows) known.set(key, value);
       for (const key of touched) if (!rows.has(key)) touched.delete(key);
       arrange(list, [...rows.values()].map(({ row }) => row));
+      fit();
       setText(heading, told?.items.length ? count(told.items.length + (told.more ?? 0), 'trouble', 'troubles') : 'Trouble');
       more.hidden = !told?.more;
       setText(more, told?.more ? `${number(told.more)} more are not shown: mend these first, or sort the list by trouble.` : '');

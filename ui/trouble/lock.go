@@ -84,13 +84,15 @@ func ofLock(info redislock.Info, long time.Duration) (all []Trouble) {
 		}
 		h := present(info)
 		held := info.Now.Sub(h.Since)
-		title := Text(count(info.Waiting, "waits", "wait") + ", the first for long")
+		title := Text(count(info.Waiting, "waits", "wait") + " for long: " + Who(h.Owner) + " holds it")
 		means, steps := []Text{}, []Step{}
 		switch {
 		case h.Kept:
+			title = Text(count(info.Waiting, "waits", "wait") + " for long: it was given back, and is kept")
 			means = append(means, says("%s has given the lock back, and it is kept until %s all the same (ReleaseAfter, WithAtLeast).", Who(h.Owner), moment(h.Deadline)))
 			steps = append(steps, watch(info.Name), breakStep(info.Name, "End it sooner: nobody is hit"))
 		case held < waited/4:
+			title = Text(count(info.Waiting, "waits", "wait") + " for long: too many want it")
 			means = append(means, says("Others were served meanwhile: the present holder, %s, has had it for %s. So many want the lock that each waits long.", Who(h.Owner), Length(held)),
 				"Do less under the lock, use a lock for each thing instead of one for all, or Read and Write where most only read.")
 			steps = append(steps, watch(info.Name))
