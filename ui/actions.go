@@ -66,7 +66,7 @@ func (u *UI) look(w http.ResponseWriter, r *http.Request) {
 }
 
 // act does what a page wishes, and has it audited: do is what, and returns a status and an answer.
-func (u *UI) act(action string, do func(context.Context, wish, string) (int, any)) http.Handler {
+func (u *UI) act(action string, do func(ctx context.Context, it wish, name, by string) (int, any)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		it, name, ok := read(w, r)
 		if !ok || !reasonable(w, it, name) {
@@ -74,15 +74,30 @@ func (u *UI) act(action string, do func(context.Context, wish, string) (int, any
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), actionTime)
 		defer cancel()
-		status, came := do(ctx, it, name)
+		by := u.who(r)
+		status, came := do(ctx, it, name, by)
 		one, _ := u.session(r)
-		u.audit(r, one, action, "lock", name, "why", it.Why, "fences", fmt.Sprint(it.Fences), "status", status, "result", came)
+		named := []any{"lock", name}
+		if u.config.Who != nil {
+			named = append(named, "by", by)
+		}
+		u.audit(r, one, action, append(named, "why", it.Why, "fences", fmt.Sprint(it.Fences), "status", status, "result", came)...)
 		answer(w, status, came)
 	})
 }
 
+// who is the person of a request, as far as that is known.
+func (u *UI) who(r *http.Request) string {
+	if u.config.Who != nil {
+		if name := u.config.Who(r); name != "" {
+			return name
+		}
+	}
+	return byPage
+}
+
 // breakLock ends the holds that the page showed.
-func (u *UI) breakLock(ctx context.Context, it wish, name string) (int, any) {
+func (u *UI) breakLock(ctx context.Context, it wish, name, by string) (int, any) {
 	if it.Confirm != "break" {
 		return http.StatusBadRequest, sentence{`type "break" to confirm`}
 	}
@@ -101,7 +116,7 @@ func (u *UI) breakLock(ctx context.Context, it wish, name string) (int, any) {
 	}
 	u.hub.breaking(info, meant.Holds, it.Why)
 	fence, err := u.config.Client.BreakHolds(ctx, meant, it.Why)
-	u.hub.broke(info, meant.Holds, fence, isAnswer(err), it.Why)
+	u.hub.broke(info, meant.Holds, fence, isAnswer(err), it.Why, by)
 	left := info.Holders - len(meant.Holds)
 	switch {
 	case err == nil && fence == 0:
@@ -135,12 +150,12 @@ func isAnswer(err error) bool {
 }
 
 // askHolders asks them to give the lock up; nothing is taken.
-func (u *UI) askHolders(ctx context.Context, it wish, name string) (int, any) {
+func (u *UI) askHolders(ctx context.Context, it wish, name, by string) (int, any) {
 	holders, err := u.config.Client.Ask(ctx, name, it.Why)
 	if err != nil {
 		return u.failed(err)
 	}
-	u.hub.asked(idOf(name), it.Why)
+	u.hub.asked(idOf(name), it.Why, by)
 	return http.StatusOK, told{holders}
 }
 
@@ -181,26 +196,26 @@ func (h *hub) breaking(info redislock.Info, holds []redislock.Hold, why string) 
 }
 
 // broke notes what came of it: the greatest fence that was broken, or 0, and whether that is sure.
-func (h *hub) broke(info redislock.Info, holds []redislock.Hold, fence int64, sure bool, why string) {
+func (h *hub) broke(info redislock.Info, holds []redislock.Hold, fence int64, sure bool, why, by string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	id := idOf(info.Name)
 	for _, hold := range holds {
 		if sure && hold.Fence <= fence && !hold.Kept {
-			h.memory.Note(info.Name, trouble.End{How: trouble.Broken, Owner: hold.Owner, At: info.Now, Fence: hold.Fence, By: "an operator, on this page", Why: why})
+			h.memory.Note(info.Name, trouble.End{How: trouble.Broken, Owner: hold.Owner, At: info.Now, Fence: hold.Fence, By: by, Why: why})
 		}
 	}
 	if l := h.histories[id]; l != nil {
 		n := l.n
 		if l.broke(holds, fence, sure, h.began); l.n != n {
 			h.tellLooked(id)
-			h.recorded(info.Name, l, n)
+			h.recorded(info.Name, l, n, by)
 		}
 	}
 }
 
 // asked notes that the holders were asked.
-func (h *hub) asked(id, why string) {
+func (h *hub) asked(id, why, by string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if l := h.histories[id]; l != nil {
@@ -208,7 +223,7 @@ func (h *hub) asked(id, why string) {
 		l.add(h.now, "asked", nil, 0, func(it *item) { it.Why = text(why) })
 		h.tellLooked(id)
 		if name, err := nameOf(id); err == nil {
-			h.recorded(name, l, n)
+			h.recorded(name, l, n, by)
 		}
 	}
 }

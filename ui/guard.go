@@ -44,6 +44,9 @@ func (u *UI) hostChecked(next http.Handler) http.Handler {
 }
 
 func (u *UI) knownHost(host string) bool {
+	if u.config.AnyHost {
+		return true
+	}
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
@@ -74,7 +77,7 @@ func sameSite(next http.Handler) http.Handler {
 func (u *UI) permitted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !u.config.AllowBreak {
-			refuse(w, http.StatusForbidden, "redislock ui was started without --allow-break")
+			refuse(w, http.StatusForbidden, "this page may only be looked at; redislock ui --allow-break would allow more")
 			return
 		}
 		next.ServeHTTP(w, r)

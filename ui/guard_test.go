@@ -82,7 +82,7 @@ func (s *site) wants(status int, method, path, body string, headers ...string) *
 func (s *site) login() (cookie *http.Cookie, key string) {
 	s.Helper()
 	got := s.wants(303, "POST", "/login", "token="+testToken, "Content-Type", "application/x-www-form-urlencoded")
-	key, ok := strings.CutPrefix(got.Header.Get("Location"), "/#/enter/")
+	key, ok := strings.CutPrefix(got.Header.Get("Location"), "./#/enter/")
 	if !ok || len(got.Cookies()) != 1 {
 		s.Fatalf("no session: %v", got.Header)
 	}
@@ -104,7 +104,7 @@ func TestEveryRefusal(t *testing.T) {
 		s.wants(401, "GET", path, "")
 		s.wants(401, "GET", path, "", "Cookie", cookie.Name+"=forged.99999999999.forged")
 	}
-	if got := s.wants(303, "GET", "/", ""); got.Header.Get("Location") != "/login" || len(got.Cookies()) != 0 {
+	if got := s.wants(303, "GET", "/", ""); got.Header.Get("Location") != "login" || len(got.Cookies()) != 0 {
 		t.Errorf("without a token: %v", got.Header)
 	}
 	s.wants(401, "GET", "/", "", "Authorization", "Bearer wrong")

@@ -153,7 +153,7 @@ func (h *hub) see(info redislock.Info) {
 	if l.n != n {
 		l.merge()
 		h.tellLooked(id)
-		h.recorded(info.Name, l, n)
+		h.recorded(info.Name, l, n, byPage)
 	}
 	h.memory.See(info)
 	if len(h.streams) == 0 && h.recorder.log == nil {
@@ -181,7 +181,7 @@ func (h *hub) gone(id string, now time.Time) {
 		if l.n != n {
 			h.tellLooked(id)
 			if name, err := nameOf(id); err == nil {
-				h.recorded(name, l, n)
+				h.recorded(name, l, n, byPage)
 			}
 		}
 	}

@@ -39,8 +39,8 @@ func (h *hub) kept() time.Duration {
 	return history.Life
 }
 
-// recorded puts the items of a history after the n-th down for Redis. The caller has the mutex.
-func (h *hub) recorded(name string, l *past, n int) {
+// recorded puts the items of a history after the n-th down for Redis, with who has done what was done. The caller has the mutex.
+func (h *hub) recorded(name string, l *past, n int, by string) {
 	if h.recorder.log == nil {
 		return
 	}
@@ -54,7 +54,7 @@ func (h *hub) recorded(name string, l *past, n int) {
 		}
 		e := history.Entry{Kind: it.Kind, Name: name, Fence: it.Fence, Why: string(it.Why), Told: it.Kind == "broken" || it.Kind == "asked"}
 		if e.Told {
-			e.By = byPage
+			e.By = by
 		}
 		if it.Owner != nil {
 			e.Owner = history.OwnerOf(redislock.Owner{Client: string(it.Owner.Client), Host: string(it.Owner.Host), PID: it.Owner.PID})
@@ -66,7 +66,8 @@ func (h *hub) recorded(name string, l *past, n int) {
 	}
 }
 
-const byPage = "somebody on the page of redislock ui"
+// byPage is who has done something here, where nobody knows more.
+const byPage = "somebody on the page"
 
 // record writes what was seen, and reads what others have told. The page goes on where that fails: it says so.
 func (h *hub) record(ctx context.Context) error {

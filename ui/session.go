@@ -146,7 +146,7 @@ func (u *UI) authenticated(next http.Handler) http.Handler {
 			}
 		}
 		if !sent && r.URL.Path == "/" {
-			http.Redirect(w, r, "/login", http.StatusSeeOther)
+			seeOther(w, "login")
 			return
 		}
 		// Basic is accepted but not asked for: browsers would open a dialog of their own over the page.
@@ -172,10 +172,10 @@ func (u *UI) login(w http.ResponseWriter, r *http.Request) {
 		switch ok, wait := u.try(r, token); {
 		case wait > 0:
 			w.Header().Set("Retry-After", seconds(wait))
-			http.Redirect(w, r, "/login?slow="+seconds(wait), http.StatusSeeOther)
+			seeOther(w, "login?slow="+seconds(wait))
 			return
 		case !ok:
-			http.Redirect(w, r, "/login?wrong", http.StatusSeeOther)
+			seeOther(w, "login?wrong")
 			return
 		}
 	}
@@ -184,7 +184,13 @@ func (u *UI) login(w http.ResponseWriter, r *http.Request) {
 	}
 	one := u.welcome(w)
 	u.audit(r, one, "login")
-	http.Redirect(w, r, "/#/enter/"+one.key, http.StatusSeeOther)
+	seeOther(w, "./#/enter/"+one.key)
+}
+
+// seeOther leads on to a place that is said from here: the page may be mounted anywhere.
+func seeOther(w http.ResponseWriter, to string) {
+	w.Header().Set("Location", to)
+	w.WriteHeader(http.StatusSeeOther)
 }
 
 // logout ends the session, here and in this browser.
@@ -194,7 +200,7 @@ func (u *UI) logout(w http.ResponseWriter, r *http.Request) {
 		u.audit(r, one, "logout")
 	}
 	u.setCookie(w, "", -1)
-	http.Redirect(w, r, "/login", http.StatusSeeOther)
+	seeOther(w, "login")
 }
 
 // try compares a token with ours, at a pace that does not let anybody guess it. Who would have to wait too long is told

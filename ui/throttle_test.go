@@ -113,7 +113,7 @@ func TestWhoGuessesLocksNobodyOut(t *testing.T) {
 		t.Error("it does not say when to try again")
 	}
 	got := s.wants(303, "POST", "/login", "token="+testToken, "Content-Type", "application/x-www-form-urlencoded")
-	if !regexp.MustCompile(`^/login\?slow=\d+$`).MatchString(got.Header.Get("Location")) || len(got.Cookies()) != 0 {
+	if !regexp.MustCompile(`^login\?slow=\d+$`).MatchString(got.Header.Get("Location")) || len(got.Cookies()) != 0 {
 		t.Errorf("%v", got.Header)
 	}
 }

@@ -1,5 +1,12 @@
-// Package ui is a page for people who operate locks: every lock live, a lock's holders, queue and history, cron jobs,
-// elections and the health of the server. It is an [http.Handler] that needs nothing but itself.
+// Package ui is a page for people who operate locks: what needs a person first, every lock live, a lock's holders, queue and history,
+// processes, cron jobs, elections and the health of the server. It is an [http.Handler] that needs nothing but itself, to mount
+// under any path of an admin of your own, behind its login:
+//
+//	page := ui.New(ui.Config{Client: client, Address: "redis.internal", Prefix: redislock.DefaultPrefix, AnyHost: true, Who: loggedIn})
+//	defer page.Close()
+//	mux.Handle("/admin/locks/", requireLogin(http.StripPrefix("/admin/locks", page)))
+//
+// It is read-only unless [Config.AllowBreak] says otherwise. redislock ui serves the same page by itself.
 package ui
 
 import (
@@ -36,6 +43,12 @@ type Config struct {
 	// every address that is a number, for a listener on all of them: no name can be bound to another address then.
 	Hosts      []string
 	AnyAddress bool
+	// AnyHost accepts every name. It is for a page behind a login of its own: where nobody is let in without one, a name that was
+	// bound to this address gets nothing.
+	AnyHost bool
+	// Who names the person of a request, for the history and what is said of a break; nil for a page whose login knows no names.
+	// What it returns can be any text.
+	Who func(*http.Request) string
 	// Audit is told of each login and logout, each wrong token, and of what came of each wish to break a lock or to ask its
 	// holders: a line that is safe to show. It is called by many goroutines at once; nil: nobody is told.
 	Audit func(line string)

@@ -12,7 +12,7 @@ export function ask(id, name) {
     title: 'Ask the holders to give the lock up',
     text: 'They are told, with your reason. Nothing is taken: they decide.',
     submit: 'Ask',
-    send: (why) => post('/api/ask', { id, why }),
+    send: (why) => post('api/ask', { id, why }),
     done: ({ told }) => (told ? `${count(told, 'holder was', 'holders were')} told.` : 'Nobody was there to be told: nobody holds the lock, or the holder cannot be reached.'),
   });
 }
@@ -26,7 +26,7 @@ export function breakLock(id, name) {
     text: 'The lock is taken from its holders at once and goes to the next who waits. They are told, but may be in the middle of their work: only what checks the fence is safe from what they still write.',
     warning: rest > 0 ? `Only the ${number(holds.length)} holders that are shown lose it: ${holdOn(rest)}.` : '',
     submit: 'Break', danger: true,
-    send: (why, confirm) => post('/api/break', { id, why, confirm, fences: holds.map(({ fence }) => fence) }),
+    send: (why, confirm) => post('api/break', { id, why, confirm, fences: holds.map(({ fence }) => fence) }),
     done: ({ fence, broke, left }) => (broke > 1 ? `Broken: ${number(broke)} holds have ended, the last of them with fence ${fence}.` : `Broken: the hold with fence ${fence} has ended.`) +
       (left ? ` Not all: ${holdOn(left)}, which were not shown.` : ''),
   });

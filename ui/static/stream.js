@@ -26,7 +26,7 @@ const handlers = new Map(Object.entries({
   },
   beat: () => {},
   bye: () => lost('redislock ui has ended. This page goes on when it is started again.'),
-  over: () => location.assign('/login'), // the session has ended
+  over: () => location.assign('login'), // the session has ended
 }));
 
 // The key of the session, which a login leaves behind the # of the address. It is kept where other ports of this host do not
@@ -54,8 +54,8 @@ export function connect() {
 
 // read takes in a stream until it ends.
 async function read(mine) {
-  const answer = await fetch('/api/stream', { headers: keyed(), signal: mine.signal });
-  if (answer.status === 401) location.assign('/login');
+  const answer = await fetch('api/stream', { headers: keyed(), signal: mine.signal });
+  if (answer.status === 401) location.assign('login');
   if (!answer.ok) return;
   const text = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   for (let rest = ''; ;) {
@@ -91,9 +91,9 @@ async function lost(why) {
   await new Promise((resolve) => setTimeout(resolve, pause));
   if (source) return;
   try {
-    const answer = await fetch('/api/session', { headers: keyed() });
+    const answer = await fetch('api/session', { headers: keyed() });
     if (answer.status === 401) {
-      location.assign('/login');
+      location.assign('login');
       return;
     }
   } catch {
@@ -123,7 +123,7 @@ async function tellLook() {
     const { stream } = store.hello;
     try {
       const id = looking;
-      const { status, data } = await post('/api/look', { stream, id }, AbortSignal.timeout(lookTime));
+      const { status, data } = await post('api/look', { stream, id }, AbortSignal.timeout(lookTime));
       if ((status === 401 || status === 403) && store.link?.up) location.reload(); // the session has ended
       if (status === 400 && id === looking) store.refuse(id, data.error); // no lock can be called so
     } catch {
