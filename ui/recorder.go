@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
-	"strings"
 	"time"
 
 	"example.com/redislock"
@@ -189,11 +188,7 @@ func (l *past) merge() {
 
 // noteEnd has a loss that was told lately count as trouble.
 func (h *hub) noteEnd(e history.Entry) {
-	how := map[string]trouble.How{"broken": trouble.Broken, "lost": trouble.WasLost, "stolen": trouble.Robbed}[e.Kind]
-	if e.Kind == "lost" && strings.Contains(e.Why, "longest time") {
-		how = trouble.Closed
-	}
-	if how != "" {
-		h.memory.Note(e.Name, trouble.End{How: how, Owner: e.Owner.Owner(), At: e.At, Fence: e.Fence, By: e.By, Why: e.Why})
+	if end, bad := trouble.Told(e.Kind, e.Owner.Owner(), e.At, e.Fence, e.By, e.Why); bad {
+		h.memory.Note(e.Name, end)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/redislock"
+	"example.com/redislock/ui/history"
 )
 
 // screen is a program at a terminal of its own, as a person has it before them.
@@ -313,6 +314,11 @@ func TestTopAsksAndBreaksAtATerminal(t *testing.T) {
 	if err := lock.Err(); err == nil || !strings.Contains(err.Error(), "stuck") {
 		t.Errorf("the holder saw %v", err)
 	}
+	// What others tell the history is trouble here too.
+	if err := history.Open(f.rdb, f.prefix).Add(t.Context(), history.Entry{Kind: "broken", Name: "far", Fence: 3, By: "anna", Why: "x", Told: true}); err != nil {
+		t.Fatal(err)
+	}
+	s.shows("anna")
 	s.typed("q")
 	s.ends(0)
 }

@@ -13,6 +13,7 @@ import (
 
 	"example.com/redislock"
 	"example.com/redislock/ui/doctor"
+	"example.com/redislock/ui/history"
 	"example.com/redislock/ui/trouble"
 )
 
@@ -39,6 +40,7 @@ type topper struct {
 	flags    string // that lead to the same Redis
 	pattern  string
 	interval time.Duration
+	read     string // the last entry of the history that was read
 }
 
 func newTop() *cobra.Command {
@@ -123,6 +125,7 @@ type (
 	topView struct {
 		view
 		runs []redislock.CronStatus
+		told []history.Entry // by others, where a history is kept
 		took time.Duration
 	}
 	topReport doctor.Report
@@ -153,6 +156,15 @@ func (t *topper) look(ctx context.Context) (v topView) {
 				v.err = t.link.ended(attended, err)
 			}
 		}
+	}
+	if v.err == nil { // a user who may not read it does without
+		bounded, cancel := context.WithTimeout(ctx, tellTime)
+		defer cancel()
+		_ = history.Open(t.link.rdb, t.link.prefix).Read(bounded, t.read, func(e history.Entry) {
+			if t.read = e.ID; e.Told {
+				v.told = append(v.told, e)
+			}
+		})
 	}
 	v.at, v.took = time.Now(), time.Since(began)
 	return v

@@ -83,6 +83,11 @@ func (m *topModel) take(v topView) {
 	for _, info := range v.infos {
 		m.memory.See(info)
 	}
+	for _, e := range v.told {
+		if end, bad := trouble.Told(e.Kind, e.Owner.Owner(), e.At, e.Fence, e.By, e.Why); bad {
+			m.memory.Note(e.Name, end)
+		}
+	}
 	for _, f := range v.failed {
 		met[f.name] = true
 		m.memory.CannotBeRead(f.name, f.err.Error())

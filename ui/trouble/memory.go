@@ -2,6 +2,7 @@ package trouble
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"example.com/redislock"
@@ -65,6 +66,15 @@ const (
 	Broken  How = "broken"  // by an operator
 	Closed  How = "expired" // WithMaxHold was over
 )
+
+// Told is an end as a history has it, by its kind there; false for what is no end.
+func Told(kind string, owner redislock.Owner, at time.Time, fence int64, by, why string) (End, bool) {
+	how := map[string]How{"broken": Broken, "lost": WasLost, "stolen": Robbed}[kind]
+	if how == WasLost && strings.Contains(why, "longest time") {
+		how = Closed
+	}
+	return End{How: how, Owner: owner, At: at, Fence: fence, By: by, Why: why}, how != ""
+}
 
 // See takes in a look at a lock. Looks at one lock come in the order of their times.
 func (m *Memory) See(info redislock.Info) {
