@@ -196,23 +196,35 @@ func (q *acquisition) text(wait, mode string) (string, bool) {
 	c := q.client
 	keep, standard := c.keep(q.lease)
 	b := protocol.Request{Lease: q.lease, Keep: keep, Nonce: q.nonce, Wait: wait, Channel: c.subscriber.WakeChannel(), Mode: mode}.AppendTo(make([]byte, 0, 256))
-	b = c.appendInfo(b, q.parent)
+	var own *hold
+	if q.changes != nil {
+		own = q.changes.hold
+	}
+	b = c.appendInfo(b, q.parent, own)
 	b = append(b, q.metadata...)
 	return string(b), standard
 }
 
-// appendInfo writes the owner and the trace of ctx, without the metadata; see [Owner.info].
-func (c *Client) appendInfo(b []byte, ctx context.Context) []byte {
+// appendInfo writes the owner and the trace of ctx, without the metadata; see [Owner.info]. Behind the trace are the holds under
+// which the request is made: those of ctx, and own.
+func (c *Client) appendInfo(b []byte, ctx context.Context, own *hold) []byte {
 	trace := ""
 	if c.trace != nil {
 		trace = c.trace(ctx)
 	}
 	if trace == "" || len(trace) > MaxTrace || strings.ContainsFunc(trace, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		trace = ""
+	}
+	under := own != nil || ctx.Value(innermostKey{}) != nil
+	if trace == "" && !under {
 		return append(b, c.info...)
 	}
 	b = append(b, c.info[:len(c.info)-1]...)
 	b = append(b, ' ')
 	b = append(b, trace...)
+	if under {
+		b = appendUnder(b, ctx, own)
+	}
 	return append(b, '\n')
 }
 

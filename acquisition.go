@@ -94,8 +94,8 @@ func (q *acquisition) pursue() (*Lock, error) {
 // obtain does what the machine says, until there is a lock or an error.
 func (q *acquisition) obtain() (l *Lock, err error) {
 	ctx, c := q.parent, q.client
-	if q.ticket != nil {
-		q.Ticket = *q.ticket
+	if q.few != nil {
+		q.Ticket = q.few.ticket
 	}
 	q.Waits, q.Fixed = !q.waitSet || q.settings.wait > 0, q.changes != nil || q.resumes != nil
 	if q.waitSet && q.Waits {
@@ -175,7 +175,9 @@ func (q *acquisition) await(ctx context.Context, r protocol.Reply, s waiting.Sam
 	if q.changes == nil && c.carried(q.parent) == nil { // otherwise it belongs to a lock that is held
 		draining = c.draining.begun
 	}
+	stop := q.checking(ctx, q.wait)
 	o := q.wait.Await(ctx, draining)
+	stop()
 	if o.Err == nil && !o.Gone && q.changes == nil && o.Grant.Lease < min(q.lease, protocol.Claim) { // the server does not count this Client as a receiver, and yet the message came
 		c.subscriber.Suspect()
 	}
@@ -335,6 +337,8 @@ func (q *acquisition) fail(ctx context.Context, cause error) error {
 	}
 	switch ended := q.parent.Err(); {
 	case unusable: // the reason is why the grant could not be used
+		return cause
+	case errors.Is(cause, ErrDeadlock):
 		return cause
 	case errors.Is(cause, ErrQueueFull):
 		return q.client.heldBy(*q.Holder, cause)

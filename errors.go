@@ -47,7 +47,8 @@ var (
 	ErrReleased = errors.New("lock released")
 
 	// ErrDeadlock says that the caller would have waited for itself. It asked for a lock under the context of a hold of that
-	// same lock, and either asked for more than that hold gives (Write under Read) or used [NonReentrant]. Nothing was sent.
+	// same lock, and either asked for more than that hold gives (Write under Read) or used [NonReentrant]. Nothing was sent. With
+	// [WithDeadlockCheck] it is also the error of a wait in a circle of several: a [DeadlockError].
 	ErrDeadlock = errors.New("already held by the caller: waiting for it would never end")
 
 	// ErrOrder says that a handle was to be released before the handles that are nested in it. The handle is still held.

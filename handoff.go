@@ -184,8 +184,8 @@ func (c *Client) resume(ctx context.Context, h handoff, opts []Option) (*Lock, e
 	if asked.mode != Exclusive || asked.weight > 0 {
 		return nil, invalid("WithMode, WithWeight: a resumed hold has the mode that it had")
 	}
-	if asked.waitSet || asked.stealSet || asked.maxQueue > 0 {
-		return nil, invalid("WithWait, WithMaxQueue, WithStealAfter: Resume does not wait")
+	if asked.waitSet || asked.stealSet || asked.maxQueue > 0 || asked.few != nil {
+		return nil, invalid("WithWait, WithMaxQueue, WithDeadlockCheck, WithStealAfter: Resume does not wait")
 	}
 	if asked.floor > 0 {
 		return nil, invalid("WithFenceFloor: the fence of a resumed hold is greater than that of the old one")

@@ -92,6 +92,8 @@ type Place struct {
 	// Mode and Weight are what it asks for.
 	Mode   Mode
 	Weight int
+	// Under are the IDs of the holds under whose context it was asked for, of the same lock or others; see [Client.Deadlocks].
+	Under []string
 
 	token string
 }
@@ -197,6 +199,7 @@ func parseInfo(name string, answer any) (Info, error) {
 		mode, weight := protocol.ParseMode(f.Text(i + 2))
 		info.Places = append(info.Places, Place{
 			ID: publicID(f.Text(i + 1)), Since: f.Micros(i).Time(), token: f.Text(i + 1), Mode: Mode{wire: mode}, Weight: weight, Owner: parseOwner(f.Text(i + 3)),
+			Under: underOf(f.Text(i + 3)),
 		})
 	}
 	if i < len(f.Values) {
@@ -289,7 +292,8 @@ func parseOwner(info string) Owner {
 	if len(parts) < 4 {
 		return Owner{Metadata: info}
 	}
-	number, trace, _ := strings.Cut(parts[2], " ")
-	pid, _ := strconv.Atoi(number) // a text for people: a pid that is no number is shown as 0
+	number, rest, _ := strings.Cut(parts[2], " ")
+	trace, _, _ := strings.Cut(rest, " ") // what follows is read by underOf
+	pid, _ := strconv.Atoi(number)        // a text for people: a pid that is no number is shown as 0
 	return Owner{Client: parts[0], Host: parts[1], PID: pid, Trace: trace, Metadata: parts[3]}
 }

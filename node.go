@@ -82,6 +82,8 @@ func (nodes) Settings(c *Client, name string, opts []Option) (lease, wait, maxHo
 		err = invalid("WithTurn, WithLinger: a lock over several nodes is granted by them alone")
 	case s.replicas > 0:
 		err = invalid("WithReplicas: the nodes of a quorum have none")
+	case s.few != nil && s.few.deadlockCheck > 0:
+		err = invalid("WithDeadlockCheck: a quorum is waited for on several nodes")
 	case s.maxQueue > 0:
 		err = invalid("WithMaxQueue: each node of a quorum has a queue of its own")
 	case s.floor > 0:
@@ -102,7 +104,7 @@ func (nodes) Settings(c *Client, name string, opts []Option) (lease, wait, maxHo
 // Ticket gives the place in the queue a ticket: 16 digits of server µs.
 func (nodes) Ticket(ticket string) Option {
 	return func(s *settings) error {
-		s.ticket = &ticket
+		s.seldom().ticket = ticket
 		return nil
 	}
 }

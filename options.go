@@ -59,12 +59,28 @@ type settings struct {
 	replicas     int16         // how many replicas must have the hold; 0 if none
 	turn, linger int32         // in µs; 0: the lock is granted by the server alone
 	floor        int64         // a fence that was seen; 0 if none
-	ticket       *string       // of the place in the queue; nil if the server gives one
+	few          *few          // what few acquires ask for; nil for all others
 	replicaTime  time.Duration // in which they must have it
 
 	mode     Mode
 	weight   int32
 	maxQueue int32 // how many may wait already; 0: any number
+}
+
+// few are settings that few acquires have.
+type few struct {
+	ticket        string        // of the place in the queue; empty if the server gives one
+	deadlockCheck time.Duration // after how long a wait looks for a deadlock; 0: never
+}
+
+// seldom are these settings of one acquire, to be changed.
+func (s *settings) seldom() *few {
+	var own few
+	if s.few != nil {
+		own = *s.few // others may have the same
+	}
+	s.few = &own
+	return s.few
 }
 
 // describe says in messages which mode and weight are asked for.
@@ -247,6 +263,8 @@ func (s *settings) weak() error {
 		return invalid("WithStealAfter: a weak lock cannot be stolen, it ends with its lease")
 	case s.maxHold > 0:
 		return invalid("WithMaxHold: a weak lock is not renewed, its lease is its longest hold")
+	case s.few != nil && s.few.deadlockCheck > 0:
+		return invalid("WithDeadlockCheck: a weak lock has no queue")
 	case s.maxQueue > 0:
 		return invalid("WithMaxQueue: a weak lock has no queue")
 	case s.noRenewal:

@@ -64,6 +64,9 @@ func (w *Wait) settle(o Outcome) {
 	}
 }
 
+// Fail ends the wait, which has joined, with an error, unless it has an outcome.
+func (w *Wait) Fail(err error) { w.settle(Outcome{Err: err}) }
+
 // Await sleeps until the wait, which has joined, is settled, ctx ends, the Client is closed, or draining is. If ctx has
 // ended, that comes first.
 func (w *Wait) Await(ctx context.Context, draining <-chan struct{}) Outcome {
