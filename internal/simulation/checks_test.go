@@ -299,6 +299,11 @@ func (c *checks) kept(s *server, key string) {
 			holds = s.holds(key)
 		}
 		h, ok := holds[b.first]
+		for fence, of := range holds { // a grant within the process is under the hold that the server granted before
+			if !ok && b.turns && fence < b.first {
+				h, ok = of, true
+			}
+		}
 		if ok && !h.ends.Before(s.now()) {
 			continue
 		}

@@ -28,6 +28,8 @@
 // Faults befall one node, the way of one process to it, or divide the network; clocks may be apart from the beginning. What is checked there is
 // in quorumchecks_test.go, its kinds are Q1 to Q6 of docs/guarantees.md.
 //
+// In one of four plans most acquires of an exclusive lock take it in turns, and have it linger.
+//
 // Each seed is run twice, and both must have one hash. What is found is said with its kind: an invariant of docs/guarantees.md (I1, I2, …),
 // "model" where the server answers otherwise than the model of a lock, "register" where a write was lost, "answer" where a call says
 // what is not so, "bound" where it takes too long, "stuck" where somebody waits for too long after the last fault, "growth" and "goroutine" for what is left at the end. Where A1 or A2 of docs/guarantees.md did not hold, since

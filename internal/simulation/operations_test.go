@@ -40,6 +40,26 @@ func (d *doing) common() []redislock.Option {
 	return opts
 }
 
+// exclusive are options that an exclusive lock may have.
+func (d *doing) exclusive() []redislock.Option {
+	if !d.world.plan.Turns || d.Seed%4 == 0 {
+		return d.common()
+	}
+	d.turns = true
+	opts := []redislock.Option{
+		redislock.WithLease([]time.Duration{time.Second, 5 * time.Second, 5 * time.Second}[d.draw.IntN(3)]),
+		redislock.WithTurn(upTo(d.draw, time.Millisecond, redislock.MaxTurn)),
+	}
+	if d.draw.IntN(3) > 0 {
+		opts = append(opts, redislock.WithLinger(upTo(d.draw, time.Millisecond, redislock.MaxLinger)))
+	}
+	if d.draw.IntN(4) == 0 {
+		d.wait = upTo(d.draw, time.Millisecond, 20*time.Second)
+		opts = append(opts, redislock.WithWait(d.wait))
+	}
+	return opts
+}
+
 // perform does it.
 func (d *doing) perform() error {
 	if d.world.plan.quorum() {
@@ -48,7 +68,7 @@ func (d *doing) perform() error {
 	c := d.client
 	switch d.Kind {
 	case "acquire":
-		return d.hold(c.Acquire(d.ctx, d.Name, d.common()...))
+		return d.hold(c.Acquire(d.ctx, d.Name, d.exclusive()...))
 	case "try":
 		return d.hold(c.TryAcquire(d.ctx, d.Name, redislock.WithLease(upTo(d.draw, 100*time.Millisecond, 10*time.Second))))
 	case "read":
@@ -58,9 +78,9 @@ func (d *doing) perform() error {
 	case "semaphore":
 		return d.hold(c.Acquire(d.ctx, d.Name, append(d.common(), redislock.WithMode(semaphore), redislock.WithWeight(1+d.draw.IntN(3)))...))
 	case "do", "panic", "nested":
-		return d.answered(c.Do(d.ctx, d.Name, d.guarded, d.common()...))
+		return d.answered(c.Do(d.ctx, d.Name, d.guarded, d.exclusive()...))
 	case "keep":
-		l, err := c.Acquire(d.ctx, d.Name, d.common()...)
+		l, err := c.Acquire(d.ctx, d.Name, d.exclusive()...)
 		if err != nil {
 			return err
 		}
@@ -128,7 +148,7 @@ func (d *doing) release(b *body, release func(context.Context) error) error {
 	d.through = true
 	err := d.answered(release(d.ctx))
 	c := &d.world.checks
-	if err == nil {
+	if err == nil && !d.turns { // otherwise its process may have it yet
 		c.returned(b, fence)
 	}
 	if until := d.world.weather.stopped[d.number].Add(10 * time.Millisecond); time.Since(latest(begun, until)) > releaseTime && d.observer.fault == "" {

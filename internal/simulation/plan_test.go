@@ -15,6 +15,8 @@ type plan struct {
 	quorumPlan
 	Ops    []operation
 	Faults []fault
+	// Turns says that most acquires of an exclusive lock take it in turns, and have it linger.
+	Turns bool `json:",omitempty"`
 }
 
 // operation is something that a process does.
@@ -136,7 +138,7 @@ func planOf(seed uint64) plan {
 		return planOfQuorum(seed)
 	}
 	draw := source(seed, 1)
-	p := plan{Seed: seed, Clients: 2 + min(draw.IntN(7), draw.IntN(7))}
+	p := plan{Seed: seed, Clients: 2 + min(draw.IntN(7), draw.IntN(7)), Turns: seed%4 == 1} // not drawn, so that the other seeds stay as they were
 	span := upTo(draw, 200*time.Millisecond, 40*time.Second)
 	kinds := operations
 	if draw.IntN(3) == 0 { // few kinds, and so more of each
