@@ -158,6 +158,11 @@ bench: redis-server ## beside the peers, less than 10 minutes; writes docs/perfo
 install: ## the command line, into $GOBIN
 	cd cmd/redislock && go install .
 
+.PHONY: release
+release: ## in a clone made for it: the commit and the tags of a release, nothing is pushed: make release VERSION=v0.2.0
+	@test -n "$(VERSION)" || { echo "say which: make release VERSION=v0.2.0" >&2; exit 1; }
+	@go run ./internal/release -version '$(VERSION)'
+
 .PHONY: rename
 rename: ## give the module its public path: make rename MODULE=github.com/you/redislock
 	@test -n "$(MODULE)" || { echo "say which: make rename MODULE=github.com/you/redislock" >&2; exit 1; }
