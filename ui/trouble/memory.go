@@ -175,7 +175,7 @@ func (p *past) see(info redislock.Info) {
 		p.found = append(p.found, Trouble{
 			Kind: NoLeader, Level: Warning, Lock: info.Name, Since: p.leader, Title: "nobody leads, and nobody stands for it",
 			Means: []Text{"All processes that took part have ended, or do not reach Redis. What the leader does is not done."},
-			Steps: []Step{{"Start a process that takes part, or see why those that did are gone", ""}, {"See who led last", show(info.Name)}},
+			Steps: []Step{{"Start a process that takes part, or see why those that did are gone", ""}, {"See its state", show(info.Name)}},
 		})
 	case info.Waiting > 0 && queues(info.Name) && g.to-g.from >= growBy && info.Now.Sub(g.since) >= growTime:
 		t := Trouble{
