@@ -189,6 +189,9 @@ func (q *acquisition) request(one *transport.Call, wait string) {
 	if bounded {
 		one.Args = append(one.Args, strconv.Itoa(int(q.maxQueue)))
 	}
+	if v := q.vote(); v != nil {
+		one.Args = append(one.Args, "", v.ticket)
+	}
 }
 
 // text is the request as lua/layout.lua describes it. The second result is that of keep.

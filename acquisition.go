@@ -94,8 +94,8 @@ func (q *acquisition) pursue() (*Lock, error) {
 // obtain does what the machine says, until there is a lock or an error.
 func (q *acquisition) obtain() (l *Lock, err error) {
 	ctx, c := q.parent, q.client
-	if q.few != nil {
-		q.Ticket = q.few.ticket
+	if v := q.vote(); v != nil {
+		q.Ticket = v.ticket
 	}
 	q.Waits, q.Fixed = !q.waitSet || q.settings.wait > 0, q.changes != nil || q.resumes != nil
 	if q.waitSet && q.Waits {
@@ -165,6 +165,9 @@ func (q *acquisition) await(ctx context.Context, r protocol.Reply, s waiting.Sam
 	if !q.Queued {
 		q.Queued = true
 		c.queued.add(q)
+		if v := q.vote(); v != nil {
+			v.hears.voter.Queued()
+		}
 		if c.observer != nil {
 			c.observeAside(q.event(EventQueued))
 		}

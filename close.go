@@ -83,7 +83,7 @@ func (c *Client) shut() {
 	}
 	c.mu.Unlock()
 	for _, h := range c.allHolds() {
-		h.life.Finish(ErrClosed)
+		h.finish(ErrClosed)
 	}
 	c.closeTurns()
 }

@@ -29,15 +29,15 @@ type hold struct {
 	mu                   sync.Mutex
 	mode                 *Mode // the mode on the server
 	weight               int32
-	handles              int32        // not yet released
-	strong               int32        // how many of those need more than Read
-	changes              int32        // how many changes of its mode were asked for, or may be
-	turnTime, lingerTime int32        // those of WithTurn and WithLinger; they never change
-	replicas             int16        // how many must have a change of its mode; never changes
-	strict               bool         // NonReentrant; never changes
-	alone                bool         // the hash may have nothing else: nobody waited when the hold was granted, and its mode was not changed
-	converting           bool         // an Upgrade or a Downgrade is under way
-	asked                chan Request // nil until somebody asks for the lock, or calls Asked
+	handles              int32  // not yet released
+	strong               int32  // how many of those need more than Read
+	changes              int32  // how many changes of its mode were asked for, or may be
+	turnTime, lingerTime int32  // those of WithTurn and WithLinger; they never change
+	replicas             int16  // how many must have a change of its mode; never changes
+	strict               bool   // NonReentrant; never changes
+	alone                bool   // the hash may have nothing else: nobody waited when the hold was granted, and its mode was not changed
+	converting           bool   // an Upgrade or a Downgrade is under way
+	hears                *hears // nil until somebody asks for the lock, or calls Asked
 }
 
 // heldKey finds the handle of a name by a Client in a context.
@@ -51,6 +51,9 @@ func (c *Client) newHold(ctx context.Context, name string, s *settings) *hold {
 	h := &hold{
 		client: c, name: name, metadata: s.metadata, strict: s.nonReentrant, mode: s.mode.shared(), weight: s.weight, replicas: s.replicas, replicaTime: s.replicaTime,
 		turnTime: s.turn, lingerTime: s.linger,
+	}
+	if v := s.vote(); v != nil {
+		h.hears = &v.hears
 	}
 	h.handle(&h.first, nil, ctx, s)
 	return h
@@ -150,6 +153,14 @@ func (h *hold) isAlone() bool {
 	return h.alone
 }
 
+// finish ends the hold's context.
+func (h *hold) finish(cause error) {
+	h.life.Finish(cause)
+	if of := h.voter(); of != nil {
+		of.Ended(cause)
+	}
+}
+
 // giveBack is the release of the last handle, after some time. It returns the event for the Observer, if there is one.
 func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, err error) {
 	c := h.client
@@ -168,7 +179,7 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, e
 	if !first { // the hold was lost, perhaps only just now
 		loss = reason
 	}
-	h.life.Finish(reason)
+	h.finish(reason)
 	defer c.forget(h)
 
 	if loss != nil {
@@ -215,7 +226,7 @@ func (h *hold) ends(cause error) (first bool) {
 		h.client.background.Done()
 		return false
 	}
-	h.life.Finish(cause)
+	h.finish(cause)
 	return true
 }
 

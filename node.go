@@ -68,9 +68,9 @@ func (nodes) Trouble(c *Client) error { return c.transport.Trouble() }
 func (nodes) Prefix(c *Client) string { return c.prefix }
 
 // Settings are what options come to for a Client: the lease; how long to wait, if waits is true; how long to hold, if more than 0; and
-// whether nested handles are forbidden. node are the options for a lock on one node: it waits as long as its context lets it,
-// and is renewed until it is released. An option that a lock over several nodes does not have is [ErrInvalid].
-func (nodes) Settings(c *Client, name string, opts []Option) (lease, wait, maxHold time.Duration, waits, strict bool, node []Option, err error) {
+// whether nested handles are forbidden. node is for Acquire, on this node and on all others. An option that a lock over several nodes
+// does not have is [ErrInvalid].
+func (nodes) Settings(c *Client, name string, opts []Option) (lease, wait, maxHold time.Duration, waits, strict bool, node any, err error) {
 	s := c.defaults
 	if err := c.accept(context.Background(), name, opts, &s); err != nil {
 		return 0, 0, 0, false, false, nil, err
@@ -96,17 +96,37 @@ func (nodes) Settings(c *Client, name string, opts []Option) (lease, wait, maxHo
 	if s.noRenewal && (maxHold == 0 || s.lease < maxHold) {
 		maxHold = s.lease
 	}
-	of := settings{lease: s.lease, weight: 1, metadata: s.metadata, steal: s.steal, stealSet: s.stealSet, stays: true}
-	node = []Option{func(s *settings) error { *s = of; return nil }}
-	return s.lease, s.wait, maxHold, s.waitSet, s.nonReentrant, node, nil
+	of := &settings{lease: s.lease, weight: 1, metadata: s.metadata, steal: s.steal, stealSet: s.stealSet, stays: true}
+	return s.lease, s.wait, maxHold, s.waitSet, s.nonReentrant, of, nil
 }
 
-// Ticket gives the place in the queue a ticket: 16 digits of server µs.
-func (nodes) Ticket(ticket string) Option {
-	return func(s *settings) error {
-		s.seldom().ticket = ticket
-		return nil
+// voter is what hears of a vote, which is a lock on one node. Its methods are called on goroutines of the Client, or on that which releases
+// the lock, and must not block.
+type voter = interface {
+	Queued()           // the acquire waits for its turn
+	Asked(why string)  // somebody asks for the lock (Client.Ask)
+	Ended(cause error) // the lock has ended, as its context has; perhaps before its acquire returns
+}
+
+// vote is what makes a lock one of package quorum.
+type vote struct {
+	ticket string // its place in the queue, and the fence that it would like: 16 digits of server µs
+	hears  hears
+}
+
+// Acquire takes the lock of one node, as [Client.Acquire] does, until ctx ends; if try is true, it does not wait. It goes on until an
+// attempt that is under way has ended, whatever ctx says. The lock is renewed until it is released.
+func (nodes) Acquire(ctx context.Context, c *Client, name string, node any, ticket string, try bool, of voter) (*Lock, error) {
+	if c.isClosed() {
+		return nil, wrapOp("acquire", name, ErrClosed)
 	}
+	q := &acquisition{client: c, name: name, parent: ctx, settings: *node.(*settings)}
+	q.few, q.waitSet = &few{vote: &vote{ticket, hears{voter: of}}}, try
+	if q.lease-q.lease/1000 <= c.margin {
+		return nil, wrapOp("acquire", name, invalid("WithLease(%v): nothing of it is left under a clock margin of %v", q.lease, c.margin))
+	}
+	l, err := c.seek(q)
+	return l, wrapOp("acquire", name, err)
 }
 
 // Confirm gives the hold that fence, if its own is not greater, and makes its lease whole. The result is its fence then. A hold that
@@ -141,9 +161,6 @@ func (nodes) Confirm(l *Lock, fence int64) (int64, error) {
 	c.floors.note(h.name, got)
 	return got, nil
 }
-
-// Seen tells a Client of a fence of that name.
-func (nodes) Seen(c *Client, name string, fence int64) { c.floors.note(name, fence) }
 
 // Held is since when a lock has been held, and until when it counts as held unless it is renewed, by the local clock.
 func (nodes) Held(l *Lock) (since, until time.Time) {

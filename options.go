@@ -69,7 +69,7 @@ type settings struct {
 
 // few are settings that few acquires have.
 type few struct {
-	ticket        string        // of the place in the queue; empty if the server gives one
+	vote          *vote         // of package quorum; nil for any other lock
 	deadlockCheck time.Duration // after how long a wait looks for a deadlock; 0: never
 }
 
@@ -81,6 +81,14 @@ func (s *settings) seldom() *few {
 	}
 	s.few = &own
 	return s.few
+}
+
+// vote is what package quorum asks for; nil for any other lock.
+func (s *settings) vote() *vote {
+	if s.few == nil {
+		return nil
+	}
+	return s.few.vote
 }
 
 // describe says in messages which mode and weight are asked for.

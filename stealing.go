@@ -218,6 +218,9 @@ func (c *Client) requested(token, nonce, text string) {
 	}
 	by, why, _ := strings.Cut(text, requestSeparator)
 	r := Request{By: parseOwner(by), Why: strings.ToValidUTF8(why, "?")}
+	if of := h.voter(); of != nil {
+		of.Asked(r.Why)
+	}
 	asked := h.askedChannel()
 	for {
 		select {
@@ -251,8 +254,27 @@ func (l *Lock) Asked() <-chan Request {
 func (h *hold) askedChannel() chan Request {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.asked == nil {
-		h.asked = make(chan Request, 1)
+	if h.hears == nil {
+		h.hears = &hears{}
 	}
-	return h.asked
+	if h.hears.asked == nil {
+		h.hears.asked = make(chan Request, 1)
+	}
+	return h.hears.asked
+}
+
+// hears is how those who have a hold hear of what others do.
+type hears struct {
+	asked chan Request // of Lock.Asked; nil until it is needed
+	voter voter        // of package quorum; nil for any other lock
+}
+
+// voter hears of the hold, if it is a vote of package quorum; else nil.
+func (h *hold) voter() voter {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.hears == nil {
+		return nil
+	}
+	return h.hears.voter
 }

@@ -5,9 +5,12 @@
 -- ARGV[2]  request (layout.lua)
 -- ARGV[3]  steal after, µs: a hold older than this is revoked; '' or none: never
 -- ARGV[4]  ticket of a place that was lost; '' or none: a new one
--- ARGV[5]  how many may wait, at the most, for this one to join them; none: any number
+-- ARGV[5]  how many may wait, at the most, for this one to join them; '' or none: any number
+-- ARGV[6]  the fence that a quorum would like, a time; '' or none. It is taken where the last one is known and is less, so that
+--          all nodes give the same; without the last one a fence follows the clock, as ever
 --
--- Reply    fence16, granted at that very time      | {'granted', now, fence, at, lease}
+-- Reply    fence16, granted at that very time      | fence16 now16: the same, with the fence of ARGV[6]
+--          {'granted', now, fence, at, lease}
 --          {'waiting', now, ticket, holder…}       | {'held', now, holder…}: nothing was left behind
 --          {'full', now, holder…}: so many wait that it may not; nothing was left behind
 --          {'more', now}: the hash is being cleaned, send this again
@@ -68,7 +71,12 @@ if not hold and not get('w' .. token) then
   end
   if not queue.head and not more and not hold_of(token) then
     if fits(mode, holds.length) then
-      grant(token, request, sub(request, REQUEST_LEASE), mode)
+      local last, wish = fence, ARGV[6]
+      local hold = grant(token, request, sub(request, REQUEST_LEASE), mode)
+      if wish and last ~= '' and last < wish and wish < now then -- `since` goes with it, and the hold keeps its short form
+        fence, hold.fence, hold.since = wish, wish, wish
+        put('f', wish)
+      end
     else
       more = searching
     end
@@ -81,7 +89,7 @@ if hold then
 end
 revoke(ARGV[3])
 
-local most = ARGV[5]
+local most = ARGV[5] ~= '' and ARGV[5]
 if most and not more and not get('w' .. token) and queue.length >= most + 0 then
   more = trim('tail') or trim('head') -- places of Clients that are gone do not count
   if not more and queue.length >= most + 0 then

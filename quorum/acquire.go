@@ -74,9 +74,9 @@ func (q *Locker) acquire(ctx context.Context, name string, opts []redislock.Opti
 	case ctx == nil:
 		return nil, invalid("a nil context")
 	}
-	lease, wait, maxHold, waits, strict, options, err := root.Settings(q.nodes[0].client, name, opts)
+	lease, wait, maxHold, waits, strict, node, err := root.Settings(q.nodes[0].client, name, opts)
 	for i := 1; errors.Is(err, redislock.ErrClosed) && i < q.majority; i++ { // a minority of the Clients may be closed
-		lease, wait, maxHold, waits, strict, options, err = root.Settings(q.nodes[i].client, name, opts)
+		lease, wait, maxHold, waits, strict, node, err = root.Settings(q.nodes[i].client, name, opts)
 	}
 	if err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func (q *Locker) acquire(ctx context.Context, name string, opts []redislock.Opti
 	if err := q.prepare(ctx); err != nil {
 		return nil, err
 	}
-	h := q.newHold(name, options, try, strict, maxHold)
+	h := q.newHold(name, node, try, strict, maxHold)
 	var enough <-chan time.Time
 	if try {
 		t := time.NewTimer(tryPatience)
@@ -108,15 +108,13 @@ func (q *Locker) acquire(ctx context.Context, name string, opts []redislock.Opti
 	}
 	for ended := false; !ended; {
 		select {
-		case <-h.granted:
-			if ctx.Err() == nil {
+		case <-h.settled:
+			if ctx.Err() == nil && h.wasGranted() {
 				if err := h.err(); err != nil { // the process was paused (I10)
 					return nil, err
 				}
 				return newLock(h, nil, outer), nil
 			}
-			ended = true
-		case <-h.failed:
 			ended = true
 		case <-ctx.Done():
 			ended = true
@@ -146,20 +144,13 @@ func (h *hold) answered() bool {
 // abandon ends an acquire that has failed. It waits a little until nothing of it is left (I8).
 func (h *hold) abandon(hurry bool) {
 	h.mu.Lock()
-	votes := h.end(redislock.ErrReleased)
-	h.mu.Unlock()
-	h.workers.Add(len(votes))
-	for _, l := range votes {
-		go func() {
-			defer h.workers.Done()
-			_ = giveBack(l)
-		}()
+	h.end(redislock.ErrReleased, nil)
+	if h.busy == 0 {
+		h.mu.Unlock()
+		return
 	}
-	gone := make(chan struct{})
-	go func() {
-		h.workers.Wait()
-		close(gone)
-	}()
+	h.idle = make(chan struct{})
+	h.mu.Unlock()
 	limit := patience
 	if hurry {
 		limit = endedPatience
@@ -167,7 +158,7 @@ func (h *hold) abandon(hurry bool) {
 	t := time.NewTimer(limit)
 	defer t.Stop()
 	select {
-	case <-gone:
+	case <-h.idle:
 	case <-t.C:
 	}
 }

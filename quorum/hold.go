@@ -22,68 +22,103 @@ const (
 	over
 )
 
-// vote is what a hold has on one node.
-type vote struct {
-	lock      *redislock.Lock // nil if it has none
-	fence     int64           // that of the lock
-	confirmed bool            // the node has the fence of the whole, and counts
-	fresh     error           // the node does not count yet, and why; nil if it does, as far as is known
-	why       error           // why the latest attempt failed, or the vote was lost
-	tried     time.Time       // when the attempt under way began; zero between attempts
-	asking    bool            // an inquiry is under way
-	stolen    bool            // the vote was stolen under the whole: it is not asked for again
-	poke      chan struct{}   // something is to be done with the vote; each has its own
-}
-
-// hold is one acquire, and the lock that comes of it. For each node without a vote a goroutine asks for one (vote.go). What they
-// find changes the hold under its mutex, and decide says what follows.
+// hold is one acquire, and the lock that comes of it. It is a machine: the answers of the nodes, what their Clients tell, timers and the
+// caller are its events, each of which changes it under its mutex. decide says what follows. Each request has a goroutine of its own
+// (run), which ends with the answer; a hold that has its votes has none.
+//
+//	seeking ── a majority has confirmed one fence ─▶ holding ── released, or the majority is lost ─▶ over
+//	   └────── it failed, or its caller gave up ──────────────────────────────────────────────────────▲
 type hold struct {
 	locker  *Locker
 	name    string
 	ticket  int64
-	options []redislock.Option // of the lock on each node
-	try     bool               // it does not wait for the grant
-	strict  bool               // no nested handles
-	maxHold time.Duration      // 0: no bound
+	place   string // the ticket, as it is sent
+	node    any    // the settings of the lock on each node
+	try     bool   // it does not wait for the grant
+	strict  bool   // no nested handles
+	maxHold time.Duration
 
 	work    context.Context // ends with the hold
 	stop    context.CancelFunc
-	workers sync.WaitGroup
-	granted chan struct{} // closed when it is granted
-	failed  chan struct{} // closed when it cannot be
+	settled chan struct{} // closed when it is not seeking any more
 	life    lifetime.Lifetime
 
 	mu      sync.Mutex
 	phase   phase
-	fence   int64 // that a majority is to confirm, or has confirmed; 0 before it is chosen
+	fence   int64     // that a majority is to confirm, or has confirmed; 0 before it is chosen
+	since   time.Time // when it was granted; zero if it was not
 	votes   []vote
-	since   time.Time // when it was granted
-	total   *time.Timer
-	inquiry *time.Timer
-	pause   time.Duration // before the next inquiry
 	handles int
+	busy    int           // how many goroutines are at work for it
 	ended   bool          // end was called
-	active  int           // how many goroutines ask for votes
-	quiet   chan struct{} // closed when the hold is over and there is none
+	idle    chan struct{} // closed when it is over and no goroutine is at work; nil until somebody waits for that
+	total   *time.Timer   // ends it at its longest time
+	inquiry *time.Timer   // the next inquiry; nil as long as nobody is known to be in the way
+	pause   time.Duration // before the inquiry after it
 }
 
 // newHold begins an acquire.
-func (q *Locker) newHold(name string, options []redislock.Option, try, strict bool, maxHold time.Duration) *hold {
+func (q *Locker) newHold(name string, node any, try, strict bool, maxHold time.Duration) *hold {
+	ticket, before := q.enter(name)
 	h := &hold{
-		locker: q, name: name, ticket: q.newTicket(), try: try, strict: strict, maxHold: maxHold,
-		granted: make(chan struct{}), failed: make(chan struct{}), quiet: make(chan struct{}), active: len(q.nodes), votes: make([]vote, len(q.nodes)), handles: 1,
+		locker: q, name: name, ticket: ticket, place: fmt.Sprintf("%016d", ticket), node: node, try: try, strict: strict, maxHold: maxHold,
+		settled: make(chan struct{}), votes: make([]vote, len(q.nodes)), handles: 1,
 	}
-	h.options = append(options, root.Ticket(fmt.Sprintf("%016d", h.ticket)))
 	h.work, h.stop = context.WithCancel(context.Background())
-	now := time.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for i := range h.votes {
-		h.votes[i].tried = now
-	}
-	h.workers.Add(len(q.nodes))
-	for i := range q.nodes {
-		go h.seek(i)
+		if before == nil || !before.follow(i, func() { h.begin(i) }) {
+			h.start(i)
+		}
 	}
 	return h
+}
+
+// run has something done on a node, in a goroutine. The caller has locked h.mu.
+func (h *hold) run(i int, work func(i int)) {
+	h.votes[i].busy++
+	h.busy++
+	go func() {
+		defer h.done(i)
+		work(i)
+	}()
+}
+
+// done is the event that a goroutine has ended.
+func (h *hold) done(i int) {
+	h.mu.Lock()
+	v := &h.votes[i]
+	v.busy--
+	h.busy--
+	var next func()
+	if h.phase == over && v.busy == 0 {
+		next, v.next = v.next, nil
+	}
+	if h.ended && h.busy == 0 {
+		h.locker.left(h)
+		if h.idle != nil {
+			close(h.idle)
+		}
+	}
+	h.mu.Unlock()
+	if next != nil {
+		next()
+	}
+}
+
+// follow has something done when a hold that is over is done with a node; the result is false where there is nothing to wait for. Whoever
+// takes a lock that this process has just given back would find it held by a node that has not heard so yet, and wait in its queue.
+func (h *hold) follow(i int, next func()) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	v := &h.votes[i]
+	if h.phase != over || v.busy == 0 || v.next != nil {
+		return false
+	}
+	v.next = next
+	time.AfterFunc(firstInquiry, next) // a stuck connection must not hold up the next acquire
+	return true
 }
 
 // count is how many votes there are. The caller has locked h.mu.
@@ -112,46 +147,59 @@ func (h *hold) counting() (n int) {
 // own token holds; a node whose own fence is greater does not count. When a majority has confirmed it, the lock is granted. Package
 // internal/model/quorum has searched that: any simpler rule gives a fence twice.
 func (h *hold) decide() {
+	if h.phase == over {
+		return
+	}
+	if h.phase == seeking {
+		h.choose()
+	}
+	for i := range h.votes {
+		h.advance(i)
+	}
 	if h.phase != seeking {
 		return
 	}
-	var fences []int64
-	able, confirmed, hopeless := 0, 0, 0
-	now := time.Now()
+	confirmed, hopeless := 0, 0
 	for i := range h.votes {
 		v := &h.votes[i]
-		if v.lock != nil {
-			fences = append(fences, v.fence)
-			if v.fence <= h.fence {
-				able++
-			}
-			if v.confirmed {
-				confirmed++
-			}
-			if h.try && v.fresh != nil {
-				hopeless++
-			}
-		} else if v.why != nil && (v.tried.IsZero() || now.Sub(v.tried) < hopelessFor) {
+		if v.confirmed {
+			confirmed++
+		}
+		if v.hopeless(h.try) {
 			hopeless++
 		}
 	}
 	switch q := h.locker; {
-	case confirmed >= q.majority:
+	case confirmed >= q.majority && q.distinct() == nil:
 		h.grant()
-	case hopeless > len(h.votes)-q.majority:
+	case confirmed >= q.majority, hopeless > len(h.votes)-q.majority:
 		h.fail()
-	case len(fences) >= q.majority && able < q.majority:
-		slices.Sort(fences)
-		h.choose(fences[q.majority-1])
 	}
 }
 
-// choose sets the fence of the whole, which is greater than the one before. The caller has locked h.mu.
-func (h *hold) choose(fence int64) {
+// choose chooses the fence of the whole, where there is none that a majority of the votes could confirm. The caller has locked h.mu.
+func (h *hold) choose() {
+	var all [MaxNodes]int64
+	fences, able := all[:0], 0
+	for i := range h.votes {
+		if v := &h.votes[i]; v.lock != nil {
+			fences = append(fences, v.fence)
+			if v.fence <= h.fence {
+				able++
+			}
+		}
+	}
+	if majority := h.locker.majority; len(fences) >= majority && able < majority {
+		slices.Sort(fences)
+		h.raise(fences[majority-1])
+	}
+}
+
+// raise sets the fence of the whole, which is greater than the one before. The caller has locked h.mu.
+func (h *hold) raise(fence int64) {
 	h.fence = fence
 	for i := range h.votes {
 		h.votes[i].confirmed = false
-		h.wake(i)
 	}
 }
 
@@ -165,105 +213,98 @@ func (h *hold) reach() {
 		}
 	}
 	if h.fence > 0 && greatest > h.fence {
-		h.choose(greatest)
-	}
-}
-
-// hopelessFor is how long a node whose last attempt failed counts as failed while the next one is under way: after that it is likely
-// that the attempt waits in the queue.
-const hopelessFor = time.Second
-
-// fail is the event that nothing can come of the acquire. The caller has locked h.mu.
-func (h *hold) fail() {
-	if h.phase == seeking {
-		h.phase = over
-		close(h.failed)
-	}
-}
-
-// wake has something done with a vote.
-func (h *hold) wake(i int) {
-	select {
-	case h.votes[i].poke <- struct{}{}:
-	default:
+		h.raise(greatest)
+		h.decide()
 	}
 }
 
 // grant is the event that a majority has confirmed the fence. The caller has locked h.mu.
 func (h *hold) grant() {
 	h.phase, h.since = holding, time.Now()
-	for i := range h.votes {
-		if v := &h.votes[i]; !v.confirmed {
-			h.wake(i)
-			root.Seen(h.locker.nodes[i].client, h.name, h.fence) // a grant there will have a greater one, whatever its clock says
-		}
-	}
 	if h.maxHold > 0 {
 		h.total = time.AfterFunc(h.maxHold, func() { h.err() })
 	}
-	close(h.granted)
-	h.plan(firstInquiry)
-}
-
-// voted is the event that a node gave its vote. The result says when something is to be done with it; it is nil if nobody wants it any
-// more.
-func (h *hold) voted(i int, l *redislock.Lock) <-chan struct{} {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.phase == over {
-		return nil
+	close(h.settled)
+	for i := range h.votes {
+		if v := &h.votes[i]; h.try && v.lock == nil && v.why != nil {
+			h.retry(i) // until now each node was asked once
+		}
 	}
-	v := &h.votes[i]
-	v.poke = make(chan struct{}, 1)
-	v.lock, v.fence, v.confirmed, v.fresh, v.why, v.tried = l, l.Fence(), false, nil, nil, time.Time{}
-	h.decide()
-	if h.phase == seeking && h.count() < h.locker.majority {
+	if h.inquiry != nil {
 		h.plan(firstInquiry)
 	}
-	return v.poke
 }
 
-// refused is the event that an attempt on a node failed. It is false if it is not to be repeated.
-func (h *hold) refused(i int, err error) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	v := &h.votes[i]
-	v.why, v.tried = err, time.Time{}
-	h.decide()
-	return h.phase != over && !errors.Is(err, redislock.ErrClosed)
+// fail is the event that nothing can come of the acquire. The caller has locked h.mu.
+func (h *hold) fail() {
+	h.phase = over
+	close(h.settled)
 }
 
-// trying is the event that the next attempt on a node begins.
-func (h *hold) trying(i int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.votes[i].tried = time.Now()
-}
-
-// lost is the event that a vote is gone. It is true if the node is to be asked again. A vote that was given back is none any more.
-func (h *hold) lost(i int, l *redislock.Lock, cause error) bool {
-	h.mu.Lock()
-	v := &h.votes[i]
-	if v.lock != l || h.phase == over {
-		h.mu.Unlock()
-		return false
+// end ends the hold, and gives every vote back; told hears what came of each, if it is not nil. The caller has locked h.mu.
+func (h *hold) end(reason error, told func(i int, err error)) {
+	if h.ended {
+		return
 	}
-	giveUp(l) // its Client may be about to close, and waits for that
-	v.lock, v.confirmed, v.why, v.tried = nil, false, cause, time.Time{}
+	if h.phase == seeking {
+		close(h.settled)
+	}
+	h.phase, h.ended = over, true
+	h.stop()
+	for _, t := range []*time.Timer{h.total, h.inquiry} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+	h.life.Finish(reason)
+	for i := range h.votes {
+		v := &h.votes[i]
+		if v.timer != nil {
+			v.timer.Stop()
+		}
+		if v.lock != nil {
+			h.giveBack(i, v.lock, told)
+		}
+	}
+	if h.busy > 0 {
+		h.locker.leave(h)
+	}
+}
+
+// giveBack releases a vote, in the background. The caller has locked h.mu.
+func (h *hold) giveBack(i int, l *redislock.Lock, told func(i int, err error)) {
+	h.run(i, func(i int) {
+		err := errCutShort
+		if told != nil {
+			defer func() { told(i, err) }()
+		}
+		err = giveBack(l)
+	})
+}
+
+// lost is the event that a vote has ended. A vote that was given back is none any more.
+func (h *hold) lost(b *ballot, cause error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	v := &h.votes[b.i]
+	if v.ballot != b || v.lock == nil || h.phase == over {
+		return
+	}
+	h.giveBack(b.i, v.lock, nil) // its Client may be about to close, and waits for that
+	v.take()
+	v.why = cause
 	v.stolen = h.phase == holding && errors.Is(cause, redislock.ErrStolen)
 	if h.phase == holding && h.count() < h.locker.majority {
-		votes := h.end(h.lossCause())
-		h.mu.Unlock()
-		giveUp(votes...)
-		return false
+		h.end(h.lossCause(), nil)
+		return
+	}
+	if !v.stolen && !errors.Is(cause, redislock.ErrClosed) {
+		h.start(b.i)
 	}
 	h.decide()
 	if h.phase == holding {
 		h.plan(firstInquiry)
 	}
-	again := h.phase != over && !v.stolen && !errors.Is(cause, redislock.ErrClosed)
-	h.mu.Unlock()
-	return again
 }
 
 // lossCause says why the majority is lost. The caller has locked h.mu.
@@ -275,44 +316,14 @@ func (h *hold) lossCause() error {
 	return &lossError{h.locker.said(said, "held"), said}
 }
 
-// end ends the hold, and is what is to be given back. The caller has locked h.mu.
-func (h *hold) end(reason error) (votes []*redislock.Lock) {
-	h.phase = over
-	h.stop()
-	for _, t := range []*time.Timer{h.total, h.inquiry} {
-		if t != nil {
-			t.Stop()
-		}
-	}
-	for i := range h.votes {
-		if v := &h.votes[i]; v.lock != nil {
-			votes = append(votes, v.lock)
-		}
-	}
-	h.life.Finish(reason)
-	if !h.ended && h.active == 0 {
-		close(h.quiet)
-	}
-	h.ended = true
-	return votes
-}
-
-// giveUp gives votes back, in the background.
-func giveUp(votes ...*redislock.Lock) {
-	for _, l := range votes {
-		go func() { _ = giveBack(l) }()
-	}
-}
-
-// locks are the votes, nil where there is none.
-func (h *hold) locks() []*redislock.Lock {
+// locks are the votes, nil where there is none. The second result says whether the lock was granted.
+func (h *hold) locks() (all [MaxNodes]*redislock.Lock, granted bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	all := make([]*redislock.Lock, len(h.votes))
-	for i := range all {
+	for i := range h.votes {
 		all[i] = h.votes[i].lock
 	}
-	return all
+	return all, !h.since.IsZero()
 }
 
 // err is nil while the lock is held, and why it is not afterwards. It reads the clock.
@@ -320,37 +331,37 @@ func (h *hold) err() error {
 	if err := h.life.Err(); err != nil {
 		return err
 	}
-	if !h.wasGranted() {
+	locks, granted := h.locks()
+	if !granted {
 		return nil
 	}
-	live, why := 0, make([]error, len(h.votes))
-	for i, l := range h.locks() { // not under the mutex: a Client may tell its Observer
+	live := 0
+	var why [MaxNodes]error
+	for i, l := range locks { // not under the mutex: a Client may tell its Observer
 		if l != nil {
 			if why[i] = l.Err(); why[i] == nil {
 				live++
 			}
 		}
 	}
-	overdue := h.maxHold > 0 && clock.Elapsed(h.since) >= h.maxHold // since is set before granted is closed
+	overdue := h.maxHold > 0 && clock.Elapsed(h.since) >= h.maxHold // it was granted, so since does not change
 	if live >= h.locker.majority && !overdue {
 		return nil
 	}
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.phase != holding {
-		h.mu.Unlock()
 		return h.life.Err()
 	}
-	for i, err := range why {
-		if err != nil {
-			h.votes[i].why = err
+	for i := range h.votes {
+		if why[i] != nil {
+			h.votes[i].why = why[i]
 		}
 	}
 	cause := h.lossCause()
 	if overdue {
 		cause = fmt.Errorf("%w: held for its longest time of %v", redislock.ErrLost, h.maxHold)
 	}
-	votes := h.end(cause)
-	h.mu.Unlock()
-	giveUp(votes...)
+	h.end(cause, nil)
 	return h.life.Err()
 }

@@ -115,8 +115,8 @@ func (l *Lock) Err() error {
 	return l.hold.err()
 }
 
-// Release gives the lock back on every node, also on those whose answer never came. It returns when a majority has taken it back, and
-// waits at most a millisecond for the others, not at all where one was slow within the last second; those are told in the background. It does so also when ctx has ended.
+// Release gives the lock back on every node, also on those whose answer never came. It returns when a majority has taken it back; the
+// others are told in the background, each within the time of a release. It does so also when ctx has ended.
 //
 // Release returns nil if a majority had the lock to the end. It returns [redislock.ErrNotHeld] if it was lost before. Otherwise the error
 // names the nodes and what each said; what could not be given back is so in the background, or lapses by its lease. A second
@@ -187,67 +187,24 @@ func (h *hold) release() error {
 		}
 		return fmt.Errorf("%w: %w", redislock.ErrNotHeld, loss)
 	}
-	of := make([]*redislock.Lock, len(h.votes))
-	for i := range h.votes {
-		of[i] = h.votes[i].lock
-	}
-	votes := h.end(redislock.ErrReleased)
-	h.mu.Unlock()
 	type answer struct {
 		i   int
 		err error
 	}
-	answers := make(chan answer, len(votes))
-	for i, l := range of {
-		if l != nil {
-			go func() { answers <- answer{i, giveBack(l)} }()
+	n, answers := h.count(), make(chan answer, len(h.votes))
+	h.end(redislock.ErrReleased, func(i int, err error) { answers <- answer{i, err} })
+	h.mu.Unlock()
+	good, said := 0, make([]error, len(h.votes))
+	for range n {
+		a := <-answers
+		if said[a.i] = a.err; a.err == nil {
+			good++
 		}
-	}
-	good, said := 0, make([]error, len(of))
-	var late <-chan time.Time
-	for left, quiet := len(votes), h.quiet; left > 0 || quiet != nil && good >= h.locker.majority; {
-		if good >= h.locker.majority && late == nil {
-			if h.locker.slow() {
-				return nil
-			}
-			t := time.NewTimer(lateRelease)
-			defer t.Stop()
-			late = t.C
-		}
-		select {
-		case a := <-answers:
-			left--
-			if said[a.i] = a.err; a.err == nil {
-				good++
-			}
-		case <-quiet:
-			quiet = nil
-		case <-late:
-			h.locker.wasSlow()
+		if good == h.locker.majority { // the others are told in the background
 			return nil
 		}
 	}
-	if good >= h.locker.majority {
-		return nil
-	}
 	return &nodesError{"no majority has taken it back: " + h.locker.said(said, "released"), withoutNil(said)}
-}
-
-// lateRelease is how long a release waits for the rest when a majority has taken the lock back, so that whoever takes it next does not
-// find it held there. A node that took longer is not waited for again for slowFor.
-const lateRelease, slowFor = time.Millisecond, time.Second
-
-// slow reports whether a node was slow a moment ago.
-func (q *Locker) slow() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return !q.waited.IsZero() && time.Since(q.waited) < slowFor
-}
-
-func (q *Locker) wasSlow() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.waited = time.Now()
 }
 
 func withoutNil(all []error) (some []error) {
@@ -276,9 +233,10 @@ func (l *Lock) Nodes() []NodeState {
 		return nil
 	}
 	h := l.hold
-	locks, all := h.locks(), make([]NodeState, len(h.votes))
+	locks, _ := h.locks()
+	all := make([]NodeState, len(h.votes))
 	held := h.err() == nil
-	for i, of := range locks {
+	for i, of := range locks[:len(all)] {
 		all[i].Addr = h.locker.nodes[i].addr
 		h.mu.Lock()
 		all[i].Err = h.votes[i].why

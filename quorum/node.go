@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -28,13 +31,16 @@ type node struct {
 	rdb    redis.UniversalClient
 	addr   string
 	dials  *atomic.Uint64
+	pool   int // how many connections its client may have
 
 	mu     sync.Mutex
 	looked bool
 	under  uint64 // dials, before it was asked
 	seen
-	sample time.Time // when its clock said now
-	now    int64     // µs
+	// Its clock said now, in µs, or more at sample: when the answer came. It is not said to be half a round trip later: a ticket that is
+	// ahead of the clock is no fence that the node would give (lua/acquire.lua).
+	sample time.Time
+	now    int64
 }
 
 // seen is what a look has seen.
@@ -48,11 +54,30 @@ type seen struct {
 // lookTime bounds a look at a server.
 const lookTime = 5 * time.Second
 
-// look asks the server which run it is, and for its time.
-func (n *node) look(ctx context.Context, durable bool) (seen, error) {
+// look asks the server which run it is, and for its time. It asks again on another connection where the server has closed the one that
+// the pool of the Redis client gave.
+func (n *node) look(ctx context.Context, durable bool) (s seen, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	under, sent := n.dials.Load(), time.Now()
+	for range 1 + n.pool { // each that has been closed is not given again
+		if s, err = n.lookOnce(ctx, durable); !closedByServer(err) {
+			break
+		}
+	}
+	return s, err
+}
+
+func closedByServer(err error) bool {
+	for _, closed := range []error{io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, closed) {
+			return true
+		}
+	}
+	return false
+}
+
+func (n *node) lookOnce(ctx context.Context, durable bool) (seen, error) {
+	under := n.dials.Load()
 	var at *redis.TimeCmd
 	var info *redis.StringCmd
 	var config *redis.MapStringStringCmd
@@ -71,7 +96,7 @@ func (n *node) look(ctx context.Context, durable bool) (seen, error) {
 	came := time.Now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.sample, n.now = came, at.Val().Add(came.Sub(sent)/2).UnixMicro()
+	n.sample, n.now = came, at.Val().UnixMicro()
 	if durable {
 		n.looked = true
 		return n.seen, nil
@@ -121,22 +146,24 @@ func parseInfo(text string) (run string, up time.Duration, err error) {
 	return run, up, nil
 }
 
-// counts says in what time a vote that this node has given by now counts: 0 if it does already. A look that begins now tells of the run
-// that has given it, or of a later one that has been up for less, whatever connections are made meanwhile.
-func (n *node) counts(ctx context.Context, longest time.Duration) (time.Duration, error) {
+// counts says in what time a vote that this node has given by now counts: 0 if it does already. The second result is false if that is
+// not known, so that a look is needed. A look that begins now tells of the run that has given it, or of a later one that has been up for
+// less, whatever connections are made meanwhile.
+func (n *node) counts(longest time.Duration) (time.Duration, bool) {
 	n.mu.Lock()
-	known, s := n.looked && n.under == n.dials.Load(), n.seen
-	n.mu.Unlock()
-	if !known {
-		var err error
-		if s, err = n.look(ctx, false); err != nil {
-			return 0, err
-		}
+	defer n.mu.Unlock()
+	if !n.looked || n.under != n.dials.Load() {
+		return 0, false
 	}
+	return n.seen.counts(longest), true
+}
+
+// counts says in what time a vote counts which was given before the look.
+func (s seen) counts(longest time.Duration) time.Duration {
 	if s.durable {
-		return 0, nil
+		return 0
 	}
-	return max(0, longest-clock.Elapsed(s.up)), nil
+	return max(0, longest-clock.Elapsed(s.up))
 }
 
 // time is what its clock says, as far as is known. The second result is how old that is, negative if nothing is known.

@@ -55,10 +55,10 @@ type Locker struct {
 	durable  bool
 	id       string // of this Locker, between those that have chosen the same ticket
 
-	mu     sync.Mutex
-	ticket int64     // the last one
-	known  bool      // a majority has told its time
-	waited time.Time // when a release has waited for a slow node in vain
+	mu      sync.Mutex
+	ticket  int64            // the last one
+	known   bool             // a majority has told its time
+	leaving map[string]*hold // the latest of each name that is over, while it is at work on a node
 }
 
 // New makes a Locker over the masters of these Clients: an odd number of them, from [MinNodes] to [MaxNodes], each a server of its own,
@@ -82,7 +82,7 @@ func newLocker(clients []*redislock.Client, opts []Option) (*Locker, error) {
 	if n := len(clients); n < MinNodes || n > MaxNodes || n%2 == 0 {
 		return nil, invalid("%d nodes: there must be an odd number of them, from %d to %d", n, MinNodes, MaxNodes)
 	}
-	q := &Locker{majority: len(clients)/2 + 1, longest: DefaultLongestLease, id: protocol.NewToken()}
+	q := &Locker{majority: len(clients)/2 + 1, longest: DefaultLongestLease, id: protocol.NewToken(), leaving: map[string]*hold{}}
 	for i, c := range clients {
 		rdb, single := root.Redis(c)
 		switch {
@@ -100,7 +100,7 @@ func newLocker(clients []*redislock.Client, opts []Option) (*Locker, error) {
 				return nil, invalid("nodes %d and %d are one server, %s", j+1, i+1, other.addr)
 			}
 		}
-		q.nodes = append(q.nodes, &node{client: c, rdb: rdb, addr: single.Options().Addr})
+		q.nodes = append(q.nodes, &node{client: c, rdb: rdb, addr: single.Options().Addr, pool: single.Options().PoolSize})
 	}
 	for _, opt := range opts {
 		if opt == nil {
@@ -175,9 +175,11 @@ func (q *Locker) distinct() error {
 	return nil
 }
 
-// newTicket is the time of the servers, as this process knows it, and later than any before it.
-func (q *Locker) newTicket() int64 {
-	var all []int64
+// enter is the ticket of a new acquire: the time of the servers, as this process knows it, and later than any before it. The second result
+// is the hold of that name that is still given back, nil if there is none.
+func (q *Locker) enter(name string) (ticket int64, before *hold) {
+	var of [MaxNodes]int64
+	all := of[:0]
 	for _, n := range q.nodes {
 		micros, age := n.time()
 		if age >= 0 {
@@ -191,7 +193,22 @@ func (q *Locker) newTicket() int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.ticket = max(q.ticket+1, all[(len(all)-1)/2])
-	return q.ticket
+	return q.ticket, q.leaving[name]
+}
+
+// leave is the event that a hold is over, but still at work on a node; left, that it is so no more.
+func (q *Locker) leave(h *hold) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.leaving[h.name] = h
+}
+
+func (q *Locker) left(h *hold) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.leaving[h.name] == h {
+		delete(q.leaving, h.name)
+	}
 }
 
 // refresh asks for the node's time once more, in the background.
@@ -202,7 +219,6 @@ func (n *node) refresh() {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), lookTime)
 		defer cancel()
-		sent := time.Now()
 		at, err := n.rdb.Time(ctx).Result()
 		if err != nil {
 			return
@@ -210,12 +226,22 @@ func (n *node) refresh() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.sample = time.Now()
-		n.now = at.Add(n.sample.Sub(sent) / 2).UnixMicro()
+		n.now = at.UnixMicro()
 	}()
 }
 
 // ACL is the rule that a Redis user needs on each node: that of [redislock.ACL], and the right to ask since when the server has been up
-// and whether it keeps everything. Without the latter, CONFIG GET, no node is known to keep everything.
-func ACL(prefix string) string {
-	return redislock.ACL(prefix) + " +info +config|get"
+// and whether it keeps everything. Without the latter, CONFIG GET, no node is known to keep everything. Servers before Redis 7 refuse the
+// rule, for it names commands that they do not have: [ACLFor] leaves them out.
+func ACL(prefix string) string { return redislock.ACL(prefix) + own }
+
+// ACLFor is [ACL] for a server, named as "redis 6.2" or "valkey 9.1", as [redislock.ACLFor] is; so are its errors.
+func ACLFor(server, prefix string) (string, error) {
+	rule, err := redislock.ACLFor(server, prefix)
+	if err != nil {
+		return "", err
+	}
+	return rule + own, nil
 }
+
+const own = " +info +config|get"

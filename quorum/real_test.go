@@ -156,3 +156,37 @@ func TestTwoAddressesOfOneRealServerAreFoundOut(t *testing.T) {
 		}
 	}
 }
+
+// Redis 6.0 takes the rule that is made for it, and the user who has it may do everything that a lock over several nodes needs.
+func TestTheRuleForAnOldServerIsEnough(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes an old server from Debian's packages")
+	}
+	t.Parallel()
+	const old = "redis 6.0"
+	rule, err := quorum.ACLFor(old, redislock.DefaultPrefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var servers []*servertest.Server
+	var users []func(*redis.Options)
+	for range 3 {
+		s := servertest.Start(servertest.Named(t, old), "--appendonly", "yes", "--appendfsync", "always")
+		servers, users = append(servers, s), append(users, s.AddUser("app", rule))
+	}
+	q := realLocker(t, servers, users)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for range 3 {
+		l, err := q.Acquire(ctx, "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Release(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := quorum.ACLFor("redis 5.0", redislock.DefaultPrefix); !errors.Is(err, redislock.ErrServer) {
+		t.Error(err)
+	}
+}

@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -16,9 +17,15 @@ var root = bridge.Root.(interface {
 	Trouble(*redislock.Client) error
 	Prefix(*redislock.Client) string
 	Dials(*redislock.Client) *atomic.Uint64
-	Settings(c *redislock.Client, name string, opts []redislock.Option) (lease, wait, maxHold time.Duration, waits, strict bool, node []redislock.Option, err error)
-	Ticket(string) redislock.Option
+	Settings(c *redislock.Client, name string, opts []redislock.Option) (lease, wait, maxHold time.Duration, waits, strict bool, node any, err error)
+	Acquire(ctx context.Context, c *redislock.Client, name string, node any, ticket string, try bool, of voter) (*redislock.Lock, error)
 	Confirm(l *redislock.Lock, fence int64) (int64, error)
-	Seen(c *redislock.Client, name string, fence int64)
 	Held(*redislock.Lock) (since, until time.Time)
 })
+
+// voter is what hears of a vote.
+type voter = interface {
+	Queued()
+	Asked(why string)
+	Ended(cause error)
+}

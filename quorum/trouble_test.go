@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -192,6 +193,63 @@ func TestAnObserverThatPanicsAtAReleaseIsAnErrorOfTheRelease(t *testing.T) {
 		if err := f.acquire(q, "a").Release(context.Background()); err == nil {
 			f.Error("nothing was said")
 		}
+		f.untouched("a")
+	})
+}
+
+// ending ends the goroutine that tells it of an event of that kind.
+type ending redislock.EventKind
+
+func (k ending) Observe(e redislock.Event) {
+	if e.Kind == redislock.EventKind(k) {
+		runtime.Goexit()
+	}
+}
+
+func TestAnObserverThatEndsItsGoroutineCostsAnErrorAndNoLock(t *testing.T) {
+	withFleet(t, 3, func(f *fleet) {
+		for _, kind := range []redislock.EventKind{redislock.EventAsked, redislock.EventGranted, redislock.EventReleased} {
+			q, err := quorum.New(f.clients(redislock.WithObserver(ending(kind))))
+			if err != nil {
+				f.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			begun := time.Now()
+			l, err := q.Acquire(ctx, "a")
+			if err == nil {
+				err = l.Release(context.Background())
+			}
+			cancel()
+			if took := time.Since(begun); err == nil || errors.Is(err, redislock.ErrHeld) || took > 2*time.Second {
+				f.Errorf("%v: %v after %v", kind, err, took)
+			}
+			f.untouched("a")
+		}
+	})
+}
+
+// The servers have ended their connections, which the pools do not know yet, and kept everything. The Redis clients try nothing again.
+func TestALookOverAConnectionThatTheServerHasClosedCostsNoTry(t *testing.T) {
+	withFleet(t, 3, func(f *fleet) {
+		for _, s := range f.servers {
+			s.always = true
+		}
+		q := f.locker()
+		var all sync.WaitGroup
+		for i := range 2 {
+			all.Go(func() { f.release(f.acquire(q, fmt.Sprint("warm", i))) })
+		}
+		all.Wait()
+		time.Sleep(time.Second)
+		for _, s := range f.servers {
+			s.stop()
+			s.start(false)
+		}
+		l, err := q.TryAcquire(context.Background(), "a")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.release(l)
 		f.untouched("a")
 	})
 }

@@ -4,63 +4,134 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"example.com/redislock"
 )
 
+// vote is what a hold has on one node, and what is under way there.
+//
+//	       start                the node gives its vote        it has the fence of the whole, and counts
+//	idle ─────────▶ asking ────────────────────────────▶ given ─────────────────────────────────────────▶ confirmed
+//	 ▲  ▲             │ refused                            │ lost, or yielded to an older ticket               │
+//	 │  └─ a pause ───┘                                    │                                                   │
+//	 └─────────────────────────────────────────────────────┴───────────────────────────────────────────────────┘
+type vote struct {
+	lock      *redislock.Lock // nil if it has none
+	ballot    *ballot         // of the lock
+	fence     int64           // that of the lock
+	confirmed bool            // the node has the fence of the whole, and counts
+	counts    bool            // the node counts
+	fresh     error           // the node does not count yet, and why; nil if it does, as far as is known
+	checking  bool            // a request is under way to find out whether it counts, or for its fence
+
+	started   bool          // an attempt is under way, or there is a vote
+	tried     time.Time     // when the attempt under way began; zero between attempts
+	why       error         // why the latest attempt failed, or the vote was lost
+	pause     time.Duration // before the attempt after a failure
+	timer     *time.Timer   // of that pause, or of a look at a vote that does not count yet
+	inquiring bool          // an inquiry is under way
+	stolen    bool          // the vote was stolen under the whole: it is not asked for again
+
+	busy int    // how many goroutines are at work
+	next func() // what the next hold of the name begins when there is none
+}
+
+// take takes the vote off the hold.
+func (v *vote) take() {
+	v.lock, v.ballot, v.confirmed, v.counts, v.fresh, v.checking, v.started, v.tried = nil, nil, false, false, nil, false, false, time.Time{}
+}
+
+// hopelessFor is how long a node whose last attempt failed counts as failed while the next one is under way: after that it is likely
+// that the attempt waits in the queue.
+const hopelessFor = time.Second
+
+// hopeless reports whether the node is not expected to give a vote that counts, by one who waits or by one who tries.
+func (v *vote) hopeless(try bool) bool {
+	if v.lock != nil {
+		return try && v.fresh != nil
+	}
+	return v.why != nil && (v.tried.IsZero() || time.Since(v.tried) < hopelessFor)
+}
+
+// ballot is one attempt to get a vote, and the vote that comes of it. It hears of it from the node's Client.
+type ballot struct {
+	h *hold
+	i int
+}
+
+// Queued is the event that the attempt waits in the queue of the node: another has its vote.
+func (b *ballot) Queued() {
+	b.h.mu.Lock()
+	defer b.h.mu.Unlock()
+	b.h.watch()
+}
+
+// Ended is the event that the vote has ended.
+func (b *ballot) Ended(cause error) {
+	if !errors.Is(cause, redislock.ErrReleased) { // by this package
+		go b.h.lost(b, cause)
+	}
+}
+
+// begin is start, for those who have not locked h.mu.
+func (h *hold) begin(i int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.start(i)
+}
+
+// start has a node asked for its vote, if it is not yet. The caller has locked h.mu.
+func (h *hold) start(i int) {
+	if v := &h.votes[i]; !v.started && h.phase != over {
+		v.started, v.tried = true, time.Now()
+		h.run(i, h.attempt)
+	}
+}
+
 // retryPause is how long after its failure an attempt on a node is repeated. Each failure in a row doubles it, up to maxPause.
 const retryPause, maxPause = 50 * time.Millisecond, time.Second
 
-// seek gets the vote of a node, for as long as the hold wants it.
-func (h *hold) seek(i int) {
-	defer h.workers.Done()
-	defer h.leave()
-	for pause := retryPause; ; {
-		l, err := h.ask(i)
+// retry has a node asked again after a pause. The caller has locked h.mu.
+func (h *hold) retry(i int) {
+	v := &h.votes[i]
+	v.pause = min(max(2*v.pause, retryPause), maxPause)
+	h.later(i, v.pause, h.begin)
+}
+
+// later has something done with a node after a pause. The caller has locked h.mu.
+func (h *hold) later(i int, in time.Duration, do func(i int)) {
+	v := &h.votes[i]
+	if v.timer != nil {
+		v.timer.Stop()
+	}
+	v.timer = time.AfterFunc(in, func() { do(i) })
+}
+
+// errCutShort is what is known where a callback of the user's has ended the goroutine.
+var errCutShort = errors.New("a callback has ended the goroutine")
+
+// attempt asks a node for its vote, once.
+func (h *hold) attempt(i int) {
+	b, l, err := &ballot{h, i}, (*redislock.Lock)(nil), errCutShort
+	defer func() {
 		if err != nil {
-			if !h.refused(i, err) || !h.rest(pause) {
-				return
-			}
-			pause = min(2*pause, maxPause)
-			h.trying(i)
-			continue
-		}
-		poke := h.voted(i, l)
-		if poke == nil {
+			h.refused(i, err)
+		} else if !h.voted(b, l) {
 			_ = giveBack(l)
-			return
 		}
-		pause = retryPause
-		if !h.tend(i, l, poke) {
-			return
-		}
-		h.trying(i)
-	}
-}
-
-// leave is the event that a goroutine does not ask any more.
-func (h *hold) leave() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.active--; h.active == 0 && h.ended {
-		close(h.quiet)
-	}
-}
-
-// ask takes the lock on one node.
-func (h *hold) ask(i int) (l *redislock.Lock, err error) {
-	options := h.options
-	if h.try && !h.wasGranted() {
-		options = append(options[:len(options):len(options)], redislock.WithWait(0))
-	}
+	}()
+	try := h.try && !h.wasGranted()
 	err = guarded(func() (err error) {
-		l, err = h.locker.nodes[i].client.Acquire(h.work, h.name, options...)
+		l, err = root.Acquire(h.work, h.locker.nodes[i].client, h.name, h.node, h.place, try, b)
 		return err
 	})
-	return l, err
+}
+
+func (h *hold) wasGranted() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.since.IsZero()
 }
 
 // giveBack releases a vote, also when no context wants it any more: what has no answer goes on in the background, or lapses.
@@ -79,235 +150,142 @@ func guarded(call func() error) (err error) {
 	return call()
 }
 
-func (h *hold) wasGranted() bool {
-	select {
-	case <-h.granted:
-		return true
-	default:
+// voted is the event that a node gave its vote. It is false if nobody wants it any more.
+func (h *hold) voted(b *ballot, l *redislock.Lock) bool {
+	h.mu.Lock()
+	if h.phase == over {
+		h.mu.Unlock()
 		return false
 	}
-}
-
-// rest is the pause before a node is asked again. It reports whether the hold is still wanted then. One that does not wait asks each
-// node once, and asks again those that are missing when it is granted.
-func (h *hold) rest(d time.Duration) bool {
-	if h.try {
-		select {
-		case <-h.granted:
-		case <-h.work.Done():
-			return false
-		}
+	v := &h.votes[b.i]
+	v.lock, v.ballot, v.fence, v.why, v.tried, v.pause = l, b, l.Fence(), nil, time.Time{}, 0
+	h.decide()
+	if h.inquiry != nil && h.phase == seeking && h.count() < h.locker.majority {
+		h.plan(firstInquiry)
 	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-h.work.Done():
-		return false
-	}
-}
-
-// tend does with a vote what is to be done until the whole is granted: it confirms the fence, and yields the vote to an older ticket. It
-// reports whether the node is to be asked for another one.
-func (h *hold) tend(i int, l *redislock.Lock, poke <-chan struct{}) bool {
-	ended, asked := l.Context(), l.Asked()
-	context.AfterFunc(ended, func() { // and not below, where a request may hang (I7)
-		if h.lost(i, l, l.Err()) {
-			h.again(i)
-		}
-	})
-	for {
-		var later <-chan time.Time
-		in, done, gone := h.confirm(i, l)
-		if gone != nil {
-			return h.lost(i, l, gone)
-		}
-		if in > 0 {
-			t := time.NewTimer(in)
-			defer t.Stop()
-			later = t.C
-		}
-		granted := h.granted
-		if !done {
-			granted = nil // not before the vote has the fence
-		}
-		select {
-		case <-h.work.Done():
-			return false
-		case <-ended.Done():
-			return false
-		case r := <-asked:
-			if h.yields(i, l, r.Why) {
-				_ = giveBack(l)
-				return true
-			}
-		case <-poke:
-		case <-later:
-		case <-granted: // from now on only its end is of interest
-			return false
-		}
-	}
-}
-
-// again asks a node for a vote once more, under the whole.
-func (h *hold) again(i int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.phase != over {
-		h.votes[i].tried = time.Now()
-		h.workers.Add(1)
-		h.active++
-		go h.seek(i)
-	}
-}
-
-// confirm has a vote confirm the fence of the whole, if one is chosen and that of the vote is not greater, and finds out whether the node
-// counts. The first result is in what time to try again; 0 when that is not needed. The second says that nothing is left to be done, the
-// third that the node does not have the vote any more.
-func (h *hold) confirm(i int, l *redislock.Lock) (again time.Duration, done bool, gone error) {
-	n := h.locker.nodes[i]
-	h.mu.Lock()
-	v := &h.votes[i]
-	mine, fence, own, confirmed, held := v.lock == l, h.fence, v.fence, v.confirmed, h.phase == holding
 	h.mu.Unlock()
-	switch {
-	case !mine: // it has ended meanwhile
-		return 0, false, nil
-	case confirmed:
-		return 0, true, nil
+	if err := l.Err(); err != nil { // it has ended before it was one
+		h.lost(b, err)
 	}
-	if fence > own {
-		got, err := root.Confirm(l, fence)
-		switch {
-		case errors.Is(err, redislock.ErrLost):
-			return 0, false, err
-		case err != nil:
-			h.note(i, l, func(v *vote) { v.why = err })
-			return retryPause, false, nil
-		}
-		own = got
-		h.note(i, l, func(v *vote) { v.fence = got })
-	}
-	if !h.locker.durable && !held { // after the request, so that it is known of the run that has executed it
-		in, err := n.counts(h.work, h.locker.longest)
-		if err == nil && h.locker.distinct() != nil {
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			h.fail()
-			return 0, false, nil
-		}
-		if in > 0 || err != nil {
-			h.note(i, l, func(v *vote) {
-				if v.fresh == nil {
-					h.plan(firstInquiry) // it may need another vote in the place of this one
-				}
-				if v.fresh = err; err == nil {
-					v.fresh = fmt.Errorf("it came back a moment ago, perhaps without its data: its vote counts in %v", in.Round(time.Millisecond))
-				}
-			})
-			if err != nil {
-				in = retryPause
-			}
-			return in, false, nil
-		}
-	}
-	h.note(i, l, func(v *vote) {
-		v.fresh = nil
-		v.confirmed = own == h.fence && h.fence > 0
-		done = h.phase == holding || v.confirmed
-	})
-	return 0, done, nil
+	return true
 }
 
-// note changes what is known of a vote, unless it is gone, and what follows from that.
-func (h *hold) note(i int, l *redislock.Lock, change func(*vote)) {
+// refused is the event that an attempt on a node failed.
+func (h *hold) refused(i int, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if v := &h.votes[i]; v.lock == l && h.phase != over {
-		change(v)
-		h.decide()
-	}
-}
-
-// Where three attempts have one vote each, none of them can go on: each node is a queue of its own. So, by the rule of Maekawa (A √N
-// algorithm for mutual exclusion in decentralized systems, ACM TOCS 3(2), 1985), an attempt that has some votes and no majority inquires of
-// those that have the others, and names its ticket. Whoever has no majority and a later ticket yields that vote: it releases it, which hands
-// it to the oldest ticket in the queue, and asks again with its own, and so keeps its place. Whoever has a majority does not
-// answer. An inquiry that is lost is repeated.
-
-// firstInquiry is when an attempt inquires first, after it got a vote: the other answers may be on their way. Each inquiry doubles it, up
-// to maxPause.
-const firstInquiry = 5 * time.Millisecond
-
-const inquiryMark = "quorum"
-
-// plan plans an inquiry. The caller has locked h.mu.
-func (h *hold) plan(in time.Duration) {
-	h.pause = in
-	if h.phase == holding && h.count() == len(h.votes) {
+	v := &h.votes[i]
+	v.why, v.tried, v.started = err, time.Time{}, false
+	if h.phase == over {
 		return
 	}
-	if h.inquiry == nil {
-		h.inquiry = time.AfterFunc(in, h.inquire)
-		return
+	h.watch()
+	if !errors.Is(err, redislock.ErrClosed) && !(h.try && h.phase == seeking) {
+		h.retry(i)
 	}
-	h.inquiry.Reset(in)
+	h.decide()
 }
 
-// inquire asks those for their votes who have those that are missing here. It also has the fence go past a node that does not confirm it.
-func (h *hold) inquire() {
+// advance does what a vote needs to count: that its node has the fence of the whole, and that it has been up for long enough. The caller
+// has locked h.mu.
+func (h *hold) advance(i int) {
+	v, n := &h.votes[i], h.locker.nodes[i]
+	if v.lock == nil || v.confirmed || v.checking {
+		return
+	}
+	in, known := time.Duration(0), true
+	if !v.counts && h.phase == seeking && !h.locker.durable {
+		in, known = n.counts(h.locker.longest)
+	}
+	if h.fence > v.fence || !known {
+		v.checking = true
+		h.run(i, h.check)
+		h.watch()
+		return
+	}
+	h.judge(i, in)
+}
+
+// judge is the event that it is known in what time a vote counts. The caller has locked h.mu.
+func (h *hold) judge(i int, in time.Duration) {
+	v := &h.votes[i]
+	if in > 0 {
+		if v.fresh == nil {
+			h.plan(firstInquiry) // it may need another vote in the place of this one
+		}
+		v.fresh = fmt.Errorf("it came back a moment ago, perhaps without its data: its vote counts in %v", in.Round(time.Millisecond))
+		h.later(i, in, h.examine)
+		return
+	}
+	v.counts, v.fresh, v.confirmed = true, nil, v.fence == h.fence && h.fence > 0
+}
+
+// examine is the event that a vote may count by now.
+func (h *hold) examine(int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	have := h.count()
-	if h.phase == over || h.phase == holding && have == len(h.votes) {
-		return
-	}
-	if h.phase == seeking {
-		h.reach()
-	}
-	if have > 0 && (h.phase == holding || !h.try && h.counting() < h.locker.majority) {
-		for i := range h.votes {
-			if v := &h.votes[i]; v.lock == nil && !v.asking && !v.stolen {
-				v.asking = true
-				h.workers.Add(1)
-				go h.inquireOf(i)
-			}
-		}
-	}
-	h.plan(min(2*h.pause, maxPause))
+	h.decide()
 }
 
-func (h *hold) inquireOf(i int) {
-	defer h.workers.Done()
-	defer func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.votes[i].asking = false
-	}()
-	// An error is that of a node which the attempt hears of by itself.
-	_ = guarded(func() error {
-		_, err := h.locker.nodes[i].client.Ask(h.work, h.name, fmt.Sprintf("%s %016d %s", inquiryMark, h.ticket, h.locker.id))
+// check has a node confirm the fence of the whole, if that is greater than the vote's own. Then it looks since when the node has been up,
+// if that is not known: after the request, so that it is known of the run which has executed it.
+func (h *hold) check(i int) {
+	h.mu.Lock()
+	v, n := &h.votes[i], h.locker.nodes[i]
+	b, l, own, fence, looks := v.ballot, v.lock, v.fence, h.fence, h.phase == seeking && !h.locker.durable
+	h.mu.Unlock()
+	in, err := time.Duration(0), errCutShort
+	defer func() { h.checked(b, i, own, in, err) }()
+	if l == nil { // it has ended meanwhile
+		return
+	}
+	err = guarded(func() (err error) {
+		if fence > own {
+			own, err = root.Confirm(l, fence)
+		}
+		if err != nil || !looks {
+			return err
+		}
+		var known bool
+		if in, known = n.counts(h.locker.longest); !known {
+			var s seen
+			s, err = n.look(h.work, false)
+			in = s.counts(h.locker.longest)
+		}
 		return err
 	})
 }
 
-// yields reports whether a vote is given to the one that inquires, and then takes it off the hold.
-func (h *hold) yields(i int, l *redislock.Lock, inquiry string) bool {
-	words := strings.Fields(inquiry)
-	if len(words) != 3 || words[0] != inquiryMark {
-		return false // somebody else's wish
-	}
-	ticket, err := strconv.ParseInt(words[1], 10, 64)
-	if err != nil || ticket > h.ticket || ticket == h.ticket && words[2] >= h.locker.id {
-		return false
+// checked is the event that a check has come to an end: the fence of the vote, and in what time it counts, or why that is not known.
+func (h *hold) checked(b *ballot, i int, fence int64, in time.Duration, err error) {
+	if errors.Is(err, redislock.ErrLost) {
+		h.lost(b, err)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	v := &h.votes[i]
-	if h.phase != seeking || h.counting() >= h.locker.majority || v.lock != l {
-		return false
+	if v.ballot != b || h.phase == over { // it was about another vote
+		return
 	}
-	v.lock, v.confirmed, v.fresh = nil, false, nil
-	return true
+	v.checking, v.fence = false, max(v.fence, fence)
+	if v.fresh = err; err != nil {
+		h.suspend(i, b)
+	} else {
+		h.judge(i, in)
+	}
+	h.decide()
+}
+
+// suspend has a vote checked again after a pause. The caller has locked h.mu.
+func (h *hold) suspend(i int, b *ballot) {
+	v := &h.votes[i]
+	v.checking = true
+	h.later(i, retryPause, func(i int) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if v.ballot == b {
+			v.checking = false
+			h.decide()
+		}
+	})
 }

@@ -17,6 +17,7 @@ type Acquire struct {
 	Ticket  Micros // of a place that was lost
 	Back    bool   // Ticket was given
 	Most    int    // how many may wait for this one to join them; 0: any number
+	Wish    Micros // the fence that a quorum would like; 0 if none
 }
 
 func (a Acquire) execute(s *step) Answer {
@@ -35,7 +36,11 @@ func (a Acquire) execute(s *step) Answer {
 		}
 		// I5: a newcomer does not pass the queue.
 		if (len(s.Queue) == 0 || !s.Rules.has(QueueFirst)) && !more && s.fits(a.Request.Mode, "") {
-			s.grant(a.Token, a.Request, a.Request.Lease)
+			last := s.Fence
+			h := s.grant(a.Token, a.Request, a.Request.Lease)
+			if last > 0 && last < a.Wish && a.Wish < s.Now { // so that all nodes of a quorum give the same
+				s.Fence, h.Fence, h.Since = a.Wish, a.Wish, a.Wish
+			}
 		}
 	}
 	if h := s.hold(a.Token); h != nil { // I3: and so is the answer to a copy

@@ -161,6 +161,9 @@ func (h *History) acquire() Script {
 	if h.seldom() {
 		a.Most = 1 + h.Random.IntN(4)
 	}
+	if h.Random.IntN(3) == 0 {
+		a.Wish = h.Now + 50 - Micros(h.Random.IntN(oneOf(h, 400, 4000)))
+	}
 	return a
 }
 

@@ -97,7 +97,7 @@ func parseCall(script string, args []string) (Script, error) {
 	switch script {
 	case "acquire":
 		r, _ := w.request(1)
-		s = Acquire{Token: w.text(0), Request: r, Steal: w.number(2), Stale: w.text(2) != "", Ticket: w.number(3), Back: w.text(3) != "", Most: int(w.number(4))}
+		s = Acquire{Token: w.text(0), Request: r, Steal: w.number(2), Stale: w.text(2) != "", Ticket: w.number(3), Back: w.text(3) != "", Most: int(w.number(4)), Wish: w.number(5)}
 	case "check":
 		if len(args) < 4 {
 			w.fail("token", 3)

@@ -12,11 +12,14 @@ func Words(script Script) (name string, args []string) {
 	switch s := script.(type) {
 	case Acquire:
 		args = []string{s.Token, written(s.Request, "")}
-		if s.Stale || s.Back || s.Most > 0 {
+		if s.Stale || s.Back || s.Most > 0 || s.Wish > 0 {
 			args = append(args, age(s.Steal, s.Stale), ticket(s.Ticket, s.Back))
 		}
-		if s.Most > 0 {
-			args = append(args, strconv.Itoa(s.Most))
+		if s.Most > 0 || s.Wish > 0 {
+			args = append(args, count(s.Most))
+		}
+		if s.Wish > 0 {
+			args = append(args, time16(s.Wish))
 		}
 		return "acquire", args
 	case Check:
@@ -77,6 +80,13 @@ func age(d Micros, given bool) string {
 		return ""
 	}
 	return strconv.FormatInt(int64(d), 10)
+}
+
+func count(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
 }
 
 func ticket(t Micros, given bool) string {

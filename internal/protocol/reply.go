@@ -33,8 +33,15 @@ type Holder struct {
 // ParseReply reads the answers of acquire, confirm, convert, keep, renew and resume.
 func ParseReply(value any) (Reply, error) {
 	if text, ok := value.(string); ok {
+		fence := text
+		if len(text) == 2*FenceLength { // a quorum's, and then the time
+			fence, text = text[:FenceLength], text[FenceLength:]
+		}
 		now, err := ParseMicros(text)
-		return Reply{Now: now, Fence: text, At: now}, err
+		if err == nil {
+			_, err = ParseMicros(fence)
+		}
+		return Reply{Now: now, Fence: fence, At: now}, err
 	}
 	f, err := FieldsOf(value)
 	if err != nil {

@@ -32,6 +32,9 @@ type Config struct {
 	Clockless bool
 	// SlowClocks says that the clock of a node which loses its data is behind the fences that it gave. Else they go on with the clock.
 	SlowClocks bool
+	// Wishes are the fences that the attempts would like, 0 for none. A node gives it where it knows its last fence and that is less, so
+	// that several may give the same.
+	Wishes [Attempts]int8
 	// MostFences bounds the fences, and so the search: a node that has given so many executes no request of a free lock any more.
 	MostFences int8
 	Faults     Faults

@@ -62,6 +62,8 @@ var (
 	fences = Config{Attempts: 2, Fences: true, Clockless: true, MostFences: 9}
 	// threeFences is the same of three.
 	threeFences = Config{Attempts: 3, Fences: true, Clockless: true, MostFences: 9}
+	// threeWishes is the same of fences that the attempts would like.
+	threeWishes = Config{Attempts: 3, Fences: true, Clockless: true, MostFences: 5, Wishes: [Attempts]int8{3, 3, 2}}
 	// votes is about who has how many votes, with everything on its way for as long as it likes.
 	votes = Config{Attempts: 3}
 	// strays is the same, with inquiries that come late, bounds that pass, and a caller that gives up.
@@ -80,7 +82,7 @@ var (
 
 func TestAQuorumKeepsItsPromises(t *testing.T) {
 	for name, c := range map[string]Config{
-		"fences": fences, "three fences": threeFences, "votes": votes, "strays": strays, "restarts": restarts, "flushes": flushes, "steps": steps, "bounds": bounds, "together": together,
+		"fences": fences, "three fences": threeFences, "three wishes": threeWishes, "votes": votes, "strays": strays, "restarts": restarts, "flushes": flushes, "steps": steps, "bounds": bounds, "together": together,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if testing.Short() && c.Attempts > 2 && (c.Fences || c.Faults != (Faults{})) {
@@ -92,6 +94,19 @@ func TestAQuorumKeepsItsPromises(t *testing.T) {
 				t.Error(f)
 			}
 		})
+	}
+}
+
+// The same of two attempts, whatever fences they would like.
+func TestAQuorumGivesWishedFencesAsItDoesAnyOther(t *testing.T) {
+	for first := range int8(5) {
+		for second := range int8(5) {
+			c := fences
+			c.Wishes, c.MostFences = [Attempts]int8{first, second}, 5
+			if f := search(c); f.fault != "" {
+				t.Errorf("%d and %d: %v", first, second, f)
+			}
+		}
 	}
 }
 

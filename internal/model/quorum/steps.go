@@ -5,8 +5,14 @@ import "slices"
 // What a node does. None of it looks at another node.
 
 // grant makes an attempt the holder on a node, with a new fence.
-func (n *Node) grant(k int, fences bool) {
-	if fences {
+func (n *Node) grant(k int, fences bool) { n.grantAs(k, fences, 0) }
+
+// grantAs is the grant to a request that finds the lock free, with the fence that it would like.
+func (n *Node) grantAs(k int, fences bool, wish int8) {
+	switch {
+	case fences && n.Last > 0 && n.Last < wish:
+		n.Last = wish
+	case fences:
 		n.Last++
 	}
 	n.Holder, n.Held = int8(k), n.Last
@@ -125,7 +131,7 @@ func (w *walk) link(i, k int) {
 		}
 		w.step(true, "a request is executed", func(s *State) {
 			if n := &s.Nodes[i]; n.Holder < 0 {
-				n.grant(k, w.Fences)
+				n.grantAs(k, w.Fences, w.Wishes[k])
 				if w.Clockless {
 					n.Links[k].Stage = Vote
 				}
@@ -194,6 +200,8 @@ func (w *walk) confirm(i, k int) {
 	n, fence := &w.from.Nodes[i], w.from.Attempts[k].Fence
 	counts := !n.Fresh || !w.has(FreshWaits)
 	switch holds := n.Holder == int8(k); {
+	case n.Links[k].Fence == fence && counts: // it was granted so: no request is needed, and nobody knows whether it holds now
+		w.step(true, "a fence is the one already", func(s *State) { s.Nodes[i].Links[k].Confirmed = true })
 	case !holds && w.has(TokenHolds): // the answer is "gone": a renewal finds the same
 	case holds && n.Held > fence && w.has(NotAbove) || !counts:
 	default:
