@@ -29,7 +29,7 @@
 //     [CompatibleWith]
 //
 // Many locks:
-//   - at once, all or none: [Client.AcquireAll], [Client.DoAll], [Locks]
+//   - at once, all or none: [Client.AcquireAll], [Client.DoAll], [Locks]; a path with all that is below it: [Client.AcquirePath]
 //   - a pool for any number of resources: [Client.Stripes], [Stripes]
 //
 // Built on locks:

@@ -41,3 +41,25 @@ func ExampleWithDeadlockCheck() {
 	// api-2 holds stock and waits for orders
 	// the other one: <nil>
 }
+
+// A directory is moved while nobody reads or writes anything in it. Other directories go on.
+func ExampleClient_AcquirePath() {
+	ctx := context.Background()
+	client, other, stop := exampleClients()
+	defer stop()
+	move, err := client.AcquirePath(ctx, "home/anna")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer move.Release(ctx)
+
+	_, err = other.AcquirePath(ctx, "home/anna/letters/7", redislock.WithMode(redislock.Read), redislock.WithWait(0))
+	fmt.Println("a letter of Anna is read:", err == nil)
+	write, err := other.AcquirePath(ctx, "home/ben/letters/1", redislock.WithWait(0))
+	fmt.Println("a letter of Ben is written:", err == nil)
+	_ = write.Release(ctx)
+	// Output:
+	// a letter of Anna is read: false
+	// a letter of Ben is written: true
+}

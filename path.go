@@ -1,0 +1,101 @@
+package redislock
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"example.com/redislock/internal/clock"
+	"example.com/redislock/internal/lifetime"
+)
+
+// The modes of a lock on a path. An intent is held on all that is above a path. It says that something below is read or written, and so
+// keeps out those who want to write, or read, the whole. Two intents stand beside each other.
+var (
+	pathRead        = NewMode("path-read", CompatibleWith("path-read", "path-read-below"))
+	pathWrite       = NewMode("path-write")
+	pathReadIntent  = NewMode("path-read-below", CompatibleWith("path-read", "path-read-below", "path-write-below"))
+	pathWriteIntent = NewMode("path-write-below", CompatibleWith("path-read-below", "path-write-below"))
+)
+
+// AcquirePath locks what a path such as "a/b/c" names, with all that is below it. It takes the locks "a" and "a/b" in an intent mode, and
+// "a/b/c" for reading under [WithMode]([Read]), or else for writing, from the top down: all or none, as [Client.AcquireAll] does.
+// Whoever writes "a/b" so excludes all who read or write "a/b" or anything below it, and those who read or write "a" as a whole.
+// Whoever writes "a/x" meanwhile is not in the way.
+//
+// A path has names with a slash between them. Empty names, as in "a//b", "/a" and "a/", are [ErrInvalid], and so is any mode but
+// [Exclusive], [Write] and [Read], and a weight. The other options, the errors, and re-entry under a context are those of
+// AcquireAll. [Locks.Fence] of the path is that of its own lock. [Client.Acquire] of "a/b" in [Exclusive] or [Write] waits for all who
+// read or write below it.
+func (c *Client) AcquirePath(ctx context.Context, path string, opts ...Option) (*Locks, error) {
+	all, err := c.acquirePath(ctx, path, opts)
+	return all, wrapOp("acquire path", path, err)
+}
+
+func (c *Client) acquirePath(ctx context.Context, path string, opts []Option) (*Locks, error) {
+	if err := c.called(ctx); err != nil {
+		return nil, err
+	}
+	s, err := c.settings(opts)
+	if err != nil {
+		return nil, err
+	}
+	here, above := pathWrite, pathWriteIntent
+	switch {
+	case s.weight != 1:
+		return nil, invalid("WithWeight: a path is locked as a whole")
+	case s.mode == Read:
+		here, above = pathRead, pathReadIntent
+	case s.mode != Exclusive && s.mode != Write:
+		return nil, invalid("WithMode: a path is locked in Read or in Write, not in %v", s.mode)
+	}
+	var names []string
+	for i, char := range path + "/" {
+		if char != '/' {
+			continue
+		}
+		if name := path[:i]; name == "" || strings.HasSuffix(name, "/") {
+			return nil, invalid("the path has an empty name")
+		}
+		names = append(names, path[:i])
+	}
+	all := &Locks{client: c, names: names, locks: make([]*Lock, len(names))}
+	all.ctx, all.end = context.WithCancelCause(&together{context.WithoutCancel(ctx), all})
+	taken := false
+	defer func() {
+		if !taken { // a lock that is lost, or that cannot be given back now, is not the caller's any more
+			_ = all.finish(ctx)
+		}
+	}()
+	if err := all.takePath(ctx, &s, opts, here, above); err != nil {
+		return nil, err
+	}
+	taken = true
+	return all, nil
+}
+
+// takePath takes the locks of a path from the top down.
+func (a *Locks) takePath(ctx context.Context, s *settings, opts []Option, here, above Mode) error {
+	begun := time.Now()
+	waiting, untie := lifetime.Ending(&together{ctx, a}, a.ctx) // when one lock is lost, waiting for more is useless
+	defer untie()
+	for i, name := range a.names {
+		mode := above
+		if i == len(a.names)-1 {
+			mode = here
+		}
+		one := append(opts[:len(opts):len(opts)], WithMode(mode))
+		if s.waitSet {
+			one = append(one, WithWait(max(s.wait-clock.Elapsed(begun), 0)))
+		}
+		l, err := a.client.acquire(waiting, name, one) // or nests a handle in a hold that ctx carries
+		if loss := context.Cause(a.ctx); err != nil && loss != nil && context.Cause(waiting) == loss {
+			break // the loss is the error, not that it ended the waiting
+		}
+		if err != nil {
+			return wrapOp("acquire", name, err)
+		}
+		a.keep(i, l)
+	}
+	return a.Err()
+}
