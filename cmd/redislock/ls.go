@@ -30,12 +30,16 @@ meanwhile may be missing. A key that something else has written to, or that is o
 error; the others are listed, and the exit status is 69. The names that the library makes itself begin with cron:, tick:,
 elect:, once: and share:.
 
+With --quorum a lock is held by whoever has it on a majority of the masters, and so many wait as on the one with the longest queue. A
+lock that no majority has, with votes on some, is shown without a holder; "redislock show" tells who has which.
+
 `
 
 func newLs() *cobra.Command {
 	var (
 		s   server
 		o   output
+		m   several
 		all bool
 		by  string
 	)
@@ -52,6 +56,7 @@ func newLs() *cobra.Command {
 	f.SortFlags = false
 	f.BoolVarP(&all, "all", "a", false, "also idle ones, whose last fence is remembered for about an hour")
 	f.StringVar(&by, "sort", "name", "by name, since (held for longest first) or waiting (most first)")
+	m.flags(f, "list the locks")
 	o.flags(f)
 	s.flags(f)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -59,12 +64,18 @@ func newLs() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		wanted := func(info redislock.Info) bool { return all || !info.Idle() }
+		if several, err := m.given(f); err != nil {
+			return err
+		} else if several {
+			return lsOverQuorum(cmd, &s, &o, &m, strings.Join(args, ""), wanted, order)
+		}
 		p, l, err := begin(cmd, &s, &o)
 		if err != nil {
 			return err
 		}
 		defer l.close()
-		infos, failed, err := l.list(context.Background(), strings.Join(args, ""), func(info redislock.Info) bool { return all || !info.Idle() })
+		infos, failed, err := l.list(context.Background(), strings.Join(args, ""), wanted)
 		if err != nil {
 			return err
 		}

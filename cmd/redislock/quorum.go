@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -171,6 +173,100 @@ func showOverQuorum(cmd *cobra.Command, s *server, o *output, m *several, name s
 	}
 	defer closeAll(links)
 	return showQuorum(p, o, q, name)
+}
+
+// lsOverQuorum is the command ls with --quorum. A master that cannot be asked is told of; without a majority nothing is listed.
+func lsOverQuorum(cmd *cobra.Command, s *server, o *output, m *several, pattern string, wanted func(redislock.Info) bool, order func(a, b redislock.Info) int) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	p, err := newPage(cmd)
+	if err != nil {
+		return err
+	}
+	links, _, err := m.connect(*s)
+	if err != nil {
+		return err
+	}
+	defer closeAll(links)
+	v := voice{cmd.ErrOrStderr(), o.json()}
+	answers := make([]listOf, len(links))
+	var asked sync.WaitGroup
+	for i, l := range links {
+		asked.Go(func() {
+			answers[i].infos, answers[i].failed, answers[i].err = l.list(context.Background(), pattern, wanted)
+		})
+	}
+	asked.Wait()
+	locks, failed, left := map[string]*quorum.Info{}, []failure(nil), len(links)
+	for i, a := range answers {
+		if a.err != nil {
+			v.say("%s is left out: %v", links[i].addr, a.err)
+			left--
+		}
+		failed = append(failed, a.failed...)
+		for _, info := range a.infos {
+			if locks[info.Name] == nil {
+				locks[info.Name] = &quorum.Info{Name: info.Name}
+			}
+			all := locks[info.Name]
+			all.Nodes = append(all.Nodes, quorum.NodeInfo{Addr: links[i].addr, Info: info})
+		}
+	}
+	if left <= len(links)/2 {
+		return exitWith(exitUnavailable, "no majority of %d masters could be asked", len(links))
+	}
+	shown := make([]redislock.Info, 0, len(locks))
+	for _, info := range locks {
+		shown = append(shown, ofMajority(info, len(links)/2+1))
+	}
+	slices.SortFunc(shown, order)
+	switch {
+	case o.json():
+		for _, info := range shown {
+			if err := o.write(p, jsonQuorum(*locks[info.Name])); err != nil {
+				return err
+			}
+		}
+	case len(shown) == 0 && p.tables && len(failed) == 0:
+		v.say("no locks in use under the prefix %q on these masters", s.prefix)
+	case len(shown) > 0:
+		if err := p.locks(shown, 0); err != nil {
+			return err
+		}
+	}
+	return v.failures(failed)
+}
+
+// listOf is what one master said.
+type listOf struct {
+	infos  []redislock.Info
+	failed []failure
+	err    error
+}
+
+// ofMajority is a lock as those masters have it of which a majority has the same fence, and notes that there are such; without a holder
+// where there are none.
+func ofMajority(of *quorum.Info, majority int) (shown redislock.Info) {
+	with := map[int64]int{}
+	for _, n := range of.Nodes {
+		shown.Waiting = max(shown.Waiting, n.Info.Waiting)
+		for _, h := range n.Info.Holds {
+			with[h.Fence]++
+		}
+	}
+	shown.Name, shown.Now = of.Name, of.Nodes[0].Info.Now
+	for _, n := range of.Nodes {
+		for _, h := range n.Info.Holds {
+			if with[h.Fence] >= majority && !of.Held {
+				of.Held, of.Fence, of.Holder, of.Since = true, h.Fence, h.Owner, h.Since
+				waiting := shown.Waiting
+				shown = n.Info
+				shown.Waiting = waiting
+			}
+		}
+	}
+	return shown
 }
 
 // doctorOfQuorum is the command doctor with --quorum.

@@ -153,7 +153,7 @@ func (r *runner) contradictions() error {
 			return exitWith(exitUsage, "--%s and --%s contradict each other: %s", pair[0], pair[1], pair[2])
 		}
 	}
-	for _, pair := range [][2]string{{"forget", "once"}, {"retry", "tick"}, {"overlap", "tick"}, {"verbose", "tick"}} {
+	for _, pair := range [][2]string{{"forget", "once"}, {"retry", "tick"}, {"overlap", "tick"}, {"verbose", "tick"}, {"longest-lease", "quorum"}} {
 		if r.given(pair[0]) && !r.given(pair[1]) {
 			return exitWith(exitUsage, "--%s needs --%s", pair[0], pair[1])
 		}
