@@ -48,10 +48,9 @@ type Keeper struct {
 	key, token any
 	nonce      string
 
-	mu     sync.Mutex
-	lease  Lease
-	task   scheduler.Task
-	leaves bool // a renewal is about to leave: while all connections are stuck, no other is put behind it
+	mu    sync.Mutex
+	lease Lease
+	task  scheduler.Task
 }
 
 // Init makes it the keeper of the lease of a grant. Nothing is planned before Start.
@@ -245,8 +244,8 @@ func (k *Keeper) Run() {
 	k.mu.Lock()
 	lost := k.lease.expired(now, orphaned)
 	if lost == nil {
-		if k.lease.due(now, orphaned) && !k.leaves {
-			k.leaves = true
+		if k.lease.due(now, orphaned) && !k.lease.leaves {
+			k.lease.leaves = true
 			cfg.Transport.Enqueue(k)
 		}
 		k.plan(now)
@@ -261,7 +260,7 @@ func (k *Keeper) Run() {
 func (k *Keeper) Call() *transport.Call {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.leaves = false
+	k.lease.leaves = false
 	if k.lease.ended != nil {
 		return nil
 	}

@@ -57,6 +57,7 @@ type Lease struct {
 	final      bool  // WithoutRenewal: renewed only to turn a claim into the whole lease
 	unanswered bool  // an acquire of this token had no answer: a copy of it may yet be executed (I8)
 	given      bool  // somebody gives the hold up on the server, or gave it up
+	leaves     bool  // a renewal is about to leave: while all connections are stuck, no other is put behind it
 }
 
 // begin is the event of the grant. The lease is renewed after a third of what is left of it. A claim is renewed after a
@@ -196,5 +197,5 @@ func (l *Lease) fenceNow() int64 {
 
 // continued is a lease that goes on under another owner of the process, with a fence of its own.
 func (l *Lease) continued(fence int64, now time.Time) {
-	l.ended, l.local, l.granted = nil, fence, now
+	l.ended, l.local, l.granted, l.leaves = nil, fence, now, false
 }
