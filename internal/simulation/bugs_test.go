@@ -28,7 +28,7 @@ var bugs = slices.Concat(singleBugs, quorumBugs)
 
 var singleBugs = []bug{
 	{"no-own-resends", "go-redis sends a request again by itself, and nobody knows that a copy of it may be on its way", "func (Command) NoRetry() bool { return true }", "func (Command) NoRetry() bool { return false }", 0, ""},
-	{"no-tombstone", "a token that is given up leaves nothing against a late copy of its acquire", "if ARGV[2] then lay_tombstone(token, '') end", "", 0, ""},
+	{"no-tombstone", "a token that is given up leaves nothing against a late copy of its acquire", "if ARGV[2] == 'tombstone' then lay_tombstone(token, '') end", "", 0, ""},
 	{"unanswered-forgotten", "an attempt without an answer is taken for one that was never sent", "	if !Answered(err) && !Unsent(err) {\n		c.Answer.Unanswered = true\n	}\n", "", 0, ""},
 	{"late-reply-kept", "a grant that comes when its caller has gone is not given back (a tombstone turns it away, unless the server has forgotten that)", "			if a.Err == nil {\n				undo()\n			}\n", "\t\t\t_ = undo\n", 0, ""},
 	{"place-kept", "a wait that is cancelled keeps its place in the queue", "bool { return a.Joined || a.Granted || a.Unanswered || a.Asking }", "bool { return a.Granted || a.Unanswered || a.Asking }", 0, ""},
