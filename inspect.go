@@ -102,7 +102,7 @@ type Place struct {
 // there are. It changes nothing. For a name that nobody uses it shows no holds and no places. [Client.InspectMore] shows the
 // next ones: each costs Redis some 2 µs, during which it serves nobody else.
 func (c *Client) Inspect(ctx context.Context, name string) (Info, error) {
-	info, err := c.inspect(ctx, name, c.shown)
+	info, err := c.inspect(ctx, name, 0)
 	return info, wrapOp("inspect", name, err)
 }
 
@@ -139,7 +139,7 @@ func (c *Client) inspectMore(ctx context.Context, info Info) (Info, error) {
 	// Where the one behind which it was to go on is gone, Redis begins at the first, and some pages have nothing new.
 	for added := 0; added == 0 && info.More(); {
 		on := func(token string) string { return cmp.Or(token, "-") }
-		next, err := c.inspect(ctx, info.Name, c.shown, on(info.holdsOn), on(info.placesOn))
+		next, err := c.inspect(ctx, info.Name, 0, on(info.holdsOn), on(info.placesOn))
 		if err != nil {
 			return info, err
 		}
@@ -159,12 +159,12 @@ func (c *Client) inspectMore(ctx context.Context, info Info) (Info, error) {
 	return info, nil
 }
 
-// inspect shows that many of the holds and of the places, from the first on or behind the tokens of a hold and of a place.
+// inspect shows that many of the holds and of the places, as many as the Client shows where it is 0, from the first on or behind the tokens of a hold and of a place.
 func (c *Client) inspect(ctx context.Context, name string, shown int, behind ...any) (Info, error) {
 	if err := c.mayLook(ctx, name, itself); err != nil {
 		return Info{}, err
 	}
-	a := c.query(ctx, lua.Inspect, c.keys.Lock(name), append([]any{shown}, behind...)...)
+	a := c.query(ctx, lua.Inspect, c.keys.Lock(name), append([]any{cmp.Or(shown, c.shown)}, behind...)...)
 	if a.Err != nil {
 		return Info{}, a.Err
 	}

@@ -140,7 +140,7 @@ func (c *Client) waitGraph(ctx context.Context) (WaitGraph, error) {
 
 // crowd is a lock with its holds and places, the first maxCrowd of both together.
 func (c *Client) crowd(ctx context.Context, name string) (Info, error) {
-	info, err := c.inspect(ctx, name, c.shown)
+	info, err := c.inspect(ctx, name, 0)
 	for err == nil && info.More() && len(info.Holds)+len(info.Places) < maxCrowd {
 		info, err = c.inspectMore(ctx, info)
 	}

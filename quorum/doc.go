@@ -30,7 +30,7 @@
 //
 //	  - One ticket. Waiters are served in the order of their tickets, which are the servers' time as a process knows it: the median of what
 //	    their clocks said.
-//	  - No deadlock of votes: vote.go has the rule of Maekawa.
+//	  - No deadlock of votes: inquiry.go has the rule of Maekawa.
 //	  - Fences: hold.go (decide) has the rule, and says where it was searched.
 //	  - A node that came back without its data does not count for as long as the longest lease: node.go says why, and how it is known.
 //
