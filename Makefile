@@ -151,7 +151,7 @@ measure: redis-server ## server time of the idle path and among 10,000 waiters: 
 	fi
 
 .PHONY: bench
-bench: redis-server ## beside the peers, less than 10 minutes; writes docs/performance.md and docs/scale.md. Or a part: make bench ONLY=callers
+bench: redis-server ## beside the peers, less than 12 minutes; writes docs/performance.md and docs/scale.md. Or a part: make bench ONLY=callers
 	@cd bench && go run . $(if $(ONLY),-only '$(ONLY)',-docs ../docs) $(if $(OUT),-out '$(abspath $(OUT))')
 
 .PHONY: install

@@ -73,7 +73,7 @@ func opened(args []string, o peer.Options) (peer.Locker, error) {
 	if len(args) != 2 {
 		return nil, errors.New("a peer and an address are wanted")
 	}
-	peers := peer.All()
+	peers := peer.Everywhere()
 	i := slices.IndexFunc(peers, func(p peer.Peer) bool { return p.Name == args[0] })
 	if i < 0 {
 		return nil, fmt.Errorf("no peer %q", args[0])

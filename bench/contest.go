@@ -16,6 +16,7 @@ import (
 type contest struct {
 	name    string
 	lockers []peer.Locker // clients; the goroutines are spread over them evenly
+	clients int           // that are made for it; 0: contestClients
 	waiters int           // goroutines
 	work    time.Duration // slept while the lock is held, so that no processor is taken from the others
 	warm    time.Duration // before the window

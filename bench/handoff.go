@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"example.com/redislock/bench/internal/measure"
@@ -21,10 +23,10 @@ func (b *bench) handoff() {
 	for _, work := range []time.Duration{0, time.Millisecond} {
 		x := float64(work.Milliseconds())
 		measure.Interleave(3, peer.All(), func(p peer.Peer) {
-			b.contend("handoff", p, x, s, contest{
+			b.contend("handoff", p, x, contest{
 				name: "handoff", waiters: 32, work: work,
 				warm: b.lasts(300 * time.Millisecond), window: b.lasts(1200 * time.Millisecond),
-			})
+			}, s)
 		})
 	}
 }
@@ -53,17 +55,17 @@ func (b *bench) crowd() {
 	for _, c := range crowds {
 		peers := slices.DeleteFunc(peer.All(), func(p peer.Peer) bool { return c.peers != nil && !slices.Contains(c.peers, p.Name) })
 		measure.Interleave(c.rounds, peers, func(p peer.Peer) {
-			b.contend("crowd", p, float64(c.waiters), s, contest{
+			b.contend("crowd", p, float64(c.waiters), contest{
 				name: "crowd", waiters: c.waiters, warm: b.lasts(c.warm), window: b.lasts(c.window),
-			})
+			}, s)
 		})
 	}
 }
 
-// contend holds a contest among clients of a peer, on an empty server, and notes what came of it.
-func (b *bench) contend(section string, p peer.Peer, x float64, s *servertest.Server, c contest) {
+// contend holds a contest among clients of a peer, on empty servers, and notes what came of it.
+func (b *bench) contend(section string, p peer.Peer, x float64, c contest, s ...*servertest.Server) (f field) {
 	if b.ctx.Err() != nil {
-		return
+		return f
 	}
 	var (
 		counter traffic.Counter
@@ -72,14 +74,14 @@ func (b *bench) contend(section string, p peer.Peer, x float64, s *servertest.Se
 	)
 	// The server's time is taken a moment too early and a moment too late.
 	c.opens = func() {
-		used = append(used, b.usage(s))
+		used = append(used, b.usage(s...))
 		sent = append(sent, counter.Sent())
 	}
 	c.closes = func() {
 		sent = append(sent, counter.Sent())
-		used = append(used, b.usage(s))
+		used = append(used, b.usage(s...))
 	}
-	f := b.among(p, s, &counter, c)
+	f = b.among(p, &counter, c, s...)
 
 	t := f.tally()
 	note := func(quantity string, value float64) {
@@ -102,14 +104,17 @@ func (b *bench) contend(section string, p peer.Peer, x float64, s *servertest.Se
 		note("commands per hand-off", float64(during.Total())/n)
 		note("server µs per hand-off", used[1].Since(used[0]).Micros(during)/n)
 	}
+	return f
 }
 
-// among holds a contest among new clients of a peer, on an empty server.
-func (b *bench) among(p peer.Peer, s *servertest.Server, counter *traffic.Counter, c contest) field {
-	b.must(s.Admin().FlushAll(b.ctx).Err())
+// among holds a contest among new clients of a peer, on empty servers.
+func (b *bench) among(p peer.Peer, counter *traffic.Counter, c contest, s ...*servertest.Server) field {
+	for _, one := range s {
+		b.must(one.Admin().FlushAll(b.ctx).Err())
+	}
 	runtime.GC() // nobody pays for the garbage of the one before
-	for range contestClients {
-		l, err := p.Open(s.Addr(), peer.Options{Wrap: counter.Wrap})
+	for range cmp.Or(c.clients, contestClients) {
+		l, err := p.Open(addresses(s), peer.Options{Wrap: counter.Wrap})
 		b.must(err)
 		c.lockers = append(c.lockers, l)
 	}
@@ -117,9 +122,22 @@ func (b *bench) among(p peer.Peer, s *servertest.Server, counter *traffic.Counte
 	return c.run(b.ctx)
 }
 
-// usage is what a server was used for so far.
-func (b *bench) usage(s *servertest.Server) traffic.Usage {
-	u, err := traffic.Read(b.ctx, s.Admin())
-	b.must(err)
-	return u
+// usage is what servers were used for so far, all together.
+func (b *bench) usage(s ...*servertest.Server) traffic.Usage {
+	all := traffic.Usage{}
+	for _, one := range s {
+		u, err := traffic.Read(b.ctx, one.Admin())
+		b.must(err)
+		all.Add(u)
+	}
+	return all
+}
+
+// addresses are those of servers, as a peer opens them.
+func addresses(s []*servertest.Server) string {
+	var all []string
+	for _, one := range s {
+		all = append(all, one.Addr())
+	}
+	return strings.Join(all, ",")
 }

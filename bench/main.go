@@ -57,6 +57,8 @@ var sections = []section{
 	{"batch", (*bench).batch},
 	{"cluster", (*bench).cluster},
 	{"servers", (*bench).servers},
+	{"quorum", (*bench).quorum},
+	{"turns", (*bench).turns},
 	{"footprint", (*bench).footprint},
 }
 

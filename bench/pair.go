@@ -32,15 +32,7 @@ const unfencedRelease = "if redis.call('GET', KEYS[1]) == ARGV[1] then return re
 func (b *bench) subjects(addr string, o peer.Options) []subject {
 	var all []subject
 	for _, p := range peer.All() {
-		l, err := p.Open(addr, o)
-		b.must(err)
-		all = append(all, subject{p.Name, func(ctx context.Context, name string) error {
-			release, err := l.Lock(ctx, name)
-			if err != nil {
-				return err
-			}
-			return release(ctx)
-		}, l.Close})
+		all = append(all, b.subject(p, addr, o))
 	}
 	rdb := peer.Connect(addr, o)
 	noop := rdb.ScriptLoad(b.ctx, "return 1").Val()
@@ -67,6 +59,19 @@ func (b *bench) subjects(addr string, o peer.Options) []subject {
 	)
 }
 
+// subject is a new client of a peer.
+func (b *bench) subject(p peer.Peer, addr string, o peer.Options) subject {
+	l, err := p.Open(addr, o)
+	b.must(err)
+	return subject{p.Name, func(ctx context.Context, name string) error {
+		release, err := l.Lock(ctx, name)
+		if err != nil {
+			return err
+		}
+		return release(ctx)
+	}, l.Close}
+}
+
 // pair measures an uncontended acquire and release by one caller.
 func (b *bench) pair() {
 	s := servertest.Start(b)
@@ -78,13 +83,21 @@ func (b *bench) pair() {
 		all[0].name + ", a context that can end",
 		func(_ context.Context, name string) error { return lock(ends, name) }, func() {},
 	})
+	b.pairs("pair", 60, all)
+	for _, one := range all {
+		one.close()
+	}
+}
+
+// pairs measures pairs of all subjects by one caller, in so many rounds.
+func (b *bench) pairs(section string, rounds int, all []subject) {
 	ctx := context.Background() // it cannot: go-redis and its users do not look at it while they wait for an answer
 	for _, one := range all {
 		for range 200 {
 			b.must(one.pair(ctx, "warm"))
 		}
 	}
-	measure.Interleave(60, all, func(one subject) {
+	measure.Interleave(rounds, all, func(one subject) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		n := 0
@@ -94,11 +107,8 @@ func (b *bench) pair() {
 		}
 		took := time.Since(begun)
 		runtime.ReadMemStats(&after)
-		b.log.Add(measure.Key{Section: "pair", Subject: one.name, Quantity: "µs per pair"}, float64(took.Nanoseconds())/1e3/float64(n))
-		b.log.Add(measure.Key{Section: "pair", Subject: one.name, Quantity: "allocations per pair"}, float64(after.Mallocs-before.Mallocs)/float64(n))
-		b.log.Add(measure.Key{Section: "pair", Subject: one.name, Quantity: "bytes per pair"}, float64(after.TotalAlloc-before.TotalAlloc)/float64(n))
+		b.log.Add(measure.Key{Section: section, Subject: one.name, Quantity: "µs per pair"}, float64(took.Nanoseconds())/1e3/float64(n))
+		b.log.Add(measure.Key{Section: section, Subject: one.name, Quantity: "allocations per pair"}, float64(after.Mallocs-before.Mallocs)/float64(n))
+		b.log.Add(measure.Key{Section: section, Subject: one.name, Quantity: "bytes per pair"}, float64(after.TotalAlloc-before.TotalAlloc)/float64(n))
 	})
-	for _, one := range all {
-		one.close()
-	}
 }

@@ -52,7 +52,7 @@ func (b *bench) readers() {
 			name: "readers", waiters: 32, work: time.Millisecond, readers: readerShare / 100.0, lock: one.lock,
 			warm: b.lasts(150 * time.Millisecond), window: b.lasts(700 * time.Millisecond),
 		}
-		f := b.among(one.Peer, s, &traffic.Counter{}, c)
+		f := b.among(one.Peer, &traffic.Counter{}, c, s)
 		t := f.tally()
 		note := func(quantity string, n int) {
 			b.log.Add(measure.Key{Section: "readers", Subject: one.Name, Quantity: quantity, X: readerShare}, float64(n)/(f.to-f.from).Seconds())

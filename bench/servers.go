@@ -62,10 +62,10 @@ func (b *bench) servers() {
 		note("pairs per second, 256 callers", b.load(one, manyCallers, b.lasts(160*time.Millisecond)).perSecond)
 		bounded(one.close)
 		var counter traffic.Counter
-		f := b.among(ours, s.Server, &counter, contest{
+		f := b.among(ours, &counter, contest{
 			name: "handoff", waiters: 32, warm: b.lasts(100 * time.Millisecond), window: b.lasts(400 * time.Millisecond),
 			opens: func() {}, closes: func() {},
-		})
+		}, s.Server)
 		note("hand-offs per second, 32 waiters", float64(f.tally().handoffs)/(f.to-f.from).Seconds())
 	})
 }

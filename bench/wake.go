@@ -61,9 +61,21 @@ type wakeup struct {
 // idle.
 func (b *bench) wake() {
 	s := servertest.Start(b)
-	var all []*sleeper
-	for _, p := range peer.All() {
-		l, err := p.Open(s.Addr(), peer.Options{})
+	all := b.sleepers(peer.All(), s.Addr())
+	publisher := peer.Connect(s.Addr(), peer.Options{})
+	all = append(all, &sleeper{
+		name: floorPublish, lanes: 1, samples: 25, close: func() { _ = publisher.Close() },
+		take: func(context.Context, string) (peer.Release, error) {
+			return func(ctx context.Context) error { return publisher.Publish(ctx, floorChannel, "now").Err() }, nil
+		},
+	})
+	b.awaken("wake", 10, all, s.Addr())
+}
+
+// sleepers wait for locks of peers.
+func (b *bench) sleepers(peers []peer.Peer, addr string) (all []*sleeper) {
+	for _, p := range peers {
+		l, err := p.Open(addr, peer.Options{})
 		b.must(err)
 		one := &sleeper{name: p.Name, lanes: 1, samples: 25, take: l.Lock, close: l.Close}
 		switch {
@@ -74,29 +86,27 @@ func (b *bench) wake() {
 		}
 		all = append(all, one)
 	}
-	publisher := peer.Connect(s.Addr(), peer.Options{})
-	all = append(all, &sleeper{
-		name: floorPublish, lanes: 1, samples: 25, close: func() { _ = publisher.Close() },
-		take: func(context.Context, string) (peer.Release, error) {
-			return func(ctx context.Context) error { return publisher.Publish(ctx, floorChannel, "now").Err() }, nil
-		},
-	})
+	return all
+}
+
+// awaken wakes them in turns, in so many rounds, and closes them.
+func (b *bench) awaken(section string, rounds int, all []*sleeper, addr string) {
 	for _, one := range all {
-		c, err := startChild(b.ctx, roleWait, one.name, s.Addr())
+		c, err := startChild(b.ctx, roleWait, one.name, addr)
 		b.must(err)
 		defer c.kill()
 		b.must(c.ready())
 		one.listen(c.in, c.out)
 	}
 	note := func(one *sleeper, took []float64, failures int) {
-		b.log.Add(measure.Key{Section: "wake", Subject: one.name, Quantity: "µs from release to acquired"}, took...)
-		b.log.Add(measure.Key{Section: "wake", Subject: one.name, Quantity: failed}, float64(failures))
+		b.log.Add(measure.Key{Section: section, Subject: one.name, Quantity: "µs from release to acquired"}, took...)
+		b.log.Add(measure.Key{Section: section, Subject: one.name, Quantity: failed}, float64(failures))
 	}
 	for _, one := range all { // warm: of that only what fails counts
 		_, failures := one.round(b.ctx, 2)
 		note(one, nil, failures)
 	}
-	measure.Interleave(10, all, func(one *sleeper) {
+	measure.Interleave(rounds, all, func(one *sleeper) {
 		took, failures := one.round(b.ctx, max(1, int(float64(one.samples)*b.scale)))
 		note(one, took, failures)
 	})

@@ -66,6 +66,12 @@ const Ours = "redislock"
 // All are the libraries, ours first.
 func All() []Peer { return []Peer{ours(), bsm(), bsmFast(), syncs(), syncsFast(), ruei()} }
 
+// Everywhere are all that any section measures, each name once.
+func Everywhere() []Peer {
+	all := append(All(), Majorities()...)
+	return append(append(all, Turns()...), Lingers()[0])
+}
+
 // Version is that of a module in this program, such as "v9.23.0".
 func Version(module string) string {
 	info, ok := debug.ReadBuildInfo()

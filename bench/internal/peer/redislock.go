@@ -10,12 +10,15 @@ import (
 	"example.com/redislock"
 )
 
-func ours() Peer {
+func ours() Peer { return oursWith() }
+
+// oursWith has options for every acquire.
+func oursWith(defaults ...redislock.Option) Peer {
 	return Peer{
 		Name: Ours, Module: "example.com/redislock", Setting: "defaults: fair, fenced, renewed", Renews: true,
 		Open: func(addr string, o Options) (Locker, error) {
 			rdb := Connect(addr, o)
-			var opts []redislock.ClientOption
+			opts := []redislock.ClientOption{redislock.WithDefaults(defaults...)}
 			if o.TTL > 0 {
 				opts = append(opts, redislock.WithDefaults(redislock.WithLease(o.TTL)))
 			}

@@ -10,7 +10,10 @@ import (
 )
 
 // ruei is in the setting of its README for one Redis: a majority of one key, and no notices of its own writes.
-func ruei() Peer {
+func ruei() Peer { return rueiOf(1) }
+
+// rueiOf has a majority of so many keys, of twice as many but one.
+func rueiOf(majority int32) Peer {
 	return Peer{
 		Name: "rueidislock", Module: "github.com/redis/rueidis", Renews: true,
 		Setting: "the README's for one Redis: majority of 1, NOLOOP; validity 5 s, renewed",
@@ -23,7 +26,7 @@ func ruei() Peer {
 			}
 			l, err := rueidislock.NewLocker(rueidislock.LockerOption{
 				ClientOption:   client,
-				KeyMajority:    1,
+				KeyMajority:    majority,
 				NoLoopTracking: true,
 				KeyValidity:    o.TTL,
 			})

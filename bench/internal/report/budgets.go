@@ -79,7 +79,7 @@ func (r *Run) Budgets() []Budget {
 	}
 	const wait, hold = 10_000, 100_000
 	per := func(section, quantity string, n float64) float64 { return at(section, peer.Ours, quantity, n) / n }
-	return []Budget{
+	rows := []Budget{
 		{"server time of a pair of scripts, names in use", 1.4, false, " × unfenced", "server", serverPair(peer.Ours, 0)},
 		{"the same, fresh names", 1.6, false, " × unfenced", "server", serverPair(peer.Ours, 1)},
 		{"the same with a release by plain HDEL, names in use", 1.05, false, " × unfenced", "server", serverPair(plainHDEL, 0)},
@@ -113,6 +113,7 @@ func (r *Run) Budgets() []Budget {
 		{"locks lost among them", 0, false, "", "holding", r.most("holding", peer.Ours, "locks lost", hold)},
 		{"goroutines for each of them", few, false, "", "holding", per("holding", "goroutines", hold)},
 	}
+	return append(append(rows, r.quorumBudgets()...), r.turnBudgets()...)
 }
 
 // few is what counts as none for each: a Client has a handful of goroutines and its pool of connections, however many

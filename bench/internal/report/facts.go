@@ -64,9 +64,9 @@ func Gather(ctx context.Context, rdb redis.UniversalClient) (Facts, error) {
 			return f, err
 		}
 	}
-	for _, p := range peer.All() {
+	for _, p := range peer.Everywhere() {
 		version := peer.Version(p.Module)
-		if p.Name == peer.Ours {
+		if kindOf(p.Name) == ours {
 			version = f.Revision
 		}
 		f.Peers = append(f.Peers, PeerFacts{p.Name, p.Module, version, p.Setting, p.Polls, p.Variant, p.Renews})

@@ -122,7 +122,7 @@ func (r *Run) again(b *strings.Builder) {
 ## Run it again
 
 ` + "```" + `
-make bench                  # all of it, and this page: less than ten minutes on two cores
+make bench                  # all of it, and this page: less than twelve minutes on two cores
 make bench ONLY=callers     # one section, printed only: a part never overwrites this page
 cd bench && go run . -from results.json -docs ../docs   # the pages again, from what a run has saved by -out
 ` + "```" + `

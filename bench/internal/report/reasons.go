@@ -48,6 +48,21 @@ var reasons = map[string]string{
 	"cluster/hand-offs per second/rueidislock": noQueue,
 	"cluster/pairs per second/rueidislock":     pipelined,
 
+	"quorum/µs per pair/redsync": threeScripts, "quorum/µs per pair/rueidislock": oneServer,
+	"quorum/allocations per pair": threeHandles, "quorum/bytes per pair": threeHandles,
+	"quorum/pairs per second/redsync": threeScripts, "quorum/pairs per second/rueidislock": oneServer,
+	"quorum/hand-offs per second/redsync": barging, "quorum/hand-offs per second/rueidislock": oneServer,
+	"quorum/wait p50, µs/redsync": barging, "quorum/wait p50, µs/rueidislock": oneServer,
+	"quorum/wait p99, µs/redsync": barging, "quorum/wait p99, µs/rueidislock": oneServer,
+	"quorum/commands per hand-off/redsync": barging, "quorum/commands per hand-off/rueidislock": oneServer,
+	"quorum/server µs per hand-off/redsync": barging, "quorum/server µs per hand-off/rueidislock": oneServer,
+	"quorum/µs from release to acquired/rueidislock": oneServer,
+
+	"turns/hand-offs per second": barging, "turns/wait p50, µs": barging, "turns/wait p99, µs": barging,
+	"turns/slowest wait / median":         "The median wait is a few µs with turns, and the slowest contains the turns of the other clients.",
+	"turns/slowest wait, µs":              otherTurns,
+	"turns/longest wait of a process, ms": otherTurns,
+
 	"readers/sections per second/bsm/redislock": barging,
 	"readers/writers' sections per second":      "All of their sections are alone, the readers' too, so a writer's share is as large as anybody's. Here a writer waits for the readers before it.",
 	"recovery/ms past the end of the lease":     "A waiter that asks every millisecond meets the end of a lease to the millisecond; ours asks when the server's deadline is past, and a round trip later. It costs them 1,000 requests per second and waiter.",
@@ -75,6 +90,15 @@ const (
 	// turns is what a window says of very many waiters.
 	turns = "With as many waiters as hand-offs in the window nobody has had more than a turn or two: fairness and the slowest wait then say little; with " +
 		"two waiters a single pause of the machine is the slowest wait."
+	// threeScripts is what a pair of a quorum costs beside redsync's.
+	threeScripts = "Its request for a free lock is a plain `SET NX`, and nothing is agreed between the servers; ours has a place in a queue on each, a fence that a " +
+		"majority agrees on, and a Client with renewals and messages for each server."
+	threeHandles = "A lock of a quorum is a lock of this library on each of three servers, with a lease, a fence and a place among the renewals of each."
+	// oneServer is what a majority of keys saves.
+	oneServer = "Its three keys are on one server, so that one pipeline asks for all of them and no other server has to agree; if that server is lost, so is the lock. " +
+		"It has neither a queue nor a fence: who gives a lock back mostly has it again, as Jain's index and the slowest wait say."
+	// otherTurns is what a waiter has to wait for with turns.
+	otherTurns = "A process that has the turn keeps the lock from the others for as long as that, and all clients share this machine's processors with the server."
 	// joining is why a window with very many waiters counts more commands.
 	joining = "Those that join in the window are counted with it."
 )

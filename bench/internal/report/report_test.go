@@ -67,6 +67,19 @@ func invented() *Run {
 	add("holding", peer.Ours, "KiB per lock", 100000, 0.9)
 	add("holding", peer.Ours, "locks lost", 100000, 0, 0, 0)
 	add("holding", peer.Ours, "goroutines", 100000, 12)
+	add("quorum", peer.Quorum, "µs per pair", 0, 200)
+	add("quorum", peer.OneServer, "µs per pair", 0, 90)
+	add("quorum", peer.RedsyncMajority, "µs per pair", 0, 310)
+	add("quorum", peer.Quorum, "Jain's index", 32, 0.995)
+	add("turns", peer.Turn1, "hand-offs per second", 4, 600_000)
+	add("turns", bsm, "hand-offs per second", 4, 5000)
+	add("turns", ruei, "hand-offs per second", 4, 9000)
+	add("turns", peer.Turn1, "longest wait of a process, ms", 4, 2.9)
+	add("turns", peer.Linger, "re-acquire, commands per pair", 0, 0)
+	add("turns", peer.Linger, "re-acquire, µs per pair", 0, 0.9)
+	add("turns", peer.Linger, "re-acquire, allocations per pair", 0, 1)
+	add("turns", peer.Linger, "two clients in turn, µs per pair", 0, 102)
+	add("turns", peer.Strict, "two clients in turn, µs per pair", 0, 100)
 	for quantity, at := range map[string][2]float64{
 		"server CPU µs per renewal, with a replica": {256, 12}, "bytes to the server per renewal": {0, 150}, "bytes from the server per renewal": {0, 25},
 		"replication bytes per renewal": {0, 300}, "server script µs per renewal": {256, 8}, "bytes to the server per pair": {256, 360},
@@ -136,6 +149,16 @@ func TestEachBudgetIsComputedFromItsFigures(t *testing.T) {
 		{key("waiting", peer.Ours, "connections", 10000), 10000, 16},
 		{key("holding", peer.Ours, "KiB per lock", 100000), 1.1, 17},
 		{key("holding", peer.Ours, "goroutines", 100000), 100000, 19},
+		{key("quorum", peer.OneServer, "µs per pair", 0), 79, 20},
+		{key("quorum", peer.RedsyncMajority, "µs per pair", 0), 299, 21},
+		{key("quorum", peer.Quorum, "Jain's index", 32), 0.98, 22},
+		{key("turns", peer.Turn1, "hand-offs per second", 4), 499_999, 23},
+		{key("turns", bsm, "hand-offs per second", 4), 12_001, 24},
+		{key("turns", peer.Turn1, "longest wait of a process, ms", 4), 3.1, 25},
+		{key("turns", peer.Linger, "re-acquire, commands per pair", 0), 2, 26},
+		{key("turns", peer.Linger, "re-acquire, µs per pair", 0), 1.1, 27},
+		{key("turns", peer.Linger, "re-acquire, allocations per pair", 0), 2, 28},
+		{key("turns", peer.Strict, "two clients in turn, µs per pair", 0), 97, 29},
 	} {
 		r := invented()
 		r.change(t, c.key, c.value)
@@ -208,7 +231,7 @@ func TestEachReasonIsOfARowThatThereCanBe(t *testing.T) {
 			if ok && left == "" {
 				found = true
 			}
-			for _, p := range peer.All() {
+			for _, p := range peer.Everywhere() {
 				found = found || ok && left == "/"+p.Name
 			}
 		}

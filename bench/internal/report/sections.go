@@ -54,6 +54,16 @@ var chapters = []chapter{
 	{id: "cluster", title: "A cluster of three masters", about: "Without replicas. A message on the cluster bus is one that a master passes on to the others: a classic `PUBLISH` goes to all of them, a sharded one to nobody."},
 	{id: "servers", title: "On each server", about: "This library alone, on the servers that `make servers` fetches: an idle pair by one caller, pairs by 256 callers of one client, and hand-offs among 32 waiters in four. " +
 		"`io-threads 2` has the server read and write by a second thread; the commands themselves are still those of one."},
+	{
+		id: "quorum", title: "A majority of three servers", axis: callersOf, about: "Package quorum over three servers, beside redsync over the same three, rueidislock with a " +
+			"majority of three keys on one of them, and this library over one of them. All servers are on one machine: what a quorum costs its network, and what it gains " +
+			"by three servers' processors, is not seen here. Commands and server time are those of all three together.",
+	},
+	{
+		id: "turns", title: "Turns and linger", axis: clientsOf, about: "Locks that are granted within the process (`WithTurn`, `WithLinger`), beside the strict way and the peers: 32 callers of one name, over " +
+			"four clients and in one. The longest wait of a process is the longest time in which none of a client's callers had the lock. *Re-acquire* is one caller who takes again what he gave back " +
+			"a moment ago. *In turn* two clients take one name, one after the other: after some recalls it does not linger. The last rows are of new names, where the first client's lock lingers and the second recalls it.",
+	},
 	{id: "footprint", title: "What one of each costs", axis: plain, about: "The server's own time with its system calls (`used_cpu_*_main_thread`), its memory and the network: what [scale.md](scale.md) is computed from. " +
 		"Renewals are in requests of 1, 16 and 256; a pair is by 1 and by 256 callers."},
 }
@@ -70,7 +80,10 @@ var directions = map[string]direction{
 	"KiB per lock": lower, "goroutines": lower, "server time for renewals, %": lower, "locks lost": lower,
 	"ms from death to acquired": lower, "ms past the end of the lease": lower, "µs per call": lower, "µs per key": lower,
 	"pub/sub messages on the cluster bus per hand-off": lower,
-	"µs per pair, one caller":                          lower, "pairs per second, 256 callers": higher, "hand-offs per second, 32 waiters": higher,
+	"longest wait of a process, ms":                    lower, "Jain's index over processes": higher,
+	"re-acquire, µs per pair": lower, "re-acquire, allocations per pair": lower, "re-acquire, commands per pair": lower,
+	"two clients in turn, µs per pair": lower, "µs of a pair after another client's": lower,
+	"µs per pair, one caller": lower, "pairs per second, 256 callers": higher, "hand-offs per second, 32 waiters": higher,
 }
 
 func count(what string) func(float64) string {
@@ -82,6 +95,26 @@ func plain(x float64) string {
 		return "all"
 	}
 	return thousands(x)
+}
+
+func callersOf(x float64) string {
+	switch x {
+	case 0:
+		return "one caller"
+	case 32:
+		return "one name, 4 clients × 8"
+	}
+	return count("callers, own names")(x)
+}
+
+func clientsOf(x float64) string {
+	switch x {
+	case 0:
+		return "one caller"
+	case 1:
+		return "1 client × 32"
+	}
+	return "4 clients × 8"
 }
 
 func freshness(x float64) string {

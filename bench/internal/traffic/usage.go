@@ -43,6 +43,13 @@ func parse(text string) (Usage, error) {
 	return u, nil
 }
 
+// Add adds what another server was used for.
+func (u Usage) Add(other Usage) {
+	for name, c := range other {
+		u[name] = Cost{u[name].Calls + c.Calls, u[name].Micros + c.Micros}
+	}
+}
+
 // Since is what was used after before.
 func (u Usage) Since(before Usage) Usage {
 	d := Usage{}

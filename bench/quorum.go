@@ -1,0 +1,46 @@
+package main
+
+import (
+	"time"
+
+	"example.com/redislock/bench/internal/measure"
+	"example.com/redislock/bench/internal/peer"
+	"example.com/redislock/internal/servertest"
+)
+
+// Where a quorum is measured: one caller, callers on names of their own, and callers who want one name.
+const (
+	quorumCallers = 64
+	quorumWaiters = 32
+)
+
+// quorum measures what locks by a majority cost, beside one of ours over one server: a pair, many callers on names of their own, hand-offs
+// of one name, and a wake-up.
+func (b *bench) quorum() {
+	servers := []*servertest.Server{servertest.Start(b), servertest.Start(b), servertest.Start(b)}
+	addr := addresses(servers)
+	var all []subject
+	for _, p := range peer.Majorities() {
+		all = append(all, b.subject(p, addr, peer.Options{}))
+	}
+	b.pairs("quorum", 40, all)
+	window := b.lasts(160 * time.Millisecond)
+	measure.Interleave(5, all, func(one subject) {
+		b.load(one, quorumCallers, window/5)
+		l := b.load(one, quorumCallers, window)
+		note := func(quantity string, value float64) {
+			b.log.Add(measure.Key{Section: "quorum", Subject: one.name, Quantity: quantity, X: quorumCallers}, value)
+		}
+		note("pairs per second", l.perSecond)
+		note(failed, l.failures)
+	})
+	for _, one := range all {
+		bounded(one.close)
+	}
+	measure.Interleave(3, peer.Majorities(), func(p peer.Peer) {
+		b.contend("quorum", p, quorumWaiters, contest{
+			name: "quorum", waiters: quorumWaiters, warm: b.lasts(300 * time.Millisecond), window: b.lasts(1200 * time.Millisecond),
+		}, servers...)
+	})
+	b.awaken("quorum", 5, b.sleepers(peer.Majorities(), addr), addr)
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"example.com/redislock/bench/internal/measure"
+	"example.com/redislock/bench/internal/peer"
+	"example.com/redislock/bench/internal/traffic"
+	"example.com/redislock/internal/servertest"
+)
+
+// turns measures grants within a process: hand-offs of 32 goroutines in four clients and in one, what it costs to acquire a lock again
+// that lingers, and what a lingering lock costs another process.
+func (b *bench) turns() {
+	s := servertest.Start(b)
+	peers := slices.DeleteFunc(peer.All(), func(p peer.Peer) bool { return p.Variant || p.Name == peer.Ours })
+	for _, clients := range []int{contestClients, 1} {
+		measure.Interleave(3, append(peer.Turns(), peers...), func(p peer.Peer) {
+			f := b.contend("turns", p, float64(clients), contest{
+				name: "turns", clients: clients, waiters: 32, warm: b.lasts(200 * time.Millisecond), window: b.lasts(800 * time.Millisecond),
+			}, s)
+			if b.ctx.Err() != nil {
+				return
+			}
+			if clients == 1 {
+				return // it waits for no other
+			}
+			longest, each := f.processes(clients)
+			note := func(quantity string, value float64) {
+				b.log.Add(measure.Key{Section: "turns", Subject: p.Name, Quantity: quantity, X: float64(clients)}, value)
+			}
+			note("longest wait of a process, ms", float64(longest.Microseconds())/1e3)
+			note("Jain's index over processes", measure.Jain(each))
+		})
+	}
+	b.reacquire(s)
+	b.inTurn(s)
+}
+
+// processes is what a contest comes to for clients, each of which has a goroutine that waits at all times: the longest time
+// in the window in which one of them was not granted the lock, and how often each was.
+func (f field) processes(clients int) (longest time.Duration, each []float64) {
+	for client := range clients {
+		var got []time.Duration
+		for i := client; i < len(f.turns); i += clients {
+			for _, t := range f.turns[i] {
+				if t.got >= f.from && t.got < f.to && t.got >= t.asked {
+					got = append(got, t.got)
+				}
+			}
+		}
+		each = append(each, float64(len(got)))
+		slices.Sort(got)
+		last := f.from
+		for _, at := range append(got, f.to) {
+			longest = max(longest, at-last)
+			last = at
+		}
+	}
+	return longest, each
+}
+
+// reacquire measures a pair of one caller who has had the lock a moment ago, with the requests that it sends.
+func (b *bench) reacquire(s *servertest.Server) {
+	type caller struct {
+		subject
+		counter *traffic.Counter
+	}
+	var all []caller
+	for _, p := range peer.Lingers() {
+		var c traffic.Counter
+		l, err := p.Open(s.Addr(), peer.Options{Wrap: c.Wrap})
+		b.must(err)
+		ours := l.(*peer.Client)
+		pair := func(ctx context.Context, name string) error { // without the allocation that a Release is
+			lock, err := ours.Acquire(ctx, name)
+			if err != nil {
+				return err
+			}
+			return lock.Release(ctx)
+		}
+		all = append(all, caller{subject{p.Name, pair, l.Close}, &c})
+	}
+	ctx := context.Background() // as in the section pair
+	once := func(c caller, d time.Duration) (n float64) {
+		for until := time.Now().Add(d); time.Now().Before(until); n++ {
+			b.must(c.pair(ctx, c.name))
+		}
+		return n
+	}
+	for _, c := range all {
+		once(c, b.lasts(100*time.Millisecond))
+	}
+	measure.Interleave(20, all, func(c caller) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		sent, begun := c.counter.Sent(), time.Now()
+		n := once(c, b.lasts(25*time.Millisecond))
+		took := time.Since(begun)
+		runtime.ReadMemStats(&after)
+		note := func(quantity string, value float64) {
+			b.log.Add(measure.Key{Section: "turns", Subject: c.name, Quantity: quantity}, value)
+		}
+		note("re-acquire, µs per pair", float64(took.Nanoseconds())/1e3/n)
+		note("re-acquire, allocations per pair", float64(after.Mallocs-before.Mallocs)/n)
+		note("re-acquire, commands per pair", float64(c.counter.Sent().Since(sent).Total())/n)
+	})
+	for _, c := range all {
+		bounded(c.close)
+	}
+}
+
+// inTurn has two clients take a name in turn, by one goroutine: each finds the lock as the other has left it. On one name a lock
+// lingers no more after some recalls; on a new name each time the second client recalls it.
+func (b *bench) inTurn(s *servertest.Server) {
+	type two struct {
+		name    string
+		clients [2]subject
+	}
+	var all []two
+	for _, p := range peer.Lingers() {
+		all = append(all, two{p.Name, [2]subject{b.subject(p, s.Addr(), peer.Options{}), b.subject(p, s.Addr(), peer.Options{})}})
+	}
+	ctx := context.Background()
+	names := 0
+	once := func(t two, name string) {
+		for _, c := range t.clients {
+			b.must(c.pair(ctx, name))
+		}
+	}
+	for _, t := range all {
+		for range 100 {
+			once(t, "in turn/"+t.name)
+		}
+	}
+	measure.Interleave(40, all, func(t two) {
+		n := 0
+		begun := time.Now()
+		for until := begun.Add(b.lasts(25 * time.Millisecond)); time.Now().Before(until); n += 2 {
+			once(t, "in turn/"+t.name)
+		}
+		took := float64(time.Since(begun).Nanoseconds()) / 1e3
+		b.log.Add(measure.Key{Section: "turns", Subject: t.name, Quantity: "two clients in turn, µs per pair"}, took/float64(n))
+		for range 5 {
+			names++
+			name := fmt.Sprintf("recall/%s/%d", t.name, names)
+			b.must(t.clients[0].pair(ctx, name))
+			begun := time.Now()
+			b.must(t.clients[1].pair(ctx, name))
+			b.log.Add(measure.Key{Section: "turns", Subject: t.name, Quantity: "µs of a pair after another client's"}, float64(time.Since(begun).Nanoseconds())/1e3)
+		}
+	})
+	for _, t := range all {
+		for _, c := range t.clients {
+			bounded(c.close)
+		}
+	}
+}
