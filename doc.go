@@ -45,7 +45,7 @@
 //
 // Who has it, and why:
 //   - to look: [Client.Inspect], [Client.InspectMore], [Client.List], [Client.Watch], [Info], [Hold], [Place], [Owner], [WithShown]
-//   - who waits for whom in the fleet: [Client.Deadlocks], [WaitGraph], [WaitEdge], [Cycle], [WithDeadlockCheck], [DeadlockError]
+//   - who waits for whom in the fleet: [Client.Deadlocks], [WaitGraph], [WaitGraphOf], [WaitEdge], [Cycle], [WithDeadlockCheck], [DeadlockError]
 //   - in this process, without asking Redis: [Client.Held], [HeldLock], [Client.Waiting], [Waiter]
 //   - to have it given up: [Client.Ask], [Request], [Client.Break], [Client.BreakHolds]
 //   - to hear of it: [WithObserver], [Observer], [ObserverFunc], [Observers], [Event], [EventKind], [WithTrace]

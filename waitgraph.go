@@ -110,7 +110,7 @@ func (c *Client) waitGraph(ctx context.Context) (WaitGraph, error) {
 			locks[i] = whole
 		}
 	}
-	g := graphOf(locks)
+	g := WaitGraphOf(locks)
 	if len(g.Cycles) == 0 {
 		return g, nil
 	}
@@ -134,7 +134,7 @@ func (c *Client) waitGraph(ctx context.Context) (WaitGraph, error) {
 		info.Now = now.Now
 		again = append(again, info)
 	}
-	g.Cycles = graphOf(again).Cycles
+	g.Cycles = WaitGraphOf(again).Cycles
 	return g, nil
 }
 
@@ -147,8 +147,15 @@ func (c *Client) crowd(ctx context.Context, name string) (Info, error) {
 	return info, err
 }
 
-// graphOf makes the graph of these locks.
-func graphOf(locks []Info) WaitGraph {
+// WaitGraphOf is the graph of what [Client.List] or [Client.Inspect] has shown of locks. It knows of the holds and places in them
+// alone, and asks nobody. The locks were not looked at in one moment, so a cycle is a deadlock only if all its holds and places
+// (by their IDs) are there in a second look too: [Client.Deadlocks] sees to that.
+func WaitGraphOf(locks []Info) WaitGraph {
+	if !slices.ContainsFunc(locks, func(info Info) bool {
+		return slices.ContainsFunc(info.Places, func(p Place) bool { return len(p.Under) > 0 })
+	}) {
+		return WaitGraph{}
+	}
 	of := map[string]string{} // the lock of a hold
 	holds := map[string]Hold{}
 	for _, info := range locks {

@@ -53,7 +53,9 @@ func (c Config) troubles(all []trouble.Trouble) json.RawMessage {
 	m := troublesMessage{Items: []troubleItem{}, Locks: map[string]trouble.Level{}}
 	for i, t := range all {
 		if t.Lock != "" && i < maxMarked {
-			m.Locks[idOf(t.Lock)] = max(m.Locks[idOf(t.Lock)], t.Level)
+			for _, name := range append([]string{t.Lock}, t.Others...) {
+				m.Locks[idOf(name)] = max(m.Locks[idOf(name)], t.Level)
+			}
 		}
 		if i >= maxTroubles {
 			m.More++

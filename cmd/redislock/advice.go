@@ -3,15 +3,16 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"example.com/redislock"
 	"example.com/redislock/ui/trouble"
 )
 
 // advise says in words what the state of a lock means, and what can be done next, in lines of at most width. The flags lead to the
-// same Redis.
-func advise(info redislock.Info, flags string, width int) string {
-	means, steps := trouble.Explain(info)
+// same Redis. The deadlocks are those that the lock is part of, as far as they are known.
+func advise(info redislock.Info, flags string, width int, deadlocks ...trouble.Trouble) string {
+	means, steps := trouble.Explain(info, deadlocks...)
 	var b strings.Builder
 	if len(means) > 0 {
 		fmt.Fprintf(&b, "\n%s\n", heading.Render("What it means"))
@@ -23,17 +24,17 @@ func advise(info redislock.Info, flags string, width int) string {
 		fmt.Fprintf(&b, "\n%s\n", heading.Render("What can be done"))
 	}
 	for _, s := range steps {
-		b.WriteString(stepInWords(s, info, flags, width))
+		b.WriteString(stepInWords(s, info.Now, flags, width))
 	}
 	return b.String()
 }
 
 // stepInWords is a step, with what to type on a line of its own.
-func stepInWords(s trouble.Step, info redislock.Info, flags string, width int) string {
+func stepInWords(s trouble.Step, now time.Time, flags string, width int) string {
 	if s.Command == "" {
-		return indented(s.Text.Say(info.Now)+".", "  ", width)
+		return indented(s.Text.Say(now)+".", "  ", width)
 	}
-	return indented(s.Text.Say(info.Now)+":", "  ", width) + "      " + s.Line(flags) + "\n"
+	return indented(s.Text.Say(now)+":", "  ", width) + "      " + s.Line(flags) + "\n"
 }
 
 // indented is a paragraph in lines no longer than width, each behind an indentation. Without a width it is one line.

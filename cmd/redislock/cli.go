@@ -17,7 +17,7 @@ import (
 const (
 	exitViolated    = 1   // demo: a promise was not kept
 	exitUnknown     = 1   // cron-status, show: nothing of that name is known; break, ask: nobody holds it
-	exitDanger      = 1   // doctor: something endangers locks
+	exitDanger      = 1   // doctor: something endangers locks; deadlocks: there is one
 	exitUsage       = 64  // EX_USAGE
 	exitUnavailable = 69  // EX_UNAVAILABLE: Redis cannot be reached or cannot serve
 	exitLost        = 70  // EX_SOFTWARE: the lock was lost while the command ran
@@ -34,7 +34,7 @@ var statuses = []struct {
 	text   string
 }{
 	{0, "it was done as asked"},
-	{exitUnknown, "the answer is no: nothing of that name is known (show, cron-status), nobody holds it (ask, break),\nnothing was broken because you said no (break), a promise was not kept (demo), a danger was found (doctor, with --strict a warning)"},
+	{exitUnknown, "the answer is no: nothing of that name is known (show, cron-status), nobody holds it (ask, break),\nnothing was broken because you said no (break), a promise was not kept (demo), a danger was found (doctor, with --strict a warning),\nthere is a deadlock (deadlocks)"},
 	{exitUsage, "the arguments are wrong, or a confirmation is needed and there is nobody to ask"},
 	{exitUnavailable, "Redis cannot be reached, or cannot serve"},
 	{exitLost, "the lock was lost while the command ran (run)"},
@@ -160,7 +160,7 @@ func newRoot() *cobra.Command {
 		}
 	}
 	group("use", newRun(), newCron(), newAcquire(), newRelease(), newWait())
-	group("see", newTop(), newLs(), newShow(), newWatch(), newCronStatus(), newOnce(), newShare(), newFirst(), newDoctor(), newUI())
+	group("see", newTop(), newLs(), newShow(), newWatch(), newDeadlocks(), newCronStatus(), newOnce(), newShare(), newFirst(), newDoctor(), newUI())
 	group("act", newAsk(), newBreak())
 	group("try", newBench(), newDemo())
 	root.AddCommand(newContexts(), newVersion(), newMan(), newInstance())

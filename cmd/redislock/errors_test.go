@@ -37,6 +37,7 @@ var everyCommand = []struct {
 	{true, []string{"watch", "x*"}},
 	{true, []string{"cron-status", "x"}},
 	{true, []string{"cron-status"}},
+	{true, []string{"deadlocks"}},
 	{true, []string{"break", "--yes", "--reason", "why", "x"}}, // where nobody holds it
 	{true, []string{"ask", "--why", "why", "x"}},
 	{false, []string{"bench", "--duration", "1s"}},

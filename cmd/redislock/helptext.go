@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -12,8 +13,8 @@ import (
 // helpWidth is how wide help is where there is no terminal, and mostHelp how wide it is at most: longer lines are hard to read.
 const helpWidth, mostHelp = 80, 100
 
-// fitHelp has the help of all commands fit the terminal.
-func fitHelp(root *cobra.Command) {
+// teachHelp adds what the templates of help call, once for all commands: cobra keeps it in one place.
+var teachHelp = sync.OnceFunc(func() {
 	width := func(cmd *cobra.Command) int {
 		if file, ok := cmd.OutOrStdout().(*os.File); ok {
 			if w, _, err := term.GetSize(int(file.Fd())); err == nil && w > 0 {
@@ -26,6 +27,11 @@ func fitHelp(root *cobra.Command) {
 	cobra.AddTemplateFunc("fittedFlags", func(cmd *cobra.Command, f *pflag.FlagSet) string {
 		return strings.TrimRight(fittedFlags(f, width(cmd)), "\n")
 	})
+})
+
+// fitHelp has the help of all commands fit the terminal.
+func fitHelp(root *cobra.Command) {
+	teachHelp()
 	root.SetHelpTemplate(`{{with (or .Long .Short)}}{{fitted $ .}}
 
 {{end}}{{if or .Runnable .HasSubCommands}}{{.UsageString}}{{end}}`)

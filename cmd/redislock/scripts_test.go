@@ -259,7 +259,7 @@ func TestHelpFitsEightyColumnsAndSpeaksOfItsOwnCommand(t *testing.T) {
 			continue
 		}
 		_, statuses, _ := strings.Cut(cmd.Long, "Exit status:")
-		for _, other := range []string{"(ask", "(break", "(run", "(bench", "(show", "(demo", "(doctor", "cron-status)"} {
+		for _, other := range []string{"(ask", "(break", "(run", "(bench", "(show", "(demo", "(doctor", "(deadlocks", "cron-status)"} {
 			if strings.Contains(statuses, other) {
 				t.Errorf("%s: its exit statuses speak of others: %s", cmd.Name(), statuses)
 			}

@@ -16,6 +16,9 @@ const showHelp = `Shows everything that Redis knows of the lock NAME: who holds 
 until when unless it is renewed; who waits, in order, and for how long; the last fence; and what that means, and what can
 be done next. It changes nothing.
 
+Where somebody waits for it who holds another lock meanwhile, all keys of the server are gone through to see whether that
+is a deadlock, for two seconds at most; redislock deadlocks takes its time.
+
 The first 50 holders and the first 50 who wait are shown, and how many more there are; --all shows them all, in steps that do
 not keep Redis busy. The times are by the clock of Redis. The fence of a holder is greater than those of all before it.
 
@@ -62,7 +65,7 @@ func newShow() *cobra.Command {
 			err = o.write(p, jsonLock(info))
 		case info.Idle() && info.Fence == 0: // there is nothing to show
 		default:
-			_, err = io.WriteString(p, describe(forPeople(info), 0)+advise(info, s.again(), p.width))
+			_, err = io.WriteString(p, describe(forPeople(info), 0)+advise(info, s.again(), p.width, l.deadlocksOf(info)...))
 		}
 		if err == nil && info.Idle() && info.Fence == 0 {
 			err = exitWith(exitUnknown, "nothing is known of a lock %q under the prefix %q on Redis at %s: nobody holds it, and nobody has for about an hour; redislock ls --all lists those that are known",

@@ -18,7 +18,7 @@ import (
 )
 
 const topHelp = `Shows all locks in use that match PATTERN (as in redislock ls), live, and above them what needs a person: who waits for long, who does not
-renew, queues that only grow, jobs that are overdue, elections without a leader, locks that were lost lately, dangers of the server. With
+renew, deadlocks, queues that only grow, jobs that are overdue, elections without a leader, locks that were lost lately, dangers of the server. With
 nothing wrong that is one line.
 
 Keys:
@@ -214,7 +214,9 @@ func (m *topModel) judge() {
 	m.levels = map[string]trouble.Level{}
 	for _, t := range m.found {
 		if t.Lock != "" {
-			m.levels[t.Lock] = max(m.levels[t.Lock], t.Level)
+			for _, name := range append([]string{t.Lock}, t.Others...) {
+				m.levels[name] = max(m.levels[name], t.Level)
+			}
 		}
 	}
 }

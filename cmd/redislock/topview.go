@@ -184,7 +184,7 @@ func (m *topModel) row(raw redislock.Info, chosen bool) string {
 // page is one lock.
 func (m *topModel) page() []string {
 	brief, rest, _ := strings.Cut(describe(forPeople(*m.open), m.now.Sub(m.open.Now)), "\n")
-	text := brief + "\n" + advise(*m.open, m.flags, m.width) + "\n" + rest // a queue may be long
+	text := brief + "\n" + advise(*m.open, m.flags, m.width, m.memory.Deadlocks(m.open.Name)...) + "\n" + rest // a queue may be long
 	if m.open.Idle() && m.open.Fence == 0 {
 		text = visible(m.open.Name) + ": nothing is known of it any more\n"
 	}

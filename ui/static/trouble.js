@@ -55,7 +55,7 @@ export function troublePanel() {
       const focused = row.contains(document.activeElement) ? document.activeElement.tagName : '';
       const box = el('details', { ontoggle: () => { if (box.isConnected && !box.quiet) touched.add(key); box.quiet = false; } },
         el('summary', null, el('span', { class: `level ${item.level}` }, item.level === 'danger' ? 'danger' : 'warning'), el('span', { class: 'what' }, ...words(item.title)),
-          item.since ? el('span', { class: 'age' }, since(item.since)) : '', item.waiting && !['waits-long', 'grows', 'not-served', 'no-leader'].includes(item.kind) ? el('span', { class: 'age' }, count(item.waiting, 'waits', 'wait')) : ''),
+          item.since ? el('span', { class: 'age' }, since(item.since)) : '', item.waiting && !['waits-long', 'grows', 'not-served', 'no-leader', 'cycle'].includes(item.kind) ? el('span', { class: 'age' }, count(item.waiting, 'waits', 'wait')) : ''),
         el('div', { class: 'why' }, item.means.map((text) => el('p', null, ...words(text))), stepsOf(item.steps)));
       box.quiet = open;
       box.open = open;

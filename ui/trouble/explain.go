@@ -1,18 +1,20 @@
 package trouble
 
 import (
+	"slices"
 	"strings"
 
 	"example.com/redislock"
 	"example.com/redislock/internal/safetext"
 )
 
-// Explain says what the state of a lock means and what can be done next, whether there is trouble or not.
-func Explain(info redislock.Info) (means []Text, steps []Step) {
+// Explain says what the state of a lock means and what can be done next, whether there is trouble or not. The deadlocks are those
+// that it is part of, if they are known: a look at one lock does not show them.
+func Explain(info redislock.Info, deadlocks ...Trouble) (means []Text, steps []Step) {
 	if text := Purpose(info.Name); text != "" {
 		means = append(means, text)
 	}
-	found := OfLock(info)
+	found := append(slices.Clone(deadlocks), slices.DeleteFunc(OfLock(info), func(t Trouble) bool { return because(t, deadlocks) })...)
 	for _, t := range found {
 		means = append(means, sentence(t))
 		means = append(means, t.Means...)
@@ -32,8 +34,10 @@ func sentence(t Trouble) Text {
 
 // upper begins a sentence, but for a name: that stays as it is.
 func upper(text Text) Text {
-	if strings.HasPrefix(string(text), "nobody") {
-		return "N" + text[1:]
+	for _, word := range []string{"nobody", "deadlock"} {
+		if strings.HasPrefix(string(text), word) {
+			return Text(strings.ToUpper(word[:1])) + text[1:]
+		}
 	}
 	return text
 }

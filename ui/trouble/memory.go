@@ -26,11 +26,17 @@ const (
 
 // Memory is what earlier looks have seen: of each lock as little as shows what a look alone does not. It is for one goroutine. The
 // zero Memory is ready for use.
-type Memory struct{ locks map[string]*past }
+type Memory struct {
+	locks     map[string]*past
+	looks     int            // that were taken in
+	cycles    map[string]int // of waits, by what each is made of: how many looks there were when it was first seen
+	deadlocks []Trouble
+}
 
 // past is that of one lock.
 type past struct {
 	last   redislock.Info
+	look   int             // which of the looks the last one was
 	waits  []time.Duration // that were served
 	grows  growth
 	ends   []End
@@ -89,6 +95,8 @@ func (m *Memory) See(info redislock.Info) {
 		p = &past{}
 		m.locks[info.Name] = p
 	}
+	m.looks++
+	p.look = m.looks
 	p.see(info)
 	if p.last.Idle() && len(p.ends) == 0 && len(p.waits) == 0 && len(p.found) == 0 {
 		delete(m.locks, info.Name)
@@ -140,9 +148,15 @@ func (m *Memory) Note(name string, e End) {
 
 // Troubles is all that is known at this time, unsorted.
 func (m *Memory) Troubles(now time.Time) (all []Trouble) {
+	m.findDeadlocks()
+	all = slices.Clone(m.deadlocks)
 	for name, p := range m.locks {
 		p.ends = slices.DeleteFunc(p.ends, func(e End) bool { return now.Sub(e.At) > Recent })
-		all = append(all, p.found...)
+		for _, t := range p.found {
+			if !because(t, m.deadlocks) {
+				all = append(all, t)
+			}
+		}
 		for _, e := range p.ends {
 			all = append(all, ofEnd(name, e))
 		}

@@ -1,8 +1,9 @@
 // Package trouble finds what needs a person in what Redis says of locks, jobs and the server: waits that are long, holders that do
-// not renew, queues that only grow, jobs that are overdue, elections without a leader, locks that were lost lately, a server in
+// not renew, deadlocks, queues that only grow, jobs that are overdue, elections without a leader, locks that were lost lately, a server in
 // danger. Each is said in words: what is seen, what it means, what can be done, and the command for it.
 //
-// One look finds most of it ([OfLock], [OfJob], [OfServer]). What shows only from look to look ([Memory.See]) is kept in a Memory.
+// One look finds most of it ([OfLock], [OfJob], [OfServer]). What shows only from look to look ([Memory.See]) is kept in a Memory,
+// and so is what shows only in several locks: a deadlock ([OfCycle]).
 // All of it is plain values: nothing here asks Redis, and the times are those of its clock.
 //
 // The page, redislock top and redislock show all say what this package says.
@@ -35,7 +36,7 @@ const (
 	Overdue    Kind = "overdue"     // a job has not begun when it should have
 	JobFailed  Kind = "job-failed"  // a job's last run failed, or died
 	Server     Kind = "server"      // the doctor has found a danger
-	Cycle      Kind = "cycle"       // some wait for each other, in a ring
+	Cycle      Kind = "cycle"       // a deadlock: some wait for each other in a circle
 )
 
 // Level is how bad it is.
@@ -64,6 +65,8 @@ type Trouble struct {
 	Level Level
 	// Lock and Job are the names that it is about, as they are. Both are empty of the server.
 	Lock, Job string
+	// Others are further locks that it is about: those in a Cycle whose Lock is the one to break.
+	Others []string
 	// Title says in half a line what is seen. Since is since when, by the clock of Redis; zero if that is not known.
 	Title Text
 	Since time.Time

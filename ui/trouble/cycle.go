@@ -1,0 +1,122 @@
+package trouble
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"example.com/redislock"
+	"example.com/redislock/internal/safetext"
+)
+
+// maxTold is how many of those in a cycle are told one by one.
+const maxTold = 10
+
+// OfCycle is a deadlock: some wait for each other. Its Lock is the one to break, its Others are the other locks in it.
+func OfCycle(c redislock.Cycle) Trouble {
+	last := c.Youngest()
+	t := Trouble{Kind: Cycle, Level: Danger, Lock: last.Lock, Waiting: len(c)}
+	switch {
+	case len(c) == 1:
+		t.Title = "deadlock: " + Text(Who(c[0].Hold.Owner)) + " waits for itself"
+	case len(c) == 2:
+		t.Title = says("deadlock: %s and %s wait for each other", Who(c[0].Hold.Owner), Who(c[1].Hold.Owner))
+	default:
+		t.Title = says("deadlock: %d wait for each other in a circle", len(c))
+	}
+	for i, e := range c {
+		if e.Place.Since.After(t.Since) {
+			t.Since = e.Place.Since
+		}
+		if e.Lock != t.Lock && !slices.Contains(t.Others, e.Lock) {
+			t.Others = append(t.Others, e.Lock)
+		}
+		switch {
+		case i < maxTold:
+			t.Means = append(t.Means, ofWait(e))
+		case i == maxTold:
+			t.Means = append(t.Means, says("And %d more.", len(c)-maxTold))
+		}
+	}
+	t.Means = append(t.Means, "None of them gets on until one gives up. That happens by itself only where a wait is bounded (WithWait, WithDeadlockCheck, a context).")
+	t.Steps = []Step{
+		breakStep(last.Lock, says("Break the hold of the one that began to wait last, %s on %s: it has the least to do again. The others get on then", Who(last.Hold.Owner), safetext.Text(last.Lock))),
+		{"See who waits for whom", "redislock deadlocks"},
+		{"So that it does not come again: take the locks in one order, or all at once by AcquireAll; WithDeadlockCheck has the youngest give up by itself", ""},
+	}
+	return t
+}
+
+// ofWait says what one of those in a cycle holds and waits for.
+func ofWait(e redislock.WaitEdge) Text {
+	wait := Text(", and waits to become its only holder.")
+	switch {
+	case !e.Place.Since.IsZero():
+		wait = says(", and has waited for %s for %s.", named(e.For, e.Place.Owner.Metadata), age(e.Place.Since))
+	case e.For != e.Lock:
+		wait = says(", and waits to become the only holder of %s.", safetext.Text(e.For))
+	}
+	return says("%s holds %s, for %s", Who(e.Hold.Owner), named(e.Lock, e.Hold.Owner.Metadata), age(e.Hold.Since)) + wait
+}
+
+// named is the name of a lock, with the metadata of who holds it or waits for it.
+func named(lock, metadata string) string {
+	if metadata == "" {
+		return safetext.Text(lock)
+	}
+	return safetext.Text(lock) + " (" + safetext.Text(metadata) + ")"
+}
+
+// about reports whether a trouble is one of that lock.
+func about(t Trouble, lock string) bool { return t.Lock == lock || slices.Contains(t.Others, lock) }
+
+// because reports whether a trouble is there because of a deadlock that is told of: who waits there waits for that.
+func because(t Trouble, deadlocks []Trouble) bool {
+	return (t.Kind == WaitsLong || t.Kind == Grows) && slices.ContainsFunc(deadlocks, func(d Trouble) bool { return about(d, t.Lock) })
+}
+
+// Deadlocks are those that a lock is part of, as of the last [Memory.Troubles].
+func (m *Memory) Deadlocks(lock string) (all []Trouble) {
+	for _, t := range m.deadlocks {
+		if about(t, lock) {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// findDeadlocks finds the cycles in what the last looks have shown. Locks are looked at one after the other: a cycle counts when each of
+// its locks was looked at once more since it was first seen, and all of it is still there.
+func (m *Memory) findDeadlocks() {
+	var locks []redislock.Info
+	for _, p := range m.locks {
+		if !p.last.Idle() {
+			locks = append(locks, p.last)
+		}
+	}
+	first := map[string]int{}
+	m.deadlocks = nil
+	for _, c := range redislock.WaitGraphOf(locks).Cycles {
+		key := madeOf(c)
+		seen, known := m.cycles[key]
+		if !known {
+			seen = m.looks
+		}
+		first[key] = seen
+		if known && !slices.ContainsFunc(c, func(e redislock.WaitEdge) bool { return m.locks[e.Lock].look <= seen || m.locks[e.For].look <= seen }) {
+			m.deadlocks = append(m.deadlocks, OfCycle(c))
+		}
+	}
+	m.cycles = first
+	slices.SortFunc(m.deadlocks, func(a, b Trouble) int { return cmp.Compare(a.Lock, b.Lock) })
+}
+
+// madeOf tells a cycle from others, wherever it is said to begin.
+func madeOf(c redislock.Cycle) string {
+	var parts []string
+	for _, e := range c {
+		parts = append(parts, e.Hold.ID+" "+e.Place.ID)
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, "\n")
+}
