@@ -17,8 +17,9 @@ import (
 // roles are what this program is when its first argument says so: a process of its own for a part that must not be in
 // the one that measures.
 var roles = map[string]func(ctx context.Context, args []string, in io.Reader, out io.Writer) error{
-	roleHold: hold,
-	roleWait: await,
+	roleHold:    hold,
+	roleWait:    await,
+	roleCompete: compete,
 }
 
 // child is this program in one of its roles.

@@ -13,55 +13,21 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// turns measures grants within a process: hand-offs of 32 goroutines in four clients and in one, what it costs to acquire a lock again
+// turns measures grants within a process: hand-offs of 32 goroutines in four clients and in one, and in four processes, what it costs to acquire a lock again
 // that lingers, and what a lingering lock costs another process.
 func (b *bench) turns() {
 	s := servertest.Start(b)
 	peers := slices.DeleteFunc(peer.All(), func(p peer.Peer) bool { return p.Variant || p.Name == peer.Ours })
 	for _, clients := range []int{contestClients, 1} {
 		measure.Interleave(3, append(peer.Turns(), peers...), func(p peer.Peer) {
-			f := b.contend("turns", p, float64(clients), contest{
+			b.contend("turns", p, float64(clients), contest{
 				name: "turns", clients: clients, waiters: 32, warm: b.lasts(200 * time.Millisecond), window: b.lasts(800 * time.Millisecond),
 			}, s)
-			if b.ctx.Err() != nil {
-				return
-			}
-			if clients == 1 {
-				return // it waits for no other
-			}
-			longest, each := f.processes(clients)
-			note := func(quantity string, value float64) {
-				b.log.Add(measure.Key{Section: "turns", Subject: p.Name, Quantity: quantity, X: float64(clients)}, value)
-			}
-			note("longest wait of a process, ms", float64(longest.Microseconds())/1e3)
-			note("Jain's index over processes", measure.Jain(each))
 		})
 	}
+	measure.Interleave(3, append(peer.Turns(), peers...), func(p peer.Peer) { b.processes(s, p) })
 	b.reacquire(s)
 	b.inTurn(s)
-}
-
-// processes is what a contest comes to for clients, each of which has a goroutine that waits at all times: the longest time
-// in the window in which one of them was not granted the lock, and how often each was.
-func (f field) processes(clients int) (longest time.Duration, each []float64) {
-	for client := range clients {
-		var got []time.Duration
-		for i := client; i < len(f.turns); i += clients {
-			for _, t := range f.turns[i] {
-				if t.got >= f.from && t.got < f.to && t.got >= t.asked {
-					got = append(got, t.got)
-				}
-			}
-		}
-		each = append(each, float64(len(got)))
-		slices.Sort(got)
-		last := f.from
-		for _, at := range append(got, f.to) {
-			longest = max(longest, at-last)
-			last = at
-		}
-	}
-	return longest, each
 }
 
 // reacquire measures a pair of one caller who has had the lock a moment ago, with the requests that it sends.

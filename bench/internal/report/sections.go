@@ -61,7 +61,7 @@ var chapters = []chapter{
 	},
 	{
 		id: "turns", title: "Turns and linger", axis: clientsOf, about: "Locks that are granted within the process (`WithTurn`, `WithLinger`), beside the strict way and the peers: 32 callers of one name, over " +
-			"four clients and in one. The longest wait of a process is the longest time in which none of a client's callers had the lock. *Re-acquire* is one caller who takes again what he gave back " +
+			"four clients of one process, in one client, and in four processes. The longest wait of a process is the longest time in which none of its callers had the lock. *Re-acquire* is one caller who takes again what he gave back " +
 			"a moment ago. *In turn* two clients take one name, one after the other: after some recalls it does not linger. The last rows are of new names, where the first client's lock lingers and the second recalls it.",
 	},
 	{id: "footprint", title: "What one of each costs", axis: plain, about: "The server's own time with its system calls (`used_cpu_*_main_thread`), its memory and the network: what [scale.md](scale.md) is computed from. " +
@@ -113,6 +113,8 @@ func clientsOf(x float64) string {
 		return "one caller"
 	case 1:
 		return "1 client × 32"
+	case 8:
+		return "4 processes × 8"
 	}
 	return "4 clients × 8"
 }
