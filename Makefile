@@ -44,6 +44,16 @@ tools="$$(mktemp -d)"; trap 'rm -r "$$tools"' EXIT; GOBIN="$$tools" go install $
 for m in $1; do echo "vet, staticcheck: $$m"; (cd $$m && go vet -race ./... && GOFLAGS="$$GOFLAGS -race" "$$tools/staticcheck" ./...) || exit 1; done
 endef
 
+# What people build for: the library, and the command line beside it. The first time takes minutes, then the cache has it; so make test builds
+# only for the two that differ most from this machine.
+CROSS := linux/amd64 linux/386 linux/arm darwin/amd64 darwin/arm64 freebsd/amd64 windows/amd64
+CROSS_OF_TEST := linux/386 windows/amd64
+define cross_of
+failed=0; for p in $1; do \
+  (export CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} && go build . ./fence ./local ./quorum ./redislocktest && (cd ui && go build ./...) && \
+   cd cmd/redislock && go build -o /dev/null .) || { echo "that was for $$p"; failed=1; }; done; exit $$failed
+endef
+
 .PHONY: help
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -61,9 +71,13 @@ payment: ## a paused process writes late, and PostgreSQL refuses it by the fence
 	@cd examples/payment && go run .
 
 .PHONY: test
-test: redis-server named-servers spin chromium ## everything that CI runs: format, vet and staticcheck of what people build with, and all tests
+test: redis-server named-servers spin chromium ## everything that CI runs: format, vet and staticcheck of what people build with, builds for other systems, and all tests
 	@failed=0; ($(format)) || failed=1; ($(call lint_of,.)) || failed=1; \
-	$(call beside,($(call lint_of,$(filter-out . $(PLAIN) torture,$(MODULES)))) || failed=1;)
+	$(call beside,($(call lint_of,$(filter-out . $(PLAIN) torture,$(MODULES)))) || failed=1; ($(call cross_of,$(CROSS_OF_TEST))) || failed=1;)
+
+.PHONY: cross
+cross: ## build the library and the command line for Linux, macOS, FreeBSD and Windows, and for 32 bit; make test does so for two: make cross [CROSS=darwin/arm64]
+	@$(call cross_of,$(CROSS))
 
 .PHONY: redis-server
 redis-server: # the tests start real servers; Debian's package is installed where it can be

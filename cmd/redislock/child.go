@@ -9,12 +9,7 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
-
-// passedOn are the signals that the command gets in our place.
-var passedOn = []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2}
 
 // caught are the signals that arrive from now on.
 type caught struct{ c chan os.Signal }
@@ -64,8 +59,8 @@ func cannotRun(name string, err error) error {
 	switch {
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
 		return exitWith(exitNotFound, "%s: %v; check its name and $PATH", name, cause)
-	case errors.Is(err, unix.ENOEXEC):
-		return exitWith(exitCannotRun, "%s cannot be run: %v; a script must begin with a line such as #!/bin/sh", name, cause)
+	case errors.Is(err, errNoProgram):
+		return exitWith(exitCannotRun, "%s cannot be run: %v; %s", name, cause, whatRuns)
 	default:
 		return exitWith(exitCannotRun, "%s cannot be run: %v; check that it is a program with permission to execute", name, cause)
 	}
@@ -83,7 +78,7 @@ func (what *command) startAlone(env []string) (*child, error) {
 		ended:    make(chan struct{}),
 		terminal: what.terminal,
 	}
-	c.cmd.SysProcAttr = dieWithParent(&syscall.SysProcAttr{Setpgid: c.terminal == nil})
+	c.cmd.SysProcAttr = dieWithParent(inGroup(c.terminal == nil))
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread() // the system takes the thread that starts a process for its parent
@@ -120,66 +115,6 @@ func (c *child) words() string {
 		return fmt.Sprintf("signal: %v", c.how.Signal())
 	}
 	return fmt.Sprintf("exit status %d", c.how.ExitStatus())
-}
-
-// signal reaches the command alone, unless it has ended.
-func (c *child) signal(sig syscall.Signal) {
-	select {
-	case <-c.ended:
-	default:
-		_ = unix.Kill(c.pid, sig) // it may have ended since
-	}
-}
-
-// pass hands on a signal that we got. Those that end a program go to the whole group, as they do from a terminal:
-// what the command started must not go on when the lock is given back. USR1 and USR2 mean something to the command
-// alone.
-func (c *child) pass(sig syscall.Signal) {
-	switch sig {
-	case unix.SIGINT, unix.SIGQUIT:
-		if c.terminal.inForeground() {
-			return // the keyboard has sent it to the command as well
-		}
-		c.signalGroup(sig)
-	case unix.SIGTERM, unix.SIGHUP:
-		c.signalGroup(sig)
-	default:
-		c.signal(sig)
-	}
-}
-
-// terminate asks the command to end. If it is stopped it is woken up, or it could not.
-func (c *child) terminate() {
-	c.signalGroup(unix.SIGTERM)
-	c.signalGroup(unix.SIGCONT)
-}
-
-func (c *child) kill() { c.signalGroup(unix.SIGKILL) }
-
-// signalGroup reaches all of the command's group if that is its own, else the command.
-func (c *child) signalGroup(sig syscall.Signal) {
-	if c.terminal == nil {
-		_ = unix.Kill(-c.pid, sig) // it may be empty
-		return
-	}
-	c.signal(sig)
-}
-
-// groupAlive reports whether anything is left of the command's own group. The command itself must have ended. What became
-// our own child by the death of its parent, as in a container whose first process we are, is collected: nobody else would,
-// and it would look alive.
-func (c *child) groupAlive() bool {
-	if c.terminal != nil {
-		return false
-	}
-	group := -c.pid
-	for {
-		pid, err := unix.Wait4(group, nil, unix.WNOHANG, nil)
-		if pid <= 0 && !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	return !errors.Is(unix.Kill(group, 0), unix.ESRCH)
 }
 
 // killed reports whether a signal ended the command, which has ended.

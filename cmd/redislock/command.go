@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/sys/unix"
 
 	"example.com/redislock"
 	"example.com/redislock/fence"
@@ -127,9 +126,6 @@ func (c *command) attempt(signals <-chan os.Signal, tick time.Time) *attempt {
 	return a
 }
 
-// stops reports whether a signal is a request to end.
-func stops(sig os.Signal) bool { return sig != unix.SIGUSR1 && sig != unix.SIGUSR2 }
-
 // settle is the end of the wait. It reports whether nothing has interrupted it.
 func (a *attempt) settle() bool {
 	a.telling.Lock()
@@ -217,7 +213,7 @@ func (a *attempt) watch(ctx context.Context, c *child, asked <-chan redislock.Re
 			if ended == nil { // the rest of the group has its grace already
 				continue
 			}
-			a.voice.tell(message{Name: a.name}, "%q: %v; the command is ended, by SIGTERM now and by SIGKILL in %v", a.name, a.loss, a.grace)
+			a.voice.tell(message{Name: a.name}, "%q: %v; the command is ended, %s", a.name, a.loss, ending(a.grace))
 			c.terminate()
 			over = time.After(a.grace)
 		case <-over:

@@ -34,7 +34,8 @@ replace lets the next tick begin, COMMAND gets SIGTERM, and SIGKILL after --grac
 (redislock ask cron:NAME), that is said, and COMMAND gets the signal of --on-ask. As the first process of a container
 it does not collect what COMMAND leaves behind when it ends by itself: if it leaves any, start an init before it (docker
 run --init). If redislock itself is killed by SIGKILL, so is, on Linux, all that COMMAND has started, as redislock run
---help explains; on other systems COMMAND goes on.
+--help explains; on other systems COMMAND goes on. Windows has no signals: COMMAND is ended at once there, without --grace,
+where it would get SIGTERM.
 
 Exit status:
     0  it was told to stop

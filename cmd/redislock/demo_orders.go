@@ -3,13 +3,6 @@ package main
 import (
 	"context"
 	"time"
-
-	"golang.org/x/sys/unix"
-)
-
-const (
-	stopSignal = unix.SIGSTOP
-	wakeSignal = unix.SIGCONT
 )
 
 // hold has process n take a lock that is free.

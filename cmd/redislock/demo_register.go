@@ -5,8 +5,6 @@ import (
 	"io"
 	"os"
 	"strconv"
-
-	"golang.org/x/sys/unix"
 )
 
 // register is a resource that protects itself by fences, as a database does with "UPDATE … WHERE fence <= ?": a file
@@ -20,7 +18,7 @@ func (r register) write(fence int64) (taken bool, greatest int64, err error) {
 		return false, 0, err
 	}
 	defer f.Close()
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil { // until Close
+	if err := flock(f); err != nil { // until Close
 		return false, 0, fmt.Errorf("lock %s: %w", r.path, err)
 	}
 	text, err := io.ReadAll(f)

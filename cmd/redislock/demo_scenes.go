@@ -93,6 +93,10 @@ func holderKilled(ctx context.Context, d *demo) error {
 // holderPaused stops a holder for longer than its lease, as a long garbage collection or a suspended machine does. It
 // goes on where it was and writes; its fence tells that it is too late.
 func holderPaused(ctx context.Context, d *demo) error {
+	if !hasSignals {
+		d.note("not shown here", "this system has no signal that pauses a process")
+		return nil
+	}
 	const lock = "pause"
 	file := filepath.Join(d.dir, "register")
 	paused, next := d.troupe[0], d.troupe[1]

@@ -104,7 +104,7 @@ func keep(args []string) int {
 	}
 	command, err := os.StartProcess(args[2], args[3:], &os.ProcAttr{
 		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
-		Sys:   dieWithParent(&syscall.SysProcAttr{Setpgid: args[1] == "true"}),
+		Sys:   dieWithParent(inGroup(args[1] == "true")),
 	})
 	if err != nil {
 		errno := syscall.Errno(unix.ENOENT)

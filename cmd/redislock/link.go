@@ -84,7 +84,7 @@ func (l *link) ended(ctx context.Context, err error) error {
 
 // refusedUs reports whether an error says why there was no answer: nobody listens there. That says more than that time is over.
 func refusedUs(err error) bool {
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT)
+	return errors.Is(err, errRefused) || errors.Is(err, syscall.ENOENT)
 }
 
 // probe takes a lock of that name and gives it back, before more is begun: it finds what is refused, or cannot be served.

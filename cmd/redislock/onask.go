@@ -2,12 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"example.com/redislock"
 )
@@ -21,15 +20,18 @@ func (s *askSignal) String() string {
 	if *s == 0 {
 		return ""
 	}
-	return strings.TrimPrefix(unix.SignalName(syscall.Signal(*s)), "SIG")
+	return strings.TrimPrefix(signalName(syscall.Signal(*s)), "SIG")
 }
 
 // Set takes the name of one of the signals that are passed on.
 func (s *askSignal) Set(text string) error {
-	sig := unix.SignalNum("SIG" + strings.TrimPrefix(strings.ToUpper(text), "SIG"))
+	sig := signalNum("SIG" + strings.TrimPrefix(strings.ToUpper(text), "SIG"))
 	if text == "none" {
 		*s = 0
 		return nil
+	}
+	if !hasSignals {
+		return errors.New("must be none: this system has no signals that a command could be sent")
 	}
 	for _, known := range passedOn {
 		if known == sig {
@@ -41,8 +43,11 @@ func (s *askSignal) Set(text string) error {
 }
 
 func askSignals() (names []string) {
+	if !hasSignals {
+		return nil
+	}
 	for _, sig := range passedOn {
-		names = append(names, strings.TrimPrefix(unix.SignalName(sig.(syscall.Signal)), "SIG"))
+		names = append(names, strings.TrimPrefix(signalName(sig.(syscall.Signal)), "SIG"))
 	}
 	slices.Sort(names)
 	return names
@@ -66,11 +71,7 @@ func (a *attempt) heed(c *child, request redislock.Request) (told bool) {
 		return false
 	}
 	sig := syscall.Signal(a.onAsk)
-	a.voice.tell(m, "%s asks for %q: %s; the command gets %s", who, a.name, why, unix.SignalName(sig))
-	if !stops(sig) {
-		c.signal(sig)
-		return false
-	}
-	c.signalGroup(sig)
-	return true
+	a.voice.tell(m, "%s asks for %q: %s; the command gets %s", who, a.name, why, signalName(sig))
+	c.ask(sig)
+	return stops(sig)
 }

@@ -32,6 +32,9 @@ redislock, the keeper, sees to that. What even that cannot end is what was start
 service, a command on another machine), and all of it if keeper and redislock are killed at once. On other systems
 COMMAND goes on. Then only the fence keeps its writes out.
 
+Windows has no signals. There COMMAND is ended at once, without --grace, where it would get SIGTERM, and what it has
+started goes on. Ctrl-C reaches it by the console, and --on-ask takes no signal.
+
 When somebody asks for the lock by redislock ask, that is said on standard error, and COMMAND gets the signal of
 --on-ask, if there is one. What it makes of that is its own affair. With --output json what redislock itself says on
 standard error is an object of JSON on each line; what COMMAND writes stays as it is.

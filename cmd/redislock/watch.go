@@ -104,8 +104,8 @@ func (w *watcher) run(cmd *cobra.Command) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	signals := make(chan os.Signal, 1)
-	for _, sig := range passedOn[:4] { // those that end
-		if !signal.Ignored(sig) {
+	for _, sig := range passedOn {
+		if stops(sig) && !signal.Ignored(sig) {
 			signal.Notify(signals, sig)
 		}
 	}
