@@ -10,6 +10,7 @@ import (
 
 	"example.com/redislock"
 	"example.com/redislock/internal/fakenet"
+	"example.com/redislock/internal/servertest"
 )
 
 // seek asks for a lock under another one, in the background, and gives both back.
@@ -205,4 +206,51 @@ func TestALookForDeadlocksThatFailsEndsNoWait(t *testing.T) {
 		}
 		e.release(held)
 	})
+}
+
+// Who holds a lock on one master of a cluster and waits for one on another is found, whichever Client looks.
+func TestDeadlocksFindsACircleOverTheMastersOfACluster(t *testing.T) {
+	t.Parallel()
+	cluster := servertest.StartCluster(t, 3)
+	e := &env{T: t}
+	ctx := context.Background()
+	var clients []*redislock.Client
+	for range 3 {
+		clients = append(clients, e.over(cluster.Connect()))
+	}
+	var names []string // one on each master
+	for i, seen := 0, map[string]bool{}; len(names) < 3; i++ {
+		name := fmt.Sprint("lock-", i)
+		if master := cluster.Serving("redislock:{" + name + "}").Addr(); !seen[master] {
+			seen[master] = true
+			names = append(names, name)
+		}
+	}
+	var held []*redislock.Lock
+	for i, c := range clients {
+		held = append(held, e.acquire(c, names[i]))
+	}
+	var done []<-chan error
+	for i, c := range clients {
+		next := names[(i+1)%3]
+		done = append(done, e.seek(c, held[i], next))
+		e.queued(clients[0], next, 1)
+	}
+	for _, c := range clients {
+		g, err := c.Deadlocks(ctx)
+		if err != nil || len(g.Edges) != 3 || len(g.Cycles) != 1 || len(g.Cycles[0]) != 3 {
+			t.Fatalf("%+v, %v", g, err)
+		}
+	}
+	g, _ := clients[0].Deadlocks(ctx)
+	youngest := g.Cycles[0].Youngest()
+	broken, err := clients[0].BreakHolds(ctx, redislock.Info{Name: youngest.Lock, Holds: []redislock.Hold{youngest.Hold}}, "a circle")
+	if err != nil || broken == 0 {
+		t.Fatal(broken, err)
+	}
+	for i := range done {
+		if err := <-done[i]; (err != nil) != (names[i] == youngest.Lock) || err != nil && !errors.Is(err, redislock.ErrLost) {
+			t.Errorf("%s: %v", names[i], err)
+		}
+	}
 }

@@ -82,7 +82,7 @@ func TestDeadlocksDrawsWhoWaitsNamesTheCircleAndHowItIsBroken(t *testing.T) {
 	flat := strings.Join(strings.Fields(out), " ")
 	for _, want := range []string{
 		"Deadlock: ", " wait for each other, for ", "holds orders/7 (the import), for ", "has waited for stock/9 (take one) for ", "holds stock/9 (the inventory), for ", "has waited for orders/7 (check one) for ",
-		"Break the hold of the one that began to wait last, web (pid ", "redislock break stock/9 --reason '...' --prefix " + f.prefix, "Who waits for whom", "(see above)",
+		"Break the hold of web (pid ", " on stock/9, who began to wait last: the others get on then:", "redislock break stock/9 --reason '...' --prefix " + f.prefix, "Who waits for whom", "(see above)",
 	} {
 		if !strings.Contains(flat, want) {
 			t.Errorf("it does not say %q: %s", want, out)

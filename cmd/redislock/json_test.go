@@ -26,6 +26,7 @@ func TestJSONStaysAsItIs(t *testing.T) {
 		Places: []redislock.Place{{Owner: owner, Since: now.Add(-250 * time.Millisecond), Mode: redislock.Exclusive, Weight: 1}, {Owner: redislock.Owner{Client: "w"}, Mode: redislock.Write, Weight: 1}},
 	}
 	status := redislock.CronStatus{Job: "report", Tick: now.Truncate(time.Minute), Outcome: redislock.OutcomeFailed, Node: owner, Start: now, End: now.Add(time.Second), Next: now.Truncate(time.Minute).Add(time.Hour), Duration: time.Second, Err: "exit status 3", Fence: 4}
+	edge := redislock.WaitEdge{Lock: "a", Hold: info.Holds[0], For: "b", Place: info.Places[0], Blocker: info.Holds[0], Waited: 250 * time.Millisecond}
 	by := jsonOwner(owner)
 	a := newAccount(os.Stderr)
 	a.scene, a.started = "A scene", 3
@@ -46,6 +47,8 @@ func TestJSONStaysAsItIs(t *testing.T) {
 		{"ask", asked{Name: "x", Told: 1, Why: "why", Holds: jsonHolds(info)}},
 		{"cron-status", jsonStatus(status)},
 		{"cron-status: unknown", jsonStatus(redislock.CronStatus{Job: "x"})},
+		{"deadlocks", jsonGraph(redislock.WaitGraph{Edges: []redislock.WaitEdge{edge}, Cycles: []redislock.Cycle{{edge}}})},
+		{"deadlocks: none", jsonGraph(redislock.WaitGraph{})},
 		{"bench", b.result(10 * time.Second)},
 		{"demo", a.json(1500 * time.Millisecond)},
 		{"version", built{Version: "v1.2.3", Library: "v1.2.3", Go: "go1.26", GoRedis: "v9", Revision: "abc", Time: &now, Modified: true}},

@@ -102,6 +102,7 @@ func TestAResultThatCannotBeWrittenIsNoEnd(t *testing.T) {
 		{"ls", "--color", "always"},
 		{"show", "x"},
 		{"show", "-o", "json", "x"},
+		{"deadlocks", "-o", "json"},
 		{"cron-status"},
 		{"cron-status", "-o", "json"},
 		{"cron-status", "job"},

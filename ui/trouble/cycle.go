@@ -38,9 +38,9 @@ func OfCycle(c redislock.Cycle) Trouble {
 			t.Means = append(t.Means, says("And %d more.", len(c)-maxTold))
 		}
 	}
-	t.Means = append(t.Means, "None of them gets on until one gives up. That happens by itself only where a wait is bounded (WithWait, WithDeadlockCheck, a context).")
+	t.Means = append(t.Means, "None of them gets on until one gives up; by itself only where a wait is bounded (WithWait, a context).")
 	t.Steps = []Step{
-		breakStep(last.Lock, says("Break the hold of the one that began to wait last, %s on %s: it has the least to do again. The others get on then", Who(last.Hold.Owner), safetext.Text(last.Lock))),
+		breakStep(last.Lock, says("Break the hold of %s on %s, who began to wait last: the others get on then", Who(last.Hold.Owner), safetext.Text(last.Lock))),
 		{"See who waits for whom", "redislock deadlocks"},
 		{"So that it does not come again: take the locks in one order, or all at once by AcquireAll; WithDeadlockCheck has the youngest give up by itself", ""},
 	}
