@@ -89,9 +89,11 @@ func (m *Memory) Deadlocks(lock string) (all []Trouble) {
 // its locks was looked at once more since it was first seen, and all of it is still there.
 func (m *Memory) findDeadlocks() {
 	var locks []redislock.Info
-	for _, p := range m.locks {
-		if !p.last.Idle() {
-			locks = append(locks, p.last)
+	if m.anyUnder() {
+		for _, p := range m.locks {
+			if !p.last.Idle() {
+				locks = append(locks, p.last)
+			}
 		}
 	}
 	first := map[string]int{}
@@ -109,6 +111,18 @@ func (m *Memory) findDeadlocks() {
 	}
 	m.cycles = first
 	slices.SortFunc(m.deadlocks, func(a, b Trouble) int { return cmp.Compare(a.Lock, b.Lock) })
+}
+
+// anyUnder reports whether anybody waits who holds a lock meanwhile. Mostly nobody does, and then many locks cost little.
+func (m *Memory) anyUnder() bool {
+	for _, p := range m.locks {
+		for _, place := range p.last.Places {
+			if len(place.Under) > 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // madeOf tells a cycle from others, wherever it is said to begin.
