@@ -164,6 +164,9 @@ func (c *Client) inspect(ctx context.Context, name string, shown int, behind ...
 	if err := c.mayLook(ctx, name, itself); err != nil {
 		return Info{}, err
 	}
+	if err := ctx.Err(); err != nil { // go-redis may send all the same
+		return Info{}, err
+	}
 	a := c.query(ctx, lua.Inspect, c.keys.Lock(name), append([]any{cmp.Or(shown, c.shown)}, behind...)...)
 	if a.Err != nil {
 		return Info{}, a.Err
