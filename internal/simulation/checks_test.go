@@ -8,6 +8,8 @@ import (
 
 	"example.com/redislock"
 	"example.com/redislock/internal/protocol"
+	"example.com/redislock/internal/transport"
+	"example.com/redislock/internal/turns"
 )
 
 // checks is what the bodies saw, and what they must not see.
@@ -74,13 +76,22 @@ func (c *checks) find(kind, format string, args ...any) {
 	c.findings = append(c.findings, text)
 }
 
-// earlier is when the first of two asked. It may have been granted its lock before a loss of data and go on only after it: AcquireAll
-// waits for its other locks.
-func earlier(a, b *body) time.Time {
-	if a.asked.Before(b.asked) {
-		return a.asked
+// since is when the lock was asked for on the server, at the earliest. A grant within the process is under a hold that the server granted
+// before.
+func (b *body) since() time.Time {
+	if b.turns {
+		return b.asked.Add(-turns.Longest - transport.ResendTime)
 	}
 	return b.asked
+}
+
+// earlier is when the first of two was asked for. It may have been granted before a loss of data and go on only after it: AcquireAll waits
+// for its other locks.
+func earlier(a, b *body) time.Time {
+	if a.since().Before(b.since()) {
+		return a.since()
+	}
+	return b.since()
 }
 
 // relies reports whether the body still counts on the lock. One of a process that stands still does nothing.
@@ -253,7 +264,7 @@ func (c *checks) write(b *body) {
 	if r == nil || b.fence == nil || b.first < r.fence || b.gone {
 		return
 	}
-	if r.version != b.version && !(!c.world.plan.quorum() && c.excused(c.world.servers[0], b.name, b.asked)) && !c.mayFall() && c.forged[b.name].IsZero() {
+	if r.version != b.version && !(!c.world.plan.quorum() && c.excused(c.world.servers[0], b.name, b.since())) && !c.mayFall() && c.forged[b.name].IsZero() {
 		c.found("register", "%d overwrites in %s what %d wrote, with fence %d", b.Number, b.name, r.by.Number, b.first)
 	}
 	r.version++
@@ -307,12 +318,12 @@ func (c *checks) kept(s *server, key string) {
 		if ok && !h.ends.Before(s.now()) {
 			continue
 		}
-		if at, ok := c.forged[name]; ok && at.After(b.asked) && !c.excused(s, name, b.asked) {
+		if at, ok := c.forged[name]; ok && at.After(b.since()) && !c.excused(s, name, b.since()) {
 			if time.Since(b.began) > protocol.Claim {
 				c.found("I9", "%d has relied on %s, fence %d, for %v, and the server knows nothing of it", b.Number, name, b.first, time.Since(b.began))
 				b.left = true
 			}
-		} else if !c.excused(s, name, b.asked) {
+		} else if !c.excused(s, name, b.since()) {
 			c.found("I6", "%d relies on %s, fence %d, and the server has let it go", b.Number, name, b.first)
 			b.left = true
 		}
