@@ -23,6 +23,7 @@ type checks struct {
 	back      bool                 // the server's clock was stepped back
 	ahead     bool
 	forgot    bool
+	beyond    bool                 // a fence was ahead of the server's clock: that of a hold in turns which was broken is past its lease
 	gone      bool                 // data was lost
 	votes     map[string]voter     // whose a token is, in a quorum
 	voted     map[voted]bool       // which fences the nodes have had
@@ -134,6 +135,7 @@ func (c *checks) enter(b *body) *body {
 	if ahead := time.UnixMicro(b.first).Sub(c.world.servers[0].now()); ahead > 25*time.Hour && !c.back {
 		c.find("I9", "%d believes in fence %d of %s, which is ahead by %v", b.Number, b.first, b.name, ahead)
 	}
+	c.beyond = c.beyond || time.UnixMicro(b.first).After(c.world.servers[0].now())
 	c.world.history.say("%d holds %s, fence %s", b.Number, b.name, c.world.history.fence(b.first))
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -118,7 +118,7 @@ func (c *checks) safe(b *body) bool {
 // mayFall reports whether fences may fall: what was lost is made anew by the clock (A4; Q2).
 func (c *checks) mayFall() bool {
 	if !c.world.plan.quorum() {
-		return c.back && c.forgot
+		return (c.back || c.beyond) && c.forgot
 	}
 	return c.gone && (c.back || c.ahead || c.clocksOff() > 0)
 }
