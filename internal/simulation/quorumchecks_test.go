@@ -71,16 +71,19 @@ func (c *checks) lostSinceAsked(b *body) func(*server) bool {
 
 // confirmed looks, when somebody has acquired the lock, whether a majority has it under its fence (Q2). The caller holds c.mu.
 func (c *checks) confirmed(b *body) {
-	n, lost := 0, c.lostSinceAsked(b)
+	forgotten, lost := 0, c.lostSinceAsked(b)
+	most, of := 0, map[voter]int{} // another acquire of the process may have been given the same fence elsewhere
 	for _, s := range c.world.servers {
 		h, ok := s.holds("redislock:{" + b.name + "}")[b.first]
-		if ok && c.votes[h.token].process == b.number {
-			b.voter = c.votes[h.token]
-			n++
+		if v := c.votes[h.token]; ok && v.process == b.number {
+			if of[v]++; of[v] > most {
+				b.voter, most = v, of[v]
+			}
 		} else if c.voted[voted{s.number, b.number, b.name, b.first}] && lost(s) {
-			n++
+			forgotten++
 		}
 	}
+	n := most + forgotten
 	if n < c.majority() {
 		c.found("Q2", "%d has %s with fence %d, which %d of %d nodes have", b.Number, b.name, b.first, n, len(c.world.servers))
 	}
