@@ -17,6 +17,7 @@ import (
 
 	"example.com/redislock"
 	"example.com/redislock/internal/fakenet"
+	"example.com/redislock/internal/servertest"
 )
 
 // manyHeld takes that many locks at about the same time, and asks for their contexts.
@@ -235,4 +236,149 @@ func (s *spied) Write(b []byte) (int, error) {
 		s.subscribes()
 	}
 	return s.Conn.Write(b)
+}
+
+// Servers pause writes: in a migration of slots, in a failover by hand. A lock that was handed over just before is not confirmed in
+// time: it ends by the clock of its holder, and after the pause it is the next one's. A lease that is longer than the pause is kept.
+func TestAPauseOfWritesEndsAClaimBeforeTheNextIsServed(t *testing.T) {
+	t.Parallel()
+	const pause = 8 * time.Second // longer than a claim
+	s := servertest.Start(t)
+	e := &env{T: t}
+	a, b, c := e.over(s.Connect()), e.over(s.Connect()), e.over(s.Connect())
+	long := e.acquire(a, "long", redislock.WithLease(time.Minute))
+	first := e.acquire(a, "x")
+	second, third := make(chan *redislock.Lock, 1), make(chan *redislock.Lock, 1)
+	go func() { second <- e.acquire(b, "x") }()
+	e.queued(a, "x", 1)
+	go func() { third <- e.acquire(c, "x") }()
+	e.queued(a, "x", 2)
+	e.release(first)
+	claimed := <-second
+	if err := s.Admin().Do(t.Context(), "client", "pause", pause.Milliseconds(), "write").Err(); err != nil {
+		t.Fatal(err)
+	}
+	paused := time.Now()
+	select {
+	case <-claimed.Context().Done():
+	case <-third:
+		t.Fatal("two have the lock")
+	}
+	if took := time.Since(paused); took > 5*time.Second {
+		t.Errorf("the holder believed in its lock for %v, longer than a claim", took)
+	}
+	next := <-third
+	if took := time.Since(paused); took < pause-time.Second || took > pause+patience {
+		t.Errorf("the next is served after %v of a pause of %v", took, pause)
+	}
+	if next.Fence() <= claimed.Fence() {
+		t.Errorf("I2: fence %d after %d", next.Fence(), claimed.Fence())
+	}
+	if err := long.Err(); err != nil {
+		t.Errorf("a lease that is longer than the pause: %v", err)
+	}
+	_ = claimed.Release(t.Context())
+	e.release(next)
+	e.release(long)
+}
+
+// noticing is a connection to a server that announces its maintenance, as some services do: go-redis then waits for answers for
+// RelaxedTimeout, 10 s, in the place of its ReadTimeout.
+type noticing struct {
+	net.Conn
+	all *notices
+
+	mu  sync.Mutex
+	due bytes.Buffer // what is read before anything of the server's
+}
+
+// notices are the connections of a client.
+type notices struct {
+	mu    sync.Mutex
+	conns []*noticing
+}
+
+func (n *notices) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	c := &noticing{Conn: conn, all: n}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.conns = append(n.conns, c)
+	return c, nil
+}
+
+// tell has every connection announce something before its next answer.
+func (n *notices) tell(text string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, c := range n.conns {
+		c.mu.Lock()
+		c.due.WriteString(text)
+		c.mu.Unlock()
+	}
+}
+
+func (c *noticing) Write(b []byte) (int, error) {
+	if bytes.Contains(bytes.ToLower(b), []byte("maint_notifications")) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.due.WriteString("+OK\r\n")
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *noticing) Read(b []byte) (int, error) {
+	c.mu.Lock()
+	if c.due.Len() > 0 {
+		defer c.mu.Unlock()
+		return c.due.Read(b)
+	}
+	c.mu.Unlock()
+	return c.Conn.Read(b)
+}
+
+// I7: whatever timeouts a client has in its maintenance, a context ends by the clock, and nobody waits longer than is promised.
+func TestI7ARelaxedTimeoutOutlastsNoBound(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	all := &notices{}
+	rdb := s.Connect(func(o *redis.Options) { o.Dialer = all.dial })
+	c, err := redislock.New(rdb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		_ = c.Close(ctx)
+	})
+	e := &env{T: t}
+	const lease = 2 * time.Second
+	held, other := e.acquire(c, "held", redislock.WithLease(lease)), e.acquire(c, "other", redislock.WithLease(time.Minute))
+	all.tell(">3\r\n$9\r\nMIGRATING\r\n:1\r\n:60\r\n")
+	for range 3 { // on each connection that is kept
+		e.release(e.acquire(c, "x"))
+	}
+	if rdb.GetMaintNotificationsManager() == nil {
+		t.Fatal("the client knows of no maintenance")
+	}
+	s.Pause()
+	paused := time.Now()
+	released := make(chan time.Duration, 1)
+	go func() {
+		_ = other.Release(context.Background())
+		released <- time.Since(paused)
+	}()
+	<-held.Context().Done()
+	if took := time.Since(paused); took > lease {
+		t.Errorf("the context ended %v after the last answer, with a lease of %v", took, lease)
+	}
+	if took := <-released; took > 7*time.Second { // resends for 5 s
+		t.Errorf("the release returned after %v", took)
+	}
+	s.Resume()
 }
