@@ -26,18 +26,10 @@ func (e *env) seek(c *redislock.Client, under *redislock.Lock, name string, opts
 	return done
 }
 
-// mayScan is a client whose user may look at all keys.
-func (e *env) mayScan(name string) *redislock.Client {
-	if e.real != nil && e.real.secure {
-		e.Skip("the user may not scan")
-	}
-	return e.client(redislock.WithName(name))
-}
-
 func TestDeadlocksNamesTheCycleAndWhoIsInIt(t *testing.T) {
 	both(t, func(e *env) {
 		ctx := context.Background()
-		clients := []*redislock.Client{e.mayScan("p0"), e.mayScan("p1"), e.mayScan("p2")}
+		clients := []*redislock.Client{e.operator(redislock.WithName("p0")), e.operator(redislock.WithName("p1")), e.operator(redislock.WithName("p2"))}
 		e.warm(clients...)
 		if g, err := clients[0].Deadlocks(ctx); err != nil || len(g.Edges) > 0 || len(g.Cycles) > 0 {
 			e.Errorf("where nobody waits: %+v, %v", g, err)
@@ -107,7 +99,7 @@ func TestDeadlocksNamesTheCycleAndWhoIsInIt(t *testing.T) {
 
 func TestOnlyTheYoungestOfADeadlockFails(t *testing.T) {
 	both(t, func(e *env) {
-		a, b := e.mayScan("a"), e.mayScan("b")
+		a, b := e.operator(redislock.WithName("a")), e.operator(redislock.WithName("b"))
 		e.warm(a, b)
 		first, second := e.acquire(a, "x"), e.acquire(b, "y")
 		check := redislock.WithDeadlockCheck(200 * time.Millisecond)

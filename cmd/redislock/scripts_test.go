@@ -46,11 +46,12 @@ func TestATokenGivesBackTheLockThatItWasWrittenFor(t *testing.T) {
 func TestATokenThatCannotBeWrittenLeavesNoLock(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
-	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	nobody, full, err := os.Pipe()
 	if err != nil {
-		t.Skip("there is no /dev/full")
+		t.Fatal(err)
 	}
 	defer full.Close()
+	_ = nobody.Close() // so what is written fails
 	var stderr strings.Builder
 	if status := Run([]string{"acquire", "--redis", f.url, "--prefix", f.prefix, "--lease", "1m", "x"}, nil, full, &stderr); status != 69 {
 		t.Errorf("%d: %s", status, stderr.String())

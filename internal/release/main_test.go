@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/zip"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path"
@@ -13,32 +14,33 @@ import (
 
 const version = "v0.2.0"
 
-// clone is a clone of the repository as it is, changes included, with one commit.
+// clone is a repository of what is here, changes included, with one commit.
 func clone(t *testing.T) string {
 	t.Helper()
-	if _, err := os.Stat("../../.git"); err != nil {
-		t.Skip("this is no git repository")
-	}
 	dir := t.TempDir()
-	files, err := run("../..", "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		to := filepath.Join(dir, strings.TrimPrefix(path, "../.."))
+		switch {
+		case err != nil:
+			return err
+		case d.Name() == ".git" || d.Name() == ".cache": // a work tree has a file of that name
+			if d.IsDir() {
+				return filepath.SkipDir
+			}
+			return nil
+		case d.IsDir():
+			return os.MkdirAll(to, 0o700)
+		case !d.Type().IsRegular():
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(to, text, 0o600)
+	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	for file := range strings.SplitSeq(strings.TrimSuffix(files, "\x00"), "\x00") {
-		text, err := os.ReadFile(filepath.Join("../..", file))
-		if os.IsNotExist(err) { // deleted, and not committed yet
-			continue
-		}
-		to := filepath.Join(dir, file)
-		if err == nil {
-			err = os.MkdirAll(filepath.Dir(to), 0o700)
-		}
-		if err == nil {
-			err = os.WriteFile(to, text, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
 	}
 	for _, args := range [][]string{{"init", "-q"}, {"config", "user.name", "release"}, {"config", "user.email", "release@example.com"}, {"add", "-A"}, {"commit", "-q", "-m", "all"}} {
 		if _, err := run(dir, "git", args...); err != nil {
