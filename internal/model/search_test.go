@@ -1,67 +1,26 @@
 package model
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 	"testing"
+
+	"example.com/redislock/internal/model/search"
 )
 
-// found is what a search came to.
-type result struct {
-	states int
-	fault  string // of the first state that violates something, which is one of the nearest
-	steps  []string
-	at     *world
-}
-
-type visited struct {
-	from int // of all
-	what string
-}
-
-// search visits every state that can be reached, breadth first, until one violates something.
-func search(c *config) result {
+// searched is a search of all states, until one violates something.
+func searched(c *config) search.Found[*world] {
 	if c.rules == (Rules{}) {
 		c.rules = Protocol
 	}
 	if c.tick == 0 {
 		c.tick = Second
 	}
-	start := c.start()
-	seen := map[string]struct{}{start.key(): {}}
-	all, queue := []visited{{-1, ""}}, []*world{start}
-	first := 0 // the number of the first in the queue
-	for len(queue) > 0 {
-		w := queue[0]
-		queue[0] = nil
-		queue = queue[1:]
+	return search.Whole(c.start(), (*world).key, func(w *world) (all []search.Step[*world], stuck string) {
 		for _, b := range w.branches() {
-			if b.to.fault != "" {
-				f := result{states: len(seen), fault: b.to.fault, at: b.to, steps: []string{b.what}}
-				for i := first; all[i].from >= 0; i = all[i].from {
-					f.steps = append([]string{all[i].what}, f.steps...)
-				}
-				return f
-			}
-			key := b.to.key()
-			if _, known := seen[key]; known {
-				continue
-			}
-			seen[key] = struct{}{}
-			all = append(all, visited{first, b.what})
-			queue = append(queue, b.to)
+			all = append(all, search.Step[*world]{What: b.what, To: b.to, Fault: b.to.fault})
 		}
-		first++
-	}
-	return result{states: len(seen)}
-}
-
-func (f result) String() string {
-	if f.fault == "" {
-		return "none"
-	}
-	return fmt.Sprintf("%s\nafter\n  %s\nin\n%s", f.fault, strings.Join(f.steps, "\n  "), f.at)
+		return all, ""
+	})
 }
 
 func TestNoPromiseIsBroken(t *testing.T) {
@@ -71,9 +30,9 @@ func TestNoPromiseIsBroken(t *testing.T) {
 	}
 	for _, c := range worlds {
 		t.Run(c.name, func(t *testing.T) {
-			r := search(&c)
-			t.Log(r.states, "states")
-			if r.fault != "" {
+			r := searched(&c)
+			t.Log(r.States, "states")
+			if r.Fault != "" {
 				t.Errorf("%s", r)
 			}
 		})
@@ -130,8 +89,8 @@ func TestWithoutAnyOneRuleAPromiseIsBroken(t *testing.T) {
 				c.number(&w.rules)
 			}
 			w.only = c.fault
-			if r := search(&w); r.fault == "" {
-				t.Errorf("none of %d states breaks %q", r.states, c.fault)
+			if r := searched(&w); r.Fault == "" {
+				t.Errorf("none of %d states breaks %q", r.States, c.fault)
 			}
 		})
 	}

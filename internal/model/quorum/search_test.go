@@ -4,56 +4,29 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"example.com/redislock/internal/model/search"
 )
 
-// found is what a search came to.
-type found struct {
-	states int
-	fault  string // of one of the nearest states that violate something
-	at     State
-	steps  []string
-}
-
-// search visits every state that can be reached, breadth first, until one violates something or is stuck.
-func search(c Config) found {
-	type visited struct {
-		from int32
-		what string
-	}
-	start := c.Start().canonical()
-	seen := map[State]struct{}{start: {}}
-	queue, all := []State{start}, []visited{{-1, ""}}
-	fail := func(n int, fault string, at State, more ...string) found {
-		f := found{states: len(seen), fault: fault, at: at, steps: more}
-		for i := int32(n); all[i].from >= 0; i = all[i].from {
-			f.steps = append(f.steps, all[i].what)
-		}
-		slices.Reverse(f.steps)
-		return f
-	}
-	for n := 0; n < len(queue); n++ {
-		s, moves := queue[n], false
+// searched is a search of all states, until one violates something or is stuck.
+func searched(c Config) search.Found[State] {
+	same := func(s State) State { return s }
+	return search.Whole(c.Start().canonical(), same, func(s State) (all []search.Step[State], stuck string) {
+		moves := false
 		for _, next := range c.Steps(&s) {
 			moves = moves || next.Must
-			if next.Fault != "" {
-				return fail(n, next.Fault, next.To, next.What)
+			to := next.To
+			if next.Fault == "" {
+				to = to.canonical()
 			}
-			to := next.To.canonical()
-			if _, known := seen[to]; !known {
-				seen[to] = struct{}{}
-				queue, all = append(queue, to), append(all, visited{int32(n), next.What})
-			}
+			all = append(all, search.Step[State]{What: next.What, To: to, Fault: next.Fault})
 		}
 		far := slices.ContainsFunc(s.Nodes[:], func(n Node) bool { return c.Fences && n.Last >= c.MostFences })
 		if !moves && !c.Clockless && !far && slices.ContainsFunc(s.Attempts[:], func(a Attempt) bool { return a.Phase == Seeking }) {
-			return fail(n, "stuck", s)
+			stuck = "stuck"
 		}
-	}
-	return found{states: len(seen)}
-}
-
-func (f found) String() string {
-	return f.fault + "\nafter\n  " + strings.Join(f.steps, "\n  ") + "\nin\n" + f.at.String()
+		return all, stuck
+	})
 }
 
 // The configurations. Each is about one kind of fault, and small enough to be searched whole.
@@ -88,9 +61,9 @@ func TestAQuorumKeepsItsPromises(t *testing.T) {
 			if testing.Short() && c.Attempts > 2 && (c.Fences || c.Faults != (Faults{})) {
 				t.Skip("a large search")
 			}
-			f := search(c)
-			t.Log(f.states, "states")
-			if f.fault != "" {
+			f := searched(c)
+			t.Log(f.States, "states")
+			if f.Fault != "" {
 				t.Error(f)
 			}
 		})
@@ -103,7 +76,7 @@ func TestAQuorumGivesWishedFencesAsItDoesAnyOther(t *testing.T) {
 		for second := range int8(5) {
 			c := fences
 			c.Wishes, c.MostFences = [Attempts]int8{first, second}, 5
-			if f := search(c); f.fault != "" {
+			if f := searched(c); f.Fault != "" {
 				t.Errorf("%d and %d: %v", first, second, f)
 			}
 		}
@@ -132,10 +105,10 @@ func TestWithoutAnyOneRuleAPromiseOfAQuorumIsBroken(t *testing.T) {
 		left |= c.without
 		t.Run(c.name, func(t *testing.T) {
 			c.config.Without = c.without
-			f := search(c.config)
-			t.Log(f.states, "states,", len(f.steps), "steps")
-			if !strings.Contains(f.fault, c.fault) {
-				t.Errorf("none of %d states breaks it (%q)", f.states, f.fault)
+			f := searched(c.config)
+			t.Log(f.States, "states,", len(f.Steps), "steps")
+			if !strings.Contains(f.Fault, c.fault) {
+				t.Errorf("none of %d states breaks it (%q)", f.States, f.Fault)
 			}
 		})
 	}

@@ -1,49 +1,23 @@
 package turn
 
 import (
-	"slices"
 	"strings"
 	"testing"
+
+	"example.com/redislock/internal/model/search"
 )
 
-// found is what a search came to.
-type found struct {
-	states int
-	fault  string // of one of the nearest states that violate something
-	at     State
-	steps  []string
-}
-
-// search visits every state that can be reached, breadth first, until one violates something of which the text is a part.
-func search(c Config, text string) found {
-	type visited struct {
-		from int32
-		what string
-	}
-	start := c.Start()
-	seen := map[State]struct{}{start: {}}
-	queue, all := []State{start}, []visited{{-1, ""}}
-	for n := 0; n < len(queue); n++ {
-		for _, next := range c.Steps(&queue[n]) {
-			if next.Fault != "" && strings.Contains(next.Fault, text) {
-				f := found{states: len(seen), fault: next.Fault, at: next.To, steps: []string{next.What}}
-				for i := int32(n); all[i].from >= 0; i = all[i].from {
-					f.steps = append(f.steps, all[i].what)
-				}
-				slices.Reverse(f.steps)
-				return f
+// searched is a search of all states, until one violates something of which the text is a part.
+func searched(c Config, text string) search.Found[State] {
+	return search.Whole(c.Start(), func(s State) State { return s }, func(s State) (all []search.Step[State], stuck string) {
+		for _, next := range c.Steps(&s) {
+			if !strings.Contains(next.Fault, text) {
+				next.Fault = ""
 			}
-			if _, known := seen[next.To]; !known {
-				seen[next.To] = struct{}{}
-				queue, all = append(queue, next.To), append(all, visited{int32(n), next.What})
-			}
+			all = append(all, search.Step[State]{What: next.What, To: next.To, Fault: next.Fault})
 		}
-	}
-	return found{states: len(seen)}
-}
-
-func (f found) String() string {
-	return f.fault + "\nafter\n  " + strings.Join(f.steps, "\n  ") + "\nin\n" + f.at.String()
+		return all, ""
+	})
 }
 
 // The configurations. Each is about one kind of fault, and small enough to be searched whole.
@@ -74,9 +48,9 @@ func TestATurnKeepsThePromisesOfALock(t *testing.T) {
 			if testing.Short() {
 				c.MostTime, c.Rounds = c.MostTime-1, c.Rounds-1
 			}
-			f := search(c, "")
-			t.Log(f.states, "states")
-			if f.fault != "" {
+			f := searched(c, "")
+			t.Log(f.States, "states")
+			if f.Fault != "" {
 				t.Error(f)
 			}
 		})
@@ -104,10 +78,10 @@ func TestWithoutAnyOneRuleAPromiseOfATurnIsBroken(t *testing.T) {
 		left |= c.without
 		t.Run(c.name, func(t *testing.T) {
 			c.config.Without = c.without
-			f := search(c.config, c.fault)
-			t.Log(f.states, "states,", len(f.steps), "steps")
-			if f.fault == "" {
-				t.Errorf("none of %d states breaks it", f.states)
+			f := searched(c.config, c.fault)
+			t.Log(f.States, "states,", len(f.Steps), "steps")
+			if f.Fault == "" {
+				t.Errorf("none of %d states breaks it", f.States)
 			}
 		})
 	}
