@@ -360,11 +360,14 @@ func (q *acquisition) fail(ctx context.Context, cause error) error {
 	}
 }
 
-// giveBack gives up what the present token has, and waits until that is done. If it takes longer than a caller should wait,
-// it goes on in the background. Once ctx has ended, before or meanwhile, the caller should hardly wait at all, because
-// WithWait is a bound. If Redis has just not answered, giveBack does not wait for another answer.
-func (q *acquisition) giveBack(ctx context.Context) {
-	done, patience := q.undo(), time.NewTimer(giveUpPatience)
+// giveBack gives up what the present token has.
+func (q *acquisition) giveBack(ctx context.Context) { q.patiently(ctx, q.undo()) }
+
+// patiently waits until what was to be given back is. If it takes longer than a caller should wait, it goes on in the background.
+// Once ctx has ended, before or meanwhile, the caller should hardly wait at all, because WithWait is a bound. If Redis has just not
+// answered, patiently does not wait for another answer.
+func (q *acquisition) patiently(ctx context.Context, done <-chan struct{}) {
+	patience := time.NewTimer(giveUpPatience)
 	defer patience.Stop()
 	select {
 	case <-done:

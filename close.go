@@ -247,24 +247,26 @@ func (c *Client) Drain(ctx context.Context) error {
 	first := c.stopTaking()
 	empty := c.empty
 	c.mu.Unlock()
-	c.closeTurns()
+	waits := append(c.closeTurns(), empty)
 	if first && c.observer != nil {
 		c.observe(Event{Kind: EventDraining})
 	}
 	if l := c.carried(ctx); l != nil {
 		return fmt.Errorf("redislock: drain: %w: under the context of %q, which is not released", ErrDeadlock, l.Name())
 	}
-	select {
-	case <-empty:
-		return nil
-	default:
+	for _, done := range waits {
+		select {
+		case <-done:
+			continue
+		default:
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return fmt.Errorf("redislock: drain: %w%s", ctx.Err(), c.unfinished())
+		}
 	}
-	select {
-	case <-empty:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("redislock: drain: %w%s", ctx.Err(), c.unfinished())
-	}
+	return nil
 }
 
 // stopTaking makes all acquires fail that belong to no lock which is held, once: it reports whether this call was the first.

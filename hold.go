@@ -265,6 +265,20 @@ func (h *hold) giveUp(tombstone bool) {
 // Config is the configuration of all leases of the Client.
 func (h *hold) Config() *lease.Config { return &h.client.leases }
 
+// Present is the keeper of the lease by now: the lock may have gone on within the process.
+func (h *hold) Present() *lease.Keeper {
+	if h.turn == nil {
+		return &h.lease
+	}
+	c := h.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if present := c.holds[h.lease.Token()]; present != nil {
+		return &present.lease
+	}
+	return &h.lease
+}
+
 // RunOut ends the hold: its lease has run out, perhaps with many others. Their contexts end first, and the rest is done after that
 // (I7).
 func (h *hold) RunOut(cause error) {

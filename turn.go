@@ -269,13 +269,14 @@ func (c *Client) doubtTurns() {
 	}
 }
 
-// closeTurns has idle locks given back: the Client is closed, or drains.
-func (c *Client) closeTurns() {
+// closeTurns has idle locks given back: the Client is closed, or drains. The channels close when that is done.
+func (c *Client) closeTurns() (given []<-chan struct{}) {
 	for _, t := range c.turns.all() {
 		t.mu.Lock()
 		if t.machine.Due(time.Now(), true) == turns.GiveBack {
-			t.dropIdle()
+			given = append(given, t.dropIdle())
 		}
 		t.mu.Unlock()
 	}
+	return given
 }

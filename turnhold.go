@@ -23,6 +23,9 @@ func (t *turn) over() { t.tell(t.machine.Over()) }
 
 // tell tells one who is to ask the server. The caller has locked t.mu.
 func (t *turn) tell(w *turns.Waiter) {
+	if t.held != nil { // I2: its grants within the process are fences that the Client has seen
+		t.client.floors.note(t.name, t.machine.Fence())
+	}
 	t.held = nil
 	if w != nil {
 		w.Of.(*inLine).told <- nil
@@ -104,8 +107,7 @@ func (t *turn) ended(h *hold, strict bool) (first, passed bool, reason error) {
 			next := w.Of.(*inLine)
 			l, err := t.grant(next.q, rest, now)
 			if err != nil { // the Client takes no locks, and its waiters find that out
-				next.told <- nil
-				t.over()
+				t.tell(w)
 				return first, false, reason
 			}
 			next.told <- l
@@ -140,17 +142,18 @@ func (t *turn) sampled(h *hold, said protocol.Micros) {
 	}
 }
 
-// dropIdle gives a lingering lock back. The caller has locked t.mu.
-func (t *turn) dropIdle() {
-	t.dismiss(t.rest)
+// dropIdle gives a lingering lock back. The channel closes when that is done. The caller has locked t.mu.
+func (t *turn) dropIdle() <-chan struct{} {
+	done := t.dismiss(t.rest)
 	t.rest = lease.Rest{}
 	t.client.background.Done()
+	return done
 }
 
 // dismiss gives back a hold that nobody has, in the background.
-func (t *turn) dismiss(rest lease.Rest) {
-	t.client.dismiss(rest.Key.(string), protocol.ReleaseArgs(rest.Token.(string), rest.Unanswered(), rest.Carried()))
+func (t *turn) dismiss(rest lease.Rest) <-chan struct{} {
 	t.client.floors.note(t.name, t.machine.Fence())
+	return t.client.dismiss(rest.Key.(string), protocol.ReleaseArgs(rest.Token.(string), rest.Unanswered(), rest.Carried()))
 }
 
 // Run is the turn of the name in the scheduler: a linger is over, or what is remembered of it.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"example.com/redislock/internal/lease"
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/turns"
 )
 
@@ -83,7 +84,7 @@ func (q *acquisition) standInLine(t *turn) (*Lock, error) {
 	told := false
 	defer func() {
 		if !told { // a callback of the user's has panicked, or ended the goroutine
-			q.leaveLine(t, w)
+			q.leaveLine(ctx, t, w)
 		}
 		w.q = nil
 		c.turns.spare.Put(w)
@@ -112,7 +113,7 @@ func (q *acquisition) standInLine(t *turn) (*Lock, error) {
 			break
 		}
 		if err = ctx.Err(); l != nil {
-			l.unused()
+			q.unused(ctx, l.hold)
 		} else {
 			t.passOn()
 		}
@@ -127,7 +128,7 @@ func (q *acquisition) standInLine(t *turn) (*Lock, error) {
 	case err != nil:
 		if !told {
 			told = true
-			q.leaveLine(t, w)
+			q.leaveLine(ctx, t, w)
 		}
 		return nil, q.fail(ctx, err)
 	case l != nil:
@@ -140,7 +141,7 @@ func (q *acquisition) standInLine(t *turn) (*Lock, error) {
 }
 
 // leaveLine is the end of a wait. What was given to it meanwhile goes on (I8).
-func (q *acquisition) leaveLine(t *turn, w *inLine) {
+func (q *acquisition) leaveLine(ctx context.Context, t *turn, w *inLine) {
 	t.mu.Lock()
 	left := t.machine.Leave(&w.Waiter)
 	t.mu.Unlock()
@@ -148,11 +149,22 @@ func (q *acquisition) leaveLine(t *turn, w *inLine) {
 		return
 	}
 	if l := <-w.told; l != nil {
-		l.unused()
+		q.unused(ctx, l.hold)
 	} else {
 		t.passOn()
 	}
 }
 
-// unused gives back a lock that its caller does not get.
-func (l *Lock) unused() { _, _ = l.end(context.Background(), true, 0) }
+// unused passes on a lock that its caller does not get, or gives it back, as giveBack does with a grant of the server's.
+func (q *acquisition) unused(ctx context.Context, h *hold) {
+	c := q.client
+	defer c.forget(h)
+	_, passed, _ := h.turn.ended(h, false)
+	if passed {
+		return
+	}
+	defer c.turns.done(h.turn)
+	if h.lease.GiveUp() { // unless it was lost meanwhile
+		q.patiently(ctx, c.dismiss(h.lease.Key(), protocol.ReleaseArgs(h.lease.Token(), h.lease.Unanswered(), h.lease.Carried())))
+	}
+}

@@ -20,6 +20,7 @@ type Owner interface {
 	Renewed(protocol.Micros) // a renewal has succeeded, when the server's clock said that
 	RenewalFailed(err error) // a renewal has failed, and is tried again
 	Config() *Config         // the configuration of all leases of the Client
+	Present() *Keeper        // the keeper of this lease by now: another one where the lease has gone on within the process
 }
 
 // Config is the configuration of the leases of a Client.
@@ -256,11 +257,15 @@ func (k *Keeper) Run() {
 	}
 }
 
-// Call is the renewal, when it leaves; nil if the lease has ended meanwhile.
+// Call is the renewal, when it leaves; nil if the lease has ended meanwhile. A renewal is for whoever has the lease: within a process it
+// may go on faster than a renewal leaves, or is answered.
 func (k *Keeper) Call() *transport.Call {
 	k.mu.Lock()
-	defer k.mu.Unlock()
 	k.lease.leaves = false
+	k.mu.Unlock()
+	k = k.owner.Present()
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if k.lease.ended != nil {
 		return nil
 	}
@@ -269,6 +274,7 @@ func (k *Keeper) Call() *transport.Call {
 
 // Answered handles the answer of a renewal.
 func (k *Keeper) Answered(a transport.Answer) {
+	k = k.owner.Present()
 	r, err := protocol.Reply{}, a.Err
 	if err == nil {
 		r, err = protocol.ParseReply(a.Value)

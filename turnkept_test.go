@@ -1,0 +1,102 @@
+package redislock_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"example.com/redislock"
+	"example.com/redislock/internal/fakenet"
+)
+
+// The answer of a renewal comes when the goroutine that had the lock as it left is through; it is the next one's.
+func TestALeaseIsRenewedWhereTheLockGoesOnFasterThanAnAnswerComes(t *testing.T) {
+	embedded(t, 2*time.Millisecond, func(e *env, _ *fakenet.Network) {
+		c := e.client()
+		e.warm(c)
+		options := []redislock.Option{redislock.WithTurn(redislock.MaxTurn), redislock.WithLease(300 * time.Millisecond)}
+		begun := time.Now()
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() {
+				for time.Since(begun) < 900*time.Millisecond {
+					l := e.acquire(c, "x", options...)
+					time.Sleep(time.Millisecond)
+					if err := l.Err(); err != nil {
+						e.Errorf("after %v: %v", time.Since(begun), err)
+					}
+					if err := l.Release(e.Context()); err != nil {
+						e.Errorf("after %v: %v", time.Since(begun), err)
+					}
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
+// I2: as for any other fence that the Client has given.
+func TestFencesOfATurnAreRememberedWhenDataIsLostAndTheClockIsSetBack(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		c := e.client()
+		options := []redislock.Option{redislock.WithTurn(redislock.MaxTurn)}
+		first := e.acquire(c, "x", options...)
+		got := make(chan *redislock.Lock)
+		go func() { got <- e.acquire(c, "x", options...) }()
+		time.Sleep(10 * time.Millisecond)
+		e.release(first)
+		second := <-got
+		e.release(second)
+		e.raw.FlushAll(e.Context())
+		e.mini.SetTime(time.Now().Add(-time.Hour))
+		third := e.acquire(c, "x", options...)
+		if third.Fence() <= second.Fence() {
+			e.Errorf("fence %d after %d", third.Fence(), second.Fence())
+		}
+		e.release(third)
+	})
+}
+
+// I8, in the time that an acquire takes which gives up.
+func TestWhoGivesUpAsItIsServedDoesNotWaitForARedisThatIsGone(t *testing.T) {
+	embedded(t, 0, func(e *env, n *fakenet.Network) {
+		c := e.client()
+		options := []redislock.Option{redislock.WithTurn(redislock.MaxTurn), redislock.WithLease(2 * time.Second)}
+		first := e.acquire(c, "x", options...)
+		ctx, cancel := context.WithCancel(e.Context())
+		gaveUp := make(chan time.Duration)
+		var begun time.Time
+		go func() {
+			l, err := c.Acquire(ctx, "x", options...)
+			if err == nil {
+				e.Errorf("it has the lock: %v", l)
+			}
+			gaveUp <- time.Since(begun)
+		}()
+		time.Sleep(10 * time.Millisecond)
+		n.Cut()
+		begun = time.Now()
+		cancel()
+		e.release(first)
+		if took := <-gaveUp; took > 500*time.Millisecond {
+			e.Errorf("it returned after %v", took)
+		}
+		n.Mend()
+	})
+}
+
+func TestADrainWaitsForALingeringLockToBeGivenBack(t *testing.T) {
+	embedded(t, 5*time.Millisecond, func(e *env, _ *fakenet.Network) {
+		c := e.client()
+		e.warm(c)
+		time.Sleep(20 * time.Millisecond)
+		e.release(e.acquire(c, "x", redislock.WithLinger(redislock.MaxLinger)))
+		if err := c.Drain(e.Context()); err != nil {
+			e.Error(err)
+		}
+		if n := e.raw.HLen(e.Context(), "redislock:{x}").Val(); n != 1 {
+			e.Errorf("the hash has %d fields", n)
+		}
+	})
+}
