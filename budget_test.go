@@ -102,6 +102,39 @@ func TestTheReleaseOfABriefHoldThatSomebodyWaitsForCostsOneCommandMore(t *testin
 	})
 }
 
+func TestOfTheBriefHoldsThatSomebodyWaitsForOneInManyCostsACommandMore(t *testing.T) {
+	metered(t, func(b *budget) {
+		if b.server == nil {
+			return // the clock of the embedded server stands still, so the lock keeps the trace of its first waiter
+		}
+		waiter := b.instance()
+		const rounds = 2 * (1 + redislock.ScriptsAfterMiss) // the command is tried again
+		want := map[string]int{"acquire": rounds, "release": rounds, "hdel": 2}
+		var held map[string]int
+		b.undisturbed("brief holds that somebody waits for", func() bool {
+			holder := b.instance()
+			b.reset(holder, waiter)
+			briefly := true
+			for range rounds {
+				queued := waiter.told.count(redislock.EventQueued)
+				begun := time.Now()
+				l := b.acquire(holder.Client, "x")
+				next := make(chan *redislock.Lock)
+				go func() { next <- b.acquire(waiter.Client, "x") }()
+				b.soon("it waits", func() bool { return waiter.told.count(redislock.EventQueued) > queued })
+				b.release(l)
+				briefly = briefly && time.Since(begun) < redislock.Brief
+				b.release(<-next)
+			}
+			held, _ = holder.wire.count()
+			return briefly
+		})
+		if !maps.Equal(held, want) {
+			b.Errorf("the holder sent %v instead of %v", held, want)
+		}
+	})
+}
+
 // operation is one of those that are listed below.
 type operation struct {
 	name string

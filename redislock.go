@@ -54,6 +54,7 @@ type Client struct {
 	turns      turnTable
 	dials      dials // of package quorum
 	queued     queued
+	waitedFor  waitedFor
 
 	mu     sync.Mutex
 	holds  map[string]*hold // by token

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"example.com/redislock/internal/clock"
@@ -21,16 +22,46 @@ const (
 	// briefHold bounds a hold that is so short that hardly anybody can have begun to wait for it, on a lock that was free.
 	// Its release first tries the command with which the script begins. If somebody waits after all, the command finds
 	// nothing, and the script follows. The command spares a busy server a fifth of the cost of a pair (docs/protocol.md). A
-	// longer hold does not try it, because a waiter would pay one more round trip.
+	// longer hold does not try it, because a waiter would pay one more round trip. Neither does a hold of a name for which
+	// the command has found nothing a short while ago: that name is waited for often.
 	briefHold = 5 * time.Millisecond
+	// scriptsAfterMiss is how many releases of such a name leave as the script before the command is tried again.
+	scriptsAfterMiss = 16
 )
+
+// waitedFor is how many of the next brief holds are given back by the script at once, by the hash of their names. Names that share
+// a hash share the number: either way of a release is right for every hold, so this costs at most some time of the server.
+type waitedFor [256]atomic.Uint32
+
+// of is the number of a name. The hash is FNV-1a: the same in every run, so that simulations repeat.
+func (w *waitedFor) of(name string) *atomic.Uint32 {
+	hash := uint32(2166136261)
+	for i := range len(name) {
+		hash = (hash ^ uint32(name[i])) * 16777619
+	}
+	return &w[hash%uint32(len(w))]
+}
+
+// unlikely reports whether the plain command is worth a try for this hold.
+func (w *waitedFor) unlikely(name string) bool {
+	left := w.of(name)
+	n := left.Load()
+	if n == 0 {
+		return true
+	}
+	left.CompareAndSwap(n, n-1)
+	return false
+}
+
+// found notes that the plain command has found nothing.
+func (w *waitedFor) found(name string) { w.of(name).Store(scriptsAfterMiss) }
 
 // release gives up a hold, with one request and its resends. The first result is what became of the hold, or nil if this
 // request ended it. The second result is why there was no answer.
 func (c *Client) release(ctx context.Context, h *hold, now time.Time) (outcome, err error) {
 	e, unanswered := &h.lease, false
 	carried := e.Carried()
-	if h.isAlone() && carried == "" && !e.Unanswered() && clock.Between(e.Granted(), now) < briefHold {
+	if h.isAlone() && carried == "" && !e.Unanswered() && clock.Between(e.Granted(), now) < briefHold && c.waitedFor.unlikely(h.name) {
 		one := &transport.Call{}
 		one.Init(lua.Release, e.BoxedKey())
 		one.Form, one.Args = transport.Head, append(one.Args, e.BoxedToken())
@@ -42,6 +73,7 @@ func (c *Client) release(ctx context.Context, h *hold, now time.Time) (outcome, 
 			return nil, protocol.Unexpected(a.Value)
 		}
 		unanswered = a.Unanswered
+		c.waitedFor.found(h.name)
 	}
 	one := &transport.Call{}
 	one.Init(lua.Release, e.BoxedKey())
