@@ -7,7 +7,8 @@
 -- ARGV[4]  ticket of a place that was lost; '' or none: a new one
 -- ARGV[5]  how many may wait, at the most, for this one to join them; '' or none: any number
 -- ARGV[6]  the fence that a quorum would like, a time; '' or none. It is taken where the last one is known and is less, so that
---          all nodes give the same; without the last one a fence follows the clock, as ever
+--          all nodes give the same; without the last one a fence follows the clock, as ever. It also says since when the lock
+--          is held, so an older one than WISH_AGE is not taken: a hold is not stale before it is one
 --
 -- Reply    fence16, granted at that very time      | fence16 now16: the same, with the fence of ARGV[6]
 --          {'granted', now, fence, at, lease}
@@ -73,7 +74,7 @@ if not hold and not get('w' .. token) then
     if fits(mode, holds.length) then
       local last, wish = fence, ARGV[6]
       local hold = grant(token, request, sub(request, REQUEST_LEASE), mode)
-      if wish and last ~= '' and last < wish and wish < now then -- `since` goes with it, and the hold keeps its short form
+      if wish and last ~= '' and last < wish and wish < now and now - wish < WISH_AGE then -- `since` goes with it, and the hold keeps its short form
         fence, hold.fence, hold.since = wish, wish, wish
         put('f', wish)
       end

@@ -5,7 +5,7 @@ if fields == 1 then               -- only the fence: nobody holds, nobody waits
   local last = call('HGET', key, 'f')
   if last and last < now and last > string.sub(now, TIME_HUNDREDS) then -- within the same 100 s the expiry was set (`raise_expiry`)
     local wish = ARGV[6]
-    if wish and last < wish and wish < now then
+    if wish and last < wish and wish < now and now - wish < WISH_AGE then
       call('HSET', key, 'f', wish, ARGV[1], '@' .. now .. string.sub(ARGV[2], REQUEST_LEASE) .. ARGV[2])
       return wish .. now
     end

@@ -22,7 +22,8 @@
 --   m           the modes in use, where not all is exclusive: SUMMARY
 
 -- Times are 16 digits of server µs. Leases and claims are in ms, 8 characters with blanks in front: not zeros, for some
--- servers read those as octal. Only digits are ever compared as text, for the locale orders the rest.
+-- servers read those as octal. Only digits are ever compared as text, for the locale orders the rest. A fence that a quorum would
+-- like is at most WISH_AGE µs old (acquire.lua).
 --= TIME_WIDTH     16
 --= TIME_FORMAT    '%016.0f'
 --= TIME_SECONDS   1, 10
@@ -30,6 +31,7 @@
 --= MICROS_WIDTH   6
 --= LEASE_FORMAT   '%8d'
 --= TOKEN_WIDTH    22
+--= WISH_AGE       1000000
 
 -- How many s a key outlives its last grant, unless a Client asks for another retention; and the same as an argument of a
 -- command, for the server would format a number each time.

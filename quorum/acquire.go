@@ -23,7 +23,7 @@ const (
 //
 // The options are [redislock.WithLease], WithWait, WithMetadata, WithMaxHold, WithoutRenewal, WithStealAfter and NonReentrant. Any other is
 // [redislock.ErrInvalid], and so is a lease that is longer than [WithLongestLease]. WithStealAfter counts the age of a hold on each node, from
-// the vote of that node. WithoutRenewal ends the lock when one lease is over since the grant; a vote is renewed until then, for it may have
+// the vote of that node, or from the acquire if that was less than a second before. WithoutRenewal ends the lock when one lease is over since the grant; a vote is renewed until then, for it may have
 // been there long before.
 //
 // Under the context of a lock of that name by this Locker, Acquire returns another handle of it, at once and with nothing sent.

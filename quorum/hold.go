@@ -116,8 +116,12 @@ func (h *hold) follow(i int, next func()) bool {
 	if h.phase != over || v.busy == 0 || v.next != nil {
 		return false
 	}
-	v.next = next
-	time.AfterFunc(firstInquiry, next) // a stuck connection must not hold up the next acquire
+	late := time.AfterFunc(firstInquiry, next) // a stuck connection must not hold up the next acquire
+	v.next = func() {
+		if late.Stop() {
+			next()
+		}
+	}
 	return true
 }
 

@@ -67,10 +67,11 @@ func (b *ballot) Queued() {
 	b.h.watch()
 }
 
-// Ended is the event that the vote has ended.
+// Ended is the event that the vote has ended. Where that costs the majority, the context of the whole has ended when it returns: the
+// Client gives a stolen vote up after that (I7).
 func (b *ballot) Ended(cause error) {
 	if !errors.Is(cause, redislock.ErrReleased) { // by this package
-		go b.h.lost(b, cause)
+		b.h.lost(b, cause)
 	}
 }
 

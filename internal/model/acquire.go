@@ -38,7 +38,7 @@ func (a Acquire) execute(s *step) Answer {
 		if (len(s.Queue) == 0 || !s.Rules.has(QueueFirst)) && !more && s.fits(a.Request.Mode, "") {
 			last := s.Fence
 			h := s.grant(a.Token, a.Request, a.Request.Lease)
-			if last > 0 && last < a.Wish && a.Wish < s.Now { // so that all nodes of a quorum give the same
+			if last > 0 && last < a.Wish && a.Wish < s.Now && s.Now-a.Wish < s.Rules.WishAge { // so that all nodes of a quorum give the same
 				s.Fence, h.Fence, h.Since = a.Wish, a.Wish, a.Wish
 			}
 		}

@@ -162,7 +162,7 @@ func (h *History) acquire() Script {
 		a.Most = 1 + h.Random.IntN(4)
 	}
 	if h.Random.IntN(3) == 0 {
-		a.Wish = h.Now + 50 - Micros(h.Random.IntN(oneOf(h, 400, 4000)))
+		a.Wish = h.Now + 50 - Micros(h.Random.IntN(oneOf(h, 400, 4000, 3000000)))
 	}
 	return a
 }

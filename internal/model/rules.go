@@ -8,6 +8,7 @@ type Rules struct {
 	Tombstone Micros // how long a tombstone stands
 	Keep      Micros // how long a key outlives what it was touched for, unless a request asks for more
 	Skew      Micros // how far ahead of the clock a caller's floor may be
+	WishAge   Micros // how far behind the clock a fence that a quorum would like may be
 
 	HandOver int // places tried by one script, a grant counting twice
 	Scan     int // holds revoked by one script
@@ -19,7 +20,7 @@ type Rules struct {
 
 // Protocol are the rules as lua/ has them.
 var Protocol = Rules{
-	Claim: 5 * Second, Checked: 2500 * Millisecond, Unseen: 7 * Second, Tombstone: Minute, Keep: 4600 * Second, Skew: 86400 * Second,
+	Claim: 5 * Second, Checked: 2500 * Millisecond, Unseen: 7 * Second, Tombstone: Minute, Keep: 4600 * Second, Skew: 86400 * Second, WishAge: Second,
 	HandOver: 32, Scan: 32, Trim: 8, Walk: 64,
 }
 
