@@ -189,24 +189,32 @@ func (d *doing) hold(l *redislock.Lock, err error) error {
 
 // guarded is a body of Do.
 func (d *doing) guarded(ctx context.Context) error {
-	l, ok := redislock.FromContext(ctx)
-	if !ok {
-		d.world.checks.find("I10", "%d: a body without a lock", d.Number)
-		return nil
+	if l, ok := redislock.FromContext(ctx); ok {
+		return d.inside(ctx, d.enter(l), func() (handle, error) { return d.client.Acquire(ctx, d.Name) })
 	}
-	b := d.enter(l)
+	return d.unguarded()
+}
+
+// unguarded is a body of Do that has no lock.
+func (d *doing) unguarded() error {
+	d.world.checks.find("I10", "%d: a body without a lock", d.Number)
+	return nil
+}
+
+// inside is what a body of Do does; again takes the lock once more, under its context.
+func (d *doing) inside(ctx context.Context, b *body, again func() (handle, error)) error {
 	defer d.leave(b)
 	d.work(b)
 	switch d.Kind {
 	case "panic":
 		panic(errBody)
 	case "nested":
-		inner, err := d.client.Acquire(ctx, d.Name)
+		inner, err := again()
 		if err != nil {
 			return err
 		}
-		if inner.Fence() != l.Fence() && inner.Err() == nil {
-			d.world.checks.find("I2", "%d: a re-entry has fence %d in place of %d", d.Number, inner.Fence(), l.Fence())
+		if fence := b.fence(); inner.Fence() != fence && inner.Err() == nil {
+			d.world.checks.find(d.world.checks.one("I2", "Q2"), "%d: a re-entry has fence %d in place of %d", d.Number, inner.Fence(), fence)
 		}
 		d.work(b)
 		return inner.Release(ctx)

@@ -182,28 +182,8 @@ func (d *doing) enterQuorum(l *quorum.Lock) *body {
 
 // guardedQuorum is a body of Do.
 func (d *doing) guardedQuorum(ctx context.Context) error {
-	l, ok := quorum.FromContext(ctx)
-	if !ok {
-		d.world.checks.find("I10", "%d: a body without a lock", d.Number)
-		return nil
+	if l, ok := quorum.FromContext(ctx); ok {
+		return d.inside(ctx, d.enterQuorum(l), func() (handle, error) { return d.locker.Acquire(ctx, d.Name, d.lease()) })
 	}
-	b := d.enterQuorum(l)
-	defer d.leave(b)
-	d.work(b)
-	switch d.Kind {
-	case "panic":
-		panic(errBody)
-	case "nested":
-		inner, err := d.locker.Acquire(ctx, d.Name, d.lease())
-		if err != nil {
-			return err
-		}
-		if inner.Fence() != l.Fence() && inner.Err() == nil {
-			d.world.checks.find("Q2", "%d: a re-entry has fence %d in place of %d", d.Number, inner.Fence(), l.Fence())
-		}
-		d.work(b)
-		return inner.Release(ctx)
-	}
-	d.through = true
-	return nil
+	return d.unguarded()
 }
