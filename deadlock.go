@@ -98,10 +98,10 @@ func onStack() (inBody, lockable bool) {
 	}
 }
 
-// WithDeadlockCheck has a wait that lasts longer than d find out, once, whether it is part of a deadlock ([Client.Deadlocks]); d is at
-// least 100 ms. If it is the youngest in a cycle, the acquire fails with [ErrDeadlock] as a [DeadlockError], which names the
+// WithDeadlockCheck has a wait that lasts longer than d find out whether it is part of a deadlock ([Client.Deadlocks]), and again after
+// 3 d, 7 d, 15 d and so on; d is at least 100 ms. If it is the youngest in a cycle, the acquire fails with [ErrDeadlock] as a [DeadlockError], which names the
 // cycle, and leaves nothing behind. The others in the cycle get on as soon as the caller has given back what it holds. Of several
-// that check, only the youngest fails. A look that fails, for instance because the right to scan is missing, ends no wait. A
+// that check, only the youngest fails ([Cycle.Youngest]). A look that fails, for instance because the right to scan is missing, ends no wait. A
 // wait under no lock is in no cycle: for it the option does nothing. Without this option nobody looks.
 //
 // A caller that waits for another one of its own process under [WithTurn] has no place in the queue of the server, and is not looked for.
@@ -116,22 +116,22 @@ func WithDeadlockCheck(d time.Duration) Option {
 	}
 }
 
-// checking has the wait look for a deadlock after some time. The result ends that, and returns when it has ended.
+// checking has the wait look for a deadlock after some time, and again each time that the wait has
+// doubled. The result ends that, and returns when it has ended.
 func (q *acquisition) checking(ctx context.Context, w *waiting.Wait) (stop func()) {
-	if q.few == nil || q.few.deadlockCheck == 0 || q.Looked || len(carriedBy(q.parent)) == 0 && q.changes == nil {
+	if q.few == nil || q.few.deadlockCheck == 0 || len(carriedBy(q.parent)) == 0 && q.changes == nil {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
-	after := q.few.deadlockCheck
+	pause := q.few.deadlockCheck
 	go func() {
 		defer close(done)
-		if !sleep(ctx, after) {
-			return
-		}
-		q.Looked = true
-		if cycle := q.client.cycleOf(ctx, publicID(w.Token())); cycle != nil {
-			w.Fail(&DeadlockError{Cycle: cycle})
+		for ; sleep(ctx, pause); pause *= 2 { // the circle may close only after a look
+			if cycle := q.client.cycleOf(ctx, publicID(w.Token())); cycle != nil {
+				w.Fail(&DeadlockError{Cycle: cycle})
+				return
+			}
 		}
 	}()
 	return func() {

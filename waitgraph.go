@@ -40,13 +40,14 @@ type WaitEdge struct {
 // Cycle is a deadlock: the Blocker of each edge is the Hold of the next one, and that of the last is the Hold of the first.
 type Cycle []WaitEdge
 
-// Youngest is the edge of the one that began to wait last. To break its Hold undoes the least, and ends the deadlock.
+// Youngest is the edge of the one that began to wait last. To break its Hold undoes the least, and ends the deadlock. Whoever looks
+// names the same one. A [Lock.Upgrade], of which the server does not know when it began, counts as the oldest.
 func (c Cycle) Youngest() WaitEdge {
 	if len(c) == 0 {
 		return WaitEdge{}
 	}
-	return slices.MinFunc(c, func(a, b WaitEdge) int {
-		return cmp.Or(cmp.Compare(a.Waited, b.Waited), cmp.Compare(a.Place.ID, b.Place.ID))
+	return slices.MaxFunc(c, func(a, b WaitEdge) int {
+		return cmp.Or(a.Place.Since.Compare(b.Place.Since), cmp.Compare(a.Place.ID, b.Place.ID))
 	})
 }
 
@@ -114,25 +115,22 @@ func (c *Client) waitGraph(ctx context.Context) (WaitGraph, error) {
 	if len(g.Cycles) == 0 {
 		return g, nil
 	}
-	// A place or a hold has one ID for as long as it lasts. What is there at the second look was there all the time in between, and so
-	// beside all the others.
+	// A place has one ID for as long as it lasts. A place that is there at the second look was there all the time in between, with the
+	// holds under which it waits, if these are still there too: and so beside all the others.
+	among := stuck(g.Edges)
 	var again []Info
 	for _, info := range locks {
-		if !slices.ContainsFunc(g.Cycles, func(c Cycle) bool {
-			return slices.ContainsFunc(c, func(e WaitEdge) bool { return e.Lock == info.Name || e.For == info.Name })
-		}) {
+		if !slices.ContainsFunc(among, func(e WaitEdge) bool { return e.Lock == info.Name || e.For == info.Name }) {
 			continue
 		}
 		now, err := c.crowd(ctx, info.Name)
 		if err != nil {
 			return WaitGraph{}, err
 		}
-		info.Holds = slices.DeleteFunc(now.Holds, func(h Hold) bool { return !slices.ContainsFunc(info.Holds, func(o Hold) bool { return o.ID == h.ID }) })
-		info.Places = slices.DeleteFunc(now.Places, func(p Place) bool {
+		now.Places = slices.DeleteFunc(now.Places, func(p Place) bool {
 			return !slices.ContainsFunc(info.Places, func(o Place) bool { return o.ID == p.ID })
 		})
-		info.Now = now.Now
-		again = append(again, info)
+		again = append(again, now)
 	}
 	g.Cycles = WaitGraphOf(again).Cycles
 	return g, nil

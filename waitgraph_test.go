@@ -173,6 +173,109 @@ func TestAWaitForASemaphoreIsStuckOnlyIfAllItsHoldersAre(t *testing.T) {
 	})
 }
 
+// Locks are looked at one after the other, each Client in its own order.
+func TestAllWhoLookNameTheSameYoungest(t *testing.T) {
+	begin := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	seen := func(x, y time.Duration) redislock.WaitEdge {
+		g := redislock.WaitGraphOf([]redislock.Info{
+			{Name: "x", Now: begin.Add(x), Holds: []redislock.Hold{{ID: "1"}}, Places: []redislock.Place{{ID: "a", Since: begin, Under: []string{"2"}}}},
+			{Name: "y", Now: begin.Add(y), Holds: []redislock.Hold{{ID: "2"}}, Places: []redislock.Place{{ID: "b", Since: begin.Add(time.Millisecond), Under: []string{"1"}}}},
+		})
+		if len(g.Cycles) != 1 {
+			t.Fatalf("%+v", g)
+		}
+		return g.Cycles[0].Youngest()
+	}
+	for _, e := range []redislock.WaitEdge{seen(time.Second, 1005*time.Millisecond), seen(1005*time.Millisecond, time.Second)} {
+		if e.Place.ID != "b" {
+			t.Errorf("the youngest is %+v", e)
+		}
+	}
+}
+
+// The server does not know when an upgrade began, so it is the other that gives up. Its first look may be before the circle closes.
+func TestADeadlockWithAnUpgradeEndsWhicheverBeganFirst(t *testing.T) {
+	for _, upgradeFirst := range []bool{true, false} {
+		embedded(t, 0, func(e *env, _ *fakenet.Network) {
+			a, b := e.client(), e.client()
+			e.warm(a, b)
+			read := redislock.WithMode(redislock.Read)
+			upgrading, other, y := e.acquire(a, "x", read), e.acquire(b, "x", read), e.acquire(a, "y")
+			upgraded := make(chan error, 1)
+			upgrade := func() {
+				go func() { upgraded <- upgrading.Upgrade(y.With(context.Background())) }()
+				e.queued(a, "x", 1)
+			}
+			if upgradeFirst {
+				upgrade()
+			}
+			waited := e.seek(b, other, "y", redislock.WithDeadlockCheck(time.Second), redislock.WithWait(time.Minute))
+			e.queued(a, "y", 1)
+			if !upgradeFirst {
+				time.Sleep(1500 * time.Millisecond)
+				upgrade()
+			}
+			if err := <-waited; !errors.Is(err, redislock.ErrDeadlock) {
+				e.Errorf("the upgrade first: %v: %v", upgradeFirst, err)
+			}
+			if err := <-upgraded; err != nil {
+				e.Error(err)
+			}
+			e.release(y)
+			e.release(upgrading)
+		})
+	}
+}
+
+// Between the two looks, one of two holders gets on and the next in the queue has its unit, who waits for nobody.
+func TestASemaphoreThatMovesOnBetweenTheLooksIsInNoDeadlock(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		ctx := context.Background()
+		a, b := e.client(), e.client()
+		e.warm(a, b)
+		two := redislock.WithMode(redislock.Semaphore(2))
+		one, other, y := e.acquire(a, "s", two), e.acquire(a, "s", two), e.acquire(b, "y")
+		ending, cancel := context.WithCancel(other.With(ctx))
+		defer cancel()
+		gotOn := make(chan error, 1)
+		go func() {
+			_, err := a.Acquire(ending, "y")
+			gotOn <- err
+		}()
+		e.queued(a, "y", 1)
+		next := make(chan *redislock.Lock, 1)
+		go func() { next <- e.acquire(a, "s", two) }()
+		e.queued(a, "s", 1)
+		forS := e.seek(b, y, "s", two)
+		e.queued(a, "s", 2)
+		forY := e.seek(a, one, "y")
+		e.queued(a, "y", 2)
+		looks := 0
+		var third *redislock.Lock
+		c := e.tapped(&tap{before: func(text string) error {
+			if strings.Contains(text, digest("inspect")) && strings.Contains(text, "{s}") {
+				if looks++; looks == 2 {
+					cancel()
+					<-gotOn
+					e.release(other)
+					third = <-next
+				}
+			}
+			return nil
+		}})
+		g, err := c.Deadlocks(ctx)
+		if err != nil || len(g.Cycles) != 0 || third == nil {
+			e.Errorf("%v, %v, after %d looks", g.Cycles, err, looks)
+		}
+		if third != nil {
+			e.release(third)
+		}
+		if err := errors.Join(<-forS, <-forY); err != nil {
+			e.Error(err)
+		}
+	})
+}
+
 func TestALookForDeadlocksThatFailsEndsNoWait(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		a, b := e.client(), e.tapped(&tap{before: func(text string) error {

@@ -42,7 +42,6 @@ type Acquisition struct {
 
 	Without bool // there is no subscription; only the checks will tell
 	Queued  bool // it has, or had, a place in the queue, under this token or another
-	Looked  bool // it has looked for a deadlock
 
 	// Of the present token: what it may have on the server, for the one that gives it up (I8).
 	Joined     bool // it has a place in the queue
