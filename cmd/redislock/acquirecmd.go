@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,7 +29,7 @@ command line.
 
 `
 
-// acquired is a lock that was taken, for programs. Until is by the clock of this machine.
+// acquired is a lock that was taken, for programs. Until is by the clock of this machine, and never later than the lock is held.
 type acquired struct {
 	Name         string    `json:"name"`
 	Token        string    `json:"token"`
@@ -97,6 +99,9 @@ func newAcquire() *cobra.Command {
 		if err := l.reach(ctx, name); err != nil {
 			return l.explain(err)
 		}
+		unread := make(chan os.Signal, 1)
+		signal.Notify(unread, syscall.SIGPIPE) // a token that nobody reads is an error of the write, and does not end the program
+		defer signal.Stop(unread)
 		lock, err := l.client.Acquire(ctx, name, opts...)
 		var held *redislock.HeldError
 		switch {
@@ -109,7 +114,7 @@ func newAcquire() *cobra.Command {
 		case err != nil:
 			return l.explain(err)
 		}
-		fence, until := lock.Fence(), time.Now().Add(lease)
+		fence, until := lock.Fence(), lock.Deadline()
 		token, err := lock.Handoff()
 		if err != nil {
 			_ = lock.Release(context.Background())

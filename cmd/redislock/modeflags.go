@@ -35,11 +35,16 @@ func modeOfFlags(f *pflag.FlagSet, units int, shared bool) (*redislock.Option, e
 	return &opt, nil
 }
 
-// interruptible is a context that ends by a signal; endOfSignal is the end of the program then.
+// interruptible is a context that ends by a signal; endOfSignal is the end of the program then. A signal that was ignored when we
+// were started, by nohup for instance, stays ignored.
 func interruptible() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	for _, sig := range passedOn {
+		if stops(sig) && !signal.Ignored(sig) {
+			signal.Notify(signals, sig)
+		}
+	}
 	go func() {
 		select {
 		case sig := <-signals:

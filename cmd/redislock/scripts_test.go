@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -59,6 +60,55 @@ func TestATokenThatCannotBeWrittenLeavesNoLock(t *testing.T) {
 	if info, err := f.client.Inspect(t.Context(), "x"); err != nil || !info.Idle() {
 		t.Errorf("the lock is held by nobody who knows: %+v, %v", info, err)
 	}
+}
+
+func TestATokenThatNobodyReadsLeavesNoLock(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	_ = reader.Close()
+	cmd := exec.Command(os.Args[0], "acquire", "--redis", f.url, "--prefix", f.prefix, "--lease", "1m", "x")
+	cmd.Env = append(os.Environ(), asProgram+"=1", "GORACE=atexit_sleep_ms=0")
+	cmd.Stdout = writer
+	if err := cmd.Run(); cmd.ProcessState.ExitCode() != 69 {
+		t.Errorf("it ended by %v, want exit status 69", err)
+	}
+	if info, err := f.client.Inspect(t.Context(), "x"); err != nil || !info.Idle() {
+		t.Errorf("the lock is held by nobody who knows: %+v, %v", info, err)
+	}
+}
+
+func TestALockThatWasAcquiredIsNotSaidToBeHeldForLongerThanItIs(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	var out acquired
+	if err := json.Unmarshal([]byte(f.wants(0, []string{"acquire", "--lease", "1m", "-o", "json", "x"})), &out); err != nil {
+		t.Fatal(err)
+	}
+	info, err := f.client.Inspect(t.Context(), "x")
+	if err != nil || info.Holders != 1 {
+		t.Fatalf("%+v, %v", info, err)
+	}
+	if end := info.Holds[0].Deadline; out.Until.After(end) || end.Sub(out.Until) > time.Minute/2 { // one machine, one clock
+		t.Errorf("it is said to be held until %v, and is until %v", out.Until, end)
+	}
+}
+
+func TestAWaitGoesOnUnderNohup(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	lock := f.hold("x")
+	p := f.launch("sh", "-c", `trap "" HUP; exec "$0" wait --prefix `+f.prefix+` --free x`, os.Args[0])
+	f.watched("x")
+	p.signal(unix.SIGHUP)
+	if err := lock.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.ends(0)
 }
 
 func TestWaitEndsWhenTheLockIsAsWanted(t *testing.T) {

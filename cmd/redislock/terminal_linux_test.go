@@ -322,3 +322,21 @@ func TestTopAsksAndBreaksAtATerminal(t *testing.T) {
 	s.typed("q")
 	s.ends(0)
 }
+
+func TestTopSaysWhichSignalEndedIt(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	f.hold("orders/7")
+	for _, sig := range []unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP} {
+		s := f.atTerminal("top", "--prefix", f.prefix)
+		s.shows("orders/7")
+		if err := s.cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		s.ends(128 + int(sig))
+		after, err := unix.IoctlGetTermios(int(s.tty.Fd()), unix.TCGETS)
+		if err != nil || after.Lflag != s.before.Lflag {
+			t.Errorf("%v: the terminal is not as before: %+v, was %+v (%v)", sig, after, s.before, err)
+		}
+	}
+}

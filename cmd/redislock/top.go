@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -79,7 +77,7 @@ func newTop() *cobra.Command {
 }
 
 func (t *topper) run(cmd *cobra.Command, p *page, prefix string) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := interruptible()
 	defer stop()
 	first := t.look(ctx)
 	if first.err != nil {
@@ -110,7 +108,7 @@ func (t *topper) run(cmd *cobra.Command, p *page, prefix string) error {
 	<-examined
 	switch {
 	case ctx.Err() != nil:
-		return &exit{status: exitSignal + int(syscall.SIGTERM)}
+		return endOfSignal(ctx)
 	case err != nil:
 		return exitWith(exitUnavailable, "the terminal cannot be used: %v; redislock ls shows the same once", err)
 	}

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/charmbracelet/colorprofile"
@@ -101,23 +99,8 @@ func isPattern(target string) bool { return strings.ContainsAny(target, `*?[\`) 
 
 // run watches until it is told to stop.
 func (w *watcher) run(cmd *cobra.Command) error {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
-	signals := make(chan os.Signal, 1)
-	for _, sig := range passedOn {
-		if stops(sig) && !signal.Ignored(sig) {
-			signal.Notify(signals, sig)
-		}
-	}
-	defer signal.Stop(signals)
-	go func() {
-		select {
-		case sig := <-signals:
-			cancel(&exit{status: exitSignal + int(sig.(syscall.Signal))})
-		case <-ctx.Done():
-		}
-	}()
-
+	ctx, stop := interruptible()
+	defer stop()
 	first := w.look(ctx)
 	if first.err != nil {
 		return first.err
