@@ -52,16 +52,21 @@ func (c *Client) AcquireAll(ctx context.Context, names []string, opts ...Option)
 	if err := c.called(ctx); err != nil {
 		return nil, fmt.Errorf("redislock: acquire all: %w", err)
 	}
-	all := &Locks{client: c, names: slices.Compact(slices.Sorted(slices.Values(names)))}
-	all.locks = make([]*Lock, len(all.names))
 	if len(names) == 0 {
 		return nil, fmt.Errorf("redislock: acquire all: %w", invalid("no names"))
 	}
-	var s settings
-	for _, name := range all.names {
-		s = c.defaults
-		if err := c.accept(ctx, name, opts, &s); err != nil {
-			return nil, wrapOp("acquire all", name, err)
+	each := func(int) []Option { return opts }
+	return c.acquireEach(ctx, "acquire all", slices.Compact(slices.Sorted(slices.Values(names))), each)
+}
+
+// acquireEach takes the locks of these names, which are sorted, each once, or none; each are the options of one of them. op is for errors.
+func (c *Client) acquireEach(ctx context.Context, op string, names []string, each func(int) []Option) (*Locks, error) {
+	all := &Locks{client: c, names: names, locks: make([]*Lock, len(names))}
+	accepted := make([]settings, len(names))
+	for i, name := range names {
+		accepted[i] = c.defaults
+		if err := c.accept(ctx, name, each(i), &accepted[i]); err != nil {
+			return nil, wrapOp(op, name, err)
 		}
 	}
 
@@ -72,7 +77,7 @@ func (c *Client) AcquireAll(ctx context.Context, names []string, opts ...Option)
 			_ = all.finish(ctx)
 		}
 	}()
-	if err := all.take(ctx, &s, opts); err != nil {
+	if err := all.take(ctx, op, accepted, each); err != nil {
 		return nil, err
 	}
 	taken = true
@@ -80,16 +85,17 @@ func (c *Client) AcquireAll(ctx context.Context, names []string, opts ...Option)
 }
 
 // take takes one lock after the other.
-func (a *Locks) take(ctx context.Context, s *settings, opts []Option) error {
+func (a *Locks) take(ctx context.Context, op string, accepted []settings, each func(int) []Option) error {
 	for i, name := range a.names { // nest does not wait and sends nothing, so an impossible request fails before all else
-		l, nested, err := a.client.nest(ctx, name, s)
+		l, nested, err := a.client.nest(ctx, name, &accepted[i])
 		if err != nil {
-			return wrapOp("acquire all", name, err)
+			return wrapOp(op, name, err)
 		}
 		if nested {
 			a.keep(i, l)
 		}
 	}
+	s := &accepted[0] // what else there is is the same for all
 	asked := time.Now()
 	waiting, untie := lifetime.Ending(&together{ctx, a}, a.ctx) // when one lock is lost, waiting for more is useless
 	defer untie()
@@ -99,12 +105,12 @@ func (a *Locks) take(ctx context.Context, s *settings, opts []Option) error {
 			continue
 		}
 		if n := min(size, len(a.names)-i); a.many(s) && n > 1 {
-			taken, err := a.takeTogether(waiting, i, n, opts)
+			taken, err := a.takeTogether(waiting, i, n, each)
 			if loss := context.Cause(a.ctx); err != nil && loss != nil && context.Cause(waiting) == loss {
 				break
 			}
 			if err != nil {
-				return wrapOp("acquire all", a.names[i+taken], err)
+				return wrapOp(op, a.names[i+taken], err)
 			}
 			if i += taken; taken == n {
 				size = min(2*size, maxTogether)
@@ -113,7 +119,7 @@ func (a *Locks) take(ctx context.Context, s *settings, opts []Option) error {
 			}
 			size = fewNames // somebody has the next one: wait for it
 		}
-		name, left := a.names[i], append(opts[:len(opts):len(opts)], strictly)
+		name, left := a.names[i], append(slices.Clip(each(i)), strictly)
 		if s.waitSet {
 			left = append(left, WithWait(max(s.wait-clock.Elapsed(asked), 0)))
 		}
@@ -122,12 +128,12 @@ func (a *Locks) take(ctx context.Context, s *settings, opts []Option) error {
 			break // the loss is the error, not that it ended the waiting
 		}
 		if err != nil {
-			return wrapOp("acquire all", name, err)
+			return wrapOp(op, name, err)
 		}
 		a.keep(i, l)
 	}
 	if loss := a.Err(); loss != nil {
-		return fmt.Errorf("redislock: acquire all: %w", loss)
+		return fmt.Errorf("redislock: %s: %w", op, loss)
 	}
 	return nil
 }

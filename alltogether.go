@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 )
 
@@ -34,8 +35,7 @@ type attempt struct {
 //
 // No two callers wait for each other, for whoever waits holds only names before the one that it waits for: what was granted behind the
 // first refusal is given back before anything else is done, and nobody waits meanwhile.
-func (a *Locks) takeTogether(ctx context.Context, from, n int, opts []Option) (taken int, err error) {
-	opts = append(opts[:len(opts):len(opts)], strictly, WithWait(0))
+func (a *Locks) takeTogether(ctx context.Context, from, n int, each func(int) []Option) (taken int, err error) {
 	all := make([]attempt, n)
 	var asking, givingBack sync.WaitGroup
 	for k := range all {
@@ -45,7 +45,7 @@ func (a *Locks) takeTogether(ctx context.Context, from, n int, opts []Option) (t
 		asking.Go(func() {
 			t := &all[k]
 			defer func() { t.panicked = recover() }() // the Observer's: it is the caller's to see
-			t.lock, t.err = a.client.acquire(ctx, a.names[from+k], opts)
+			t.lock, t.err = a.client.acquire(ctx, a.names[from+k], append(slices.Clip(each(from+k)), strictly, WithWait(0)))
 			t.returned = true
 		})
 	}

@@ -2,11 +2,8 @@ package redislock
 
 import (
 	"context"
+	"slices"
 	"strings"
-	"time"
-
-	"example.com/redislock/internal/clock"
-	"example.com/redislock/internal/lifetime"
 )
 
 // The modes of a lock on a path. An intent is held on all that is above a path. It says that something below is read or written, and so
@@ -59,43 +56,11 @@ func (c *Client) acquirePath(ctx context.Context, path string, opts []Option) (*
 		}
 		names = append(names, path[:i])
 	}
-	all := &Locks{client: c, names: names, locks: make([]*Lock, len(names))}
-	all.ctx, all.end = context.WithCancelCause(&together{context.WithoutCancel(ctx), all})
-	taken := false
-	defer func() {
-		if !taken { // a lock that is lost, or that cannot be given back now, is not the caller's any more
-			_ = all.finish(ctx)
-		}
-	}()
-	if err := all.takePath(ctx, &s, opts, here, above); err != nil {
-		return nil, err
-	}
-	taken = true
-	return all, nil
-}
-
-// takePath takes the locks of a path from the top down.
-func (a *Locks) takePath(ctx context.Context, s *settings, opts []Option, here, above Mode) error {
-	begun := time.Now()
-	waiting, untie := lifetime.Ending(&together{ctx, a}, a.ctx) // when one lock is lost, waiting for more is useless
-	defer untie()
-	for i, name := range a.names {
+	return c.acquireEach(ctx, "acquire", names, func(i int) []Option {
 		mode := above
-		if i == len(a.names)-1 {
+		if i == len(names)-1 {
 			mode = here
 		}
-		one := append(opts[:len(opts):len(opts)], WithMode(mode))
-		if s.waitSet {
-			one = append(one, WithWait(max(s.wait-clock.Elapsed(begun), 0)))
-		}
-		l, err := a.client.acquire(waiting, name, one) // or nests a handle in a hold that ctx carries
-		if loss := context.Cause(a.ctx); err != nil && loss != nil && context.Cause(waiting) == loss {
-			break // the loss is the error, not that it ended the waiting
-		}
-		if err != nil {
-			return wrapOp("acquire", name, err)
-		}
-		a.keep(i, l)
-	}
-	return a.Err()
+		return append(slices.Clip(opts), WithMode(mode))
+	})
 }

@@ -102,3 +102,38 @@ func TestAPathIsAllOrNoneAndReEntersWhatIsHeld(t *testing.T) {
 		}
 	})
 }
+
+// A path of more than eight names is asked for several names at a time, each in its own mode.
+func TestADeepPathIsTakenInTheModesOfAShortOne(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		ctx := context.Background()
+		a, b := e.client(), e.client()
+		e.warm(a, b)
+		const deep = "a/b/c/d/e/f/g/h/i/j"
+		middle := e.acquire(a, "a/b/c/d/e")
+		if _, err := b.AcquirePath(ctx, deep+"/k", redislock.WithWait(0)); !errors.Is(err, redislock.ErrHeld) {
+			e.Error(err)
+		}
+		if held := b.Held(); len(held) > 0 {
+			e.Errorf("after an error it holds %v", held)
+		}
+		e.release(middle)
+		first, err := a.AcquirePath(ctx, deep+"/k")
+		if err != nil {
+			e.stop(err)
+		}
+		beside, err := b.AcquirePath(ctx, deep+"/l", redislock.WithWait(0))
+		if err != nil {
+			e.stop(err)
+		}
+		if len(a.Held()) != 11 || len(b.Held()) != 11 {
+			e.Errorf("%v beside %v", a.Held(), b.Held())
+		}
+		if _, err := b.AcquirePath(ctx, deep, redislock.WithWait(0)); !errors.Is(err, redislock.ErrHeld) {
+			e.Error(err)
+		}
+		if err := errors.Join(first.Release(ctx), beside.Release(ctx)); err != nil {
+			e.Error(err)
+		}
+	})
+}
