@@ -66,6 +66,30 @@ func TestWhatFollowsABody(t *testing.T) {
 	}
 }
 
+func TestWhoComesToALingeringLock(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		lease, left time.Duration
+		at          time.Duration
+		fence       int64
+		want        Action
+	}{
+		{"has it", lease, lease, 5 * time.Millisecond, 0, Serve},
+		{"has another lease", lease + 1, lease, 5 * time.Millisecond, 0, GiveBack},
+		{"comes when the bound has passed", lease, 0, 5 * time.Millisecond, 0, GiveBack},
+		{"comes after the longest time", lease, lease, Longest, 0, GiveBack},
+		{"comes before the clock is past the last fence", lease, lease, 0, 0, Again},
+		{"finds the fences ahead of the clock", lease, lease, 5 * time.Millisecond, 1e6, GiveBack},
+	} {
+		m := granted(true)
+		m.Ended(noon, lease, turn, linger)
+		m.fence += test.fence
+		if got := m.Arrive(after(test.at), test.lease, test.left); got != test.want {
+			t.Errorf("who %s: %v in place of %v", test.name, got, test.want)
+		}
+	}
+}
+
 // I2: a local fence is above the last one, and below the server's clock.
 func TestLocalFencesStayBetweenTheLastOneAndTheClock(t *testing.T) {
 	m, last, served := granted(true), int64(server), 0
