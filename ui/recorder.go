@@ -133,23 +133,45 @@ func (h *hub) readHistory(ctx context.Context) error {
 	return nil
 }
 
-// takeEntry makes an item of an entry.
+// kinds are those that an entry of the history can have: what a look has seen, and what somebody told.
+var kinds = map[string]bool{
+	"held": true, "acquired": true, "handed over": true, "upgraded": true, "handed off": true, "released": true, "lost": true, "ended": true, "kept": true,
+	"kept time over": true, "revoked": true, "stolen": true, "broken": true, "perhaps broken": true, "asked": true, "unseen": true,
+}
+
+// lastMoment is the end of the year 9999: what a browser is told of later is no time for it.
+const lastMoment = 253402300799999
+
+// credible reports whether an item can be of an entry that was written then: another program may have written it.
+func (it item) credible(written time.Time) bool {
+	for _, at := range []int64{it.From, it.At, it.Since, it.Deadline, it.Waited} {
+		if at < 0 || at > lastMoment {
+			return false
+		}
+	}
+	return kinds[it.Kind] && time.UnixMilli(it.At).Sub(written).Abs() <= history.Life
+}
+
+// takeEntry makes an item of an entry. One that cannot be is left out.
 func (h *hub) takeEntry(e history.Entry) {
+	it := item{At: millis(e.At)}
+	if len(e.Seen) > 0 {
+		_ = json.Unmarshal(e.Seen, &it) // what cannot be read stays as it is
+	}
+	if it.Kind, it.Fence = e.Kind, e.Fence; !it.credible(e.At) || len(e.Name) > redislock.MaxName {
+		return
+	}
 	id := idOf(e.Name)
 	l := h.histories[id]
 	if l == nil {
 		l = &past{blind: append([][2]int64(nil), h.blind...)}
 		h.histories[id] = l
 	}
-	it := item{At: millis(e.At), Kind: e.Kind, Fence: e.Fence, Queue: l.last.waiting}
-	if len(e.Seen) > 0 {
-		_ = json.Unmarshal(e.Seen, &it) // what cannot be read stays as it is
-	}
+	it.Owner, it.Queue = nil, l.last.waiting
 	if o := e.Owner; o != nil {
 		it.Owner = &owner{Client: text(o.Client), Host: text(o.Host), PID: o.PID}
 	}
-	it.By, it.Why, it.Kind = text(e.By), text(e.Why), e.Kind
-	if e.Told {
+	if it.By, it.Why, it.Told = text(e.By), text(e.Why), false; e.Told {
 		it.Told = true
 		for _, known := range l.items {
 			if e.Kind != "asked" && known.Told && known.Kind == e.Kind && known.Fence == e.Fence && (known.By != "" || it.By == "") {

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -124,5 +125,41 @@ func TestATimeInWhichNobodyLookedIsUnseen(t *testing.T) {
 	h.sees(began.Add(10 * time.Minute))
 	if len(h.blind) != 1 || h.blind[0] != [2]int64{millis(began), millis(began.Add(10 * time.Minute))} || began.IsZero() {
 		t.Errorf("unseen is %v, from %v", h.blind, began)
+	}
+}
+
+func TestAnEntryOfTheHistoryThatCannotBeIsLeftOut(t *testing.T) {
+	h := newHub(t.Context(), Config{})
+	h.recorder.log = history.Open(servertest.Start(t).Connect(), "p")
+	now := time.Now().UnixMilli()
+	for name, e := range map[string]history.Entry{
+		"kind\u202e":              {Kind: "acquired\u202e"},
+		"never":                   {Kind: "broken", Told: true, Seen: []byte(`{"at":9223372036854775807}`)},
+		"before":                  {Kind: "released", Seen: fmt.Appendf(nil, `{"at":%d,"since":-9000000000000001}`, now)},
+		"lease":                   {Kind: "ended", Seen: fmt.Appendf(nil, `{"at":%d,"deadline":9000000000000001}`, now)},
+		"tomorrow":                {Kind: "released", Seen: fmt.Appendf(nil, `{"at":%d}`, now+72*time.Hour.Milliseconds())},
+		strings.Repeat("x", 2000): {Kind: "broken", Told: true},
+		"good":                    {Kind: "released", Fence: 7, Seen: fmt.Appendf(nil, `{"at":%d,"since":%d,"fence":8,"told":true,"kind":"x","queue":99}`, now, now-5)},
+	} {
+		e.Name = name
+		if err := h.recorder.log.Add(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.readHistory(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id, l := range h.histories {
+		if id != "good" {
+			t.Errorf("of %.50s it says %+v", id, l.items)
+		}
+	}
+	if l := h.histories["good"]; l == nil || len(l.items) != 1 || l.items[0].Fence != 7 || l.items[0].Told || l.items[0].Queue != 0 || l.items[0].Kind != "released" || l.items[0].Since != now-5 {
+		t.Errorf("of the good one it says %+v", l)
+	}
+	if all := h.memory.Troubles(time.Now()); len(all) != 0 {
+		t.Errorf("it makes trouble: %+v", all)
 	}
 }
