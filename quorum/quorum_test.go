@@ -114,7 +114,7 @@ func TestWhatThisProcessHasJustGivenBackIsNotFoundHeld(t *testing.T) {
 			f.release(f.acquire(q, "a"))
 		}
 		time.Sleep(time.Second)
-		if n := f.asked() - before; n > 3*100+10 { // rather than 400
+		if n := f.asked() - before; n > 3*100+30 { // rather than 400; of a name that was waited for, 16 releases are scripts
 			f.Errorf("100 pairs took %d scripts", n)
 		}
 		f.untouched("a")
