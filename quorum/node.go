@@ -54,13 +54,13 @@ type seen struct {
 // lookTime bounds a look at a server.
 const lookTime = 5 * time.Second
 
-// look asks the server which run it is, and for its time. It asks again on another connection where the server has closed the one that
-// the pool of the Redis client gave.
-func (n *node) look(ctx context.Context, durable bool) (s seen, err error) {
+// look asks the server for its time and, unless clockOnly is true, which run it is. It asks again on another connection where the server has
+// closed the one that the pool of the Redis client gave.
+func (n *node) look(ctx context.Context, clockOnly bool) (s seen, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	for range 1 + n.pool { // each that has been closed is not given again
-		if s, err = n.lookOnce(ctx, durable); !closedByServer(err) {
+		if s, err = n.lookOnce(ctx, clockOnly); !closedByServer(err) {
 			break
 		}
 	}
@@ -76,7 +76,7 @@ func closedByServer(err error) bool {
 	return false
 }
 
-func (n *node) lookOnce(ctx context.Context, durable bool) (seen, error) {
+func (n *node) lookOnce(ctx context.Context, clockOnly bool) (seen, error) {
 	under := n.dials.Load()
 	var at *redis.TimeCmd
 	var info *redis.StringCmd
@@ -84,7 +84,7 @@ func (n *node) lookOnce(ctx context.Context, durable bool) (seen, error) {
 	err := backend.Guard(func() error {
 		pipe := n.rdb.Pipeline()
 		at = pipe.Time(ctx)
-		if !durable {
+		if !clockOnly {
 			info, config = pipe.Info(ctx, "server"), pipe.ConfigGet(ctx, "append*")
 		}
 		_, err := pipe.Exec(ctx)
@@ -97,8 +97,7 @@ func (n *node) lookOnce(ctx context.Context, durable bool) (seen, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.sample, n.now = came, at.Val().UnixMicro()
-	if durable {
-		n.looked = true
+	if clockOnly {
 		return n.seen, nil
 	}
 	if err := info.Err(); err != nil {

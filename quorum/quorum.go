@@ -216,18 +216,7 @@ func (n *node) refresh() {
 	n.mu.Lock()
 	n.sample, n.now = n.sample.Add(time.Second), n.now+time.Second.Microseconds() // the next caller asks in a second, if this has no answer
 	n.mu.Unlock()
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), lookTime)
-		defer cancel()
-		at, err := n.rdb.Time(ctx).Result()
-		if err != nil {
-			return
-		}
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		n.sample = time.Now()
-		n.now = at.UnixMicro()
-	}()
+	go func() { _, _ = n.look(context.Background(), true) }()
 }
 
 // ACL is the rule that a Redis user needs on each node: that of [redislock.ACL], and the right to ask since when the server has been up

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock"
 	"example.com/redislock/quorum"
@@ -275,6 +278,51 @@ func TestAnotherServerAtTheAddressOfANodeDoesNotCountYet(t *testing.T) {
 			f.Fatalf("%v after %v", err, took)
 		}
 		f.release(l)
+		f.untouched("a")
+	})
+}
+
+// unruly is a hook that panics at every command once it is told to.
+type unruly struct{ now atomic.Bool }
+
+func (u *unruly) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (u *unruly) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		u.panics(cmd)
+		return next(ctx, cmd)
+	}
+}
+
+func (u *unruly) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, all []redis.Cmder) error {
+		u.panics(all[0])
+		return next(ctx, all)
+	}
+}
+
+func (u *unruly) panics(cmd redis.Cmder) {
+	if cmd.Name() == "time" && u.now.Load() {
+		panic("a hook of the user's")
+	}
+}
+
+// The clocks are looked at again in the background, where nobody else could recover.
+func TestAHookThatPanicsWhenAClockIsLookedAtDoesNotEndTheProcess(t *testing.T) {
+	withFleet(t, 3, func(f *fleet) {
+		q, hook := f.locker(), &unruly{}
+		for _, rdb := range f.rdbs {
+			rdb.AddHook(hook)
+		}
+		f.release(f.acquire(q, "a"))
+		time.Sleep(time.Minute)
+		hook.now.Store(true)
+		if l, err := q.TryAcquire(context.Background(), "a"); err == nil {
+			f.release(l)
+		}
+		time.Sleep(time.Minute)
+		hook.now.Store(false)
+		f.release(f.acquire(q, "a"))
 		f.untouched("a")
 	})
 }
