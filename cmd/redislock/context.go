@@ -214,15 +214,15 @@ func bareFile(err error) error {
 	return err
 }
 
-// withoutPassword is a URL as it may be shown.
+// withoutPassword is a URL as it may be shown, and … for one that cannot be read: any piece of it may be of a password.
 func withoutPassword(text string) string {
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" {
-		if strings.Contains(text, "@") {
-			return "…@" + text[strings.LastIndex(text, "@")+1:]
-		}
+	if text == "" || strings.HasPrefix(text, "$") {
 		return text
 	}
-	u.RawQuery = ""
+	u, err := url.Parse(asURL(text))
+	if err != nil || strings.Contains(u.Path+u.RawQuery+u.Fragment, "@") {
+		return "…"
+	}
+	u.RawQuery, u.Fragment = "", ""
 	return u.Redacted()
 }

@@ -117,3 +117,24 @@ func TestWatchTakesANameForWhatItIs(t *testing.T) {
 	f.wants(0, []string{"show", "a*"}, "redislock watch --name 'a*'")
 	f.wants(64, []string{"watch", "--name"}, "--name: which?")
 }
+
+func TestWhatIsRememberedAndDamagedDoesNotHideTheRest(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	for _, key := range []string{":r:{once:bad}", ":r:{share:bad}", ":d:{bad}"} {
+		if err := f.rdb.LPush(t.Context(), f.prefix+key, "x").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if first, err := f.client.First(t.Context(), "good", time.Hour); err != nil || !first {
+		t.Fatal(first, err)
+	}
+	for _, command := range []string{"once", "share", "first"} {
+		for _, args := range [][]string{{command}, {command, "-o", "json"}, {command, "--color", "always"}} {
+			if out := f.wants(69, args, "bad: Redis at ", "something else has written to its key"); strings.Contains(out, "good") != (command == "first") || strings.Contains(out, "bad") {
+				t.Errorf("%v lists %q", args, out)
+			}
+		}
+		f.wants(69, []string{command, "bad"}, "something else has written to its key")
+	}
+}

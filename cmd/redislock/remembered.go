@@ -152,7 +152,7 @@ func newMemory(command, argument, short, help string) *cobra.Command {
 
 var memoryHeadings = []string{"NAME", "SINCE", "FORGOTTEN IN", "BY, OR SIZE"}
 
-// listMemory lists all of a kind.
+// listMemory lists all of a kind. What cannot be read is told apart.
 func (l *link) listMemory(cmd *cobra.Command, p *page, o *output, s *server, m keptKind, keys protocol.Keys) error {
 	ctx, stop := l.attended(context.Background())
 	defer stop()
@@ -162,9 +162,12 @@ func (l *link) listMemory(cmd *cobra.Command, p *page, o *output, s *server, m k
 	}
 	slices.Sort(names)
 	var rows [][]cell
+	var failed []failure
 	for _, name := range names {
 		one, there, err := l.recalled(ctx, m, keys, name)
 		switch {
+		case errors.Is(err, redislock.ErrDamaged):
+			failed = append(failed, failure{name, l.explain(err)})
 		case err != nil:
 			return l.ended(ctx, err)
 		case !there: // forgotten meanwhile
@@ -176,14 +179,17 @@ func (l *link) listMemory(cmd *cobra.Command, p *page, o *output, s *server, m k
 			rows = append(rows, one.row(!p.tables))
 		}
 	}
+	v := voice{cmd.ErrOrStderr(), o.json()}
 	switch {
-	case o.json():
-		return nil
+	case o.json() || len(rows) == 0 && len(failed) > 0:
 	case len(rows) == 0 && p.tables:
-		voice{cmd.ErrOrStderr(), false}.say("no %s is remembered under the prefix %q on Redis at %s", m.what, s.prefix, l.addr)
-		return nil
+		v.say("no %s is remembered under the prefix %q on Redis at %s", m.what, s.prefix, l.addr)
+	default:
+		if err := p.rows(memoryHeadings, rows); err != nil {
+			return err
+		}
 	}
-	return p.rows(memoryHeadings, rows)
+	return v.failures(failed)
 }
 
 // scanned are the names of keys that begin with head, of every master.
@@ -223,6 +229,9 @@ func (l *link) recalled(ctx context.Context, m keptKind, keys protocol.Keys, nam
 	value, err := l.rdb.Get(ctx, key).Result()
 	if errors.Is(err, redis.Nil) {
 		return one, false, nil
+	}
+	if redis.HasErrorPrefix(err, "WRONGTYPE") {
+		err = fmt.Errorf("%w: %s: %w", redislock.ErrDamaged, visible(key), err)
 	}
 	if err != nil {
 		return one, false, err

@@ -288,6 +288,27 @@ func TestAContextSaysWhatTheFlagsDoNot(t *testing.T) {
 	}
 }
 
+func TestContextsShowNoPieceOfAPassword(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                     "",
+		"$REDIS":                               "$REDIS",
+		"redis.example:6379":                   "redis://redis.example:6379",
+		"/run/redis.sock":                      "unix:///run/redis.sock",
+		"rediss://me:hunter2@h:6380/2":         "rediss://me:xxxxx@h:6380/2",
+		"h:26379?username=me&password=hunter2": "redis://h:26379",
+		"redis://h:26379?username=me&password=hunter2": "redis://h:26379",
+		"redis://h:26379?password=hunt@er2":            "…",
+		"redis://me:/hunter2@h":                        "…",
+		"redis://:#hunter2@h":                          "…",
+		"redis://me:hunt/er2@h":                        "…",
+		"unix://me:hunter2@/run/redis.sock?db=1":       "unix://me:xxxxx@/run/redis.sock",
+	} {
+		if got := withoutPassword(text); got != want {
+			t.Errorf("%s is shown as %s, want %s", text, got, want)
+		}
+	}
+}
+
 func TestHelpFitsEightyColumnsAndSpeaksOfItsOwnCommand(t *testing.T) {
 	for _, cmd := range append(newRoot().Commands(), newRoot()) {
 		if cmd.Hidden {

@@ -139,21 +139,25 @@ func (s *server) dial() (rdb redis.UniversalClient, addr string, err error) {
 	}
 }
 
-// source is the URL, and where it is from. A line of a file has its end with it, and an address alone means what a client of
-// Redis is given for one: host and port, or the path of a socket.
+// source is the URL, and where it is from. A line of a file has its end with it.
 func (s *server) source() (text, source string) {
 	text, source = strings.TrimSpace(s.url), "--redis"
 	if s.url == "" {
 		text, source = cmp.Or(strings.TrimSpace(os.Getenv("REDIS_URL")), defaultURL), "REDIS_URL"
 	}
+	return asURL(text), source
+}
+
+// asURL is a URL as it is. An address alone means what a client of Redis is given for one: host and port, or the path of a socket.
+func asURL(text string) string {
 	switch {
 	case strings.Contains(text, "://"):
+		return text
 	case strings.HasPrefix(text, "/"):
-		text = "unix://" + text
+		return "unix://" + text
 	default:
-		text = "redis://" + text
+		return "redis://" + text
 	}
-	return text, source
 }
 
 // database is named behind an address, unless it is the one that is meant where none is named.

@@ -185,7 +185,7 @@ func show(name string) string { return "redislock show " + Typed(name) }
 
 // look is how to see what an owner does.
 func look(o redislock.Owner) Step {
-	if o.PID == 0 {
+	if o.PID <= 0 { // others wrote it, and a negative one is that of a group, or of all
 		return Step{"Find the process by its log: Redis does not know its host and number", ""}
 	}
 	return Step{
@@ -196,7 +196,7 @@ func look(o redislock.Owner) Step {
 
 // goOn is how to let an owner go on that may be stopped; none if its number is not known.
 func goOn(o redislock.Owner) []Step {
-	if o.PID == 0 {
+	if o.PID <= 0 { // others wrote it, and a negative one is that of a group, or of all
 		return nil
 	}
 	return []Step{{"If its STAT there begins with T it is stopped, and this lets it go on", fmt.Sprintf("kill -CONT %d", o.PID)}}

@@ -360,3 +360,14 @@ func TestTimesInATextAreWrittenOrKeptForThePage(t *testing.T) {
 		t.Errorf("what is no time: %q", got)
 	}
 }
+
+func TestNoCommandIsForAProcessThatCannotBe(t *testing.T) {
+	for _, pid := range []int{0, -1, -4711} {
+		o := redislock.Owner{Client: "app", Host: "node-1", PID: pid}
+		for _, s := range append(goOn(o), look(o)) {
+			if s.Command != "" {
+				t.Errorf("for process %d it proposes %s", pid, s.Command)
+			}
+		}
+	}
+}
