@@ -171,10 +171,7 @@ func newContexts() *cobra.Command {
 	}
 	o.flags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := o.check(); err != nil {
-			return err
-		}
-		p, err := newPage(cmd)
+		p, err := pageOf(cmd, &o)
 		if err != nil {
 			return err
 		}

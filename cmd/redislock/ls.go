@@ -117,10 +117,7 @@ func totals(infos []redislock.Info, addr, prefix string) string {
 
 // begin checks what every command that shows something has: its output, and its Redis.
 func begin(cmd *cobra.Command, s *server, o *output) (*page, *link, error) {
-	if err := o.check(); err != nil {
-		return nil, nil, err
-	}
-	p, err := newPage(cmd)
+	p, err := pageOf(cmd, o)
 	if err != nil {
 		return nil, nil, err
 	}

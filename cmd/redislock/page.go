@@ -54,6 +54,14 @@ func newPage(cmd *cobra.Command) (*page, error) {
 	return p, nil
 }
 
+// pageOf is newPage of a command whose output is one that there is.
+func pageOf(cmd *cobra.Command, o *output) (*page, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	return newPage(cmd)
+}
+
 // result is where a result is written. Its error ends the program: what could not be written must not look like the end.
 type result struct{ w io.Writer }
 

@@ -68,6 +68,14 @@ func (s *several) connect(of server, opts ...redislock.ClientOption) (links []*l
 	return links, q, nil
 }
 
+// begin is begin of a command over several masters. The caller closes the links.
+func (m *several) begin(cmd *cobra.Command, s *server, o *output) (p *page, links []*link, q *quorum.Locker, err error) {
+	if p, err = pageOf(cmd, o); err == nil {
+		links, q, err = m.connect(*s)
+	}
+	return p, links, q, err
+}
+
 // closeAll closes links side by side.
 func closeAll(links []*link) {
 	done := make(chan struct{})
@@ -160,14 +168,7 @@ func jsonQuorum(info quorum.Info) quorumJSON {
 
 // showOverQuorum is the command show with --quorum.
 func showOverQuorum(cmd *cobra.Command, s *server, o *output, m *several, name string) error {
-	if err := o.check(); err != nil {
-		return err
-	}
-	p, err := newPage(cmd)
-	if err != nil {
-		return err
-	}
-	links, q, err := m.connect(*s)
+	p, links, q, err := m.begin(cmd, s, o)
 	if err != nil {
 		return err
 	}
@@ -177,14 +178,7 @@ func showOverQuorum(cmd *cobra.Command, s *server, o *output, m *several, name s
 
 // lsOverQuorum is the command ls with --quorum. A master that cannot be asked is told of; without a majority nothing is listed.
 func lsOverQuorum(cmd *cobra.Command, s *server, o *output, m *several, pattern string, wanted func(redislock.Info) bool, order func(a, b redislock.Info) int) error {
-	if err := o.check(); err != nil {
-		return err
-	}
-	p, err := newPage(cmd)
-	if err != nil {
-		return err
-	}
-	links, _, err := m.connect(*s)
+	p, links, _, err := m.begin(cmd, s, o)
 	if err != nil {
 		return err
 	}
@@ -271,14 +265,7 @@ func ofMajority(of *quorum.Info, majority int) (shown redislock.Info) {
 
 // doctorOfQuorum is the command doctor with --quorum.
 func doctorOfQuorum(cmd *cobra.Command, s *server, o *output, m *several, strict bool, options []doctor.Option) error {
-	if err := o.check(); err != nil {
-		return err
-	}
-	p, err := newPage(cmd)
-	if err != nil {
-		return err
-	}
-	links, _, err := m.connect(*s)
+	p, links, _, err := m.begin(cmd, s, o)
 	if err != nil {
 		return err
 	}
