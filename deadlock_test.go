@@ -20,6 +20,12 @@ func TestACallerThatWaitsForItselfIsToldOf(t *testing.T) {
 				return c.Do(ctx, "x", func(context.Context) error { return nil })
 			})
 		},
+		"Do in a turn": func(ctx context.Context, c *redislock.Client) error {
+			turn := redislock.WithTurn(redislock.MaxTurn)
+			return c.Do(ctx, "x", func(context.Context) error {
+				return c.Do(ctx, "x", func(context.Context) error { return nil }, turn)
+			}, turn)
+		},
 		"Acquire in a DoAll": func(ctx context.Context, c *redislock.Client) error {
 			return c.DoAll(ctx, []string{"x", "y"}, func(context.Context) error {
 				_, err := c.Acquire(ctx, "x")

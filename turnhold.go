@@ -32,11 +32,12 @@ func (t *turn) tell(w *turns.Waiter) {
 	}
 }
 
-// holder says who has the lock, for those who do not get it. The caller has locked t.mu.
+// holder says who has the lock, for those who do not get it. That is not known while the process asks for it. The caller has locked
+// t.mu.
 func (t *turn) holder() protocol.Holder {
-	h := protocol.Holder{Info: t.client.info, Holders: 1, Waiting: t.machine.Length()}
+	h := protocol.Holder{Holders: 1, Waiting: t.machine.Length()}
 	if t.held != nil {
-		h.Info += t.held.metadata
+		h.Info = t.client.info + t.held.metadata
 		h.Since = protocol.Micros(t.held.lease.Fence())
 		h.Deadline = h.Since.Add(t.held.lease.Held() + t.held.lease.Valid().Left())
 	}

@@ -2,6 +2,7 @@ package redislock_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -98,5 +99,25 @@ func TestADrainWaitsForALingeringLockToBeGivenBack(t *testing.T) {
 		if n := e.raw.HLen(e.Context(), "redislock:{x}").Val(); n != 1 {
 			e.Errorf("the hash has %d fields", n)
 		}
+	})
+}
+
+// I11: while its process only waits for the lock, somebody else has it.
+func TestTryAcquireBesideAWaiterOfItsProcessSaysWhoHasTheLock(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		c, other := e.client(redislock.WithName("one")), e.client(redislock.WithName("two"))
+		l := e.acquire(other, "x")
+		got := make(chan *redislock.Lock)
+		go func() { got <- e.acquire(c, "x", redislock.WithTurn(redislock.MaxTurn)) }()
+		e.queued(other, "x", 1)
+		for what, wait := range map[string]time.Duration{"": 0, "after a second: ": time.Second} {
+			var held *redislock.HeldError
+			_, err := c.Acquire(e.Context(), "x", redislock.WithTurn(redislock.MaxTurn), redislock.WithWait(wait))
+			if !errors.As(err, &held) || held.Holder.Client == "one" || wait == 0 && held.Holder.Client != "two" {
+				e.Errorf("%s%v", what, err)
+			}
+		}
+		e.release(l)
+		e.release(<-got)
 	})
 }

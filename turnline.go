@@ -71,7 +71,13 @@ func (q *acquisition) seekFor(t *turn) (*Lock, error) {
 // standInLine waits for a grant within the process, or until it is its turn to ask the server. The caller has locked t.mu.
 func (q *acquisition) standInLine(t *turn) (*Lock, error) {
 	c, ctx := q.client, q.parent
-	holder := t.holder()
+	holder, held := t.holder(), t.held != nil
+	if q.waitSet && q.settings.wait == 0 && !held { // the process only asks for the lock: the server knows who has it
+		t.mu.Unlock()
+		_ = strictly(&q.settings)
+		q.key = c.keys.Lock(q.name)
+		return q.pursue()
+	}
 	q.Holder = &holder
 	if q.waitSet && q.settings.wait == 0 {
 		t.mu.Unlock()
@@ -94,6 +100,9 @@ func (q *acquisition) standInLine(t *turn) (*Lock, error) {
 	defer c.queued.remove(q)
 	if c.observer != nil {
 		c.observeAside(q.event(EventQueued))
+	}
+	if held {
+		defer q.tellOfItself(holder.Info)()
 	}
 	if q.waitSet {
 		bounded, cancel := context.WithTimeout(ctx, q.settings.wait)
