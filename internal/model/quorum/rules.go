@@ -35,6 +35,8 @@ type Config struct {
 	// Wishes are the fences that the attempts would like, 0 for none. A node gives it where it knows its last fence and that is less, so
 	// that several may give the same.
 	Wishes [Attempts]int8
+	// AnyWish: a node may also not give it, for its clock is behind the wish, or too far past it.
+	AnyWish bool
 	// MostFences bounds the fences, and so the search: a node that has given so many executes no request of a free lock any more.
 	MostFences int8
 	Faults     Faults

@@ -75,7 +75,7 @@ func TestAQuorumGivesWishedFencesAsItDoesAnyOther(t *testing.T) {
 	for first := range int8(5) {
 		for second := range int8(5) {
 			c := fences
-			c.Wishes, c.MostFences = [Attempts]int8{first, second}, 5
+			c.Wishes, c.AnyWish, c.MostFences = [Attempts]int8{first, second}, true, 5
 			if f := searched(c); f.Fault != "" {
 				t.Errorf("%d and %d: %v", first, second, f)
 			}

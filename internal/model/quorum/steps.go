@@ -129,16 +129,22 @@ func (w *walk) link(i, k int) {
 		if w.Clockless && n.Holder >= 0 || w.Fences && n.Last >= w.MostFences && n.Holder < 0 {
 			return // it waits until the lock is free there; or this is far enough
 		}
-		w.step(true, "a request is executed", func(s *State) {
-			if n := &s.Nodes[i]; n.Holder < 0 {
-				n.grantAs(k, w.Fences, w.Wishes[k])
-				if w.Clockless {
-					n.Links[k].Stage = Vote
+		wishes := []int8{w.Wishes[k]}
+		if wish := w.Wishes[k]; w.AnyWish && wish > 0 {
+			wishes = append(wishes, 0, wish+1)
+		}
+		for _, wish := range wishes {
+			w.step(true, "a request is executed", func(s *State) {
+				if n := &s.Nodes[i]; n.Holder < 0 {
+					n.grantAs(k, w.Fences, wish)
+					if w.Clockless {
+						n.Links[k].Stage = Vote
+					}
+				} else {
+					n.Links[k].Stage = Queued
 				}
-			} else {
-				n.Links[k].Stage = Queued
-			}
-		})
+			})
+		}
 	case Granted:
 		w.step(true, "an attempt hears of its vote", func(s *State) { s.Nodes[i].Links[k].Stage = Vote })
 	case Yielding, Leaving:
