@@ -52,10 +52,11 @@ On standard error it says who logs in and out, each wrong token, each wish to br
 reason and what came of it, and what is wrong with connections: a line each, with the time and the address. A session
 ends after 12 hours, with a logout, or with the program.
 
-With --history it looks all the time, and keeps what it sees in a stream in Redis: at most about 20,000 entries, each for 24 hours. So it is there
-when the page is opened after the event, or this program was started anew. Who breaks a lock by redislock break, or asks for one, is in it with the
+With --history it looks all the time, and keeps what it sees in a stream in Redis, PREFIX:h: at most about 20,000 entries, of which the page shows
+those of the last 24 hours. The stream goes 24 hours after the last of them was written. So it is there when the page is opened after the event, or this program was started
+anew. Who breaks a lock by redislock break, or asks for one, is in it with the
 reason; and what applications lose, if they use the Observer of package ui/history. What nobody saw is shown as unseen. The user of --redis
-needs +xadd +xrange +pexpire for that.
+needs "+xadd +xrange +pexpire ~PREFIX:h" for that; so does the user of redislock break, ask and top, or they do without.
 
 It runs until SIGINT or SIGTERM.
 

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// Life is how long an entry is kept at most, and how long the stream outlives its last entry.
+	// Life is how long the stream outlives its last entry, and how old an entry is at most that the page shows.
 	Life = 24 * time.Hour
 	// Most is about how many entries the stream has at most; older ones go first.
 	Most = 20_000
@@ -38,7 +38,8 @@ type Log struct {
 	src string // tells this writer from others
 }
 
-// Open is the history of a prefix. Nothing is sent yet. The user of rdb needs xadd, xrange and pexpire for the key prefix + ":h".
+// Open is the history of a prefix. Nothing is sent yet. Beside what redislock.ACL prints, the user of rdb needs
+// "+xadd +xrange +pexpire ~PREFIX:h".
 func Open(rdb redis.UniversalClient, prefix string) *Log {
 	return &Log{rdb: rdb, key: prefix + ":h", src: strconv.FormatInt(time.Now().UnixNano(), 36)}
 }
@@ -87,7 +88,8 @@ func (o *Owner) Owner() redislock.Owner {
 	return redislock.Owner{Client: o.Client, Host: o.Host, PID: o.PID}
 }
 
-// Add writes entries, in one round trip for some hundred. They go after Life, or when there are Most newer ones.
+// Add writes entries, in one round trip for some hundred. They go when there are about Most newer ones, or all at once when
+// nothing was written for Life.
 func (l *Log) Add(ctx context.Context, entries ...Entry) error { return l.add(ctx, false, entries) }
 
 // AddIfThere writes entries where somebody keeps a history already, and nothing otherwise.
