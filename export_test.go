@@ -25,9 +25,6 @@ func Wire(m Mode) protocol.Mode { return m.wire }
 // Brief is how long a hold may have been so that its release tries the plain command first.
 const Brief = briefHold
 
-// ScriptsAfterMiss is how many releases leave as the script after one whose plain command has found nothing.
-const ScriptsAfterMiss = scriptsAfterMiss
-
 // WithJitter decides what is random in the times of a Client's checks.
 func WithJitter(jitter func(time.Duration) time.Duration) ClientOption {
 	return func(c *config) error {

@@ -732,3 +732,21 @@ func TestAHandoffTakesNoLongerThanItSays(t *testing.T) {
 		}
 	})
 }
+
+func TestSomeReleasesOfANameThatIsWaitedForLeaveAsTheScriptAtOnce(t *testing.T) {
+	var w waitedFor
+	if !w.unlikely("x") || !w.unlikely("x") {
+		t.Error("the command is not tried, and nobody was found waiting")
+	}
+	w.found("x")
+	if !w.unlikely("other") {
+		t.Error("the command is not tried for another name")
+	}
+	scripts := 0
+	for !w.unlikely("x") {
+		scripts++
+	}
+	if scripts != scriptsAfterMiss {
+		t.Errorf("%d releases left as the script, instead of %d", scripts, scriptsAfterMiss)
+	}
+}

@@ -389,6 +389,14 @@ func TestAnOutageOfTheSubscriptionIsToldOnce(t *testing.T) {
 		}
 	}
 	x.release(l)
+	l = x.acquire(x.look)
+	x.eventually("the Client has heard that it is subscribed", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		defer cancel()
+		_, err := c.Acquire(ctx, x.name)
+		return !errors.Is(err, redislock.ErrPermission)
+	})
+	x.release(l)
 	for range 3 { // and confirmed: the hand-over by push waits for that
 		x.release(x.acquire(c))
 		held := x.acquire(x.look)

@@ -54,8 +54,9 @@ func paused(w *Worker, from, to int64) *Worker {
 	return w
 }
 
-func history(workers ...*Worker) *History {
-	h := &History{}
+func history(workers ...*Worker) *History { return read(&History{}, workers) }
+
+func read(h *History, workers []*Worker) *History {
 	for _, w := range workers {
 		h.readWorker(w, time.Second, 10*time.Millisecond, false)
 	}
@@ -71,6 +72,7 @@ func TestTheChecksFindWhatTheyAreFor(t *testing.T) {
 		windows int // of those, without a loss
 		fences  int
 		ordered bool // linearizable
+		quorum  bool
 	}{
 		{
 			name:    "one after the other",
@@ -86,6 +88,22 @@ func TestTheChecksFindWhatTheyAreFor(t *testing.T) {
 			name:    "two holders, the first of whom gave nothing back",
 			workers: []*Worker{life(1, asked(1, 10), got(1, 12, 11), used(1, 20)), life(2, asked(1, 11), got(1, 16, 15), gives(1, 30), gave(1, 31))},
 			windows: 1,
+		},
+		{
+			name: "a vote that came after its ticket, which is its fence",
+			workers: []*Worker{
+				life(1, asked(1, 10), got(1, 12, 11), gives(1, 20), gave(1, 22)), life(2, asked(1, 18), got(1, 23, 19), gives(1, 30), gave(1, 31)),
+			},
+			ordered: true,
+			quorum:  true,
+		},
+		{
+			name: "two holders of a quorum",
+			workers: []*Worker{
+				life(1, asked(1, 10), got(1, 12, 11), used(1, 20), gives(1, 24), gave(1, 25)), life(2, asked(1, 13), got(1, 23, 14), gives(1, 30), gave(1, 31)),
+			},
+			windows: 1,
+			quorum:  true,
 		},
 		{
 			name:    "a falling fence",
@@ -191,7 +209,7 @@ func TestTheChecksFindWhatTheyAreFor(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := history(c.workers...)
+			h := read(&History{Quorum: c.quorum}, c.workers)
 			n := 0
 			for _, w := range h.windows("a", c.losses) {
 				if w.Loss == "" {

@@ -23,7 +23,7 @@ type Holding struct {
 	Fence      int64
 
 	Invoked, Returned int64    // the acquire
-	Start             int64    // the grant: by the script, if its fence tells the time
+	Start             int64    // the grant: by the script, if its fence tells the time; else when the acquire had returned
 	Seen              int64    // the last time for which it is known that the handle counted as held
 	Release, Answered int64    // forever if there was none
 	Next              *Holding // what it became by an upgrade or a handoff
@@ -49,6 +49,7 @@ type History struct {
 	Calls    int       // of Acquire and TryAcquire
 	Lost     int       // handles that said so
 	Problems []string  // errors that should not be
+	Quorum   bool      // a fence does not tell the time of the grant: it may be the ticket, and the last vote came later
 }
 
 // readWorker adds what a worker did. The library's margin and its thousandth say when a process stops relying on a lock.
@@ -86,7 +87,7 @@ func (h *History) readWorker(w *Worker, lease, margin time.Duration, unreachable
 			hold = &Holding{
 				Name: call.Name, Mode: call.Mode, Weight: call.Weight, Worker: w.Index, Op: e.Op,
 			}
-			hold.granted(call.At, e)
+			hold.granted(call.At, e, !h.Quorum)
 			holds[e.Op] = hold
 			h.Holds = append(h.Holds, hold)
 		case Used:
@@ -103,7 +104,7 @@ func (h *History) readWorker(w *Worker, lease, margin time.Duration, unreachable
 			next := &Holding{
 				Name: hold.Name, Mode: e.Mode, Weight: hold.Weight, Worker: w.Index, Op: e.Op, Prev: hold,
 			}
-			next.granted(call.At, e)
+			next.granted(call.At, e, !h.Quorum)
 			hold.Next, holds[e.Op] = next, next
 			h.Holds = append(h.Holds, next)
 		case Ended:
@@ -152,10 +153,10 @@ func (h *History) readWorker(w *Worker, lease, margin time.Duration, unreachable
 	}
 }
 
-// granted takes in the answer of what was asked for at invoked.
-func (h *Holding) granted(invoked int64, e Event) {
+// granted takes in the answer of what was asked for at invoked. timed says that a fence is the time of its grant.
+func (h *Holding) granted(invoked int64, e Event, timed bool) {
 	h.Fence, h.Invoked, h.Returned, h.Start, h.Release, h.Answered, h.Gone = e.Fence, invoked, e.At, e.At, forever, forever, true
-	if e.Fence >= invoked && e.Fence <= e.At {
+	if timed && e.Fence >= invoked && e.Fence <= e.At {
 		h.Start = e.Fence
 	}
 	if e.Held {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"slices"
 	"strconv"
@@ -131,7 +132,7 @@ func (m *Monitored) end() {
 	default:
 		return // it changes no lock
 	}
-	times := []string{}
+	written := []string{}
 	for _, words := range h.own {
 		args := words[1:]
 		switch strings.ToUpper(words[0]) {
@@ -144,10 +145,11 @@ func (m *Monitored) end() {
 				}
 			}
 		}
-		times = append(times, args...)
+		written = append(written, args...)
 	}
+	o.Executed = h.own
 	o.Released = o.Script == "release" && len(o.Args) == 1 && len(h.own) == 1
-	o.Times = h.near(times)
+	o.Times = h.times(written)
 	m.observe(*o)
 }
 
@@ -157,26 +159,41 @@ func (m *Monitored) observe(o model.Observed) {
 	}
 }
 
-// near are the times in what a script wrote that are near one at which it was heard of, the latest first: what it writes is hardly ever
-// later than the time that it read, which it nearly always writes, too. Last of all is the time at which it began.
-func (h *heard) near(texts []string) (found []protocol.Micros) {
-	const apart = 500_000
-	near := func(t protocol.Micros) bool {
-		return slices.ContainsFunc(h.at, func(at protocol.Micros) bool { return t >= at-apart && t <= at+apart })
-	}
+// times are those that a script may have read, the likeliest first. It read one when it was heard of, and nearly always writes that too;
+// what it writes is hardly ever later. A script that does not write its time may write an earlier one again, such as the ticket of a
+// neighbour in the queue: so a time that is not quite the one at which the script was heard of comes last. A clock may have been set
+// meanwhile.
+func (h *heard) times(texts []string) []protocol.Micros {
+	const quite, nearly = 1_000, 500_000
+	var at, about []protocol.Micros
 	for _, text := range texts {
 		for i := 0; i+protocol.FenceLength <= len(text); i++ {
 			if c := text[i]; c < '0' || c > '9' {
 				continue
 			}
 			t, err := protocol.ParseMicros(text[i : i+protocol.FenceLength])
-			if err == nil && near(t) && !slices.Contains(found, t) {
-				found = append(found, t)
+			switch apart := h.apart(t); {
+			case err != nil:
+			case apart <= quite:
+				at = append(at, t)
+			case apart <= nearly:
+				about = append(about, t)
 			}
 		}
 	}
-	slices.SortFunc(found, func(a, b protocol.Micros) int { return cmp.Compare(b, a) })
-	return append(found, h.at[0])
+	latestFirst := func(a, b protocol.Micros) int { return cmp.Compare(b, a) }
+	slices.SortFunc(at, latestFirst)
+	slices.SortFunc(about, latestFirst)
+	return slices.Compact(slices.Concat(at, h.at[:1], about))
+}
+
+// apart is how far a time is from those at which the script was heard of.
+func (h *heard) apart(t protocol.Micros) protocol.Micros {
+	least := protocol.Micros(math.MaxInt64)
+	for _, at := range h.at {
+		least = min(least, max(t-at, at-t))
+	}
+	return least
 }
 
 // unquote reads what MONITOR has quoted.

@@ -3,10 +3,12 @@ package conformance
 import (
 	"context"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/servertest"
 	"example.com/redislock/lua"
 )
@@ -63,5 +65,29 @@ func TestARealServerIsHeardByWhatItsScriptsExecute(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("a difference is not reported")
+	}
+}
+
+func TestATicketThatIsWrittenAgainIsNotTakenForTheTimeOfTheScript(t *testing.T) {
+	const began, now, ticket, set = 1796046119961444, 1796046119961470, 1796046119892336, 1796046119000000
+	h := heard{at: []protocol.Micros{began, now + 9}}
+	text := func(times ...int) (texts []string) {
+		for _, t := range times {
+			texts = append(texts, "c"+strconv.Itoa(t)+"   30000")
+		}
+		return texts
+	}
+	for _, c := range []struct {
+		texts []string
+		first protocol.Micros
+	}{
+		{text(ticket), began},
+		{text(ticket, now, ticket), now},
+		{text(set), began},
+		{nil, began},
+	} {
+		if got := h.times(c.texts); got[0] != c.first {
+			t.Errorf("of %q the likeliest is %d, want %d", c.texts, got[0], c.first)
+		}
 	}
 }

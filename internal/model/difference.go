@@ -2,7 +2,6 @@ package model
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -23,8 +22,12 @@ func (d *Difference) Error() string {
 	for i := range d.Before {
 		fmt.Fprintf(&b, "the lock was\n%s", &d.Before[i])
 	}
-	for _, answer := range slices.Compact(slices.Sorted(slices.Values(d.Answers))) {
-		b.WriteString(answer + "\n")
+	said := map[string]bool{}
+	for _, answer := range d.Answers {
+		if !said[answer] {
+			b.WriteString(answer + "\n")
+		}
+		said[answer] = true
 	}
 	return b.String()
 }

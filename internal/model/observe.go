@@ -13,6 +13,8 @@ type Observed struct {
 	Times []Micros
 	// Fence is the last one that it wrote, 0 if it wrote none.
 	Fence Micros
+	// Executed are the commands of the script itself, for whoever reads of a difference.
+	Executed [][]string
 	// Released says of a release that it went no further than the command that releases a hold which is alone.
 	Released bool
 }
@@ -60,6 +62,9 @@ func (a *Acceptor) Observe(o Observed) error {
 	a.accepted = accepted + 1
 	if next == nil {
 		a.forget(key)
+		for _, words := range o.Executed {
+			d.Answers = append(d.Answers, fmt.Sprintf("the server executed %q", words))
+		}
 		return d
 	}
 	return a.become(key, next)
