@@ -132,7 +132,7 @@ func TestTheDeadlineOfALockMovesWithItsRenewalsAndEndsWithIt(t *testing.T) {
 		began := time.Now()
 		near := func(want time.Duration) {
 			e.Helper()
-			if got := l.Deadline().Sub(began); got > want || got < want-20*time.Millisecond {
+			if got := l.Deadline().Sub(began); got > want || got < want-60*time.Millisecond { // a renewal may be early by 3 % of a third
 				e.Errorf("the deadline is %v after the grant, want %v less the margin", got, want)
 			}
 		}

@@ -162,6 +162,56 @@ func (s seeing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 	}
 }
 
+// Locks that were taken one after the other are renewed together, each no later than after a third of its lease.
+func TestRenewalsThatAreDueSoonAfterOneAnotherLeaveTogether(t *testing.T) {
+	embedded(t, 0, func(e *env, n *fakenet.Network) {
+		const many, lease = 300, 30 * time.Second
+		var mu sync.Mutex
+		requests, last, longest := 0, map[string]time.Time{}, time.Duration(0)
+		renew := digest("renew")
+		rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", Protocol: 2, DisableIdentity: true, Dialer: n.Dialer})
+		e.Cleanup(func() { _ = rdb.Close() })
+		rdb.AddHook(seeing{func(cmds []redis.Cmder) {
+			mu.Lock()
+			defer mu.Unlock()
+			if args := cmds[0].Args(); len(args) < 4 || args[1] != renew {
+				return
+			}
+			requests++
+			for _, cmd := range cmds {
+				key := cmd.Args()[3].(string)
+				longest = max(longest, time.Since(last[key]))
+				last[key] = time.Now()
+			}
+		}})
+		c := e.over(rdb)
+		var locks []*redislock.Lock
+		for i := range many {
+			name := fmt.Sprint("held/", i)
+			mu.Lock()
+			last["redislock:{"+name+"}"] = time.Now()
+			mu.Unlock()
+			locks = append(locks, e.acquire(c, name, redislock.WithLease(lease)))
+			time.Sleep(lease / 3 / many)
+		}
+		count := func() (int, time.Duration) {
+			mu.Lock()
+			defer mu.Unlock()
+			n := requests
+			requests = 0
+			return n, longest
+		}
+		count()
+		time.Sleep(3 * lease)
+		if n, longest := count(); n < 9*32 || n > 9*32+9 || longest > lease/3+time.Second/100 {
+			e.Errorf("%d requests in nine thirds of a lease, the longest time between two renewals of a lock was %v", n, longest)
+		}
+		for _, l := range locks {
+			e.release(l)
+		}
+	})
+}
+
 // What many locks have in doubt after a new subscription is asked one after the other: 64 at once, the others within a sixth of
 // their lease.
 func TestAfterAResubscriptionRenewalsAreSpread(t *testing.T) {

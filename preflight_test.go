@@ -384,7 +384,9 @@ func TestCheckIsContentWithAServerThatServesLocks(t *testing.T) {
 			}
 		}
 		for info, err := range c.List(ctx, "*") {
-			e.Errorf("it left %v behind (%v)", info, err)
+			if !errors.Is(err, redislock.ErrPermission) { // a topology's user may not scan
+				e.Errorf("it left %v behind (%v)", info, err)
+			}
 		}
 		e.release(e.acquire(c, "x"))
 	})

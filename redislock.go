@@ -144,7 +144,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		Redis: rdb, Backend: behind, Keys: c.keys, Transport: c.transport, Scheduler: c.scheduler, Background: &c.background, Loops: &c.loops,
 		Closing: c.closing, Cause: c.failed, Stopped: c.stopped, Listener: (*listener)(c),
 	})
-	c.leases = lease.Config{Transport: c.transport, Scheduler: c.scheduler, Margin: c.margin}
+	c.leases = lease.Config{Transport: c.transport, Scheduler: c.scheduler, Margin: c.margin, Began: time.Now()}
 	c.replicas = replication.Config{
 		Backend: behind, Transport: c.transport, Background: &c.background, Margin: c.margin, Closing: c.closing, Cause: c.failed, Closed: c.closedError,
 	}

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"context"
+	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock/bench/internal/measure"
 	"example.com/redislock/bench/internal/peer"
@@ -14,6 +18,43 @@ const (
 	quorumWaiters = 32
 )
 
+const floorOfThree = "floor: two no-op EVALSHA on each of three"
+
+// floorOfThree is what go-redis takes for what a majority needs at the least: twice a request to each server, all at once, and the answers
+// of two awaited.
+func (b *bench) floorOfThree(addrs string) subject {
+	var nodes []redis.UniversalClient
+	var noop string
+	for addr := range strings.SplitSeq(addrs, ",") {
+		rdb := peer.Connect(addr, peer.Options{})
+		noop = rdb.ScriptLoad(b.ctx, "return 1").Val()
+		nodes = append(nodes, rdb)
+	}
+	round := func(ctx context.Context, name string) error {
+		answers := make(chan error, len(nodes))
+		for _, rdb := range nodes {
+			go func() { answers <- rdb.EvalSha(ctx, noop, []string{name}, "token").Err() }()
+		}
+		for range len(nodes)/2 + 1 {
+			if err := <-answers; err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	pair := func(ctx context.Context, name string) error {
+		if err := round(ctx, name); err != nil {
+			return err
+		}
+		return round(ctx, name)
+	}
+	return subject{floorOfThree, pair, func() {
+		for _, rdb := range nodes {
+			_ = rdb.Close()
+		}
+	}}
+}
+
 // quorum measures what locks by a majority cost, beside one of ours over one server: a pair, many callers on names of their own, hand-offs
 // of one name, and a wake-up.
 func (b *bench) quorum() {
@@ -23,7 +64,9 @@ func (b *bench) quorum() {
 	for _, p := range peer.Majorities() {
 		all = append(all, b.subject(p, addr, peer.Options{}))
 	}
-	b.pairs("quorum", 40, all)
+	floor := b.floorOfThree(addr)
+	b.pairs("quorum", 40, append(all, floor))
+	bounded(floor.close)
 	window := b.lasts(160 * time.Millisecond)
 	measure.Interleave(5, all, func(one subject) {
 		b.load(one, quorumCallers, window/5)

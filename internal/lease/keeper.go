@@ -28,6 +28,7 @@ type Config struct {
 	Transport *transport.Transport
 	Scheduler *scheduler.Scheduler
 	Margin    time.Duration // for clocks that differ (I6)
+	Began     time.Time     // from when the times are counted to which renewals are gathered: of each Client another
 }
 
 // Grant is what a lease begins with.
@@ -76,7 +77,11 @@ func (k *Keeper) Start(claimed bool, now time.Time) {
 }
 
 // plan puts the lease into the scheduler at its next event. The caller has locked k.mu.
-func (k *Keeper) plan(now time.Time) { k.owner.Config().Scheduler.Set(&k.task, k.lease.next(now)) }
+func (k *Keeper) plan(now time.Time) {
+	cfg := k.owner.Config()
+	k.lease.gather(cfg.Began, now)
+	cfg.Scheduler.Set(&k.task, k.lease.next(now))
+}
 
 // Key and Token are the names of the hold on the server. BoxedKey and BoxedToken are the same as arguments.
 func (k *Keeper) Key() string     { return k.key.(string) }

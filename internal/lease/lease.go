@@ -71,6 +71,21 @@ func (l *Lease) begin(claimed bool, now time.Time) {
 	}
 }
 
+// gathered is how many parts a third of a lease has within which renewals are gathered.
+const gathered = 32
+
+// gather moves the renewal to an earlier time that those of other leases have, too, so that they leave in one request: the
+// beginning of its part of a lease, as parts are counted from began. A renewal that failed does not wait for others.
+func (l *Lease) gather(began, now time.Time) {
+	part := l.length / 3 / gathered
+	if l.renewAt.IsZero() || l.failures > 0 || part <= 0 {
+		return
+	}
+	if at := l.renewAt.Add(-(l.renewAt.Sub(began) % part)); at.After(now) {
+		l.renewAt = at
+	}
+}
+
 // next is when something is due: a renewal, or the end.
 func (l *Lease) next(now time.Time) time.Time {
 	at := now.Add(l.left(now))

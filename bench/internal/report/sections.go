@@ -57,7 +57,8 @@ var chapters = []chapter{
 	{
 		id: "quorum", title: "A majority of three servers", axis: callersOf, about: "Package quorum over three servers, beside redsync over the same three, rueidislock with a " +
 			"majority of three keys on one of them, and this library over one of them. All servers are on one machine: what a quorum costs its network, and what it gains " +
-			"by three servers' processors, is not seen here. Commands and server time are those of all three together.",
+			"by three servers' processors, is not seen here. Commands and server time are those of all three together. The floor is go-redis with a goroutine for each server: twice a request to all of them, " +
+			"and the answers of two awaited.",
 	},
 	{
 		id: "turns", title: "Turns and linger", axis: clientsOf, about: "Locks that are granted within the process (`WithTurn`, `WithLinger`), beside the strict way and the peers: 32 callers of one name, over " +
