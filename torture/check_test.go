@@ -248,6 +248,10 @@ func TestAStallIsFound(t *testing.T) {
 	if longest, who := h.stall("a"); longest != 699*time.Millisecond || who.Worker != 2 {
 		t.Errorf("%v, of %+v", longest, who)
 	}
+	h.Since = 700_000
+	if longest, _ := h.stall("a"); longest != 21*time.Millisecond {
+		t.Errorf("%v since then", longest)
+	}
 	h = history( // what a dead holder's lease costs is no stall
 		killed(life(1, asked(1, 10), got(1, 12, 11)), 20),
 		life(2, asked(1, 15), got(1, 1030, 1029), gives(1, 1040), gave(1, 1041)),

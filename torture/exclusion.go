@@ -123,7 +123,7 @@ func (h *History) stall(name string) (longest time.Duration, who Waiting) {
 		if w.Name != name {
 			continue
 		}
-		free := w.From // from when on nobody has had it
+		free := max(w.From, h.Since) // from when on nobody has had it
 		for _, s := range held {
 			if gap := min(s.from, w.To) - free; gap > longest.Microseconds() {
 				longest, who = time.Duration(gap)*time.Microsecond, w

@@ -49,6 +49,7 @@ type History struct {
 	Calls    int       // of Acquire and TryAcquire
 	Lost     int       // handles that said so
 	Problems []string  // errors that should not be
+	Since    int64     // what was waited for earlier is no stall: servers that were just started count only after a while in a quorum
 	Quorum   bool      // a fence does not tell the time of the grant: it may be the ticket, and the last vote came later
 }
 

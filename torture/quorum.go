@@ -141,6 +141,9 @@ func (x *Run) taker() func(ctx context.Context, name string) error {
 func (h *History) fairness(workers []*Worker) string {
 	counts, waits := make([]float64, len(workers)), []time.Duration{}
 	for _, hold := range h.Holds {
+		if hold.Invoked < h.Since {
+			continue
+		}
 		counts[hold.Worker]++
 		waits = append(waits, time.Duration(hold.Returned-hold.Invoked)*time.Microsecond)
 	}

@@ -43,7 +43,7 @@ type Result struct {
 // judge looks at everything that was logged, fails the test for what must not be, and reports.
 func (x *Run) judge(problems []string) {
 	x.Helper()
-	h := &History{Quorum: x.Nodes != nil}
+	h := &History{Quorum: x.Nodes != nil, Since: x.ready}
 	margin := x.Load.Margin
 	if margin == 0 {
 		margin = redislock.DefaultClockMargin

@@ -32,6 +32,7 @@ type Run struct {
 	register *Register
 	renew    string
 	began    time.Time
+	ready    int64     // when each name had been held: from then on a stall counts
 	until    time.Time // the end of the injection
 
 	mu      sync.Mutex
@@ -81,6 +82,7 @@ func Play(t *testing.T, row Row) {
 	for _, n := range row.Load.Names {
 		x.Eventually(n.Name+" was held", func() bool { return x.wasHeld(n.Name) })
 	}
+	x.ready = now()
 	watch := x.watch()
 	defer watch.end() // also where the injector ends the test
 	x.until = time.Now().Add(length)
