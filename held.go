@@ -82,7 +82,7 @@ func (c *Client) Waiting() []Waiter {
 		}
 		all = append(all, w)
 	}
-	slices.SortStableFunc(all, func(a, b Waiter) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(all, func(a, b Waiter) int { return cmp.Or(cmp.Compare(a.Name, b.Name), a.Since.Compare(b.Since)) })
 	return all
 }
 

@@ -86,11 +86,11 @@ func TestWaitingTellsWhatTheClientWaitsFor(t *testing.T) {
 				ended <- err
 			}()
 			e.queued(a, "x", i+1)
+			e.eventually("it is told of", func() bool { return len(b.Waiting()) == i+1 })
 		}
 		if waiting := a.Waiting(); len(waiting) != 0 {
 			e.Errorf("the holder waits for %v", waiting)
 		}
-		e.eventually("all of them are told of", func() bool { return len(b.Waiting()) == 3 })
 		for i, w := range b.Waiting() {
 			until := []time.Time{w.Since.Add(time.Minute), began.Add(time.Hour), {}}[i]
 			metadata := []string{"the import", "", ""}[i]

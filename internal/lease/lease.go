@@ -71,17 +71,25 @@ func (l *Lease) begin(claimed bool, now time.Time) {
 	}
 }
 
-// gathered is how many parts a third of a lease has within which renewals are gathered.
+// gathered is how many parts a third of a lease has, within which renewals are gathered.
 const gathered = 32
 
-// gather moves the renewal to an earlier time that those of other leases have, too, so that they leave in one request: the
-// beginning of its part of a lease, as parts are counted from began. A renewal that failed does not wait for others.
+// gather moves the renewal to an earlier time. A lease has times of its own for its renewals, a third of it apart, counted from its grant:
+// so after an outage, in which all Clients renew what they hold, their renewals are as far apart as before. These times are at the
+// beginning of a part of a third, as parts are counted from began, and so are those of the other leases of the Client: they leave in one
+// request. If none of them comes before the renewal is due, it leaves at the beginning of its part. One that failed does not wait for others.
 func (l *Lease) gather(began, now time.Time) {
 	part := l.length / 3 / gathered
 	if l.renewAt.IsZero() || l.failures > 0 || part <= 0 {
 		return
 	}
-	if at := l.renewAt.Add(-(l.renewAt.Sub(began) % part)); at.After(now) {
+	const third = gathered // parts
+	beginning := func(t time.Time) time.Duration { return t.Sub(began) / part }
+	first, next, due := beginning(l.granted), beginning(now), beginning(l.renewAt)
+	if own := next + third - (next-first)%third; own <= due {
+		due = own
+	}
+	if at := began.Add(due * part); at.After(now) {
 		l.renewAt = at
 	}
 }

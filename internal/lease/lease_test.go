@@ -166,3 +166,35 @@ func TestWithoutARedisClientNothingIsRenewed(t *testing.T) {
 		t.Errorf("it ended with %v", err)
 	}
 }
+
+func TestRenewalsKeepTheTimesOfTheirLeaseAndShareThoseOfOthers(t *testing.T) {
+	granted := time.Now()
+	began := granted.Add(-7123 * time.Millisecond)
+	const part = 10 * time.Second / gathered
+	for _, c := range []struct {
+		what              string
+		now, due, at      time.Duration // since the grant
+		failures, exactly int32
+		length            time.Duration
+	}{
+		{what: "the first", now: 0, due: 10 * time.Second, at: 10 * time.Second},
+		{what: "after one in doubt", now: 13 * time.Second, due: 23 * time.Second, at: 20 * time.Second},
+		{what: "in doubt, before its own time", now: 11 * time.Second, due: 15 * time.Second, at: 15 * time.Second},
+		{what: "in doubt, past its own time", now: 18 * time.Second, due: 22 * time.Second, at: 20 * time.Second},
+		{what: "after a failure", now: 13 * time.Second, due: 13200 * time.Millisecond, at: 13200 * time.Millisecond, failures: 1, exactly: 1},
+		{what: "at once", now: 13 * time.Second, due: 13 * time.Second, at: 13 * time.Second, exactly: 1},
+		{what: "of a lease too short for that", now: 0, due: 10, at: 10, length: 30, exactly: 1},
+	} {
+		l := Lease{length: 30 * time.Second, granted: granted, renewAt: granted.Add(c.due), failures: c.failures}
+		if c.length > 0 {
+			l.length = c.length
+		}
+		l.gather(began, granted.Add(c.now))
+		if got := l.renewAt.Sub(granted); got > c.at || got <= c.at-part || c.exactly > 0 && got != c.at {
+			t.Errorf("%s: renewed after %v, want %v", c.what, got, c.at)
+		}
+		if early := l.renewAt.Sub(began) % part; c.exactly == 0 && early != 0 {
+			t.Errorf("%s: %v after the beginning of a part", c.what, early)
+		}
+	}
+}

@@ -11,7 +11,16 @@ const (
 	resendPart = 1.0 / 6
 	// MaxBatch bounds the renewals of one request.
 	MaxBatch = 256
+	// parts is how many parts the time between two renewals has: what is due in one of them leaves together.
+	parts = 32
+	// giveBacks bounds the lost locks that a Client gives back to one shard at the same time.
+	giveBacks = 512
 )
+
+// Together is how many renewals leave in one request of a Client that has so many locks, taken at any time, on so many shards.
+func Together(locks float64, shards int) int {
+	return min(max(1, int(locks/float64(shards)/parts)), MaxBatch)
+}
 
 // Cost is what one of each takes a server's only thread, in seconds, system calls included.
 type Cost struct {
@@ -19,6 +28,7 @@ type Cost struct {
 	Renewal float64 // and each of them
 	Pair    float64 // an acquire and its release
 	Handoff float64 // a lock that passes from one caller to the next
+	Release float64 // a lock that was lost and is given back, in a large request
 }
 
 // Fleet is what is held and done. Rates are per second, of all shards together; names are spread evenly over them.
@@ -26,7 +36,8 @@ type Fleet struct {
 	Held     float64 // locks that are held and renewed
 	Lease    float64 // of each, in seconds
 	Shards   int
-	Together int     // renewals that a Client sends to a shard in one request: locks that were taken together
+	Together int     // renewals that a Client sends to a shard in one request
+	Each     float64 // locks of one Client; 0: nothing that is lost is given back
 	Pairs    float64 // uncontended acquires, each with its release
 	Handoffs float64
 	Trip     float64 // seconds to a server and back, without the server's part

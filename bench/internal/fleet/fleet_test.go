@@ -71,6 +71,35 @@ func TestAnOutageThatIsShortEnoughCostsNoLock(t *testing.T) {
 	}
 }
 
+func TestWhatIsLostIsGivenBack(t *testing.T) {
+	t.Parallel()
+	costs := some
+	costs.Release = 10e-6
+	f := Fleet{Held: 60000, Lease: 3, Shards: 1, Together: 30, Each: 1000, Trip: 1e-3, Cost: costs}
+	r := f.Simulate(8*f.Lease, Trouble{At: 2 * f.Lease, For: f.Lease, Spread: 0.1, Doubt: 0.5}, 3)
+	if r.Lost < 55000 || r.GivenBack != r.Lost {
+		t.Errorf("of %v locks %d were lost in an outage of a lease, and %d given back", f.Held, r.Lost, r.GivenBack)
+	}
+	if work := 60000 * 10e-6; r.Queue > work || r.Calm == 0 || r.Calm > work+1 {
+		t.Errorf("%v s of work waited, until %v s after it", r.Queue, r.Calm)
+	}
+	if r := f.Simulate(8*f.Lease, Trouble{At: 2 * f.Lease, For: f.Lease / 6, Spread: 0.1, Doubt: 0.5}, 3); r.Lost > 0 || r.GivenBack > 0 {
+		t.Errorf("in a short one: %+v", r)
+	}
+}
+
+func TestRenewalsThatAreDueSoonAfterOneAnotherShareARequest(t *testing.T) {
+	for _, c := range []struct {
+		locks  float64
+		shards int
+		want   int
+	}{{1, 1, 1}, {31, 1, 1}, {1000, 1, 31}, {1000, 6, 5}, {1e6, 1, MaxBatch}} {
+		if got := Together(c.locks, c.shards); got != c.want {
+			t.Errorf("%v locks on %d shards: %d in a request, want %d", c.locks, c.shards, got, c.want)
+		}
+	}
+}
+
 func TestSmallFleetsNeedOneShard(t *testing.T) {
 	t.Parallel()
 	f := Fleet{Held: 10, Lease: 30, Shards: 7, Cost: some}

@@ -2,7 +2,9 @@ package fleet
 
 import (
 	"container/heap"
+	"math"
 	"math/rand/v2"
+	"slices"
 
 	"example.com/redislock/bench/internal/measure"
 )
@@ -11,6 +13,7 @@ import (
 type Trouble struct {
 	At, For float64 // all servers are away from this second on, for so long
 	Spread  float64 // within so many seconds after it all Clients are back, and each renews all that it holds
+	Doubt   float64 // within so many seconds more
 }
 
 // Result is what a simulation came to.
@@ -19,6 +22,9 @@ type Result struct {
 	Renewals      int     // answered
 	Resent        int     // sent once more because there was no answer
 	Lost          int     // locks whose lease ran out before a renewal was answered
+	GivenBack     int     // of these, by their Clients
+	Queue         float64 // seconds of work that waited at a server at the most, after the trouble
+	Calm          float64 // seconds after the trouble until never more than a hundredth of a second of work waited
 	Mean          float64 // latency of a renewal from when it was due, in seconds
 	P50, P99, Max float64
 }
@@ -29,7 +35,7 @@ type Result struct {
 func (f Fleet) Simulate(seconds float64, trouble Trouble, seed uint64) Result {
 	s := &simulation{
 		Fleet: f, trouble: trouble, random: rand.New(rand.NewPCG(seed, 6)),
-		free: make([]float64, f.Shards), busy: make([]float64, f.Shards), begun: f.Lease * renewEvery, end: seconds,
+		free: make([]float64, f.Shards), busy: make([]float64, f.Shards), giving: map[int][]float64{}, begun: f.Lease * renewEvery, end: seconds,
 	}
 	s.plant()
 	for len(s.agenda) > 0 && s.agenda[0].at < s.end {
@@ -53,17 +59,20 @@ const (
 	again        // a renewal is sent once more: that costs, and moves nothing
 	pair
 	handoff
-	back // the servers are there again
+	back     // the servers are there again
+	giveBack // of lost locks, in one request
 )
 
 // job is an entry of the agenda. A renewal is of the locks that one Client renews on one shard in one request.
 type job struct {
-	at    float64
-	kind  kind
-	shard int
-	size  int     // of a renewal: locks
-	due   float64 // when it was to be sent
-	valid float64 // until when its Client relies on them
+	at     float64
+	kind   kind
+	shard  int
+	client int
+	size   int     // of a renewal: locks
+	due    float64 // when it was to be sent
+	valid  float64 // until when its Client relies on them
+	own    float64 // a time of its own: the others are a third of the lease apart
 }
 
 type simulation struct {
@@ -71,8 +80,9 @@ type simulation struct {
 	trouble    Trouble
 	random     *rand.Rand
 	agenda     agenda
-	extra      []*job    // what came up while a job was done
-	free, busy []float64 // of each shard: until when it has work, how long it worked since begun
+	extra      []*job            // what came up while a job was done
+	free, busy []float64         // of each shard: until when it has work, how long it worked since begun
+	giving     map[int][]float64 // when the give-backs of a Client that are under way are answered
 	begun, end float64
 	result     Result
 	latencies  []float64
@@ -86,7 +96,7 @@ func (s *simulation) plant() {
 		size := min(s.batch(), left)
 		left -= size
 		at := s.random.Float64() * period
-		s.agenda = append(s.agenda, &job{at: at, due: at, valid: at - period + s.Lease, shard: shard, size: size})
+		s.agenda = append(s.agenda, &job{at: at, due: at, own: at, valid: at - period + s.Lease, shard: shard, client: s.clientOf(len(s.agenda)), size: size})
 	}
 	for shard := range s.Shards {
 		if s.Pairs > 0 {
@@ -102,6 +112,14 @@ func (s *simulation) plant() {
 	heap.Init(&s.agenda)
 }
 
+// clientOf is whose the batch of that number is.
+func (s *simulation) clientOf(batch int) int {
+	if s.Each == 0 {
+		return 0
+	}
+	return int(float64(batch*s.batch()) / s.Each)
+}
+
 // happens does a job. It reports whether the job has another time then.
 func (s *simulation) happens(j *job) bool {
 	switch j.kind {
@@ -113,6 +131,8 @@ func (s *simulation) happens(j *job) bool {
 	case back:
 		s.all(j.at)
 		return false
+	case giveBack:
+		return s.release(j)
 	case pair:
 		return s.arrive(j, s.Pairs, s.Cost.Pair)
 	default:
@@ -136,6 +156,12 @@ func (s *simulation) away(at float64) bool {
 // serve has a shard do what arrives, after all that arrived before, and says when it has.
 func (s *simulation) serve(shard int, at, cost float64) (done float64) {
 	from := max(at, s.free[shard])
+	if over := s.trouble.At + s.trouble.For; s.trouble.For > 0 && at >= over {
+		s.result.Queue = max(s.result.Queue, from-at)
+		if from-at > 0.01 {
+			s.result.Calm = from - over
+		}
+	}
 	s.free[shard] = from + cost
 	s.busy[shard] += max(0, min(from+cost, s.end)-max(from, s.begun))
 	return from + cost
@@ -144,11 +170,10 @@ func (s *simulation) serve(shard int, at, cost float64) (done float64) {
 // renew sends a renewal. One that could not be sent in time, or is answered too late, loses its locks.
 func (s *simulation) renew(j *job) bool {
 	if j.at > j.valid {
-		s.result.Lost += j.size
-		return false
+		return s.lose(j, j.at)
 	}
 	if s.away(j.at) {
-		j.at = s.trouble.At + s.trouble.For + s.random.Float64()*s.trouble.Spread
+		j.at = s.whenBack()
 		return true
 	}
 	size := float64(j.size)
@@ -159,25 +184,57 @@ func (s *simulation) renew(j *job) bool {
 		s.result.Resent += j.size
 	}
 	if answered > j.valid {
-		s.result.Lost += j.size
-		return false
+		return s.lose(j, j.valid)
 	}
 	if sent >= s.begun {
 		s.result.Renewals += j.size
 		s.latencies = append(s.latencies, answered-j.due)
 	}
 	j.valid = sent + s.Lease
-	j.due = sent + s.Lease*renewEvery
+	period := s.Lease * renewEvery
+	j.due = j.own + period*(math.Floor((sent-j.own)/period+1e-9)+1)
 	j.at = max(j.due, answered)
 	return true
+}
+
+// whenBack is when a Client reaches the servers again after the trouble.
+func (s *simulation) whenBack() float64 {
+	return s.trouble.At + s.trouble.For + s.random.Float64()*s.trouble.Spread
+}
+
+// lose is the end of the locks of a renewal, which their Client gives back.
+func (s *simulation) lose(j *job, at float64) bool {
+	s.result.Lost += j.size
+	if s.Each > 0 {
+		s.extra = append(s.extra, &job{at: max(at, j.at), kind: giveBack, shard: j.shard, client: j.client, size: j.size})
+	}
+	return false
+}
+
+// release gives lost locks back, when not too many others of the same Client are under way.
+func (s *simulation) release(j *job) bool {
+	if s.away(j.at) {
+		j.at = s.whenBack()
+		return true
+	}
+	under := slices.DeleteFunc(s.giving[j.client], func(answered float64) bool { return answered <= j.at })
+	s.giving[j.client] = under
+	if (len(under)+1)*j.size > max(giveBacks, j.size) {
+		j.at = slices.Min(under)
+		return true
+	}
+	answered := s.serve(j.shard, j.at+s.Trip/2, s.Cost.Request+float64(j.size)*s.Cost.Release) + s.Trip/2
+	s.giving[j.client] = append(under, answered)
+	s.result.GivenBack += j.size
+	return false
 }
 
 // all is after an outage: every Client subscribes anew, and then renews what it holds.
 func (s *simulation) all(at float64) {
 	for _, j := range s.agenda {
-		if j.kind == renewal && j.at > at+s.trouble.Spread {
-			j.at = at + s.random.Float64()*s.trouble.Spread
-			j.due = j.at
+		soon := at + s.random.Float64()*s.trouble.Spread + s.random.Float64()*s.trouble.Doubt
+		if j.kind == renewal && j.at > max(soon, at+s.trouble.Spread) {
+			j.at, j.due = soon, soon
 		}
 	}
 	heap.Init(&s.agenda)

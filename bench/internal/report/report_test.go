@@ -86,7 +86,7 @@ func invented() *Run {
 		"bytes from the server per pair": {256, 110}, "server CPU µs per hand-off": {32, 40}, "bytes to the server per hand-off": {32, 340},
 		"bytes from the server per hand-off": {32, 290}, "renewals per request": {1500, 4}, "client CPU µs per renewal, as they come": {1500, 30},
 		"connections of a Client that renews": {1500, 10}, "server CPU µs per check": {2000, 25}, "server bytes per lock": {20000, 450},
-		"server bytes per free name": {20000, 300}, "server bytes per waiter": {5000, 260}, "server bytes per connection": {500, 20000},
+		"server bytes per free name": {20000, 300}, "server bytes per waiter": {5000, 260}, "server bytes per connection": {500, 20000}, "server CPU µs per connection": {500, 60},
 	} {
 		add("footprint", peer.Ours, quantity, at[0], at[1])
 	}

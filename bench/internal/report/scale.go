@@ -28,6 +28,8 @@ const (
 	locksEach    = 1000    // of a Client: an assumption, said on the page
 	resubscribed = 1.0     // seconds within which all Clients have subscribed anew: the longest pause between two attempts
 	election     = 1.0     // seconds that a cluster's replicas take to agree: 0.5 to 1 of delay by its specification
+	mostDoubt    = 5.0     // seconds within which a Client renews all that it holds after that, or a sixth of the lease if that is less
+	manyClients  = 10_000  // of a large fleet
 	checkPause   = 1.75    // seconds from one check of a wait to the next: two, less up to a quarter at random
 
 	// What a key outlives its last grant by, in seconds: at the defaults, and at the shortest retention (docs/protocol.md).
@@ -51,7 +53,13 @@ type scale struct {
 	Sizes   []size
 	Needs   []need
 	Outages []outage
+	Losses  []absence
+	Crowds  []crowd
 	Proofs  []proof
+
+	LossBusy     float64 // how busy the shard is before the outage
+	LossTogether int     // renewals in a request there
+	ManyClients  float64
 
 	BacklogSeconds float64 // that the replication backlog of a core as busy as planned has
 	Tight          bool    // a default failover takes longer than the default lease bears
@@ -72,8 +80,8 @@ type rate struct {
 }
 
 type holdRow struct {
-	Lease           time.Duration
-	Alone, Together float64 // locks on a core that is as busy as planned
+	Lease                 time.Duration
+	Alone, Each, Together float64 // locks on a core that is as busy as planned, by how many renewals share a request
 }
 
 // limit is what a shard has of something, and how much of it a lock takes.
@@ -112,6 +120,20 @@ type outage struct {
 	Away  float64
 }
 
+// absence is what an outage of a shard comes to.
+type absence struct {
+	Away float64
+	fleet.Result
+}
+
+// crowd is a fleet of many Clients with a few locks each.
+type crowd struct {
+	Each, Held, Renewals float64
+	Together             int
+	Busy                 float64 // cores
+	Shards               int
+}
+
 type proof struct {
 	What    string
 	Formula float64
@@ -134,6 +156,8 @@ func (r *Run) ScalePage() ([]byte, error) {
 		return nil, err
 	}
 	s.compute()
+	s.crowd()
+	s.lose()
 	s.prove()
 	page, err := template.New("scale").Funcs(template.FuncMap{
 		"n": number, "whole": thousands, "count": func(v int) string { return thousands(float64(v)) }, "f": func(name string) float64 { return s.figures[name] },
@@ -176,6 +200,7 @@ func (s *scale) read() error {
 		"free name":        {"server bytes per free name", 20000},
 		"waiter":           {"server bytes per waiter", 5000},
 		"connection":       {"server bytes per connection", 500},
+		"connect":          {"server CPU µs per connection", 500},
 	} {
 		var err error
 		if s.figures[name], err = s.figure(at.quantity, at.x); err != nil {
@@ -193,6 +218,7 @@ func (s *scale) read() error {
 	s.Cost = fleet.Cost{
 		Request: request / 1e6, Renewal: (min(alone, together) - request/fleet.MaxBatch) / 1e6,
 		Pair: s.figures["pair"] / 1e6, Handoff: s.figures["hand-off"] / 1e6,
+		Release: s.figures["pair"] / 2e6,
 	}
 	return nil
 }

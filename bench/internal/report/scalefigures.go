@@ -37,7 +37,7 @@ func (s *scale) one(held float64, lease time.Duration, together int) fleet.Fleet
 func (s *scale) shares(perShard, clients float64) []use {
 	renewals := perShard * 3 / standard
 	return []use{
-		{byProcessor, s.one(perShard, leases[0], 1).Utilisation() / planned},
+		{byProcessor, s.one(perShard, leases[0], fleet.Together(perShard/clients, 1)).Utilisation() / planned},
 		{byMemory, perShard * s.figures["lock"] / s.memoryLimit()},
 		{byNetwork, renewals * (s.figures["renewal in"] + s.figures["stream"]) / network},
 		{byConnections, clients * s.figures["connections"] / float64(s.Run.Facts.MaxClients)},
@@ -60,10 +60,11 @@ func (s *scale) compute() {
 	s.Core = append(s.Core, rate{"check of a wait", f["check"], 1e6 / f["check"], math.NaN(), math.NaN()})
 
 	for _, l := range leases {
-		s.Holds = append(s.Holds, holdRow{l, s.one(0, l, 1).Limit(planned), s.one(0, l, fleet.MaxBatch).Limit(planned)})
+		limit := func(together int) float64 { return s.one(0, l, together).Limit(planned) }
+		s.Holds = append(s.Holds, holdRow{l, limit(1), limit(fleet.Together(locksEach, 1)), limit(fleet.MaxBatch)})
 	}
 	s.Limits = []limit{
-		{byProcessor, fmt.Sprintf("%.0f %% of a core, lease of %g s", 100*planned, standard), s.Holds[0].Alone, remedies[byProcessor]},
+		{byProcessor, fmt.Sprintf("%.0f %% of a core, lease of %g s", 100*planned, standard), s.Holds[0].Each, remedies[byProcessor]},
 		{byMemory, size1024(s.memoryLimit()) + ", half of this machine's", s.memoryLimit() / f["lock"], remedies[byMemory]},
 		{byNetwork, "1 Gbit/s, with the stream to one replica", network / (f["renewal in"] + f["stream"]) * standard / 3, remedies[byNetwork]},
 		{
@@ -77,7 +78,7 @@ func (s *scale) compute() {
 			Held: held, Renewals: whole.Renewals(), Memory: held * f["lock"], Clients: held / locksEach,
 			In: whole.Renewals() * f["renewal in"], Out: whole.Renewals() * f["renewal out"], Stream: whole.Renewals() * f["stream"],
 			ClientMemory: locksEach * 1024 * f["KiB per lock"], Connections: held / locksEach * f["connections"],
-			Uses: s.shares(held, held/locksEach), Shards: whole.Needed(planned),
+			Uses: s.shares(held, held/locksEach), Shards: s.shards(held, locksEach, leases[0]),
 		}
 		for _, u := range z.Uses {
 			if u.Share > z.First.Share {
@@ -91,9 +92,7 @@ func (s *scale) compute() {
 		s.Sizes = append(s.Sizes, z)
 		n := need{Held: held}
 		for _, l := range leases {
-			for _, together := range []int{1, fleet.MaxBatch} {
-				n.Shards = append(n.Shards, s.one(held, l, together).Needed(planned))
-			}
+			n.Shards = append(n.Shards, s.one(held, l, 1).Needed(planned), s.shards(held, locksEach, l), s.one(held, l, fleet.MaxBatch).Needed(planned))
 		}
 		s.Needs = append(s.Needs, n)
 	}
@@ -110,6 +109,45 @@ func (s *scale) compute() {
 	s.Shrink, s.NodeTimeout, s.Backlog = shrink, float64(s.Run.Facts.NodeTimeout)/1e3, float64(s.Run.Facts.Backlog)
 	s.Kept, s.Least, s.Fresh, s.Lease, s.LocksEach = keptFor, keptLeast, 1000, standard, locksEach
 	s.Waits = planned * checkPause * 1e6 / f["check"]
+}
+
+// shards is how many are needed where each Client holds so many locks: the more there are, the fewer renewals share a request.
+func (s *scale) shards(held, each float64, lease time.Duration) int {
+	for n := 1; ; n++ {
+		f := s.one(held, lease, fleet.Together(each, n))
+		if f.Shards = n; f.Utilisation() <= planned || f.Together == 1 {
+			return max(n, f.Needed(planned))
+		}
+	}
+}
+
+// crowd is a fleet of many Clients.
+func (s *scale) crowd() {
+	f := s.figures
+	for _, each := range []float64{1, 10, 100} {
+		held := manyClients * each
+		n := s.shards(held, each, leases[0])
+		whole := s.one(held, leases[0], fleet.Together(each, n))
+		s.Crowds = append(s.Crowds, crowd{each, held, whole.Renewals(), whole.Together, whole.Utilisation(), n})
+	}
+	f["crowd connections"] = 2 * manyClients // one that works, and one that listens
+	f["crowd memory"] = f["crowd connections"] * f["connection"]
+	f["crowd connects"] = f["crowd connections"] * f["connect"] / 1e6
+	f["crowd checks"] = manyClients / checkPause * f["check"] / 1e6
+	f["crowd tick"] = manyClients * f["pair alone"] / 2 / 1e6
+	s.ManyClients = manyClients
+}
+
+// lose simulates outages of a shard with a million locks.
+func (s *scale) lose() {
+	f := s.one(1e6, leases[0], fleet.Together(locksEach, 1))
+	f.Each = locksEach
+	const at = 2 * standard
+	for _, away := range []float64{1, 5, 10, 15, 20, 25, 30} {
+		r := f.Simulate(at+away+2*standard, fleet.Trouble{At: at, For: away, Spread: resubscribed, Doubt: min(standard/6, mostDoubt)}, 1)
+		s.Losses = append(s.Losses, absence{away, r})
+	}
+	s.LossBusy, s.LossTogether = f.Utilisation(), f.Together
 }
 
 // prove simulates what the formulas say: half and 80 % of a core, more than there is, and a server that is away.
