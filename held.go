@@ -61,7 +61,7 @@ func (c *Client) Held() []HeldLock {
 }
 
 // Waiting tells which calls of this Client have a place in the queue of a lock now, sorted by name and then in the order in
-// which they got their places. A call that has not been answered yet is not among them, and neither is a caller of Once or Share that
+// which they asked. A call that has not been answered yet is not among them, and neither is a caller of Once or Share that
 // waits for another one in the same process, nor one that waits for a weak lock. Waiting sends nothing.
 func (c *Client) Waiting() []Waiter {
 	if c == nil || c.rdb == nil {

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"example.com/redislock/bench/internal/measure"
@@ -17,6 +18,9 @@ const (
 	plainHDEL = "redislock, release by plain HDEL"
 	bsm       = "bsm/redislock"
 	ruei      = "rueidislock"
+	redsync   = "redsync"
+
+	oursCanEnd = peer.Ours + ", a context that can end"
 
 	floorUnfencedPlain = "floor: SET NX PX, compare-and-delete"
 	floorPing          = "floor: two PING"
@@ -74,46 +78,67 @@ func (r *Run) Budgets() []Budget {
 	serverPair := func(subject string, x float64) float64 {
 		return at("server", subject, "server µs per pair", x) / at("server", unfenced, "server µs per pair", x)
 	}
-	pairs := func(than string) float64 {
-		return at("callers", peer.Ours, "pairs per second", 256) / at("callers", than, "pairs per second", 256)
+	latency := func(subject string) float64 {
+		return at("pair", subject, "µs per pair", 0) / at("pair", twoNoops, "µs per pair", 0)
+	}
+	handoffs := func(than string) float64 {
+		return at("handoff", peer.Ours, "hand-offs per second", 0) / at("handoff", than, "hand-offs per second", 0)
 	}
 	const wait, hold = 10_000, 100_000
 	per := func(section, quantity string, n float64) float64 { return at(section, peer.Ours, quantity, n) / n }
 	rows := []Budget{
 		{"server time of a pair of scripts, names in use", 1.4, false, " × unfenced", "server", serverPair(peer.Ours, 0)},
-		{"the same, fresh names", 1.6, false, " × unfenced", "server", serverPair(peer.Ours, 1)},
-		{"the same with a release by plain HDEL, names in use", 1.05, false, " × unfenced", "server", serverPair(plainHDEL, 0)},
-		{
-			"latency of an uncontended pair, one caller", 1.15, false, " × two no-op EVALSHA", "pair",
-			at("pair", peer.Ours, "µs per pair", 0) / at("pair", twoNoops, "µs per pair", 0),
-		},
+		{"server time of that pair, fresh names", 1.6, false, " × unfenced", "server", serverPair(peer.Ours, 1)},
+		{"server time of that pair with a release by plain HDEL, names in use", 1.05, false, " × unfenced", "server", serverPair(plainHDEL, 0)},
+		{"latency of an uncontended pair, one caller", 1.1, false, " × two no-op EVALSHA", "pair", latency(peer.Ours)},
+		{"latency of that pair, under a context that can end", 1.15, false, " × two no-op EVALSHA", "pair", latency(oursCanEnd)},
 		{
 			"allocations of that pair, beside those of two no-op EVALSHA", 6, false, " more", "pair",
 			at("pair", peer.Ours, "allocations per pair", 0) - at("pair", twoNoops, "allocations per pair", 0),
 		},
-		{"pairs per second, 256 callers on own names, one Client", 2, true, " × bsm/redislock", "callers", pairs(bsm)},
-		{"the same", 1.2, true, " × rueidislock", "callers", pairs(ruei)},
 		{
-			"release in one process to acquired in another, idle", 1.4, false, " × PUBLISH → receive", "wake",
+			"release in one process to acquired in another, idle", 1.3, false, " × PUBLISH → receive", "wake",
 			at("wake", peer.Ours, "µs from release to acquired", 0) / at("wake", bare, "µs from release to acquired", 0),
 		},
-		{
-			"fair hand-offs per second, 4 Clients × 8 waiters, one name", 1.3, true, " × rueidislock", "handoff",
-			at("handoff", peer.Ours, "hand-offs per second", 0) / at("handoff", ruei, "hand-offs per second", 0),
-		},
+		{"fair hand-offs per second, 4 Clients × 8 waiters, one name", 1.5, true, " × rueidislock", "handoff", handoffs(ruei)},
+		{"fair hand-offs per second there", 1, true, " × redsync, which barges", "handoff", handoffs(redsync)},
 		{"Jain's index there", 0.99, true, "", "handoff", at("handoff", peer.Ours, "Jain's index", 0)},
 		{"slowest wait there", 3, false, " × the median", "handoff", at("handoff", peer.Ours, "slowest wait / median", 0)},
 		{"commands sent per hand-off, 2 waiters", 2.1, false, "", "crowd", at("crowd", peer.Ours, "commands per hand-off", 2)},
-		{"the same, 10,000 waiters", 2.1, false, "", "crowd", at("crowd", peer.Ours, "commands per hand-off", wait)},
+		{"commands sent per hand-off, 10,000 waiters", 2.1, false, "", "crowd", at("crowd", peer.Ours, "commands per hand-off", wait)},
 		{"any one script, 10,000 waiters dead or cancelled", 500, false, " µs", "worst", r.largestScript()},
-		{"memory of one of 10,000 waiters, beside its caller's stack", 2, false, " KiB", "waiting", at("waiting", peer.Ours, "KiB per waiter beside its stack", wait)},
-		{"goroutines of ours for each of them", few, false, "", "waiting", at("waiting", peer.Ours, "goroutines per waiter", wait)},
-		{"connections for each of them", few, false, "", "waiting", per("waiting", "connections", wait)},
-		{"memory of one of 100,000 held locks", 1, false, " KiB", "holding", at("holding", peer.Ours, "KiB per lock", hold)},
+		{"memory of one of 10,000 waiters, beside its caller's stack", 1, false, " KiB", "waiting", at("waiting", peer.Ours, "KiB per waiter beside its stack", wait)},
+		{"goroutines of ours for each waiter", few, false, "", "waiting", at("waiting", peer.Ours, "goroutines per waiter", wait)},
+		{"connections for each waiter", few, false, "", "waiting", per("waiting", "connections", wait)},
+		{"memory of one of 100,000 held locks", 0.6, false, " KiB", "holding", at("holding", peer.Ours, "KiB per lock", hold)},
 		{"locks lost among them", 0, false, "", "holding", r.most("holding", peer.Ours, "locks lost", hold)},
-		{"goroutines for each of them", few, false, "", "holding", per("holding", "goroutines", hold)},
+		{"goroutines for each held lock", few, false, "", "holding", per("holding", "goroutines", hold)},
 	}
-	return append(append(rows, r.quorumBudgets()...), r.turnBudgets()...)
+	return slices.Concat(rows, r.callerBudgets(), r.quorumBudgets(), r.turnBudgets())
+}
+
+// callerBudgets are those of callers on names of their own, by one Client, beside the best peer.
+func (r *Run) callerBudgets() (rows []Budget) {
+	for _, c := range []struct{ callers, limit float64 }{{1, 0.95}, {4, 1.1}, {16, 1.4}, {64, 1.8}, {256, 2}, {1024, 2}} {
+		pairs := func(subject string) float64 { return r.median("callers", subject, "pairs per second", c.callers) }
+		what := fmt.Sprintf("pairs per second, %s callers on own names, one Client", thousands(c.callers))
+		if c.callers == 1 {
+			what = "pairs per second, one caller"
+		}
+		rows = append(rows, Budget{what, c.limit, true, " × the best peer", "callers", pairs(peer.Ours) / r.best("callers", "pairs per second", c.callers)})
+	}
+	return rows
+}
+
+// best is the greatest median of a peer.
+func (r *Run) best(section, quantity string, x float64) float64 {
+	best := math.NaN()
+	for _, s := range r.subjects(section, quantity) {
+		if v := r.median(section, s, quantity, x); kindOf(s) == other && !(best > v) {
+			best = v
+		}
+	}
+	return best
 }
 
 // few is what counts as none for each: a Client has a handful of goroutines and its pool of connections, however many

@@ -1,8 +1,6 @@
 package report
 
 import (
-	"math"
-
 	"example.com/redislock/bench/internal/peer"
 )
 
@@ -14,7 +12,7 @@ func (r *Run) quorumBudgets() []Budget {
 			"latency of an uncontended pair, quorum of 3", 2.5, false, " × a pair on one server", "quorum",
 			pair(peer.Quorum) / pair(peer.OneServer),
 		},
-		{"the same, how many times as fast", 1.5, true, " × redsync over the same three", "quorum", pair(peer.RedsyncMajority) / pair(peer.Quorum)},
+		{"pairs of a quorum of 3, how many times as fast", 1.5, true, " × redsync over the same three", "quorum", pair(peer.RedsyncMajority) / pair(peer.Quorum)},
 		{"Jain's index of its hand-offs, 4 Clients × 8 waiters", 0.99, true, "", "quorum", r.median("quorum", peer.Quorum, "Jain's index", 32)},
 	}
 }
@@ -26,12 +24,6 @@ func (r *Run) turnBudgets() []Budget {
 		processes, turn      = 4, 1 // ms
 	)
 	handoffs := func(subject string) float64 { return r.median("turns", subject, "hand-offs per second", clients) }
-	best := math.NaN()
-	for _, s := range r.subjects("turns", "hand-offs per second") {
-		if v := handoffs(s); kindOf(s) == other && !(best > v) {
-			best = v
-		}
-	}
 	again := func(quantity string) float64 {
 		return r.median("turns", peer.Linger, "re-acquire, "+quantity+" per pair", 0)
 	}
@@ -40,14 +32,14 @@ func (r *Run) turnBudgets() []Budget {
 	}
 	return []Budget{
 		{"hand-offs per second, 4 Clients × 8 waiters, WithTurn(1ms)", 500_000, true, "", "turns", handoffs(peer.Turn1)},
-		{"the same", 50, true, " × the fastest peer", "turns", handoffs(peer.Turn1) / best},
+		{"those hand-offs beside others'", 50, true, " × the fastest peer", "turns", handoffs(peer.Turn1) / r.best("turns", "hand-offs per second", clients)},
 		{
 			"longest wait of one of 4 processes × 8: the turns of the others", turn * (processes - 1), false, " ms", "turns",
 			r.median("turns", peer.Turn1, "longest wait of a process, ms", inProcesses),
 		},
 		{"commands sent per pair within a linger", few, false, "", "turns", again("commands")},
-		{"latency of that pair", 1, false, " µs", "turns", again("µs")},
-		{"allocations of that pair: the handle", 1 + few, false, "", "turns", again("allocations")},
+		{"latency of a pair within a linger", 1, false, " µs", "turns", again("µs")},
+		{"allocations of a pair within a linger: the handle", 1 + few, false, "", "turns", again("allocations")},
 		{"two Clients in turn on one name, WithLinger(50ms)", 1.05, false, " × strict", "turns", inTurn(peer.Linger) / inTurn(peer.Strict)},
 	}
 }
