@@ -48,9 +48,11 @@ const (
 	OutcomeRunning
 	// OutcomeDied is in a [CronStatus] only: the node that ran the tick went away, or lost the lock, before the end.
 	OutcomeDied
+	// OutcomePending is in a [CronStatus] only: the job was announced, and no run of it is known ([CronGuard.Announce]).
+	OutcomePending
 )
 
-var outcomeNames = [...]string{"unknown", "ran", "failed", "elsewhere", "skipped", "missed", "running", "died"}
+var outcomeNames = [...]string{"unknown", "ran", "failed", "elsewhere", "skipped", "missed", "running", "died", "pending"}
 
 // String is the outcome as a word, such as "ran".
 func (o Outcome) String() string {
@@ -163,7 +165,7 @@ func WithTickAhead(d time.Duration) CronOption {
 }
 
 // WithSchedule says which tick comes after another one, for people who look at the job: [CronStatus] then shows when the job
-// runs next. It does not schedule anything, but a [WithAtLeast] that leaves no room for the next tick is refused. Many
+// runs next, and [CronGuard.Announce] when it runs first. It does not schedule anything, but a [WithAtLeast] that leaves no room for the next tick is refused. Many
 // goroutines may call next. The zero time means never, and so does any time outside the years 1 to 9999.
 func WithSchedule(next func(after time.Time) time.Time) CronOption {
 	return cronOption(func(s *cronSettings) error {

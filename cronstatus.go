@@ -13,7 +13,7 @@ import (
 	"example.com/redislock/internal/protocol"
 )
 
-// statusLife is how long Redis keeps the status of a job after its last run.
+// statusLife is how long Redis keeps the status of a job after its last run, or after it was announced.
 const statusLife = 400 * 24 * time.Hour
 
 // CronStatus is the last run of a job, by the clock of the server.
@@ -21,14 +21,14 @@ type CronStatus struct {
 	Job string
 	// Tick is the scheduled time of the run; zero if no run is known.
 	Tick time.Time
-	// Outcome is how the run ended, or OutcomeRunning, or OutcomeDied; 0 if no run is known.
+	// Outcome is how the run ended, or OutcomeRunning, or OutcomeDied, or OutcomePending; 0 if the job is not known.
 	Outcome Outcome
-	// Node is the Client that ran it.
+	// Node is the Client that ran it, or that announced it.
 	Node Owner
 	// Start and End are when the run began and ended. End is zero while it runs and if it died.
 	Start, End time.Time
-	// Next is the tick after Tick if the last run had [WithSchedule], otherwise zero. If Next has passed, no node has run it
-	// yet, or it was left out.
+	// Next is the tick after Tick if the last run had [WithSchedule], otherwise zero; with OutcomePending it is the first tick.
+	// If Next has passed, no node has run it yet, or it was left out.
 	Next time.Time
 	// Duration is the time from the start to the end. While the job runs, it is the time up to now.
 	Duration time.Duration
@@ -86,8 +86,8 @@ func (r *cronRun) status(ctx context.Context, step int, outcome Outcome, err err
 	return r.client.record(ctx, r.job, step, string(text), statusLife, "late") // the status changes nothing for the other nodes
 }
 
-// CronStatus tells of the last run of a job: when, where, how long, and how it ended. A job that has not run for 400 days is
-// not known; then everything but the name is zero. It asks Redis.
+// CronStatus tells of the last run of a job: when, where, how long, and how it ended, or of a job that was announced and has not
+// run. A job that has not run for 400 days is not known; then everything but the name is zero. It asks Redis.
 func (c *Client) CronStatus(ctx context.Context, job string) (CronStatus, error) {
 	status := CronStatus{Job: job}
 	err := c.mayLook(ctx, job, jobName)
@@ -102,8 +102,11 @@ func (c *Client) cronStatus(ctx context.Context, status *CronStatus) error {
 	var seen record
 	for {
 		rec, err := c.recall(ctx, name)
-		if err != nil || !rec.exists() {
+		switch {
+		case err != nil:
 			return err
+		case !rec.exists():
+			return c.pending(ctx, status)
 		}
 		var known cronRecord
 		if err := json.Unmarshal([]byte(rec.value), &known); err != nil {
@@ -136,7 +139,7 @@ func (c *Client) cronStatus(ctx context.Context, status *CronStatus) error {
 	}
 }
 
-// CronJobs yields the last run of every known job, in no order. Like [Client.List], it goes through the keys of the server;
+// CronJobs yields the last run of every known job, and every job that was announced, in no order. Like [Client.List], it goes through the keys of the server;
 // List says what that needs and costs. An error that comes with a job is about that job alone.
 func (c *Client) CronJobs(ctx context.Context) iter.Seq2[CronStatus, error] {
 	return func(yield func(CronStatus, error) bool) {
@@ -146,7 +149,7 @@ func (c *Client) CronJobs(ctx context.Context) iter.Seq2[CronStatus, error] {
 			return
 		}
 		seen := map[string]bool{}
-		for names, err := range c.scan(ctx, c.prefix+protocol.RecordKind+":{", jobName("")) {
+		for names, err := range c.scan(ctx, c.prefix+protocol.RecordKind+":{", jobName(""), protocol.AnnouncedTail) {
 			if err != nil {
 				fail(err)
 				return
@@ -173,4 +176,107 @@ func (c *Client) CronJobs(ctx context.Context) iter.Seq2[CronStatus, error] {
 			}
 		}
 	}
+}
+
+// announcement is what Redis keeps of a job that no run is known of.
+type announcement struct {
+	First time.Time `json:"first"`
+	At    time.Time `json:"at"` // by the clock of the server
+	Node  Owner     `json:"node"`
+}
+
+// announcementHead stands where a record has its fence and step: nobody holds a lock for it.
+var announcementHead = strings.Repeat("0", recordHead)
+
+// pending tells of a job that was announced and has no record.
+func (c *Client) pending(ctx context.Context, status *CronStatus) error {
+	known, err := c.announced(ctx, jobName(status.Job))
+	if err == nil && !known.First.IsZero() {
+		status.Outcome, status.Node, status.Next = OutcomePending, known.Node, known.First
+	}
+	return err
+}
+
+// announced is the announcement under that name, zero if there is none.
+func (c *Client) announced(ctx context.Context, name string) (known announcement, err error) {
+	rec, err := c.recallKey(ctx, c.keys.Announced(name))
+	if err != nil || !rec.exists() {
+		return known, err
+	}
+	if err := json.Unmarshal([]byte(rec.value), &known); err != nil {
+		return known, fmt.Errorf("%w: an announcement that is none: %w", ErrDamaged, err)
+	}
+	if year := known.First.UTC().Year(); known.First.IsZero() || year < 1 || year > 9999 {
+		return known, fmt.Errorf("%w: an announcement of a time in the year %d", ErrDamaged, year)
+	}
+	return known, nil
+}
+
+// Announce lets people know of a job before its first run: from then on [Client.CronStatus] and [Client.CronJobs] have it as
+// [OutcomePending], with the first tick after now, by the clock of the server. A job that no node comes to run is so seen to be
+// overdue. Call it where the job is set up, on every node; it runs nothing, and a job runs without it too.
+//
+// It needs [WithSchedule], otherwise it is [ErrInvalid]. Where a run of the job is known, or the job was announced with this
+// schedule already, it changes nothing: the first tick stays the one that was announced, also when that has passed. Where the job
+// was announced with another schedule, the new one counts. If the schedule names no tick, the job is not announced. Redis keeps
+// an announcement for 400 days, as it keeps a run. After an error the job may have been announced; call it again.
+func (g *CronGuard) Announce(ctx context.Context) error {
+	if g == nil {
+		g = &CronGuard{}
+	}
+	return wrapOp("cron announce", g.job, g.announce(ctx))
+}
+
+func (g *CronGuard) announce(ctx context.Context) error {
+	c := g.client
+	if err := c.usable(ctx); err != nil {
+		return err
+	}
+	switch {
+	case g.fault != nil:
+		return g.fault
+	case g.next == nil:
+		return invalid("a job without WithSchedule: nobody can tell when it is to run")
+	}
+	opts, err := ownLock(g.lock)
+	if err != nil {
+		return err
+	}
+	given, err := c.settings(opts)
+	if err != nil {
+		return err
+	}
+	name := jobName(g.job)
+	rec, err := c.recall(ctx, name)
+	if err != nil || rec.exists() {
+		return err
+	}
+	known, err := c.announced(ctx, name)
+	if err != nil && !errors.Is(err, ErrDamaged) { // what nobody can read is written again
+		return err
+	}
+	if err == nil && !known.First.IsZero() && known.First.Equal(g.after(known.At.Local())) {
+		return nil
+	}
+	now := rec.now.Time()
+	fresh := announcement{First: g.after(now), At: now.UTC(), Node: c.owner}
+	fresh.Node.Metadata = given.metadata
+	if fresh.First.IsZero() {
+		return c.sendPlain(ctx, "del", c.keys.Announced(name))
+	}
+	text, err := json.Marshal(fresh)
+	if err != nil {
+		return err
+	}
+	return c.sendPlain(ctx, "set", c.keys.Announced(name), announcementHead+string(text), "px", statusLife.Milliseconds())
+}
+
+// CronReset has Redis forget the last run of a job and its announcement, for a job that is no more. Ticks that were run are still
+// not run again. A run that is under way notes its end, and so has the job known again.
+func (c *Client) CronReset(ctx context.Context, job string) error {
+	err := c.mayLook(ctx, job, jobName)
+	if err == nil {
+		err = c.sendPlain(ctx, "del", c.keys.Record(jobName(job)), c.keys.Announced(jobName(job)))
+	}
+	return wrapOp("cron reset", job, err)
 }

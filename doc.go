@@ -38,7 +38,7 @@
 //     [WithCodec], [Codec], [WithErrorCodec], [ErrorCodec], [SharedError], [PanicError], [ErrTooLarge]
 //   - a job at most once for each tick: [Client.Cron], [CronGuard], [CronOption], [WithAtLeast], [WithAtMost], [WithRetry],
 //     [WithOverlap], [Overlap], [WithSchedule], [WithTickMemory], [WithTickAhead], [Outcome], [Client.CronStatus],
-//     [Client.CronJobs], [CronStatus]
+//     [Client.CronJobs], [CronStatus], [CronGuard.Announce], [Client.CronReset]
 //   - a leader: [Client.Elect], [Client.Election], [Election], [Leader]
 //
 // The weak kind: [Client.AcquireWeak], [WeakLock], [Client.DoWeak], [Client.WrapWeak], [Client.First], [Client.FirstOf], [Client.Forget]

@@ -127,6 +127,10 @@ func TestARefusedBatchIsAnErrorOfAllThatWereInIt(t *testing.T) {
 			"Cron": func(_ *env, c *redislock.Client) func() error {
 				return func() error { return second(c.Cron("a").Run(ctx, time.Now(), run)) }
 			},
+			"CronReset": func(_ *env, c *redislock.Client) func() error { return func() error { return c.CronReset(ctx, "a") } },
+			"Announce": func(_ *env, c *redislock.Client) func() error {
+				return func() error { return c.Cron("a", hourly).Announce(ctx) }
+			},
 			"CronStatus": func(_ *env, c *redislock.Client) func() error {
 				return func() error { return second(c.CronStatus(ctx, "a")) }
 			},

@@ -56,6 +56,22 @@ func ExampleClient_CronStatus() {
 	// true true
 }
 
+func ExampleCronGuard_Announce() {
+	ctx := context.Background()
+	client, other, stop := exampleClients()
+	defer stop()
+
+	job := client.Cron("report", redislock.WithSchedule(func(after time.Time) time.Time {
+		return after.UTC().Truncate(24 * time.Hour).Add(27 * time.Hour) // at three in the morning of the next day
+	}))
+	if err := job.Announce(ctx); err != nil {
+		fmt.Println(err)
+	}
+	status, err := other.CronStatus(ctx, "report")
+	fmt.Println(status.Outcome, status.Next.After(status.Tick), err)
+	// Output: pending true <nil>
+}
+
 // A tick that falls due while an earlier one is still running is left out, unless set.
 func ExampleWithOverlap() {
 	ctx := context.Background()

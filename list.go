@@ -144,8 +144,9 @@ func (c *Client) inspectAll(ctx context.Context, names []string) iter.Seq2[Info,
 }
 
 // scan looks for keys that begin with head and then first. It yields what follows head in them, without the brace that ends
-// them, page by page, of every master. Keys of another type than they should have are among them: somebody has to be told.
-func (c *Client) scan(ctx context.Context, head, first string) iter.Seq2[[]string, error] {
+// them, or with one of the tails behind it, page by page, of every master. Keys of another type than they should have are among
+// them: somebody has to be told.
+func (c *Client) scan(ctx context.Context, head, first string, tails ...string) iter.Seq2[[]string, error] {
 	pattern := glob.Quote(head+protocol.Escape(first)) + "*"
 	return func(yield func([]string, error) bool) {
 		masters, err := c.eachMaster(ctx)
@@ -175,6 +176,11 @@ func (c *Client) scan(ctx context.Context, head, first string) iter.Seq2[[]strin
 				for _, key := range keys {
 					rest, ours := strings.CutPrefix(key, head)
 					name, whole := strings.CutSuffix(rest, "}")
+					for _, tail := range tails {
+						if !whole {
+							name, whole = strings.CutSuffix(rest, "}"+tail)
+						}
+					}
 					if ours && whole && !protocol.IsProbe(name) {
 						names = append(names, name)
 					}

@@ -291,7 +291,6 @@ func TestJobsAreListedWithTheirNextRun(t *testing.T) {
 		c, operator := e.client(), e.operator()
 		ctx := context.Background()
 		now := time.Now().Truncate(time.Second)
-		hourly := redislock.WithSchedule(func(after time.Time) time.Time { return after.Add(time.Hour) })
 		ran := func(context.Context) error { return nil }
 		if outcome, err := c.Cron("hourly", hourly).Run(ctx, now, ran); outcome != redislock.OutcomeRan || err != nil {
 			e.Fatal(outcome, err)

@@ -36,7 +36,11 @@ const recordHead = protocol.FenceLength + 1
 
 // recall reads the record of a lock, in one round trip. It is no error if there is none.
 func (c *Client) recall(ctx context.Context, name string) (record, error) {
-	a := c.query(ctx, lua.Recall, c.keys.Record(name))
+	return c.recallKey(ctx, c.keys.Record(name))
+}
+
+func (c *Client) recallKey(ctx context.Context, key string) (record, error) {
+	a := c.query(ctx, lua.Recall, key)
 	if a.Err != nil {
 		return record{}, a.Err
 	}
@@ -327,10 +331,5 @@ func (c *Client) Forget(ctx context.Context, key string) error {
 	if err := checkName(key); err != nil {
 		return wrapOp("forget", key, err)
 	}
-	if err := c.enter(); err != nil {
-		return wrapOp("forget", key, err)
-	}
-	defer c.leave()
-	_, err := c.plain(ctx, transport.NewCommand(ctx, 1, "del", c.keys.Dedupe(key))).Int64()
-	return wrapOp("forget", key, err)
+	return wrapOp("forget", key, c.sendPlain(ctx, "del", c.keys.Dedupe(key)))
 }

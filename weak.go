@@ -336,6 +336,19 @@ func (c *Client) plain(ctx context.Context, cmd transport.Command) transport.Com
 	return cmd
 }
 
+// sendPlain sends a plain command whose first argument is a key, and waits for its answer, which says nothing.
+func (c *Client) sendPlain(ctx context.Context, command ...any) error {
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.leave()
+	err := c.plain(ctx, transport.NewCommand(ctx, 1, command...)).Err()
+	if transport.Refused(err) {
+		err = fmt.Errorf("%w: %w", ErrPermission, err)
+	}
+	return err
+}
+
 // plainAll sends plain commands. It waits no longer than ctx; a command that is unanswered then has the error of ctx.
 func (c *Client) plainAll(ctx context.Context, cmds []transport.Command) {
 	send := func(cmds []transport.Command) {

@@ -133,7 +133,14 @@ func TestBrowserShowsTheLastRunsOfAJobAsAStrip(t *testing.T) {
 	p := opens(t, nil)
 	cron := p.client.Cron("nightly", redislock.WithSchedule(func(after time.Time) time.Time { return after.Add(time.Second) }))
 	p.goTo("/#/cron")
-	p.says(".note", "one is shown here after its first run")
+	p.says(".note", "one is shown here from its first run on, and from before it if it was announced")
+	late := p.client.Cron("monthly", redislock.WithSchedule(func(after time.Time) time.Time { return after.Add(-10 * time.Minute) }))
+	if err := late.Announce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"pending", "none yet", "overdue, was due", "announced by"} {
+		p.says("tbody", text)
+	}
 	tick := time.Now().Truncate(time.Second).Add(-10 * time.Minute)
 	for i, fails := range []bool{false, true} {
 		_, err := cron.Run(t.Context(), tick.Add(time.Duration(i)*time.Minute), func(context.Context) error {
@@ -151,5 +158,7 @@ func TestBrowserShowsTheLastRunsOfAJobAsAStrip(t *testing.T) {
 	p.says(".tag.bad", "overdue, was due")
 	p.goTo("/")
 	p.says(".trouble-list", "the job nightly is overdue")
+	p.says(".trouble-list", "the job monthly is overdue")
+	p.says(".trouble-list", "no run of it is known. It was announced by")
 	p.says(".trouble-list", "no disk")
 }

@@ -199,8 +199,10 @@ func (h *hub) cron(ctx context.Context) error {
 		switch {
 		case err == nil:
 			one := jobOf(s)
-			one.Runs = ran(h.strips[s.Job], s)
-			strips[s.Job] = one.Runs
+			if s.Outcome != redislock.OutcomePending {
+				one.Runs = ran(h.strips[s.Job], s)
+				strips[s.Job] = one.Runs
+			}
 			jobs, runs = append(jobs, one), append(runs, s)
 		case s.Job != "":
 			jobs = append(jobs, job{ID: idOf(s.Job), Outcome: "damaged", Error: text(h.config.Explain(err))})

@@ -6,6 +6,7 @@ package cronlock
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -87,6 +88,12 @@ func New(client *redislock.Client, job string, schedule cron.Schedule, opts ...O
 // next is the activation after another one, for those who look at the job.
 func (g *Guard) next(tick time.Time) time.Time { return CatchUp(g.schedule).Next(tick.In(g.location)) }
 
+// Announce lets people know of the job before its first run, as [redislock.CronGuard.Announce] does. [AddFunc] calls it.
+func (g *Guard) Announce(ctx context.Context) error { return g.guard.Announce(ctx) }
+
+// announceTime is how long AddFunc tries to announce a job.
+const announceTime = 10 * time.Second
+
 // Job is a job which runs fn at most once for each tick across the fleet. The context of fn ends with that of
 // [WithContext], if a lock is lost, and after [redislock.WithAtMost]; [redislock.FromContext] finds the lock, whose
 // fence goes along with what fn writes. A panic of fn is passed on; see [cron.Recover].
@@ -108,7 +115,8 @@ func (g *Guard) Wrapper() cron.JobWrapper {
 
 // AddFunc adds to c, which may be running, a job that runs fn at most once for each tick across the fleet; see
 // [Guard.Job]. The spec is read by the parser and in the time zone of c; all nodes must have the same of both. What the clocks
-// skip is run after it, as by [CatchUp]. The error is the parser's, and nothing was added then.
+// skip is run after it, as by [CatchUp]. The error is the parser's, and nothing was added then. The job is announced in the
+// background ([Guard.Announce]); if that fails within 10 s, it is logged, and the job runs nonetheless.
 func AddFunc(c *cron.Cron, spec string, client *redislock.Client, name string, fn func(context.Context) error, opts ...Option) (cron.EntryID, error) {
 	g := New(client, name, nil, append([]Option{WithLocation(c.Location())}, opts...)...)
 	parsed := make(chan struct{})
@@ -127,6 +135,16 @@ func AddFunc(c *cron.Cron, spec string, client *redislock.Client, name string, f
 		id = c.Schedule(whole, job)
 		c.Remove(parsedOnly)
 	}
+	if g.schedule == nil { // removed as soon as it was added
+		return id, nil
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(g.ctx, announceTime)
+		defer cancel()
+		if err := g.Announce(ctx); err != nil && g.ctx.Err() == nil && !errors.Is(err, redislock.ErrClosed) {
+			g.logger.Error(err, "cron job", "job", g.job)
+		}
+	}()
 	return id, nil
 }
 

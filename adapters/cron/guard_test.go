@@ -151,6 +151,10 @@ func TestAddFuncReadsTheSpecAsTheCronDoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // announced
+		if s, err := server.Client.CronStatus(t.Context(), "report"); err != nil || s.Outcome != redislock.OutcomePending || !s.Next.Equal(time.Date(2000, 1, 1, 0, 0, 30, 0, time.UTC)) {
+			t.Errorf("before its first run: %+v, %v", s, err)
+		}
 		time.Sleep(48 * time.Hour)
 		synctest.Wait()
 		want := []time.Time{time.Date(2000, 1, 2, 0, 0, 30, 0, time.UTC), time.Date(2000, 1, 1, 0, 0, 30, 0, time.UTC)}

@@ -130,6 +130,7 @@ func (r *cronRunner) run() {
 	defer cancel()
 	ticks := make(chan time.Time)
 	go alarm(ctx, r.job.schedule, wallClock, ticks)
+	go r.job.announce(ctx)
 	next := r.job.schedule.Next(time.Now())
 	r.voice.tell(message{Name: r.name, Next: jsonTime(next)}, "%q: the next tick is %s", r.name, format(next))
 

@@ -17,18 +17,22 @@ import (
 )
 
 const cronStatusHelp = `Shows the last run of the job NAME, of redislock cron, redislock run --tick or a Cron of the library: when it began and
-ended, how, where, how long it took, and when it runs next, if whoever ran it knew its schedule. The times are in the
-time zone of this machine, by the clock of Redis. Without NAME it lists all jobs that have run in the last 400 days: the
-job, how its last run ended, the tick, the duration, the next tick and the node.
+ended, how, where, how long it took, and when it runs next, if whoever ran it knew its schedule. A job that was announced
+and has not run yet is pending: next is its first run, and the node is who announced it. redislock cron announces its job,
+and so does Announce of the library. The times are in the time zone of this machine, by the clock of Redis. Without NAME it
+lists all jobs that have run, or were announced, in the last 400 days: the job, how its last run ended, the tick, the
+duration, the next tick and the node.
 
 With --output json a job is one object on a line.
 
 With --check it is for monitoring: it says in a line each which jobs are overdue (a minute after the time of their next run), failed or
 died, and exits with 1 if there are any. Without NAME that is about all jobs.
 
+With --reset Redis forgets the job NAME, one that is no more: its last run, and that it was announced. No tick is run again by it.
+
 Exit status:
-    0  the job is known, however its last run ended; with --check: all is well
-    1  with --check: a job is overdue, failed or died; or no run of that name is known: none since 400 days, or the name, the prefix or the Redis is another
+    0  the job is known, however its last run ended; with --check: all is well; with --reset: it is forgotten
+    1  with --check: a job is overdue, failed or died; or no job of that name is known: it did not run and was not announced for 400 days, or the name, the prefix or the Redis is another
    64  the arguments are wrong
    69  Redis cannot be reached, or what it has of a job cannot be read
    77  Redis refuses this user`
@@ -39,6 +43,7 @@ func newCronStatus() *cobra.Command {
 		o      output
 		asJSON bool
 		check  bool
+		reset  bool
 	)
 	cmd := &cobra.Command{
 		Use:                   "cron-status [flags] [NAME]",
@@ -52,8 +57,15 @@ func newCronStatus() *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as --output json")
 	_ = cmd.Flags().MarkHidden("json") // it was there before --output
 	cmd.Flags().BoolVar(&check, "check", false, "say only what is overdue, failed or died, and exit with 1 if anything is")
+	cmd.Flags().BoolVar(&reset, "reset", false, "have Redis forget the job NAME, one that is no more")
 	s.flags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case reset && len(args) == 0:
+			return exitWith(exitUsage, "--reset: which? redislock cron-status --reset NAME")
+		case reset && check:
+			return exitWith(exitUsage, "--reset and --check contradict each other")
+		}
 		p, l, err := begin(cmd, &s, &o)
 		if err != nil {
 			return err
@@ -71,19 +83,24 @@ func newCronStatus() *cobra.Command {
 		}
 		var status redislock.CronStatus
 		if err := l.within(context.Background(), func(ctx context.Context) (err error) {
+			if reset {
+				return l.client.CronReset(ctx, args[0])
+			}
 			status, err = l.client.CronStatus(ctx, args[0])
 			return err
 		}); err != nil {
 			return err
 		}
 		switch {
+		case reset:
+			return nil
 		case shown.json():
 			err = shown.write(p, jsonStatus(status))
 		case status.Outcome != 0:
 			err = printStatus(p, runForPeople(status))
 		}
 		if err == nil && status.Outcome == 0 {
-			return exitWith(exitUnknown, "no run of %q is known under the prefix %q on Redis at %s; redislock cron-status lists the jobs that are known", args[0], s.prefix, l.addr)
+			return exitWith(exitUnknown, "no job %q is known under the prefix %q on Redis at %s; redislock cron-status lists the jobs that are known", args[0], s.prefix, l.addr)
 		}
 		return err
 	}
@@ -121,7 +138,7 @@ func checkJobs(cmd *cobra.Command, p *page, l *link, s *server, o *output, args 
 			return err
 		}
 	} else if jobs[0].Outcome == 0 {
-		return exitWith(exitUnknown, "no run of %q is known under the prefix %q on Redis at %s", args[0], s.prefix, l.addr)
+		return exitWith(exitUnknown, "no job %q is known under the prefix %q on Redis at %s", args[0], s.prefix, l.addr)
 	}
 	wrong := false
 	for _, status := range jobs {
@@ -207,6 +224,8 @@ func jobRow(s readableRun, precise bool) []cell {
 		style = bad
 	case redislock.OutcomeRunning:
 		style = uneasy
+	case redislock.OutcomePending:
+		style = plain
 	}
 	at, took := func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }, rounded(s.Duration)
 	if precise {
@@ -219,7 +238,13 @@ func jobRow(s readableRun, precise bool) []cell {
 			next, nextStyle = "overdue "+trouble.Length(late), bad
 		}
 	}
-	return []cell{{s.Job, heading}, {s.Outcome.String(), style}, {at(s.Tick), plain}, {took, plain}, {next, nextStyle}, {node(s), plain}}
+	tick := "-"
+	if s.Tick.IsZero() {
+		took = "-"
+	} else {
+		tick = at(s.Tick)
+	}
+	return []cell{{s.Job, heading}, {s.Outcome.String(), style}, {tick, plain}, {took, plain}, {next, nextStyle}, {node(s), plain}}
 }
 
 // printStatus is for a person.
@@ -227,7 +252,10 @@ func printStatus(w io.Writer, s readableRun) error {
 	at := func(t time.Time) string {
 		return t.Local().Format("2006-01-02 15:04:05.000 -07:00") + " (" + ago(time.Since(t)) + ")"
 	}
-	rows := [][2]string{{s.Job, inWords(s)}, {"tick", s.Tick.Local().Format("2006-01-02 15:04:05.999999999 -07:00")}, {"start", at(s.Start)}}
+	rows := [][2]string{{s.Job, inWords(s)}}
+	if !s.Tick.IsZero() {
+		rows = append(rows, [2]string{"tick", s.Tick.Local().Format("2006-01-02 15:04:05.999999999 -07:00")}, [2]string{"start", at(s.Start)})
+	}
 	if !s.End.IsZero() && s.Outcome != redislock.OutcomeDied {
 		rows = append(rows, [2]string{"end", at(s.End)})
 	}
@@ -244,7 +272,9 @@ func printStatus(w io.Writer, s readableRun) error {
 	if s.Node.Metadata != "" {
 		rows = append(rows, [2]string{"metadata", s.Node.Metadata})
 	}
-	rows = append(rows, [2]string{"fence", fmt.Sprint(s.Fence)})
+	if s.Fence != 0 {
+		rows = append(rows, [2]string{"fence", fmt.Sprint(s.Fence)})
+	}
 	width := 0
 	for _, row := range rows[1:] {
 		width = max(width, len(row[0]))
@@ -266,6 +296,8 @@ func inWords(s readableRun) string {
 		return fmt.Sprintf("failed after %s: %s", rounded(s.Duration), s.Err)
 	case redislock.OutcomeRunning:
 		return fmt.Sprintf("has been running for %s", rounded(s.Duration))
+	case redislock.OutcomePending:
+		return "pending: it was announced, and no run of it is known"
 	case redislock.OutcomeDied:
 		return "died: who ran it is gone, or lost the lock, and has not said how it ended"
 	default:

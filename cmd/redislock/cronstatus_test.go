@@ -21,7 +21,7 @@ func TestCronStatusTellsThePersonAtThreeInTheMorning(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
 	f.cronStatus("--redis", "unix://"+f.path("no.sock"), "report").ends(69, f.path("no.sock"))
-	f.cronStatus("report").ends(1, `no run of "report" is known`)
+	f.cronStatus("report").ends(1, `no job "report" is known`)
 	tick, later := ticks()
 	p := f.run("--tick", tick, "report", "--", "sh", "-c", saysReady)
 	p.line()
@@ -71,7 +71,7 @@ func TestCronStatusForPrograms(t *testing.T) {
 			t.Fatalf("not JSON: %s", out)
 		}
 	}
-	if decode(1, "no run of"); s.Outcome != "unknown" || s.Node != nil || s.Tick != nil {
+	if decode(1, "no job"); s.Outcome != "unknown" || s.Node != nil || s.Tick != nil {
 		t.Errorf("before the first run: %+v", s)
 	}
 	tick, _ := ticks()
@@ -112,4 +112,42 @@ func TestCronStatusListsAllJobsAndTheirNextRuns(t *testing.T) {
 	if out := f.wants(0, []string{"cron-status", "-o", "json"}); strings.Count(out, "\n") != 3 || strings.Count(out, `"job":`) != 3 {
 		t.Errorf("for programs: %q", out)
 	}
+}
+
+func TestCronStatusKnowsAJobBeforeItsFirstRunAndForgetsOneThatIsNoMore(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	p := f.start("cron", "--prefix", f.prefix, "--schedule", "CRON_TZ=UTC 0 0 1 1 *", "yearly", "--", "sh", "-c", "exit 3")
+	p.says("the next tick is")
+	var out string
+	for out == "" {
+		out = f.wants(0, []string{"cron-status"})
+	}
+	first := time.Date(time.Now().UTC().Year()+1, 1, 1, 0, 0, 0, 0, time.UTC).Format(time.RFC3339)
+	if columns := strings.Split(strings.TrimSpace(out), "\t"); len(columns) != 6 || columns[0] != "yearly" || columns[1] != "pending" || columns[2] != "-" || columns[3] != "-" || columns[4] != first {
+		t.Errorf("it lists %q", out)
+	}
+	one := f.wants(0, []string{"cron-status", "yearly"}, "yearly: pending: it was announced, and no run of it is known", "\n  next      20", "\n  metadata  sh\n")
+	for _, text := range []string{"tick", "start", "fence", "0001"} {
+		if strings.Contains(one, text) {
+			t.Errorf("it says %q of a job that has not run: %s", text, one)
+		}
+	}
+	f.wants(0, []string{"cron-status", "-o", "json", "yearly"}, `"outcome":"pending"`, `"command":"sh"`)
+	f.wants(0, []string{"cron-status", "--check", "yearly"})
+	p.signal(unix.SIGTERM)
+	p.ends(0, "the next tick is")
+
+	late := redislock.WithSchedule(func(after time.Time) time.Time { return after.Add(-3 * time.Hour) })
+	if err := f.client.Cron("late", late).Announce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.wants(1, []string{"cron-status", "--check"}, "the job late is overdue, for 3h0m", "no run of it is known. It was announced by")
+	f.wants(64, []string{"cron-status", "--reset"}, "which?")
+	f.wants(64, []string{"cron-status", "--reset", "--check", "late"}, "contradict")
+	for range 2 { // also where there is nothing
+		f.wants(0, []string{"cron-status", "--reset", "late"})
+	}
+	f.wants(0, []string{"cron-status", "--check"})
+	f.wants(1, []string{"cron-status", "late"}, `no job "late" is known`)
 }

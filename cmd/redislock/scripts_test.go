@@ -216,7 +216,7 @@ func TestCronStatusChecksForMonitoring(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
 	f.wants(0, []string{"cron-status", "--check"})
-	f.wants(1, []string{"cron-status", "--check", "never"}, `no run of "never" is known`)
+	f.wants(1, []string{"cron-status", "--check", "never"}, `no job "never" is known`)
 	tick, later := ticks()
 	f.run("--tick", tick, "well", "--", "true").ends(0)
 	if out := f.wants(0, []string{"cron-status", "--check"}); out != "" {

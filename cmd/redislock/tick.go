@@ -15,7 +15,7 @@ import (
 const (
 	// retryPause is between two tries to have a tick decided while Redis cannot be reached.
 	retryPause = time.Second
-	// statusTime is how long it may take to learn who has run a tick, which is only told for information.
+	// statusTime is how long it may take to learn who has run a tick, or to announce a job, which is only told for information.
 	statusTime = 2 * time.Second
 )
 
@@ -82,6 +82,24 @@ func (r *runner) job(l *link) (*job, time.Time, error) {
 func newJob(c *command, flags tickFlags, l *link, given func(flag string) bool) *job {
 	c.limit = flags.atMost
 	return &job{command: c, tickFlags: flags, link: l, given: given}
+}
+
+// announce lets those who look at the jobs know of this one before it has run. While Redis is away it tries again, until the context
+// ends; what else fails will be told when the job is to run.
+func (j *job) announce(ctx context.Context) {
+	guard := j.guard(time.Now(), j.retry)
+	for ctx.Err() == nil {
+		bounded, cancel := context.WithTimeout(ctx, statusTime)
+		err := guard.Announce(bounded)
+		cancel()
+		if err == nil || errors.Is(err, redislock.ErrInvalid) || errors.Is(err, redislock.ErrPermission) {
+			return
+		}
+		select {
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+		}
+	}
 }
 
 // exits runs the tick, and is how a program ends that does nothing else.
@@ -176,7 +194,7 @@ func (j *job) skipped() string {
 	switch {
 	case err == nil && s.Outcome == redislock.OutcomeRunning:
 		return fmt.Sprintf("skipped: the one of %s is still running, for %v now, by %s", format(s.Tick), rounded(s.Duration), node(s))
-	case err == nil && s.Outcome != 0:
+	case err == nil && !s.Start.IsZero():
 		return fmt.Sprintf("skipped: the one of %s began %s, and the lock is still held", format(s.Tick), format(s.Start.Truncate(time.Millisecond)))
 	default:
 		return "skipped: the lock is held by another"

@@ -26,6 +26,13 @@ func (k Keys) Weak(name string) string   { return k.of(WeakKind, name) }
 func (k Keys) Dedupe(name string) string { return k.of(DedupeKind, name) }
 func (k Keys) Record(name string) string { return k.of(RecordKind, name) }
 
+// Announced is where a job is announced that has no record yet. The key is beside that of the record, so who may use the one may
+// use the other, and one scan finds both.
+func (k Keys) Announced(name string) string { return k.Record(name) + AnnouncedTail }
+
+// AnnouncedTail is what follows the brace in Announced.
+const AnnouncedTail = ":announced"
+
 func (k Keys) of(kind, name string) string { return string(k) + kind + ":{" + Escape(name) + "}" }
 
 // Probe is a key that no name maps to: '%' is always followed by a code.

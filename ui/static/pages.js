@@ -36,18 +36,18 @@ function strip(runs) {
 const outcomes = { ran: 'good', failed: 'bad', died: 'bad', damaged: 'bad', running: 'busy' };
 
 export function cronPage(main) {
-  const show = page(main, { title: 'Cron', columns: ['Job', 'Last outcome', 'Runs', 'Last run', 'Took', 'Next run', 'Node'], lead: 'Jobs that ran within the last 400 days, and how the runs ended that were seen here, the last at the right.' });
+  const show = page(main, { title: 'Cron', columns: ['Job', 'Last outcome', 'Runs', 'Last run', 'Took', 'Next run', 'Node'], lead: 'Jobs that ran or were announced within the last 400 days, and how the runs ended that were seen here, the last at the right.' });
   function update() {
     const jobs = (store.jobs ?? []).map((job) => ({ ...job, late: Boolean(job.next) && job.next < now() - 60_000 && job.outcome !== 'running' }));
     show(jobs, (job) => job.id, (job) => [
       el('a', { href: `#/lock/cron:${job.id}` }, shown(nameOf(job.id))),
       [el('span', { class: `tag ${outcomes[job.outcome] ?? ''}` }, job.outcome), job.error ? el('span', { class: 'meta' }, shown(job.error)) : ''],
       strip(job.runs ?? []),
-      job.start ? [moment(job.start), ' ', el('span', { class: 'faint' }, '(', since(job.start), ' ago)')] : 'not known',
-      job.end ? duration(job.end - job.start) : job.outcome === 'running' ? [since(job.start), ' so far'] : 'not known',
+      job.outcome === 'pending' ? el('span', { class: 'faint' }, 'none yet') : job.start ? [moment(job.start), ' ', el('span', { class: 'faint' }, '(', since(job.start), ' ago)')] : 'not known',
+      job.end ? duration(job.end - job.start) : job.outcome === 'running' ? [since(job.start), ' so far'] : job.outcome === 'pending' ? '' : 'not known',
       job.next ? [moment(job.next), ' ', el('span', { class: job.late ? 'tag bad' : 'faint' }, job.late ? 'overdue, was due ' : '(', until(job.next), job.late ? '' : ')')] : el('span', { class: 'faint' }, 'not known'),
-      job.outcome === 'damaged' ? 'not known' : [processShown(job.node), job.node.meta ? el('span', { class: 'meta' }, shown(job.node.meta)) : ''],
-    ], store.jobs ? 'No job has run under this prefix. redislock cron, run --tick and Client.Cron make jobs; one is shown here after its first run.' : 'Loading.');
+      job.outcome === 'damaged' ? 'not known' : [job.outcome === 'pending' ? el('span', { class: 'faint' }, 'announced by ') : '', processShown(job.node), job.node.meta ? el('span', { class: 'meta' }, shown(job.node.meta)) : ''],
+    ], store.jobs ? 'No job is known under this prefix. redislock cron, run --tick and Client.Cron make jobs; one is shown here from its first run on, and from before it if it was announced.' : 'Loading.');
   }
   update();
   return { title: 'Cron', on: { cron: update, jobs: update, hello: update }, tick: () => { update(); tick(main); } };

@@ -19,10 +19,14 @@ func OfJob(s redislock.CronStatus, now time.Time) (all []Trouble) {
 		all = append(all, Trouble{Kind: kind, Level: level, Job: s.Job, Title: title, Since: since, Means: means, Steps: steps})
 	}
 	if IsOverdue(s, now) {
+		last, was := says("It should have begun at %s. Its last run was that of %s, on %s.", moment(s.Next), moment(s.Tick), node), "the last was "
+		if s.Outcome == redislock.OutcomePending {
+			last, was = says("It should have begun at %s, and no run of it is known. It was announced by %s.", moment(s.Next), node), "it was announced by "
+		}
 		add(Overdue, Danger, s.Next, Text("the job "+job+" is overdue"), []Text{
-			says("It should have begun at %s. Its last run was that of %s, on %s.", moment(s.Next), moment(s.Tick), node),
-			"No process that schedules it is there, or none of them reaches Redis; or the job was given up: its record is kept for 400 days.",
-		}, Step{"See whether the processes that run it are there, and what they say: the last was " + Text(node), ""})
+			last, "No process that schedules it is there, or none of them reaches Redis; or the job was given up: Redis knows of it for 400 days.",
+		}, Step{"See whether the processes that run it are there, and what they say: " + Text(was+node), ""},
+			Step{"If the job was given up: have Redis forget it", "redislock cron-status --reset " + Typed(s.Job)})
 	}
 	switch s.Outcome {
 	case redislock.OutcomeFailed:
