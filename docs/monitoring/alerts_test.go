@@ -50,9 +50,9 @@ func (n now) once(at int, e redislock.Event) {
 
 const day = 24 * 60
 
-// Each scenario makes its alerts fire, and no other.
+// Each scenario makes its alerts fire, and no other; each alert has one.
 func TestAlertsFireWhenTheyShouldAndOnlyThen(t *testing.T) {
-	for name, c := range map[string]struct {
+	scenarios := map[string]struct {
 		minutes int
 		live    func(now)
 		want    []string
@@ -160,7 +160,19 @@ func TestAlertsFireWhenTheyShouldAndOnlyThen(t *testing.T) {
 				n.observe(redislock.Event{Kind: redislock.EventGranted, Name: "elect:billing", Wait: 24 * time.Hour})
 			}
 		}, nil},
-	} {
+	}
+	made := map[string]bool{}
+	for _, c := range scenarios {
+		for _, alert := range c.want {
+			made[alert] = true
+		}
+	}
+	for _, r := range rules(t) {
+		if !made[r.Alert] {
+			t.Errorf("no scenario makes %s fire", r.Alert)
+		}
+	}
+	for name, c := range scenarios {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if fired := play(t, c.minutes, c.live); !slices.Equal(fired, c.want) {

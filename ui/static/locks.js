@@ -14,6 +14,7 @@ const usual = () => ({
   query: '', column: 'name', order: 'ascending', troubled: false, heldFor: 0, waiters: 0,
   wantedStates: new Set(usualStates), wantedKinds: new Set(kinds),
 });
+const kindsOfMetrics = { lock: 'plain', election: 'elect' }; // as adapters/prometheus has them, for links from alerts
 const usualStates = ['held', 'waiting', 'stale', 'damaged'];
 const wanted = { ...usual(), scroll: 0, opened: null };
 const same = (set, list) => set.size === list.length && list.every((key) => set.has(key));
@@ -35,7 +36,7 @@ export function listAddress() {
 function follow(address) {
   const says = new URLSearchParams(address);
   const number = (key) => Math.max(0, Math.floor(Number(says.get(key)))) || 0;
-  const set = (key, all, otherwise) => new Set(says.has(key) ? says.get(key).split(' ').filter((one) => all.includes(one)) : otherwise);
+  const set = (key, all, otherwise) => new Set(says.has(key) ? says.get(key).split(' ').map((one) => Object.hasOwn(kindsOfMetrics, one) ? kindsOfMetrics[one] : one).filter((one) => all.includes(one)) : otherwise);
   const [, minus, column] = /^(-?)(\w+)$/.exec(says.get('sort') ?? '') ?? [];
   Object.assign(wanted, usual(), {
     query: (says.get('q') ?? '').slice(0, 600), troubled: says.get('trouble') === '1', heldFor: number('held'), waiters: number('waiting'),
