@@ -159,6 +159,7 @@ func TestBrowserShowsTheLastRunsOfAJobAsAStrip(t *testing.T) {
 	p.goTo("/")
 	p.says(".trouble-list", "the job nightly is overdue")
 	p.says(".trouble-list", "the job monthly is overdue")
+	p.until(`document.title === '(3) Locks · redislock'`)
 	p.says(".trouble-list", "no run of it is known. It was announced by")
 	p.says(".trouble-list", "no disk")
 }

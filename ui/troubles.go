@@ -18,8 +18,9 @@ const (
 type troubleItem struct {
 	Kind    trouble.Kind   `json:"kind"`
 	Level   trouble.Level  `json:"level"`
-	ID      string         `json:"id,omitempty"`  // of the lock
-	Job     string         `json:"job,omitempty"` // the id of a job, without "cron:"
+	ID      string         `json:"id,omitempty"`     // of the lock
+	Others  int            `json:"others,omitempty"` // further locks
+	Job     string         `json:"job,omitempty"`    // the id of a job, without "cron:"
 	Title   trouble.Text   `json:"title"`
 	Since   int64          `json:"since,omitempty"`
 	Waiting int            `json:"waiting,omitempty"`
@@ -52,8 +53,11 @@ func (c Config) troubles(all []trouble.Trouble) json.RawMessage {
 	trouble.Sort(all)
 	m := troublesMessage{Items: []troubleItem{}, Locks: map[string]trouble.Level{}}
 	for i, t := range all {
-		if t.Lock != "" && i < maxMarked {
+		if t.Lock != "" {
 			for _, name := range append([]string{t.Lock}, t.Others...) {
+				if len(m.Locks) == maxMarked {
+					break
+				}
 				m.Locks[idOf(name)] = max(m.Locks[idOf(name)], t.Level)
 			}
 		}
@@ -63,7 +67,7 @@ func (c Config) troubles(all []trouble.Trouble) json.RawMessage {
 		}
 		item := troubleItem{Kind: t.Kind, Level: t.Level, Title: t.Title, Since: millis(t.Since), Waiting: t.Waiting, Means: t.Means, Steps: c.steps(t.Steps)}
 		if t.Lock != "" {
-			item.ID = idOf(t.Lock)
+			item.ID, item.Others = idOf(t.Lock), len(t.Others)
 		}
 		if t.Job != "" {
 			item.Job = idOf(t.Job)

@@ -52,7 +52,11 @@ func (m *topModel) troubleLines() []string {
 		}
 		text := t.Title.Say(m.now)
 		if t.Lock != "" {
-			text = heading.Render(visible(t.Lock)) + ": " + text
+			about := heading.Render(visible(t.Lock))
+			if len(t.Others) > 0 {
+				about += fmt.Sprintf(" and %d more", len(t.Others))
+			}
+			text = about + ": " + text
 		}
 		if !t.Since.IsZero() {
 			text += faint.Render(", " + trouble.Length(m.now.Sub(t.Since)))

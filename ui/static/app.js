@@ -34,13 +34,20 @@ function route() {
     if (link.dataset.page === main.dataset.page) set(link, { 'aria-current': 'page' });
     else link.removeAttribute('aria-current');
   }
-  setText(document.querySelector('title'), `${plain(current.title, 60)} · redislock`);
+  entitle();
   if (main.dataset.page !== 'locks') scrollTo(0, 0);
   if (searchNext && current.search) current.search();
   else if (!current.focus?.() && moved) main.querySelector('h1').focus({ preventScroll: true });
   moved = true;
   searchNext = false;
 }
+
+// entitle names the page in its tab, and says there too how many troubles there are: who looks at another tab sees it.
+function entitle() {
+  const troubles = (store.trouble?.items.length ?? 0) + (store.trouble?.more ?? 0);
+  setText(document.querySelector('title'), `${troubles ? `(${troubles}) ` : ''}${plain(current.title, 60)} · redislock`);
+}
+store.addEventListener('trouble', entitle);
 
 for (const what of ['hello', 'locks', 'status', 'trouble', 'jobs', 'health', 'lock']) {
   store.addEventListener(what, () => current?.on[what]?.());

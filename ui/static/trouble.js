@@ -51,7 +51,7 @@ export function troublePanel() {
     const row = old?.row ?? el('li');
     if (old?.text !== text) {
       const open = row.querySelector('details')?.open ?? false;
-      const about = item.id ? el('a', { href: `#/lock/${item.id}` }, shown(nameOf(item.id))) : item.job ? el('a', { href: '#/cron' }, shown(nameOf(item.job))) : el('a', { href: '#/health' }, 'Redis');
+      const about = item.id ? el('span', null, el('a', { href: `#/lock/${item.id}` }, shown(nameOf(item.id))), item.others ? ` and ${number(item.others)} more` : '') : item.job ? el('a', { href: '#/cron' }, shown(nameOf(item.job))) : el('a', { href: '#/health' }, 'Redis');
       const focused = row.contains(document.activeElement) ? document.activeElement.tagName : '';
       const box = el('details', { ontoggle: () => { if (box.isConnected && !box.quiet) touched.add(key); box.quiet = false; } },
         el('summary', null, el('span', { class: `level ${item.level}` }, item.level === 'danger' ? 'danger' : 'warning'), el('span', { class: 'what' }, ...words(item.title)),

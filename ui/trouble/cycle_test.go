@@ -33,7 +33,7 @@ func TestADeadlockIsATroubleWhenASecondLookHasSeenAllOfIt(t *testing.T) {
 		slices.Sort(kinds)
 		return kinds
 	}
-	waits := []Kind{WaitsLong, WaitsLong, WaitsLong}
+	waits := []Kind{WaitsLong} // of three for one process, told as one
 	for _, info := range locks {
 		m.See(info)
 	}

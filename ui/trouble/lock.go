@@ -36,8 +36,9 @@ func late(h redislock.Hold, now time.Time) (late, never bool) {
 func OfLock(info redislock.Info) []Trouble { return ofLock(info, LongWait) }
 
 func ofLock(info redislock.Info, long time.Duration) (all []Trouble) {
-	add := func(kind Kind, level Level, since time.Time, title Text, means []Text, steps []Step) {
+	add := func(kind Kind, level Level, since time.Time, title Text, means []Text, steps []Step) *Trouble {
 		all = append(all, Trouble{Kind: kind, Level: level, Lock: info.Name, Title: title, Since: since, Waiting: info.Waiting, Means: means, Steps: steps})
+		return &all[len(all)-1]
 	}
 	level := Warning
 	if info.Waiting > 0 {
@@ -57,8 +58,12 @@ func ofLock(info redislock.Info, long time.Duration) (all []Trouble) {
 			if strings.HasPrefix(info.Name, "elect:") {
 				title = strings.Replace(title, "its hold", "its leadership", 1)
 			}
-			add(NotRenewed, level, h.Renewed(), Text(title), []Text{why, says("The hold ends by itself at %s, and then %s. If the process goes on later, only the fence keeps its writes out.", moment(h.Deadline), after(info))},
+			t := add(NotRenewed, level, h.Renewed(), Text(title), []Text{why, says("The hold ends by itself at %s, and then %s. If the process goes on later, only the fence keeps its writes out.", moment(h.Deadline), after(info))},
 				slices.Concat([]Step{look(h.Owner)}, goOn(h.Owner), []Step{{"Wait until the hold has ended, and see who has the lock then", show(info.Name)}, breakStep(info.Name, "Do not wait for that: take the lock away")}))
+			t.until = h.Deadline
+			if !never && !strings.HasPrefix(info.Name, "elect:") {
+				t.cause = cause{kind: NotRenewed, who: process(h.Owner)}
+			}
 		case h.Revoked:
 			add(Stolen, Warning, time.Time{}, Text(who+" was robbed of the lock, and has not given it up"), []Text{
 				"A caller found the hold too old (WithStealAfter). It gets the lock when that process gives up, and at the deadline, " + Text(moment(h.Deadline)) + ", if it is paused or gone.",
@@ -85,7 +90,7 @@ func ofLock(info redislock.Info, long time.Duration) (all []Trouble) {
 		h := present(info)
 		held := info.Now.Sub(h.Since)
 		title := Text(count(info.Waiting, "waits", "wait") + " for long: " + Who(h.Owner) + " holds it")
-		means, steps := []Text{}, []Step{}
+		means, steps, common := []Text{}, []Step{}, cause{}
 		switch {
 		case h.Kept:
 			title = Text(count(info.Waiting, "waits", "wait") + " for long: it was given back, and is kept")
@@ -99,8 +104,9 @@ func ofLock(info redislock.Info, long time.Duration) (all []Trouble) {
 		default:
 			means = append(means, says("%s holds it%s, since %s. %s", Who(h.Owner), others(info), moment(h.Since), alive(h)))
 			steps = append(steps, look(h.Owner), askStep(info.Name), breakStep(info.Name, "Take it away, if it must be"))
+			common = cause{kind: WaitsLong, who: process(h.Owner)}
 		}
-		add(WaitsLong, level, first, title, means, steps)
+		add(WaitsLong, level, first, title, means, steps).cause = common
 	}
 	return all
 }

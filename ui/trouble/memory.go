@@ -164,7 +164,7 @@ func (m *Memory) Troubles(now time.Time) (all []Trouble) {
 			delete(m.locks, name)
 		}
 	}
-	return all
+	return gather(all)
 }
 
 func (p *past) see(info redislock.Info) {
@@ -268,10 +268,12 @@ func ofEnd(name string, e End) Trouble {
 	switch e.How {
 	case Lapsed:
 		t.Title = Text(who) + " lost the lock: its lease ran out"
+		t.cause = cause{kind: Ended, how: Lapsed, who: process(e.Owner)}
 		t.Means = []Text{"It had not renewed for half of its lease and more: it was paused, gone, or cut off from Redis. What it did under the lock may be half done.", fence}
 		t.Steps = append([]Step{look(e.Owner)}, goOn(e.Owner)...)
 	case WasLost:
 		t.Title = Text(who) + " lost the lock"
+		t.cause = cause{kind: Ended, how: WasLost, who: process(e.Owner)}
 		t.Means = []Text{"It says so itself: " + Text(safetext.Escape(e.Why)) + ".", fence}
 		t.Steps = []Step{look(e.Owner)}
 	case Closed:
@@ -280,6 +282,7 @@ func ofEnd(name string, e End) Trouble {
 		t.Steps = []Step{look(e.Owner)}
 	case Vanish:
 		t.Title = Text(who) + " lost the lock with its key"
+		t.cause = cause{kind: Ended, how: Vanish, at: e.At.UnixMilli()}
 		t.Means = []Text{"The key was there and is gone before its time: somebody deleted it, or Redis has lost data (a restart, a failover, an eviction).", fence}
 		t.Steps = []Step{{"See whether Redis restarted, failed over or evicts", "redislock doctor"}, look(e.Owner)}
 	case Robbed:

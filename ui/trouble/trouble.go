@@ -65,7 +65,7 @@ type Trouble struct {
 	Level Level
 	// Lock and Job are the names that it is about, as they are. Both are empty of the server.
 	Lock, Job string
-	// Others are further locks that it is about: those in a Cycle whose Lock is the one to break.
+	// Others are further locks that it is about: those in a Cycle whose Lock is the one to break, or all of one cause.
 	Others []string
 	// Title says in half a line what is seen. Since is since when, by the clock of Redis; zero if that is not known.
 	Title Text
@@ -75,6 +75,9 @@ type Trouble struct {
 	// Means says what that means, and Steps what can be done, the best first.
 	Means []Text
 	Steps []Step
+
+	cause cause
+	until time.Time // when the hold ends that is not renewed
 }
 
 // Step is something that can be done. Command is what to type for it in a shell; empty if there is none.
