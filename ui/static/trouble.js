@@ -44,7 +44,7 @@ export function troublePanel() {
   const known = new Map();
   const touched = new Set(); // opened or closed by the person who looks
 
-  function draw(item, first) {
+  function draw(item) {
     const key = keyOf(item);
     const old = known.get(key);
     const text = JSON.stringify(item);
@@ -53,21 +53,35 @@ export function troublePanel() {
       const open = row.querySelector('details')?.open ?? false;
       const about = item.id ? el('span', null, el('a', { href: `#/lock/${item.id}` }, shown(nameOf(item.id))), item.others ? ` and ${number(item.others)} more` : '') : item.job ? el('a', { href: '#/cron' }, shown(nameOf(item.job))) : el('a', { href: '#/health' }, 'Redis');
       const focused = row.contains(document.activeElement) ? document.activeElement.tagName : '';
-      const box = el('details', { ontoggle: () => { if (box.isConnected && !box.quiet) touched.add(key); box.quiet = false; } },
-        el('summary', null, el('span', { class: `level ${item.level}` }, item.level === 'danger' ? 'danger' : 'warning'), el('span', { class: 'what' }, ...words(item.title)),
+      const box = el('details', null,
+        el('summary', { onclick: () => touched.add(key) }, el('span', { class: `level ${item.level}` }, item.level === 'danger' ? 'danger' : 'warning'), el('span', { class: 'what' }, ...words(item.title)),
           item.since ? el('span', { class: 'age' }, since(item.since)) : '', item.waiting && !['waits-long', 'grows', 'not-served', 'no-leader', 'cycle'].includes(item.kind) ? el('span', { class: 'age' }, count(item.waiting, 'waits', 'wait')) : ''),
         el('div', { class: 'why' }, item.means.map((text) => el('p', null, ...words(text))), stepsOf(item.steps)));
-      box.quiet = open;
       box.open = open;
       put(row, el('span', { class: 'about' }, about), box);
       if (focused) row.querySelector(focused === 'A' ? 'a' : 'summary').focus({ preventScroll: true });
     }
-    const box = row.querySelector('details');
-    if (!touched.has(key) && box.open !== first) {
-      box.quiet = true;
-      box.open = first;
-    }
     return [key, { row, text }];
+  }
+
+  // unfold opens the first, the worst, if there is room for it and the titles of all others: what is wrong comes before what to do.
+  // What the person who looks has opened or closed stays so, and what has been open for a while: it may be being read.
+  let decided = '';
+  let opened = { key: null, at: 0 };
+  function unfold(rows) {
+    const why = [...rows.keys(), innerWidth, innerHeight].join('\n');
+    if (why === decided) return;
+    decided = why;
+    if (opened.key && performance.now() - opened.at > 10_000) touched.add(opened.key);
+    list.style.maxHeight = '';
+    const [first, ...rest] = [...rows].filter(([key]) => !touched.has(key)).map(([, { row }]) => row);
+    for (const row of rest) row.querySelector('details').open = false;
+    if (!first) return;
+    const box = first.querySelector('details');
+    box.open = list.firstElementChild === first;
+    if (box.open && rows.size > 1 && (list.scrollHeight > list.clientHeight + 1 || list.getBoundingClientRect().top + scrollY + list.scrollHeight > innerHeight)) box.open = false;
+    const key = box.open ? rows.keys().next().value : null;
+    if (key !== opened.key) opened = { key, at: performance.now() };
   }
 
   // fit has no row cut in half where there are more than have room.
@@ -94,11 +108,12 @@ export function troublePanel() {
       line.hidden = !heading.hidden;
       const whole = told && store.complete && !store.status?.error;
       put(line, !whole ? el('span', { class: 'faint' }, 'Looking for trouble.') : [el('span', { class: 'tag good' }, 'well'), ` Nothing needs a person: ${count(store.locks.size, 'lock', 'locks')}, ${count(store.jobs?.length ?? 0, 'job', 'jobs')}${store.health ? ' and the server' : ''} looked at.`]);
-      const rows = new Map((told?.items ?? []).map((item, i) => draw(item, i === 0)));
+      const rows = new Map((told?.items ?? []).map((item) => draw(item)));
       known.clear();
       for (const [key, value] of rows) known.set(key, value);
       for (const key of touched) if (!rows.has(key)) touched.delete(key);
       arrange(list, [...rows.values()].map(({ row }) => row));
+      unfold(rows);
       fit();
       setText(heading, told?.items.length ? count(told.items.length + (told.more ?? 0), 'trouble', 'troubles') : 'Trouble');
       more.hidden = !told?.more;

@@ -157,7 +157,10 @@ func (m *Memory) Troubles(now time.Time) (all []Trouble) {
 				all = append(all, t)
 			}
 		}
-		for _, e := range p.ends {
+		for i, e := range p.ends {
+			if i == len(p.ends)-1 && e.How == Lapsed && slices.ContainsFunc(p.found, func(t Trouble) bool { return t.Kind == NoLeader }) {
+				continue // that nobody leads says it
+			}
 			all = append(all, ofEnd(name, e))
 		}
 		if p.last.Idle() && len(p.ends) == 0 && len(p.found) == 0 {
@@ -186,11 +189,17 @@ func (p *past) see(info redislock.Info) {
 	}
 	switch g := p.grows; {
 	case kindOf(info.Name) == "elect" && info.Idle():
-		p.found = append(p.found, Trouble{
+		t := Trouble{
 			Kind: NoLeader, Level: Warning, Lock: info.Name, Since: p.leader, Title: "nobody leads, and nobody stands for it",
 			Means: []Text{"All processes that took part have ended, or do not reach Redis. What the leader does is not done."},
 			Steps: []Step{{"Start a process that takes part, or see why those that did are gone", ""}, {"See its state", show(info.Name)}},
-		})
+		}
+		if last := len(p.ends) - 1; last >= 0 && p.ends[last].How == Lapsed {
+			who := p.ends[last].Owner
+			t.Means = append(t.Means, says("The last to lead was %s, until %s: its lease ran out.", Who(who), moment(p.ends[last].At)))
+			t.Steps = append([]Step{look(who)}, t.Steps...)
+		}
+		p.found = append(p.found, t)
 	case info.Waiting > 0 && queues(info.Name) && g.to-g.from >= growBy && info.Now.Sub(g.since) >= growTime:
 		t := Trouble{
 			Kind: Grows, Level: Warning, Lock: info.Name, Since: g.since, Waiting: info.Waiting, Title: says("the queue only grows: from %d to %d", g.from, g.to),

@@ -264,7 +264,16 @@ func TestAnElectionInWhichNobodyStandsIsTold(t *testing.T) {
 	if len(found) != 1 || found[0].Kind != NoLeader || !found[0].Since.Equal(zero) {
 		t.Errorf("%+v", found)
 	}
+	// A leader that was lost, and nobody that follows, is one trouble.
+	late := held("elect:y", time.Hour, 16*time.Second)
+	m.See(late)
+	m.See(redislock.Info{Name: "elect:y", Now: zero.Add(time.Minute), Fence: 7})
+	found = slices.DeleteFunc(m.Troubles(zero.Add(time.Minute)), func(t Trouble) bool { return t.Lock != "elect:y" })
+	if len(found) != 1 || found[0].Kind != NoLeader || !strings.Contains(all(found[0]), "The last to lead was api (pid 12 on node-3), until ") || !strings.Contains(all(found[0]), "ps -o pid,stat,etime,args -p 12") {
+		t.Errorf("%+v", found)
+	}
 	m.Gone("elect:x", zero.Add(time.Hour))
+	m.Gone("elect:y", zero.Add(time.Hour))
 	if found := m.Troubles(zero.Add(time.Hour)); len(found) > 0 {
 		t.Errorf("of which nothing is known: %v", found)
 	}
