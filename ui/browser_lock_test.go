@@ -189,6 +189,7 @@ func TestBrowserSaysThatRedisIsGoneAndGoesOn(t *testing.T) {
 	p.says(".list a", "before")
 	p.redis.Kill()
 	p.says("#alert", "cannot reach Redis at "+p.redis.Addr())
+	p.says("#alert", "What is shown is as it was at ")
 	p.says(".list a", "before") // the last that is known
 	p.redis.Restart()
 	p.until(`document.getElementById('alert').hidden && document.getElementById('link-text').textContent === 'live'`)

@@ -94,6 +94,10 @@ func (l *link) afterSilence(err error) string {
 		return "it does not speak TLS there: a URL with redis://, or its port for TLS"
 	case strings.Contains(text, "certificate required"), strings.Contains(text, "bad certificate"):
 		return "show it a certificate by --tls-cert FILE --tls-key FILE"
+	case l.answered != nil && l.answered.Load() > 0 && l.sentinel:
+		return "it answered before: its Sentinels make a replica the primary within seconds, if there is one; redis-cli -p 26379 sentinel masters says how that stands"
+	case l.answered != nil && l.answered.Load() > 0:
+		return "it answered before: see whether it still runs, and whether the network between is well"
 	case refusedUs(err):
 		return "start it there, or name another by --redis URL or REDIS_URL"
 	case l.tls && (errors.Is(err, errSilent) || errors.Is(err, context.DeadlineExceeded)):

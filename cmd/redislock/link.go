@@ -32,6 +32,8 @@ type link struct {
 	addr   string
 	prefix string
 	tls    bool
+	// sentinel is whether the address is that of Sentinels.
+	sentinel bool
 
 	answered *atomic.Int64 // when Redis last did so, in Unix nanoseconds
 }
@@ -53,7 +55,7 @@ func (s *server) connect(opts ...redislock.ClientOption) (*link, error) {
 	} else {
 		rdb.AddHook(pulse{answered})
 	}
-	return &link{client: client, rdb: rdb, addr: addr, prefix: s.prefix, tls: s.tls(), answered: answered}, nil
+	return &link{client: client, rdb: rdb, addr: addr, prefix: s.prefix, tls: s.tls(), sentinel: s.master != "", answered: answered}, nil
 }
 
 // close gives back what is still under way, within closeTime.

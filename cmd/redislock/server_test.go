@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 )
@@ -55,6 +56,15 @@ func TestTheReasonIsSaidAndNotThatTimeIsOver(t *testing.T) {
 		context.DeadlineExceeded:                                "no answer within 5s; something is there and says nothing",
 	} {
 		if got := l.ended(ctx, err).Error(); !strings.Contains(got, want) {
+			t.Errorf("says %q, want %q", got, want)
+		}
+	}
+	// To start it there, or to name another, is for one that has never answered.
+	l.answered = new(atomic.Int64)
+	l.answered.Store(1)
+	for sentinel, want := range map[bool]string{false: "it answered before: see whether it still runs", true: "its Sentinels make a replica the primary"} {
+		l.sentinel = sentinel
+		if got := l.explain(refusal).Error(); !strings.Contains(got, want) || strings.Contains(got, "--redis") {
 			t.Errorf("says %q, want %q", got, want)
 		}
 	}

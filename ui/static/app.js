@@ -6,7 +6,7 @@ import { put, set, setText } from './dom.js';
 import { processesPage, processPage } from './process.js';
 import { statesOf, store } from './store.js';
 import { connect, enter, forget } from './stream.js';
-import { canonical, count, plain, shown } from './text.js';
+import { canonical, count, plain, shown, time } from './text.js';
 
 const byID = (id) => document.getElementById(id);
 const main = byID('main');
@@ -79,7 +79,7 @@ function alarm() {
   setText(byID('link-text'), !up ? 'no connection' : trouble ? 'no Redis' : 'live');
   set(byID('link'), { title: up && store.status ? `The locks are looked through every ${((store.status.tookMs + store.status.pauseMs) / 1000).toFixed(1)} s; a look takes ${store.status.tookMs} ms.` : '' });
   const box = byID('alert');
-  const text = trouble ? plain(trouble) : '';
+  const text = trouble ? plain(trouble) + (up ? `. What is shown is as it was${store.status?.now ? ` at ${time(store.status.now)}` : ''}; it goes on by itself when Redis answers.` : '') : '';
   setText(box, text);
   box.hidden = !text;
 }
