@@ -497,12 +497,16 @@ func TestWatchGoesOnWhenRedisIsBack(t *testing.T) {
 		c, watcher := e.client(), e.clientOn(own)
 		all := e.watch(watcher, "x")
 		e.until(all, "nobody", free)
+		cut := time.Now()
 		own.Cut()
 		l := e.acquire(c, "x")
 		for s := range all {
 			if s.err != nil {
 				break
 			}
+		}
+		if late := time.Since(cut); late > 25*time.Second { // not by the look that comes every 30 s, and then fails
+			e.Errorf("told %v after Redis fell silent", late)
 		}
 		own.Mend()
 		e.until(all, "it is held", func(i redislock.Info) bool { return i.Holders == 1 })

@@ -221,13 +221,14 @@ func (c *changes) failed(err error) {
 		err = fmt.Errorf("%w: %w", transport.ErrPermission, err)
 	}
 	err = fmt.Errorf("subscribe to changes: %w", err)
-	if !c.heard && !c.told { // one that breaks and is made anew is none
+	outage := !c.heard && !c.told // one that breaks and is made anew is none
+	if outage {
 		c.told = true
 		c.background(func() { of.Listener.SubscribeFailed(err) })
 	}
 	known := errors.Is(c.err, transport.ErrPermission)
 	c.heard, c.err = false, err
-	if errors.Is(err, transport.ErrPermission) && !known { // whoever watches learns why
+	if outage || errors.Is(err, transport.ErrPermission) && !known { // whoever watches looks, and learns why
 		for _, channel := range slices.Sorted(maps.Keys(c.watched)) {
 			c.wakeThose(channel)
 		}
