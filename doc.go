@@ -25,8 +25,8 @@
 //   - shaped by an [Option]: [WithLease], [WithWait], [WithMaxQueue], [WithStealAfter], [WithMaxHold], [WithoutRenewal], [WithMetadata],
 //     [WithTurn], [WithLinger],
 //     [WithMode], [WithWeight], [WithReplicas], [WithFenceFloor], [NonReentrant], [WithFailOpen]
-//   - for more than one holder, a [Mode]: [Exclusive], [Read], [Write], [Semaphore], and [NewMode] with a [Rule], [AtMost] or
-//     [CompatibleWith]
+//   - for more than one holder, a [Mode]: [Exclusive], [Read], [Write], [Semaphore], and [NewMode] with a [Rule], [AtMost],
+//     [CompatibleWith] or [AtGrant]; with more rules, [Mode.Beside]
 //
 // Many locks:
 //   - at once, all or none: [Client.AcquireAll], [Client.DoAll], [Locks]; a path with all that is below it: [Client.AcquirePath]

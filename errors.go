@@ -59,7 +59,8 @@ var (
 	// to hand the hold off.
 	ErrConflict = errors.New("another change is under way")
 
-	// ErrMode says that the lock is in use with other rules for a mode of the same name, or with too many different modes.
+	// ErrMode says that the lock is in use with a mode of the same name whose rules are about other modes, or with too many different
+	// modes. Rules that differ in their numbers only, or by [Mode.Beside], are no error.
 	// Nothing was left behind.
 	ErrMode = errors.New("mode does not match")
 

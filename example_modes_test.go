@@ -129,6 +129,92 @@ func ExampleAtMost() {
 	// a release: true
 }
 
+// Three builds at a time, of whichever size. A number of several modes is a rule of each of them.
+func ExampleAtMost_sum() {
+	ctx := context.Background()
+	client, other, stop := exampleClients()
+	defer stop()
+
+	others := redislock.AtMost(2, "small", "large")
+	small := redislock.WithMode(redislock.NewMode("small", others))
+	large := redislock.WithMode(redislock.NewMode("large", others, redislock.AtMost(0, "large"))) // and one large one at the most
+
+	for _, build := range []redislock.Option{small, large, small} {
+		lock, err := client.Acquire(ctx, "builders", build)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer lock.Release(ctx)
+	}
+	_, err := other.TryAcquire(ctx, "builders", small)
+	fmt.Println("a fourth:", errors.Is(err, redislock.ErrHeld))
+	// Output:
+	// a fourth: true
+}
+
+// A backup begins when no request is served. Requests do not wait for a backup.
+func ExampleAtGrant() {
+	ctx := context.Background()
+	client, other, stop := exampleClients()
+	defer stop()
+
+	request := redislock.WithMode(redislock.NewMode("request", redislock.CompatibleWith("request", "backup")))
+	backup := redislock.WithMode(redislock.NewMode("backup", redislock.AtGrant(redislock.AtMost(0, "request"))))
+
+	first, err := client.Acquire(ctx, "database", request)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = other.TryAcquire(ctx, "database", backup)
+	fmt.Println("the backup waits:", errors.Is(err, redislock.ErrHeld))
+	_ = first.Release(ctx)
+
+	running, err := other.TryAcquire(ctx, "database", backup)
+	fmt.Println("now it runs:", err)
+	second, err := client.TryAcquire(ctx, "database", request)
+	fmt.Println("and a request beside it:", err)
+
+	_ = second.Release(ctx)
+	_ = running.Release(ctx)
+	// Output:
+	// the backup waits: true
+	// now it runs: <nil>
+	// and a request beside it: <nil>
+}
+
+// A report may run beside readers that allow it. Readers that say nothing of it keep it out, and the writer is alone, as ever.
+func ExampleMode_Beside() {
+	ctx := context.Background()
+	client, other, stop := exampleClients()
+	defer stop()
+
+	report := redislock.WithMode(redislock.NewMode("report", redislock.CompatibleWith("read")))
+	patient := redislock.WithMode(redislock.Read.Beside(redislock.CompatibleWith("report")))
+
+	reader, err := client.Acquire(ctx, "price-list", patient)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	running, err := other.TryAcquire(ctx, "price-list", report)
+	fmt.Println("a report beside it:", err)
+	_, err = other.TryAcquire(ctx, "price-list", redislock.WithMode(redislock.Read))
+	fmt.Println("a plain reader waits for the report:", errors.Is(err, redislock.ErrHeld))
+	_ = running.Release(ctx)
+
+	second, err := other.TryAcquire(ctx, "price-list", redislock.WithMode(redislock.Read))
+	fmt.Println("and stands beside the reader:", err)
+
+	_ = second.Release(ctx)
+	_ = reader.Release(ctx)
+	// Output:
+	// a report beside it: <nil>
+	// a plain reader waits for the report: true
+	// and stands beside the reader: <nil>
+}
+
 func ExampleLock_Upgrade() {
 	ctx := context.Background()
 	client, other, stop := exampleClients()

@@ -325,6 +325,11 @@ func (h *history) seen(info redislock.Info) string {
 var (
 	guest = redislock.NewMode("guest", redislock.AtMost(1, "guest"), redislock.CompatibleWith("host"))
 	host  = redislock.NewMode("host", redislock.AtMost(2, "guest"), redislock.CompatibleWith("read"))
+
+	small  = redislock.NewMode("small", redislock.AtMost(2, "small", "large"), redislock.CompatibleWith("read"))
+	large  = redislock.NewMode("large", redislock.AtMost(2, "small", "large"), redislock.AtMost(0, "large"))
+	begins = redislock.NewMode("begins", redislock.AtGrant(redislock.AtMost(1, "read")), redislock.CompatibleWith("small"))
+	beside = redislock.Read.Beside(redislock.CompatibleWith("begins"), redislock.AtMost(2, "read", "small"))
 )
 
 // worlds are the modes that are used beside each other in one history.
@@ -333,6 +338,7 @@ var worlds = [][]redislock.Mode{
 	{redislock.Read, redislock.Read, redislock.Read, redislock.Write},
 	{redislock.Semaphore(3), redislock.Semaphore(3), redislock.Semaphore(5)},
 	{guest, host, redislock.Read, redislock.Exclusive},
+	{small, large, begins, beside, redislock.Read},
 	{redislock.Exclusive, redislock.Write, redislock.Read, redislock.Semaphore(3), redislock.Semaphore(5), guest, host},
 }
 

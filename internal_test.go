@@ -636,7 +636,10 @@ func FuzzModesSurviveTheJourney(f *testing.F) {
 	f.Add("IS", "IX", 3, 2, 0)
 	f.Add("a=1,b", "read", -1, 1, 5)
 	f.Fuzz(func(t *testing.T, name, other string, most, weight, size int) {
-		for _, m := range []Mode{NewMode(name, AtMost(most, other), CompatibleWith(name)), Semaphore(size)} {
+		for _, m := range []Mode{
+			NewMode(name, AtMost(most, other), CompatibleWith(name)), Semaphore(size),
+			NewMode(name, AtMost(most, other, name), AtGrant(AtMost(size, other))), Read.Beside(CompatibleWith(other), AtMost(most, "read", other)),
+		} {
 			if m.check(weight) != nil || weight < 1 {
 				continue // refused before anything is sent
 			}
@@ -646,6 +649,9 @@ func FuzzModesSurviveTheJourney(f *testing.F) {
 			}
 			if got, w := protocol.ParseMode(line); got != m.wire || w != weight {
 				t.Errorf("%+v, weight %d, came back as %+v, %d", m, weight, got, w)
+			}
+			if again := protocol.EncodeRules(m.wire.ListRules()); again != m.wire.Rules {
+				t.Errorf("the rules %q, read and written, are %q", m.wire.Rules, again)
 			}
 			if !m.covers(weight, m, weight) {
 				t.Errorf("%v does not cover itself", m)

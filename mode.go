@@ -2,8 +2,8 @@ package redislock
 
 import (
 	"fmt"
+	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"example.com/redislock/internal/protocol"
@@ -15,13 +15,13 @@ const (
 	MaxUnits = 1_000_000
 	// MaxModeName is the longest name of a mode, in bytes.
 	MaxModeName = 32
-	// MaxRules is how many other modes the rules of one may name.
+	// MaxRules is how many modes the rules of one may name, each counted in each rule.
 	MaxRules = 32
 )
 
-// Mode says which other holds of the same lock a hold may stand beside. It is data: a name, and for each mode, its own
-// included, the largest number of holds of that mode under which this one may still be granted. Two holds stand beside each
-// other only if each tolerates the other. The zero Mode is [Exclusive].
+// Mode says which other holds of the same lock a hold may stand beside. It is data: a name, and rules about the largest number of
+// holds of other modes, and of its own, that it tolerates. Two holds stand beside each other only if each tolerates the other; a
+// rule made by [AtGrant] is asked only of the one that is granted. The zero Mode is [Exclusive].
 //
 // All modes share one queue, in the order of arrival. A request that does not fit beside the present holds waits, and no
 // request that comes later passes it.
@@ -51,50 +51,121 @@ func Semaphore(n int) Mode {
 	return m
 }
 
-// Rule says how many holds of another mode a [Mode] tolerates.
+// Rule says how many holds of other modes a [Mode] tolerates.
 type Rule struct {
-	modes []string
-	any   bool // any number of them
-	most  int  // or so many
+	modes   []string
+	any     bool // any number of each of them
+	most    int  // or so many of all of them together
+	atGrant bool
 }
 
 // CompatibleWith makes a rule that tolerates any number of holds of these modes.
 func CompatibleWith(modes ...string) Rule { return Rule{modes: modes, any: true} }
 
-// AtMost makes a rule that tolerates up to n holds of a mode, from 0 to [MaxUnits]. For the mode's own name that means n
-// other holds. A hold of weight k counts as k. For any number use [CompatibleWith].
-func AtMost(n int, mode string) Rule { return Rule{modes: []string{mode}, most: n} }
+// AtMost makes a rule that tolerates up to n holds of a mode, or of several modes taken together, from 0 to [MaxUnits]. For the
+// mode's own name that means n other holds. A hold of weight k counts as k. For any number use [CompatibleWith].
+//
+//	AtMost(3, "small", "large") // at most three in all, of whichever size
+func AtMost(n int, modes ...string) Rule { return Rule{modes: modes, most: n} }
+
+// AtGrant makes a one-sided rule of another one. It is asked when the lock is granted in this mode, and not again: whoever comes
+// later may come in beside the hold, as far as the rule goes. So AtGrant(AtMost(3, "web")) lets a job begin only where at most
+// three of the mode "web" hold the lock, and "web" does not wait for a job that has begun. With AtGrant(AtMost(0, "update")) a
+// mode does not come in beside "update", while "update" comes in beside it.
+func AtGrant(rule Rule) Rule {
+	rule.atGrant = true
+	return rule
+}
 
 // NewMode makes a mode of your own. The mode tolerates only the modes that its rules name; that is true of itself too. Names
-// have 1 to [MaxModeName] letters, digits, dots, dashes and underscores. The names of the ready-made modes are taken. If
-// several rules name a mode, the last one counts.
+// have 1 to [MaxModeName] letters, digits, dots, dashes and underscores. The names of the ready-made modes are taken; rules may
+// name them. All rules count. Of two rules of the same kind about the same modes, the last one counts.
 //
-// If the mode is invalid or has more than [MaxRules] rules, the acquire that uses it returns [ErrInvalid]. Two callers that
-// use one name for different rules get [ErrMode] on the locks where they meet.
+// If the mode is invalid or its rules name more than [MaxRules] modes, the acquire that uses it returns [ErrInvalid].
+//
+// The numbers of the rules may change while the program runs: each hold keeps to its own, so a caller with other numbers waits
+// until it fits. Which modes the rules name may not: two callers that use one name for rules about different modes get [ErrMode]
+// on the locks where they meet. [Mode.Beside] adds rules that others need not have.
 func NewMode(name string, rules ...Rule) Mode {
 	m := Mode{wire: protocol.Mode{Name: name}}
-	limits := map[string]string{}
-	for _, r := range rules {
-		for _, mode := range r.modes {
-			limits[mode] = r.text()
-			if !validModeName(mode) {
-				m.fault = fmt.Sprintf("NewMode(%q): a rule for the mode %q, which cannot be", name, mode)
-			}
-			if r.most < 0 || r.most > MaxUnits {
-				m.fault = fmt.Sprintf("NewMode(%q): AtMost(%d, %q): must be from 0 to %d", name, r.most, mode, MaxUnits)
-			}
-		}
-	}
 	switch {
 	case !validModeName(name):
 		m.fault = fmt.Sprintf("NewMode(%q): names have 1 to %d letters, digits, dots, dashes and underscores", name, MaxModeName)
 	case slices.Contains([]string{"exclusive", "read", "write", "semaphore"}, name):
 		m.fault = fmt.Sprintf("NewMode(%q): that name is taken", name)
-	case len(limits) > MaxRules:
-		m.fault = fmt.Sprintf("NewMode(%q): %d rules, at most %d", name, len(limits), MaxRules)
+	default:
+		m = m.with(rules, false)
 	}
-	m.wire.Rules = protocol.EncodeRules(limits)
 	return m
+}
+
+// Beside is the mode with further rules, which only its own callers need to know: in [Read] or a [Semaphore] they let holds of
+// modes of your own stand beside this one, if those tolerate "read" or "semaphore" in turn. All rules of the mode count, the new
+// ones and those it has. Others who use the mode without them are asked by theirs, and do not get [ErrMode].
+//
+//	report := NewMode("report", CompatibleWith("report", "read"))
+//	reader := Read.Beside(CompatibleWith("report")) // beside readers and reports
+//
+// An acquire in [Exclusive] or [Write] with rules returns [ErrInvalid], for these tolerate nobody. So does [Lock.Upgrade] of a
+// lock in Read with further rules.
+func (m Mode) Beside(rules ...Rule) Mode {
+	if m == Exclusive || m == Write {
+		m.fault = fmt.Sprintf("Beside: %v tolerates nobody", m.Name())
+	}
+	return m.with(rules, true)
+}
+
+// with is the mode with more rules, unless it has a fault already.
+func (m Mode) with(rules []Rule, added bool) Mode {
+	if m.fault != "" {
+		return m
+	}
+	all := map[string]protocol.Rule{} // by what they are about
+	add := func(r protocol.Rule) { all[fmt.Sprint(r.Modes, r.AtGrant, r.Added)] = r }
+	for _, r := range m.wire.ListRules() {
+		add(r)
+	}
+	for _, r := range rules {
+		if m.fault = r.fault(); m.fault != "" {
+			m.fault = fmt.Sprintf("mode %q: %s", m.Name(), m.fault)
+			return m
+		}
+		if r.any {
+			for _, mode := range r.modes {
+				add(protocol.Rule{Modes: []string{mode}, Most: protocol.AnyNumber, Added: added})
+			}
+			continue
+		}
+		names := slices.Clone(r.modes)
+		slices.Sort(names)
+		add(protocol.Rule{Modes: slices.Compact(names), Most: r.most, AtGrant: r.atGrant, Added: added})
+	}
+	named := 0
+	for _, r := range all {
+		named += len(r.Modes)
+	}
+	if named > MaxRules {
+		m.fault = fmt.Sprintf("mode %q: its rules name %d modes, at most %d", m.Name(), named, MaxRules)
+	}
+	m.wire.Rules = protocol.EncodeRules(slices.Collect(maps.Values(all)))
+	return m
+}
+
+// fault says why the rule cannot be used, or nothing.
+func (r Rule) fault() string {
+	for _, mode := range r.modes {
+		if !validModeName(mode) {
+			return fmt.Sprintf("a rule for the mode %q, which cannot be", mode)
+		}
+	}
+	switch {
+	case r.any:
+	case r.most < 0 || r.most > MaxUnits:
+		return fmt.Sprintf("AtMost(%d, %s): must be from 0 to %d", r.most, strings.Trim(fmt.Sprintf("%q", r.modes), "[]"), MaxUnits)
+	case len(r.modes) == 0:
+		return fmt.Sprintf("AtMost(%d): it names no mode", r.most)
+	}
+	return ""
 }
 
 func validModeName(name string) bool {
@@ -138,12 +209,18 @@ func (m Mode) check(weight int) error {
 	if m.fault != "" {
 		return invalid("WithMode: %s", m.fault)
 	}
-	most := 1
-	if m != Exclusive {
-		most += m.wire.Limits()[m.wire.Name]
-	}
+	most := MaxUnits
 	if m.wire.Capacity > 0 {
-		most = min(most, m.wire.Capacity)
+		most = m.wire.Capacity
+	}
+	tolerated := false
+	for _, r := range m.wire.ListRules() {
+		if slices.Contains(r.Modes, m.wire.Name) {
+			most, tolerated = min(most, r.Most+1), true
+		}
+	}
+	if !tolerated {
+		most = 1
 	}
 	if weight > most {
 		return invalid("WithWeight(%d): more than the mode %v can ever have, %d", weight, m, most)
@@ -153,18 +230,41 @@ func (m Mode) check(weight int) error {
 
 // covers reports whether a hold of m and weight gives everything that a hold of other and otherWeight would give. A hold that
 // tolerates nobody gives everything. A hold in another mode is known to give only its own mode: only the holds beside it know
-// whether they would tolerate other.
+// whether they would tolerate other. The same is true of rules that are not about one mode each, unless they are the same.
 func (m Mode) covers(weight int, other Mode, otherWeight int) bool {
-	limits := m.wire.Limits()
 	if m.Name() != other.Name() {
-		return len(limits) == 0
+		return m.alone()
 	}
 	if otherWeight > weight || other.wire.Capacity < m.wire.Capacity {
 		return false
 	}
-	others := other.wire.Limits()
-	for name, most := range limits {
-		if others[name] < most {
+	if m.wire.Rules == other.wire.Rules {
+		return true
+	}
+	given := map[string]int{} // the most holds of each mode that may be beside a hold of m
+	for _, r := range m.wire.ListRules() {
+		for _, name := range r.Modes {
+			most, known := given[name]
+			if !known {
+				most = protocol.AnyNumber
+			}
+			if !r.AtGrant {
+				most = min(most, r.Most)
+			}
+			given[name] = most
+		}
+	}
+	asked := map[string]int{} // likewise of other
+	for _, r := range other.wire.ListRules() {
+		if len(r.Modes) > 1 || r.AtGrant {
+			return false
+		}
+		if most, known := asked[r.Modes[0]]; !known || r.Most < most {
+			asked[r.Modes[0]] = r.Most
+		}
+	}
+	for name, most := range given {
+		if most > asked[name] {
 			return false
 		}
 	}
@@ -173,11 +273,3 @@ func (m Mode) covers(weight int, other Mode, otherWeight int) bool {
 
 // alone reports whether the mode tolerates nobody.
 func (m Mode) alone() bool { return m.wire.Rules == "" || m.wire.Rules == "-" }
-
-// text is the number of holds that the rule tolerates, in the form in which it is sent.
-func (r Rule) text() string {
-	if r.any {
-		return "*"
-	}
-	return strconv.Itoa(r.most)
-}

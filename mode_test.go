@@ -372,6 +372,10 @@ func TestAWeightThatNeverFitsIsInvalidAtOnceAndNothingIsSent(t *testing.T) {
 		c := e.client()
 		before := e.raw.DBSize(context.Background()).Val()
 		bad := redislock.NewMode("bad name")
+		var many []redislock.Rule // they name 34 modes
+		for i := range 17 {
+			many = append(many, redislock.AtMost(i, "a", fmt.Sprint("m", i)))
+		}
 		for _, opts := range [][]redislock.Option{
 			{redislock.WithMode(redislock.Semaphore(3)), redislock.WithWeight(4)},
 			{redislock.WithMode(redislock.Semaphore(0))},
@@ -389,6 +393,15 @@ func TestAWeightThatNeverFitsIsInvalidAtOnceAndNothingIsSent(t *testing.T) {
 			{redislock.WithMode(redislock.NewMode("a", redislock.AtMost(-1, "a")))}, // any number is CompatibleWith
 			{redislock.WithMode(redislock.NewMode("a", redislock.AtMost(-2, "a")))},
 			{redislock.WithMode(redislock.NewMode("a", redislock.AtMost(redislock.MaxUnits+1, "a")))},
+			{redislock.WithMode(redislock.NewMode("a", redislock.AtMost(2)))},
+			{redislock.WithMode(redislock.NewMode("a", redislock.AtMost(2, "a", "+b")))},
+			{redislock.WithMode(redislock.NewMode("a", redislock.AtGrant(redislock.AtMost(-1, "a"))))},
+			{redislock.WithMode(redislock.NewMode("a", many...))},
+			{redislock.WithMode(redislock.NewMode("sum", redislock.AtMost(2, "sum", "a"))), redislock.WithWeight(4)},
+			{redislock.WithMode(redislock.Semaphore(3).Beside(redislock.AtMost(1, "semaphore"))), redislock.WithWeight(3)},
+			{redislock.WithMode(redislock.Exclusive.Beside(redislock.CompatibleWith("a")))},
+			{redislock.WithMode(redislock.Write.Beside())},
+			{redislock.WithMode(redislock.Semaphore(0).Beside(redislock.CompatibleWith("a")))},
 		} {
 			if _, err := c.Acquire(context.Background(), "x", opts...); !errors.Is(err, redislock.ErrInvalid) {
 				e.Errorf("got %v, want ErrInvalid", err)
@@ -497,6 +510,143 @@ func TestAtMostCountsTheHoldsOfAMode(t *testing.T) {
 			e.release(l)
 		}
 		e.untouched("x")
+	})
+}
+
+func TestASumCountsSeveralModesTogether(t *testing.T) {
+	both(t, func(e *env) {
+		c, other := e.client(), e.client()
+		most := redislock.AtMost(3, "small", "large")
+		small := redislock.WithMode(redislock.NewMode("small", most))
+		large := redislock.WithMode(redislock.NewMode("large", most, redislock.AtMost(1, "large")))
+		one, two := e.acquire(c, "x", large, trying), e.acquire(other, "x", small, trying, redislock.WithWeight(2))
+		e.refused(c, "x", large, redislock.WithWeight(2)) // there would be 5
+		e.refused(c, "x")
+		e.refused(c, "x", reading)
+		three := e.acquire(c, "x", large, trying)
+		e.refused(other, "x", small)
+		waits := e.waiter(other, "x", large)
+		e.queued(c, "x", 1)
+		e.release(two)
+		e.none(waits, "a rule of its own allows one other large one")
+		e.release(one)
+		e.release(three)
+		e.release(<-waits)
+		e.untouched("x")
+	})
+}
+
+func TestAOneSidedRuleIsAskedAtTheGrantOnly(t *testing.T) {
+	both(t, func(e *env) {
+		c, other := e.client(), e.client()
+		web := redislock.WithMode(redislock.NewMode("web", redislock.CompatibleWith("web", "job")))
+		job := redislock.WithMode(redislock.NewMode("job", redislock.AtGrant(redislock.AtMost(1, "web"))))
+		w1, w2 := e.acquire(c, "x", web), e.acquire(c, "x", web)
+		waits := e.waiter(other, "x", job)
+		e.queued(c, "x", 1)
+		e.release(w2)
+		j := <-waits
+		w2, w3 := e.acquire(c, "x", web, trying), e.acquire(other, "x", web, trying)
+		e.refused(c, "x", job) // of itself it says nothing, so there is one
+		e.refused(c, "x", reading)
+		for _, l := range []*redislock.Lock{w1, w2, w3, j} {
+			e.release(l)
+		}
+		e.untouched("x")
+	})
+}
+
+func TestReadAndSemaphoreStandBesideModesOfOnesOwnWithoutAClash(t *testing.T) {
+	both(t, func(e *env) {
+		c, other := e.client(), e.client()
+		report := redislock.WithMode(redislock.NewMode("report", redislock.CompatibleWith("read", "semaphore")))
+		beside := redislock.CompatibleWith("report")
+		for _, m := range []redislock.Mode{redislock.Read, redislock.Semaphore(3)} {
+			plain, mixed := redislock.WithMode(m), redislock.WithMode(m.Beside(beside))
+			p1, m1 := e.acquire(c, "x", plain, trying), e.acquire(other, "x", mixed, trying)
+			e.refused(c, "x", report) // the plain one does not tolerate it
+			waits := e.waiter(c, "x", report)
+			e.queued(c, "x", 1)
+			e.release(p1)
+			r := <-waits
+			m2 := e.acquire(c, "x", mixed, trying)
+			e.refused(c, "x", plain)
+			e.refused(c, "x", report)
+			e.refused(c, "x", writing)
+			e.release(r)
+			p1 = e.acquire(c, "x", plain, trying)
+			for _, l := range []*redislock.Lock{p1, m1, m2} {
+				if l.Mode().Name() != m.Name() {
+					e.Errorf("in %v", l.Mode())
+				}
+				e.release(l)
+			}
+		}
+		few := redislock.WithMode(redislock.Read.Beside(redislock.AtMost(1, "read"))) // a rule more, about its own name
+		r1, r2 := e.acquire(c, "x", few, trying), e.acquire(c, "x", few, trying)
+		e.refused(c, "x", reading)
+		if err := r1.Upgrade(context.Background()); !errors.Is(err, redislock.ErrInvalid) {
+			e.Errorf("an upgrade: %v", err)
+		}
+		e.release(r1)
+		e.release(r2)
+		e.untouched("x")
+	})
+}
+
+func TestOtherNumbersUnderOneNameWait(t *testing.T) {
+	both(t, func(e *env) {
+		c, other := e.client(), e.client()
+		of := func(n int) redislock.Option {
+			return redislock.WithMode(redislock.NewMode("build", redislock.AtMost(n, "build", "test"), redislock.CompatibleWith("lint")))
+		}
+		b1, b2 := e.acquire(c, "x", of(2), trying), e.acquire(c, "x", of(2), trying)
+		b3 := e.acquire(other, "x", of(4), trying)
+		e.refused(other, "x", of(4)) // those who hold tolerate two others
+		waits := e.waiter(other, "x", of(4))
+		e.queued(c, "x", 1)
+		e.release(b1)
+		b4 := <-waits
+		e.release(b2) // the last with the old number
+		b5, b6 := e.acquire(other, "x", of(4), trying), e.acquire(other, "x", of(4), trying)
+		e.refused(c, "x", of(2))
+		b7 := e.acquire(other, "x", of(4), trying)
+		e.refused(c, "x", of(4))
+		for _, l := range []*redislock.Lock{b3, b4, b5, b6, b7} {
+			e.release(l)
+		}
+		e.untouched("x")
+	})
+}
+
+func TestANestedHandleIsGivenWhereTheHoldToleratesNoMore(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
+		c := e.client()
+		sum := redislock.AtMost(2, "a", "b")
+		mode := func(rules ...redislock.Rule) redislock.Mode { return redislock.NewMode("a", rules...) }
+		for i, n := range []struct {
+			outer, inner redislock.Mode
+			given        bool
+		}{
+			{mode(sum), mode(sum), true},
+			{mode(sum), mode(redislock.AtMost(2, "a"), redislock.AtMost(3, "b")), true},
+			{mode(sum), mode(redislock.AtMost(1, "a"), redislock.AtMost(3, "b")), false},
+			{mode(redislock.AtMost(1, "a")), mode(sum), false}, // it would be true, and is not looked for
+			{mode(redislock.AtGrant(redislock.AtMost(1, "b"))), mode(redislock.AtMost(1, "b")), false},
+			{redislock.Read.Beside(redislock.CompatibleWith("a")), redislock.Read, false},
+			{redislock.Read, redislock.Read.Beside(redislock.CompatibleWith("a")), true},
+			{redislock.Read.Beside(redislock.AtMost(3, "read")), redislock.Read, true},
+		} {
+			outer := e.acquire(c, "x", redislock.WithMode(n.outer))
+			inner, err := c.Acquire(outer.Context(), "x", redislock.WithMode(n.inner))
+			if given := err == nil; given != n.given || err != nil && !errors.Is(err, redislock.ErrDeadlock) {
+				e.Errorf("%d: %v", i, err)
+			}
+			if err == nil {
+				e.release(inner)
+			}
+			e.release(outer)
+		}
 	})
 }
 

@@ -49,7 +49,8 @@
 --   mode     empty: exclusive. Else weight ' ' class [' ' token]. In a place the token is that of the hold which is to
 --            change into this mode when its turn comes; in a hold, that of the last change of its mode
 --   class    capacity ' ' name ' ' rules. The capacity is the most weight of that name that may be held beside it, itself
---            included, 0 for no such bound; the rules are 'mode=most,…' or '-', where '*' is any number (modes.lua)
+--            included, 0 for no such bound; the rules are 'key=most,…' or '-', where '*' is any number. A key is the name of a mode, or has marks in
+--            front: '~' the rule was added, '^' it is asked at the grant only, '+' before each of several modes (modes.lua)
 --: REQUEST    lease8 keep8 nonce16 wait1 channel
 --= TURNS      '~'
 

@@ -1,4 +1,4 @@
--- Which holds may stand beside each other. A mode is data: a name, and for each mode the most holds of it that it
+-- Which holds may stand beside each other. A mode is data: a name, and rules, each about the most holds of some modes that it
 -- tolerates. The server knows no mode by name. An exclusive lock says nothing, tolerates nobody, and is not counted.
 
 local EXCLUSIVE = {class = '', weight = 1}
@@ -17,14 +17,29 @@ local function mode_of(record, from) -- of a request that begins at `from` in a 
   return mode
 end
 
-local function tolerates(mode, name) -- the most holds of that name beside which it may be
-  local limits = mode.limits
-  if not limits then
-    limits = {}
-    for other, most in gmatch(mode.rules, '([^=,]+)=([^,]+)') do limits[other] = most == '*' and 1e9 or most + 0 end
-    mode.limits = limits
+-- The most holds of a mode, by its name, beside which this one may be; and the rules that are not about one mode and nothing
+-- else, if there are any: a sum over several, or one that is asked at the grant only (layout.lua).
+local function rules_of(mode)
+  if mode.limits then return mode.limits, mode.sums end
+  local limits, sums = {}, nil
+  for key, most in gmatch(mode.rules, '([^=,]+)=([^,]+)') do
+    most = most == '*' and 1e9 or most + 0
+    if find(key, '^[~^+]') then
+      sums = sums or {}
+      sums[#sums + 1] = {key = key, most = most, at_grant = find(key, '%^')}
+    else
+      limits[key] = most
+    end
   end
-  return limits[name] or 0
+  for _, sum in ipairs(sums or {}) do
+    sum.names = {}
+    for name in gmatch(sum.key, '[^~^+]+') do
+      sum.names[#sum.names + 1] = name
+      limits[name] = limits[name] or 1e9
+    end
+  end
+  mode.limits, mode.sums = limits, sums
+  return limits, sums
 end
 
 -- The summary: what is in use, by holds and by places, so that a grant needs no look at single holds; and what is
@@ -76,11 +91,16 @@ local function count(mode, number, weight)
   summary.changed = true
 end
 
--- Another use of the same name with other rules: its rules, or nil.
+-- Another use of the same name with rules about other modes: its rules, or nil. How many of them the rules tolerate, and which rules
+-- were added, need not be the same.
 local function clash(mode)
   if not summary or mode.class == '' then return nil end
+  local function named_by(rules)
+    local gsub = string.gsub
+    return rules ~= '-' and gsub(gsub(gsub(',' .. rules, '=[^,]*', ''), ',~[^,]*', ''), ',%+', ',') or ''
+  end
   for _, entry in pairs(summary.classes) do
-    if entry.name == mode.name and entry.rules ~= mode.rules then return entry.rules end
+    if entry.name == mode.name and entry.rules ~= mode.rules and named_by(entry.rules) ~= named_by(mode.rules) then return entry.rules end
   end
   if summary.different >= CLASSES and not summary.classes[mode.class] then return '' end
   return nil
@@ -88,7 +108,7 @@ end
 
 -- I1: may a hold of this mode be added to `holders` others, in place of a hold of mode `own` if that is given? Yes if
 -- then each mode tolerates every other, and itself, in the numbers there would be: a hold of weight k counts as k
--- holds.
+-- holds. Rules about the grant are only asked of this one.
 local function fits(mode, holders, own)
   if holders == (own and 1 or 0) then return true end
   if mode.class == '' or not summary then return false end
@@ -104,8 +124,14 @@ local function fits(mode, holders, own)
   held[mode.name] = (held[mode.name] or 0) + mode.weight
   for _, each in ipairs(present) do
     if each.capacity > 0 and held[each.name] > each.capacity then return false end
+    local limits, sums = rules_of(each)
     for name, weight in pairs(held) do
-      if weight - (name == each.name and 1 or 0) > tolerates(each, name) then return false end
+      if weight - (name == each.name and 1 or 0) > (limits[name] or 0) then return false end
+    end
+    for _, sum in ipairs(sums or {}) do
+      local beside = 0
+      for _, name in ipairs(sum.names) do beside = beside + (held[name] or 0) - (name == each.name and 1 or 0) end
+      if beside > sum.most and (each == mode or not sum.at_grant) then return false end
     end
   end
   return true

@@ -68,7 +68,7 @@ func TestI3EveryScriptOfASharedLockExecutedTwiceLeavesTheStateOfOne(t *testing.T
 		"acquire beside two":      {two, func(b *bench) any { return b.in(read, 1, "a", time.Minute, protocol.NoWait, "c1").Fence }},
 		"acquire behind a writer": {queued, func(b *bench) any { return b.in(read, 1, "a", time.Minute, protocol.Uncountable, "c1").Ticket }},
 		"acquire, other rules": {queued, func(b *bench) any {
-			return b.in(protocol.Mode{Name: "read", Rules: "read=3"}, 1, "a", time.Minute, protocol.Uncountable, "c1").Note
+			return b.in(protocol.Mode{Name: "read", Rules: "guest=*,read=*"}, 1, "a", time.Minute, protocol.Uncountable, "c1").Note
 		}},
 		"release of one of two":    {two, func(b *bench) any { b.release("r1"); return b.owners() }},
 		"release before a writer":  {queued, func(b *bench) any { b.release("r1"); b.release("r2"); return b.owners() }},

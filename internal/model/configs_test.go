@@ -261,6 +261,34 @@ var pool = config{
 	left:    budget{timeouts: 1, cancels: 1},
 }
 
+// sums is about rules of one's own: at most one beside it of two modes taken together, and one that was added to a mode that another has
+// without it.
+var sums = config{
+	name:    "sums",
+	clients: clients([]want{in(small, 'r')}, []want{in(large, 'r')}, []want{in(reader, 'r')}, []want{in(read, 'r')}),
+	left:    budget{cancels: 1},
+}
+
+// entry is about a mode that asks at its grant only who holds, and one that comes in beside it later.
+var entry = config{
+	name:    "entry",
+	clients: clients([]want{in(job, 'r')}, []want{in(web, 'r'), in(web, 'r')}, []want{in(web, 'r')}),
+	left:    budget{cancels: 1},
+}
+
+var (
+	both   = []protocol.Rule{{Modes: []string{"large", "small"}, Most: 1}}
+	small  = own("small", both...)
+	large  = own("large", append(both, protocol.Rule{Modes: []string{"read"}, Most: 1, Added: true})...)
+	reader = own("read", protocol.Rule{Modes: []string{"read"}, Most: protocol.AnyNumber}, protocol.Rule{Modes: []string{"large"}, Most: 1, Added: true})
+	job    = own("job", protocol.Rule{Modes: []string{"web"}, Most: 0, AtGrant: true})
+	web    = own("web", protocol.Rule{Modes: []string{"web"}, Most: protocol.AnyNumber}, protocol.Rule{Modes: []string{"job"}, Most: protocol.AnyNumber})
+)
+
+func own(name string, rules ...protocol.Rule) Mode {
+	return Mode{protocol.Mode{Name: name, Rules: protocol.EncodeRules(rules)}, 1}
+}
+
 // handoff is about a hold that moves to another owner.
 var handoff = config{
 	name:    "handoff",
@@ -289,11 +317,11 @@ var deaths = config{
 	left:    budget{deaths: 1, ticks: 2},
 }
 
-// small are the worlds with up to 30,000 states, large the others.
+// smallWorlds have up to 30,000 states, largeWorlds more.
 var (
-	small = []config{
+	smallWorlds = []config{
 		three, repeats, turns, tries, crowded, bounds, steals, claims, replica, subscriptions, silent, dead, full, losses, clock, retention, regrant,
-		shared, conflict, pool, handoff, operator,
+		shared, conflict, pool, sums, entry, handoff, operator,
 	}
-	large = []config{races, cancelled, lanes, after, deaths}
+	largeWorlds = []config{races, cancelled, lanes, after, deaths}
 )

@@ -76,6 +76,7 @@ func (w *world) lockHolds(before, after *Lock) {
 				w.violated("I2: %s is granted with fence %d, after %d", h.Token, h.Fence, w.greatest)
 			}
 			w.greatest = h.Fence
+			w.entered(after, h)
 		}
 	}
 	if !Together(modes) {
@@ -102,6 +103,19 @@ func (w *world) lockHolds(before, after *Lock) {
 	removed := len(before.Queue) - len(after.Queue)
 	if most := w.config.rules.HandOver + 2*w.config.rules.Trim; removed > most {
 		w.violated("one script cleared away %d places", removed)
+	}
+}
+
+// entered is I1 of a mode's rules about its own grant: they were kept by all who held the lock before it, and still do.
+func (w *world) entered(l *Lock, h *Hold) {
+	modes := []Mode{h.Request.Mode}
+	for i := range l.Holds {
+		if l.Holds[i].Fence < h.Fence {
+			modes = append(modes, l.Holds[i].Request.Mode)
+		}
+	}
+	if held, ok := weights(modes); !ok || len(modes) > 1 && !modes[0].Heeds(held, true) {
+		w.violated("I1: %s is granted beside what it does not tolerate at its grant", h.Token)
 	}
 }
 

@@ -1,6 +1,10 @@
 package model
 
-import "example.com/redislock/internal/protocol"
+import (
+	"slices"
+
+	"example.com/redislock/internal/protocol"
+)
 
 // Mode says beside which other holds a hold may be. It is data: the server knows no mode by name. The zero Mode is the exclusive
 // one, which tolerates nobody.
@@ -15,33 +19,23 @@ func (m Mode) Exclusive() bool { return m.Name == "" }
 // line is the mode as it is written in a request; of is the token of the hold that is to change into it, or empty.
 func (m Mode) line(of string) string { return m.Line(m.Weight, of) }
 
-// Together is I1: each of these modes tolerates all others, and itself, in the numbers there are. A hold of weight k counts as k.
+// Together is I1: each of these modes tolerates all others, and itself, in the numbers there are. A hold of weight k counts as k. What a
+// mode says of its own grant only is not looked at.
 func Together(modes []Mode) bool {
-	if len(modes) < 2 {
-		return true
-	}
-	held := map[string]int{}
+	held, ok := weights(modes)
+	return ok && !slices.ContainsFunc(modes, func(m Mode) bool { return len(modes) > 1 && !m.Heeds(held, false) })
+}
+
+// weights are those of all holds by the names of their modes. It is false where one of several is exclusive.
+func weights(modes []Mode) (held map[string]int, ok bool) {
+	held = map[string]int{}
 	for _, m := range modes {
-		if m.Exclusive() {
-			return false
+		if m.Exclusive() && len(modes) > 1 {
+			return nil, false
 		}
 		held[m.Name] += m.Weight
 	}
-	for _, m := range modes {
-		if m.Capacity > 0 && held[m.Name] > m.Capacity {
-			return false
-		}
-		tolerates := m.Limits()
-		for name, weight := range held {
-			if name == m.Name {
-				weight-- // itself
-			}
-			if weight > tolerates[name] {
-				return false
-			}
-		}
-	}
-	return true
+	return held, true
 }
 
 // fits reports whether a hold of that mode may be added, in the place of `instead` if that is given.
@@ -52,20 +46,21 @@ func (l *Lock) fits(m Mode, instead string) bool {
 			modes = append(modes, l.Holds[i].Request.Mode)
 		}
 	}
-	return Together(modes)
+	held, _ := weights(modes)
+	return Together(modes) && (len(modes) == 1 || m.Heeds(held, true))
 }
 
 // distinct is how many different modes may be in use on one lock at a time.
 const distinct = 32
 
-// clash says with which rules the mode's name is in use here, if they are others; with true and no rules, too many modes are.
+// clash says with which rules the mode's name is in use here, if those are about other modes; with true and no rules, too many modes are.
 func (l *Lock) clash(m Mode) (rules string, clashes bool) {
 	if m.Exclusive() {
 		return "", false
 	}
 	used := map[Mode]bool{}
 	for _, other := range l.modes() {
-		if other.Name == m.Name && other.Rules != m.Rules {
+		if other.Name == m.Name && other.Shape() != m.Shape() {
 			return other.Rules, true
 		}
 		other.Weight = 0

@@ -104,6 +104,9 @@ func differs(server, model Answer) string {
 	if s.Holder.Holds > 1 && s.Holder.Deadline <= m.Holder.Deadline {
 		s.Holder.Deadline = m.Holder.Deadline // of several holds the server knows a time before which none ends
 	}
+	if s.Status == "clash" && s.Note != "" && m.Note != "" { // several rules may be in use with the name, and either is told
+		s.Note, m.Note = protocol.Mode{Rules: s.Note}.Shape(), protocol.Mode{Rules: m.Note}.Shape()
+	}
 	for i := range m.Holds {
 		h := &m.Holds[i]
 		m.Holds[i] = Hold{Since: h.Since, Fence: h.Fence, Token: h.Token, At: h.At, Lease: h.Lease, State: h.State}

@@ -24,9 +24,9 @@ func searched(c *config) search.Found[*world] {
 }
 
 func TestNoPromiseIsBroken(t *testing.T) {
-	worlds := small
+	worlds := smallWorlds
 	if !testing.Short() {
-		worlds = slices.Concat(small, large)
+		worlds = slices.Concat(smallWorlds, largeWorlds)
 	}
 	for _, c := range worlds {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,8 +1,8 @@
 package protocol
 
 import (
+	"cmp"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -15,39 +15,137 @@ import (
 // exclusive one.
 type Mode struct {
 	Name     string
-	Rules    string // mode=most, sorted, most "*" for any number; "-" for none
+	Rules    string // as EncodeRules writes them
 	Capacity int    // the most units of this name that may be held beside it, its own included; 0: no such bound
 }
 
 // AnyNumber stands for "*": more than there can be, and one more is still an int of 32 bits.
 const AnyNumber = math.MaxInt32 - 1
 
-// EncodeRules writes the most holds of other modes that a mode tolerates, by their names: a number, or "*" for any.
-func EncodeRules(limits map[string]string) string {
-	var rules []string
-	for _, name := range slices.Sorted(maps.Keys(limits)) {
-		if most := limits[name]; most != "0" {
-			rules = append(rules, name+"="+most)
-		}
-	}
-	if len(rules) == 0 {
-		return "-"
-	}
-	return strings.Join(rules, ",")
+// Rule is one of those of a mode: of the holds of these modes, taken together, a hold tolerates so many beside it. It is itself
+// none of them.
+type Rule struct {
+	Modes   []string // sorted
+	Most    int      // or AnyNumber
+	AtGrant bool     // it is asked when the hold is granted, and not when others are granted beside it
+	Added   bool     // others who use the mode's name need not have it
 }
 
-// Limits are the rules, with [AnyNumber] for "*".
-func (m Mode) Limits() map[string]int {
-	limits := map[string]int{}
-	for rule := range strings.SplitSeq(m.Rules, ",") {
-		name, most, ok := strings.Cut(rule, "=")
-		if n, err := strconv.Atoi(most); ok && err == nil {
-			limits[name] = n
-		} else if ok {
-			limits[name] = AnyNumber
+// EncodeRules writes rules in the form in which they travel: key=most,…, with "*" for any number, and "-" for none. The key of a
+// rule about one mode is its name. A key with marks in front is of any other rule: "~" added, "^" at the grant only, and "+" before
+// each of several modes. A Client that does not know the marks takes such a key for the name of a mode that nobody has, so it
+// tolerates less. To keep that so, a name that several rules have never stands alone: it is "+name" then.
+//
+// The order is always the same, and those that were added come last.
+func EncodeRules(rules []Rule) string {
+	named := map[string]int{}
+	for _, r := range rules {
+		for _, mode := range r.Modes {
+			named[mode]++
 		}
 	}
-	return limits
+	var base, added []string
+	most := map[string]string{}
+	for _, r := range rules {
+		key := strings.Join(r.Modes, "+")
+		plain := len(r.Modes) == 1 && !r.AtGrant
+		if plain && r.Most == 0 && named[r.Modes[0]] == 1 {
+			continue // as a mode that no rule names
+		}
+		if !plain || named[r.Modes[0]] > 1 {
+			key = "+" + key
+		}
+		if r.AtGrant {
+			key = "^" + key
+		}
+		if r.Added {
+			key = "~" + key
+			added = append(added, key)
+		} else {
+			base = append(base, key)
+		}
+		if most[key] = strconv.Itoa(r.Most); r.Most >= AnyNumber {
+			most[key] = "*"
+		}
+	}
+	byModes := func(a, b string) int {
+		return cmp.Or(strings.Compare(strings.TrimLeft(a, marks), strings.TrimLeft(b, marks)), strings.Compare(a, b))
+	}
+	slices.SortFunc(base, byModes)
+	slices.SortFunc(added, byModes)
+	all := append(base, added...)
+	for i, key := range all {
+		all[i] = key + "=" + most[key]
+	}
+	if len(all) == 0 {
+		return "-"
+	}
+	return strings.Join(all, ",")
+}
+
+// marks are what the key of a rule may begin with.
+const marks = "~^+"
+
+// ListRules reads the rules. Others may have written them: what has no "=" is left out, and what is no number is any.
+func (m Mode) ListRules() (rules []Rule) {
+	for rule := range strings.SplitSeq(m.Rules, ",") {
+		key, most, ok := strings.Cut(rule, "=")
+		if !ok {
+			continue
+		}
+		modes := strings.TrimLeft(key, marks)
+		r := Rule{Modes: strings.Split(modes, "+"), Most: AnyNumber}
+		r.Added = strings.Contains(key[:len(key)-len(modes)], "~")
+		r.AtGrant = strings.Contains(key[:len(key)-len(modes)], "^")
+		if n, err := strconv.Atoi(most); err == nil {
+			r.Most = n
+		}
+		rules = append(rules, r)
+	}
+	return rules
+}
+
+// Heeds reports whether the mode's rules tolerate what is held: the weight of all holds by the names of their modes, with the
+// one that asks among them. The hold is granted just now, or it was.
+func (m Mode) Heeds(held map[string]int, granted bool) bool {
+	if m.Capacity > 0 && held[m.Name] > m.Capacity {
+		return false
+	}
+	others := func(name string) int {
+		if name == m.Name {
+			return held[name] - 1 // itself
+		}
+		return held[name]
+	}
+	named := map[string]bool{}
+	for _, r := range m.ListRules() {
+		sum := 0
+		for _, name := range r.Modes {
+			named[name] = true
+			sum += others(name)
+		}
+		if sum > r.Most && (granted || !r.AtGrant) {
+			return false
+		}
+	}
+	for name := range held {
+		if !named[name] && others(name) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Shape is what all who use one name for a mode have to agree about on a lock: which modes the rules name, and not how many of
+// them they tolerate. Rules that were added do not count.
+func (m Mode) Shape() string {
+	var keys []string
+	for rule := range strings.SplitSeq(m.Rules, ",") {
+		if key, _, ok := strings.Cut(rule, "="); ok && !strings.HasPrefix(key, "~") {
+			keys = append(keys, strings.TrimPrefix(key, "+"))
+		}
+	}
+	return strings.Join(keys, ",")
 }
 
 // Line is the form in which a mode and the weight of a hold travel; instead is the token of a hold that is to change into
