@@ -42,12 +42,14 @@ type hub struct {
 	looked    map[string]*looked
 	streams   map[*stream]struct{}
 	stop      context.CancelFunc // of the watcher; nil while it does not run
+	again     chan struct{}      // has something in it when the server is to be examined now; has room for one
 }
 
 func newHub(page context.Context, config Config) *hub {
 	h := &hub{
 		config: config, page: page, rows: map[string]json.RawMessage{}, histories: map[string]*past{},
 		looked: map[string]*looked{}, streams: map[*stream]struct{}{}, recorder: recorder{log: config.History},
+		again: make(chan struct{}, 1),
 	}
 	if config.History != nil { // also while nobody looks at the page
 		h.mu.Lock()

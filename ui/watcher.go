@@ -28,6 +28,7 @@ const (
 
 // watch sweeps until ctx ends.
 func (h *hub) watch(ctx context.Context) {
+	var away time.Time // since when looks fail, by the clock of Redis
 	for ctx.Err() == nil {
 		begun := time.Now()
 		if h.recorder.log != nil && !h.recorder.loaded { // what was before comes before what is
@@ -35,8 +36,16 @@ func (h *hub) watch(ctx context.Context) {
 			_ = h.readHistory(bounded) // record says so
 			cancel()
 		}
+		before := h.time()
 		left, err := h.sweep(ctx)
 		swept := err == nil
+		switch {
+		case swept && !away.IsZero():
+			h.back(away)
+			away = time.Time{}
+		case !swept && away.IsZero() && !errors.Is(err, redislock.ErrPermission):
+			away = before
+		}
 		if swept {
 			err = h.cron(ctx)
 			if err == nil {
@@ -68,6 +77,17 @@ func (h *hub) watch(ctx context.Context) {
 		h.tell(func(s *stream) { s.status = true })
 		h.mu.Unlock()
 		rest(ctx, pause)
+	}
+}
+
+// back takes in that Redis answers again, which it did last at this time.
+func (h *hub) back(since time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.memory.Away(since, h.now)
+	select {
+	case h.again <- struct{}{}: // what was found in the outage is not so any more
+	default:
 	}
 }
 
@@ -237,7 +257,13 @@ func (h *hub) examine(ctx context.Context) {
 		}
 		h.mu.Unlock()
 		h.set(ctx, &h.health, healthOf(report, time.Now()), func(s *stream) { s.health = true })
-		rest(ctx, healthPause)
+		t := time.NewTimer(healthPause)
+		select {
+		case <-t.C:
+		case <-h.again:
+		case <-ctx.Done():
+		}
+		t.Stop()
 	}
 }
 

@@ -38,7 +38,8 @@ type topper struct {
 	flags    string // that lead to the same Redis
 	pattern  string
 	interval time.Duration
-	read     string // the last entry of the history that was read
+	read     string        // the last entry of the history that was read
+	again    chan struct{} // has something in it when the server is to be examined now; has room for one
 }
 
 func newTop() *cobra.Command {
@@ -70,7 +71,7 @@ func newTop() *cobra.Command {
 			return err
 		}
 		defer l.close()
-		t.link, t.flags, t.pattern = l, s.again(), strings.Join(args, "")
+		t.link, t.flags, t.pattern, t.again = l, s.again(), strings.Join(args, ""), make(chan struct{}, 1)
 		return t.run(cmd, p, s.prefix)
 	}
 	return cmd
@@ -99,6 +100,7 @@ func (t *topper) run(cmd *cobra.Command, p *page, prefix string) error {
 			}
 			select {
 			case <-time.After(time.Minute):
+			case <-t.again:
 			case <-examining.Done():
 			}
 		}

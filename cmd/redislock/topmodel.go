@@ -66,6 +66,7 @@ func (m *topModel) next(pause time.Duration) tea.Cmd {
 
 // take takes in a look.
 func (m *topModel) take(v topView) {
+	failed, before := m.failed, m.now
 	if m.failed = v.err; v.err != nil {
 		return
 	}
@@ -93,6 +94,13 @@ func (m *topModel) take(v topView) {
 		m.memory.CannotBeRead(f.name, f.err.Error())
 	}
 	m.memory.Sweep(func(name string) bool { return met[name] }, m.now)
+	if failed != nil {
+		m.memory.Away(before, m.now)
+		select {
+		case m.again <- struct{}{}: // what was found in the outage is not so any more
+		default:
+		}
+	}
 	m.judge()
 	m.arrange()
 }

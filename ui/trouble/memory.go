@@ -22,6 +22,8 @@ const (
 	enoughWaits = 3
 	// maxEnds is how many ends are told of one lock.
 	maxEnds = 3
+	// leastAway is from how long on it is told that Redis did not answer: a failover is over in less, and leases last longer.
+	leastAway = 10 * time.Second
 )
 
 // Memory is what earlier looks have seen: of each lock as little as shows what a look alone does not. It is for one goroutine. The
@@ -31,6 +33,7 @@ type Memory struct {
 	looks     int            // that were taken in
 	cycles    map[string]int // of waits, by what each is made of: how many looks there were when it was first seen
 	deadlocks []Trouble
+	away      [2]time.Time // the last time in which Redis did not answer
 }
 
 // past is that of one lock.
@@ -146,10 +149,32 @@ func (m *Memory) Note(name string, e End) {
 	p.end(e)
 }
 
+// Away takes in that looks failed since the one time, by the clock of Redis, and that it answers again at the other.
+func (m *Memory) Away(from, to time.Time) {
+	if to.Sub(from) >= leastAway {
+		m.away = [2]time.Time{from, to}
+	}
+}
+
+// ofAway is that Redis did not answer.
+func ofAway(from, to time.Time) Trouble {
+	return Trouble{
+		Kind: WasAway, Level: Warning, Since: to, Title: says("Redis did not answer for %s", Length(to.Sub(from))),
+		Means: []Text{
+			says("That was from %s to %s. If it was so for the processes too, no lock was given in that time, and holds whose leases ended meanwhile are lost: their processes were told, and others may have had the locks since.", moment(from), moment(to)),
+			"Where work was cut off by that, look what is half done, and for late writes by their fences.",
+		},
+		Steps: []Step{{"See whether Redis restarted or failed over, and whether it has lost data", "redislock doctor"}, {"See the log of Redis of that time", ""}},
+	}
+}
+
 // Troubles is all that is known at this time, unsorted.
 func (m *Memory) Troubles(now time.Time) (all []Trouble) {
 	m.findDeadlocks()
 	all = slices.Clone(m.deadlocks)
+	if from, to := m.away[0], m.away[1]; !to.IsZero() && now.Sub(to) <= Recent {
+		all = append(all, ofAway(from, to))
+	}
 	for name, p := range m.locks {
 		p.ends = slices.DeleteFunc(p.ends, func(e End) bool { return now.Sub(e.At) > Recent })
 		for _, t := range p.found {

@@ -36,6 +36,7 @@ const (
 	Overdue    Kind = "overdue"     // a job has not begun when it should have
 	JobFailed  Kind = "job-failed"  // a job's last run failed, or died
 	Server     Kind = "server"      // the doctor has found a danger
+	WasAway    Kind = "was-away"    // Redis did not answer for longer than leases may last
 	Cycle      Kind = "cycle"       // a deadlock: some wait for each other in a circle
 )
 

@@ -279,6 +279,23 @@ func TestAnElectionInWhichNobodyStandsIsTold(t *testing.T) {
 	}
 }
 
+func TestARedisThatDidNotAnswerForLongIsToldForAWhile(t *testing.T) {
+	m := &Memory{}
+	m.Away(zero, zero.Add(leastAway-1)) // a failover
+	if found := m.Troubles(zero.Add(time.Minute)); len(found) != 0 {
+		t.Errorf("after a moment: %+v", found)
+	}
+	back := zero.Add(54 * time.Second)
+	m.Away(zero, back)
+	found := m.Troubles(back.Add(Recent))
+	if len(found) != 1 || found[0].Kind != WasAway || !found[0].Since.Equal(back) || !strings.Contains(all(found[0]), "Redis did not answer for 54s") || !strings.Contains(all(found[0]), "redislock doctor") {
+		t.Errorf("%+v", found)
+	}
+	if found := m.Troubles(back.Add(Recent + 1)); len(found) != 0 {
+		t.Errorf("later: %+v", found)
+	}
+}
+
 func TestALockThatCannotBeReadIsTroubleUntilItCan(t *testing.T) {
 	m := &Memory{}
 	m.CannotBeRead("x", errors.New("WRONGTYPE").Error())
