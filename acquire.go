@@ -203,14 +203,14 @@ func (q *acquisition) text(wait, mode string) (string, bool) {
 	if q.changes != nil {
 		own = q.changes.hold
 	}
-	b = c.appendInfo(b, q.parent, own)
+	b = c.appendInfo(b, q.parent, own, q.inTurns())
 	b = append(b, q.metadata...)
 	return string(b), standard
 }
 
 // appendInfo writes the owner and the trace of ctx, without the metadata; see [Owner.info]. Behind the trace are the holds under
 // which the request is made: those of ctx, and own.
-func (c *Client) appendInfo(b []byte, ctx context.Context, own *hold) []byte {
+func (c *Client) appendInfo(b []byte, ctx context.Context, own *hold, inTurns bool) []byte {
 	trace := ""
 	if c.trace != nil {
 		trace = c.trace(ctx)
@@ -220,13 +220,23 @@ func (c *Client) appendInfo(b []byte, ctx context.Context, own *hold) []byte {
 	}
 	under := own != nil || ctx.Value(innermostKey{}) != nil
 	if trace == "" && !under {
+		if inTurns {
+			return append(b, c.inTurns...)
+		}
 		return append(b, c.info...)
 	}
 	b = append(b, c.info[:len(c.info)-1]...)
 	b = append(b, ' ')
 	b = append(b, trace...)
+	n := len(b)
 	if under {
 		b = appendUnder(b, ctx, own)
+	}
+	if inTurns {
+		if len(b) == n {
+			b = append(b, ' ')
+		}
+		b = append(b, ' ', protocol.TurnsMark)
 	}
 	return append(b, '\n')
 }

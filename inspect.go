@@ -231,15 +231,23 @@ type Owner struct {
 	Metadata string
 	// Trace is the text of [WithTrace] for the call that asked for the lock.
 	Trace string
+	// Turns says that the process passes the lock on among its goroutines, or keeps it for a moment after the release ([WithTurn],
+	// [WithLinger]). The rest, and what is said of the hold, is of the goroutine that asked Redis: another one of the process may have
+	// the lock by now, or none.
+	Turns bool
 }
 
-// String is like "api (pid 12 on node-3): import of 2026-11-21", on one line. Characters that cannot be shown, such as
+// String is like "api (pid 12 on node-3): import of 2026-11-21", or "api (pid 12 on node-3, in turns)", on one line. Characters that cannot be shown, such as
 // control characters and those that change the direction of text, are escaped.
 func (o Owner) String() string {
 	if o == (Owner{}) {
 		return "someone"
 	}
-	text := fmt.Sprintf("%s (pid %d on %s)", o.Client, o.PID, o.Host)
+	turns := ""
+	if o.Turns {
+		turns = ", in turns"
+	}
+	text := fmt.Sprintf("%s (pid %d on %s%s)", o.Client, o.PID, o.Host, turns)
 	if o.Metadata != "" {
 		text += ": " + o.Metadata
 	}
@@ -280,11 +288,14 @@ func plainText(text string, most int) string {
 	return text
 }
 
-// info is the form in which an Owner is sent: a line each for client, host and pid, and then the metadata. The trace, if
-// there is one, stands behind the pid.
+// info is the form in which an Owner is sent: a line each for client, host and process, and then the metadata. What processOf reads stands
+// in the line of the process.
 func (o Owner) info() string {
 	text := o.Client + "\n" + o.Host + "\n" + strconv.Itoa(o.PID)
-	if o.Trace != "" {
+	switch {
+	case o.Turns:
+		text += " " + o.Trace + "  " + turnsMark
+	case o.Trace != "":
 		text += " " + o.Trace
 	}
 	return text + "\n" + o.Metadata
@@ -295,8 +306,18 @@ func parseOwner(info string) Owner {
 	if len(parts) < 4 {
 		return Owner{Metadata: info}
 	}
-	number, rest, _ := strings.Cut(parts[2], " ")
-	trace, _, _ := strings.Cut(rest, " ") // what follows is read by underOf
-	pid, _ := strconv.Atoi(number)        // a text for people: a pid that is no number is shown as 0
-	return Owner{Client: parts[0], Host: parts[1], PID: pid, Trace: trace, Metadata: parts[3]}
+	process := processOf(parts[2])
+	pid, _ := strconv.Atoi(process[0]) // a text for people: a pid that is no number is shown as 0
+	return Owner{Client: parts[0], Host: parts[1], PID: pid, Trace: process[1], Metadata: parts[3], Turns: process[3] == turnsMark}
+}
+
+// turnsMark says of a request that its process takes the lock in turns.
+const turnsMark = string(protocol.TurnsMark)
+
+// processOf is what the line of a process says: the pid, the trace, the IDs of the holds that the request was made under, and turnsMark.
+func processOf(line string) (words [4]string) {
+	for i := range words {
+		words[i], line, _ = strings.Cut(line, " ")
+	}
+	return words
 }

@@ -34,7 +34,8 @@ type Client struct {
 	prefix    string
 	keys      protocol.Keys
 	owner     Owner
-	info      string // the owner as it travels, without metadata
+	info      string // the owner as it travels, without metadata; the other is that of a request in turns
+	inTurns   string
 	retention time.Duration
 	margin    time.Duration
 	defaults  settings
@@ -125,6 +126,9 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		draining:  drain{begun: make(chan struct{})},
 	}
 	c.info = c.owner.info()
+	inTurns := c.owner
+	inTurns.Turns = true
+	c.inTurns = inTurns.info()
 	c.fetches.Panicked = func(value any, stack []byte) error { return &PanicError{value, stack} }
 	c.transport = transport.New(rdb, behind, &c.background, c.closing, c.stopped, c.fail)
 	if err := c.defaults.apply(cfg.defaults); err != nil {

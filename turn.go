@@ -31,7 +31,8 @@ const (
 // far as this process has heard, it goes on for up to a second; then the lock is given back to the server once.
 //
 // Each grant is a lock of its own, with its context, a greater fence, its metadata, and its events. [Lock.Release] returns nil
-// when the lock has gone to the next goroutine. [Client.Inspect] and others show the holder to which the server granted the lock.
+// when the lock has gone to the next goroutine. [Client.Inspect] and others show the holder to which the server granted the lock, and
+// [Owner].Turns says that another goroutine of its process may have it.
 //
 // It is for exclusive locks. With [WithMode], [WithWeight], [WithReplicas], [WithStealAfter], [WithMaxHold], [WithoutRenewal],
 // [WithMaxQueue] or [WithFenceFloor] it is [ErrInvalid], and [Lock.Handoff] of such a lock is, too. [Client.AcquireAll] pays no heed to it.

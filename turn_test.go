@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -486,6 +488,74 @@ func TestAPanicOfAnObserverLeavesTheTurnToTheOthers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Redis knows who asked it for the lock, and not who has it by now, nor whether it lingers.
+func TestWhoLooksAtALockInTurnsIsToldThatAnotherOfItsProcessMayHaveIt(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		c := e.client(redislock.WithName("mine"), redislock.WithTrace(func(context.Context) string { return "trace" }))
+		plain, other := e.client(redislock.WithName("plain")), e.client()
+		outer := e.acquire(c, "outer")
+		for name, turns := range map[string]bool{"turns": true, "under": true, "plain": true, "strict": false} {
+			ctx, by, trace := e.Context(), c, "trace"
+			switch name {
+			case "under":
+				ctx = outer.Context()
+			case "plain":
+				by, trace = plain, ""
+			}
+			var options []redislock.Option
+			if turns {
+				options = inTurns()
+			}
+			l, err := by.Acquire(ctx, name, append(options, redislock.WithMetadata("why"))...)
+			if err != nil {
+				e.Fatal(err)
+			}
+			waiting, cancel := context.WithCancel(ctx)
+			var all sync.WaitGroup
+			all.Go(func() { _, _ = e.client().Acquire(waiting, name, options...) })
+			e.queued(other, name, 1)
+			seen := map[string]redislock.Owner{}
+			info, err := other.Inspect(e.Context(), name)
+			if err != nil {
+				e.Fatal(err)
+			}
+			seen["Inspect"] = info.Holds[0].Owner
+			if info.Places[0].Owner.Turns != turns {
+				e.Errorf("%s: who waits: %+v", name, info.Places[0].Owner)
+			}
+			for info, err := range other.List(e.Context(), name) {
+				if err != nil {
+					e.Fatal(err)
+				}
+				seen["List"] = info.Holds[0].Owner
+			}
+			for what, client := range map[string]*redislock.Client{"TryAcquire": other, "TryAcquire of its process": by} {
+				var held *redislock.HeldError
+				if _, err := client.TryAcquire(e.Context(), name, options...); !errors.As(err, &held) {
+					e.Fatal(err)
+				} else if strings.Contains(err.Error(), ", in turns)") != turns {
+					e.Errorf("%s: %v", name, err)
+				}
+				if seen[what] = held.Holder; turns && client == by { // it is told without the trace
+					delete(seen, what)
+					if !held.Holder.Turns || held.Holder.Metadata != "why" {
+						e.Errorf("%s: %s: %+v", name, what, held.Holder)
+					}
+				}
+			}
+			for what, owner := range seen {
+				if owner.Turns != turns || owner.Trace != trace || owner.Metadata != "why" || owner.PID != os.Getpid() {
+					e.Errorf("%s: %s: %+v", name, what, owner)
+				}
+			}
+			cancel()
+			all.Wait()
+			e.release(l)
+		}
+		e.release(outer)
+	})
 }
 
 func TestTurnsRefuseWhatTheyCannotDo(t *testing.T) {

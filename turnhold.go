@@ -37,7 +37,7 @@ func (t *turn) tell(w *turns.Waiter) {
 func (t *turn) holder() protocol.Holder {
 	h := protocol.Holder{Holders: 1, Waiting: t.machine.Length()}
 	if t.held != nil {
-		h.Info = t.client.info + t.held.metadata
+		h.Info = t.client.inTurns + t.held.metadata
 		h.Since = protocol.Micros(t.held.lease.Fence())
 		h.Deadline = h.Since.Add(t.held.lease.Held() + t.held.lease.Valid().Left())
 	}

@@ -292,12 +292,12 @@ func appendUnder(b []byte, ctx context.Context, own *hold) []byte {
 
 // underOf reads what appendUnder has written.
 func underOf(info string) []string {
-	_, rest, _ := strings.Cut(info, "\n")
-	_, rest, _ = strings.Cut(rest, "\n")
-	line, _, whole := strings.Cut(rest, "\n")
-	_, line, _ = strings.Cut(line, " ")
-	_, text, _ := strings.Cut(line, " ")
-	if !whole || text == "" {
+	lines := strings.SplitN(info, "\n", 4)
+	if len(lines) < 4 {
+		return nil
+	}
+	text := processOf(lines[2])[2]
+	if text == "" {
 		return nil
 	}
 	ids := strings.Split(text, ",")

@@ -20,7 +20,7 @@ character, [a-c] one of these, and \ takes the meaning of the next. Without PATT
 the shell may take it for names of files.
 
 The columns are the name, who holds the lock (the oldest of several; "given back" if it is only kept until its time is
-over), in which mode, for how long, how long its lease lasts unless it is renewed, how many wait, and the metadata of the holder. Where standard
+over, "in turns" if another goroutine of its process may have it by now, or none), in which mode, for how long, how long its lease lasts unless it is renewed, how many wait, and the metadata of the holder. Where standard
 output is no terminal each lock is a line of plain text with one tab between these columns, without headings: the fourth
 is the time since when it is held, in UTC and so that their texts sort as the times do, the fifth the lease in seconds. A terminal also gets a last line with the totals, and where that is.
 With --output json each lock is an object on a line of its own, with at most 10 of its holders and of its waiters.
@@ -182,6 +182,9 @@ func lockRow(info readable, old time.Duration, precise bool) []cell {
 	row[1] = cell{who(first.Owner), plain}
 	if first.Kept {
 		row[1].text += ", given back"
+	}
+	if first.Owner.Turns {
+		row[1].text += ", in turns"
 	}
 	if info.Holders > 1 {
 		row[1].text += fmt.Sprintf(" and %d more", info.Holders-1)

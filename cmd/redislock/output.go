@@ -90,10 +90,11 @@ type ownerJSON struct {
 	PID      int    `json:"pid"`
 	Metadata string `json:"metadata,omitempty"`
 	Trace    string `json:"trace,omitempty"`
+	Turns    bool   `json:"turns,omitempty"`
 }
 
 func jsonOwner(o redislock.Owner) ownerJSON {
-	return ownerJSON{Client: o.Client, Host: o.Host, PID: o.PID, Metadata: o.Metadata, Trace: o.Trace}
+	return ownerJSON{Client: o.Client, Host: o.Host, PID: o.PID, Metadata: o.Metadata, Trace: o.Trace, Turns: o.Turns}
 }
 
 func jsonLock(info redislock.Info) lockJSON {

@@ -259,7 +259,7 @@ func (l *link) recalled(ctx context.Context, m keptKind, keys protocol.Keys, nam
 	if parts := strings.SplitN(value, "\n", 4); len(parts) == 4 {
 		number, trace, _ := strings.Cut(parts[2], " ")
 		pid, _ := strconv.Atoi(number)
-		one.By = &ownerJSON{parts[0], parts[1], pid, parts[3], trace}
+		one.By = &ownerJSON{Client: parts[0], Host: parts[1], PID: pid, Metadata: parts[3], Trace: trace}
 	}
 	return one, true, nil
 }

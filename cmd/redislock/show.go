@@ -121,6 +121,9 @@ func describe(info readable, old time.Duration) string {
 		if h.Owner.Trace != "" {
 			fact("trace", h.Owner.Trace)
 		}
+		if h.Owner.Turns {
+			fact("turns", "another goroutine of this process may have it by now, or none, if it lingers after a release")
+		}
 		if h.Revoked {
 			fact("", bad.Render("stolen; waits to be given up"))
 		}

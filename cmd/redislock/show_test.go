@@ -38,6 +38,21 @@ func TestShowTellsWhoHoldsItAndWhatCanBeDone(t *testing.T) {
 	f.wants(0, []string{"show", "y"}, "y: free", "Nobody holds it and nobody waits")
 }
 
+func TestALockInTurnsIsSaidToBeSo(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	f.hold("x", redislock.WithTurn(time.Millisecond))
+	f.hold("y")
+	f.wants(0, []string{"show", "x"}, "turns     another goroutine of this process may have it by now, or none")
+	f.wants(0, []string{"show", "-o", "json", "x"}, `"turns":true`)
+	f.wants(0, []string{"ls", "x"}, "), in turns\texclusive\t")
+	for _, args := range [][]string{{"show", "y"}, {"show", "-o", "json", "y"}, {"ls", "y"}} {
+		if out := f.wants(0, args); strings.Contains(out, "turns") {
+			t.Errorf("%v: %s", args, out)
+		}
+	}
+}
+
 // TestAdviceFitsTheState is about how it is said; what is said is package trouble's.
 func TestAdviceFitsTheState(t *testing.T) {
 	now := time.Now()
