@@ -20,6 +20,9 @@ type caller struct {
 func (c *caller) work() {
 	for range c.Load.Operations {
 		n := c.Load.Names[c.r.IntN(len(c.Load.Names))]
+		if n.Mix == Kept {
+			continue
+		}
 		ask := request{name: n.Name, mode: "exclusive", weight: 1, waits: true}
 		switch n.Mix {
 		case ReadWrite:
@@ -93,6 +96,9 @@ func (c *caller) acquire(ctx context.Context, ask request) (int64, held) {
 	if c.Load.Replicas > 0 {
 		opts = append(opts, redislock.WithReplicas(c.Load.Replicas, time.Second))
 	}
+	if ask.mode == "exclusive" {
+		opts = append(opts, redislock.WithTurn(c.Load.Turn), redislock.WithLinger(c.Load.Linger))
+	}
 	c.say(Event{
 		Kind: Acquire, Op: op, Name: ask.name, Mode: ask.mode, Weight: ask.weight, Waits: ask.waits,
 		Lease: c.Load.Lease.Microseconds(), Kept: ask.kept,
@@ -104,7 +110,7 @@ func (c *caller) acquire(ctx context.Context, ask request) (int64, held) {
 	}
 	at := now() // before the look at the handle: what it says holds for this time
 	is := l.Err() == nil
-	c.say(Event{Kind: Acquired, Op: op, At: at, Fence: l.Fence(), Held: is})
+	c.say(Event{Kind: Acquired, Op: op, At: at, Fence: l.Fence(), Held: is, Until: c.until(l)})
 	c.follow(op, l)
 	return op, l
 }
@@ -116,6 +122,16 @@ func (c *caller) follow(op int64, l held) {
 			c.say(Event{Kind: Ended, Op: op, Err: classify(why)})
 		}
 	})
+}
+
+// until is until when the handle of a lock that is taken in turns counts as held, by the clock that the server has too; 0 if it does not.
+func (c *caller) until(of held) int64 {
+	if l, ok := of.(*redislock.Lock); ok && c.Load.turns() {
+		if deadline := l.Deadline(); !deadline.IsZero() {
+			return deadline.UnixMicro()
+		}
+	}
+	return 0
 }
 
 // use is the critical section: it writes at its begin, in between and at its very end.
@@ -195,7 +211,7 @@ func (c *caller) storm(name string, cancelled <-chan struct{}) {
 // touch asks the handle whether it is held, and writes whatever that says: the register is to know better.
 func (c *caller) touch(op int64, l held, ask request) {
 	e := Event{Kind: Used, Op: op, At: now()}
-	e.Held = l.Err() == nil
+	e.Held, e.Until = l.Err() == nil, c.until(l)
 	if guarded(ask.mode) {
 		e.Fence = l.Fence()
 		switch err := c.pen.write(op, ask.name, e.Fence); {

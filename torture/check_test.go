@@ -17,6 +17,7 @@ func life(index int, events ...Event) *Worker {
 	for _, e := range events {
 		e.At *= 1000
 		e.Fence *= 1000
+		e.Until *= 1000
 		if e.Kind == Acquire && e.Name == "" {
 			e.Name, e.Mode, e.Weight, e.Waits = "a", "exclusive", 1, true
 		}
@@ -35,6 +36,11 @@ func askedFor(op, at int64, mode string, weight int) Event {
 func got(op, at, fence int64) Event {
 	return Event{Kind: Acquired, Op: op, At: at, Fence: fence, Held: true}
 }
+
+func gotUntil(op, at, fence, until int64) Event {
+	return Event{Kind: Acquired, Op: op, At: at, Fence: fence, Held: true, Until: until}
+}
+
 func used(op, at int64) Event       { return Event{Kind: Used, Op: op, At: at, Held: true} }
 func gives(op, at int64) Event      { return Event{Kind: Release, Op: op, At: at} }
 func gave(op, at int64) Event       { return Event{Kind: Released, Op: op, At: at} }
@@ -73,6 +79,7 @@ func TestTheChecksFindWhatTheyAreFor(t *testing.T) {
 		fences  int
 		ordered bool // linearizable
 		quorum  bool
+		turns   bool
 	}{
 		{
 			name:    "one after the other",
@@ -104,6 +111,36 @@ func TestTheChecksFindWhatTheyAreFor(t *testing.T) {
 			},
 			windows: 1,
 			quorum:  true,
+		},
+		{
+			name:    "a lock that goes on within a process, with a fence that is behind the clock",
+			workers: []*Worker{life(1, asked(1, 10), got(1, 12, 11), asked(2, 13), gives(1, 20), gave(1, 22), got(2, 21, 19), gives(2, 30), gave(2, 31))},
+			ordered: true,
+			turns:   true,
+		},
+		{
+			name:    "a process that grants to two",
+			workers: []*Worker{life(1, asked(1, 10), got(1, 12, 11), asked(2, 13), got(2, 15, 14), gives(1, 20), gave(1, 22), gives(2, 30), gave(2, 31))},
+			windows: 1,
+			turns:   true,
+		},
+		{
+			name: "a lapse in time, of a lease that began with an earlier grant",
+			workers: []*Worker{
+				killed(life(1, asked(1, 10), gotUntil(1, 12, 11, 1000), asked(2, 13), gives(1, 200), gave(1, 201), gotUntil(2, 202, 201, 1000)), 300),
+				life(2, asked(1, 20), got(1, 1020, 1011), gives(1, 1030), gave(1, 1031)),
+			},
+			ordered: true,
+			turns:   true,
+		},
+		{
+			name: "a lapse too early, of a lease that was renewed",
+			workers: []*Worker{
+				killed(life(1, asked(1, 10), gotUntil(1, 12, 11, 1000), asked(2, 13), gives(1, 200), gave(1, 201), gotUntil(2, 202, 201, 1100)), 300),
+				life(2, asked(1, 20), got(1, 1020, 1011), gives(1, 1030), gave(1, 1031)),
+			},
+			windows: 1,
+			turns:   true,
 		},
 		{
 			name:    "a falling fence",
@@ -209,7 +246,7 @@ func TestTheChecksFindWhatTheyAreFor(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := read(&History{Quorum: c.quorum}, c.workers)
+			h := read(&History{Quorum: c.quorum, Turns: c.turns}, c.workers)
 			n := 0
 			for _, w := range h.windows("a", c.losses) {
 				if w.Loss == "" {

@@ -24,8 +24,9 @@ type Event struct {
 	Kept   bool   `json:"kept,omitempty"`  // by the harness's wish
 
 	Fence int64  `json:"fence,omitempty"`
-	Held  bool   `json:"held,omitempty"` // the handle said so, at a time not before At
-	Err   string `json:"err,omitempty"`  // a class, see classify
+	Until int64  `json:"until,omitempty"` // the handle's Deadline, where the lock is taken in turns
+	Held  bool   `json:"held,omitempty"`  // the handle said so, at a time not before At
+	Err   string `json:"err,omitempty"`   // a class, see classify
 	Text  string `json:"text,omitempty"`
 }
 

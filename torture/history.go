@@ -24,6 +24,7 @@ type Holding struct {
 
 	Invoked, Returned int64    // the acquire
 	Start             int64    // the grant: by the script, if its fence tells the time; else when the acquire had returned
+	Until             int64    // in turns: the server keeps it until then, or until what it was renewed to afterwards
 	Seen              int64    // the last time for which it is known that the handle counted as held
 	Release, Answered int64    // forever if there was none
 	Next              *Holding // what it became by an upgrade or a handoff
@@ -51,6 +52,7 @@ type History struct {
 	Problems []string  // errors that should not be
 	Since    int64     // what was waited for earlier is no stall: servers that were just started count only after a while in a quorum
 	Quorum   bool      // a fence does not tell the time of the grant: it may be the ticket, and the last vote came later
+	Turns    bool      // a process grants locks again by itself, with fences that are lower bounds of its time
 }
 
 // readWorker adds what a worker did. The library's margin and its thousandth say when a process stops relying on a lock.
@@ -89,12 +91,14 @@ func (h *History) readWorker(w *Worker, lease, margin time.Duration, unreachable
 				Name: call.Name, Mode: call.Mode, Weight: call.Weight, Worker: w.Index, Op: e.Op,
 			}
 			hold.granted(call.At, e, !h.Quorum)
+			hold.Until = e.Until
 			holds[e.Op] = hold
 			h.Holds = append(h.Holds, hold)
 		case Used:
 			if e.Held {
 				hold.Seen = max(hold.Seen, e.At)
 			}
+			hold.Until = max(hold.Until, e.Until)
 		case Change:
 			calls[e.Op] = e
 		case Changed:
@@ -134,6 +138,9 @@ func (h *History) readWorker(w *Worker, lease, margin time.Duration, unreachable
 		}
 		deadline := confirmed + length.Microseconds()
 		bound := deadline - (margin + length/500).Microseconds()
+		if h.Turns && guarded(hold.Mode) { // its lease may have begun with an earlier grant
+			deadline, bound = hold.Until, hold.Until
+		}
 		// A process that was stopped before it could give up, and until after the deadline, or for ever, said nothing.
 		silent := func(from, to int64) bool {
 			return from >= hold.Returned && from < bound && to > deadline && hold.Release >= to
@@ -186,11 +193,19 @@ func (h *History) wait(w *Worker, call Event, to int64) {
 }
 
 // sort puts the holds into the order of their fences. What somebody who died may have held, it did not if another held it
-// then.
+// then. What a process grants when one of its callers has given the lock back was not granted before that.
 func (h *History) sort() {
 	slices.SortFunc(h.Holds, func(a, b *Holding) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Fence, b.Fence))
 	})
+	for i, hold := range h.Holds {
+		if !h.Turns || i == 0 || !guarded(hold.Mode) {
+			continue
+		}
+		if before := h.Holds[i-1]; before.Name == hold.Name && before.Worker == hold.Worker && before.Release <= hold.Returned {
+			hold.Start = max(hold.Start, before.Release)
+		}
+	}
 	h.Maybe = slices.DeleteFunc(h.Maybe, func(m Waiting) bool {
 		return slices.ContainsFunc(h.Holds, func(hold *Holding) bool {
 			return hold.Name == m.Name && guarded(hold.Mode) && hold.Start < m.Died && hold.ends() > m.Died

@@ -42,7 +42,7 @@ func playLoss(t *testing.T, row Row) *Run {
 
 // history is what all workers have logged so far.
 func (x *Run) history() *History {
-	h := &History{Quorum: x.Nodes != nil, Since: x.ready}
+	h := &History{Quorum: x.Nodes != nil, Since: x.ready, Turns: x.Load.turns()}
 	for _, w := range x.workers {
 		h.readWorker(w, x.Load.Lease, redislock.DefaultClockMargin, x.Unreachable)
 	}

@@ -43,7 +43,7 @@ type Result struct {
 // judge looks at everything that was logged, fails the test for what must not be, and reports.
 func (x *Run) judge(problems []string) {
 	x.Helper()
-	h := &History{Quorum: x.Nodes != nil, Since: x.ready}
+	h := &History{Quorum: x.Nodes != nil, Since: x.ready, Turns: x.Load.turns()}
 	margin := x.Load.Margin
 	if margin == 0 {
 		margin = redislock.DefaultClockMargin
