@@ -48,9 +48,11 @@ func (q *acquisition) newToken() {
 	if q.changes != nil {
 		q.token, q.back = q.changes.hold.changeToken(), q.changes.hold.changeToken()
 	}
-	if q.inTurns() {
+	if q.turn != 0 || q.linger != 0 {
 		q.nonce = string(protocol.TurnsMark) + q.nonce[1:]
-		q.client.turns.of(q.name).expect(q.token, q.nonce)
+	}
+	if q.inTurns() {
+		q.client.turns.of(q.turnKey()).expect(q.token, q.nonce)
 	}
 	q.boxed = nil
 	q.NothingRemains()
@@ -119,10 +121,13 @@ func (q *acquisition) obtain() (l *Lock, err error) {
 				next = waiting.Fail
 				break
 			}
-			if next = q.Answered(r, protocol.Micros(q.steal.Microseconds())); next == waiting.Fail {
+			switch next = q.Answered(r, protocol.Micros(q.steal.Microseconds())); {
+			case next == waiting.Fail:
 				err = q.refusal(r)
+			case next != waiting.Confirm && q.inTurns() && q.mode == Read:
+				q.notAtOnce()
 			}
-			g = waiting.Grant{Fence: r.Fence, Sent: s.Sent, Valid: clock.Until(s.Sent, r.Now, r.At+r.Lease, c.margin), Lease: r.Lease.Sub(0), Alone: r.Alone, Now: r.Now}
+			g = waiting.Grant{Fence: r.Fence, Sent: s.Sent, Valid: clock.Until(s.Sent, r.Now, r.At+r.Lease, c.margin), Lease: r.Lease.Sub(0), Alone: r.Alone, Direct: q.direct(r), Now: r.Now}
 		case waiting.NewToken:
 			if q.Unanswered {
 				q.undo()
@@ -262,6 +267,11 @@ func (q *acquisition) ask(ctx context.Context) (r protocol.Reply, s waiting.Samp
 	return r, s, err
 }
 
+// direct reports whether an answer grants the lock at this very time, and nobody waits for it.
+func (q *acquisition) direct(r protocol.Reply) bool {
+	return r.Alone || r.Status == "granted" && r.At == r.Now && !q.Unanswered && !q.Joined && q.Ticket == ""
+}
+
 // undoing returns the function that gives up whatever the present token has or may yet get.
 func (q *acquisition) undoing(tombstone bool) func() <-chan struct{} {
 	c, key, token := q.client, q.key, q.token
@@ -305,7 +315,7 @@ func (q *acquisition) take(g waiting.Grant) (*Lock, waiting.Verdict, error) {
 		Unanswered: q.Unanswered, Valid: g.Valid, Granted: g.Sent,
 	})
 	if q.inTurns() {
-		h.turn = c.turns.of(q.name)
+		h.turn = c.turns.of(q.turnKey())
 		h.turn.granted(h, q.sample(g, now))
 	}
 	if err := c.adopt(h); err != nil {

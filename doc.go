@@ -147,6 +147,6 @@
 //   - how a place in the queue is left: giveUp in release.go; on the server leave in lua/rules.lua
 //   - which answers are tried again: internal/transport/errors.go
 //   - what a value in a lock's hash looks like: lua/layout.lua
-//   - when a process passes a lock on among its goroutines: internal/turns; turnhold.go does it; on the server pass in lua/rules.lua
+//   - when a process passes a lock on among its goroutines: internal/turns; turnhold.go and turnread.go do it; on the server pass in lua/rules.lua
 //   - when a lock over several masters is granted: decide in quorum/hold.go; what is asked of each: quorum/vote.go
 package redislock

@@ -119,6 +119,33 @@ func ExampleWithTurn() {
 	// another process has a greater fence: true
 }
 
+// Readers of one process have the lock together, under one hold.
+func ExampleWithTurn_readers() {
+	ctx := context.Background()
+	client, other, stop := exampleClients()
+	defer stop()
+
+	fence := int64(0)
+	var serve func(ctx context.Context) error
+	serve = func(ctx context.Context) error {
+		lock, _ := redislock.FromContext(ctx)
+		if fence == 0 {
+			fence = lock.Fence()
+			return client.Do(context.Background(), "settings", serve, redislock.WithMode(redislock.Read), redislock.WithTurn(time.Millisecond))
+		}
+		info, err := other.Inspect(ctx, "settings")
+		fmt.Println("two readers, holds:", info.Holders, "the same fence:", lock.Fence() == fence)
+		return err
+	}
+
+	// Of a thousand requests that read the settings at once, each process asks Redis for one.
+	err := client.Do(ctx, "settings", serve, redislock.WithMode(redislock.Read), redislock.WithTurn(time.Millisecond))
+	if err != nil {
+		fmt.Println(err)
+	}
+	// Output: two readers, holds: 1 the same fence: true
+}
+
 // Those who wait get the lock in the order in which they came, whichever process they are in.
 func ExampleClient_Acquire_order() {
 	ctx := context.Background()

@@ -71,7 +71,7 @@ func (l *Lock) handoff() (string, error) {
 		return "", errNoHandle
 	}
 	h := l.hold
-	if h.turn != nil {
+	if h.turn != nil || h.turnTime == aloneInTurns {
 		return "", invalid("WithTurn or WithLinger: such a lock is not handed off")
 	}
 	e := &h.lease

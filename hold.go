@@ -161,19 +161,22 @@ func (h *hold) finish(cause error) {
 	}
 }
 
-// giveBack is the release of the last handle, after some time. It returns the event for the Observer, if there is one.
-func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, err error) {
+// giveBack is the release of the last handle, which is l, after some time. It returns the event for the Observer, if there is one.
+func (h *hold) giveBack(ctx context.Context, l *Lock, after time.Duration) (told Event, err error) {
 	c := h.client
 	released := time.Now()
 	loss := h.lossAt(released)
 	var reason error
-	var first, passed bool
+	var first bool
+	var on going
 	if h.turn == nil {
 		reason, first = h.lease.Stop(ErrReleased)
 	} else {
-		first, passed, reason = h.turn.ended(h, loss != nil || after > 0)
-		if !passed {
+		switch first, on, reason = h.turn.ended(h, loss != nil || after > 0); on {
+		case toServer:
 			defer c.turns.done(h.turn)
+		case withOthers:
+			return h.leaves(l, loss)
 		}
 	}
 	if !first { // the hold was lost, perhaps only just now
@@ -194,7 +197,7 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, e
 
 	var outcome error
 	switch {
-	case passed:
+	case on == withinProcess:
 	case after > 0:
 		outcome, err = h.leave(ctx, after)
 	default:
@@ -205,10 +208,30 @@ func (h *hold) giveBack(ctx context.Context, after time.Duration) (told Event, e
 	}
 	err = cmp.Or(err, outcome)
 	if c.observer != nil {
-		told = h.event(EventReleased, err)
-		told.Held = clock.Between(h.lease.Granted(), released)
+		if told = h.endOf(l, EventReleased, err); h.turn == nil || !h.turn.reads() {
+			told.Held = clock.Between(h.lease.Granted(), released)
+		}
 	}
 	return told, err
+}
+
+// leaves is the release of a reader beside others.
+func (h *hold) leaves(l *Lock, loss error) (told Event, err error) {
+	if loss != nil {
+		return told, fmt.Errorf("%w: %w", ErrNotHeld, loss)
+	}
+	if h.client.observer != nil {
+		told = h.endOf(l, EventReleased, nil)
+	}
+	return told, nil
+}
+
+// endOf is the event of the end of a handle.
+func (h *hold) endOf(l *Lock, kind EventKind, err error) Event {
+	if h.turn != nil && h.turn.reads() {
+		return h.turn.endOf(l, kind, err)
+	}
+	return h.event(kind, err)
 }
 
 // lose ends the hold, once; cause wraps ErrLost. It gives up what the server still has of the hold. A body that saw the
@@ -242,7 +265,13 @@ func (l *loss) Run() {
 	if errors.Is(cause, ErrStolen) {
 		kind = EventStolen
 	}
-	if h.client.observer != nil {
+	switch {
+	case h.client.observer == nil:
+	case h.turn != nil && h.turn.reads():
+		for _, e := range h.turn.lossOf(h, kind, cause) {
+			h.client.report(e)
+		}
+	default:
 		e := h.event(kind, cause)
 		e.Held = h.lease.Held()
 		h.client.report(e)

@@ -191,8 +191,12 @@ func (l *Lock) end(ctx context.Context, anyOrder bool, after time.Duration) (tol
 		return told, errNoContext
 	}
 	h := l.hold
-	if after > 0 && l.outer != nil {
+	switch {
+	case after <= 0:
+	case l.outer != nil:
 		return told, fmt.Errorf("%w: the hold is that of the handle which this one is nested in", ErrOrder)
+	case h.together():
+		return told, errTogether
 	}
 	loss := h.loss()
 	h.mu.Lock()
@@ -208,12 +212,12 @@ func (l *Lock) end(ctx context.Context, anyOrder bool, after time.Duration) (tol
 		}
 	}
 	l.spend()
-	last := h.handles == 0
+	last := h.handles == 0 || l.outer == nil && h.turn != nil && h.turn.reads()
 	h.mu.Unlock()
 
 	err = errCutShort // a hook of the Redis client may end this goroutine
 	defer func() {
-		if l.outer != nil {
+		if l.life != nil {
 			l.life.Finish(cmp.Or(h.life.Err(), ErrReleased))
 		}
 		h.mu.Lock()
@@ -222,7 +226,7 @@ func (l *Lock) end(ctx context.Context, anyOrder bool, after time.Duration) (tol
 	}()
 	switch {
 	case last:
-		told, err = h.giveBack(ctx, after)
+		told, err = h.giveBack(ctx, l, after)
 	case loss != nil:
 		err = fmt.Errorf("%w: %w", ErrNotHeld, loss)
 	default:

@@ -209,6 +209,9 @@ func (m Mode) check(weight int) error {
 	if m.fault != "" {
 		return invalid("WithMode: %s", m.fault)
 	}
+	if weight == 1 { // each can be had alone
+		return nil
+	}
 	most := MaxUnits
 	if m.wire.Capacity > 0 {
 		most = m.wire.Capacity

@@ -31,6 +31,9 @@ const stealPatience = 250 * time.Millisecond
 func (c *Client) revoked(token, nonce, reason string) {
 	switch h := c.named(token, nonce); {
 	case h == nil || h.turn != nil:
+		if h != nil && h.turn.reads() { // they may not have been let in yet
+			h.lose(revokedError(reason))
+		}
 		c.revokedInTurn(token, nonce, revokedError(reason))
 	default:
 		h.lose(revokedError(reason))

@@ -12,7 +12,8 @@ import (
 	"example.com/redislock/internal/turns"
 )
 
-// With WithTurn or WithLinger a process has one place in the queue of a lock, and one hold, for all its goroutines. What happens to
+// With WithTurn or WithLinger a process has one place in the queue of a lock, and one hold, for all its goroutines; its readers have the lock
+// together (turnread.go). What happens to
 // them is decided by a machine (internal/turns); this file does it. A grant within the process makes a hold of its own, which takes
 // over the lease of the one before: all that is said of a hold is true of it. Without these options nothing here is called.
 
@@ -34,7 +35,13 @@ const (
 // when the lock has gone to the next goroutine. [Client.Inspect] and others show the holder to which the server granted the lock, and
 // [Owner].Turns says that another goroutine of its process may have it.
 //
-// It is for exclusive locks. With [WithMode], [WithWeight], [WithReplicas], [WithStealAfter], [WithMaxHold], [WithoutRenewal],
+// In [Read] the goroutines of a process have the lock together, under one hold and with its fence: while one of them reads, others are let in
+// without a request, until anybody else waits for the lock, in whichever process, and for a second after the grant of the server at the most. d says
+// only that they are. Whoever comes later asks the server, and has a place of its own, so no reader passes a writer that waited before it
+// came. Each has its own handle, context and events; the last one gives the hold back. [Lock.Upgrade] and [Lock.ReleaseAfter] of such a lock are
+// [ErrInvalid].
+//
+// It is for these two modes. With another [WithMode], [WithWeight], [WithReplicas], [WithStealAfter], [WithMaxHold], [WithoutRenewal],
 // [WithMaxQueue] or [WithFenceFloor] it is [ErrInvalid], and [Lock.Handoff] of such a lock is, too. [Client.AcquireAll] pays no heed to it.
 func WithTurn(d time.Duration) Option {
 	return func(s *settings) error {
@@ -55,7 +62,7 @@ func WithTurn(d time.Duration) Option {
 // than 30 s after the one before, does not linger for 30 s. A lock lingers only where the server found it free and nobody waiting, and had nothing to
 // do but grant it: one that is watched ([Client.Watch]) does not, nor one of a Client with another [WithRetention].
 //
-// What [WithTurn] says of grants within the process is true of these.
+// What [WithTurn] says of grants within the process is true of these, and of readers.
 func WithLinger(d time.Duration) Option {
 	return func(s *settings) error {
 		if d < 0 || d > MaxLinger {
@@ -73,7 +80,7 @@ func (s *settings) inTurns() bool { return s.turn > 0 || s.linger > 0 }
 func (s *settings) mayTakeTurns() error {
 	what := ""
 	switch {
-	case s.mode != Exclusive || s.weight > 1:
+	case s.mode != Exclusive && s.mode != Read || s.weight > 1:
 		what = "WithMode, WithWeight"
 	case s.replicas > 0:
 		what = "WithReplicas"
@@ -102,7 +109,7 @@ func strictly(s *settings) error {
 // turnTable has what a Client takes in turns.
 type turnTable struct {
 	mu      sync.Mutex
-	byName  map[string]*turn
+	byName  map[turnKey]*turn
 	byToken map[string]*turn // of a hold, or of an acquire under way
 	spare   sync.Pool        // of *inLine
 }
@@ -116,10 +123,18 @@ func (tt *turnTable) inLine() *inLine {
 	return w
 }
 
+// turnKey is a lock that a Client takes in turns. Its readers have it together, whoever has it alone.
+type turnKey struct {
+	name string
+	read bool
+}
+
+func (q *acquisition) turnKey() turnKey { return turnKey{q.name, q.mode == Read} }
+
 // turn is what a Client has of one lock that it takes in turns.
 type turn struct {
 	client *Client
-	name   string
+	key    turnKey
 	users  int // acquires under way; guarded by turnTable.mu
 
 	mu           sync.Mutex
@@ -129,7 +144,15 @@ type turn struct {
 	rest         lease.Rest // of the hold, while it lingers
 	sought       time.Time
 	task         scheduler.Task
+
+	// Of readers.
+	got     turns.Hold           // what was granted to the one who asked
+	readers map[*Lock]readerNote // who reads, where there is an Observer
+	notes   uint64
 }
+
+// reads reports whether it is of readers, who have the lock together.
+func (t *turn) reads() bool { return t.key.read }
 
 // inLine is one who waits in this process.
 type inLine struct {
@@ -139,27 +162,27 @@ type inLine struct {
 }
 
 // enter is what the Client has of a name, which stays until leave.
-func (tt *turnTable) enter(c *Client, name string) *turn {
+func (tt *turnTable) enter(c *Client, key turnKey) *turn {
 	tt.mu.Lock()
 	defer tt.mu.Unlock()
-	t := tt.byName[name]
+	t := tt.byName[key]
 	if t == nil {
-		t = &turn{client: c, name: name}
+		t = &turn{client: c, key: key}
 		t.task.Job = t
 		if tt.byName == nil {
-			tt.byName, tt.byToken = map[string]*turn{}, map[string]*turn{}
+			tt.byName, tt.byToken = map[turnKey]*turn{}, map[string]*turn{}
 		}
-		tt.byName[name] = t
+		tt.byName[key] = t
 	}
 	t.users++
 	return t
 }
 
 // of is what the Client has of a name that somebody has entered.
-func (tt *turnTable) of(name string) *turn {
+func (tt *turnTable) of(key turnKey) *turn {
 	tt.mu.Lock()
 	defer tt.mu.Unlock()
-	return tt.byName[name]
+	return tt.byName[key]
 }
 
 func (tt *turnTable) leave(t *turn) {
@@ -185,10 +208,12 @@ func (tt *turnTable) tidy(t *turn) {
 	switch {
 	case t.users > 0:
 	case forgettable:
-		if tt.byName[t.name] == t {
-			delete(tt.byName, t.name)
+		if tt.byName[t.key] == t {
+			delete(tt.byName, t.key)
 		}
-		delete(tt.byToken, t.token)
+		if tt.byToken[t.token] == t {
+			delete(tt.byToken, t.token)
+		}
 		t.client.scheduler.Remove(&t.task)
 	case !later.IsZero() && !t.client.isClosed():
 		t.client.scheduler.Set(&t.task, later)

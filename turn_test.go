@@ -563,7 +563,7 @@ func TestTurnsRefuseWhatTheyCannotDo(t *testing.T) {
 		c := e.client()
 		before := commands(e)
 		for _, other := range []redislock.Option{
-			redislock.WithMode(redislock.Read), redislock.WithMode(redislock.Write), redislock.WithMode(redislock.Semaphore(2)), redislock.WithReplicas(1, time.Second),
+			redislock.WithMode(redislock.Write), redislock.WithMode(redislock.Semaphore(2)), redislock.WithReplicas(1, time.Second),
 			redislock.WithStealAfter(time.Second), redislock.WithMaxHold(time.Second), redislock.WithoutRenewal(), redislock.WithFenceFloor(1),
 		} {
 			for _, own := range []redislock.Option{redislock.WithTurn(time.Millisecond), redislock.WithLinger(time.Millisecond)} {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"example.com/redislock/internal/lease"
+	"example.com/redislock/internal/lifetime"
 	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/turns"
 	"example.com/redislock/internal/waiting"
@@ -24,7 +25,7 @@ func (t *turn) over() { t.tell(t.machine.Over()) }
 // tell tells one who is to ask the server. The caller has locked t.mu.
 func (t *turn) tell(w *turns.Waiter) {
 	if t.held != nil { // I2: its grants within the process are fences that the Client has seen
-		t.client.floors.note(t.name, t.machine.Fence())
+		t.client.floors.note(t.key.name, t.machine.Fence())
 	}
 	t.held = nil
 	if w != nil {
@@ -61,6 +62,10 @@ func (t *turn) granted(h *hold, g turns.Hold) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	g.Sought = t.sought
+	if t.reads() { // others are let in when it has begun (admit)
+		t.got, h.first.life = g, &lifetime.Lifetime{}
+		return
+	}
 	t.machine.Granted(g)
 	t.held = h
 }
@@ -68,9 +73,14 @@ func (t *turn) granted(h *hold, g turns.Hold) {
 // grant makes a lock of what is left of a hold, with the next fence. It fails if the Client is closed, or drains. The caller has locked
 // t.mu.
 func (t *turn) grant(q *acquisition, rest lease.Rest, now time.Time) (*Lock, error) {
-	h := t.client.newHold(q.parent, q.name, &q.settings)
+	h := t.client.newHold(q.parent, t.key.name, &q.settings)
 	h.turn = t
-	h.lease.Continue(h, rest, t.machine.Fence(), now)
+	fence := t.machine.Fence()
+	if t.reads() { // they have that of the server's grant
+		h.first.life, fence = &lifetime.Lifetime{}, 0
+		t.noteReader(&h.first, now)
+	}
+	h.lease.Continue(h, rest, fence, now)
 	if err := t.client.adopt(h); err != nil {
 		return nil, err
 	}
@@ -79,19 +89,30 @@ func (t *turn) grant(q *acquisition, rest lease.Rest, now time.Time) (*Lock, err
 	return &h.first, nil
 }
 
-// ended is the release of the last handle of a hold. If the lock has gone on within the process, or lingers, passed is true. Otherwise
-// the hold is to be given back, or was lost; the next in line asks the server. strict says that the lock is not to go on.
-func (t *turn) ended(h *hold, strict bool) (first, passed bool, reason error) {
+// going is where a lock goes that somebody has ended.
+type going int8
+
+const (
+	toServer      going = iota // it is to be given back, or was lost; the next in line asks the server
+	withinProcess              // it has gone on, or lingers
+	withOthers                 // others read under the hold
+)
+
+// ended is the end of the last handle of a hold, or of a reader of several. strict says that the lock is not to go on.
+func (t *turn) ended(h *hold, strict bool) (first bool, on going, reason error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.reads() && t.held == h && t.machine.LeftReader() {
+		return true, withOthers, nil
+	}
 	rest, reason, first := h.lease.Part(ErrReleased)
 	h.life.Finish(reason) // I7: before anybody else gets the lock
 	if t.held != h {
-		return first, false, reason
+		return first, toServer, reason
 	}
 	if strict || !first {
 		t.over()
-		return first, false, reason
+		return first, toServer, reason
 	}
 	c := t.client
 	linger := time.Duration(h.lingerTime) * time.Microsecond
@@ -109,18 +130,18 @@ func (t *turn) ended(h *hold, strict bool) (first, passed bool, reason error) {
 			l, err := t.grant(next.q, rest, now)
 			if err != nil { // the Client takes no locks, and its waiters find that out
 				t.tell(w)
-				return first, false, reason
+				return first, toServer, reason
 			}
 			next.told <- l
-			return first, true, reason
+			return first, withinProcess, reason
 		case turns.Linger:
 			t.rest, t.held = rest, nil
 			c.background.Add() // until it is given back, or goes on
 			c.scheduler.SetNoLater(&t.task, t.machine.Until())
-			return first, true, reason
+			return first, withinProcess, reason
 		}
 		t.tell(w)
-		return first, false, reason
+		return first, toServer, reason
 	}
 }
 
@@ -153,7 +174,7 @@ func (t *turn) dropIdle() <-chan struct{} {
 
 // dismiss gives back a hold that nobody has, in the background.
 func (t *turn) dismiss(rest lease.Rest) <-chan struct{} {
-	t.client.floors.note(t.name, t.machine.Fence())
+	t.client.floors.note(t.key.name, t.machine.Fence())
 	return t.client.dismiss(rest.Key.(string), protocol.ReleaseArgs(rest.Token.(string), rest.Unanswered(), rest.Carried()))
 }
 
@@ -171,5 +192,5 @@ func (t *turn) Run() {
 
 // sample is what a grant says of the server's clock.
 func (q *acquisition) sample(g waiting.Grant, now time.Time) turns.Hold {
-	return turns.Hold{Since: now, Lease: q.lease, Sent: g.Sent, Now: g.Now, Fence: protocol.ParseFence(g.Fence), Alone: g.Alone}
+	return turns.Hold{Since: now, Lease: q.lease, Sent: g.Sent, Now: g.Now, Fence: protocol.ParseFence(g.Fence), Alone: g.Alone || q.mode == Read && g.Direct}
 }

@@ -13,12 +13,15 @@ import (
 
 // inTurn is pursue for a lock that may be granted within the process.
 func (q *acquisition) inTurn() (*Lock, error) {
+	if q.mode == Read {
+		return q.amongReaders()
+	}
 	c := q.client
 	if err := c.enter(); err != nil {
 		return nil, err
 	}
 	defer c.leave()
-	t := c.turns.enter(c, q.name)
+	t := c.turns.enter(c, q.turnKey())
 	defer c.turns.leave(t)
 	t.mu.Lock()
 	for {
@@ -27,16 +30,7 @@ func (q *acquisition) inTurn() (*Lock, error) {
 		case turns.Again:
 			continue
 		case turns.Serve:
-			rest := t.rest
-			l, err := t.grant(q, rest, now)
-			if err != nil {
-				t.machine.Over()
-				t.dismiss(rest)
-			}
-			t.rest = lease.Rest{}
-			t.mu.Unlock()
-			c.background.Done() // of the linger
-			return l, err
+			return q.serveIdle(t, now)
 		case turns.GiveBack:
 			t.dropIdle()
 			t.mu.Unlock()
@@ -47,6 +41,20 @@ func (q *acquisition) inTurn() (*Lock, error) {
 		}
 		return q.standInLine(t)
 	}
+}
+
+// serveIdle takes a lock that lingers. The caller has locked t.mu; serveIdle unlocks it.
+func (q *acquisition) serveIdle(t *turn, now time.Time) (*Lock, error) {
+	defer t.client.background.Done() // of the linger
+	defer t.mu.Unlock()
+	rest := t.rest
+	t.rest = lease.Rest{}
+	l, err := t.grant(q, rest, now)
+	if err != nil {
+		t.machine.Over()
+		t.dismiss(rest)
+	}
+	return l, err
 }
 
 // seekFor asks the server, for all of the process. If that fails, the next in line asks.
@@ -62,10 +70,20 @@ func (q *acquisition) seekFor(t *turn) (*Lock, error) {
 	t.mu.Lock()
 	t.sought = time.Now()
 	t.mu.Unlock()
-	q.key = q.client.keys.Lock(q.name)
-	l, err := q.pursue()
-	granted = err == nil
+	l, err := q.askServer()
+	if granted = err == nil; granted && t.reads() {
+		t.admit(l.hold)
+	}
 	return l, err
+}
+
+// askServer is pursue after a wait within the process.
+func (q *acquisition) askServer() (*Lock, error) {
+	if q.waitSet && q.settings.wait > 0 {
+		q.settings.wait = max(q.settings.wait-time.Since(q.asked), time.Millisecond)
+	}
+	q.key = q.client.keys.Lock(q.name)
+	return q.pursue()
 }
 
 // standInLine waits for a grant within the process, or until it is its turn to ask the server. The caller has locked t.mu.
@@ -83,27 +101,46 @@ func (q *acquisition) standInLine(t *turn) (*Lock, error) {
 		t.mu.Unlock()
 		return nil, q.fail(ctx, nil)
 	}
+	q.Queued = true
+	c.queued.add(q)
+	defer c.queued.remove(q)
+	var stop func()
+	defer func() {
+		if stop != nil {
+			stop()
+		}
+	}()
+	l, err := q.inLine(t, func() {
+		if c.observer != nil {
+			c.observeAside(q.event(EventQueued))
+		}
+		if held {
+			stop = q.tellOfItself(holder.Info)
+		}
+	})
+	if l == nil && err == nil {
+		return q.seekFor(t)
+	}
+	return l, err
+}
+
+// inLine waits in line for a lock that is granted within the process. Without an error and a lock it is this one's turn to ask the server. The
+// caller has locked t.mu; inLine unlocks it. waits is called meanwhile.
+func (q *acquisition) inLine(t *turn, waits func()) (l *Lock, err error) {
+	c, ctx := q.client, q.parent
 	w := c.turns.inLine()
 	w.q, w.Arrived, w.Lease = q, q.asked, q.lease
 	t.machine.Join(&w.Waiter)
 	t.mu.Unlock()
 	told := false
 	defer func() {
-		if !told { // a callback of the user's has panicked, or ended the goroutine
+		if !told { // also where a callback of the user's has panicked, or ended the goroutine
 			q.leaveLine(ctx, t, w)
 		}
 		w.q = nil
 		c.turns.spare.Put(w)
 	}()
-	q.Queued = true
-	c.queued.add(q)
-	defer c.queued.remove(q)
-	if c.observer != nil {
-		c.observeAside(q.event(EventQueued))
-	}
-	if held {
-		defer q.tellOfItself(holder.Info)()
-	}
+	waits()
 	if q.waitSet {
 		bounded, cancel := context.WithTimeout(ctx, q.settings.wait)
 		defer cancel()
@@ -113,18 +150,11 @@ func (q *acquisition) standInLine(t *turn) (*Lock, error) {
 	if c.carried(q.parent) == nil { // otherwise it belongs to a lock that is held
 		draining = c.draining.begun
 	}
-	var l *Lock
-	var err error
 	select {
 	case l = <-w.told:
 		told = true
-		if ctx.Err() == nil {
-			break
-		}
-		if err = ctx.Err(); l != nil {
-			q.unused(ctx, l.hold)
-		} else {
-			t.passOn()
+		if err = ctx.Err(); err != nil {
+			q.unused(ctx, t, l)
 		}
 	case <-ctx.Done():
 		err = ctx.Err()
@@ -133,20 +163,14 @@ func (q *acquisition) standInLine(t *turn) (*Lock, error) {
 	case <-c.closing:
 		err = c.failed()
 	}
-	switch {
-	case err != nil:
-		if !told {
-			told = true
-			q.leaveLine(ctx, t, w)
-		}
-		return nil, q.fail(ctx, err)
-	case l != nil:
+	if err == nil {
 		return l, nil
 	}
-	if q.waitSet {
-		q.settings.wait = max(q.settings.wait-time.Since(q.asked), time.Millisecond)
+	if !told {
+		told = true
+		q.leaveLine(ctx, t, w)
 	}
-	return q.seekFor(t)
+	return nil, q.fail(ctx, err)
 }
 
 // leaveLine is the end of a wait. What was given to it meanwhile goes on (I8).
@@ -157,19 +181,29 @@ func (q *acquisition) leaveLine(ctx context.Context, t *turn, w *inLine) {
 	if left {
 		return
 	}
-	if l := <-w.told; l != nil {
-		q.unused(ctx, l.hold)
-	} else {
-		t.passOn()
-	}
+	q.unused(ctx, t, <-w.told)
 }
 
-// unused passes on a lock that its caller does not get, or gives it back, as giveBack does with a grant of the server's.
-func (q *acquisition) unused(ctx context.Context, h *hold) {
-	c := q.client
+// unused passes on what its caller does not take: the turn to ask the server, or a lock, which it gives back, as giveBack does with a grant of the
+// server's.
+func (q *acquisition) unused(ctx context.Context, t *turn, l *Lock) {
+	switch l {
+	case nil:
+		t.passOn()
+		return
+	case toAlone:
+		return
+	}
+	c, h := q.client, l.hold
+	if h.turn.reads() {
+		h.turn.forgetReader(l)
+	}
+	_, on, _ := h.turn.ended(h, false)
+	if on == withOthers {
+		return
+	}
 	defer c.forget(h)
-	_, passed, _ := h.turn.ended(h, false)
-	if passed {
+	if on == withinProcess {
 		return
 	}
 	defer c.turns.done(h.turn)

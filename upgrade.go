@@ -148,6 +148,9 @@ func (l *Lock) beginChange(ctx context.Context) error {
 	if loss := l.Err(); loss != nil {
 		return fmt.Errorf("%w: %w", ErrNotHeld, loss)
 	}
+	if h.together() {
+		return errTogether
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {

@@ -50,13 +50,6 @@ local function join(ticket)
   insert(queue, token, before, ticket .. request)
 end
 
--- The first in the queue tells an owner that takes turns, so that it keeps the lock no longer than its turn.
-local function recall()
-  local hold = holds.head and not queue.head and hold_of(holds.head)
-  if not hold or hold.state ~= '-' or sub(hold.request, REQUEST_NONCE_ON, REQUEST_NONCE_ON) ~= TURNS then return nil end
-  return hold
-end
-
 load(token)
 if get('t' .. token) then return {'over', now} end
 
@@ -98,20 +91,18 @@ if most and not more and not get('w' .. token) and queue.length >= most + 0 then
     return answer({'full', now})
   end
 end
-local recalled
+local told
 if wait ~= '-' and not more and not get('w' .. token) then
   trim('tail')
   local entry = client(channel_of(request, 1))
   entry.places = entry.places + 1
   refresh_client(entry, wait)
   count(mode, 1, 0)
-  recalled = recall()
+  told = in_turns()
   join(ARGV[4] or '')
 end
 store()
-if recalled then
-  redis.pcall('PUBLISH', channel_of(recalled.request, 1), 'l' .. recalled.token .. sub(recalled.request, REQUEST_NONCE) .. sub(get('w' .. token), PLACE_TICKET))
-end
+recall(told, get('w' .. token))
 if more then return {'more', now} end
 if wait == '-' then return answer({'held', now}) end
 return answer({'waiting', now, sub(get('w' .. token), PLACE_TICKET)})

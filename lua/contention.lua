@@ -53,6 +53,28 @@ local function refresh_client(entry, mode) -- a Client is alive, and may be coun
   save_client(entry)
 end
 
+-- The first in the queue tells the owners that take turns, so that they keep the lock no longer than their turns: SCAN of them at the
+-- most, and none behind a hold whose owner takes none. Where many have the lock the strict way, that costs a look at one.
+local function in_turns(own)
+  local told, id = {}, not queue.head and holds.head
+  for _ = 1, SCAN do
+    local hold = id and hold_of(id)
+    if not hold then break end
+    if id ~= own then
+      if hold.state ~= '-' or sub(hold.request, REQUEST_NONCE_ON, REQUEST_NONCE_ON) ~= TURNS then break end
+      told[#told + 1] = hold
+    end
+    id = following(holds, id)
+  end
+  return told
+end
+
+local function recall(told, place)
+  for _, hold in ipairs(told or {}) do
+    redis.pcall('PUBLISH', channel_of(hold.request, 1), 'l' .. hold.token .. sub(hold.request, REQUEST_NONCE) .. sub(place, PLACE_TICKET))
+  end
+end
+
 -- The last five of a reply: the oldest hold that is held, its since, and when the first hold ends ('' nobody);
 -- how many wait, who the holder is, how many hold.
 local function answer(reply)

@@ -50,7 +50,9 @@ if other then
   store()
   return {'conflict', now}
 end
+local told
 if wait ~= '-' and first ~= place then
+  told = in_turns(token)
   local entry = client(channel_of(request, 1))
   entry.places = entry.places + 1
   refresh_client(entry, wait)
@@ -62,5 +64,6 @@ if wait ~= '-' and first ~= place then
   end
 end
 store()
+recall(told, get('w' .. place))
 if wait == '-' then return answer({'held', now}) end
 return answer({'waiting', now, CHANGE})

@@ -53,18 +53,13 @@ func (a Acquire) execute(s *step) Answer {
 			return Answer{Status: "full", Now: s.Now, Holder: s.holder()}
 		}
 	}
-	waits, recalled := a.Request.Wait != '-', (*Message)(nil)
+	waits, told := a.Request.Wait != '-', []Message(nil)
 	if waits && !more && (s.place(a.Token) == nil || !s.Rules.has(SameAnswer)) {
 		s.trim(true)
-		if len(s.Queue) == 0 && len(s.Holds) > 0 && s.Holds[0].State == Held && s.Holds[0].Request.Turns {
-			recalled = &Message{Kind: 'l', Channel: s.Holds[0].Request.Channel, Token: s.Holds[0].Token}
-		}
+		told = s.recalls("")
 		s.join(a.Token, a.Request, a.Ticket, a.Back)
 	}
-	if recalled != nil { // the first to wait tells an owner that takes turns
-		s.store()
-		s.publish(*recalled)
-	}
+	s.recall(told)
 	switch {
 	case more:
 		return Answer{Status: "more", Now: s.Now}
@@ -72,6 +67,35 @@ func (a Acquire) execute(s *step) Answer {
 		return Answer{Status: "held", Now: s.Now, Holder: s.holder()}
 	}
 	return Answer{Status: "waiting", Now: s.Now, Ticket: s.place(a.Token).Ticket, Holder: s.holder()}
+}
+
+// recalls are the messages with which the first to wait tells the owners that take turns: a bounded number, and none behind a hold whose
+// owner takes none. own is a hold of the one who waits.
+func (s *step) recalls(own string) (told []Message) {
+	if len(s.Queue) > 0 {
+		return nil
+	}
+	for i, h := range s.Holds {
+		switch {
+		case i == s.Rules.Scan:
+			return told
+		case h.Token == own:
+		case h.State != Held || !h.Request.Turns:
+			return told
+		default:
+			told = append(told, Message{Kind: 'l', Channel: h.Request.Channel, Token: h.Token})
+		}
+	}
+	return told
+}
+
+func (s *step) recall(told []Message) {
+	if len(told) > 0 {
+		s.store()
+	}
+	for _, m := range told {
+		s.publish(m)
+	}
 }
 
 // has reports whether a token holds the lock.

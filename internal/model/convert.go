@@ -57,13 +57,16 @@ func (c Convert) execute(s *step) Answer {
 	case c.Request.Wait == '-':
 		return Answer{Status: "held", Now: s.Now, Holder: s.holder()}
 	}
+	var told []Message
 	if first == nil || first.Token != c.Change {
+		told = s.recalls(c.Token)
 		of := ""
 		if c.Grants {
 			of = c.Token
 		}
 		s.insert(0, Place{Token: c.Change, Request: c.Request, Of: of})
 	}
+	s.recall(told)
 	return Answer{Status: "waiting", Now: s.Now, Holder: s.holder()}
 }
 

@@ -195,6 +195,7 @@ func (c *checks) raise(b *body) {
 		switch {
 		case c.mayFall(): // A4
 		case !c.forged[b.name].IsZero():
+		case before.first == b.first && b.turns && b.class == "read" && before.turns && before.class == "read" && before.process == b.process: // under one hold
 		case before.first == b.first && before.asked != b.asked:
 			c.found(c.one("I2", "Q2"), "%d and %d have one fence of %s, %d", before.Number, b.Number, b.name, b.first)
 		case before.first > b.first && !(b.class == before.class && b.class != "exclusive") && !c.mayBePassed(before, b):

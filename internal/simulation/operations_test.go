@@ -40,7 +40,7 @@ func (d *doing) common() []redislock.Option {
 	return opts
 }
 
-// exclusive are options that an exclusive lock may have.
+// exclusive are options that an exclusive lock may have, or one of readers in turns.
 func (d *doing) exclusive() []redislock.Option {
 	if !d.world.plan.Turns || d.Seed%4 == 0 {
 		return d.common()
@@ -72,7 +72,11 @@ func (d *doing) perform() error {
 	case "try":
 		return d.hold(c.TryAcquire(d.ctx, d.Name, redislock.WithLease(upTo(d.draw, 100*time.Millisecond, 10*time.Second))))
 	case "read":
-		return d.hold(c.Acquire(d.ctx, d.Name, append(d.common(), redislock.WithMode(redislock.Read))...))
+		opts := d.common
+		if d.world.plan.Readers {
+			opts = d.exclusive
+		}
+		return d.hold(c.Acquire(d.ctx, d.Name, append(opts(), redislock.WithMode(redislock.Read))...))
 	case "write":
 		return d.hold(c.Acquire(d.ctx, d.Name, append(d.common(), redislock.WithMode(redislock.Write))...))
 	case "semaphore":
@@ -177,11 +181,12 @@ func (d *doing) hold(l *redislock.Lock, err error) error {
 	defer d.anyhow(l.Release)
 	b := d.enter(l)
 	d.work(b)
-	if b.class == "read" || b.class == "write" && d.Name == "rw" {
+	together := d.turns && b.class == "read"
+	if !together && (b.class == "read" || b.class == "write" && d.Name == "rw") {
 		d.change(b)
 	}
 	d.leave(b)
-	if d.draw.IntN(6) == 0 {
+	if !together && d.draw.IntN(6) == 0 {
 		return l.ReleaseAfter(d.ctx, upTo(d.draw, time.Millisecond, 5*time.Second))
 	}
 	return d.release(b, l.Release)

@@ -17,6 +17,8 @@ type plan struct {
 	Faults []fault
 	// Turns says that most acquires of an exclusive lock take it in turns, and have it linger.
 	Turns bool `json:",omitempty"`
+	// Readers says that most readers take it in turns, too.
+	Readers bool `json:",omitempty"`
 }
 
 // operation is something that a process does.
@@ -138,7 +140,7 @@ func planOf(seed uint64) plan {
 		return planOfQuorum(seed)
 	}
 	draw := source(seed, 1)
-	p := plan{Seed: seed, Clients: 2 + min(draw.IntN(7), draw.IntN(7)), Turns: seed%4 == 1} // not drawn, so that the other seeds stay as they were
+	p := plan{Seed: seed, Clients: 2 + min(draw.IntN(7), draw.IntN(7)), Turns: seed%4 == 1, Readers: seed%16 == 9} // not drawn, so that the other seeds stay as they were
 	span := upTo(draw, 200*time.Millisecond, 40*time.Second)
 	kinds := operations
 	if draw.IntN(3) == 0 { // few kinds, and so more of each

@@ -19,6 +19,8 @@
 //   - Who waits elsewhere is passed by those who came before, and by others while the turn lasts (I5).
 //   - A lock that somebody is known to wait for does not linger.
 //
+// Readers of one process have a lock together, under one hold (readers.go).
+//
 // Times are local; the server's clock is known by what it said at the grant and at each renewal.
 package turns
 
@@ -97,6 +99,8 @@ type Turn struct {
 	cutoff time.Time // who came before that came before whoever waits
 	until  time.Time // the end of a linger
 	tries  int
+	inside int  // of readers: how many read
+	queued bool // of readers: who asked waits for itself alone
 
 	early    protocol.Micros // the ticket of a recall that came before the answer of the acquire; 0 if none did
 	recalls  int             // how many lingering locks were recalled
@@ -164,7 +168,7 @@ func (t *Turn) Length() int { return t.length }
 
 // Granted is the event that the server has granted the lock to the one who asked.
 func (t *Turn) Granted(h Hold) {
-	t.phase, t.hold, t.heard, t.fence, t.tries = body, h, h.Since, h.Fence, 0
+	t.phase, t.hold, t.heard, t.fence, t.tries, t.queued = body, h, h.Since, h.Fence, 0, false
 	t.waited, t.cutoff = !h.Alone, h.Sought
 	if t.early > 0 {
 		t.waiting(t.early)
@@ -174,7 +178,7 @@ func (t *Turn) Granted(h Hold) {
 
 // Over is the event that the hold was lost or is given back, or that who asked has failed. The result is who asks next.
 func (t *Turn) Over() *Waiter {
-	t.phase, t.early = none, 0
+	t.phase, t.early, t.inside, t.queued = none, 0, 0, false
 	w := t.first
 	if w != nil {
 		t.Leave(w)

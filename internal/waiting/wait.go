@@ -38,11 +38,13 @@ type Outcome struct {
 // Grant is a grant of the lock to an acquire or a wait.
 type Grant struct {
 	Fence string
-	Valid clock.Bound     // the lock counts as held until this has passed (I6)
-	Sent  time.Time       // when the lock was asked for, or when the message came
-	Lease time.Duration   // how long the server keeps the hold; less than asked for if it is only a claim
-	Alone bool            // nobody else had the lock or waited for it
-	Now   protocol.Micros // the server's clock was at that, or later, when this was heard
+	Valid clock.Bound   // the lock counts as held until this has passed (I6)
+	Sent  time.Time     // when the lock was asked for, or when the message came
+	Lease time.Duration // how long the server keeps the hold; less than asked for if it is only a claim
+	Alone bool          // nobody else had the lock or waited for it
+	// Direct says that nobody waited for it.
+	Direct bool
+	Now    protocol.Micros // the server's clock was at that, or later, when this was heard
 }
 
 // Sample relates the server's clock to the local one: a request left at Sent, and the server said Now in its answer. It is
