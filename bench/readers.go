@@ -17,29 +17,36 @@ const oursExclusive = peer.Ours + ", exclusive"
 // readerShare is how many of a hundred sections only read.
 const readerShare = 95
 
+// sectionLock takes a lock for a section that writes, or only reads.
+type sectionLock func(ctx context.Context, l peer.Locker, writes bool) (peer.Release, error)
+
 // readers measures sections of 1 ms of which most only read: 32 goroutines in four clients.
 func (b *bench) readers() {
 	s := servertest.Start(b)
-	byMode := func(ctx context.Context, l peer.Locker, writes bool) (peer.Release, error) {
-		mode := redislock.Read
-		if writes {
-			mode = redislock.Write
+	reading := func(opts ...redislock.Option) sectionLock {
+		return func(ctx context.Context, l peer.Locker, writes bool) (peer.Release, error) {
+			all := opts
+			if writes {
+				all = []redislock.Option{redislock.WithMode(redislock.Write)}
+			}
+			lock, err := l.(*peer.Client).Acquire(ctx, "readers", all...)
+			if err != nil {
+				return nil, err
+			}
+			return lock.Release, nil
 		}
-		lock, err := l.(*peer.Client).Acquire(ctx, "readers", redislock.WithMode(mode))
-		if err != nil {
-			return nil, err
-		}
-		return lock.Release, nil
 	}
 	type subject struct {
 		peer.Peer
 
-		lock func(ctx context.Context, l peer.Locker, writes bool) (peer.Release, error)
+		lock sectionLock
 	}
 	var subjects []subject
 	for _, p := range peer.All() {
 		if p.Name == peer.Ours {
-			subjects = append(subjects, subject{p, byMode})
+			subjects = append(subjects, subject{p, reading(redislock.WithMode(redislock.Read))})
+			p.Name = peer.Together
+			subjects = append(subjects, subject{p, reading(redislock.WithMode(redislock.Read), redislock.WithTurn(time.Millisecond))})
 			p.Name = oursExclusive
 		}
 		subjects = append(subjects, subject{p, nil})

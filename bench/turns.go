@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"example.com/redislock/bench/internal/measure"
@@ -27,17 +29,18 @@ func (b *bench) turns() {
 	}
 	measure.Interleave(3, append(peer.Turns(), peers...), func(p peer.Peer) { b.processes(s, p) })
 	b.reacquire(s)
+	b.beside(s)
 	b.inTurn(s)
 }
 
-// reacquire measures a pair of one caller who has had the lock a moment ago, with the requests that it sends.
-func (b *bench) reacquire(s *servertest.Server) {
-	type caller struct {
-		subject
-		counter *traffic.Counter
-	}
-	var all []caller
-	for _, p := range peer.Lingers() {
+// counted is a subject whose requests are counted.
+type counted struct {
+	subject
+	counter *traffic.Counter
+}
+
+func (b *bench) counted(s *servertest.Server, peers []peer.Peer) (all []counted) {
+	for _, p := range peers {
 		var c traffic.Counter
 		l, err := p.Open(s.Addr(), peer.Options{Wrap: c.Wrap})
 		b.must(err)
@@ -49,10 +52,58 @@ func (b *bench) reacquire(s *servertest.Server) {
 			}
 			return lock.Release(ctx)
 		}
-		all = append(all, caller{subject{p.Name, pair, l.Close}, &c})
+		all = append(all, counted{subject{p.Name, pair, l.Close}, &c})
 	}
+	return all
+}
+
+// beside measures eight goroutines of one client that read one name, while nobody writes.
+func (b *bench) beside(s *servertest.Server) {
+	all := b.counted(s, peer.Readers())
+	ctx := context.Background()
+	read := func(c counted, d time.Duration) (n float64) {
+		var readers sync.WaitGroup
+		var pairs atomic.Int64
+		until := time.Now().Add(d)
+		for range 8 {
+			readers.Go(func() {
+				mine := int64(0)
+				for ; time.Now().Before(until); mine++ {
+					b.must(c.pair(ctx, c.name))
+				}
+				pairs.Add(mine)
+			})
+		}
+		readers.Wait()
+		return float64(pairs.Load())
+	}
+	for _, c := range all {
+		read(c, b.lasts(100*time.Millisecond))
+	}
+	measure.Interleave(20, all, func(c counted) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		sent, begun := c.counter.Sent(), time.Now()
+		n := read(c, b.lasts(25*time.Millisecond))
+		took := time.Since(begun)
+		runtime.ReadMemStats(&after)
+		note := func(quantity string, value float64) {
+			b.log.Add(measure.Key{Section: "turns", Subject: c.name, Quantity: "readers beside each other, " + quantity}, value)
+		}
+		note("pairs per second", n/took.Seconds())
+		note("allocations per pair", float64(after.Mallocs-before.Mallocs)/n)
+		note("commands per pair", float64(c.counter.Sent().Since(sent).Total())/n)
+	})
+	for _, c := range all {
+		bounded(c.close)
+	}
+}
+
+// reacquire measures a pair of one caller who has had the lock a moment ago, with the requests that it sends.
+func (b *bench) reacquire(s *servertest.Server) {
+	all := b.counted(s, peer.Lingers())
 	ctx := context.Background() // as in the section pair
-	once := func(c caller, d time.Duration) (n float64) {
+	once := func(c counted, d time.Duration) (n float64) {
 		for until := time.Now().Add(d); time.Now().Before(until); n++ {
 			b.must(c.pair(ctx, c.name))
 		}
@@ -61,7 +112,7 @@ func (b *bench) reacquire(s *servertest.Server) {
 	for _, c := range all {
 		once(c, b.lasts(100*time.Millisecond))
 	}
-	measure.Interleave(20, all, func(c caller) {
+	measure.Interleave(20, all, func(c counted) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		sent, begun := c.counter.Sent(), time.Now()
@@ -93,6 +144,7 @@ func (b *bench) inTurn(s *servertest.Server) {
 	}
 	ctx := context.Background()
 	names := 0
+	after := map[string][]float64{}
 	once := func(t two, name string) {
 		for _, c := range t.clients {
 			b.must(c.pair(ctx, name))
@@ -117,10 +169,15 @@ func (b *bench) inTurn(s *servertest.Server) {
 			b.must(t.clients[0].pair(ctx, name))
 			begun := time.Now()
 			b.must(t.clients[1].pair(ctx, name))
-			b.log.Add(measure.Key{Section: "turns", Subject: t.name, Quantity: "µs of a pair after another client's"}, float64(time.Since(begun).Nanoseconds())/1e3)
+			after[t.name] = append(after[t.name], float64(time.Since(begun).Nanoseconds())/1e3)
 		}
 	})
 	for _, t := range all {
+		for _, p := range []int{50, 99} {
+			took := after[t.name]
+			slices.Sort(took)
+			b.log.Add(measure.Key{Section: "turns", Subject: t.name, Quantity: fmt.Sprintf("µs of a pair after another client's, p%d", p)}, took[len(took)*p/100])
+		}
 		for _, c := range t.clients {
 			bounded(c.close)
 		}

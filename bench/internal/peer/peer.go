@@ -69,7 +69,7 @@ func All() []Peer { return []Peer{ours(), bsm(), bsmFast(), syncs(), syncsFast()
 // Everywhere are all that any section measures, each name once.
 func Everywhere() []Peer {
 	all := append(All(), Majorities()...)
-	return append(append(all, Turns()...), Lingers()[0])
+	return append(append(append(all, Turns()...), Lingers()[0]), Readers()...)
 }
 
 // Version is that of a module in this program, such as "v9.23.0".

@@ -12,6 +12,9 @@ const (
 	Turn1  = Ours + ", turn 1 ms"
 	Turn10 = Ours + ", turn 10 ms"
 	Linger = Ours + ", linger 50 ms"
+
+	Together = Ours + ", readers in turns"
+	Apart    = Ours + ", readers"
 )
 
 // Turns are ours with turns of two lengths, and the strict way.
@@ -28,6 +31,14 @@ func Lingers() []Peer {
 	return []Peer{
 		variant(Linger, "WithLinger(50ms)", redislock.WithLinger(50*time.Millisecond)),
 		variant(Strict, "defaults, in the table of turns"),
+	}
+}
+
+// Readers are ours that read, in turns and by the strict way.
+func Readers() []Peer {
+	return []Peer{
+		variant(Together, "Read, WithTurn(1ms)", redislock.WithMode(redislock.Read), redislock.WithTurn(time.Millisecond)),
+		variant(Apart, "Read", redislock.WithMode(redislock.Read)),
 	}
 }
 

@@ -30,6 +30,9 @@ func (r *Run) turnBudgets() []Budget {
 	inTurn := func(subject string) float64 {
 		return r.median("turns", subject, "two clients in turn, µs per pair", 0)
 	}
+	beside := func(quantity string) float64 {
+		return r.median("turns", peer.Together, "readers beside each other, "+quantity, 0)
+	}
 	return []Budget{
 		{"hand-offs per second, 4 Clients × 8 waiters, WithTurn(1ms)", 500_000, true, "", "turns", handoffs(peer.Turn1)},
 		{"those hand-offs beside others'", 50, true, " × the fastest peer", "turns", handoffs(peer.Turn1) / r.best("turns", "hand-offs per second", clients)},
@@ -41,5 +44,7 @@ func (r *Run) turnBudgets() []Budget {
 		{"latency of a pair within a linger", 1, false, " µs", "turns", again("µs")},
 		{"allocations of a pair within a linger: the handle", 1 + few, false, "", "turns", again("allocations")},
 		{"two Clients in turn on one name, WithLinger(50ms)", 1.05, false, " × strict", "turns", inTurn(peer.Linger) / inTurn(peer.Strict)},
+		{"pairs per second of readers of one Client beside each other", 1_000_000, true, "", "turns", beside("pairs per second")},
+		{"commands sent per such pair", few, false, "", "turns", beside("commands per pair")},
 	}
 }

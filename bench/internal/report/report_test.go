@@ -81,6 +81,8 @@ func invented() *Run {
 	add("turns", peer.Linger, "re-acquire, allocations per pair", 0, 1)
 	add("turns", peer.Linger, "two clients in turn, µs per pair", 0, 102)
 	add("turns", peer.Strict, "two clients in turn, µs per pair", 0, 100)
+	add("turns", peer.Together, "readers beside each other, pairs per second", 0, 1_100_000)
+	add("turns", peer.Together, "readers beside each other, commands per pair", 0, 0)
 	for quantity, at := range map[string][2]float64{
 		"server CPU µs per renewal, with a replica": {256, 12}, "bytes to the server per renewal": {0, 150}, "bytes from the server per renewal": {0, 25},
 		"replication bytes per renewal": {0, 300}, "server script µs per renewal": {256, 8}, "bytes to the server per pair": {256, 360},
@@ -167,6 +169,8 @@ func TestEachBudgetIsComputedFromItsFigures(t *testing.T) {
 		{key("turns", peer.Linger, "re-acquire, µs per pair", 0), 1.1, "latency of a pair within a linger"},
 		{key("turns", peer.Linger, "re-acquire, allocations per pair", 0), 2, "allocations of a pair within a linger: the handle"},
 		{key("turns", peer.Strict, "two clients in turn, µs per pair", 0), 97, "two Clients in turn on one name, WithLinger(50ms)"},
+		{key("turns", peer.Together, "readers beside each other, pairs per second", 0), 999_999, "pairs per second of readers of one Client beside each other"},
+		{key("turns", peer.Together, "readers beside each other, commands per pair", 0), 1, "commands sent per such pair"},
 	} {
 		r := invented()
 		r.change(t, c.key, c.value)

@@ -63,7 +63,7 @@ var chapters = []chapter{
 	{
 		id: "turns", title: "Turns and linger", axis: clientsOf, about: "Locks that are granted within the process (`WithTurn`, `WithLinger`), beside the strict way and the peers: 32 callers of one name, over " +
 			"four clients of one process, in one client, and in four processes. The longest wait of a process is the longest time in which none of its callers had the lock. *Re-acquire* is one caller who takes again what he gave back " +
-			"a moment ago. *In turn* two clients take one name, one after the other: after some recalls it does not linger. The last rows are of new names, where the first client's lock lingers and the second recalls it.",
+			"a moment ago. *Readers beside each other* are eight callers of one client who read one name, while nobody writes. *In turn* two clients take one name, one after the other: after some recalls it does not linger. The last rows are of new names, where the first client's lock lingers and the second recalls it.",
 	},
 	{id: "footprint", title: "What one of each costs", axis: plain, about: "The server's own time with its system calls (`used_cpu_*_main_thread`), its memory and the network: what [scale.md](scale.md) is computed from. " +
 		"Renewals are in requests of 1, 16 and 256; a pair is by 1 and by 256 callers."},
@@ -83,8 +83,11 @@ var directions = map[string]direction{
 	"pub/sub messages on the cluster bus per hand-off": lower,
 	"longest wait of a process, ms":                    lower, "Jain's index over processes": higher,
 	"re-acquire, µs per pair": lower, "re-acquire, allocations per pair": lower, "re-acquire, commands per pair": lower,
-	"two clients in turn, µs per pair": lower, "µs of a pair after another client's": lower,
-	"µs per pair, one caller": lower, "pairs per second, 256 callers": higher, "hand-offs per second, 32 waiters": higher,
+	"two clients in turn, µs per pair":         lower,
+	"µs of a pair after another client's, p50": lower, "µs of a pair after another client's, p99": lower,
+	"readers beside each other, pairs per second": higher, "readers beside each other, allocations per pair": lower,
+	"readers beside each other, commands per pair": lower,
+	"µs per pair, one caller":                      lower, "pairs per second, 256 callers": higher, "hand-offs per second, 32 waiters": higher,
 }
 
 func count(what string) func(float64) string {
