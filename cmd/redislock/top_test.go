@@ -169,3 +169,17 @@ func TestTopBreaksNothingThatWasNotConfirmed(t *testing.T) {
 	}
 	m.press("b", "a", "enter", "down")
 }
+
+func TestTopSaysOfTheWorstTroubleWhatItMeansAndWhatToDo(t *testing.T) {
+	stopped := heldSince("invoices", time.Hour, 16*time.Second, 2)
+	m := topOf(80, 24, stopped)
+	text := m.screen(t)
+	for _, want := range []string{"danger  invoices: ", "It is paused, gone, or", "\n        ps -o pid,stat,etime,args -p "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("it does not say %q:\n%s", want, text)
+		}
+	}
+	if text := topOf(80, 14, stopped).screen(t); strings.Contains(text, "ps -o") || !strings.Contains(text, "danger  invoices: ") {
+		t.Errorf("on a small screen:\n%s", text)
+	}
+}

@@ -65,6 +65,32 @@ func (m *topModel) troubleLines() []string {
 			text += faint.Render(fmt.Sprintf(", %d waiting", t.Waiting))
 		}
 		lines = append(lines, style.Render(fmt.Sprintf("%-8s", t.Level))+text)
+		if i == 0 && m.height >= heightForSteps { // of the worst, what it means and what to do
+			lines = append(lines, m.firstStep(t)...)
+		}
+	}
+	return lines
+}
+
+// heightForSteps is how high the screen must be for the list to say what can be done about the worst trouble.
+const heightForSteps = 20
+
+// firstStep is what a trouble means, in two lines at most, and the first thing that can be done about it: its command first, for
+// that must not be cut off.
+func (m *topModel) firstStep(t trouble.Trouble) (lines []string) {
+	const indent = "        "
+	if len(t.Means) > 0 {
+		text := strings.Split(ansi.Wordwrap(t.Means[0].Say(m.now), max(20, m.width-len(indent)), ""), "\n")
+		for _, line := range text[:min(2, len(text))] {
+			lines = append(lines, faint.Render(indent+line))
+		}
+	}
+	if len(t.Steps) > 0 {
+		text := t.Steps[0].Text.Say(m.now)
+		if line := t.Steps[0].Line(m.flags); line != "" {
+			text = heading.Render(line) + "  " + text
+		}
+		lines = append(lines, indent+text)
 	}
 	return lines
 }

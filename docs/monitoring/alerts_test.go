@@ -113,6 +113,9 @@ func TestAlertsFireWhenTheyShouldAndOnlyThen(t *testing.T) {
 		"a waiter is never served": {60, func(n now) {
 			n.once(10, redislock.Event{Kind: redislock.EventAsked})
 		}, []string{"RedislockNotServed"}},
+		"a process has waited since its start, and not for long": {18, func(n now) {
+			n.once(0, redislock.Event{Kind: redislock.EventAsked})
+		}, nil},
 		"a waiter is served after ten minutes": {60, func(n now) {
 			n.once(10, redislock.Event{Kind: redislock.EventAsked})
 			n.once(20, redislock.Event{Kind: redislock.EventGranted, Wait: 10 * time.Minute})

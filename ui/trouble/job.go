@@ -15,7 +15,10 @@ const overdueAfter = time.Minute
 func OfJob(s redislock.CronStatus, now time.Time) (all []Trouble) {
 	job, node := safetext.Text(s.Job), Who(s.Node)
 	add := func(kind Kind, level Level, since time.Time, title Text, means []Text, steps ...Step) {
-		steps = append(steps, Step{"See its last run", "redislock cron-status " + Typed(s.Job)})
+		steps = append(steps, Step{"See what is known of it", "redislock cron-status " + Typed(s.Job)})
+		if kind == Overdue {
+			steps = append(steps, Step{"If the job was given up: have Redis forget it", "redislock cron-status --reset " + Typed(s.Job)})
+		}
 		all = append(all, Trouble{Kind: kind, Level: level, Job: s.Job, Title: title, Since: since, Means: means, Steps: steps})
 	}
 	if IsOverdue(s, now) {
@@ -25,8 +28,7 @@ func OfJob(s redislock.CronStatus, now time.Time) (all []Trouble) {
 		}
 		add(Overdue, Danger, s.Next, Text("the job "+job+" is overdue"), []Text{
 			last, "No process that schedules it is there, or none of them reaches Redis; or the job was given up: Redis knows of it for 400 days.",
-		}, Step{"See whether the processes that run it are there, and what they say: " + Text(was+node), ""},
-			Step{"If the job was given up: have Redis forget it", "redislock cron-status --reset " + Typed(s.Job)})
+		}, Step{"Start a process that runs it, or see why those that should do not: " + Text(was+node), ""})
 	}
 	switch s.Outcome {
 	case redislock.OutcomeFailed:

@@ -102,7 +102,7 @@ func ofLock(info redislock.Info, long time.Duration) (all []Trouble) {
 				"Do less under the lock, use a lock for each thing instead of one for all, or Read and Write where most only read.")
 			steps = append(steps, watch(info.Name))
 		default:
-			means = append(means, says("%s holds it%s, since %s. %s", Who(h.Owner), others(info), moment(h.Since), alive(h)))
+			means = append(means, says("%s holds it%s, since %s. %s", Who(h.Owner), others(info), moment(h.Since), alive(h, info.Now)))
 			steps = append(steps, look(h.Owner), askStep(info.Name), breakStep(info.Name, "Take it away, if it must be"))
 			common = cause{kind: WaitsLong, who: process(h.Owner)}
 		}
@@ -112,12 +112,14 @@ func ofLock(info redislock.Info, long time.Duration) (all []Trouble) {
 }
 
 // alive says what the last renewal of a hold tells of its process.
-func alive(h redislock.Hold) string {
+func alive(h redislock.Hold, now time.Time) string {
 	switch renewed := h.Renewed(); {
 	case renewed.IsZero():
 		return "It works for long, or hangs with the lock in its hands."
 	case renewed.Sub(h.Since) < h.Lease/4:
 		return "Its first renewal is due after " + Length(h.Lease/3) + ": until then nobody can tell whether the process lives."
+	case now.Sub(renewed) > h.Lease*2/5:
+		return "It renewed " + age(renewed) + " ago, and should do so every " + Length(h.Lease/3) + ": it is late, and may be paused or cut off."
 	default:
 		return "It renewed " + age(renewed) + " ago, as it should every " + Length(h.Lease/3) + ": the process lives, and works for long or hangs with the lock in its hands."
 	}
