@@ -181,8 +181,10 @@ func TestBrowserShowsStrangeNamesHarmlessly(t *testing.T) {
 
 func TestBrowserSaysThatRedisIsGoneAndGoesOn(t *testing.T) {
 	t.Parallel()
+	examined := make(chan struct{}, 10)
 	p := opens(t, func(c *Config) {
 		c.Explain = func(err error) string { return "cannot reach Redis at " + c.Address + ": start it there" }
+		c.Health = func(context.Context) doctor.Report { examined <- struct{}{}; return doctor.Report{} }
 	})
 	p.acquire("before")
 	p.goTo("/")
@@ -191,7 +193,15 @@ func TestBrowserSaysThatRedisIsGoneAndGoesOn(t *testing.T) {
 	p.says("#alert", "cannot reach Redis at "+p.redis.Addr())
 	p.says("#alert", "What is shown is as it was at ")
 	p.says(".list a", "before") // the last that is known
+	for range len(examined) {
+		<-examined
+	}
 	p.redis.Restart()
+	select {
+	case <-examined: // what was found in the outage is not so any more
+	case <-time.After(patience):
+		t.Error("the server is not examined anew when it is back")
+	}
 	p.until(`document.getElementById('alert').hidden && document.getElementById('link-text').textContent === 'live'`)
 	if _, err := p.connect("later").Acquire(t.Context(), "after"); err != nil {
 		t.Fatal(err)
