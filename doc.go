@@ -26,7 +26,7 @@
 //     [WithTurn], [WithLinger],
 //     [WithMode], [WithWeight], [WithReplicas], [WithFenceFloor], [NonReentrant], [WithFailOpen]
 //   - for more than one holder, a [Mode]: [Exclusive], [Read], [Write], [Semaphore], and [NewMode] with a [Rule], [AtMost],
-//     [CompatibleWith] or [AtGrant]; with more rules, [Mode.Beside]
+//     [CompatibleWith] or [AtGrant]; with more rules, [Mode.Beside]; limited by [Client.SetLimit], as [Client.Limit] tells in a [Limit]
 //
 // Many locks:
 //   - at once, all or none: [Client.AcquireAll], [Client.DoAll], [Locks]; a path with all that is below it: [Client.AcquirePath]

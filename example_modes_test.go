@@ -60,6 +60,45 @@ func ExampleSemaphore() {
 	// redislock: acquire "partner-api": invalid: WithWeight(11): more than the mode semaphore(10) can ever have, 10
 }
 
+// The size of a semaphore while the program runs: the callers name the largest that it may ever have.
+func ExampleClient_SetLimit() {
+	ctx := context.Background()
+	client, operator, stop := exampleClients()
+	defer stop()
+
+	api := redislock.WithMode(redislock.Semaphore(100))
+	if err := operator.SetLimit(ctx, "partner-api", 24*time.Hour, redislock.AtMost(1, "semaphore")); err != nil {
+		fmt.Println(err)
+		return
+	}
+	call, err := client.Acquire(ctx, "partner-api", api)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer call.Release(ctx)
+	_, err = client.TryAcquire(ctx, "partner-api", api)
+	fmt.Println("one at a time:", errors.Is(err, redislock.ErrHeld))
+
+	if err := operator.SetLimit(ctx, "partner-api", 24*time.Hour, redislock.AtMost(2, "semaphore")); err != nil {
+		fmt.Println(err)
+		return
+	}
+	limit, err := client.Limit(ctx, "partner-api")
+	fmt.Println(limit.Rules, err)
+	second, err := client.TryAcquire(ctx, "partner-api", api)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer second.Release(ctx)
+	fmt.Println("two at a time")
+	// Output:
+	// one at a time: true
+	// [AtMost(2, "semaphore")] <nil>
+	// two at a time
+}
+
 // The intent locks of databases: who works on a table's rows holds the table in an intent mode, so that who wants the
 // whole table does not have to look at each row.
 func ExampleNewMode() {

@@ -12,7 +12,7 @@ import (
 func Script(name string) (digest, text string) {
 	s := map[string]*lua.Script{
 		"acquire": lua.Acquire, "acquire_own": lua.AcquireOwn, "release": lua.Release, "renew": lua.Renew, "keep": lua.Keep,
-		"check": lua.Check, "break": lua.Break, "inspect": lua.Inspect, "watch": lua.Watch, "ask": lua.Ask, "preflight": lua.Preflight,
+		"check": lua.Check, "break": lua.Break, "inspect": lua.Inspect, "watch": lua.Watch, "ask": lua.Ask, "limit": lua.Limit, "preflight": lua.Preflight,
 		"probe": lua.Probe, "convert": lua.Convert, "resume": lua.Resume, "weak_release": lua.WeakRelease, "record": lua.Record,
 		"recall": lua.Recall, "confirm": lua.Confirm, "erase": lua.Erase,
 	}[name]

@@ -77,6 +77,19 @@ func AtGrant(rule Rule) Rule {
 	return rule
 }
 
+// String is the rule as it is written in Go, such as AtMost(3, "large", "small").
+func (r Rule) String() string {
+	names := strings.ReplaceAll(strings.Trim(fmt.Sprintf("%q", r.modes), "[]"), `" "`, `", "`)
+	text := fmt.Sprintf("AtMost(%d, %s)", r.most, names)
+	if r.any {
+		text = fmt.Sprintf("CompatibleWith(%s)", names)
+	}
+	if r.atGrant {
+		text = "AtGrant(" + text + ")"
+	}
+	return text
+}
+
 // NewMode makes a mode of your own. The mode tolerates only the modes that its rules name; that is true of itself too. Names
 // have 1 to [MaxModeName] letters, digits, dots, dashes and underscores. The names of the ready-made modes are taken; rules may
 // name them. All rules count. Of two rules of the same kind about the same modes, the last one counts.
@@ -161,7 +174,7 @@ func (r Rule) fault() string {
 	switch {
 	case r.any:
 	case r.most < 0 || r.most > MaxUnits:
-		return fmt.Sprintf("AtMost(%d, %s): must be from 0 to %d", r.most, strings.Trim(fmt.Sprintf("%q", r.modes), "[]"), MaxUnits)
+		return fmt.Sprintf("%v: must be from 0 to %d", r, MaxUnits)
 	case len(r.modes) == 0:
 		return fmt.Sprintf("AtMost(%d): it names no mode", r.most)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -676,6 +677,117 @@ func TestOneNameWithOtherRulesIsAnErrorAndNotAWrongGrant(t *testing.T) {
 		l = e.acquire(other, "x", yours) // nobody uses the name any more
 		e.release(l)
 		e.untouched("x")
+	})
+}
+
+func TestALimitIsSeenByAllAtOnceAndLetsWaitersInWhenItRises(t *testing.T) {
+	both(t, func(e *env) {
+		ctx := context.Background()
+		c, other, operator := e.client(), e.client(), e.client()
+		pool := redislock.WithMode(redislock.Semaphore(100))
+		limit := func(rules ...redislock.Rule) {
+			e.Helper()
+			if err := operator.SetLimit(ctx, "x", time.Minute, rules...); err != nil {
+				e.Fatal(err)
+			}
+			got, err := c.Limit(ctx, "x")
+			if fmt.Sprint(got.Rules) != fmt.Sprint(rules) || err != nil || (len(rules) > 0) != got.Until.After(time.Time{}) {
+				e.Fatalf("set %v, and it is %v until %v, %v", rules, got.Rules, got.Until, err)
+			}
+		}
+		limit(redislock.AtMost(2, "semaphore")) // of a name that nobody has used
+		one, two := e.acquire(c, "x", pool, trying), e.acquire(other, "x", pool, trying)
+		e.refused(c, "x", pool)
+		first, second := e.waiter(c, "x", pool), e.waiter(other, "x", pool)
+		e.queued(c, "x", 2)
+		limit(redislock.AtMost(4, "semaphore"))
+		locks := []*redislock.Lock{<-first, <-second}
+		e.refused(other, "x", pool)
+		limit(redislock.AtMost(1, "semaphore")) // who has it keeps it
+		e.release(two)
+		e.release(locks[0])
+		e.refused(c, "x", pool)
+		e.release(locks[1])
+		e.release(one)
+		limit(redislock.AtMost(0, "read", "semaphore")) // nobody, though nobody has it
+		e.refused(c, "x", pool)
+		e.refused(c, "x", reading)
+		e.release(e.acquire(c, "x", trying)) // not a shared mode
+		third := e.waiter(c, "x", pool, redislock.WithWeight(3))
+		e.queued(c, "x", 1)
+		limit(redislock.AtMost(2, "semaphore"))
+		e.none(third, "three do not fit")
+		limit()
+		l := <-third
+		e.release(l)
+		if info, err := c.Inspect(ctx, "x"); info.Holders != 0 || info.Waiting != 0 || err != nil {
+			e.Errorf("%+v, %v", info, err)
+		}
+	})
+}
+
+func TestALimitDoesNotKeepAHoldFromChangingItsModeAndEndsInItsTime(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
+		ctx := context.Background()
+		c, other := e.client(), e.client()
+		w := e.acquire(c, "x", writing)
+		if err := c.SetLimit(ctx, "x", 10*time.Second, redislock.AtMost(0, "read"), redislock.AtMost(0, "write")); err != nil {
+			e.Fatal(err)
+		}
+		if err := w.Downgrade(ctx); err != nil {
+			e.Error(err)
+		}
+		if err := w.Upgrade(ctx); err != nil {
+			e.Error(err)
+		}
+		e.release(w)
+		begun := time.Now()
+		l := e.acquire(other, "x", reading)
+		if waited := time.Since(begun); waited < 9*time.Second || waited > 15*time.Second {
+			e.Errorf("a reader came in after %v", waited)
+		}
+		e.release(l)
+		time.Sleep(2 * time.Minute)
+		e.release(e.acquire(c, "x", reading))
+		e.untouched("x") // that it was limited is forgotten
+	})
+}
+
+func TestALimitIsSetOnceThoughItsAnswerIsLost(t *testing.T) {
+	both(t, func(e *env) {
+		ctx := context.Background()
+		var lost atomic.Bool
+		operator, other := e.tapped(&tap{after: func(text string) error {
+			if strings.Contains(text, "+semaphore=1") && lost.CompareAndSwap(false, true) {
+				return io.ErrUnexpectedEOF
+			}
+			return nil
+		}}), e.client()
+		if err := operator.SetLimit(ctx, "x", time.Minute, redislock.AtMost(1, "semaphore")); err != nil || !lost.Load() {
+			e.Fatalf("%v, lost %v", err, lost.Load())
+		}
+		if err := other.SetLimit(ctx, "x", time.Minute, redislock.AtMost(2, "semaphore")); err != nil {
+			e.Fatal(err)
+		}
+		if limit, err := operator.Limit(ctx, "x"); fmt.Sprint(limit.Rules) != `[AtMost(2, "semaphore")]` || err != nil {
+			e.Errorf("%v, %v", limit, err)
+		}
+		for _, rules := range [][]redislock.Rule{
+			{redislock.AtMost(-1, "a")},
+			{redislock.AtMost(1)},
+			{redislock.AtMost(1, "a b")},
+			{redislock.CompatibleWith("a")},
+			{redislock.AtGrant(redislock.AtMost(1, "a"))},
+		} {
+			if err := other.SetLimit(ctx, "x", time.Minute, rules...); !errors.Is(err, redislock.ErrInvalid) {
+				e.Errorf("%v: %v", rules, err)
+			}
+		}
+		for _, long := range []time.Duration{0, -1, redislock.MaxRetention + 1} {
+			if err := other.SetLimit(ctx, "x", long, redislock.AtMost(1, "a")); !errors.Is(err, redislock.ErrInvalid) {
+				e.Errorf("for %v: %v", long, err)
+			}
+		}
 	})
 }
 

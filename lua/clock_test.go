@@ -15,7 +15,7 @@ func TestScriptsRefuseAClockThatTheyCannotCompare(t *testing.T) {
 	for _, seconds := range []string{"0", "90000000", "10000000000", "100000000000"} {
 		for _, s := range []*lua.Script{
 			lua.Acquire, lua.AcquireOwn, lua.Release, lua.Renew, lua.Keep, lua.Check, lua.Break, lua.Confirm, lua.Convert,
-			lua.Resume, lua.Inspect, lua.Watch, lua.Ask, lua.Record,
+			lua.Resume, lua.Inspect, lua.Watch, lua.Ask, lua.Limit, lua.Record,
 		} {
 			forged := "local real = redis\nlocal redis = {pcall = real.pcall, error_reply = real.error_reply, call = function(command, ...)\n" +
 				"if command == 'TIME' then return {'" + seconds + "', '5'} end\nreturn real.call(command, ...)\nend}\n"

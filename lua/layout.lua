@@ -18,6 +18,7 @@
 --   q           the queue: LIST                                        w<token>    a place in it: PLACE
 --   t           the tombstones: LIST                                   t<token>    one of them: TOMBSTONE
 --   c<channel>  a Client that has places in the queue: CLIENT
+--   l           what the lock's holds are limited to, whoever asks: LIMIT; only where that was set (limit.lua)
 --   v           somebody watches: the next change removes this, and is published to all Clients of the prefix
 --   m           the modes in use, where not all is exclusive: SUMMARY
 
@@ -81,6 +82,10 @@
 -- places it has, and the weight of its holds. Behind them `fresh`, or nothing: all holds before it are revoked or kept, so
 -- the search for the oldest that is held begins there (contention.lua).
 --: SUMMARY    bound16 latest16 least16 cursor22 next16 classes
+
+-- The limit of a lock: until when it stands, its version, which rises, and keys as those of a mode's
+-- rules (above), each with "+" in front, and how many units those may have together; '-' for none.
+--: LIMIT      until16 version16 rules
 
 -- The token of a change of mode begins with the number of the change, so that what comes after a later one is late. The fence would
 -- not do in its place (docs/protocol.md, "What breaks without a rule"). The record of a lock with who wrote it (record.lua).

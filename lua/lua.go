@@ -47,6 +47,7 @@ var (
 	Inspect     = Load("inspect")
 	Watch       = Load("watch")
 	Ask         = Load("ask")
+	Limit       = Load("limit")
 	Record      = Load("record")
 	Recall      = Load("recall")
 	Erase       = Load("erase")

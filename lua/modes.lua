@@ -4,6 +4,7 @@
 local EXCLUSIVE = {class = '', weight = 1}
 local CLASSES = 32                -- different ones in use on one lock at a time
 local FAR = '9999999999999999'
+local LATE = 60000000             -- µs: how late a copy of a request for a limit is still heeded
 
 local known = {['\n\n'] = EXCLUSIVE}
 local function mode_of(record, from) -- of a request that begins at `from` in a record
@@ -106,33 +107,57 @@ local function clash(mode)
   return nil
 end
 
+-- Whether what is held, by name, is tolerated by the rules of a mode, or by the limit of a lock, which has no name and tolerates
+-- what it does not name. A mode's rules about its grant are only asked of the one that is granted.
+local function tolerates(mode, held, granted)
+  local limits, sums = rules_of(mode)
+  for name, weight in pairs(held) do
+    if weight - (name == mode.name and 1 or 0) > (limits[name] or mode.name and 0 or weight) then return false end
+  end
+  for _, sum in ipairs(sums or {}) do
+    local beside = 0
+    for _, name in ipairs(sum.names) do beside = beside + (held[name] or 0) - (name == mode.name and 1 or 0) end
+    if beside > sum.most and (granted or not sum.at_grant) then return false end
+  end
+  return true
+end
+
+-- What a lock is limited to, in the form of a mode, or false. Its version is kept for as long as a copy of an earlier request may
+-- come.
+local limit
+local function limited()
+  if limit == nil then
+    local text = get('l')
+    limit = text and sub(text, LIMIT_UNTIL) > now and {rules = sub(text, LIMIT_RULES)}
+    if text and now - sub(text, LIMIT_UNTIL) >= LATE and now - sub(text, LIMIT_VERSION) >= LATE then put('l', false) end
+  end
+  return limit
+end
+
 -- I1: may a hold of this mode be added to `holders` others, in place of a hold of mode `own` if that is given? Yes if
 -- then each mode tolerates every other, and itself, in the numbers there would be: a hold of weight k counts as k
--- holds. Rules about the grant are only asked of this one.
+-- holds. A hold that changes its mode is not asked by the limit of the lock: it has the lock already.
 local function fits(mode, holders, own)
-  if holders == (own and 1 or 0) then return true end
-  if mode.class == '' or not summary then return false end
+  local alone = holders == (own and 1 or 0)
+  if mode.class == '' then return alone end
+  local limit = not own and limited()
+  if alone and not limit then return true end
+  if not alone and not summary then return false end
   local held, present = {}, {mode}
-  for class, entry in pairs(summary.classes) do
+  for class, entry in pairs(summary and summary.classes or {}) do
     local weight = entry.held - (own and own.class == class and own.weight or 0)
     if weight > 0 then
       held[entry.name] = (held[entry.name] or 0) + weight
       present[#present + 1] = entry
     end
   end
-  if #present == 1 then return false end -- what is held is exclusive
+  if #present == 1 and not alone then return false end -- what is held is exclusive
   held[mode.name] = (held[mode.name] or 0) + mode.weight
+  if limit and not tolerates(limit, held) then return false end
+  if alone then return true end
   for _, each in ipairs(present) do
     if each.capacity > 0 and held[each.name] > each.capacity then return false end
-    local limits, sums = rules_of(each)
-    for name, weight in pairs(held) do
-      if weight - (name == each.name and 1 or 0) > (limits[name] or 0) then return false end
-    end
-    for _, sum in ipairs(sums or {}) do
-      local beside = 0
-      for _, name in ipairs(sum.names) do beside = beside + (held[name] or 0) - (name == each.name and 1 or 0) end
-      if beside > sum.most and (each == mode or not sum.at_grant) then return false end
-    end
+    if not tolerates(each, held, each == mode) then return false end
   end
   return true
 end

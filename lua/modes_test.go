@@ -67,6 +67,16 @@ func TestI3EveryScriptOfASharedLockExecutedTwiceLeavesTheStateOfOne(t *testing.T
 		"acquire beside one":      {one, func(b *bench) any { return b.in(read, 1, "a", time.Minute, protocol.NoWait, "c1").Fence }},
 		"acquire beside two":      {two, func(b *bench) any { return b.in(read, 1, "a", time.Minute, protocol.NoWait, "c1").Fence }},
 		"acquire behind a writer": {queued, func(b *bench) any { return b.in(read, 1, "a", time.Minute, protocol.Uncountable, "c1").Ticket }},
+		"limit, set":              {queued, func(b *bench) any { return b.eval(lua.Limit, micros(b.now), "+read=5", 60_000_000) }},
+		"limit, removed":          {queued, func(b *bench) any { return b.eval(lua.Limit, micros(b.now), "-", 60_000_000) }},
+		"limit, raised": {func(b *bench) {
+			b.eval(lua.Limit, micros(b.now), "+read=2", 60_000_000)
+			two(b)
+			b.in(read, 1, "r3", time.Minute, protocol.Uncountable, "c4")
+			b.pass(time.Second)
+		}, func(b *bench) any {
+			return []any{b.eval(lua.Limit, micros(b.now), "+read=3", 60_000_000), b.owners()}
+		}},
 		"acquire, other rules": {queued, func(b *bench) any {
 			return b.in(protocol.Mode{Name: "read", Rules: "guest=*,read=*"}, 1, "a", time.Minute, protocol.Uncountable, "c1").Note
 		}},
@@ -455,5 +465,60 @@ func TestABreakLeavesItsReasonOnAnOlderTombstone(t *testing.T) {
 	b.pass(55 * time.Second)
 	if got := b.parse(b.eval(lua.Renew, pad("a"), r.Fence)); got.Status != "revoked" || got.Note != "why" {
 		t.Errorf("55 s later the owner is told %s %q", got.Status, got.Note)
+	}
+}
+
+func micros(t time.Time) string { return fmt.Sprintf("%016d", t.UnixMicro()) }
+
+func TestACopyOfALimitThatComesLateDoesNotUndoALaterOne(t *testing.T) {
+	b := embeddedBench(t)
+	set := func(version time.Time, limit string) string {
+		f, err := protocol.FieldsOf(b.eval(lua.Limit, micros(version), limit, 3_600_000_000))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Text(0) == "over" {
+			return "over"
+		}
+		return f.Text(2)
+	}
+	first := b.now
+	if got := set(first, "+read=1"); got != "+read=1" {
+		t.Errorf("set, it is %s", got)
+	}
+	b.pass(time.Second)
+	second := b.now
+	if got := set(second, "+read=2"); got != "+read=2" {
+		t.Errorf("set again, it is %s", got)
+	}
+	if got := set(second, "+read=3"); got != "over" { // another that has read at the same time
+		t.Errorf("the other of two has %s", got)
+	}
+	for range 70 {
+		if got := set(first, "+read=1"); got != "over" {
+			t.Errorf("the first one again, at %v: %s", b.now, got)
+		}
+		b.pass(time.Second)
+	}
+	if got := set(second, "+read=4"); got != "over" {
+		t.Errorf("what was read a minute ago: %s", got)
+	}
+	if got := set(b.now, "-"); got != "-" {
+		t.Errorf("removed, it is %s", got)
+	}
+	b.in(read, 1, "r", time.Minute, protocol.NoWait, "c1")
+	if got := set(second, "+read=1"); got != "over" {
+		t.Errorf("a copy after the removal: %s", got)
+	}
+	b.pass(-time.Hour) // the clock goes back: versions do not
+	if got := set(b.now, "+read=1"); got != "over" {
+		t.Errorf("after a step back, with what was read before: %s", got)
+	}
+	f, _ := protocol.FieldsOf(b.eval(lua.Limit, ""))
+	if got := set(time.UnixMicro(int64(f.Micros(0))), "+read=1"); got != "+read=1" {
+		t.Errorf("after the step back: %s", got)
+	}
+	if got := b.in(read, 1, "s", time.Minute, protocol.NoWait, "c1").Status; got != "held" {
+		t.Errorf("a second reader is %s", got)
 	}
 }

@@ -23,7 +23,7 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 		h := &model.History{
 			Random: rand.New(rand.NewPCG(uint64(seed), 2)), Now: model.Micros(b.now.UnixMicro()),
 			Kinds: map[string]int{
-				"acquire": 50, "release": 30, "check": 20, "renew": 7, "keep": 4, "break": 10, "convert": 10, "resume": 10, "confirm": 10, "watch": 1, "inspect": 10,
+				"acquire": 50, "release": 30, "check": 20, "renew": 7, "keep": 4, "break": 10, "convert": 10, "resume": 10, "confirm": 10, "watch": 1, "inspect": 10, "limit": 4,
 			},
 			Waits: map[string]string{
 				"live0": protocol.Countable, "live1": protocol.Countable,
@@ -81,8 +81,10 @@ func unsound(state map[string]string) string {
 	for field, value := range state {
 		switch {
 		case len(field) == 22:
-			if len(state) > 2 && (len(state) > 3 || state["e"] == "") {
-				return "a hold in the short form beside others"
+			if beside := len(state) - 2; beside > 1 || beside > 0 && state["e"] == "" && state["l"] == "" {
+				if beside > 2 || state["e"] == "" || state["l"] == "" {
+					return "a hold in the short form beside others"
+				}
 			}
 			return ""
 		case len(field) == 23 && field[0] == 'h':

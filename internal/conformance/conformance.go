@@ -254,7 +254,7 @@ var names = sync.OnceValue(func() map[string]string {
 	names := map[string]string{}
 	for _, s := range []*lua.Script{
 		lua.Acquire, lua.AcquireOwn, lua.Release, lua.Renew, lua.Keep, lua.Check, lua.Break, lua.Confirm, lua.Convert, lua.Resume, lua.Inspect,
-		lua.Watch, lua.Ask, lua.Record, lua.Recall, lua.Erase, lua.Preflight, lua.Probe, lua.WeakRelease,
+		lua.Watch, lua.Ask, lua.Limit, lua.Record, lua.Recall, lua.Erase, lua.Preflight, lua.Probe, lua.WeakRelease,
 	} {
 		names[s.Digest] = s.Name
 	}

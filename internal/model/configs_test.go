@@ -269,6 +269,27 @@ var sums = config{
 	left:    budget{cancels: 1},
 }
 
+// limited is about a lock with a limit, which holds more than one unit and less than the callers say. It ends meanwhile.
+var limited = config{
+	name:    "limited",
+	clients: clients([]want{in(units(1), 'r')}, []want{in(units(1), 'r')}, []want{in(units(2), 'r')}),
+	left:    budget{cancels: 1, ticks: 2},
+	setup: func(w *world) {
+		w.lock, _, _ = Execute(&w.lock, SetLimit{Version: w.now, Rules: "+semaphore=2", Long: 2 * Second}, w.instant())
+		w.greatest = w.lock.Fence
+	},
+	done: func(w *world) string {
+		held := 0
+		for i := range w.lock.Holds {
+			held += w.lock.Holds[i].Request.Mode.Weight
+		}
+		if held > 2 && w.now < w.lock.Limit.Until {
+			return "more is held than the limit allows"
+		}
+		return ""
+	},
+}
+
 // entry is about a mode that asks at its grant only who holds, and one that comes in beside it later.
 var entry = config{
 	name:    "entry",
@@ -321,7 +342,7 @@ var deaths = config{
 var (
 	smallWorlds = []config{
 		three, repeats, turns, tries, crowded, bounds, steals, claims, replica, subscriptions, silent, dead, full, losses, clock, retention, regrant,
-		shared, conflict, pool, sums, entry, handoff, operator,
+		shared, conflict, pool, sums, limited, entry, handoff, operator,
 	}
 	largeWorlds = []config{races, cancelled, lanes, after, deaths}
 )

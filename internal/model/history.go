@@ -19,7 +19,7 @@ type History struct {
 	// Lock is what became of it so far.
 	Lock Lock
 	// Kinds is how often each kind of request is sent, in comparison: "acquire", "release", "renew", "keep", "check", "break", "convert",
-	// "resume", "confirm", "watch".
+	// "resume", "confirm", "watch", "inspect", "limit".
 	Kinds map[string]int
 	// Waits are the channels of the Clients, with how they wait; Subscribed says which of them hear.
 	Waits      map[string]string
@@ -85,7 +85,7 @@ func (h *History) kind() string {
 	return "acquire"
 }
 
-var kinds = []string{"acquire", "release", "renew", "keep", "check", "break", "convert", "resume", "confirm", "watch", "inspect"}
+var kinds = []string{"acquire", "release", "renew", "keep", "check", "break", "convert", "resume", "confirm", "watch", "inspect", "limit"}
 
 func (h *History) make(kind string) Script {
 	switch kind {
@@ -135,6 +135,8 @@ func (h *History) make(kind string) Script {
 		return Confirm{Token: h.holder(), Floor: h.floor(), Seen: h.floor()}
 	case "watch":
 		return Watch{Most: 1000}
+	case "limit":
+		return h.limit()
 	case "inspect":
 		place := ""
 		if n := len(h.Lock.Queue); n > 0 {
@@ -208,6 +210,23 @@ func (h *History) check() Script {
 		c.Stale, c.Steal = true, 2*Second
 	}
 	return c
+}
+
+// limit is set by one who has read it just now, or some time ago; or it is read.
+func (h *History) limit() Script {
+	l := SetLimit{Version: h.Now - Micros(h.Random.IntN(oneOf(h, 2, 2000, 90_000_000)))}
+	if h.Random.IntN(8) == 0 {
+		return SetLimit{}
+	}
+	l.Rules, l.Long = "-", oneOf(h, Second, 20*Second, 9000*Second)
+	if len(h.Modes) > 0 && h.Random.IntN(3) > 0 {
+		names := []string{oneOf(h, h.Modes...).Name, oneOf(h, h.Modes...).Name}
+		names = slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == "" })
+		if len(names) > 0 {
+			l.Rules = protocol.EncodeLimit([]protocol.Rule{{Modes: names, Most: h.Random.IntN(4)}})
+		}
+	}
+	return l
 }
 
 // seldom is true where what is usual is not to be.

@@ -31,6 +31,8 @@ type Lock struct {
 	Tombstones []Tombstone
 	// Presences are the Clients that have places in the queue, by channel.
 	Presences []Presence
+	// Limit is what the holds are limited to, whatever those who ask say.
+	Limit Limit
 	// Watched says that the next change is to be told to all Clients.
 	Watched bool
 }

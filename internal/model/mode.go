@@ -38,15 +38,24 @@ func weights(modes []Mode) (held map[string]int, ok bool) {
 	return held, true
 }
 
-// fits reports whether a hold of that mode may be added, in the place of `instead` if that is given.
-func (l *Lock) fits(m Mode, instead string) bool {
+// fits reports whether a hold of that mode may be added, in the place of `instead` if that is given: that hold has the lock already, and
+// is not asked by its limit.
+func (s *step) fits(m Mode, instead string) bool {
 	modes := []Mode{m}
-	for i := range l.Holds {
-		if l.Holds[i].Token != instead {
-			modes = append(modes, l.Holds[i].Request.Mode)
+	for i := range s.Holds {
+		if s.Holds[i].Token != instead {
+			modes = append(modes, s.Holds[i].Request.Mode)
 		}
 	}
 	held, _ := weights(modes)
+	if !m.Exclusive() && instead == "" {
+		if s.Limit.Until > s.Now && !s.Limit.allows(held) {
+			return false
+		}
+		if s.Now-max(s.Limit.Until, s.Limit.Version) >= s.Rules.Tombstone {
+			s.Limit = Limit{} // a copy of an earlier request is too old by now
+		}
+	}
 	return Together(modes) && (len(modes) == 1 || m.Heeds(held, true))
 }
 

@@ -36,6 +36,16 @@ func parseReply(script Script, reply any) (Answer, error) {
 		}
 		a := Answer{Status: "broken", Count: f.Int(0), More: f.Int(1) > 0, Fence: fenceOf(f.Text(2)), Before: f.Int(3), Last: fenceOf(f.Text(4))}
 		return a, f.Err
+	case SetLimit:
+		f, err := protocol.FieldsOf(reply)
+		if err != nil {
+			return Answer{}, err
+		}
+		if f.Text(0) == "over" {
+			return Answer{Status: "over"}, f.Err
+		}
+		a := Answer{Status: "limit", Ticket: f.Micros(0), At: fenceOf(f.Text(1)), Note: f.Text(2), More: f.Int(3) > 0}
+		return a, f.Err
 	case Inspect, Watch:
 		return shown(reply)
 	}

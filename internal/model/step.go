@@ -108,7 +108,7 @@ func (s *step) refused(script Script) bool {
 		return false
 	}
 	switch script.(type) {
-	case Acquire, Resume, Watch:
+	case Acquire, Resume, Watch, SetLimit:
 		return true
 	case Inspect, Ask:
 		return false

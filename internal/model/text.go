@@ -57,6 +57,12 @@ func (l *Lock) Append(b []byte) []byte {
 		text(p.Channel)
 		number(p.Seen)
 	}
+	if l.Limit != (Limit{}) {
+		b = append(b, '\n', 'l')
+		text(l.Limit.Rules)
+		number(l.Limit.Until)
+		number(l.Limit.Version)
+	}
 	if l.Watched {
 		b = append(b, 'v')
 	}
@@ -90,6 +96,9 @@ func (l *Lock) describe(b *strings.Builder) {
 	}
 	for _, p := range l.Presences {
 		fmt.Fprintf(b, "  client %s seen %d %c\n", p.Channel, p.Seen, p.Wait)
+	}
+	if l.Limit != (Limit{}) {
+		fmt.Fprintf(b, "  limit %q until %d, version %d\n", l.Limit.Rules, l.Limit.Until, l.Limit.Version)
 	}
 	if l.Watched {
 		b.WriteString("  watched\n")

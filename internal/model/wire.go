@@ -132,6 +132,8 @@ func parseCall(script string, args []string) (Script, error) {
 		s = Inspect{Most: int(w.number(0)), Holds: w.text(1), Places: w.text(2)}
 	case "watch":
 		s = Watch{Most: int(w.number(0))}
+	case "limit":
+		s = SetLimit{Version: w.number(0), Rules: w.text(1), Long: w.number(2)}
 	case "ask":
 		s = Ask{}
 	default:

@@ -56,6 +56,11 @@ func Words(script Script) (name string, args []string) {
 		return "confirm", []string{s.Token, ticket(s.Floor, s.Floor > 0), ticket(s.Seen, s.Seen > 0)}
 	case Inspect:
 		return "inspect", []string{strconv.Itoa(s.Most), s.Holds, s.Places}
+	case SetLimit:
+		if s.Version == 0 {
+			return "limit", []string{""}
+		}
+		return "limit", []string{time16(s.Version), s.Rules, strconv.FormatInt(int64(s.Long), 10)}
 	case Watch:
 		return "watch", []string{strconv.Itoa(s.Most)}
 	}

@@ -83,6 +83,20 @@ func EncodeRules(rules []Rule) string {
 	return strings.Join(all, ",")
 }
 
+// EncodeLimit writes what a lock is limited to: of the modes of each rule, all holds together are so many at the most. Rules about the
+// same modes come in no order.
+func EncodeLimit(rules []Rule) string {
+	if len(rules) == 0 {
+		return "-"
+	}
+	var keys []string
+	for _, r := range rules {
+		keys = append(keys, "+"+strings.Join(r.Modes, "+")+"="+strconv.Itoa(r.Most))
+	}
+	slices.Sort(keys)
+	return strings.Join(keys, ",")
+}
+
 // marks are what the key of a rule may begin with.
 const marks = "~^+"
 

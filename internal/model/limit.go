@@ -1,0 +1,73 @@
+package model
+
+import "example.com/redislock/internal/protocol"
+
+// Limit is how many units of some modes may be held on a lock, whatever their own rules say. Each of its rules counts all holds.
+type Limit struct {
+	Rules   string
+	Until   Micros
+	Version Micros // it rises with each that is set
+}
+
+func (l Limit) allows(held map[string]int) bool {
+	for _, r := range (protocol.Mode{Rules: l.Rules}).ListRules() {
+		sum := 0
+		for _, name := range r.Modes {
+			sum += held[name]
+		}
+		if sum > r.Most {
+			return false
+		}
+	}
+	return true
+}
+
+// SetLimit sets the limit of a lock, or reads it where it has no version. Who waits comes in as far as the new one allows. It answers
+//
+//	limit     that of the lock now
+//	over      it is late: another has set it since it was read, or that is too long ago
+type SetLimit struct {
+	Version Micros
+	Rules   string // "-" for none
+	Long    Micros
+}
+
+func (l SetLimit) execute(s *step) Answer {
+	last := s.Limit.Version
+	if l.Version == 0 {
+		s.undone = true
+		return s.limited()
+	}
+	same := last == l.Version && s.Limit.Rules == l.Rules
+	if s.Now-l.Version > s.Rules.Tombstone || last >= l.Version && !same {
+		s.undone = true
+		return Answer{Status: "over"}
+	}
+	if !same {
+		long := l.Long
+		if l.Rules == "-" {
+			long = 0
+		}
+		s.Limit = Limit{l.Rules, s.Now + long, l.Version}
+		if s.Fence == 0 {
+			s.Fence = s.Now
+		}
+		s.remember(max(s.Rules.Keep, (long+Second-1)/Second*Second+Second))
+		s.changed = true
+	}
+	version := s.Limit.Version // before a hand-over finds that it is over
+	s.expire()
+	more := s.handOver()
+	a := s.limited()
+	a.More, a.Ticket = more, max(s.Now, version+1)
+	return a
+}
+
+// limited is what the limit is now. The ticket is the version that the next one has: the time, and greater than the one before.
+func (s *step) limited() Answer {
+	a := Answer{Status: "limit", Note: "-", Ticket: max(s.Now, s.Limit.Version+1)}
+	if s.Limit.Until > s.Now {
+		a.At, a.Note = s.Limit.Until, s.Limit.Rules
+	}
+	return a
+}

@@ -1,0 +1,123 @@
+package redislock
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"example.com/redislock/internal/protocol"
+	"example.com/redislock/lua"
+)
+
+// Limit is what the holds of a lock are limited to, whatever the modes say in which it is asked for. The zero Limit is none.
+type Limit struct {
+	// Rules count all holds of the modes that they name, by weight.
+	Rules []Rule
+	// Until is when the limit ends, by the server's clock.
+	Until time.Time
+}
+
+// SetLimit limits the holds of a lock for so long, whatever the modes say in which it is asked for, until it is set again. It is how the
+// size of a semaphore changes while the program runs: all Clients go by it from then on, and none has to know it. Each rule is an
+// [AtMost], and counts all holds of the modes that it names, by weight:
+//
+//	api := Semaphore(100) // in the program: more than there will ever be
+//	err := client.SetLimit(ctx, "partner-api", 24*time.Hour, AtMost(10, "semaphore"))
+//
+// The rules take the place of those that were set before; with none the limit is removed. A limit only ever takes away: the modes' own
+// rules count too. It holds at each grant in a shared mode. Who has the lock keeps it, also if there are more than the
+// limit allows now, and may change its mode. Who waits comes in as soon as the limit allows it. With 0 nobody comes in. What fits in
+// no more waits at the head of the queue, and all behind it wait too. Exclusive holds are not limited, for there is at most one.
+//
+// After long, from a second to [MaxRetention], the limit is over, and those who wait come in within a few seconds; set it again before. If
+// Redis loses its data, the limit is lost. Clients of an earlier version do not know it. [Client.Limit]
+// shows it.
+//
+// SetLimit returns [ErrInvalid] if a rule is none of these, or if they name more than [MaxRules] modes. After another error the limit
+// may have been set or not, and may still be set within a minute; a later SetLimit that returned nil is not undone by that.
+func (c *Client) SetLimit(ctx context.Context, name string, long time.Duration, rules ...Rule) error {
+	return wrapOp("set limit", name, c.setLimit(ctx, name, long, rules))
+}
+
+// Limit is the limit of a lock that [Client.SetLimit] has set, or the zero Limit.
+func (c *Client) Limit(ctx context.Context, name string) (Limit, error) {
+	_, limit, err := c.readLimit(ctx, name)
+	return limit, wrapOp("limit", name, err)
+}
+
+func (c *Client) setLimit(ctx context.Context, name string, long time.Duration, rules []Rule) error {
+	if err := c.mayLook(ctx, name, itself); err != nil {
+		return err
+	}
+	if long < time.Second || long > MaxRetention {
+		return invalid("a limit for %v: must be from %v to %v", long, time.Second, MaxRetention)
+	}
+	var wire []protocol.Rule
+	named := 0
+	for _, r := range rules {
+		if fault := r.fault(); fault != "" {
+			return invalid("a limit: %s", fault)
+		}
+		if r.any || r.atGrant {
+			return invalid("a limit: its rules are AtMost, and nothing else")
+		}
+		names := slices.Compact(slices.Sorted(slices.Values(r.modes)))
+		named += len(names)
+		wire = append(wire, protocol.Rule{Modes: names, Most: r.most})
+	}
+	if named > MaxRules {
+		return invalid("a limit: it names %d modes, at most %d", named, MaxRules)
+	}
+	text := protocol.EncodeLimit(wire)
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.leave()
+	for {
+		version, _, err := c.readLimit(ctx, name)
+		if err != nil {
+			return err
+		}
+		a := c.transport.Ask(ctx, nil, lua.Limit, c.keys.Lock(name), version, text, strconv.FormatInt(long.Microseconds(), 10))
+		if a.Err != nil {
+			return a.Err
+		}
+		f, err := protocol.FieldsOf(a.Value)
+		if err != nil {
+			return err
+		}
+		if f.Text(0) == "over" { // another has set it meanwhile
+			continue
+		}
+		if f.Int(3) > 0 {
+			c.giveUp(c.keys.Lock(name), protocol.NewToken(), false) // the token is of no wait; the request only continues the hand-over
+		}
+		return f.Err
+	}
+}
+
+// readLimit is the limit of a lock, and the version that the next one has.
+func (c *Client) readLimit(ctx context.Context, name string) (version string, limit Limit, err error) {
+	if err := c.mayLook(ctx, name, itself); err != nil {
+		return "", limit, err
+	}
+	if err := ctx.Err(); err != nil { // go-redis may send all the same
+		return "", limit, err
+	}
+	a := c.query(ctx, lua.Limit, c.keys.Lock(name), "")
+	if a.Err != nil {
+		return "", limit, a.Err
+	}
+	f, err := protocol.FieldsOf(a.Value)
+	if err != nil {
+		return "", limit, err
+	}
+	if f.Text(1) != "" {
+		limit.Until = f.Micros(1).Time()
+	}
+	for _, r := range (protocol.Mode{Rules: f.Text(2)}).ListRules() {
+		limit.Rules = append(limit.Rules, Rule{modes: r.Modes, most: r.Most})
+	}
+	return f.Text(0), limit, f.Err
+}

@@ -1,0 +1,40 @@
+-- limit: what the holds of a lock are limited to, whatever those who ask say; to read it, or to set it.
+--
+-- KEYS[1]  the lock
+-- ARGV[1]  '' to read; or the version that the caller has read, of what it sets
+-- ARGV[2]  the limit: keys and numbers (layout.lua), or '-' to set none
+-- ARGV[3]  for how long it stands, µs
+--
+-- Reply    {version, until, limit, more}: that of the lock now, '' and '-' for none, and the version that the next one would have; more
+--          is 1 where waiters remain untried: go on with a release of any token
+--          {'over'}: another has set it meanwhile, or the version is old: read again
+--@ preamble.lua
+--@ rules.lua
+load(NONE)
+local known, version, more = get('l'), ARGV[1], false
+local last = known and sub(known, LIMIT_VERSION) or ''
+local function reply()
+  local text = get('l')
+  local stands = text and sub(text, LIMIT_UNTIL) > now
+  return {last < now and now or time16(last + 1), stands and sub(text, LIMIT_UNTIL) or '', stands and sub(text, LIMIT_RULES) or '-', more and 1 or 0}
+end
+if version == '' then return reply() end
+
+-- A version is the time at which it was read, and greater than the one before. So a copy of a request that comes late finds a later one,
+-- or is too old to be heeded.
+local same = last == version and sub(known, LIMIT_RULES) == ARGV[2]
+if now - version > LATE or last >= version and not same then return {'over'} end
+if not same then
+  local till = ARGV[2] == '-' and 0 or ARGV[3] + 0
+  last = version
+  put('l', time16(now + till) .. version .. ARGV[2])
+  if fence == '' then
+    fence = now
+    put('f', fence)
+  end
+  raise_expiry(math.max(KEEP, math.ceil(till / 1000000) + 1))
+  touched = true
+end
+more = hand_over(expire())
+store()
+return reply()
