@@ -129,6 +129,13 @@ func (c *Client) adopt(h *hold) error {
 	return nil
 }
 
+// holdOf is the hold with that token in the Client's books, or nil.
+func (c *Client) holdOf(token string) *hold {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.holds[token]
+}
+
 // inBooks reports whether the hold is still in the Client's books, that is, has not ended.
 func (c *Client) inBooks(h *hold) bool {
 	c.mu.Lock()

@@ -54,6 +54,9 @@ func (q *acquisition) newToken() {
 	if q.inTurns() {
 		q.client.turns.of(q.turnKey()).expect(q.token, q.nonce)
 	}
+	if q.Queued {
+		q.client.queued.add(q)
+	}
 	q.boxed = nil
 	q.NothingRemains()
 	q.seen = q.client.floors.of(q.name)
@@ -180,8 +183,8 @@ func (q *acquisition) await(ctx context.Context, r protocol.Reply, s waiting.Sam
 	defer q.tellOfItself(r.Holder.Info)()
 	c.waits.Join(q.wait, q.name, r, s)
 	var draining <-chan struct{}
-	if q.changes == nil && c.carried(q.parent) == nil { // otherwise it belongs to a lock that is held
-		draining = c.draining.begun
+	if q.changes == nil { // otherwise it belongs to a lock that is held
+		draining = c.drains(q.parent)
 	}
 	stop := q.checking(ctx, q.wait)
 	o := q.wait.Await(ctx, draining)

@@ -285,6 +285,15 @@ func (c *Client) stopTaking() (first bool) {
 	return true
 }
 
+// drains is closed when a wait under ctx is to end because Drain has begun. It is nil under a lock that is held: what belongs to it
+// goes on.
+func (c *Client) drains(ctx context.Context) <-chan struct{} {
+	if c.carried(ctx) != nil {
+		return nil
+	}
+	return c.draining.begun
+}
+
 // refuses is why the Client takes no lock for a call under ctx, or nil.
 func (c *Client) refuses(ctx context.Context) error {
 	switch {

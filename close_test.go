@@ -185,7 +185,8 @@ var everything = map[string]func(ctx context.Context, e *env, c *redislock.Clien
 		for range c.Election("x").Watch(ctx) {
 			break
 		}
-		return errors.Join(err, leaderErr)
+		_, _, positionErr := c.Election("x").Position(ctx)
+		return errors.Join(err, leaderErr, positionErr)
 	},
 	"look": func(ctx context.Context, e *env, c *redislock.Client) (err error) {
 		info, inspectErr := c.Inspect(ctx, "x")

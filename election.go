@@ -11,8 +11,12 @@ import (
 	"example.com/redislock/internal/transport"
 )
 
-// minTerm is the least time from the beginning of one term to the next candidacy, for functions that return at once.
-const minTerm = time.Second
+// minTerm is the least time from the beginning of one term to the next candidacy. For a function that returns at once again and
+// again it doubles from term to term, up to maxTermPause.
+const (
+	minTerm      = time.Second
+	maxTermPause = 30 * time.Second
+)
 
 // leaderCheck is how often a watcher of an election checks by itself. That finds a message that was lost without a break of
 // the subscription.
@@ -53,19 +57,25 @@ func (c *Client) Elect(ctx context.Context, name string, fn func(context.Context
 
 func electName(name string) string { return "elect:" + name }
 
-// Campaign stands for election until ctx ends. Candidates are elected in the order in which they came. When this candidate is
-// elected, it runs fn. The context of fn ends when ctx ends or when the leadership is lost. Another candidate may lead then,
-// so fn should return soon. [FromContext] finds the lock; its fence goes along with what fn writes. When fn has returned, the
-// candidate resigns and stands again, behind the other candidates. So a fn that is to lead for good returns only when its
-// context ends. After a term shorter than a second this candidate does not stand until that second is over; if it is the only
-// one, nobody leads then.
+// Campaign stands for election until ctx ends or the Client is closed. Candidates are elected in the order in which they came.
+// When this candidate is elected, it runs fn. The context of fn ends when ctx ends, when the Client is closed, or when the
+// leadership is lost. Another candidate may lead then, so fn should return soon. [FromContext] finds the lock; its fence goes
+// along with what fn writes. When fn has returned, the candidate resigns and stands again, behind the other candidates. So a fn
+// that is to lead for good returns only when its context ends.
+//
+// After a term shorter than a second this candidate does not stand until that second is over. If fn returns sooner than that
+// pause lasts again and again, the pause doubles each time, up to 30 s. A longer term, or one whose leadership was lost, ends
+// that. If this candidate is the only one, nobody leads during the pause.
+//
+// Campaign returns nil when it was told to end: ctx has ended, or [Client.Close] or [Client.Drain] was called meanwhile. An error
+// of fn that is that of the ended context, as errors.Is says, is no error then. So a shutdown needs no error to be filtered out.
 //
 // Campaign goes on when Redis cannot be reached, or refuses, for instance because a right is missing ([ErrPermission]). It
 // then stands again every second, and tells the Observer of each candidacy that failed ([EventGaveUp] of "elect:name", with
-// the error). It returns the error of ctx when ctx has ended, together with the error of the last candidacy if that failed.
-// It returns fn's error, if fn returned one while it led. It returns at once with [ErrClosed], [ErrInvalid], [ErrDeadlock],
-// [ErrMode], [ErrHeld] (after [WithWait]), and if the server lacks something that locks need or the Redis client is closed.
-// In every case the candidate has resigned by then.
+// the error). If ctx ends then, Campaign returns its error together with that of the candidacy. Campaign returns any other error
+// of fn, if fn returned it while it led. It returns at once with [ErrInvalid], [ErrDeadlock], [ErrMode], [ErrHeld] (after
+// [WithWait]), with [ErrClosed] of a Client that is closed or drains before the first candidacy, and if the server lacks
+// something that locks need or the Redis client is closed. In every case the candidate has resigned by then.
 func (e *Election) Campaign(ctx context.Context, fn func(context.Context) error) error {
 	if e == nil {
 		e = &Election{}
@@ -88,36 +98,72 @@ func (e *Election) campaign(ctx context.Context, fn func(context.Context) error)
 	if err != nil {
 		return err
 	}
-	for failures := 0; ; {
+	if err := c.refuses(ctx); err != nil {
+		return err
+	}
+	failures, pause := 0, minTerm
+	for {
 		l, err := c.acquire(ctx, electName(e.name), opts)
 		if err == nil {
 			failures = 0
 			begun := time.Now()
-			if err := e.lead(ctx, l, fn); err != nil {
+			lost, err := e.lead(ctx, l, fn)
+			if err != nil && !e.toldToEnd(ctx, err) {
 				return err
 			}
-			sleep(ctx, minTerm-time.Since(begun))
+			if took := time.Since(begun); took < pause {
+				e.rest(ctx, pause-took)
+				pause = min(2*pause, maxTermPause)
+			} else {
+				lost = true
+			}
+			if lost {
+				pause = minTerm
+			}
 		} else {
-			if ctx == nil {
-				return err
-			}
 			if ctx.Err() != nil && c.enter() == nil {
 				e.tell() // it may have been elected at that instant, and others may have seen that
 				c.leave()
 			}
-			if final(err) {
+			switch {
+			case errors.Is(err, ErrClosed): // since the campaign began
+				return nil
+			case ctx.Err() == nil && final(err):
 				return err
 			}
 			failures++
-			sleep(ctx, min(transport.Backoff(failures), time.Second))
+			e.rest(ctx, min(transport.Backoff(failures), time.Second))
 		}
-		switch {
-		case ctx.Err() == nil:
-		case err == nil || errors.Is(err, ctx.Err()):
-			return ctx.Err()
+		switch ended := ctx.Err(); {
+		case ended == nil:
+		case err == nil || errors.Is(err, ended):
+			return nil
 		default:
-			return fmt.Errorf("%w: %w", ctx.Err(), err)
+			return fmt.Errorf("%w: %w", ended, err)
 		}
+	}
+}
+
+// toldToEnd reports whether the function returned err because it was told to end: by ctx, or because the Client is closed.
+func (e *Election) toldToEnd(ctx context.Context, err error) bool {
+	switch {
+	case ctx.Err() != nil:
+		return errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))
+	case e.client.isClosed():
+		return errors.Is(err, context.Canceled) || errors.Is(err, ErrClosed)
+	}
+	return false
+}
+
+// rest waits for d, and not longer than ctx lasts and the Client takes locks.
+func (e *Election) rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-e.client.closing:
+	case <-e.client.drains(ctx):
 	}
 }
 
@@ -132,24 +178,20 @@ func final(err error) bool {
 	return transport.Permanent(err) && !errors.Is(err, ErrDamaged)
 }
 
-// lead is one term. It returns fn's error, unless the leadership was lost. Then it returns nil and the campaign goes on, if
-// the Client does.
-func (e *Election) lead(ctx context.Context, l *Lock, fn func(context.Context) error) (err error) {
+// lead is one term. It returns fn's error, unless the leadership was lost for another reason than the end of the Client.
+func (e *Election) lead(ctx context.Context, l *Lock, fn func(context.Context) error) (lost bool, err error) {
 	e.tell()
 	returned := false
 	defer func() { // also when fn panics
-		lost := l.Err()
+		loss := l.Err()
 		defer e.client.tellOf(e.resign(ctx, l))
-		switch {
-		case errors.Is(lost, ErrClosed):
-			err = errors.Join(lost, err)
-		case returned && lost != nil:
+		if lost = loss != nil; returned && lost && !errors.Is(loss, ErrClosed) {
 			err = nil
 		}
 	}()
 	err = fn(l.under(ctx))
 	returned = true
-	return err
+	return false, err
 }
 
 // resign gives the lock back and makes the watchers check. It returns the event for the Observer.
@@ -180,6 +222,45 @@ func (e *Election) Leader(ctx context.Context) (Leader, error) {
 	}
 	leader, _, err := e.leader(ctx)
 	return leader, wrapOp("leader", e.name, err)
+}
+
+// Position tells where this Client's candidate stands: 0 if it leads, 1 if it is the next to lead, and so on. Of several campaigns
+// of this Client in the election, it is that of the first. standing is false if none of them has a place: nobody campaigns, a
+// campaign pauses after a short term, or its request has not been answered yet. Position asks Redis.
+//
+// All candidates, in their order, are the Places of [Client.Inspect] of "elect:name".
+func (e *Election) Position(ctx context.Context) (position int, standing bool, err error) {
+	if e == nil {
+		e = &Election{}
+	}
+	position, err = e.position(ctx)
+	return max(position, 0), position >= 0, wrapOp("position", e.name, err)
+}
+
+// position is -1 if this Client has no candidate.
+func (e *Election) position(ctx context.Context) (int, error) {
+	c := e.client
+	if err := c.mayLook(ctx, e.name, electName); err != nil {
+		return -1, err
+	}
+	info, err := c.inspect(ctx, electName(e.name), 0)
+	for seen := 0; err == nil; info, err = c.inspectMore(ctx, info) {
+		own := c.queued.tokens(info.Name) // before the holds: a candidate that is elected is among those before it leaves here
+		for _, h := range info.Holds {
+			if own[h.token] || c.holdOf(h.token) != nil {
+				return 0, nil
+			}
+		}
+		for i, p := range info.Places[seen:] {
+			if own[p.token] {
+				return seen + i + 1, nil
+			}
+		}
+		if seen = len(info.Places); !info.More() {
+			break
+		}
+	}
+	return -1, err
 }
 
 // leader also tells after which time the leader may have died.

@@ -3,6 +3,7 @@ package redislock_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,6 +29,10 @@ func TestAtMostOneLeads(t *testing.T) {
 		defer stop()
 		var leading, terms atomic.Int32
 		led := make([]atomic.Int32, 4)
+		rounds := int32(4)
+		if e.mini == nil {
+			rounds = 2 // the pauses after terms that are short take real time
+		}
 		var all sync.WaitGroup
 		for i := range led {
 			c := e.client()
@@ -42,19 +47,19 @@ func TestAtMostOneLeads(t *testing.T) {
 					}
 					led[i].Add(1)
 					e.queued(c, "elect:scheduler", len(led)-1) // until all stand
-					if terms.Add(1) == 16 {
+					if terms.Add(1) == rounds*int32(len(led)) {
 						stop()
 					}
 					return nil // resigns: the next candidate leads
 				})
-				if !errors.Is(err, context.Canceled) {
+				if err != nil {
 					e.Errorf("the campaign ended with %v", err)
 				}
 			})
 		}
 		all.Wait()
 		for i := range led {
-			if n := led[i].Load(); n != 4 { // in turn
+			if n := led[i].Load(); n != rounds { // in turn
 				e.Errorf("candidate %d led %d times of %d", i, n, terms.Load())
 			}
 		}
@@ -97,7 +102,7 @@ func TestALeaderThatLosesItsLockStandsAgain(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		})
-		if !errors.Is(err, context.Canceled) || terms != 3 {
+		if err != nil || terms != 3 {
 			e.Errorf("%v after %d terms", err, terms)
 		}
 	})
@@ -198,7 +203,7 @@ func TestAnElectionOutlivesAnOutage(t *testing.T) {
 				<-ctx.Done()
 				return nil
 			})
-			if !errors.Is(err, context.Canceled) {
+			if err != nil {
 				e.Errorf("the campaign ended with %v", err)
 			}
 		})
@@ -524,41 +529,257 @@ func TestNoModeGivesTwoLeaders(t *testing.T) {
 	}
 }
 
-// A Client that is closed while it leads says so.
-func TestACampaignSaysThatItsClientWasClosed(t *testing.T) {
-	embedded(t, 0, func(e *env, _ *fakenet.Network) {
-		c := e.client()
-		begun, over := make(chan struct{}), make(chan error, 1)
-		go func() {
-			over <- c.Elect(context.Background(), "x", func(ctx context.Context) error {
-				close(begun)
-				<-ctx.Done()
-				return ctx.Err()
-			})
-		}()
-		<-begun
-		if err := c.Close(context.Background()); err != nil {
-			e.Error(err)
+// However a campaign is told to end, and whatever it does at that moment, there is no error to be filtered out.
+func TestACampaignThatIsToldToEndReturnsNoError(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("SIGTERM")
+	ends := map[string]func(c *redislock.Client, cancel context.CancelCauseFunc) error{
+		"cancelled":             func(_ *redislock.Client, cancel context.CancelCauseFunc) error { cancel(nil); return nil },
+		"cancelled for a cause": func(_ *redislock.Client, cancel context.CancelCauseFunc) error { cancel(cause); return nil },
+		"closed":                func(c *redislock.Client, _ context.CancelCauseFunc) error { return c.Close(context.Background()) },
+		"drained": func(c *redislock.Client, cancel context.CancelCauseFunc) error {
+			time.AfterFunc(time.Minute, func() { cancel(nil) }) // who leads goes on until it returns
+			return c.Drain(context.Background())
+		},
+	}
+	bodies := map[string]func(context.Context) error{
+		"nothing":              func(ctx context.Context) error { <-ctx.Done(); return nil },
+		"its error":            untilOver,
+		"its cause":            func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) },
+		"its error in another": func(ctx context.Context) error { <-ctx.Done(); return fmt.Errorf("query: %w", ctx.Err()) },
+	}
+	states := map[string]bool{"it leads": true, "it waits": false}
+	for how, end := range ends {
+		for what, body := range bodies {
+			for state, leads := range states {
+				embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
+					c, other := e.client(), e.client()
+					ctx, cancel := context.WithCancelCause(context.Background())
+					defer cancel(nil)
+					var first *redislock.Lock
+					if !leads {
+						first = e.acquire(other, "elect:x")
+					}
+					over := make(chan error, 1)
+					go func() { over <- c.Elect(ctx, "x", body) }()
+					time.Sleep(time.Second)
+					if err := end(c, cancel); err != nil {
+						e.Error(err)
+					}
+					if err := <-over; err != nil {
+						e.Errorf("%s while %s, and the function returns %s: %v", how, state, what, err)
+					}
+					if !leads {
+						e.release(first)
+					}
+				})
+			}
 		}
-		if err := <-over; !errors.Is(err, redislock.ErrClosed) {
-			e.Errorf("the campaign ended with %v", err)
+	}
+}
+
+func TestACampaignThatPausesEndsAtOnce(t *testing.T) {
+	for _, how := range []string{"cancelled", "closed", "drained"} {
+		embedded(t, 0, func(e *env, _ *fakenet.Network) {
+			c := e.client()
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			over := make(chan error, 1)
+			go func() { over <- c.Elect(ctx, "x", func(context.Context) error { return nil }) }()
+			time.Sleep(40 * time.Second) // in the middle of a pause of 30 s
+			begun, err := time.Now(), error(nil)
+			switch how {
+			case "cancelled":
+				cancel()
+			case "closed":
+				err = c.Close(context.Background())
+			case "drained":
+				err = c.Drain(context.Background())
+			}
+			if err := errors.Join(err, <-over); err != nil || time.Since(begun) > 100*time.Millisecond {
+				e.Errorf("%s: %v after %v", how, err, time.Since(begun))
+			}
+		})
+	}
+}
+
+// What the function has to say beside the end of its context is said.
+func TestAnErrorAtTheEndOfACampaignIsTold(t *testing.T) {
+	oh := errors.New("the buffer could not be written")
+	for _, closes := range []bool{true, false} {
+		embedded(t, 0, func(e *env, _ *fakenet.Network) {
+			c := e.client()
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			err := c.Elect(ctx, "x", func(ctx context.Context) error {
+				if closes {
+					go func() { _ = c.Close(context.Background()) }()
+				} else {
+					cancel()
+				}
+				<-ctx.Done()
+				return oh
+			})
+			if !errors.Is(err, oh) {
+				e.Errorf("closed: %v: %v", closes, err)
+			}
+		})
+	}
+}
+
+// A function that returns at once, with nobody else to lead, does not keep Redis busy; and it is tried sooner again when it has
+// led for longer.
+func TestACampaignWhoseFunctionReturnsAtOnceBacksOff(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		ctx, stop := context.WithTimeout(context.Background(), 10*time.Minute)
+		defer stop()
+		var at []time.Duration
+		begun := time.Now()
+		err := e.client().Elect(ctx, "x", func(ctx context.Context) error {
+			at = append(at, time.Since(begun).Round(time.Second))
+			if len(at) == 8 {
+				time.Sleep(time.Minute)
+			}
+			return nil
+		})
+		want := []time.Duration{0, 1, 3, 7, 15, 31, 61, 91, 151, 152, 154, 158, 166}
+		for i := range want {
+			if i >= len(at) || at[i] != want[i]*time.Second {
+				e.Fatalf("terms began after %v, not %v", at, want)
+			}
+		}
+		if err != nil || len(at) > 30 {
+			e.Errorf("%d terms in ten minutes, %v", len(at), err)
 		}
 	})
 }
 
-// A function that returns at once, with nobody else to lead, does not keep Redis busy.
-func TestACampaignAloneDoesNotSpin(t *testing.T) {
-	t.Parallel()
-	s := servertest.Start(t)
-	e := &env{T: t, connect: nil}
-	c := e.over(s.Connect())
-	ctx, stop := context.WithTimeout(context.Background(), time.Second)
-	defer stop()
-	terms := 0
-	_ = c.Elect(ctx, "x", func(context.Context) error { terms++; return nil })
-	if terms > 200 {
-		t.Errorf("%d terms in a second", terms)
-	}
+// Who loses the lead is not to blame for it.
+func TestALeaderThatIsRobbedAgainAndAgainDoesNotBackOff(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		c, other := e.client(), e.client()
+		ctx, stop := context.WithCancel(context.Background())
+		terms, begun := 0, time.Now()
+		err := c.Elect(ctx, "x", func(ctx context.Context) error {
+			if terms++; terms == 10 {
+				stop()
+				return nil
+			}
+			if _, err := other.Break(context.Background(), "elect:x", "test"); err != nil {
+				e.Error(err)
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		if took := time.Since(begun); err != nil || took > 12*time.Second {
+			e.Errorf("%v, after %v", err, took)
+		}
+	})
+}
+
+// With a context that carries a lock a campaign goes on while the Client drains, and does not spin.
+func TestACampaignUnderALockDoesNotSpinWhileTheClientDrains(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		c := e.client()
+		l := e.acquire(c, "y")
+		ctx, stop := context.WithTimeout(l.Context(), time.Minute)
+		defer stop()
+		terms := 0
+		drained := make(chan error, 1)
+		time.AfterFunc(time.Second, func() { drained <- c.Drain(context.Background()) })
+		err := c.Elect(ctx, "x", func(context.Context) error { terms++; return nil })
+		if err != nil || terms < 5 || terms > 10 {
+			e.Errorf("%v after %d terms in a minute", err, terms)
+		}
+		e.release(l)
+		if err := <-drained; err != nil {
+			e.Error(err)
+		}
+	})
+}
+
+func TestACandidateKnowsItsPosition(t *testing.T) {
+	both(t, func(e *env) {
+		ctx, stop := context.WithCancel(context.Background())
+		defer stop()
+		at := func(el *redislock.Election, position int, standing bool) {
+			e.Helper()
+			if p, s, err := el.Position(context.Background()); p != position || s != standing || err != nil {
+				e.Errorf("position %d, standing %v, %v; not %d, %v", p, s, err, position, standing)
+			}
+		}
+		// The last looks at one place at a time.
+		clients := []*redislock.Client{e.client(), e.client(), e.client(redislock.WithShown(1))}
+		var elections []*redislock.Election
+		var all sync.WaitGroup
+		resign := make([]context.CancelFunc, len(clients))
+		for i, c := range clients {
+			el := c.Election("x")
+			at(el, 0, false)
+			elections = append(elections, el)
+			var candidacy context.Context
+			candidacy, resign[i] = context.WithCancel(ctx)
+			leads := make(chan struct{})
+			all.Go(func() {
+				_ = el.Campaign(candidacy, func(ctx context.Context) error {
+					close(leads)
+					return untilOver(ctx)
+				})
+			})
+			if i == 0 {
+				<-leads
+			} else {
+				e.queued(c, "elect:x", i)
+			}
+		}
+		for i, el := range elections {
+			at(el, i, true)
+		}
+		resign[1]()
+		e.queued(clients[2], "elect:x", 1)
+		for i, position := range []int{0, 0, 1} {
+			at(elections[i], position, i != 1)
+		}
+		resign[0]()
+		e.eventually("the last one leads", func() bool {
+			p, standing, err := elections[2].Position(context.Background())
+			return p == 0 && standing && err == nil
+		})
+		at(elections[0], 0, false)
+		if _, _, err := clients[0].Election("").Position(ctx); !errors.Is(err, redislock.ErrInvalid) {
+			e.Error(err)
+		}
+		if _, _, err := (*redislock.Election)(nil).Position(ctx); !errors.Is(err, redislock.ErrInvalid) {
+			e.Error(err)
+		}
+		stop()
+		all.Wait()
+	})
+}
+
+// At no moment of its election is a candidate seen to be none: it leads, or it is the next.
+func TestACandidateThatIsElectedHasAPositionAtEachMoment(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
+		c, other := e.client(), e.client()
+		e.warm(c, other)
+		ctx, stop := context.WithCancel(context.Background())
+		first := e.acquire(other, "elect:x")
+		var all sync.WaitGroup
+		all.Go(func() { _ = c.Elect(ctx, "x", untilOver) })
+		e.queued(other, "elect:x", 1)
+		all.Go(func() { e.release(first) })
+		for range 200 {
+			all.Go(func() {
+				if p, standing, err := c.Election("x").Position(context.Background()); p > 1 || !standing || err != nil {
+					e.Errorf("position %d, standing: %v, %v", p, standing, err)
+				}
+			})
+			time.Sleep(50 * time.Microsecond)
+		}
+		time.Sleep(time.Second)
+		stop()
+		all.Wait()
+	})
 }
 
 // A lock that lapsed before the server heard that it is to stay is not kept, and that is said.
@@ -610,7 +831,7 @@ func TestACampaignThatIsRefusedForAWhileStandsAgain(t *testing.T) {
 				}
 				return nil
 			})
-			if !errors.Is(err, context.Canceled) || terms != 2 {
+			if err != nil || terms != 2 {
 				e.Errorf("%v after %d terms", err, terms)
 			}
 			if n := seen.gaveUp("elect:x", answer == noPermission); n < 60 || n > 240 {
@@ -705,8 +926,8 @@ func TestWhoWatchesGoesOnWhenItIsRefusedForAWhile(t *testing.T) {
 	})
 }
 
-// A function that returns at once, with nobody else to lead, does not keep Redis and all who listen busy.
-func TestACampaignWhoseTermsEndAtOnceTakesOneASecond(t *testing.T) {
+// A function that returns at once does not keep those who listen busy.
+func TestACampaignWhoseTermsEndAtOnceTellsOfEachTermTwice(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		heard := e.raw.Subscribe(context.Background(), "redislock:n:{elect:x}")
 		defer heard.Close()
@@ -725,7 +946,7 @@ func TestACampaignWhoseTermsEndAtOnceTakesOneASecond(t *testing.T) {
 		time.Sleep(time.Second)
 		_ = heard.Close()
 		all.Wait()
-		if terms < 55 || terms > 61 || told > 2*terms+4 { // more at the end, which may have been seen
+		if terms < 5 || terms > 7 || told > 2*terms+4 { // more at the end, which may have been seen
 			e.Errorf("%d terms in a minute, and %d broadcasts", terms, told)
 		}
 	})

@@ -137,6 +137,9 @@ func TestARefusedBatchIsAnErrorOfAllThatWereInIt(t *testing.T) {
 			"Leader": func(_ *env, c *redislock.Client) func() error {
 				return func() error { return second(c.Election("a").Leader(ctx)) }
 			},
+			"Position": func(_ *env, c *redislock.Client) func() error {
+				return func() error { _, _, err := c.Election("a").Position(ctx); return err }
+			},
 			"Release": func(e *env, c *redislock.Client) func() error {
 				l := e.acquire(c, "a")
 				return func() error { return l.Release(ctx) }

@@ -184,10 +184,10 @@ func ExampleClient_Elect() {
 		<-ctx.Done() // the leadership is lost, or this process is to end
 		return ctx.Err()
 	})
-	fmt.Println(errors.Is(err, context.Canceled))
+	fmt.Println(err) // a campaign that was told to end has none
 	// Output:
 	// leading
-	// true
+	// <nil>
 }
 
 // When the leader loses its lock the next candidate leads, with a greater fence.
@@ -248,6 +248,35 @@ func ExampleElection_Leader() {
 	// Output:
 	// api-1 leads: true <nil>
 	// afterwards: false <nil>
+}
+
+func ExampleElection_Position() {
+	client, other, stop := exampleClients()
+	defer stop()
+	ctx, shutDown := context.WithCancel(context.Background())
+
+	var all sync.WaitGroup
+	leads := make(chan struct{})
+	lead := func(ctx context.Context) error {
+		close(leads)
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	all.Go(func() { _ = client.Elect(ctx, "scheduler", lead) })
+	<-leads
+	election := other.Election("scheduler")
+	all.Go(func() { _ = election.Campaign(ctx, lead) })
+	for {
+		position, standing, err := election.Position(ctx)
+		if standing || err != nil {
+			fmt.Println(position, "of the candidates: the next to lead", err)
+			break
+		}
+	}
+	shutDown()
+	all.Wait()
+	// Output:
+	// 1 of the candidates: the next to lead <nil>
 }
 
 func ExampleElection_Watch() {

@@ -97,21 +97,33 @@ func (l *Lock) Deadline() time.Time {
 }
 
 // queued are the acquisitions that have a place in a queue, each with its number in the order in which they came. What is told
-// of one does not change while it is here.
+// of one does not change while it is here, but for its token.
 type queued struct {
 	mu     sync.Mutex
-	of     map[*acquisition]uint64
+	of     map[*acquisition]queuedAs
 	number uint64
 }
 
+// queuedAs is the number of an acquisition, and its present token.
+type queuedAs struct {
+	number uint64
+	token  string
+}
+
+// add notes that an acquisition has a place, or has another token.
 func (w *queued) add(q *acquisition) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.of == nil {
-		w.of = map[*acquisition]uint64{}
+		w.of = map[*acquisition]queuedAs{}
 	}
-	w.number++
-	w.of[q] = w.number
+	as, known := w.of[q]
+	if !known {
+		w.number++
+		as.number = w.number
+	}
+	as.token = q.token
+	w.of[q] = as
 }
 
 func (w *queued) remove(q *acquisition) {
@@ -124,5 +136,18 @@ func (w *queued) remove(q *acquisition) {
 func (w *queued) all() []*acquisition {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.SortedFunc(maps.Keys(w.of), func(a, b *acquisition) int { return cmp.Compare(w.of[a], w.of[b]) })
+	return slices.SortedFunc(maps.Keys(w.of), func(a, b *acquisition) int { return cmp.Compare(w.of[a].number, w.of[b].number) })
+}
+
+// tokens are those of the acquisitions for one name.
+func (w *queued) tokens(name string) map[string]bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	tokens := map[string]bool{}
+	for q, as := range w.of {
+		if q.name == name {
+			tokens[as.token] = true
+		}
+	}
+	return tokens
 }

@@ -90,9 +90,7 @@ func (c *Client) heard(payload string) {
 // named is the hold of this process that a message names by its token and its nonce. Only a reader of the key can know the
 // nonce.
 func (c *Client) named(token, nonce string) *hold {
-	c.mu.Lock()
-	h := c.holds[token]
-	c.mu.Unlock()
+	h := c.holdOf(token)
 	if h == nil || subtle.ConstantTimeCompare([]byte(h.lease.Nonce()), []byte(nonce)) != 1 {
 		return nil
 	}

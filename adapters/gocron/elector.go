@@ -30,7 +30,12 @@ func NewElector(client *redislock.Client, name string, opts ...redislock.Option)
 	e := &Elector{name: name, stand: cancel, over: make(chan struct{})}
 	go func() {
 		defer close(e.over)
-		if err := client.Election(name, opts...).Campaign(ctx, e.lead); ctx.Err() == nil {
+		err := client.Election(name, opts...).Campaign(ctx, e.lead)
+		switch {
+		case ctx.Err() != nil:
+		case err == nil:
+			e.err = fmt.Errorf("redislock: elect %q: %w", name, redislock.ErrClosed)
+		default:
 			e.err = err
 		}
 	}()
