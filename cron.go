@@ -13,8 +13,8 @@ const (
 	DefaultTickAhead = time.Minute
 )
 
-// Overlap says what happens to a tick while an earlier tick of the same job is still running, or while [WithAtLeast] still
-// keeps the job's lock.
+// Overlap says what happens to a tick while an earlier tick of the same job is still running, or while [WithAtLeast] or
+// [WithPause] still keeps the job's lock.
 type Overlap uint8
 
 const (
@@ -24,7 +24,7 @@ const (
 	// OverlapWait runs the tick after the earlier one. Several ticks run in the order in which they were fired.
 	OverlapWait
 	// OverlapReplace ends the earlier tick by stealing its lock: the context of that tick ends with [ErrStolen], and the new
-	// tick begins when the earlier one has given the lock up. If [WithAtLeast] keeps the lock, the new tick waits for that.
+	// tick begins when the earlier one has given the lock up. If [WithAtLeast] or [WithPause] keeps the lock, the new tick waits for that.
 	// An earlier tick that comes late, while a later one is running, is left out. Only one tick at a time decides whether it
 	// replaces another. It does so under a lock of its own, "tick:job@replace".
 	OverlapReplace
@@ -40,7 +40,7 @@ const (
 	OutcomeFailed
 	// OutcomeElsewhere: another caller has run the tick, is running it, or has left it out.
 	OutcomeElsewhere
-	// OutcomeSkipped: the tick was left out, for all callers, because of [OverlapSkip].
+	// OutcomeSkipped: the tick was left out, for all callers, because of [OverlapSkip] or of a full group ([WithGroup]).
 	OutcomeSkipped
 	// OutcomeMissed: the tick is so long ago that nobody knows whether it was run. So it is not run.
 	OutcomeMissed
@@ -68,10 +68,12 @@ func (o Outcome) String() string {
 type CronOption interface{ applyCron(*cronSettings) error }
 
 type cronSettings struct {
-	atLeast, atMost, retry, memory, ahead time.Duration
-	overlap                               Overlap
-	next                                  func(time.Time) time.Time
-	lock                                  []Option
+	atLeast, atMost, pause, retry, memory, ahead time.Duration
+	overlap                                      Overlap
+	next                                         func(time.Time) time.Time
+	history                                      int
+	groups                                       []cronGroup // by name
+	lock                                         []Option
 }
 
 type cronOption func(*cronSettings) error
@@ -94,6 +96,22 @@ func WithAtLeast(d time.Duration) CronOption {
 			return invalid("WithAtLeast(%v): must be from 0 to %v", d, MaxLease)
 		}
 		s.atLeast = d
+		return nil
+	})
+}
+
+// WithPause keeps the job's lock for d after the end of a run, at most [MaxLease], also if the process ends. So no tick of the job
+// begins sooner than that after the end of the last one, whatever node it is on and whatever its clock says: Redis counts d. What
+// becomes of a tick that comes during the pause, [WithOverlap] says: with [OverlapSkip] it is left out. So the ticks of every
+// minute, with a pause of ten, make a job that runs about ten minutes after its last run. A run that is to be begun anew by a node
+// that stands by is not over, so no pause follows it; and a node that dies, or that Redis does not hear of before the lease is
+// over, tells no end: then a tick may begin as soon as the lease is over.
+func WithPause(d time.Duration) CronOption {
+	return cronOption(func(s *cronSettings) error {
+		if d < 0 || d > MaxLease {
+			return invalid("WithPause(%v): must be from 0 to %v", d, MaxLease)
+		}
+		s.pause = d
 		return nil
 	})
 }
@@ -177,6 +195,21 @@ func WithSchedule(next func(after time.Time) time.Time) CronOption {
 	})
 }
 
+// MaxHistory is how many runs [WithHistory] may have Redis keep.
+const MaxHistory = 100
+
+// WithHistory has Redis keep the n runs of the job before the last one, up to [MaxHistory]; [CronStatus] shows them. The default is
+// none. A run then costs one request more. All nodes must have it: a run without it forgets the earlier ones.
+func WithHistory(n int) CronOption {
+	return cronOption(func(s *cronSettings) error {
+		if n < 0 || n > MaxHistory {
+			return invalid("WithHistory(%d): must be from 0 to %d", n, MaxHistory)
+		}
+		s.history = n
+		return nil
+	})
+}
+
 // CronGuard makes sure that a job is run at most once for each tick, wherever it is scheduled. [Client.Cron] makes it. Many
 // goroutines may use it at once.
 type CronGuard struct {
@@ -229,8 +262,8 @@ func tickName(job string, tick time.Time) string {
 // time zone. A node whose clock is slow by less than [WithTickMemory] finds that the tick was run elsewhere. A node whose
 // clock is fast runs the tick early, by at most [WithTickAhead].
 //
-// fn runs under two locks: "cron:job", which no two runs of the job hold at the same time, and "tick:job@time". Its context
-// ends when ctx ends, when a lock is lost, and after [WithAtMost]. [FromContext] finds the first lock; its fence goes along
+// fn runs under two locks: "cron:job", which no two runs of the job hold at the same time, and "tick:job@time"; and under a place in
+// each of its groups ([WithGroup]). Its context ends when ctx ends, when a lock is lost, and after [WithAtMost]. [FromContext] finds the first lock; its fence goes along
 // with what fn writes. Before fn begins, Run writes down in Redis that the tick was begun. So a tick is begun at most once,
 // as well as Redis keeps its data, unless a node stands by with [WithRetry].
 //

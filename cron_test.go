@@ -3,6 +3,7 @@ package redislock_test
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -260,7 +261,7 @@ func TestCronStatusTellsOfTheLastRun(t *testing.T) {
 	embedded(t, 0, func(e *env, n *fakenet.Network) {
 		ctx := context.Background()
 		tick, watch := e.tick(), e.client()
-		if s, err := watch.CronStatus(ctx, "report"); err != nil || s != (redislock.CronStatus{Job: "report"}) {
+		if s, err := watch.CronStatus(ctx, "report"); err != nil || !reflect.DeepEqual(s, redislock.CronStatus{Job: "report"}) {
 			e.Errorf("before the first run: %+v, %v", s, err)
 		}
 		mortal := &fakenet.Network{Dial: n.Dial}

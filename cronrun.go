@@ -89,7 +89,7 @@ func (g *CronGuard) run(ctx context.Context, tick time.Time, fn func(context.Con
 	}
 	switch {
 	case err == nil:
-		return r.do(ctx, fn)
+		return r.do(ctx, own, fn)
 	case errors.Is(err, ErrHeld) && g.overlap == OverlapSkip && turn.Err() == nil && ctx.Err() == nil:
 		return r.skip(ctx)
 	}
@@ -126,7 +126,10 @@ type cronRun struct {
 	// deciding is held from the check for a later tick until others can see that this one runs. It is nil without OverlapReplace.
 	deciding *Lock
 	keep     time.Duration // how long turn is to stay, if the record cannot say that the tick is over
+	places   []*Lock       // in the groups
+	granted  time.Time     // when job was
 	begun    time.Time
+	earlier  []cronPast // the runs before this one, the latest first
 }
 
 // decided lets the next tick decide whether it replaces this one.
@@ -138,9 +141,9 @@ func (r *cronRun) decided(ctx context.Context) {
 
 // notBegun is the outcome of a tick that waited and did not begin. It may have lost its locks meanwhile.
 func (r *cronRun) notBegun(err error) (Outcome, error) {
-	for _, l := range []*Lock{r.turn, r.deciding} {
+	for _, l := range append([]*Lock{r.turn, r.deciding, r.job}, r.places...) {
 		if l != nil && l.Err() != nil {
-			return 0, fmt.Errorf("while it waited for an earlier one: %w", l.Err())
+			return 0, fmt.Errorf("while it waited to begin: %w", l.Err())
 		}
 	}
 	return 0, err
@@ -161,12 +164,20 @@ func (r *cronRun) laterRuns(ctx context.Context) (bool, error) {
 	return status.Outcome == OutcomeRunning && status.Tick.After(r.tick), err
 }
 
-// do runs the function under both locks, and writes down the outcome.
-func (r *cronRun) do(ctx context.Context, fn func(context.Context) error) (outcome Outcome, err error) {
+// do runs the function under all locks, and writes down the outcome. The options are those of the library's own locks.
+func (r *cronRun) do(ctx context.Context, own []Option, fn func(context.Context) error) (outcome Outcome, err error) {
 	c := r.client
-	r.begun = time.Now()
+	r.granted = time.Now()
 	release := time.Duration(0)
 	defer func() { _ = r.job.finish(ctx, true, release) }()
+	defer r.leave(ctx)
+	if outcome, err := r.enter(ctx, own); outcome != 0 || err != nil {
+		return outcome, err
+	}
+	r.begun = time.Now()
+	if err := r.recallEarlier(ctx); err != nil {
+		return 0, err
+	}
 	if err := c.record(ctx, r.turn, 1, tickBegun, r.memory); err != nil {
 		return 0, err
 	}
@@ -178,7 +189,11 @@ func (r *cronRun) do(ctx context.Context, fn func(context.Context) error) (outco
 		return 0, loss
 	}
 
-	bounded := r.job.under(r.turn.under(ctx))
+	bounded := ctx
+	for _, l := range r.places {
+		bounded = l.within(bounded)
+	}
+	bounded = r.job.under(r.turn.under(bounded))
 	if r.atMost > 0 {
 		var cancel context.CancelFunc
 		bounded, cancel = context.WithTimeoutCause(bounded, r.atMost, fmt.Errorf("WithAtMost(%v) is over: %w", r.atMost, context.DeadlineExceeded))
@@ -186,8 +201,11 @@ func (r *cronRun) do(ctx context.Context, fn func(context.Context) error) (outco
 	}
 	outcome, err = OutcomeFailed, errors.New("panic") // if fn does not return
 	defer func() {
-		if !r.gaveUp(ctx, err) { // otherwise the tick is for a node that stands by
-			release = r.atLeast - clock.Elapsed(r.begun)
+		over := !r.gaveUp(ctx, err) // otherwise the tick is for a node that stands by
+		if over || r.retry == 0 {
+			release = max(r.atLeast-clock.Elapsed(r.begun), r.pause)
+		}
+		if over {
 			if err := c.record(ctx, r.turn, 2, tickEnded, r.memory); err != nil {
 				r.keep = min(r.memory, MaxLease) // then the lock says that the tick is over
 			}
@@ -211,9 +229,9 @@ func (r *cronRun) gaveUp(ctx context.Context, err error) bool {
 	return ctx.Err() != nil && err != nil || r.turn.hold.loss() != nil || loss != nil && !errors.Is(loss, ErrStolen)
 }
 
-// loss is the loss of either lock. A lock that the function gave back or handed off by itself is not lost.
+// loss is the loss of any of its locks. A lock that the function gave back or handed off by itself is not lost.
 func (r *cronRun) loss() error {
-	for _, l := range []*Lock{r.job, r.turn} {
+	for _, l := range append([]*Lock{r.job, r.turn}, r.places...) {
 		if loss := l.hold.loss(); loss != nil && !errors.Is(loss, ErrReleased) {
 			return loss
 		}

@@ -36,6 +36,20 @@ type CronStatus struct {
 	Err string
 	// Fence is the fence of the job's lock.
 	Fence int64
+	// Earlier are the runs before this one, the latest first, as many as [WithHistory] has Redis keep.
+	Earlier []CronRun
+}
+
+// CronRun is a run in the history of a job; see [WithHistory]. Its fields are those of [CronStatus]. The text of the error is cut at
+// 200 bytes, and Node has no metadata.
+type CronRun struct {
+	Tick     time.Time
+	Outcome  Outcome // OutcomeRan, OutcomeFailed or OutcomeDied
+	Node     Owner
+	Start    time.Time
+	Duration time.Duration // 0 of one that died
+	Err      string
+	Fence    int64
 }
 
 // cronRecord is a status as Redis keeps it.
@@ -46,7 +60,18 @@ type cronRecord struct {
 	Took    time.Duration `json:"took"`
 	Next    time.Time     `json:"next,omitzero"`
 	Err     string        `json:"err,omitempty"`
+	Waited  time.Duration `json:"waited,omitempty"` // from the grant of the job's lock to the begin
+	Earlier []cronPast    `json:"earlier,omitempty"`
 }
+
+// cronPast is a run of the history.
+type cronPast struct {
+	cronRecord
+	Fence int64 `json:"fence"`
+}
+
+// maxPastError is how much of the text of an error the history keeps.
+const maxPastError = 200
 
 // check refuses a record that no run can have written: one with times that cannot be told, or with an unknown outcome.
 func (r cronRecord) check() error {
@@ -60,9 +85,66 @@ func (r cronRecord) check() error {
 		return errors.New("no tick")
 	case r.Outcome < OutcomeRan || r.Outcome > OutcomeDied:
 		return fmt.Errorf("the outcome %d", r.Outcome)
-	case r.Took < 0:
-		return fmt.Errorf("a run of %v", r.Took)
+	case r.Took < 0 || r.Waited < 0:
+		return fmt.Errorf("a run of %v, after %v", r.Took, r.Waited)
+	case len(r.Earlier) > MaxHistory:
+		return fmt.Errorf("a history of %d runs", len(r.Earlier))
 	}
+	for _, past := range r.Earlier {
+		if past.Earlier != nil {
+			return errors.New("a history in a history")
+		}
+		if err := past.check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clipText is at most so many bytes of a text.
+func clipText(text string, most int) string {
+	return strings.ToValidUTF8(text[:min(len(text), most)], "")
+}
+
+// start is when the run of a record began that was written under that fence.
+func (r cronRecord) start(fence int64) time.Time { return time.UnixMicro(fence).Add(r.Waited) }
+
+// parseCron reads what Redis keeps of a job.
+func parseCron(text string) (known cronRecord, err error) {
+	if err := json.Unmarshal([]byte(text), &known); err != nil {
+		return known, fmt.Errorf("%w: a record that is none: %w", ErrDamaged, err)
+	}
+	if err := known.check(); err != nil {
+		return known, fmt.Errorf("%w: a record that cannot be: %w", ErrDamaged, err)
+	}
+	return known, nil
+}
+
+// recallEarlier reads the runs before this one, of which the last is in the record of the job. The lock of the job is held, so a run
+// that has not told its end is not under way any more.
+func (r *cronRun) recallEarlier(ctx context.Context) error {
+	if r.history == 0 {
+		return nil
+	}
+	rec, err := r.client.recall(ctx, r.job.Name())
+	var last cronRecord
+	if err == nil && rec.exists() {
+		last, err = parseCron(rec.value)
+	}
+	switch {
+	case errors.Is(err, ErrDamaged): // it is written anew
+		return nil
+	case err != nil || !rec.exists():
+		return err
+	}
+	if last.Outcome == OutcomeRunning {
+		last.Outcome = OutcomeDied
+	}
+	past := cronPast{last, rec.fence}
+	past.Earlier, past.Next, past.Node.Metadata, past.Node.Trace = nil, time.Time{}, "", ""
+	past.Err = clipText(past.Err, maxPastError)
+	r.earlier = append([]cronPast{past}, last.Earlier...)
+	r.earlier = r.earlier[:min(len(r.earlier), r.history)]
 	return nil
 }
 
@@ -70,14 +152,16 @@ func (r cronRecord) check() error {
 func (r *cronRun) status(ctx context.Context, step int, outcome Outcome, err error) error {
 	owner := r.client.owner
 	owner.Metadata = r.job.hold.metadata
-	rec := cronRecord{Tick: r.tick.UTC(), Outcome: outcome, Node: owner}
+	rec := cronRecord{Tick: r.tick.UTC(), Outcome: outcome, Node: owner, Earlier: r.earlier}
+	if len(r.groups) > 0 {
+		rec.Waited = max(r.begun.Sub(r.granted), 0)
+	}
 	if outcome != OutcomeRunning {
 		rec.Took = clock.Elapsed(r.begun)
 	}
 	rec.Next = r.after(r.tick)
 	if err != nil {
-		rec.Err = err.Error()
-		rec.Err = rec.Err[:min(len(rec.Err), maxErrorText)]
+		rec.Err = clipText(err.Error(), maxErrorText)
 	}
 	text, err := json.Marshal(rec)
 	if err != nil {
@@ -108,16 +192,18 @@ func (c *Client) cronStatus(ctx context.Context, status *CronStatus) error {
 		case !rec.exists():
 			return c.pending(ctx, status)
 		}
-		var known cronRecord
-		if err := json.Unmarshal([]byte(rec.value), &known); err != nil {
-			return fmt.Errorf("%w: a record that is none: %w", ErrDamaged, err)
-		}
-		if err := known.check(); err != nil {
-			return fmt.Errorf("%w: a record that cannot be: %w", ErrDamaged, err)
+		known, err := parseCron(rec.value)
+		if err != nil {
+			return err
 		}
 		*status = CronStatus{
 			Job: status.Job, Tick: known.Tick, Outcome: known.Outcome, Node: known.Node, Err: known.Err, Fence: rec.fence,
-			Start: time.UnixMicro(rec.fence), Duration: known.Took, Next: known.Next,
+			Start: known.start(rec.fence), Duration: known.Took, Next: known.Next,
+		}
+		for _, past := range known.Earlier {
+			status.Earlier = append(status.Earlier, CronRun{
+				Tick: past.Tick, Outcome: past.Outcome, Node: past.Node, Start: past.start(past.Fence), Duration: past.Took, Err: past.Err, Fence: past.Fence,
+			})
 		}
 		if known.Outcome != OutcomeRunning {
 			status.End = status.Start.Add(known.Took)

@@ -3,6 +3,7 @@ package redislock_test
 import (
 	"context"
 	"errors"
+	"reflect"
 	"testing"
 	"time"
 
@@ -56,7 +57,7 @@ func TestAnAnnouncedJobIsPendingUntilItsFirstRun(t *testing.T) {
 		if first := s.Next.Sub(before); first < time.Hour || first > time.Hour+time.Minute {
 			e.Errorf("the first run is %v later", first)
 		}
-		if all := e.jobs(); len(all) != 1 || all[job] != s {
+		if all := e.jobs(); len(all) != 1 || !reflect.DeepEqual(all[job], s) {
 			e.Errorf("jobs: %+v", all)
 		}
 		keys := e.raw.Keys(context.Background(), "*announced").Val()

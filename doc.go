@@ -36,9 +36,9 @@
 //   - once in the fleet: [Client.Once], [Client.OnceDone], [Client.OnceReset], [OnceOption], [WithForget]
 //   - a value for all who ask: [Share], [Client.ShareReset], [ShareOption], [WithStale], [WithErrorTTL], [WithRefreshTimeout],
 //     [WithCodec], [Codec], [WithErrorCodec], [ErrorCodec], [SharedError], [PanicError], [ErrTooLarge]
-//   - a job at most once for each tick: [Client.Cron], [CronGuard], [CronOption], [WithAtLeast], [WithAtMost], [WithRetry],
-//     [WithOverlap], [Overlap], [WithSchedule], [WithTickMemory], [WithTickAhead], [Outcome], [Client.CronStatus],
-//     [Client.CronJobs], [CronStatus], [CronGuard.Announce], [Client.CronReset]
+//   - a job at most once for each tick: [Client.Cron], [CronGuard], [CronOption], [WithAtLeast], [WithAtMost], [WithPause],
+//     [WithRetry], [WithGroup], [WithHistory], [WithOverlap], [Overlap], [WithSchedule], [WithTickMemory], [WithTickAhead], [Outcome], [Client.CronStatus],
+//     [Client.CronJobs], [CronStatus], [CronRun], [CronGuard.Announce], [Client.CronReset]
 //   - a leader: [Client.Elect], [Client.Election], [Election], [Leader]
 //
 // The weak kind: [Client.AcquireWeak], [WeakLock], [Client.DoWeak], [Client.WrapWeak], [Client.First], [Client.FirstOf], [Client.Forget]
@@ -59,7 +59,7 @@
 // Limits and defaults: [DefaultLease], [MinLease], [MaxLease], [DefaultRetention], [MinRetention], [MaxRetention],
 // [DefaultClockMargin], [DefaultPrefix], [MaxName], [MaxMetadata], [MaxReason], [MaxTrace], [MaxTurn], [MaxLinger], [MaxReplicas], [MinReplicaTimeout],
 // [MaxReplicaTimeout], [MaxUnits], [MaxModeName], [MaxRules], [MaxStripes], [MaxShared], [DefaultErrorTTL],
-// [DefaultRefreshTimeout], [DefaultTickMemory], [DefaultTickAhead], [DefaultShown], [MaxShown].
+// [DefaultRefreshTimeout], [DefaultTickMemory], [DefaultTickAhead], [MaxHistory], [DefaultShown], [MaxShown].
 //
 // # What a lock promises
 //

@@ -133,6 +133,76 @@ func ExampleWithAtLeast() {
 	// skipped <nil>
 }
 
+// The distance is from the end of a run to the next, however long the run took.
+func ExampleWithPause() {
+	ctx := context.Background()
+	client, other, stop := exampleClients()
+	defer stop()
+
+	crawl := func(context.Context) error { return nil }
+	tick := time.Now().Add(-time.Minute).Truncate(time.Minute)
+	pause := redislock.WithPause(10 * time.Minute)
+	fmt.Println(client.Cron("crawl", pause).Run(ctx, tick, crawl))
+	fmt.Println(other.Cron("crawl", pause).Run(ctx, tick.Add(time.Minute), crawl)) // too soon after the end of the first
+	// Output:
+	// ran <nil>
+	// skipped <nil>
+}
+
+// Of the jobs of a group so many run at a time in the whole fleet. The others wait for a place.
+func ExampleWithGroup() {
+	ctx := context.Background()
+	client, other, stop := exampleClients()
+	defer stop()
+
+	tick := time.Now().Truncate(time.Minute)
+	proceed, daily := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(daily)
+		_, _ = client.Cron("daily", redislock.WithGroup("reports", 1)).Run(ctx, tick, func(context.Context) error {
+			fmt.Println("the daily report")
+			proceed <- struct{}{}
+			<-proceed
+			return nil
+		})
+	}()
+	<-proceed
+	leaveOut := redislock.WithGroup("reports", 1, redislock.WithWait(0))
+	fmt.Println(other.Cron("hourly", leaveOut).Run(ctx, tick, func(context.Context) error { return nil }))
+
+	close(proceed)
+	outcome, err := other.Cron("weekly", redislock.WithGroup("reports", 1)).Run(ctx, tick, func(context.Context) error {
+		fmt.Println("the weekly report, after the daily one")
+		return nil
+	})
+	<-daily
+	fmt.Println(outcome, err)
+	// Output:
+	// the daily report
+	// skipped <nil>
+	// the weekly report, after the daily one
+	// ran <nil>
+}
+
+func ExampleWithHistory() {
+	ctx := context.Background()
+	client, _, stop := exampleClients()
+	defer stop()
+
+	tick := time.Now().Add(-time.Hour).Truncate(time.Hour)
+	report := client.Cron("report", redislock.WithHistory(10))
+	_, _ = report.Run(ctx, tick, func(context.Context) error { return errors.New("no disk") })
+	_, _ = report.Run(ctx, tick.Add(time.Minute), func(context.Context) error { return nil })
+	status, err := client.CronStatus(ctx, "report")
+	fmt.Println(status.Outcome, err)
+	for _, run := range status.Earlier {
+		fmt.Println("before:", run.Outcome, run.Err)
+	}
+	// Output:
+	// ran <nil>
+	// before: failed no disk
+}
+
 func ExampleWithAtMost() {
 	ctx := context.Background()
 	client, _, stop := exampleClients()

@@ -128,6 +128,39 @@ func TestBrowserKeepsWhatIsWantedInTheAddress(t *testing.T) {
 	p.lists("a/1", "a/2", "b")
 }
 
+// What was not seen here is in the history that the nodes keep.
+func TestTheStripOfAJobHasTheRunsThatWereNotSeen(t *testing.T) {
+	t.Parallel()
+	at := time.Unix(1_800_000_000, 0)
+	past := func(fence int64, o redislock.Outcome) redislock.CronRun {
+		return redislock.CronRun{Tick: at, Outcome: o, Start: at, Duration: time.Second, Fence: fence}
+	}
+	said := func(runs []run) (text string) {
+		for _, r := range runs {
+			text += fmt.Sprint(r.fence, r.Outcome, r.Took, " ")
+		}
+		return text
+	}
+	seen := ran(nil, redislock.CronStatus{Outcome: redislock.OutcomeRunning, Tick: at, Fence: 3, Earlier: []redislock.CronRun{past(2, redislock.OutcomeFailed), past(1, redislock.OutcomeRan)}})
+	before := said(seen)
+	if before != "1ran1000 2failed1000 3running0 " {
+		t.Error(before)
+	}
+	after := ran(seen, redislock.CronStatus{Outcome: redislock.OutcomeRan, Tick: at, Fence: 5, Earlier: []redislock.CronRun{past(4, redislock.OutcomeRan), past(3, redislock.OutcomeDied)}})
+	if got := said(after); got != "1ran1000 2failed1000 3died0 4ran1000 5ran0 " {
+		t.Error(got)
+	}
+	if said(seen) != before {
+		t.Error("what is on its way to a browser was changed")
+	}
+	for fence := range int64(100) {
+		after = ran(after, redislock.CronStatus{Outcome: redislock.OutcomeRan, Tick: at, Fence: 10 + fence})
+	}
+	if len(after) != maxRuns || after[maxRuns-1].fence != 109 {
+		t.Error(said(after))
+	}
+}
+
 func TestBrowserShowsTheLastRunsOfAJobAsAStrip(t *testing.T) {
 	t.Parallel()
 	p := opens(t, nil)

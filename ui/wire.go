@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -215,18 +216,25 @@ type run struct {
 // maxRuns is how many runs of a job are shown.
 const maxRuns = 24
 
-// ran puts the last run of a job to those that were seen before.
+// ran puts the runs that are known of a job to those that were seen before: the history that its nodes keep, and the last run.
 func ran(seen []run, s redislock.CronStatus) []run {
-	one := run{Outcome: s.Outcome.String(), Tick: millis(s.Tick), fence: s.Fence}
-	if s.Outcome == redislock.OutcomeRan || s.Outcome == redislock.OutcomeFailed {
-		one.Took = s.Duration.Milliseconds()
+	seen = slices.Clone(seen) // another may be on its way to a browser
+	put := func(outcome redislock.Outcome, tick time.Time, took time.Duration, fence int64) {
+		one := run{Outcome: outcome.String(), Tick: millis(tick), fence: fence}
+		if outcome == redislock.OutcomeRan || outcome == redislock.OutcomeFailed {
+			one.Took = took.Milliseconds()
+		}
+		at, known := slices.BinarySearchFunc(seen, one, func(a, b run) int { return cmp.Compare(a.fence, b.fence) })
+		if known {
+			seen[at] = one
+		} else {
+			seen = slices.Insert(seen, at, one)
+		}
 	}
-	if n := len(seen); n > 0 && seen[n-1].fence == one.fence {
-		seen = slices.Clone(seen) // another may be on its way to a browser
-		seen[n-1] = one
-		return seen
+	for _, r := range s.Earlier {
+		put(r.Outcome, r.Tick, r.Duration, r.Fence)
 	}
-	seen = append(slices.Clone(seen), one)
+	put(s.Outcome, s.Tick, s.Duration, s.Fence)
 	return seen[max(0, len(seen)-maxRuns):]
 }
 

@@ -17,11 +17,11 @@ import (
 )
 
 const cronStatusHelp = `Shows the last run of the job NAME, of redislock cron, redislock run --tick or a Cron of the library: when it began and
-ended, how, where, how long it took, and when it runs next, if whoever ran it knew its schedule. A job that was announced
-and has not run yet is pending: next is its first run, and the node is who announced it. redislock cron announces its job,
-and so does Announce of the library. The times are in the time zone of this machine, by the clock of Redis. Without NAME it
-lists all jobs that have run, or were announced, in the last 400 days: the job, how its last run ended, the tick, the
-duration, the next tick and the node.
+ended, how, where, how long it took, and when it runs next, if whoever ran it knew its schedule; and the runs before it,
+if they are kept: redislock cron and run --tick keep 23. A job that was announced and has not run yet is pending: next is
+its first run, and the node is who announced it. redislock cron announces its job, and so does Announce of the library.
+The times are in the time zone of this machine, by the clock of Redis. Without NAME it lists all jobs that have run, or
+were announced, in the last 400 days: the job, how its last run ended, the tick, the duration, the next tick and the node.
 
 With --output json a job is one object on a line.
 
@@ -275,6 +275,13 @@ func printStatus(w io.Writer, s readableRun) error {
 	if s.Fence != 0 {
 		rows = append(rows, [2]string{"fence", fmt.Sprint(s.Fence)})
 	}
+	for i, r := range s.Earlier {
+		what := ""
+		if i == 0 {
+			what = "before"
+		}
+		rows = append(rows, [2]string{what, r.Start.Local().Format("2006-01-02 15:04:05") + "  " + runInWords(r)})
+	}
 	width := 0
 	for _, row := range rows[1:] {
 		width = max(width, len(row[0]))
@@ -285,6 +292,21 @@ func printStatus(w io.Writer, s readableRun) error {
 	}
 	_, err := io.WriteString(w, text)
 	return err
+}
+
+// runInWords is how a run of the history ended, and where.
+func runInWords(r redislock.CronRun) string {
+	text := r.Outcome.String()
+	switch r.Outcome {
+	case redislock.OutcomeRan:
+		text += " in " + rounded(r.Duration)
+	case redislock.OutcomeFailed:
+		text += " after " + rounded(r.Duration)
+		if r.Err != "" {
+			text += ": " + r.Err
+		}
+	}
+	return text + ", on " + r.Node.String()
 }
 
 // inWords is how the last run ended, or stands.
@@ -349,6 +371,18 @@ type statusJSON struct {
 	Command string     `json:"command,omitempty"`
 	Error   string     `json:"error,omitempty"`
 	Fence   int64      `json:"fence,omitempty"`
+	Earlier []pastJSON `json:"earlier,omitempty"`
+}
+
+// pastJSON is a run of the history.
+type pastJSON struct {
+	Outcome string     `json:"outcome"`
+	Tick    *time.Time `json:"tick,omitempty"`
+	Start   *time.Time `json:"start,omitempty"`
+	Seconds float64    `json:"seconds"`
+	Node    nodeJSON   `json:"node"`
+	Error   string     `json:"error,omitempty"`
+	Fence   int64      `json:"fence"`
 }
 
 type nodeJSON struct {
@@ -364,6 +398,11 @@ func jsonStatus(s redislock.CronStatus) statusJSON {
 	}
 	if s.Outcome != 0 {
 		out.Node = &nodeJSON{s.Node.Client, s.Node.Host, s.Node.PID}
+	}
+	for _, r := range s.Earlier {
+		out.Earlier = append(out.Earlier, pastJSON{
+			r.Outcome.String(), jsonTime(r.Tick), jsonTime(r.Start), r.Duration.Seconds(), nodeJSON{r.Node.Client, r.Node.Host, r.Node.PID}, r.Err, r.Fence,
+		})
 	}
 	return out
 }

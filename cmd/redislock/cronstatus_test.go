@@ -38,7 +38,7 @@ func TestCronStatusTellsThePersonAtThreeInTheMorning(t *testing.T) {
 	out := f.cronStatus("report").ends(0)
 	for _, text := range []string{
 		"report: failed after ", ": exit status 3\n", "\n  tick      " + moment(t, later).Local().Format("2006-01-02 15:04:05 -07:00\n"),
-		"\n  start     20", "\n  end       20", " (pid ", "\n  metadata  sh\n", "\n  fence     1",
+		"\n  start     20", "\n  end       20", " (pid ", "\n  metadata  sh\n", "\n  fence     1", "\n  before    20", "  ran in ",
 	} {
 		if !strings.Contains(out, text) {
 			t.Errorf("it does not say %q: %s", text, out)

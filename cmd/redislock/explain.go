@@ -125,5 +125,5 @@ func withoutOperation(err error) error {
 func inFlags(err error) string {
 	text := strings.TrimPrefix(fmt.Sprint(withoutOperation(err)), redislock.ErrInvalid.Error()+": ")
 	return strings.NewReplacer("WithLease(", "--lease (", "WithWait(", "--wait (", "WithStealAfter(", "--steal-after (",
-		"WithMaxHold(", "--at-most (", "WithPrefix(", "--prefix (", "WithAtLeast(", "--at-least (", "WithAtMost(", "--at-most (", "WithRetry(", "--retry (", "WithForget(", "--forget (", "WithMetadata:", "--metadata:").Replace(text)
+		"WithMaxHold(", "--at-most (", "WithPrefix(", "--prefix (", "WithAtLeast(", "--at-least (", "WithAtMost(", "--at-most (", "WithPause(", "--pause (", "WithGroup(", "--group (", "WithRetry(", "--retry (", "WithForget(", "--forget (", "WithMetadata:", "--metadata:").Replace(text)
 }

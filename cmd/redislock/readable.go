@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"example.com/redislock"
 	"example.com/redislock/cmd/redislock/internal/safetext"
 )
@@ -51,5 +53,9 @@ type readableRun redislock.CronStatus
 
 func runForPeople(s redislock.CronStatus) readableRun {
 	s.Job, s.Node, s.Err = visible(s.Job), readableOwner(s.Node), visible(s.Err)
+	s.Earlier = slices.Clone(s.Earlier)
+	for i, r := range s.Earlier {
+		s.Earlier[i].Node, s.Earlier[i].Err = readableOwner(r.Node), visible(r.Err)
+	}
 	return readableRun(s)
 }

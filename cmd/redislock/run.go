@@ -64,7 +64,7 @@ Exit status:
    64  the arguments are wrong, or --tick is too long ago or too far ahead
    69  Redis cannot be reached
    70  the lock was lost while COMMAND ran, or --at-most was over
-   75  somebody else has the lock, or --tick was left out because an earlier one still runs or --at-least holds on
+   75  somebody else has the lock, or --tick was left out because an earlier one still runs, or --at-least or --pause holds on
    77  Redis refuses this user
   126  COMMAND cannot be run
   127  COMMAND was not found`
@@ -156,7 +156,7 @@ func (r *runner) contradictions() error {
 			return exitWith(exitUsage, "--%s and --%s contradict each other: %s", pair[0], pair[1], pair[2])
 		}
 	}
-	for _, pair := range [][2]string{{"forget", "once"}, {"retry", "tick"}, {"overlap", "tick"}, {"verbose", "tick"}, {"longest-lease", "quorum"}} {
+	for _, pair := range [][2]string{{"forget", "once"}, {"retry", "tick"}, {"overlap", "tick"}, {"pause", "tick"}, {"group", "tick"}, {"verbose", "tick"}, {"longest-lease", "quorum"}} {
 		if r.given(pair[0]) && !r.given(pair[1]) {
 			return exitWith(exitUsage, "--%s needs --%s", pair[0], pair[1])
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,9 +22,10 @@ const (
 
 // tickFlags shape the guard of a job that is run at most once per tick.
 type tickFlags struct {
-	lease, atLeast, atMost, retry time.Duration
-	overlap                       overlap
-	verbose                       bool
+	lease, atLeast, atMost, pause, retry time.Duration
+	overlap                              overlap
+	groups                               groups
+	verbose                              bool
 }
 
 // flags declares them; what a flag means for ticks alone is said to be so by the words in when.
@@ -31,6 +33,8 @@ func (t *tickFlags) flags(f *pflag.FlagSet, when string) {
 	f.DurationVar(&t.lease, "lease", redislock.DefaultLease, "how long others wait if this machine dies; renewed while COMMAND runs")
 	f.DurationVar(&t.atLeast, "at-least", 0, "hold the lock until so long after the start of COMMAND, also when all here has ended")
 	f.DurationVar(&t.atMost, "at-most", 0, "how long COMMAND may take; it is ended then (default for ever)")
+	f.DurationVar(&t.pause, "pause", 0, when+"how long after the end of COMMAND no other tick begins, on whatever node")
+	f.Var(&t.groups, "group", when+"run at most `NAME:N` commands of a group at a time in the fleet; a tick waits for its place;\nmay be given several times")
 	f.DurationVar(&t.retry, "retry", 0, when+"stand by for so long, to run the tick if who runs it dies or is stopped,\nor if Redis cannot be reached at first (default: a tick is begun once)")
 	f.Var(&t.overlap, "overlap", when+"what becomes of a tick while an earlier one still runs: skip, wait or replace")
 	f.BoolVarP(&t.verbose, "verbose", "v", false, when+"say also that a tick was run elsewhere, and by whom")
@@ -53,6 +57,38 @@ func (o *overlap) Set(text string) error {
 	}
 	return fmt.Errorf("must be %s", strings.Join(overlapNames, ", "))
 }
+
+// groups is the flag that names groups of jobs.
+type groups []struct {
+	name string
+	n    int
+}
+
+func (g *groups) Type() string { return "NAME:N" }
+
+func (g *groups) String() string {
+	texts := make([]string, len(*g))
+	for i, one := range *g {
+		texts[i] = fmt.Sprintf("%s:%d", one.name, one.n)
+	}
+	return strings.Join(texts, ",")
+}
+
+func (g *groups) Set(text string) error {
+	at := strings.LastIndexByte(text, ':')
+	n, err := strconv.Atoi(text[at+1:])
+	if at < 1 || err != nil || n < 1 {
+		return errors.New("must be like reports:4, the name of the group and how many of it run at a time")
+	}
+	*g = append(*g, struct {
+		name string
+		n    int
+	}{text[:at], n})
+	return nil
+}
+
+// keptRuns is how many runs of a job are kept for cron-status and the page.
+const keptRuns = 23
 
 // job is a command that is run at most once per tick, wherever it is scheduled.
 type job struct {
@@ -125,6 +161,11 @@ func (j *job) guard(tick time.Time, retry time.Duration) *redislock.CronGuard {
 		redislock.WithMetadata(j.command.shownAs()),
 		redislock.WithOverlap(redislock.Overlap(j.overlap)),
 		redislock.WithAtLeast(j.atLeast),
+		redislock.WithPause(j.pause),
+		redislock.WithHistory(keptRuns),
+	}
+	for _, g := range j.groups {
+		opts = append(opts, redislock.WithGroup(g.name, g.n))
 	}
 	if j.schedule != nil {
 		opts = append(opts, redislock.WithTickMemory(memory(j.schedule, tick)), redislock.WithSchedule(j.schedule.Next))

@@ -119,6 +119,20 @@ func TestATickIsLeftOutWhileAnEarlierOneRuns(t *testing.T) {
 	}
 }
 
+func TestATickWaitsForAPlaceInItsGroupAndAPauseFollowsIt(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	tick, later := ticks()
+	first := f.run("--tick", tick, "--group", "reports:1", "--pause", "1h", "a", "--", "sh", "-c", saysReady)
+	first.line()
+	second := f.run("--tick", tick, "--group", "reports:1", "b", "--", "true")
+	f.until("group:reports", func(info redislock.Info) bool { return info.Holders == 1 && info.Waiting == 1 })
+	first.finish()
+	first.ends(0)
+	second.ends(0)
+	f.run("--tick", later, "--pause", "1h", "a", "--", "true").ends(75, "skipped")
+}
+
 func TestATickWaitsForAnEarlierOneOrReplacesIt(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)

@@ -44,12 +44,24 @@ func (d *doing) built() error {
 	case "cron":
 		tick := w.history.began.Truncate(10 * time.Second).Add(time.Since(w.history.began).Truncate(5 * time.Second))
 		overlap := []redislock.Overlap{redislock.OverlapSkip, redislock.OverlapWait, redislock.OverlapReplace}[d.draw.IntN(3)]
-		outcome, err := c.Cron("job", redislock.WithLease(upTo(d.draw, 200*time.Millisecond, 5*time.Second)), redislock.WithOverlap(overlap)).Run(d.ctx, tick, func(ctx context.Context) error {
+		job, opts := "job", []redislock.CronOption{redislock.WithLease(upTo(d.draw, 200*time.Millisecond, 5*time.Second)), redislock.WithOverlap(overlap)}
+		grouped := d.Seed%4 == 0 // not drawn, so that the other runs stay as they were
+		if grouped {
+			opts = append(opts, redislock.WithGroup("g", 1), redislock.WithHistory(2), redislock.WithPause(time.Duration(d.Seed%8)*50*time.Millisecond))
+			if d.Seed%16 == 0 {
+				job = "other"
+			}
+		}
+		outcome, err := c.Cron(job, opts...).Run(d.ctx, tick, func(ctx context.Context) error {
+			if grouped {
+				b := w.checks.enter(&body{doing: d, name: "group:g", class: "exclusive", weight: 1, ctx: ctx, err: ctx.Err})
+				defer d.leave(b)
+			}
 			d.pause(ctx, 3*time.Second)
 			return nil
 		})
 		if outcome == redislock.OutcomeRan {
-			w.checks.once("tick "+tick.Format(time.TimeOnly), d.asked)
+			w.checks.once("tick "+job+tick.Format(time.TimeOnly), d.asked)
 		}
 		if err != nil {
 			return err

@@ -161,7 +161,7 @@ func (w *world) settle() {
 	w.after(0, func() {})
 	w.run(func() bool { return len(w.queue) == 0 })
 	last := w.begin(len(w.processes))
-	names := []string{"a", "b", "rw", "sem", "elect:e", "once:once", "share:share", "cron:job"}
+	names := []string{"a", "b", "rw", "sem", "elect:e", "once:once", "share:share", "cron:job", "cron:other", "group:g"}
 	if w.plan.quorum() {
 		names = names[:2]
 	}

@@ -36,7 +36,7 @@ function strip(runs) {
 const outcomes = { ran: 'good', failed: 'bad', died: 'bad', damaged: 'bad', running: 'busy' };
 
 export function cronPage(main) {
-  const show = page(main, { title: 'Cron', columns: ['Job', 'Last outcome', 'Runs', 'Last run', 'Took', 'Next run', 'Node'], lead: 'Jobs that ran or were announced within the last 400 days, and how the runs ended that were seen here, the last at the right.' });
+  const show = page(main, { title: 'Cron', columns: ['Job', 'Last outcome', 'Runs', 'Last run', 'Took', 'Next run', 'Node'], lead: 'Jobs that ran or were announced within the last 400 days, and how the last runs ended that were seen here or are kept (WithHistory), the last at the right.' });
   function update() {
     const jobs = (store.jobs ?? []).map((job) => ({ ...job, late: Boolean(job.next) && job.next < now() - 60_000 && job.outcome !== 'running' }));
     show(jobs, (job) => job.id, (job) => [

@@ -117,6 +117,8 @@ func Purpose(name string) Text {
 		return says("This decides who runs the tick %s (job@time).", shown)
 	case "elect":
 		return says("This is the election %s: the holder is the leader, those who wait are the candidates.", shown)
+	case "group":
+		return says("These are the places of the group %s of jobs: the holders run, those who wait have not begun.", shown)
 	case "once":
 		return says("This is held by who does %s, which is done once; the others wait for the end.", shown)
 	case "share":
