@@ -16,14 +16,19 @@ func (c *Client) acquire(ctx context.Context, name string, opts []Option) (*Lock
 	if err := c.called(ctx); err != nil {
 		return nil, err
 	}
-	q := &acquisition{client: c, name: name, parent: ctx, settings: c.defaults}
+	q := c.turns.acquisition()
+	q.client, q.name, q.parent, q.settings = c, name, ctx, c.defaults
 	if err := c.accept(ctx, name, opts, &q.settings); err != nil {
 		return nil, err
 	}
 	if l, nested, err := c.nest(ctx, name, &q.settings); nested {
 		return l, err
 	}
-	return c.seek(q)
+	l, err := c.seek(q)
+	if err == nil && q.token == "" && !q.Queued { // it got the lock within the process, at once: nothing knows it any more
+		c.turns.again(q)
+	}
+	return l, err
 }
 
 // accept checks everything that can be checked without Redis, and applies the options to the settings.

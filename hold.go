@@ -172,7 +172,7 @@ func (h *hold) giveBack(ctx context.Context, l *Lock, after time.Duration) (told
 	if h.turn == nil {
 		reason, first = h.lease.Stop(ErrReleased)
 	} else {
-		switch first, on, reason = h.turn.ended(h, loss != nil || after > 0); on {
+		switch first, on, reason = h.turn.ended(h, loss != nil || after > 0, released); on {
 		case toServer:
 			defer c.turns.done(h.turn)
 		case withOthers:

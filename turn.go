@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"example.com/redislock/internal/lease"
@@ -112,6 +113,24 @@ type turnTable struct {
 	byName  map[turnKey]*turn
 	byToken map[string]*turn // of a hold, or of an acquire under way
 	spare   sync.Pool        // of *inLine
+	used    atomic.Bool      // locks are taken in turns
+	unsent  sync.Pool        // of *acquisition
+}
+
+// acquisition is an empty one. Where locks are taken in turns it may have been used before.
+func (tt *turnTable) acquisition() *acquisition {
+	if tt.used.Load() {
+		if q, _ := tt.unsent.Get().(*acquisition); q != nil {
+			return q
+		}
+	}
+	return &acquisition{}
+}
+
+// again takes one that is to be used again.
+func (tt *turnTable) again(q *acquisition) {
+	*q = acquisition{}
+	tt.unsent.Put(q)
 }
 
 func (tt *turnTable) inLine() *inLine {
@@ -167,6 +186,7 @@ func (tt *turnTable) enter(c *Client, key turnKey) *turn {
 	defer tt.mu.Unlock()
 	t := tt.byName[key]
 	if t == nil {
+		tt.used.Store(true)
 		t = &turn{client: c, key: key}
 		t.task.Job = t
 		if tt.byName == nil {
@@ -202,11 +222,15 @@ func (tt *turnTable) done(t *turn) {
 
 // tidy forgets a name of which nothing is to be remembered. The caller has locked tt.mu.
 func (tt *turnTable) tidy(t *turn) {
+	if t.users > 0 {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	forgettable, later := t.machine.Forgettable(time.Now())
-	switch {
-	case t.users > 0:
+	if t.machine.Busy() {
+		return
+	}
+	switch forgettable, later := t.machine.Forgettable(time.Now()); {
 	case forgettable:
 		if tt.byName[t.key] == t {
 			delete(tt.byName, t.key)

@@ -99,7 +99,7 @@ const (
 )
 
 // ended is the end of the last handle of a hold, or of a reader of several. strict says that the lock is not to go on.
-func (t *turn) ended(h *hold, strict bool) (first bool, on going, reason error) {
+func (t *turn) ended(h *hold, strict bool, now time.Time) (first bool, on going, reason error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.reads() && t.held == h && t.machine.LeftReader() {
@@ -119,8 +119,7 @@ func (t *turn) ended(h *hold, strict bool) (first bool, on going, reason error) 
 	if linger > 0 && (c.draining.on.Load() || !c.subscriber.Listens()) { // nobody could recall it
 		linger = 0
 	}
-	for {
-		now := time.Now()
+	for ; ; now = time.Now() {
 		a, w := t.machine.Ended(now, rest.Left(now), time.Duration(h.turnTime)*time.Microsecond, linger)
 		switch a {
 		case turns.Again:

@@ -89,17 +89,20 @@ func (q *acquisition) askServer() (*Lock, error) {
 // standInLine waits for a grant within the process, or until it is its turn to ask the server. The caller has locked t.mu.
 func (q *acquisition) standInLine(t *turn) (*Lock, error) {
 	c, ctx := q.client, q.parent
-	holder, held := t.holder(), t.held != nil
+	held := t.held != nil
 	if q.waitSet && q.settings.wait == 0 && !held { // the process only asks for the lock: the server knows who has it
 		t.mu.Unlock()
 		_ = strictly(&q.settings)
 		q.key = c.keys.Lock(q.name)
 		return q.pursue()
 	}
-	q.Holder = &holder
 	if q.waitSet && q.settings.wait == 0 {
+		q.heldWithin(t)
 		t.mu.Unlock()
 		return nil, q.fail(ctx, nil)
+	}
+	if c.observer != nil { // otherwise it is said when the wait fails
+		q.heldWithin(t)
 	}
 	q.Queued = true
 	c.queued.add(q)
@@ -113,9 +116,9 @@ func (q *acquisition) standInLine(t *turn) (*Lock, error) {
 	l, err := q.inLine(t, func() {
 		if c.observer != nil {
 			c.observeAside(q.event(EventQueued))
-		}
-		if held {
-			stop = q.tellOfItself(holder.Info)
+			if held {
+				stop = q.tellOfItself(q.Holder.Info)
+			}
 		}
 	})
 	if l == nil && err == nil {
@@ -170,7 +173,18 @@ func (q *acquisition) inLine(t *turn, waits func()) (l *Lock, err error) {
 		told = true
 		q.leaveLine(ctx, t, w)
 	}
+	if q.Holder == nil && !t.reads() {
+		t.mu.Lock()
+		q.heldWithin(t)
+		t.mu.Unlock()
+	}
 	return nil, q.fail(ctx, err)
+}
+
+// heldWithin notes who of the process has the lock. The caller has locked t.mu.
+func (q *acquisition) heldWithin(t *turn) {
+	holder := t.holder()
+	q.Holder = &holder
 }
 
 // leaveLine is the end of a wait. What was given to it meanwhile goes on (I8).
@@ -198,7 +212,7 @@ func (q *acquisition) unused(ctx context.Context, t *turn, l *Lock) {
 	if h.turn.reads() {
 		h.turn.forgetReader(l)
 	}
-	_, on, _ := h.turn.ended(h, false)
+	_, on, _ := h.turn.ended(h, false, time.Now())
 	if on == withOthers {
 		return
 	}

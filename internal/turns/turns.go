@@ -299,10 +299,13 @@ func (t *Turn) Due(now time.Time, ending bool) Action {
 	return Nothing
 }
 
+// Busy reports whether it has, asks for or waits for the lock.
+func (t *Turn) Busy() bool { return t.phase != none || t.length > 0 }
+
 // Forgettable reports whether nothing is lost with t; if not, the second result is when to look again at the earliest.
 func (t *Turn) Forgettable(now time.Time) (bool, time.Time) {
 	switch {
-	case t.phase != none || t.length > 0:
+	case t.Busy():
 		return false, time.Time{}
 	case now.Before(t.quiet):
 		return false, t.quiet
