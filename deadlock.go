@@ -100,9 +100,10 @@ func onStack() (inBody, lockable bool) {
 
 // WithDeadlockCheck has a wait that lasts longer than d find out whether it is part of a deadlock ([Client.Deadlocks]), and again after
 // 3 d, 7 d, 15 d and so on; d is at least 100 ms. If it is the youngest in a cycle, the acquire fails with [ErrDeadlock] as a [DeadlockError], which names the
-// cycle, and leaves nothing behind. The others in the cycle get on as soon as the caller has given back what it holds. Of several
-// that check, only the youngest fails ([Cycle.Youngest]). A look that fails, for instance because the right to scan is missing, ends no wait. A
-// wait under no lock is in no cycle: for it the option does nothing. Without this option nobody looks.
+// cycle, and leaves nothing behind. The others in the cycle go on as soon as the caller has given back the lock that it holds. If several
+// waits of a cycle have this option, only the youngest fails ([Cycle.Youngest]); if the youngest has it not, none does. A look that fails,
+// for instance because the right to scan is missing, ends no wait. A caller that holds no lock is in no cycle: for it the option does
+// nothing.
 //
 // A caller that waits for another one of its own process under [WithTurn] has no place in the queue of the server, and is not looked for.
 // Let d be longer than locks are held as a rule: a look goes through all keys of the server.

@@ -84,7 +84,7 @@ var (
 	// missing. [ACL] returns a rule that suffices.
 	ErrPermission = transport.ErrPermission
 
-	// ErrServer says that the server cannot serve locks at all, whoever asks: it is older than Redis 6.0, or it has no Lua,
+	// ErrServer says that the server cannot serve locks to anybody: it is older than Redis 6.0, or it has no Lua,
 	// which is a module of its own from Valkey 9.1 on. The text says what is to be done. The weak kind is taken without Lua:
 	// there [Client.First] works, and the release of [Client.AcquireWeak] is the call that says so.
 	ErrServer = transport.ErrServer

@@ -10,7 +10,7 @@ import (
 	"example.com/redislock/lua"
 )
 
-// Limit is what the holds of a lock are limited to, whatever the modes say in which it is asked for. The zero Limit is none.
+// Limit says how many holds of some modes a lock may have, beside what the modes of its callers say. The zero Limit is none.
 type Limit struct {
 	// Rules count all holds of the modes that they name, by weight.
 	Rules []Rule
@@ -18,20 +18,20 @@ type Limit struct {
 	Until time.Time
 }
 
-// SetLimit limits the holds of a lock for so long, whatever the modes say in which it is asked for, until it is set again. It is how the
-// size of a semaphore changes while the program runs: all Clients go by it from then on, and none has to know it. Each rule is an
+// SetLimit limits the holds of a lock for the time long, or until it is called again, beside what the modes of its callers say. So the size of
+// a semaphore changes while the program runs: all Clients go by the limit at once, and none of them has to know it. Each rule is an
 // [AtMost], and counts all holds of the modes that it names, by weight:
 //
 //	api := Semaphore(100) // in the program: more than there will ever be
 //	err := client.SetLimit(ctx, "partner-api", 24*time.Hour, AtMost(10, "semaphore"))
 //
-// The rules take the place of those that were set before; with none the limit is removed. A limit only ever takes away: the modes' own
-// rules count too. It holds at each grant in a shared mode. Who has the lock keeps it, also if there are more than the
-// limit allows now, and may change its mode. Who waits comes in as soon as the limit allows it. With 0 nobody comes in. What fits in
-// no more waits at the head of the queue, and all behind it wait too. Exclusive holds are not limited, for there is at most one.
+// The rules replace those of the limit before. A call without rules removes the limit. A limit only takes away: the rules of the modes count
+// too. Redis checks it at each grant in a shared mode. A holder keeps its lock when the limit falls, and may change its mode. A waiter
+// is granted the lock as soon as the limit allows it; under a limit of 0 nobody is. A request that the limit no longer allows waits at the head of the
+// queue, and all others wait behind it. An exclusive hold is not limited.
 //
-// After long, from a second to [MaxRetention], the limit is over, and those who wait come in within a few seconds; set it again before. If
-// Redis loses its data, the limit is lost. Clients of an earlier version do not know it. [Client.Limit]
+// long is from a second to [MaxRetention]. When it is over, the limit ends, and waiters are granted the lock within a few seconds. Call
+// SetLimit again before, if the limit is to stay. If Redis loses its data, the limit is lost. Clients of an earlier version do not know it. [Client.Limit]
 // shows it.
 //
 // SetLimit returns [ErrInvalid] if a rule is none of these, or if they name more than [MaxRules] modes. After another error the limit

@@ -68,10 +68,10 @@ func CompatibleWith(modes ...string) Rule { return Rule{modes: modes, any: true}
 //	AtMost(3, "small", "large") // at most three in all, of whichever size
 func AtMost(n int, modes ...string) Rule { return Rule{modes: modes, most: n} }
 
-// AtGrant makes a one-sided rule of another one. It is asked when the lock is granted in this mode, and not again: whoever comes
-// later may come in beside the hold, as far as the rule goes. So AtGrant(AtMost(3, "web")) lets a job begin only where at most
+// AtGrant makes a one-sided rule of another one. Redis checks it when the lock is granted in this mode, and not again: the rule does not
+// keep out holds that are granted later. So AtGrant(AtMost(3, "web")) lets a job begin only where at most
 // three of the mode "web" hold the lock, and "web" does not wait for a job that has begun. With AtGrant(AtMost(0, "update")) a
-// mode does not come in beside "update", while "update" comes in beside it.
+// mode is not granted beside a hold in "update", while "update" is granted beside a hold in that mode.
 func AtGrant(rule Rule) Rule {
 	rule.atGrant = true
 	return rule

@@ -17,8 +17,8 @@ var (
 
 // AcquirePath locks what a path such as "a/b/c" names, with all that is below it. It takes the locks "a" and "a/b" in an intent mode, and
 // "a/b/c" for reading under [WithMode]([Read]), or else for writing, from the top down: all or none, as [Client.AcquireAll] does.
-// Whoever writes "a/b" so excludes all who read or write "a/b" or anything below it, and those who read or write "a" as a whole.
-// Whoever writes "a/x" meanwhile is not in the way.
+// So a writer of "a/b" excludes all callers that read or write "a/b" or anything below it, and those that read or write "a" as a whole. A
+// writer of "a/x" is not excluded.
 //
 // A path has names with a slash between them. Empty names, as in "a//b", "/a" and "a/", are [ErrInvalid], and so is any mode but
 // [Exclusive], [Write] and [Read], and a weight. The other options, the errors, and re-entry under a context are those of

@@ -19,7 +19,7 @@ const maxCrowd = 2000
 type WaitGraph struct {
 	// Edges are all of them, sorted by the lock that is held, then by the one that is waited for.
 	Edges []WaitEdge
-	// Cycles are those of the edges that lead back to where they began. Nobody in a cycle gets on until one of them is broken.
+	// Cycles are those of the edges that lead back to where they began. All in a cycle wait until one of its holds is broken.
 	Cycles []Cycle
 }
 
@@ -40,8 +40,8 @@ type WaitEdge struct {
 // Cycle is a deadlock: the Blocker of each edge is the Hold of the next one, and that of the last is the Hold of the first.
 type Cycle []WaitEdge
 
-// Youngest is the edge of the one that began to wait last. To break its Hold undoes the least, and ends the deadlock. Whoever looks
-// names the same one. A [Lock.Upgrade], of which the server does not know when it began, counts as the oldest.
+// Youngest is the edge of the one that began to wait last. To break its Hold undoes the least, and ends the deadlock. All callers
+// that look find the same one. A [Lock.Upgrade], of which the server does not know when it began, counts as the oldest.
 func (c Cycle) Youngest() WaitEdge {
 	if len(c) == 0 {
 		return WaitEdge{}
