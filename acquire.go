@@ -168,23 +168,17 @@ const (
 
 // request fills in the call: the script that asks for the lock, and its arguments.
 func (q *acquisition) request(one *transport.Call, wait string) {
-	if q.boxed == nil {
-		q.boxed = q.token
-	}
-	if q.boxedKey == nil {
-		q.boxedKey = q.key
-	}
 	switch {
 	case q.changes != nil:
 		hold := q.changes.hold.lease.Token()
 		request, _ := q.text(wait, q.mode.wire.Line(int(q.weight), hold))
-		one.Init(lua.Convert, q.boxedKey)
-		one.Args = append(one.Args, hold, request, q.boxed)
+		one.Init(lua.Convert, q.key)
+		one.Args = append(one.Args, hold, request, q.token)
 		return
 	case q.resumes != nil:
 		request, _ := q.text(wait, "")
-		one.Init(lua.Resume, q.boxedKey)
-		one.Args = append(one.Args, q.boxed, request, q.resumes.token, q.resumes.fence)
+		one.Init(lua.Resume, q.key)
+		one.Args = append(one.Args, q.token, request, q.resumes.token, q.resumes.fence)
 		return
 	}
 	request, standard := q.text(wait, q.mode.wire.Line(int(q.weight), ""))
@@ -192,8 +186,8 @@ func (q *acquisition) request(one *transport.Call, wait string) {
 	if !standard {
 		script = lua.AcquireOwn
 	}
-	one.Init(script, q.boxedKey)
-	one.Args = append(one.Args, q.boxed, request)
+	one.Init(script, q.key)
+	one.Args = append(one.Args, q.token, request)
 	bounded := q.maxQueue > 0 && q.Waits && q.Ticket == "" // one that lost its place has its turn already
 	if q.stealSet || q.Ticket != "" || bounded {
 		one.Args = append(one.Args, protocol.StealArg(q.steal), q.Ticket)

@@ -18,46 +18,47 @@ import (
 // acquisition does next; this file does it.
 type acquisition struct {
 	waiting.Acquisition
-	client   *Client
-	name     string
-	key      string
-	boxedKey any // the key, as an argument
+	client *Client
+	name   string
+	key    any // a string, as an argument
 	settings
-	changes *Lock    // the handle whose hold changes its mode; nil for any other acquisition
-	resumes *handoff // what is taken over; nil for any other acquisition
+	changes *modeChange // nil for any other acquisition
+	resumes *handoff    // what is taken over; nil for any other acquisition
 
 	parent context.Context // the caller's
 	asked  time.Time
 
 	// Of the present token.
-	token string
-	boxed any    // the token, as an argument
-	back  string // the token of the change that undoes this one
+	token any // a string, as an argument
 	nonce string
 	seen  int64 // the greatest fence of the name that the Client had seen before it asked
 	wait  *waiting.Wait
 
-	// Of the first token and the first request. Most acquisitions need no other.
-	firstWait waiting.Wait
-	firstCall transport.Call
+	firstWait waiting.Wait // of the first token. Most acquisitions need no other
+}
+
+// modeChange is what an acquisition changes.
+type modeChange struct {
+	*Lock        // the handle whose hold changes its mode
+	back  string // the token of the change that undoes this one
 }
 
 func (q *acquisition) newToken() {
 	q.dropWait()
-	q.token, q.nonce = protocol.NewTokenAndNonce()
+	token, nonce := protocol.NewTokenAndNonce()
 	if q.changes != nil {
-		q.token, q.back = q.changes.hold.changeToken(), q.changes.hold.changeToken()
+		token, q.changes.back = q.changes.hold.changeToken(), q.changes.hold.changeToken()
 	}
+	q.token, q.nonce = token, nonce
 	if q.turn != 0 || q.linger != 0 {
 		q.nonce = string(protocol.TurnsMark) + q.nonce[1:]
 	}
 	if q.inTurns() {
-		q.client.turns.of(q.turnKey()).expect(q.token, q.nonce)
+		q.client.turns.of(q.turnKey()).expect(token, q.nonce)
 	}
 	if q.Queued {
 		q.client.queued.add(q)
 	}
-	q.boxed = nil
 	q.NothingRemains()
 	q.seen = q.client.floors.of(q.name)
 }
@@ -181,13 +182,9 @@ func (q *acquisition) await(ctx context.Context, r protocol.Reply, s waiting.Sam
 		}
 	}
 	defer q.tellOfItself(r.Holder.Info)()
-	c.waits.Join(q.wait, q.name, r, s)
-	var draining <-chan struct{}
-	if q.changes == nil { // otherwise it belongs to a lock that is held
-		draining = c.drains(q.parent)
-	}
+	c.waits.Join(q.wait, q.changes != nil || c.carried(q.parent) != nil, q.name, r, s)
 	stop := q.checking(ctx, q.wait)
-	o := q.wait.Await(ctx, draining)
+	o := q.wait.Await(ctx)
 	stop()
 	if o.Err == nil && !o.Gone && q.changes == nil && o.Grant.Lease < min(q.lease, protocol.Claim) { // the server does not count this Client as a receiver, and yet the message came
 		c.subscriber.Suspect()
@@ -227,14 +224,11 @@ func (q *acquisition) ask(ctx context.Context) (r protocol.Reply, s waiting.Samp
 				if q.wait = &q.firstWait; q.wait.Token() != "" {
 					q.wait = &waiting.Wait{}
 				}
-				c.waits.Expect(q.wait, q.token, q.lease, q.steal)
+				c.waits.Expect(q.wait, q.token.(string), q.lease, q.steal)
 			}
 		}
 	}
-	one := &q.firstCall
-	if one.Script != nil { // the first call may still be under way
-		one = &transport.Call{}
-	}
+	one := &transport.Call{} // of its own: who waits for long does not keep it
 	q.request(one, mode)
 	stays := q.stays || ctx.Done() == nil
 	if !stays { // I8: the answer may come when nobody waits for it any more
@@ -249,9 +243,6 @@ func (q *acquisition) ask(ctx context.Context) (r protocol.Reply, s waiting.Samp
 	a := c.transport.Attempt(ctx, one, stays)
 	q.Asking = false
 	s.Sent = a.Sent
-	if a.Err == nil {
-		one.Forget()
-	}
 	q.Unanswered = q.Unanswered || a.Unanswered
 	if a.Err != nil {
 		return r, s, a.Err
@@ -277,9 +268,9 @@ func (q *acquisition) direct(r protocol.Reply) bool {
 
 // undoing returns the function that gives up whatever the present token has or may yet get.
 func (q *acquisition) undoing(tombstone bool) func() <-chan struct{} {
-	c, key, token := q.client, q.key, q.token
+	c, key, token := q.client, q.key.(string), q.token.(string)
 	if q.changes != nil {
-		h, back := q.changes.hold, q.back
+		h, back := q.changes.hold, q.changes.back
 		return func() <-chan struct{} { return h.convert(h.readArgs(back)) }
 	}
 	return func() <-chan struct{} { return c.giveUp(key, token, tombstone) }
@@ -306,7 +297,7 @@ func (q *acquisition) take(g waiting.Grant) (*Lock, waiting.Verdict, error) {
 	}
 	if q.changes != nil { // its lease goes on as it was
 		q.changes.hold.changed(q.mode, g.Fence)
-		return q.changes, waiting.Good, nil
+		return q.changes.Lock, waiting.Good, nil
 	}
 	if g.Valid.LeftAt(now) <= 0 {
 		return nil, waiting.TooLate, errLate
@@ -314,7 +305,7 @@ func (q *acquisition) take(g waiting.Grant) (*Lock, waiting.Verdict, error) {
 	h := c.newHold(q.parent, q.name, &q.settings)
 	h.alone = g.Alone
 	h.lease.Init(h, lease.Grant{
-		Key: q.boxedKey, Token: q.boxed, Nonce: q.nonce, Fence: g.Fence, Length: q.lease, MaxHold: q.maxHold, Final: q.noRenewal,
+		Key: q.key, Token: q.token, Nonce: q.nonce, Fence: g.Fence, Length: q.lease, MaxHold: q.maxHold, Final: q.noRenewal,
 		Unanswered: q.Unanswered, Valid: g.Valid, Granted: g.Sent,
 	})
 	if q.inTurns() {

@@ -205,6 +205,7 @@ func (c *Client) fail(cause error) {
 	c.failing.Do(func() {
 		c.cause = cause
 		close(c.closing)
+		c.waits.End(true, cause)
 	})
 }
 
@@ -279,6 +280,7 @@ func (c *Client) stopTaking() (first bool) {
 	c.empty = make(chan struct{})
 	c.draining.on.Store(true)
 	close(c.draining.begun)
+	c.waits.End(false, ErrDraining)
 	if len(c.holds) == 0 {
 		close(c.empty)
 	}

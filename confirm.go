@@ -33,9 +33,9 @@ func (q *acquisition) confirm(g waiting.Grant) (waiting.Grant, error) {
 	args := []any{token, floorArg(q.floor), floorArg(seen)}
 	var a transport.Answer
 	if q.replicas > 0 {
-		a = c.replicas.Ask(q.parent, int(q.replicas), q.replicaTime, lua.Confirm, q.key, args)
+		a = c.replicas.Ask(q.parent, int(q.replicas), q.replicaTime, lua.Confirm, q.key.(string), args)
 	} else {
-		a = c.transport.Ask(q.parent, nil, lua.Confirm, q.key, args...)
+		a = c.transport.Ask(q.parent, nil, lua.Confirm, q.key.(string), args...)
 	}
 	if a.Err != nil {
 		return g, a.Err

@@ -122,7 +122,7 @@ func (w *queued) add(q *acquisition) {
 		w.number++
 		as.number = w.number
 	}
-	as.token = q.token
+	as.token, _ = q.token.(string)
 	w.of[q] = as
 }
 

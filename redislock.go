@@ -153,7 +153,7 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 		Backend: behind, Transport: c.transport, Background: &c.background, Margin: c.margin, Closing: c.closing, Cause: c.failed, Closed: c.closedError,
 	}
 	c.waits = waiting.New(waiting.Config{
-		Keys: c.keys, Subscriptions: c.subscriber, Sender: c.transport, Scheduler: c.scheduler, Margin: c.margin, Jitter: c.jitter, Closing: c.closing, Cause: c.failed,
+		Keys: c.keys, Subscriptions: c.subscriber, Sender: c.transport, Scheduler: c.scheduler, Margin: c.margin, Jitter: c.jitter,
 	})
 	return c, nil
 }

@@ -48,7 +48,7 @@ func (l *Lock) upgrade(ctx context.Context) error {
 	s.floor, s.replicas, s.replicaTime = 0, h.replicas, h.replicaTime
 	bounded, untie := lifetime.Ending(ctx, l.Context())
 	defer untie()
-	q := &acquisition{client: h.client, name: h.name, key: h.lease.Key(), settings: s, changes: l, parent: bounded, asked: time.Now()}
+	q := &acquisition{client: h.client, name: h.name, key: h.lease.Key(), settings: s, changes: &modeChange{Lock: l}, parent: bounded, asked: time.Now()}
 	if h.client.observer != nil {
 		h.client.observe(q.event(EventAsked))
 	}

@@ -55,11 +55,6 @@ func (c *Call) Init(s *lua.Script, key any) {
 // KeyText is the key.
 func (c *Call) KeyText() string { return c.key.(string) }
 
-// Forget drops what came back, so that it is not kept as long as the call.
-func (c *Call) Forget() {
-	c.Args, c.kept, c.Cmd, c.Answer, c.Late = nil, [2]any{}, Command{}, Answer{}, nil
-}
-
 // Answer is what a call came to.
 type Answer struct {
 	Value any

@@ -25,6 +25,7 @@ type Wait struct {
 	sample  Sample
 	hasty   bool  // a message "sooner" came while it was expected; guarded by Waits.mu, and here for the size of all
 	pending bool  // not settled by a check: one that a message has settled is asked for until it is removed
+	nested  bool  // it belongs to a lock that is held; never changes after Join
 	place   int32 // in queue.waits
 }
 
@@ -69,23 +70,14 @@ func (w *Wait) settle(o Outcome) {
 // Fail ends the wait, which has joined, with an error, unless it has an outcome.
 func (w *Wait) Fail(err error) { w.settle(Outcome{Err: err}) }
 
-// Await sleeps until the wait, which has joined, is settled, ctx ends, the Client is closed, or draining is. If ctx has
-// ended, that comes first.
-func (w *Wait) Await(ctx context.Context, draining <-chan struct{}) Outcome {
-	cfg := &w.named.waits.cfg
-	select {
+// Await sleeps until the wait, which has joined, is settled, or ctx ends. If ctx has ended, that comes first.
+func (w *Wait) Await(ctx context.Context) Outcome {
+	select { // each case more would cost every waiter memory
 	case o := <-w.outcome:
 		if ctx.Err() == nil {
 			return *o
 		}
 	case <-ctx.Done():
-	case <-cfg.Closing:
-		return Outcome{Err: cfg.Cause()}
-	case <-draining:
-		if err := cfg.Cause(); err != nil { // it is closed as well
-			return Outcome{Err: err}
-		}
-		return Outcome{Err: transport.ErrDraining}
 	}
 	w.named.mu.Lock()
 	defer w.named.mu.Unlock()

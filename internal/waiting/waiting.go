@@ -26,6 +26,7 @@
 package waiting
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -57,8 +58,6 @@ type Config struct {
 	Scheduler     *scheduler.Scheduler
 	Margin        time.Duration                           // for clocks that differ (I6)
 	Jitter        func(below time.Duration) time.Duration // random
-	Closing       <-chan struct{}                         // closed when every wait must fail
-	Cause         func() error                            // why, when Closing is closed
 }
 
 // Waits are the waits of a Client, by token and by name.
@@ -68,6 +67,7 @@ type Waits struct {
 	mu      sync.Mutex
 	byToken map[string]*Wait
 	byName  map[string]*named
+	ended   [2]error // why waits fail: those that are not nested, and all of them; nil: they do not
 }
 
 // named is a queue with its lock and its timer.
@@ -102,8 +102,34 @@ func (ws *Waits) Expect(w *Wait, token string, lease, steal time.Duration) {
 	ws.byToken[token] = w
 }
 
-// Join notes that the server has the wait in its queue, as the answer r says, and plans its check.
-func (ws *Waits) Join(w *Wait, name string, r protocol.Reply, s Sample) {
+// End makes waits fail, those that join later too: all of them, or those that belong to no lock which is held.
+func (ws *Waits) End(all bool, cause error) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.ended[0] = cmp.Or(ws.ended[0], cause); all {
+		ws.ended = [2]error{cause, cause}
+	}
+	for _, w := range ws.byToken {
+		if w.named != nil {
+			ws.end(w)
+		}
+	}
+}
+
+// end makes a wait fail if it is to. The caller has locked ws.mu.
+func (ws *Waits) end(w *Wait) {
+	cause := ws.ended[1]
+	if cause == nil && !w.nested {
+		cause = ws.ended[0]
+	}
+	if cause != nil {
+		w.Fail(cause)
+	}
+}
+
+// Join notes that the server has the wait in its queue, as the answer r says, and plans its check. nested says that it belongs to a lock
+// which is held.
+func (ws *Waits) Join(w *Wait, nested bool, name string, r protocol.Reply, s Sample) {
 	ws.mu.Lock()
 	n := ws.byName[name]
 	if n == nil {
@@ -112,7 +138,8 @@ func (ws *Waits) Join(w *Wait, name string, r protocol.Reply, s Sample) {
 		ws.byName[name] = n
 	}
 	early, hasty := w.early, w.hasty
-	w.named, w.outcome = n, make(chan *Outcome, 1)
+	w.named, w.outcome, w.nested = n, make(chan *Outcome, 1), nested
+	ws.end(w)
 	n.mu.Lock()
 	n.queue.join(w, s)
 	n.mu.Unlock()
