@@ -118,7 +118,7 @@
 //	                                 ▼       ▼
 //	               what is said: protocol   what Redis does: lua
 //
-// Package local gives a Client whose server is in the same process. Package quorum stands on top of this one: a lock over several masters is one of these locks on each. node.go has what it needs
+// Package local gives a Client whose server is in the same process. Package barrier, of processes that wait for each other, has no scripts of its own. Package quorum stands on top of this one: a lock over several masters is one of these locks on each. node.go has what it needs
 // beside what every user has.
 //
 // The comment of each package draws its states. internal/model says the rules of the scripts as a plain state machine, to be read;

@@ -1,0 +1,326 @@
+package barrier
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"example.com/redislock"
+)
+
+var (
+	// ErrBroken says that a party left too soon, or died. It is part of a [BrokenError].
+	ErrBroken = errors.New("the barrier is broken")
+
+	// ErrOver says that the barrier of that name was passed, or broken, before this party came: a name is for one use.
+	ErrOver = errors.New("the barrier is over")
+
+	// ErrFull says that all parties have come already. The barrier is as it was.
+	ErrFull = errors.New("all parties have come already")
+)
+
+// BrokenError is an [ErrBroken] that names the party which left too soon or died.
+type BrokenError struct {
+	// Party is the process, with the text of [redislock.WithMetadata]; the zero value if nobody has seen who it was.
+	Party redislock.Owner
+}
+
+// Error names the party.
+func (e *BrokenError) Error() string { return fmt.Sprintf("%v: %v is gone", ErrBroken, e.Party) }
+
+// Unwrap makes a BrokenError an [ErrBroken].
+func (e *BrokenError) Unwrap() error { return ErrBroken }
+
+// Barrier lets n parties begin together and end together: all in, all out. Its methods may be called by many goroutines at once, one
+// for each party.
+type Barrier struct {
+	client  *redislock.Client
+	name    string
+	parties int
+	opts    []redislock.Option
+	fault   error
+}
+
+// New makes the barrier of that name for so many parties, from 1 to [MaxParties]. Nothing is sent, and the barrier needs no closing. All
+// who name it name the same number. The options are those of the places that the parties hold: [redislock.WithLease] says after which
+// time a party counts as dead, [redislock.WithMetadata] is the text that others are shown. The defaults of the Client count too: one
+// that steals stale locks ([redislock.WithStealAfter]) is not for a barrier.
+func New(client *redislock.Client, name string, parties int, opts ...redislock.Option) *Barrier {
+	return &Barrier{client: client, name: name, parties: parties, opts: opts, fault: check("parties", name, parties, MaxParties)}
+}
+
+// Party is a place in a [Barrier]. [Barrier.Enter] returns it.
+type Party struct {
+	barrier *Barrier
+	in      *redislock.Lock
+	met     map[int64]redislock.Owner // the parties that this one has seen, by the fences of their places
+	last    int64                     // the fence of the last party; one with a greater is none of them
+}
+
+// point is the beginning or the end.
+type point struct {
+	place   string // the lock of those who have come there
+	verdict string // the lock of the verdict
+}
+
+func (b *Barrier) point(end bool) point {
+	name := "barrier:" + b.name
+	if end {
+		return point{name + "@out", name + "@out-is"}
+	}
+	return point{name, name + "@in-is"}
+}
+
+// verdict is what was decided about a point.
+type verdict struct {
+	Open bool             `json:"open"`
+	Last int64            `json:"last,omitempty"` // the fence of the last one who came
+	Gone *redislock.Owner `json:"gone,omitempty"`
+}
+
+func (v *verdict) err() error {
+	if v.Open {
+		return nil
+	}
+	broken := &BrokenError{}
+	if v.Gone != nil {
+		broken.Party = *v.Gone
+	}
+	return broken
+}
+
+// Enter takes a place and waits until all parties have come. It is told by push. After nil all n parties hold their places; this one
+// holds its own until [Party.Leave] or [Party.Quit], or until it is lost ([Party.Context]).
+//
+// If another party is told to stop or dies meanwhile, the barrier is broken for all, and the error is a [BrokenError] that names it. If
+// ctx ends, the error is that of ctx, and this party is the one that the others are told of. [ErrFull] and [ErrOver] are for a party
+// too many, or too late. While Redis cannot be reached, Enter goes on waiting, until the place is lost: [redislock.ErrLost]. Other errors
+// are those of [redislock.Client.TryAcquire]. After an error this party holds nothing.
+func (b *Barrier) Enter(ctx context.Context) (*Party, error) {
+	party, err := b.enter(ctx)
+	if err != nil {
+		name := ""
+		if b != nil {
+			name = b.name
+		}
+		return nil, wrap("enter", name, err)
+	}
+	return party, nil
+}
+
+func (b *Barrier) enter(ctx context.Context) (*Party, error) {
+	switch {
+	case b == nil:
+		return nil, fmt.Errorf("%w: a nil barrier", redislock.ErrInvalid)
+	case b.fault != nil:
+		return nil, b.fault
+	case ctx == nil:
+		return nil, fmt.Errorf("%w: a nil context", redislock.ErrInvalid)
+	}
+	at := b.point(false)
+	switch v, err := b.decided(ctx, at); {
+	case err != nil:
+		return nil, err
+	case v != nil:
+		return nil, errors.Join(ErrOver, v.err())
+	}
+	in, err := b.take(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	p := &Party{barrier: b, in: in, met: map[int64]redislock.Owner{}}
+	v, err := b.meet(ctx, at, in, func(ctx context.Context) (*verdict, error) {
+		here, last, err := b.here(ctx, at)
+		if err != nil || here == nil {
+			return nil, err
+		}
+		if len(here) == b.parties {
+			p.see(here)
+			return &verdict{Open: true, Last: last}, nil
+		}
+		gone := p.missing(here)
+		p.see(here)
+		return gone, nil
+	})
+	switch {
+	case err != nil:
+	case !v.Open:
+		err = v.err()
+	case in.Fence() > v.Last: // all n had come before, and one of them has left since
+		err = ErrOver
+	}
+	if err != nil {
+		_ = in.Release(context.WithoutCancel(ctx)) // what is not given back lapses
+		return nil, err
+	}
+	p.last = v.Last
+	if here, _, err := b.here(ctx, at); err == nil { // for their names; all n stay until they have come to the end, unless they die
+		p.see(here)
+	}
+	return p, nil
+}
+
+// take takes a place at a point.
+func (b *Barrier) take(ctx context.Context, at point) (*redislock.Lock, error) {
+	opts := append(slices.Clip(b.opts), redislock.WithMode(redislock.Semaphore(b.parties)), redislock.WithWeight(1), redislock.NonReentrant())
+	l, err := b.client.TryAcquire(ctx, at.place, opts...)
+	if errors.Is(err, redislock.ErrHeld) && ctx.Err() == nil {
+		err = ErrFull
+	}
+	return l, err
+}
+
+// here are those who have come to a point, by their fences, and the last fence; nil if it cannot be told because they come and go.
+func (b *Barrier) here(ctx context.Context, at point) (map[int64]redislock.Owner, int64, error) {
+	info, err := inspect(ctx, b.client, at.place)
+	if err != nil || len(info.Holds) != info.Holders {
+		return nil, 0, err
+	}
+	here := map[int64]redislock.Owner{}
+	for _, h := range info.Holds {
+		here[h.Fence] = h.Owner
+	}
+	return here, info.Fence, nil
+}
+
+func (p *Party) see(here map[int64]redislock.Owner) {
+	for fence, who := range here {
+		p.met[fence] = who
+	}
+}
+
+// missing is the verdict if a party that was seen is not there any more.
+func (p *Party) missing(here map[int64]redislock.Owner) *verdict {
+	for fence, who := range p.met {
+		if _, there := here[fence]; !there && (p.last == 0 || fence <= p.last) {
+			if who.Trace = ""; len(who.Metadata) > 256 { // the verdict has the bounds of metadata
+				who.Metadata = strings.ToValidUTF8(who.Metadata[:256], "")
+			}
+			return &verdict{Gone: &who}
+		}
+	}
+	return nil
+}
+
+// meet waits for the verdict about a point, and writes it down where due says so.
+func (b *Barrier) meet(ctx context.Context, at point, own *redislock.Lock, due func(context.Context) (*verdict, error)) (*verdict, error) {
+	held, release := context.WithCancel(own.With(ctx))
+	defer release()
+	var made *verdict
+	err := await(held, b.client, slices.Compact([]string{b.point(false).place, at.place, at.verdict}), func(ctx context.Context) (over bool, err error) {
+		if made, err = b.decided(ctx, at); err != nil || made != nil {
+			return made != nil, err
+		}
+		v, err := due(ctx)
+		if err != nil || v == nil {
+			return false, err
+		}
+		if err := b.decide(ctx, at, v); err != nil {
+			return false, err
+		}
+		made, err = b.decided(ctx, at)
+		return made != nil, err
+	})
+	if loss := own.Err(); loss != nil { // what is written does not help one whose place was lost
+		return nil, loss
+	}
+	return made, err
+}
+
+// decided is the verdict about a point, nil if there is none yet.
+func (b *Barrier) decided(ctx context.Context, at point) (*verdict, error) {
+	info, err := b.client.Inspect(ctx, at.verdict)
+	if err != nil || len(info.Holds) == 0 || !info.Holds[0].Kept {
+		return nil, err
+	}
+	var v verdict
+	if err := json.Unmarshal([]byte(info.Holds[0].Owner.Metadata), &v); err != nil {
+		return nil, fmt.Errorf("%w: a verdict that is none: %w", redislock.ErrDamaged, err)
+	}
+	return &v, nil
+}
+
+// decide writes a verdict down, unless another has done so or is about to.
+func (b *Barrier) decide(ctx context.Context, at point, v *verdict) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	l, err := b.client.TryAcquire(ctx, at.verdict, redislock.WithMode(redislock.Exclusive), redislock.WithTurn(0), redislock.WithLinger(0), redislock.WithMetadata(string(text)))
+	switch {
+	case errors.Is(err, redislock.ErrHeld) && ctx.Err() == nil:
+		return nil
+	case err != nil:
+		return err
+	}
+	return l.ReleaseAfter(ctx, Life)
+}
+
+// Context ends when the place of this party is lost, for instance because Redis could not be reached for its lease, and when the party
+// has left. The barrier is broken for the others then.
+func (p *Party) Context() context.Context { return p.in.Context() }
+
+// Leave says that this party has come to the end, and waits until all have. After nil all n parties came to the end, and each of them
+// held its place from the beginning on. If one of them is gone without that, the error is a [BrokenError] that names it, in all parties.
+// If ctx ends, the error is that of ctx, and this party is the one. In every case this party has left.
+func (p *Party) Leave(ctx context.Context) error {
+	if p == nil || p.in == nil {
+		return wrap("leave", "", fmt.Errorf("%w: a party that Enter has not returned", redislock.ErrInvalid))
+	}
+	err := p.leave(ctx)
+	_ = p.in.Release(context.WithoutCancel(ctx)) // what is not given back lapses
+	return wrap("leave", p.barrier.name, err)
+}
+
+func (p *Party) leave(ctx context.Context) error {
+	b := p.barrier
+	if err := p.in.Err(); err != nil {
+		return err
+	}
+	at := b.point(true)
+	out, err := b.take(p.in.With(ctx), at)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = out.Release(context.WithoutCancel(ctx)) }()
+	v, err := b.meet(ctx, at, out, func(ctx context.Context) (*verdict, error) {
+		there, last, err := b.here(ctx, at)
+		if err != nil {
+			return nil, err
+		}
+		if len(there) == b.parties {
+			return &verdict{Open: true, Last: last}, nil
+		}
+		here, _, err := b.here(ctx, b.point(false))
+		if err != nil || here == nil {
+			return nil, err
+		}
+		maps.DeleteFunc(here, func(fence int64, _ redislock.Owner) bool { return fence > p.last }) // came too late, and will be told so
+		switch gone := p.missing(here); {
+		case gone != nil:
+			return gone, nil
+		case len(here) < b.parties: // nobody has seen who it was
+			return &verdict{}, nil
+		}
+		return nil, nil
+	})
+	switch {
+	case p.in.Err() != nil:
+		return p.in.Err()
+	case err != nil:
+		return err
+	}
+	return v.err()
+}
+
+// Quit leaves without waiting: the barrier is broken for those who have not left.
+func (p *Party) Quit(ctx context.Context) error {
+	if p == nil || p.in == nil {
+		return wrap("quit", "", fmt.Errorf("%w: a party that Enter has not returned", redislock.ErrInvalid))
+	}
+	return wrap("quit", p.barrier.name, p.in.Release(ctx))
+}

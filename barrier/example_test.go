@@ -1,0 +1,95 @@
+package barrier_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"example.com/redislock"
+	"example.com/redislock/barrier"
+	"example.com/redislock/local"
+)
+
+// exampleClient stands for the Client of each process; here all are one, over a server in this process.
+func exampleClient() (*redislock.Client, func()) {
+	server, err := local.New()
+	if err != nil {
+		panic(err)
+	}
+	return server.Client, func() { _ = server.Close(context.Background()) }
+}
+
+func ExampleLatch() {
+	ctx := context.Background()
+	client, stop := exampleClient()
+	defer stop()
+
+	for _, part := range []string{"part-1", "part-2", "part-2"} { // in as many processes; a part is counted once
+		if err := barrier.NewLatch(client, "import/2026-11-30", 2).CountDown(ctx, part); err != nil {
+			fmt.Println(err)
+		}
+	}
+	err := barrier.NewLatch(client, "import/2026-11-30", 2).Wait(ctx)
+	fmt.Println("all parts are there", err)
+	// Output:
+	// all parts are there <nil>
+}
+
+func ExampleBarrier() {
+	ctx := context.Background()
+	client, stop := exampleClient()
+	defer stop()
+
+	var all sync.WaitGroup
+	for range 3 { // processes
+		all.Go(func() {
+			party, err := barrier.New(client, "cut-over/42", 3).Enter(ctx)
+			if err != nil {
+				fmt.Println(err)
+				return
+			}
+			fmt.Println("all are in")
+			// work under party.Context()
+			if err := party.Leave(ctx); err != nil {
+				fmt.Println(err)
+			}
+		})
+	}
+	all.Wait()
+	fmt.Println("all are out")
+	// Output:
+	// all are in
+	// all are in
+	// all are in
+	// all are out
+}
+
+// A party that leaves before all have come, or that dies, breaks the barrier for the others.
+func ExampleBrokenError() {
+	ctx := context.Background()
+	client, stop := exampleClient()
+	defer stop()
+
+	leaves := make(chan struct{})
+	go func() {
+		defer close(leaves)
+		party, err := barrier.New(client, "cut-over/43", 2, redislock.WithMetadata("shard 7")).Enter(ctx)
+		if err == nil {
+			err = party.Quit(ctx)
+		}
+		if err != nil {
+			fmt.Println(err)
+		}
+	}()
+	party, err := barrier.New(client, "cut-over/43", 2).Enter(ctx)
+	if err == nil {
+		err = party.Leave(ctx)
+	}
+	<-leaves
+	if broken, is := errors.AsType[*barrier.BrokenError](err); is {
+		fmt.Println("broken by", broken.Party.Metadata)
+	}
+	// Output:
+	// broken by shard 7
+}
