@@ -28,11 +28,14 @@
 // Faults befall one node, the way of one process to it, or divide the network; clocks may be apart from the beginning. What is checked there is
 // in quorumchecks_test.go, its kinds are Q1 to Q6 of docs/guarantees.md.
 //
+// In one seed of sixteen locks are held while others are waited for, in any order and with a deadlock check, and paths are locked
+// (tangle_test.go): the youngest of a circle breaks it, and nobody else; a path is had whole or not at all.
+//
 // In one of four plans most acquires of an exclusive lock take it in turns, and have it linger.
 //
 // Each seed is run twice, and both must have one hash. What is found is said with its kind: an invariant of docs/guarantees.md (I1, I2, …),
 // "model" where the server answers otherwise than the model of a lock, "register" where a write was lost, "answer" where a call says
-// what is not so, "bound" where it takes too long, "stuck" where somebody waits for too long after the last fault, "growth" and "goroutine" for what is left at the end. Where A1 or A2 of docs/guarantees.md did not hold, since
+// what is not so, "bound" where it takes too long, "circle" and "path" where one is not as it is to be, "stuck" where somebody waits for too long after the last fault, "growth" and "goroutine" for what is left at the end. Where A1 or A2 of docs/guarantees.md did not hold, since
 // the plan had the server lose data or its clock stepped, who asked before that is excused.
 //
 //	make simulate N=10000    searches

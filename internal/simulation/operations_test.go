@@ -97,6 +97,10 @@ func (d *doing) perform() error {
 		return d.handOff()
 	case "all":
 		return d.all()
+	case "circle":
+		return d.circle()
+	case "path":
+		return d.path()
 	case "break":
 		_, err := c.Break(d.ctx, d.Name, "the operator says so")
 		return err

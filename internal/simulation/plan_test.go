@@ -19,6 +19,8 @@ type plan struct {
 	Turns bool `json:",omitempty"`
 	// Readers says that most readers take it in turns, too.
 	Readers bool `json:",omitempty"`
+	// Tangled says that locks are taken under others, in any order, and paths are.
+	Tangled bool `json:",omitempty"`
 }
 
 // operation is something that a process does.
@@ -164,6 +166,9 @@ func planOf(seed uint64) plan {
 			op.Name = op.Kind
 		}
 		p.Ops = append(p.Ops, op)
+	}
+	if seed%16 == 3 {
+		p.tangle()
 	}
 	if draw.IntN(5) == 0 {
 		return p

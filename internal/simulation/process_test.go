@@ -204,7 +204,7 @@ func (d *doing) late(err error) {
 	if d.world.plan.quorum() { // that waits for twenty
 		least = 22 * time.Millisecond
 	}
-	if d.wait > 0 && !d.entered && d.Kind != "all" && d.observer.fault == "" && time.Since(due) > least {
+	if d.wait > 0 && !d.entered && d.Kind != "all" && d.Kind != "path" && d.observer.fault == "" && time.Since(due) > least {
 		d.world.checks.find("bound", "%d had %v, and took %v", d.Number, d.wait, time.Since(d.asked))
 	}
 }

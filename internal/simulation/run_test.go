@@ -162,8 +162,11 @@ func (w *world) settle() {
 	w.run(func() bool { return len(w.queue) == 0 })
 	last := w.begin(len(w.processes))
 	names := []string{"a", "b", "rw", "sem", "elect:e", "once:once", "share:share", "cron:job", "cron:other", "group:g"}
-	if w.plan.quorum() {
+	switch {
+	case w.plan.quorum():
 		names = names[:2]
+	case w.plan.Tangled:
+		names = append(names, paths...)
 	}
 	w.aside(10*time.Minute, func(ctx context.Context) {
 		for _, name := range names {
