@@ -141,7 +141,7 @@
 //
 // # Where to change what
 //
-//   - how long a claim lasts: Claim in internal/protocol/wait.go, and CLAIM in lua/preamble.lua
+//   - how long a claim lasts: Claim in internal/protocol/wait.go, and CLAIM in lua/layout.lua
 //   - what happens when a subscription breaks: run in internal/wakeup/subscription.go; on a cluster lost in sharded.go
 //   - what a renewal sends: Run in internal/lease/keeper.go; what Redis does with it: lua/renew.lua
 //   - how a place in the queue is left: giveUp in release.go; on the server leave in lua/rules.lua

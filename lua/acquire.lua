@@ -20,6 +20,7 @@
 --@ preamble.lua
 --@ fast_acquire.lua
 --@ fast_join.lua
+--@ fast_join_mode.lua
 --@ rules.lua
 --@ contention.lua
 local token, request, wait = ARGV[1], ARGV[2], sub(ARGV[2], REQUEST_WAIT)
@@ -53,11 +54,12 @@ end
 load(token)
 if get('t' .. token) then return {'over', now} end
 
+local mode = mode_of(request, 1)
+if not get('w' .. token) then asking = mode end
 local searching = expire()
-local hold, mode = live(token), nil
+local hold = live(token)
 local more = not hold and hand_over(searching)
 if not hold and not get('w' .. token) then
-  mode = mode_of(request, 1)
   local rules = not hold_of(token) and clash(mode)
   if rules then
     store()
@@ -68,7 +70,8 @@ if not hold and not get('w' .. token) then
       local last, wish = fence, ARGV[6]
       local hold = grant(token, request, sub(request, REQUEST_LEASE), mode)
       if wish and last ~= '' and last < wish and wish < now and now - wish < WISH_AGE then -- `since` goes with it, and the hold keeps its short form
-        fence, hold.fence, hold.since = wish, wish, wish
+        hold.fence, hold.since = wish, wish
+        fence = wish
         put('f', wish)
       end
     else

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,6 +107,11 @@ func BenchmarkServerTimeAgainst(b *testing.B) {
 		return all
 	}
 	writer := asks("a", protocol.NoWait, "a", write.Line(1, ""))
+	slot := semaphore(8).Line(1, "")
+	var slots []calls
+	for i := range 8 {
+		slots = append(slots, asks(fmt.Sprint("s", i), protocol.NoWait, "r", slot))
+	}
 	scenes := []struct {
 		name     string
 		before   []calls
@@ -122,6 +128,9 @@ func BenchmarkServerTimeAgainst(b *testing.B) {
 		{"hand over, to the last", append([]calls{held}, waits(1, "")...), []calls{gives("a")}},
 		{"hand over, a queue", append([]calls{held}, waits(4, "")...), []calls{gives("a"), gives("w0"), gives("w1")}},
 		{"hand over, to readers", append([]calls{writer}, waits(8, read.Line(1, ""))...), []calls{gives("a")}},
+		{"hand over, of writers", append([]calls{writer}, waits(4, write.Line(1, ""))...), []calls{gives("a"), gives("w0"), gives("w1")}},
+		{"join, of a semaphore", slices.Concat(slots, waits(3, slot)), waits(6, slot)[3:]},
+		{"hand over, of a semaphore", slices.Concat(slots, waits(5, slot)), []calls{gives("s1"), gives("s2"), gives("s3")}},
 		{"leave the queue", append([]calls{held}, waits(4, "")...), []calls{gives("w1"), gives("w2")}},
 		{"check", append([]calls{held}, waits(3, "")...), []calls{checks("w1", "", "w1")}},
 		{"check of 64", append([]calls{held}, waits(64, "")...), []calls{checks("w1", "", tokens(64)...)}},

@@ -18,7 +18,10 @@ if ARGV[5] then
     names[#names + 1] = 'h' .. ARGV[i]
     names[#names + 1] = 'w' .. ARGV[i]
   end
-  fetch(unpack(names))            -- at once: there may be 64
+  local values = call('HMGET', key, unpack(names)) -- at once: there may be 64
+  for i, field in ipairs(names) do
+    if cache[field] == nil then cache[field] = values[i] end -- what is known may have been changed, or be in another form than in the hash
+  end
 end
 local entry = client(ARGV[1])
 if entry.places > 0 then          -- before the queue is looked at: whoever comes back from a pause keeps its place

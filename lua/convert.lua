@@ -58,12 +58,12 @@ if wait ~= '-' and first ~= place then
   refresh_client(entry, wait)
   count(mode, 1, 0)
   if first then
-    insert(queue, place, first, CHANGE .. request)
+    insert(queue, place, first, EPOCH .. request)
   else
-    append(queue, place, CHANGE .. request)
+    append(queue, place, EPOCH .. request)
   end
 end
 store()
 recall(told, get('w' .. place))
 if wait == '-' then return answer({'held', now}) end
-return answer({'waiting', now, CHANGE})
+return answer({'waiting', now, EPOCH})

@@ -1,11 +1,11 @@
 -- The fast path of a release that hands over, under what is nearly always so: the hold is the only one, the first in the
 -- queue belongs to a Client that lives, and all is exclusive. It shortens `drop` and `hand_over` of rules.lua, and `store` of
 -- state.lua, and writes in the same order as they. Whatever is different goes on to the rules.
-if not released and not ARGV[2] and fields > 4 then
+if not released and not ARGV[2] then
   local sub, token = string.sub, ARGV[1]
-  local got = call('HMGET', key, 's', 'q', 'm', 't', 'e', 'f', 'h' .. token, 'v')
-  local queue, fence = got[2], got[6]
-  if got[7] and queue and got[1] == token .. token .. '1' and not (got[3] or got[4] or got[5] or got[8])
+  got = call('HMGET', key, LOADED)
+  local fence, queue = got[1], got[5]
+  if queue and got[4] == token .. token .. '1' and not (got[2] or got[3] or got[6] or got[7])
     and fence < now and sub(fence, TIME_HUNDREDS) == sub(now, TIME_HUNDREDS) then
     local head, last = sub(queue, LIST_HEAD), sub(queue, LIST_TAIL)
     local place = call('HGET', key, 'w' .. head)
@@ -19,7 +19,7 @@ if not released and not ARGV[2] and fields > 4 then
       and (head == last or lease * 1000 >= CHECKED) -- else the next in the queue is told when it ends (`notify_first`)
       and (mode == 'u' or redis.pcall('PUBSUB', sharded and 'SHARDNUMSUB' or 'NUMSUB', wake)[2] ~= 0) then
       local left = sub(client, CLIENT_PLACES) - 1
-      if lease + 0 > CLAIM then lease = string.format(LEASE_FORMAT, CLAIM) end
+      local claim = lease + 0 > CLAIM and CLAIM_TEXT or lease
       if head == last then        -- nobody waits any more: the hold in its short form
         if left == 0 then
           call('HDEL', key, 'w' .. head, 'h' .. token, 's', 'q', 'c' .. channel)
@@ -31,12 +31,12 @@ if not released and not ARGV[2] and fields > 4 then
       else
         call('HDEL', key, 'w' .. head, 'h' .. token)
       end
-      redis.pcall(sharded and 'SPUBLISH' or 'PUBLISH', wake, 'g' .. head .. now .. now .. lease)
+      redis.pcall(sharded and 'SPUBLISH' or 'PUBLISH', wake, 'g' .. head .. now .. now .. claim)
       if head == last then
-        call('HSET', key, 'f', now, head, lease == sub(request, REQUEST_LEASE) and request or '@' .. now .. lease .. request)
+        call('HSET', key, 'f', now, head, claim == lease and request or '@' .. now .. claim .. request)
       else
         local next = sub(place, LINKS_NEXT)
-        local hold = NONE .. NONE .. now .. now .. now .. lease .. '-' .. request
+        local hold = NONE .. NONE .. now .. now .. now .. claim .. '-' .. request
         queue = next .. last .. sub(queue, LIST_LENGTH) - 1
         if left == 0 then
           call('HSET', key, 'f', now, 's', head .. head .. '1', 'q', queue, 'h' .. head, hold)

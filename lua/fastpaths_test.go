@@ -20,10 +20,12 @@ import (
 // fastPaths are the files of lua/ that shorten the rules for what is nearly always so, each with the script that has it.
 // Whatever they do, the rules would have done.
 var fastPaths = map[string]string{
-	"fast_acquire":   "acquire",
-	"fast_join":      "acquire",
-	"fast_hand_over": "release",
-	"fast_renew":     "renew",
+	"fast_acquire":        "acquire",
+	"fast_join":           "acquire",
+	"fast_join_mode":      "acquire",
+	"fast_hand_over":      "release",
+	"fast_hand_over_mode": "release",
+	"fast_renew":          "renew",
 }
 
 // rules is how the rules begin, behind the fast paths.
@@ -48,6 +50,7 @@ func (w *twin) compare(script *lua.Script, args ...any) {
 	w.steps = append(w.steps, fmt.Sprintf("%v %s %q", w.now.Format("05.000000"), name, args))
 	w.key = "quick:{k}"
 	before, _ := w.mini.Get("ruled")
+	modes := w.mini.HGet(w.key, "m") != ""
 	a := w.eval(&quick, args...)
 	if after, _ := w.mini.Get("ruled"); after == before {
 		if fence, ok := a.(string); ok && name == "acquire" { // granted at that very time, said in one word
@@ -57,6 +60,9 @@ func (w *twin) compare(script *lua.Script, args ...any) {
 				name = "acquire with a quorum's fence"
 			}
 			a = []any{"granted", at, fence[:protocol.FenceLength], at, args[1].(string)[:8]}
+		}
+		if modes {
+			name += " among modes"
 		}
 		w.taken[name]++
 	}
@@ -132,18 +138,69 @@ func TestEveryFastPathIsComparedWithTheRules(t *testing.T) {
 
 func TestTheFastPathsLeadWhereTheRulesLead(t *testing.T) {
 	t.Parallel()
+	lead(t, 25, map[string]int{"acquire": 40, "release": 36, "renew": 16, "check": 6, "break": 1, "watch": 1},
+		[][]model.Mode{{{Mode: read, Weight: 1}, {Mode: write, Weight: 1}}}, "acquire of a free lock", "acquire with a quorum's fence", "acquire", "release", "renew")
+}
+
+func TestTheFastPathsLeadWhereTheRulesLeadAmongModes(t *testing.T) {
+	t.Parallel()
+	few := protocol.Mode{Name: "few", Rules: "few=2,read=*"}
+	lead(t, 25, map[string]int{"acquire": 50, "release": 40, "renew": 6, "check": 4, "convert": 1, "keep": 1, "resume": 1, "limit": 1},
+		[][]model.Mode{ // by seeds in turn
+			{in(read, 1), in(read, 1), in(write, 1)},
+			{in(semaphore(3), 1), in(semaphore(3), 1), in(semaphore(3), 2)},
+			{in(semaphore(6), 1), in(semaphore(6), 2), in(semaphore(6), 3), in(semaphore(5), 2), {}},
+			{in(read, 1), in(few, 1), in(write, 1), in(protocol.Mode{Name: "few", Rules: "few=2"}, 1), {}},
+			markedModes,
+		}, "acquire among modes", "release among modes")
+}
+
+// Which of the holds is given back, and so which neighbours it has in the list, is no matter.
+func TestTheFastReleaseAmongModesTakesAnyHoldOutOfTheList(t *testing.T) {
+	t.Parallel()
+	const holders = 4
+	for first := range holders {
+		for second := range holders {
+			w := &twin{bench: embeddedBench(t), taken: map[string]int{}}
+			ask := func(token string) {
+				w.pass(time.Millisecond)
+				w.compare(lua.Acquire, pad(token), w.requestIn(semaphore(holders), 1, time.Minute, 4600, protocol.Uncountable, "here"))
+			}
+			for i := range holders {
+				ask(fmt.Sprint("h", i))
+			}
+			for i := range 3 {
+				ask(fmt.Sprint("w", i))
+			}
+			for _, i := range []int{first, second} {
+				w.pass(time.Millisecond)
+				w.compare(lua.Release, pad(fmt.Sprint("h", i)))
+			}
+			want := 2
+			if first == second { // the second one finds nothing
+				want = 1
+			}
+			if n := w.taken["release among modes"]; n != want {
+				t.Errorf("%d and %d: the fast path was taken %d times", first, second, n)
+			}
+		}
+	}
+}
+
+// lead drives twins through histories, and wants each of the fast paths to be taken.
+func lead(t *testing.T, seeds int, kinds map[string]int, modes [][]model.Mode, paths ...string) {
 	taken, news := map[string]int{}, 0
-	for seed := range uint64(unlessShort(25, 20)) {
+	for seed := range unlessShort(seeds, seeds*4/5) {
 		b := embeddedBench(t)
 		w := &twin{bench: b, taken: taken, history: &model.History{
-			Random: rand.New(rand.NewPCG(seed, 1)), Now: model.Micros(b.now.UnixMicro()), Usual: true,
-			Kinds: map[string]int{"acquire": 40, "release": 36, "renew": 16, "check": 6, "break": 1, "watch": 1},
+			Random: rand.New(rand.NewPCG(uint64(seed), 1)), Now: model.Micros(b.now.UnixMicro()), Usual: true,
+			Kinds: kinds,
 			Waits: map[string]string{
 				"here": protocol.Countable, "here too": protocol.Countable, "there": protocol.Countable,
 				"uncounted": protocol.Uncountable, "dead": protocol.Countable, "shard": protocol.Sharded,
 			},
 			Subscribed: func(channel string) bool { return channel != "dead" },
-			Modes:      []model.Mode{{Mode: read, Weight: 1}, {Mode: write, Weight: 1}},
+			Modes:      modes[seed%len(modes)], Mixed: kinds["convert"] > 0,
 		}}
 		ctx := context.Background()
 		channels := []string{"here", "here too", "there", "uncounted", "quick:n:{k}", "slow:n:{k}"}
@@ -177,10 +234,10 @@ func TestTheFastPathsLeadWhereTheRulesLead(t *testing.T) {
 		}
 		_ = heard.Close()
 	}
-	if news == 0 {
+	if news == 0 && kinds["watch"] > 0 {
 		t.Error("no change of a watched lock was told")
 	}
-	for _, name := range []string{"acquire of a free lock", "acquire with a quorum's fence", "acquire", "release", "renew"} {
+	for _, name := range paths {
 		if taken[name] < unlessShort(10, 5) {
 			t.Errorf("%s took its fast path %d times", name, taken[name])
 		}

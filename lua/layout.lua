@@ -22,6 +22,10 @@
 --   v           somebody watches: the next change removes this, and is published to all Clients of the prefix
 --   m           the modes in use, where not all is exclusive: SUMMARY
 
+-- What a script with the rules reads first about a lock and a token, in this order; then the token's hold in its short form. A fast
+-- path in front of the rules that needs some of it reads all, so that it need not be read again.
+--= LOADED       'f', 'e', 'm', 's', 'q', 't', 'v', 'h' .. token, 'w' .. token, 't' .. token
+
 -- Times are 16 digits of server µs. Leases and claims are in ms, 8 characters with blanks in front: not zeros, for some
 -- servers read those as octal. Only digits are ever compared as text, for the locale orders the rest. A fence that a quorum would
 -- like is at most WISH_AGE µs old (acquire.lua).
@@ -38,6 +42,24 @@
 -- command, for the server would format a number each time.
 --= KEEP           4600
 --= KEEP_TEXT      '4600'
+
+-- The numbers of the rules. CLAIM is for how many ms a hold that was granted by message waits for its owner, CLAIM_TEXT the
+-- same as a lease. In µs: a Client that is silent for longer than UNSEEN, three checks, has lost its places; CHECKED is one
+-- check and what it may be late, within which a waiter that lives is heard of; a tombstone stands for TOMBSTONE_LIFE. A script
+-- tries at most HAND_OVER candidates, or grants to half as many; looks at SCAN holds; clears away TRIM leftovers in passing. At
+-- most CLASSES different modes are in use on one lock. FAR is a time that never comes, EPOCH one before all others: the ticket
+-- of a hold that waits to change its mode, for it goes first.
+--= CLAIM          5000
+--= CLAIM_TEXT     '    5000'
+--= UNSEEN         7000000
+--= CHECKED        2500000
+--= TOMBSTONE_LIFE 60000000
+--= HAND_OVER      32
+--= SCAN           32
+--= TRIM           8
+--= CLASSES        32
+--= FAR            '9999999999999999'
+--= EPOCH          '0000000000000000'
 
 -- What a caller asks for, carried from its acquire to its hold:
 --   lease    in ms
@@ -78,8 +100,8 @@
 --: CLIENT     seen16 wait1 places
 
 -- The modes in use. `bound`: no hold ends before it. `latest`: none begins after it. `least` and `cursor`: how far a search
--- for those that ended has come, and `next`: none begins before it (see `expire`). The classes are lines of count ' ' held ' ' class: how many holds and
--- places it has, and the weight of its holds. Behind them `fresh`, or nothing: all holds before it are revoked or kept, so
+-- for those that ended has come, or where it stands. `next`: none begins before it, or goes on; EPOCH while one must look at all
+-- (see `expire`). The classes are lines of count ' ' held ' ' class: how many holds and places it has, and the weight of its holds. Behind them `fresh`, or nothing: all holds before it are revoked or kept, so
 -- the search for the oldest that is held begins there (contention.lua).
 --: SUMMARY    bound16 latest16 least16 cursor22 next16 classes
 

@@ -3,7 +3,7 @@
 
 local function open(name, node)
   local header = get(name)
-  if not header then return {name = name, node = node, length = 0} end
+  if not header then return {name = name, node = node, head = nil, tail = nil, length = 0} end
   return {name = name, node = node, head = sub(header, LIST_HEAD), tail = sub(header, LIST_TAIL), length = sub(header, LIST_LENGTH) + 0}
 end
 

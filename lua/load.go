@@ -80,7 +80,13 @@ func inName(c byte) bool {
 	return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_'
 }
 
-// include writes a piece and those that it names.
+// layer is how the server begins one.
+const layer = "return (function()\n"
+
+// include writes a piece and those that it names. What follows the line "--@ layer" is a function of its own, up to the end of the
+// script, and captures what stands above it once. Without layers each function captures that anew, and a server then walks through all
+// that was captured before: it took a fifth of the time of a script with the rules. Locals of an outer layer are assigned one at a time,
+// for gopher-lua takes "outer, t.x = a, b" wrongly.
 func (l *loader) include(text *strings.Builder, name string, without []string) {
 	for _, w := range without {
 		if w == name {
@@ -93,7 +99,11 @@ func (l *loader) include(text *strings.Builder, name string, without []string) {
 	}
 	for _, p := range all {
 		text.WriteString(p.text)
-		if p.piece != "" {
+		switch p.piece {
+		case "":
+		case "layer":
+			text.WriteString(layer)
+		default:
 			l.include(text, p.piece, without)
 		}
 	}

@@ -68,6 +68,9 @@ func LoadFrom(files fs.FS, name string, without ...string) *Script {
 func (l *loader) load(name string, without []string) *Script {
 	var text strings.Builder
 	l.include(&text, name, without)
+	for range strings.Count(text.String(), layer) {
+		text.WriteString("end)()\n")
+	}
 	sum := sha1.Sum([]byte(text.String()))
 	s := &Script{Name: name, Text: text.String(), Digest: hex.EncodeToString(sum[:]), Keys: 1}
 	s.Boxed = s.Digest

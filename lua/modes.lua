@@ -1,29 +1,44 @@
 -- Which holds may stand beside each other. A mode is data: a name, and rules, each about the most holds of some modes that it
 -- tolerates. The server knows no mode by name. An exclusive lock says nothing, tolerates nobody, and is not counted.
-
+--@ layer
 local EXCLUSIVE = {class = '', weight = 1}
-local CLASSES = 32                -- different ones in use on one lock at a time
-local FAR = '9999999999999999'
+
 local LATE = 60000000             -- µs: how late a copy of a request for a limit is still heeded
 
-local known = {['\n\n'] = EXCLUSIVE}
+local known = {[''] = EXCLUSIVE}
 local function mode_of(record, from) -- of a request that begins at `from` in a record
-  local line = match(record, '\n[^\n]*\n', from + REQUEST_WIDTH)
+  local start = find(record, '\n', from + REQUEST_WIDTH, true) + 1
+  local line = sub(record, start, find(record, '\n', start, true) - 1)
   local mode = known[line]
   if not mode then
-    local weight, class, capacity, name, rules, of = match(line, '^\n(%d+) ((%d+) (%S+) (%S+)) ?(%S*)\n$')
-    mode = {weight = weight + 0, class = class, capacity = capacity + 0, name = name, rules = rules, of = of ~= '' and of}
+    local weight, class, of = match(line, '^(%d+) (%S+ %S+ %S+) ?(%S*)$')
+    mode = {weight = weight + 0, class = class, of = of ~= '' and of}
     known[line] = mode
   end
   return mode
 end
 
+local function alone_by_rule(mode) -- it tolerates nobody, as the text alone tells
+  return mode.class == '' or sub(mode.class, -2) == ' -'
+end
+
+local meanings = {}
+local function meaning(class)
+  local means = meanings[class]
+  if not means then
+    local capacity, name, rules = match(class, '^(%d+) (%S+) (%S+)$')
+    means = {capacity = capacity + 0, name = name, rules = rules, limits = nil, sums = nil}
+    meanings[class] = means
+  end
+  return means
+end
+
 -- The most holds of a mode, by its name, beside which this one may be; and the rules that are not about one mode and nothing
 -- else, if there are any: a sum over several, or one that is asked at the grant only (layout.lua).
-local function rules_of(mode)
-  if mode.limits then return mode.limits, mode.sums end
+local function rules_of(means)
+  if means.limits then return means.limits, means.sums end
   local limits, sums = {}, nil
-  for key, most in gmatch(mode.rules, '([^=,]+)=([^,]+)') do
+  for key, most in gmatch(means.rules, '([^=,]+)=([^,]+)') do
     most = most == '*' and 1e9 or most + 0
     if find(key, '^[~^+]') then
       sums = sums or {}
@@ -39,84 +54,90 @@ local function rules_of(mode)
       limits[name] = limits[name] or 1e9
     end
   end
-  mode.limits, mode.sums = limits, sums
+  means.limits, means.sums = limits, sums
   return limits, sums
 end
 
 -- The summary: what is in use, by holds and by places, so that a grant needs no look at single holds; and what is
--- known of their deadlines. nil while all is exclusive.
+-- known of their deadlines. nil while all is exclusive. `classes` has an entry for each class, in the order in which they came into
+-- use, and by its text; one with the count 0 is not in use any more.
 local summary
 
-local function summarize()
-  summary = {classes = {}, different = 0, bound = FAR, latest = now, next = now, changed = true}
-  return summary
+local function add_class(class, number, weight)
+  local classes, entry = summary.classes, {count = number, held = weight, class = class}
+  classes[#classes + 1] = entry
+  classes[class] = entry
+  return entry
 end
 
 local function load_summary(text)
-  summarize()
-  summary.bound, summary.latest, summary.least = sub(text, SUMMARY_BOUND), sub(text, SUMMARY_LATEST), sub(text, SUMMARY_LEAST)
-  summary.cursor = sub(text, SUMMARY_CURSOR) ~= NONE and sub(text, SUMMARY_CURSOR) or nil
-  summary.next = sub(text, SUMMARY_NEXT)
-  summary.fresh = match(text, '\n(%S+)$')
-  for count, weight, class, capacity, name, rules in gmatch(sub(text, SUMMARY_CLASSES), '(%d+) (%d+) ((%d+) (%S+) (%S+))\n') do
-    summary.classes[class] = {count = count + 0, held = weight + 0, class = class, capacity = capacity + 0, name = name, rules = rules}
-    summary.different = summary.different + 1
+  local cursor, at = sub(text, SUMMARY_CURSOR), SUMMARY_CLASSES
+  summary = {
+    classes = {nil, nil}, different = 0, changed = false, bound = sub(text, SUMMARY_BOUND), latest = sub(text, SUMMARY_LATEST),
+    least = sub(text, SUMMARY_LEAST), cursor = cursor ~= NONE and cursor or nil, next = sub(text, SUMMARY_NEXT), fresh = nil,
+  }
+  while true do
+    local ends = find(text, '\n', at, true)
+    if not ends then break end
+    local held = find(text, ' ', at, true) + 1
+    local class = find(text, ' ', held, true) + 1
+    add_class(sub(text, class, ends - 1), sub(text, at, held - 2) + 0, sub(text, held, class - 2) + 0)
+    summary.different, at = summary.different + 1, ends + 1
   end
-  summary.changed = false
+  if at <= #text then summary.fresh = sub(text, at) end
 end
 
 local function summary_text()
-  local text = {summary.bound .. summary.latest .. (summary.least or FAR) .. (summary.cursor or NONE) .. summary.next}
-  for class, entry in pairs(summary.classes) do
-    text[#text + 1] = entry.count .. ' ' .. format('%d', entry.held) .. ' ' .. class .. '\n'
+  local text = summary.bound .. summary.latest .. (summary.least or FAR) .. (summary.cursor or NONE) .. summary.next
+  for _, entry in ipairs(summary.classes) do
+    if entry.count > 0 then text = text .. entry.count .. ' ' .. format('%d', entry.held) .. ' ' .. entry.class .. '\n' end
   end
-  text[#text + 1] = summary.fresh
-  return table.concat(text)
+  return summary.fresh and text .. summary.fresh or text
 end
 
 -- `count` holds and places more of a mode, `weight` more of it held.
 local function count(mode, number, weight)
-  if mode.class == '' then return end
-  local classes = (summary or summarize()).classes
-  local entry = classes[mode.class]
-  if not entry then
-    entry = {count = 0, held = 0, class = mode.class, capacity = mode.capacity, name = mode.name, rules = mode.rules}
-    classes[mode.class] = entry
+  if mode == EXCLUSIVE then return end
+  summary = summary or {classes = {}, different = 0, bound = FAR, latest = now, next = now}
+  local entry = summary.classes[mode.class] or add_class(mode.class, 0, 0)
+  local before = entry.count
+  entry.count, entry.held, summary.changed = before + number, entry.held + weight, true
+  if before == 0 then
     summary.different = summary.different + 1
-  end
-  entry.count, entry.held = entry.count + number, entry.held + weight
-  if entry.count == 0 then
-    classes[mode.class] = nil
+  elseif entry.count == 0 then
     summary.different = summary.different - 1
   end
-  summary.changed = true
 end
 
 -- Another use of the same name with rules about other modes: its rules, or nil. How many of them the rules tolerate, and which rules
 -- were added, need not be the same.
 local function clash(mode)
-  if not summary or mode.class == '' then return nil end
+  if not summary or mode == EXCLUSIVE then return nil end
+  local own = meaning(mode.class)
   local function named_by(rules)
     local gsub = string.gsub
     return rules ~= '-' and gsub(gsub(gsub(',' .. rules, '=[^,]*', ''), ',~[^,]*', ''), ',%+', ',') or ''
   end
-  for _, entry in pairs(summary.classes) do
-    if entry.name == mode.name and entry.rules ~= mode.rules and named_by(entry.rules) ~= named_by(mode.rules) then return entry.rules end
+  for _, entry in ipairs(summary.classes) do
+    if entry.class ~= mode.class and entry.count > 0 then
+      local other = meaning(entry.class)
+      if other.name == own.name and other.rules ~= own.rules and named_by(other.rules) ~= named_by(own.rules) then return other.rules end
+    end
   end
-  if summary.different >= CLASSES and not summary.classes[mode.class] then return '' end
-  return nil
+  local entry = summary.classes[mode.class]
+  return summary.different >= CLASSES and not (entry and entry.count > 0) and '' or nil
 end
 
 -- Whether what is held, by name, is tolerated by the rules of a mode, or by the limit of a lock, which has no name and tolerates
 -- what it does not name. A mode's rules about its grant are only asked of the one that is granted.
-local function tolerates(mode, held, granted)
-  local limits, sums = rules_of(mode)
+local function tolerates(means, held, granted)
+  local limits, sums = rules_of(means)
   for name, weight in pairs(held) do
-    if weight - (name == mode.name and 1 or 0) > (limits[name] or mode.name and 0 or weight) then return false end
+    if weight - (name == means.name and 1 or 0) > (limits[name] or means.name and 0 or weight) then return false end
   end
   for _, sum in ipairs(sums or {}) do
     local beside = 0
-    for _, name in ipairs(sum.names) do beside = beside + (held[name] or 0) - (name == mode.name and 1 or 0) end
+    for _, name in ipairs(sum.names) do beside = beside + (held[name] or 0) - (name == means.name and 1 or 0) end
     if beside > sum.most and (granted or not sum.at_grant) then return false end
   end
   return true
@@ -139,25 +160,28 @@ end
 -- holds. A hold that changes its mode is not asked by the limit of the lock: it has the lock already.
 local function fits(mode, holders, own)
   local alone = holders == (own and 1 or 0)
-  if mode.class == '' then return alone end
+  if mode == EXCLUSIVE then return alone end
   local limit = not own and limited()
   if alone and not limit then return true end
-  if not alone and not summary then return false end
-  local held, present = {}, {mode}
-  for class, entry in pairs(summary and summary.classes or {}) do
-    local weight = entry.held - (own and own.class == class and own.weight or 0)
+  if not alone and (not summary or alone_by_rule(mode)) then return false end
+  local added = meaning(mode.class)
+  local held, present = {}, {added}
+  for _, entry in ipairs(summary and summary.classes or {}) do
+    local weight = entry.held - (own and own.class == entry.class and own.weight or 0)
     if weight > 0 then
-      held[entry.name] = (held[entry.name] or 0) + weight
-      present[#present + 1] = entry
+      if alone_by_rule(entry) then return false end
+      local means = meaning(entry.class)
+      held[means.name] = (held[means.name] or 0) + weight
+      present[#present + 1] = means
     end
   end
   if #present == 1 and not alone then return false end -- what is held is exclusive
-  held[mode.name] = (held[mode.name] or 0) + mode.weight
+  held[added.name] = (held[added.name] or 0) + mode.weight
   if limit and not tolerates(limit, held) then return false end
   if alone then return true end
   for _, each in ipairs(present) do
     if each.capacity > 0 and held[each.name] > each.capacity then return false end
-    if not tolerates(each, held, each == mode) then return false end
+    if not tolerates(each, held, each == added) then return false end
   end
   return true
 end

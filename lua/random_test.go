@@ -247,7 +247,7 @@ func TestScriptsThatDoNotKnowMarkedRulesGrantNothingAgainstThem(t *testing.T) {
 	earlier := func(s *lua.Script) *lua.Script {
 		before := *s
 		before.Text = strings.Replace(before.Text, `if find(key, '^[~^+]') then`, `if false then`, 1)
-		before.Text = strings.Replace(before.Text, `and named_by(entry.rules) ~= named_by(mode.rules) then`, `then`, 1)
+		before.Text = strings.Replace(before.Text, `and named_by(other.rules) ~= named_by(own.rules) then`, `then`, 1)
 		if len(before.Text) > len(s.Text)-60 {
 			t.Fatal("the script does not look for marks, or not in this way")
 		}

@@ -11,8 +11,10 @@
 --          more is 1 where candidates remain untried: send this again
 local released = not ARGV[3] and redis.call('HDEL', KEYS[1], ARGV[1]) == 1
 if released and not ARGV[2] then return 1 end
---@ preamble.lua
+--@ clock.lua
 --@ fast_hand_over.lua
+--@ fast_hand_over_mode.lua
+local fields = call('HLEN', key)
 --@ rules.lua
 --@ tombstone.lua
 local token = ARGV[1]

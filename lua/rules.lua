@@ -1,7 +1,7 @@
 -- The rules by which a lock changes. All scripts that change one go by them; the fast paths shorten them for what is
 -- nearly always so.
 --@ state.lua
-
+--@ layer
 -- I2: greater than every fence before it, also after the clock went back or the data was lost.
 local function next_fence() return fence < now and now or time16(fence + 1) end
 
@@ -22,6 +22,7 @@ end
 -- The search for lapsed holds goes on behind the one it stands at; behind the last it is over.
 local function advance()
   summary.cursor, summary.changed = following(holds, summary.cursor), true
+  if summary.next > now then summary.next = now end
   if not summary.cursor then
     summary.bound = summary.least
     summary.next = holds.length > SCAN and time16(now + holds.length * PAUSE) or now
@@ -73,20 +74,32 @@ end
 
 -- Of several holds the lapsed ones are searched for when the first end that is known of is past, some in each script.
 -- While that goes on, what does not fit may fit yet: then this is true. Where it takes several scripts, there is a pause
--- before the next search, of about ten times as long: of 10,000 holds that lapse one by one, each would begin another.
+-- before the next search, of about fifty times as long: of 10,000 holds that lapse one by one, each would begin another.
+--
+-- Where there are so many, and the first in the queue tolerates nobody, the search stands at the first hold that it finds alive:
+-- until that one ends, it does not matter which of the others have; and it is looked at no sooner than after REST. After a step back of
+-- the clock the search looks at all, for each must be anchored anew.
 local function expire()
   if holds.length == 1 then
     lapsed(hold_of(holds.head))
     return false
   end
-  if holds.length == 0 or not (summary.cursor or now < summary.latest or summary.bound <= now and not paused()) then return false end
-  if not summary.cursor or now < summary.latest then
+  if holds.length == 0 or stands() then return false end
+  local back = now < summary.latest
+  if not (summary.cursor or back or summary.bound <= now and not paused()) then return false end
+  if not summary.cursor or back then
     summary.cursor, summary.least, summary.latest, summary.changed = holds.head, FAR, now, true
+    summary.next = back and EPOCH or now
   end
   for _ = 1, SCAN do
     local hold = hold_of(summary.cursor)
     if not lapsed(hold) then
       local due = time16(deadline(hold))
+      if summary.next ~= EPOCH and enough(hold.token) then
+        local rest = time16(now + REST)
+        summary.next, summary.changed = due > rest and due or rest, true
+        return false
+      end
       if due < summary.least then summary.least = due end
       advance()
     end

@@ -3,18 +3,14 @@
 --@ hash.lua
 --@ lists.lua
 --@ modes.lua
-
-local HAND_OVER = 32              -- candidates tried in one script, or half as many grants
-local SCAN = 32                   -- holds looked at in one script
-local PAUSE = 50                  -- µs for each hold: how long they are not searched again, where one script cannot look at all
-local TRIM = 8                    -- leftovers cleared away in passing
-local CHANGE = '0000000000000000' -- ticket of a hold that waits to change its mode: it goes first
-local TOMBSTONE_LIFE = 60000000  -- µs for which a tombstone stands
-
+--@ layer
+local PAUSE = 250                 -- µs for each hold: how long they are not searched again, where one script cannot look at all
+local REST = 20000                -- µs for which a search that stands at a hold stands at least
 local fence                       -- the last one, '' before the first
 local holds, queue, tombstones         -- the lists
 local held = {}                   -- holds by token, as far as this script has read them
 local short                       -- the token of a hold that the hash has in its short form
+local asking                      -- the mode that this script asks for, where it has no place yet
 local first, due                  -- the first waiter at the start, and when the first hold was to end, as far as that waiter knows
 
 local function channel_of(record, from) -- of a request that begins at `from` in a record
@@ -45,16 +41,29 @@ local function mark(hold)
   local due = time16(deadline(hold))
   if due < summary.bound then summary.bound = due end
   if summary.cursor and due < summary.least then summary.least = due end
+  if summary.cursor == hold.token and due < summary.next then summary.next = due end
   summary.latest, summary.changed = now, true
 end
 
 -- Whether the holds were searched just now (`expire`), by a clock that has not gone back since.
-local function paused() return summary.next > now and summary.next - now <= holds.length * PAUSE end
+local function paused() return not summary.cursor and summary.next > now and summary.next - now <= holds.length * PAUSE end
+
+-- Whether this hold keeps the first in the queue waiting, or else the one who asks, whatever becomes of the others.
+local function enough(token)
+  if holds.length <= SCAN then return false end
+  local mode = queue.head and mode_of(get('w' .. queue.head), PLACE_REQUEST) or asking
+  return mode and alone_by_rule(mode) and mode.of ~= token
+end
+
+-- Whether the search stands at a hold that lives until `next` (`expire`).
+local function stands()
+  return summary.cursor and summary.next > now and now >= summary.latest and enough(summary.cursor)
+end
 
 local function first_end()        -- when the first hold ends, or is found to have, as far as is known; nil: nobody holds
   if holds.length == 1 then return deadline(hold_of(holds.head)) end
   if holds.length == 0 then return nil end
-  return (paused() and summary.next > summary.bound and summary.next or summary.bound) + 0
+  return ((paused() or stands()) and summary.next > summary.bound and summary.next or summary.bound) + 0
 end
 
 local function load_short(token, value)
@@ -70,15 +79,26 @@ local function load_short(token, value)
 end
 
 local function load(token)        -- `token`: whose hold, place and tombstone this script is about
-  fetch('f', 'e', 'm', 's', 'q', 't', 'v', token, 'h' .. token, 'w' .. token, 't' .. token)
-  fence, holds, queue, tombstones = get('f') or '', open('s', 'h'), open('q', 'w'), open('t', 't')
-  if get('m') then load_summary(get('m')) end
+  local read = got
+  if not read and fields == 2 then -- the whole of it is less
+    pair = pair or call('HGETALL', key)
+    local all = {[pair[1]] = pair[2], [pair[3]] = pair[4]}
+    read = {all.f or false, all.e or false, all.m or false, all.s or false, all.q or false, all.t or false, all.v or false, false, false, false,
+      all[token] or false}
+  elseif not read then
+    read = fields > 0 and call('HMGET', key, LOADED, token) or {}
+  end
+  dirty = {f = nil, e = nil, m = nil, s = nil, q = nil, t = nil, v = nil, [token] = nil} -- room for so many
+  cache = {f = read[1], e = read[2], m = read[3], s = read[4], q = read[5], t = read[6], v = read[7],
+    ['h' .. token] = read[8], ['w' .. token] = read[9], ['t' .. token] = read[10], [token] = read[11]}
+  fence, holds, queue, tombstones = read[1] or '', open('s', 'h'), open('q', 'w'), open('t', 't')
+  if read[3] then load_summary(read[3]) end
   if holds.head then
     -- the hash has holds in their long form
   elseif get(token) then
     load_short(token, get(token))
   elseif not queue.head and not tombstones.head and fields > (get('e') and 2 or 1) then
-    local all = call('HGETALL', key)
+    local all = pair or call('HGETALL', key)
     for i = 1, #all, 2 do
       if #all[i] == TOKEN_WIDTH then load_short(all[i], all[i + 1]) end
     end

@@ -28,6 +28,8 @@ type History struct {
 	Modes []Mode
 	// Usual has most requests be of those who hold or wait, under standard lengths; the others are of anybody, with any.
 	Usual bool
+	// Mixed has requests that are usual be in one of the modes, too, not only one in forty.
+	Mixed bool
 
 	serial  int
 	tokens  []string
@@ -183,7 +185,7 @@ func (h *History) request() Request {
 		r.Keep = oneOf(h, 500*Second, 9000*Second, 90000*Second)
 	}
 	r.Turns = h.Random.IntN(6) == 0
-	if len(h.Modes) > 0 && (!h.Usual || h.Random.IntN(40) == 0) {
+	if len(h.Modes) > 0 && (!h.Usual || h.Mixed || h.Random.IntN(40) == 0) {
 		r.Mode = oneOf(h, h.Modes...)
 	}
 	return r

@@ -10,13 +10,13 @@ import (
 // receiver: by its classic channel, by that of the lock's shard, or without counting. NoWait asks for no place.
 const Countable, Sharded, Uncountable, NoWait = "c", "s", "u", "-"
 
-// CheckEvery is the longest time between two checks of a wait; lua/preamble.lua drops Clients that are silent for three.
+// CheckEvery is the longest time between two checks of a wait; lua/layout.lua drops Clients that are silent for three.
 const CheckEvery = 2 * time.Second
 
 // Slack is how long after a deadline of the server it is looked whether it has passed.
 const Slack = time.Millisecond
 
-// Claim is CLAIM of lua/preamble.lua: a hold that was granted by message lasts no longer than that before it is confirmed.
+// Claim is CLAIM of lua/layout.lua: a hold that was granted by message lasts no longer than that before it is confirmed.
 const Claim = 5 * time.Second
 
 // Check is the answer of a check.

@@ -45,8 +45,8 @@ var singleBugs = []bug{
 	{"keep-forgets", "ReleaseAfter of a lock that the server has lost leaves nothing against a late copy of its acquire", "if r.Status == \"revoked\" || r.Status == \"gone\" && h.lease.Unanswered() {", "if r.Status == \"revoked\" {", 0, ""},
 	{"no-checks", "a waiter does not ask what became of it, and a message that is lost is never made good", "	if leaves {\n		cfg.Sender.Enqueue(", "	if false {\n		cfg.Sender.Enqueue(", 0, ""},
 	{"patience", "an acquire whose time is over waits for its clean-up", "	case <-ctx.Done():\n	}\n	if q.Unanswered {\n		return\n	}\n	patience.Reset(endedPatience)\n", "	}\n", 40277, "115fe57"},
-	{"known-read-again", "a check of several waits reads what it knows already, and takes a hold that stands alone for one that is not there", "    if cache[field] == nil then cache[field] = values[i] or false end\n", "    cache[field] = values[i] or false\n", 3095863173, "6846b2f"},
-	{"weight-counts-as-one", "a hold of weight k counts as one", "held[mode.name] = (held[mode.name] or 0) + mode.weight", "held[mode.name] = (held[mode.name] or 0) + 1", 0, ""},
+	{"known-read-again", "a check of several waits reads what it knows already, and takes a hold that stands alone for one that is not there", "    if cache[field] == nil then cache[field] = values[i] end", "    cache[field] = values[i]", 3095863173, "6846b2f"},
+	{"weight-counts-as-one", "a hold of weight k counts as one", "held[added.name] = (held[added.name] or 0) + mode.weight", "held[added.name] = (held[added.name] or 0) + 1", 0, ""},
 	{"no-expiry", "the key of a new name has no expiry", "  call('EXPIRE', key, KEEP_TEXT)\n", "", 0, ""},
 	{"locks-out-of-order", "AcquireAll takes its locks in the order in which they are given", "slices.Compact(slices.Sorted(slices.Values(names)))", "slices.Clone(names)", 0, ""},
 }
