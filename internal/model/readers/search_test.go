@@ -22,10 +22,10 @@ func searched(c Config, text string) search.Found[State] {
 
 // The configurations. Each is small enough to be searched whole.
 var (
-	lapses = Config{MostTime: 5, Lease: 2, Most: 4, Comers: 3, Rounds: 1}
-	losses = Config{MostTime: 4, Lease: 4, Most: 2, Comers: 3, Rounds: 1, Lost: 1}
+	lapses = Config{MostTime: 4, Lease: 2, Most: 4, Comers: 3, Rounds: 1}
+	losses = Config{MostTime: 3, Lease: 4, Most: 2, Comers: 3, Rounds: 1, Lost: 1}
 	breaks = Config{MostTime: 3, Lease: 3, Most: 2, Comers: 3, Rounds: 1, Breaks: 1}
-	queues = Config{MostTime: 3, Lease: 3, Most: 2, Comers: 3, Rounds: 3}
+	queues = Config{MostTime: 3, Lease: 3, Most: 2, Comers: 3, Rounds: 2}
 )
 
 func TestReadersOfAProcessKeepThePromisesOfALock(t *testing.T) {
