@@ -25,7 +25,7 @@ func (c *Client) acquire(ctx context.Context, name string, opts []Option) (*Lock
 		return l, err
 	}
 	l, err := c.seek(q)
-	if err == nil && q.token == "" && !q.Queued { // it got the lock within the process, at once: nothing knows it any more
+	if err == nil && q.token == nil && !q.Queued { // it got the lock within the process, at once: nothing knows it any more
 		c.turns.again(q)
 	}
 	return l, err
