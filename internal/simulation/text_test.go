@@ -68,7 +68,7 @@ func quoted(words []string) []string {
 var machine = func() *strings.Replacer {
 	host, _ := os.Hostname()
 	pid := strconv.Itoa(os.Getpid())
-	return strings.NewReplacer(host+"\n"+pid, "\n1", "(pid "+pid+" on "+host+")", "(a process)", host+`\n`+pid, `\n1`, `"Host":"`+host+`","PID":`+pid+`,`, `"PID":1,`, `\"Host\":\"`+host+`\",\"PID\":`+pid+`,`, `\"PID\":1,`)
+	return strings.NewReplacer(host+"\n"+pid, "\n1", "(pid "+pid+" on "+host+")", "(a process)", "(pid "+pid+" on "+host+",", "(a process,", host+`\n`+pid, `\n1`, `"Host":"`+host+`","PID":`+pid+`,`, `"PID":1,`, `\"Host\":\"`+host+`\",\"PID\":`+pid+`,`, `\"PID\":1,`)
 }()
 
 var (
