@@ -251,7 +251,7 @@ func TestATickIsTriedAgainUntilRedisIsThere(t *testing.T) {
 	tick, _ := ticks()
 	f.url = "unix://" + f.path("redis.sock")
 	f.run("--tick", tick, "x", "--", "true").ends(69, "cannot reach Redis")
-	f.run("--tick", tick, "--retry", "100ms", "x", "--", "true").ends(69, "tried again", "cannot reach Redis")
+	f.run("--tick", tick, "--retry", "2s", "x", "--", "true").ends(69, "tried again", "cannot reach Redis")
 	p := f.run("--tick", tick, "--retry", "1m", "x", "--", "echo", "ran")
 	p.says("it is tried again for")
 	f.relay("redis.sock")
