@@ -3,6 +3,7 @@ package redislock
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -232,6 +233,9 @@ func (c *Client) Cron(job string, opts ...CronOption) *CronGuard {
 	}
 	if g.fault == nil && g.retry > g.memory {
 		g.fault = invalid("WithRetry(%v) with WithTickMemory(%v): the tick is forgotten first", g.retry, g.memory)
+	}
+	if g.fault == nil && g.overlap == OverlapReplace && slices.ContainsFunc(g.groups, func(group cronGroup) bool { return group.skips }) {
+		g.fault = invalid("WithWait or WithMaxQueue in a WithGroup, with OverlapReplace")
 	}
 	if g.fault == nil {
 		g.fault = checkDerived(job, func(job string) string { return tickName(job, time.Time{}.Add(1)) })

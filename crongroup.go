@@ -11,6 +11,7 @@ import (
 type cronGroup struct {
 	name  string
 	place []Option // of the lock under which a place in it is held
+	skips bool     // a tick may be left out because the group is full
 }
 
 func groupName(group string) string { return "group:" + group }
@@ -25,7 +26,8 @@ func groupName(group string) string { return "group:" + group }
 // then, [Client.Inspect] of "group:name" who has the places and who waits. If the node dies while the tick waits, the tick is for a
 // node that stands by ([WithRetry]), or for nobody.
 //
-// With [OverlapReplace] a tick that waits for a place is not replaced before it has begun.
+// With [OverlapReplace] a tick that waits for a place is not replaced before it has begun. WithWait and WithMaxQueue are [ErrInvalid] then:
+// the run that is replaced has its place until it has ended, so the group would often be full, and nothing would run.
 //
 // Of the options, [WithWait] bounds the wait: a tick that gets no place in that time is [OutcomeSkipped], for all nodes, and
 // WithWait(0) leaves out whichever tick finds the group full. [WithMaxQueue] does so when that many ticks wait already. With
@@ -57,7 +59,7 @@ func WithGroup(name string, n int, opts ...Option) CronOption {
 		if err := mode.check(int(given.weight)); err != nil {
 			return err
 		}
-		s.groups = append(slices.Clip(s.groups), cronGroup{name, append(slices.Clip(opts), WithMode(mode))})
+		s.groups = append(slices.Clip(s.groups), cronGroup{name, append(slices.Clip(opts), WithMode(mode)), given.waitSet || given.maxQueue > 0})
 		slices.SortFunc(s.groups, func(a, b cronGroup) int { return cmp.Compare(a.name, b.name) })
 		return nil
 	})

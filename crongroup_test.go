@@ -383,6 +383,8 @@ func TestCronRefusesAGroupThatCannotBe(t *testing.T) {
 			"a steal":               {redislock.WithGroup("g", 2, redislock.WithStealAfter(time.Minute))},
 			"a turn":                {redislock.WithGroup("g", 2, redislock.WithTurn(time.Millisecond))},
 			"a nil option":          {redislock.WithGroup("g", 2, nil)},
+			"replaced, and skipped": {redislock.WithOverlap(redislock.OverlapReplace), redislock.WithGroup("g", 2, redislock.WithWait(0))},
+			"or in a short queue":   {redislock.WithGroup("g", 2, redislock.WithMaxQueue(1)), redislock.WithOverlap(redislock.OverlapReplace)},
 			"a negative pause":      {redislock.WithPause(-1)},
 			"a pause of a week":     {redislock.WithPause(7 * 24 * time.Hour)},
 			"a negative history":    {redislock.WithHistory(-1)},

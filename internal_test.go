@@ -24,6 +24,7 @@ import (
 	"example.com/redislock/internal/fakenet"
 	"example.com/redislock/internal/lease"
 	"example.com/redislock/internal/protocol"
+	"example.com/redislock/internal/turns"
 	"example.com/redislock/lua"
 )
 
@@ -757,4 +758,51 @@ func TestSomeReleasesOfANameThatIsWaitedForLeaveAsTheScriptAtOnce(t *testing.T) 
 	if scripts != scriptsAfterMiss {
 		t.Errorf("%d releases left as the script, instead of %d", scripts, scriptsAfterMiss)
 	}
+}
+
+// Readers that find the door shut begin anew together, however late one of them is.
+func TestAReaderThatBeginsAnewLateFindsThoseWhoDid(t *testing.T) {
+	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(h *hook, opts ...ClientOption) *Client) {
+		c := connect(&hook{})
+		key, now := turnKey{"x", true}, time.Now()
+		arrive := func(t *turn) turns.Action {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			return t.machine.ArriveReader(now, time.Second, 0)
+		}
+		old := c.turns.enter(c, key)
+		if a := arrive(old); a != turns.Seek {
+			t.Fatal(a)
+		}
+		if again := c.turns.replace(old); again != old {
+			t.Error("who asks the server is replaced")
+		}
+		old.machine.Admitted(turns.Hold{Since: now, Lease: time.Second})
+		first := c.turns.replace(old)
+		if first == old || c.turns.of(key) != first {
+			t.Error("it is not replaced")
+		}
+		if second := c.turns.replace(old); second != first {
+			t.Error("the second who begins anew does so alone")
+		}
+		c.turns.leave(first)
+		c.turns.leave(first) // nobody uses it any more
+		third := c.turns.replace(old)
+		if third == nil || third == old || c.turns.of(key) != third {
+			t.Errorf("the third is with %p", third)
+		}
+		old.mu.Lock()
+		old.machine.LeftReader()
+		old.machine.Over()
+		old.mu.Unlock()
+		if a := arrive(old); a != turns.Replace {
+			t.Errorf("where another one has taken its place: %v", a)
+		}
+		c.turns.leave(third)
+		c.turns.leave(old)
+		c.turns.leave(old)
+		if c.turns.of(key) != nil {
+			t.Error("the name is not forgotten")
+		}
+	})
 }

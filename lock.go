@@ -227,6 +227,7 @@ func (l *Lock) end(ctx context.Context, anyOrder bool, after time.Duration) (tol
 	switch {
 	case last:
 		told, err = h.giveBack(ctx, l, after)
+		err = cmp.Or(err, order)
 	case loss != nil:
 		err = fmt.Errorf("%w: %w", ErrNotHeld, loss)
 	default:

@@ -129,10 +129,17 @@ func (t *turn) letIn(q *acquisition, now time.Time) *Lock {
 func (t *turn) admit(h *hold) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := time.Now()
+	now, line := time.Now(), t.machine.Admitted(t.got)
+	if h.life.Err() != nil { // it was lost meanwhile, and nobody else is under it
+		for _, w := range line {
+			w.Of.(*inLine).told <- toAlone
+		}
+		t.over()
+		return
+	}
 	t.held = h
 	t.noteReader(&h.first, now)
-	for _, w := range t.machine.Admitted(t.got) {
+	for _, w := range line {
 		next := w.Of.(*inLine)
 		if t.machine.ArriveReader(now, next.q.lease, t.left(now)) == turns.Enter {
 			next.told <- t.letIn(next.q, now)
@@ -152,19 +159,22 @@ func (q *acquisition) notAtOnce() {
 	}
 }
 
-// replace begins anew with a name, beside readers that nobody joins any more.
+// replace begins anew with a name, beside readers that nobody joins any more: unless another reader has done so, or the last of those has
+// ended meanwhile. What asks the server for a name is always what byName has.
 func (tt *turnTable) replace(old *turn) *turn {
 	tt.mu.Lock()
+	defer tt.mu.Unlock()
 	t := tt.byName[old.key]
-	if t == old {
+	if t == nil || t == old {
 		old.mu.Lock()
-		t = &turn{client: old.client, key: old.key, machine: old.machine.Successor()}
+		if t == nil || old.machine.Reading() {
+			t = &turn{client: old.client, key: old.key, machine: old.machine.Successor()}
+			t.task.Job = t
+			tt.byName[old.key] = t
+		}
 		old.mu.Unlock()
-		t.task.Job = t
-		tt.byName[old.key] = t
 	}
 	t.users++
-	tt.mu.Unlock()
 	return t
 }
 

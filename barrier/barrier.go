@@ -138,12 +138,11 @@ func (b *Barrier) enter(ctx context.Context) (*Party, error) {
 		if err != nil || here == nil {
 			return nil, err
 		}
-		if len(here) == b.parties {
-			p.see(here)
-			return &verdict{Open: true, Last: last}, nil
-		}
 		gone := p.missing(here)
 		p.see(here)
+		if gone == nil && len(here) == b.parties {
+			return &verdict{Open: true, Last: last}, nil
+		}
 		return gone, nil
 	})
 	switch {
@@ -158,6 +157,7 @@ func (b *Barrier) enter(ctx context.Context) (*Party, error) {
 		return nil, err
 	}
 	p.last = v.Last
+	clear(p.met)                                     // who had left before is none of the n
 	if here, _, err := b.here(ctx, at); err == nil { // for their names; all n stay until they have come to the end, unless they die
 		p.see(here)
 	}
@@ -166,7 +166,8 @@ func (b *Barrier) enter(ctx context.Context) (*Party, error) {
 
 // take takes a place at a point.
 func (b *Barrier) take(ctx context.Context, at point) (*redislock.Lock, error) {
-	opts := append(slices.Clip(b.opts), redislock.WithMode(redislock.Semaphore(b.parties)), redislock.WithWeight(1), redislock.NonReentrant())
+	opts := append(slices.Clip(b.opts), redislock.WithMode(redislock.Semaphore(b.parties)), redislock.WithWeight(1), redislock.NonReentrant(),
+		redislock.WithTurn(0), redislock.WithLinger(0))
 	l, err := b.client.TryAcquire(ctx, at.place, opts...)
 	if errors.Is(err, redislock.ErrHeld) && ctx.Err() == nil {
 		err = ErrFull
@@ -247,6 +248,10 @@ func (b *Barrier) decided(ctx context.Context, at point) (*verdict, error) {
 // decide writes a verdict down, unless another has done so or is about to.
 func (b *Barrier) decide(ctx context.Context, at point, v *verdict) error {
 	text, err := json.Marshal(v)
+	if err == nil && len(text) > redislock.MaxMetadata && v.Gone != nil { // some characters take six bytes
+		v.Gone.Metadata = ""
+		text, err = json.Marshal(v)
+	}
 	if err != nil {
 		return err
 	}

@@ -49,11 +49,11 @@ func within(t *testing.T, test func(w *world)) {
 }
 
 // process is a Client on a network of its own.
-func (w *world) process(name string) (*redislock.Client, *fakenet.Network) {
+func (w *world) process(name string, opts ...redislock.ClientOption) (*redislock.Client, *fakenet.Network) {
 	w.Helper()
 	n := &fakenet.Network{Dial: w.mini.Dial, Delay: time.Millisecond}
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", Protocol: 2, DisableIdentity: true, Dialer: n.Dialer})
-	c, err := redislock.New(rdb, redislock.WithName(name), redislock.WithShown(2))
+	c, err := redislock.New(rdb, append(opts, redislock.WithName(name), redislock.WithShown(2))...)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -343,6 +343,73 @@ func TestAPartyThatIsToldToStopBreaksTheBarrier(t *testing.T) {
 			w.Error(err)
 		}
 		<-quits
+	})
+}
+
+// One is told to stop before all have come, and another one takes its place at once: faster than the others look.
+func TestAPartyWhosePlaceAnotherOneTakesBreaksTheBarrierForAllOrForNone(t *testing.T) {
+	for _, pause := range []time.Duration{0, 5 * time.Millisecond, 30 * time.Millisecond, 100 * time.Millisecond} {
+		within(t, func(w *world) {
+			var clients []*redislock.Client
+			for i := range 4 {
+				c, _ := w.process(fmt.Sprint("p-", i))
+				clients = append(clients, c)
+			}
+			left := make(chan error, 3)
+			goes := func(c *redislock.Client) {
+				p, err := barrier.New(c, "x", 3).Enter(context.Background())
+				if err == nil {
+					err = p.Leave(context.Background())
+				}
+				left <- err
+			}
+			ctx, stop := context.WithCancel(context.Background())
+			stopped := make(chan struct{})
+			go func() {
+				defer close(stopped)
+				if _, err := barrier.New(clients[0], "x", 3).Enter(ctx); !errors.Is(err, context.Canceled) {
+					w.Error(err)
+				}
+			}()
+			go goes(clients[1])
+			time.Sleep(time.Minute) // they have seen each other
+			stop()
+			<-stopped
+			time.Sleep(pause)
+			go goes(clients[2])
+			go goes(clients[3])
+			broken := 0
+			for range 3 {
+				if err := <-left; errors.Is(err, barrier.ErrBroken) {
+					broken++
+				} else if err != nil {
+					w.Error(err)
+				}
+			}
+			if broken != 0 && broken != 3 {
+				w.Errorf("after %v: broken for %d of three", pause, broken)
+			}
+		})
+	}
+}
+
+func TestTheDefaultsOfAClientDoNotGetInTheWay(t *testing.T) {
+	within(t, func(w *world) {
+		c, _ := w.process("a", redislock.WithDefaults(redislock.WithTurn(time.Millisecond), redislock.WithLinger(50*time.Millisecond)))
+		latch := barrier.NewLatch(c, "import", 1)
+		if err := errors.Join(latch.CountDown(context.Background(), "part"), latch.Wait(context.Background())); err != nil {
+			w.Error(err)
+		}
+		p, err := barrier.New(c, "x", 1).Enter(context.Background())
+		if err != nil {
+			w.Fatal(err)
+		}
+		if err := p.Leave(context.Background()); err != nil {
+			w.Error(err)
+		}
+		if held := c.Held(); len(held) > 0 {
+			w.Errorf("it holds %v", held)
+		}
 	})
 }
 

@@ -77,11 +77,15 @@ func (l *Latch) countDown(ctx context.Context, part string) error {
 		if err != nil || done[part] || len(done) >= l.parts {
 			return err
 		}
-		place, err := l.client.Acquire(ctx, l.lock(), redislock.WithMode(redislock.Read), redislock.WithMetadata(part))
+		place, err := l.client.Acquire(ctx, l.lock(), redislock.WithMode(redislock.Read), redislock.WithMetadata(part),
+			redislock.WithTurn(0), redislock.WithLinger(0))
 		if err != nil {
 			return err
 		}
-		return place.ReleaseAfter(ctx, Life)
+		if err = place.ReleaseAfter(ctx, Life); errors.Is(err, redislock.ErrInvalid) { // nothing was sent
+			_ = place.Release(context.WithoutCancel(ctx))
+		}
+		return err
 	}, redislock.WithMode(redislock.Exclusive), redislock.WithTurn(0), redislock.WithLinger(0))
 }
 

@@ -39,6 +39,10 @@ if modes and got[4] and not (got[6] or got[7] or got[8] or got[9]) and string.su
         clash = true              -- perhaps
       end
     end
+    if holders == 1 then          -- the bound of the summary is that of several
+      local at = sub(hold, HOLD_AT)
+      clash = clash or at > now or at + sub(hold, HOLD_LEASE) * 1000 <= now + 0
+    end
     if (full or held == 0) and not clash then
       local mine, ticket, waiting = got[12], now, 1
       local due = holders > 1 and sub(modes, SUMMARY_BOUND) or string.format(TIME_FORMAT, sub(hold, HOLD_AT) + sub(hold, HOLD_LEASE) * 1000)

@@ -23,7 +23,8 @@ if version == '' then return reply() end
 -- A version is the time at which it was read, and greater than the one before. So a copy of a request that comes late finds a later one,
 -- or is too old to be heeded.
 local same = last == version and sub(known, LIMIT_RULES) == ARGV[2]
-if now - version > LATE or last >= version and not same then return {'over'} end
+local ahead = version > now and not (last >= now and version == time16(last + 1)) -- it was read before the clock went back
+if now - version > LATE or (last >= version or ahead) and not same then return {'over'} end
 if not same then
   local till = ARGV[2] == '-' and 0 or ARGV[3] + 0
   last = version

@@ -530,3 +530,39 @@ func TestACopyOfALimitThatComesLateDoesNotUndoALaterOne(t *testing.T) {
 		t.Errorf("a second reader is %s", got)
 	}
 }
+
+// A reader that waits behind a hold which is over is granted the lock with the next one who comes, whichever path that one takes.
+func TestWhoComesAfterALapseDoesNotWaitForIt(t *testing.T) {
+	scripts(t, func(b *bench) {
+		ask := func(token string) string {
+			return b.parse(b.eval(lua.Acquire, pad(token), b.requestIn(read, 1, time.Minute, 4600, "u", token))).Status
+		}
+		b.acquire("a", time.Second, "-", "A")
+		if got := ask("r1"); got != "waiting" {
+			b.Fatal(got)
+		}
+		b.pass(1100 * time.Millisecond)
+		if got := ask("r2"); got != "granted" {
+			b.Errorf("after the end of the hold: %s", got)
+		}
+	})
+}
+
+func TestALateCopyOfALimitIsOverAfterTheClockWentBack(t *testing.T) {
+	b := embeddedBench(t)
+	set := func(version, rules string) any { return b.eval(lua.Limit, version, rules, 3600_000_000) }
+	read := func() string { return b.eval(lua.Limit, "").([]any)[0].(string) }
+	began := b.now
+	b.pass(time.Hour)
+	late := read()
+	b.set(began)
+	if got := set(read(), "+read=5"); got.([]any)[0] == "over" {
+		t.Fatal(got)
+	}
+	if got := set(late, "+read=1"); got.([]any)[0] != "over" {
+		t.Errorf("a copy from before: %v", got)
+	}
+	if got := set(read(), "+read=2"); got.([]any)[0] == "over" {
+		t.Errorf("the next one: %v", got)
+	}
+}

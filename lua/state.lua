@@ -55,9 +55,12 @@ local function enough(token)
   return mode and alone_by_rule(mode) and mode.of ~= token
 end
 
--- Whether the search stands at a hold that lives until `next` (`expire`).
+-- Whether the search stands at a hold that lives until `next` (`expire`). Scripts of before that know no such `next`: they may have moved
+-- the cursor, or the end of the hold, and left it.
 local function stands()
-  return summary.cursor and summary.next > now and now >= summary.latest and enough(summary.cursor)
+  if not (summary.cursor and summary.next > now and now >= summary.latest and enough(summary.cursor)) then return false end
+  local hold = hold_of(summary.cursor)
+  return hold and summary.next <= time16(deadline(hold) + REST)
 end
 
 local function first_end()        -- when the first hold ends, or is found to have, as far as is known; nil: nobody holds

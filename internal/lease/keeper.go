@@ -72,16 +72,19 @@ func (k *Keeper) Start(claimed bool, now time.Time) {
 	if k.lease.ended != nil {
 		return
 	}
-	k.lease.begin(claimed, now)
+	if k.lease.begin(claimed, now); !claimed { // a claim is renewed when a quarter is over, and often ends before
+		k.gather(now)
+	}
 	k.plan(now)
 }
 
 // plan puts the lease into the scheduler at its next event. The caller has locked k.mu.
 func (k *Keeper) plan(now time.Time) {
-	cfg := k.owner.Config()
-	k.lease.gather(cfg.Began, now)
-	cfg.Scheduler.Set(&k.task, k.lease.next(now))
+	k.owner.Config().Scheduler.Set(&k.task, k.lease.next(now))
 }
+
+// gather has the renewal leave with others. The caller has locked k.mu.
+func (k *Keeper) gather(now time.Time) { k.lease.gather(k.owner.Config().Began, now) }
 
 // Key and Token are the names of the hold on the server. BoxedKey and BoxedToken are the same as arguments.
 func (k *Keeper) Key() string     { return k.key.(string) }
@@ -226,6 +229,7 @@ func (k *Keeper) Soon(part float64) {
 	defer k.mu.Unlock()
 	now := time.Now()
 	if k.lease.soon(now, now.Add(time.Duration(part*float64(min(k.lease.length/6, 5*time.Second))))) {
+		k.gather(now)
 		k.plan(now)
 	}
 }
@@ -237,6 +241,7 @@ func (k *Keeper) Extend(fresh clock.Bound, sent time.Time) bool {
 	now := time.Now()
 	extended := k.lease.extend(fresh, sent, now)
 	if extended {
+		k.gather(now)
 		k.plan(now)
 	}
 	return extended

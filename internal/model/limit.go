@@ -39,7 +39,8 @@ func (l SetLimit) execute(s *step) Answer {
 		return s.limited()
 	}
 	same := last == l.Version && s.Limit.Rules == l.Rules
-	if s.Now-l.Version > s.Rules.Tombstone || last >= l.Version && !same {
+	ahead := l.Version > s.Now && !(last >= s.Now && l.Version == last+1) // it was read before the clock went back
+	if s.Now-l.Version > s.Rules.Tombstone || (last >= l.Version || ahead) && !same {
 		s.undone = true
 		return Answer{Status: "over"}
 	}

@@ -21,7 +21,7 @@ var scripts = sync.OnceValue(func() map[string]string {
 	names := map[string]string{}
 	for _, s := range []*lua.Script{
 		lua.Acquire, lua.AcquireOwn, lua.Release, lua.Renew, lua.Check, lua.Break, lua.Confirm, lua.Convert, lua.Resume, lua.Inspect,
-		lua.Watch, lua.Ask, lua.Record, lua.Recall, lua.Erase, lua.Keep, lua.Preflight, lua.Probe, lua.WeakRelease,
+		lua.Watch, lua.Ask, lua.Record, lua.Recall, lua.Erase, lua.Keep, lua.Preflight, lua.Probe, lua.WeakRelease, lua.Limit,
 	} {
 		names[s.Digest] = s.Name
 	}

@@ -17,6 +17,8 @@ const (
 // ArriveReader is the event that somebody wants to read. left is how long the hold may be relied on, idle or not.
 func (t *Turn) ArriveReader(now time.Time, lease, left time.Duration) Action {
 	switch open := !t.waited && left > 0 && now.Sub(t.hold.Since) < Longest; {
+	case t.gone:
+		return Replace
 	case t.phase == none:
 		t.phase = seeking
 		return Seek
@@ -69,8 +71,11 @@ func (t *Turn) LeftReader() bool {
 	return t.inside > 0
 }
 
-// Successor is what remembers of the name what t does. Nobody else is let in by t.
+// Reading reports whether somebody has the lock.
+func (t *Turn) Reading() bool { return t.phase == body }
+
+// Successor is what remembers of the name what t does. Nobody is let in by t any more, and nobody asks the server for it.
 func (t *Turn) Successor() Turn {
-	t.waited = true
+	t.waited, t.gone = true, true
 	return Turn{recalls: t.recalls, recalled: t.recalled, quiet: t.quiet}
 }

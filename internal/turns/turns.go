@@ -101,6 +101,7 @@ type Turn struct {
 	tries  int
 	inside int  // of readers: how many read
 	queued bool // of readers: who asked waits for itself alone
+	gone   bool // of readers: another one has taken its place
 
 	early    protocol.Micros // the ticket of a recall that came before the answer of the acquire; 0 if none did
 	recalls  int             // how many lingering locks were recalled
