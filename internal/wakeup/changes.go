@@ -24,6 +24,7 @@ type changes struct {
 	watched map[string][]chan struct{} // by channel, each in the order of arrival
 	running bool                       // run has not ended
 	conn    *connection                // the one of run, if there is one
+	ready   bool                       // conn has been made: whoever asks it before that would wait for a mutex of go-redis's
 	asked   map[string]bool            // the channels that conn was asked for
 	asking  bool                       // a goroutine asks conn
 	heard   bool                       // conn has confirmed a channel
@@ -81,7 +82,7 @@ func (c *changes) end(channel string, w chan struct{}) {
 // ask has the connection subscribe to the channels that are watched, and to no others, in the background: a request may block
 // on the connection. The caller holds c.mu.
 func (c *changes) ask() {
-	if c.conn == nil || c.asking {
+	if c.conn == nil || !c.ready || c.asking {
 		return
 	}
 	c.asking = true
@@ -114,7 +115,7 @@ func (names channelNames) ask(ctx context.Context, request func(context.Context,
 func (c *changes) unasked() (f *connection, more, less channelNames) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.conn != nil && c.conn.ps != nil {
+	if c.conn != nil && c.ready {
 		for _, channel := range slices.Sorted(maps.Keys(c.watched)) {
 			if !c.asked[channel] {
 				more = append(more, channel)
@@ -146,6 +147,7 @@ func (c *changes) run() {
 		}
 		err := f.connect(func() error { return f.ps.Subscribe(f.ctx, first...) })
 		if err == nil {
+			c.connected()
 			err = f.receive(func(message any) error {
 				switch m := message.(type) {
 				case *redis.Subscription:
@@ -169,6 +171,14 @@ func (c *changes) run() {
 	}
 }
 
+// connected asks the connection for the channels that were wanted while it was made.
+func (c *changes) connected() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ready = true
+	c.ask()
+}
+
 // open makes a connection for the channels that are watched, and returns them; nil if there are none.
 func (c *changes) open() (f *connection, channels []string) {
 	of := c.subscriber
@@ -178,7 +188,7 @@ func (c *changes) open() (f *connection, channels []string) {
 		c.running = false
 		return nil, nil
 	}
-	c.left = false
+	c.left, c.ready = false, false
 	c.conn, c.asked = of.newConnection(func(ctx context.Context) *redis.PubSub { return of.Redis.Subscribe(ctx) }), map[string]bool{}
 	if of.isStopped() { // Close may have come before it could see this one
 		c.background(c.conn.close)
