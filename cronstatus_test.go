@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock"
 	"example.com/redislock/internal/fakenet"
@@ -60,7 +63,21 @@ func TestAnAnnouncedJobIsPendingUntilItsFirstRun(t *testing.T) {
 		if all := e.jobs(); len(all) != 1 || !reflect.DeepEqual(all[job], s) {
 			e.Errorf("jobs: %+v", all)
 		}
-		keys := e.raw.Keys(context.Background(), "*announced").Val()
+		var keys []string
+		look := func(ctx context.Context, rdb redis.UniversalClient) {
+			keys = append(keys, rdb.Keys(ctx, "*announced").Val()...)
+		}
+		if cluster, is := e.raw.(*redis.ClusterClient); is {
+			var mu sync.Mutex
+			_ = cluster.ForEachMaster(context.Background(), func(ctx context.Context, master *redis.Client) error {
+				mu.Lock()
+				defer mu.Unlock()
+				look(ctx, master)
+				return nil
+			})
+		} else {
+			look(context.Background(), e.raw)
+		}
 		if len(keys) != 1 {
 			e.Fatalf("the keys are %q", keys)
 		}
