@@ -157,9 +157,11 @@ func (b *Barrier) enter(ctx context.Context) (*Party, error) {
 		return nil, err
 	}
 	p.last = v.Last
-	clear(p.met)                                     // who had left before is none of the n
 	if here, _, err := b.here(ctx, at); err == nil { // for their names; all n stay until they have come to the end, unless they die
-		p.see(here)
+		maps.DeleteFunc(here, func(fence int64, _ redislock.Owner) bool { return fence > p.last })
+		if p.see(here); len(p.met) > b.parties { // some had left before all came, and are none of the n
+			p.met = here
+		}
 	}
 	return p, nil
 }

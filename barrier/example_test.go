@@ -71,11 +71,12 @@ func ExampleBrokenError() {
 	client, stop := exampleClient()
 	defer stop()
 
-	leaves := make(chan struct{})
+	entered, leaves := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(leaves)
 		party, err := barrier.New(client, "cut-over/43", 2, redislock.WithMetadata("shard 7")).Enter(ctx)
 		if err == nil {
+			<-entered
 			err = party.Quit(ctx)
 		}
 		if err != nil {
@@ -83,6 +84,7 @@ func ExampleBrokenError() {
 		}
 	}()
 	party, err := barrier.New(client, "cut-over/43", 2).Enter(ctx)
+	close(entered)
 	if err == nil {
 		err = party.Leave(ctx)
 	}
