@@ -192,80 +192,6 @@ func (q *acquisition) await(ctx context.Context, r protocol.Reply, s waiting.Sam
 	return o
 }
 
-// refusal is the error of an answer that says no. It is nil if somebody has the lock.
-func (q *acquisition) refusal(r protocol.Reply) error {
-	switch r.Status {
-	case "held":
-		return nil
-	case "full":
-		return ErrQueueFull
-	case "clash":
-		return clash(q.mode, r.Note)
-	case "conflict":
-		return ErrConflict
-	case "gone":
-		return ErrNotHeld
-	}
-	return fmt.Errorf("unexpected answer %q", r.Status)
-}
-
-// ask sends the acquire once more. If the Client is subscribed, the request asks to join the queue.
-func (q *acquisition) ask(ctx context.Context) (r protocol.Reply, s waiting.Sample, err error) {
-	c := q.client
-	mode := protocol.NoWait
-	if q.Waits {
-		m, e := c.subscriber.State(q.name)
-		if m == "" && q.Without {
-			m = protocol.Uncountable
-		}
-		if m != "" {
-			mode, s.Epoch = m, e
-			if q.wait == nil { // before it is sent: the message may be faster than the reply
-				if q.wait = &q.firstWait; q.wait.Token() != "" {
-					q.wait = &waiting.Wait{}
-				}
-				c.waits.Expect(q.wait, q.token.(string), q.lease, q.steal)
-			}
-		}
-	}
-	one := &transport.Call{} // of its own: who waits for long does not keep it
-	q.request(one, mode)
-	stays := q.stays || ctx.Done() == nil
-	if !stays { // I8: the answer may come when nobody waits for it any more
-		undo := q.undoing(true)
-		one.Late = func(a transport.Answer) {
-			if a.Err == nil {
-				undo()
-			}
-		}
-	}
-	q.Asking = true
-	a := c.transport.Attempt(ctx, one, stays)
-	q.Asking = false
-	s.Sent = a.Sent
-	q.Unanswered = q.Unanswered || a.Unanswered
-	if a.Err != nil {
-		return r, s, a.Err
-	}
-	if r, err = protocol.ParseReply(a.Value); err != nil {
-		q.Unanswered = true // whatever the answer was, it must not become a hold
-	}
-	if q.resumes != nil && r.Status == "granted" {
-		mode, weight := protocol.ParseMode(r.Note)
-		q.mode.wire, q.weight = mode, int32(weight)
-	}
-	if r.Status == "" { // the fast path: the lock was granted at this very time
-		r.Status, r.Lease, r.Alone = "granted", protocol.Micros(q.lease.Microseconds()), true
-	}
-	s.Now = r.Now
-	return r, s, err
-}
-
-// direct reports whether an answer grants the lock at this very time, and nobody waits for it.
-func (q *acquisition) direct(r protocol.Reply) bool {
-	return r.Alone || r.Status == "granted" && r.At == r.Now && !q.Unanswered && !q.Joined && q.Ticket == ""
-}
-
 // undoing returns the function that gives up whatever the present token has or may yet get.
 func (q *acquisition) undoing(tombstone bool) func() <-chan struct{} {
 	c, key, token := q.client, q.key.(string), q.token.(string)
@@ -388,14 +314,6 @@ func (q *acquisition) patiently(ctx context.Context, done <-chan struct{}) {
 	case <-done:
 	case <-patience.C:
 	}
-}
-
-// clash is the error of a mode that cannot be used on a lock together with the modes that others use there.
-func clash(m Mode, rules string) error {
-	if rules == "" {
-		return fmt.Errorf("%w: too many different modes are in use on this lock", ErrMode)
-	}
-	return fmt.Errorf("%w: %q has the rules %q here, and is in use on this lock with %q", ErrMode, m.Name(), m.wire.Rules, rules)
 }
 
 var errLate = errors.New("granted, but the answer took longer than the lease lasts")
