@@ -165,8 +165,8 @@ measure: redis-server ## server time of the idle path and among 10,000 waiters: 
 	fi
 
 .PHONY: bench
-bench: redis-server ## beside the peers, less than 12 minutes; writes docs/performance.md and docs/scale.md. Or a part: make bench ONLY=callers
-	@cd bench && go run . $(if $(ONLY),-only '$(ONLY)',-docs ../docs) $(if $(OUT),-out '$(abspath $(OUT))')
+bench: redis-server ## beside the peers, less than 12 minutes; writes docs/performance.md, its appendix and docs/scale.md, and keeps bench/results.json. Or a part: make bench ONLY=callers
+	@cd bench && go run . $(if $(ONLY),-only '$(ONLY)' $(if $(OUT),-out '$(abspath $(OUT))'),-docs ../docs -out '$(or $(and $(OUT),$(abspath $(OUT))),results.json)')
 
 .PHONY: install
 install: ## the command line, into $GOBIN

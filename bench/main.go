@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string) error {
 	only := flags.String("only", "", "run the sections whose names match this `expression`")
 	scale := flags.Float64("scale", 1, "make everything take this times as long")
 	out := flags.String("out", "", "write what was measured to this `file`")
-	docs := flags.String("docs", "", "write performance.md and scale.md into this `folder`: only after a whole run")
+	docs := flags.String("docs", "", "write performance.md with its appendix, and scale.md, into this `folder`: only after a whole run")
 	from := flags.String("from", "", "measure nothing: take what was measured from this `file`")
 	if err := flags.Parse(args); err != nil {
 		return err

@@ -59,12 +59,10 @@ func (b *bench) counted(s *servertest.Server, peers []peer.Peer) (all []counted)
 
 // beside measures eight goroutines of one client that read one name, while nobody writes.
 func (b *bench) beside(s *servertest.Server) {
-	all := b.counted(s, peer.Readers())
 	ctx := context.Background()
-	read := func(c counted, d time.Duration) (n float64) {
+	b.granted("readers beside each other, ", b.counted(s, peer.Readers()), func(c counted, until time.Time) float64 {
 		var readers sync.WaitGroup
 		var pairs atomic.Int64
-		until := time.Now().Add(d)
 		for range 8 {
 			readers.Go(func() {
 				mine := int64(0)
@@ -76,55 +74,42 @@ func (b *bench) beside(s *servertest.Server) {
 		}
 		readers.Wait()
 		return float64(pairs.Load())
-	}
-	for _, c := range all {
-		read(c, b.lasts(100*time.Millisecond))
-	}
-	measure.Interleave(20, all, func(c counted) {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		sent, begun := c.counter.Sent(), time.Now()
-		n := read(c, b.lasts(25*time.Millisecond))
-		took := time.Since(begun)
-		runtime.ReadMemStats(&after)
-		note := func(quantity string, value float64) {
-			b.log.Add(measure.Key{Section: "turns", Subject: c.name, Quantity: "readers beside each other, " + quantity}, value)
-		}
-		note("pairs per second", n/took.Seconds())
-		note("allocations per pair", float64(after.Mallocs-before.Mallocs)/n)
-		note("commands per pair", float64(c.counter.Sent().Since(sent).Total())/n)
+	}, func(took time.Duration, pairs float64) (string, float64) {
+		return "pairs per second", pairs / took.Seconds()
 	})
-	for _, c := range all {
-		bounded(c.close)
-	}
 }
 
 // reacquire measures a pair of one caller who has had the lock a moment ago, with the requests that it sends.
 func (b *bench) reacquire(s *servertest.Server) {
-	all := b.counted(s, peer.Lingers())
 	ctx := context.Background() // as in the section pair
-	once := func(c counted, d time.Duration) (n float64) {
-		for until := time.Now().Add(d); time.Now().Before(until); n++ {
+	b.granted("re-acquire, ", b.counted(s, peer.Lingers()), func(c counted, until time.Time) (n float64) {
+		for ; time.Now().Before(until); n++ {
 			b.must(c.pair(ctx, c.name))
 		}
 		return n
-	}
+	}, func(took time.Duration, pairs float64) (string, float64) {
+		return "µs per pair", float64(took.Nanoseconds()) / 1e3 / pairs
+	})
+}
+
+// granted measures what pairs cost that are granted within the process. do makes them until then, and says how many they were; speed is what is said of their time.
+func (b *bench) granted(prefix string, all []counted, do func(c counted, until time.Time) float64, speed func(time.Duration, float64) (string, float64)) {
 	for _, c := range all {
-		once(c, b.lasts(100*time.Millisecond))
+		do(c, time.Now().Add(b.lasts(100*time.Millisecond)))
 	}
 	measure.Interleave(20, all, func(c counted) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		sent, begun := c.counter.Sent(), time.Now()
-		n := once(c, b.lasts(25*time.Millisecond))
+		n := do(c, begun.Add(b.lasts(25*time.Millisecond)))
 		took := time.Since(begun)
 		runtime.ReadMemStats(&after)
 		note := func(quantity string, value float64) {
-			b.log.Add(measure.Key{Section: "turns", Subject: c.name, Quantity: quantity}, value)
+			b.log.Add(measure.Key{Section: "turns", Subject: c.name, Quantity: prefix + quantity}, value)
 		}
-		note("re-acquire, µs per pair", float64(took.Nanoseconds())/1e3/n)
-		note("re-acquire, allocations per pair", float64(after.Mallocs-before.Mallocs)/n)
-		note("re-acquire, commands per pair", float64(c.counter.Sent().Since(sent).Total())/n)
+		note(speed(took, n))
+		note("allocations per pair", float64(after.Mallocs-before.Mallocs)/n)
+		note("commands per pair", float64(c.counter.Sent().Since(sent).Total())/n)
 	})
 	for _, c := range all {
 		bounded(c.close)

@@ -57,7 +57,12 @@ func (b Budget) Bound() string {
 }
 
 // bound writes a limit without digits that say nothing.
-func bound(v float64) string { return strings.TrimSuffix(fmt.Sprintf("%g", v), ".0") }
+func bound(v float64) string {
+	if v >= 1000 {
+		return thousands(v)
+	}
+	return fmt.Sprintf("%g", v)
+}
 
 // Measured is the value in words.
 func (b Budget) Measured() string {
@@ -170,13 +175,13 @@ func (r *Run) most(section, subject, quantity string, x float64) float64 {
 // BudgetTable is Markdown.
 func (r *Run) BudgetTable() string {
 	var b strings.Builder
-	b.WriteString("| what | budget | measured | | run it again |\n|---|---|---|---|---|\n")
+	b.WriteString("| what | budget | measured | | section |\n|---|---|--:|---|---|\n")
 	for _, row := range r.Budgets() {
 		verdict := row.Verdict()
 		if verdict == "red" {
 			verdict = "**red**"
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | `%s` |\n", row.What, row.Bound(), row.Measured(), verdict, row.Command())
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | `%s` |\n", row.What, row.Bound(), number(row.Value), verdict, row.Section)
 	}
 	return b.String()
 }

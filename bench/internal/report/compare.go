@@ -41,8 +41,20 @@ func kindOf(subject string) kind {
 	return other
 }
 
+// variantOf is the variant of this library that a quantity is about. There the rest of ours is what it is compared with.
+var variantOf = map[string]string{
+	"re-acquire, µs per pair": peer.Linger, "re-acquire, allocations per pair": peer.Linger, "re-acquire, commands per pair": peer.Linger,
+	"two clients in turn, µs per pair":         peer.Linger,
+	"µs of a pair after another client's, p50": peer.Linger, "µs of a pair after another client's, p99": peer.Linger,
+	"readers beside each other, pairs per second": peer.Together, "readers beside each other, allocations per pair": peer.Together,
+	"readers beside each other, commands per pair": peer.Together,
+}
+
 // own is the subject that stands for this library in a quantity of a section; empty if none does.
 func (r *Run) own(section, quantity string) string {
+	if own := variantOf[quantity]; own != "" && r.has(section, own, quantity) {
+		return own
+	}
 	own := ""
 	for _, s := range r.subjects(section, quantity) {
 		if s == peer.Ours {
@@ -98,22 +110,36 @@ type loss struct {
 	x, ahead                float64
 }
 
-// losses are all of a section, in the order of its tables.
-func (r *Run) losses(section string) (all []loss) {
-	for _, q := range r.Log.Quantities(section) {
+// owns are the subjects of ours that are compared with the peers: the one that stands for it, and those of the chapter.
+func (r *Run) owns(c chapter, quantity string) (all []string) {
+	if own := r.own(c.id, quantity); own != "" {
+		all = append(all, own)
+	}
+	for _, s := range c.also {
+		if r.has(c.id, s, quantity) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// losses are all of a chapter, in the order of its tables.
+func (r *Run) losses(c chapter) (all []loss) {
+	for _, q := range r.Log.Quantities(c.id) {
 		d := directions[q]
-		own := r.own(section, q)
-		if d == neither || own == "" {
+		if d == neither {
 			continue
 		}
-		for _, s := range r.subjects(section, q) {
-			if kindOf(s) != other {
-				continue
-			}
-			for _, x := range r.Log.Xs(section, q) {
-				a := ahead(d, r.median(section, own, q, x), r.median(section, s, q, x))
-				if a < 1-level {
-					all = append(all, loss{section, q, s, x, a})
+		for _, own := range r.owns(c, q) {
+			for _, s := range r.subjects(c.id, q) {
+				if kindOf(s) != other {
+					continue
+				}
+				for _, x := range r.Log.Xs(c.id, q) {
+					a := ahead(d, r.median(c.id, own, q, x), r.median(c.id, s, q, x))
+					if a < 1-level {
+						all = append(all, loss{c.id, q, s, x, a})
+					}
 				}
 			}
 		}
@@ -130,6 +156,8 @@ func number(v float64) string {
 		return "∞"
 	case a == 0:
 		return "0"
+	case v > 0 && v < 0.0001:
+		return "< 0.0001"
 	case a < 0.01:
 		return fmt.Sprintf("%.2g", v)
 	case a < 1:
@@ -160,13 +188,14 @@ func thousands(v float64) string {
 
 // times writes a ratio.
 func times(v float64) string {
-	if math.IsNaN(v) {
+	switch {
+	case math.IsNaN(v):
 		return "–"
-	}
-	if math.IsInf(v, 0) || v >= 1000 {
+	case math.IsInf(v, 0) || v >= 1000:
 		return "> 1,000"
-	}
-	if v < 10 {
+	case v < 0.005:
+		return "< 0.01"
+	case v < 10:
 		return fmt.Sprintf("%.2f", v)
 	}
 	return number(v)

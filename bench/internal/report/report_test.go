@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +118,70 @@ func (r *Run) change(t *testing.T, k measure.Key, values ...float64) {
 	t.Fatalf("%v is not in the run", k)
 }
 
+// reds are changes of the invented run, each with the one budget that it breaks: section, subject, quantity, place, value, budget.
+const reds = `server | redislock | server µs per pair | 0 | 5.7 | server time of a pair of scripts, names in use
+server | redislock | server µs per pair | 1 | 6.5 | server time of that pair, fresh names
+server | redislock, release by plain HDEL | server µs per pair | 0 | 4.3 | server time of that pair with a release by plain HDEL, names in use
+pair | redislock | µs per pair | 0 | 111 | latency of an uncontended pair, one caller
+pair | redislock, a context that can end | µs per pair | 0 | 116 | latency of that pair, under a context that can end
+pair | redislock | allocations per pair | 0 | 27 | allocations of that pair, beside those of two no-op EVALSHA
+callers | rueidislock | pairs per second | 1 | 11100 | pairs per second, one caller
+callers | bsm/redislock | pairs per second | 4 | 19100 | pairs per second, 4 callers on own names, one Client
+callers | rueidislock | pairs per second | 16 | 22600 | pairs per second, 16 callers on own names, one Client
+callers | rueidislock | pairs per second | 64 | 23400 | pairs per second, 64 callers on own names, one Client
+callers | bsm/redislock | pairs per second | 256 | 26300 | pairs per second, 256 callers on own names, one Client
+callers | rueidislock | pairs per second | 1024 | 31600 | pairs per second, 1,024 callers on own names, one Client
+wake | floor: PUBLISH to receive | µs from release to acquired | 0 | 100 | release in one process to acquired in another, idle
+handoff | rueidislock | hand-offs per second | 0 | 7100 | fair hand-offs per second, 4 Clients × 8 waiters, one name
+handoff | redsync | hand-offs per second | 0 | 10400 | fair hand-offs per second there
+handoff | redislock | Jain's index | 0 | 0.98 | Jain's index there
+handoff | redislock | slowest wait / median | 0 | 3.1 | slowest wait there
+crowd | redislock | commands per hand-off | 2 | 2.2 | commands sent per hand-off, 2 waiters
+crowd | redislock | commands per hand-off | 10000 | 3 | commands sent per hand-off, 10,000 waiters
+worst | redislock, cancelled | largest script, µs | 10000 | 501 | any one script, 10,000 waiters dead or cancelled
+waiting | redislock | KiB per waiter beside its stack | 10000 | 1.1 | memory of one of 10,000 waiters, beside its caller's stack
+waiting | redislock | goroutines per waiter | 10000 | 1 | goroutines of ours for each waiter
+waiting | redislock | connections | 10000 | 10000 | connections for each waiter
+holding | redislock | KiB per lock | 100000 | 0.7 | memory of one of 100,000 held locks
+holding | redislock | locks lost | 100000 | 1 | locks lost among them
+holding | redislock | goroutines | 100000 | 100000 | goroutines for each held lock
+quorum | redislock, one server | µs per pair | 0 | 79 | latency of an uncontended pair, quorum of 3
+quorum | redsync, three servers | µs per pair | 0 | 299 | pairs of a quorum of 3, how many times as fast
+quorum | redislock, quorum | Jain's index | 32 | 0.98 | Jain's index of its hand-offs, 4 Clients × 8 waiters
+turns | redislock, turn 1 ms | hand-offs per second | 4 | 499999 | hand-offs per second, 4 Clients × 8 waiters, WithTurn(1ms)
+turns | bsm/redislock | hand-offs per second | 4 | 12001 | those hand-offs beside others'
+turns | redislock, turn 1 ms | longest wait of a process, ms | 8 | 3.1 | longest wait of one of 4 processes × 8: the turns of the others
+turns | redislock, linger 50 ms | re-acquire, commands per pair | 0 | 2 | commands sent per pair within a linger
+turns | redislock, linger 50 ms | re-acquire, µs per pair | 0 | 1.1 | latency of a pair within a linger
+turns | redislock, linger 50 ms | re-acquire, allocations per pair | 0 | 2 | allocations of a pair within a linger: the handle
+turns | redislock, strict | two clients in turn, µs per pair | 0 | 97 | two Clients in turn on one name, WithLinger(50ms)
+turns | redislock, readers in turns | readers beside each other, pairs per second | 0 | 999999 | pairs per second of readers of one Client beside each other
+turns | redislock, readers in turns | readers beside each other, commands per pair | 0 | 1 | commands sent per such pair
+`
+
+type red struct {
+	key   measure.Key
+	value float64
+	red   string // the row, and no other
+}
+
+func parseRed(t *testing.T, line string) red {
+	t.Helper()
+	f := strings.Split(strings.TrimSpace(line), " | ")
+	if len(f) != 6 {
+		t.Fatalf("%q has %d fields", line, len(f))
+	}
+	var at [2]float64
+	for i := range at {
+		v, err := strconv.ParseFloat(f[3+i], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at[i] = v
+	}
+	return red{measure.Key{Section: f[0], Subject: f[1], Quantity: f[2], X: at[0]}, at[1], f[5]}
+}
+
 func TestEachBudgetIsComputedFromItsFigures(t *testing.T) {
 	t.Parallel()
 	for _, b := range invented().Budgets() {
@@ -124,54 +189,9 @@ func TestEachBudgetIsComputedFromItsFigures(t *testing.T) {
 			t.Errorf("%s: %s, %s, not kept in a run that keeps all", b.What, b.Bound(), b.Measured())
 		}
 	}
-	key := func(section, subject, quantity string, x float64) measure.Key {
-		return measure.Key{Section: section, Subject: subject, Quantity: quantity, X: x}
-	}
 	broken := map[string]bool{}
-	for _, c := range []struct {
-		key   measure.Key
-		value float64
-		red   string // the row, and no other
-	}{
-		{key("server", peer.Ours, "server µs per pair", 0), 5.7, "server time of a pair of scripts, names in use"},
-		{key("server", peer.Ours, "server µs per pair", 1), 6.5, "server time of that pair, fresh names"},
-		{key("server", plainHDEL, "server µs per pair", 0), 4.3, "server time of that pair with a release by plain HDEL, names in use"},
-		{key("pair", peer.Ours, "µs per pair", 0), 111, "latency of an uncontended pair, one caller"},
-		{key("pair", oursCanEnd, "µs per pair", 0), 116, "latency of that pair, under a context that can end"},
-		{key("pair", peer.Ours, "allocations per pair", 0), 27, "allocations of that pair, beside those of two no-op EVALSHA"},
-		{key("callers", ruei, "pairs per second", 1), 11100, "pairs per second, one caller"},
-		{key("callers", bsm, "pairs per second", 4), 19100, "pairs per second, 4 callers on own names, one Client"},
-		{key("callers", ruei, "pairs per second", 16), 22600, "pairs per second, 16 callers on own names, one Client"},
-		{key("callers", ruei, "pairs per second", 64), 23400, "pairs per second, 64 callers on own names, one Client"},
-		{key("callers", bsm, "pairs per second", 256), 26300, "pairs per second, 256 callers on own names, one Client"},
-		{key("callers", ruei, "pairs per second", 1024), 31600, "pairs per second, 1,024 callers on own names, one Client"},
-		{key("wake", bare, "µs from release to acquired", 0), 100, "release in one process to acquired in another, idle"},
-		{key("handoff", ruei, "hand-offs per second", 0), 7100, "fair hand-offs per second, 4 Clients × 8 waiters, one name"},
-		{key("handoff", redsync, "hand-offs per second", 0), 10400, "fair hand-offs per second there"},
-		{key("handoff", peer.Ours, "Jain's index", 0), 0.98, "Jain's index there"},
-		{key("handoff", peer.Ours, "slowest wait / median", 0), 3.1, "slowest wait there"},
-		{key("crowd", peer.Ours, "commands per hand-off", 2), 2.2, "commands sent per hand-off, 2 waiters"},
-		{key("crowd", peer.Ours, "commands per hand-off", 10000), 3, "commands sent per hand-off, 10,000 waiters"},
-		{key("worst", "redislock, cancelled", "largest script, µs", 10000), 501, "any one script, 10,000 waiters dead or cancelled"},
-		{key("waiting", peer.Ours, "KiB per waiter beside its stack", 10000), 1.1, "memory of one of 10,000 waiters, beside its caller's stack"},
-		{key("waiting", peer.Ours, "goroutines per waiter", 10000), 1, "goroutines of ours for each waiter"},
-		{key("waiting", peer.Ours, "connections", 10000), 10000, "connections for each waiter"},
-		{key("holding", peer.Ours, "KiB per lock", 100000), 0.7, "memory of one of 100,000 held locks"},
-		{key("holding", peer.Ours, "locks lost", 100000), 1, "locks lost among them"},
-		{key("holding", peer.Ours, "goroutines", 100000), 100000, "goroutines for each held lock"},
-		{key("quorum", peer.OneServer, "µs per pair", 0), 79, "latency of an uncontended pair, quorum of 3"},
-		{key("quorum", peer.RedsyncMajority, "µs per pair", 0), 299, "pairs of a quorum of 3, how many times as fast"},
-		{key("quorum", peer.Quorum, "Jain's index", 32), 0.98, "Jain's index of its hand-offs, 4 Clients × 8 waiters"},
-		{key("turns", peer.Turn1, "hand-offs per second", 4), 499_999, "hand-offs per second, 4 Clients × 8 waiters, WithTurn(1ms)"},
-		{key("turns", bsm, "hand-offs per second", 4), 12_001, "those hand-offs beside others'"},
-		{key("turns", peer.Turn1, "longest wait of a process, ms", 8), 3.1, "longest wait of one of 4 processes × 8: the turns of the others"},
-		{key("turns", peer.Linger, "re-acquire, commands per pair", 0), 2, "commands sent per pair within a linger"},
-		{key("turns", peer.Linger, "re-acquire, µs per pair", 0), 1.1, "latency of a pair within a linger"},
-		{key("turns", peer.Linger, "re-acquire, allocations per pair", 0), 2, "allocations of a pair within a linger: the handle"},
-		{key("turns", peer.Strict, "two clients in turn, µs per pair", 0), 97, "two Clients in turn on one name, WithLinger(50ms)"},
-		{key("turns", peer.Together, "readers beside each other, pairs per second", 0), 999_999, "pairs per second of readers of one Client beside each other"},
-		{key("turns", peer.Together, "readers beside each other, commands per pair", 0), 1, "commands sent per such pair"},
-	} {
+	for line := range strings.Lines(reds) {
+		c := parseRed(t, line)
 		r := invented()
 		r.change(t, c.key, c.value)
 		for _, b := range r.Budgets() {
@@ -182,7 +202,7 @@ func TestEachBudgetIsComputedFromItsFigures(t *testing.T) {
 		broken[c.red] = true
 	}
 	r := invented()
-	r.change(t, key("holding", peer.Ours, "locks lost", 100000), 0, 0, 1) // once is too often
+	r.change(t, measure.Key{Section: "holding", Subject: peer.Ours, Quantity: "locks lost", X: 100000}, 0, 0, 1) // once is too often
 	for _, b := range r.Budgets() {
 		if (b.Verdict() == "red") != (b.What == "locks lost among them") {
 			t.Errorf("a lost lock: %q is %s", b.What, b.Verdict())
@@ -216,10 +236,15 @@ func TestARowThatAPeerWinsIsMarkedAndNeedsAReason(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"| bsm/redislock | 90.0 | 90.0 – 90.0 | 0.90 | **0.86** ▼ |", "No reason known yet.", "which is no script", "2001-02-03 04:05 UTC"} {
+	for _, want := range []string{
+		"| µs per pair | 105 | 90.0 (bsm/redislock) | **0.86** ▼ | 0.95 |", "* **bsm/redislock.** No reason known yet.", "which is no script", "2001-02-03 04:05 UTC",
+	} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("the page lacks %q", want)
 		}
+	}
+	if want := "| bsm/redislock | 90.0 | 90.0 – 90.0 | 0.90 | **0.86** ▼ |"; !strings.Contains(string(r.Details()), want) {
+		t.Errorf("the appendix lacks %q", want)
 	}
 	dir := t.TempDir()
 	if err := r.Write(dir); err == nil || !strings.Contains(err.Error(), "wake/µs from release to acquired/bsm/redislock") {
@@ -307,7 +332,7 @@ func TestTheSameRunGivesTheSamePages(t *testing.T) {
 				pages[filepath.Base(path)] = text
 			}
 		}
-		if len(pages) != 5 { // two pages, and the pictures of what was measured
+		if len(pages) != 6 { // three pages, and the pictures of what was measured
 			t.Errorf("%d files", len(pages))
 		}
 		if first == nil {

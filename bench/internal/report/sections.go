@@ -1,21 +1,28 @@
 package report
 
-import "fmt"
+import (
+	"fmt"
+
+	"example.com/redislock/bench/internal/peer"
+)
 
 // chapter is a section of the run on the page.
 type chapter struct {
 	id, title string
 	about     string               // what was done, and what a row means
 	axis      func(float64) string // how a place is called; nil where there is only one
+	shown     []float64            // places that the page shows; nil: all. Of the first quantity it shows all, and the appendix shows all of everything
+	also      []string             // settings of ours with rows of their own, beside the one that stands for it
 	charts    []chart
 }
 
-// chapters are in the order of the page.
+// chapters are in the order of the appendix, and of the table on the page.
 var chapters = []chapter{
-	{id: "pair", title: "An uncontended pair, one caller", about: "One caller takes a lock that nobody wants and gives it back, again and again. " +
-		"The caller's context can be cancelled, as in a server's handler. Allocations and bytes are those of the whole process."},
+	{id: "pair", title: "An uncontended pair, one caller", also: []string{oursCanEnd}, about: "One caller takes a lock that nobody wants and gives it back, again and again. " +
+		"Its context cannot end; under one that can, as in a server's handler, this library lets the caller go at once, which is a row of its own. " +
+		"Allocations and bytes are those of the whole process."},
 	{
-		id: "callers", title: "Many callers, each on a name of its own", axis: count("callers"),
+		id: "callers", title: "Many callers, each on a name of its own", axis: count("caller", "callers"), shown: []float64{1, 256},
 		about: "All callers share one client. The server's time is that of all commands by `INFO commandstats`; the client's is the processor time of the process.",
 		charts: []chart{
 			{file: "throughput.svg", title: "Throughput", section: "callers", quantity: "pairs per second", x: "callers, each on a name of its own", yLog: true},
@@ -27,30 +34,30 @@ var chapters = []chapter{
 		about: "The scripts alone, 100 in a pipeline, by `INFO commandstats`: what the lock itself costs the server, without sockets. " +
 			"A name is *in use* if it was locked lately, *fresh* if never.",
 	},
-	{id: "worst", title: "The largest script", axis: count("places"), about: "What one script takes at the most, where 10,000 waiters are dead or have given up. Redis serves nobody else meanwhile."},
+	{id: "worst", title: "The largest script", axis: count("place", "places"), about: "What one script takes at the most, where 10,000 waiters are dead or have given up. Redis serves nobody else meanwhile."},
 	{
 		id: "wake", title: "Wake-up of an idle waiter", about: "From the release in one client to the acquired lock in another, which had waited for some 20 ms with nothing else going on. " +
 			"The floor is a bare `PUBLISH` to a subscriber in the same rhythm: an idle machine takes longer to wake up than a busy one.",
 		charts: []chart{{file: "wake.svg", title: "Release to acquired elsewhere, share of the wake-ups", section: "wake", quantity: "µs from release to acquired", x: "µs from release to acquired", cdf: true}},
 	},
 	{
-		id: "handoff", title: "Hand-offs: 4 clients, 8 waiters each, one name", axis: count("ms of work"),
+		id: "handoff", title: "Hand-offs: 4 clients, 8 waiters each, one name", axis: count("ms of work", "ms of work"), shown: []float64{0},
 		about: "32 callers want one lock all the time. Jain's index is 1 where all had it equally often, 1/32 where one had it always. " +
 			"Commands are what clients send; what runs inside scripts is not counted. A failure is an acquire that gave up or broke.",
 	},
 	{
-		id: "crowd", title: "Hand-offs among more and more waiters", axis: count("waiters"), about: "The same without work in between, spread over 4 clients.",
+		id: "crowd", title: "Hand-offs among more and more waiters", axis: count("waiter", "waiters"), shown: []float64{10, 10_000}, about: "The same without work in between, spread over 4 clients.",
 		charts: []chart{
 			{file: "handoffs.svg", title: "Hand-offs", section: "crowd", quantity: "hand-offs per second", x: "waiters for one lock", yLog: true},
 			{file: "handoffs-server.svg", title: "Server time against waiters", section: "crowd", quantity: "server µs per hand-off", x: "waiters for one lock", yLog: true},
 		},
 	},
-	{id: "readers", title: "Readers and writers", axis: share, about: "95 % of the sections only read, each with 1 ms of work. Where a library has no shared mode its readers exclude each other."},
-	{id: "waiting", title: "What waiting costs a process", axis: count("waiters"), about: "10,000 waiters in one process, and nothing happens. A caller's own goroutine and its stack are not counted."},
-	{id: "holding", title: "What holding costs a process", axis: count("locks"), about: "Locks that are held and renewed in time, with a lease of 30 s. A lock is lost if its owner was told so, or the server no longer has it."},
+	{id: "readers", title: "Readers and writers", axis: share, also: []string{peer.Together}, about: "95 % of the sections only read, each with 1 ms of work. Where a library has no shared mode its readers exclude each other."},
+	{id: "waiting", title: "What waiting costs a process", axis: count("waiter", "waiters"), about: "10,000 waiters in one process, and nothing happens. A caller's own goroutine and its stack are not counted."},
+	{id: "holding", title: "What holding costs a process", axis: count("lock", "locks"), about: "Locks that are held and renewed in time, with a lease of 30 s. A lock is lost if its owner was told so, or the server no longer has it."},
 	{id: "recovery", title: "Recovery from a holder's death", about: "The holder's process dies and gives nothing back; its lock would have lasted 2 s more at the most. Until a waiter has it."},
 	{id: "first", title: "First, the weak kind", about: "`First` against a plain `SET NX`, one caller: is this the first time that this key is seen?"},
-	{id: "batch", title: "FirstOf, many keys at once", axis: count("keys"), about: "1,000 keys in one call, against a pipeline of as many `SET NX`."},
+	{id: "batch", title: "FirstOf, many keys at once", axis: count("key", "keys"), about: "1,000 keys in one call, against a pipeline of as many `SET NX`."},
 	{id: "cluster", title: "A cluster of three masters", about: "Without replicas. A message on the cluster bus is one that a master passes on to the others: a classic `PUBLISH` goes to all of them, a sharded one to nobody."},
 	{id: "servers", title: "On each server", about: "This library alone, on the servers that `make servers` fetches: an idle pair by one caller, pairs by 256 callers of one client, and hand-offs among 32 waiters in four. " +
 		"`io-threads 2` has the server read and write by a second thread; the commands themselves are still those of one."},
@@ -61,7 +68,7 @@ var chapters = []chapter{
 			"and the answers of two awaited.",
 	},
 	{
-		id: "turns", title: "Turns and linger", axis: clientsOf, about: "Locks that are granted within the process (`WithTurn`, `WithLinger`), beside the strict way and the peers: 32 callers of one name, over " +
+		id: "turns", title: "Turns and linger", axis: clientsOf, shown: []float64{0, 4, 8}, about: "Locks that are granted within the process (`WithTurn`, `WithLinger`), beside the strict way and the peers: 32 callers of one name, over " +
 			"four clients of one process, in one client, and in four processes. The longest wait of a process is the longest time in which none of its callers had the lock. *Re-acquire* is one caller who takes again what he gave back " +
 			"a moment ago. *Readers beside each other* are eight callers of one client who read one name, while nobody writes. *In turn* two clients take one name, one after the other: after some recalls it does not linger. The last rows are of new names, where the first client's lock lingers and the second recalls it.",
 	},
@@ -90,8 +97,13 @@ var directions = map[string]direction{
 	"µs per pair, one caller":                      lower, "pairs per second, 256 callers": higher, "hand-offs per second, 32 waiters": higher,
 }
 
-func count(what string) func(float64) string {
-	return func(x float64) string { return thousands(x) + " " + what }
+func count(one, many string) func(float64) string {
+	return func(x float64) string {
+		if x == 1 {
+			return "1 " + one
+		}
+		return thousands(x) + " " + many
+	}
 }
 
 func plain(x float64) string {
@@ -108,13 +120,13 @@ func callersOf(x float64) string {
 	case 32:
 		return "one name, 4 clients × 8"
 	}
-	return count("callers, own names")(x)
+	return count("caller, own name", "callers, own names")(x)
 }
 
 func clientsOf(x float64) string {
 	switch x {
 	case 0:
-		return "one caller"
+		return "" // the quantity says it
 	case 1:
 		return "1 client × 32"
 	case 8:

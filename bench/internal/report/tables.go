@@ -27,12 +27,22 @@ func (c chapter) place(x float64) string {
 	return c.axis(x)
 }
 
+// named is the same, and "" where there is only one place.
+func (c chapter) named(x float64) string {
+	if c.axis == nil {
+		return ""
+	}
+	return c.axis(x)
+}
+
 // tables are those of a section, one for each quantity.
 func (r *Run) tables(c chapter) string {
 	var b strings.Builder
 	for _, q := range r.Log.Quantities(c.id) {
 		xs := r.Log.Xs(c.id, q)
 		switch {
+		case isFailures(q) && len(r.failed(c.id)) == 0:
+			fmt.Fprintf(&b, "\n**%s**: none.\n", finishless(q))
 		case len(r.subjects(c.id, q)) == 1:
 			continue // together in one table, below
 		case len(xs) == 1:
@@ -69,8 +79,8 @@ func (r *Run) single(b *strings.Builder, c chapter, q string, x float64) {
 		}
 	}
 	title := heading(q)
-	if c.axis != nil {
-		title += "; " + c.place(x)
+	if place := c.named(x); place != "" {
+		title += "; " + place
 	}
 	compare := d != neither && own != "" && len(subjects) > 1
 	fmt.Fprintf(b, "\n**%s**\n\n| | median | quartiles |", finishless(title))
@@ -102,7 +112,7 @@ func (r *Run) single(b *strings.Builder, c chapter, q string, x float64) {
 	}
 }
 
-// several is a table of many places, a column for each: the medians, and under them by how much ours is ahead.
+// several is a table of many places, a column for each: the medians with their quartiles, and under them by how much ours is ahead.
 func (r *Run) several(b *strings.Builder, c chapter, q string, xs []float64) {
 	subjects := r.subjects(c.id, q)
 	own := r.own(c.id, q)
@@ -114,7 +124,7 @@ func (r *Run) several(b *strings.Builder, c chapter, q string, xs []float64) {
 	for _, s := range subjects {
 		fmt.Fprintf(b, "| %s |", bold(s, own))
 		for _, x := range xs {
-			fmt.Fprintf(b, " %s |", number(r.median(c.id, s, q, x)))
+			b.WriteString(" " + r.spread(measure.Key{Section: c.id, Subject: s, Quantity: q, X: x}) + " |")
 		}
 		b.WriteString("\n")
 	}
@@ -134,6 +144,16 @@ func (r *Run) several(b *strings.Builder, c chapter, q string, xs []float64) {
 	}
 }
 
+// spread is a median, and in a second line the quartiles where they differ.
+func (r *Run) spread(k measure.Key) string {
+	values := r.Log.Values(k)
+	m, low, high := number(measure.Median(values)), number(measure.Quantile(values, 0.25)), number(measure.Quantile(values, 0.75))
+	if low == high {
+		return m
+	}
+	return fmt.Sprintf("%s<br><sub>%s – %s</sub>", m, low, high)
+}
+
 // alone is one table of what only this library was measured for.
 func (r *Run) alone(b *strings.Builder, c chapter) {
 	begun := false
@@ -147,12 +167,8 @@ func (r *Run) alone(b *strings.Builder, c chapter) {
 				b.WriteString("\n| | quantity | at | median | quartiles |\n|---|---|---|--:|--:|\n")
 				begun = true
 			}
-			at := ""
-			if c.axis != nil {
-				at = c.place(x)
-			}
 			values := r.Log.Values(measure.Key{Section: c.id, Subject: subjects[0], Quantity: q, X: x})
-			fmt.Fprintf(b, "| %s | %s | %s | %s | %s – %s |\n", subjects[0], q, at, number(measure.Median(values)),
+			fmt.Fprintf(b, "| %s | %s | %s | %s | %s – %s |\n", subjects[0], q, c.named(x), number(measure.Median(values)),
 				number(measure.Quantile(values, 0.25)), number(measure.Quantile(values, 0.75)))
 		}
 	}
@@ -164,14 +180,18 @@ func (r *Run) lead(section, q, subject string, x float64) string {
 	if subject == own {
 		return ""
 	}
-	a := ahead(directions[q], r.median(section, own, q, x), r.median(section, subject, q, x))
+	return mark(ahead(directions[q], r.median(section, own, q, x), r.median(section, subject, q, x)), kindOf(subject) == other)
+}
+
+// mark writes a ratio, and marks it where it is one to a peer: better than ours, or level with it.
+func mark(a float64, peer bool) string {
 	switch {
-	case kindOf(subject) != other:
+	case !peer:
 		return times(a)
 	case a < 1-level:
 		return "**" + times(a) + "** ▼"
 	case a <= 1+level:
-		return times(a) + " (level)"
+		return times(a) + " level"
 	}
 	return times(a)
 }

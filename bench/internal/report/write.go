@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Write makes performance.md with its pictures, and scale.md, in a folder. A run that is not whole writes nothing:
+// Write makes performance.md with its pictures and its appendix, and scale.md, in a folder. A run that is not whole writes nothing:
 // [ErrPartial]. Pages are only replaced when all of them could be made.
 //
 // It fails too, with the pages written, where a peer is better in a row and nobody has said why.
@@ -39,7 +39,9 @@ func (r *Run) Write(dir string) error {
 			}
 		}
 	}
-	files := map[string][]byte{filepath.Join(dir, "performance.md"): performance, filepath.Join(dir, "scale.md"): scale}
+	files := map[string][]byte{
+		filepath.Join(dir, "performance.md"): performance, filepath.Join(dir, details): r.Details(), filepath.Join(dir, "scale.md"): scale,
+	}
 	for name, svg := range pictures {
 		files[filepath.Join(folder, name)] = svg
 	}
