@@ -11,6 +11,7 @@ import (
 
 	"example.com/redislock/bench/internal/measure"
 	"example.com/redislock/bench/internal/peer"
+	"example.com/redislock/bench/internal/traffic"
 	"example.com/redislock/internal/servertest"
 )
 
@@ -20,19 +21,25 @@ const roleCompete = "compete"
 // competition is what the processes are told when all are ready; each has so many goroutines.
 type competition struct {
 	Waiters      int
+	Readers      float64       // share of the sections that only read; 0: the lock is exclusive
+	Work         time.Duration // of a section
 	Warm, Window time.Duration
 }
 
 // outcome is what one process says at the end of it.
 type outcome struct {
-	Handoffs, Failures int
+	Handoffs, Failures int           // in the window
+	Writes             int           // of those hand-offs
 	Longest            time.Duration // in which none of its goroutines had the lock
 	Window             time.Duration
+	Grants             int   // with those outside the window
+	Commands           int64 // sent for them, and to begin with
 }
 
 // compete is the whole life of such a process.
 func compete(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
-	l, err := opened(args, peer.Options{})
+	var sent traffic.Counter
+	l, err := opened(args, peer.Options{Wrap: sent.Wrap})
 	if err != nil {
 		return err
 	}
@@ -40,12 +47,28 @@ func compete(ctx context.Context, args []string, in io.Reader, out io.Writer) er
 	if _, err := io.WriteString(out, readyLine); err != nil {
 		return err
 	}
-	var c competition
-	if err := json.NewDecoder(in).Decode(&c); err != nil {
+	var order competition
+	if err := json.NewDecoder(in).Decode(&order); err != nil {
 		return err
 	}
-	f := contest{name: "processes", lockers: []peer.Locker{l}, waiters: c.Waiters, warm: c.Warm, window: c.Window}.run(ctx)
-	return json.NewEncoder(out).Encode(outcome{f.tally().handoffs, f.failures, f.longestWait(), f.to - f.from})
+	c := contest{
+		name: "processes", lockers: []peer.Locker{l}, waiters: order.Waiters, work: order.Work, readers: order.Readers,
+		warm: order.Warm, window: order.Window,
+	}
+	if _, ours := l.(*peer.Client); ours && order.Readers > 0 {
+		c.lock = readOrWrite(c.name)
+	}
+	f := c.run(ctx)
+	t := f.tally()
+	o := outcome{Handoffs: t.handoffs, Writes: t.writes, Failures: f.failures, Longest: f.longestWait(), Window: f.to - f.from, Commands: sent.Sent().Total()}
+	for _, turns := range f.turns {
+		for _, one := range turns {
+			if one.got >= one.asked {
+				o.Grants++
+			}
+		}
+	}
+	return json.NewEncoder(out).Encode(o)
 }
 
 // longestWait is the longest time in the window in which none of the goroutines, one of which waits at all times, was granted the lock.
@@ -70,6 +93,39 @@ func (f field) longestWait() (longest time.Duration) {
 // processes has four processes with eight goroutines each want one lock, and notes how long one of them waited at the most and
 // how evenly they were served.
 func (b *bench) processes(s *servertest.Server, p peer.Peer) {
+	all := b.competition(s, p, competition{Warm: b.lasts(300 * time.Millisecond), Window: b.lasts(700 * time.Millisecond)})
+	var each []float64
+	var longest time.Duration
+	for _, o := range all.outcomes {
+		each, longest = append(each, float64(o.Handoffs)), max(longest, o.Longest)
+	}
+	all.note("turns", p.Name, "hand-offs per second", all.perSecond(func(o outcome) int { return o.Handoffs }))
+	all.note("turns", p.Name, "longest wait of a process, ms", float64(longest.Microseconds())/1e3)
+	all.note("turns", p.Name, "Jain's index over processes", measure.Jain(each))
+	all.notes("turns", p.Name, "hand-off")
+}
+
+// readersApart has four processes with eight goroutines each, of whose sections most only read.
+func (b *bench) readersApart(s *servertest.Server, p peer.Peer, name string) {
+	all := b.competition(s, p, competition{
+		Readers: readerShare / 100.0, Work: time.Millisecond, Warm: b.lasts(300 * time.Millisecond), Window: b.lasts(700 * time.Millisecond),
+	})
+	all.note("readers", name, "sections per second", all.perSecond(func(o outcome) int { return o.Handoffs }))
+	all.note("readers", name, "readers' sections per second", all.perSecond(func(o outcome) int { return o.Handoffs - o.Writes }))
+	all.note("readers", name, "writers' sections per second", all.perSecond(func(o outcome) int { return o.Writes }))
+	all.notes("readers", name, "section")
+}
+
+// competed is what came of a competition.
+type competed struct {
+	*bench
+
+	outcomes []outcome
+	messages int64 // that the server published
+}
+
+// competition has four processes with eight goroutines each do what they are told.
+func (b *bench) competition(s *servertest.Server, p peer.Peer, told competition) competed {
 	b.must(s.Admin().FlushAll(b.ctx).Err())
 	var all []*child
 	for range contestClients {
@@ -81,29 +137,48 @@ func (b *bench) processes(s *servertest.Server, p peer.Peer) {
 	for _, c := range all {
 		b.must(c.ready())
 	}
-	order, err := json.Marshal(competition{32 / contestClients, b.lasts(300 * time.Millisecond), b.lasts(700 * time.Millisecond)})
+	told.Waiters = 32 / contestClients
+	order, err := json.Marshal(told)
 	b.must(err)
+	before := b.usage(s)
 	for _, c := range all {
 		_, err := fmt.Fprintln(c.in, string(order))
 		b.must(err)
 	}
-	var each []float64
-	var longest time.Duration
-	rate, failures := 0.0, 0
+	came := competed{bench: b}
 	for _, c := range all {
 		o, err := said(c.out)
 		b.must(err)
-		each = append(each, float64(o.Handoffs))
-		rate += float64(o.Handoffs) / o.Window.Seconds()
-		longest, failures = max(longest, o.Longest), failures+o.Failures
+		came.outcomes = append(came.outcomes, o)
 	}
-	note := func(quantity string, value float64) {
-		b.log.Add(measure.Key{Section: "turns", Subject: p.Name, Quantity: quantity, X: processesOf8}, value)
+	used := b.usage(s).Since(before)
+	came.messages = used["publish"].Calls + used["spublish"].Calls
+	return came
+}
+
+func (c competed) perSecond(of func(outcome) int) (rate float64) {
+	for _, o := range c.outcomes {
+		rate += float64(of(o)) / o.Window.Seconds()
 	}
-	note("hand-offs per second", rate)
-	note("longest wait of a process, ms", float64(longest.Microseconds())/1e3)
-	note("Jain's index over processes", measure.Jain(each))
-	note(failed, float64(failures))
+	return rate
+}
+
+func (c competed) note(section, subject, quantity string, value float64) {
+	c.log.Add(measure.Key{Section: section, Subject: subject, Quantity: quantity, X: processesOf8}, value)
+}
+
+// notes are what one hand-off or section took of the network, and what failed. What is published is who is granted the lock, and who is to give it up.
+func (c competed) notes(section, subject, of string) {
+	var failures, grants int
+	var commands int64
+	for _, o := range c.outcomes {
+		failures, grants, commands = failures+o.Failures, grants+o.Grants, commands+o.Commands
+	}
+	c.note(section, subject, failed, float64(failures))
+	if grants > 0 {
+		c.note(section, subject, "commands per "+of, float64(commands)/float64(grants))
+		c.note(section, subject, "messages per "+of, float64(c.messages)/float64(grants))
+	}
 }
 
 // processesOf8 is the place of four processes in the tables.

@@ -117,54 +117,65 @@ func (b *bench) granted(prefix string, all []counted, do func(c counted, until t
 }
 
 // inTurn has two clients take a name in turn, by one goroutine: each finds the lock as the other has left it. On one name a lock
-// lingers no more after some recalls; on a new name each time the second client recalls it.
+// lingers no more after some recalls; on a new name each time the second client recalls it, and waits for that.
 func (b *bench) inTurn(s *servertest.Server) {
 	type two struct {
 		name    string
-		clients [2]subject
+		clients [2]peer.Locker
 	}
 	var all []two
 	for _, p := range peer.Lingers() {
-		all = append(all, two{p.Name, [2]subject{b.subject(p, s.Addr(), peer.Options{}), b.subject(p, s.Addr(), peer.Options{})}})
+		t := two{name: p.Name}
+		for i := range t.clients {
+			l, err := p.Open(s.Addr(), peer.Options{})
+			b.must(err)
+			t.clients[i] = l
+		}
+		all = append(all, t)
 	}
 	ctx := context.Background()
 	names := 0
-	after := map[string][]float64{}
-	once := func(t two, name string) {
-		for _, c := range t.clients {
-			b.must(c.pair(ctx, name))
+	waits := map[string][]float64{}
+	pair := func(l peer.Locker, name string) (took time.Duration) { // to have the lock
+		begun := time.Now()
+		release, err := l.Lock(ctx, name)
+		took = time.Since(begun)
+		b.must(err)
+		b.must(release(ctx))
+		return took
+	}
+	both := func(t two) {
+		for _, l := range t.clients {
+			pair(l, "in turn/"+t.name)
 		}
+	}
+	note := func(t two, quantity string, value float64) {
+		b.log.Add(measure.Key{Section: "turns", Subject: t.name, Quantity: quantity}, value)
 	}
 	for _, t := range all {
 		for range 100 {
-			once(t, "in turn/"+t.name)
+			both(t)
 		}
 	}
 	measure.Interleave(40, all, func(t two) {
-		n := 0
-		begun := time.Now()
+		n := 0.0
+		before, begun := b.usage(s), time.Now()
 		for until := begun.Add(b.lasts(25 * time.Millisecond)); time.Now().Before(until); n += 2 {
-			once(t, "in turn/"+t.name)
+			both(t)
 		}
-		took := float64(time.Since(begun).Nanoseconds()) / 1e3
-		b.log.Add(measure.Key{Section: "turns", Subject: t.name, Quantity: "two clients in turn, µs per pair"}, took/float64(n))
-		for range 5 {
+		took, used := time.Since(begun), b.usage(s).Since(before)
+		note(t, "two clients in turn, µs per pair", float64(took.Nanoseconds())/1e3/n)
+		note(t, "two clients in turn, recalls per pair", float64(used["publish"].Calls+used["spublish"].Calls)/n)
+		for range 20 {
 			names++
 			name := fmt.Sprintf("recall/%s/%d", t.name, names)
-			b.must(t.clients[0].pair(ctx, name))
-			begun := time.Now()
-			b.must(t.clients[1].pair(ctx, name))
-			after[t.name] = append(after[t.name], float64(time.Since(begun).Nanoseconds())/1e3)
+			pair(t.clients[0], name)
+			waits[t.name] = append(waits[t.name], float64(pair(t.clients[1], name).Nanoseconds())/1e3)
 		}
 	})
 	for _, t := range all {
-		for _, p := range []int{50, 99} {
-			took := after[t.name]
-			slices.Sort(took)
-			b.log.Add(measure.Key{Section: "turns", Subject: t.name, Quantity: fmt.Sprintf("µs of a pair after another client's, p%d", p)}, took[len(took)*p/100])
-		}
-		for _, c := range t.clients {
-			bounded(c.close)
-		}
+		note(t, "µs to acquire what another client gave back, p50", measure.Median(waits[t.name]))
+		note(t, "µs to acquire what another client gave back, p99", measure.Quantile(waits[t.name], 0.99))
+		closeAll(t.clients[:])
 	}
 }

@@ -44,8 +44,8 @@ func kindOf(subject string) kind {
 // variantOf is the variant of this library that a quantity is about. There the rest of ours is what it is compared with.
 var variantOf = map[string]string{
 	"re-acquire, µs per pair": peer.Linger, "re-acquire, allocations per pair": peer.Linger, "re-acquire, commands per pair": peer.Linger,
-	"two clients in turn, µs per pair":         peer.Linger,
-	"µs of a pair after another client's, p50": peer.Linger, "µs of a pair after another client's, p99": peer.Linger,
+	"two clients in turn, µs per pair": peer.Linger, "two clients in turn, recalls per pair": peer.Linger,
+	"µs to acquire what another client gave back, p50": peer.Linger, "µs to acquire what another client gave back, p99": peer.Linger,
 	"readers beside each other, pairs per second": peer.Together, "readers beside each other, allocations per pair": peer.Together,
 	"readers beside each other, commands per pair": peer.Together,
 }

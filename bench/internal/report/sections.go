@@ -1,8 +1,6 @@
 package report
 
 import (
-	"fmt"
-
 	"example.com/redislock/bench/internal/peer"
 )
 
@@ -52,7 +50,9 @@ var chapters = []chapter{
 			{file: "handoffs-server.svg", title: "Server time against waiters", section: "crowd", quantity: "server µs per hand-off", x: "waiters for one lock", yLog: true},
 		},
 	},
-	{id: "readers", title: "Readers and writers", axis: share, also: []string{peer.Together}, about: "95 % of the sections only read, each with 1 ms of work. Where a library has no shared mode its readers exclude each other."},
+	{id: "readers", title: "Readers and writers", axis: clientsOf, also: []string{peer.Together}, about: "95 % of the sections only read, each with 1 ms of work: 32 callers, in four clients of one process and in four processes. " +
+		"Where a library has no shared mode its readers exclude each other. *In turns* is with `WithTurn(1ms)`, by which the readers of a process come in under one hold until somebody else waits. " +
+		"Commands are those that the clients sent, from their start on; messages are what the server published: who is granted the lock, and who is to give it up."},
 	{id: "waiting", title: "What waiting costs a process", axis: count("waiter", "waiters"), about: "10,000 waiters in one process, and nothing happens. A caller's own goroutine and its stack are not counted."},
 	{id: "holding", title: "What holding costs a process", axis: count("lock", "locks"), about: "Locks that are held and renewed in time, with a lease of 30 s. A lock is lost if its owner was told so, or the server no longer has it."},
 	{id: "recovery", title: "Recovery from a holder's death", about: "The holder's process dies and gives nothing back; its lock would have lasted 2 s more at the most. Until a waiter has it."},
@@ -70,7 +70,7 @@ var chapters = []chapter{
 	{
 		id: "turns", title: "Turns and linger", axis: clientsOf, shown: []float64{0, 4, 8}, about: "Locks that are granted within the process (`WithTurn`, `WithLinger`), beside the strict way and the peers: 32 callers of one name, over " +
 			"four clients of one process, in one client, and in four processes. The longest wait of a process is the longest time in which none of its callers had the lock. *Re-acquire* is one caller who takes again what he gave back " +
-			"a moment ago. *Readers beside each other* are eight callers of one client who read one name, while nobody writes. *In turn* two clients take one name, one after the other: after some recalls it does not linger. The last rows are of new names, where the first client's lock lingers and the second recalls it.",
+			"a moment ago. *Readers beside each other* are eight callers of one client who read one name, while nobody writes. *In turn* two clients take one name, one after the other: after three recalls it does not linger for 30 s, so there are no recalls in the window. *What another client gave back* is a new name each time, where the first client's lock lingers and the second has to recall it: what waiting for a recall costs, and what an idle linger costs others.",
 	},
 	{id: "footprint", title: "What one of each costs", axis: plain, about: "The server's own time with its system calls (`used_cpu_*_main_thread`), its memory and the network: what [scale.md](scale.md) is computed from. " +
 		"Renewals are in requests of 1, 16 and 256; a pair is by 1 and by 256 callers."},
@@ -90,8 +90,8 @@ var directions = map[string]direction{
 	"pub/sub messages on the cluster bus per hand-off": lower,
 	"longest wait of a process, ms":                    lower, "Jain's index over processes": higher,
 	"re-acquire, µs per pair": lower, "re-acquire, allocations per pair": lower, "re-acquire, commands per pair": lower,
-	"two clients in turn, µs per pair":         lower,
-	"µs of a pair after another client's, p50": lower, "µs of a pair after another client's, p99": lower,
+	"two clients in turn, µs per pair": lower, "two clients in turn, recalls per pair": lower, "commands per section": lower,
+	"µs to acquire what another client gave back, p50": lower, "µs to acquire what another client gave back, p99": lower,
 	"readers beside each other, pairs per second": higher, "readers beside each other, allocations per pair": lower,
 	"readers beside each other, commands per pair": lower,
 	"µs per pair, one caller":                      lower, "pairs per second, 256 callers": higher, "hand-offs per second, 32 waiters": higher,
@@ -140,11 +140,4 @@ func freshness(x float64) string {
 		return "names in use"
 	}
 	return "fresh names"
-}
-
-func share(x float64) string {
-	if x <= 1 {
-		x *= 100
-	}
-	return fmt.Sprintf("%.0f %% readers", x)
 }
