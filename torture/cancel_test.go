@@ -8,8 +8,8 @@ import (
 func TestWaitersCancelledAtTheGrantLeaveNothing(t *testing.T) {
 	Play(t, Row{
 		Fault: "cancel storms at the grant",
-		Promise: "An acquire whose context ends at the instant of its grant returns the lock or gives it back, and leaves no place " +
-			"in the queue. Whoever still waits is granted next.",
+		Promise: "If the context of an acquire ends at the instant of its grant, the acquire returns the lock or gives it back. It " +
+			"leaves no place in the queue. The next waiter is granted the lock.",
 		Load: Load{Cancel: 50, CancelIn: Span{0, 40 * time.Millisecond}},
 		Inject: func(x *Run) {
 			workers := x.Workers()
@@ -34,8 +34,8 @@ func TestWaitersCancelledAtTheGrantLeaveNothing(t *testing.T) {
 func TestKilledWaitersArePassedOver(t *testing.T) {
 	Play(t, Row{
 		Fault: "4 of 8 waiting processes killed",
-		Promise: "Waiters that died are passed over when their channel has no receiver and their check is overdue, 2.5 s after the last one at " +
-			"the most, and those behind them keep their order. Their places leave nothing behind.",
+		Promise: "A dead waiter is passed over when its channel has no receiver and its check is overdue, at most 2.5 s after the last " +
+			"check. The waiters behind it keep their order. Its place leaves nothing behind.",
 		// Each that is not passed over costs a claim, of 5 s, and the first of a process the rest of 2.5 s. The lock is held by another when they die, so no grant was under way.
 		Load:  Load{Names: []Name{{"a", Exclusive}}, Lease: 6 * time.Second},
 		Bound: 4 * time.Second,

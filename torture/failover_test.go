@@ -12,14 +12,15 @@ import (
 func TestALockThatTheReplicasMissedIsFencedOff(t *testing.T) {
 	Play(t, Row{
 		Fault: "Sentinel: failover to a replica that lags",
-		Promise: "The new primary does not know what was granted last: the holder believes in it until its next renewal is refused, " +
-			"while another has it. Fences rise all the same, and refuse what the former holder still writes.",
+		Promise: "The new primary does not know the last grants. A holder of such a grant believes that it has the lock until its next " +
+			"renewal is refused, while another has the lock. Fences rise all the same, and the resource refuses what the former " +
+			"holder still writes.",
 		Topology: UnderSentinels(tooLong, nil),
 		Load:     Load{Callers: 1, Lease: lasting, Try: 30},
 		Short:    9 * time.Second, Full: 45 * time.Second,
 		Bound:       afterLoss,
 		Unreachable: true,
-		Physics:     "Redis answers before it replicates, so what the primary granted last may die with it.",
+		Physics:     "Redis answers before it replicates, so the last grants of the primary may be lost with it.",
 		Inject: func(x *Run) {
 			s := x.Sentinel()
 			for i := 0; x.Every(200 * time.Millisecond); i++ {

@@ -9,9 +9,10 @@ import (
 func TestWhatFlushallTakesAwayTheFenceProtects(t *testing.T) {
 	playLoss(t, Row{
 		Fault: "FLUSHALL while held",
-		Promise: "Each holder learns at its next renewal that its lock is gone, at the latest when its lease ends, and those who " +
-			"waited queue again by themselves. Until then two may believe that they hold, and the fence refuses what the former one writes.",
-		Physics: "the server has forgotten who holds",
+		Promise: "Each holder learns at its next renewal that its lock is gone, at the latest when its lease ends. The waiters join the " +
+			"queue again by themselves. Until then two processes may believe that they hold a lock. The resource refuses by the " +
+			"fence what the former holder writes.",
+		Physics: "The server has forgotten the holders.",
 		Inject: func(x *Run) {
 			for i := 0; x.Every(300 * time.Millisecond); i++ {
 				workers := x.Workers()

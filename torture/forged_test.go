@@ -104,8 +104,8 @@ func TestForgedAndReplayedMessagesGrantAndTakeNothing(t *testing.T) {
 	forged, replayed := 0, 0
 	x := played(t, Row{
 		Fault: "forged and replayed messages",
-		Promise: "Who may publish on the channels, and listen there, and not read the keys, can neither take a lock nor give himself one: " +
-			"a message grants only what a wait of that token asked for, once. What it costs is a look.",
+		Promise: "A user that may publish and listen on the channels, and may not read the keys, can neither take a lock away nor get " +
+			"one. A message grants only what a wait with that token asked for, and only once. A forged message costs a check.",
 		Inject: func(x *Run) {
 			ctx := context.Background()
 			a := &attacker{

@@ -8,8 +8,8 @@ import (
 func TestAKilledHoldersLockPassesOnWhenItsLeaseEnds(t *testing.T) {
 	Play(t, Row{
 		Fault: "holder killed",
-		Promise: "Nobody is granted the lock before the lease of a killed holder ends, and somebody who waits has it right after. " +
-			"This rests on the server's clock alone.",
+		Promise: "Nobody is granted the lock before the lease of a killed holder ends. A waiter has it right after. This depends on the " +
+			"server's clock alone.",
 		Load: Load{Lease: time.Second},
 		Inject: func(x *Run) {
 			for i := 0; x.Every(300 * time.Millisecond); i++ {
@@ -26,8 +26,9 @@ func TestAKilledHoldersLockPassesOnWhenItsLeaseEnds(t *testing.T) {
 func TestAPausedHoldersLateWriteIsRefused(t *testing.T) {
 	Play(t, Row{
 		Fault: "holder paused past its lease (SIGSTOP)",
-		Promise: "A process that is stopped cannot give its lock up, so others get it when the lease is over, and not before. " +
-			"When the process goes on its handle says that the lock is lost, and the fence refuses what it still writes.",
+		Promise: "A stopped process cannot give its lock up, so others get the lock when the lease is over, and not before. When the " +
+			"process goes on, its handle says that the lock is lost, and the resource refuses by the fence what the process still " +
+			"writes.",
 		Load:  Load{Lease: time.Second},
 		Bound: 6 * time.Second,
 		Inject: func(x *Run) {

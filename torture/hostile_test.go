@@ -36,8 +36,8 @@ func TestAHostileConfigurationCostsTimeAndNoLock(t *testing.T) {
 	cut := int64(0)
 	played(t, Row{
 		Fault: "hostile CONFIG, and scripts that block the server",
-		Promise: "What a server is set to, short of forgetting what it has answered, costs time and never the lock: connections that it " +
-			"closes are made anew, and what it is too busy for is asked again. An acquire that is turned away four times says so.",
+		Promise: "Settings that do not make the server forget what it has answered cost time and never the lock. The Client makes " +
+			"closed connections anew, and asks a busy server again. An acquire that is refused four times returns the error.",
 		Topology:    hostile,
 		Load:        Load{Think: Span{0, 60 * time.Millisecond}},
 		Bound:       8 * time.Second,

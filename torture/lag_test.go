@@ -193,8 +193,9 @@ func lagging(t *testing.T) *Site {
 func TestDelayMakesHandlesEndEarlierNeverLater(t *testing.T) {
 	played(t, Row{
 		Fault: "latency and jitter of 50 ms ± 50 ms, each way",
-		Promise: "A delay is on the safe side: what an answer says about the server's clock counts from when its request was sent, so a " +
-			"handle that cannot be renewed any more ends before the server gives the lock away. Messages that come late are checked.",
+		Promise: "A delay never makes a hold last too long. The server's time in an answer counts from the sending of the request. So a " +
+			"handle that cannot be renewed any more ends before the server gives the lock away. A message that comes late is " +
+			"checked.",
 		Topology:    lagging,
 		Load:        Load{Lease: time.Second, Hold: Span{100 * time.Millisecond, 250 * time.Millisecond}},
 		Bound:       8 * time.Second,

@@ -17,14 +17,15 @@ const afterLoss = lasting + 7*claim + recovery
 func TestALockThatDiesWithItsMasterIsFencedOff(t *testing.T) {
 	Play(t, Row{
 		Fault: "cluster: a master killed while its replica lags",
-		Promise: "The replica goes on with what it had heard of: who was granted a lock just before believes in it until the next " +
-			"renewal is refused, while another has it. Fences rise all the same and refuse late writes; locks of other masters lose nothing.",
+		Promise: "The replica goes on with the data that it has. A holder whose grant it does not know believes that it has the lock " +
+			"until its next renewal is refused, while another has the lock. Fences rise all the same, and the resource refuses " +
+			"late writes. The locks of other masters lose nothing.",
 		Topology: OnCluster(1, tooLong),
 		Load:     Load{Callers: 1, Lease: lasting, Try: 30},
 		Short:    9 * time.Second, Full: 45 * time.Second,
 		Bound:       afterLoss,
 		Unreachable: true,
-		Physics:     "Redis answers before it replicates, so what a master granted last may die with it.",
+		Physics:     "Redis answers before it replicates, so the last grants of a master may be lost with it.",
 		Inject: func(x *Run) {
 			c := x.Cluster()
 			for i := 0; x.Every(200 * time.Millisecond); i++ {
@@ -53,14 +54,14 @@ func TestALockOutlivesItsMasterWhereTheReplicaHasIt(t *testing.T) {
 	const lease = 20 * time.Second
 	Play(t, Row{
 		Fault: "cluster: a master killed while its replica has all",
-		Promise: "What the replica has heard of goes on: holds, with their deadlines, and the queue. " +
-			"Renewals reach the new master as soon as there is one, so whoever has lease enough left keeps the lock.",
+		Promise: "The holds that the replica knows go on, with their deadlines, and so does the queue. Renewals reach the new master as " +
+			"soon as there is one. So a holder with enough of its lease left keeps its lock.",
 		Topology: OnCluster(1, tooLong),
 		Load:     Load{Callers: 1, Lease: lease},
 		Short:    9 * time.Second, Full: 45 * time.Second,
 		Bound:       lease + afterLoss,
 		Unreachable: true,
-		Physics:     "Redis answers before it replicates, so what a master granted last may die with it.",
+		Physics:     "Redis answers before it replicates, so the last grants of a master may be lost with it.",
 		Inject: func(x *Run) {
 			c := x.Cluster()
 			for i := 0; x.Every(200 * time.Millisecond); i++ {

@@ -76,8 +76,9 @@ func TestFullMemoryRefusesNewLocksAndNothingElse(t *testing.T) {
 	renewed := 0
 	x := played(t, Row{
 		Fault: "maxmemory reached with noeviction",
-		Promise: "While the server has no memory left an acquire may be refused with its OOM error, and leaves nothing behind. " +
-			"Releases, renewals and what gives up a wait pass, because the first write of each is one that Redis never refuses.",
+		Promise: "While the server has no memory left, it may refuse an acquire with the error OOM, and the acquire leaves nothing " +
+			"behind. Releases, renewals and cancelled waits succeed, because the first write of each is a command that Redis never " +
+			"refuses.",
 		Topology:    OneServer("--maxmemory-policy", "noeviction"),
 		Unheard:     "MONITOR does not tell which command of a script is refused",
 		Load:        Load{Operations: 5000}, // refusals are quick
@@ -133,12 +134,12 @@ func evict(t *testing.T, policy string) {
 	held, survived, evicted := 0, 0, 0
 	playLoss(t, Row{
 		Fault: "eviction, " + policy,
-		Promise: "An eviction removes a whole lock, hold and queue together: the holder learns it at its next renewal, those who " +
-			"wait at their next check. The fence follows the clock, so it rises all the same.",
+		Promise: "An eviction removes a whole lock, hold and queue together. The holder learns of it at its next renewal, and the " +
+			"waiters at their next check. Fences follow the clock, so they rise all the same.",
 		Topology:    OneServer("--maxmemory-policy", policy),
 		Unheard:     "MONITOR does not tell which key is evicted",
 		Load:        Load{Lease: time.Second},
-		Physics:     "the server has dropped a lock that is held",
+		Physics:     "The server may drop a lock that is held.",
 		Unreachable: true, // with little that may be evicted acquires may be refused
 		Short:       1500 * time.Millisecond,
 		Inject: func(x *Run) {

@@ -19,8 +19,8 @@ func TestLocksOfASlotThatRedisMovesAtOnceLoseNothing(t *testing.T) {
 func movedAtOnce(t *testing.T, server, fault string) {
 	Play(t, Row{
 		Fault: fault,
-		Promise: "A slot takes its locks along, whole: nobody loses one, and the waiters keep their places. What was asked for in the " +
-			"pause of writes at the end is answered after it, or sent again to the new master.",
+		Promise: "A slot takes its locks along as a whole: no holder loses its lock, and the waiters keep their places. Requests in the " +
+			"pause of writes at the end are answered after it, or sent again to the new master.",
 		Topology: onCluster(server, 1, 0),
 		Load:     Load{Lease: 4 * time.Second},
 		Short:    8 * time.Second, Full: 30 * time.Second,
@@ -59,9 +59,9 @@ func TestAPauseOfWritesEndsLeasesAndGivesNothingAwayTwice(t *testing.T) {
 	lost := 0
 	played(t, Row{
 		Fault: "writes paused for 10 s (CLIENT PAUSE WRITE)",
-		Promise: "A lease that is shorter than the pause ends by the holder's own clock, before the server could give the lock to another; " +
-			"a longer one is kept, and renewed after the pause. A lock that was handed over just before is lost after its claim of 5 s, " +
-			"and goes to the next. The queue goes on when the pause is over.",
+		Promise: "A lease that is shorter than the pause ends by the holder's own clock, before the server can give the lock to " +
+			"another. A longer lease is renewed after the pause. A lock that was handed over just before the pause is lost after " +
+			"its claim of 5 s, and goes to the next waiter. The queue goes on when the pause is over.",
 		Load:        Load{Lease: 4 * time.Second},
 		Short:       13 * time.Second,
 		Full:        26 * time.Second,
@@ -93,8 +93,8 @@ func TestAPauseOfWritesEndsLeasesAndGivesNothingAwayTwice(t *testing.T) {
 func TestAPrimaryThatIsSwappedTakesEveryLockAlong(t *testing.T) {
 	Play(t, Row{
 		Fault: "Sentinel of Valkey 9: coordinated failover",
-		Promise: "The primary pauses writes until the replica has everything, so that nothing is forgotten: no holder loses its lock, " +
-			"and waiters keep their places.",
+		Promise: "The primary pauses writes until the replica has all of them, so nothing is forgotten. No holder loses its lock, and " +
+			"the waiters keep their places.",
 		Topology:    underSentinels("valkey newest", 0, nil),
 		Load:        Load{Lease: lasting},
 		Short:       8 * time.Second,

@@ -73,8 +73,8 @@ func (x *Run) settle(d time.Duration) {
 func TestAQuorumGoesOnWithoutOneOfThree(t *testing.T) {
 	overThree(t, Row{
 		Fault: "one of three killed, empty when it comes back",
-		Promise: "Two of three are a majority: the holders keep their locks and the next get theirs. The server that comes back has forgotten " +
-			"its votes, so it does not count until every lease that it may have given is over.",
+		Promise: "Two of three nodes are a majority: the holders keep their locks, and the next callers get theirs. The node that comes " +
+			"back has forgotten its votes. So it does not count until every lease that it may have granted is over.",
 		Inject: func(x *Run) { x.downs(1, 1500*time.Millisecond, x.Load.longest()-500*time.Millisecond) },
 	})
 }
@@ -82,8 +82,8 @@ func TestAQuorumGoesOnWithoutOneOfThree(t *testing.T) {
 func TestAQuorumThatLostTwoOfThreeGrantsNothingUntilTheyCount(t *testing.T) {
 	overThree(t, Row{
 		Fault: "two of three killed, empty when they come back",
-		Promise: "Without a majority nobody is granted a lock, and holders lose theirs by their bounds. Two that came back empty are no majority " +
-			"until every lease that they may have given is over, so nobody is granted what is still in use.",
+		Promise: "Without a majority nobody is granted a lock, and the holders lose theirs at their bounds. Two nodes that came back " +
+			"empty do not count until every lease that they may have granted is over. So no lock is granted that is still in use.",
 		Short:  4 * time.Second,
 		Inject: func(x *Run) { x.downs(2, 500*time.Millisecond, 2*x.Load.longest()) },
 	})
@@ -92,8 +92,9 @@ func TestAQuorumThatLostTwoOfThreeGrantsNothingUntilTheyCount(t *testing.T) {
 func TestAServerOfAQuorumThatComesBackEmptyGivesNothingAway(t *testing.T) {
 	overThree(t, Row{
 		Fault: "one restarted empty",
-		Promise: "A server that restarts without its data at once has forgotten whom it gave its vote, and would give it again: it does not count for " +
-			"the longest lease. The holders ask it again, so that one such server after the other leaves them a majority.",
+		Promise: "A node that restarts at once without its data has forgotten its votes, and would grant them again. So it does not " +
+			"count for the time of the longest lease. The holders ask it again. So they keep a majority when one node after the " +
+			"other restarts.",
 		Inject: func(x *Run) { x.downs(1, 0, x.Load.longest()-500*time.Millisecond) },
 	})
 }
@@ -114,17 +115,18 @@ func (x *Run) stops(during, after time.Duration) {
 
 func TestAServerOfAQuorumThatStallsForLessThanALeaseIsNotNoticed(t *testing.T) {
 	overThree(t, Row{
-		Fault:   "one stopped (SIGSTOP) for less than a lease",
-		Promise: "A server that says nothing for a while delays nobody: the two others are a majority. What it was asked for it executes when it goes on, and gives back what nobody wants any more.",
-		Inject:  func(x *Run) { x.stops(700*time.Millisecond, 300*time.Millisecond) },
+		Fault: "one stopped (SIGSTOP) for less than a lease",
+		Promise: "A node that does not answer for a while delays nobody, because the two others are a majority. When it goes on, it " +
+			"executes the requests of that time. Votes that nobody wants any more are given back.",
+		Inject: func(x *Run) { x.stops(700*time.Millisecond, 300*time.Millisecond) },
 	})
 }
 
 func TestAServerOfAQuorumThatStallsForMoreThanALeaseGivesNothingAway(t *testing.T) {
 	overThree(t, Row{
 		Fault: "one stopped (SIGSTOP) for more than a lease",
-		Promise: "Its votes end by their bounds, and a holder with the two others keeps its lock. What the server was asked for " +
-			"meanwhile it executes late, and gives back what nobody wants any more.",
+		Promise: "The votes of the stopped node end at their bounds, and a holder with the votes of the two others keeps its lock. When " +
+			"the node goes on, it executes the requests of that time. Votes that nobody wants any more are given back.",
 		Inject: func(x *Run) { x.stops(2500*time.Millisecond, 500*time.Millisecond) },
 	})
 }
@@ -132,9 +134,9 @@ func TestAServerOfAQuorumThatStallsForMoreThanALeaseGivesNothingAway(t *testing.
 func TestOneClockOfAQuorumThatIsSteppedMovesNoFenceBack(t *testing.T) {
 	overThree(t, Row{
 		Fault: "one clock stepped by 1 h, and back",
-		Promise: "A holder that has all three stands it: the two others are a majority. Fences are those of a majority, so they rise " +
-			"through a step forward and back.",
-		Physics: "A lease that ends too early by one clock leaves a holder with a bare majority none, and another may have one.",
+		Promise: "A holder with the votes of all three nodes keeps its lock, because the two other nodes are a majority. Fences are " +
+			"those of a majority, so they rise when the clock steps forward and back.",
+		Physics: "If a lease ends too early by one clock, a holder with two votes has no majority left, and another caller may have one.",
 		Inject: func(x *Run) {
 			c := x.quorum().Clocked
 			for x.Every(200 * time.Millisecond) {
@@ -177,8 +179,8 @@ func (x *Run) divide(missing [2][]int, during, after time.Duration) {
 func TestADividedNetworkLeavesALockToTheSideOfTheMajority(t *testing.T) {
 	overThree(t, Row{
 		Fault: "network divided: half of the processes reach two, and half one",
-		Promise: "Who reaches two of three is granted locks, who reaches one is not, and loses what it had by its bounds. What was sent into the division comes " +
-			"late, and is given back.",
+		Promise: "A process that reaches two of three nodes is granted locks. A process that reaches one is not, and loses its locks at " +
+			"their bounds. Requests that the division held up arrive late, and their votes are given back.",
 		Inject: func(x *Run) {
 			for i := 0; x.Every(200 * time.Millisecond); i++ {
 				one := i % 3
@@ -195,8 +197,9 @@ func TestADividedNetworkLeavesALockToTheSideOfTheMajority(t *testing.T) {
 
 func TestADividedNetworkThatLeavesAMinorityGrantsNothing(t *testing.T) {
 	overThree(t, Row{
-		Fault:   "network divided: all processes reach one of three",
-		Promise: "One of three is no majority: nobody is granted a lock, and holders lose theirs by their bounds. It goes on when the network is whole.",
+		Fault: "network divided: all processes reach one of three",
+		Promise: "One of three nodes is no majority: nobody is granted a lock, and the holders lose theirs at their bounds. Locks are " +
+			"granted again when the network is whole.",
 		Inject: func(x *Run) {
 			for i := 0; x.Every(200 * time.Millisecond); i++ {
 				others := []int{i % 3, (i + 1) % 3}
@@ -209,7 +212,7 @@ func TestADividedNetworkThatLeavesAMinorityGrantsNothing(t *testing.T) {
 func TestALostSubscriptionToOneNodeOfAQuorumCostsNothing(t *testing.T) {
 	overThree(t, Row{
 		Fault:   "pub/sub of one node cut",
-		Promise: "A message that is lost costs the vote of one node for a moment: the two others are a majority.",
+		Promise: "A lost message delays the vote of one node. The two other nodes are a majority.",
 		Inject: func(x *Run) {
 			for i := 0; x.Every(50 * time.Millisecond); i++ {
 				x.over(func() {

@@ -8,8 +8,9 @@ import (
 func TestAFailoverForgetsNoGrantThatTheReplicasHad(t *testing.T) {
 	Play(t, Row{
 		Fault: "Sentinel: failover to a replica that lags, with WithReplicas(2)",
-		Promise: "An acquire counts when both replicas have it, so whichever is promoted knows the holds: while they lag nobody is granted " +
-			"anything. Renewals and releases are not waited for, so the new primary may know an earlier deadline.",
+		Promise: "A grant counts when both replicas have it, so each of them knows the holds when it is promoted. While the replicas " +
+			"lag, nobody is granted a lock. Renewals and releases do not wait for replicas, so the new primary may know an earlier " +
+			"deadline.",
 		Topology: UnderSentinels(tooLong, nil),
 		Load:     Load{Callers: 1, Lease: lasting, Try: 30, Replicas: 2},
 		Short:    9 * time.Second, Full: 45 * time.Second,

@@ -55,8 +55,8 @@ func TestALostReplyChangesNothing(t *testing.T) {
 	scripts := slices.DeleteFunc(slices.Clone(Scripts), func(s string) bool { return s == "break" || s == "keep" })
 	Play(t, Row{
 		Fault: "reply lost after execution, for every script of a lock",
-		Promise: "A request whose reply was lost is sent again and leaves the state of one. " +
-			"What it had granted is used or given back, and its fence is that of the one grant.",
+		Promise: "A request whose reply was lost is sent again, and leaves the state of a single request. The lock that it was granted " +
+			"is used or given back, and there is one fence.",
 		Topology: impatient(Proxied(0), 500*time.Millisecond),
 		Load:     Load{Lease: 1500 * time.Millisecond, Try: 5, Cancel: 10, Upgrade: 20, Handoff: 20, Retention: 2 * time.Hour},
 		Inject: func(x *Run) {
@@ -86,8 +86,8 @@ func TestALateRenewalRevivesNothing(t *testing.T) {
 	}
 	Play(t, Row{
 		Fault: "renewal racing release",
-		Promise: "A renewal that reaches the server after the release of its hold, or after the next grant, changes nothing: it names the token and the fence of its own hold. " +
-			"The next holder's lease is its own.",
+		Promise: "A renewal that reaches the server after the release of its hold, or after the next grant, changes nothing, because it " +
+			"names the token and the fence of its own hold. It does not change the lease of the next holder.",
 		Topology: Proxied(0),
 		// A renewal is due a third of the lease after the grant, or a quarter of the claim: about when the holds end.
 		Load: Load{Lease: 900 * time.Millisecond, Names: names, Hold: Span{200 * time.Millisecond, 330 * time.Millisecond}},

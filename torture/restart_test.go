@@ -35,9 +35,9 @@ func down(i int) time.Duration { return []time.Duration{0, 300 * time.Millisecon
 func TestARestartWithoutDataIsALossThatFencesSurvive(t *testing.T) {
 	playLoss(t, Row{
 		Fault: "server killed, restarted without persistence",
-		Promise: "A server that comes back empty gives away what is still in use until each holder's next renewal, and fences go on " +
-			"rising because they follow the clock. Those who waited find the new server by themselves and queue again.",
-		Physics:     "the server has forgotten who holds",
+		Promise: "A server that comes back empty may grant a lock that is still in use, until the holder's next renewal. Fences rise " +
+			"all the same, because they follow the clock. The waiters join the queue again by themselves.",
+		Physics:     "The server has forgotten the holders.",
 		Unreachable: true,
 		Inject: func(x *Run) {
 			for i := 0; x.Every(500 * time.Millisecond); i++ {
@@ -59,12 +59,12 @@ func TestAMachineThatLosesTheLastSecondIsALossThatFencesSurvive(t *testing.T) {
 	const second = 900 * time.Millisecond
 	playLoss(t, Row{
 		Fault: "server killed, restarted with AOF everysec less its last second",
-		Promise: "With appendfsync everysec a machine that dies takes the last second of grants and renewals with it, and the locks " +
-			"of that second may be given away while they are in use. Fences rise above those that were lost; holds and places that come " +
-			"back although they were given up end by their leases.",
+		Promise: "With appendfsync everysec the grants and renewals of the last second are lost when a machine dies, and the locks of " +
+			"that second may be granted while they are in use. Fences rise above those that were lost. Holds and places that had " +
+			"been given up may come back, and end with their leases.",
 		Topology:    onDisk("everysec"),
 		Load:        Load{Callers: 1, Lease: time.Second},
-		Physics:     "the last second was not on disk",
+		Physics:     "The writes of the last second were not on disk.",
 		Bound:       15 * time.Second, // of the waits that were over, each place that came back costs a claim, here of a second
 		Unreachable: true,
 		Inject: func(x *Run) {
@@ -98,8 +98,8 @@ func TestNothingIsLostOverARestartWithAOFAlways(t *testing.T) {
 	var missing []look
 	x := played(t, Row{
 		Fault: "server killed, restarted with AOF always",
-		Promise: "With appendfsync always a server comes back with every hold and every place that it has told anybody of, so no lock " +
-			"is given away while it is in use. What was asked for meanwhile is executed once.",
+		Promise: "With appendfsync always a server comes back with every hold and every place for which it has sent an answer. So no " +
+			"lock is granted while it is in use. Requests of the time between are executed once.",
 		Topology:    onDisk("always"),
 		Load:        Load{Lease: 4 * time.Second},
 		Bound:       8 * time.Second,

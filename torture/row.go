@@ -12,7 +12,7 @@ import (
 // Row is one row of the matrix: a fault, and what must hold under it.
 type Row struct {
 	Fault   string // a few words, lower case: the row's name in the report
-	Promise string // two sentences: what is promised there, and what it rests on
+	Promise string // short sentences: what is promised under the fault, and what the promise depends on
 
 	Topology Topology // nil: OneServer()
 	Load     Load

@@ -11,8 +11,8 @@ func TestScriptsThatTheServerForgetsAreSentAgain(t *testing.T) {
 	var took time.Duration
 	played(t, Row{
 		Fault: "SCRIPT FLUSH at 1 kHz",
-		Promise: "A script that the server does not know any more is sent whole, by the same call, and nothing else changes. " +
-			"No lock depends on what the server has cached.",
+		Promise: "If the server does not know a script any more, the same call sends its text, and nothing else changes. No lock " +
+			"depends on the server's script cache.",
 		Inject: func(x *Run) {
 			ctx := context.Background()
 			begun := time.Now()

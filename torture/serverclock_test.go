@@ -27,8 +27,8 @@ func TestAServersClockThatIsSetBackGivesNothingAway(t *testing.T) {
 	kept, steps := 0, 0
 	played(t, Row{
 		Fault: "server clock stepped back by 1 h",
-		Promise: "A hold that was granted in what is now the future begins anew when a script next sees it: a living holder keeps it, " +
-			"and a dead one has it for one lease more, not for an hour. Fences go on rising from the last one.",
+		Promise: "A hold that was granted in what is now the future begins anew when a script next looks at it. A live holder keeps it. " +
+			"A dead one has it for one lease more, not for an hour. Fences go on rising from the last one.",
 		Topology: clocked,
 		Load:     Load{Lease: 1500 * time.Millisecond},
 		Bound:    10 * time.Second, // of the harness's hold, which the logs do not know, a lease, and as much again
@@ -74,10 +74,11 @@ func (x *Run) deadHold(name string) {
 func TestAServersClockThatIsSetForwardIsALossThatFencesSurvive(t *testing.T) {
 	playLoss(t, Row{
 		Fault: "server clock stepped forward by 1 h",
-		Promise: "All leases end on the server at once, and it gives away what is still in use until each holder's next renewal; fences " +
-			"rise with the clock. Those who waited seem to have been silent for an hour, and queue again at their next check.",
+		Promise: "All leases end on the server at once, and it may grant a lock that is still in use, until the holder's next renewal. " +
+			"Fences rise with the clock. The waiters seem to have been silent for an hour, and join the queue again at their next " +
+			"check.",
 		Topology: clocked,
-		Physics:  "leases ended by the server's clock that go on by all others",
+		Physics:  "Leases ended by the server's clock that go on by all other clocks.",
 		Short:    3500 * time.Millisecond,
 		Inject: func(x *Run) {
 			ahead := far

@@ -23,8 +23,8 @@ func onReplicas(worker int, c *Connect) {
 func TestSubscriptionsOnReplicasCostNobodyItsTurn(t *testing.T) {
 	Play(t, Row{
 		Fault: "cluster: clients that read from replicas (ReadOnly, RouteByLatency, RouteRandomly), subscriptions killed",
-		Promise: "Where a client subscribes and where it reads decides nothing about its locks: it is counted where it can be and believed " +
-			"where it cannot. Nobody alive is passed over, and whoever missed a message asks when its subscription is back.",
+		Promise: "A client keeps its locks and its turn, wherever it subscribes and reads. If its subscription cannot be counted, it " +
+			"counts as alive. No live waiter is passed over. A waiter that missed a message asks when its subscription is back.",
 		Topology: OnCluster(1, 0, onReplicas),
 		Short:    8 * time.Second,
 		Inject:   cutting(ofCluster, "all subscriptions were killed", "pubsub"),
@@ -34,8 +34,8 @@ func TestSubscriptionsOnReplicasCostNobodyItsTurn(t *testing.T) {
 func TestAFailoverClientThatReadsFromReplicasKeepsItsTurn(t *testing.T) {
 	Play(t, Row{
 		Fault: "Sentinel: clients that read from any server (RouteRandomly), subscriptions killed",
-		Promise: "Where a client subscribes and where it reads decides nothing about its locks: it is counted where it can be and believed " +
-			"where it cannot. Nobody alive is passed over, and whoever missed a message asks when its subscription is back.",
+		Promise: "A client keeps its locks and its turn, wherever it subscribes and reads. If its subscription cannot be counted, it " +
+			"counts as alive. No live waiter is passed over. A waiter that missed a message asks when its subscription is back.",
 		Topology: UnderSentinels(0, nil, func(_ int, c *Connect) { c.RouteRandomly = true }),
 		Short:    8 * time.Second,
 		Inject:   cutting(ofSentinel, "all subscriptions were killed", "pubsub"),
@@ -71,8 +71,8 @@ func alone(x *Run) []*servertest.Server      { return []*servertest.Server{x.Ser
 func everywhere(t *testing.T, where string, topology Topology, servers func(x *Run) []*servertest.Server) {
 	Play(t, Row{
 		Fault: "all connections ended at once: " + where,
-		Promise: "Nobody loses a lock, nothing is held twice, and requests without an answer are sent again. " +
-			"Waiters get the lock in the order in which they came, and hear of it by a message.",
+		Promise: "Nobody loses a lock, no lock is held twice, and requests without an answer are sent again. Waiters get the lock in " +
+			"the order in which they came, by a message.",
 		Topology: topology,
 		Short:    4 * time.Second,
 		Inject:   cutting(servers, "all connections were ended", "normal", "pubsub"),

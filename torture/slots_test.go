@@ -10,8 +10,8 @@ import (
 func TestLocksOfASlotThatMovesLoseNothing(t *testing.T) {
 	Play(t, Row{
 		Fault: "cluster: slots migrated back and forth under load",
-		Promise: "A slot takes its locks along, whole: nobody loses one, and the waiters keep their places. " +
-			"They hear of grants from the new master, after a check of two seconds at the latest.",
+		Promise: "A slot takes its locks along as a whole: no holder loses its lock, and the waiters keep their places. They learn of " +
+			"grants from the new master, after their check at the latest, within two seconds.",
 		Topology: OnCluster(0, 0),
 		Short:    8 * time.Second, Full: 30 * time.Second,
 		Inject: func(x *Run) {

@@ -61,8 +61,9 @@ func (x *Run) reunited(s, heir *servertest.Server) {
 func TestOfTwoPrimariesTheFenceKnowsTheLater(t *testing.T) {
 	Play(t, Row{
 		Fault: "Sentinel: the old primary cut off with its clients",
-		Promise: "Two primaries grant at once, and who holds at the old one goes on renewing there, for as long as the network is divided. " +
-			"The fence refuses its writes from the first of the new holder on; it learns of it when the old primary steps down, at the latest by its lease.",
+		Promise: "Two primaries grant at the same time. A holder at the old primary goes on renewing there as long as the network is " +
+			"divided. The resource refuses its writes by the fence, from the first write of the new holder on. The holder learns " +
+			"of the loss when the old primary steps down, at the latest when its lease ends.",
 		Topology: dividedSite(),
 		Load:     unhurried,
 		Short:    9 * time.Second, Full: 45 * time.Second,
@@ -108,14 +109,15 @@ func TestOfTwoPrimariesTheFenceKnowsTheLater(t *testing.T) {
 func TestAPrimaryThatMustHaveAReplicaGrantsNothingAlone(t *testing.T) {
 	Play(t, Row{
 		Fault: "Sentinel: the old primary cut off, with min-replicas-to-write 1",
-		Promise: "A primary without a replica takes no renewal, so a holder on its side ends with its lease, before the new primary gives " +
-			"the lock to another: what was replicated is never held twice. In a network that goes silent this begins after min-replicas-max-lag.",
+		Promise: "A primary without a replica accepts no renewal. So a holder on its side loses the lock when its lease ends, before " +
+			"the new primary grants the lock to another. A replicated hold is never held twice. If the network goes silent, this " +
+			"begins after min-replicas-max-lag.",
 		Topology: dividedSite("--min-replicas-to-write", "1"),
 		Load:     unhurried,
 		Short:    9 * time.Second, Full: 45 * time.Second,
 		Bound:       afterLoss,
 		Unreachable: true,
-		Physics:     "A grant is answered before it is replicated, so those of the last instant before the division may be lost.",
+		Physics:     "Redis answers before it replicates, so the last grants before the division may be lost.",
 		Inject: func(x *Run) {
 			s := x.More.(divided)
 			for i := 0; x.Every(200 * time.Millisecond); i++ {

@@ -8,8 +8,8 @@ import (
 func TestAServerThatStallsGivesNothingAwayTwice(t *testing.T) {
 	Play(t, Row{
 		Fault: "server stalled (SIGSTOP), for less and for more than the lease",
-		Promise: "While the server says nothing, handles end by their own clock, before the server could give the lock to another. " +
-			"When it goes on, what was asked for meanwhile is executed once, and the queue goes on.",
+		Promise: "While the server does not answer, handles end by their own clock, before the server can give the lock to another. " +
+			"When it goes on, it executes the requests of that time once, and the queue goes on.",
 		Load:        Load{Lease: time.Second},
 		Unreachable: true, // a release is tried for 5 s only
 		Inject: func(x *Run) {

@@ -21,8 +21,8 @@ func TestWaitersOutliveTheirSubscriptions(t *testing.T) {
 	cut := int64(0)
 	played(t, Row{
 		Fault: "pub/sub connections killed at 10 Hz",
-		Promise: "A message that finds no subscription costs time and never the lock: every new subscription begins with a check, " +
-			"and each wait is checked within two seconds anyway.",
+		Promise: "A message without a subscription costs time and never the lock. Every new subscription begins with a check, and each " +
+			"wait is checked within two seconds anyway.",
 		Inject: func(x *Run) {
 			for x.Every(100 * time.Millisecond) {
 				x.Fault("all subscriptions were cut")
@@ -41,8 +41,8 @@ func TestWaitersThatHearNothingAreToldByTheirChecks(t *testing.T) {
 	muted := 0
 	played(t, Row{
 		Fault: "half-open subscriptions (packets dropped)",
-		Promise: "A waiter whose messages are dropped finds its grant by a check, within two seconds. Those behind it wait for that, " +
-			"and for no claim to lapse.",
+		Promise: "A waiter whose messages are dropped finds its grant by a check, within two seconds. The waiters behind it wait for " +
+			"this check, and not until a claim lapses.",
 		Topology: Proxied(mute),
 		Load:     Load{Lease: 5 * time.Second},
 		Bound:    6 * time.Second,
@@ -63,7 +63,7 @@ func TestWaitersThatAreCutOffArePassedOver(t *testing.T) {
 	played(t, Row{
 		Fault: "half-open waiters (packets dropped)",
 		Promise: "A waiter that is cut off keeps the lock from the others for one claim at most, and after seven seconds of silence not " +
-			"even that. When it is heard again it has its turn by its old ticket.",
+			"at all. When it is connected again, it joins at the position of its old ticket.",
 		Topology:    Proxied(mute),
 		Load:        Load{Lease: time.Second},
 		Bound:       15 * time.Second, // seven of silence, a claim, a check, on a slow machine
@@ -106,8 +106,8 @@ func TestAFloodedSubscriptionIsMadeAnew(t *testing.T) {
 	cut := 0
 	played(t, Row{
 		Fault: "subscribers' output buffers overrun",
-		Promise: "A subscription whose buffer the server gives up on is made anew, and begins with a check. What was in the buffer is " +
-			"lost, and no lock with it.",
+		Promise: "If the server closes a subscription because its buffer is full, the Client subscribes anew and checks its waits. The " +
+			"messages in the buffer are lost, and no lock.",
 		Topology: OneServer("--client-output-buffer-limit", "pubsub 65536 0 0"),
 		Load:     Load{Lease: 4 * time.Second},
 		Bound:    8 * time.Second,

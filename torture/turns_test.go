@@ -15,8 +15,9 @@ func TestALockInTurnsIsGivenToNobodyElseBeforeTheLeaseOfItsProcessEnds(t *testin
 	within, lingered := 0, 0
 	played(t, Row{
 		Fault: "turns and linger: processes killed, and paused past their leases (SIGSTOP)",
-		Promise: "A process that passes a lock on among its callers, or keeps it for a moment after the release, has it until its lease ends and no longer, " +
-			"dead or paused. Each grant within a process has a fence above all before, so the register refuses what is written late.",
+		Promise: "A process that passes a lock on among its callers, or lets it linger after the release, has it until its lease ends " +
+			"and no longer, even if it is dead or paused. Each grant within a process has a greater fence than all before, so the " +
+			"register refuses late writes.",
 		Load: Load{
 			Callers: 4, Lease: time.Second, Turn: time.Millisecond, Linger: 50 * time.Millisecond, Names: names,
 			Hold: Span{0, time.Millisecond}, Think: Span{0, 10 * time.Millisecond}, Try: 5, Cancel: 5,

@@ -116,29 +116,30 @@ func section(s recorded[summary], b recorded[[]found], l recorded[loaded]) strin
 	say(`
 ## The simulation
 
-Whole Clients against the real scripts in an embedded server, in fake time, everything decided by one seed ([internal/simulation](../internal/simulation/doc.go)).
-Each seed was run twice, and both runs had one hash of everything that happened. Each script was answered by the model of a lock, too.
+The simulation runs whole Clients against the real scripts in an embedded server, in fake time ([internal/simulation](../internal/simulation/doc.go)).
+One seed decides everything that happens. Each seed was run twice, and all events of both runs had the same hash. The model of a lock
+answered each script too, and its answers were compared.
 
 | | |
 |---|---|
 | date | %s |
 | redislock | %s |
 | Go | %s |
-| seeds, each a history of its own | %d, from %d |
+| seeds, each with its own history | %d, from %d |
 | operations | %d |
 | faults | %d |
-| scripts and commands | %d, of which the model answered %d |
+| scripts and commands | %d; the model answered %d of them |
 | packets | %d |
-| time that passed in it | %.0f h, in %s: %.1f h for each real second, each seed run twice |
+| simulated time | %.0f h, in %s: %.1f h for each real second, each seed run twice |
 | seeds in which something was found | %d |
 `, s.Date, s.Commit, s.Go, s.Result.Seeds, s.Result.First, s.Result.Ops, s.Result.Faults, s.Result.Calls, s.Result.Models, s.Result.Packets,
 		s.Result.Virtual.Hours(), s.Result.Took.Round(time.Second), 2*s.Result.Virtual.Hours()/max(1, s.Result.Took.Seconds()), s.Result.Findings)
 	if l.Commit != "" {
-		say("\nThe same seed is the same run on a busy machine: of %d seeds, from %d, %d had one hash when they were run alone, in %s, and beside\n%d busy loops on %d processors, in %s (%s, %s). `make simulate LOAD=1000` does it again.\n",
+		say("\nA busy machine does not change the run of a seed. Of %d seeds, from %d, %d had the same hash when they were run alone, in %s, and beside\n%d busy loops on %d processors, in %s (%s, %s). `make simulate LOAD=1000` does it again.\n",
 			l.Result.Seeds, l.Result.First, l.Result.Seeds-l.Result.Differ, l.Result.Quiet.Round(time.Second), l.Result.Loops, l.Result.Processors,
 			l.Result.Loaded.Round(time.Second), l.Date, l.Commit)
 	}
-	say("\nWhat it has found in this library. The plan of each is kept, made smaller, with a run that shows it. The last column is the last\ncommit at which that plan showed the bug again when it was brought back.\n\n| bug | seed | mended by | kept in | shown again |\n|---|--:|---|---|---|\n")
+	say("\nBugs that the simulation has found in this library. The plan that found each is kept, made smaller, with a run that shows the bug. The last column\nis the last commit at which the plan found the bug again after the bug had been put back.\n\n| bug | seed | mended by | kept in | shown again |\n|---|--:|---|---|---|\n")
 	for _, x := range bugs {
 		if x.seed != 0 {
 			again := "no"
@@ -149,8 +150,8 @@ Each seed was run twice, and both runs had one hash of everything that happened.
 		}
 	}
 	say(`
-Bugs that were brought back, one at a time, and after how many seeds each was found (%s, %s): %d of %d were found. *Small*: operations and faults in the plan that
-was left when whatever was not needed had been left out. `+"`make simulate BUGS=all`"+` does it again.
+Bugs were put back, one at a time. The table says after how many seeds each was found (%s, %s): %d of %d were found. *Small*: the operations and
+faults of the smallest plan that still found the bug. `+"`make simulate BUGS=all`"+` does it again.
 
 | bug | seeds | seed | small | found by |
 |---|--:|--:|--:|---|

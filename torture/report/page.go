@@ -10,8 +10,8 @@ func (p *page) text() []byte {
 	b := &strings.Builder{}
 	say := func(format string, args ...any) { fmt.Fprintf(b, format+"\n", args...) }
 	say("# Reliability\n")
-	say("What came out when the promises of [guarantees.md](guarantees.md) were attacked, on real servers. `make torture` writes this page; no")
-	say("figure on it is typed by hand.\n")
+	say("This page has the results of attacks on the promises of [guarantees.md](guarantees.md), on real servers. `make torture` writes it; no figure")
+	say("on it is typed by hand.\n")
 	say("| | |\n|---|---|")
 	say("| date | %s |", p.date.Format("2006-01-02 15:04 UTC"))
 	for _, v := range p.versions {
@@ -34,9 +34,10 @@ func (p *page) matrix(say sayer) {
 		say("Not run.")
 		return
 	}
-	say("Times in ms. *Stall*: the longest that somebody waited for a lock that nobody had. *Recovery*: from a fault to the next grant of a lock that")
-	say("it was about; that contains the lease of a holder that died. *Refused*: late writes that the guarded resource refused by their fence.")
-	say("*Windows*: times in which two relied on one lock because a server had lost what it knew, and the longest of them in ms.\n")
+	say("Times are in ms. *Stall*: the longest time for which a caller waited for a lock that nobody held. *Recovery*: the time from a fault to the")
+	say("next grant of a lock that the fault was about; it includes the lease of a holder that died. *Refused*: the late writes that the guarded")
+	say("resource refused by their fence. *Windows*: how often two holders relied on one lock because a server had lost data, and the longest such")
+	say("time in ms.\n")
 	say("| fault | processes | operations | grants | faults | violations | longest stall | recovery p50 | p99 | refused | windows |")
 	say("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
 	for _, r := range p.rows {
@@ -47,7 +48,7 @@ func (p *page) matrix(say sayer) {
 		say("| %s | %d | %d | %d | %d | %d | %.0f | %.0f | %.0f | %d | %s |", r.Fault, r.Workers, r.Operations, r.Grants, r.Faults, len(r.Violations),
 			r.Stall, r.P50, r.P99, r.Refused, windows)
 	}
-	say("\nWhat is promised there:\n")
+	say("\nWhat is promised under each fault:\n")
 	for _, r := range p.rows {
 		line := fmt.Sprintf("* **%s.** %s", r.Fault, r.Promise)
 		if r.Physics != "" {
@@ -67,13 +68,13 @@ func (p *page) matrix(say sayer) {
 
 func (p *page) checked(say sayer) {
 	say("\n## What is checked in every row\n")
-	say("Workers are processes of their own. They write each call and each answer to a log with its time, and use a register in another process, which takes")
-	say("no write whose fence is lower than one it has seen. From the logs:\n")
-	say("* no two holds that exclude each other at one server time, from the grant until the last sign of the holder, or the deadline of one that died;")
-	say("* each grant has a greater fence than those before it, and the register accepted none that falls;")
-	say("* the history of each lock is linearizable, checked by porcupine with the end of a lease as an operation of its own;")
-	say("* nobody waited for longer than the row's bound for a lock that nobody had, and each fault was followed by a grant;")
-	say("* at the end no hold, no place in a queue and no key without an expiry is left, no goroutine in any process, and each Client closes.")
+	say("Each worker is a process. It logs each call and each answer with its time. The workers write to a register in another process, which refuses")
+	say("a write whose fence is lower than one that it has seen. The logs are checked for this:\n")
+	say("* No two holds that exclude each other overlap in server time. A hold counts from its grant to the last sign of its holder, or to its deadline if the holder died.")
+	say("* Each grant has a greater fence than those before it, and the register accepted no fence that is lower than an earlier one.")
+	say("* The history of each lock is linearizable. Porcupine checks this, with the end of a lease as an operation of its own.")
+	say("* No caller waited longer than the row's bound for a lock that nobody held, and each fault was followed by a grant.")
+	say("* At the end there is no hold, no place in a queue, no key without an expiry, and no goroutine of the library in any process. Each Client closes.")
 }
 
 func (p *page) model(say sayer) {
@@ -82,8 +83,8 @@ func (p *page) model(say sayer) {
 		say("Not run.")
 		return
 	}
-	say("Hand-over, claim, cancel, expiry, check, resend, late copies and tombstones as a model ([torture/model](../torture/model/README.md)), of which")
-	say("spin looks at every state. With all rules no promise is broken in any; without any one of the rules one has to be.\n")
+	say("[torture/model](../torture/model/README.md) is a model of hand-over, claim, cancel, expiry, check, resend, late copies and tombstones. The model")
+	say("checker spin visits every state of it. With all rules no promise is broken in any state. Without any one of the rules a promise must be broken.\n")
 	say("| configuration | rule removed | states | depth | broken promise |\n|---|---|--:|--:|---|")
 	for _, m := range p.models {
 		rule, broken := m.RuleRemoved, "none"
@@ -106,7 +107,7 @@ func (p *page) suites(say sayer) {
 		say("Not run.")
 		return
 	}
-	say("The full behaviour suite on each.\n")
+	say("All behaviour tests were run on each topology.\n")
 	say("| topology | tests | failed | seconds | |\n|---|--:|--:|--:|---|")
 	for _, t := range p.topologies {
 		say("| %s | %d | %d | %.0f | %s |", t.Topology, t.Tests, t.Failed, t.Seconds, t.Note)
@@ -119,7 +120,7 @@ func (p *page) found(say sayer) {
 		say("None so far.")
 		return
 	}
-	say("All are fixed. The command brings one back in a copy of the repository, and runs the test that finds it.\n")
+	say("All of them are fixed. The command puts a bug back into a copy of the repository, and runs the test that finds it.\n")
 	say("| bug | found by | command |\n|---|---|---|")
 	for _, b := range p.bugs {
 		module, test, _ := strings.Cut(b.test, " ")
