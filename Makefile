@@ -50,7 +50,7 @@ CROSS := linux/amd64 linux/386 linux/arm darwin/amd64 darwin/arm64 freebsd/amd64
 CROSS_OF_TEST := linux/386 windows/amd64
 define cross_of
 failed=0; for p in $1; do \
-  (export CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} && go build . ./fence ./local ./quorum ./redislocktest && (cd ui && go build ./...) && \
+  (export CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} && go build . ./barrier ./fence ./local ./quorum ./redislocktest && (cd ui && go build ./...) && \
    cd cmd/redislock && go build -o /dev/null .) || { echo "that was for $$p"; failed=1; }; done; exit $$failed
 endef
 
@@ -59,8 +59,8 @@ help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 .PHONY: quick
-quick: ## what a change needs first: the root, lua/, internal/ and quorum/ on the embedded server and in fake time, in less than a minute
-	@$(call quietly,-short -race -timeout 5m . ./lua ./internal/... ./quorum)
+quick: ## what a change needs first: the root, lua/, internal/, quorum/ and barrier/ on the embedded server and in fake time, in less than a minute
+	@$(call quietly,-short -race -timeout 5m . ./lua ./internal/... ./quorum ./barrier)
 
 .PHONY: demo
 demo: ## real processes share locks, on a server that comes along: nothing to set up

@@ -58,6 +58,9 @@ func (q *acquisition) newToken() {
 	}
 	if q.Queued {
 		q.client.queued.add(q)
+		if hear := q.placed(); hear != nil {
+			hear(false)
+		}
 	}
 	q.NothingRemains()
 	q.seen = q.client.floors.of(q.name)
@@ -176,6 +179,9 @@ func (q *acquisition) await(ctx context.Context, r protocol.Reply, s waiting.Sam
 		c.queued.add(q)
 		if v := q.vote(); v != nil {
 			v.hears.voter.Queued()
+		}
+		if hear := q.placed(); hear != nil {
+			hear(true)
 		}
 		if c.observer != nil {
 			c.observeAside(q.event(EventQueued))

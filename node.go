@@ -17,11 +17,11 @@ import (
 )
 
 // A lock of package quorum is one lock of this package on each of its nodes. Beside what every user has, it needs what this file has:
-// a ticket of its own choice, and one fence for all nodes.
+// a ticket of its own choice, and one fence for all nodes. A condition of package barrier needs to know of a place in a queue.
 
 func init() { bridge.Root = nodes{} }
 
-// nodes is what package quorum needs of the Clients of its nodes.
+// nodes is what packages quorum and barrier need of a Client.
 type nodes struct{}
 
 // Redis is the Redis client of a Client, and the client of one server behind it; that is nil where something else is.
@@ -165,4 +165,40 @@ func (nodes) Confirm(l *Lock, fence int64) (int64, error) {
 // Held is since when a lock has been held, and until when it counts as held unless it is renewed, by the local clock.
 func (nodes) Held(l *Lock) (since, until time.Time) {
 	return l.hold.lease.Granted(), l.hold.lease.Deadline()
+}
+
+// placed is told that an acquire has got its place in the queue, and, with false, that the place was lost. It must not block.
+type placed = func(has bool)
+
+// Enqueue acquires a lock exclusively, as [Client.Acquire] does, and says when it has a place in the queue. Of the options and of the
+// defaults of the Client, lease and metadata count.
+func (nodes) Enqueue(ctx context.Context, c *Client, name string, opts []Option, hear placed) (*Lock, error) {
+	q := &acquisition{client: c, name: name, parent: ctx}
+	var s settings
+	if c != nil {
+		s = c.defaults
+	}
+	if err := c.accept(ctx, name, opts, &s); err != nil {
+		return nil, wrapOp("acquire", name, err)
+	}
+	q.settings = settings{lease: s.lease, weight: 1, metadata: s.metadata, stealSet: true, few: &few{placed: hear}}
+	l, err := c.seek(q)
+	return l, wrapOp("acquire", name, err)
+}
+
+// Whole says whether the release of this handle gives back a hold of that Client.
+func (nodes) Whole(l *Lock, c *Client) error {
+	switch {
+	case !l.made():
+		return errNoHandle
+	case l.hold.client != c:
+		return invalid("a lock of another Client")
+	case l.hold.together():
+		return errTogether
+	}
+	if err := l.mayHandOff(); err != nil {
+		return err
+	}
+	l.hold.endChange()
+	return nil
 }

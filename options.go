@@ -66,6 +66,7 @@ type settings struct {
 type few struct {
 	vote          *vote         // of package quorum; nil for any other lock
 	deadlockCheck time.Duration // after how long a wait looks for a deadlock; 0: never
+	placed        placed        // of package barrier; nil for any other lock
 }
 
 // seldom are these settings of one acquire, to be changed.
@@ -84,6 +85,14 @@ func (s *settings) vote() *vote {
 		return nil
 	}
 	return s.few.vote
+}
+
+// placed is what hears of the place in the queue; nil for most locks.
+func (s *settings) placed() placed {
+	if s.few == nil {
+		return nil
+	}
+	return s.few.placed
 }
 
 // describe says in messages which mode and weight are asked for.

@@ -51,7 +51,13 @@ func within(t *testing.T, test func(w *world)) {
 // process is a Client on a network of its own.
 func (w *world) process(name string, opts ...redislock.ClientOption) (*redislock.Client, *fakenet.Network) {
 	w.Helper()
-	n := &fakenet.Network{Dial: w.mini.Dial, Delay: time.Millisecond}
+	return w.processAt(time.Millisecond, name, opts...)
+}
+
+// processAt is a Client whose packets take that long.
+func (w *world) processAt(delay time.Duration, name string, opts ...redislock.ClientOption) (*redislock.Client, *fakenet.Network) {
+	w.Helper()
+	n := &fakenet.Network{Dial: w.mini.Dial, Delay: delay}
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", Protocol: 2, DisableIdentity: true, Dialer: n.Dialer})
 	c, err := redislock.New(rdb, append(opts, redislock.WithName(name), redislock.WithShown(2))...)
 	if err != nil {
@@ -74,6 +80,14 @@ func (w *world) process(name string, opts ...redislock.ClientOption) (*redislock
 		_ = rdb.Close()
 	})
 	return c, n
+}
+
+// coarse is the step from one moment that is tried to the next; with -short there are fewer of them.
+func coarse(step time.Duration) time.Duration {
+	if testing.Short() {
+		return 5 * step
+	}
+	return step
 }
 
 func TestALatchOpensWhenAllItsPartsAreDone(t *testing.T) {
@@ -145,7 +159,7 @@ func TestOnePartIsCountedOnceWhoeverCountsIt(t *testing.T) {
 
 // A count that the process could not end is no count, and is made good by the next call.
 func TestAPartThatDiesWhileItIsCountedIsNotDone(t *testing.T) {
-	for after := time.Duration(0); after < 24*time.Millisecond; after += time.Millisecond {
+	for after := time.Duration(0); after < 24*time.Millisecond; after += coarse(time.Millisecond) {
 		within(t, func(w *world) {
 			ctx := context.Background()
 			c, n := w.process("dies")
@@ -454,7 +468,7 @@ func TestAPartyTooManyIsRefused(t *testing.T) {
 
 // Wherever a party is cut off on its way, no two parties are told otherwise.
 func TestThereIsOneVerdict(t *testing.T) {
-	for at := time.Duration(0); at < 60*time.Millisecond; at += 3 * time.Millisecond {
+	for at := time.Duration(0); at < 60*time.Millisecond; at += coarse(3 * time.Millisecond) {
 		within(t, func(w *world) {
 			ctx := context.Background()
 			var mu sync.Mutex

@@ -1,6 +1,6 @@
-// Package barrier lets the processes of a fleet wait for each other: a [Latch] opens when all parts of a work are done, and a
-// [Barrier] lets n parties begin together and end together. Both are built on the locks of package redislock, and have no scripts of
-// their own.
+// Package barrier lets the processes of a fleet wait for each other: a [Latch] opens when all parts of a work are done, a
+// [Barrier] lets n parties begin together and end together, and a [Condition] lets those who hold a lock wait until another one has
+// changed what it guards. They are built on the locks of package redislock, and have no scripts of their own.
 //
 //	latch := barrier.NewLatch(client, "import/2026-11-30", 8)
 //	err := latch.CountDown(ctx, "part-3") // wherever a part is done, as often as one likes
@@ -10,7 +10,11 @@
 //	party, err := b.Enter(ctx)   // all three have come
 //	err = party.Leave(ctx)       // all three are done
 //
-// A name is for one use. A latch and a barrier keep what was decided for a [Life], and end by themselves; so give each use a name of
+//	c := barrier.NewCondition(client, "stock/not-empty")
+//	lock, err = c.Wait(ctx, lock) // gives the lock back, and has it again after a signal
+//	err = c.Signal(ctx)           // wherever the stock has changed
+//
+// A name of a latch or of a barrier is for one use. They keep what was decided for a [Life], and end by themselves; so give each use a name of
 // its own, with a date, a version or a number in it.
 //
 // # How it is built
@@ -24,14 +28,29 @@
 //	barrier:NAME@out      likewise: the parties that have come to the end
 //	barrier:NAME@in-is    exclusive: a hold that stays, whose metadata is the verdict about the beginning
 //	barrier:NAME@out-is   likewise, about the end
+//	condition:NAME          exclusive: its queue are those who wait for a signal. A hold that stays shuts it
+//	condition:NAME@signals  shared: signals that were given and not heard yet, each a hold that stays, with their number
+//	condition:NAME@next     held while one of them is taken
 //
 //	         all n hold barrier:NAME                      all n hold barrier:NAME@out
 //	 (enter) ────────────────────────▶ open: all work ──────────────────────────────▶ open: all have left
 //	    │    one of them is gone             │             one of barrier:NAME is gone
 //	    └────────────────────▶ broken        └──────────────────────────────▶ broken
 //
-// Those who wait are told by push ([redislock.Client.Watch]) that a party has come or gone, or that there is a verdict. Whoever sees
+// Those who wait for a latch or a barrier are told by push ([redislock.Client.Watch]) that a party has come or gone, or that there is a verdict. Whoever sees
 // that the verdict is due writes it down, unless another was faster, and then all go by what is written.
+//
+// A signal ends the hold that shuts the queue of a condition. So the first in the queue has that lock, as anybody has who waited for a lock,
+// and if it is dead, the next one has it. Whoever has it acquires the lock with which it came, and then shuts the queue again:
+//
+//	            ┌────────── a place ◀─────────── Wait: the place first, then the lock is given back
+//	            ▼              │
+//	shut ── a signal ──▶ the first one has the queue ── has its lock again ──▶ shut: the next signal, if one was noted
+//	                           │         ▲
+//	                           └─────────┘ it died, or its context ended: the next one has it
+//
+// A signal that comes while one who was woken is on its way to its lock is noted, and that one gives it when it has shut the queue. If it dies
+// before that, one of those who wait does so, for each of them looks every 10 s.
 //
 // # What holds
 //
@@ -41,6 +60,9 @@
 //   - A place is given up before the verdict only by a party that leaves, that is told to stop, or that died. The others learn who that
 //     was, by a [BrokenError]. Who died is noticed when its lease is over.
 //   - Nobody is counted twice: a party of a barrier that is full, or that is over, is refused.
+//   - Between the moment at which [Condition.Wait] gives the lock back and a signal, a waiter has its place, or it returns without a signal.
+//   - A signal wakes the one who waits longest. One who was woken, and has its lock again, has used it; every other end passes it on.
+//   - Those who were woken have their locks again in the order in which they began to wait, and each before the next is woken.
 //   - Nothing stays for longer than a Life, and no party longer than its lease.
 //
 // They hold as well as Redis keeps its data, as the locks themselves do. A process that was paused may go on working for a moment

@@ -95,3 +95,39 @@ func ExampleBrokenError() {
 	// Output:
 	// broken by shard 7
 }
+
+// Whoever takes waits while there is nothing, and whoever brings gives a signal.
+func ExampleCondition() {
+	ctx := context.Background()
+	client, stop := exampleClient()
+	defer stop()
+
+	var stock []string // what the lock "stock" guards; in a fleet it is in a database
+	notEmpty := barrier.NewCondition(client, "stock/not-empty")
+	take := func() (string, error) {
+		lock, err := client.Acquire(ctx, "stock")
+		for err == nil && len(stock) == 0 {
+			lock, err = notEmpty.Wait(ctx, lock) // others have the lock meanwhile
+		}
+		if err != nil {
+			return "", err
+		}
+		first := stock[0]
+		stock = stock[1:]
+		return first, lock.Release(ctx)
+	}
+	bring := func(what string) error {
+		err := client.Do(ctx, "stock", func(context.Context) error {
+			stock = append(stock, what)
+			return nil
+		})
+		return errors.Join(err, notEmpty.Signal(ctx))
+	}
+
+	brought := make(chan error, 1)
+	go func() { brought <- bring("a chair") }() // in another process
+	what, err := take()
+	fmt.Println(what, err, <-brought)
+	// Output:
+	// a chair <nil> <nil>
+}

@@ -147,6 +147,8 @@ func (l *Latch) wait(ctx context.Context) error {
 // lookEvery is how often one who waits looks by itself. That finds a message that was lost.
 const lookEvery = 10 * time.Second
 
+func newLook() *time.Ticker { return time.NewTicker(lookEvery) }
+
 // await looks at once, after each change of one of the locks, and every lookEvery, until there is nothing more to wait for.
 func await(ctx context.Context, client *redislock.Client, locks []string, look func(context.Context) (over bool, err error)) error {
 	wake := make(chan struct{}, 1)
@@ -169,7 +171,7 @@ func await(ctx context.Context, client *redislock.Client, locks []string, look f
 			<-ended
 		}
 	}()
-	tick := time.NewTicker(lookEvery)
+	tick := newLook()
 	defer tick.Stop()
 	for {
 		over, err := look(ctx)

@@ -1,0 +1,314 @@
+package barrier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"example.com/redislock"
+)
+
+// Condition lets those who hold a lock wait until another one has changed what the lock guards, as [sync.Cond] does in a process. Its methods
+// may be called by many goroutines at once.
+type Condition struct {
+	client *redislock.Client
+	name   string
+	opts   []redislock.Option
+	fault  error
+}
+
+// NewCondition makes the condition of that name. Nothing is sent, and the condition needs no closing. A name may be used again and again;
+// all who wait under it at a time wait with the same lock. The options are those with which [Condition.Wait] acquires the lock again: give the
+// same as to [redislock.Client.Acquire]. The mode is that of the lock, unless they name one. [redislock.WithLease] also says after which
+// time one who was woken, and died before it had the lock, is passed over, and [redislock.WithMetadata] is the text that others are shown.
+func NewCondition(client *redislock.Client, name string, opts ...redislock.Option) *Condition {
+	c := &Condition{client: client, name: name, opts: opts}
+	if name == "" {
+		c.fault = fmt.Errorf("%w: no name", redislock.ErrInvalid)
+	}
+	return c
+}
+
+func (c *Condition) lock() string { return "condition:" + c.name }
+
+func (c *Condition) signals() string { return c.lock() + "@signals" }
+
+// Wait gives the lock back, waits for a signal, and acquires the lock again. It returns the lock that is held then, which is a new grant with a
+// greater fence. No signal is lost in between: the place in the queue is there before the lock is given back. Others may have had the lock between
+// the signal and the return, and in some cases Wait returns without a signal (docs/guarantees.md lists them). So call it in a loop, which looks each
+// time at what the lock guards:
+//
+//	for err == nil && !ready() {
+//		lock, err = condition.Wait(ctx, lock)
+//	}
+//
+// ctx must not be a context of the lock, for that ends when the lock is given back; so the lock is not that of [redislock.Client.Do]. The
+// lock must be the only handle of its hold.
+//
+// After an error the caller holds nothing, and the result is the lock that was given, whose release sends nothing more. [redislock.ErrInvalid] and
+// [redislock.ErrOrder] are the exceptions: where Wait cannot be called so, the lock is as it was. If ctx ends, before the signal or after it, the
+// error is that of ctx. A signal that one does not use is passed on to the next. [redislock.ErrNotHeld] says that the lock was lost before it was
+// given back. Other errors are those of [redislock.Client.Acquire] and of [redislock.Lock.Release].
+func (c *Condition) Wait(ctx context.Context, lock *redislock.Lock) (*redislock.Lock, error) {
+	again, err := c.wait(ctx, lock)
+	if err != nil {
+		return lock, wrap("wait", c.named(), err)
+	}
+	return again, nil
+}
+
+func (c *Condition) named() string {
+	if c == nil {
+		return ""
+	}
+	return c.name
+}
+
+// may says whether the condition can be used.
+func (c *Condition) may(ctx context.Context) error {
+	switch {
+	case c == nil:
+		return fmt.Errorf("%w: a nil condition", redislock.ErrInvalid)
+	case c.fault != nil:
+		return c.fault
+	case ctx == nil:
+		return fmt.Errorf("%w: a nil context", redislock.ErrInvalid)
+	}
+	return nil
+}
+
+func (c *Condition) wait(ctx context.Context, lock *redislock.Lock) (*redislock.Lock, error) {
+	if err := c.may(ctx); err != nil {
+		return nil, err
+	}
+	if err := root.Whole(lock, c.client); err != nil {
+		return nil, err
+	}
+	for _, l := range redislock.LocksFromContext(ctx) {
+		if l.Name() == lock.Name() {
+			return nil, fmt.Errorf("%w: a wait under a context of the lock that it gives back", redislock.ErrInvalid)
+		}
+	}
+	opts := append([]redislock.Option{redislock.WithMode(lock.Mode())}, c.opts...)
+	place, err := c.lineUp(ctx, opts)
+	if err = plainly(ctx, err); err != nil {
+		if !errors.Is(err, redislock.ErrInvalid) {
+			_ = lock.Release(context.WithoutCancel(ctx)) // what is not given back lapses
+		}
+		return nil, err
+	}
+	if err := lock.Release(context.WithoutCancel(ctx)); err != nil {
+		c.passOn(ctx, place)
+		return nil, err
+	}
+	turn, err := c.sleep(place)
+	if err = plainly(ctx, err); err != nil {
+		return nil, err
+	}
+	var again *redislock.Lock
+	if turn != nil {
+		defer func() {
+			if again == nil { // also when an observer panics: the signal is for the next
+				_ = turn.Release(context.WithoutCancel(ctx))
+			}
+		}()
+	}
+	again, err = c.client.Acquire(ctx, lock.Name(), opts...)
+	if err != nil || turn == nil {
+		return again, err
+	}
+	_ = c.shut(ctx, turn) // if it could not be shut, the next one is woken without a signal
+	if loss := again.Err(); loss != nil {
+		return nil, loss
+	}
+	return again, nil
+}
+
+// plainly leaves out who shuts the queue, which is of no use to one whose context has ended.
+func plainly(ctx context.Context, err error) error {
+	if errors.Is(err, redislock.ErrHeld) && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// lineUp takes a place in the queue of the condition.
+func (c *Condition) lineUp(ctx context.Context, opts []redislock.Option) (*place, error) {
+	for {
+		p := c.enqueue(ctx, opts)
+		select {
+		case <-p.has:
+			return p, nil
+		case <-p.over:
+		}
+		select {
+		case <-p.has: // a signal has come already
+			return p, nil
+		default:
+		}
+		turn, err := p.end()
+		if turn == nil {
+			return nil, err
+		}
+		if err := c.shut(ctx, turn); err != nil { // it was open, for nobody waits: who comes first shuts it
+			return nil, err
+		}
+	}
+}
+
+// passOn leaves a place, with the signal that may have come.
+func (c *Condition) passOn(ctx context.Context, p *place) {
+	if turn, _ := p.end(); turn != nil {
+		_ = turn.Release(context.WithoutCancel(ctx))
+	}
+}
+
+// sleep waits for a signal.
+func (c *Condition) sleep(p *place) (turn *redislock.Lock, err error) {
+	look := newLook()
+	defer look.Stop()
+	for p.ctx.Err() == nil {
+		select {
+		case <-p.ctx.Done():
+		case <-look.C: // for whoever died before it woke the next
+			_ = c.wakeNext(p.ctx)
+		}
+	}
+	return p.end()
+}
+
+// shut makes those who come wait: the hold stays until a signal ends it. Then it sees to the signals that have come meanwhile.
+func (c *Condition) shut(ctx context.Context, turn *redislock.Lock) error {
+	if err := turn.ReleaseAfter(context.WithoutCancel(ctx), Life); err != nil {
+		return err
+	}
+	_ = c.wakeNext(ctx)
+	return nil
+}
+
+// Signal wakes the one who waits longest, if anybody waits. The caller need not hold the lock, but changes what the lock guards while it does:
+// whoever waited before that is woken, or needs no signal. One who was woken and dies, or gives up, before it has its lock again passes
+// the signal on to the next. After an error the signal may have been given or not; a call too many does no harm. The errors are those of
+// [redislock.Client.Inspect], [redislock.Client.TryAcquire] and [redislock.Lock.ReleaseAfter].
+func (c *Condition) Signal(ctx context.Context) error {
+	return wrap("signal", c.named(), c.signal(ctx, false))
+}
+
+// Broadcast wakes all who wait, one after the other: each when the one before it has its lock again. Else it is as [Condition.Signal].
+func (c *Condition) Broadcast(ctx context.Context) error {
+	return wrap("broadcast", c.named(), c.signal(ctx, true))
+}
+
+func (c *Condition) signal(ctx context.Context, all bool) error {
+	if err := c.may(ctx); err != nil {
+		return err
+	}
+	queue, err := c.client.Inspect(ctx, c.lock()) // before the signals: what is waiting to be given then is for those who wait now
+	if err != nil || queue.Waiting == 0 {
+		return err
+	}
+	wanted := 1
+	if all {
+		wanted = queue.Waiting
+	} else if open, err := c.open(ctx, queue); open || err != nil {
+		return err
+	}
+	given, err := c.given(ctx)
+	if err != nil {
+		return err
+	}
+	if wanted = min(wanted, queue.Waiting-count(given)); wanted > 0 {
+		if err := c.give(ctx, wanted); err != nil {
+			return err
+		}
+	}
+	return c.wakeNext(ctx)
+}
+
+// open ends the hold that shuts the queue, so that the next one is woken. It reports false if there is none, or another has ended it.
+func (c *Condition) open(ctx context.Context, queue redislock.Info) (bool, error) {
+	if len(queue.Holds) == 0 || !queue.Holds[0].Kept {
+		return false, nil
+	}
+	fence, err := c.client.BreakHolds(ctx, queue, "a signal")
+	return fence > 0, err
+}
+
+// give notes so many signals, to be given one after the other.
+func (c *Condition) give(ctx context.Context, n int) error {
+	l, err := c.client.TryAcquire(ctx, c.signals(), redislock.WithMode(redislock.Read), redislock.WithMetadata(strconv.Itoa(n)),
+		redislock.NonReentrant(), redislock.WithTurn(0), redislock.WithLinger(0))
+	if err != nil {
+		return err
+	}
+	return l.ReleaseAfter(ctx, Life)
+}
+
+// given are the signals that were noted.
+func (c *Condition) given(ctx context.Context) (redislock.Info, error) {
+	info, err := inspect(ctx, c.client, c.signals())
+	info.Holds = slices.DeleteFunc(info.Holds, func(h redislock.Hold) bool { return !h.Kept }) // whoever notes it may die before it is there to stay
+	return info, err
+}
+
+// count is how many signals are noted.
+func count(given redislock.Info) (n int) {
+	for _, h := range given.Holds {
+		n += number(h)
+	}
+	return n
+}
+
+func number(h redislock.Hold) int {
+	n, err := strconv.Atoi(h.Owner.Metadata)
+	if err != nil {
+		return 1
+	}
+	return n
+}
+
+// wakeNext gives one of the signals that were noted, if nobody who was woken is still on its way to its lock; that one will do it.
+func (c *Condition) wakeNext(ctx context.Context) error {
+	given, err := c.given(ctx)
+	if err != nil || len(given.Holds) == 0 {
+		return err
+	}
+	return c.client.Do(ctx, c.lock()+"@next", c.wake, redislock.WithMode(redislock.Exclusive), redislock.WithTurn(0), redislock.WithLinger(0)) // so that two do not give the same one
+}
+
+func (c *Condition) wake(ctx context.Context) error {
+	for {
+		given, err := c.given(ctx)
+		if err != nil || len(given.Holds) == 0 {
+			return err
+		}
+		queue, err := c.client.Inspect(ctx, c.lock()) // after the signals: all who waited when they were given are gone if nobody waits now
+		if err != nil {
+			return err
+		}
+		if queue.Waiting == 0 {
+			_, err := c.client.BreakHolds(ctx, given, "nobody waits")
+			return err
+		}
+		if len(queue.Holds) == 0 || !queue.Holds[0].Kept {
+			return nil
+		}
+		switch open, err := c.open(ctx, queue); {
+		case err != nil:
+			return err
+		case !open: // a signal that did not need to be noted was faster
+			continue
+		}
+		// First what is left, then the end of what was: whoever dies in between has one woken too many, and none too few.
+		if n := number(given.Holds[0]); n > 1 {
+			if err := c.give(ctx, n-1); err != nil {
+				return err
+			}
+		}
+		given.Holds = given.Holds[:1]
+		_, err = c.client.BreakHolds(ctx, given, "given")
+		return err
+	}
+}
