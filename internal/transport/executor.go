@@ -15,6 +15,8 @@ import (
 const (
 	// maxInFlight is how many batches of one executor are under way before further calls queue for the next one.
 	maxInFlight = 2
+	// fewCalls may be under way each alone: that is faster as long as no more than these call at once.
+	fewCalls = 4
 	// batchAge is how long a batch counts as under way: a stuck connection must not hold up the calls behind it.
 	batchAge = 20 * time.Millisecond
 	// defaultConnections are assumed of a client that does not say how many it has.
@@ -42,8 +44,8 @@ func (x *executor) wake(c *Call) {
 	}
 }
 
-// executor sends the script calls to one master. A lone call leaves at once; calls that arrive while others are under
-// way leave together in the next pipeline.
+// executor sends the script calls to one master. A few calls leave at once, each alone; calls that arrive while more are under way
+// leave together in the next pipeline.
 type executor struct {
 	rdb        redis.UniversalClient
 	suspect    func(error)           // of the transport
@@ -60,6 +62,7 @@ type executor struct {
 	insisting  int          // and how many are under way
 	batches    []batch
 	last       uint64 // the number of the latest batch
+	together   int    // how many calls left together the last time that some had queued
 	queue      []*Call
 	overdue    *time.Timer
 }
@@ -67,6 +70,7 @@ type executor struct {
 // batch is one that is under way.
 type batch struct {
 	number uint64
+	calls  int
 	at     time.Time
 }
 
@@ -120,8 +124,8 @@ func (x *executor) admit(c *Call) (number uint64, now time.Time, alone bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	now = time.Now()
-	if len(x.queue) == 0 && x.inFlight(now) < maxInFlight {
-		return x.begin(now), now, true
+	if batches, calls := x.inFlight(now); len(x.queue) == 0 && (batches < maxInFlight || max(calls, x.together) < fewCalls) {
+		return x.begin(1, now), now, true
 	}
 	if c.state.Load() != abandoned {
 		c.await()
@@ -166,19 +170,20 @@ func (x *executor) why() error {
 	return nil
 }
 
-// inFlight is how many batches count as under way.
-func (x *executor) inFlight(now time.Time) (n int) {
+// inFlight is how many batches, of how many calls, count as under way.
+func (x *executor) inFlight(now time.Time) (batches, calls int) {
 	for _, b := range x.batches {
 		if now.Sub(b.at) < batchAge {
-			n++
+			batches++
+			calls += b.calls
 		}
 	}
-	return n
+	return batches, calls
 }
 
-func (x *executor) begin(now time.Time) (number uint64) {
+func (x *executor) begin(calls int, now time.Time) (number uint64) {
 	x.last++
-	x.batches = append(x.batches, batch{x.last, now})
+	x.batches = append(x.batches, batch{x.last, calls, now})
 	return x.last
 }
 
@@ -193,21 +198,23 @@ func (x *executor) end(number uint64) {
 }
 
 func (x *executor) next() {
-	for now := time.Now(); len(x.queue) > 0 && x.inFlight(now) < maxInFlight; {
+	for now := time.Now(); len(x.queue) > 0; {
+		if batches, _ := x.inFlight(now); batches >= maxInFlight {
+			x.wakeLater()
+			return
+		}
 		n := min(len(x.queue), maxBatch)
 		batch := x.queue[:n:n]
 		x.queue = x.queue[n:]
 		if len(x.queue) == 0 {
 			x.queue = nil
 		}
-		number := x.begin(now)
+		number := x.begin(n, now)
+		x.together = n
 		go func() {
 			defer x.end(number)
 			x.Deliver(batch)
 		}()
-	}
-	if len(x.queue) > 0 {
-		x.wakeLater()
 	}
 }
 

@@ -90,7 +90,7 @@ const (
 		"its context ends, even while the network is stuck, so another goroutine waits for the answer, which takes time of its own while processors are idle."
 	// pipelined is what rueidis does with a few callers.
 	pipelined = "All commands of all callers go through a few connections, so some callers at once share system calls from the start; " +
-		"ours do from the third request under way on."
+		"ours do from the fifth request under way on."
 	// noQueue is what a lock without a queue and a fence saves in a hand-over.
 	noQueue = "A release is a delete that all who wait hear of; the quickest has the lock, and that may be the one who gave it back. No place in a queue " +
 		"is written or looked up. Jain's index and the slowest wait say what that costs the others."
