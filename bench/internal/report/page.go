@@ -32,7 +32,7 @@ loopback. `+"`make bench`"+` measures this and writes this page; no figure on it
 `, details, r.short(), r.madeOn())
 	r.compared(&b)
 	b.WriteString("\n## Budgets\n\nWhat the library has to keep, as ratios within this run. A red row stays red until it is kept. " +
-		"`make bench ONLY=` and the section measure a row again.\n\n" + r.BudgetTable())
+		"`make bench ONLY=` and the section measure a row again.\n\n" + r.BudgetTable() + r.obstructed())
 	b.WriteString("\n## All rows\n\n" + r.Summary())
 	if pictures, err = r.charts(&b); err != nil {
 		return nil, nil, err

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"os"
@@ -214,6 +215,30 @@ func TestEachBudgetIsComputedFromItsFigures(t *testing.T) {
 	for _, b := range (&Run{}).Budgets() {
 		if b.Verdict() != "not measured" {
 			t.Errorf("%s of an empty run: %s", b.What, b.Verdict())
+		}
+	}
+}
+
+func TestARedBudgetSaysWhatStandsInItsWay(t *testing.T) {
+	t.Parallel()
+	if text := invented().obstructed(); text != "" {
+		t.Errorf("no budget is red, and yet: %s", text)
+	}
+	rows := map[string]bool{}
+	for _, b := range invented().Budgets() {
+		rows[b.What] = true
+	}
+	for row := range obstacles {
+		if !rows[row] {
+			t.Errorf("no budget is %q", row)
+		}
+	}
+	for line := range strings.Lines(reds) {
+		c := parseRed(t, line)
+		r := invented()
+		r.change(t, c.key, c.value)
+		if text, why := r.obstructed(), obstacles[c.red]; !strings.Contains(text, "*"+c.red+":*") || !strings.Contains(text, cmp.Or(why, unknown)) {
+			t.Errorf("%s: %s", c.red, text)
 		}
 	}
 }
