@@ -15,7 +15,7 @@ import (
 const (
 	// maxInFlight is how many batches of one executor are under way before further calls queue for the next one.
 	maxInFlight = 2
-	// fewCalls may be under way each alone: that is faster as long as no more than these call at once.
+	// fewCalls may be under way each alone, if there are connections for them: that is faster as long as no more than these call at once.
 	fewCalls = 4
 	// batchAge is how long a batch counts as under way: a stuck connection must not hold up the calls behind it.
 	batchAge = 20 * time.Millisecond
@@ -124,7 +124,7 @@ func (x *executor) admit(c *Call) (number uint64, now time.Time, alone bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	now = time.Now()
-	if batches, calls := x.inFlight(now); len(x.queue) == 0 && (batches < maxInFlight || max(calls, x.together) < fewCalls) {
+	if batches, calls := x.inFlight(now); len(x.queue) == 0 && (batches < maxInFlight || max(calls, x.together) < min(fewCalls, x.connections)) {
 		return x.begin(1, now), now, true
 	}
 	if c.state.Load() != abandoned {
