@@ -16,16 +16,16 @@ import (
 	"example.com/redislock"
 )
 
-const acquireHelp = `Takes the lock NAME for a script that cannot be wrapped in redislock run, and writes a token to standard output: redislock release TOKEN
-gives the lock back. Whoever has the token can do so: treat it as a secret.
+const acquireHelp = `Takes the lock NAME for a script that cannot be run by redislock run, and writes a token to standard output. redislock release TOKEN
+gives the lock back. Anybody who has the token can do so: keep it secret.
 
-Nothing renews the lock: it is held for --lease, and then it is another's, whether the script has ended or not. Choose a lease that is
-longer than the work takes at its worst, and use redislock run where you can: it renews, and ends the work when the lock is lost.
+Nothing renews the lock. It is held for --lease, and then others can get it, even if the script still runs. Choose a lease that is longer
+than the work takes at worst. Use redislock run where you can: it renews the lock, and ends the work when the lock is lost.
 
 `
 
-const releaseHelp = `Gives back the lock of a TOKEN that redislock acquire wrote. TOKEN may be - for standard input, which others cannot read as they can a
-command line.
+const releaseHelp = `Gives back the lock of a TOKEN that redislock acquire wrote. If TOKEN is -, it is read from standard input, because other users can
+read a command line.
 
 `
 
@@ -59,11 +59,11 @@ func newAcquire() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.DurationVar(&lease, "lease", 0, "for how long the lock is held unless it is released; nothing renews it")
+	f.DurationVar(&lease, "lease", 0, "how long the lock is held unless it is released; it is not renewed")
 	f.DurationVar(&wait, "wait", 0, "how long to wait for the lock (default for ever)")
 	f.BoolVar(&noWait, "no-wait", false, "do not wait: exit with 75 if somebody else has the lock")
 	modeFlags(f, &units, &shared)
-	f.StringVar(&metadata, "metadata", "", "`TEXT` that others see (default the process that has called)")
+	f.StringVar(&metadata, "metadata", "", "`TEXT` that others see (default the name of the calling process)")
 	o.flags(f)
 	s.flags(f)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -71,7 +71,7 @@ func newAcquire() *cobra.Command {
 		given = f.Changed("wait")
 		switch {
 		case lease <= 0:
-			return exitWith(exitUsage, "--lease says for how long the lock is held: nothing renews it, such as --lease 10m")
+			return exitWith(exitUsage, "--lease is missing: it says how long the lock is held, because nothing renews it; for example --lease 10m")
 		case given && noWait:
 			return exitWith(exitUsage, "--wait and --no-wait contradict each other: give one of them")
 		}
@@ -110,7 +110,7 @@ func newAcquire() *cobra.Command {
 		case errors.As(err, &held) && !held.Since.IsZero():
 			return exitWith(exitHeld, "%s is held %s", visible(name), whoHolds(held.Since, held.Holder))
 		case errors.Is(err, redislock.ErrHeld):
-			return exitWith(exitHeld, "%s is held by another", visible(name))
+			return exitWith(exitHeld, "%s is held by another caller", visible(name))
 		case err != nil:
 			return l.explain(err)
 		}

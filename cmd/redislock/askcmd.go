@@ -7,9 +7,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const askHelp = `Asks the holders of the lock NAME, politely, to give it up. Nothing is taken: what they make of it is theirs to decide. A
-program of the library hears it by Asked of its lock; redislock run and redislock cron say it on their standard error,
-and send COMMAND the signal of --on-ask.
+const askHelp = `Asks the holders of the lock NAME to give it up. The lock is not taken away: the holders decide. A program of the library is told by
+the channel Asked of its lock. redislock run and redislock cron write the request to their standard error, and send COMMAND the signal
+of --on-ask.
 
 `
 
@@ -37,13 +37,13 @@ func newAsk() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&why, "why", "", "what the holders are told")
+	f.StringVar(&why, "why", "", "the reason that the holders are told")
 	o.flags(f)
 	s.flags(f)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name := args[0]
 		if why == "" {
-			return exitWith(exitUsage, "--why says what the lock is needed for: the holder is told")
+			return exitWith(exitUsage, "--why is missing: it says what the lock is needed for, and the holder is told")
 		}
 		p, l, err := begin(cmd, &s, &o)
 		if err != nil {

@@ -16,18 +16,18 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const benchHelp = `Measures in about ten seconds what locks cost on your Redis, from this machine: PING, the bare minimum of a lock (SET NX
-and a script that compares and deletes), and an acquire with its release, each at 1, 16 and 256 callers at a time; and how
-long it takes from a release until a waiter of another Client has the lock. All of it is measured in turns, within the same
-seconds, so that the ratios mean something even where the machine is busy.
+const benchHelp = `Measures in about ten seconds the cost of locks on your Redis, from this machine: PING, the least work of a lock (SET NX
+and a script that compares and deletes), and an acquire with its release, each at 1, 16 and 256 callers at a time. It also measures
+the time from a release until a waiter of another Client has the lock. All measurements take turns within the same seconds, so
+their ratios are meaningful even if the machine is busy.
 
-It puts load on the server: for a while as much as 256 callers can. So it refuses to begin (exit status 75) on a server
-that executes more than 1000 commands a second already, or will not say how many; --yes begins all the same. It keeps to
-names of its own, bench-.../, which a user with the rights of redislock.ACL may use, and leaves only keys that expire,
-within about an hour: idle locks, which redislock ls shows with --all alone.
+It puts load on the server, for a while as much as 256 callers can. So it refuses to begin (exit status 75) on a server that
+executes more than 1000 commands a second already, or does not say how many. With --yes it begins all the same. It uses only names
+that begin with bench-, which a user with the rights of redislock.ACL may use. It leaves only keys that expire within about an hour:
+idle locks, which redislock ls shows only with --all.
 
-Without a terminal the columns are what, callers, times per second, median and 99th percentile in seconds, and the
-median's ratio to PING and to SET NX, with one tab between them.
+Without a terminal the columns are: what was measured, callers, times per second, median and 99th percentile in seconds, and the
+ratio of the median to those of PING and of SET NX, with one tab between them.
 
 `
 
@@ -55,7 +55,7 @@ func newBench() *cobra.Command {
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.DurationVar(&duration, "duration", defaultBench, "how long to measure, from 1s to 1m")
-	f.BoolVarP(&yes, "yes", "y", false, "also on a server that is busy")
+	f.BoolVarP(&yes, "yes", "y", false, "begin even if the server is busy")
 	o.flags(f)
 	s.flags(f)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -116,11 +116,11 @@ func (l *link) mayLoad(own string, yes bool) error {
 		busiest, err := l.busiest(ctx)
 		switch {
 		case redis.HasErrorPrefix(err, "NOPERM"):
-			return exitWith(exitHeld, "Redis at %s does not say how busy it is (%v): --yes measures all the same", l.addr, err)
+			return exitWith(exitHeld, "Redis at %s does not say how busy it is (%v); --yes measures all the same", l.addr, err)
 		case err != nil:
 			return err
 		case busiest > busyServer:
-			return exitWith(exitHeld, "Redis at %s executes %d commands a second now: others need it; --yes measures all the same", l.addr, busiest)
+			return exitWith(exitHeld, "Redis at %s executes %d commands per second for others now; --yes measures all the same", l.addr, busiest)
 		}
 		return nil
 	})

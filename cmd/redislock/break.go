@@ -15,13 +15,12 @@ import (
 	"example.com/redislock"
 )
 
-const breakHelp = `Takes the lock NAME away from whoever holds it, at once, and hands it to the first who waits. The holder is told the
-reason as soon as the message reaches it. Until then, or for longer if it is paused or cut off, it may believe that it
-holds the lock: only its fence keeps its writes out. Where the holder may still answer, redislock ask is the better way.
+const breakHelp = `Takes the lock NAME away from its holder at once, and hands it to the first waiter. The holder is told the reason when the
+message reaches it. Until then it may believe that it holds the lock, and longer if it is paused or cut off: only its fence keeps
+its writes out. If the holder may still answer, redislock ask is better.
 
-It shows who holds the lock and asks; --yes answers in advance. Where nobody can be asked, because there is no
-terminal, it refuses to go on without --yes. What is broken is what it has seen, at most 1,000 holders in a shared mode:
-whoever got the lock since keeps it.
+It shows the holder and asks you; --yes answers in advance. Without a terminal nobody can be asked, and it refuses to go on without
+--yes. It breaks only the holds that it has shown, at most 1,000 in a shared mode: a holder that got the lock later keeps it.
 
 `
 
@@ -47,27 +46,27 @@ func newBreak() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:                   "break [flags] --reason TEXT NAME",
 		Short:                 "Take a lock away from its holder",
-		Long:                  breakHelp + exits(map[int]string{exitUnknown: "nobody holds the lock, or nothing was broken because you said no", exitUsage: "the arguments are wrong, or a confirmation is needed and there is nobody to ask", exitHeld: "the holder has changed meanwhile"}, 0, exitUnknown, exitUsage, exitUnavailable, exitHeld, exitDenied),
+		Long:                  breakHelp + exits(map[int]string{exitUnknown: "nobody holds the lock, or nothing was broken because you said no", exitUsage: "the arguments are wrong, or a confirmation is needed and nobody can be asked", exitHeld: "the holder has changed meanwhile"}, 0, exitUnknown, exitUsage, exitUnavailable, exitHeld, exitDenied),
 		Example:               "  redislock break orders/7 --reason 'stuck since 03:10, see ticket 4711'\n  redislock break --yes --reason 'node-3 is gone' cron:nightly-report",
 		Args:                  cobra.ExactArgs(1),
 		DisableFlagsInUseLine: true,
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&reason, "reason", "", "what the holder is told, and its log will show")
-	f.BoolVarP(&yes, "yes", "y", false, "do not ask")
+	f.StringVar(&reason, "reason", "", "the reason that the holder is told, and its log shows")
+	f.BoolVarP(&yes, "yes", "y", false, "do not ask for a confirmation")
 	o.flags(f)
 	s.flags(f)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name := args[0]
 		if reason == "" {
-			return exitWith(exitUsage, "--reason says why the lock is taken away: the holder is told, and whoever reads its log")
+			return exitWith(exitUsage, "--reason is missing: it says why the lock is taken away, for the holder and its log")
 		}
 		if len(reason) > redislock.MaxReason {
 			return exitWith(exitUsage, "--reason: has %d bytes, at most %d", len(reason), redislock.MaxReason)
 		}
 		if !yes && !(isTerminal(cmd.InOrStdin()) && isTerminal(cmd.ErrOrStderr())) {
-			return exitWith(exitUsage, "breaking %s needs a confirmation, and there is no terminal to ask at: --yes gives it", visible(name))
+			return exitWith(exitUsage, "breaking %s needs a confirmation, and there is no terminal to ask for it; --yes confirms", visible(name))
 		}
 		p, l, err := begin(cmd, &s, &o)
 		if err != nil {
@@ -125,7 +124,7 @@ func breakLock(cmd *cobra.Command, p *page, l *link, o *output, name, reason str
 	case failed != nil:
 		return failed
 	case fence == 0:
-		return exitWith(exitUnknown, "nobody who was seen to hold %s holds it any more: nothing was broken", visible(name))
+		return exitWith(exitUnknown, "the holders of %s that were shown hold it no more: nothing was broken", visible(name))
 	case err != nil:
 		voice{cmd.ErrOrStderr(), o.json()}.tell(message{Name: name, Fence: fence}, "%s was broken, with the fence %d; what came after is not known: %v", visible(name), fence, err)
 	case !o.json():

@@ -33,16 +33,16 @@ var statuses = []struct {
 	status int
 	text   string
 }{
-	{0, "it was done as asked"},
-	{exitUnknown, "the answer is no: nothing of that name is known (show, cron-status), nobody holds it (ask, break),\nnothing was broken because you said no (break), a promise was not kept (demo), a danger was found (doctor, with --strict a warning),\nthere is a deadlock (deadlocks)"},
-	{exitUsage, "the arguments are wrong, or a confirmation is needed and there is nobody to ask"},
-	{exitUnavailable, "Redis cannot be reached, or cannot serve"},
+	{0, "success"},
+	{exitUnknown, "the answer is no: nothing of that name is known (show, cron-status), nobody holds the lock (ask, break),\nnothing was broken because you said no (break), a promise was not kept (demo), a danger was found (doctor, with --strict a warning),\nthere is a deadlock (deadlocks)"},
+	{exitUsage, "the arguments are wrong, or a confirmation is needed and nobody can be asked"},
+	{exitUnavailable, "Redis cannot be reached, or cannot serve locks"},
 	{exitLost, "the lock was lost while the command ran (run)"},
 	{exitHeld, "somebody else has the lock, or an earlier tick (run); the holder has changed meanwhile (break); the server is busy (bench)"},
 	{exitDenied, "Redis refuses this user: a wrong password, or a right that is missing"},
 	{exitCannotRun, "the command cannot be run (run, cron)"},
 	{exitNotFound, "the command was not found (run, cron)"},
-	{exitSignal, "signal n ended it, or its command (run)"},
+	{exitSignal, "signal n ended redislock, or its command (run)"},
 }
 
 // exitTable lists some of the statuses, or all of them. Those of a command that has more to say about one are in its own
@@ -79,7 +79,7 @@ func exits(own map[int]string, which ...int) string {
 
 // ownStatuses are those that mean less in one command than in all.
 var ownStatuses = map[int]string{
-	exitUsage: "the arguments are wrong", exitSignal: "signal n ended it",
+	exitUsage: "the arguments are wrong", exitSignal: "signal n ended redislock",
 }
 
 // exit is an error that ends the program with this status, after saying text if there is any.
@@ -118,13 +118,13 @@ func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return e.status
 }
 
-const rootHelp = `redislock takes locks in Redis that all instances of an application share: fair, fenced and leased. It runs commands
-under them, shows who holds them and who waits, and helps where one is stuck.
+const rootHelp = `redislock takes locks in Redis that all instances of an application share: fair, fenced and leased. It runs commands under
+them, shows who holds them and who waits, and helps when a lock is stuck.
 
-Every command uses the Redis of --redis or REDIS_URL, alone, behind Sentinels or a cluster. With --output json the
-result is JSON: names are in snake_case and stay as they are, times are in RFC 3339 and UTC, durations are seconds.
-What redislock itself says on standard error is then JSON too, an object on each line. On a terminal the result is a
-table; elsewhere it is plain lines, whose columns are separated by one tab.
+Every command uses the Redis of --redis or REDIS_URL: one server, a primary behind Sentinels, or a cluster. On a terminal the result
+is a table. Elsewhere it is plain lines with one tab between the columns. With --output json the result is JSON: names are in
+snake_case and do not change between versions, times are in RFC 3339 and UTC, durations are in seconds. The messages of redislock
+itself on standard error are then JSON too, one object on each line.
 
 `
 
@@ -143,7 +143,7 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(*cobra.Command, []string) error {
-			return exitWith(exitUsage, "name a command, such as run, cron or demo; redislock --help lists them")
+			return exitWith(exitUsage, "a command is missing, such as run, cron or demo; redislock --help lists the commands")
 		},
 	}
 	pageFlags(root.PersistentFlags())

@@ -52,10 +52,10 @@ type command struct {
 }
 
 func (c *command) flags(f *pflag.FlagSet) {
-	f.StringVar(&c.metadata, "metadata", "", "`TEXT` that others see while COMMAND has the lock, and in cron-status for 400 days\n(default the name of its program; never its arguments)")
-	f.DurationVar(&c.grace, "grace", defaultGrace, "how long COMMAND may take to end after the lock was lost, and what it has started after COMMAND was told to stop")
-	f.Var(&c.onAsk, "on-ask", "send COMMAND this `SIGNAL` when somebody asks for the lock by redislock ask: INT, TERM, HUP, QUIT, USR1 or USR2\n(default none: it is only said)")
-	f.StringVarP(&c.output.format, "output", "o", "text", "how we say what we have to say on standard error: text or json")
+	f.StringVar(&c.metadata, "metadata", "", "`TEXT` that others see while COMMAND has the lock, and in cron-status for 400 days\n(default the name of the program; the arguments are never shown)")
+	f.DurationVar(&c.grace, "grace", defaultGrace, "how long COMMAND may take to end after the lock was lost; and after COMMAND was told to stop and has ended, how long the processes that it has started may take")
+	f.Var(&c.onAsk, "on-ask", "send COMMAND this `SIGNAL` when somebody asks for the lock by redislock ask: INT, TERM, HUP, QUIT, USR1 or USR2\n(default none: redislock only says so)")
+	f.StringVarP(&c.output.format, "output", "o", "text", "the format of redislock's own messages on standard error: text or json")
 }
 
 // find looks for the command, before a lock is disturbed for nothing.

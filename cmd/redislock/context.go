@@ -105,7 +105,7 @@ func (s *server) follow() error {
 			return s.takeFrom(p, path)
 		}
 	}
-	return exitWith(exitUsage, "there is no context %q in %s; redislock contexts lists those that are there", name, path)
+	return exitWith(exitUsage, "there is no context %q in %s; redislock contexts lists those that it has", name, path)
 }
 
 func (s *server) takeFrom(p place, path string) error {
@@ -134,8 +134,8 @@ func (s *server) takeFrom(p place, path string) error {
 
 func (s *server) changed(flag string) bool { return s.set != nil && s.set.Changed(flag) }
 
-const contextsHelp = `Lists the named contexts: where a Redis is, for --context NAME or $REDISLOCK_CONTEXT. They are in the file of $REDISLOCK_CONTEXTS, or
-else in redislock/contexts below the directory of your configuration (~/.config on Linux):
+const contextsHelp = `Lists the named contexts. A context says where a Redis is, for --context NAME or $REDISLOCK_CONTEXT. Contexts are in the file
+$REDISLOCK_CONTEXTS, or else in redislock/contexts in the directory of your configuration (~/.config on Linux):
 
   [prod]
   redis = rediss://operator@redis.prod.internal:6379/0
@@ -146,8 +146,8 @@ else in redislock/contexts below the directory of your configuration (~/.config 
   redis = $STAGING_REDIS_URL
   sentinel-master = locks
 
-The keys are the names of flags: redis, prefix, cluster, sentinel-master, tls-ca, tls-cert and tls-key. A flag that is given counts
-for more than the context, and a context for more than REDIS_URL. Nobody but you should be able to read a file with passwords.
+The keys are the names of flags: redis, prefix, cluster, sentinel-master, tls-ca, tls-cert and tls-key. A flag overrides the context,
+and the context overrides REDIS_URL. If the file has passwords, only you should be able to read it.
 
 `
 

@@ -11,31 +11,33 @@ import (
 	"example.com/redislock"
 )
 
-const cronHelp = `Runs COMMAND by a schedule, at most once for each tick wherever it is started: start it on every node, in containers
-without a cron for instance. It needs no leader: each node rings for itself, and the tick is decided in Redis, so their
-clocks may differ.
+const cronHelp = `Runs COMMAND by a schedule, at most once for each tick (a scheduled time) in the fleet. Start it on every node, for instance in
+containers without cron. There is no leader: each node fires for itself, and Redis decides which node runs the tick. So the clocks of
+the nodes may differ.
 
-COMMAND gets REDISLOCK_NAME, REDISLOCK_FENCE and REDISLOCK_TICK (the tick, in UTC) in its environment, and no standard
-input. Each tick ends in one line on standard error: how COMMAND ended, or that it was left out because an earlier one
-still runs, or that Redis could not be reached, which ends nothing: the next tick comes. What other nodes run is told
-with --verbose. redislock cron-status NAME shows the last run.
+COMMAND gets REDISLOCK_NAME, REDISLOCK_FENCE and REDISLOCK_TICK (the tick, in UTC) in its environment, and no standard input. For each
+tick there is one line on standard error: how COMMAND ended, or that the tick was left out because an earlier one still runs, or that
+Redis could not be reached. After such an error redislock goes on with the next tick. With --verbose it also says what other nodes
+run. redislock cron-status NAME shows the last run.
 
 --schedule is one of
-  a cron expression  "*/5 * * * *", with seconds if there are six fields, or @daily, in the time zone of this machine,
-                     of --time-zone, or as in "CRON_TZ=Europe/Berlin 0 3 * * *": nodes must agree. A time that the
-                     clocks skip is run when they have been set forward, one that comes twice is run twice; in UTC
-                     there is neither
-  a duration         the multiples of it in UTC: 5m, 1h, 24h; 168h is on Mondays
+  a cron expression  "*/5 * * * *", with seconds if there are six fields, or @daily. It is in the time zone of this machine or
+                     of --time-zone, or as in "CRON_TZ=Europe/Berlin 0 3 * * *": all nodes must use the same. If the clocks are
+                     set forward over a time, it is run after that. A time that comes twice is run twice. In UTC neither happens
+  a duration         all multiples of it in UTC: 5m, 1h, 24h; 168h is on Mondays
 After the machine was suspended, or its clock stepped forward, only the latest tick is run.
 
-It runs until SIGTERM or SIGINT (or HUP, or QUIT). COMMAND gets that signal too, and when it has ended, however long that
-takes, and with it all of its process group, which has --grace after COMMAND and then gets SIGKILL, the exit status is 0. USR1 and USR2 are passed on to COMMAND. If the lock is lost, --at-most is over or --overlap
-replace lets the next tick begin, COMMAND gets SIGTERM, and SIGKILL after --grace. When somebody asks for the lock
-(redislock ask cron:NAME), that is said, and COMMAND gets the signal of --on-ask. As the first process of a container
-it does not collect what COMMAND leaves behind when it ends by itself: if it leaves any, start an init before it (docker
-run --init). If redislock itself is killed by SIGKILL, so is, on Linux, all that COMMAND has started, as redislock run
---help explains; on other systems COMMAND goes on. Windows has no signals: COMMAND is ended at once there, without --grace,
-where it would get SIGTERM.
+It runs until it gets SIGTERM, SIGINT, SIGHUP or SIGQUIT. COMMAND gets the same signal. redislock waits for the end of COMMAND without
+a limit, and then at most --grace for the rest of its process group, which then gets SIGKILL. The exit status is 0. USR1 and USR2 are
+passed on to COMMAND.
+
+COMMAND gets SIGTERM, and SIGKILL after --grace, if the lock is lost, if --at-most is over, or if --overlap replace lets the next
+tick begin. When somebody asks for the lock (redislock ask cron:NAME), redislock says so, and COMMAND gets the signal of --on-ask.
+
+As the first process of a container redislock does not reap processes that COMMAND leaves behind when it ends by itself. If there are
+any, start an init process before it (docker run --init). If redislock itself is killed by SIGKILL, all that COMMAND has started is
+killed on Linux, as redislock run --help explains. On other systems COMMAND goes on. Windows has no signals: there COMMAND is ended at
+once, without --grace, where it would get SIGTERM.
 
 Exit status:
     0  it was told to stop
@@ -103,7 +105,7 @@ func newCron() *cobra.Command {
 // parse reads the schedule and its time zone.
 func (r *cronRunner) parse() (schedule, error) {
 	if r.when == "" {
-		return nil, exitWith(exitUsage, "--schedule says when to run the command: a cron expression such as \"*/5 * * * *\", or a duration")
+		return nil, exitWith(exitUsage, "--schedule is missing: it says when to run the command; give a cron expression such as \"*/5 * * * *\", or a duration")
 	}
 	zone := time.Local
 	if r.zone != "" {
@@ -117,7 +119,7 @@ func (r *cronRunner) parse() (schedule, error) {
 		return nil, exitWith(exitUsage, "--schedule (%q): %v", r.when, err)
 	}
 	if _, inUTC := s.(multiples); r.zone != "" && (inUTC || ownZone(r.when)) {
-		return nil, exitWith(exitUsage, "--time-zone and --schedule (%q) contradict each other: that has a time zone already", r.when)
+		return nil, exitWith(exitUsage, "--time-zone and --schedule (%q) contradict each other: the schedule has a time zone already", r.when)
 	}
 	return s, nil
 }

@@ -15,25 +15,26 @@ import (
 	"example.com/redislock/ui/trouble"
 )
 
-const cronStatusHelp = `Shows the last run of the job NAME, of redislock cron, redislock run --tick or a Cron of the library: when it began and
-ended, how, where, how long it took, and when it runs next, if whoever ran it knew its schedule; and the runs before it,
-if they are kept: redislock cron and run --tick keep 23. A job that was announced and has not run yet is pending: next is
-its first run, and the node is who announced it. redislock cron announces its job, and so does Announce of the library.
-The times are in the time zone of this machine, by the clock of Redis. Without NAME it lists all jobs that have run, or
-were announced, in the last 400 days: the job, how its last run ended, the tick, the duration, the next tick and the node.
+const cronStatusHelp = `Shows the last run of the job NAME of redislock cron, redislock run --tick or a Cron of the library: when, where and how long it
+ran, and how it ended. It also shows when the job runs next, if the process that ran it knew the schedule, and the earlier runs, if
+they are kept: redislock cron and run --tick keep 23. A job that was announced and has not run yet is pending: "next" is its first
+run, and the node is the one that announced it. redislock cron announces its job, and so does Announce of the library. The times are
+those of Redis' clock, in the time zone of this machine.
 
-With --output json a job is one object on a line.
+Without NAME it lists all jobs that have run or were announced in the last 400 days: the job, how its last run ended, the tick, the
+duration, the next tick and the node. With --output json a job is one object on a line.
 
-With --check it is for monitoring: it says in a line each which jobs are overdue (a minute after the time of their next run), failed or
-died, and exits with 1 if there are any. Without NAME that is about all jobs.
+--check is for monitoring. It writes a line for each job that is overdue (a minute after the time of its next run), has failed or has
+died, and exits with 1 if there are any. Without NAME it checks all jobs.
 
-With --reset Redis forgets the job NAME, one that is no more: its last run, and that it was announced. No tick is run again by it.
+With --reset Redis forgets the last run and the announcement of the job NAME. Use it for a job that does not exist any more. No tick
+is run again because of it.
 
 Exit status:
-    0  the job is known, however its last run ended; with --check: all is well; with --reset: it is forgotten
+    0  the job is known, however its last run ended; with --check: no job is overdue, failed or died; with --reset: it is forgotten
     1  with --check: a job is overdue, failed or died; or no job of that name is known: it did not run and was not announced for 400 days, or the name, the prefix or the Redis is another
    64  the arguments are wrong
-   69  Redis cannot be reached, or what it has of a job cannot be read
+   69  Redis cannot be reached, or the record of a job cannot be read
    77  Redis refuses this user`
 
 func newCronStatus() *cobra.Command {
@@ -46,7 +47,7 @@ func newCronStatus() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:                   "cron-status [flags] [NAME]",
-		Short:                 "Show the last and the next run of a job, or of all",
+		Short:                 "Show the last and the next run of a job, or of all jobs",
 		Long:                  cronStatusHelp,
 		Example:               "  redislock cron-status\n  redislock cron-status nightly-report\n  redislock cron-status --output json nightly-report | jq .outcome",
 		Args:                  cobra.MaximumNArgs(1),
@@ -55,8 +56,8 @@ func newCronStatus() *cobra.Command {
 	o.flags(cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as --output json")
 	_ = cmd.Flags().MarkHidden("json") // it was there before --output
-	cmd.Flags().BoolVar(&check, "check", false, "say only what is overdue, failed or died, and exit with 1 if anything is")
-	cmd.Flags().BoolVar(&reset, "reset", false, "have Redis forget the job NAME, one that is no more")
+	cmd.Flags().BoolVar(&check, "check", false, "show only jobs that are overdue, failed or died, and exit with 1 if there are any")
+	cmd.Flags().BoolVar(&reset, "reset", false, "have Redis forget the job NAME, which does not exist any more")
 	s.flags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {

@@ -14,17 +14,18 @@ import (
 	"example.com/redislock/ui/trouble"
 )
 
-const deadlocksHelp = `Shows who holds one lock and waits for another, over all processes: below each holder those who wait for it, and below
-each of these who waits for what it holds meanwhile. Where some wait for each other in a circle, that is a deadlock: it is shown
-first, with each process, what it holds and waits for, its metadata and for how long, and which hold to break.
+const deadlocksHelp = `Shows the holders that wait for another lock, over all processes. Below each holder are the callers that wait for its lock, and
+below each of these the callers that wait for the locks that it holds itself. If some of them wait for each other in a circle, that is
+a deadlock. It is shown first: each process, the lock that it holds and the lock that it waits for, its metadata, the time that it has
+waited, and which hold to break.
 
-It changes nothing. It knows of a wait only if the lock was asked for under the context of the lock that is held. A deadlock was
-looked at twice, and all of it was so at one time. A wait that is bounded ends by itself.
+It changes nothing. It sees a wait only if the lock was asked for under the context of the lock that is held. A deadlock was looked
+at twice, so all of it existed at one time. If a wait of it is bounded, that wait ends by itself.
 
-It goes through all keys of the server in small steps, as redislock ls does. A lock that cannot be read is passed over; redislock ls
-tells of it. With --output json the result is one object.
+It goes through all keys of the server in small steps, as redislock ls does. A lock that cannot be read is left out; redislock ls
+reports it. With --output json the result is one object.
 
-For monitoring the exit status is enough.
+For monitoring, the exit status is enough.
 
 `
 
@@ -35,7 +36,7 @@ func newDeadlocks() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:                   "deadlocks [flags]",
-		Short:                 "Show who waits for whom, and who in a circle",
+		Short:                 "Show who waits for whom, and deadlocks",
 		Long:                  deadlocksHelp + exits(map[int]string{0: "there is no deadlock", exitDanger: "there is a deadlock"}, 0, exitDanger, exitUsage, exitUnavailable, exitDenied),
 		Example:               "  redislock deadlocks\n  redislock deadlocks --output json | jq -r '.deadlocks[].break'",
 		Args:                  cobra.NoArgs,

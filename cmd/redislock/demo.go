@@ -25,11 +25,11 @@ const (
 	instances    = 3
 )
 
-var demoHelp = `Shows what the locks promise: three processes share locks, are killed, paused and robbed, and what they do is
-measured. Without --redis they use a Redis in memory that ends with the demo; on a server of yours the demo keeps to a
-prefix of its own and leaves nothing but keys that expire. It takes some seconds.
+var demoHelp = `Shows what the locks promise. Three processes share locks, are killed, are paused, and have locks stolen from them, and the
+demo measures what happens. Without --redis they use a Redis in memory that ends with the demo. On a server of yours the demo uses
+a prefix of its own, and leaves only keys that expire. It takes some seconds.
 
-With --output json everything that was measured is one object.
+With --output json the result is one object with all measurements.
 
 ` + exits(map[int]string{exitViolated: "a promise was not kept"}, 0, exitViolated, exitUsage, exitUnavailable, exitDenied, exitSignal)
 
@@ -65,7 +65,7 @@ func newDemo() *cobra.Command {
 	s.topologyFlags(cmd.Flags())
 	o.flags(cmd.Flags())
 	cmd.Flags().StringVar(&s.url, "redis", "", "use the Redis at this `URL` instead of one in memory")
-	cmd.Flags().DurationVar(&slack, "slack", defaultSlack, "what a busy machine may add to the promised times")
+	cmd.Flags().DurationVar(&slack, "slack", defaultSlack, "how much longer than promised a busy machine may take")
 	return cmd
 }
 

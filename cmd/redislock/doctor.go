@@ -16,14 +16,14 @@ import (
 	"example.com/redislock/ui/doctor"
 )
 
-const doctorHelp = `Examines the Redis that locks live on, and says what is wrong with it, why that matters for locks, and the command that
-mends it. It changes no setting. It takes one lock under the prefix and gives it back; what remains is a key that expires.
+const doctorHelp = `Examines the Redis of the locks. For each fault it says what is wrong, why that matters for locks, and which command repairs
+it. It changes no setting. It takes one lock under the prefix and gives it back, which leaves a key that expires.
 
-Of a cluster every master is examined. What the user of the URL may not ask is named, with the permission that would
-show it: examine once as an administrator, and once as the user of the applications, for their permissions.
+Of a cluster every master is examined. If the user of the URL may not ask something, that is named with the permission that is
+missing. Examine once as an administrator, and once as the user of the applications, to see their permissions.
 
-  danger   locks are refused, or can get lost or have two owners in ordinary use
-  warning  they suffer when something else fails, or get slow
+  danger   in ordinary use locks are refused, get lost or have two owners
+  warning  locks suffer when something else fails, or get slow
   unknown  could not be asked
 
 `
@@ -43,8 +43,8 @@ func newDoctor() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:                   "doctor [flags]",
-		Short:                 "Examine the Redis that locks live on",
-		Long:                  doctorHelp + exits(map[int]string{exitDanger: "a danger was found; with --strict, or a warning"}, 0, exitDanger, exitUsage, exitUnavailable, exitDenied),
+		Short:                 "Examine the Redis of the locks",
+		Long:                  doctorHelp + exits(map[int]string{exitDanger: "a danger was found, or with --strict a warning"}, 0, exitDanger, exitUsage, exitUnavailable, exitDenied),
 		Example:               doctorExample,
 		Args:                  cobra.NoArgs,
 		DisableFlagsInUseLine: true,
@@ -52,8 +52,8 @@ func newDoctor() *cobra.Command {
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.BoolVar(&strict, "strict", false, "exit with 1 for warnings too")
-	f.IntVar(&replicas, "replicas", 0, "how many replicas applications wait for, as in their WithReplicas")
-	f.DurationVar(&margin, "clock-margin", 10*time.Millisecond, "by how much clocks of masters may differ, as in WithClockMargin")
+	f.IntVar(&replicas, "replicas", 0, "how many replicas the applications wait for, as in their WithReplicas")
+	f.DurationVar(&margin, "clock-margin", 10*time.Millisecond, "by how much the clocks of masters may differ, as in WithClockMargin")
 	o.flags(f)
 	s.flags(f)
 	m.flags(f, "examine what package quorum takes locks on:")

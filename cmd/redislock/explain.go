@@ -33,7 +33,7 @@ func (l *link) explain(err error) error {
 	case isAnswer(err, "NOAUTH"), isAnswer(err, "WRONGPASS"):
 		return exitWith(exitDenied, "Redis at %s: %v; put user and password into the URL of --redis or REDIS_URL", l.addr, cause)
 	case errors.Is(err, redislock.ErrDamaged):
-		return exitWith(exitUnavailable, "Redis at %s: %v; something else has written to its key, which serves nobody as it is: see it by redis-cli --scan, type and hgetall, and delete it", l.addr, cause)
+		return exitWith(exitUnavailable, "Redis at %s: %v; something else has written to its key, and nobody gets the lock until the key is deleted; look at the key first, by redis-cli type and hgetall", l.addr, cause)
 	case errors.Is(err, redislock.ErrLost):
 		return exitWith(exitUnavailable, "%v, before the command began; see whether Redis at %s answers in time", cause, l.addr)
 	case errors.As(err, &fromServer):

@@ -155,7 +155,7 @@ func TestManPages(t *testing.T) {
 		return string(out)
 	}
 	root := read(pages["redislock.1"])
-	for _, want := range []string{"     69  Redis cannot be reached, or cannot serve\n", "redislock-ls(1)"} {
+	for _, want := range []string{"     69  Redis cannot be reached, or cannot serve locks\n", "redislock-ls(1)"} {
 		if !strings.Contains(root, want) {
 			t.Errorf("the page does not show %q:\n%s", want, root)
 		}
@@ -163,7 +163,7 @@ func TestManPages(t *testing.T) {
 	if cron := read(pages["redislock-cron.1"]); !strings.Contains(cron, `"*/5 * * * *", with seconds`) {
 		t.Errorf("the page of cron is garbled:\n%s", cron)
 	}
-	if ls := read(pages["redislock-ls.1"]); !strings.Contains(strings.Join(strings.Fields(ls), " "), `* is any text, also with a slash, ? any one character, [a-c] one of these, and \ takes the meaning`) {
+	if ls := read(pages["redislock-ls.1"]); !strings.Contains(strings.Join(strings.Fields(ls), " "), `* is any text, also with a slash, ? is any one character, [a-c] is one of these characters, and \ quotes the next`) {
 		t.Errorf("the page of ls is garbled:\n%s", ls)
 	}
 	if run := read(pages["redislock-run.1"]); !strings.Contains(strings.Join(strings.Fields(run), " "), "REDISLOCK_NAME and REDISLOCK_FENCE in its environment") {

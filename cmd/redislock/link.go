@@ -117,7 +117,7 @@ func (v voice) failures(all []failure) error {
 	if len(all) == 0 || !errors.As(all[0].err, &e) {
 		return nil
 	}
-	return exitWith(e.status, "not all could be looked at; it is said above which and why")
+	return exitWith(e.status, "some locks could not be read; the messages above say which and why")
 }
 
 // list is what there is, also of many locks: it may take any time as long as Redis goes on answering. Locks that could not

@@ -15,23 +15,25 @@ import (
 	"example.com/redislock"
 )
 
-const lsHelp = `Lists the locks that are held or waited for, whose names match PATTERN: * is any text, also with a slash, ? any one
-character, [a-c] one of these, and \ takes the meaning of the next. Without PATTERN it lists all of them. Quote it, or
-the shell may take it for names of files.
+const lsHelp = `Lists the locks that are held or waited for and whose names match PATTERN: * is any text, also with a slash, ? is any one
+character, [a-c] is one of these characters, and \ quotes the next character. Without PATTERN it lists all of them. Quote PATTERN, or
+the shell may replace it by names of files.
 
-The columns are the name, who holds the lock (the oldest of several; "given back" if it is only kept until its time is
-over, "in turns" if another goroutine of its process may have it by now, or none), in which mode, for how long, how long its lease lasts unless it is renewed, how many wait, and the metadata of the holder. Where standard
-output is no terminal each lock is a line of plain text with one tab between these columns, without headings: the fourth
-is the time since when it is held, in UTC and so that their texts sort as the times do, the fifth the lease in seconds. A terminal also gets a last line with the totals, and where that is.
-With --output json each lock is an object on a line of its own, with at most 10 of its holders and of its waiters.
+The columns are: the name; the holder, or the oldest of several; the mode; for how long it is held; how long its lease lasts unless it
+is renewed; the number of waiters; and the metadata of the holder. The holder is "given back" if the lock is only kept until its time
+is over. It is "in turns" if another goroutine of its process may have the lock by now, or none. If standard output is no terminal,
+each lock is a line of plain text without headings, with one tab between the columns. Then the fourth column is the time since when the
+lock is held, in UTC, and the fifth is the lease in seconds. The texts of the fourth column sort as the times do. A terminal also gets
+a last line with the totals and the address of the Redis. With --output json each lock is an object on a line, with at most 10 of its
+holders and 10 of its waiters.
 
-It goes through all keys of the server in small steps. Redis need not stand still for it, and a lock that begins or ends
-meanwhile may be missing. A key that something else has written to, or that is of another type, is told of on standard
-error; the others are listed, and the exit status is 69. The names that the library makes itself begin with cron:, tick:,
-elect:, once: and share:.
+It goes through all keys of the server in small steps, which do not block Redis. A lock that begins or ends meanwhile may be missing. A
+key that another program has written to, or that has another type, is reported on standard error. Then the other locks are listed, and
+the exit status is 69. The names that the library itself makes begin with cron:, tick:, elect:, once: and share:.
 
-With --quorum a lock is held by whoever has it on a majority of the masters, and so many wait as on the one with the longest queue. A
-lock that no majority has, with votes on some, is shown without a holder; "redislock show" tells who has which.
+With --quorum the holder of a lock is the one that has it on a majority of the masters, and the number of waiters is that of the master
+with the longest queue. If no majority has granted a lock, and some masters have, it is shown without a holder: redislock show says
+which master has granted it to whom.
 
 `
 
@@ -54,7 +56,7 @@ func newLs() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.BoolVarP(&all, "all", "a", false, "also idle ones, whose last fence is remembered for about an hour")
+	f.BoolVarP(&all, "all", "a", false, "also list idle locks, whose last fence is kept for about an hour")
 	f.StringVar(&by, "sort", "name", "by name, since (held for longest first) or waiting (most first)")
 	m.flags(f, "list the locks")
 	o.flags(f)

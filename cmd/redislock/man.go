@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra/doc"
 )
 
-const manHelp = `Writes the man pages into DIR, one for redislock and one for each of its commands. Without DIR it shows that of redislock
-on standard output, in the language of man.
+const manHelp = `Writes the man pages into DIR, one for redislock and one for each of its commands. Without DIR it writes the page of redislock to
+standard output, in the format of man.
 
 `
 

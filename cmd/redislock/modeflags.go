@@ -13,8 +13,8 @@ import (
 
 // modeFlags say how many may have the lock at once.
 func modeFlags(f *pflag.FlagSet, units *int, shared *bool) {
-	f.IntVarP(units, "at-once", "n", 0, "up to `N` may have the lock at once, if all who take it say so: a semaphore")
-	f.BoolVar(shared, "shared", false, "share the lock with all others who say --shared; who does not has it alone")
+	f.IntVarP(units, "at-once", "n", 0, "up to `N` holders may have the lock at once, a semaphore, if all of them give this flag")
+	f.BoolVar(shared, "shared", false, "share the lock with all others that give --shared; a holder without --shared has the lock alone")
 }
 
 // modeOfFlags is the option that they ask for; nil for none.
@@ -22,7 +22,7 @@ func modeOfFlags(f *pflag.FlagSet, units int, shared bool) (*redislock.Option, e
 	var opt redislock.Option
 	switch {
 	case f.Changed("at-once") && shared:
-		return nil, exitWith(exitUsage, "-n and --shared contradict each other: a semaphore has room for a number, --shared for any")
+		return nil, exitWith(exitUsage, "-n and --shared contradict each other: -n bounds the number of holders, and --shared does not")
 	case f.Changed("at-once") && (units < 1 || units > redislock.MaxUnits):
 		return nil, exitWith(exitUsage, "-n (%d): must be from 1 to %d", units, redislock.MaxUnits)
 	case f.Changed("at-once"):

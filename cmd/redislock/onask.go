@@ -31,7 +31,7 @@ func (s *askSignal) Set(text string) error {
 		return nil
 	}
 	if !hasSignals {
-		return errors.New("must be none: this system has no signals that a command could be sent")
+		return errors.New("must be none: this system has no signals")
 	}
 	for _, known := range passedOn {
 		if known == sig {

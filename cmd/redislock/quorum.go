@@ -26,7 +26,7 @@ type several struct {
 }
 
 func (s *several) flags(f *pflag.FlagSet, what string) {
-	f.StringSliceVar(&s.urls, "quorum", nil, what+" on a majority of these independent masters, as `URL,URL,URL`, in the place of --redis")
+	f.StringSliceVar(&s.urls, "quorum", nil, what+" on a majority of these independent masters, as `URL,URL,URL`, instead of --redis")
 }
 
 // given reports whether a quorum is asked for, and refuses what means nothing beside it.

@@ -62,18 +62,18 @@ type remembered struct {
 	Bytes         *int       `json:"bytes,omitempty"`
 }
 
-const onceHelp = `Lists what was done once (redislock run --once, Client.Once): the name, since when, for how long it is remembered, and who did it. With
-NAME it shows that one alone, and with --reset it has Redis forget it: the next who is asked to do it does it again.
+const onceHelp = `Lists what was done once (redislock run --once, Client.Once): the name, when it was done, how long Redis still remembers it, and who did
+it. With NAME it shows that one alone. With --reset Redis forgets NAME: the next process that is asked to do it does it again.
 
 `
 
-const shareHelp = `Lists the values that are shared (Share): the key, since when, for how long they are kept, and how many bytes they have. With KEY it shows
-that one alone, and with --reset it has Redis forget it: the next who wants the value fetches it.
+const shareHelp = `Lists the values that are shared (Share): the key, when the value was fetched, how long Redis still keeps it, and its size in bytes. With
+KEY it shows that one alone. With --reset Redis forgets the value of KEY: the next caller fetches it.
 
 `
 
-const firstHelp = `Lists the keys that were first (Client.First), and for how long each is remembered. With KEY it shows that one alone, and with --reset it
-has Redis forget it: the next call with that key is the first again.
+const firstHelp = `Lists the keys of Client.First, and how long Redis still remembers each. With KEY it shows that one alone. With --reset Redis forgets KEY:
+the next call with that key is the first again.
 
 `
 
@@ -107,7 +107,7 @@ func newMemory(command, argument, short, help string) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.BoolVar(&reset, "reset", false, "have Redis forget it")
+	f.BoolVar(&reset, "reset", false, "have Redis forget "+argument)
 	o.flags(f)
 	s.flags(f)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

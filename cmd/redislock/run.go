@@ -12,51 +12,50 @@ import (
 
 const runHelp = `Runs COMMAND while it holds the lock NAME, and exits with its status.
 
-COMMAND gets REDISLOCK_NAME and REDISLOCK_FENCE in its environment: sent along with every write, the fence lets the
-written resource refuse a holder that is too late, because each holder's is greater than those before it. Signals are
-passed on. While COMMAND runs, others who want the lock see the name of its program, or the text of --metadata. Its
-arguments, which may be secrets, are kept nowhere.
+COMMAND gets REDISLOCK_NAME and REDISLOCK_FENCE in its environment. The fence of each holder is greater than those before it. Send it
+with every write, so that the written resource can refuse a holder that is too late. Signals are passed on to COMMAND. While COMMAND
+runs, others who want the lock see the name of its program, or the text of --metadata. Its arguments, which may be secrets, are not
+stored.
 
-If the lock is lost, COMMAND gets SIGTERM, and SIGKILL after --grace. Without a terminal COMMAND has a process group
-of its own, and all of it gets them. At a terminal it shares the group of redislock, so that Ctrl-C, Ctrl-Z and
-pipelines work as ever, and only COMMAND itself gets them.
+If the lock is lost, COMMAND gets SIGTERM, and SIGKILL after --grace. Without a terminal COMMAND has a process group of its own, and
+the whole group gets these signals. At a terminal it shares the group of redislock, so that Ctrl-C, Ctrl-Z and pipelines work as usual,
+and only COMMAND itself gets them.
 
-If COMMAND was told to stop by a signal that was passed on, the lock is given back when all of its group has ended: what
-is left of it after COMMAND itself has the time of --grace, and then SIGKILL. If COMMAND ends by itself, what it leaves
-running is left alone, and the lock is given back. At a terminal, and of what has left its group (setsid), only
-COMMAND itself is waited for.
+If COMMAND is told to stop by a signal that was passed on, redislock gives the lock back when the whole group has ended. Processes of
+the group that remain after COMMAND get SIGKILL after --grace. If COMMAND ends by itself, redislock gives the lock back at once and
+leaves such processes alone. At a terminal redislock waits only for COMMAND itself. It never waits for processes that have left the
+group (setsid).
 
-If redislock itself is killed by SIGKILL, it can give nothing back and tell nobody: the lock is free when its lease is
-over. On Linux COMMAND and all that it has started, in whatever group or session, is killed with it: a second process of
-redislock, the keeper, sees to that. What even that cannot end is what was started by others for COMMAND (a container, a
-service, a command on another machine), and all of it if keeper and redislock are killed at once. On other systems
-COMMAND goes on. Then only the fence keeps its writes out.
+If redislock itself is killed by SIGKILL, it cannot give the lock back: the lock is free when its lease is over. On Linux a second
+process of redislock, the keeper, then kills COMMAND and all that it has started, in whatever group or session. It cannot kill what
+another program has started for COMMAND (a container, a service, a command on another machine), and nothing at all if keeper and
+redislock are killed at once. On other systems COMMAND goes on. Then only the fence keeps its writes out.
 
-Windows has no signals. There COMMAND is ended at once, without --grace, where it would get SIGTERM, and what it has
-started goes on. Ctrl-C reaches it by the console, and --on-ask takes no signal.
+Windows has no signals. There COMMAND is ended at once, without --grace, where it would get SIGTERM, and the processes that it has
+started go on. Ctrl-C reaches it by the console, and --on-ask takes no signal.
 
-When somebody asks for the lock by redislock ask, that is said on standard error, and COMMAND gets the signal of
---on-ask, if there is one. What it makes of that is its own affair. With --output json what redislock itself says on
-standard error is an object of JSON on each line; what COMMAND writes stays as it is.
+When somebody asks for the lock by redislock ask, redislock says so on standard error, and COMMAND gets the signal of --on-ask, if
+there is one. With --output json the messages of redislock itself on standard error are JSON, one object on each line. The output of
+COMMAND is not changed.
 
-With --quorum the lock is that of package quorum: a majority of three, five, seven or nine masters, between which nothing is
-replicated, has it, and a minority may fail. A master that came back a moment ago does not count until it has been up
-for the longest lease, unless it runs with appendfsync always. Redis' users need INFO and CONFIG GET for that.
+With --quorum the lock is that of package quorum: it is held on a majority of three, five, seven or nine independent masters, and a
+minority of them may fail. A master that has just been restarted does not count until it has been up for the longest lease, unless it
+runs with appendfsync always. The users of these masters need INFO and CONFIG GET.
 
-With --once COMMAND runs to success once, wherever it is started: who finds it done says so and exits with 0, who finds
-somebody at it waits for the end. If it fails, the next one who waits runs its own. It is remembered for ten years, or
-as --forget says; put the version into NAME for once per deploy.
+With --once COMMAND runs to success once in the fleet. If it was done before, redislock says so and exits with 0. If another process
+runs it, redislock waits for the end. If that run fails, the next waiter runs its own COMMAND. The success is remembered for ten years,
+or as --forget says. To run it once per deploy, put the version into NAME.
 
-With --tick COMMAND runs at most once for each tick, however many nodes start it; who finds the tick begun elsewhere
-exits with 0 and says nothing, so that 40 crontabs send no 39 mails (--verbose says who has run it). COMMAND gets the
-tick in REDISLOCK_TICK, in UTC. The tick is one of
-  a duration         now rounded down to a multiple of it, in UTC: 5m, 1h, 24h; 168h is since Monday
-  a cron expression  its last time: "*/5 * * * *", with seconds if there are six fields, or @daily. It is in the time
-                     zone of this machine, or as in "CRON_TZ=Europe/Berlin 0 3 * * *": nodes must agree
-  a time             2026-11-21T10:05:00Z, where the scheduler tells for which time it starts COMMAND
-A tick is left out if an earlier one still runs, unless --overlap says to wait for it, or to replace it: that gets
-SIGTERM then, and may still be ending when the next one begins. Without --retry a tick that was begun is not begun
-again, whatever became of it. redislock cron-status NAME shows the last run.
+With --tick COMMAND runs at most once for each tick (a scheduled time), however many nodes start it. A node that finds the tick begun
+elsewhere exits with 0 and says nothing, so that 40 crontabs send no 39 mails. With --verbose it says who has run the tick. COMMAND
+gets the tick in REDISLOCK_TICK, in UTC. --tick is one of
+  a duration         the last multiple of it in UTC: 5m, 1h, 24h; 168h is the last Monday
+  a cron expression  its last time: "*/5 * * * *", with seconds if there are six fields, or @daily. It is in the time zone of
+                     this machine, or as in "CRON_TZ=Europe/Berlin 0 3 * * *": all nodes must use the same
+  a time             2026-11-21T10:05:00Z, if the scheduler says for which time it starts COMMAND
+A tick is left out if an earlier one still runs. With --overlap wait it waits for the earlier one. With --overlap replace the earlier
+COMMAND gets SIGTERM, and may still be ending when the next one begins. Without --retry a tick that was begun is not begun again, even
+if it failed. redislock cron-status NAME shows the last run.
 
 Exit status:
   that of COMMAND, 128+n if signal n ended it or ended the wait for the lock
@@ -64,7 +63,7 @@ Exit status:
    64  the arguments are wrong, or --tick is too long ago or too far ahead
    69  Redis cannot be reached
    70  the lock was lost while COMMAND ran, or --at-most was over
-   75  somebody else has the lock, or --tick was left out because an earlier one still runs, or --at-least or --pause holds on
+   75  somebody else has the lock, or --tick was left out: an earlier one still runs, or its --at-least or --pause is not over
    77  Redis refuses this user
   126  COMMAND cannot be run
   127  COMMAND was not found`
@@ -106,13 +105,13 @@ func newRun() *cobra.Command {
 	f.SortFlags = false
 	f.DurationVar(&r.wait, "wait", 0, "how long to wait for the lock (default for ever)")
 	f.BoolVar(&r.noWait, "no-wait", false, "do not wait: exit with 75 if somebody else has the lock")
-	f.DurationVar(&r.stealAfter, "steal-after", 0, "take the lock away from a holder that has had it for longer (default never)")
-	f.BoolVar(&r.once, "once", false, "run COMMAND to success once in the whole fleet")
-	f.DurationVar(&r.forget, "forget", 0, "with --once: how long after the success it may run again (default ten years)")
+	f.DurationVar(&r.stealAfter, "steal-after", 0, "take the lock away from a holder that has had it for longer than this (default never)")
+	f.BoolVar(&r.once, "once", false, "run COMMAND to success once in the fleet")
+	f.DurationVar(&r.forget, "forget", 0, "with --once: how long the success is remembered; then COMMAND may run again (default ten years)")
 	f.StringVar(&r.tick, "tick", "", "run COMMAND at most once per tick `T`: a duration, a cron expression or a time")
 	modeFlags(f, &r.units, &r.shared)
 	r.several.flags(f, "take the lock")
-	f.DurationVar(&r.longest, "longest-lease", 0, "with --quorum: the longest lease of all who use those masters, as in WithLongestLease (default 1m)")
+	f.DurationVar(&r.longest, "longest-lease", 0, "with --quorum: the longest lease that anybody takes on those masters, as in WithLongestLease (default 1m)")
 	r.tickFlags.flags(f, "with --tick: ")
 	r.command.flags(f)
 	r.server.flags(f)

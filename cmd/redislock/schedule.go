@@ -54,7 +54,7 @@ func parseSchedule(text string, zone *time.Location) (schedule, error) {
 		}
 	}
 	if every, found := strings.CutPrefix(strings.TrimSpace(expression), "@every"); found {
-		return nil, fmt.Errorf("counts from when a process began, so each node has other times; the duration alone (%s) means the same times everywhere", strings.TrimSpace(every))
+		return nil, fmt.Errorf("counts from the start of a process, so each node would have other times; the duration alone (%s) means the same times on all nodes", strings.TrimSpace(every))
 	}
 	parsed, err := expressions.Parse(text)
 	if err != nil {
@@ -62,7 +62,7 @@ func parseSchedule(text string, zone *time.Location) (schedule, error) {
 	}
 	s := zoned{cronlock.CatchUp(parsed), zone}
 	if s.Next(time.Now()).IsZero() {
-		return nil, fmt.Errorf("names no time in the next five years")
+		return nil, fmt.Errorf("has no time in the next five years")
 	}
 	return s, nil
 }

@@ -92,7 +92,7 @@ func TestSchedulesThatMeanNothingAreRefused(t *testing.T) {
 		"9000h":                   "must be from 1s",
 		"* * * *":                 "expected 5 to 6 fields",
 		"60 * * * *":              "above maximum",
-		"0 0 31 2 *":              "names no time",
+		"0 0 31 2 *":              "has no time",
 		"@every 5m":               "the duration alone (5m)",
 		"CRON_TZ=UTC @every 90s":  "the duration alone (90s)",
 		"@reboot":                 "unrecognized descriptor",

@@ -19,7 +19,7 @@ import (
 func TestATokenGivesBackTheLockThatItWasWrittenFor(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
-	f.wants(64, []string{"acquire", "x"}, "--lease says for how long")
+	f.wants(64, []string{"acquire", "x"}, "--lease is missing")
 	token := strings.TrimSpace(f.wants(0, []string{"acquire", "--lease", "1m", "x"}))
 	info := f.until("x", func(info redislock.Info) bool { return info.Holders == 1 })
 	if h := info.Holds[0]; h.Lease != time.Minute || !strings.Contains(h.Owner.Metadata, "called by process") || strings.Contains(h.Owner.Metadata, token) {

@@ -44,18 +44,18 @@ type server struct {
 
 func (s *server) flags(f *pflag.FlagSet) {
 	s.set = f
-	f.StringVar(&s.context, "context", "", "take what these flags do not say from the context of that `NAME`; redislock contexts lists them\n(default $"+contextVariable+")")
+	f.StringVar(&s.context, "context", "", "take the flags below that are not given from the context of that `NAME`; redislock contexts lists them\n(default $"+contextVariable+")")
 	f.StringVar(&s.url, "redis", "", "the Redis to use, as redis://, rediss:// or unix:// `URL`, or HOST:PORT; redis://HOST:PORT/2 is its database 2\n(default $REDIS_URL, else "+defaultURL+")")
-	f.StringVar(&s.prefix, "prefix", redislock.DefaultPrefix, "what every key begins with, as in the application's WithPrefix")
+	f.StringVar(&s.prefix, "prefix", redislock.DefaultPrefix, "the beginning of every key, as in the application's WithPrefix")
 	s.topologyFlags(f)
 }
 
 // topologyFlags say what is at the URL.
 func (s *server) topologyFlags(f *pflag.FlagSet) {
-	f.BoolVar(&s.cluster, "cluster", false, "the URL is that of a node of a Redis cluster; others as in redis://one:6379?addr=two:6379")
-	f.StringVar(&s.master, "sentinel-master", "", "the URL is that of a Sentinel, which calls the primary `NAME`; its user and password are the\nSentinel's, those of the primary are as in redis://host:26379?username=me&password=secret")
+	f.BoolVar(&s.cluster, "cluster", false, "the URL is that of a node of a Redis cluster; give further nodes as in redis://one:6379?addr=two:6379")
+	f.StringVar(&s.master, "sentinel-master", "", "the URL is that of a Sentinel, which calls the primary `NAME`. The user and password in it are the Sentinel's; give those of the primary as in redis://host:26379?username=me&password=secret")
 	f.StringVar(&s.ca, "tls-ca", "", "with rediss://: trust the authorities in this `FILE` instead of those of the system")
-	f.StringVar(&s.cert, "tls-cert", "", "with rediss://: the certificate to show, from this `FILE`")
+	f.StringVar(&s.cert, "tls-cert", "", "with rediss://: the client certificate, from this `FILE`")
 	f.StringVar(&s.key, "tls-key", "", "with rediss://: the key of that certificate, from this `FILE`")
 }
 

@@ -12,15 +12,15 @@ import (
 	"example.com/redislock"
 )
 
-const showHelp = `Shows everything that Redis knows of the lock NAME: who holds it, with host, process and what it does, since when, and
-until when unless it is renewed; who waits, in order, and for how long; the last fence; and what that means, and what can
-be done next. It changes nothing.
+const showHelp = `Shows everything that Redis knows of the lock NAME: the holders, with host, process and metadata, since when they hold it, and the end
+of their leases; the waiters in order, and for how long they wait; and the last fence. It says what that means, and what can be done
+next. It changes nothing.
 
-Where somebody waits for it who holds another lock meanwhile, all keys of the server are gone through to see whether that
-is a deadlock, for two seconds at most; redislock deadlocks takes its time.
+If a waiter holds another lock, redislock show goes through all keys of the server to see whether there is a deadlock, for two seconds
+at most. redislock deadlocks has no such limit.
 
-The first 50 holders and the first 50 who wait are shown, and how many more there are; --all shows them all, in steps that do
-not keep Redis busy. The times are by the clock of Redis. The fence of a holder is greater than those of all before it.
+It shows the first 50 holders and the first 50 waiters, and how many more there are. --all shows all of them, in steps that do not
+block Redis. The times are those of Redis' clock. The fence of a holder is greater than those of all holders before it.
 
 `
 
@@ -39,7 +39,7 @@ func newShow() *cobra.Command {
 		Args:                  cobra.ExactArgs(1),
 		DisableFlagsInUseLine: true,
 	}
-	cmd.Flags().BoolVar(&all, "all", false, "show all who hold it and all who wait, however many")
+	cmd.Flags().BoolVar(&all, "all", false, "show all holders and waiters")
 	o.flags(cmd.Flags())
 	s.flags(cmd.Flags())
 	m.flags(cmd.Flags(), "show the lock")

@@ -91,7 +91,7 @@ func (r *runner) held(l *link, err error, waited time.Duration) error {
 	case r.noWait || r.wait == 0:
 		return exitWith(exitHeld, "%q is held %s; --wait DURATION waits for it", r.name, who)
 	}
-	return exitWith(exitHeld, "%q is still held after %v, %s; a longer --wait waits longer, none waits for ever", r.name, waited.Round(time.Millisecond), who)
+	return exitWith(exitHeld, "%q is still held after %v, %s; a longer --wait waits longer, and without --wait there is no limit", r.name, waited.Round(time.Millisecond), who)
 }
 
 const (

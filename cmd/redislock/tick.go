@@ -30,14 +30,14 @@ type tickFlags struct {
 
 // flags declares them; what a flag means for ticks alone is said to be so by the words in when.
 func (t *tickFlags) flags(f *pflag.FlagSet, when string) {
-	f.DurationVar(&t.lease, "lease", redislock.DefaultLease, "how long others wait if this machine dies; renewed while COMMAND runs")
-	f.DurationVar(&t.atLeast, "at-least", 0, "hold the lock until so long after the start of COMMAND, also when all here has ended")
-	f.DurationVar(&t.atMost, "at-most", 0, "how long COMMAND may take; it is ended then (default for ever)")
-	f.DurationVar(&t.pause, "pause", 0, when+"how long after the end of COMMAND no other tick begins, on whatever node")
-	f.Var(&t.groups, "group", when+"run at most `NAME:N` commands of a group at a time in the fleet; a tick waits for its place;\nmay be given several times")
-	f.DurationVar(&t.retry, "retry", 0, when+"stand by for so long, to run the tick if who runs it dies or is stopped,\nor if Redis cannot be reached at first (default: a tick is begun once)")
-	f.Var(&t.overlap, "overlap", when+"what becomes of a tick while an earlier one still runs: skip, wait or replace")
-	f.BoolVarP(&t.verbose, "verbose", "v", false, when+"say also that a tick was run elsewhere, and by whom")
+	f.DurationVar(&t.lease, "lease", redislock.DefaultLease, "how long others wait if this machine dies; it is renewed while COMMAND runs")
+	f.DurationVar(&t.atLeast, "at-least", 0, "hold the lock for at least so long from the start of COMMAND, even if redislock has ended")
+	f.DurationVar(&t.atMost, "at-most", 0, "how long COMMAND may take; then it is ended (default for ever)")
+	f.DurationVar(&t.pause, "pause", 0, when+"how long after the end of COMMAND no other tick begins on any node")
+	f.Var(&t.groups, "group", when+"`NAME:N` runs at most N commands of the group NAME at a time in the fleet; a tick waits for its place; may be given several times")
+	f.DurationVar(&t.retry, "retry", 0, when+"stand by for so long, to run the tick if the node that runs it dies or is stopped, or if Redis cannot be reached at first (default: a tick is begun once)")
+	f.Var(&t.overlap, "overlap", when+"what happens to a tick while an earlier one still runs: skip, wait or replace")
+	f.BoolVarP(&t.verbose, "verbose", "v", false, when+"also say that a tick was run elsewhere, and by which node")
 }
 
 // overlap is the flag that names a policy.
@@ -78,7 +78,7 @@ func (g *groups) Set(text string) error {
 	at := strings.LastIndexByte(text, ':')
 	n, err := strconv.Atoi(text[at+1:])
 	if at < 1 || err != nil || n < 1 {
-		return errors.New("must be like reports:4, the name of the group and how many of it run at a time")
+		return errors.New("must be like reports:4: the name of the group, and how many of its jobs run at a time")
 	}
 	*g = append(*g, struct {
 		name string
@@ -109,7 +109,7 @@ func (r *runner) job(l *link) (*job, time.Time, error) {
 			return nil, tick, exitWith(exitUsage, "--tick (%q): %v; a time is like 2006-01-02T15:04:05Z", r.tick, err)
 		}
 		if tick = latest(j.schedule, now); tick.IsZero() {
-			return nil, tick, exitWith(exitUsage, "--tick (%q): has never been yet", r.tick)
+			return nil, tick, exitWith(exitUsage, "--tick (%q): this time has not come yet", r.tick)
 		}
 	}
 	return j, tick, j.check()
@@ -238,7 +238,7 @@ func (j *job) skipped() string {
 	case err == nil && !s.Start.IsZero():
 		return fmt.Sprintf("skipped: the one of %s began %s, and the lock is still held", format(s.Tick), format(s.Start.Truncate(time.Millisecond)))
 	default:
-		return "skipped: the lock is held by another"
+		return "skipped: the lock is held by another caller"
 	}
 }
 

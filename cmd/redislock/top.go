@@ -15,20 +15,20 @@ import (
 	"example.com/redislock/ui/trouble"
 )
 
-const topHelp = `Shows all locks in use that match PATTERN (as in redislock ls), live, and above them what needs a person: who waits for long, who does not
-renew, deadlocks, queues that only grow, jobs that are overdue, elections without a leader, locks that were lost lately, dangers of the server. With
-nothing wrong that is one line.
+const topHelp = `Shows all locks in use that match PATTERN (as in redislock ls), live. Above them it lists what needs a person: waiters that wait for a
+long time, holders that do not renew, deadlocks, queues that only grow, jobs that are overdue, elections without a leader, locks that
+were lost lately, and dangers of the server. If there is no trouble, that is one line.
 
 Keys:
-  t n o w   sort by trouble, name, oldest hold, waiters; the same key again turns the order
-  /         search names, holders and metadata; Enter ends it, Esc empties it
-  arrows    choose a lock; page keys, Home and End too
+  t n o w   sort by trouble, name, oldest hold or waiters; the same key again reverses the order
+  /         search names, holders and metadata; Enter ends the input, Esc clears it
+  arrows    choose a lock; also the page keys, Home and End
   Enter     open it: who holds it, who waits, what that means, and what can be done; Esc goes back
-  a         ask its holders to give it up: asks for the reason, which they are told
-  b         break it: asks for the reason, and once more
+  a         ask its holders to give it up: asks you for the reason, which they are told
+  b         break it: asks you for the reason, and to confirm
   q         quit
 
-It needs a terminal of at least 40 columns. redislock ls and redislock show say the same once, for programs.
+It needs a terminal of at least 40 columns. For programs, use redislock ls and redislock show.
 
 `
 
@@ -64,7 +64,7 @@ func newTop() *cobra.Command {
 			return exitWith(exitUsage, "--interval (%v): must be at least 100ms", t.interval)
 		}
 		if !isTerminal(cmd.OutOrStdout()) || !isTerminal(cmd.InOrStdin()) || os.Getenv("TERM") == "dumb" {
-			return exitWith(exitUsage, "top needs a terminal; redislock ls and redislock show say the same once")
+			return exitWith(exitUsage, "top needs a terminal; without one, use redislock ls and redislock show")
 		}
 		p, l, err := begin(cmd, &s, &output{format: "text"})
 		if err != nil {
@@ -112,7 +112,7 @@ func (t *topper) run(cmd *cobra.Command, p *page, prefix string) error {
 	case ctx.Err() != nil:
 		return endOfSignal(ctx)
 	case err != nil:
-		return exitWith(exitUnavailable, "the terminal cannot be used: %v; redislock ls shows the same once", err)
+		return exitWith(exitUnavailable, "the terminal cannot be used: %v; use redislock ls instead", err)
 	}
 	if m, ok := last.(*topModel); ok && m.interrupted {
 		return &exit{status: exitSignal + 2} // as by SIGINT, which the terminal does not send while we read the keys

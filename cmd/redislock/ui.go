@@ -37,26 +37,27 @@ const (
 	endTime = 3 * time.Second
 )
 
-const uiHelp = `Serves a page that shows the locks of a prefix as they are, and as they change: who holds and who waits, for how long, what
-happened in the last minutes, cron jobs, elections, and the health of the server. The page needs nothing but this program.
-Redis is looked through while a page is open, and not otherwise: about every second, less often where there are many
-locks. The user of --redis needs +scan for that, beside what redislock.ACL(prefix) prints.
+const uiHelp = `Serves a web page that shows the locks of a prefix live: who holds them and who waits, for how long, what happened in the last minutes,
+cron jobs, elections, and the health of the server. The page needs nothing but this program. It looks at Redis only while a page is
+open: about every second, less often if there are many locks. For that the user of --redis needs the right +scan besides those that
+redislock.ACL(prefix) prints.
 
-Locks can be broken, and their holders asked to give them up, only with --allow-break.
+Without --allow-break nobody can break locks by the page, or ask their holders to give them up.
 
-Without more it listens on ` + defaultListen + `, for this machine alone, and for everybody on it. Anything but loopback
-needs a token, which people type once and programs send as "Authorization: Bearer TOKEN"; take a long random one, and put
-TLS in front of it or give --listen-cert and --listen-key. Make one with: openssl rand -hex 32
+Without --listen it listens on ` + defaultListen + `, where only this machine, but every user of it, can reach the page. Any
+address but loopback needs a token. People type it once, and programs send it as "Authorization: Bearer TOKEN". Take a long random
+one, such as that of: openssl rand -hex 32. Protect it by --listen-cert and --listen-key, or by a proxy that serves TLS.
 
-On standard error it says who logs in and out, each wrong token, each wish to break a lock or to ask its holders with its
-reason and what came of it, and what is wrong with connections: a line each, with the time and the address. A session
-ends after 12 hours, with a logout, or with the program.
+On standard error it writes a line, with the time and the address, for each login and logout, each wrong token, each request to break a
+lock or to ask its holders, with the reason and the result, and each fault of a connection. A session ends after 12 hours, by a logout,
+or when the program ends.
 
-With --history it looks all the time, and keeps what it sees in a stream in Redis, PREFIX:h: at most about 20,000 entries, of which the page shows
-those of the last 24 hours. The stream goes 24 hours after the last of them was written. So it is there when the page is opened after the event, or this program was started
-anew. Who breaks a lock by redislock break, or asks for one, is in it with the
-reason; and what applications lose, if they use the Observer of package ui/history. What nobody saw is shown as unseen. The user of --redis
-needs "+xadd +xrange +pexpire ~PREFIX:h" for that; so does the user of redislock break, ask and top, or they do without.
+With --history it looks all the time, and records what it sees in a stream in Redis, PREFIX:h. So the history is there when the page is
+opened after an event, or this program was restarted. The stream has at most about 20,000 entries, of which the page shows those of the
+last 24 hours. It expires 24 hours after the last entry. It also has each redislock break and redislock ask with its user and reason,
+and the losses of applications that use the Observer of package ui/history. Times in which nothing was recorded are shown as unseen. The
+user of --redis needs "+xadd +xrange +pexpire ~PREFIX:h" for that. If the user of redislock break, ask or top lacks these rights, the
+history does not have those commands.
 
 It runs until SIGINT or SIGTERM.
 
@@ -95,14 +96,14 @@ func newUI() *cobra.Command {
 
 func (u *uiServer) flags(f *pflag.FlagSet) {
 	f.SortFlags = false
-	f.StringVar(&u.listen, "listen", defaultListen, "`ADDRESS` to listen on; without a host it is loopback, port 0 is a free one")
-	f.StringSliceVar(&u.hosts, "host", nil, "a further `NAME` that the page is asked for by, such as that of a proxy")
-	f.BoolVar(&u.allowBreak, "allow-break", false, "let people break locks, and ask their holders to give them up")
-	f.BoolVar(&u.history, "history", false, "keep what happens in Redis for 24 hours, also while no page is open, in a stream with the prefix's name and :h")
-	f.StringVar(&u.tokenFile, "token-file", "", "`FILE` with the token that people must know (default $"+tokenVariable+")")
-	f.StringVar(&u.token, "token", "", "the `TOKEN` itself: others on this machine can read a command line, so better use a file")
-	f.StringVar(&u.cert, "listen-cert", "", "serve by TLS, with the certificate in this `FILE`, PEM")
-	f.StringVar(&u.key, "listen-key", "", "`FILE` with its key")
+	f.StringVar(&u.listen, "listen", defaultListen, "`ADDRESS` to listen on; without a host it is loopback, and port 0 is a free port")
+	f.StringSliceVar(&u.hosts, "host", nil, "a further host `NAME` by which browsers reach the page, such as that of a proxy")
+	f.BoolVar(&u.allowBreak, "allow-break", false, "let users of the page break locks, and ask holders to give them up")
+	f.BoolVar(&u.history, "history", false, "record what happens, even while no page is open, for 24 hours in Redis, in the stream PREFIX:h")
+	f.StringVar(&u.tokenFile, "token-file", "", "`FILE` with the token that users of the page must know (default $"+tokenVariable+")")
+	f.StringVar(&u.token, "token", "", "the `TOKEN` itself; a file is better, because others on this machine can read a command line")
+	f.StringVar(&u.cert, "listen-cert", "", "serve by TLS, with the certificate in this PEM `FILE`")
+	f.StringVar(&u.key, "listen-key", "", "PEM `FILE` with the key of that certificate")
 	u.server.flags(f)
 }
 

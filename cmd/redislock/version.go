@@ -65,7 +65,7 @@ func newVersion() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:                   "version [flags]",
 		Short:                 "Show the versions of this program, Go and go-redis",
-		Long:                  "Shows the versions of this program, of the library, of Go and of go-redis, as its build noted them. It asks nobody.\n\n" + exits(nil, 0, exitUsage),
+		Long:                  "Shows the versions of this program, of the library, of Go and of go-redis, as they were at its build.\n\n" + exits(nil, 0, exitUsage),
 		Example:               "  redislock version\n  redislock version --output json | jq -r .version",
 		Args:                  cobra.NoArgs,
 		DisableFlagsInUseLine: true,

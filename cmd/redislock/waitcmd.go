@@ -10,11 +10,10 @@ import (
 	"example.com/redislock"
 )
 
-const waitHelp = `Waits until nobody holds the lock NAME (--free), or until somebody does (--held), and takes nothing: by the time that it
-returns another may have the lock. To have it oneself, use redislock run or acquire.
+const waitHelp = `Waits until nobody holds the lock NAME (--free), or until somebody holds it (--held). It does not take the lock: when it returns,
+another process may have the lock. To take it, use redislock run or redislock acquire.
 
-A hold that its owner has given back and that is kept for a while counts as held. The wait is by push: nothing is asked again and
-again.
+A lock that was given back and is kept for a while counts as held. The wait is by push: Redis is not polled.
 
 `
 
@@ -34,7 +33,7 @@ func newWait() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "wait [flags] --free NAME",
 		Short: "Wait until a lock is free",
-		Long: waitHelp + exits(map[int]string{0: "it is so", exitHeld: "it was not so within --timeout"},
+		Long: waitHelp + exits(map[int]string{0: "the lock is free (--free) or held (--held)", exitHeld: "it was not within --timeout"},
 			0, exitUsage, exitUnavailable, exitHeld, exitDenied, exitSignal),
 		Example:               "  redislock wait --free migrations && ./start.sh\n  redislock wait --free --timeout 5m deploy",
 		Args:                  cobra.ExactArgs(1),
@@ -42,15 +41,15 @@ func newWait() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.BoolVar(&free, "free", false, "until nobody holds it")
-	f.BoolVar(&held, "held", false, "until somebody holds it")
-	f.DurationVar(&timeout, "timeout", 0, "for how long at most (default for ever)")
+	f.BoolVar(&free, "free", false, "wait until nobody holds the lock")
+	f.BoolVar(&held, "held", false, "wait until somebody holds the lock")
+	f.DurationVar(&timeout, "timeout", 0, "how long to wait at most (default for ever)")
 	o.flags(f)
 	s.flags(f)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {
 		case free == held:
-			return exitWith(exitUsage, "say for what to wait: --free or --held")
+			return exitWith(exitUsage, "give --free or --held")
 		case timeout < 0:
 			return exitWith(exitUsage, "--timeout (%v): must not be negative", timeout)
 		}

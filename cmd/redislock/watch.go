@@ -16,17 +16,17 @@ import (
 	"example.com/redislock"
 )
 
-const watchHelp = `Watches the lock NAME, or all locks whose names match PATTERN (as in redislock ls; without one all of them), until q,
-Ctrl-C or a signal. A NAME with *, ?, [ or \ is taken for a PATTERN, unless --name says that it is none. On a terminal it is a live view. Elsewhere, and with --output json, it is one line for each lock in
-use, and then one for each change: somebody gets the lock, gives it back, loses it, begins or ceases to wait. A renewed
-lease is none.
+const watchHelp = `Watches the lock NAME, or all locks whose names match PATTERN (as in redislock ls; without PATTERN all locks), until q, Ctrl-C or a
+signal. An argument with *, ?, [ or \ is a PATTERN, unless --name says that it is a NAME. On a terminal the view is live. Elsewhere, and
+with --output json, it writes one line for each lock in use, and then one line for each change: a caller gets the lock, gives it back,
+loses it, begins or ceases to wait. A renewal of a lease is not a change.
 
-The columns of a line are the time by the clock of Redis, the name, who holds the lock ("-" for nobody), the mode, the
-last fence and how many wait, with one tab between them. An object of JSON is as those of redislock show, for a PATTERN
-with at most 10 holders and 10 waiters.
+The columns of a line are: the time by the clock of Redis, the name, the holder ("-" for nobody), the mode, the last fence and the
+number of waiters, with one tab between them. A JSON object is like those of redislock show; for a PATTERN it has at most 10 holders and
+10 waiters.
 
-One lock is watched by push. For a PATTERN all keys of the server are gone through each --interval, or in longer ones
-if that takes long.
+One lock is watched by push. For a PATTERN redislock goes through all keys of the server each --interval, or less often if that takes
+long.
 
 `
 
@@ -69,9 +69,9 @@ func newWatch() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.BoolVar(&byName, "name", false, "the argument is a NAME, whatever characters it has")
-	f.BoolVarP(&w.all, "all", "a", false, "also idle locks")
-	f.DurationVar(&w.interval, "interval", defaultInterval, "how often to look at all that match a PATTERN")
+	f.BoolVar(&byName, "name", false, "the argument is a NAME, even if it has *, ?, [ or \\")
+	f.BoolVarP(&w.all, "all", "a", false, "also show idle locks")
+	f.DurationVar(&w.interval, "interval", defaultInterval, "how often to look at all locks that match a PATTERN")
 	w.output.flags(f)
 	s.flags(f)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -52,7 +52,7 @@ func (w *watcher) live(ctx context.Context, cmd *cobra.Command, first view) erro
 	stop()
 	<-followed
 	if err != nil && ctx.Err() == nil {
-		return exitWith(exitUnavailable, "the terminal cannot be used: %v; redislock ls shows the same once", err)
+		return exitWith(exitUnavailable, "the terminal cannot be used: %v; use redislock ls instead", err)
 	}
 	if s, ok := last.(screenful); ok && s.interrupted {
 		return &exit{status: exitSignal + 2} // as by SIGINT, which the terminal does not send while we read the keys
