@@ -132,6 +132,12 @@ func (b *Barrier) enter(ctx context.Context) (*Party, error) {
 	if err != nil {
 		return nil, err
 	}
+	entered := false
+	defer func() {
+		if !entered { // also if a callback of the user's panics
+			_ = in.Release(context.WithoutCancel(ctx)) // what is not given back lapses
+		}
+	}()
 	p := &Party{barrier: b, in: in, met: map[int64]redislock.Owner{}}
 	v, err := b.meet(ctx, at, in, func(ctx context.Context) (*verdict, error) {
 		here, last, err := b.here(ctx, at)
@@ -153,7 +159,6 @@ func (b *Barrier) enter(ctx context.Context) (*Party, error) {
 		err = ErrOver
 	}
 	if err != nil {
-		_ = in.Release(context.WithoutCancel(ctx)) // what is not given back lapses
 		return nil, err
 	}
 	p.last = v.Last
@@ -163,6 +168,7 @@ func (b *Barrier) enter(ctx context.Context) (*Party, error) {
 			p.met = here
 		}
 	}
+	entered = true
 	return p, nil
 }
 
@@ -269,18 +275,25 @@ func (b *Barrier) decide(ctx context.Context, at point, v *verdict) error {
 
 // Context ends when the place of this party is lost, for instance because Redis could not be reached for its lease, and when the party
 // has left. The barrier is broken for the others then.
-func (p *Party) Context() context.Context { return p.in.Context() }
+func (p *Party) Context() context.Context {
+	if p == nil {
+		p = &Party{}
+	}
+	return p.in.Context()
+}
 
 // Leave says that this party has come to the end, and waits until all have. After nil all n parties came to the end, and each of them
 // held its place from the beginning on. If one of them is gone without that, the error is a [BrokenError] that names it, in all parties.
-// If ctx ends, the error is that of ctx, and this party is the one. In every case this party has left.
+// If ctx ends, the error is that of ctx, and this party is the one. In every case this party has left, but for a nil context.
 func (p *Party) Leave(ctx context.Context) error {
-	if p == nil || p.in == nil {
+	switch {
+	case p == nil || p.in == nil:
 		return wrap("leave", "", fmt.Errorf("%w: a party that Enter has not returned", redislock.ErrInvalid))
+	case ctx == nil:
+		return wrap("leave", p.barrier.name, fmt.Errorf("%w: a nil context", redislock.ErrInvalid))
 	}
-	err := p.leave(ctx)
-	_ = p.in.Release(context.WithoutCancel(ctx)) // what is not given back lapses
-	return wrap("leave", p.barrier.name, err)
+	defer func() { _ = p.in.Release(context.WithoutCancel(ctx)) }() // also if a callback of the user's panics; what is not given back lapses
+	return wrap("leave", p.barrier.name, p.leave(ctx))
 }
 
 func (p *Party) leave(ctx context.Context) error {

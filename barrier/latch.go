@@ -153,11 +153,12 @@ func newLook() *time.Ticker { return time.NewTicker(lookEvery) }
 func await(ctx context.Context, client *redislock.Client, locks []string, look func(context.Context) (over bool, err error)) error {
 	wake := make(chan struct{}, 1)
 	watching, end := context.WithCancel(ctx)
-	ended := make(chan struct{}, len(locks))
+	ended := make(chan error, len(locks))
 	for _, name := range locks {
 		go func() {
-			defer func() { ended <- struct{}{} }()
-			for range client.Watch(watching, name) {
+			err := errEnded
+			defer func() { ended <- err }()
+			for _, err = range client.Watch(watching, name) {
 				select {
 				case wake <- struct{}{}:
 				default:
@@ -165,9 +166,10 @@ func await(ctx context.Context, client *redislock.Client, locks []string, look f
 			}
 		}()
 	}
+	running := len(locks)
 	defer func() {
 		end()
-		for range locks {
+		for range running {
 			<-ended
 		}
 	}()
@@ -188,10 +190,17 @@ func await(ctx context.Context, client *redislock.Client, locks []string, look f
 		select {
 		case <-wake:
 		case <-tick.C:
+		case err := <-ended:
+			running--
+			if err != nil && ctx.Err() == nil { // a watch ends by an error that would stay as it is, such as that of a closed Redis client
+				return err
+			}
 		case <-ctx.Done():
 		}
 	}
 }
+
+var errEnded = errors.New("a callback has ended the goroutine")
 
 // lasting reports whether an error would stay as it is.
 func lasting(err error) bool {
