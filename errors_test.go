@@ -140,6 +140,36 @@ func TestARefusedBatchIsAnErrorOfAllThatWereInIt(t *testing.T) {
 			"Position": func(_ *env, c *redislock.Client) func() error {
 				return func() error { _, _, err := c.Election("a").Position(ctx); return err }
 			},
+			"SetLimit": func(_ *env, c *redislock.Client) func() error {
+				return func() error { return c.SetLimit(ctx, "a", time.Minute, redislock.AtMost(1, "read")) }
+			},
+			"Limit": func(_ *env, c *redislock.Client) func() error {
+				return func() error { return second(c.Limit(ctx, "a")) }
+			},
+			"Deadlocks": func(_ *env, c *redislock.Client) func() error {
+				return func() error { return second(c.Deadlocks(ctx)) }
+			},
+			"AcquirePath": func(_ *env, c *redislock.Client) func() error {
+				return func() error { return second(c.AcquirePath(ctx, "a/b")) }
+			},
+			"AcquireAll of many": func(_ *env, c *redislock.Client) func() error {
+				return func() error { return second(c.AcquireAll(ctx, strings.Split("abcdefghijkl", ""))) }
+			},
+			"Acquire in a turn": func(_ *env, c *redislock.Client) func() error {
+				return func() error { return second(c.Acquire(ctx, "a", redislock.WithTurn(time.Second))) }
+			},
+			"Acquire among readers": func(_ *env, c *redislock.Client) func() error {
+				return func() error {
+					return second(c.Acquire(ctx, "a", redislock.WithMode(redislock.Read), redislock.WithTurn(time.Second)))
+				}
+			},
+			"Release in a turn": func(_ *env, c *redislock.Client) func() error {
+				l, err := c.Acquire(ctx, "a", redislock.WithTurn(time.Second))
+				if err != nil {
+					t.Error(err)
+				}
+				return func() error { return l.Release(ctx) }
+			},
 			"Release": func(e *env, c *redislock.Client) func() error {
 				l := e.acquire(c, "a")
 				return func() error { return l.Release(ctx) }
@@ -205,6 +235,16 @@ func TestNothingIsNoAnswer(t *testing.T) {
 		for what, err := range map[string]error{
 			"OnceReset": c.OnceReset(ctx, "a"), "Forget": c.Forget(ctx, "a"), "Acquire": second(c.Acquire(ctx, "a")),
 			"Inspect": second(c.Inspect(ctx, "a")), "Release": l.Release(ctx),
+			"SetLimit": c.SetLimit(ctx, "a", time.Minute), "Limit": second(c.Limit(ctx, "a")), "Deadlocks": second(c.Deadlocks(ctx)),
+			"List": func() (first error) {
+				for _, first = range c.List(ctx, "*") {
+					break
+				}
+				return first
+			}(),
+			"Announce": c.Cron("a", hourly).Announce(ctx), "CronStatus": second(c.CronStatus(ctx, "a")), "CronReset": c.CronReset(ctx, "a"),
+			"Leader": second(c.Election("a").Leader(ctx)), "ShareReset": c.ShareReset(ctx, "a"),
+			"Acquire in a turn": second(c.Acquire(ctx, "a", redislock.WithTurn(time.Second))), "Check": c.Check(ctx),
 		} {
 			if err == nil || errors.Is(err, redislock.ErrDamaged) {
 				e.Errorf("%s = %v", what, err)

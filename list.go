@@ -164,6 +164,9 @@ func (c *Client) scan(ctx context.Context, head, first string, tails ...string) 
 					yield(nil, ended)
 					return
 				}
+				if err == nil && keys == nil { // I11: an answer without keys is not nil
+					err = transport.ErrNoAnswer
+				}
 				if err != nil {
 					c.transport.Suspect(err)
 					if transport.Refused(err) {

@@ -237,7 +237,7 @@ func (x *executor) Deliver(batch []*Call) {
 	ctx := context.Background()
 	defer func() { // a hook has ended this goroutine: what became of the calls is not known
 		for _, c := range batch {
-			c.Answer.Err, c.Answer.Unanswered = errNoAnswer, true
+			c.Answer.Err, c.Answer.Unanswered = ErrNoAnswer, true
 			x.wake(c)
 		}
 	}()

@@ -46,7 +46,7 @@ func Pipelined(ctx context.Context, by processor, cmds []Command) error {
 	batch := err
 	for _, cmd := range cmds {
 		if err != nil && cmd.Err() != nil && errors.Is(cmd.Err(), err) { // it is that command's own, and says nothing about the others
-			batch = fmt.Errorf("%w: its batch ended with %v", errNoAnswer, err)
+			batch = fmt.Errorf("%w: its batch ended with %v", ErrNoAnswer, err)
 			break
 		}
 	}
@@ -63,12 +63,13 @@ func (c Command) settle(batch error) {
 		return
 	}
 	if batch == nil {
-		batch = errNoAnswer
+		batch = ErrNoAnswer
 	}
 	c.SetErr(batch)
 }
 
-var errNoAnswer = errors.New("the Redis client came back with neither a value nor an error")
+// ErrNoAnswer is the error of a request of which nobody says what came of it.
+var ErrNoAnswer = errors.New("the Redis client came back with neither a value nor an error")
 
 // Done is the error of a command that answers "OK".
 func (c Command) Done() error {
