@@ -33,9 +33,9 @@ type ObserverFunc func(Event)
 // Observe calls f.
 func (f ObserverFunc) Observe(e Event) { f(e) }
 
-// Observers makes an [Observer] that tells each of these, in their order.
+// Observers makes an [Observer] that tells each of these, in their order. A nil one is left out.
 func Observers(all ...Observer) Observer {
-	all = slices.Clone(all)
+	all = slices.DeleteFunc(slices.Clone(all), func(o Observer) bool { return o == nil })
 	return ObserverFunc(func(e Event) {
 		for _, o := range all {
 			o.Observe(e)

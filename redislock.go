@@ -201,6 +201,9 @@ func (c *Client) Wrap(name string, fn func(context.Context) error, opts ...Optio
 
 // WrapBy is [Client.Wrap] for a function with an argument. name makes the name of the lock from that argument.
 func WrapBy[T any](c *Client, name func(T) string, fn func(context.Context, T) error, opts ...Option) func(context.Context, T) error {
+	if name == nil || fn == nil {
+		return func(context.Context, T) error { return wrapOp("wrap", "", invalid("a nil function")) }
+	}
 	return func(ctx context.Context, arg T) error {
 		return c.Do(ctx, name(arg), func(ctx context.Context) error { return fn(ctx, arg) }, opts...)
 	}

@@ -63,9 +63,16 @@ func New(opts ...redislock.ClientOption) (*Server, error) {
 	return s, nil
 }
 
+var errUnmade = fmt.Errorf("redislock: local: %w: a Server that New has not made", redislock.ErrInvalid)
+
+func (s *Server) made() bool { return s != nil && s.server != nil }
+
 // NewClient makes another Client on the server, as another instance of the application would have. They share their locks, if they have
 // the same prefix. After Close it returns [redislock.ErrClosed].
 func (s *Server) NewClient(opts ...redislock.ClientOption) (*redislock.Client, error) {
+	if !s.made() {
+		return nil, errUnmade
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -85,6 +92,9 @@ func (s *Server) NewClient(opts ...redislock.ClientOption) (*redislock.Client, e
 // have been released, or when ctx ends; the error then names the locks that are still held. The server has ended in any case, and
 // whatever is still held is lost. A second Close does nothing and returns nil.
 func (s *Server) Close(ctx context.Context) error {
+	if !s.made() {
+		return errUnmade
+	}
 	s.mu.Lock()
 	closed := s.closed
 	s.closed = true

@@ -178,3 +178,14 @@ func BenchmarkPair(b *testing.B) {
 		})
 	}
 }
+
+func TestAServerThatNewHasNotMadeSaysSo(t *testing.T) {
+	for _, s := range []*local.Server{nil, {}} {
+		if _, err := s.NewClient(); !errors.Is(err, redislock.ErrInvalid) {
+			t.Errorf("NewClient said %v", err)
+		}
+		if err := s.Close(t.Context()); !errors.Is(err, redislock.ErrInvalid) {
+			t.Errorf("Close said %v", err)
+		}
+	}
+}
