@@ -218,7 +218,7 @@ func (c *Client) cronStatus(ctx context.Context, status *CronStatus) error {
 			return err
 		}
 		if len(info.Holds) > 0 && info.Holds[0].Fence == rec.fence {
-			status.Duration = info.Now.Sub(status.Start)
+			status.Duration = max(info.Now.Sub(status.Start), 0)
 			return nil
 		}
 		seen = rec
@@ -341,10 +341,10 @@ func (g *CronGuard) announce(ctx context.Context) error {
 	if err != nil && !errors.Is(err, ErrDamaged) { // what nobody can read is written again
 		return err
 	}
-	if err == nil && !known.First.IsZero() && known.First.Equal(g.after(known.At.Local())) {
+	now := rec.now.Time()
+	if err == nil && !known.First.IsZero() && !known.At.After(now) && known.First.Equal(g.after(known.At.Local())) { // the clock was not ahead then
 		return nil
 	}
-	now := rec.now.Time()
 	fresh := announcement{First: g.after(now), At: now.UTC(), Node: c.owner}
 	fresh.Node.Metadata = given.metadata
 	if fresh.First.IsZero() {

@@ -119,6 +119,27 @@ func TestTheFirstTickStaysAsAnnouncedUnlessTheScheduleChanges(t *testing.T) {
 	})
 }
 
+// A clock that was ahead for a while has no job look as if it were still to come, and no run as if it were yet to begin.
+func TestAClockThatWasAheadIsNotBelievedOfAJob(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		e.mini.SetTime(e.now().Add(24 * time.Hour))
+		e.announce("report", hourly)
+		e.mini.SetTime(e.now().Add(-24 * time.Hour))
+		e.announce("report", hourly)
+		if first := e.status("report").Next.Sub(e.now()); first != time.Hour {
+			e.Errorf("the first run is %v later", first)
+		}
+		c := e.client()
+		e.runs(c.Cron("running"), e.tick(), redislock.OutcomeRan, func(context.Context) error {
+			e.mini.SetTime(e.now().Add(-time.Hour))
+			if s := e.status("running"); s.Outcome != redislock.OutcomeRunning || s.Duration != 0 {
+				e.Errorf("while it runs: %+v", s)
+			}
+			return nil
+		})
+	})
+}
+
 func TestAJobThatIsNoMoreIsForgotten(t *testing.T) {
 	both(t, func(e *env) {
 		ctx, c, tick := context.Background(), e.client(), e.tick()
