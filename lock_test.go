@@ -297,25 +297,44 @@ func TestNothingGrowsWithUse(t *testing.T) {
 				}
 				return w.Release(ctx)
 			},
-		} {
-			const rounds, each = 200, 300 // of bytes: a context that is tied to another takes more
-			var grown int
-			for range 5 { // what is allocated once, and what others do meanwhile
-				before := heap()
-				for range rounds {
-					if err := use(); err != nil {
-						e.Fatalf("%s: %v", name, err)
-					}
+			"turns": func() error {
+				busy, err := c.Acquire(ctx, "turn", redislock.WithTurn(time.Second))
+				if err != nil {
+					return err
 				}
+				next := make(chan error)
+				go func() {
+					l, err := c.Acquire(ctx, "turn", redislock.WithTurn(time.Second))
+					if err == nil {
+						err = l.Release(ctx)
+					}
+					next <- err
+				}()
+				time.Sleep(time.Millisecond)
+				return errors.Join(busy.Release(ctx), <-next)
+			},
+			"readers, beside a writer": func() error {
+				reading := []redislock.Option{redislock.WithMode(redislock.Read), redislock.WithTurn(time.Second)}
+				one, err := c.Acquire(ctx, "read", reading...)
+				if err != nil {
+					return err
+				}
+				written := make(chan error)
+				go func() { written <- c.Do(ctx, "read", func(ctx context.Context) error { return ctx.Err() }) }()
+				time.Sleep(time.Millisecond)
+				late := make(chan error)
+				go func() { late <- c.Do(ctx, "read", func(ctx context.Context) error { return ctx.Err() }, reading...) }()
+				time.Sleep(time.Millisecond)
+				return errors.Join(one.Release(ctx), <-written, <-late)
+			},
+			"a limit": func() error {
+				return errors.Join(c.SetLimit(ctx, "limited", time.Minute, redislock.AtMost(1, "semaphore")), c.SetLimit(ctx, "limited", time.Minute))
+			},
+		} {
+			e.keepsNothing(name, use, func() {
 				time.Sleep(2 * time.Minute) // records are forgotten, and tombstones
 				_ = c.Do(ctx, "changing", func(context.Context) error { return nil }, redislock.WithMode(redislock.Read))
-				if grown = heap() - before; grown < rounds*each {
-					break
-				}
-			}
-			if grown >= rounds*each {
-				e.Errorf("%s: %d bytes a time", name, grown/rounds)
-			}
+			})
 		}
 		e.release(changing)
 		if err := all.Release(ctx); err != nil {
@@ -324,6 +343,45 @@ func TestNothingGrowsWithUse(t *testing.T) {
 		e.release(nested)
 		e.release(l)
 	})
+}
+
+// A name that the process takes in turns is forgotten when it is not used any more.
+func TestNothingGrowsWithNamesThatAreTakenInTurns(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		c := e.client()
+		ctx := context.Background()
+		number := 0
+		e.keepsNothing("turns and linger", func() error {
+			number++
+			name := fmt.Sprint("turn/", number)
+			return c.Do(ctx, name, func(ctx context.Context) error { return ctx.Err() }, redislock.WithTurn(time.Second), redislock.WithLinger(time.Millisecond))
+		}, func() {
+			time.Sleep(100 * time.Minute)                                      // Redis forgets them
+			_ = c.Do(ctx, "other", func(context.Context) error { return nil }) // the embedded server looks at its clock then
+		})
+	})
+}
+
+// keepsNothing fails if what is used keeps memory. pause is until all is forgotten that Redis and the Clients remember for a while.
+func (e *env) keepsNothing(what string, use func() error, pause func()) {
+	e.Helper()
+	const rounds, each = 200, 300 // of bytes: a context that is tied to another takes more
+	var grown int
+	for range 5 { // what is allocated once, and what others do meanwhile
+		before := heap()
+		for range rounds {
+			if err := use(); err != nil {
+				e.Fatalf("%s: %v", what, err)
+			}
+		}
+		pause()
+		if grown = heap() - before; grown < rounds*each {
+			break
+		}
+	}
+	if grown >= rounds*each {
+		e.Errorf("%s: %d bytes a time", what, grown/rounds)
+	}
 }
 
 // With has the values of its own context and no other's, and ends with the first of the two.

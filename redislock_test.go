@@ -787,7 +787,7 @@ func each(t *testing.T, kind string, value any, ctx context.Context, argument fu
 func TestNothingPanicsWithoutAContextOrOfAZeroValue(t *testing.T) {
 	zeros := []any{
 		&redislock.Client{}, &redislock.Lock{}, &redislock.Locks{}, &redislock.Lockable{}, &redislock.WeakLock{}, &redislock.CronGuard{},
-		&redislock.Stripes{}, &redislock.Election{}, &redislock.HeldError{}, &redislock.SharedError{},
+		&redislock.Stripes{}, &redislock.Election{}, &redislock.HeldError{}, &redislock.SharedError{}, &redislock.PanicError{}, &redislock.DeadlockError{},
 		(*redislock.Client)(nil), (*redislock.Lock)(nil), (*redislock.Locks)(nil), (*redislock.WeakLock)(nil),
 		(*redislock.CronGuard)(nil), (*redislock.Stripes)(nil), (*redislock.Election)(nil),
 	}
@@ -798,7 +798,15 @@ func TestNothingPanicsWithoutAContextOrOfAZeroValue(t *testing.T) {
 		redislock.Hold{},
 		redislock.Place{},
 		redislock.CronStatus{},
+		redislock.CronRun{},
 		redislock.Leader{},
+		redislock.Limit{},
+		redislock.Rule{},
+		redislock.WaitGraph{},
+		redislock.WaitEdge{},
+		redislock.Cycle{},
+		redislock.HeldLock{},
+		redislock.Waiter{},
 		redislock.Outcome(0), redislock.Outcome(255), redislock.Overlap(255), redislock.EventKind(0), redislock.EventKind(255),
 		redislock.Event{},
 	}
