@@ -29,10 +29,10 @@ type Locks struct {
 
 // AcquireAll takes the locks of all these names, or none. It takes one after the other in the order of their names, whatever
 // order they are given in. So callers that use AcquireAll do not deadlock with each other. Of more than 8 names it asks for
-// several at a time, without waiting, so 1,000 that are free take a few round trips. Where one is taken, it gives back those that it
-// got behind that one, and only then waits: others may find these taken for that moment. A name that is given twice is
-// taken once. While AcquireAll waits for one lock, the Client renews those that it holds. The locks may be on different nodes
-// of a cluster.
+// several at a time, without waiting, so 1,000 that are free take a few round trips. If a lock is held by another caller,
+// AcquireAll first gives back the locks with later names, and only then waits. Other callers may find these locks held for that
+// moment. A name that is given twice is taken once. While AcquireAll waits for one lock, the Client renews those that it holds.
+// The locks may be on different nodes of a cluster.
 //
 // The options count for each lock. Only [WithWait] bounds the whole: when that time is over, the locks that are still missing
 // must be free, and with WithWait(0) all must be free at once. Under [WithoutRenewal] the lease of the first lock runs while

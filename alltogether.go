@@ -21,7 +21,7 @@ func (a *Locks) many(s *settings) bool {
 	return len(a.names) > fewNames && !s.stealSet && s.replicas == 0
 }
 
-// attempt is what came of one of several acquires.
+// attempt is the result of one of several acquires.
 type attempt struct {
 	lock     *Lock
 	err      error

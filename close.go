@@ -118,7 +118,7 @@ func (c *Client) carried(ctx context.Context) *Lock {
 	return c.first(all)
 }
 
-// carriedBy are all handles that ctx carries, the innermost first, also those that the library took for itself.
+// carriedBy returns all handles that ctx carries, the innermost first, including those that the library took for itself.
 func carriedBy(ctx context.Context) (all []*Lock) {
 	for from := carrierOf(ctx); from != nil; from = carrierOf(from.outer()) {
 		switch from := from.(type) {
@@ -141,7 +141,7 @@ func (c *Client) first(all []*Lock) *Lock {
 	return nil
 }
 
-// unfinished says what a Close has waited for in vain.
+// unfinished names what Close has waited for in vain.
 func (c *Client) unfinished() string {
 	holds := c.allHolds()
 	if len(holds) == 0 {
@@ -236,10 +236,10 @@ type drain struct {
 // that is done and a value of Share that is fresh are still served. Calls that only look, and weak locks, go on. A leader
 // holds a lock as long as its function runs: end the context of its Elect too.
 //
-// Drain cannot be taken back, and a second Drain waits likewise. After a nil the Client holds nothing and never will;
-// [Client.Close] ends it. The [Observer] is told when Drain begins ([EventDraining]). A ctx that cannot end, such as
-// [context.Background], lets Drain wait for as long as it takes. Drain returns [ErrDeadlock] at once if ctx carries a lock of
-// this Client that is held, because it would wait for its own caller; the Client is draining all the same.
+// Drain cannot be undone. A second Drain waits too. After a nil the Client holds nothing and never will; [Client.Close] ends it.
+// The [Observer] is told when Drain begins ([EventDraining]). A ctx that cannot end, such as [context.Background], lets Drain
+// wait for as long as it takes. Drain returns [ErrDeadlock] at once if ctx carries a lock of this Client that is held, because it
+// would wait for its own caller; the Client is draining all the same.
 func (c *Client) Drain(ctx context.Context) error {
 	if err := c.called(ctx); err != nil {
 		return fmt.Errorf("redislock: drain: %w", err)

@@ -69,10 +69,10 @@ func floorArg(fence int64) string {
 	return fmt.Sprintf("%016d", fence)
 }
 
-// Fences rise by themselves while the server remembers the last one, and over a loss of data as long as its clock is not
-// behind. If data is lost and the clock is behind, somebody else must remember. The Client does that, for the names that it
-// uses. A grant below that floor is lifted above it before the caller sees it (lua/confirm.lua), so a process never gets a
-// lower fence than one it had before.
+// Fences rise by themselves while the server remembers the last one, and over a loss of data as long as its clock is not behind.
+// If data is lost and the clock is behind, the server does not know the earlier fences. The Client does that, for the names that
+// it uses. If the fence of a grant is not above that floor, it is raised above it before the caller sees it (lua/confirm.lua). So
+// a process never gets a lower fence than one that it had before.
 
 // maxFence is the greatest number of 16 digits.
 const maxFence = 1e16 - 1
@@ -90,9 +90,9 @@ const maxFloors = 1 << 16
 // floor anyway costs nothing. A grant below it costs one more request. A name whose fences are ahead of the clock costs some
 // microseconds of the server's time for each acquire, until the clock has caught up.
 //
-// 0 is no floor. A negative floor, or one of more than 16 digits, is [ErrInvalid]. So is one that is more than 24 h ahead of
-// the server's clock, once the server has said so; the lock is then given back. So nobody can drive the fences of a name out
-// of reach. A fence that the Client remembers by itself is ignored if it is that far ahead. A nested acquire has the fence of
+// 0 is no floor. A negative floor, or one of more than 16 digits, is [ErrInvalid]. So is one that is more than 24 h ahead of the
+// server's clock, once the server has said so; the lock is then given back. So a wrong number cannot drive the fences of a name
+// far ahead. A fence that the Client remembers by itself is ignored if it is that far ahead. A nested acquire has the fence of
 // its hold, whatever the floor.
 func WithFenceFloor(seen int64) Option {
 	return func(s *settings) error {
@@ -188,8 +188,8 @@ const (
 // hold with an earlier deadline. The fence remains what protects the resource. An error does not say that no replica has the
 // hold: a replica that is promoted before it has heard of the release keeps the hold until its lease ends.
 //
-// An upgrade of the hold waits for the replicas likewise. An upgrade that is not replicated is undone, and the lock is held
-// in Read as before. Renewals and releases do not wait.
+// An upgrade of the hold waits for the replicas too. An upgrade that is not replicated is undone, and the lock is held in Read as
+// before. Renewals and releases do not wait.
 //
 // The option needs a *redis.Client or a *redis.ClusterClient, because the write and the WAIT that counts it must be on one
 // connection. Any other client, such as *redis.AutoPipeliner or a wrapper, would not see them, and the acquire returns

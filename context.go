@@ -89,9 +89,8 @@ func (c *holding) carries() []*Lock {
 
 func (c *holding) outer() context.Context { return c.Context }
 
-// A call without a context is answered like any other call that cannot work, and so is a call on a value that nothing of this
-// package has made. Where the call returns an error, that is ErrInvalid. Otherwise it returns nothing, or a context that has
-// ended. None of them panics.
+// A call without a context cannot work, nor can a call on a value that this package has not made. If the call returns an error,
+// it returns ErrInvalid. Otherwise it returns nothing, or a context that has ended. None of them panics.
 
 var (
 	errNoContext = invalid("a nil context")

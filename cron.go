@@ -31,7 +31,7 @@ const (
 	OverlapReplace
 )
 
-// Outcome is what became of a tick, for one caller of [CronGuard.Run].
+// Outcome says what happened to a tick, from the view of one caller of [CronGuard.Run].
 type Outcome uint8
 
 const (
@@ -43,7 +43,7 @@ const (
 	OutcomeElsewhere
 	// OutcomeSkipped: the tick was left out, for all callers, because of [OverlapSkip] or of a full group ([WithGroup]).
 	OutcomeSkipped
-	// OutcomeMissed: the tick is so long ago that nobody knows whether it was run. So it is not run.
+	// OutcomeMissed: the tick is older than the records that are kept, so nobody knows whether it was run. So it is not run.
 	OutcomeMissed
 	// OutcomeRunning is in a [CronStatus] only: the tick is being run.
 	OutcomeRunning
@@ -86,11 +86,11 @@ func (o Option) applyCron(s *cronSettings) error {
 	return nil
 }
 
-// WithAtLeast keeps the job's lock until d after the start, at most [MaxLease], also if the job is over sooner and the
-// process ends. No other tick of the job begins before that. It sets the distance between two ticks; it is not needed against
-// running a tick twice, which never happens anyway. With [OverlapSkip] d must be shorter than the time from a tick to the
-// next. A run begins a moment after its tick, so a d of the whole period would leave every second tick out. If [WithSchedule]
-// tells the next tick, such a d is [ErrInvalid]; without a schedule, the outcome is [OutcomeSkipped].
+// WithAtLeast keeps the job's lock until d after the start, at most [MaxLease], also if the job is over sooner and the process
+// ends. No other tick of the job begins before that. It sets the least distance between two ticks. It is not needed to keep a
+// tick from running twice: that never happens. With [OverlapSkip] d must be shorter than the time from a tick to the next. A run
+// begins a moment after its tick, so a d of the whole period would leave every second tick out. If [WithSchedule] tells the next
+// tick, such a d is [ErrInvalid]; without a schedule, the outcome is [OutcomeSkipped].
 func WithAtLeast(d time.Duration) CronOption {
 	return cronOption(func(s *cronSettings) error {
 		if d < 0 || d > MaxLease {
@@ -101,12 +101,12 @@ func WithAtLeast(d time.Duration) CronOption {
 	})
 }
 
-// WithPause keeps the job's lock for d after the end of a run, at most [MaxLease], also if the process ends. So no tick of the job
-// begins sooner than that after the end of the last one, whatever node it is on and whatever its clock says: Redis counts d. What
-// becomes of a tick that comes during the pause, [WithOverlap] says: with [OverlapSkip] it is left out. So the ticks of every
-// minute, with a pause of ten, make a job that runs about ten minutes after its last run. A run that is to be begun anew by a node
-// that stands by is not over, so no pause follows it; and a node that dies, or that Redis does not hear of before the lease is
-// over, tells no end: then a tick may begin as soon as the lease is over.
+// WithPause keeps the job's lock for d after the end of a run, at most [MaxLease], also if the process ends. So no tick of the
+// job begins within d of the end of the last one, on any node, whatever the node's clock says: Redis counts d. [WithOverlap] says
+// what happens to a tick that comes during the pause: with [OverlapSkip] it is left out. So the ticks of every minute, with a
+// pause of ten, make a job that runs about ten minutes after its last run. A run that another node is to begin anew has not
+// ended, so no pause follows it. If a node dies, or cannot reach Redis before its lease is over, Redis does not know the end of
+// the run. Then the next tick may begin as soon as the lease is over.
 func WithPause(d time.Duration) CronOption {
 	return cronOption(func(s *cronSettings) error {
 		if d < 0 || d > MaxLease {
@@ -183,9 +183,10 @@ func WithTickAhead(d time.Duration) CronOption {
 	})
 }
 
-// WithSchedule says which tick comes after another one, for people who look at the job: [CronStatus] then shows when the job
-// runs next, and [CronGuard.Announce] when it runs first. It does not schedule anything, but a [WithAtLeast] that leaves no room for the next tick is refused. Many
-// goroutines may call next. The zero time means never, and so does any time outside the years 1 to 9999.
+// WithSchedule gives the schedule of the job, as a function that returns the tick after a given time: [CronStatus] then shows
+// when the job runs next, and [CronGuard.Announce] when it runs first. It does not start any run. But a [WithAtLeast] that leaves
+// no room for the next tick is refused. Many goroutines may call next. The zero time means never, and so does any time outside
+// the years 1 to 9999.
 func WithSchedule(next func(after time.Time) time.Time) CronOption {
 	return cronOption(func(s *cronSettings) error {
 		if next == nil {

@@ -16,22 +16,23 @@ type cronGroup struct {
 
 func groupName(group string) string { return "group:" + group }
 
-// WithGroup makes this job one of a group, of which at most n run at a time in the fleet. A run holds a place of the group as long
-// as it lasts: a unit of the [Semaphore] of n under the name "group:name". If the process dies, the place is free when its lease is
-// over. If the place is lost, so is the run: its context ends. Jobs may name different n; then the smallest of those that run counts.
+// WithGroup makes this job part of a group. At most n jobs of a group run at a time in the fleet. A run holds a place of the
+// group as long as it lasts: a unit of the [Semaphore] of n under the name "group:name". If the process dies, the place is free
+// when its lease is over. If the place is lost, so is the run: its context ends. If jobs give different n, the smallest n of the
+// running jobs counts.
 //
-// A tick that finds the group full waits for a place, in the order of arrival, as long as the context of its Run lasts. It holds the
-// lock of its job meanwhile, so later ticks of that job find it as they find one that runs: with [OverlapSkip] they are left out,
-// and so at most one tick of each job waits. The tick is not begun before it has its place: [CronStatus] shows the last run until
-// then, [Client.Inspect] of "group:name" who has the places and who waits. If the node dies while the tick waits, the tick is for a
-// node that stands by ([WithRetry]), or for nobody.
+// A tick that finds the group full waits for a place, in the order of arrival, as long as the context of its Run lasts. It holds
+// the lock of its job while it waits. So later ticks of that job are treated as if it ran: with [OverlapSkip] they are left out,
+// and so at most one tick of each job waits. The tick is not begun before it has its place. Until then [CronStatus] shows the run
+// before it. [Client.Inspect] of "group:name" shows the jobs that run and those that wait. If the node dies while the tick waits,
+// a node that stands by ([WithRetry]) runs the tick. Without one it is not run.
 //
 // With [OverlapReplace] a tick that waits for a place is not replaced before it has begun. WithWait and WithMaxQueue are [ErrInvalid] then:
 // the run that is replaced has its place until it has ended, so the group would often be full, and nothing would run.
 //
-// Of the options, [WithWait] bounds the wait: a tick that gets no place in that time is [OutcomeSkipped], for all nodes, and
-// WithWait(0) leaves out whichever tick finds the group full. [WithMaxQueue] does so when that many ticks wait already. With
-// [WithWeight] a run of this job takes several places. All other options are [ErrInvalid].
+// The option [WithWait] bounds the wait: a tick that gets no place in that time is [OutcomeSkipped] on all nodes. WithWait(0)
+// leaves out each tick that finds the group full. [WithMaxQueue] does so when that many ticks wait already. With [WithWeight] a
+// run of this job takes several places. All other options are [ErrInvalid].
 //
 // A job may be in several groups. It takes its places in the order of the names of the groups, and waits for one place while it has
 // the earlier ones. Two jobs of a group do not run on one node if both are also in a group of that node:

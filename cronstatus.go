@@ -170,8 +170,9 @@ func (r *cronRun) status(ctx context.Context, step int, outcome Outcome, err err
 	return r.client.record(ctx, r.job, step, string(text), statusLife, "late") // the status changes nothing for the other nodes
 }
 
-// CronStatus tells of the last run of a job: when, where, how long, and how it ended, or of a job that was announced and has not
-// run. A job that has not run for 400 days is not known; then everything but the name is zero. It asks Redis.
+// CronStatus returns the last run of a job: when and where it ran, how long, and how it ended. It also returns a job that was
+// announced and has not run yet. A job that has not run for 400 days is not known; then everything but the name is zero. It asks
+// Redis.
 func (c *Client) CronStatus(ctx context.Context, job string) (CronStatus, error) {
 	status := CronStatus{Job: job}
 	err := c.mayLook(ctx, job, jobName)
@@ -264,14 +265,14 @@ func (c *Client) CronJobs(ctx context.Context) iter.Seq2[CronStatus, error] {
 	}
 }
 
-// announcement is what Redis keeps of a job that no run is known of.
+// announcement is the record of a job that was announced and has no known run.
 type announcement struct {
 	First time.Time `json:"first"`
 	At    time.Time `json:"at"` // by the clock of the server
 	Node  Owner     `json:"node"`
 }
 
-// announcementHead stands where a record has its fence and step: nobody holds a lock for it.
+// announcementHead is in the place of a record's fence and step, because an announcement is written without a lock.
 var announcementHead = strings.Repeat("0", recordHead)
 
 // pending tells of a job that was announced and has no record.
@@ -298,14 +299,14 @@ func (c *Client) announced(ctx context.Context, name string) (known announcement
 	return known, nil
 }
 
-// Announce lets people know of a job before its first run: from then on [Client.CronStatus] and [Client.CronJobs] have it as
-// [OutcomePending], with the first tick after now, by the clock of the server. A job that no node comes to run is so seen to be
+// Announce makes a job known before its first run. From then on [Client.CronStatus] and [Client.CronJobs] return it as
+// [OutcomePending], with its first tick after now, by the server's clock. A job that no node comes to run is so seen to be
 // overdue. Call it where the job is set up, on every node; it runs nothing, and a job runs without it too.
 //
-// It needs [WithSchedule], otherwise it is [ErrInvalid]. Where a run of the job is known, or the job was announced with this
-// schedule already, it changes nothing: the first tick stays the one that was announced, also when that has passed. Where the job
-// was announced with another schedule, the new one counts. If the schedule names no tick, the job is not announced. Redis keeps
-// an announcement for 400 days, as it keeps a run. After an error the job may have been announced; call it again.
+// It needs [WithSchedule], otherwise it is [ErrInvalid]. If a run of the job is known, or the job was already announced with this
+// schedule, Announce changes nothing: the first tick stays as it was announced, even if it has passed. If the job was announced
+// with another schedule, the new schedule replaces it. If the schedule names no tick, the job is not announced. Redis keeps an
+// announcement for 400 days, as it keeps a run. After an error the job may have been announced; call it again.
 func (g *CronGuard) Announce(ctx context.Context) error {
 	if g == nil {
 		g = &CronGuard{}

@@ -10,16 +10,16 @@ import (
 	"example.com/redislock/internal/waiting"
 )
 
-// A caller waits for itself where it holds a lock and asks for it again under a context that does not carry the hold: a function
-// that runs under the lock was handed the outer context, and not its own. Redis cannot tell that from two goroutines of one process that
-// take turns. The stack of the caller can: the body of a Do is on it.
+// A caller waits for itself if it holds a lock and asks for it again under a context that does not carry the hold. This happens
+// if a function under the lock uses the outer context instead of its own. Redis cannot tell that from two goroutines of one
+// process that take turns. The stack of the caller can: the body of a Do is on it.
 
 // selfWaitAfter is how long an acquire waits for a lock of its own process before the Observer is told.
 const selfWaitAfter = time.Second
 
-// waitsForItself reports whether the acquisition, which waits for a holder, waits for its own caller as far as anybody can tell: its
-// process holds the lock, and the caller is inside a function that runs under a lock, or asked by [Lockable.Acquire] under the very context under which the lock was
-// asked for before.
+// waitsForItself reports whether the acquisition probably waits for its own caller. That is so if its process holds the lock, and
+// if the caller is inside a function that runs under a lock, or asked by [Lockable.Acquire] under the same context under which
+// the lock was asked for before.
 func (q *acquisition) waitsForItself(holder string) bool {
 	if !q.client.isOwn(holder) {
 		return false
@@ -98,12 +98,12 @@ func onStack() (inBody, lockable bool) {
 	}
 }
 
-// WithDeadlockCheck has a wait that lasts longer than d find out whether it is part of a deadlock ([Client.Deadlocks]), and again after
-// 3 d, 7 d, 15 d and so on; d is at least 100 ms. If it is the youngest in a cycle, the acquire fails with [ErrDeadlock] as a [DeadlockError], which names the
-// cycle, and leaves nothing behind. The others in the cycle go on as soon as the caller has given back the lock that it holds. If several
-// waits of a cycle have this option, only the youngest fails ([Cycle.Youngest]); if the youngest has it not, none does. A look that fails,
-// for instance because the right to scan is missing, ends no wait. A caller that holds no lock is in no cycle: for it the option does
-// nothing.
+// WithDeadlockCheck looks whether a wait is part of a deadlock ([Client.Deadlocks]) when the wait has lasted for d, and again
+// after 3 d, 7 d, 15 d and so on. d is at least 100 ms. If it is the youngest in a cycle, the acquire fails with [ErrDeadlock] as
+// a [DeadlockError], which names the cycle, and leaves nothing behind. The others in the cycle go on as soon as the caller has
+// given back the lock that it holds. If several waits of a cycle have this option, only the youngest fails ([Cycle.Youngest]); if
+// the youngest has it not, none does. A look that fails, for instance because the right to scan is missing, ends no wait. A
+// caller that holds no lock is in no cycle: for it the option does nothing.
 //
 // A caller that waits for another one of its own process under [WithTurn] has no place in the queue of the server, and is not looked for.
 // Let d be longer than locks are held as a rule: a look goes through all keys of the server.

@@ -25,8 +25,8 @@ func (c *Client) do(ctx context.Context, name string, fn func(context.Context) e
 	return true, fn(l.under(ctx))
 }
 
-// TryDo is [Client.Do] where it is no error that another holder has the lock. ran tells whether fn ran. Without [WithWait]
-// TryDo does not wait; with WithWait(d) it waits for at most d.
+// TryDo is [Client.Do] without waiting, for callers to whom it is no error that another holder has the lock. ran tells whether fn
+// ran. Without [WithWait] TryDo does not wait; with WithWait(d) it waits for at most d.
 //
 // If another holder had the lock all the time, or if others were waiting for it, ran is false and the error is nil: nothing was
 // done, and nothing is left behind. Any other failure to get the lock is an error as of [Client.Acquire], also the end of ctx.
@@ -41,7 +41,7 @@ func (c *Client) TryDo(ctx context.Context, name string, fn func(context.Context
 }
 
 // DoValue is [Client.Do] for a function that returns a value. With an error of the acquire fn did not run, and the value is the
-// zero value. Otherwise the value is what fn returned, also where the error is [ErrLost].
+// zero value. Otherwise the value is what fn returned, even if the error is [ErrLost].
 func DoValue[T any](ctx context.Context, c *Client, name string, fn func(context.Context) (T, error), opts ...Option) (value T, err error) {
 	if fn == nil {
 		return value, wrapOp("do", name, invalid("a nil function"))

@@ -70,10 +70,10 @@ func electName(name string) string { return "elect:" + name }
 // Campaign returns nil when it was told to end: ctx has ended, or [Client.Close] or [Client.Drain] was called meanwhile. An error
 // of fn that is that of the ended context, as errors.Is says, is no error then. So a shutdown needs no error to be filtered out.
 //
-// Campaign goes on when Redis cannot be reached, or refuses, for instance because a right is missing ([ErrPermission]). It
-// then stands again every second, and tells the Observer of each candidacy that failed ([EventGaveUp] of "elect:name", with
-// the error). If ctx ends then, Campaign returns its error together with that of the candidacy. Campaign returns any other error
-// of fn, if fn returned it while it led. It returns at once with [ErrInvalid], [ErrDeadlock], [ErrMode], [ErrHeld] (after
+// Campaign goes on when Redis cannot be reached, or refuses, for instance because a right is missing ([ErrPermission]). Campaign
+// then stands again every second, and tells the Observer of each candidacy that failed ([EventGaveUp] of "elect:name", with the
+// error). If ctx ends then, Campaign returns its error together with that of the candidacy. Campaign returns any other error of
+// fn, if fn returned it while it led. It returns at once with [ErrInvalid], [ErrDeadlock], [ErrMode], [ErrHeld] (after
 // [WithWait]), with [ErrClosed] of a Client that is closed or drains before the first candidacy, and if the server lacks
 // something that locks need or the Redis client is closed. In every case the candidate has resigned by then.
 func (e *Election) Campaign(ctx context.Context, fn func(context.Context) error) error {
@@ -224,9 +224,9 @@ func (e *Election) Leader(ctx context.Context) (Leader, error) {
 	return leader, wrapOp("leader", e.name, err)
 }
 
-// Position tells where this Client's candidate stands: 0 if it leads, 1 if it is the next to lead, and so on. Of several campaigns
-// of this Client in the election, it is that of the first. standing is false if none of them has a place: nobody campaigns, a
-// campaign pauses after a short term, or its request has not been answered yet. Position asks Redis.
+// Position tells where this Client's candidate stands: 0 if it leads, 1 if it is the next to lead, and so on. If this Client has
+// several campaigns in the election, Position returns that of the first. standing is false if none of them has a place: there is
+// no campaign, it pauses after a short term, or its request has not been answered yet. Position asks Redis.
 //
 // All candidates, in their order, are the Places of [Client.Inspect] of "elect:name".
 func (e *Election) Position(ctx context.Context) (position int, standing bool, err error) {
@@ -276,11 +276,11 @@ func (e *Election) leader(ctx context.Context) (Leader, due, error) {
 	return Leader{Owner: h.Owner, Fence: h.Fence, Since: h.Since}, due{within: min(h.Deadline.Sub(info.Now)+protocol.Slack, leaderCheck)}, nil
 }
 
-// Watch yields the leader, at once and then after every change, until ctx ends. That nobody leads is a change too. Watch is
-// told by push; of a leader that died it learns when its lease is over. If changes follow each other quickly, it may see only
-// the last one. While Redis cannot be reached, or refuses ([ErrPermission]), Watch yields the error, again and again with
-// growing pauses of up to 5 s, and then the leader. It ends after [ErrClosed], [ErrInvalid] and any other error that would
-// stay as it is, such as that of a closed Redis client.
+// Watch yields the leader, at once and then after every change, until ctx ends. That nobody leads is a change too. Watch is told
+// by push; of a leader that died it learns when its lease is over. If changes follow each other quickly, it may see only the last
+// one. While Redis cannot be reached, or refuses ([ErrPermission]), Watch yields the error, again and again with growing pauses
+// of up to 5 s, and then the leader. Watch ends after [ErrClosed], [ErrInvalid] and any other permanent error, such as that of a
+// closed Redis client.
 func (e *Election) Watch(ctx context.Context) iter.Seq2[Leader, error] {
 	if e == nil {
 		e = &Election{}

@@ -28,11 +28,11 @@ var (
 	// [Lockable.Release], or the ticket of a [Client.Resume], belongs to no hold.
 	ErrNotHeld = errors.New("not held")
 
-	// ErrUnknown says that nobody can tell what became of the request. An attempt had no answer. A later attempt found that
-	// its work was done, or was not to be done any more. Nothing proves which of them did it: data was lost, or the proof was
-	// forgotten because so much time has passed. After [Lock.Release] and [Lock.ReleaseAfter] the handle does not hold the
-	// lock any more, and somebody else may have had it before the call. After ReleaseAfter the lock may also have been free
-	// too soon. After [Client.Break] the holds that were meant are over, by that Break or otherwise.
+	// ErrUnknown says that it cannot be known whether the request was executed. An attempt had no answer. A later attempt found
+	// that its work was done, or was not to be done any more. Nothing proves which of them did it: data was lost, or the proof
+	// was forgotten because so much time has passed. After [Lock.Release] and [Lock.ReleaseAfter] the handle does not hold the
+	// lock any more, and somebody else may have had it before the call. After ReleaseAfter the lock may also have been free too
+	// soon. After [Client.Break] the holds that were meant are over, by that Break or otherwise.
 	ErrUnknown = errors.New("unknown what became of it")
 
 	// ErrLost ends [Lock.Context] when the lock may no longer be trusted: the lease ran out before the Client could renew it,
@@ -84,14 +84,13 @@ var (
 	// missing. [ACL] returns a rule that suffices.
 	ErrPermission = transport.ErrPermission
 
-	// ErrServer says that the server cannot serve locks to anybody: it is older than Redis 6.0, or it has no Lua,
-	// which is a module of its own from Valkey 9.1 on. The text says what is to be done. The weak kind is taken without Lua:
-	// there [Client.First] works, and the release of [Client.AcquireWeak] is the call that says so.
+	// ErrServer says that the server cannot serve locks: it is older than Redis 6.0, or it has no Lua, which is a separate module
+	// from Valkey 9.1 on. The text says what to do. The weak kind is taken without Lua: there [Client.First] works, and the
+	// release of [Client.AcquireWeak] is the call that says so.
 	ErrServer = transport.ErrServer
 
-	// ErrDamaged says that the key of this one name contains something that this library has not written: another program
-	// uses the key, or somebody changed it by hand. The library can serve nobody under that name until the key is deleted.
-	// Other names are not affected.
+	// ErrDamaged says that the key of this name has a value that this library has not written: another program uses the key, or
+	// somebody changed it by hand. No caller gets a lock of that name until the key is deleted. Other names are not affected.
 	ErrDamaged = protocol.ErrDamaged
 )
 

@@ -41,15 +41,15 @@ func (c *Client) parseTicket(ticket string) (handoff, error) {
 	return h, nil
 }
 
-// Handoff lets another process go on with the hold. It returns a ticket for [Client.Resume], and the handle is spent. Its
-// context ends with [ErrReleased], and nothing renews the hold any more. So the ticket is good for one lease from now on;
-// after that the lock is free. Handoff is for work that begins in one process and ends in another. Whoever has the ticket can
-// take the lock over: treat it as a secret.
+// Handoff lets another process go on with the hold. It returns a ticket for [Client.Resume], and the handle is spent. Its context
+// ends with [ErrReleased], and nothing renews the hold any more. So the ticket is good for one lease from now on; after that the
+// lock is free. Handoff is for work that begins in one process and ends in another. Anybody who has the ticket can take the lock
+// over: keep it secret.
 //
 // Within 5 s Handoff sends one request that makes the lease whole. A lease that [WithoutRenewal] made final stays as it is, and
-// nothing is sent for it. Where a reply to the acquire was lost, Handoff sends one request more. It returns [ErrNotHeld] if the
-// lock was lost or released before. It returns [ErrOrder] for a nested handle, and while other handles are nested in this one.
-// Otherwise it returns what Redis or the network said. In the last two cases the lock is held as before.
+// nothing is sent for it. If a reply to the acquire was lost, Handoff sends one more request. It returns [ErrNotHeld] if the lock
+// was lost or released before. It returns [ErrOrder] for a nested handle, and while other handles are nested in this one.
+// Otherwise it returns the error of Redis or of the network. In the last two cases the lock is held as before.
 func (l *Lock) Handoff() (string, error) {
 	ticket, err := l.handoff()
 	if err != nil {
@@ -133,7 +133,7 @@ func (h *hold) ask(ctx context.Context, script *lua.Script, args ...any) error {
 
 var errHandedOff = fmt.Errorf("%w: handed off", ErrReleased)
 
-// mayHandOff says whether the handle is the only one of its hold, and keeps the hold's mode as it is meanwhile.
+// mayHandOff says whether the handle is the only one of its hold. Until Handoff is done, the mode of the hold cannot change.
 func (l *Lock) mayHandOff() error {
 	h := l.hold
 	if loss := h.loss(); loss != nil {
@@ -160,10 +160,10 @@ func (l *Lock) mayHandOff() error {
 // former owner still writes. Its age, for [WithStealAfter], is that of the old hold. The options are WithLease,
 // [WithMetadata], [WithMaxHold], [WithoutRenewal], [WithReplicas] and [NonReentrant]; any other is [ErrInvalid].
 //
-// Resume returns [ErrNotHeld] if the hold has lapsed, was broken, or was resumed by another caller, and [ErrInvalid] if
-// ticket is not a ticket or belongs to another prefix. It returns [ErrNotReplicated] if the replicas did not have the hold in
-// time; the lock is then given back, and the ticket is spent. Other errors are [ErrClosed] and what Redis or the network
-// said. A ticket is good for one attempt: after an error of the network the lock is given back if that attempt reached Redis.
+// Resume returns [ErrNotHeld] if the hold has lapsed, was broken, or was resumed by another caller, and [ErrInvalid] if ticket is
+// not a ticket or belongs to another prefix. It returns [ErrNotReplicated] if the replicas did not have the hold in time; the
+// lock is then given back, and the ticket is spent. Other errors are [ErrClosed] and those of Redis and the network. A ticket is
+// good for one attempt: after an error of the network the lock is given back if that attempt reached Redis.
 func (c *Client) Resume(ctx context.Context, ticket string, opts ...Option) (*Lock, error) {
 	if err := c.called(ctx); err != nil {
 		return nil, fmt.Errorf("redislock: resume: %w", err)

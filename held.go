@@ -37,10 +37,10 @@ type Waiter struct {
 	Holder Owner
 }
 
-// Held tells which locks this Client holds now, sorted by name and then by fence. It has a line for each hold: several for one
-// name in a shared mode, and one for all handles that are nested in each other. The locks that Once, Share, Cron and Elect hold
-// for themselves are among them, under their own names; weak locks are not. Held sends nothing. A Client that New has not made
-// holds nothing.
+// Held tells which locks this Client holds now, sorted by name and then by fence. It returns one element for each hold: several
+// for one name in a shared mode, and one for all handles that are nested in each other. The locks that Once, Share, Cron and
+// Elect hold for themselves are among them, under their own names; weak locks are not. Held sends nothing. A Client that New has
+// not made holds nothing.
 func (c *Client) Held() []HeldLock {
 	if c == nil || c.rdb == nil {
 		return nil
@@ -96,8 +96,8 @@ func (l *Lock) Deadline() time.Time {
 	return l.hold.lease.Deadline()
 }
 
-// queued are the acquisitions that have a place in a queue, each with its number in the order in which they came. What is told
-// of one does not change while it is here, but for its token.
+// queued are the acquisitions that have a place in a queue, each with its number in the order in which they came. Nothing of it
+// changes while it is in the table, except its token.
 type queued struct {
 	mu     sync.Mutex
 	of     map[*acquisition]queuedAs

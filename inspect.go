@@ -51,8 +51,8 @@ func (i Info) More() bool { return i.holdsOn != "" || i.placesOn != "" }
 
 // Hold is one hold.
 type Hold struct {
-	// ID tells this hold from every other. It is that of the [Place] that the hold was granted to, if it was waited for, and
-	// stays for as long as the hold lasts. It gives no access to the lock.
+	// ID tells this hold from every other. If the hold was waited for, it is the ID of its [Place]. It stays as long as the hold
+	// lasts. It gives no access to the lock.
 	ID    string
 	Owner Owner
 	// Since is when the hold was granted. Deadline is when it lapses unless it is renewed.
@@ -98,24 +98,25 @@ type Place struct {
 	token string
 }
 
-// Inspect tells who holds a lock and who waits for it, in order: the first 50 of each, or as many as [WithShown] says, and how many
-// there are. It changes nothing. For a name that nobody uses it shows no holds and no places. [Client.InspectMore] shows the
-// next ones: each costs Redis some 2 µs, during which it serves nobody else.
+// Inspect returns who holds a lock and who waits for it, in order. It shows the first 50 of each, or as many as [WithShown] says,
+// and counts all of them. It changes nothing. For a name that nobody uses it shows no holds and no places. [Client.InspectMore]
+// shows the next ones: each costs Redis some 2 µs, during which it serves nobody else.
 func (c *Client) Inspect(ctx context.Context, name string) (Info, error) {
 	info, err := c.inspect(ctx, name, 0)
 	return info, wrapOp("inspect", name, err)
 }
 
-// InspectMore adds to info the next holders and the next waiters, as many of each as [Client.Inspect] shows. Its counts, its fence
-// and its time are those of now. Who is in info already stays as it was seen then. info comes from Inspect, InspectMore or
-// [Client.Watch] of a Client of this process. Where it has all, InspectMore returns it as it is, and sends nothing:
+// InspectMore adds to info the next holders and the next waiters, as many of each as [Client.Inspect] shows. The counts, the
+// fence and the time of the result are current. The holders and waiters that info already has stay as they were seen then. info
+// must come from Inspect, InspectMore or [Client.Watch] of a Client of this process. If info has all of them, InspectMore returns
+// it unchanged, and sends nothing:
 //
 //	for err == nil && info.More() {
 //		info, err = client.InspectMore(ctx, info)
 //	}
 //
-// Nobody is in the result twice. Who came, left or changed places meanwhile may be missing. After an error, the Info is the one
-// that was given.
+// Nobody is in the result twice. A holder or waiter that came, left or changed its place between the calls may be missing. After
+// an error, the Info is the one that was given.
 func (c *Client) InspectMore(ctx context.Context, info Info) (Info, error) {
 	more, err := c.inspectMore(ctx, info)
 	if err != nil {
@@ -136,7 +137,7 @@ func (c *Client) inspectMore(ctx context.Context, info Info) (Info, error) {
 		seen["w"+p.token] = true
 	}
 	info.Holds, info.Places = slices.Clip(info.Holds), slices.Clip(info.Places)
-	// Where the one behind which it was to go on is gone, Redis begins at the first, and some pages have nothing new.
+	// If the hold or place behind which to go on has gone, Redis begins at the first, and some pages have nothing new.
 	for added := 0; added == 0 && info.More(); {
 		on := func(token string) string { return cmp.Or(token, "-") }
 		next, err := c.inspect(ctx, info.Name, 0, on(info.holdsOn), on(info.placesOn))
@@ -159,7 +160,8 @@ func (c *Client) inspectMore(ctx context.Context, info Info) (Info, error) {
 	return info, nil
 }
 
-// inspect shows that many of the holds and of the places, as many as the Client shows where it is 0, from the first on or behind the tokens of a hold and of a place.
+// inspect shows so many of the holds and of the places, or as many as the Client shows if the number is 0. It begins at the
+// first, or behind the tokens of a hold and of a place.
 func (c *Client) inspect(ctx context.Context, name string, shown int, behind ...any) (Info, error) {
 	if err := c.mayLook(ctx, name, itself); err != nil {
 		return Info{}, err
@@ -211,7 +213,7 @@ func parseInfo(name string, answer any) (Info, error) {
 	return info, f.Err
 }
 
-// publicID is an ID for others to see. The token itself stays hidden, because whoever knows a token can give the hold back.
+// publicID is an ID for others to see. The token itself stays hidden, because anybody who knows it can give the hold back.
 func publicID(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(sum[:8])
@@ -220,7 +222,7 @@ func publicID(token string) string {
 // These are the longest name of a Client, and the longest name of its host, in bytes.
 const maxClientName, maxHost = 128, 255
 
-// Owner says who holds a lock or waits for it. Its texts are as others wrote them; show only what String returns.
+// Owner says who holds a lock or waits for it. Its texts are as the owner wrote them: show only what String returns.
 type Owner struct {
 	// Client is the name given by [WithName].
 	Client string
@@ -231,9 +233,9 @@ type Owner struct {
 	Metadata string
 	// Trace is the text of [WithTrace] for the call that asked for the lock.
 	Trace string
-	// Turns says that the process passes the lock on among its goroutines, or keeps it for a moment after the release ([WithTurn],
-	// [WithLinger]). The rest, and what is said of the hold, is of the goroutine that asked Redis: another one of the process may have
-	// the lock by now, or none.
+	// Turns says that the process passes the lock on among its goroutines, or keeps it for a moment after the release
+	// ([WithTurn], [WithLinger]). All other fields, and those of the hold, are of the goroutine that asked Redis. Another
+	// goroutine of the process may have the lock by now, or none.
 	Turns bool
 }
 
@@ -263,7 +265,8 @@ func myself(name string) Owner {
 	return Owner{Client: name, Host: plainText(host, maxHost), PID: os.Getpid()}
 }
 
-// program is the name of a program that was started with these arguments. Whoever starts it chooses them, and may give none.
+// program is the name of a program that was started with these arguments. The process that starts the program chooses them, and
+// may give none.
 func program(args []string) string {
 	if len(args) > 0 && args[0] != "" {
 		return filepath.Base(args[0])

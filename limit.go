@@ -18,17 +18,18 @@ type Limit struct {
 	Until time.Time
 }
 
-// SetLimit limits the holds of a lock for the time long, or until it is called again, beside what the modes of its callers say. So the size of
-// a semaphore changes while the program runs: all Clients go by the limit at once, and none of them has to know it. Each rule is an
-// [AtMost], and counts all holds of the modes that it names, by weight:
+// SetLimit limits the holds of a lock for the time long, or until it is called again, beside what the modes of its callers say.
+// So the size of a semaphore can change while the program runs: the limit applies to all Clients at once, and none of them needs
+// to know it. Each rule is an [AtMost], and counts all holds of the modes that it names, by weight:
 //
 //	api := Semaphore(100) // in the program: more than there will ever be
 //	err := client.SetLimit(ctx, "partner-api", 24*time.Hour, AtMost(10, "semaphore"))
 //
-// The rules replace those of the limit before. A call without rules removes the limit. A limit only takes away: the rules of the modes count
-// too. Redis checks it at each grant in a shared mode. A holder keeps its lock when the limit falls, and may change its mode. A waiter
-// is granted the lock as soon as the limit allows it; under a limit of 0 nobody is. A request that the limit no longer allows waits at the head of the
-// queue, and all others wait behind it. An exclusive hold is not limited.
+// The rules replace those of the limit before. A call without rules removes the limit. A limit only makes grants fewer: the rules
+// of the modes count too. Redis checks it at each grant in a shared mode. A holder keeps its lock when the limit falls, and may
+// change its mode. A waiter is granted the lock as soon as the limit allows it. Under a limit of 0 nobody is granted it. A
+// request that the limit no longer allows waits at the head of the queue, and all others wait behind it. An exclusive hold is not
+// limited.
 //
 // long is from a second to [MaxRetention]. When it is over, the limit ends, and waiters are granted the lock within a few seconds. Call
 // SetLimit again before, if the limit is to stay. If Redis loses its data, the limit is lost. Clients of an earlier version do not know it. [Client.Limit]

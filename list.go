@@ -36,11 +36,11 @@ const (
 // A \ takes the meaning from the character that follows it. The empty pattern is every name. A pattern that cannot be read,
 // or is not UTF-8, is [ErrInvalid].
 //
-// List goes through all keys of the server by SCAN, of each master of a cluster, 100 at a time, and no further than the
-// caller takes its results. No step keeps Redis busy for long, however many locks there are. The user of the Redis client
-// needs the permission for scan beside those of [ACL], and by it sees the names of others' keys. List keeps the names in
-// memory. An error that comes with a name, such as [ErrDamaged], is about that lock alone, and the sequence goes on. After an
-// error without a name it ends.
+// List goes through all keys of the server by SCAN, of each master of a cluster, 100 at a time, and no further than the caller
+// takes its results. No step keeps Redis busy for long, however many locks there are. The user of the Redis client needs the
+// right +scan besides those of [ACL]. With it the user can see the names of all keys. List keeps the names in memory. An error
+// that comes with a name, such as [ErrDamaged], is about that lock alone, and the sequence goes on. After an error without a name
+// it ends.
 func (c *Client) List(ctx context.Context, pattern string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		fail := func(err error) { yield(Info{}, wrapOp("list", pattern, err)) }
@@ -143,9 +143,9 @@ func (c *Client) inspectAll(ctx context.Context, names []string) iter.Seq2[Info,
 	}
 }
 
-// scan looks for keys that begin with head and then first. It yields what follows head in them, without the brace that ends
-// them, or with one of the tails behind it, page by page, of every master. Keys of another type than they should have are among
-// them: somebody has to be told.
+// scan looks for keys that begin with head and then first. It yields what follows head in them, without the brace that ends them,
+// or with one of the tails behind it, page by page, of every master. Keys of a wrong type are among them, so that they are
+// reported.
 func (c *Client) scan(ctx context.Context, head, first string, tails ...string) iter.Seq2[[]string, error] {
 	pattern := glob.Quote(head+protocol.Escape(first)) + "*"
 	return func(yield func([]string, error) bool) {

@@ -9,7 +9,7 @@ import (
 	"example.com/redislock/internal/transport"
 )
 
-// A message on a channel is only ever a hint. The Client does not believe it beyond what a true message can say (I9), because
+// A message on a channel is only ever a hint. The Client does not trust it with more than a genuine message can say (I9), because
 // anybody who may publish can write anything. Anybody who can read a key knows its tokens and nonces.
 
 // maxAsked is the longest text of a request: the owner that asks, and the reason.
@@ -104,7 +104,7 @@ const (
 	messageChange  = "v" // on the channel of its changes: a lock has changed (lua/state.lua), or an election may have another leader
 )
 
-// changed tells those who watch a lock that it has changed.
+// changed tells the watchers of a lock that it has changed.
 func (c *Client) changed(ctx context.Context, name string) error {
 	_, err := c.plain(ctx, transport.NewCommand(ctx, 0, "publish", c.keys.Changes(name), messageChange)).Int64()
 	if transport.Refused(err) {

@@ -13,8 +13,8 @@ import (
 // Lock is a held lock: the handle with which the holder uses it and gives it back. Any goroutine may call its methods.
 //
 // A handle counts itself as held only as long as the server cannot have given the lock to anybody else. That rests on the
-// assumptions about clocks that docs/guarantees.md names. A process that was paused and goes on writing may still be too
-// late. So send [Lock.Fence] along with what you write, and the resource can refuse it.
+// assumptions about clocks that docs/guarantees.md names. A process that was paused and goes on writing may still be too late. So
+// send [Lock.Fence] with each write, and the resource can refuse a late one.
 //
 // Acquiring the same name under [Lock.Context] returns another handle of the same hold, nested in this one; see
 // [Client.Acquire]. The release of the last handle gives the hold back. Each handle must be released before the handle that
@@ -157,13 +157,13 @@ func (l *Lock) Release(ctx context.Context) error {
 }
 
 // ReleaseAfter is Release with a delay. The handle is spent at once, as by Release, and the lock is free after d, which is at
-// most [MaxLease]. The process need not be there at that time: the hold stays as a lease of d that nobody renews. Nobody can
-// steal it meanwhile, but an operator can break it. With a d of 0 or less ReleaseAfter is Release.
+// most [MaxLease]. The process may end before that: the hold stays for d, and nobody renews it. Nobody can steal it meanwhile,
+// but an operator can break it. With a d of 0 or less ReleaseAfter is Release.
 //
-// It is for work that must not be repeated too soon, such as a job that is over before a node whose clock is late begins it.
-// The answers are those of Release. After nil nobody else has the lock before d is over, unless an operator breaks it. If
-// Redis did not answer, the lock lapses by its lease, or after d. For a nested handle ReleaseAfter returns [ErrOrder] and
-// changes nothing, because the hold belongs to the handle which it is nested in.
+// It is for work that must not be repeated too soon, such as a job that is over before a node whose clock is late begins it. Its
+// errors are those of Release. After nil nobody else has the lock before d is over, unless an operator breaks it. If Redis did
+// not answer, the lock lapses by its lease, or after d. For a nested handle ReleaseAfter returns [ErrOrder] and changes nothing,
+// because the hold belongs to the handle which it is nested in.
 func (l *Lock) ReleaseAfter(ctx context.Context, d time.Duration) error {
 	if d > MaxLease {
 		return wrapOp("release", l.Name(), invalid("ReleaseAfter(%v): at most %v", d, MaxLease))

@@ -19,9 +19,9 @@ const (
 	MaxRules = 32
 )
 
-// Mode says which other holds of the same lock a hold may stand beside. It is data: a name, and rules about the largest number of
-// holds of other modes, and of its own, that it tolerates. Two holds stand beside each other only if each tolerates the other; a
-// rule made by [AtGrant] is asked only of the one that is granted. The zero Mode is [Exclusive].
+// Mode says which other holds of the same lock a hold may stand beside. A mode is data: a name and rules. A rule is the largest
+// number of holds of other modes, or of its own, that the mode tolerates. Two holds stand beside each other only if each
+// tolerates the other; a rule made by [AtGrant] is asked only of the one that is granted. The zero Mode is [Exclusive].
 //
 // All modes share one queue, in the order of arrival. A request that does not fit beside the present holds waits, and no
 // request that comes later passes it.
@@ -68,10 +68,10 @@ func CompatibleWith(modes ...string) Rule { return Rule{modes: modes, any: true}
 //	AtMost(3, "small", "large") // at most three in all, of whichever size
 func AtMost(n int, modes ...string) Rule { return Rule{modes: modes, most: n} }
 
-// AtGrant makes a one-sided rule of another one. Redis checks it when the lock is granted in this mode, and not again: the rule does not
-// keep out holds that are granted later. So AtGrant(AtMost(3, "web")) lets a job begin only where at most
-// three of the mode "web" hold the lock, and "web" does not wait for a job that has begun. With AtGrant(AtMost(0, "update")) a
-// mode is not granted beside a hold in "update", while "update" is granted beside a hold in that mode.
+// AtGrant makes a one-sided rule of another one. Redis checks it when the lock is granted in this mode, and not again: the rule
+// does not keep out holds that are granted later. So AtGrant(AtMost(3, "web")) lets a job begin only while at most three holders
+// of the mode "web" have the lock, and "web" does not wait for a job that has begun. With AtGrant(AtMost(0, "update")) a mode is
+// not granted beside a hold in "update", while "update" is granted beside a hold in that mode.
 func AtGrant(rule Rule) Rule {
 	rule.atGrant = true
 	return rule
@@ -112,15 +112,15 @@ func NewMode(name string, rules ...Rule) Mode {
 	return m
 }
 
-// Beside is the mode with further rules, which only its own callers need to know: in [Read] or a [Semaphore] they let holds of
-// modes of your own stand beside this one, if those tolerate "read" or "semaphore" in turn. All rules of the mode count, the new
-// ones and those it has. Others who use the mode without them are asked by theirs, and do not get [ErrMode].
+// Beside returns the mode with further rules, which only its own callers need to know. In [Read] or a [Semaphore] such rules let
+// holds of your own modes stand beside this one, if those tolerate "read" or "semaphore" in turn. All rules of the mode count,
+// the earlier ones and the new ones. Callers that use the mode without these rules keep to their own, and do not get [ErrMode].
 //
 //	report := NewMode("report", CompatibleWith("report", "read"))
 //	reader := Read.Beside(CompatibleWith("report")) // beside readers and reports
 //
-// An acquire in [Exclusive] or [Write] with rules returns [ErrInvalid], for these tolerate nobody. So does [Lock.Upgrade] of a
-// lock in Read with further rules.
+// An acquire in [Exclusive] or [Write] with rules returns [ErrInvalid], because these modes tolerate nobody. So does
+// [Lock.Upgrade] of a lock in Read with further rules.
 func (m Mode) Beside(rules ...Rule) Mode {
 	if m == Exclusive || m == Write {
 		m.fault = fmt.Sprintf("Beside: %v tolerates nobody", m.Name())
@@ -203,8 +203,7 @@ func (m Mode) String() string {
 	return m.Name()
 }
 
-// shared is where the mode is stored. There is one place for the modes that everybody knows, so that a lock need not have its
-// own copy.
+// shared is where the mode is stored. The common modes are kept once, so that a lock does not need its own copy.
 func (m Mode) shared() *Mode {
 	for _, known := range sharedModes {
 		if m == *known {

@@ -16,12 +16,13 @@ import (
 	"example.com/redislock/lua"
 )
 
-// A lock of package quorum is one lock of this package on each of its nodes. Beside what every user has, it needs what this file has:
-// a ticket of its own choice, and one fence for all nodes. A condition of package barrier needs to know of a place in a queue.
+// A lock of package quorum is one lock of this package on each of its nodes. It needs more than the exported API: a ticket of its
+// own choice, and one fence for all nodes. This file has that. A condition of package barrier needs to know of a place in a
+// queue.
 
 func init() { bridge.Root = nodes{} }
 
-// nodes is what packages quorum and barrier need of a Client.
+// nodes has the functions that packages quorum and barrier need of a Client.
 type nodes struct{}
 
 // Redis is the Redis client of a Client, and the client of one server behind it; that is nil where something else is.
@@ -32,8 +33,8 @@ func (nodes) Redis(c *Client) (redis.UniversalClient, *redis.Client) {
 	return c.rdb, c.behind.Single
 }
 
-// Dials counts the connections that the Redis client of a Client has made since the first call, by a hook. Whoever sees the same
-// number before a request and after another knows that both were answered by the same run of the server.
+// Dials counts the connections that the Redis client of a Client has made since the first call, by a hook. If the number is the
+// same before one request and after another, the same run of the server answered both.
 func (nodes) Dials(c *Client) *atomic.Uint64 {
 	c.dials.once.Do(func() { c.behind.Single.AddHook(&c.dials) })
 	return &c.dials.made
@@ -67,9 +68,9 @@ func (nodes) Trouble(c *Client) error { return c.transport.Trouble() }
 // Prefix is that of the keys of a Client.
 func (nodes) Prefix(c *Client) string { return c.prefix }
 
-// Settings are what options come to for a Client: the lease; how long to wait, if waits is true; how long to hold, if more than 0; and
-// whether nested handles are forbidden. node is for Acquire, on this node and on all others. An option that a lock over several nodes
-// does not have is [ErrInvalid].
+// Settings returns the values of options for a Client: the lease; how long to wait, if waits is true; how long to hold, if more
+// than 0; and whether nested handles are forbidden. node is for Acquire, on this node and on all others. An option that a lock
+// over several nodes does not have is [ErrInvalid].
 func (nodes) Settings(c *Client, name string, opts []Option) (lease, wait, maxHold time.Duration, waits, strict bool, node any, err error) {
 	s := c.defaults
 	if err := c.accept(context.Background(), name, opts, &s); err != nil {
@@ -100,15 +101,15 @@ func (nodes) Settings(c *Client, name string, opts []Option) (lease, wait, maxHo
 	return s.lease, s.wait, maxHold, s.waitSet, s.nonReentrant, of, nil
 }
 
-// voter is what hears of a vote, which is a lock on one node. Its methods are called on goroutines of the Client, or on that which releases
-// the lock, and must not block.
+// voter is told about a vote, which is a lock on one node. Its methods are called on goroutines of the Client, or on that which
+// releases the lock, and must not block.
 type voter = interface {
 	Queued()           // the acquire waits for its turn
 	Asked(why string)  // somebody asks for the lock (Client.Ask)
 	Ended(cause error) // the lock has ended, as its context has; perhaps before its acquire returns
 }
 
-// vote is what makes a lock one of package quorum.
+// vote has what a lock of package quorum needs in addition.
 type vote struct {
 	ticket string // its place in the queue, and the fence that it would like: 16 digits of server µs
 	hears  hears

@@ -12,12 +12,12 @@ import (
 	"example.com/redislock/internal/clock"
 )
 
-// Observer is told what happens to the locks of a Client ([WithObserver]). The Client tells it on the caller's goroutine,
-// from many at once, what a caller does: to ask, to be granted, to release. It tells it on one goroutine of its own, in
-// order, what happens to a lock meanwhile: that it is renewed or lost. However long an Observer takes, no renewal and no loss
-// signal waits for it. So it may hear of a loss a moment after the context ended, and Held says when that was. If an Observer
-// hangs, some thousand events on the Client's goroutine wait for it, and half as many renewals. Later events are dropped, and
-// [EventDropped] tells of them when there is room again.
+// Observer is told what happens to the locks of a Client ([WithObserver]). What a caller does (ask, be granted, release) is told
+// on the caller's goroutine, so on many goroutines at once. What happens to a held lock (it is renewed or lost) is told in order,
+// on one goroutine of the Client. However long an Observer takes, no renewal and no loss signal waits for it. So the Observer may
+// be told of a loss a moment after the context ended. Held says when that was. If an Observer hangs, some thousand events on the
+// Client's goroutine wait for it, and half as many renewals. Later events are dropped, and [EventDropped] tells of them when
+// there is room again.
 //
 // A panic of an Observer on a caller's goroutine is the caller's: it comes out of the call. Before that the Client finishes
 // what the call was about: it gives back a lock that the caller does not get, and it completes a release. On the Client's
@@ -106,9 +106,9 @@ const (
 	EventChanged
 	// EventHandedOff: another process may resume the hold ([Lock.Handoff]).
 	EventHandedOff
-	// EventNotKept: one of these happened to a value of [Share]. It was fetched but could not be kept for others. It is over
-	// and could not be fetched anew. It was kept but cannot be decoded, and is fetched anew. Or a fetch that nobody waits for
-	// has panicked ([PanicError]), or goes on after its time.
+	// EventNotKept: one of these happened to a value of [Share]. It was fetched but could not be kept for others. The value has
+	// expired and could not be fetched anew. The value was kept but cannot be decoded, and is fetched anew. Or a fetch that
+	// nobody waits for has panicked ([PanicError]), or goes on after its time.
 	EventNotKept
 	// EventFailOpen: Redis could not be reached, and [WithFailOpen] said yes in its place.
 	EventFailOpen
@@ -118,19 +118,18 @@ const (
 	// were made of events may be wrong from then on. The event belongs to no lock: Name and Context are empty. Err is the
 	// panic, if there was one.
 	EventDropped
-	// EventSubscribeFailed: the Client cannot subscribe to the channels on which it hears of grants, steals and broadcasts.
-	// Err says why, and the Client tries again all the time. Until it succeeds, checks do that work, and a hand-over takes up
-	// to two seconds. The event comes once for each outage, and on a cluster once for each master, however many waiters and
-	// tries there are. A connection that breaks and is made anew at once is no outage. The event belongs to no lock: Name and
-	// Context are empty.
+	// EventSubscribeFailed: the Client cannot subscribe to the channels of grants, steals and broadcasts. Err says why, and the
+	// Client tries again all the time. Until it succeeds, checks do that work, and a hand-over takes up to two seconds. The event
+	// comes once for each outage, and on a cluster once for each master, however many waiters and tries there are. A connection
+	// that breaks and is replaced at once is not reported. The event belongs to no lock: Name and Context are empty.
 	EventSubscribeFailed
 	// EventDraining: [Client.Drain] has begun, and the Client takes no more locks. The event belongs to no lock: Name and
 	// Context are empty.
 	EventDraining
-	// EventSelfWait: an acquire has waited for a second for a lock that its own process holds, and as far as the Client can tell it waits
-	// for its own caller: it was asked for inside a function that runs under a lock, or by [Lockable.Acquire] under the context under
-	// which the lock was asked for. Such a wait never ends by itself: ask under the context of the lock, which that function was
-	// handed. Err is [ErrDeadlock]. The wait goes on, and the event that ends it comes later.
+	// EventSelfWait: an acquire has waited for a second for a lock that its own process holds, and probably waits for its own
+	// caller. It was asked for inside a function that runs under a lock, or by [Lockable.Acquire] under the same context as the
+	// present hold. Such a wait never ends by itself: ask under the context of the lock, which that function was handed. Err is
+	// [ErrDeadlock]. The wait goes on, and the event that ends it comes later.
 	EventSelfWait
 )
 
@@ -297,8 +296,8 @@ func (r *reports) next() (Event, bool) {
 
 var errEndedGoroutine = errors.New("it ended its goroutine")
 
-// tell tells the Observer of one event. A panic must not end the process, since nobody can recover here. The event counts as
-// dropped, and the next EventDropped says why.
+// tell tells the Observer of one event. A panic must not end the process, because the user cannot recover on this goroutine. The
+// event counts as dropped, and the next EventDropped says why.
 func (r *reports) tell(o Observer, e Event) {
 	fault := errEndedGoroutine
 	defer func() {

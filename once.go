@@ -44,21 +44,21 @@ func WithForget(after time.Duration) OnceOption {
 }
 
 // Once runs fn to success once in the whole fleet: for initialization. One caller runs fn, under the lock "once:name"; the
-// context of fn ends when ctx ends or when the lock is lost. All other callers wait, and return nil when fn has succeeded. Of
-// the callers of one process only one is in the queue of Redis, for all of them. After the success Once returns nil at once,
-// wherever it is called. A process that has seen the success needs no round trip, as long as it is subscribed and so would
-// hear of a reset. Any other process needs one. If Redis is away, a process that has seen the success waits for no answer,
+// context of fn ends when ctx ends or when the lock is lost. All other callers wait, and return nil when fn has succeeded. Of the
+// callers of one process only one is in the queue of Redis, for all of them. After the success Once returns nil at once, wherever
+// it is called. A process that has seen the success needs no round trip as long as it is subscribed, because then it would be
+// told of a reset. Any other process needs one. If Redis is away, a process that has seen the success waits for no answer,
 // because nobody could run fn again.
 //
-// If fn fails, its own caller gets its error, and the next caller runs its own fn. The same happens if the process dies or
-// the lock is lost. A lost lock is an [ErrLost] even where fn returned nil, because another caller may be running by then. So
-// fn must bear to be begun anew. Redis remembers the success for ten years, or as [WithForget] says, as well as Redis keeps
-// its data.
+// If fn fails, its own caller gets its error, and the next caller runs its own fn. The same happens if the process dies or the
+// lock is lost. A lost lock is an [ErrLost] even where fn returned nil, because another caller may be running by then. So it must
+// do no harm if fn begins anew. Redis remembers the success for ten years, or as [WithForget] says, as well as Redis keeps its
+// data.
 //
-// Once returns fn's own error, or those of [Client.Acquire]. If Redis cannot be reached, all callers that wait in the process
-// get that error. A caller that does not want to wait any longer gets [ErrHeld]. A caller under the context of the same Once
-// gets [ErrDeadlock]. If fn succeeded but Once could not write that down, the error is the network's, or [ErrReleased] if fn
-// gave the lock back or handed it off itself. fn will then run again.
+// Once returns fn's own error, or those of [Client.Acquire]. If Redis cannot be reached, all callers that wait in the process get
+// that error. A caller that does not want to wait any longer gets [ErrHeld]. A caller under the context of the same Once gets
+// [ErrDeadlock]. If fn succeeded but Once could not record the success, the error is the network's, or [ErrReleased] if fn gave
+// the lock back or handed it off itself. Then fn will run again.
 func (c *Client) Once(ctx context.Context, name string, fn func(context.Context) error, opts ...OnceOption) error {
 	return wrapOp("once", name, c.once(ctx, name, fn, opts))
 }
@@ -214,7 +214,7 @@ func (c *Client) mayLook(ctx context.Context, name string, derive func(string) s
 // unless Redis is away.
 const onceCheckPatience = 100 * time.Millisecond
 
-// remember puts a success into this process's memory, which hears of resets.
+// remember puts a success into the memory of this process, which is told of resets.
 func (c *Client) remember(name string, since memo.Moment, until clock.Bound) {
 	c.start()
 	if !c.onces.Remember(name, since, until) {
@@ -222,8 +222,8 @@ func (c *Client) remember(name string, since memo.Moment, until clock.Bound) {
 	}
 }
 
-// knowsOnce reports whether this process knows that a Once is done. If the process would not hear of a reset, knowsOnce
-// checks with Redis. If Redis is away, it does not wait for the answer: nobody can run the Once then, and the check goes on.
+// knowsOnce reports whether this process knows that a Once is done. If the process would not be told of a reset, knowsOnce asks
+// Redis. If Redis cannot be reached, it does not wait for the answer: nobody can run the Once then, and the request goes on.
 func (c *Client) knowsOnce(ctx context.Context, name string) bool {
 	subscribed, unreachable := c.subscriber.Broadcasts()
 	known, certain := c.onces.Known(name)

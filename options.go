@@ -54,7 +54,7 @@ type settings struct {
 	replicas     int16         // how many replicas must have the hold; 0 if none
 	turn, linger int32         // in µs; 0: the lock is granted by the server alone
 	floor        int64         // a fence that was seen; 0 if none
-	few          *few          // what few acquires ask for; nil for all others
+	few          *few          // options that few acquires use; nil for all others
 	replicaTime  time.Duration // in which they must have it
 
 	mode     Mode
@@ -79,7 +79,7 @@ func (s *settings) seldom() *few {
 	return s.few
 }
 
-// vote is what package quorum asks for; nil for any other lock.
+// vote is for package quorum; nil for any other lock.
 func (s *settings) vote() *vote {
 	if s.few == nil {
 		return nil
@@ -87,7 +87,7 @@ func (s *settings) vote() *vote {
 	return s.few.vote
 }
 
-// placed is what hears of the place in the queue; nil for most locks.
+// placed is told of the place in the queue; nil for most locks.
 func (s *settings) placed() placed {
 	if s.few == nil {
 		return nil
@@ -104,8 +104,8 @@ func (s *settings) describe() string {
 }
 
 // WithLease sets how long the lock survives its owner, from 100 ms to 24 h. The default is [DefaultLease]. While the lock is
-// held, the Client renews the lease after every third of it. So the lease does not bound the work. It bounds how long others
-// wait after the owner has died, and how long Redis may be out of reach before [Lock.Context] ends.
+// held, the Client renews the lease after every third of it. So the lease does not bound the work. The lease bounds how long
+// others wait after the owner has died, and how long Redis may be unreachable before [Lock.Context] ends.
 func WithLease(d time.Duration) Option {
 	return func(s *settings) error {
 		if d < MinLease || d > MaxLease {
@@ -131,9 +131,9 @@ func WithWait(d time.Duration) Option {
 // WithMaxQueue makes the acquire fail at once, with [ErrQueueFull], if n callers wait for the lock already; n is from 1 to
 // [MaxUnits]. Callers of all processes count. Redis decides it in the script that would give the place, so there are never more
 // than n callers with this bound in the queue, however many come at once. Others may wait beside them without a bound. A caller
-// that loses its place, for instance because its process was paused, comes back to its turn whatever the bound is. A process
-// that died counts until it has been silent for seven seconds. [Lock.Upgrade] heeds no bound. With WithWait(0) the option means
-// nothing, because such a caller does not wait. Without this option any number may wait.
+// that loses its place, for instance because its process was paused, joins again in its old order, whatever the bound is. A
+// process that died counts until it has been silent for seven seconds. [Lock.Upgrade] heeds no bound. With WithWait(0) the option
+// means nothing, because such a caller does not wait. Without this option any number may wait.
 func WithMaxQueue(n int) Option {
 	return func(s *settings) error {
 		if n < 1 || n > MaxUnits {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// The modes of a lock on a path. An intent is held on all that is above a path. It says that something below is read or written, and so
-// keeps out those who want to write, or read, the whole. Two intents stand beside each other.
+// The modes of a lock on a path. An intent is held on all that is above a path. An intent mode says that something below is read
+// or written. It keeps out callers that want to write, or to read, the whole. Two intents stand beside each other.
 var (
 	pathRead        = NewMode("path-read", CompatibleWith("path-read", "path-read-below"))
 	pathWrite       = NewMode("path-write")
@@ -15,10 +15,10 @@ var (
 	pathWriteIntent = NewMode("path-write-below", CompatibleWith("path-read-below", "path-write-below"))
 )
 
-// AcquirePath locks what a path such as "a/b/c" names, with all that is below it. It takes the locks "a" and "a/b" in an intent mode, and
+// AcquirePath locks a path such as "a/b/c", with all that is below it. It takes the locks "a" and "a/b" in an intent mode, and
 // "a/b/c" for reading under [WithMode]([Read]), or else for writing, from the top down: all or none, as [Client.AcquireAll] does.
-// So a writer of "a/b" excludes all callers that read or write "a/b" or anything below it, and those that read or write "a" as a whole. A
-// writer of "a/x" is not excluded.
+// So a writer of "a/b" excludes all callers that read or write "a/b" or anything below it, and those that read or write "a" as a
+// whole. A writer of "a/x" is not excluded.
 //
 // A path has names with a slash between them. Empty names, as in "a//b", "/a" and "a/", are [ErrInvalid], and so is any mode but
 // [Exclusive], [Write] and [Read], and a weight. The other options, the errors, and re-entry under a context are those of

@@ -96,18 +96,18 @@ func (c *Client) checkRights(ctx context.Context, number int) error {
 	return fmt.Errorf("%w: %v", ErrPermission, f.Values)
 }
 
-// ACL is the rule that a user of Redis 7 or later, or of Valkey, needs for locks under a prefix. Put it behind "ACL SETUSER
-// name on >password". It grants exactly what the scripts use, on exactly the keys and channels of that prefix. It grants
-// nothing on those of a longer prefix, such as app:sub beside app. It takes away the commands, keys and channels that the
-// user had before. It also grants what go-redis itself needs on a cluster. A prefix that [WithPrefix] refuses has no keys;
+// ACL is the rule that a user of Redis 7 or later, or of Valkey, needs for locks under a prefix. Put it behind "ACL SETUSER name
+// on >password". The rule grants exactly the commands that the scripts use, on exactly the keys and channels of that prefix. It
+// grants nothing on the keys of a longer prefix, such as app:sub beside app. It takes away the commands, keys and channels that
+// the user had before. It also grants what go-redis itself needs on a cluster. A prefix that [WithPrefix] refuses has no keys;
 // its rule takes everything away and grants nothing.
 //
 // Earlier servers refuse the rule, for it names commands that they do not have: [ACLFor] leaves them out.
 func ACL(prefix string) string { return rule(prefix, true, true) }
 
-// ACLFor is [ACL] for a server, named as "redis 6.2" or "valkey 9.1"; a patch level may follow. The rule has what that server
-// can grant: before Redis 7 there are no sharded channels, and Redis 6.0 grants every channel to every user. The error says that
-// the name cannot be read, or that the server is older than Redis 6.0, which this library does not support ([ErrServer]).
+// ACLFor is [ACL] for a server, named as "redis 6.2" or "valkey 9.1"; a patch level may follow. The rule has only rights that the
+// server knows: before Redis 7 there are no sharded channels, and Redis 6.0 grants every channel to every user. The error says
+// that the name cannot be read, or that the server is older than Redis 6.0, which this library does not support ([ErrServer]).
 func ACLFor(server, prefix string) (string, error) {
 	product, version, _ := strings.Cut(server, " ")
 	majorText, rest, _ := strings.Cut(version, ".")
@@ -129,7 +129,7 @@ func rule(prefix string, sharded, channels bool) string {
 	if checkPrefix(prefix) == nil {
 		commands := "evalsha eval time hlen hget hmget hgetall hset hdel expire expireat publish subscribe unsubscribe ping " +
 			"set get del pttl getrange " + // for the weak kind and for records
-			"pubsub|numsub " + // counts the Clients that hear of a grant
+			"pubsub|numsub " + // counts the receivers of a grant
 			"wait " + // WithReplicas
 			"pubsub|shardnumsub " // on a cluster; who asks a server that has none is told so only with the right
 		if sharded {
@@ -167,9 +167,9 @@ const maxTried = 10_000
 //
 // The error joins what is wrong with each of them, and says of a cluster's master which one it is. It is [ErrClosed] if the
 // Client was closed, and [ErrDraining] after [Client.Drain]. A nil says that all this was so a moment ago. How a server is set
-// up, such as its eviction policy or its replicas, is not asked: "redislock doctor" does that. Check takes no lock, and leaves
-// no key behind. Where Redis does not answer, it returns at the latest when ctx ends; without an end of ctx the timeouts of
-// the Redis client decide.
+// up, such as its eviction policy or its replicas, is not asked: "redislock doctor" does that. Check takes no lock, and leaves no
+// key behind. If Redis does not answer, Check returns when ctx ends at the latest. If ctx does not end, the timeouts of the Redis
+// client decide.
 func (c *Client) Check(ctx context.Context) error {
 	if err := c.check(ctx); err != nil {
 		return fmt.Errorf("redislock: check: %w", err)

@@ -12,11 +12,11 @@ import (
 	"example.com/redislock/lua"
 )
 
-// Some features are built on locks and have a memory. They keep a record beside the lock, on the same shard: that a thing was
-// done, the value that was fetched, or which tick was run. The holder of the lock writes the record. One script checks that
-// it still holds the lock and writes (lua/record.lua). So a writer that is late, and a copy of its request, change nothing.
+// Some features are built on locks and have a memory. They keep a record beside the lock, on the same shard: that a Once was
+// done, the value that was fetched, or which tick was run. The holder of the lock writes the record. One script checks that it
+// still holds the lock and writes (lua/record.lua). So a writer that is late, and a copy of its request, change nothing.
 
-// record is what Redis knows of a thing that is done once.
+// record is the record of a Once, a shared value or a tick.
 type record struct {
 	head  string // the fence of the hold that wrote it, and its step: no two records have the same
 	fence int64
@@ -102,10 +102,10 @@ func (c *Client) erase(ctx context.Context, name string, broadcast ...any) error
 	return a.Err
 }
 
-// turn is the way to everything that is done once. If the thing is done, turn returns the record. Otherwise it returns the
-// lock under which the caller is to do it, with the record as it is. If somebody is doing it already, the caller waits as a
-// reader, so that all waiters learn of the end at once, by push. If the thing is not done then, the first of them to ask for
-// it becomes the writer and does it. The others are refused at once and wait for that one, as readers again.
+// turn is the way to everything that is done once. If the work is done, turn returns the record. Otherwise it returns the lock
+// under which the caller is to do it, with the record as it is. If another caller is doing it, this caller waits as a reader, so
+// that all waiters learn of the end at once, by push. If the work is not done then, the first of them that asks to become the
+// writer does it. The others are refused at once and wait for that one, as readers again.
 //
 // Of the options WithWait bounds the whole; after that time turn returns ErrHeld.
 func (c *Client) turn(ctx context.Context, name string, done func(record) bool, opts []Option) (record, *Lock, error) {
@@ -157,7 +157,7 @@ func (c *Client) takeTurn(ctx context.Context, name string, done func(record) bo
 	}
 }
 
-// tryTurn takes the lock if it is free. It returns neither lock nor error if the thing was done meanwhile, or if the lock was
+// tryTurn takes the lock if it is free. It returns neither lock nor error if the work was done meanwhile, or if the lock was
 // lost.
 func (c *Client) tryTurn(ctx context.Context, name string, done func(record) bool, opts []Option) (record, *Lock, error) {
 	l, err := c.acquire(ctx, name, append(opts[:len(opts):len(opts)], WithWait(0)))
@@ -178,8 +178,8 @@ func (c *Client) confirmTurn(ctx context.Context, l *Lock, done func(record) boo
 	return rec, nil, err
 }
 
-// awaitTurn waits as a reader. It becomes the writer if the thing is not done by then and no other reader was faster. It
-// returns neither lock nor error if the thing was done, if another caller does it, or if the lock was lost.
+// awaitTurn waits as a reader. It becomes the writer if the work is not done by then and no other reader was faster. It returns
+// neither lock nor error if the work was done, if another caller does it, or if the lock was lost.
 func (c *Client) awaitTurn(ctx context.Context, name string, done func(record) bool, s *settings, opts []Option) (record, *Lock, error) {
 	l, err := c.acquire(ctx, name, append(opts[:len(opts):len(opts)], WithMode(Read), patiently, unreplicated))
 	if err != nil {
@@ -216,9 +216,9 @@ func (c *Client) mayTurn(ctx context.Context, name string, opts []Option) (setti
 	return s, opts, err
 }
 
-// ownLock makes of these options those of a lock that is the library's own. Such a lock is exclusive and never nested. Of the
-// Client's defaults it has only lease, metadata and replicas, for those weaken nothing. The other defaults are meant for the
-// locks of the user: for instance a short wait, or holds that are stale after a minute.
+// ownLock turns these options into those of a lock that the library takes for itself. Such a lock is exclusive and never nested.
+// Of the Client's defaults it keeps only lease, metadata and replicas, because these weaken nothing. The other defaults are meant
+// for the locks of the user: for instance a short wait, or holds that are stale after a minute.
 func ownLock(opts []Option) ([]Option, error) {
 	var given settings
 	if err := given.apply(opts); err != nil {

@@ -166,10 +166,10 @@ func New(rdb redis.UniversalClient, opts ...ClientOption) (*Client, error) {
 // whose mode tolerates nobody. The release of the last handle gives the lock back. Of the options, only [WithMode],
 // [WithWeight] and [NonReentrant] mean anything to such an acquire.
 //
-// After an error nothing is left behind: no hold and no place in the queue. The error is [ErrHeld] if somebody else has the
-// lock; it has the context's own error in it too, if that ended the wait. The error is [ErrDeadlock] if ctx is that of a hold
-// of the same lock which does not give what is asked for. Other errors are [ErrMode], [ErrNotReplicated], [ErrClosed],
-// [ErrInvalid], [ErrPermission], [ErrDamaged], and what Redis or the network said.
+// After an error nothing is left behind: no hold and no place in the queue. The error is [ErrHeld] if somebody else has the lock;
+// it has the context's own error in it too, if that ended the wait. The error is [ErrDeadlock] if ctx is that of a hold of the
+// same lock, and that hold does not allow the mode or weight that is asked for. Other errors are [ErrMode], [ErrNotReplicated],
+// [ErrClosed], [ErrInvalid], [ErrPermission], [ErrDamaged], and those of Redis and the network.
 func (c *Client) Acquire(ctx context.Context, name string, opts ...Option) (*Lock, error) {
 	l, err := c.acquire(ctx, name, opts)
 	return l, wrapOp("acquire", name, err)
@@ -184,10 +184,10 @@ func (c *Client) TryAcquire(ctx context.Context, name string, opts ...Option) (*
 	return l, wrapOp("acquire", name, err)
 }
 
-// Do takes the lock of that name, runs fn while it holds the lock, and gives the lock back. The context of fn ends when ctx
-// ends or when the lock is lost. fn does not run without the lock. Do returns the error of the acquire, or fn's own. If the
-// lock was lost while fn ran, the error is [ErrLost] too, even where fn returned nil, because what fn did last may not have
-// been protected. A lock that fn itself gave back or handed off ([Lock.Handoff]) was not lost.
+// Do takes the lock of that name, runs fn while it holds the lock, and gives the lock back. The context of fn ends when ctx ends
+// or when the lock is lost. fn does not run without the lock. Do returns the error of the acquire, or fn's own. If the lock was
+// lost while fn ran, the error is [ErrLost] too, even if fn returned nil, because the last actions of fn may not have been
+// protected. A lock that fn itself gave back or handed off ([Lock.Handoff]) was not lost.
 func (c *Client) Do(ctx context.Context, name string, fn func(context.Context) error, opts ...Option) error {
 	_, err := c.do(ctx, name, fn, opts)
 	return err

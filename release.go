@@ -98,8 +98,8 @@ func (c *Client) release(ctx context.Context, h *hold, now time.Time) (outcome, 
 	return outcome, err
 }
 
-// giveUp gives up whatever a token has on the server, in the background. It is for a wait that was cancelled, a hold that was
-// lost, and a grant that came late. With tombstone it leaves a tombstone against late copies.
+// giveUp releases the hold or the place of a token on the server, in the background. It is for a wait that was cancelled, a hold
+// that was lost, and a grant that came late. With tombstone it leaves a tombstone against late copies.
 func (c *Client) giveUp(key, token string, tombstone bool) <-chan struct{} {
 	return c.dismiss(key, protocol.ReleaseArgs(token, tombstone, ""))
 }

@@ -96,8 +96,8 @@ func (c *Client) share(ctx context.Context, key string, s *shareSettings, fetch 
 	return nil
 }
 
-// ShareReset makes the next [Share] of that key fetch again. It does not stop a fetch that is under way meanwhile, and the
-// value of that fetch is kept.
+// ShareReset makes the next [Share] of that key fetch again. It does not stop a fetch that is under way, and the value of that
+// fetch is kept.
 func (c *Client) ShareReset(ctx context.Context, key string) error {
 	err := c.mayLook(ctx, key, shareName)
 	if err == nil {

@@ -62,7 +62,7 @@ func (s *sharing) lookOrFetch(ctx context.Context) (sharedValue, error) {
 	return sharedValue{text: k.Text, head: rec.head}, nil
 }
 
-// kept is what a record says to this call. A value that the call cannot decode counts as none.
+// kept is the content of a record for this call. A value that the call cannot decode counts as none.
 func (s *sharing) kept(rec record) protocol.Shared {
 	k := protocol.ParseShared(rec.value, rec.left)
 	if rec.head == s.unread.head {
@@ -112,7 +112,7 @@ func (s *sharing) fetch(ctx context.Context, l *Lock, rec record, background boo
 	return sharedValue{text: text, head: headOf(l, 1), fetched: true}, err
 }
 
-// refreshLater fetches a value that is over in the background, unless somebody else is doing that or has just failed.
+// refreshLater fetches an expired value in the background, unless another caller is doing so or has just failed.
 func (s *sharing) refreshLater(ctx context.Context) {
 	c, lock := s.client, shareName(s.key)
 	fresh := func(rec record) bool {
@@ -186,9 +186,9 @@ func guarded(ctx context.Context, grace time.Duration, fn func() (string, error)
 	}
 }
 
-// SharedError is the error of a fetch that somebody else made: an earlier caller, or another process. In the process of the
-// fetch [errors.Is] and [errors.As] find the error itself behind it. In other processes they find what [ErrorCodec] made of
-// it; without a codec only its text gets there.
+// SharedError is the error of a fetch by another caller: an earlier one, or one in another process. In the process of the fetch
+// [errors.Is] and [errors.As] find the error itself behind it. In other processes they find what [ErrorCodec] made of it; without
+// a codec only its text gets there.
 type SharedError struct {
 	// Text is the text of the error.
 	Text string
@@ -252,7 +252,7 @@ func sharedText(err error) string {
 	return text[:min(len(text), maxErrorText)]
 }
 
-// failed is the error of a fetch that somebody made before.
+// failed is the error of an earlier fetch.
 func (s *sharing) failed(rec record, f *protocol.Failure) error {
 	e := &SharedError{Text: f.Text, Owner: parseOwner(f.Owner), cause: s.client.failures.of(s.key, rec.head)}
 	if e.cause == nil && s.errors != nil && f.Code != "" {
@@ -298,8 +298,8 @@ func (f *failures) of(key, head string) error {
 	return nil
 }
 
-// PanicError is a panic of a fetch of [Share], reported as an error where it is not raised: to the Observer, if no caller
-// waits for the fetch ([EventNotKept]), and to later callers of the process, behind a [SharedError].
+// PanicError is a panic of a fetch of [Share] as an error. The Observer gets it if no caller waits for the fetch
+// ([EventNotKept]), and so do later callers in the process, behind a [SharedError].
 type PanicError struct {
 	// Value is the argument of panic.
 	Value any

@@ -58,10 +58,10 @@ const maxBreak = 32
 // reason as soon as the message reaches the holder. Until then, or while it is paused, the holder may believe that it still
 // has the lock; its fence is what protects the resource.
 //
-// Break returns the fence of the hold that it ended: the greatest of several, 0 if nobody held the lock. It returns
-// [ErrUnknown] if an attempt had no answer for so long that nothing can tell any more whether it ended the hold. reason is
-// shown to the holders and must have 1 to 512 bytes ([ErrInvalid]). An operator who has looked at a holder and means that one
-// uses [Client.BreakHolds], because another may have the lock by now.
+// Break returns the fence of the hold that it ended: the greatest of several, 0 if nobody held the lock. It returns [ErrUnknown]
+// if an attempt had no answer and so much time has passed that it cannot be known any more whether that attempt ended the hold.
+// reason is shown to the holders and must have 1 to 512 bytes ([ErrInvalid]). To end only a hold that one has seen, use
+// [Client.BreakHolds]: another holder may have the lock by now.
 func (c *Client) Break(ctx context.Context, name, reason string) (int64, error) {
 	fence, err := c.breakAll(ctx, name, reason)
 	return fence, wrapOp("break", name, err)
@@ -173,7 +173,7 @@ func checkReason(text string) error {
 	return nil
 }
 
-// Request is somebody's wish that the holder gives a lock up ([Client.Ask]).
+// Request asks the holder to give a lock up ([Client.Ask]).
 type Request struct {
 	// By is the Client that called Ask.
 	By Owner
@@ -184,10 +184,9 @@ type Request struct {
 // Ask asks the holder of a lock to give it up. It takes nothing away: [Lock.Asked] of the holder's handles reports the
 // request, and the holder decides what to do. [Client.Break] takes a lock away.
 //
-// Ask returns how many holds were told, or 0 if nobody holds the lock. In a shared mode it tells at most the oldest 64. A
-// holder that cannot be reached at this moment does not hear of the request, and nobody learns that: its process hangs, is
-// cut off, or has taken its first lock a moment ago. If an answer was lost, the holders may be told twice. why must have 1 to
-// 512 bytes ([ErrInvalid]).
+// Ask returns how many holds were told, or 0 if nobody holds the lock. In a shared mode it tells at most the oldest 64. A holder
+// may not get the request, without a sign of that, if its process hangs, is cut off, or has taken its first lock a moment ago. If
+// an answer was lost, the holders may be told twice. why must have 1 to 512 bytes ([ErrInvalid]).
 func (c *Client) Ask(ctx context.Context, name, why string) (int, error) {
 	told, err := c.request(ctx, name, why)
 	return told, wrapOp("ask", name, err)
@@ -243,9 +242,9 @@ func (c *Client) requested(token, nonce, text string) {
 	}
 }
 
-// Asked returns a channel that has a [Request] in it when somebody asks for the lock by [Client.Ask]. If several requests
-// were not read, it has the latest. Nothing is taken away: a holder that can comes to an end and releases. All handles of a
-// hold have the same channel, and one of its readers gets the request. The channel is never closed, so wait for the end of
+// Asked returns a channel that has a [Request] in it when somebody asks for the lock by [Client.Ask]. If several requests were
+// not read, it has the latest. The lock is not taken away: the holder ends its work and releases if it can. All handles of a hold
+// have the same channel, and one of its readers gets the request. The channel is never closed, so wait for the end of
 // [Lock.Context] as well.
 func (l *Lock) Asked() <-chan Request {
 	if !l.made() {
@@ -266,13 +265,13 @@ func (h *hold) askedChannel() chan Request {
 	return h.hears.asked
 }
 
-// hears is how those who have a hold hear of what others do.
+// hears has the ways by which the handles of a hold are told of what others do.
 type hears struct {
 	asked chan Request // of Lock.Asked; nil until it is needed
 	voter voter        // of package quorum; nil for any other lock
 }
 
-// voter hears of the hold, if it is a vote of package quorum; else nil.
+// voter is told of the hold if it is a vote of package quorum; else nil.
 func (h *hold) voter() voter {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -13,10 +13,10 @@ import (
 	"example.com/redislock/internal/turns"
 )
 
-// With WithTurn or WithLinger a process has one place in the queue of a lock, and one hold, for all its goroutines; its readers have the lock
-// together (turnread.go). What happens to
-// them is decided by a machine (internal/turns); this file does it. A grant within the process makes a hold of its own, which takes
-// over the lease of the one before: all that is said of a hold is true of it. Without these options nothing here is called.
+// With WithTurn or WithLinger a process has one place in the queue of a lock, and one hold, for all its goroutines; its readers
+// have the lock together (turnread.go). A state machine (internal/turns) decides what happens; this file carries it out. A grant
+// within the process makes a hold of its own, which takes over the lease of the hold before. Everything that is said of holds
+// applies to it. Without these options nothing here is called.
 
 const (
 	// MaxTurn and MaxLinger bound [WithTurn] and [WithLinger].
@@ -24,23 +24,24 @@ const (
 	MaxLinger = 100 * time.Millisecond
 )
 
-// WithTurn lets the goroutines of this process that wait for the lock have it one after the other, for up to d from the grant of the
-// server on, without a request between them, at most [MaxTurn]. They are those that use WithTurn or [WithLinger] with the same
-// lease, by this Client. Then the lock goes on to the first in the queue. The whole process has one place in it. 0, the default, is no
-// turn: every goroutine has a place of its own, and all processes are served in the order of arrival.
+// WithTurn lets the waiting goroutines of this process have the lock one after the other without a request between them, for up
+// to d from the server's grant on. d is at most [MaxTurn]. The turn includes the goroutines that use WithTurn or [WithLinger]
+// with the same lease and this Client. After the turn the lock goes on to the first in the queue. The whole process has one place
+// in the queue. 0, the default, means no turns: every goroutine has a place of its own, and all processes are served in the order
+// of arrival.
 //
-// So another process may wait longer than in that order, by d for each process that is before it, and one body. While nobody else waits, as
-// far as this process has heard, it goes on for up to a second; then the lock is given back to the server once.
+// So another process may wait longer than in that order, by d for each process that is before it, and one body. While this
+// process knows of no other waiter, the turn goes on for up to a second. Then the lock is given back to the server once.
 //
 // Each grant is a lock of its own, with its context, a greater fence, its metadata, and its events. [Lock.Release] returns nil
 // when the lock has gone to the next goroutine. [Client.Inspect] and others show the holder to which the server granted the lock, and
 // [Owner].Turns says that another goroutine of its process may have it.
 //
-// In [Read] the goroutines of a process have the lock together, under one hold and with its fence: while one of them reads, others are let in
-// without a request, until anybody else waits for the lock, in whichever process, and for a second after the grant of the server at the most. d says
-// only that they are. Whoever comes later asks the server, and has a place of its own, so no reader passes a writer that waited before it
-// came. Each has its own handle, context and events; the last one gives the hold back. [Lock.Upgrade] and [Lock.ReleaseAfter] of such a lock are
-// [ErrInvalid].
+// In [Read] the goroutines of a process share one hold and its fence. While one of them reads, others are let in without a
+// request, until another caller waits for the lock in any process, and for a second after the server's grant at the most. The
+// length of d does not matter. A later reader asks the server and has a place of its own. So no reader passes a writer that
+// waited before the reader came. Each has its own handle, context and events; the last one gives the hold back. [Lock.Upgrade]
+// and [Lock.ReleaseAfter] of such a lock are [ErrInvalid].
 //
 // It is for these two modes. With another [WithMode], [WithWeight], [WithReplicas], [WithStealAfter], [WithMaxHold], [WithoutRenewal],
 // [WithMaxQueue] or [WithFenceFloor] it is [ErrInvalid], and [Lock.Handoff] of such a lock is, too. [Client.AcquireAll] pays no heed to it.
@@ -54,14 +55,15 @@ func WithTurn(d time.Duration) Option {
 	}
 }
 
-// WithLinger keeps the lock with this process for up to d after the release, at most [MaxLinger], if nobody else is known to wait for
-// it: to acquire it again sends nothing. The release has returned then, and the server does not know of it yet. Who comes to wait tells
-// this process, which gives the lock back at once. 0, the default, is no linger.
+// WithLinger keeps the lock with this process for up to d after the release, if the process knows of no other waiter. An acquire
+// in that time sends nothing. d is at most [MaxLinger]. The release has returned then, and the server does not know of it yet.
+// When another process comes to wait, this process is told, and gives the lock back at once. 0, the default, means no linger.
 //
-// A lingering lock is not renewed for that alone. A process that dies keeps it for the rest of its lease, and a process that is paused
-// keeps it as long as that. [Client.TryAcquire] by another process finds it held. A name on which three lingering locks were recalled, none more
-// than 30 s after the one before, does not linger for 30 s. A lock lingers only where the server found it free and nobody waiting, and had nothing to
-// do but grant it: one that is watched ([Client.Watch]) does not, nor one of a Client with another [WithRetention].
+// A lingering lock is not renewed for that alone. A process that dies keeps it for the rest of its lease, and a process that is
+// paused keeps it as long as that. [Client.TryAcquire] by another process finds it held. A name on which three lingering locks
+// were recalled, none more than 30 s after the one before, does not linger for 30 s. A lock lingers only if the server granted it
+// at once and by the fast path. So a lock that is watched ([Client.Watch]) does not linger, nor does one of a Client with another
+// [WithRetention].
 //
 // What [WithTurn] says of grants within the process is true of these, and of readers.
 func WithLinger(d time.Duration) Option {
@@ -77,7 +79,7 @@ func WithLinger(d time.Duration) Option {
 // inTurns reports whether a lock may be granted within the process.
 func (s *settings) inTurns() bool { return s.turn > 0 || s.linger > 0 }
 
-// mayTakeTurns refuses what a grant within the process cannot have.
+// mayTakeTurns refuses options that a grant within the process cannot have.
 func (s *settings) mayTakeTurns() error {
 	what := ""
 	switch {
@@ -107,7 +109,7 @@ func strictly(s *settings) error {
 	return nil
 }
 
-// turnTable has what a Client takes in turns.
+// turnTable has the locks that a Client takes in turns.
 type turnTable struct {
 	mu      sync.Mutex
 	byName  map[turnKey]*turn
@@ -150,7 +152,7 @@ type turnKey struct {
 
 func (q *acquisition) turnKey() turnKey { return turnKey{q.name, q.mode == Read} }
 
-// turn is what a Client has of one lock that it takes in turns.
+// turn is the state of one lock that a Client takes in turns.
 type turn struct {
 	client *Client
 	key    turnKey
@@ -198,7 +200,7 @@ func (tt *turnTable) enter(c *Client, key turnKey) *turn {
 	return t
 }
 
-// of is what the Client has of a name that somebody has entered.
+// of returns the state of a name that a caller has entered.
 func (tt *turnTable) of(key turnKey) *turn {
 	tt.mu.Lock()
 	defer tt.mu.Unlock()
@@ -244,7 +246,8 @@ func (tt *turnTable) tidy(t *turn) {
 	}
 }
 
-// named is what has that hold. Only a reader of the key can know the nonce (I9). The caller locks t.mu and looks again.
+// named returns the state that has this hold. Only a reader of the key can know the nonce (I9). The caller locks t.mu and looks
+// again.
 func (tt *turnTable) named(token string) *turn {
 	tt.mu.Lock()
 	defer tt.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"example.com/redislock/internal/waiting"
 )
 
-// This file is how a hold goes from one to the next within the process, and how it ends.
+// This file passes a hold from one goroutine of the process to the next, and ends it.
 
 // passOn has the next in line ask the server.
 func (t *turn) passOn() {
@@ -22,7 +22,7 @@ func (t *turn) passOn() {
 // over tells the next in line that it is to ask the server. The caller has locked t.mu.
 func (t *turn) over() { t.tell(t.machine.Over()) }
 
-// tell tells one who is to ask the server. The caller has locked t.mu.
+// tell tells a waiter that it is to ask the server. The caller has locked t.mu.
 func (t *turn) tell(w *turns.Waiter) {
 	if t.held != nil { // I2: its grants within the process are fences that the Client has seen
 		t.client.floors.note(t.key.name, t.machine.Fence())
@@ -33,8 +33,8 @@ func (t *turn) tell(w *turns.Waiter) {
 	}
 }
 
-// holder says who has the lock, for those who do not get it. That is not known while the process asks for it. The caller has locked
-// t.mu.
+// holder says who has the lock, for callers that do not get it. That is not known while the process asks for it. The caller has
+// locked t.mu.
 func (t *turn) holder() protocol.Holder {
 	h := protocol.Holder{Holders: 1, Waiting: t.machine.Length()}
 	if t.held != nil {
@@ -70,8 +70,8 @@ func (t *turn) granted(h *hold, g turns.Hold) {
 	t.held = h
 }
 
-// grant makes a lock of what is left of a hold, with the next fence. It fails if the Client is closed, or drains. The caller has locked
-// t.mu.
+// grant makes a lock for the rest of a hold, with the next fence. It fails if the Client is closed, or drains. The caller has
+// locked t.mu.
 func (t *turn) grant(q *acquisition, rest lease.Rest, now time.Time) (*Lock, error) {
 	h := t.client.newHold(q.parent, t.key.name, &q.settings)
 	h.turn = t
@@ -89,7 +89,7 @@ func (t *turn) grant(q *acquisition, rest lease.Rest, now time.Time) (*Lock, err
 	return &h.first, nil
 }
 
-// going is where a lock goes that somebody has ended.
+// going says where a lock goes that its handle has ended.
 type going int8
 
 const (
@@ -189,7 +189,7 @@ func (t *turn) Run() {
 	t.client.turns.done(t)
 }
 
-// sample is what a grant says of the server's clock.
+// sample is the server's clock as a grant shows it.
 func (q *acquisition) sample(g waiting.Grant, now time.Time) turns.Hold {
 	return turns.Hold{Since: now, Lease: q.lease, Sent: g.Sent, Now: g.Now, Fence: protocol.ParseFence(g.Fence), Alone: g.Alone || q.mode == Read && g.Direct}
 }

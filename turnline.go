@@ -9,7 +9,7 @@ import (
 	"example.com/redislock/internal/turns"
 )
 
-// This file is the acquire of one who may be granted the lock within the process.
+// This file is the acquire of a caller that may be granted the lock within the process.
 
 // inTurn is pursue for a lock that may be granted within the process.
 func (q *acquisition) inTurn() (*Lock, error) {
@@ -127,8 +127,8 @@ func (q *acquisition) standInLine(t *turn) (*Lock, error) {
 	return l, err
 }
 
-// inLine waits in line for a lock that is granted within the process. Without an error and a lock it is this one's turn to ask the server. The
-// caller has locked t.mu; inLine unlocks it. waits is called meanwhile.
+// inLine waits in line for a lock that is granted within the process. If it returns neither an error nor a lock, this caller is
+// to ask the server. The caller has locked t.mu; inLine unlocks it. waits is called meanwhile.
 func (q *acquisition) inLine(t *turn, waits func()) (l *Lock, err error) {
 	c, ctx := q.client, q.parent
 	w := c.turns.inLine()
@@ -181,7 +181,7 @@ func (q *acquisition) inLine(t *turn, waits func()) (l *Lock, err error) {
 	return nil, q.fail(ctx, err)
 }
 
-// heldWithin notes who of the process has the lock. The caller has locked t.mu.
+// heldWithin notes which caller of the process has the lock. The caller has locked t.mu.
 func (q *acquisition) heldWithin(t *turn) {
 	holder := t.holder()
 	q.Holder = &holder

@@ -9,7 +9,7 @@ import (
 	"example.com/redislock/internal/turns"
 )
 
-// This file is the readers of a process that have a lock together, under one hold of the server's. Each has a handle of its own, with its own
+// This file is for the readers of a process that share one hold of the server. Each has a handle of its own, with its own
 // context, release and events; the last one gives the hold back, or leaves it to linger.
 
 // aloneInTurns is the turn of a reader that asks the server for itself alone. The mark stays on its request, for those who recall what is
@@ -96,7 +96,7 @@ func (q *acquisition) alone() (*Lock, error) {
 	return q.askServer()
 }
 
-// waitForReaders waits for what becomes of the reader that asks the server. The caller has locked t.mu.
+// waitForReaders waits for the result of the reader that asks the server. The caller has locked t.mu.
 func (q *acquisition) waitForReaders(t *turn) (*Lock, error) {
 	if q.waitSet && q.settings.wait == 0 {
 		t.mu.Unlock()
@@ -125,7 +125,7 @@ func (t *turn) letIn(q *acquisition, now time.Time) *Lock {
 	return &r.Lock
 }
 
-// admit lets those in who came while a reader asked the server, if it was granted the lock at once.
+// admit lets in the readers that came while a reader asked the server, if that reader was granted the lock at once.
 func (t *turn) admit(h *hold) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -149,7 +149,7 @@ func (t *turn) admit(h *hold) {
 	}
 }
 
-// notAtOnce sends those away who wait for the answer to this reader: it has to wait.
+// notAtOnce sends away the readers that wait for the answer to this reader: it was not granted the lock at once.
 func (q *acquisition) notAtOnce() {
 	t := q.client.turns.of(q.turnKey())
 	t.mu.Lock()
@@ -159,8 +159,8 @@ func (q *acquisition) notAtOnce() {
 	}
 }
 
-// replace begins anew with a name, beside readers that nobody joins any more: unless another reader has done so, or the last of those has
-// ended meanwhile. What asks the server for a name is always what byName has.
+// replace begins anew with a name, beside readers that nobody joins any more: unless another reader has done so, or the last of
+// those has ended meanwhile. Only the state in byName asks the server for a name.
 func (tt *turnTable) replace(old *turn) *turn {
 	tt.mu.Lock()
 	defer tt.mu.Unlock()
@@ -178,7 +178,7 @@ func (tt *turnTable) replace(old *turn) *turn {
 	return t
 }
 
-// noteReader notes that somebody reads, for the Observer. The caller has locked t.mu.
+// noteReader notes a reader, for the Observer. The caller has locked t.mu.
 func (t *turn) noteReader(l *Lock, now time.Time) {
 	if t.client.observer == nil {
 		return

@@ -10,15 +10,15 @@ import (
 	"example.com/redislock/lua"
 )
 
-// Upgrade changes a lock in [Read] to [Write]. If the holder is the only reader, that happens at once. Otherwise Upgrade
-// waits until the other readers have given their locks back, or until ctx ends. It goes before all waiters of the lock, for
-// they wait for this reader too. It is a new grant: [Lock.Fence] rises. On a lock in Write it does nothing.
+// Upgrade changes a lock in [Read] to [Write]. If the holder is the only reader, that happens at once. Otherwise Upgrade waits
+// until the other readers have given their locks back, or until ctx ends. It goes before all waiters of the lock, because they
+// wait for this reader too. It is a new grant: [Lock.Fence] rises. On a lock in Write it does nothing.
 //
-// Upgrade returns [ErrConflict] at once if another reader waits for an upgrade already: each would wait for the other to give
-// its lock back, so one has to. It returns [ErrHeld] with the context's own error if ctx ended first, and [ErrNotHeld] if the
-// lock is lost or released. It returns [ErrNotReplicated] if the lock was acquired [WithReplicas] and the replicas do not
-// have the change in time. It returns [ErrInvalid] in any other mode. Other errors are what Redis or the network said. After
-// an error the lock is held in Read as before, unless it is lost. An upgrade of a nested handle upgrades the hold.
+// Upgrade returns [ErrConflict] at once if another reader waits for an upgrade already: each would wait for the other to give its
+// lock back, so one has to. It returns [ErrHeld] with the context's own error if ctx ended first, and [ErrNotHeld] if the lock is
+// lost or released. It returns [ErrNotReplicated] if the lock was acquired [WithReplicas] and the replicas do not have the change
+// in time. It returns [ErrInvalid] in any other mode. Other errors are those of Redis and the network. After an error the lock is
+// held in Read as before, unless it is lost. An upgrade of a nested handle upgrades the hold.
 func (l *Lock) Upgrade(ctx context.Context) error {
 	return wrapOp("upgrade", l.Name(), l.upgrade(ctx))
 }
@@ -76,8 +76,8 @@ func (l *Lock) upgrade(ctx context.Context) error {
 // The hold stays in Write as long as another handle needs that: one that this handle is nested in. While a handle that is
 // nested in this one is not released, Downgrade returns [ErrOrder].
 //
-// Downgrade returns [ErrNotHeld] if the lock is lost or released, and [ErrInvalid] in any other mode. Otherwise it returns
-// what Redis or the network said; the lock counts as Read then, and Redis is told in the background.
+// Downgrade returns [ErrNotHeld] if the lock is lost or released, and [ErrInvalid] in any other mode. Otherwise it returns the
+// error of Redis or the network. Then the lock counts as Read, and Redis is told in the background.
 func (l *Lock) Downgrade(ctx context.Context) error {
 	return wrapOp("downgrade", l.Name(), l.downgrade(ctx))
 }

@@ -15,11 +15,11 @@ const maxUnder = 16
 // maxCrowd is how many holds and places of one lock a look for deadlocks takes in. It bounds what a crowd costs.
 const maxCrowd = 2000
 
-// WaitGraph is who waits for whom among those that hold one lock and wait for another; see [Client.Deadlocks].
+// WaitGraph says who waits for whom among the callers that hold one lock and wait for another; see [Client.Deadlocks].
 type WaitGraph struct {
 	// Edges are all of them, sorted by the lock that is held, then by the one that is waited for.
 	Edges []WaitEdge
-	// Cycles are those of the edges that lead back to where they began. All in a cycle wait until one of its holds is broken.
+	// Cycles are the circles among the edges. All in a cycle wait until one of its holds is broken.
 	Cycles []Cycle
 }
 
@@ -77,9 +77,9 @@ func (e *DeadlockError) Is(target error) bool { return target == ErrDeadlock }
 // ([Lock.Context], [Lock.With], the context of a body), in one process or with contexts handed on; at most 16 holds of a context
 // are known. A wait under any other context is no edge.
 //
-// The locks are looked at one after the other, so who waits may have got its lock meanwhile. What is returned as a cycle was
-// looked at twice, and all of it was so at one time. A wait for a [Semaphore] counts as part of a cycle only if all who hold it
-// wait in one. A wait that a [WithWait] or a context bounds ends by itself.
+// The locks are looked at one after the other, so a waiter may have got its lock meanwhile. A cycle that is returned was looked
+// at twice, and all of it existed at one time. A wait for a [Semaphore] counts as part of a cycle only if all who hold it wait in
+// one. A wait that a [WithWait] or a context bounds ends by itself.
 //
 // Deadlocks goes through all keys of the server as [Client.List] does, of each master of a cluster, and needs the same rights. It
 // keeps in memory all locks that are held or waited for, the first 2,000 holds and places of each. It changes nothing:
@@ -145,8 +145,8 @@ func (c *Client) crowd(ctx context.Context, name string) (Info, error) {
 	return info, err
 }
 
-// WaitGraphOf is the graph of what [Client.List] or [Client.Inspect] has shown of locks. It knows of the holds and places in them
-// alone, and asks nobody. The locks were not looked at in one moment, so a cycle is a deadlock only if all its holds and places
+// WaitGraphOf is the graph of what [Client.List] or [Client.Inspect] has shown of locks. It uses only the holds and places in
+// them, and sends nothing. The locks were not looked at in one moment, so a cycle is a deadlock only if all its holds and places
 // (by their IDs) are there in a second look too: [Client.Deadlocks] sees to that.
 func WaitGraphOf(locks []Info) WaitGraph {
 	if !slices.ContainsFunc(locks, func(info Info) bool {
@@ -191,8 +191,8 @@ func WaitGraphOf(locks []Info) WaitGraph {
 	return g
 }
 
-// stuck are the edges that can lead to a deadlock: those whose wait does not end unless a stuck hold ends. A wait for a mode with a
-// capacity ends with any of the holds, every other one with all of them.
+// stuck returns the edges that can lead to a deadlock: those whose wait does not end unless a stuck hold ends. A wait for a mode
+// with a capacity ends with any of the holds, every other one with all of them.
 func stuck(edges []WaitEdge) []WaitEdge {
 	edges = slices.Clone(edges)
 	for {
@@ -269,7 +269,7 @@ func shortest(from map[string][]WaitEdge, start string) Cycle {
 	return nil
 }
 
-// appendUnder writes the IDs of the holds that a request is made under, those of the context and own, behind a blank.
+// appendUnder writes the IDs of the holds under which a request is made (those of the context, and own), behind a blank.
 func appendUnder(b []byte, ctx context.Context, own *hold) []byte {
 	all := carriedBy(ctx)
 	if own != nil {
@@ -290,7 +290,7 @@ func appendUnder(b []byte, ctx context.Context, own *hold) []byte {
 	return b
 }
 
-// underOf reads what appendUnder has written.
+// underOf reads the IDs that appendUnder has written.
 func underOf(info string) []string {
 	lines := strings.SplitN(info, "\n", 4)
 	if len(lines) < 4 {

@@ -23,22 +23,22 @@ const (
 	watchPauseEach = 2 * time.Millisecond
 )
 
-// Watch yields the state of a lock as [Client.Inspect] shows it, at once and then after every change, until ctx ends. A
-// change is that the lock is granted, renewed, released, stolen or broken, or that somebody begins or ceases to wait. Watch
-// is told by push; of a hold that lapses it learns when the lease is over. Changes that follow each other within 50 ms count
-// as one, or within 2 ms for each holder and each waiter that is shown, if that is more. While Redis cannot be reached, or refuses ([ErrPermission]), Watch yields the error, again and again with growing
-// pauses of up to 5 s, and then the state. It ends after [ErrClosed], [ErrInvalid] and any other error that would stay as it
-// is, such as that of a closed Redis client.
+// Watch yields the state of a lock as [Client.Inspect] shows it, at once and then after every change, until ctx ends. A change is
+// that the lock is granted, renewed, released, stolen or broken, or that somebody begins or ceases to wait. Watch is told by
+// push; of a hold that lapses it learns when the lease is over. Changes that follow each other within 50 ms count as one, or
+// within 2 ms for each holder and each waiter that is shown, if that is more. While Redis cannot be reached, or refuses
+// ([ErrPermission]), Watch yields the error, again and again with growing pauses of up to 5 s, and then the state. Watch ends
+// after [ErrClosed], [ErrInvalid] and any other permanent error, such as that of a closed Redis client.
 //
 // Watch is not told that the server has lost the lock, by FLUSHALL, eviction or a failover. It sees that by a check of its
 // own after 30 s at the latest.
 //
-// All who watch a name by one Client share one look at Redis. It has the values of the context of the first of them.
+// All watchers of a name in one Client share their looks at Redis. It has the values of the context of the first of them.
 //
-// Watch has a cost. It writes to the lock's key, also for a name that nobody has used, and so it fails where the server
-// refuses writes. As long as somebody watches, each change of the lock takes the longer way through the scripts. Each look
-// leads to at most one message to every Client that watches the name. Other locks are not affected. A Client that watches has
-// one connection for all messages of that kind.
+// Watch has a cost. Watch writes to the lock's key, even for a name that nobody has used. So it fails if the server refuses
+// writes. As long as somebody watches, each change of the lock takes the longer way through the scripts. Each look leads to at
+// most one message to every Client that watches the name. Other locks are not affected. A Client that watches has one connection
+// for all messages of that kind.
 func (c *Client) Watch(ctx context.Context, name string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		look := func(ctx context.Context) (Info, due, error) { return c.inspectAgain(ctx, name) }
@@ -49,13 +49,13 @@ func (c *Client) Watch(ctx context.Context, name string) iter.Seq2[Info, error] 
 // due is when the next look is to be: at the latest so long after this one, or after a change, but not before the pause is over.
 type due struct{ within, pause time.Duration }
 
-// topic is what somebody follows: the state of a lock, or who leads in an election.
+// topic is the subject of a watch: the state of a lock, or the leader of an election.
 type topic struct {
 	op, name string // for its errors
 	lock     string // the lock whose changes are told
 }
 
-// followers look at topics for all who follow them.
+// followers look at topics for all their watchers.
 type followers struct {
 	mu sync.Mutex
 	of map[topic]*follower
@@ -159,7 +159,7 @@ func (all *followers) leave(f *follower) {
 	}
 }
 
-// remove has whoever comes next begin anew. The caller holds all.mu.
+// remove makes the next watcher begin anew. The caller holds all.mu.
 func (all *followers) remove(f *follower) {
 	if all.of[f.topic] == f {
 		delete(all.of, f.topic)

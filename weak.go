@@ -20,8 +20,8 @@ import (
 // The weak kind is for work that is only wasteful when it runs twice. It is one SET NX PX on a key of its own, without fence,
 // queue and renewal. It shares neither keys nor types with the strong kind, and no option turns one into the other (I10).
 
-// WeakLock is a held weak lock. It must not guard anything that would break: it has no fence, and a holder that is paused
-// past its lease is not alone any more.
+// WeakLock is a held weak lock. It must not guard anything that breaks under two holders: it has no fence, and a holder that is
+// paused past its lease is not alone any more.
 type WeakLock struct {
 	client   *Client
 	name     string
