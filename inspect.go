@@ -40,6 +40,8 @@ type Info struct {
 	// Waiting is how many waiters there are. Places are the first of them, in their order.
 	Waiting int
 	Places  []Place
+	// Limit is what [Client.SetLimit] limits the holds to, beside their modes; the zero Limit if nothing does.
+	Limit Limit
 
 	// The tokens behind which InspectMore goes on, and whether it does: there are others.
 	holdsOn, placesOn string
@@ -107,7 +109,7 @@ func (c *Client) Inspect(ctx context.Context, name string) (Info, error) {
 }
 
 // InspectMore adds to info the next holders and the next waiters, as many of each as [Client.Inspect] shows. The counts, the
-// fence and the time of the result are current. The holders and waiters that info already has stay as they were seen then. info
+// fence, the limit and the time of the result are current. The holders and waiters that info already has stay as they were seen then. info
 // must come from Inspect, InspectMore or [Client.Watch] of a Client of this process. If info has all of them, InspectMore returns
 // it unchanged, and sends nothing:
 //
@@ -154,7 +156,7 @@ func (c *Client) inspectMore(ctx context.Context, info Info) (Info, error) {
 				info.Places, added = append(info.Places, p), added+1
 			}
 		}
-		info.Now, info.Fence, info.Holders, info.Waiting = next.Now, next.Fence, next.Holders, next.Waiting
+		info.Now, info.Fence, info.Holders, info.Waiting, info.Limit = next.Now, next.Fence, next.Holders, next.Waiting, next.Limit
 		info.holdsOn, info.placesOn = next.holdsOn, next.placesOn
 	}
 	return info, nil
@@ -209,6 +211,15 @@ func parseInfo(name string, answer any) (Info, error) {
 	}
 	if i < len(f.Values) {
 		info.holdsOn, info.placesOn = f.Text(i), f.Text(i+1)
+	}
+	if i+2 < len(f.Values) {
+		until, rules, ok := protocol.CutLimit(f.Text(i + 2))
+		at, err := protocol.ParseMicros(until)
+		if !ok || err != nil {
+			f.Fail(i + 2)
+			return Info{}, f.Err
+		}
+		info.Limit = Limit{Rules: limitRules(rules), Until: at.Time()}
 	}
 	return info, f.Err
 }

@@ -33,7 +33,9 @@ type Limit struct {
 //
 // long is from a second to [MaxRetention]. When it is over, the limit ends, and waiters are granted the lock within a few seconds. Call
 // SetLimit again before, if the limit is to stay. If Redis loses its data, the limit is lost. Clients of an earlier version do not know it. [Client.Limit]
-// shows it.
+// and [Client.Inspect] show it.
+//
+// Of two calls that set the same rules at the same time the longer one counts; otherwise the later one does.
 //
 // SetLimit returns [ErrInvalid] if a rule is none of these, or if they name more than [MaxRules] modes. After another error the limit
 // may have been set or not, and may still be set within a minute; a later SetLimit that returned nil is not undone by that.
@@ -117,8 +119,14 @@ func (c *Client) readLimit(ctx context.Context, name string) (version string, li
 	if f.Text(1) != "" {
 		limit.Until = f.Micros(1).Time()
 	}
-	for _, r := range (protocol.Mode{Rules: f.Text(2)}).ListRules() {
-		limit.Rules = append(limit.Rules, Rule{modes: r.Modes, most: r.Most})
-	}
+	limit.Rules = limitRules(f.Text(2))
 	return f.Text(0), limit, f.Err
+}
+
+// limitRules reads the rules of a limit.
+func limitRules(text string) (rules []Rule) {
+	for _, r := range (protocol.Mode{Rules: text}).ListRules() {
+		rules = append(rules, Rule{modes: r.Modes, most: r.Most})
+	}
+	return rules
 }

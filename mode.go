@@ -77,6 +77,12 @@ func AtGrant(rule Rule) Rule {
 	return rule
 }
 
+// Modes are the names of the modes that the rule counts together.
+func (r Rule) Modes() []string { return slices.Clone(r.modes) }
+
+// Most is the number of [AtMost], and false for a rule of [CompatibleWith], which has none.
+func (r Rule) Most() (n int, bounded bool) { return r.most, !r.any }
+
 // String is the rule as it is written in Go, such as AtMost(3, "large", "small").
 func (r Rule) String() string {
 	names := strings.ReplaceAll(strings.Trim(fmt.Sprintf("%q", r.modes), "[]"), `" "`, `", "`)

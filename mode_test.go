@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -680,6 +682,16 @@ func TestOneNameWithOtherRulesIsAnErrorAndNotAWrongGrant(t *testing.T) {
 	})
 }
 
+// firstOf is the first of what is followed or listed.
+func firstOf(all func(context.Context, string) iter.Seq2[redislock.Info, error]) func(context.Context, string) (redislock.Info, error) {
+	return func(ctx context.Context, name string) (info redislock.Info, err error) {
+		for info, err = range all(ctx, name) {
+			break
+		}
+		return info, err
+	}
+}
+
 func TestALimitIsSeenByAllAtOnceAndLetsWaitersInWhenItRises(t *testing.T) {
 	both(t, func(e *env) {
 		ctx := context.Background()
@@ -693,6 +705,11 @@ func TestALimitIsSeenByAllAtOnceAndLetsWaitersInWhenItRises(t *testing.T) {
 			got, err := c.Limit(ctx, "x")
 			if fmt.Sprint(got.Rules) != fmt.Sprint(rules) || err != nil || (len(rules) > 0) != got.Until.After(time.Time{}) {
 				e.Fatalf("set %v, and it is %v until %v, %v", rules, got.Rules, got.Until, err)
+			}
+			for _, look := range []func(context.Context, string) (redislock.Info, error){c.Inspect, firstOf(c.Watch), firstOf(c.List)} {
+				if info, err := look(ctx, "x"); !reflect.DeepEqual(info.Limit, got) || err != nil {
+					e.Errorf("it is %v, and who looks is shown %v, %v", got, info.Limit, err)
+				}
 			}
 		}
 		limit(redislock.AtMost(2, "semaphore")) // of a name that nobody has used

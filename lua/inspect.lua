@@ -8,7 +8,8 @@
 -- Reply    {now, last fence or '', how many wait, how many hold, how many holds follow,
 --           for each of them: since, deadline, fence, token, state, mode, info, lease,
 --           then for each place: ticket, token, mode, info,
---           then, where there are others behind the last that was looked at: the token of that hold, or '', and of that place, or ''}
+--           then, where there are others behind the last that was looked at, or there is a limit: the token of that hold, or '', and of
+--           that place, or '', and until16 rules of the limit (layout.lua), if there is one}
 --@ preamble.lua
 
 -- Most locks are idle: such a lock has nothing to show but its fence.

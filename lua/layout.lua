@@ -105,9 +105,9 @@
 -- the search for the oldest that is held begins there (contention.lua).
 --: SUMMARY    bound16 latest16 least16 cursor22 next16 classes
 
--- The limit of a lock: until when it stands, its version, which rises, and keys as those of a mode's
+-- The limit of a lock: until when it stands, its version, which rises, for how long it was set, and keys as those of a mode's
 -- rules (above), each with "+" in front, and how many units those may have together; '-' for none.
---: LIMIT      until16 version16 rules
+--: LIMIT      until16 version16 long16 rules
 
 -- The token of a change of mode begins with the number of the change, so that what comes after a later one is late. The fence would
 -- not do in its place (docs/protocol.md, "What breaks without a rule"). The record of a lock with who wrote it (record.lua).

@@ -3,7 +3,7 @@
 -- KEYS[1]  the lock
 -- ARGV[1]  '' to read; or the version that the caller has read, of what it sets
 -- ARGV[2]  the limit: keys and numbers (layout.lua), or '-' to set none
--- ARGV[3]  for how long it stands, µs
+-- ARGV[3]  for how long it stands, µs; of two that set the same at once the longer time counts
 --
 -- Reply    {version, until, limit, more}: that of the lock now, '' and '-' for none, and the version that the next one would have; more
 --          is 1 where waiters remain untried: go on with a release of any token
@@ -20,20 +20,22 @@ local function reply()
 end
 if version == '' then return reply() end
 
+local long = ARGV[2] == '-' and 0 or ARGV[3] + 0
+
 -- A version is the time at which it was read, and greater than the one before. So a copy of a request that comes late finds a later one,
 -- or is too old to be heeded.
 local same = last == version and sub(known, LIMIT_RULES) == ARGV[2]
+local longer = same and time16(long) > sub(known, LIMIT_LONG) -- two have read the same version, and want the same for different times
 local ahead = version > now and not (last >= now and version == time16(last + 1)) -- it was read before the clock went back
 if now - version > LATE or (last >= version or ahead) and not same then return {'over'} end
-if not same then
-  local till = ARGV[2] == '-' and 0 or ARGV[3] + 0
+if not same or longer then
   last = version
-  put('l', time16(now + till) .. version .. ARGV[2])
+  put('l', time16(now + long) .. version .. time16(long) .. ARGV[2])
   if fence == '' then
     fence = now
     put('f', fence)
   end
-  raise_expiry(math.max(KEEP, math.ceil(till / 1000000) + 1))
+  raise_expiry(math.max(KEEP, math.ceil(long / 1000000) + 1))
   touched = true
 end
 more = hand_over(expire())

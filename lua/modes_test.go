@@ -531,6 +531,56 @@ func TestACopyOfALimitThatComesLateDoesNotUndoALaterOne(t *testing.T) {
 	}
 }
 
+// Two set the same at once, each having read the limit before the other set it. Neither has less than it asked for, in whatever order they
+// come and come again.
+func TestOfTwoEqualLimitsAtOnceTheLongerTimeCounts(t *testing.T) {
+	const short, long = 10_000_000, 20_000_000
+	for _, order := range [][]int{{short, long}, {long, short}, {short, long, short, long}} {
+		b := embeddedBench(t)
+		version := micros(b.now)
+		for _, µs := range order {
+			b.eval(lua.Limit, version, "+read=1", µs)
+			b.pass(100 * time.Millisecond)
+		}
+		f, _ := protocol.FieldsOf(b.eval(lua.Limit, ""))
+		least, _ := protocol.ParseMicros(version)
+		if left := f.Micros(1).Sub(least); left < long*1000 || left > long*1000+100*time.Millisecond {
+			t.Errorf("after %v it stands for %v", order, left)
+		}
+		before := b.dump()["l"]
+		b.eval(lua.Limit, version, "+read=1", long) // a copy
+		if after := b.dump()["l"]; after != before {
+			t.Errorf("a copy makes %q of %q", after, before)
+		}
+	}
+}
+
+func TestInspectShowsTheLimitWhileItStands(t *testing.T) {
+	b := embeddedBench(t)
+	shown := func() string {
+		f, err := protocol.FieldsOf(b.eval(lua.Inspect, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rules, _ := protocol.CutLimit(f.Text(len(f.Values) - 1))
+		return rules
+	}
+	b.eval(lua.Limit, micros(b.now), "+read=2", 10_000_000)
+	if got := shown(); got != "+read=2" {
+		t.Errorf("nobody holds it, and the limit is %q", got)
+	}
+	for _, token := range []string{"a", "b", "c"} { // one is shown, and one waits
+		b.in(read, 1, token, time.Minute, protocol.Uncountable, "c-"+token)
+		if got := shown(); got != "+read=2" {
+			t.Errorf("%s holds or waits, and the limit is %q", token, got)
+		}
+	}
+	b.pass(11 * time.Second)
+	if got := shown(); got == "+read=2" {
+		t.Error("it is over, and shown")
+	}
+}
+
 // A reader that waits behind a hold which is over is granted the lock with the next one who comes, whichever path that one takes.
 func TestWhoComesAfterALapseDoesNotWaitForIt(t *testing.T) {
 	scripts(t, func(b *bench) {

@@ -35,8 +35,11 @@ page(queue, ARGV[3], 2, function(id)
   reply[n + 1], reply[n + 2] = sub(place, PLACE_TICKET), id
   reply[n + 3], reply[n + 4] = mode_text(place, PLACE_REQUEST), info_of(place, PLACE_REQUEST)
 end)
-if rest[1] ~= '' or rest[2] ~= '' then
+local limited = get('l')
+limited = limited and sub(limited, LIMIT_UNTIL) > now and sub(limited, LIMIT_UNTIL) .. sub(limited, LIMIT_RULES)
+if rest[1] ~= '' or rest[2] ~= '' or limited then
   reply[#reply + 1] = rest[1]
   reply[#reply + 1] = rest[2]
+  reply[#reply + 1] = limited or nil
 end
 return reply

@@ -161,7 +161,7 @@ func newRoot() *cobra.Command {
 	}
 	group("use", newRun(), newCron(), newAcquire(), newRelease(), newWait())
 	group("see", newTop(), newLs(), newShow(), newWatch(), newDeadlocks(), newCronStatus(), newOnce(), newShare(), newFirst(), newDoctor(), newUI())
-	group("act", newAsk(), newBreak())
+	group("act", newAsk(), newBreak(), newLimit())
 	group("try", newBench(), newDemo())
 	root.AddCommand(newContexts(), newVersion(), newMan(), newInstance())
 	completeFlags(root)

@@ -27,7 +27,7 @@ func completeFlags(root *cobra.Command) {
 			}
 		}
 		switch cmd.Name() {
-		case "ls", "top", "show", "watch", "break", "ask", "wait":
+		case "ls", "top", "show", "watch", "break", "ask", "wait", "limit":
 			cmd.ValidArgsFunction = completeWith((*link).lockNames)
 		case "cron-status":
 			cmd.ValidArgsFunction = completeWith((*link).jobNames)

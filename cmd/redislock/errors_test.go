@@ -40,6 +40,8 @@ var everyCommand = []struct {
 	{true, []string{"deadlocks"}},
 	{true, []string{"break", "--yes", "--reason", "why", "x"}}, // where nobody holds it
 	{true, []string{"ask", "--why", "why", "x"}},
+	{true, []string{"limit", "x"}},
+	{false, []string{"limit", "x", "read=1"}},
 	{false, []string{"bench", "--duration", "1s"}},
 	{false, []string{"run", "x", "--", "true"}},
 	{false, []string{"run", "--once", "x", "--", "true"}},
@@ -145,6 +147,7 @@ func (f *fixture) onTopology(url string, flags ...string) {
 		{0, "job\tran\t", []string{"cron-status"}},
 		{1, "nobody holds x", []string{"break", "--yes", "--reason", "why", "x"}},
 		{1, "nobody holds x", []string{"ask", "--why", "why", "x"}},
+		{0, "at most 1 read, until", []string{"limit", "x", "read=1"}},
 		{0, "hand_off\t", []string{"bench", "--duration", "1s", "--yes"}},
 	} {
 		args := append([]string{c.args[0]}, flags...)

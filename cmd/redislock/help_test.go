@@ -81,7 +81,7 @@ func TestTheShellCompletesNames(t *testing.T) {
 		}
 		return out.String()
 	}
-	for _, cmd := range []string{"show", "watch", "break", "ask", "ls"} {
+	for _, cmd := range []string{"show", "watch", "break", "ask", "limit", "ls"} {
 		out := complete(cmd, "--redis", f.url, "--prefix", f.prefix, "orders/")
 		if !strings.Contains(out, "orders/7\n") || strings.Count(out, "\n") != 2 || strings.Contains(out, "other") || strings.Contains(out, "\x1b") {
 			t.Errorf("%s: %q", cmd, out)

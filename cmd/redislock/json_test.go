@@ -25,6 +25,7 @@ func TestJSONStaysAsItIs(t *testing.T) {
 		Holds:  []redislock.Hold{{Owner: owner, Since: now.Add(-90 * time.Second), Deadline: now.Add(1500 * time.Millisecond), Fence: 9, Mode: redislock.Semaphore(3), Weight: 2, Revoked: true}},
 		Places: []redislock.Place{{Owner: owner, Since: now.Add(-250 * time.Millisecond), Mode: redislock.Exclusive, Weight: 1}, {Owner: redislock.Owner{Client: "w"}, Mode: redislock.Write, Weight: 1}},
 	}
+	limited := redislock.Info{Name: "x", Now: now, Limit: redislock.Limit{Rules: []redislock.Rule{redislock.AtMost(3, "large", "small")}, Until: now.Add(time.Hour)}}
 	status := redislock.CronStatus{Job: "report", Tick: now.Truncate(time.Minute), Outcome: redislock.OutcomeFailed, Node: owner, Start: now, End: now.Add(time.Second), Next: now.Truncate(time.Minute).Add(time.Hour), Duration: time.Second, Err: "exit status 3", Fence: 4}
 	edge := redislock.WaitEdge{Lock: "a", Hold: info.Holds[0], For: "b", Place: info.Places[0], Blocker: info.Holds[0], Waited: 250 * time.Millisecond}
 	by := jsonOwner(owner)
@@ -43,6 +44,9 @@ func TestJSONStaysAsItIs(t *testing.T) {
 	}{
 		{"ls, show, watch", jsonLock(info)},
 		{"ls, show, watch: idle", jsonLock(redislock.Info{Name: "x", Now: now})},
+		{"ls, show, watch: limited", jsonLock(limited)},
+		{"limit", limitJSON{Name: "x", limitOfJSON: jsonLimit(limited)}},
+		{"limit: none", limitJSON{Name: "x", limitOfJSON: jsonLimit(redislock.Info{})}},
 		{"break", broken{Name: "x", Broken: true, Fence: 9, Reason: "why", Holds: jsonHolds(info), Next: &hold, Waiting: &one}},
 		{"ask", asked{Name: "x", Told: 1, Why: "why", Holds: jsonHolds(info)}},
 		{"cron-status", jsonStatus(status)},

@@ -58,6 +58,8 @@ type lockJSON struct {
 	Holds   []holdJSON  `json:"holds"`
 	Waiting int         `json:"waiting"`
 	Places  []placeJSON `json:"places"`
+
+	Limit *limitOfJSON `json:"limit,omitempty"` // absent if there is none
 }
 
 // holdJSON is one hold. HeldSeconds are since it was granted, LeftSeconds until it lapses unless it is renewed. Kept is one
@@ -104,6 +106,10 @@ func jsonLock(info redislock.Info) lockJSON {
 	}
 	for _, p := range info.Places {
 		l.Places = append(l.Places, jsonPlace(info.Now, p))
+	}
+	if len(info.Limit.Rules) > 0 {
+		limit := jsonLimit(info)
+		l.Limit = &limit
 	}
 	return l
 }

@@ -102,6 +102,9 @@ func describe(info readable, old time.Duration) string {
 
 	line("%s: %s", heading.Render(info.Name), inBrief(info.Info))
 	line("  last fence  %d", info.Fence)
+	if len(info.Limit.Rules) > 0 {
+		line("  limit       %s", limitInWords(info.Info, now))
+	}
 	for i, h := range info.Holds {
 		if i == 0 {
 			line("\n%s", heading.Render("Held by"))

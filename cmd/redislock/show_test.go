@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -50,6 +51,32 @@ func TestALockInTurnsIsSaidToBeSo(t *testing.T) {
 		if out := f.wants(0, args); strings.Contains(out, "turns") {
 			t.Errorf("%v: %s", args, out)
 		}
+	}
+}
+
+func TestALimitIsSetShownAndRemoved(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	f.wants(1, []string{"limit", "x"}, "no limit is set for x on Redis at")
+	f.wants(1, []string{"limit", "-o", "json", "x"}, `{"name":"x","rules":[],"left_seconds":0}`)
+	f.wants(0, []string{"limit", "--for", "2h", "x", "semaphore=2", "small+large=3"}, "x: at most 3 large+small, at most 2 semaphore, until 20", ", for another ")
+	f.wants(0, []string{"show", "x"}, "x: free", "  limit       at most 3 large+small, at most 2 semaphore, until 20")
+	f.wants(0, []string{"ls", "--all", "-o", "json", "x"}, `"limit":{"rules":[{"modes":["large","small"],"most":3},{"modes":["semaphore"],"most":2}],"until":"20`)
+	for range 2 {
+		f.hold("x", redislock.WithMode(redislock.Semaphore(10)))
+	}
+	if _, err := f.client.TryAcquire(t.Context(), "x", redislock.WithMode(redislock.Semaphore(10))); !errors.Is(err, redislock.ErrHeld) {
+		t.Errorf("a third one: %v", err)
+	}
+	f.wants(0, []string{"limit", "x", "semaphore=0"}, "x: at most 0 semaphore, until 20", ", for another ")
+	f.wants(0, []string{"show", "-o", "json", "x"}, `"holders":2`, `"limit":{"rules":[{"modes":["semaphore"],"most":0}]`)
+	f.wants(0, []string{"limit", "--off", "x"}, "x: no limit any more\n")
+	f.wants(1, []string{"limit", "x"})
+	if out := f.wants(0, []string{"show", "x"}); strings.Contains(out, "limit") {
+		t.Errorf("it has none: %s", out)
+	}
+	for _, args := range [][]string{{"x", "semaphore"}, {"x", "=3"}, {"x", "semaphore=many"}, {"x", "semaphore=-1"}, {"x", "a b=1"}, {"--off", "x", "read=1"}, {"--for", "1h", "x"}, {"--for", "1ms", "x", "read=1"}, {}} {
+		f.wants(64, append([]string{"limit"}, args...))
 	}
 }
 

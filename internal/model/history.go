@@ -32,6 +32,7 @@ type History struct {
 	Mixed bool
 
 	serial  int
+	limited SetLimit // the last one
 	tokens  []string
 	tickets []Micros
 	last    Script
@@ -220,6 +221,11 @@ func (h *History) limit() Script {
 	if h.Random.IntN(8) == 0 {
 		return SetLimit{}
 	}
+	if h.limited.Version != 0 && h.Random.IntN(4) == 0 { // another one has read the same version, and wants the same for another time
+		again := h.limited
+		again.Long = oneOf(h, Second, 20*Second, 9000*Second)
+		return again
+	}
 	l.Rules, l.Long = "-", oneOf(h, Second, 20*Second, 9000*Second)
 	if len(h.Modes) > 0 && h.Random.IntN(3) > 0 {
 		names := []string{oneOf(h, h.Modes...).Name, oneOf(h, h.Modes...).Name}
@@ -228,6 +234,7 @@ func (h *History) limit() Script {
 			l.Rules = protocol.EncodeLimit([]protocol.Rule{{Modes: names, Most: h.Random.IntN(4)}})
 		}
 	}
+	h.limited = l
 	return l
 }
 

@@ -34,6 +34,9 @@ func (s *step) show(most int, behindHold, behindPlace string) Answer {
 	holds, holdsOn := page(s.Holds, most, behindHold, func(h Hold) string { return h.Token })
 	places, placesOn := page(s.Queue, most, behindPlace, func(p Place) string { return p.Token })
 	a.HoldsOn, a.PlacesOn = holdsOn, placesOn
+	if s.Limit.Until > s.Now {
+		a.At, a.Note = s.Limit.Until, s.Limit.Rules
+	}
 	for _, h := range holds {
 		switch {
 		case s.Now < h.At:

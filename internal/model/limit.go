@@ -7,6 +7,7 @@ type Limit struct {
 	Rules   string
 	Until   Micros
 	Version Micros // it rises with each that is set
+	Long    Micros // for how long it was set
 }
 
 func (l Limit) allows(held map[string]int) bool {
@@ -33,7 +34,10 @@ type SetLimit struct {
 }
 
 func (l SetLimit) execute(s *step) Answer {
-	last := s.Limit.Version
+	last, long := s.Limit.Version, l.Long
+	if l.Rules == "-" {
+		long = 0
+	}
 	if l.Version == 0 {
 		s.undone = true
 		return s.limited()
@@ -44,12 +48,8 @@ func (l SetLimit) execute(s *step) Answer {
 		s.undone = true
 		return Answer{Status: "over"}
 	}
-	if !same {
-		long := l.Long
-		if l.Rules == "-" {
-			long = 0
-		}
-		s.Limit = Limit{l.Rules, s.Now + long, l.Version}
+	if !same || long > s.Limit.Long { // of two that set the same at once the longer time counts
+		s.Limit = Limit{l.Rules, s.Now + long, l.Version, long}
 		if s.Fence == 0 {
 			s.Fence = s.Now
 		}

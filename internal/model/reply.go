@@ -105,6 +105,10 @@ func shown(reply any) (Answer, error) {
 	if i < len(f.Values) {
 		a.HoldsOn, a.PlacesOn = f.Text(i), f.Text(i+1)
 	}
+	if i+2 < len(f.Values) {
+		until, rules, _ := protocol.CutLimit(f.Text(i + 2))
+		a.At, a.Note = fenceOf(until), rules
+	}
 	return a, f.Err
 }
 

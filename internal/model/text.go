@@ -62,6 +62,7 @@ func (l *Lock) Append(b []byte) []byte {
 		text(l.Limit.Rules)
 		number(l.Limit.Until)
 		number(l.Limit.Version)
+		number(l.Limit.Long)
 	}
 	if l.Watched {
 		b = append(b, 'v')

@@ -97,6 +97,14 @@ func EncodeLimit(rules []Rule) string {
 	return strings.Join(keys, ",")
 }
 
+// CutLimit takes apart what inspect and watch say of the limit of a lock: until when it stands, in the digits of a fence, and its rules.
+func CutLimit(text string) (until, rules string, ok bool) {
+	if len(text) < FenceLength {
+		return "", "", false
+	}
+	return text[:FenceLength], text[FenceLength:], true
+}
+
 // marks are what the key of a rule may begin with.
 const marks = "~^+"
 
