@@ -152,12 +152,12 @@ func (h *hub) see(info redislock.Info) {
 	if !l.see(info, h.began) {
 		return
 	}
+	h.memory.See(info)
 	if l.n != n {
 		l.merge()
 		h.tellLooked(id)
 		h.recorded(info.Name, l, n, byPage)
 	}
-	h.memory.See(info)
 	if len(h.streams) == 0 && h.recorder.log == nil {
 		return // a history is all that is kept
 	}
@@ -183,6 +183,7 @@ func (h *hub) gone(id string, now time.Time) {
 		if l.n != n {
 			h.tellLooked(id)
 			if name, err := nameOf(id); err == nil {
+				h.memory.Gone(name, now)
 				h.recorded(name, l, n, byPage)
 			}
 		}

@@ -58,6 +58,9 @@ func (h *hub) recorded(name string, l *past, n int, by string) {
 		if it.Owner != nil {
 			e.Owner = history.OwnerOf(redislock.Owner{Client: string(it.Owner.Client), Host: string(it.Owner.Host), PID: it.Owner.PID})
 		}
+		if end, bad := h.memory.Ended(name, it.Fence); bad && it.Since > 0 && !e.Told {
+			e.How, e.Ended = string(end.How), millis(end.At)
+		}
 		seen := it
 		seen.Owner, seen.Queue = nil, 0
 		e.Seen, _ = json.Marshal(seen)
@@ -178,8 +181,8 @@ func (h *hub) takeEntry(e history.Entry) {
 				return // told already, by who did it
 			}
 		}
-		h.noteEnd(e)
 	}
+	h.noteEnd(e)
 	l.n++
 	it.N = l.n
 	l.items = append(l.items, it)
@@ -208,9 +211,9 @@ func (l *past) merge() {
 	}
 }
 
-// noteEnd has a loss that was told lately count as trouble.
+// noteEnd has a loss count as trouble that somebody has told, or that was seen before this page was opened.
 func (h *hub) noteEnd(e history.Entry) {
-	if end, bad := trouble.Told(e.Kind, e.Owner.Owner(), e.At, e.Fence, e.By, e.Why); bad {
+	if end, bad := trouble.Told(e); bad {
 		h.memory.Note(e.Name, end)
 	}
 }

@@ -110,6 +110,56 @@ func TestAHistoryInRedisIsThereForWhoLooksLater(t *testing.T) {
 	}
 }
 
+func TestALossThatWasSeenIsTroubleForWhoComesLater(t *testing.T) {
+	server := servertest.Start(t)
+	opened := func() *hub {
+		h := newHub(t.Context(), Config{})
+		h.recorder.log = history.Open(server.Connect(), "p")
+		if err := h.readHistory(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	first, now := opened(), time.Now().Truncate(time.Millisecond)
+	hold := redislock.Hold{ID: "h", Owner: redislock.Owner{Client: "jvm", Host: "node-1", PID: 7}, Since: now.Add(-time.Minute), Lease: 30 * time.Second, Deadline: now.Add(-time.Second), Fence: 7, Weight: 1}
+	first.mu.Lock()
+	first.see(redislock.Info{Name: "a", Now: now.Add(-3 * time.Second), Fence: 7, Holders: 1, Holds: []redislock.Hold{hold}})
+	first.see(redislock.Info{Name: "a", Now: now, Fence: 7})
+	first.mu.Unlock()
+	if err := first.record(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	second := opened()
+	second.mu.Lock()
+	defer second.mu.Unlock()
+	for _, h := range []*hub{first, second} {
+		found := h.memory.Troubles(now)
+		if len(found) != 1 || found[0].Kind != trouble.Ended || found[0].Title != "jvm (pid 7 on node-1) lost the lock: its lease ran out" || !found[0].Since.Equal(hold.Deadline) {
+			t.Errorf("it finds %+v", found)
+		}
+	}
+}
+
+func TestAHistoryThatCannotBeKeptIsNoOutage(t *testing.T) {
+	t.Parallel()
+	server := servertest.Start(t)
+	client, err := redislock.New(server.Connect())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Connect().Set(t.Context(), "p:h", "no stream", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	u := New(Config{Client: client, Prefix: "p", History: history.Open(server.Connect(), "p")})
+	t.Cleanup(func() { u.Close(); _ = client.Close(context.Background()) })
+	untilSo(t, "it says that the history is not kept, and nothing else", func() bool {
+		u.hub.mu.Lock()
+		defer u.hub.mu.Unlock()
+		st := u.hub.status
+		return st.Sweeps > 0 && strings.Contains(string(st.Unkept), "WRONGTYPE") && st.Error == ""
+	})
+}
+
 func TestATimeInWhichNobodyLookedIsUnseen(t *testing.T) {
 	h := newHub(t.Context(), Config{})
 	h.recorder.log = history.Open(servertest.Start(t).Connect(), "p")

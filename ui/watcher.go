@@ -46,12 +46,10 @@ func (h *hub) watch(ctx context.Context) {
 		case !swept && away.IsZero() && !errors.Is(err, redislock.ErrPermission):
 			away = before
 		}
+		var unkept error // why the history is not kept; what is shown is as it is all the same
 		if swept {
-			err = h.cron(ctx)
-			if err == nil {
-				if failed := h.record(ctx); failed != nil {
-					err = fmt.Errorf("the history cannot be kept: %w", failed)
-				}
+			if err = h.cron(ctx); err == nil {
+				unkept = h.record(ctx)
 			}
 			h.judge(ctx, h.time())
 		}
@@ -66,9 +64,12 @@ func (h *hub) watch(ctx context.Context) {
 			return
 		}
 		st := &h.status
-		st.TookMS, st.PauseMS, st.Error = took.Milliseconds(), pause.Milliseconds(), ""
+		st.TookMS, st.PauseMS, st.Error, st.Unkept = took.Milliseconds(), pause.Milliseconds(), "", ""
 		if err != nil {
 			st.Error = text(h.config.Explain(err))
+		}
+		if unkept != nil {
+			st.Unkept = text(h.config.Explain(unkept))
 		}
 		if swept {
 			st.Now, st.Sweeps, st.Locks, st.LeftOut = millis(h.now), st.Sweeps+1, len(h.rows)+left, left

@@ -258,6 +258,7 @@ type status struct {
 	Locks   int   `json:"locks"`
 	LeftOut int   `json:"leftOut,omitempty"` // locks beyond maxLocks
 	Error   text  `json:"error,omitempty"`
+	Unkept  text  `json:"unkept,omitempty"` // why the history is not kept
 }
 
 func encode(value any) json.RawMessage {

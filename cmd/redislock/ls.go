@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"example.com/redislock"
+	"example.com/redislock/ui/trouble"
 )
 
 const lsHelp = `Lists the locks that are held or waited for and whose names match PATTERN: * is any text, also with a slash, ? is any one
@@ -24,7 +25,7 @@ is renewed; the number of waiters; and the metadata of the holder. The holder is
 is over. It is "in turns" if another goroutine of its process may have the lock by now, or none. If standard output is no terminal,
 each lock is a line of plain text without headings, with one tab between the columns. Then the fourth column is the time since when the
 lock is held, in UTC, and the fifth is the lease in seconds. The texts of the fourth column sort as the times do. A terminal also gets
-a last line with the totals and the address of the Redis. With --output json each lock is an object on a line, with at most 10 of its
+a line with the totals and the address of the Redis, and below it the locks that are in trouble. With --output json each lock is an object on a line, with at most 10 of its
 holders and 10 of its waiters.
 
 It goes through all keys of the server in small steps, which do not block Redis. A lock that begins or ends meanwhile may be missing. A
@@ -97,7 +98,7 @@ func newLs() *cobra.Command {
 				return err
 			}
 			if p.tables {
-				if _, err := io.WriteString(p, totals(infos, l.addr, s.prefix)); err != nil {
+				if _, err := io.WriteString(p, totals(infos, l.addr, s.prefix)+inTrouble(infos, p.width)); err != nil {
 					return err
 				}
 			}
@@ -115,6 +116,40 @@ func totals(infos []redislock.Info, addr, prefix string) string {
 		waiting += info.Waiting
 	}
 	return "\n" + faint.Render(fmt.Sprintf("%s, %d held, %d waiting; prefix %s on Redis at %s", number(len(infos), "lock"), held, waiting, visible(prefix), addr)) + "\n"
+}
+
+// maxListed is how many locks in trouble are named below a table.
+const maxListed = 5
+
+// inTrouble is what is below a table of locks of which some need a person.
+func inTrouble(infos []redislock.Info, width int) string {
+	var found []trouble.Trouble
+	now := map[string]time.Time{}
+	for _, info := range infos {
+		found, now[info.Name] = append(found, trouble.OfLock(info)...), info.Now
+	}
+	if len(found) == 0 {
+		return ""
+	}
+	trouble.Sort(found)
+	var b strings.Builder
+	b.WriteString("\n" + indented("In trouble; redislock top, or redislock show NAME, says what that means and what can be done:", "", width))
+	for i, t := range found {
+		if i == maxListed {
+			fmt.Fprintf(&b, "  …and %d more\n", len(found)-i)
+			break
+		}
+		style := uneasy
+		if t.Level == trouble.Danger {
+			style = bad
+		}
+		text := visible(t.Lock) + ": " + t.Title.Say(now[t.Lock])
+		if !t.Since.IsZero() {
+			text += ", for " + trouble.Length(now[t.Lock].Sub(t.Since))
+		}
+		b.WriteString("  " + style.Render(fmt.Sprintf("%-8s", t.Level)) + strings.TrimLeft(indented(text, "          ", width), " "))
+	}
+	return b.String()
 }
 
 // begin checks what every command that shows something has: its output, and its Redis.

@@ -12,6 +12,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"example.com/redislock"
 )
 
@@ -237,5 +239,30 @@ func TestTablesFitTheTerminal(t *testing.T) {
 	}
 	if !strings.HasPrefix(lines[0], "NAME ") || !strings.Contains(lines[1], "…") || !strings.HasPrefix(lines[2], "x ") {
 		t.Errorf("%q", lines)
+	}
+}
+
+func TestBelowItsTableLsNamesTheLocksInTrouble(t *testing.T) {
+	stopped, well := heldSince("invoices", time.Hour, 16*time.Second, 2), heldSince("carts", time.Hour, 9*time.Second, 0)
+	text := inTrouble([]redislock.Info{well}, 80)
+	if text != "" {
+		t.Errorf("with nothing wrong: %q", text)
+	}
+	text = ansi.Strip(inTrouble([]redislock.Info{well, heldSince("a", time.Hour, 16*time.Second, 0), stopped}, 80))
+	worst, next := strings.Index(text, "  danger  invoices: api (pid 12 on node-3) does not renew its hold, for 16s\n"), strings.Index(text, "  warning a: api")
+	if !strings.HasPrefix(text, "\nIn trouble; redislock top, or redislock show NAME, says ") || worst < 0 || next < worst || strings.Contains(text, "carts") {
+		t.Errorf("%q", text)
+	}
+	for line := range strings.Lines(text) {
+		if len(line) > 81 {
+			t.Errorf("wider than 80: %q", line)
+		}
+	}
+	var many []redislock.Info
+	for i := range 8 {
+		many = append(many, heldSince(fmt.Sprint(i), time.Hour, 16*time.Second, 0))
+	}
+	if text = ansi.Strip(inTrouble(many, 80)); strings.Count(text, "warning") != maxListed || !strings.HasSuffix(text, "  …and 3 more\n") {
+		t.Errorf("%q", text)
 	}
 }

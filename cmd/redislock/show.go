@@ -10,11 +10,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"example.com/redislock"
+	"example.com/redislock/ui/history"
+	"example.com/redislock/ui/trouble"
 )
 
 const showHelp = `Shows everything that Redis knows of the lock NAME: the holders, with host, process and metadata, since when they hold it, and the end
 of their leases; the waiters in order, and for how long they wait; and the last fence. It says what that means, and what can be done
-next. It changes nothing.
+next. It changes nothing. Of the lock of a job (cron:NAME) it says whether the job is overdue, failed or died. If a history is kept
+(redislock ui --history, or the Observer of package ui/history), it says which holds were lost or broken in the last ten minutes.
 
 If a waiter holds another lock, redislock show goes through all keys of the server to see whether there is a deadlock, for two seconds
 at most. redislock deadlocks has no such limit.
@@ -58,22 +61,45 @@ func newShow() *cobra.Command {
 		for all && err == nil && info.More() {
 			info, err = l.inspectMore(info)
 		}
+		unknown := info.Idle() && info.Fence == 0
 		switch {
 		case err != nil:
 			return err
 		case o.json():
 			err = o.write(p, jsonLock(info))
-		case info.Idle() && info.Fence == 0: // there is nothing to show
 		default:
-			_, err = io.WriteString(p, describe(forPeople(info), 0)+advise(info, s.again(), p.width, l.deadlocksOf(info)...))
+			more := l.moreOf(info)
+			if unknown = unknown && len(more) == 0; !unknown {
+				_, err = io.WriteString(p, describe(forPeople(info), 0)+advise(info, s.again(), p.width, more...))
+			}
 		}
-		if err == nil && info.Idle() && info.Fence == 0 {
+		if err == nil && unknown {
 			err = exitWith(exitUnknown, "nothing is known of a lock %q under the prefix %q on Redis at %s: nobody holds it, and nobody has for about an hour; redislock ls --all lists those that are known",
 				args[0], s.prefix, l.addr)
 		}
 		return err
 	}
 	return cmd
+}
+
+// moreOf is what a look at one lock does not show: deadlocks that it is part of, the trouble of its job, and what became of its last
+// holds, where a history is kept that this user may read.
+func (l *link) moreOf(info redislock.Info) []trouble.Trouble {
+	all := l.deadlocksOf(info)
+	ctx, cancel := context.WithTimeout(context.Background(), tellTime)
+	defer cancel()
+	if job, is := strings.CutPrefix(info.Name, "cron:"); is {
+		if status, err := l.client.CronStatus(ctx, job); err == nil {
+			all = append(all, trouble.OfJob(status, info.Now)...)
+		}
+	}
+	var ends trouble.Memory
+	_ = history.Open(l.rdb, l.prefix).Read(ctx, history.Since(info.Now.Add(-trouble.Recent)), func(e history.Entry) {
+		if end, bad := trouble.Told(e); bad && e.Name == info.Name {
+			ends.Note(e.Name, end)
+		}
+	})
+	return append(all, ends.Ends(info.Name, info.Now)...)
 }
 
 func (l *link) inspect(name string) (info redislock.Info, err error) {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/redislock"
+	"example.com/redislock/ui/history"
 )
 
 func nothing(context.Context) error { return nil }
@@ -37,6 +38,35 @@ func TestShowTellsWhoHoldsItAndWhatCanBeDone(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.wants(0, []string{"show", "y"}, "y: free", "Nobody holds it and nobody waits")
+}
+
+func TestShowSaysWhatALookAtTheLockDoesNot(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	tick := time.Now().Add(-10 * time.Minute).Truncate(time.Minute)
+	job := f.client.Cron("charge", redislock.WithSchedule(func(after time.Time) time.Time { return after.Truncate(time.Minute).Add(time.Minute) }))
+	if _, err := job.Run(t.Context(), tick, nothing); err != nil {
+		t.Fatal(err)
+	}
+	f.wants(0, []string{"show", "cron:charge"}, "The job charge is overdue, for ", "Start a process that runs it", "redislock cron-status charge")
+
+	lost := f.hold("x")
+	fence := lost.Fence()
+	f.wants(0, []string{"show", "x"}, "x: held")
+	log := history.Open(f.rdb, f.prefix)
+	for i, e := range []history.Entry{
+		{Name: "y", Kind: "lost", Fence: 1, Told: true},
+		{Name: "x", Kind: "released", Fence: fence - 2},
+		{Name: "x", Kind: "ended", Fence: fence - 1, Owner: &history.Owner{Client: "jvm", Host: "node-1", PID: 7}, How: "lapsed", Ended: time.Now().Add(-time.Minute).UnixMilli()},
+	} {
+		if err := log.Add(t.Context(), e); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	out := f.wants(0, []string{"show", "x"}, "jvm (pid 7 on node-1) lost the lock: its lease ran out, 1m0s ago.", fmt.Sprintf("Look for writes with the fence %d", fence-1))
+	if n := strings.Count(out, "lost the lock"); n != 1 {
+		t.Errorf("it tells of %d losses: %s", n, out)
+	}
 }
 
 func TestALockInTurnsIsSaidToBeSo(t *testing.T) {

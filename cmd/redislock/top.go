@@ -125,8 +125,12 @@ type (
 	topView struct {
 		view
 		runs []redislock.CronStatus
-		told []history.Entry // by others, where a history is kept
+		ends []topEnd // that were told or seen by others, where a history is kept
 		took time.Duration
+	}
+	topEnd struct {
+		name string
+		end  trouble.End
 	}
 	topReport doctor.Report
 	topLook   struct{} // it is time to look
@@ -160,9 +164,17 @@ func (t *topper) look(ctx context.Context) (v topView) {
 	if v.err == nil { // a user who may not read it does without
 		bounded, cancel := context.WithTimeout(ctx, tellTime)
 		defer cancel()
+		if t.read == "" {
+			now := began
+			if len(v.infos) > 0 {
+				now = v.infos[0].Now
+			}
+			t.read = history.Since(now.Add(-trouble.Recent))
+		}
 		_ = history.Open(t.link.rdb, t.link.prefix).Read(bounded, t.read, func(e history.Entry) {
-			if t.read = e.ID; e.Told {
-				v.told = append(v.told, e)
+			t.read = e.ID
+			if end, bad := trouble.Told(e); bad {
+				v.ends = append(v.ends, topEnd{e.Name, end})
 			}
 		})
 	}
@@ -217,6 +229,9 @@ func (m *topModel) judge() {
 			for _, name := range append([]string{t.Lock}, t.Others...) {
 				m.levels[name] = max(m.levels[name], t.Level)
 			}
+		}
+		if t.Job != "" {
+			m.levels["cron:"+t.Job] = max(m.levels["cron:"+t.Job], t.Level)
 		}
 	}
 }

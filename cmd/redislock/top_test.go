@@ -11,6 +11,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"example.com/redislock"
+	"example.com/redislock/ui/trouble"
 )
 
 var night = time.Date(2026, 11, 30, 3, 0, 0, 0, time.UTC)
@@ -170,6 +171,40 @@ func TestTopBreaksNothingThatWasNotConfirmed(t *testing.T) {
 	m.press("b", "a", "enter", "down")
 }
 
+func TestTopOpensAJobThatIsOverdue(t *testing.T) {
+	m := topOf(80, 30, heldSince("a", time.Hour, 9*time.Second, 0))
+	m.take(topView{view: view{infos: []redislock.Info{heldSince("a", time.Hour, 9*time.Second, 0)}, at: night}, runs: []redislock.CronStatus{
+		{Job: "charge", Outcome: redislock.OutcomeRan, Node: redislock.Owner{Client: "billing", Host: "node-9", PID: 44}, Tick: night.Add(-time.Hour), Next: night.Add(-5 * time.Minute)},
+	}})
+	if m.order() != "cron:charge a" {
+		t.Errorf("the order is %s", m.order())
+	}
+	text := m.screen(t)
+	for _, want := range []string{"danger  the job charge is overdue, 5m0s", "Its last run was that of ", "Start a process that runs it", "\n!!cron:charge ", "redislock cron-status charge --prefix shop"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("it does not say %q:\n%s", want, text)
+		}
+	}
+	m.press("home", "enter")
+	if text := m.screen(t); !strings.Contains(text, "cron:charge: free") || !strings.Contains(text, "The job charge is overdue, for 5m0s.") || !strings.Contains(text, "Start a process that runs it") {
+		t.Errorf("its page:\n%s", text)
+	}
+}
+
+func TestTopSaysWhatWasLostBeforeItBegan(t *testing.T) {
+	end := trouble.End{How: trouble.Lapsed, Owner: redislock.Owner{Client: "jvm", Host: "node-1", PID: 7}, At: night.Add(-time.Minute), Fence: 6}
+	infos := []redislock.Info{heldSince("a", 50*time.Second, 9*time.Second, 0)}
+	m := topOf(80, 24)
+	m.take(topView{view: view{infos: infos, at: night}, ends: []topEnd{{"a", end}}})
+	if text := m.screen(t); !strings.Contains(text, "warning a: jvm (pid 7 on node-1) lost the lock: its lease ran out, 1m0s") {
+		t.Error(text)
+	}
+	m.press("enter")
+	if text := m.screen(t); !strings.Contains(text, "jvm (pid 7 on node-1) lost the lock: its lease ran out, 1m0s ago.") || !strings.Contains(text, "with the fence 6, or a") {
+		t.Errorf("its page:\n%s", text)
+	}
+}
+
 func TestTopSaysOfTheWorstTroubleWhatItMeansAndWhatToDo(t *testing.T) {
 	stopped := heldSince("invoices", time.Hour, 16*time.Second, 2)
 	m := topOf(80, 24, stopped)
@@ -178,6 +213,13 @@ func TestTopSaysOfTheWorstTroubleWhatItMeansAndWhatToDo(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %q:\n%s", want, text)
 		}
+	}
+	deadlocked := heldSince("invoices of the whole of November", time.Hour, 16*time.Second, 2) // its title has two lines
+	if text := topOf(80, 24, deadlocked).screen(t); !strings.Contains(text, "does\n        not renew its hold, 16s, 2 waiting\n") {
+		t.Errorf("a long title:\n%s", text)
+	}
+	if text := topOf(80, 40, stopped).screen(t); !strings.Contains(text, "kill -CONT 12") || !strings.Contains(text, "redislock show invoices --prefix shop") {
+		t.Errorf("on a high screen:\n%s", text)
 	}
 	if text := topOf(80, 14, stopped).screen(t); strings.Contains(text, "ps -o") || !strings.Contains(text, "danger  invoices: ") {
 		t.Errorf("on a small screen:\n%s", text)

@@ -81,13 +81,11 @@ func (m *topModel) take(v topView) {
 	if m.now.IsZero() || v.at.After(m.now.Add(time.Minute)) && len(v.infos) == 0 {
 		m.now = v.at // no lock tells of the time of Redis
 	}
+	for _, e := range v.ends {
+		m.memory.Note(e.name, e.end)
+	}
 	for _, info := range v.infos {
 		m.memory.See(info)
-	}
-	for _, e := range v.told {
-		if end, bad := trouble.Told(e.Kind, e.Owner.Owner(), e.At, e.Fence, e.By, e.Why); bad {
-			m.memory.Note(e.Name, end)
-		}
 	}
 	for _, f := range v.failed {
 		met[f.name] = true
@@ -109,7 +107,7 @@ func (m *topModel) take(v topView) {
 func (m *topModel) arrange() {
 	words := strings.Fields(strings.ToLower(m.query))
 	m.rows = m.rows[:0]
-	for _, info := range m.seen.infos {
+	for _, info := range m.all() {
 		if info.Idle() && m.levels[info.Name] == 0 {
 			continue
 		}
@@ -137,6 +135,29 @@ func (m *topModel) arrange() {
 		m.at = i
 	}
 	m.move(0)
+}
+
+// all are the locks that were seen, and of jobs in trouble their locks, which Redis may have forgotten.
+func (m *topModel) all() []redislock.Info {
+	infos := slices.Clip(m.seen.infos)
+	for _, t := range m.found {
+		name := "cron:" + t.Job
+		if t.Job != "" && !slices.ContainsFunc(infos, func(info redislock.Info) bool { return info.Name == name }) {
+			infos = append(infos, redislock.Info{Name: name, Now: m.now})
+		}
+	}
+	return infos
+}
+
+// more is what is known of a lock that a look at it does not show.
+func (m *topModel) more(name string) []trouble.Trouble {
+	all := m.memory.Deadlocks(name)
+	for _, t := range m.found {
+		if t.Job != "" && "cron:"+t.Job == name {
+			all = append(all, t)
+		}
+	}
+	return append(all, m.memory.Ends(name, m.now)...)
 }
 
 // searchText is what a search looks in: the name, and everybody who holds or waits.

@@ -64,33 +64,63 @@ func (m *topModel) troubleLines() []string {
 		if t.Waiting > 0 && t.Kind != trouble.WaitsLong {
 			text += faint.Render(fmt.Sprintf(", %d waiting", t.Waiting))
 		}
-		lines = append(lines, style.Render(fmt.Sprintf("%-8s", t.Level))+text)
-		if i == 0 && m.height >= heightForSteps { // of the worst, what it means and what to do
-			lines = append(lines, m.firstStep(t)...)
+		text = style.Render(fmt.Sprintf("%-8s", t.Level)) + text
+		if i > 0 || m.height < heightForSteps {
+			lines = append(lines, text)
+			continue
 		}
+		for j, line := range firstLines(text, m.width-len(troubleIndent)) {
+			if j > 0 {
+				line = troubleIndent + line
+			}
+			lines = append(lines, line)
+		}
+		lines = append(lines, m.worst(t)...) // what it means and what to do
 	}
 	return lines
 }
 
-// heightForSteps is how high the screen must be for the list to say what can be done about the worst trouble.
-const heightForSteps = 20
+// heightForSteps is how high the screen must be for the list to say what can be done about the worst trouble, heightForMore for it to
+// say more than the first step where there is little else.
+const (
+	heightForSteps = 20
+	heightForMore  = 30
+	troubleIndent  = "        "
+)
 
-// firstStep is what a trouble means, in two lines at most, and the first thing that can be done about it: its command first, for
-// that must not be cut off.
-func (m *topModel) firstStep(t trouble.Trouble) (lines []string) {
-	const indent = "        "
-	if len(t.Means) > 0 {
-		text := strings.Split(ansi.Wordwrap(t.Means[0].Say(m.now), max(20, m.width-len(indent)), ""), "\n")
-		for _, line := range text[:min(2, len(text))] {
-			lines = append(lines, faint.Render(indent+line))
+// firstLines is a text in two lines at most.
+func firstLines(text string, width int) []string {
+	lines := strings.Split(ansi.Wordwrap(text, max(20, width), ""), "\n")
+	return lines[:min(2, len(lines))]
+}
+
+// worst is what a trouble means, in two lines at most, and the first things that can be done about it: the command first, for that
+// must not be cut off.
+func (m *topModel) worst(t trouble.Trouble) (lines []string) {
+	add := func(text string, style func(string) string) {
+		for _, line := range firstLines(text, m.width-len(troubleIndent)) {
+			lines = append(lines, troubleIndent+style(line))
 		}
 	}
-	if len(t.Steps) > 0 {
-		text := t.Steps[0].Text.Say(m.now)
-		if line := t.Steps[0].Line(m.flags); line != "" {
-			text = heading.Render(line) + "  " + text
+	as := func(text string) string { return text }
+	if len(t.Means) > 0 {
+		add(t.Means[0].Say(m.now), func(text string) string { return faint.Render(text) })
+	}
+	steps := 1
+	if m.height >= heightForMore && len(m.found) <= 2 {
+		steps = 3
+	}
+	for _, step := range t.Steps[:min(steps, len(t.Steps))] {
+		text, line := step.Text.Say(m.now), step.Line(m.flags)
+		switch {
+		case line == "":
+			add(text, as)
+		case ansi.StringWidth(line+"  "+text) <= m.width-len(troubleIndent):
+			lines = append(lines, troubleIndent+heading.Render(line)+"  "+text)
+		default:
+			lines = append(lines, troubleIndent+heading.Render(line))
+			add(text, as)
 		}
-		lines = append(lines, indent+text)
 	}
 	return lines
 }
@@ -213,9 +243,10 @@ func (m *topModel) row(raw redislock.Info, chosen bool) string {
 
 // page is one lock.
 func (m *topModel) page() []string {
+	more := m.more(m.open.Name)
 	brief, rest, _ := strings.Cut(describe(forPeople(*m.open), m.now.Sub(m.open.Now)), "\n")
-	text := brief + "\n" + advise(*m.open, m.flags, m.width, m.memory.Deadlocks(m.open.Name)...) + "\n" + rest // a queue may be long
-	if m.open.Idle() && m.open.Fence == 0 {
+	text := brief + "\n" + advise(*m.open, m.flags, m.width, more...) + "\n" + rest // a queue may be long
+	if m.open.Idle() && m.open.Fence == 0 && len(more) == 0 {
 		text = visible(m.open.Name) + ": nothing is known of it any more\n"
 	}
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")

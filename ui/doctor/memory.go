@@ -72,10 +72,14 @@ func headroom(f *facts) []Finding {
 	// A part of the memory is left to the system, and to the copy that a snapshot takes. A container may have less than the
 	// server knows of.
 	if more := min(used*2, total/4*3); more > limit && !scarce(used, more) {
-		found.Fix = set("maxmemory", fmt.Sprint(more)) + ", if nothing else wants that memory; or " + room
+		found.Fix = "raise the limit, if nothing else wants that memory: " + set("maxmemory", fmt.Sprint(more)) + "; or " + room
 	}
 	if used >= limit/20*19 {
-		found.Level = Danger
+		found.Level, found.Found = Danger, "nearly full, "+text
+	}
+	if used >= limit/100*99 {
+		found.Found = "full, " + text
+		found.Why = "no lock can be taken: an acquire is refused (OOM), and so is a place in the queue. Releases and renewals still pass."
 	}
 	return []Finding{found}
 }

@@ -59,6 +59,9 @@ type Entry struct {
 	Owner *Owner `json:"o,omitempty"`
 	By    string `json:"b,omitempty"`
 	Why   string `json:"w,omitempty"`
+	// How and Ended say of a hold that looks have seen to end, and not as it should, how and when it did, in milliseconds since 1970.
+	How   string `json:"h,omitempty"`
+	Ended int64  `json:"d,omitempty"`
 	// Seen are further fields of an item of the page, as it has them.
 	Seen json.RawMessage `json:"s,omitempty"`
 	// Told says that somebody has told it; else looks have seen it.
@@ -119,6 +122,11 @@ func (l *Log) add(ctx context.Context, onlyIfThere bool, entries []Entry) error 
 		entries = entries[n:]
 	}
 	return nil
+}
+
+// Since is where to begin to [Log.Read], for the entries that were written at a time and later.
+func Since(at time.Time) string {
+	return strconv.FormatInt(at.UnixMilli()-1, 10) + "-18446744073709551615"
 }
 
 // Read calls see with each entry after that ID, the oldest first; an empty ID is the beginning. What cannot be read is left out: another

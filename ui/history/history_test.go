@@ -78,10 +78,13 @@ func TestAnObserverTellsWhatIsLostAndAskedAndByWhom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := asking.Ask(t.Context(), "x", "the hotfix"); err != nil {
-		t.Fatal(err)
+	asked := lock.Asked()
+	for told := 0; told == 0; { // the holder may not be subscribed yet
+		if told, err = asking.Ask(t.Context(), "x", "the hotfix"); err != nil {
+			t.Fatal(err)
+		}
 	}
-	<-lock.Asked()
+	<-asked
 	if _, err := asking.Break(t.Context(), "x", "stuck"); err != nil {
 		t.Fatal(err)
 	}

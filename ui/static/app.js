@@ -79,7 +79,8 @@ function alarm() {
   setText(byID('link-text'), !up ? 'no connection' : trouble ? 'no Redis' : 'live');
   set(byID('link'), { title: up && store.status ? `The locks are looked through every ${((store.status.tookMs + store.status.pauseMs) / 1000).toFixed(1)} s; a look takes ${store.status.tookMs} ms.` : '' });
   const box = byID('alert');
-  const text = trouble ? plain(trouble) + (up ? `. What is shown is as it was${store.status?.now ? ` at ${time(store.status.now)}` : ''}; it goes on by itself when Redis answers.` : '') : '';
+  const unkept = store.status?.unkept;
+  const text = !trouble && unkept ? `The history is not kept: ${plain(unkept)}. Everything else is as it is now.` : trouble ? plain(trouble) + (up ? `. What is shown is as it was${store.status?.now ? ` at ${time(store.status.now)}` : ''}; it goes on by itself when Redis answers.` : '') : '';
   setText(box, text);
   box.hidden = !text;
 }

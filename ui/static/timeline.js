@@ -62,7 +62,8 @@ export function timeLine() {
     const text = `The last ${count(range, 'minute', 'minutes')}: ${count(spans.length, 'hold', 'holds')} of ${count(new Set(lanes.map(({ name }) => name)).size, 'holder', 'holders')}, ${count(lock.waiting, 'waits', 'wait')} now. The history below says who held it in words.`;
     if (picture.getAttribute('aria-label') !== text) set(picture, { 'aria-label': text });
     put(picture, ...parts);
-    setText(note, (spans.length ? 'Where it is shaded nobody looked: no page was open, or Redis did not answer.' : 'Nobody was seen to hold it in this time.') +
+    const unseen = (lock.blind ?? []).some(([, to]) => to > begin);
+    setText(note, (!spans.length ? 'Nobody was seen to hold it in this time.' : unseen ? 'Where it is shaded nobody looked: no page was open, or Redis did not answer.' : '') +
       (spans.some(({ to, seen }) => to && to - seen > 1000) ? ' A pale end of a hold is the time in which it ended, at a moment that was not seen.' : '') +
       (undrawn ? ` ${count(undrawn, 'hold more is', 'holds more are')} not drawn.` : ''));
   }

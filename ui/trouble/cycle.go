@@ -72,7 +72,7 @@ func about(t Trouble, lock string) bool { return t.Lock == lock || slices.Contai
 
 // because reports whether a trouble is there because of a deadlock that is told of: who waits there waits for that.
 func because(t Trouble, deadlocks []Trouble) bool {
-	return (t.Kind == WaitsLong || t.Kind == Grows) && slices.ContainsFunc(deadlocks, func(d Trouble) bool { return about(d, t.Lock) })
+	return (t.Kind == WaitsLong || t.Kind == Grows) && slices.ContainsFunc(deadlocks, func(d Trouble) bool { return d.Kind == Cycle && about(d, t.Lock) })
 }
 
 // Deadlocks are those that a lock is part of, as of the last [Memory.Troubles].

@@ -8,13 +8,24 @@ import (
 	"example.com/redislock/internal/safetext"
 )
 
-// Explain says what the state of a lock means and what can be done next, whether there is trouble or not. The deadlocks are those
-// that it is part of, if they are known: a look at one lock does not show them.
-func Explain(info redislock.Info, deadlocks ...Trouble) (means []Text, steps []Step) {
+// Explain says what the state of a lock means and what can be done next, whether there is trouble or not. What a look at one lock does
+// not show is given with it, as far as it is known: deadlocks that it is part of, holds that were lost lately, the trouble of its job.
+func Explain(info redislock.Info, more ...Trouble) (means []Text, steps []Step) {
 	if text := Purpose(info.Name); text != "" {
 		means = append(means, text)
 	}
-	found := append(slices.Clone(deadlocks), slices.DeleteFunc(OfLock(info), func(t Trouble) bool { return because(t, deadlocks) })...)
+	var known before
+	for _, t := range more {
+		if t.Kind == Ended {
+			known.ended = later(known.ended, t.Since)
+		}
+	}
+	now := slices.DeleteFunc(ofLock(info, known), func(t Trouble) bool { return because(t, more) })
+	lately := slices.IndexFunc(more, func(t Trouble) bool { return t.Kind == Ended })
+	if lately < 0 {
+		lately = len(more)
+	}
+	found := slices.Concat(more[:lately], now, more[lately:]) // what is over comes last
 	for _, t := range found {
 		means = append(means, sentence(t))
 		means = append(means, t.Means...)
@@ -26,7 +37,11 @@ func Explain(info redislock.Info, deadlocks ...Trouble) (means []Text, steps []S
 // sentence is a title with its time.
 func sentence(t Trouble) Text {
 	text := upper(t.Title)
-	if !t.Since.IsZero() {
+	switch {
+	case t.Since.IsZero():
+	case t.Kind == Ended || t.Kind == JobFailed:
+		text += Text(", " + age(t.Since) + " ago")
+	default:
 		text += Text(", for " + age(t.Since))
 	}
 	return text + "."
@@ -34,7 +49,7 @@ func sentence(t Trouble) Text {
 
 // upper begins a sentence, but for a name: that stays as it is.
 func upper(text Text) Text {
-	for _, word := range []string{"nobody", "deadlock"} {
+	for _, word := range []string{"nobody", "deadlock", "the "} {
 		if strings.HasPrefix(string(text), word) {
 			return Text(strings.ToUpper(word[:1])) + text[1:]
 		}
@@ -46,7 +61,7 @@ func upper(text Text) Text {
 func plainly(info redislock.Info, found []Trouble) (lines []Text) {
 	if len(info.Holds) == 0 {
 		switch {
-		case len(found) > 0:
+		case slices.ContainsFunc(found, func(t Trouble) bool { return t.Kind != Ended }):
 			return nil
 		case info.Waiting > 0:
 			return []Text{"The lock is free and about to go to the first who waits: at the latest when that one looks again, within 2s."}
@@ -68,6 +83,7 @@ func plainly(info redislock.Info, found []Trouble) (lines []Text) {
 	is, never := late(h, info.Now)
 	switch {
 	case h.Kept || h.Revoked || is || !h.Deadline.After(info.Now):
+	case slices.ContainsFunc(found, func(t Trouble) bool { return t.Kind == WaitsLong }): // it says so
 	case h.Lease == 0 || never:
 		lines = append(lines, "A holder that lives renews its lease again and again: if the deadline has moved on when you look again, the process is alive, and works or hangs with the lock in its hands. If not, the lock is free at the deadline, by itself.")
 	default:

@@ -1,6 +1,8 @@
 package trouble
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"example.com/redislock"
@@ -47,24 +49,35 @@ func IsOverdue(s redislock.CronStatus, now time.Time) bool {
 	return !s.Next.IsZero() && s.Outcome != redislock.OutcomeRunning && now.Sub(s.Next) > overdueAfter
 }
 
+// setUp are the checks that find how a server is set up: it was so yesterday too, and is seldom what a person is woken for.
+var setUp = []string{"persistence", "eviction policy", "access", "version"}
+
 // OfServer are the dangers of a report of the doctor. Its warnings are no trouble of this night.
 func OfServer(r doctor.Report) (all []Trouble) {
 	for _, f := range r.Findings {
 		if f.Level != doctor.Danger {
 			continue
 		}
-		t := Trouble{Kind: Server, Level: Danger, Title: Text(safetext.Escape(f.Check + ": " + f.Found))}
+		t := Trouble{Kind: Server, Level: Danger, Title: Text(safetext.Escape(f.Check + ": " + f.Found)), lasts: slices.Contains(setUp, f.Check)}
 		if f.Node != "" {
 			t.Title = Text(safetext.Text(f.Node) + ", " + safetext.Escape(f.Check+": "+f.Found))
 		}
 		if f.Why != "" {
-			t.Means = []Text{Text(safetext.Escape(f.Why))}
+			t.Means = []Text{Text(safetext.Escape(capital(f.Why)))}
 		}
 		if f.Fix != "" {
-			t.Steps = append(t.Steps, Step{Text(safetext.Escape(f.Fix)), ""})
+			t.Steps = append(t.Steps, Step{Text(safetext.Escape(capital(f.Fix))), ""})
 		}
 		t.Steps = append(t.Steps, Step{"See all that was found", "redislock doctor"})
 		all = append(all, t)
 	}
 	return all
+}
+
+// capital begins a sentence, but for a command.
+func capital(text string) string {
+	if text == "" || strings.HasPrefix(text, "redis") {
+		return text
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
 }

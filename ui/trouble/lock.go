@@ -33,9 +33,16 @@ func late(h redislock.Hold, now time.Time) (late, never bool) {
 }
 
 // OfLock is what one look at a lock shows.
-func OfLock(info redislock.Info) []Trouble { return ofLock(info, LongWait) }
+func OfLock(info redislock.Info) []Trouble { return ofLock(info, before{}) }
 
-func ofLock(info redislock.Info, long time.Duration) (all []Trouble) {
+// before is what is known of a lock from earlier.
+type before struct {
+	long  time.Duration // from when on a wait is long for it; 0 is LongWait
+	held  time.Time     // when it was last seen to be held
+	ended time.Time     // when a hold was lost lately: until then that was why others waited
+}
+
+func ofLock(info redislock.Info, known before) (all []Trouble) {
 	add := func(kind Kind, level Level, since time.Time, title Text, means []Text, steps []Step) *Trouble {
 		all = append(all, Trouble{Kind: kind, Level: level, Lock: info.Name, Title: title, Since: since, Waiting: info.Waiting, Means: means, Steps: steps})
 		return &all[len(all)-1]
@@ -71,17 +78,20 @@ func ofLock(info redislock.Info, long time.Duration) (all []Trouble) {
 		}
 	}
 	first := oldest(info)
-	waited := info.Now.Sub(first)
+	waited, free, long := info.Now.Sub(later(first, known.ended)), info.Now.Sub(later(first, known.held)), known.long
+	if long == 0 {
+		long = LongWait
+	}
 	switch {
 	case first.IsZero() || len(all) > 0: // who does not renew is why they wait
-	case strings.HasPrefix(info.Name, "elect:") && info.Holders == 0 && waited > unserved:
-		add(NoLeader, Danger, time.Time{}, Text("nobody leads, and "+count(info.Waiting, "candidate waits", "candidates wait")),
-			[]Text{"A candidate that lives becomes the leader within seconds. If it stays so, the candidates are paused, gone or cut off from Redis."},
-			[]Step{look(info.Places[0].Owner), watch(info.Name)})
-	case info.Holders == 0 && waited > unserved:
+	case strings.HasPrefix(info.Name, "elect:") && info.Holders == 0 && free > unserved:
+		add(NoLeader, Danger, known.held, Text("nobody leads, and "+count(info.Waiting, "candidate does", "candidates do")+" not take over"),
+			[]Text{"What the leader does is not done. A candidate that lives becomes the leader within seconds: if it stays so, the candidates are paused, gone or cut off from Redis."},
+			slices.Concat([]Step{look(info.Places[0].Owner)}, goOn(info.Places[0].Owner), []Step{{"If they are gone, start a process that takes part: it leads within seconds", ""}, {"See its state", show(info.Name)}}))
+	case info.Holders == 0 && free > unserved:
 		add(NotServed, Danger, first, Text("nobody holds it, and "+count(info.Waiting, "waiter does", "waiters do")+" not get it"),
 			[]Text{"The lock goes to the first who waits when it looks again, within 2s. One that does not look is passed over after 7s, so those who wait may be paused or gone, and a new one sets them right."},
-			[]Step{look(info.Places[0].Owner), watch(info.Name)})
+			slices.Concat([]Step{look(info.Places[0].Owner)}, goOn(info.Places[0].Owner), []Step{watch(info.Name)}))
 	case info.Holders > 0 && waited > long && queues(info.Name):
 		level := Warning
 		if waited > dangerWait {
@@ -109,6 +119,13 @@ func ofLock(info redislock.Info, long time.Duration) (all []Trouble) {
 		add(WaitsLong, level, first, title, means, steps).cause = common
 	}
 	return all
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // alive says what the last renewal of a hold tells of its process.

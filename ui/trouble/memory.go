@@ -7,6 +7,7 @@ import (
 
 	"example.com/redislock"
 	"example.com/redislock/internal/safetext"
+	"example.com/redislock/ui/history"
 )
 
 const (
@@ -38,13 +39,13 @@ type Memory struct {
 
 // past is that of one lock.
 type past struct {
-	last   redislock.Info
-	look   int             // which of the looks the last one was
-	waits  []time.Duration // that were served
-	grows  growth
-	ends   []End
-	found  []Trouble // by the last look
-	leader time.Time // when somebody was last seen to lead
+	last  redislock.Info
+	look  int             // which of the looks the last one was
+	waits []time.Duration // that were served
+	grows growth
+	ends  []End
+	found []Trouble // by the last look
+	held  time.Time // when somebody was last seen to hold it
 }
 
 // growth is a time in which the queue did not become shorter.
@@ -76,13 +77,46 @@ const (
 	Closed  How = "expired" // WithMaxHold was over
 )
 
-// Told is an end as a history has it, by its kind there; false for what is no end.
-func Told(kind string, owner redislock.Owner, at time.Time, fence int64, by, why string) (End, bool) {
-	how := map[string]How{"broken": Broken, "lost": WasLost, "stolen": Robbed}[kind]
-	if how == WasLost && strings.Contains(why, "longest time") {
-		how = Closed
+// Told is an end that an entry of the history tells of; false if it tells of none, or of one that is as it should be.
+func Told(e history.Entry) (End, bool) {
+	end := End{Owner: e.Owner.Owner(), At: e.At, Fence: e.Fence, By: e.By, Why: e.Why}
+	switch {
+	case e.Told:
+		end.How = map[string]How{"broken": Broken, "lost": WasLost, "stolen": Robbed}[e.Kind]
+		if end.How == WasLost && strings.Contains(e.Why, "longest time") {
+			end.How = Closed
+		}
+	case slices.Contains([]How{Lapsed, Vanish, Robbed}, How(e.How)):
+		end.How = How(e.How)
+		if at := time.UnixMilli(e.Ended); at.Before(e.At) && e.At.Sub(at) < Recent {
+			end.At = at
+		}
 	}
-	return End{How: how, Owner: owner, At: at, Fence: fence, By: by, Why: why}, how != ""
+	return end, end.How != ""
+}
+
+// Ended is how a hold with that fence has ended, as looks have shown it; false if it is not known, or was as it should be.
+func (m *Memory) Ended(name string, fence int64) (End, bool) {
+	if p := m.locks[name]; p != nil {
+		for _, e := range p.ends {
+			if e.Fence == fence {
+				return e, true
+			}
+		}
+	}
+	return End{}, false
+}
+
+// Ends are those of a lock that were not as they should be and are told at this time, the last first.
+func (m *Memory) Ends(name string, now time.Time) (all []Trouble) {
+	if p := m.locks[name]; p != nil {
+		for _, e := range slices.Backward(p.ends) {
+			if now.Sub(e.At) <= Recent {
+				all = append(all, ofEnd(name, e))
+			}
+		}
+	}
+	return all
 }
 
 // See takes in a look at a lock. Looks at one lock come in the order of their times.
@@ -205,25 +239,24 @@ func (p *past) see(info redislock.Info) {
 		g.to = info.Waiting
 	}
 	if info.Holders > 0 {
-		p.leader = info.Now
+		p.held = info.Now
 	}
 	p.last = brief(info)
-	p.found = ofLock(info, p.long())
+	p.found = ofLock(info, p.before())
 	if len(p.found) > 0 {
+		if p.found[0].Kind == NoLeader {
+			p.lastLeader(&p.found[0])
+		}
 		return
 	}
 	switch g := p.grows; {
 	case kindOf(info.Name) == "elect" && info.Idle():
 		t := Trouble{
-			Kind: NoLeader, Level: Warning, Lock: info.Name, Since: p.leader, Title: "nobody leads, and nobody stands for it",
+			Kind: NoLeader, Level: Warning, Lock: info.Name, Since: p.held, Title: "nobody leads, and nobody stands for it",
 			Means: []Text{"All processes that took part have ended, or do not reach Redis. What the leader does is not done."},
 			Steps: []Step{{"Start a process that takes part, or see why those that did are gone", ""}, {"See its state", show(info.Name)}},
 		}
-		if last := len(p.ends) - 1; last >= 0 && p.ends[last].How == Lapsed {
-			who := p.ends[last].Owner
-			t.Means = append(t.Means, says("The last to lead was %s, until %s: its lease ran out.", Who(who), moment(p.ends[last].At)))
-			t.Steps = append([]Step{look(who)}, t.Steps...)
-		}
+		p.lastLeader(&t)
 		p.found = append(p.found, t)
 	case info.Waiting > 0 && queues(info.Name) && g.to-g.from >= growBy && info.Now.Sub(g.since) >= growTime:
 		t := Trouble{
@@ -237,6 +270,27 @@ func (p *past) see(info redislock.Info) {
 		}
 		p.found = append(p.found, t)
 	}
+}
+
+// lastLeader adds to a trouble who led last, if that one was lost.
+func (p *past) lastLeader(t *Trouble) {
+	if last := len(p.ends) - 1; last >= 0 && p.ends[last].How == Lapsed {
+		who := p.ends[last].Owner
+		if t.Since.IsZero() {
+			t.Since = p.ends[last].At
+		}
+		t.Means = append(t.Means, says("The last to lead was %s, until %s: its lease ran out.", Who(who), moment(p.ends[last].At)))
+		t.Steps = append([]Step{look(who)}, t.Steps...)
+	}
+}
+
+// before is what is known for the next look.
+func (p *past) before() before {
+	known := before{long: p.long(), held: p.held}
+	for _, e := range p.ends {
+		known.ended = later(known.ended, e.At)
+	}
+	return known
 }
 
 // served remembers how long those have waited who hold the lock now.
@@ -305,6 +359,7 @@ func ofEnd(name string, e End) Trouble {
 		t.cause = cause{kind: Ended, how: Lapsed, who: process(e.Owner)}
 		t.Means = []Text{"It had not renewed for half of its lease and more: it was paused, gone, or cut off from Redis. What it did under the lock may be half done.", fence}
 		t.Steps = append([]Step{look(e.Owner)}, goOn(e.Owner)...)
+		t.Steps = append(t.Steps, Step{"So that it does no harm again: let what is written compare fences, and take a lease (WithLease) that is longer than the process may pause", ""})
 	case WasLost:
 		t.Title = Text(who) + " lost the lock"
 		t.cause = cause{kind: Ended, how: WasLost, who: process(e.Owner)}

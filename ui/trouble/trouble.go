@@ -78,6 +78,7 @@ type Trouble struct {
 	Steps []Step
 
 	cause cause
+	lasts bool      // it is how the server is set up, and no event of now
 	until time.Time // when the hold ends that is not renewed
 }
 
@@ -95,11 +96,18 @@ func (s Step) Line(flags string) string {
 	return s.Command + " " + flags
 }
 
-// Sort puts the worst first, of those the one for which most wait, then the oldest.
+// Sort puts the worst first, of those the one for which most wait, then the oldest. How the server is set up comes after what happens.
 func Sort(all []Trouble) {
 	slices.SortStableFunc(all, func(a, b Trouble) int {
-		return cmp.Or(cmp.Compare(b.Level, a.Level), cmp.Compare(b.Waiting, a.Waiting), a.Since.Compare(b.Since), cmp.Compare(a.Lock, b.Lock), cmp.Compare(a.Job, b.Job))
+		return cmp.Or(cmp.Compare(btoi(a.lasts), btoi(b.lasts)), cmp.Compare(b.Level, a.Level), cmp.Compare(b.Waiting, a.Waiting), a.Since.Compare(b.Since), cmp.Compare(a.Lock, b.Lock), cmp.Compare(a.Job, b.Job))
 	})
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // Who is an owner on one line, without its metadata.

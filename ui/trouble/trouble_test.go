@@ -10,6 +10,7 @@ import (
 
 	"example.com/redislock"
 	"example.com/redislock/ui/doctor"
+	"example.com/redislock/ui/history"
 )
 
 var (
@@ -80,7 +81,7 @@ func TestOneLookAtALockFindsItsTrouble(t *testing.T) {
 		"kept, and long waited for":        {waitedFor(with(held("x", time.Hour, 16*time.Second), kept), 2, 2*time.Minute), []string{"has given the lock back", "nobody is hit"}},
 		"candidates wait":                  {waitedFor(held("elect:x", time.Hour, 5*time.Second), 3, time.Hour), nil},
 		"done once, others wait":           {waitedFor(held("once:x", time.Hour, 5*time.Second), 3, time.Hour), nil},
-		"nobody leads":                     {waitedFor(redislock.Info{Name: "elect:x", Now: zero}, 2, time.Minute), []string{"no-leader danger nobody leads, and 2 candidates wait"}},
+		"nobody leads":                     {waitedFor(redislock.Info{Name: "elect:x", Now: zero}, 2, time.Minute), []string{"no-leader danger nobody leads, and 2 candidates do not take over", "kill -CONT 13", "start a process that takes part"}},
 		"nobody is served":                 {waitedFor(redislock.Info{Name: "x", Now: zero}, 2, time.Minute), []string{"not-served danger nobody holds it, and 2 waiters do not get it"}},
 		"free for a moment":                {waitedFor(redislock.Info{Name: "x", Now: zero}, 2, 5*time.Second), nil},
 		"one that waits for an upgrade":    {redislock.Info{Name: "x", Now: zero, Waiting: 1, Places: []redislock.Place{{Owner: other}}}, nil},
@@ -277,6 +278,92 @@ func TestAnElectionInWhichNobodyStandsIsTold(t *testing.T) {
 	m.Gone("elect:y", zero.Add(time.Hour))
 	if found := m.Troubles(zero.Add(time.Hour)); len(found) > 0 {
 		t.Errorf("of which nothing is known: %v", found)
+	}
+}
+
+func TestNobodyLeadsOnlyWhenNobodyHasForAWhile(t *testing.T) {
+	m := &Memory{}
+	at := func(after time.Duration, info redislock.Info) []Trouble {
+		info.Now = zero.Add(after)
+		m.See(waitedFor(info, 1, time.Hour+after)) // the candidate has waited all the time
+		return m.Troubles(info.Now)
+	}
+	if found := at(0, held("elect:x", time.Hour, 16*time.Second)); len(found) != 1 || found[0].Kind != NotRenewed {
+		t.Errorf("a leader that does not renew: %+v", found)
+	}
+	free := redislock.Info{Name: "elect:x", Fence: 7}
+	if found := at(15*time.Second-1, held("elect:x", time.Hour, 16*time.Second)); len(found) != 1 {
+		t.Errorf("%+v", found)
+	}
+	if found := at(20*time.Second, free); slices.ContainsFunc(found, func(t Trouble) bool { return t.Kind == NoLeader }) {
+		t.Errorf("before a candidate can have taken over: %+v", found)
+	}
+	found := at(26*time.Second, free)
+	if len(found) != 1 || found[0].Kind != NoLeader || !found[0].Since.Equal(zero.Add(15*time.Second-1)) || !strings.Contains(all(found[0]), "The last to lead was api (pid 12 on node-3), until ") {
+		t.Errorf("a candidate that does not take over: %+v", found)
+	}
+}
+
+func TestAWaitBehindAHoldThatWasLostIsNotThatOfTooManyCallers(t *testing.T) {
+	m := &Memory{}
+	m.See(waitedFor(held("x", time.Hour, 16*time.Second), 2, 2*time.Minute))
+	next := func(after time.Duration) []Trouble {
+		now := zero.Add(after)
+		h := redislock.Hold{ID: "p0", Owner: other, Since: zero.Add(14 * time.Second), Lease: 30 * time.Second, Deadline: now.Add(25 * time.Second), Fence: 8}
+		m.See(redislock.Info{Name: "x", Now: now, Fence: 8, Holders: 1, Holds: []redislock.Hold{h}, Waiting: 1, Places: []redislock.Place{{ID: "p1", Owner: owner, Since: zero.Add(-2 * time.Minute)}}})
+		return m.Troubles(now)
+	}
+	if found := next(20 * time.Second); len(found) != 1 || found[0].Kind != Ended {
+		t.Errorf("after the hold was lost: %+v", found)
+	}
+	if found := next(90 * time.Second); !slices.ContainsFunc(found, func(t Trouble) bool { return t.Kind == WaitsLong }) {
+		t.Errorf("a wait that is long all the same: %+v", found)
+	}
+	means, _ := Explain(m.locks["x"].last, m.Ends("x", zero.Add(20*time.Second))...)
+	if text := fmt.Sprint(means); !strings.Contains(text, "lost the lock: its lease ran out") || strings.Contains(text, "too many") {
+		t.Errorf("the page of the lock: %s", text)
+	}
+}
+
+func TestAnEntryOfTheHistoryTellsOfAnEndThatWasNotAsItShouldBe(t *testing.T) {
+	was := zero.Add(-time.Second)
+	for name, c := range map[string]struct {
+		entry history.Entry
+		how   How
+		at    time.Time
+	}{
+		"a release that was seen":          {history.Entry{Kind: "released"}, "", zero},
+		"an end that was seen":             {history.Entry{Kind: "ended", How: "lapsed", Ended: was.UnixMilli()}, Lapsed, was},
+		"a key that went":                  {history.Entry{Kind: "lost", How: "vanish", Ended: zero.UnixMilli()}, Vanish, zero},
+		"what only somebody can tell":      {history.Entry{Kind: "ended", How: "broken"}, "", zero},
+		"what cannot be":                   {history.Entry{Kind: "ended", How: "lapsed", Ended: zero.Add(time.Hour).UnixMilli()}, Lapsed, zero},
+		"a loss that was told":             {history.Entry{Kind: "lost", Told: true, Why: "the lease"}, WasLost, zero},
+		"the end of the longest time":      {history.Entry{Kind: "lost", Told: true, Why: "held for its longest time"}, Closed, zero},
+		"somebody who asks":                {history.Entry{Kind: "asked", Told: true}, "", zero},
+		"a told entry that looks like two": {history.Entry{Kind: "asked", Told: true, How: "lapsed"}, "", zero},
+	} {
+		c.entry.At, c.entry.Fence = zero, 7
+		end, bad := Told(c.entry)
+		if bad != (c.how != "") || end.How != c.how || !end.At.Equal(c.at) {
+			t.Errorf("%s: %+v, %v", name, end, bad)
+		}
+	}
+}
+
+func TestHowTheServerIsSetUpComesAfterWhatHappens(t *testing.T) {
+	found := OfServer(doctor.Report{Findings: []doctor.Finding{
+		{Check: "persistence", Level: doctor.Danger, Found: "none", Why: "every restart forgets all locks."},
+		{Check: "memory", Level: doctor.Danger, Found: "full, 24 MB in use of a maxmemory of 24 MB", Fix: "redis-cli --bigkeys"},
+	}})
+	found = append(found, ofEnd("x", End{How: Lapsed, Owner: owner, At: zero}))
+	Sort(found)
+	for i, want := range []string{"memory: full,", "lost the lock", "persistence: none"} {
+		if !strings.Contains(found[i].Title.String(), want) {
+			t.Errorf("place %d has %q", i, found[i].Title)
+		}
+	}
+	if !strings.Contains(all(found[2]), "\nEvery restart") || !strings.Contains(all(found[0]), "\nredis-cli") {
+		t.Errorf("sentences begin as sentences do, and commands as commands: %s%s", all(found[2]), all(found[0]))
 	}
 }
 
