@@ -322,7 +322,7 @@ func (c *Client) DoAll(ctx context.Context, names []string, fn func(context.Cont
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.finish(ctx)) }() // also when fn panics
+	defer func() { err = both(err, all.finish(ctx)) }() // also when fn panics
 	under, untie := lifetime.Ending(&together{ctx, all}, all.ctx)
 	defer untie()
 	return fn(under)

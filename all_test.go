@@ -760,10 +760,13 @@ func TestDoAllRunsUnderAllAndReportsALoss(t *testing.T) {
 				return err
 			}
 			e.ends(ctx)
-			return nil
+			return mine
 		})
-		if !errors.Is(err, redislock.ErrLost) || !errors.Is(err, redislock.ErrNotHeld) || !strings.Contains(err.Error(), `"b"`) {
+		if !errors.Is(err, mine) || !errors.Is(err, redislock.ErrLost) || !errors.Is(err, redislock.ErrNotHeld) || !strings.Contains(err.Error(), `"b"`) {
 			e.Errorf("a loss: %v", err)
+		}
+		if strings.Contains(err.Error(), "\n") {
+			e.Errorf("a loss, and fn's own error, are said on several lines: %v", err)
 		}
 		err = c.DoAll(ctx, names, func(context.Context) error { // nobody has told the holder
 			e.raw.Del(ctx, "redislock:{a}")

@@ -214,7 +214,7 @@ func (r *cronRun) do(ctx context.Context, own []Option, fn func(context.Context)
 	}()
 	err = fn(bounded)
 	if loss := r.loss(); loss != nil && !errors.Is(err, ErrLost) {
-		err = errors.Join(err, loss)
+		err = both(err, loss)
 	}
 	if err == nil {
 		outcome = OutcomeRan

@@ -20,7 +20,7 @@ func (c *Client) do(ctx context.Context, name string, fn func(context.Context) e
 		return false, err
 	}
 	defer func() { // also when fn panics
-		err = errors.Join(err, lossOf(wrapOp("release", name, l.finish(ctx, true, 0))))
+		err = both(err, lossOf(wrapOp("release", name, l.finish(ctx, true, 0))))
 	}()
 	return true, fn(l.under(ctx))
 }
@@ -75,7 +75,7 @@ func (c *Client) DoWeak(ctx context.Context, name string, fn func(context.Contex
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lossOf(w.Release(ctx))) }() // also when fn panics
+	defer func() { err = both(err, lossOf(w.Release(ctx))) }() // also when fn panics
 	under, untie := lifetime.Ending(ctx, w.ctx)
 	defer untie()
 	return fn(under)

@@ -177,3 +177,14 @@ func (c *Client) heldBy(h protocol.Holder, cause error) *HeldError {
 	owner := parseOwner(h.Info)
 	return &HeldError{Holder: owner, Since: h.Since.Time(), Deadline: h.Deadline.Time(), Waiting: h.Waiting, Holders: h.Holders, own: c.isOwn(h.Info), cause: cause}
 }
+
+// both is two errors as one, which says them in one line; either may be nil.
+func both(err, more error) error {
+	switch {
+	case err == nil:
+		return more
+	case more == nil:
+		return err
+	}
+	return fmt.Errorf("%w; %w", err, more)
+}

@@ -142,7 +142,7 @@ func (o *onceCall) run(bounded context.Context) (all bool, err error) {
 		loss := l.hold.loss()
 		_ = l.finish(o.ctx, true, 0) // goes on in the background where Redis does not answer
 		if err != nil && loss != nil && !errors.Is(err, ErrLost) && !errors.Is(loss, ErrReleased) {
-			err = errors.Join(err, loss)
+			err = both(err, loss)
 		}
 	}()
 	o.began = true

@@ -91,7 +91,7 @@ func (s *sharing) fetch(ctx context.Context, l *Lock, rec record, background boo
 	case err == nil:
 		unkept = c.record(ctx, l, 1, protocol.SharedValue(text), s.ttl+s.stale)
 	case background && ctx.Err() != nil: // its time is over
-		err = errors.Join(context.Cause(ctx), err)
+		err = both(context.Cause(ctx), err)
 		unkept = s.noteFailure(ctx, l, rec, err)
 	case loss != nil: // the error says nothing about the value
 		if ctx.Err() == nil && errors.Is(err, context.Canceled) { // none of the waiting callers has cancelled anything
@@ -105,7 +105,7 @@ func (s *sharing) fetch(ctx context.Context, l *Lock, rec record, background boo
 	}
 	switch _, panicked := err.(*PanicError); {
 	case background && err != nil, ctx.Err() != nil && (panicked || err == errIgnores): // nobody else hears of it
-		tell(errors.Join(err, unkept))
+		tell(both(err, unkept))
 	case unkept != nil:
 		tell(unkept)
 	}

@@ -41,6 +41,9 @@ var ErrLost = errors.New("lock lost")
 // firstPause is how long after its failure a renewal is tried again. Each failure in a row doubles the pause.
 const firstPause = 10 * time.Millisecond
 
+// mostFailures is from which number of failures on the pauses do not grow any more.
+const mostFailures = 10
+
 // Lease is one lease. Its methods are the events; now is when they happen, by the local clock.
 type Lease struct {
 	length time.Duration // the lease that was asked for
@@ -53,7 +56,8 @@ type Lease struct {
 	renewAt time.Time    // when to send the next renewal; zero if there is none
 	ended   error        // why the lease has ended; nil while it is kept
 
-	failures   int32 // how many renewals failed since the last one that succeeded
+	failures   uint8 // how many renewals failed since the last one that succeeded, at most mostFailures
+	claim      bool  // it was granted by message, and no renewal has made it whole yet
 	final      bool  // WithoutRenewal: renewed only to turn a claim into the whole lease
 	unanswered bool  // an acquire of this token had no answer: a copy of it may yet be executed (I8)
 	given      bool  // somebody gives the hold up on the server, or gave it up
@@ -63,6 +67,7 @@ type Lease struct {
 // begin is the event of the grant. The lease is renewed after a third of what is left of it. A claim is renewed after a
 // quarter, to make it whole.
 func (l *Lease) begin(claimed bool, now time.Time) {
+	l.claim = claimed
 	switch left := l.valid.LeftAt(now); {
 	case claimed:
 		l.renewAt = now.Add(left / 4)
@@ -121,18 +126,25 @@ func (l *Lease) expired(now time.Time, orphaned bool) error {
 	case l.total != nil && l.total.LeftAt(now) <= 0:
 		return fmt.Errorf("%w: held for its longest time of %v", ErrLost, l.total.Span)
 	case l.valid.LeftAt(now) <= 0 && orphaned:
-		return fmt.Errorf("%w: its lease of %v ran out: %w", ErrLost, l.length, transport.ErrOrphaned)
+		return fmt.Errorf("%w: %w", ranOut{l.length, l.claim}, transport.ErrOrphaned)
 	case l.valid.LeftAt(now) <= 0:
-		return ranOut(l.length)
+		return ranOut{l.length, l.claim}
 	}
 	return nil
 }
 
-// ranOut is the error of a lease of that length. It is put into words only where somebody reads it: many leases run out together.
-type ranOut time.Duration
+// ranOut is the error of a lease of that length, or of a claim. It is put into words only where somebody reads it: many leases run out
+// together.
+type ranOut struct {
+	length time.Duration
+	claim  bool
+}
 
 func (r ranOut) Error() string {
-	return fmt.Sprintf("%v: its lease of %v ran out", ErrLost, time.Duration(r))
+	if r.claim {
+		return fmt.Sprintf("%v: it was handed over for %v at first, and no renewal was answered in that time", ErrLost, protocol.Claim)
+	}
+	return fmt.Sprintf("%v: its lease of %v ran out", ErrLost, r.length)
 }
 func (r ranOut) Unwrap() error { return ErrLost }
 
@@ -169,7 +181,7 @@ func (l *Lease) extend(fresh clock.Bound, sent, now time.Time) bool {
 	if fresh.LeftAt(now) > l.valid.LeftAt(now) {
 		l.valid = fresh
 	}
-	l.failures, l.renewAt = 0, time.Time{}
+	l.failures, l.claim, l.renewAt = 0, false, time.Time{}
 	if !l.final {
 		l.renewAt = sent.Add(l.length / 3)
 	}
@@ -182,8 +194,8 @@ func (l *Lease) failed(now time.Time) bool {
 	if l.ended != nil {
 		return false
 	}
-	pause := min(firstPause<<min(l.failures, 10), l.length/6, time.Second)
-	l.failures++
+	pause := min(firstPause<<l.failures, l.length/6, time.Second)
+	l.failures = min(l.failures+1, mostFailures)
 	if at := now.Add(pause); at.Before(l.renewAt) {
 		l.renewAt = at
 	}

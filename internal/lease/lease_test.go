@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"example.com/redislock/internal/clock"
+	"example.com/redislock/internal/protocol"
 	"example.com/redislock/internal/transport"
 )
 
@@ -167,6 +168,31 @@ func TestWithoutARedisClientNothingIsRenewed(t *testing.T) {
 	}
 }
 
+func TestAClaimThatRanOutIsNotCalledTheWholeLease(t *testing.T) {
+	began := time.Now()
+	for _, c := range []struct {
+		what    string
+		renewed bool
+		says    string
+	}{
+		{"a claim", false, "lock lost: it was handed over for 5s at first, and no renewal was answered in that time"},
+		{"one that a renewal has made whole", true, "lock lost: its lease of 30s ran out"},
+	} {
+		l := Lease{length: 30 * time.Second, granted: began, valid: clock.Bound{From: began, Span: protocol.Claim}}
+		l.begin(true, began)
+		if c.renewed {
+			l.extend(clock.Bound{From: began, Span: 30 * time.Second}, began, began.Add(time.Second))
+		}
+		err := l.expired(began.Add(time.Minute), false)
+		if !errors.Is(err, ErrLost) || err.Error() != c.says {
+			t.Errorf("%s: %v", c.what, err)
+		}
+		if err := l.expired(began.Add(time.Minute), true); err.Error() != c.says+": "+transport.ErrOrphaned.Error() {
+			t.Errorf("%s, where the Redis client is closed: %v", c.what, err)
+		}
+	}
+}
+
 func TestRenewalsKeepTheTimesOfTheirLeaseAndShareThoseOfOthers(t *testing.T) {
 	granted := time.Now()
 	began := granted.Add(-7123 * time.Millisecond)
@@ -174,7 +200,7 @@ func TestRenewalsKeepTheTimesOfTheirLeaseAndShareThoseOfOthers(t *testing.T) {
 	for _, c := range []struct {
 		what              string
 		now, due, at      time.Duration // since the grant
-		failures, exactly int32
+		failures, exactly uint8
 		length            time.Duration
 	}{
 		{what: "the first", now: 0, due: 10 * time.Second, at: 10 * time.Second},
