@@ -756,7 +756,7 @@ func TestDoAllRunsUnderAllAndReportsALoss(t *testing.T) {
 		e.untouched("b")
 
 		err := c.DoAll(ctx, names, func(ctx context.Context) error {
-			if _, err := other.Break(ctx, "b", "test"); err != nil {
+			if _, err := other.Break(context.WithoutCancel(ctx), "b", "test"); err != nil {
 				return err
 			}
 			e.ends(ctx)
