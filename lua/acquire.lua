@@ -5,18 +5,18 @@
 -- ARGV[2]  request (layout.lua)
 -- ARGV[3]  steal after, µs: a hold older than this is revoked; '' or none: never
 -- ARGV[4]  ticket of a place that was lost; '' or none: a new one
--- ARGV[5]  how many may wait, at the most, for this one to join them; '' or none: any number
--- ARGV[6]  the fence that a quorum would like, a time; '' or none. It is taken where the last one is known and is less, so that
---          all nodes give the same; without the last one a fence follows the clock, as ever. It also says since when the lock
---          is held, so an older one than WISH_AGE is not taken: a hold is not stale before it is one
+-- ARGV[5]  the most waiters of a queue that this one may join; '' or none: any number
+-- ARGV[6]  the fence that a quorum proposes, a time; '' or none. It is used if the last fence is known and less, so that all nodes
+--          give the same fence. Without a last fence, a fence follows the clock. The fence also says since when the lock is held.
+--          So a proposed one older than WISH_AGE is not used, or the hold would be stale too soon
 --
--- Reply    fence16, granted at that very time      | fence16 now16: the same, with the fence of ARGV[6]
+-- Reply    fence16: granted, and the fence is the time of the grant | fence16 now16: granted with the fence of ARGV[6]
 --          {'granted', now, fence, at, lease}
 --          {'waiting', now, ticket, holder…}       | {'held', now, holder…}: nothing was left behind
---          {'full', now, holder…}: so many wait that it may not; nothing was left behind
---          {'more', now}: the hash is being cleaned, send this again
+--          {'full', now, holder…}: too many wait already; nothing was left behind
+--          {'more', now}: ended holds are still being searched; send this again
 --          {'over', now}: a tombstone says that this wait was given up
---          {'clash', now, rules}: the mode's name is in use here with these other rules, or '': too many modes are
+--          {'clash', now, rules}: the mode's name is in use on this lock with these other rules; '': too many modes are in use
 --@ preamble.lua
 --@ fast_acquire.lua
 --@ fast_join.lua
@@ -26,9 +26,9 @@
 local token, request, wait = ARGV[1], ARGV[2], sub(ARGV[2], REQUEST_WAIT)
 local WALK = 64                   -- places at each end that a returning waiter looks at for its old one
 
--- A ticket is the time of joining, later than every one before it. A waiter that lost its place has its old ticket and
--- goes in where that belongs, looked for from both ends at once. The walk is bounded: in a longer queue it goes in before
--- the last WALK, so that it passes nobody who came earlier.
+-- A ticket is the time of joining, later than every earlier ticket. A waiter that lost its place has its old ticket and joins
+-- at the position of that ticket. The position is looked for from both ends at once. The search is bounded: in a longer queue
+-- the waiter joins before the last WALK places, which all came later.
 local function join(ticket)
   local tail = queue.tail and sub(get('w' .. queue.tail), PLACE_TICKET) or ''
   if ticket == '' then ticket = tail < now and now or time16(tail + 1) end

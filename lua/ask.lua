@@ -1,9 +1,9 @@
--- ask: tell the holders that somebody wants the lock. It changes nothing, and takes nothing.
+-- ask: tell the holders that a caller wants the lock. It changes nothing.
 --
 -- KEYS[1]  the lock
 -- ARGV[1]  what to tell them
 --
--- Reply    how many were told, of the first MOST
+-- Reply    how many of the first MOST holders were told
 --@ preamble.lua
 --@ rules.lua
 local MOST = 64

@@ -1,11 +1,11 @@
--- break: the operator ends holds, at once. Their owners are told; the fence protects what they guarded.
+-- break: an operator ends holds at once. Their owners are told. Until then only the fence protects the guarded resource.
 --
 -- KEYS[1]  the lock
 -- ARGV[1]  reason, for the owners
--- ARGV[2…] token and fence of each hold that is meant, so that a resend breaks no other
+-- ARGV[2…] token and fence of each hold to end; with the fence, a resend breaks no other hold
 --
 -- Reply    {how many were ended, more, the greatest of their fences or '',
---           how many had been ended before for this very reason, the greatest of their fences or ''}
+--           how many of them had been ended before for the same reason, the greatest of their fences or ''}
 --@ preamble.lua
 --@ rules.lua
 --@ tombstone.lua

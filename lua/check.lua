@@ -1,5 +1,5 @@
--- check: what became of the waits of one Client. It never joins and never grants from nothing; it repairs the queue,
--- confirms a claim whose message was lost, and says that this Client is alive.
+-- check: a Client asks what became of its waits. A check never joins the queue, and grants only to places that are in it. It
+-- clears away dead places, confirms a claim whose message was lost, and notes that this Client is alive.
 --
 -- KEYS[1]  the lock
 -- ARGV[1]  wake channel of the Client

@@ -1,5 +1,5 @@
--- The first lines of every script: one reading of the server's clock, which serves the whole script, as 16 digits of µs, so that
--- times compare as text.
+-- The first lines of every script: they read the server's clock once, for the whole script. Times are 16 digits of µs, so
+-- they compare as text.
 local call, key = redis.call, KEYS[1]
 local got, pair                   -- what a fast path has read for `load`: LOADED, or the whole of a hash of two fields
 local time = call('TIME')

@@ -1,21 +1,20 @@
--- confirm: the owner of a new grant says that it has it, before it relies on it. That makes the lease whole, lifts the
--- fence above what its Client has seen of this name, where data was lost and the clock is behind, and is a write on
--- this connection, which a WAIT on the same one counts replicas for. It grants nothing: of a copy that comes late there
--- is nothing to fear.
+-- confirm: the owner of a new grant sends this before it relies on the grant. The full lease counts from now. If data was
+-- lost and the clock is behind, the fence is raised above those that the Client has seen of this name. It is also a write on
+-- this connection, for which a WAIT on the same connection counts replicas. It grants nothing, so a late copy does no harm.
 --
 -- KEYS[1]  the lock
 -- ARGV[1]  token of the hold
 -- ARGV[2]  the fence that the caller has named as seen, 16 digits; '' none
--- ARGV[3]  the greatest that its Client has seen; '' none
+-- ARGV[3]  the greatest fence that its Client has seen; '' none
 --
 -- Reply    {'granted', now, fence, at, lease} | {'gone', now}: the hold is over, or was revoked
---          {'ahead', now}: the caller's is farther ahead of the clock than SKEW; nothing has changed
+--          {'ahead', now}: the caller's fence is farther ahead of the clock than SKEW; nothing has changed
 --@ preamble.lua
 --@ rules.lua
 
--- A clock that is set to local time instead of UTC is off by up to 14 hours; a day covers that, with the time since. What
--- is farther ahead is a mistake or an attack: believed, it would keep this name's fences away from the clock for ever.
--- What the Client has by itself is ignored then.
+-- A clock that is set to local time instead of UTC is wrong by up to 14 hours. A day covers that and the time since. A fence
+-- that is farther ahead is a mistake or an attack: as a floor it would keep the fences of this name ahead of the clock for
+-- ever. If the Client itself remembers such a fence, it is ignored.
 local SKEW = 86400000000          -- µs
 local token = ARGV[1]
 

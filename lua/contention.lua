@@ -1,7 +1,7 @@
--- What acquire, check and convert do under contention: the lock is somebody else's.
+-- What acquire, check and convert do under contention: another caller holds the lock.
 
--- The oldest hold that is held: neither revoked nor kept. Where there are many that are, the search goes on where the
--- last script left it, for such a hold is never held again. The second result is true if it has not come to an end.
+-- The oldest hold that is neither revoked nor kept. If many are, the search goes on where the last script left it, because
+-- such a hold is never held again. The second result is true if the search has not come to an end.
 local function oldest()
   local id = summary and summary.fresh or holds.head
   for _ = 1, SCAN do
@@ -15,8 +15,9 @@ local function oldest()
   return nil, id ~= nil
 end
 
--- Holds older than a waiter tolerates are revoked, and their owners told. They stay until the owner gives them up, or
--- their deadline: never a hold beside one that it does not fit. Answers true if there may be more of them.
+-- Holds that are older than a waiter tolerates are revoked, and their owners are told. They stay until the owner gives them
+-- up, or until their deadline, so no hold ever stands beside one that it does not fit. The result is true if there may be
+-- more of them.
 local function revoke(after)
   if not after or after == '' then return false end
   local told, hold, more = {}, oldest()
@@ -38,7 +39,7 @@ local function revoke(after)
   return more
 end
 
--- Places of Clients that are gone would pile up under a long hold. True if there may be more of them at this end.
+-- Places of dead Clients would pile up behind a long hold. The result is true if there may be more of them at this end.
 local function trim(last)
   for _ = 1, TRIM do
     local id = queue[last]
@@ -53,8 +54,9 @@ local function refresh_client(entry, mode) -- a Client is alive, and may be coun
   save_client(entry)
 end
 
--- The first in the queue tells the owners that take turns, so that they keep the lock no longer than their turns: SCAN of them at the
--- most, and none behind a hold whose owner takes none. Where many have the lock the strict way, that costs a look at one.
+-- The first waiter tells the owners that take turns, so that they keep the lock no longer than their turns: SCAN owners at
+-- the most, and none behind a hold whose owner takes no turns. So if many hold the lock without turns, only one of them is
+-- looked at.
 local function in_turns(own)
   local told, id = {}, not queue.head and holds.head
   for _ = 1, SCAN do
@@ -75,8 +77,8 @@ local function recall(told, place)
   end
 end
 
--- The last five of a reply: the oldest hold that is held, its since, and when the first hold ends ('' nobody);
--- how many wait, who the holder is, how many hold.
+-- The last five elements of a reply: the `since` of the oldest hold, and when the first hold ends (both '' if nobody holds
+-- the lock); how many wait; who the oldest holder is; how many hold.
 local function answer(reply)
   local n = #reply
   reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4], reply[n + 5] = '', '', queue.length, '', holds.length

@@ -1,14 +1,14 @@
--- convert: change the mode of a hold, at once where the holds beside it allow that, or else when they do, before all
--- who wait: they wait for this very hold.
+-- convert: change the mode of a hold. It changes at once if the holds beside it allow that. If not, it waits until they do,
+-- before all other waiters, because these wait for this hold too.
 --
 -- KEYS[1]  the lock
 -- ARGV[1]  token of the hold
 -- ARGV[2]  request, as in acquire; its mode names the hold's token if this is a new grant, with a new fence
--- ARGV[3]  token of this change: of its place in the queue, and known to the hold afterwards. It begins with 10 digits
---          that rise with every change which its owner asks for: what comes after a later one is late
+-- ARGV[3]  token of this change: it names the place in the queue, and the hold keeps it afterwards. It begins with 10 digits
+--          that rise with every change that the owner asks for, so a change that comes after a later one is known to be late
 --
 -- Reply    {'granted', now, fence, at, lease, more} | {'waiting', now, ticket, holder…} | {'held', now, holder…}
---          {'conflict', now}: another hold waits to be changed, and each would wait for the other
+--          {'conflict', now}: another hold waits to change its mode, and each would wait for the other
 --          {'gone', now}: the hold is over | {'more', now}: as in acquire | {'over', now}: it is late
 --@ preamble.lua
 --@ rules.lua

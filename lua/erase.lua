@@ -1,4 +1,4 @@
--- erase: forget a record, and tell those who rely on it.
+-- erase: delete a record, and tell the Clients that remember it.
 --
 -- KEYS[1]  the record
 -- ARGV[1]  none, or the broadcast channel

@@ -1,6 +1,6 @@
--- The fast path of an acquire of a free lock: the hash has its fence, or nothing. It shortens `grant` of rules.lua, and
--- `store` of state.lua for a hold in its short form. HLEN alone tells an idle lock from every other, so the fast paths
--- below cost it nothing.
+-- The fast path of an acquire of a free lock: the hash has only its fence, or nothing. It shortens `grant` of rules.lua, and
+-- `store` of state.lua for a hold in its short form. HLEN alone tells an idle lock from every other, so an idle lock pays
+-- nothing for the fast paths below.
 if fields == 1 then               -- only the fence: nobody holds, nobody waits
   local last = call('HGET', key, 'f')
   if last and last < now and last > string.sub(now, TIME_HUNDREDS) then -- within the same 100 s the expiry was set (`raise_expiry`)

@@ -1,6 +1,6 @@
--- The fast path of a release that hands over, under what is nearly always so: the hold is the only one, the first in the
--- queue belongs to a Client that lives, and all is exclusive. It shortens `drop` and `hand_over` of rules.lua, and `store` of
--- state.lua, and writes in the same order as they. Whatever is different goes on to the rules.
+-- The fast path of a release that hands over in the usual case: the hold is the only one, the Client of the first waiter
+-- lives, and all modes are exclusive. It shortens `drop` and `hand_over` of rules.lua, and `store` of state.lua, and writes
+-- in the same order. Every other case goes on to the rules.
 if not released and not ARGV[2] then
   local sub, token = string.sub, ARGV[1]
   got = call('HMGET', key, LOADED)

@@ -1,8 +1,8 @@
--- The fast path of a release where not all is exclusive, under what is nearly always so: no other hold may have ended, the Client of
--- the first in the queue lives, and whether it fits is seen at once: nobody else holds, or what is held is all of its own class, which
--- tolerates itself, and leaves it room or not, or it or another holder tolerates nobody. Then at most one waiter is granted, and the one
--- behind it does not fit. It shortens the same as fast_hand_over.lua, and `fits` of modes.lua. Whatever is different goes on to
--- the rules.
+-- The fast path of a release in the usual case of other modes than the exclusive one: no other hold can have ended, the
+-- Client of the first waiter lives, and it is plain whether that waiter fits. It is plain if there is no other hold, if the
+-- waiter or a holder tolerates nobody, or if all holds are of the waiter's own class, which tolerates itself up to its
+-- capacity. At most one waiter is granted, and the one behind it does not fit. It shortens the same as fast_hand_over.lua,
+-- and `fits` of modes.lua. Every other case goes on to the rules.
 local modes = got and got[3]
 if modes and got[4] and got[5] and got[8] and not (got[2] or got[6] or got[7]) and got[1] < now and string.sub(got[1], TIME_HUNDREDS) == string.sub(now, TIME_HUNDREDS) then
   local sub, find, match = string.sub, string.find, string.match
@@ -29,7 +29,7 @@ if modes and got[4] and got[5] and got[8] and not (got[2] or got[6] or got[7]) a
     weight, capacity = (weight or 0) + 0, (capacity or 0) + 0
     local client = call('HGET', key, 'c' .. channel)
     local seen, mode = client and sub(client, CLIENT_SEEN), client and sub(client, CLIENT_WAIT)
-    -- What is left when the hold is given up, and whether the first fits: nil if that is not seen at once.
+    -- The holds that remain when this one is given up, and whether the first waiter fits: nil if that is not plain.
     local held, same, fits, mine = 0, 0, nil, nil
     for i = 1, n do
       if classes[i] == own then

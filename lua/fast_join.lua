@@ -1,7 +1,7 @@
--- The fast path of an acquire that joins the queue, under what is nearly always so: one exclusive hold that has not ended,
--- exclusive waiters whose Clients live, and nothing else in the hash. It shortens `join` of acquire.lua, `refresh_client` and
--- `answer` of contention.lua, and `store` of state.lua. It costs less because it defines no function. Whatever is different
--- goes on to the rules.
+-- The fast path of an acquire that joins the queue in the usual case: one exclusive hold that has not ended, exclusive
+-- waiters whose Clients live, and nothing else in the hash. It shortens `join` of acquire.lua, `refresh_client` and `answer`
+-- of contention.lua, and `store` of state.lua. It costs less because it defines no function. Every other case goes on to the
+-- rules.
 if fields > 1 and not ARGV[3] then
   local sub, find = string.sub, string.find
   local token, request = ARGV[1], ARGV[2]

@@ -1,7 +1,8 @@
--- The fast path of an acquire that joins the queue where not all is exclusive, under what is nearly always so: no hold may have
--- ended, the Clients of the first and of the last waiter live, and the first does not fit, or where nobody waits this one, as is seen at
--- once: it or a holder tolerates nobody, what is held is exclusive, or the capacity of its class is used up. It shortens the same as
--- fast_join.lua, and `fits` and `clash` of modes.lua. Whatever is different goes on to the rules.
+-- The fast path of an acquire that joins the queue in the usual case of other modes than the exclusive one: no hold can have
+-- ended, the Clients of the first and of the last waiter live, and the first waiter plainly does not fit. (Without a queue
+-- that is this one.) It is plain if that waiter or a holder tolerates nobody, if the hold is exclusive, or if the capacity of
+-- the waiter's class is used up. It shortens the same as fast_join.lua, and `fits` and `clash` of modes.lua. Every other case
+-- goes on to the rules.
 local modes = got and got[3]
 if modes and got[4] and not (got[6] or got[7] or got[8] or got[9]) and string.sub(ARGV[2], REQUEST_WAIT) ~= '-' then
   local sub, find, match = string.sub, string.find, string.match

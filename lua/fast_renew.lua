@@ -1,6 +1,6 @@
 -- The fast path of a renewal of a lock that nobody waits for: the hold and the fence are all that the hash has. It shortens
--- renew.lua, with `mark`, `raise_expiry` and `store` of state.lua. EXPIREAT comes first, for memory may be short: it is never
--- refused, and what follows it is not either.
+-- renew.lua, with `mark`, `raise_expiry` and `store` of state.lua. EXPIREAT comes first, because memory may be short: it is
+-- never refused, and neither are the writes behind it.
 if fields == 2 then
   local sub = string.sub
   local got = call('HMGET', key, ARGV[1], 'f')

@@ -20,8 +20,8 @@ local function put(field, value)  -- false removes it
   dirty[field] = true
 end
 
--- HDEL and EXPIREAT are never refused for want of memory, and once a script has written, nothing it writes is: so
--- releases and renewals pass.
+-- HDEL and EXPIREAT are never refused for lack of memory, and once a script has written, none of its writes is refused. So
+-- releases and renewals succeed.
 local expire_at                   -- when the key is to end, if that changes
 local function flush()
   local gone, kept, dels, sets = {nil, nil, nil, nil}, {nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil}, 0, 0

@@ -1,15 +1,15 @@
--- keep: the owner leaves its hold, which stays: for a length of its own, and then it is over (ReleaseAfter), or as it is, for
--- another owner to resume (Handoff).
+-- keep: the owner leaves its hold, and the hold stays. For ReleaseAfter it stays for the given length, and then it is over.
+-- For Handoff it stays as it is, for another owner to resume.
 --
 -- KEYS[1]  the lock
 -- ARGV[1]  token
 -- ARGV[2]  fence of the hold, or the one it had before it changed its mode
--- ARGV[3]  lease8 keep8: the length, counted from now. A renewal that was under way does not change that, nor does a copy of
---          this request. '': its end stays
+-- ARGV[3]  lease8 keep8: the length, counted from now. A renewal that was under way does not change the end, nor does a copy
+--          of this request. '': the end of the hold stays
 -- ARGV[4]  none, or 'tombstone': an acquire of this token had no answer, and nobody will release the token, so leave a
 --          tombstone against the late copy
 --
--- Reply    now: it stays | otherwise as that of renew
+-- Reply    now: the hold stays | otherwise as that of renew
 --@ preamble.lua
 --@ rules.lua
 --@ own_hold.lua

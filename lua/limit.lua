@@ -1,13 +1,13 @@
--- limit: what the holds of a lock are limited to, whatever those who ask say; to read it, or to set it.
+-- limit: read or set the limit of a lock's holds, which applies whatever the callers' modes say.
 --
 -- KEYS[1]  the lock
--- ARGV[1]  '' to read; or the version that the caller has read, of what it sets
+-- ARGV[1]  '' to read; or the version that the caller has read, for the limit that it sets
 -- ARGV[2]  the limit: keys and numbers (layout.lua), or '-' to set none
--- ARGV[3]  for how long it stands, µs; of two that set the same at once the longer time counts
+-- ARGV[3]  for how long the limit counts, µs; if two set the same limit at once, the longer time counts
 --
--- Reply    {version, until, limit, more}: that of the lock now, '' and '-' for none, and the version that the next one would have; more
---          is 1 where waiters remain untried: go on with a release of any token
---          {'over'}: another has set it meanwhile, or the version is old: read again
+-- Reply    {version, until, limit, more}: the limit of the lock now, with '' and '-' for none, and the version that the next limit has;
+--          more is 1 if waiters remain to whom the lock may be granted: go on with a release of any token
+--          {'over'}: another caller has set a limit meanwhile, or the version is too old: read again
 --@ preamble.lua
 --@ rules.lua
 load(NONE)
@@ -22,8 +22,8 @@ if version == '' then return reply() end
 
 local long = ARGV[2] == '-' and 0 or ARGV[3] + 0
 
--- A version is the time at which it was read, and greater than the one before. So a copy of a request that comes late finds a later one,
--- or is too old to be heeded.
+-- A version is the time at which it was read, and greater than the version before. So a late copy of a request finds a later
+-- version, or is too old to be executed.
 local same = last == version and sub(known, LIMIT_RULES) == ARGV[2]
 local longer = same and time16(long) > sub(known, LIMIT_LONG) -- two have read the same version, and want the same for different times
 local ahead = version > now and not (last >= now and version == time16(last + 1)) -- it was read before the clock went back

@@ -1,5 +1,5 @@
--- Doubly linked lists: join, leave from the middle and pop are O(1) whatever happened before. A node begins with the
--- previous and the next one's id; the first node's `previous` is never read.
+-- Doubly linked lists: to join, to leave from the middle and to take the first are O(1), whatever happened before. A node
+-- begins with the ids of the previous and of the next node. The `previous` of the first node is never read.
 
 local function open(name, node)
   local header = get(name)

@@ -1,5 +1,6 @@
--- Which holds may stand beside each other. A mode is data: a name, and rules, each about the most holds of some modes that it
--- tolerates. The server knows no mode by name. An exclusive lock says nothing, tolerates nobody, and is not counted.
+-- Which holds may stand beside each other. A mode is data: a name and rules. Each rule is the most holds of some modes that
+-- it tolerates. The scripts know no mode by name. An exclusive lock has neither name nor rules, tolerates nobody, and is not
+-- counted.
 --@ layer
 local EXCLUSIVE = {class = '', weight = 1}
 
@@ -33,8 +34,8 @@ local function meaning(class)
   return means
 end
 
--- The most holds of a mode, by its name, beside which this one may be; and the rules that are not about one mode and nothing
--- else, if there are any: a sum over several, or one that is asked at the grant only (layout.lua).
+-- The most holds of each mode, by its name, beside which this one may stand. The second result is the other rules, or nil:
+-- sums over several modes, and rules that apply at the grant only (layout.lua).
 local function rules_of(means)
   if means.limits then return means.limits, means.sums end
   local limits, sums = {}, nil
@@ -58,9 +59,9 @@ local function rules_of(means)
   return limits, sums
 end
 
--- The summary: what is in use, by holds and by places, so that a grant needs no look at single holds; and what is
--- known of their deadlines. nil while all is exclusive. `classes` has an entry for each class, in the order in which they came into
--- use, and by its text; one with the count 0 is not in use any more.
+-- The summary has the modes in use, by holds and by places, so that a grant does not look at single holds; and bounds of
+-- their deadlines. It is nil while all modes are exclusive. `classes` has an entry for each class, in the order in which they
+-- came into use, and by its text. A class with the count 0 is not in use any more.
 local summary
 
 local function add_class(class, number, weight)
@@ -95,7 +96,7 @@ local function summary_text()
   return summary.fresh and text .. summary.fresh or text
 end
 
--- `count` holds and places more of a mode, `weight` more of it held.
+-- Counts more (or fewer) holds and places of a mode, and more (or less) weight of its holds.
 local function count(mode, number, weight)
   if mode == EXCLUSIVE then return end
   summary = summary or {classes = {}, different = 0, bound = FAR, latest = now, next = now}
@@ -109,8 +110,8 @@ local function count(mode, number, weight)
   end
 end
 
--- Another use of the same name with rules about other modes: its rules, or nil. How many of them the rules tolerate, and which rules
--- were added, need not be the same.
+-- The rules of another use of the same name that name other modes, or nil. The numbers in the rules, and added rules, may
+-- differ.
 local function clash(mode)
   if not summary or mode == EXCLUSIVE then return nil end
   local own = meaning(mode.class)
@@ -128,8 +129,8 @@ local function clash(mode)
   return summary.different >= CLASSES and not (entry and entry.count > 0) and '' or nil
 end
 
--- Whether what is held, by name, is tolerated by the rules of a mode, or by the limit of a lock, which has no name and tolerates
--- what it does not name. A mode's rules about its grant are only asked of the one that is granted.
+-- Whether the holds, by name, are tolerated by the rules of a mode, or by the limit of a lock, which has no name and
+-- tolerates modes that it does not name. Rules that apply at the grant are checked only for the mode that is granted.
 local function tolerates(means, held, granted)
   local limits, sums = rules_of(means)
   for name, weight in pairs(held) do
@@ -143,7 +144,7 @@ local function tolerates(means, held, granted)
   return true
 end
 
--- What a lock is limited to, in the form of a mode, or false. Its version is kept for as long as a copy of an earlier request may
+-- The limit of the lock, in the form of a mode, or false. Its version is kept as long as a copy of an earlier request may
 -- come.
 local limit
 local function limited()
@@ -155,9 +156,9 @@ local function limited()
   return limit
 end
 
--- I1: may a hold of this mode be added to `holders` others, in place of a hold of mode `own` if that is given? Yes if
--- then each mode tolerates every other, and itself, in the numbers there would be: a hold of weight k counts as k
--- holds. A hold that changes its mode is not asked by the limit of the lock: it has the lock already.
+-- I1: whether a hold of this mode may be added to `holders` others, in place of a hold of mode `own` if that is given. It may
+-- if each mode tolerates every other, and itself, in the resulting numbers. A hold of weight k counts as k holds. The limit
+-- of the lock does not apply to a hold that changes its mode: it has the lock already.
 local function fits(mode, holders, own)
   local alone = holders == (own and 1 or 0)
   if mode == EXCLUSIVE then return alone end

@@ -1,5 +1,5 @@
--- What the fast paths among other modes than the exclusive one need of `modes`, the summary: whether no hold may have ended, none
--- is searched, and none revoked; and the classes in use, in parallel lists.
+-- The fast paths for other modes than the exclusive one need this of `modes`, the summary: whether it is sure that no hold
+-- has ended, none is searched and none is revoked; and the classes in use, in parallel lists.
 local rest = sub(modes, SUMMARY_BOUND) > now and sub(modes, SUMMARY_LATEST) <= now and sub(modes, SUMMARY_CURSOR) == NONE
   and sub(modes, SUMMARY_NEXT) <= now and sub(modes, -1) == '\n'
 local counts, weights, classes, n, at = {nil, nil}, {nil, nil}, {nil, nil}, 0, SUMMARY_CLASSES

@@ -1,5 +1,5 @@
--- What renew and keep begin with: the hold that its owner names. The first result is nil where that is over, and the second is
--- what to answer then.
+-- The beginning of renew and keep: the hold that its owner names. If that hold is over, the first result is nil, and the
+-- second is the answer.
 local function own_hold(token, of)
   load(token)
   local searching, hold = expire(), live(token)

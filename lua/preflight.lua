@@ -1,16 +1,16 @@
--- preflight: whether this user may do what the scripts do, before the first lock depends on it.
+-- preflight: find out before the first lock whether this user has the rights that the scripts need.
 --
 -- KEYS[1]  a key of its own below the prefix
 -- ARGV[1]  the Client's wake channel
 -- ARGV[2]  the broadcast channel
 -- ARGV[3]  on a cluster, a sharded channel in the slot of the key
 --
--- Reply    the refusals, as the server words them; empty when all is well; 'older than Redis 6.0' alone from a server that is,
---          which has no redis.setresp
+-- Reply    the refusals, in the server's words; empty if nothing is refused; 'older than Redis 6.0' alone from such a server, which has
+--          no redis.setresp
 --
--- How an ACL refuses a command of a script: by its code; "ERR The user executing the script can't run this command or
--- subcommand" in Redis 7; "ERR ACL failure in script: User … has no permissions to run the 'hset' command" in Redis 8 and
--- Valkey 9. Any other error is no refusal. internal/transport/errors.go knows them too.
+-- An ACL refuses a command of a script by its error code; by "ERR The user executing the script can't run this command or
+-- subcommand" in Redis 7; by "ERR ACL failure in script: User … has no permissions to run the 'hset' command" in Redis 8 and
+-- Valkey 9. Any other error is no refusal. internal/transport/errors.go knows these errors too.
 local DENIALS = {'NOPERM', 'user executing the script', 'ACL failure in script', 'has no permissions'}
 
 if not redis.setresp then return {'older than Redis 6.0'} end

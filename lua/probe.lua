@@ -1,7 +1,7 @@
--- probe: whether a script sees the Client that is subscribed to this channel. Where it does not (the subscription is on
--- a replica, or on another node of a cluster) its receivers cannot be counted.
+-- probe: find out whether a script counts the Client's own subscription to this channel. If it does not, because the
+-- subscription is at a replica or at another node of a cluster, the Client's receivers cannot be counted.
 --
--- KEYS[1]  a key that says which node runs this
+-- KEYS[1]  a key that selects the node that runs this
 -- ARGV[1]  the Client's wake channel
 --
 -- Reply    the number of subscribers that this node counts

@@ -1,9 +1,8 @@
--- recall: what the record of a lock says, and what time it is. It is a script so that it is answered by the master: a
--- replica may be behind.
+-- recall: read the record of a lock, and the time. It is a script so that the master answers it: a replica may be behind.
 --
 -- KEYS[1]  the record
 --
--- Reply    the server's clock in s and µs, as texts, and if there is a record: it, and the ms until it is forgotten
+-- Reply    the server's clock in s and µs, as texts; then the record, if there is one, and the ms until it expires
 local call = redis.call
 local time = call('TIME')
 local value = call('GET', KEYS[1])

@@ -1,17 +1,17 @@
--- record: what became of a thing that is done once. Only who holds the lock may say it, while it does: a writer that is
--- late, or a copy of its request, changes nothing. What only tells people how it went may be said afterwards, as long as
--- nobody else has said anything.
+-- record: write the outcome of something that is done once. Only the holder of the lock may write it, and only while it holds
+-- the lock: a late writer, or a copy of its request, changes nothing. A text that only tells people how it went may be
+-- written afterwards, as long as nobody else has written.
 --
 -- KEYS[1]  the lock
 -- KEYS[2]  its record: fence16 step1 value
 -- ARGV[1]  token of the hold
--- ARGV[2]  fence16 step1: a holder that writes twice counts its steps, so that a late copy of the first is known
--- ARGV[3]  ms after which the record is forgotten
+-- ARGV[2]  fence16 step1: a holder that writes twice counts its steps, so that a late copy of the first write is recognized
+-- ARGV[3]  ms after which the record expires
 -- ARGV[4]  value
--- ARGV[5]  none; or 'late': also where the lock is not held any more, if the record is this holder's own; or fence16 step1
---          of the record that it is to replace: if that is not there any more, nothing is written
+-- ARGV[5]  none; or 'late': write even if the lock is not held any more, provided that the record is this holder's own; or fence16
+--          step1 of the record to replace: if that record has gone, nothing is written
 --
--- Reply    1 | 0: the token holds the lock no more
+-- Reply    1 | 0: the token does not hold the lock any more
 --@ preamble.lua
 --@ rules.lua
 local token, step = ARGV[1], ARGV[2]

@@ -1,5 +1,5 @@
--- release: give up a hold, or a place in the queue, and hand the lock over. A token is used for one wait only, so
--- naming it names the grant: whatever bears it is over.
+-- release: give up a hold, or a place in the queue, and hand the lock over. A token is used for one wait only, so it also
+-- names the grant: the hold or the place with this token is over.
 --
 -- KEYS[1]  the lock
 -- ARGV[1]  token
@@ -8,7 +8,7 @@
 --
 -- Reply    1, the hold is given back | {what, more}: 'hold' or 'place' was given up | {'none', more, note, last fence or ''}:
 --          there was nothing; the note says why the hold was broken, '' if it was not.
---          more is 1 where candidates remain untried: send this again
+--          more is 1 if waiters remain to whom the lock may be granted: send this again
 local released = not ARGV[3] and redis.call('HDEL', KEYS[1], ARGV[1]) == 1
 if released and not ARGV[2] then return 1 end
 --@ clock.lua

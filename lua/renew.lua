@@ -1,4 +1,4 @@
--- renew: the whole lease again, counted from now. It also makes a claim into a full hold.
+-- renew: the full lease counts from now. A claim becomes a full hold.
 --
 -- KEYS[1]  the lock
 -- ARGV[1]  token

@@ -1,4 +1,5 @@
--- resume: a hold moves to another owner, with a new token and a new fence: what the old owner still sends is late.
+-- resume: a hold moves to another owner. It gets a new token and a new fence, so later requests of the old owner change
+-- nothing.
 --
 -- KEYS[1]  the lock
 -- ARGV[1]  token of the new owner
@@ -7,7 +8,7 @@
 -- ARGV[4]  its fence, or the one it had before an upgrade that was given up
 --
 -- Reply    {'granted', now, fence, at, lease, mode} | {'over', now}, as in acquire
---          {'gone', now}: the hold is over, or another has it already
+--          {'gone', now}: the hold is over, or another owner has it already
 --@ preamble.lua
 --@ rules.lua
 local token, request = ARGV[1], ARGV[2]

@@ -1,5 +1,5 @@
--- The rules by which a lock changes. All scripts that change one go by them; the fast paths shorten them for what is
--- nearly always so.
+-- The rules by which a lock changes. All scripts that change a lock use them; the fast paths shorten them for the usual
+-- cases.
 --@ state.lua
 --@ layer
 -- I2: greater than every fence before it, also after the clock went back or the data was lost.
@@ -19,7 +19,7 @@ local function grant(token, request, lease, mode, before)
   return hold
 end
 
--- The search for lapsed holds goes on behind the one it stands at; behind the last it is over.
+-- The search for lapsed holds goes on behind the hold at which it stands. Behind the last hold it is over.
 local function advance()
   summary.cursor, summary.changed = following(holds, summary.cursor), true
   if summary.next > now then summary.next = now end
@@ -29,8 +29,9 @@ local function advance()
   end
 end
 
--- I2: an owner that takes turns grants the lock again within its lease, with fences between that of the hold and the clock. Its
--- release says which was the last one; after any other end, and before a hold is anchored anew, all of them are past.
+-- I2: an owner that takes turns grants the lock again within its lease, with fences between that of the hold and the clock.
+-- Its release carries the last of these fences. After any other end, and before a hold begins anew, the fence rises above all
+-- that the owner can have given.
 local function pass(hold, last)
   if sub(hold.request, REQUEST_NONCE_ON, REQUEST_NONCE_ON) ~= TURNS then return end
   last = last or time16(deadline(hold))
@@ -52,8 +53,8 @@ local function drop(hold, last)
   end
 end
 
--- A hold ends by its deadline. One that begins in the future was granted before the clock went back: it is
--- anchored anew, or it would live longer by as much.
+-- A hold ends by its deadline. A hold that begins in the future was granted before the clock went back. It begins anew now,
+-- or it would last longer by the step of the clock.
 local function lapsed(hold)
   if now < hold.at then
     pass(hold)
@@ -72,13 +73,14 @@ local function live(token)
   return hold and not lapsed(hold) and hold
 end
 
--- Of several holds the lapsed ones are searched for when the first end that is known of is past, some in each script.
--- While that goes on, what does not fit may fit yet: then this is true. Where it takes several scripts, there is a pause
--- before the next search, of about fifty times as long: of 10,000 holds that lapse one by one, each would begin another.
+-- If there are several holds, the lapsed ones are searched for when the earliest known deadline has passed, SCAN holds in
+-- each script. While the search goes on, the result is true: a waiter that does not fit now may fit when it is done. If a
+-- search takes several scripts, the next one begins after a pause of about fifty times as long. Without the pause each of
+-- 10,000 holds that lapse one by one would begin another search.
 --
--- Where there are so many, and the first in the queue tolerates nobody, the search stands at the first hold that it finds alive:
--- until that one ends, it does not matter which of the others have; and it is looked at no sooner than after REST. After a step back of
--- the clock the search looks at all, for each must be anchored anew.
+-- If there are so many holds, and the first in the queue tolerates nobody, the search stops at the first live hold: until
+-- that hold ends, it does not matter which others have ended. It goes on no sooner than after REST. After a step back of the
+-- clock the search looks at all holds, because each must begin anew.
 local function expire()
   if holds.length == 1 then
     lapsed(hold_of(holds.head))
@@ -117,8 +119,8 @@ local function leave(token, entry)
   save_client(entry)
 end
 
--- A hold changes its mode, by the change of that token, and keeps its place among the holds. To tolerate less than
--- before is a new grant.
+-- A hold changes its mode, by the change with that token, and keeps its position among the holds. If it tolerates less than
+-- before, this is a new grant.
 local function change(hold, mode, by, granted)
   local was, request = mode_of(hold.request, 1), hold.request
   local from = find(request, '\n', REQUEST_CHANNEL, true)
@@ -135,16 +137,16 @@ local function change(hold, mode, by, granted)
   mark(hold)
 end
 
--- I5: the lock goes to the first in the queue, and to those behind it, as far as their modes stand beside each other.
--- The message is all they need to begin; the claim is how long the hold waits for its owner. True if HAND_OVER
--- candidates were tried and there may be more.
+-- I5: the lock goes to the first waiters of the queue, as long as the next one fits. The message is all that a waiter needs
+-- to begin. The claim is how long the hold waits for its owner. The result is true if HAND_OVER candidates were tried and
+-- there may be more.
 --
--- A waiter is gone if its channel has no receiver and the last check of its Client is older than CHECKED; until then its
--- claim lasts. So a subscription that is made anew costs nobody its place, and one that ended with its process a
--- claim until the check that does not come.
+-- A waiter is gone if its channel has no receiver and the last check of its Client is older than CHECKED. Until then its
+-- claim lasts. So no waiter loses its place because its Client subscribes anew. A waiter whose process has died delays the
+-- next one until its check is overdue.
 --
--- The message goes out before the grant is written: nobody can act on it before the script ends, and after the HDEL
--- nothing that follows can be refused. A waiter that is gone is sent none, and costs no write.
+-- The message is sent before the grant is written. Nobody can act on it before the script ends, and after the HDEL no write
+-- can be refused. A waiter that is gone is sent no message, and causes no write.
 local function hand_over(searching)
   local tries = HAND_OVER
   while queue.head do

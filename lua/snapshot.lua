@@ -3,8 +3,8 @@ local limit, rest = ARGV[1] + 0, {'', ''}
 local reply = {now, fence, queue.length, holds.length, 0}
 local function mode_text(record, from) return match(record, '\n([^\n]*)\n', from + REQUEST_WIDTH) end
 
--- Shows those of a list that come behind one of them, from the head where that one is gone. `more` is where the last of them
--- is noted, if there are others behind it.
+-- Shows the nodes of a list behind one of them, or from the head on if that node has gone. If there are others behind the
+-- last one shown, its token is noted in `more`.
 local function page(list, behind, more, show)
   if behind == '-' then return end
   local id, last = list.head, nil

@@ -34,7 +34,7 @@ local function hold_of(token)
   return hold
 end
 
--- Every change of a hold's end passes here, so that the summary's bound stays one.
+-- Every change of a hold's end passes here, so that no hold ends before the summary's bound.
 local function mark(hold)
   hold.changed, touched = true, true
   if not summary then return end
@@ -48,15 +48,15 @@ end
 -- Whether the holds were searched just now (`expire`), by a clock that has not gone back since.
 local function paused() return not summary.cursor and summary.next > now and summary.next - now <= holds.length * PAUSE end
 
--- Whether this hold keeps the first in the queue waiting, or else the one who asks, whatever becomes of the others.
+-- Whether this hold alone is enough to keep the first waiter waiting, or without a queue the caller.
 local function enough(token)
   if holds.length <= SCAN then return false end
   local mode = queue.head and mode_of(get('w' .. queue.head), PLACE_REQUEST) or asking
   return mode and alone_by_rule(mode) and mode.of ~= token
 end
 
--- Whether the search stands at a hold that lives until `next` (`expire`). Scripts of before that know no such `next`: they may have moved
--- the cursor, or the end of the hold, and left it.
+-- Whether the search stands at a hold that lives until `next` (`expire`). Scripts of earlier versions do not know this
+-- meaning of `next`: they may have moved the cursor or the end of the hold, and left `next` as it was.
 local function stands()
   if not (summary.cursor and summary.next > now and now >= summary.latest and enough(summary.cursor)) then return false end
   local hold = hold_of(summary.cursor)
@@ -124,9 +124,9 @@ local function load(token)        -- `token`: whose hold, place and tombstone th
   first, due = queue.head, queue.head and first_end()
 end
 
--- The key's expiry. fast_acquire.lua sets it to KEEP from now when the last grant was in another 100 s than this one, so
--- that it is known without being read. A Client with another retention, or a lease that needs more, says so by `e`, which
--- also closes that fast path. The expiry is only ever raised: nobody shortens another's fence memory.
+-- The key's expiry. fast_acquire.lua sets it to KEEP from now if the last grant was in another 100 s than this one, so the
+-- expiry is known without being read. If a Client has another retention, or its lease needs more, the expiry stands in `e`.
+-- With `e` that fast path is not taken. The expiry is only raised: no Client shortens another's memory of fences.
 local function raise_expiry(keep)
   local known = get('e')
   local standard = keep + 0 == KEEP or keep + 0 < KEEP and fields > 0 and not known
@@ -162,7 +162,7 @@ end
 
 local function seen(entry) return now - entry.seen <= UNSEEN end
 
--- On a cluster the message goes to the Clients that are subscribed on this shard, by a channel in the slot of the lock.
+-- On a cluster the message goes to the Clients that are subscribed at this shard, on a channel in the slot of the lock.
 local function channel_for(entry)
   return entry.mode == 's' and entry.channel .. ':' .. match(key, '{.*') or entry.channel
 end
@@ -173,7 +173,7 @@ end
 
 -- Whether a Client is subscribed here. Receivers are counted before anything is sent: PUBLISH counts only those of this
 -- server, while a Client that is subscribed at a replica gets the message too, and would take it for a grant of its own. An
--- error is not a zero: it says nothing about the waiter.
+-- error does not count as zero: it says nothing about the waiter.
 local function has_receiver(entry)
   if entry.mode == 'u' then return true end
   if entry.receiver == nil then
@@ -202,7 +202,7 @@ local function notify_first()
   first, due = queue.head, ends
 end
 
--- Everything back into the hash; a hold that is alone there in the short form.
+-- Writes everything back into the hash. A single hold without a queue is written in the short form.
 local function store()
   local watched = touched and get('v')
   if watched then put('v', false) end

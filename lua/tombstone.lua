@@ -1,5 +1,5 @@
--- A tombstone says for a minute that a token is over: to a copy of its acquire that may still be on its way, and to the
--- owner of a hold that was broken, with a note why.
+-- A tombstone says for a minute that a token has ended. A late copy of the token's acquire finds it, and so does the owner of
+-- a hold that was broken, with a note that says why.
 local function lay_tombstone(token, note)
   local tombstone = get('t' .. token)
   if tombstone then

@@ -1,5 +1,5 @@
--- watch: what a lock's hash says, and the next change of it is told, once, to those who watch it: who still watches
--- asks again. So a lock that changes often costs no more than one message each time that somebody looks.
+-- watch: show the content of a lock's hash, and have the next change published once. A Client that goes on watching sends
+-- this again. So a lock that changes often costs at most one message for each look.
 --
 -- KEYS[1]  the lock
 -- ARGV[1]  how many holds and how many places to show at the most
