@@ -54,6 +54,9 @@ func ExampleWithTick() {
 			fmt.Println(err)
 			return
 		}
+		if err := locker.Announce(context.Background(), "report"); err != nil { // for people alone: it runs without that too
+			fmt.Println(err)
+		}
 		scheduler.Start()
 	}
 	told.Wait()

@@ -55,11 +55,7 @@ func (h *hold) begin(ctx context.Context) error {
 // beginTick is for a job with ticks. A CronGuard calls what it guards, and gocron calls Lock and Unlock: so the guard
 // runs on a goroutine of its own, between the two.
 func (h *hold) beginTick(ctx context.Context, tick time.Time) error {
-	opts := h.locker.opts[:len(h.locker.opts):len(h.locker.opts)]
-	if h.locker.set {
-		opts = append(opts, redislock.WithAtLeast(h.locker.atLeast))
-	}
-	guard := h.locker.client.Cron(h.job, opts...)
+	guard := h.locker.guard(h.job)
 	begun, over := make(chan struct{}), make(chan struct{})
 	var outcome redislock.Outcome
 	var err error

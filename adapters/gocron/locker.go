@@ -37,8 +37,9 @@ type Locker struct {
 	onLost  func(job string, err error)
 	now     func() time.Time
 
-	mu    sync.Mutex
-	holds []*hold // locked and not yet unlocked
+	mu        sync.Mutex
+	holds     []*hold         // locked and not yet unlocked
+	announced map[string]bool // jobs
 }
 
 var _ gocron.Locker = (*Locker)(nil)
@@ -88,6 +89,47 @@ func NewLocker(client *redislock.Client, opts ...Option) *Locker {
 		opt(l)
 	}
 	return l
+}
+
+// Announce lets people know of jobs before their first run, as [redislock.CronGuard.Announce] does: [redislock.Client.CronJobs], the
+// page and the command line list them, and say so when one is overdue because no instance comes to run it. Name the jobs as the
+// scheduler does (gocron.WithName), and call it on every instance, when they were added. It needs [WithTick]: of a job without ticks
+// it is a [redislock.ErrInvalid], and the others are announced nonetheless.
+//
+// From then on each run of these jobs here also notes when the next one is due. So a [WithAtLeast] that leaves no room for the next tick
+// is refused, for these jobs. The ticks to come are found by calling the [TickFunc] with later times, some dozens of times. After an
+// error a job may have been announced; call it again. A job that is no more is forgotten by [redislock.Client.CronReset].
+func (l *Locker) Announce(ctx context.Context, jobs ...string) error {
+	var failed []error
+	for _, job := range jobs {
+		if l.tick(job, l.now()).IsZero() {
+			failed = append(failed, fmt.Errorf("redislock: job %q: %w: announced, and without ticks (WithTick)", job, redislock.ErrInvalid))
+			continue
+		}
+		l.mu.Lock()
+		if l.announced == nil {
+			l.announced = map[string]bool{}
+		}
+		l.announced[job] = true
+		l.mu.Unlock()
+		failed = append(failed, l.guard(job).Announce(ctx))
+	}
+	return errors.Join(failed...)
+}
+
+// guard is that of a job with ticks.
+func (l *Locker) guard(job string) *redislock.CronGuard {
+	var opts []redislock.CronOption
+	l.mu.Lock()
+	if l.announced[job] {
+		opts = append(opts, redislock.WithSchedule(func(after time.Time) time.Time { return l.tick.next(job, after) }))
+	}
+	l.mu.Unlock()
+	opts = append(opts, l.opts...)
+	if l.set {
+		opts = append(opts, redislock.WithAtLeast(l.atLeast))
+	}
+	return l.client.Cron(job, opts...)
 }
 
 // Lock is called by gocron when a job fires; an error means that it is not run here. It is a [redislock.ErrHeld] if

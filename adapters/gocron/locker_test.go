@@ -422,3 +422,60 @@ func TestALockIsExclusiveWhateverTheOptions(t *testing.T) {
 		}
 	})
 }
+
+func TestAnnouncedJobsAreListedBeforeTheirFirstRunAndWhenTheyAreOverdue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := redislocktest.New(t)
+		locker := gocronlock.NewLocker(server.NewClient(), gocronlock.WithTick(func(job string, now time.Time) time.Time {
+			if job == "without" {
+				return time.Time{}
+			}
+			return crontab(t, "0 * * * *")(job, now)
+		}))
+		log := &journal{}
+		s := newScheduler(t, gocron.WithDistributedLocker(locker))
+		for _, name := range []string{"report", "quiet"} {
+			addJob(t, s, name, gocron.CronJob("0 * * * *", false), locker.Task(func(context.Context) error { log.run(); return nil }), log)
+		}
+		if err := locker.Announce(t.Context(), "without", "report"); !errors.Is(err, redislock.ErrInvalid) || !strings.Contains(err.Error(), `"without"`) {
+			t.Errorf("a job without ticks: %v", err)
+		}
+		began := time.Now()
+		first := began.Truncate(time.Hour).Add(time.Hour)
+		of := func(job string) redislock.CronStatus {
+			status, err := server.Client.CronStatus(t.Context(), job)
+			if err != nil {
+				t.Error(err)
+			}
+			return status
+		}
+		if got := of("report"); got.Outcome != redislock.OutcomePending || !got.Next.Equal(first) {
+			t.Errorf("before its first run: %+v", got)
+		}
+		s.Start()
+		time.Sleep(time.Until(first) + time.Minute)
+		synctest.Wait()
+		if got := of("report"); got.Outcome != redislock.OutcomeRan || !got.Tick.Equal(first) || !got.Next.Equal(first.Add(time.Hour)) {
+			t.Errorf("after it: %+v", got)
+		}
+		if got := of("quiet"); got.Outcome != redislock.OutcomeRan || !got.Next.IsZero() {
+			t.Errorf("a job that was not announced: %+v", got)
+		}
+		if err := s.Shutdown(); err != nil { // the only instance goes
+			t.Error(err)
+		}
+		time.Sleep(3 * time.Hour)
+		if got := of("report"); !got.Next.Equal(first.Add(time.Hour)) {
+			t.Errorf("overdue: %+v", got)
+		}
+		known := 0
+		for status, err := range server.Client.CronJobs(t.Context()) {
+			if known++; err != nil {
+				t.Error(status, err)
+			}
+		}
+		if known != 2 {
+			t.Errorf("%d jobs are listed", known)
+		}
+	})
+}

@@ -11,8 +11,35 @@ import (
 )
 
 // TickFunc names the tick that a job has come to on an instance whose clock shows now: the time for which it is
-// scheduled, which all instances must name alike. Zero says that the job has no ticks.
+// scheduled, which all instances must name alike. As now goes on, ticks do not go back. Zero says that the job has no ticks.
 type TickFunc func(job string, now time.Time) time.Time
+
+// lookAhead is how far away a tick is looked for that is to come, and lookStep how near to it the search comes.
+const (
+	lookAhead = 5 * 366 * 24 * time.Hour
+	lookStep  = time.Millisecond
+)
+
+// next is the first tick after a time; zero if there is none. Ticks do not go back as the time goes on: so it halves the time in which it is.
+func (f TickFunc) next(job string, after time.Time) (next time.Time) {
+	from, to := after, after
+	for step := time.Second; !next.After(after); step *= 2 {
+		if step > lookAhead {
+			return time.Time{}
+		}
+		from, to = to, after.Add(step)
+		next = f(job, to)
+	}
+	for to.Sub(from) > lookStep {
+		middle := from.Add(to.Sub(from) / 2)
+		if tick := f(job, middle); tick.After(after) {
+			next, to = tick, middle
+		} else {
+			from = middle
+		}
+	}
+	return next
+}
 
 // Every is for jobs that run every so often, such as a gocron.DurationJob: the tick is the last multiple of d,
 // as by [time.Time.Truncate]. When such a job fires depends on when its instance started, so in each span from one multiple to the next

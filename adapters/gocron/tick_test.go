@@ -72,3 +72,26 @@ func TestEveryWithoutADurationHasNoTicks(t *testing.T) {
 		t.Error(tick)
 	}
 }
+
+func TestTheTickThatComesNext(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ crontab, after, want string }{
+		"at a tick":                     {"*/5 * * * *", "2026-11-21T10:05:00Z", "2026-11-21T10:10:00Z"},
+		"between two":                   {"*/5 * * * *", "2026-11-21T10:07:31.5Z", "2026-11-21T10:10:00Z"},
+		"a moment before one":           {"*/5 * * * *", "2026-11-21T10:09:59.9Z", "2026-11-21T10:10:00Z"},
+		"of every second":               {"* * * * * *", "2026-11-21T10:09:59.95Z", "2026-11-21T10:10:00Z"},
+		"a long time away":              {"30 3 1 1 *", "2026-01-01T03:30:00Z", "2027-01-01T03:30:00Z"},
+		"the first of some that follow": {"0,1,2 4 * * *", "2026-11-21T04:02:00Z", "2026-11-22T04:00:00Z"},
+		"an interval":                   {"@every 5m", "2026-11-21T10:04:59.9Z", "2026-11-21T10:05:00Z"},
+		"an hour that is left out":      {"CRON_TZ=America/New_York 30 2 * * *", "2026-03-07T07:30:00Z", "2026-03-08T07:00:00Z"},
+		"never again":                   {"0 0 30 2 *", "2026-11-21T10:00:00Z", "0001-01-01T00:00:00Z"},
+	} {
+		tick, err := gocronlock.Crontab(test.crontab, true, time.UTC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := gocronlock.Next(tick, "report", at(t, test.after)); !got.Equal(at(t, test.want)) {
+			t.Errorf("%s: %v, want %s", name, got.UTC(), test.want)
+		}
+	}
+}
