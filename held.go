@@ -20,6 +20,10 @@ type HeldLock struct {
 	Metadata string
 	// Since is when the lock was granted, and Deadline is that of [Lock.Deadline], both by the local clock.
 	Since, Deadline time.Time
+	// Lingers is until when the lock stays with this process after its release if nobody comes to wait for it ([WithLinger]), by the local
+	// clock: no goroutine has it. Then Fence is the last one that was given, Since is when Redis granted the lock to this process, and there is no
+	// Metadata. It is zero for a lock that is held.
+	Lingers time.Time
 }
 
 // Waiter is one call of a Client that has a place in the queue of a lock; see [Client.Waiting].
@@ -39,23 +43,27 @@ type Waiter struct {
 
 // Held tells which locks this Client holds now, sorted by name and then by fence. It returns one element for each hold: several
 // for one name in a shared mode, and one for all handles that are nested in each other. The locks that Once, Share, Cron and
-// Elect hold for themselves are among them, under their own names; weak locks are not. Held sends nothing. A Client that New has
-// not made holds nothing.
+// Elect hold for themselves are among them, under their own names; weak locks are not. A lock that lingers is among
+// them too, with [HeldLock].Lingers: for Redis, this process holds it. Held sends nothing. A Client that New has not made holds
+// nothing.
 func (c *Client) Held() []HeldLock {
 	if c == nil || c.rdb == nil {
 		return nil
 	}
+	lingering := c.lingering() // first: what goes on meanwhile is held
 	var all []HeldLock
 	for _, h := range c.allHolds() {
 		if h.loss() != nil {
 			continue
 		}
+		delete(lingering, h.turn)
 		h.mu.Lock()
 		held := HeldLock{Name: h.name, Mode: *h.mode, Weight: int(h.weight), Metadata: h.metadata}
 		h.mu.Unlock()
 		held.Fence, held.Since, held.Deadline = h.lease.Fence(), h.lease.Granted(), h.lease.Deadline()
 		all = append(all, held)
 	}
+	all = slices.AppendSeq(all, maps.Values(lingering))
 	slices.SortFunc(all, func(a, b HeldLock) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Fence, b.Fence)) })
 	return all
 }

@@ -59,6 +59,9 @@ func WithTurn(d time.Duration) Option {
 // in that time sends nothing. d is at most [MaxLinger]. The release has returned then, and the server does not know of it yet.
 // When another process comes to wait, this process is told, and gives the lock back at once. 0, the default, means no linger.
 //
+// [Client.Held] of this process shows a lingering lock ([HeldLock].Lingers). Redis is not told: for everybody else the lock is held,
+// by a process that takes it in turns ([Owner].Turns).
+//
 // A lingering lock is not renewed for that alone. A process that dies keeps it for the rest of its lease, and a process that is
 // paused keeps it as long as that. [Client.TryAcquire] by another process finds it held. A name on which three lingering locks
 // were recalled, none more than 30 s after the one before, does not linger for 30 s. A lock lingers only if the server granted it
@@ -309,6 +312,24 @@ func (c *Client) revokedInTurn(token, nonce string, cause error) {
 			return
 		}
 	}
+}
+
+// lingering are the locks that nobody in the process has, and that it keeps for a moment.
+func (c *Client) lingering() map[*turn]HeldLock {
+	all := map[*turn]HeldLock{}
+	for _, t := range c.turns.all() {
+		t.mu.Lock()
+		if now := time.Now(); t.machine.Idle() {
+			l := HeldLock{Name: t.key.name, Weight: 1, Fence: t.machine.Fence(), Since: t.machine.Since(), Lingers: t.machine.Until()}
+			l.Deadline = now.Add(t.rest.Left(now))
+			if t.reads() {
+				l.Mode = Read
+			}
+			all[t] = l
+		}
+		t.mu.Unlock()
+	}
+	return all
 }
 
 // doubtTurns has idle locks given back: recalls may have been lost.

@@ -3,6 +3,7 @@ package redislock_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -121,5 +122,47 @@ func TestTryAcquireBesideAWaiterOfItsProcessSaysWhoHasTheLock(t *testing.T) {
 		}
 		e.release(l)
 		e.release(<-got)
+	})
+}
+
+func TestHeldTellsWhatLingers(t *testing.T) {
+	embedded(t, 0, func(e *env, _ *fakenet.Network) {
+		c, other := e.client(), e.client()
+		e.warm(c, other)
+		time.Sleep(10 * time.Millisecond) // it subscribes
+		granted := time.Now()
+		lock := e.acquire(c, "x", append(inTurns(), redislock.WithMetadata("the first"))...)
+		if held := c.Held(); len(held) != 1 || !held[0].Lingers.IsZero() || held[0].Metadata != "the first" {
+			e.Errorf("while it is held: %+v", held)
+		}
+		time.Sleep(time.Millisecond)
+		released := time.Now()
+		e.release(lock)
+		e.release(e.acquire(c, "y", append(inTurns(), redislock.WithMode(redislock.Read))...))
+		held := c.Held()
+		if len(held) != 2 || held[1].Mode.String() != "read" || held[1].Lingers.IsZero() {
+			e.stop(fmt.Errorf("two locks linger: %+v", held))
+		}
+		x := held[0]
+		if x.Name != "x" || x.Fence != lock.Fence() || x.Mode.String() != "exclusive" || x.Weight != 1 || x.Metadata != "" || !x.Since.Equal(granted) ||
+			!x.Lingers.Equal(released.Add(lingerTime)) || x.Deadline.Before(released.Add(redislock.DefaultLease/2)) {
+			e.Errorf("%+v", x)
+		}
+		if info, err := other.Inspect(e.Context(), "x"); err != nil || info.Holders != 1 || !info.Holds[0].Owner.Turns {
+			e.Errorf("Redis knows of no linger, only that the process holds it and takes turns: %+v, %v", info, err)
+		}
+		again := e.acquire(c, "x", inTurns()...)
+		if held := c.Held(); len(held) != 2 || !held[0].Lingers.IsZero() || held[0].Fence != again.Fence() {
+			e.Errorf("had again: %+v", held)
+		}
+		e.release(again)
+		e.release(e.acquire(other, "x")) // it is recalled
+		if held := c.Held(); len(held) != 1 || held[0].Name != "y" {
+			e.Errorf("after a recall: %+v", held)
+		}
+		time.Sleep(2 * lingerTime)
+		if held := c.Held(); len(held) != 0 {
+			e.Errorf("after the linger: %+v", held)
+		}
 	})
 }

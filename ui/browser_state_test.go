@@ -39,6 +39,18 @@ func TestBrowserShowsWhatIsKept(t *testing.T) {
 	p.until(`window.states === 'held;held,stale'`)
 }
 
+func TestBrowserSaysThatAProcessTakesALockInTurns(t *testing.T) {
+	t.Parallel()
+	p := opens(t, nil)
+	p.acquire("tick", redislock.WithTurn(time.Millisecond))
+	p.goTo("/#/")
+	p.says("tr[data-id=tick]", ", in turns)")
+	p.goTo("/#/lock/tick")
+	p.says(".part-held-by td", ", in turns)")
+	p.goTo("/#/processes")
+	p.until(`document.querySelector('main a.process') && !document.querySelector('main').innerText.includes('in turns')`) // it is a lock that is
+}
+
 func TestBrowserSaysHowManyHoldOn(t *testing.T) {
 	t.Parallel()
 	p := opens(t, func(c *Config) { c.AllowBreak = true })

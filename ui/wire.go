@@ -62,10 +62,11 @@ type owner struct {
 	PID    int  `json:"pid,omitempty"`
 	Meta   text `json:"meta,omitempty"`
 	Trace  text `json:"trace,omitempty"`
+	Turns  bool `json:"turns,omitempty"`
 }
 
 func ownerOf(o redislock.Owner) owner {
-	return owner{text(o.Client), text(o.Host), o.PID, text(o.Metadata), text(o.Trace)}
+	return owner{text(o.Client), text(o.Host), o.PID, text(o.Metadata), text(o.Trace), o.Turns}
 }
 
 // briefly is an owner without its trace, for where the page does not show that.

@@ -240,8 +240,9 @@ func (t *Turn) Sampled(said protocol.Micros, now time.Time) {
 	}
 }
 
-// Fence is the last fence that was given. Until is when a linger ends.
+// Fence is the last fence that was given. Since is when the server granted the hold, and Until is when a linger ends.
 func (t *Turn) Fence() int64     { return t.fence }
+func (t *Turn) Since() time.Time { return t.hold.Since }
 func (t *Turn) Until() time.Time { return t.until }
 
 // Idle reports whether the lock lingers.

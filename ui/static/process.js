@@ -19,7 +19,7 @@ function processes() {
   const all = new Map();
   const of = (owner) => {
     const key = keyOf(owner);
-    if (!all.has(key)) all.set(key, { key, id: idOf(key), owner, clients: new Set(), holds: [], waits: [] });
+    if (!all.has(key)) all.set(key, { key, id: idOf(key), owner: { ...owner, turns: false }, clients: new Set(), holds: [], waits: [] });
     const process = all.get(key);
     if (owner.client) process.clients.add(owner.client);
     return process;

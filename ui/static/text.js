@@ -75,7 +75,8 @@ export const shown = (text) => el('span', { class: 'text' }, boxed(text, edges))
 // ownerText is who it is, in a line; ownerShown the same as nodes.
 export function ownerText(owner) {
   if (!owner) return '';
-  const where = [owner.pid ? `pid ${owner.pid}` : '', owner.host ?? ''].filter(Boolean).join(' on ');
+  const process = [owner.pid ? `pid ${owner.pid}` : '', owner.host ?? ''].filter(Boolean).join(' on ');
+  const where = [process, owner.turns ? 'in turns' : ''].filter(Boolean).join(', ');
   return [owner.client ?? (where ? '' : 'someone'), where && `(${where})`].filter(Boolean).join(' ');
 }
 
