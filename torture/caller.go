@@ -25,9 +25,9 @@ func (c *caller) work() {
 		}
 		ask := request{name: n.Name, mode: "exclusive", weight: 1, waits: true}
 		switch n.Mix {
-		case ReadWrite:
+		case ReadWrite, ReadMostly:
 			ask.mode = "read"
-			if c.r.IntN(4) == 0 {
+			if c.r.IntN(map[Mix]int{ReadWrite: 4, ReadMostly: 32}[n.Mix]) == 0 {
 				ask.mode = "write"
 			}
 		case Semaphore:
@@ -96,7 +96,7 @@ func (c *caller) acquire(ctx context.Context, ask request) (int64, held) {
 	if c.Load.Replicas > 0 {
 		opts = append(opts, redislock.WithReplicas(c.Load.Replicas, time.Second))
 	}
-	if ask.mode == "exclusive" {
+	if ask.mode == "exclusive" || ask.mode == "read" {
 		opts = append(opts, redislock.WithTurn(c.Load.Turn), redislock.WithLinger(c.Load.Linger))
 	}
 	c.say(Event{

@@ -143,6 +143,43 @@ func TestTheChecksFindWhatTheyAreFor(t *testing.T) {
 			turns:   true,
 		},
 		{
+			name: "readers of a process under one hold, one of them after others have begun to read",
+			workers: []*Worker{
+				life(1, askedFor(1, 10, "read", 1), got(1, 12, 11), askedFor(2, 20, "read", 1), got(2, 21, 11), gives(1, 30), gave(1, 31), gives(2, 40), gave(2, 41)),
+				life(2, askedFor(1, 13, "read", 1), got(1, 16, 15), gives(1, 30), gave(1, 31)),
+				life(3, askedFor(1, 14, "write", 1), got(1, 44, 42), gives(1, 46), gave(1, 47)),
+			},
+			ordered: true,
+			turns:   true,
+		},
+		{
+			name: "readers of two processes with one fence",
+			workers: []*Worker{
+				life(1, askedFor(1, 10, "read", 1), got(1, 12, 11), gives(1, 30), gave(1, 31)),
+				life(2, askedFor(1, 10, "read", 1), got(1, 12, 11), gives(1, 30), gave(1, 31)),
+			},
+			fences: 1,
+			turns:  true,
+		},
+		{
+			name: "a reader that is let in when a writer has had the lock",
+			workers: []*Worker{
+				life(1, askedFor(1, 10, "read", 1), got(1, 12, 11), gives(1, 14), gave(1, 15), askedFor(2, 30, "read", 1), got(2, 31, 11), gives(2, 40), gave(2, 41)),
+				life(2, askedFor(1, 13, "write", 1), got(1, 17, 16), gives(1, 20), gave(1, 21)),
+			},
+			fences: 1,
+			turns:  true,
+		},
+		{
+			name: "a writer beside a reader that was let in",
+			workers: []*Worker{
+				life(1, askedFor(1, 10, "read", 1), got(1, 12, 11), askedFor(2, 13, "read", 1), got(2, 14, 11), gives(1, 15), gave(1, 16), gives(2, 40), gave(2, 41)),
+				life(2, askedFor(1, 13, "write", 1), got(1, 21, 20), gives(1, 22), gave(1, 23)),
+			},
+			windows: 1,
+			turns:   true,
+		},
+		{
 			name:    "a falling fence",
 			workers: []*Worker{life(1, asked(1, 10), got(1, 12, 11), gives(1, 20), gave(1, 22)), life(2, asked(1, 24), got(1, 26, 9), gives(1, 30), gave(1, 31))},
 			fences:  1,

@@ -50,10 +50,11 @@ type Mix string
 
 // The mixes.
 const (
-	Exclusive Mix = "exclusive"
-	ReadWrite Mix = "readwrite" // one writer for three readers
-	Semaphore Mix = "semaphore" // of Units units, in holds of one or two
-	Kept      Mix = "kept"      // exclusive, and only where the injector has somebody hold it
+	Exclusive  Mix = "exclusive"
+	ReadWrite  Mix = "readwrite"  // one writer for three readers
+	ReadMostly Mix = "readmostly" // one writer for 31 readers
+	Semaphore  Mix = "semaphore"  // of Units units, in holds of one or two
+	Kept       Mix = "kept"       // only where the injector has somebody hold it
 )
 
 // units is the size of every semaphore.
@@ -83,8 +84,8 @@ type Load struct {
 	Operations int // the most of one caller
 
 	Replicas  int           // how many replicas must have a grant (WithReplicas); 0: none
-	Turn      time.Duration // of exclusive locks (WithTurn); 0: none
-	Linger    time.Duration // of exclusive locks (WithLinger); 0: none
+	Turn      time.Duration // of exclusive locks and readers (WithTurn); 0: none
+	Linger    time.Duration // of exclusive locks and readers (WithLinger); 0: none
 	Retention time.Duration // of every other Client; 0: the library's default
 	Margin    time.Duration // of every Client; 0: the library's default
 }
@@ -123,7 +124,7 @@ func (l Load) withDefaults() Load {
 	return l
 }
 
-// turns says whether a process passes exclusive locks on among its own callers.
+// turns says whether a process passes exclusive locks on among its own callers, and has its readers together.
 func (l Load) turns() bool { return l.Turn > 0 || l.Linger > 0 }
 
 // Config is what a worker is told at its start.

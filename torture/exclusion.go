@@ -63,26 +63,32 @@ func (h *History) windows(name string, losses []Mark) (windows []Window) {
 }
 
 // fences says which grants did not have a greater fence than the one before (I2), by the order of those of which it is
-// known: one had returned before the other was asked for.
+// known: one had returned before the other was asked for. Readers that have a lock together have one fence, which is greater than
+// those of the writers before.
 func (h *History) fences(name string) (problems []string) {
 	holds := h.of(name)
 	for i, hold := range holds {
-		if i > 0 && holds[i-1].Fence == hold.Fence {
+		if i > 0 && holds[i-1].Fence == hold.Fence && !hold.shares(holds[i-1]) {
 			problems = append(problems, fmt.Sprintf("%s: fence %d was granted twice", name, hold.Fence))
 		}
 	}
 	slices.SortFunc(holds, func(a, b *Holding) int { return cmp.Compare(a.Invoked, b.Invoked) })
 	returned := slices.SortedFunc(slices.Values(holds), func(a, b *Holding) int { return cmp.Compare(a.Returned, b.Returned) })
-	var greatest *Holding
+	var greatest, alone int64 // of all, and of those that are not of readers that may have it together
 	for _, hold := range holds {
 		for len(returned) > 0 && returned[0].Returned < hold.Invoked {
-			if greatest == nil || returned[0].Fence > greatest.Fence {
-				greatest = returned[0]
+			greatest = max(greatest, returned[0].Fence)
+			if !returned[0].among() {
+				alone = max(alone, returned[0].Fence)
 			}
 			returned = returned[1:]
 		}
-		if greatest != nil && greatest.Fence > hold.Fence {
-			problems = append(problems, fmt.Sprintf("%s: fence %d was granted after %d", name, hold.Fence, greatest.Fence))
+		before := greatest
+		if hold.among() {
+			before = alone
+		}
+		if before > hold.Fence {
+			problems = append(problems, fmt.Sprintf("%s: fence %d was granted after %d", name, hold.Fence, before))
 		}
 	}
 	return problems

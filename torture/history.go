@@ -32,6 +32,15 @@ type Holding struct {
 	Gone              bool     // the release said that the lock had been lost, or none was answered
 	Least             int64    // the server keeps it until then, whatever the network does; 0 if that is not known
 	Most              int64    // the server does not keep it for longer
+	Turns             bool     // readers of its process may have it together
+}
+
+// among says whether a hold may be of readers that have one fence together: above those of all who had the lock alone before.
+func (h *Holding) among() bool { return h.Turns && h.Mode == "read" }
+
+// shares says whether two handles are of one hold of the server's.
+func (h *Holding) shares(other *Holding) bool {
+	return h.among() && other.among() && h.Name == other.Name && h.Worker == other.Worker && h.Fence == other.Fence
 }
 
 // Waiting is the time in which somebody alive waited for a lock.
@@ -44,7 +53,7 @@ type Waiting struct {
 
 // History is what all workers did.
 type History struct {
-	Holds    []*Holding // in the order of their fences
+	Holds    []*Holding // in the order of their fences, and those with one fence in that in which they were asked for
 	Waits    []Waiting
 	Maybe    []Waiting // somebody who died while waiting may have held
 	Calls    int       // of Acquire and TryAcquire
@@ -88,7 +97,7 @@ func (h *History) readWorker(w *Worker, lease, margin time.Duration, unreachable
 				continue
 			}
 			hold = &Holding{
-				Name: call.Name, Mode: call.Mode, Weight: call.Weight, Worker: w.Index, Op: e.Op,
+				Name: call.Name, Mode: call.Mode, Weight: call.Weight, Worker: w.Index, Op: e.Op, Turns: h.Turns,
 			}
 			hold.granted(call.At, e, !h.Quorum)
 			hold.Until = e.Until
@@ -107,7 +116,7 @@ func (h *History) readWorker(w *Worker, lease, margin time.Duration, unreachable
 				continue
 			}
 			next := &Holding{
-				Name: hold.Name, Mode: e.Mode, Weight: hold.Weight, Worker: w.Index, Op: e.Op, Prev: hold,
+				Name: hold.Name, Mode: e.Mode, Weight: hold.Weight, Worker: w.Index, Op: e.Op, Prev: hold, Turns: h.Turns,
 			}
 			next.granted(call.At, e, !h.Quorum)
 			hold.Next, holds[e.Op] = next, next
@@ -138,7 +147,7 @@ func (h *History) readWorker(w *Worker, lease, margin time.Duration, unreachable
 		}
 		deadline := confirmed + length.Microseconds()
 		bound := deadline - (margin + length/500).Microseconds()
-		if h.Turns && guarded(hold.Mode) { // its lease may have begun with an earlier grant
+		if h.Turns { // its lease may have begun with an earlier grant
 			deadline, bound = hold.Until, hold.Until
 		}
 		// A process that was stopped before it could give up, and until after the deadline, or for ever, said nothing.
@@ -196,7 +205,7 @@ func (h *History) wait(w *Worker, call Event, to int64) {
 // then. What a process grants when one of its callers has given the lock back was not granted before that.
 func (h *History) sort() {
 	slices.SortFunc(h.Holds, func(a, b *Holding) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Fence, b.Fence))
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Fence, b.Fence), cmp.Compare(a.Worker, b.Worker), cmp.Compare(a.Invoked, b.Invoked))
 	})
 	for i, hold := range h.Holds {
 		if !h.Turns || i == 0 || !guarded(hold.Mode) {

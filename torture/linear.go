@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,17 +17,37 @@ const linearTime = 30 * time.Second
 type step struct {
 	begins bool
 	hold   *Holding
+	rank   int  // how many grants have a smaller fence: they come before
+	letIn  bool // under a hold that a reader of its process has had
 	forget bool // what a change is of may have been forgotten
 }
 
-// lock is a state of the model: the holds, in the order of their grants, and the last fence.
+// lock is a state of the model: the holds, in the order of their fences, the last fence, and the last one that was not of readers in turns.
 type lock struct {
-	holds []*Holding
-	fence int64
+	holds        []*Holding
+	fence, alone int64
+	grants       int
+}
+
+// granted is the state after a grant, and whether that is legal. As all grants come at some time, and in the order of their fences, one is out
+// of order already where one with a smaller fence is still to come: among many readers nothing else bounds the search.
+func (l lock) granted(s step, holds []*Holding) (bool, lock) {
+	at, _ := slices.BinarySearchFunc(holds, s.hold, func(a, b *Holding) int { return cmp.Or(cmp.Compare(a.Fence, b.Fence), cmp.Compare(a.Op, b.Op)) })
+	next := lock{slices.Insert(holds, at, s.hold), max(l.fence, s.hold.Fence), l.alone, l.grants}
+	legal := s.hold.Fence > l.fence && s.rank == l.grants
+	if s.letIn {
+		legal = s.hold.Fence <= l.fence && s.hold.Fence > l.alone
+	} else {
+		next.grants++
+	}
+	if !s.hold.among() {
+		next.alone = s.hold.Fence
+	}
+	return legal && together(next.holds), next
 }
 
 // model is what a lock is: a grant is legal if it goes with the holds that there are and has a greater fence than all
-// grants before it; an end is legal if the hold is there.
+// grants before it, or is let in under the hold of a reader, if no writer has had the lock since; an end is legal if the hold is there.
 var model = porcupine.Model{
 	Init: func() any { return lock{} },
 	Step: func(state, input, _ any) (bool, any) {
@@ -41,18 +62,18 @@ var model = porcupine.Model{
 					holds = slices.Delete(holds, i, i+1)
 				}
 			}
-			holds = append(holds, s.hold)
-			return s.hold.Fence > l.fence && together(holds), lock{holds, s.hold.Fence}
+			return l.granted(s, holds)
 		}
 		i := slices.Index(l.holds, s.hold)
 		if i < 0 {
 			return s.forget && s.hold.Next != nil, l
 		}
-		return true, lock{slices.Delete(slices.Clone(l.holds), i, i+1), l.fence}
+		l.holds = slices.Delete(slices.Clone(l.holds), i, i+1)
+		return true, l
 	},
 	Equal: func(a, b any) bool {
 		l, m := a.(lock), b.(lock)
-		return l.fence == m.fence && slices.Equal(l.holds, m.holds)
+		return l.fence == m.fence && l.alone == m.alone && l.grants == m.grants && slices.Equal(l.holds, m.holds)
 	},
 	DescribeOperation: func(input, _ any) string {
 		s := input.(step)
@@ -70,9 +91,13 @@ var model = porcupine.Model{
 // steps is the history of one lock for the model. Acquires that failed or were never answered are not in it: they have
 // no effect that anybody could see, or one that ends by itself.
 func (h *History) steps(name string, losses []Mark) (ops []porcupine.Operation) {
-	for _, hold := range h.of(name) {
+	holds, rank := h.of(name), 0
+	for i, hold := range holds {
 		forget := len(losses) > 0
-		begin := step{begins: true, hold: hold, forget: forget}
+		begin := step{begins: true, hold: hold, rank: rank, letIn: i > 0 && hold.shares(holds[i-1]), forget: forget}
+		if !begin.letIn {
+			rank++
+		}
 		ops = append(ops, porcupine.Operation{ClientId: hold.Worker, Input: begin, Call: hold.Invoked, Return: hold.Returned})
 		if hold.Next != nil && !forget {
 			continue // the change ends it
