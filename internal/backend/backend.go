@@ -1,7 +1,6 @@
-// Package backend says what kind of Redis client stands behind a redis.UniversalClient, however often it was wrapped. It
-// is the one place that decides by the type of a client: commands go to the client that the user gave, so that a wrapper
-// sees each of them, and only what no UniversalClient can tell (timeouts, pools, the masters of a cluster) is asked of
-// what stands behind it.
+// Package backend finds the Redis client of go-redis behind a redis.UniversalClient, however often it is wrapped. It is the one
+// place that decides by the type of a client: commands go to the client that the user gave, so that a wrapper sees each of them,
+// and only what no UniversalClient can tell (timeouts, pools, the masters of a cluster) is asked of what stands behind it.
 package backend
 
 import (
@@ -21,7 +20,7 @@ var (
 	ErrRing = errors.New("a redis.Ring")
 )
 
-// Backend is what stands behind a client. At most one of Single and Cluster is set; neither is for a client of a kind
+// Backend is the client of go-redis behind a client. At most one of Single and Cluster is set; neither is for a client of a kind
 // that is not known, such as *redis.AutoPipeliner.
 type Backend struct {
 	Single  *redis.Client
@@ -34,9 +33,9 @@ type Backend struct {
 // maxDepth is how many wrappers are looked through; deeper are only circles.
 const maxDepth = 32
 
-// Of looks through the wrappers of a client: what a struct embeds serves its methods. It fails with ErrNil, with ErrRing,
-// and where the client panics when it is asked for a subscription, which is how a Ring behaves that reflection cannot see.
-// Nothing is sent.
+// Of looks through the wrappers of a client: an embedded client serves the methods of a struct. It fails with ErrNil, with
+// ErrRing, and if the client panics when it is asked for a subscription. A Ring that reflection cannot see does that. Nothing is
+// sent.
 func Of(rdb redis.UniversalClient) (Backend, error) {
 	var b Backend
 	if err := b.look(reflect.ValueOf(&rdb).Elem(), 0); err != nil {
@@ -98,8 +97,8 @@ func (b *Backend) embedded(v reflect.Value, depth int) error {
 	return nil
 }
 
-// found takes a client over, unless it is behind a field that others may not read, or another one was found: which of them
-// gets a command is not known then.
+// found takes a client over, unless it is behind an unexported field, or another one was found: then it is not known which of
+// them gets a command.
 func (b *Backend) found(v reflect.Value, depth int) {
 	if !v.CanInterface() {
 		return
@@ -131,8 +130,8 @@ func try(rdb redis.UniversalClient) error {
 // ErrPanic is in the error of a call that panicked.
 var ErrPanic = errors.New("the Redis client panicked")
 
-// Guard calls do, which calls the user's client, and makes a panic an error: in a goroutine of the library nobody else
-// could recover from it, and the process would end.
+// Guard calls do, which calls the user's client, and turns a panic into an error: on a goroutine of the library the user cannot
+// recover from it, and the process would end.
 func Guard(do func() error) (err error) {
 	defer Recover(&err)
 	return do()

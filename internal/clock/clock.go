@@ -40,9 +40,9 @@ func (b Bound) Left() time.Duration { return b.LeftAt(time.Now()) }
 // LeftAt is what remained of it at some time.
 func (b Bound) LeftAt(now time.Time) time.Duration { return b.Span - Between(b.From, now) }
 
-// Until is the bound of a deadline that a server told: a request that left at sent was answered when the server's clock said
-// now, so the server cannot reach the deadline before sent + (deadline - now). Less the margin, and a thousandth for clocks
-// that run at different speeds (I6).
+// Until is the bound for a deadline of the server. A request was sent at the local time sent, and its answer says that the
+// server's time was now. So the server cannot reach the deadline before sent + (deadline - now). Less the margin, and a
+// thousandth for clocks that run at different speeds (I6).
 func Until(sent time.Time, now, deadline protocol.Micros, margin time.Duration) Bound {
 	return Within(sent, deadline.Sub(now), margin)
 }

@@ -1,5 +1,6 @@
-// Package conformance listens to an embedded server in tests, and has the model of a lock (internal/model) answer each script, too. Where the
-// server answers something else, that is reported with the call, the state before and both answers.
+// Package conformance listens to an embedded server in tests, and has the model of a lock (internal/model) answer each script,
+// too. If the server answers otherwise than the model, the difference is reported with the call, the state before it and both
+// answers.
 //
 //	Client ── EVALSHA ──▶ Listener ──▶ server ── TIME, PUBSUB NUMSUB ──▶ Listener
 //	                         │◀── reply ───┘
@@ -27,7 +28,8 @@ import (
 	"example.com/redislock/lua"
 )
 
-// Listener hears what a server executes. Make one with [Listen], or with [New] where something else has the server's hook.
+// Listener follows the commands that a server executes. Make one with [Listen], or with [New] where something else has the
+// server's hook.
 type Listener struct {
 	// Acceptor is for what happens behind the server's commands, such as miniredis' FlushAll.
 	*model.Acceptor
@@ -49,7 +51,7 @@ func Listen(m *miniredis.Miniredis, report func(error)) *Listener {
 	return l
 }
 
-// New is a Listener whose Hook is called by somebody else.
+// New returns a Listener whose Hook the caller installs.
 func New(m *miniredis.Miniredis, report func(error)) *Listener {
 	if m.Server() == nil { // it begins with the first connection
 		if conn, err := m.Dial(); err == nil {

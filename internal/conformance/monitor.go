@@ -16,7 +16,7 @@ import (
 	"example.com/redislock/internal/protocol"
 )
 
-// Monitored listens to a real server by MONITOR: it hears each command in the server's order, with what scripts execute themselves, and no
+// Monitored follows a real server by MONITOR: it gets each command in the server's order, including those of scripts, and no
 // answers. So it compares what the scripts publish and which fences they write.
 type Monitored struct {
 	*model.Acceptor
@@ -34,8 +34,9 @@ type heard struct {
 	own      [][]string        // the commands that it executed
 }
 
-// Monitor begins to listen to a server that has nothing in it yet. report is called for each difference, on a goroutine of its own. Where the
-// connection breaks it has heard enough. It must not run out of memory: MONITOR tells neither what is refused nor what is evicted.
+// Monitor begins to listen to a server that has nothing in it yet. report is called for each difference, on a goroutine of its
+// own. Where the connection breaks it has heard enough. It must not run out of memory: MONITOR shows neither refused commands nor
+// evicted keys.
 func Monitor(conn net.Conn, report func(error)) (*Monitored, error) {
 	if _, err := io.WriteString(conn, "*1\r\n$7\r\nMONITOR\r\n"); err != nil {
 		return nil, err

@@ -1,5 +1,5 @@
-// Package lifetime is how long something may be relied on, as a context: one that is made when somebody asks for it, and contexts
-// that end with a lock and with something else. Nothing of it grows with use.
+// Package lifetime has contexts that end when something may not be relied on any more: a context that is made when it is first
+// asked for, and contexts that end with a lock or with another context. Nothing of it grows with use.
 package lifetime
 
 import (
@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// Lifetime is how long something may be relied on, and the context that says so. The context is made when somebody asks
-// for it: most locks are given back before anybody does. The zero value has begun.
+// Lifetime is how long something may be relied on, and the context that says so. The context is made when it is first asked for:
+// most locks are given back before that. The zero value has begun.
 type Lifetime struct {
 	mu    sync.Mutex
 	cause error // why it ended; nil while it has not

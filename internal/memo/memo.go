@@ -1,4 +1,4 @@
-// Package memo is what a process remembers of things that are done once.
+// Package memo is the memory of a process of what was done once.
 package memo
 
 import (
@@ -15,8 +15,9 @@ const (
 	maxChecked = 64
 )
 
-// Memo is what this process knows to be done, by name. Its zero value knows nothing. What a reset somewhere else makes wrong is forgotten by push; and all of it is
-// looked up again whenever such a message may have been missed.
+// Memo has the names of which this process knows that they are done. Its zero value knows nothing. A message tells the process of
+// a reset in another process, and then it forgets the name. If such a message may have been missed, all names are looked up
+// again.
 type Memo struct {
 	mu   sync.Mutex
 	done map[string]*success
@@ -36,7 +37,7 @@ type success struct {
 	looking chan struct{} // closed when the look that is under way has come back; nil if there is none
 }
 
-// of is what is known of a name, nil if nothing is. The caller holds m.mu.
+// of returns what is known of a name, nil if nothing is. The caller holds m.mu.
 func (m *Memo) of(name string) *success {
 	known := m.done[name]
 	if known != nil && known.until.Left() <= 0 {
@@ -46,7 +47,7 @@ func (m *Memo) of(name string) *success {
 	return known
 }
 
-// Now is to be taken before what is remembered is read.
+// Call Now before reading the value that is to be remembered.
 func (m *Memo) Now() Moment {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -76,7 +77,8 @@ func (m *Memo) Doubt() (names []string) {
 	return names
 }
 
-// Remember notes a success that was seen since a moment. It reports whether that is certain; what is not is to be looked up.
+// Remember notes a success that was seen since a moment. It reports whether that is certain. If it is not, the caller must look
+// the name up.
 func (m *Memo) Remember(name string, since Moment, until clock.Bound) (certain bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

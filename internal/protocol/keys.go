@@ -1,10 +1,10 @@
-// Package protocol is what a Client and Redis say to each other, as values: keys and channels, tokens, requests, replies, messages,
-// and the server's time. It does no I/O and reads no clock. docs/protocol.md describes it, and lua/ is the other side.
+// Package protocol has the data that a Client and Redis exchange, as values: keys and channels, tokens, requests, replies,
+// messages, and the server's time. It does no I/O and reads no clock. docs/protocol.md describes it, and lua/ is the other side.
 //
 //	names, tokens ──▶ request ──▶ (lua/) ──▶ Reply, Fields ──▶ a grant, a place, a refusal
 //	                                   └───▶ Message ──▶ a hint, believed only within what a true one can say (I9)
 //
-// Whatever cannot be read is an error that says so by its key (I11), never a zero value that means something.
+// If a value cannot be read, the result is an error that names the key (I11), never a zero value.
 package protocol
 
 import (
@@ -26,8 +26,8 @@ func (k Keys) Weak(name string) string   { return k.of(WeakKind, name) }
 func (k Keys) Dedupe(name string) string { return k.of(DedupeKind, name) }
 func (k Keys) Record(name string) string { return k.of(RecordKind, name) }
 
-// Announced is where a job is announced that has no record yet. The key is beside that of the record, so who may use the one may
-// use the other, and one scan finds both.
+// Announced is where a job is announced that has no record yet. The key is beside that of the record. So a user with the right to
+// one has the right to the other, and one scan finds both.
 func (k Keys) Announced(name string) string { return k.Record(name) + AnnouncedTail }
 
 // AnnouncedTail is what follows the brace in Announced.
@@ -57,7 +57,7 @@ func (k Keys) Wake(token string) string { return string(k) + ":c:" + token }
 // Broadcasts is the channel of all Clients of the prefix.
 func (k Keys) Broadcasts() string { return string(k) + ":n" }
 
-// Changes is the channel by which those who watch a lock hear that it has changed (lua/state.lua).
+// Changes is the channel on which the watchers of a lock are told that it has changed (lua/state.lua).
 func (k Keys) Changes(name string) string { return string(k) + ":n:{" + Escape(name) + "}" }
 
 // LockChannel is the wake channel of one Client for one lock, in the slot of the lock (lua/state.lua).

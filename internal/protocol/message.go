@@ -2,7 +2,7 @@ package protocol
 
 import "time"
 
-// GrantMessage is what a message says of a grant: fence16 at16 lease8.
+// GrantMessage is the content of a message of a grant: fence16 at16 lease8.
 type GrantMessage struct {
 	Fence string
 	At    Micros

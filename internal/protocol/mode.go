@@ -22,8 +22,8 @@ type Mode struct {
 // AnyNumber stands for "*": more than there can be, and one more is still an int of 32 bits.
 const AnyNumber = math.MaxInt32 - 1
 
-// Rule is one of those of a mode: of the holds of these modes, taken together, a hold tolerates so many beside it. It is itself
-// none of them.
+// Rule is a rule of a mode: the number of holds of these modes together that a hold tolerates beside it. It is itself none of
+// them.
 type Rule struct {
 	Modes   []string // sorted
 	Most    int      // or AnyNumber
@@ -32,9 +32,9 @@ type Rule struct {
 }
 
 // EncodeRules writes rules in the form in which they travel: key=most,…, with "*" for any number, and "-" for none. The key of a
-// rule about one mode is its name. A key with marks in front is of any other rule: "~" added, "^" at the grant only, and "+" before
-// each of several modes. A Client that does not know the marks takes such a key for the name of a mode that nobody has, so it
-// tolerates less. To keep that so, a name that several rules have never stands alone: it is "+name" then.
+// rule about one mode is its name. A key with marks in front is of any other rule: "~" added, "^" at the grant only, and "+"
+// before each of several modes. A Client that does not know the marks takes such a key for the name of a mode that nobody uses,
+// so it tolerates less. To keep that so, a name that several rules have never stands alone: it is "+name" then.
 //
 // The order is always the same, and those that were added come last.
 func EncodeRules(rules []Rule) string {
@@ -83,8 +83,8 @@ func EncodeRules(rules []Rule) string {
 	return strings.Join(all, ",")
 }
 
-// EncodeLimit writes what a lock is limited to: of the modes of each rule, all holds together are so many at the most. Rules about the
-// same modes come in no order.
+// EncodeLimit writes the limit of a lock. Each rule is the most holds of its modes together. Rules about the same modes come in
+// no order.
 func EncodeLimit(rules []Rule) string {
 	if len(rules) == 0 {
 		return "-"
@@ -108,7 +108,8 @@ func CutLimit(text string) (until, rules string, ok bool) {
 // marks are what the key of a rule may begin with.
 const marks = "~^+"
 
-// ListRules reads the rules. Others may have written them: what has no "=" is left out, and what is no number is any.
+// ListRules reads the rules. Others may have written them: a rule without "=" is left out, and a number that cannot be read
+// counts as any number.
 func (m Mode) ListRules() (rules []Rule) {
 	for rule := range strings.SplitSeq(m.Rules, ",") {
 		key, most, ok := strings.Cut(rule, "=")
@@ -127,8 +128,8 @@ func (m Mode) ListRules() (rules []Rule) {
 	return rules
 }
 
-// Heeds reports whether the mode's rules tolerate what is held: the weight of all holds by the names of their modes, with the
-// one that asks among them. The hold is granted just now, or it was.
+// Heeds reports whether the mode's rules tolerate the holds: the weight of all holds by the names of their modes, with the one
+// that asks among them. The hold is granted just now, or it was.
 func (m Mode) Heeds(held map[string]int, granted bool) bool {
 	if m.Capacity > 0 && held[m.Name] > m.Capacity {
 		return false
@@ -158,8 +159,8 @@ func (m Mode) Heeds(held map[string]int, granted bool) bool {
 	return true
 }
 
-// Shape is what all who use one name for a mode have to agree about on a lock: which modes the rules name, and not how many of
-// them they tolerate. Rules that were added do not count.
+// Shape is the part of the rules on which all users of a mode's name must agree for a lock: the modes that the rules name,
+// without the numbers. Rules that were added do not count.
 func (m Mode) Shape() string {
 	var keys []string
 	for rule := range strings.SplitSeq(m.Rules, ",") {
@@ -170,8 +171,8 @@ func (m Mode) Shape() string {
 	return strings.Join(keys, ",")
 }
 
-// Line is the form in which a mode and the weight of a hold travel; instead is the token of a hold that is to change into
-// it, or empty (lua/layout.lua). The exclusive mode is the empty line.
+// Line is the mode and the weight of a hold as a request has them; instead is the token of a hold that is to change into this
+// mode, or empty (lua/layout.lua). The exclusive mode is the empty line.
 func (m Mode) Line(weight int, instead string) string {
 	if m == (Mode{}) {
 		return ""
@@ -183,8 +184,8 @@ func (m Mode) Line(weight int, instead string) string {
 	return line
 }
 
-// ParseMode reads a line. Others may have written it with any name and numbers: what cannot be shown is escaped, and what is
-// no number is 0.
+// ParseMode reads a line. Others may have written it with any name and numbers: characters that cannot be shown are escaped, and
+// a number that cannot be read is 0.
 func ParseMode(line string) (m Mode, weight int) {
 	parts := strings.Fields(line)
 	if len(parts) < 4 {

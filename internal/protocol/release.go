@@ -13,8 +13,8 @@ func ReleaseArgs(token string, tombstone bool, last string) []any {
 	return args
 }
 
-// ParseRelease reads what was given up, whether places remain to be looked through, and what is left of a hold that was not
-// there.
+// ParseRelease reads what was given up, whether waiters remain to whom the lock may be granted, and what the hash says of a hold
+// that was not found.
 func ParseRelease(value any) (what string, more bool, found Remains, err error) {
 	if n, ok := value.(int64); ok && n == 1 {
 		return "hold", false, found, nil

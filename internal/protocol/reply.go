@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Reply is what a script of lua/ answered. Fields that a status does not have are zero.
+// Reply is the answer of a script of lua/. Fields that a status does not have are zero.
 type Reply struct {
 	Status string // granted, waiting, held, full, more, over, gone, revoked, clash, conflict, ahead; empty for a plain time
 	Now    Micros
@@ -21,7 +21,7 @@ type Reply struct {
 	Holder Holder
 }
 
-// Holder is what a reply says about who has the lock.
+// Holder is the part of a reply about the holder of the lock.
 type Holder struct {
 	Since    Micros // 0: nobody
 	Deadline Micros
@@ -181,7 +181,7 @@ func ParseFence(text string) int64 {
 	return int64(n)
 }
 
-// ErrDamaged says that a key has in it what this library has not written.
+// ErrDamaged says that a key has a value that this library has not written.
 var ErrDamaged = errors.New("damaged key")
 
 // Unexpected is the error of an answer that the server cannot have given to what it was asked.

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Request is what a caller asks a script for, as lua/layout.lua has it; who asks stands behind it.
+// Request is the request of a caller to a script, as lua/layout.lua has it; the description of the caller stands behind it.
 type Request struct {
 	Lease   time.Duration
 	Keep    time.Duration // how long the key outlives the grant, rounded up to seconds

@@ -17,7 +17,7 @@ type Shared struct {
 	Failure *Failure      // nil: none, or its time is over
 }
 
-// Failure is what a fetch came to: whose it was, as it travels, what the error says, and what its codec made of it.
+// Failure is the failure of a fetch: its owner, as encoded, the text of the error, and the error as its codec encoded it.
 type Failure struct{ Owner, Text, Code string }
 
 // The record of a failure begins with numbers in ms: by how much it outlives the value, and how much is left of it when the next

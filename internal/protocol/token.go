@@ -28,7 +28,7 @@ func NewToken() string {
 	return string(text[:])
 }
 
-// NewTokenAndNonce is a token, and what only a reader of the lock's key can know beside it.
+// NewTokenAndNonce returns a token, and a nonce that only a reader of the lock's key can know.
 func NewTokenAndNonce() (token, nonce string) {
 	var bits [tokenBytes + nonceBytes]byte
 	random.Read(bits[:])

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// Countable, Sharded and Uncountable say in a request how the server can tell a Client of a grant, and whether it can count it as a
-// receiver: by its classic channel, by that of the lock's shard, or without counting. NoWait asks for no place.
+// Countable, Sharded and Uncountable say in a request on which channel the server sends a grant, and whether it can count the
+// receivers: the Client's classic channel, the channel of the lock's shard, or a channel whose receivers cannot be counted.
+// NoWait asks for no place.
 const Countable, Sharded, Uncountable, NoWait = "c", "s", "u", "-"
 
 // CheckEvery is the longest time between two checks of a wait; lua/layout.lua drops Clients that are silent for three.
@@ -27,8 +28,8 @@ type Check struct {
 	Of     []Checked
 }
 
-// Checked is what a check says of one token: it waits, it is gone, or it was granted the lock. Err says that what it says of that
-// token cannot be read.
+// Checked is the answer of a check for one token: it waits, it is gone, or it was granted the lock. Err says that what it says of
+// that token cannot be read.
 type Checked struct {
 	Waits, Gone bool
 	Grant       GrantMessage

@@ -19,8 +19,8 @@ type seeded struct {
 	times *rand.Rand
 }
 
-// Seed has everything that is drawn from now on in this process come from a seed, until restore is called. What two goroutines draw
-// depends on which of them draws first, so it is for a simulation that decides that too.
+// Seed has everything that is drawn from now on in this process come from a seed, until restore is called. The numbers of two
+// goroutines depend on which of them draws first, so only a simulation that decides this order too may set a source.
 func Seed(seed [32]byte) (restore func()) {
 	s := &seeded{bits: rand.NewChaCha8(seed)}
 	s.times = rand.New(s.bits)

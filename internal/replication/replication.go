@@ -1,9 +1,10 @@
 // Package replication sends a write that replicas must have: a script, and the WAIT that counts who has it, on one connection.
 //
-// A WAIT answers for what its own connection has written, so both must go over one, which nothing else uses meanwhile; once it has
-// failed it is not used any more. WAIT blocks it, so only half of a pool's connections to a node wait at once. It asks in slices,
-// shorter than the read timeout, which would take a long WAIT for a reply that was lost. WAIT does not make Redis strongly
-// consistent (https://redis.io/docs/latest/commands/wait/): see [redislock.WithReplicas] for what it promises.
+// A WAIT answers for the writes of its own connection. So the write and the WAIT must be on one connection, which nothing else
+// uses in that time. After a failure the connection is not used any more. WAIT blocks it, so only half of a pool's connections to
+// a node wait at once. The WAIT is repeated in slices that are shorter than the read timeout: go-redis counts the reply of a
+// longer WAIT as lost. WAIT does not make Redis strongly consistent (https://redis.io/docs/latest/commands/wait/): see
+// [redislock.WithReplicas] for what it promises.
 package replication
 
 import (
@@ -175,8 +176,8 @@ func (r *replication) attempt(ctx, detached context.Context, node *redis.Client)
 	}
 }
 
-// slice is how long the next WAIT may block: a part of the time that is left, for go-redis would take a WAIT that is as
-// long as its read timeout for a reply that was lost.
+// slice is how long the next WAIT may block: a part of the time that is left, because go-redis counts the reply of a WAIT that is
+// as long as its read timeout as lost.
 func (r *replication) slice(node *redis.Client) time.Duration {
 	slice := min(r.timeout-clock.Elapsed(r.begun), maxWait)
 	if limit := node.Options().ReadTimeout; limit > 0 {

@@ -2,8 +2,8 @@
 // and on a page. Names, metadata, reasons and the names of modes are written by others: none of them may steer the terminal, break a
 // line, change the direction of what stands beside it, or look like another text because a part of it cannot be seen.
 //
-// There is one rule for this, [Hidden], and it is used where text comes in, so that no output can forget it. Letters of
-// different scripts that look alike, such as the Latin and the Cyrillic a, are not told apart.
+// There is one rule for this, [Hidden]. It is applied where text comes in, so that no output can forget it. Letters of different
+// scripts that look alike, such as the Latin and the Cyrillic a, are not told apart.
 package safetext
 
 import (
@@ -81,8 +81,8 @@ func Text(text string) string {
 	return b.String()
 }
 
-// Escape is a text with escapes for what cannot be shown, and nothing else changed: for a sentence that has names in it.
-// It is a single line. A text may look like the escape of another one; [Text] is for what has to be told apart.
+// Escape is a text with escapes for what cannot be shown, and nothing else changed: for a sentence that has names in it. It is a
+// single line. A text may look like the escape of another one; [Text] is for names that have to be told apart.
 func Escape(text string) string {
 	if Clear(text) {
 		return text

@@ -1,12 +1,12 @@
-// Package scheduler runs what is to be done at certain times, on one goroutine: renewals, local deadlines, checks, pings.
+// Package scheduler runs tasks at certain times, on one goroutine: renewals, local deadlines, checks, pings.
 //
 // A [Task] is nowhere, planned, or running:
 //
 //	nowhere ── Set ──▶ planned ── its time has come ──▶ running: nowhere again, and may Set itself
 //	           Remove ◀──┘ ▲── Set, SetNoLater
 //
-// What a task has to do that may wait, it leaves for later ([Scheduler.Later]): the rests are done when no task is due, a few at a
-// time. So of many locks that are lost at once all contexts have ended before the first is given back (I7).
+// Work of a task that may wait is left for later ([Scheduler.Later]). It is done when no task is due, a few pieces at a time. So
+// of many locks that are lost at once all contexts have ended before the first is given back (I7).
 //
 // Tasks are in a heap by their time. The goroutine sleeps until the first is due, and is woken only to get up earlier than it
 // would. It looks at the wall clock each second, since Linux stops the clock of timers while a machine is suspended.
@@ -49,7 +49,7 @@ type Task struct {
 // Planned reports whether the task is still to come. It is for whom no other goroutine sets or removes the task meanwhile.
 func (t *Task) Planned() bool { return t.place > 0 }
 
-// Job is what is done when a task is due.
+// Job is run when a task is due.
 type Job interface{ Run() }
 
 // Func is a function as a Job.
@@ -169,7 +169,7 @@ func (s *Scheduler) due() *Task {
 }
 
 // advance has all tasks due earlier by a time that only the wall clock has seen (see clock.Elapsed). A wall clock that is set
-// forward looks like a suspension: what is due early finds that out by itself, or errs on the safe side as every bound does.
+// forward looks like a suspension. A task that runs too early finds that out by itself, or ends a lock early, which is safe.
 func (s *Scheduler) advance(by time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

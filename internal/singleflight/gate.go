@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Gate lets the callers of one name go one at a time: the others wait for what comes of it. Its zero value is ready.
+// Gate lets the callers of one name go one at a time, and the others wait for the result. Its zero value is ready.
 type Gate struct {
 	mu  sync.Mutex
 	all map[string]*turns
@@ -14,14 +14,14 @@ type Gate struct {
 // turns are those of one name, as long as somebody is at it.
 type turns struct {
 	turn chan struct{} // full while a caller goes; those who wait for it are served in their order
-	over chan struct{} // closed when what came of it concerns all
+	over chan struct{} // closed when the result counts for all
 	err  error         // what that is; written before over is closed
 
 	callers int // guarded by Gate.mu
 }
 
-// Pass runs the function when it is this caller's turn, unless what came of another's concerns all. It waits until ctx ends,
-// whose error it returns then, or until closing is closed: then the error is the cause.
+// Pass runs the function when it is this caller's turn, unless the result of another caller counts for all. It waits until ctx
+// ends, whose error it returns then, or until closing is closed: then the error is the cause.
 func (g *Gate) Pass(ctx context.Context, closing <-chan struct{}, cause func() error, name string, run func() (all bool, err error)) error {
 	here := g.enter(name)
 	defer g.leave(name, here)
@@ -73,7 +73,7 @@ func (g *Gate) leave(name string, here *turns) {
 	}
 }
 
-// remove takes the turns of a name away. The caller holds g.mu.
+// remove removes the turns of a name. The caller holds g.mu.
 func (g *Gate) remove(name string, here *turns) {
 	if g.all[name] == here {
 		delete(g.all, name)

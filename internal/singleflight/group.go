@@ -1,8 +1,9 @@
-// Package singleflight lets many callers of one process cause one call. A [Group] has all who ask for a thing at the same time wait
-// for one call, and gives its result to each. A [Gate] lets them go one at a time, until what came of one concerns all.
+// Package singleflight lets many callers of one process cause one call. A [Group] lets all callers that ask for the same at the
+// same time wait for one call, and gives the result to each. A [Gate] lets them go one at a time, until the result of one counts
+// for all.
 //
-// It differs from golang.org/x/sync/singleflight in whose context counts: each caller waits under its own, and the call ends when
-// the last of them has gone.
+// It differs from golang.org/x/sync/singleflight in the contexts: each caller waits under its own context, and the call ends when
+// its last caller has gone.
 package singleflight
 
 import (
@@ -20,7 +21,7 @@ type Group[K comparable, V any] struct {
 	calls map[K]*call[V]
 }
 
-// call is one of them, and those who wait for it.
+// call is one call, and the callers that wait for it.
 type call[V any] struct {
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -31,8 +32,8 @@ type call[V any] struct {
 	callers int // guarded by Group.mu
 }
 
-// CallersEnd is the error of a call that came from the end of the context of the caller who began it. It is no answer for the
-// others: they begin another.
+// CallersEnd is the error of a call that failed because the context of the caller that began it has ended. It is no answer for
+// the others: they begin another.
 type CallersEnd struct{ Err error }
 
 // Error is that of the context.
@@ -41,8 +42,8 @@ func (e CallersEnd) Error() string { return e.Err.Error() }
 // ErrGoexit is the error of a call that ended its goroutine.
 var ErrGoexit = errors.New("the fetch ended its goroutine")
 
-// Do has fn run once for all who ask for the same at the same time. Its context has the values of the caller who began it, and
-// ends when all callers have gone. The second result is whether this caller began it.
+// Do runs fn once for all callers that ask for the same at the same time. The context of fn has the values of the caller that
+// began the call, and ends when all callers have gone. The second result is whether this caller began it.
 func (g *Group[K, V]) Do(ctx context.Context, key K, fn func(context.Context) (V, error)) (value V, mine bool, err error) {
 	for {
 		here, mine := g.join(ctx, key, fn)
@@ -65,7 +66,7 @@ func (g *Group[K, V]) Do(ctx context.Context, key K, fn func(context.Context) (V
 	}
 }
 
-// Alone is Do without anybody else.
+// Alone is Do for a single caller, which shares the call with nobody.
 func (g *Group[K, V]) Alone(ctx context.Context, key K, fn func(context.Context) (V, error)) (V, bool, error) {
 	return (&Group[K, V]{Panicked: g.Panicked}).Do(ctx, key, fn)
 }
@@ -101,7 +102,7 @@ func (g *Group[K, V]) join(ctx context.Context, key K, fn func(context.Context) 
 	return here, true
 }
 
-// run runs fn. A panic of what fn calls is an error like one of fn.
+// run runs fn. A panic of a function that fn calls is an error, as a panic of fn is.
 func (g *Group[K, V]) run(here *call[V], fn func(context.Context) (V, error)) {
 	defer here.cancel()
 	defer func() {
@@ -113,8 +114,8 @@ func (g *Group[K, V]) run(here *call[V], fn func(context.Context) (V, error)) {
 	here.result, here.err = fn(here.ctx)
 }
 
-// leave ends a call that nobody waits for any more. Whoever comes from then on begins another: nobody can join this one between
-// the departure of its last caller and its end.
+// leave ends a call for which no caller waits any more. Later callers begin another call: none can join this one between the
+// departure of its last caller and its end.
 func (g *Group[K, V]) leave(key K, here *call[V]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -131,7 +132,7 @@ func (g *Group[K, V]) remove(key K, here *call[V]) {
 	}
 }
 
-// Forget has those who come from now on begin calls of their own, for the keys that match.
+// Forget makes later callers begin calls of their own, for the keys that match.
 func (g *Group[K, V]) Forget(match func(K) bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

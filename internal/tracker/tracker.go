@@ -1,6 +1,6 @@
-// Package tracker counts what is under way, so that whoever closes can wait until nothing is. Whoever begins something counts
-// it first and looks afterwards whether it may begin; whoever closes says so first and looks at the count afterwards. So one of the
-// two sees the other.
+// Package tracker counts operations that are under way, so that Close can wait until there are none. An operation is counted
+// first, and then looks whether it may begin. Close is noted first, and then looks at the count. So one of the two sees the
+// other.
 package tracker
 
 import (
@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Tracker counts what is under way.
+// Tracker counts operations that are under way.
 type Tracker struct {
 	n atomic.Int64
 

@@ -1,6 +1,6 @@
 // Package turns decides how a process passes a lock on among its own goroutines, under one hold of the server's.
 //
-// A [Turn] is what one process has of one lock:
+// A [Turn] is the state of one lock in one process:
 //
 //	                     the server grants                          its body ends, and a waiter may be served
 //	none ──▶ seeking ──────────────────────▶ body ────────────────────────────────────────────────────────┐
@@ -11,7 +11,7 @@
 //	 │          └── given back, or lost, while others wait: the first of them asks           │
 //	 └── given back, or lost ◀── the linger is over, or was recalled ◀───────────────────────┘
 //
-// What must hold, and is searched in internal/model/turn:
+// These rules must hold. internal/model/turn searches all states for them:
 //
 //   - A local grant has a fence above the last one and below the server's clock, of which a lower bound is known (I2).
 //   - It is made only while the hold may be relied on (I6), and no later than [Longest] after the grant of the server's. So a recall
@@ -37,12 +37,13 @@ const (
 	// forgotten.
 	recalls = 3
 	quiet   = 30 * time.Second
-	// near is how far a fence may be behind the clock for which it is worth waiting, in µs, and tries how often the clock is looked at.
+	// near is how far the clock may be behind the next fence for it to be worth waiting, in µs, and tries how often the clock is
+	// looked at.
 	near  = 10
 	tries = 400
 )
 
-// Action is what is to be done.
+// Action is what the caller has to do.
 type Action int
 
 // The actions.
@@ -65,7 +66,7 @@ const (
 	idle
 )
 
-// Hold is what is known of a hold of the server's when it is granted.
+// Hold is what is known of a hold of the server when it is granted.
 type Hold struct {
 	Since  time.Time     // when it was granted, by the local clock
 	Lease  time.Duration // what was asked for
@@ -86,7 +87,7 @@ type Waiter struct {
 	here           bool
 }
 
-// Turn is what one process has of one lock. Its methods are the events; now is when they happen. The zero value has nothing.
+// Turn is the state of one lock in one process. Its methods are the events; now is when they happen. The zero value has nothing.
 type Turn struct {
 	phase       phase
 	first, last *Waiter // who waits, in the order of arrival
@@ -109,7 +110,7 @@ type Turn struct {
 	quiet    time.Time       // the name does not linger before
 }
 
-// Arrive is the event that somebody wants the lock. left is how long the idle hold may be relied on.
+// Arrive is the event that a caller wants the lock. left is how long the idle hold may be relied on.
 func (t *Turn) Arrive(now time.Time, lease, left time.Duration) Action {
 	switch t.phase {
 	case none:
@@ -167,7 +168,7 @@ func (t *Turn) Leave(w *Waiter) bool {
 // Length is how many stand in line.
 func (t *Turn) Length() int { return t.length }
 
-// Granted is the event that the server has granted the lock to the one who asked.
+// Granted is the event that the server has granted the lock to the caller that asked.
 func (t *Turn) Granted(h Hold) {
 	t.phase, t.hold, t.heard, t.fence, t.tries, t.queued = body, h, h.Since, h.Fence, 0, false
 	t.waited, t.cutoff = !h.Alone, h.Sought
@@ -177,7 +178,8 @@ func (t *Turn) Granted(h Hold) {
 	t.early = 0
 }
 
-// Over is the event that the hold was lost or is given back, or that who asked has failed. The result is who asks next.
+// Over is the event that the hold was lost or is given back, or that the caller that asked has failed. The result is the waiter
+// that asks next.
 func (t *Turn) Over() *Waiter {
 	t.phase, t.early, t.inside, t.queued = none, 0, 0, false
 	w := t.first
@@ -248,7 +250,7 @@ func (t *Turn) Until() time.Time { return t.until }
 // Idle reports whether the lock lingers.
 func (t *Turn) Idle() bool { return t.phase == idle }
 
-// Recalled is the event that somebody else waits for the lock, with that ticket.
+// Recalled is the event that another process waits for the lock, with that ticket.
 func (t *Turn) Recalled(ticket protocol.Micros, now time.Time) Action {
 	switch t.phase {
 	case seeking:
@@ -283,7 +285,7 @@ func (t *Turn) Doubted() Action {
 	return Nothing
 }
 
-// waiting notes that somebody waits with that ticket. The server's clock was not past it before the cutoff.
+// waiting notes that another process waits with that ticket. The server's clock was not past it before the cutoff.
 func (t *Turn) waiting(ticket protocol.Micros) {
 	later := ticket.Sub(t.hold.Now)
 	cutoff := t.hold.Sent.Add(later - max(later, 0)/1000)

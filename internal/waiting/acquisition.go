@@ -84,13 +84,13 @@ func (a *Acquisition) Answered(r protocol.Reply, steal protocol.Micros) Action {
 	}
 }
 
-// revoked reports whether the request has revoked the hold that is in its way, and nobody waits who would have the lock before.
-// A holder that lives gives the lock up at once, so it is worth a moment's wait.
+// revoked reports whether the request has revoked the hold in its way, and there is no waiter that would get the lock first. A
+// holder that lives gives the lock up at once, so it is worth a moment's wait.
 func revoked(r protocol.Reply, steal protocol.Micros) bool {
 	return r.Holder.Waiting == 0 && r.Holder.Since > 0 && r.Now >= r.Holder.Since+steal
 }
 
-// Settled is the event that its wait is over. h is the holder then, as last heard.
+// Settled is the event that its wait is over. h is the last known holder.
 func (a *Acquisition) Settled(o Outcome, h protocol.Holder) Action {
 	a.Holder = &h
 	switch {
@@ -127,7 +127,8 @@ func (a *Acquisition) Confirmed(v Verdict) Action {
 	}
 }
 
-// NothingRemains is the event that nothing of the present token is left on the server, or that somebody else gives it up.
+// NothingRemains is the event that nothing of the present token is left on the server, or that another part of the Client gives
+// it up.
 func (a *Acquisition) NothingRemains() {
 	a.Joined, a.Granted, a.Unanswered, a.Asking, a.Unusable = false, false, false, false, false
 }

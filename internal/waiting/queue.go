@@ -16,8 +16,7 @@ const (
 	maxAhead = 24 * time.Hour
 )
 
-// queue is all waits of this Client for one name. Its methods are the events. Their results say what is to be done, and the
-// caller does it.
+// queue is all waits of this Client for one name. Its methods are the events. Their results say what the caller has to do.
 type queue struct {
 	waits  []*Wait // in the order in which they joined; nil where one has left, compacted when half are nil
 	live   int     // how many are not nil
@@ -154,9 +153,9 @@ const (
 	doubted                 // a check must find out
 )
 
-// grant is the event that a message tells of a grant. The Client believes it only within what the last answer to this same
-// wait says about the server's clock. It believes it for no longer than a claim from now, and for no longer than was asked
-// for (I9).
+// grant is the event that a message tells of a grant. The Client believes it only within what the last answer to this same wait
+// says about the server's clock. The grant counts for no longer than a claim from now, and no longer than the lease that was
+// asked for (I9).
 func (q *queue) grant(w *Wait, g protocol.GrantMessage, now time.Time, epoch uint64, margin time.Duration) (Outcome, verdict) {
 	if !w.pending {
 		return Outcome{}, late

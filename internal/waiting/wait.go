@@ -48,8 +48,8 @@ type Grant struct {
 	Now    protocol.Micros // the server's clock was at that, or later, when this was heard
 }
 
-// Sample relates the server's clock to the local one: a request left at Sent, and the server said Now in its answer. It is
-// good as long as the subscription under which it was taken, because another subscription may be at another server.
+// Sample relates the server's clock to the local one: a request left at Sent, and the server said Now in its answer. It is valid
+// as long as the subscription under which it was taken, because another subscription may be at another server.
 type Sample struct {
 	Sent  time.Time
 	Now   protocol.Micros
@@ -84,7 +84,7 @@ func (w *Wait) Await(ctx context.Context) Outcome {
 	return Outcome{Err: transport.During(ctx.Err(), w.named.queue.why)}
 }
 
-// Holder is the holder of the lock as last heard, and how many others wait for it. The wait has joined.
+// Holder is the last known holder of the lock, and how many others wait for it. The wait has joined.
 func (w *Wait) Holder() protocol.Holder {
 	w.named.mu.Lock()
 	defer w.named.mu.Unlock()

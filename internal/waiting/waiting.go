@@ -39,7 +39,7 @@ import (
 	"example.com/redislock/lua"
 )
 
-// Subscriptions is how the waits hear of their grants: a *wakeup.Subscriber.
+// Subscriptions has the subscriptions by which the waits are told of their grants: a *wakeup.Subscriber.
 type Subscriptions interface {
 	WakeChannel() string                           // the name of the Client's channel
 	State(name string) (mode string, epoch uint64) // how a grant of that lock can be told; empty if it cannot
@@ -237,7 +237,7 @@ func (ws *Waits) Any(name string) bool {
 	return ws.byName[name] != nil
 }
 
-// Holder is the holder of that lock as last heard. The second result is false if this process does not wait for it.
+// Holder is the last known holder of that lock. The second result is false if this process does not wait for it.
 func (ws *Waits) Holder(name string) (h protocol.Holder, known bool) {
 	ws.mu.Lock()
 	n := ws.byName[name]
@@ -253,7 +253,7 @@ func (ws *Waits) Holder(name string) (h protocol.Holder, known bool) {
 // checkAt plans the next check, unless one is planned before that.
 func (n *named) checkAt(at time.Time) { n.waits.cfg.Scheduler.SetNoLater(&n.task, at) }
 
-// latest is in what time the next check must be, whatever is heard until then.
+// latest is the time within which the next check must come, whatever messages come before.
 func (n *named) latest() time.Duration {
 	return protocol.CheckEvery - n.waits.cfg.Jitter(protocol.CheckEvery/4)
 }

@@ -14,9 +14,9 @@ import (
 	"example.com/redislock/internal/transport"
 )
 
-// changes is the channels by which those who watch a lock or an election hear that it has changed. They share a connection
-// of their own, which there is only while somebody watches. So a change reaches nobody else, and a user who may not subscribe
-// to these channels still takes locks.
+// changes has the channels on which the watchers of a lock or an election are told that it has changed. They share a connection
+// of their own, which is open only while there is a watcher. So a change reaches no other Client, and a user that may not
+// subscribe to these channels can still take locks.
 type changes struct {
 	subscriber *Subscriber
 
@@ -33,8 +33,8 @@ type changes struct {
 	told    bool                       // the Listener was told of this outage
 }
 
-// Watch returns a channel that has something in it after each change that is told on that channel, and after each time that
-// changes may have been missed or cannot be heard of: then Err says why. The second result ends it.
+// Watch returns a channel that has an element after each change that is told on the channel of that name, and after each time
+// that changes may have been missed or cannot be received: then Err says why. The second result ends it.
 func (s *Subscriber) Watch(channel string) (wake <-chan struct{}, end func()) {
 	c := &s.changes
 	w := make(chan struct{}, 1)
@@ -53,7 +53,7 @@ func (s *Subscriber) Watch(channel string) (wake <-chan struct{}, end func()) {
 	return w, func() { c.end(channel, w) }
 }
 
-// Watching is why changes cannot be heard of, if the server has refused to tell them.
+// Watching is why changes cannot be received, if the server has refused the subscription.
 func (s *Subscriber) Watching() error {
 	c := &s.changes
 	c.mu.Lock()
@@ -245,7 +245,7 @@ func (c *changes) failed(err error) {
 	}
 }
 
-// wake has those who watch a channel look.
+// wake makes the watchers of a channel look.
 func (c *changes) wake(channel string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

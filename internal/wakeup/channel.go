@@ -27,8 +27,8 @@ func (c *channelState) state() (mode string, epoch uint64) {
 	return c.mode, c.epoch
 }
 
-// await returns when there is a subscription, or with an error when ctx ends. Where none can be made within the time of
-// a check, the waiter must do without: its checks serve it, and a claim lasts longer than two of them.
+// await returns when there is a subscription, or with an error when ctx ends. If no subscription can be made within the time of a
+// check, the waiter must do without one: its checks find the grant, because a claim lasts longer than two checks.
 func (c *channelState) await(ctx context.Context, of *Subscriber) (without bool, err error) {
 	patience := time.NewTimer(protocol.CheckEvery)
 	defer patience.Stop()

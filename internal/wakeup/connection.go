@@ -18,8 +18,8 @@ import (
 // without an answer it is made anew. go-redis sends such pings but does not look for the answers.
 const pingAfter = 5 * time.Second
 
-// connection is one PubSub, from its making to its end. go-redis would connect it anew by itself, and nobody would know what
-// was lost in between, so it ends when its network connection does.
+// connection is one PubSub, until its network connection ends. go-redis would connect it anew by itself, and then the library
+// would not know which messages were lost in between.
 type connection struct {
 	subscriber *Subscriber
 	ps         *redis.PubSub

@@ -18,10 +18,10 @@ import (
 // idleTime is how long the channel of a lock stays subscribed after it was last waited for.
 const idleTime = 30 * time.Second
 
-// On a cluster a classic PUBLISH goes to every node. So grants go by sharded channels there (Redis 7), one for each lock
-// that this Client waits for, in the lock's own slot; all that lie on one master share a PubSub. When a slot moves, its
-// channels are subscribed where it is now. What else there is to say (a steal, a broadcast) is rare, and goes by the classic
-// channel of the Client.
+// On a cluster a classic PUBLISH goes to every node. So on a cluster grants are sent on sharded channels (Redis 7), one for each
+// lock for which this Client waits, in the lock's own slot. All channels on one master share a PubSub. When a slot moves, its
+// channels are subscribed where it is now. All other messages (steals, broadcasts) are rare, and are sent on the classic channel
+// of the Client.
 
 // lockChannel is the wake channel of one lock on a cluster.
 type lockChannel struct {
@@ -93,8 +93,8 @@ func (s *sharded) subscribing(name string) *channelState {
 	return &t.channelState
 }
 
-// place subscribes channels, each on the master that serves its slot; what cannot be done now is tried again. The first
-// attempt is after a pause unless attempt is 0.
+// place subscribes channels, each at the master that serves its slot. A subscription that fails is tried again. The first attempt
+// is after a pause unless attempt is 0.
 func (s *sharded) place(channels []*lockChannel, attempt int) {
 	if len(channels) == 0 {
 		return
@@ -179,7 +179,7 @@ func (s *sharded) open(master *redis.Client) *node {
 	return n
 }
 
-// take is what came on a PubSub.
+// take handles a message of a PubSub.
 func (s *sharded) take(n *node, message any) error {
 	of := s.subscriber
 	switch m := message.(type) {
@@ -291,7 +291,7 @@ func (s *sharded) lost(n *node, err error) (channels []*lockChannel, heard bool)
 	return channels, heard
 }
 
-// sweep forgets the channels that nobody has waited for lately. It runs in the scheduler.
+// sweep removes the channels for which no caller has waited lately. It runs in the scheduler.
 func (s *sharded) sweep() {
 	of := s.subscriber
 	s.mu.Lock()
@@ -332,8 +332,8 @@ func (s *sharded) stop() {
 	}
 }
 
-// verify moves the channel of a name to the master that serves it now, if it is subscribed elsewhere: after a failover
-// the old master still passes messages on, but the new one cannot count who hears them.
+// verify moves the channel of a name to the master that serves it now, if it is subscribed elsewhere: after a failover the old
+// master still passes messages on, but the new one cannot count their receivers.
 func (s *sharded) verify(name string) {
 	s.mu.Lock()
 	t := s.channels[name]

@@ -109,9 +109,9 @@ func (s *subscription) probe() string {
 	return protocol.Uncountable
 }
 
-// suspect is called when a wait has lost its place, or was granted the lock without a message that the server saw arrive. That may
-// be because this subscription is not where the scripts are any more: a primary that has become a replica goes on passing
-// messages to those who are connected to it. If the scripts do not see it, it is made anew.
+// suspect is called when a wait has lost its place, or was granted the lock without a message that the server saw arrive. That
+// may be because this subscription is not at the server of the scripts any more: a primary that has become a replica still passes
+// messages on to its subscribers. If the scripts do not count the subscription, it is made anew.
 func (s *subscription) suspect() {
 	of := s.subscriber
 	s.mu.Lock()

@@ -1,10 +1,10 @@
-// Package wakeup is how a Client hears what others tell it: its subscriptions.
+// Package wakeup has the subscriptions of a Client, by which it receives messages.
 //
-// A Client subscribes to a wake channel of its own and to the broadcast channel of its prefix, by one PubSub, from its first
-// lock on. On a cluster, where a classic PUBLISH goes to every node, grants come by a sharded channel for each lock that the
-// Client waits for. What comes in is only ever a hint (I9): the Listener looks grants up among the waits of this process, by
-// a token that only a reader of the lock's key can know. A message that is lost costs time and never a lock, for waiters check.
-// Whoever watches a lock or an election hears of its changes by a channel of that name, on a connection of its own.
+// A Client subscribes to a wake channel of its own and to the broadcast channel of its prefix, by one PubSub, from its first lock
+// on. On a cluster, where a classic PUBLISH goes to every node, grants come by a sharded channel for each lock that the Client
+// waits for. A message is only a hint (I9): the Listener looks for the grant's token among the waits of this process, and only a
+// reader of the lock's key can know that token. A message that is lost costs time and never a lock, for waiters check. The
+// watchers of a lock or an election are told of its changes on a channel of that name, by a connection of their own.
 //
 // Each wake channel is in one of these states:
 //
@@ -42,7 +42,7 @@ import (
 	"example.com/redislock/internal/transport"
 )
 
-// Listener is told what comes, on the goroutine that reads a connection: its methods must not block.
+// Listener gets the messages, on the goroutine that reads a connection: its methods must not block.
 type Listener interface {
 	Message(payload string)        // a message for this Client
 	Broadcast(payload string)      // a message for all Clients of the prefix
@@ -52,7 +52,7 @@ type Listener interface {
 	SubscribeFailed(err error)     // an outage has begun: there is no subscription
 }
 
-// Subscriber subscribes to all that one Client has to hear.
+// Subscriber has all subscriptions of one Client.
 type Subscriber struct {
 	Config
 	own     *subscription
@@ -152,8 +152,8 @@ func (s *Subscriber) Listens() bool {
 	return mode != ""
 }
 
-// Await subscribes to what a waiter for that name has to hear, and returns when the server has confirmed it. Where it cannot
-// for now, the waiter must do without.
+// Await subscribes to the channels that a waiter for that name needs, and returns when the server has confirmed them. If they
+// cannot be subscribed now, the waiter must do without them.
 func (s *Subscriber) Await(ctx context.Context, name string) (without bool, err error) {
 	if s.shards == nil {
 		return s.own.await(ctx, s)
@@ -161,7 +161,7 @@ func (s *Subscriber) Await(ctx context.Context, name string) (without bool, err 
 	return s.shards.subscribing(name).await(ctx, s)
 }
 
-// Hears returns when all that a waiter for that name has to hear is subscribed, or with an error when ctx ends.
+// Hears returns when all channels that a waiter for that name needs are subscribed, or with an error when ctx ends.
 func (s *Subscriber) Hears(ctx context.Context, name string) error {
 	channels := []*channelState{&s.own.channelState}
 	if s.shards != nil {
