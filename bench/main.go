@@ -75,11 +75,12 @@ func run(ctx context.Context, args []string) error {
 	out := flags.String("out", "", "write what was measured to this `file`")
 	docs := flags.String("docs", "", "write performance.md with its appendix, and scale.md, into this `folder`: only after a whole run")
 	from := flags.String("from", "", "measure nothing: take what was measured from this `file`")
+	against := flags.String("against", "", "say which rows are worse than in the run of this `file`")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if *from != "" {
-		return rewriteDocs(*from, *docs)
+		return rewriteDocs(*from, *docs, *against)
 	}
 	wanted, err := regexp.Compile(*only)
 	if err != nil {
@@ -109,7 +110,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return finishRun(r, *out, *docs)
+	return finishRun(r, *out, *docs, *against)
 }
 
 // print shows the medians of a section as they are, and the sum of what failed, for who watches.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"testing"
 
@@ -16,15 +17,22 @@ func (b *bench) facts(t testing.TB) report.Facts {
 	return f
 }
 
-// finishRun does with a run what was asked for: it saves it in a file, prints the budgets of what was measured, and writes the documents into a
-// folder. An empty path is nothing.
-func finishRun(r *report.Run, out, docs string) error {
+// finishRun does with a run what was asked for: it saves it in a file, prints the budgets of what was measured, and the rows that are worse than
+// in an earlier run, and writes the documents into a folder. An empty path is nothing.
+func finishRun(r *report.Run, out, docs, against string) error {
 	if out != "" {
 		if err := r.Save(out); err != nil {
 			return err
 		}
 	}
 	fmt.Print(r.BudgetText())
+	if against != "" {
+		before, err := report.Read(against)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("\nWorse than before by more than 5 %%, as ratios:\n%s", cmp.Or(r.Against(before), "nothing\n"))
+	}
 	if docs == "" {
 		return nil
 	}
@@ -32,10 +40,10 @@ func finishRun(r *report.Run, out, docs string) error {
 }
 
 // rewriteDocs makes the documents again from the file of a run.
-func rewriteDocs(from, docs string) error {
+func rewriteDocs(from, docs, against string) error {
 	r, err := report.Read(from)
 	if err != nil {
 		return err
 	}
-	return finishRun(r, "", docs)
+	return finishRun(r, "", docs, against)
 }

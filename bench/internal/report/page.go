@@ -166,6 +166,7 @@ func again(b *strings.Builder) {
 make bench                  # all of it, and these pages: less than twelve minutes on two cores
 make bench ONLY=callers     # one section, printed only: a part never overwrites these pages
 cd bench && go run . -from results.json -docs ../docs   # the pages again, from what the last whole run has saved
+cd bench && go run . -from results.json -against earlier.json   # the rows that are worse than in an earlier run
 ` + "```" + `
 
 It needs Go and redis-server; it starts its servers itself. Leave the machine alone meanwhile: figures of different runs, and of different

@@ -160,3 +160,24 @@ func TestASmallFigureIsReadable(t *testing.T) {
 		}
 	}
 }
+
+func TestARunIsComparedWithAnEarlierOneByItsRatios(t *testing.T) {
+	t.Parallel()
+	before, now := invented(), invented()
+	if text := now.Against(before); text != "" {
+		t.Errorf("the same run: %s", text)
+	}
+	pairs := func(subject string, x float64) measure.Key {
+		return measure.Key{Section: "callers", Subject: subject, Quantity: "pairs per second", X: x}
+	}
+	now.change(t, pairs(peer.Ours, 1), 5250) // a machine that is half as fast
+	now.change(t, pairs(ruei, 1), 2500)
+	now.change(t, pairs(bsm, 1), 1500)
+	now.change(t, pairs(peer.Ours, 4), 20_160) // 4 % less
+	now.change(t, pairs(ruei, 16), 16_000)     // a peer is faster by 7 %
+	now.change(t, measure.Key{Section: "turns", Subject: peer.Turn1, Quantity: "hand-offs per second", X: 4}, 900_000)
+	lines := strings.Split(strings.TrimSpace(now.Against(before)), "\n")
+	if len(lines) != 1 || !strings.Contains(lines[0], "pairs per second; 16 callers") || !strings.Contains(lines[0], "ahead by     1.97, before     2.10: 0.94") {
+		t.Errorf("%q", lines)
+	}
+}
