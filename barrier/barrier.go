@@ -25,7 +25,7 @@ var (
 
 // BrokenError is an [ErrBroken] that names the party which left too soon or died.
 type BrokenError struct {
-	// Party is the process, with the text of [redislock.WithMetadata]; the zero value if nobody has seen who it was.
+	// Party is the process, with the text of [redislock.WithMetadata]; the zero value if no party has seen which process it was.
 	Party redislock.Owner
 }
 
@@ -45,10 +45,10 @@ type Barrier struct {
 	fault   error
 }
 
-// New makes the barrier of that name for so many parties, from 1 to [MaxParties]. Nothing is sent, and the barrier needs no closing. All
-// who name it name the same number. The options are those of the places that the parties hold: [redislock.WithLease] says after which
-// time a party counts as dead, [redislock.WithMetadata] is the text that others are shown. The defaults of the Client count too: one
-// that steals stale locks ([redislock.WithStealAfter]) is not for a barrier.
+// New makes the barrier of that name for so many parties, from 1 to [MaxParties]. Nothing is sent, and the barrier needs no
+// closing. All processes give the same number for a name. The options are those of the places that the parties hold:
+// [redislock.WithLease] says after which time a party counts as dead, [redislock.WithMetadata] is the text that others are shown.
+// The defaults of the Client count too: one that steals stale locks ([redislock.WithStealAfter]) is not for a barrier.
 func New(client *redislock.Client, name string, parties int, opts ...redislock.Option) *Barrier {
 	return &Barrier{client: client, name: name, parties: parties, opts: opts, fault: check("parties", name, parties, MaxParties)}
 }
@@ -75,7 +75,7 @@ func (b *Barrier) point(end bool) point {
 	return point{name, name + "@in-is"}
 }
 
-// verdict is what was decided about a point.
+// verdict is the decision about a point.
 type verdict struct {
 	Open bool             `json:"open"`
 	Last int64            `json:"last,omitempty"` // the fence of the last one who came

@@ -10,8 +10,8 @@ import (
 	"example.com/redislock"
 )
 
-// Condition lets those who hold a lock wait until another one has changed what the lock guards, as [sync.Cond] does in a process. Its methods
-// may be called by many goroutines at once.
+// Condition lets the holder of a lock wait until another holder has changed what the lock guards, as [sync.Cond] does in a
+// process. Its methods may be called by many goroutines at once.
 type Condition struct {
 	client *redislock.Client
 	name   string
@@ -19,10 +19,11 @@ type Condition struct {
 	fault  error
 }
 
-// NewCondition makes the condition of that name. Nothing is sent, and the condition needs no closing. A name may be used again and again;
-// all who wait under it at a time wait with the same lock. The options are those with which [Condition.Wait] acquires the lock again: give the
-// same as to [redislock.Client.Acquire]. The mode is that of the lock, unless they name one. [redislock.WithLease] also says after which
-// time one who was woken, and died before it had the lock, is passed over, and [redislock.WithMetadata] is the text that others are shown.
+// NewCondition makes the condition of that name. Nothing is sent, and the condition needs no closing. A name may be used again
+// and again. All callers that wait under it at a time must use the same lock. The options are those with which [Condition.Wait]
+// acquires the lock again: give the same as to [redislock.Client.Acquire]. The mode is that of the lock, unless they name one.
+// [redislock.WithLease] also says after which time a waiter is passed over that was woken and died before it had the lock.
+// [redislock.WithMetadata] is the text that others see.
 func NewCondition(client *redislock.Client, name string, opts ...redislock.Option) *Condition {
 	c := &Condition{client: client, name: name, opts: opts}
 	if name == "" {
@@ -188,15 +189,17 @@ func (c *Condition) shut(ctx context.Context, turn *redislock.Lock) error {
 	return nil
 }
 
-// Signal wakes the one who waits longest, if anybody waits. The caller need not hold the lock, but changes what the lock guards while it does:
-// whoever waited before that is woken, or needs no signal. One who was woken and dies, or gives up, before it has its lock again passes
-// the signal on to the next. After an error the signal may have been given or not; a call too many does no harm. The errors are those of
-// [redislock.Client.Inspect], [redislock.Client.TryAcquire] and [redislock.Lock.ReleaseAfter].
+// Signal wakes the waiter that has waited longest, if there is one. The caller need not hold the lock, but changes what the lock
+// guards while it does: whoever waited before that is woken, or needs no signal. If a waiter that was woken dies or gives up
+// before it has its lock again, the signal goes to the next waiter. After an error the signal may have been given or not; a call
+// too many does no harm. The errors are those of [redislock.Client.Inspect], [redislock.Client.TryAcquire] and
+// [redislock.Lock.ReleaseAfter].
 func (c *Condition) Signal(ctx context.Context) error {
 	return wrap("signal", c.named(), c.signal(ctx, false))
 }
 
-// Broadcast wakes all who wait, one after the other: each when the one before it has its lock again. Else it is as [Condition.Signal].
+// Broadcast wakes all waiters, one after the other: each when the one before it has its lock again. Else it is as
+// [Condition.Signal].
 func (c *Condition) Broadcast(ctx context.Context) error {
 	return wrap("broadcast", c.named(), c.signal(ctx, true))
 }

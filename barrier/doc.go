@@ -37,8 +37,8 @@
 //	    │    one of them is gone             │             one of barrier:NAME is gone
 //	    └────────────────────▶ broken        └──────────────────────────────▶ broken
 //
-// Those who wait for a latch or a barrier are told by push ([redislock.Client.Watch]) that a party has come or gone, or that there is a verdict. Whoever sees
-// that the verdict is due writes it down, unless another was faster, and then all go by what is written.
+// Callers that wait for a latch or a barrier are told by push ([redislock.Client.Watch]) that a party has come or gone, or that
+// there is a verdict. The first party that sees that the verdict is due records it, and all parties use the recorded verdict.
 //
 // A signal ends the hold that shuts the queue of a condition. So the first in the queue has that lock, as anybody has who waited for a lock,
 // and if it is dead, the next one has it. Whoever has it acquires the lock with which it came, and then shuts the queue again:

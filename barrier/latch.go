@@ -27,8 +27,8 @@ type Latch struct {
 	fault  error
 }
 
-// NewLatch makes the latch of that name, with so many parts, from 1 to [MaxParts]. Nothing is sent, and the latch needs no closing.
-// All who name it name the same number.
+// NewLatch makes the latch of that name, with so many parts, from 1 to [MaxParts]. Nothing is sent, and the latch needs no
+// closing. All processes give the same number for a name.
 func NewLatch(client *redislock.Client, name string, parts int) *Latch {
 	return &Latch{client: client, name: name, parts: parts, fault: check("parts", name, parts, MaxParts)}
 }
@@ -101,7 +101,7 @@ func (l *Latch) done(ctx context.Context) (map[string]bool, error) {
 	return done, err
 }
 
-// inspect shows all who hold a lock.
+// inspect returns all holders of a lock.
 func inspect(ctx context.Context, client *redislock.Client, name string) (redislock.Info, error) {
 	info, err := client.Inspect(ctx, name)
 	for err == nil && len(info.Holds) < info.Holders && info.More() {

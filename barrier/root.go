@@ -7,7 +7,7 @@ import (
 	"example.com/redislock/internal/bridge"
 )
 
-// root is what package redislock offers beside what every user has: node.go there has it.
+// root has the functions of package redislock that are not exported to users; see its node.go.
 var root = bridge.Root.(interface {
 	Enqueue(ctx context.Context, c *redislock.Client, name string, opts []redislock.Option, hear func(has bool)) (*redislock.Lock, error)
 	Whole(l *redislock.Lock, c *redislock.Client) error

@@ -9,8 +9,8 @@ import (
 
 // Fence is the number of a grant, and the name of the lock that it is of.
 type Fence struct {
-	// Lock is the name of the lock. It is empty where whoever sent the number did not say: then it counts for every
-	// resource.
+	// Lock is the name of the lock. It is empty if the sender of the number did not name the lock: then the fence counts for
+	// every resource.
 	Lock string
 	// Number is what [redislock.Lock.Fence] is.
 	Number int64
@@ -25,8 +25,8 @@ type carried struct {
 
 type carriedKey struct{}
 
-// NewContext is ctx with a fence that came from elsewhere, by a message or an environment variable for instance, without
-// the name of its lock. It counts for every resource. Where the name is known, use [NewContextOf].
+// NewContext is ctx with a fence that came from elsewhere, by a message or an environment variable for instance, without the name
+// of its lock. It counts for every resource. If the name is known, use [NewContextOf].
 func NewContext(ctx context.Context, fence int64) context.Context {
 	return NewContextOf(ctx, Fence{Number: fence})
 }
@@ -37,8 +37,8 @@ func NewContextOf(ctx context.Context, fences ...Fence) context.Context {
 	return context.WithValue(ctx, carriedKey{}, &carried{slices.Clone(fences), redislock.LocksFromContext(ctx), outer})
 }
 
-// All is every fence that ctx comes with, the innermost first: those of its locks ([redislock.LocksFromContext]), and those
-// that [NewContextOf] put there. Of several of one lock only the innermost is among them. It is for what sends them on.
+// All returns every fence in ctx, the innermost first: those of its locks ([redislock.LocksFromContext]), and those that
+// [NewContextOf] put there. Of several of one lock only the innermost is among them. It is for code that sends them on.
 func All(ctx context.Context) []Fence {
 	var all []Fence
 	add := func(fences ...Fence) {
@@ -61,8 +61,8 @@ func All(ctx context.Context) []Fence {
 	return all
 }
 
-// Of is the fence of the lock of that name that ctx comes with, by a lock or by [NewContextOf], whichever is further in.
-// Where there is none, it is the one that came without a name, if there is one. Without either the answer is false.
+// Of is the fence of the lock of that name that ctx comes with, by a lock or by [NewContextOf], whichever is further in. If there
+// is none, it is the fence that came without a name, if there is one. Without either the answer is false.
 //
 // This is the fence to write with: the innermost lock of a context need not be the one that guards the resource.
 func Of(ctx context.Context, lock string) (int64, bool) {
@@ -82,9 +82,9 @@ func pick(fences []Fence, lock string) (number int64, ok bool) {
 	return number, ok
 }
 
-// FromContext is the innermost fence of ctx: that of the innermost lock ([redislock.FromContext]), or the one that
-// [NewContextOf] put there, whichever is further in. The answer is false without either, and where several came together,
-// so that none is the innermost. It does not say which lock the fence is of: where locks are nested, use [Of].
+// FromContext is the innermost fence of ctx: that of the innermost lock ([redislock.FromContext]), or the one that [NewContextOf]
+// put there, whichever is further in. The result is false without either, and if several came together, so that none is the
+// innermost. It does not say which lock the fence is of: where locks are nested, use [Of].
 func FromContext(ctx context.Context) (int64, bool) {
 	locks := redislock.LocksFromContext(ctx)
 	came, _ := ctx.Value(carriedKey{}).(*carried)

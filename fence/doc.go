@@ -1,7 +1,6 @@
-// Package fence has what a resource needs to refuse a late writer: one that was paused or cut off while it held a lock,
-// lost the lock by that, and writes all the same. No lock with a lease can prevent this. The resource can: every grant
-// of a lock has a fence ([redislock.Lock.Fence]), greater than those before it, and the resource keeps the greatest that
-// it has seen.
+// Package fence has what a resource needs to refuse a late writer. A late writer was paused or cut off while it held a lock, has
+// lost the lock, and writes all the same. No lock with a lease can prevent this. The resource can: every grant of a lock has a
+// fence ([redislock.Lock.Fence]), greater than those before it, and the resource keeps the greatest that it has seen.
 //
 // # The rule
 //
@@ -14,8 +13,8 @@
 //
 // # Which one
 //
-// The check and the write it protects must be one step, or a holder that is paused between them is late again. So the
-// greatest fence belongs where the data is, whatever that is:
+// The check and the write it protects must be one step, or a holder that is paused between them is late again. So keep the
+// greatest fence where the data is:
 //
 //   - [Memory], for what lives in this process: [Memory.Do].
 //   - [Redis], for a value in Redis: [Redis.Set].

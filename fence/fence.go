@@ -8,11 +8,11 @@ import (
 	"example.com/redislock"
 )
 
-// ErrStale says that a greater fence has been seen: a later holder has the lock, or had it. Nothing was written. Who
-// gets it must not try again with the same fence; whatever else it does under that lock is late too.
+// ErrStale says that a greater fence has been seen: a later holder has the lock, or had it. Nothing was written. A writer that
+// gets it must not try again with the same fence. Everything else that it does under that lock is late too.
 var ErrStale = errors.New("stale fence")
 
-// StaleError is an [ErrStale] that says what was compared.
+// StaleError is an [ErrStale] with the fences that were compared.
 type StaleError struct {
 	// Resource is what the fence was checked for.
 	Resource string
@@ -61,8 +61,8 @@ const (
 	maxAhead = 24 * time.Hour
 )
 
-// Validate is [redislock.ErrInvalid] for a number that no lock can have: one that is not above 0, has more than 16 digits, or
-// is more than 24 h ahead of this machine's clock, for a fence is the time of its grant in µs. Every register refuses such
+// Validate returns [redislock.ErrInvalid] for a number that cannot be a fence: one that is not above 0, has more than 16 digits,
+// or is more than 24 h ahead of this machine's clock. (A fence is about the time of its grant in µs.) Every register refuses such
 // a number: it would refuse all rightful holders after it for as long as it is remembered.
 func Validate(fence int64) error {
 	switch now := time.Now(); {

@@ -8,9 +8,9 @@ import (
 )
 
 // Header carries fences in a request, and in the refusal of a stale one the greatest that was seen. Its value is a decimal
-// number, with the name of its lock behind it, percent-encoded: "1795219200000000;lock=account%2F7". Several are in
-// several values, or in one with commas between them. A number without a name counts for whatever the request is about.
-// It identifies a writer, it does not authenticate it: whoever may send requests may send any fence.
+// number, with the name of its lock behind it, percent-encoded: "1795219200000000;lock=account%2F7". Several are in several
+// values, or in one with commas between them. A number without a name counts for any resource of the request. It identifies a
+// writer and does not authenticate it: anybody who may send requests may send any fence.
 const Header = "Redislock-Fence"
 
 // maxSent is how many fences a request may have.

@@ -56,8 +56,8 @@ func (t *Transport) base() http.RoundTripper {
 	return http.DefaultTransport
 }
 
-// CheckResponse is a [*StaleError] if the response is the refusal of a stale fence, as [Refuse] and [Middleware] write
-// it, with the URL for the resource; else nil, whatever the response says. The body stays the caller's.
+// CheckResponse returns a [*StaleError], with the URL as the resource, if the response is the refusal of a stale fence as
+// [Refuse] and [Middleware] write it. For any other response it returns nil. The body stays the caller's.
 func CheckResponse(resp *http.Response) error {
 	if resp.StatusCode != http.StatusConflict || resp.Header.Get(Header) == "" {
 		return nil

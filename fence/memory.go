@@ -27,9 +27,9 @@ func (m *Memory) Accept(ctx context.Context, resource string, fence int64) error
 	return m.Do(ctx, resource, fence, func() error { return nil })
 }
 
-// Do is Accept, and runs write if the fence is accepted. No other fence of this resource is accepted meanwhile, so the
-// check and the write are one. The error is that of Accept, or write's own; the fence stays accepted then. write must
-// not use the same resource of m: it would wait for itself.
+// Do is Accept, and runs write if the fence is accepted. No other fence of this resource is accepted until write has returned, so
+// the check and the write are one. The error is that of Accept, or write's own; the fence stays accepted then. write must not use
+// the same resource of m: it would wait for itself.
 func (m *Memory) Do(ctx context.Context, resource string, fence int64, write func() error) error {
 	if err := check(resource, fence); err != nil {
 		return wrap("accept a fence of", resource, err)
@@ -60,8 +60,8 @@ func (m *Memory) Highest(resource string) int64 {
 	return r.seen
 }
 
-// Reset forgets the greatest fence of a resource: the next one is accepted, whichever it is. It is for an operator who
-// knows that no late writer is left.
+// Reset forgets the greatest fence of a resource: the next one is accepted, whichever it is. It is for operators who know that
+// there is no late writer any more.
 func (m *Memory) Reset(resource string) {
 	m.mu.Lock()
 	r := m.resources[resource]

@@ -9,9 +9,9 @@ import (
 	"example.com/redislock"
 )
 
-// Register is what [Middleware] asks: a [*Memory], a [*Redis], or one of your own. Accept returns nil for a fence that
-// is not smaller than any it has accepted for that resource, and remembers it; an [ErrStale] for one that is; any other
-// error when it cannot tell.
+// Register is what [Middleware] asks: a [*Memory], a [*Redis], or one of your own. Accept returns nil for a fence that is not
+// smaller than any it has accepted for that resource, and remembers the fence. It returns an [ErrStale] for a smaller fence, and
+// any other error if it cannot compare.
 type Register interface {
 	Accept(ctx context.Context, resource string, fence int64) error
 }
@@ -36,20 +36,18 @@ func Require(next http.Handler) http.Handler {
 	})
 }
 
-// Middleware is [Require], and refuses a request whose fence is stale by what register says of the resource: with 409
-// Conflict, as [Refuse] does. resource is the name of the lock that guards what the request writes, and by that name the
-// register knows it. The fence of that very lock is checked, and it is the one that [FromContext] has in the handler; a request that
-// has only fences of other locks is answered with 428 Precondition Required. A fence that came without a name counts for every
-// resource. A resource that cannot be, such as the empty one, is answered with 400 Bad Request. Where
-// the register cannot tell, the answer is 503 Service Unavailable and the handler is not run; give it a register that
-// reports the error to those who should know.
+// Middleware is [Require], and refuses a request whose fence is stale by what register says of the resource: with 409 Conflict,
+// as [Refuse] does. resource is the name of the lock that guards what the request writes, and by that name the register knows it.
+// The fence of that very lock is checked, and it is the one that [FromContext] has in the handler; a request that has only fences
+// of other locks is answered with 428 Precondition Required. A fence that came without a name counts for every resource. A
+// resource that cannot be, such as the empty one, is answered with 400 Bad Request. If the register cannot compare, the answer is
+// 503 Service Unavailable and the handler is not run. Use a register that reports the error to the operators.
 //
-// The check in front of the handler is not one step with what the handler writes. A request that was let through may be
-// held up in the handler while a later holder's request is let through and writes; then it writes over that. This
-// matters wherever two requests for a resource can be under way at the same time, that is, in nearly every server. So
-// Middleware turns away most late writers early and cheaply, and whoever must turn away all of them checks the fence
-// again where it writes: by [Memory.Do], [Redis.Set] or package sqlfence, with the fence that [FromContext] has, and
-// answers with [Refuse]. With that, [Require] is enough in front.
+// The check in front of the handler is not one step with what the handler writes. A request that was let through may be held up
+// in the handler while a later holder's request is let through and writes; then it writes over that. This can happen in any
+// server in which two requests for a resource can be under way at the same time. So Middleware refuses most late writers early
+// and cheaply. To refuse all of them, check the fence again with the write: by [Memory.Do], [Redis.Set] or package sqlfence, with
+// the fence of [FromContext], and answer with [Refuse]. With that, [Require] is enough in front.
 func Middleware(register Register, resource func(*http.Request) string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -38,9 +38,9 @@ var script = redis.NewScript(source)
 // same name and prefix, so it works in a cluster, and with the rights that locks need ([redislock.ACL]). Its methods may
 // be called from any goroutine.
 //
-// It remembers as well as Redis does. Where Redis forgets, by FLUSHALL, eviction, a restart without persistence or a
-// failover to a lagging replica, the next fence that comes is accepted, whichever it is. Data that is not in Redis should
-// not be fenced here: its check and its write are not one.
+// It remembers as well as Redis does. If Redis loses the data, by FLUSHALL, eviction, a restart without persistence or a failover
+// to a lagging replica, the next fence is accepted, whichever it is. Data that is not in Redis should not be fenced here: its
+// check and its write are not one.
 type Redis struct {
 	rdb       redis.UniversalClient
 	prefix    string
@@ -52,8 +52,8 @@ type Redis struct {
 // RedisOption shapes a [Redis]. A value that cannot work makes [NewRedis] fail with [redislock.ErrInvalid].
 type RedisOption func(*Redis) error
 
-// WithPrefix sets what every key begins with; the default is [redislock.DefaultPrefix]. Keys are
-// "prefix:{resource}:fence", which is no key of a lock. At most 128 bytes, no braces.
+// WithPrefix sets the beginning of every key; the default is [redislock.DefaultPrefix]. Keys are "prefix:{resource}:fence", which
+// is no key of a lock. At most 128 bytes, no braces.
 func WithPrefix(prefix string) RedisOption {
 	return func(r *Redis) error {
 		if prefix == "" || len(prefix) > 128 || strings.ContainsAny(prefix, "{}") {
@@ -64,9 +64,9 @@ func WithPrefix(prefix string) RedisOption {
 	}
 }
 
-// WithRetention sets how long a fence, and the value set with it, are kept after the last time that one was accepted,
-// from a minute to ten years; the default is [DefaultRetention]. It must be longer than any writer can be late: what is
-// forgotten refuses nobody. Of different retentions for one resource the longest counts.
+// WithRetention sets how long a fence, and the value set with it, are kept after a fence was last accepted, from a minute to ten
+// years. The default is [DefaultRetention]. It must be longer than any writer can be late: when the fence is forgotten, no writer
+// is refused. Of different retentions for one resource the longest counts.
 func WithRetention(d time.Duration) RedisOption {
 	return func(r *Redis) error {
 		if d < MinRetention || d > MaxRetention {
@@ -146,7 +146,7 @@ func (r *Redis) Highest(ctx context.Context, resource string) (int64, error) {
 }
 
 // Reset forgets the greatest fence of a resource, and keeps its value: the next fence is accepted, whichever it is. It is for
-// an operator who knows that no late writer is left. The error is [redislock.ErrInvalid], or what Redis or the network said.
+// operators who know that there is no late writer any more. The error is [redislock.ErrInvalid], or that of Redis or the network.
 func (r *Redis) Reset(ctx context.Context, resource string) error {
 	if err := r.called(ctx); err != nil {
 		return wrap("reset", resource, err)

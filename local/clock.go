@@ -26,8 +26,8 @@ func (s *Server) dial() (net.Conn, error) {
 	return &timed{conn, s}, nil
 }
 
-// timed is a connection that sets the server's clock before the server has a packet. So the clock is right whenever it is looked at, also
-// when the process was stopped before, and it costs nothing while nobody sends.
+// timed is a connection that sets the server's clock before the server has a packet. So the clock is right whenever it is read,
+// even if the process was stopped before, and it costs nothing while nothing is sent.
 type timed struct {
 	net.Conn
 	server *Server

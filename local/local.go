@@ -12,9 +12,9 @@
 //		return redislock.New(redis.NewClient(&redis.Options{Addr: addr}))
 //	}
 //
-// Such a lock is a lock between the goroutines of this process. Another process that does the same has locks of its own: local locks
-// exclude nobody there. Everything that the library does works, with the real scripts: leases, fences, queues, Once, Cron, Elect and the weak
-// kind. Nothing is kept when the process ends, so Once runs again, and a tick of Cron too.
+// Such a lock is a lock between the goroutines of this process. Another process that does the same has its own locks: local locks
+// exclude nobody in another process. Everything that the library does works, with the real scripts: leases, fences, queues, Once,
+// Cron, Elect and the weak kind. Nothing is kept when the process ends, so Once runs again, and a tick of Cron too.
 //
 // An acquire and its release take longer than with a Redis on the same machine, some tenths of a millisecond
 // (go test -bench Pair ./local). Each name is remembered for 77 minutes ([redislock.WithRetention]), and once in a millisecond in which something is sent the server looks at all of them: with
@@ -88,9 +88,9 @@ func (s *Server) NewClient(opts ...redislock.ClientOption) (*redislock.Client, e
 	return client, nil
 }
 
-// Close closes the Clients as [redislock.Client.Close] does, and then ends the server with all that is in it. It returns when all locks
-// have been released, or when ctx ends; the error then names the locks that are still held. The server has ended in any case, and
-// whatever is still held is lost. A second Close does nothing and returns nil.
+// Close closes the Clients as [redislock.Client.Close] does, and then ends the server with all that is in it. It returns when all
+// locks have been released, or when ctx ends; the error then names the locks that are still held. The server has ended in any
+// case, and locks that are still held are lost. A second Close does nothing and returns nil.
 func (s *Server) Close(ctx context.Context) error {
 	if !s.made() {
 		return errUnmade

@@ -18,8 +18,9 @@ const (
 	tryPatience = 100 * time.Millisecond
 )
 
-// Acquire takes the lock of that name on a majority of the nodes. It asks all at once, and waits in the order of arrival until ctx ends
-// or the time of [redislock.WithWait] is over. The lock is renewed until it is released. ctx bounds the waiting only, not the hold.
+// Acquire takes the lock of that name on a majority of the nodes. It asks all nodes at once, and waits in the order of arrival
+// until ctx ends or the time of [redislock.WithWait] is over. The lock is renewed until it is released. ctx bounds the waiting
+// only, not the hold.
 //
 // The options are [redislock.WithLease], WithWait, WithMetadata, WithMaxHold, WithoutRenewal, WithStealAfter and NonReentrant. Any other is
 // [redislock.ErrInvalid], and so is a lease that is longer than [WithLongestLease]. WithStealAfter counts the age of a hold on each node, from
@@ -28,8 +29,9 @@ const (
 //
 // Under the context of a lock of that name by this Locker, Acquire returns another handle of it, at once and with nothing sent.
 //
-// After an error nothing is left behind on any node. The error is [redislock.ErrHeld] if a majority has answered and another has the
-// lock. Otherwise it names the nodes that could not be asked, and what each said; [errors.Is] finds each of these, and that of ctx.
+// After an error nothing is left behind on any node. The error is [redislock.ErrHeld] if a majority has answered and another has
+// the lock. Otherwise it names the nodes that could not be asked, with the error of each; [errors.Is] finds each of these, and
+// that of ctx.
 func (q *Locker) Acquire(ctx context.Context, name string, opts ...redislock.Option) (*Lock, error) {
 	l, err := q.acquire(ctx, name, opts)
 	return l, wrap("acquire", name, err)

@@ -1,13 +1,13 @@
-// Package quorum takes locks over several independent masters, of which a majority counts: no single one of them decides. Such a
-// lock is fair, woken by push, and has fences that rise, as a lock of package redislock over one master.
+// Package quorum takes locks over several independent masters. A majority of them decides, and no single one. Such a lock is
+// fair, woken by push, and has fences that rise, as a lock of package redislock over one master.
 //
 //	locker, err := quorum.New([]*redislock.Client{a, b, c})
 //	err = locker.Do(ctx, "invoice/42", func(ctx context.Context) error {
 //		return pay(ctx) // ctx ends if the majority is lost
 //	})
 //
-// A lock of the quorum is one lock of package redislock on each node. Queue, hand-over, renewal, tombstones and the signal of a loss are
-// those of each node, and nothing of what is sent there is different. This package adds four rules:
+// A lock of the quorum is one lock of package redislock on each node. Queue, hand-over, renewal, tombstones and the loss signal
+// are those of each node, and its requests are the same as for any lock. This package adds four rules:
 //
 //		          ask every node, under one ticket
 //		                        │
@@ -34,9 +34,9 @@
 //	  - Fences: hold.go (decide) has the rule, and says where it was searched.
 //	  - A node that came back without its data does not count for as long as the longest lease: node.go says why, and how it is known.
 //
-// An [redislock.Observer] of a node's Client hears what happens to the votes of that node. An inquiry is a request as
+// The [redislock.Observer] of a node's Client is told what happens to the votes of that node. An inquiry is a request as
 // [redislock.Client.Ask] sends one: its EventRequested has a reason that begins with "quorum".
 //
-// docs/guarantees.md says what a quorum promises and under what, and what Redlock was criticized for; docs/operations.md when to take
-// one. internal/model/quorum has the rules as a state machine, whose states are searched.
+// docs/guarantees.md says what a quorum promises under which assumptions, and answers the critique of Redlock. docs/operations.md
+// says when to use one. internal/model/quorum has the rules as a state machine, and searches its states.
 package quorum

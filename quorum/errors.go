@@ -21,7 +21,7 @@ func wrap(op, name string, err error) error {
 	return fmt.Errorf("redislock: quorum: %s %q: %w", op, name, err)
 }
 
-// said is what each node said, as a text. A node that said nothing bad has that word.
+// said is the error of each node, as a text. A node that said nothing bad has that word.
 func (q *Locker) said(errs []error, good string) string {
 	parts := make([]string, len(errs))
 	for i, n := range q.nodes {
@@ -33,7 +33,7 @@ func (q *Locker) said(errs []error, good string) string {
 	return strings.Join(parts, "; ")
 }
 
-// nodesError says that no majority was had, and what each node said.
+// nodesError says that there was no majority, and has the error of each node.
 type nodesError struct {
 	text   string
 	causes []error
@@ -43,7 +43,7 @@ func (e *nodesError) Error() string { return e.text }
 
 func (e *nodesError) Unwrap() []error { return e.causes }
 
-// unreachable is the error where nobody holds the lock, as far as is known, but no majority can be asked.
+// unreachable is the error if no majority can be asked, and no holder of the lock is known.
 func (q *Locker) unreachable(said []error, ended error) error {
 	e := &nodesError{text: fmt.Sprintf("no majority of %d nodes can be reached: %s", len(q.nodes), q.said(said, "answered"))}
 	for _, err := range said {
@@ -93,7 +93,7 @@ func (h *hold) failure(ended error, waited string) error {
 	return e
 }
 
-// lossError says that the majority is lost, and what each node said.
+// lossError says that the majority is lost, and has the error of each node.
 type lossError struct {
 	text   string
 	causes []error

@@ -22,9 +22,9 @@ const (
 	over
 )
 
-// hold is one acquire, and the lock that comes of it. It is a machine: the answers of the nodes, what their Clients tell, timers and the
-// caller are its events, each of which changes it under its mutex. decide says what follows. Each request has a goroutine of its own
-// (run), which ends with the answer; a hold that has its votes has none.
+// hold is one acquire, and the lock that comes of it. It is a state machine. Its events are the answers of the nodes, the reports
+// of their Clients, timers and the calls of the user. Each event changes it under its mutex. decide says what follows. Each
+// request has a goroutine of its own (run), which ends with the answer; a hold that has its votes has none.
 //
 //	seeking ── a majority has confirmed one fence ─▶ holding ── released, or the majority is lost ─▶ over
 //	   └────── it failed, or its caller gave up ──────────────────────────────────────────────────────▲
@@ -147,9 +147,9 @@ func (h *hold) counting() (n int) {
 
 // decide is called when a vote has changed. The caller has locked h.mu.
 //
-// The fence of the whole is the least that is not below those of a majority of the votes. It is confirmed on each node where the
-// own token holds; a node whose own fence is greater does not count. When a majority has confirmed it, the lock is granted. Package
-// internal/model/quorum has searched that: any simpler rule gives a fence twice.
+// The fence of the hold is the least that is not below the fences of a majority of the votes. It is confirmed on each node on
+// which the token holds. A node whose own fence is greater does not count. When a majority has confirmed it, the lock is granted.
+// Package internal/model/quorum has searched that: any simpler rule gives a fence twice.
 func (h *hold) decide() {
 	if h.phase == over {
 		return
@@ -181,7 +181,7 @@ func (h *hold) decide() {
 	}
 }
 
-// choose chooses the fence of the whole, where there is none that a majority of the votes could confirm. The caller has locked h.mu.
+// choose chooses the fence of the hold, if there is none that a majority of the votes can confirm. The caller has locked h.mu.
 func (h *hold) choose() {
 	var all [MaxNodes]int64
 	fences, able := all[:0], 0
@@ -245,7 +245,7 @@ func (h *hold) fail() {
 	close(h.settled)
 }
 
-// end ends the hold, and gives every vote back; told hears what came of each, if it is not nil. The caller has locked h.mu.
+// end ends the hold, and gives every vote back; told gets the result of each, if it is not nil. The caller has locked h.mu.
 func (h *hold) end(reason error, told func(i int, err error)) {
 	if h.ended {
 		return

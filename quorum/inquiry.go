@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Where three attempts have one vote each, none of them can go on: each node is a queue of its own. So, by the rule of Maekawa (A √N
-// algorithm for mutual exclusion in decentralized systems, ACM TOCS 3(2), 1985), an attempt that has some votes and no majority inquires of
-// those that have the others, and names its ticket. Whoever has no majority and a later ticket yields that vote: it releases it, which hands
-// it to the oldest ticket in the queue, and asks again with its own, and so keeps its place. Whoever has a majority does not
-// answer. An inquiry that is lost is repeated.
+// If three attempts have one vote each, none of them can go on, because each node has a queue of its own. So, by the rule of
+// Maekawa (A √N algorithm for mutual exclusion in decentralized systems, ACM TOCS 3(2), 1985), an attempt that has some votes and
+// no majority inquires of those that have the others, and names its ticket. An attempt that has no majority and a later ticket
+// yields that vote: it releases the vote, which goes to the oldest ticket of the queue, and asks again with its own ticket. So it
+// keeps its order. An attempt that has a majority does not answer. An inquiry that is lost is repeated.
 
 // firstInquiry is when an attempt inquires first, after it got a vote or found another in its way: the other answers may be on their
 // way. Each inquiry doubles it, up to maxPause.
@@ -38,7 +38,7 @@ func (h *hold) plan(in time.Duration) {
 	h.inquiry.Reset(in)
 }
 
-// inquire asks those for their votes who have those that are missing here. It also has the fence go past a node that does not confirm it.
+// inquire asks the holders of the missing votes for them. It also has the fence go past a node that does not confirm it.
 func (h *hold) inquire() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -73,7 +73,7 @@ func (h *hold) inquireOf(i int) {
 	})
 }
 
-// Asked is the event that somebody asks for the vote. It is given to an attempt with an older ticket, and asked for again.
+// Asked is the event that another attempt asks for the vote. It is given to an attempt with an older ticket, and asked for again.
 func (b *ballot) Asked(why string) {
 	h, i := b.h, b.i
 	if !h.older(why) {

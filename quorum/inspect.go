@@ -8,7 +8,7 @@ import (
 	"example.com/redislock"
 )
 
-// Info is what each node says of a lock, at about the same time.
+// Info is the state of a lock on each node, at about the same time.
 type Info struct {
 	Name string
 	// Held says that a majority of the nodes has a hold with one fence: that is the lock's. Holder, Fence and Since are its.
@@ -21,7 +21,7 @@ type Info struct {
 	Nodes []NodeInfo
 }
 
-// NodeInfo is what one node says of a lock.
+// NodeInfo is the state of a lock on one node.
 type NodeInfo struct {
 	Addr string
 	// Info is what [redislock.Client.Inspect] tells of it, unless Err says why it does not.
@@ -29,9 +29,9 @@ type NodeInfo struct {
 	Err  error
 }
 
-// Inspect asks every node who holds a lock there and who waits for it. It changes nothing. A hold on a node may be a vote for one that
-// has no majority. The error, if a majority did not answer, names the nodes and what each said; the Info has what the others
-// said even then.
+// Inspect asks every node who holds a lock there and who waits for it. It changes nothing. A hold on a node may be a vote for one
+// that has no majority. If a majority did not answer, the error names the nodes, with the error of each. Even then the Info has
+// the answers of the others.
 func (q *Locker) Inspect(ctx context.Context, name string) (Info, error) {
 	if q == nil || len(q.nodes) == 0 || ctx == nil {
 		return Info{}, wrap("inspect", name, invalid("a Locker that New has not made, or a nil context"))

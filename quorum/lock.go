@@ -12,9 +12,9 @@ import (
 
 // Lock is a held lock: the handle with which the holder uses it and gives it back. Any goroutine may call its methods.
 //
-// It counts as held only while a majority of the nodes has it, each until the bound that it would have as a lock of that node alone. So
-// it ends before anybody else can have a majority, under what docs/guarantees.md assumes. A process that was paused may still
-// write too late: send [Lock.Fence] along with what you write.
+// It counts as held only while a majority of the nodes has it, each until the bound that it would have as a lock of that node
+// alone. So it ends before another caller can have a majority, under the assumptions of docs/guarantees.md. A process that was
+// paused may still write too late: send [Lock.Fence] with each write.
 type Lock struct {
 	hold  *hold
 	outer *Lock           // the handle that this one is nested in, nil if none
@@ -50,7 +50,7 @@ func (l *Lock) Name() string {
 }
 
 // Fence is the fencing token of the grant. It is greater than that of every earlier grant of this name by a quorum over the same
-// nodes; docs/guarantees.md says under what.
+// nodes, under the assumptions of docs/guarantees.md.
 func (l *Lock) Fence() int64 {
 	if !l.made() {
 		return 0
@@ -61,9 +61,9 @@ func (l *Lock) Fence() int64 {
 }
 
 // Context ends when the lock may no longer be trusted; [context.Cause] is then [redislock.ErrLost], [redislock.ErrStolen] or
-// [redislock.ErrReleased]. It ends before the bound of so many nodes is over that those left are no majority. The timers that end it do
-// not depend on an answer of any node. It carries the values of the context that the lock was acquired with, but not its cancellation,
-// and the lock and its fence ([FromContext], and those of package fence).
+// [redislock.ErrReleased]. It ends before the bounds of so many votes are over that the others are no majority. The timers that
+// end it do not depend on an answer of any node. It carries the values of the context that the lock was acquired with, but not
+// its cancellation, and the lock and its fence ([FromContext], and those of package fence).
 func (l *Lock) Context() context.Context {
 	if !l.made() {
 		return lifetime.Ended(errNoHandle)
@@ -115,13 +115,13 @@ func (l *Lock) Err() error {
 	return l.hold.err()
 }
 
-// Release gives the lock back on every node, also on those whose answer never came. It returns when a majority has taken it back; the
+// Release gives the lock back on every node, even on nodes that never answered. It returns when a majority has taken it back; the
 // others are told in the background, each within the time of a release. It does so also when ctx has ended.
 //
-// Release returns nil if a majority had the lock to the end. It returns [redislock.ErrNotHeld] if it was lost before. Otherwise the error
-// names the nodes and what each said; what could not be given back is so in the background, or lapses by its lease. A second
-// Release returns the same answer. The release of a nested handle sends nothing; while handles are nested in this one, Release returns
-// [redislock.ErrOrder] and changes nothing.
+// Release returns nil if a majority had the lock to the end. It returns [redislock.ErrNotHeld] if it was lost before. Otherwise
+// the error names the nodes, with the error of each. Votes that could not be given back are given back in the background, or
+// lapse with their leases. A second Release returns the same answer. The release of a nested handle sends nothing; while handles
+// are nested in this one, Release returns [redislock.ErrOrder] and changes nothing.
 func (l *Lock) Release(ctx context.Context) error {
 	return wrap("release", l.Name(), l.finish(ctx, false))
 }
@@ -216,14 +216,14 @@ func withoutNil(all []error) (some []error) {
 	return some
 }
 
-// NodeState is what one node has of a lock.
+// NodeState is the state of a lock on one node.
 type NodeState struct {
 	// Addr is where the node is.
 	Addr string
 	// Held says that it has the lock, since Since and until Until by the local clock, unless that is renewed.
 	Held         bool
 	Since, Until time.Time
-	// Err is why it does not have it; nil also where it was not heard of yet.
+	// Err is why the node does not have the vote. It is also nil if the node has not answered yet.
 	Err error
 }
 
@@ -277,9 +277,9 @@ func (q *Locker) nest(ctx context.Context, name string, strict bool) (*Lock, boo
 	return nil, false, nil
 }
 
-// FromContext returns the innermost lock of a quorum whose context is ctx or a parent of ctx: that of [Lock.Context] and [Lock.With], and
-// that of the body of [Locker.Do]. It may have been lost or released meanwhile; [Lock.Err] tells. Its fence is also what package
-// fence finds in ctx.
+// FromContext returns the innermost lock of a quorum whose context is ctx or a parent of ctx: that of [Lock.Context] and
+// [Lock.With], and that of the body of [Locker.Do]. It may have been lost or released meanwhile; [Lock.Err] tells. Package fence
+// finds its fence in ctx.
 func FromContext(ctx context.Context) (*Lock, bool) {
 	if ctx == nil {
 		return nil, false

@@ -20,12 +20,14 @@ import (
 	"example.com/redislock/internal/clock"
 )
 
-// node is one of the servers, and what is known of it: which run of the server it is, since when it has been up, and what its clock says.
+// node is one of the servers, with what is known of it: which run of the server it is, since when it has been up, and the time of
+// its clock.
 //
-// A server that came back without its data has forgotten whom it gave its vote. So a vote counts only when the server has been up for
-// longer than the longest lease, for every lease that it may have forgotten is over then (https://redis.io/docs/latest/develop/use/patterns/distributed-locks/,
-// "delayed restarts"). INFO says since when. It need not be asked for each vote: a run of a server ends the connections to it, so as
-// long as no connection was made since it was asked, it is the same run.
+// A server that came back without its data has forgotten whom it gave its vote. So a vote counts only when the server has been up
+// for longer than the longest lease: then every lease that it may have forgotten is over
+// (https://redis.io/docs/latest/develop/use/patterns/distributed-locks/, "delayed restarts"). INFO says since when. The server
+// need not be asked for each vote: a restart ends the connections to it. So it is the same run as long as no connection was made
+// since it was asked.
 type node struct {
 	client *redislock.Client
 	rdb    redis.UniversalClient
@@ -43,7 +45,7 @@ type node struct {
 	now    int64
 }
 
-// seen is what a look has seen.
+// seen is the result of a look.
 type seen struct {
 	run     string    // its run_id; empty if the server has none
 	up      time.Time // it has been up since then, or for longer
@@ -54,8 +56,8 @@ type seen struct {
 // lookTime bounds a look at a server.
 const lookTime = 5 * time.Second
 
-// look asks the server for its time and, unless clockOnly is true, which run it is. It asks again on another connection where the server has
-// closed the one that the pool of the Redis client gave.
+// look asks the server for its time and, unless clockOnly is true, which run it is. It asks again on another connection if the
+// server has closed the one that came from the pool of the Redis client.
 func (n *node) look(ctx context.Context, clockOnly bool) (s seen, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
@@ -165,7 +167,7 @@ func (s seen) counts(longest time.Duration) time.Duration {
 	return max(0, longest-clock.Elapsed(s.up))
 }
 
-// time is what its clock says, as far as is known. The second result is how old that is, negative if nothing is known.
+// time is the time of its clock, as far as it is known. The second result is how old that is, negative if nothing is known.
 func (n *node) time() (micros int64, age time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

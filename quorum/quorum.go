@@ -37,9 +37,10 @@ func WithLongestLease(d time.Duration) Option {
 	}
 }
 
-// WithDurableNodes says that no node ever comes back without what it has acknowledged. Then each counts at once after a restart, and
-// none is asked since when it has been up, so that INFO need not be allowed. It is for servers which keep everything but cannot be asked
-// whether they do, and for tests with an embedded server. Where it is not true, a restart can give the lock to two.
+// WithDurableNodes says that no node ever comes back without what it has acknowledged. Then each node counts at once after a
+// restart, and is not asked since when it has been up. So its user does not need INFO. It is for servers that keep every write
+// but cannot be asked whether they do, and for tests with an embedded server. If that is not true, two callers can hold the lock
+// after a restart.
 func WithDurableNodes() Option {
 	return func(q *Locker) error {
 		q.durable = true
@@ -61,10 +62,10 @@ type Locker struct {
 	leaving map[string]*hold // the latest of each name that is over, while it is at work on a node
 }
 
-// New makes a Locker over the masters of these Clients: an odd number of them, from [MinNodes] to [MaxNodes], each a server of its own,
-// with one prefix. Nothing must be replicated between them. All processes must have Lockers over the same nodes; their order
-// makes no difference. The Clients stay the caller's, who closes them. New adds a hook to the Redis client of each, which counts
-// its connections, and sends nothing.
+// New makes a Locker over the masters of these Clients: an odd number of them, from [MinNodes] to [MaxNodes], each a server of
+// its own, with one prefix. Nothing must be replicated between them. All processes must have Lockers over the same nodes; their
+// order makes no difference. The Clients belong to the caller, which closes them. New adds a hook to the Redis client of each,
+// which counts its connections, and sends nothing.
 //
 // New returns [redislock.ErrInvalid] for another number of Clients, a nil one, the same one twice, two with one address, different
 // prefixes, and a Client over anything but a *redis.Client of one server (a cluster, Sentinels). That two addresses are one server is found
@@ -116,10 +117,10 @@ func newLocker(clients []*redislock.Client, opts []Option) (*Locker, error) {
 	return q, nil
 }
 
-// refreshEvery is how old may be what is known of a node's clock before it is asked again.
+// refreshEvery is how old the known time of a node's clock may be before the node is asked again.
 const refreshEvery = 10 * time.Second
 
-// prepare waits until a majority of the nodes has told its time. The error says what each said.
+// prepare waits until a majority of the nodes has told its time. The error has the error of each.
 func (q *Locker) prepare(ctx context.Context) error {
 	q.mu.Lock()
 	known := q.known
@@ -219,9 +220,9 @@ func (n *node) refresh() {
 	go func() { _, _ = n.look(context.Background(), true) }()
 }
 
-// ACL is the rule that a Redis user needs on each node: that of [redislock.ACL], and the right to ask since when the server has been up
-// and whether it keeps everything. Without the latter, CONFIG GET, no node is known to keep everything. Servers before Redis 7 refuse the
-// rule, for it names commands that they do not have: [ACLFor] leaves them out.
+// ACL is the rule that a Redis user needs on each node: that of [redislock.ACL], and the right to ask since when the server has
+// been up and whether it keeps every write. Without the latter, CONFIG GET, no node is known to keep everything. Servers before
+// Redis 7 refuse the rule, for it names commands that they do not have: [ACLFor] leaves them out.
 func ACL(prefix string) string { return redislock.ACL(prefix) + own }
 
 // ACLFor is [ACL] for a server, named as "redis 6.2" or "valkey 9.1", as [redislock.ACLFor] is; so are its errors.

@@ -11,7 +11,7 @@ import (
 	"example.com/redislock/internal/bridge"
 )
 
-// root is what package redislock offers beside what every user has: node.go there has it.
+// root has the functions of package redislock that are not exported to users; see its node.go.
 var root = bridge.Root.(interface {
 	Redis(*redislock.Client) (redis.UniversalClient, *redis.Client)
 	Trouble(*redislock.Client) error
@@ -23,7 +23,7 @@ var root = bridge.Root.(interface {
 	Held(*redislock.Lock) (since, until time.Time)
 })
 
-// voter is what hears of a vote.
+// voter is told about a vote.
 type voter = interface {
 	Queued()
 	Asked(why string)

@@ -9,7 +9,7 @@ import (
 	"example.com/redislock"
 )
 
-// vote is what a hold has on one node, and what is under way there.
+// vote is the hold on one node, and the operation that is under way there.
 //
 //	       start                the node gives its vote        it has the fence of the whole, and counts
 //	idle ─────────▶ asking ────────────────────────────▶ given ─────────────────────────────────────────▶ confirmed
@@ -54,7 +54,7 @@ func (v *vote) hopeless(try bool) bool {
 	return v.why != nil && (v.tried.IsZero() || time.Since(v.tried) < hopelessFor)
 }
 
-// ballot is one attempt to get a vote, and the vote that comes of it. It hears of it from the node's Client.
+// ballot is one attempt to get a vote, and the vote that comes of it. The node's Client tells it.
 type ballot struct {
 	h *hold
 	i int
@@ -67,8 +67,8 @@ func (b *ballot) Queued() {
 	b.h.watch()
 }
 
-// Ended is the event that the vote has ended. Where that costs the majority, the context of the whole has ended when it returns: the
-// Client gives a stolen vote up after that (I7).
+// Ended is the event that the vote has ended. If the majority is lost by that, the context of the hold has ended when it returns:
+// the Client gives a stolen vote up after that (I7).
 func (b *ballot) Ended(cause error) {
 	if !errors.Is(cause, redislock.ErrReleased) { // by this package
 		b.h.lost(b, cause)
@@ -109,7 +109,7 @@ func (h *hold) later(i int, in time.Duration, do func(i int)) {
 	v.timer = time.AfterFunc(in, func() { do(i) })
 }
 
-// errCutShort is what is known where a callback of the user's has ended the goroutine.
+// errCutShort is the error if a callback of the user has ended the goroutine.
 var errCutShort = errors.New("a callback has ended the goroutine")
 
 // attempt asks a node for its vote, once.
@@ -140,8 +140,8 @@ func giveBack(l *redislock.Lock) error {
 	return guarded(func() error { return l.Release(context.Background()) })
 }
 
-// guarded calls a Client. A panic of the user's Observer is an error of that node: on a goroutine of this package nobody could recover
-// from it.
+// guarded calls a Client. A panic of the user's Observer is an error of that node, because the user cannot recover from it on a
+// goroutine of this package.
 func guarded(call func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -187,8 +187,8 @@ func (h *hold) refused(i int, err error) {
 	h.decide()
 }
 
-// advance does what a vote needs to count: that its node has the fence of the whole, and that it has been up for long enough. The caller
-// has locked h.mu.
+// advance does what is missing for a vote to count: its node must have the fence of the hold, and must have been up for long
+// enough. The caller has locked h.mu.
 func (h *hold) advance(i int) {
 	v, n := &h.votes[i], h.locker.nodes[i]
 	if v.lock == nil || v.confirmed || v.checking {
@@ -207,7 +207,7 @@ func (h *hold) advance(i int) {
 	h.judge(i, in)
 }
 
-// judge is the event that it is known in what time a vote counts. The caller has locked h.mu.
+// judge is the event that it is known after which time a vote counts. The caller has locked h.mu.
 func (h *hold) judge(i int, in time.Duration) {
 	v := &h.votes[i]
 	if in > 0 {

@@ -25,17 +25,17 @@
 //
 // # A column for the fence
 //
-// Where one row is all that is written, the fence may stand in it: a column fence BIGINT NOT NULL DEFAULT 0. NOT NULL
-// matters, for nothing compares with NULL. Every write of the row names the fence, and none touches a row with a greater
-// one; [Check] makes an error of it.
+// If only one row is written, the fence may be a column of that row: fence BIGINT NOT NULL DEFAULT 0. NOT NULL matters, for
+// nothing compares with NULL. Every write of the row names the fence, and none touches a row with a greater one; [Check] makes an
+// error of it.
 //
 //	result, err := db.ExecContext(ctx, `UPDATE accounts SET balance = $1, fence = $2 WHERE id = $3 AND fence <= $2`, …)
 //	if err == nil {
 //		err = sqlfence.Check(result, "account/7", lock.Fence())
 //	}
 //
-// A row that is deleted takes its fence along. What was deleted by a later holder and is inserted again by an earlier
-// one needs the table.
+// A row that is deleted takes its fence along. If a later holder may delete a row and an earlier one may insert it again, use the
+// table.
 //
 // # Isolation
 //

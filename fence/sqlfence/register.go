@@ -64,18 +64,18 @@ func New(d Dialect, opts ...Option) (*Register, error) {
 	return r, nil
 }
 
-// Schema is the statement that makes the table where it is not there yet: for a migration.
+// Schema is the statement that makes the table if it does not exist yet, for a migration.
 func (r *Register) Schema() string { return r.statements.schema }
 
-// Accept remembers the fence of a resource, in the caller's transaction: for good when that commits, and not at all when
-// it is rolled back. The row of the resource is locked until then, so no other fence of it is accepted meanwhile, and
-// what else the transaction writes is one with the check. Call it before the writes: then those who come at the same
-// time wait here, and not for each other's rows.
+// Accept remembers the fence of a resource, in the caller's transaction: for good when that commits, and not at all when it is
+// rolled back. The row of the resource is locked until then. So no other fence of the resource is accepted before, and the other
+// writes of the transaction are one with the check. Call it before the writes: then those who come at the same time wait here,
+// and not for each other's rows.
 //
-// The error is [fence.ErrStale], as a [*fence.StaleError], if a greater one was seen: the transaction is to be rolled
-// back. It is [redislock.ErrInvalid] for a fence that no lock can have ([fence.Validate]), and for a resource that is not 1 to
-// [redislock.MaxName] bytes of UTF-8 without a NUL. Any other error is the database's own, wrapped: then nobody knows whether the fence is
-// stale, and the transaction may be run again.
+// The error is [fence.ErrStale], as a [*fence.StaleError], if a greater one was seen: the transaction is to be rolled back. It is
+// [redislock.ErrInvalid] for a fence that no lock can have ([fence.Validate]), and for a resource that is not 1 to
+// [redislock.MaxName] bytes of UTF-8 without a NUL. Any other error is the database's own, wrapped: then it is not known whether
+// the fence is stale, and the transaction may be run again.
 func (r *Register) Accept(ctx context.Context, tx *sql.Tx, resource string, f int64) error {
 	err := check(resource, f)
 	if err != nil {
@@ -97,7 +97,7 @@ func (r *Register) Accept(ctx context.Context, tx *sql.Tx, resource string, f in
 }
 
 // Reset forgets the greatest fence of a resource, in the caller's transaction: the next one is accepted, whichever it is. It is
-// for an operator who knows that no late writer is left. The error is the database's own, wrapped.
+// for operators who know that there is no late writer any more. The error is the database's own, wrapped.
 func (r *Register) Reset(ctx context.Context, tx *sql.Tx, resource string) error {
 	if _, err := tx.ExecContext(ctx, r.statements.reset, resource); err != nil {
 		return fmt.Errorf("redislock: reset the fence of %q: %w", resource, err)
@@ -105,9 +105,9 @@ func (r *Register) Reset(ctx context.Context, tx *sql.Tx, resource string) error
 	return nil
 }
 
-// Check is for an UPDATE or DELETE of one row with "fence <= …" among its conditions: it is a [*fence.StaleError], with
-// nothing in Seen, if no row was affected. No row is affected either if there is none with that id: where that can be,
-// look for it in the same transaction. A fence that no lock can have is [redislock.ErrInvalid], and the write is to be undone.
+// Check is for an UPDATE or DELETE of one row with "fence <= …" among its conditions: it is a [*fence.StaleError], with nothing
+// in Seen, if no row was affected. No row is affected either if there is no row with that id. If that can be, look for the row in
+// the same transaction. A fence that no lock can have is [redislock.ErrInvalid], and the write is to be undone.
 //
 // The driver must count the rows that were found. MySQL's does so with clientFoundRows=true only.
 func Check(result sql.Result, resource string, f int64) error {

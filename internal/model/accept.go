@@ -26,9 +26,9 @@ type Call struct {
 	Sent  []Sent
 }
 
-// Acceptor replays on the model what a server executes, and says where the model answers something else. What it does not know is a
-// choice: whether a channel had a receiver, or whether a key is forgotten already, whose end is near. It follows all states that explain
-// the answers so far.
+// Acceptor replays on the model the commands that a server executes, and reports where the model answers otherwise. What it does
+// not know is a choice: whether a channel had a receiver, or whether a key is forgotten already, whose end is near. It follows
+// all states that explain the answers so far.
 //
 // It must be given every call, in the order of the server. Several goroutines may use it.
 type Acceptor struct {
@@ -37,7 +37,7 @@ type Acceptor struct {
 	accepted, skipped int
 }
 
-// memory is what a server may have in it.
+// memory is the possible content of a server.
 type memory struct {
 	locks   map[string][]Lock
 	records map[string][]*Record
@@ -242,7 +242,7 @@ func (a *Acceptor) forget(key string) {
 	a.unknown[key] = true
 }
 
-// Saved is what a server had in it.
+// Saved is the content that a server had.
 type Saved struct{ memory }
 
 // Save is what the server has in it now, for a Restore.

@@ -1,6 +1,6 @@
 package model
 
-// Answer is what a script answers. Fields that a status does not have are zero.
+// Answer is the answer of a script. Fields that a status does not have are zero.
 type Answer struct {
 	Status string // see each script
 	Now    Micros
@@ -30,7 +30,7 @@ type Holder struct {
 	Waiting  int
 }
 
-// holder is part of the answer to who does not get the lock at once.
+// holder is part of the answer to a caller that does not get the lock at once.
 func (s *step) holder() Holder {
 	h := Holder{Waiting: len(s.Queue), Holds: len(s.Holds)}
 	if len(s.Holds) == 0 {

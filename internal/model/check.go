@@ -1,8 +1,8 @@
 package model
 
-// Check asks what became of the waits of one Client. It never joins, and grants only to what has a place (else a check that is overtaken
-// by a grant and a release would take the lock for nobody). It repairs the queue, makes a claim whose message was lost into a hold,
-// and says that its Client lives.
+// Check is the request in which one Client asks what became of its waits. It never joins the queue, and grants only to waits that
+// have a place. (If it did, a check that is overtaken by a grant and a release would take the lock for nobody.) It repairs the
+// queue, makes a claim whose message was lost into a hold, and says that its Client lives.
 //
 // For each token: granted, waiting, or gone, whose caller asks anew with its old ticket.
 type Check struct {

@@ -1,7 +1,7 @@
 package model
 
-// Confirm is how the owner of a new grant says that it has it, before it relies on it. The lease is whole then, and the fence above what
-// its Client has seen of the name, where data was lost and the clock is behind.
+// Confirm is how the owner of a new grant says that it has it, before it relies on it. The full lease counts from then. If data
+// was lost and the clock is behind, the fence is raised above those that its Client has seen of the name.
 //
 //	granted
 //	gone      the hold is over, or revoked

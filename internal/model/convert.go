@@ -2,8 +2,8 @@ package model
 
 import "strconv"
 
-// Convert changes the mode of a hold: at once where the holds beside it allow that, or else when they do, before all who wait, for they
-// wait for this very hold.
+// Convert changes the mode of a hold. It changes at once if the holds beside it allow that. If not, it waits until they do,
+// before all other waiters, because these wait for this hold too.
 //
 //	granted, waiting, held, more   as for an acquire
 //	conflict  another hold waits to be changed: each would wait for the other

@@ -54,12 +54,13 @@ func (s *step) change(h *Hold, m Mode, by string, grants bool) {
 	s.shared, s.changed = true, true
 }
 
-// handOver is I5: the lock goes to the first in the queue, and to those behind it, as far as their modes stand beside each other.
-// What does not fit stops the queue, and nobody passes. The message is all that a waiter needs to begin; the claim is how long the
-// hold waits for it. It answers whether there may be more to try.
+// handOver is I5: the lock goes to the first waiters of the queue, as long as the next one fits. A waiter that does not fit stops
+// the queue, and nobody passes it. The message is all that a waiter needs to begin; the claim is how long the hold waits for it.
+// It answers whether there may be more to try.
 //
-// A waiter is gone if its channel has no receiver and the last check of its Client is overdue; until then its claim lasts. So a
-// subscription that is made anew costs nobody its place, and one that ended with its process a claim until the check that does not come.
+// A waiter is gone if its channel has no receiver and the last check of its Client is overdue; until then its claim lasts. So no
+// waiter loses its place because its Client subscribes anew. A waiter whose process has died delays the next one until its check
+// is overdue.
 func (s *step) handOver() (more bool) {
 	for tries := s.Rules.HandOver; len(s.Queue) > 0; {
 		if len(s.Holds) > 0 && !s.shared {

@@ -10,18 +10,18 @@ import (
 	"example.com/redislock/internal/protocol"
 )
 
-// History makes up what Clients may send for one lock, dead ones and living ones: some of it twice, late, or in vain. It has the model
-// execute everything, so it knows who holds and who waits. The same seed makes up the same history.
+// History invents requests that Clients, dead ones and live ones, may send for one lock: some of them twice, late, or in vain. It
+// has the model execute everything, so it knows who holds and who waits. The same seed makes up the same history.
 type History struct {
 	Random *rand.Rand
 	// Now is the server's clock, which moves between requests and sometimes back.
 	Now Micros
-	// Lock is what became of it so far.
+	// Lock is the state of the lock so far.
 	Lock Lock
 	// Kinds is how often each kind of request is sent, in comparison: "acquire", "release", "renew", "keep", "check", "break", "convert",
 	// "resume", "confirm", "watch", "inspect", "limit".
 	Kinds map[string]int
-	// Waits are the channels of the Clients, with how they wait; Subscribed says which of them hear.
+	// Waits are the channels of the Clients, with how they wait; Subscribed says which of them get messages.
 	Waits      map[string]string
 	Subscribed func(channel string) bool
 	// Modes are asked for, Exclusive where there are none.

@@ -66,7 +66,7 @@ func page[T any](all []T, most int, behind string, token func(T) string) (shown 
 	return shown, on
 }
 
-// Ask tells the holders that somebody wants the lock. It takes nothing, and changes nothing.
+// Ask tells the holders that a caller wants the lock. It takes nothing, and changes nothing.
 type Ask struct{}
 
 func (Ask) execute(s *step) Answer {

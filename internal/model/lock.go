@@ -31,13 +31,13 @@ type Lock struct {
 	Tombstones []Tombstone
 	// Presences are the Clients that have places in the queue, by channel.
 	Presences []Presence
-	// Limit is what the holds are limited to, whatever those who ask say.
+	// Limit is the limit of the holds, which applies whatever the callers' modes say.
 	Limit Limit
 	// Watched says that the next change is to be told to all Clients.
 	Watched bool
 }
 
-// Request is what a caller asks for. The hold that comes of it carries it on.
+// Request is the request of a caller. The hold that comes of it carries it on.
 type Request struct {
 	Lease   Micros
 	Keep    Micros // how long the key outlives a grant
@@ -88,7 +88,7 @@ type Tombstone struct {
 	Note  string // why the hold was broken
 }
 
-// Presence is when a Client was heard of, and whether its receivers can be counted.
+// Presence is when a Client was last seen, and whether its receivers can be counted.
 type Presence struct {
 	Channel string
 	Seen    Micros
@@ -140,7 +140,7 @@ func (l *Lock) head() *Place {
 	return &l.Queue[0]
 }
 
-// firstEnd is when the first hold ends, 0 if nobody holds.
+// firstEnd is when the first hold ends, 0 if nobody holds the lock.
 func (l *Lock) firstEnd() (first Micros) {
 	for i := range l.Holds {
 		if end := l.Holds[i].Deadline(); first == 0 || end < first {

@@ -19,14 +19,14 @@ func (m Mode) Exclusive() bool { return m.Name == "" }
 // line is the mode as it is written in a request; of is the token of the hold that is to change into it, or empty.
 func (m Mode) line(of string) string { return m.Line(m.Weight, of) }
 
-// Together is I1: each of these modes tolerates all others, and itself, in the numbers there are. A hold of weight k counts as k. What a
-// mode says of its own grant only is not looked at.
+// Together is I1: each of these modes tolerates all others, and itself, in the numbers there are. A hold of weight k counts as k.
+// Rules that apply only at the mode's own grant are not checked.
 func Together(modes []Mode) bool {
 	held, ok := weights(modes)
 	return ok && !slices.ContainsFunc(modes, func(m Mode) bool { return len(modes) > 1 && !m.Heeds(held, false) })
 }
 
-// weights are those of all holds by the names of their modes. It is false where one of several is exclusive.
+// weights are those of all holds by the names of their modes. It is false if one of several is exclusive.
 func weights(modes []Mode) (held map[string]int, ok bool) {
 	held = map[string]int{}
 	for _, m := range modes {
@@ -62,7 +62,8 @@ func (s *step) fits(m Mode, instead string) bool {
 // distinct is how many different modes may be in use on one lock at a time.
 const distinct = 32
 
-// clash says with which rules the mode's name is in use here, if those are about other modes; with true and no rules, too many modes are.
+// clash returns the rules with which the mode's name is in use on this lock, if they name other modes. True without rules means
+// that too many modes are in use.
 func (l *Lock) clash(m Mode) (rules string, clashes bool) {
 	if m.Exclusive() {
 		return "", false

@@ -2,9 +2,9 @@ package model
 
 import "slices"
 
-// join gives a token a place in the queue. A ticket is the time of joining, later than every one before it; a waiter that lost its
-// place has its old one, and goes in where that belongs. The walk is bounded: in a longer queue it goes in before the last of them, so
-// that it passes nobody who came earlier.
+// join gives a token a place in the queue. A ticket is the time of joining, later than every earlier ticket. A waiter that lost
+// its place has its old ticket, and joins at the position of that ticket. The search is bounded: in a longer queue the waiter
+// joins before the last places that were searched, which all came later.
 func (s *step) join(token string, r Request, ticket Micros, back bool) {
 	n := len(s.Queue)
 	at, last := n, Micros(0)
@@ -44,7 +44,7 @@ func (s *step) leave(token string) {
 	s.changed = true
 }
 
-// trim clears away places of Clients that are gone, at one end of the queue, or they would pile up under a long hold. True if
+// trim clears away places of dead Clients at one end of the queue. Without it they would pile up behind a long hold. True if
 // there may be more of them at that end.
 func (s *step) trim(tail bool) bool {
 	for range s.Rules.Trim {
@@ -90,7 +90,7 @@ func (s *step) heard(channel string, wait byte) {
 	p.Seen, p.Wait = s.Now, wait
 }
 
-// heardOf reports whether a Client has been heard of lately. If not it has lost its places, all of them.
+// heardOf reports whether a Client was seen lately. If not it has lost its places, all of them.
 func (s *step) heardOf(p *Presence) bool {
 	return s.Now-p.Seen <= s.Rules.Unseen || !s.Rules.has(SeenPerClient)
 }

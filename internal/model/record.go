@@ -1,6 +1,6 @@
 package model
 
-// A Record says what became of a thing that is done once. It has a key of its own, beside the lock.
+// A Record is the outcome of something that is done once. It has a key of its own, beside the lock.
 type Record struct {
 	Fence Micros // of the hold that wrote it
 	Step  string // a holder that writes twice counts its steps
@@ -8,7 +8,7 @@ type Record struct {
 	Until Micros
 }
 
-// Write says what became of it. Only who holds the lock may, while it does: a writer that is late changes nothing, and neither does a
+// Write writes the outcome. Only who holds the lock may, while it does: a writer that is late changes nothing, and neither does a
 // copy of its request.
 type Write struct {
 	Token string

@@ -1,7 +1,7 @@
 package model
 
-// Release gives up whatever bears the token: a hold, or a place in the queue (a wait that is cancelled). Then the lock is handed over. A
-// token is used for one wait, so naming it names the grant.
+// Release gives up the hold or the place with this token. (A place is given up when its wait is cancelled.) Then the lock is
+// handed over. A token is used for one wait, so naming it names the grant.
 //
 //	hold, place   that was given up
 //	none          there was nothing. The note says why the hold was broken, the fence which was the last one

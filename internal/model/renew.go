@@ -24,8 +24,9 @@ func (r Renew) execute(s *step) Answer {
 	return Answer{Status: "renewed", Now: s.Now}
 }
 
-// Keep is the last request of an owner that leaves its hold, which stays: for as long as it says (ReleaseAfter), so that neither a
-// renewal that was under way nor a copy of this one moves its end; or as it is, for another owner to resume (Handoff).
+// Keep is the last request of an owner that leaves its hold, and the hold stays. For ReleaseAfter it stays for the given length,
+// and neither a renewal that was under way nor a copy of this request moves its end. For Handoff it stays as it is, for another
+// owner to resume.
 //
 //	kept
 //	revoked, gone   as in Renew
@@ -58,7 +59,7 @@ func (k Keep) execute(s *step) Answer {
 	return Answer{Status: "kept", Now: s.Now}
 }
 
-// own is the hold that its owner names, or what the answer is where that is over.
+// own is the hold that its owner names, or the answer if that hold is over.
 func (s *step) own(token string, fence Micros) (*Hold, Answer) {
 	s.expire()
 	h := s.hold(token)

@@ -81,7 +81,7 @@ func found(f *protocol.Fields, i int) Answer {
 	return Answer{Status: "granted", Fence: fenceOf(g.Fence), At: g.At, Lease: length(g.Lease)}
 }
 
-// shown reads what inspect and watch answer.
+// shown reads the answer of inspect and watch.
 func shown(reply any) (Answer, error) {
 	f, err := protocol.FieldsOf(reply)
 	if err != nil {
@@ -112,7 +112,7 @@ func shown(reply any) (Answer, error) {
 	return a, f.Err
 }
 
-// differs says in what an answer of the server is not that of the model; nothing if it is the same.
+// differs says how an answer of the server differs from that of the model; nothing if they are the same.
 func differs(server, model Answer) string {
 	s, m := server, model
 	if s.Holder.Holds > 1 && s.Holder.Deadline <= m.Holder.Deadline {

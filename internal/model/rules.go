@@ -33,9 +33,9 @@ const (
 	SameAnswer Rule = 1 << iota
 	// NamedFence: a renewal says which grant it means.
 	NamedFence
-	// Tombstones: what was given up is turned away.
+	// Tombstones: a late copy of an acquire that was given up is refused.
 	Tombstones
-	// CheckNeverJoins: a check grants only to what has a place.
+	// CheckNeverJoins: a check grants only to waits that have a place.
 	CheckNeverJoins
 	// CheckConfirms: a check that finds its token granted makes the claim a full lease.
 	CheckConfirms
@@ -53,7 +53,7 @@ const (
 	TicketsByTime
 	// FencesByTime: a fence is not less than the clock, so it goes on after a loss of data.
 	FencesByTime
-	// Anchored: what begins in the future began before the clock went back, and begins now.
+	// Anchored: a hold that begins in the future was granted before the clock went back, and begins now.
 	Anchored
 	// RetentionRaised: the end of the key is never brought nearer.
 	RetentionRaised

@@ -1,7 +1,8 @@
 package model
 
-// steal revokes the holds that are older than a waiter tolerates, and tells their owners. They stay until their owners give them up, or
-// until their deadline: there are never two bodies inside their bounds. What is freed goes to the head of the queue.
+// steal revokes the holds that are older than a waiter tolerates, and tells their owners. They stay until their owners give them
+// up, or until their deadline: there are never two bodies inside their bounds. The freed lock goes to the first waiter of the
+// queue.
 func (s *step) steal(age Micros, stale bool) (more bool) {
 	if !stale {
 		return false
@@ -41,8 +42,8 @@ func (s *step) oldest() *Hold {
 	return nil
 }
 
-// Break is the operator's: it ends holds at once, and tells their owners why. It names the fence of each hold that is meant, so a copy of
-// it breaks no other.
+// Break is the operator's: it ends holds at once, and tells their owners why. It names the fence of each hold to end, so a copy
+// of the request breaks no other hold.
 type Break struct {
 	Reason string
 	Holds  []Grant

@@ -1,6 +1,6 @@
 package model
 
-// Instant is what a request finds when it is executed, beside the lock.
+// Instant has what a request finds when it is executed, besides the lock.
 type Instant struct {
 	Now Micros
 	// Subscribed reports whether a channel has a receiver, as the server that executes the request sees it.
@@ -15,7 +15,7 @@ type Script interface {
 	execute(s *step) Answer
 }
 
-// Message is what a script publishes. I9: it grants nothing by itself.
+// Message is a message that a script publishes. I9: it grants nothing by itself.
 type Message struct {
 	Kind    byte // 'g' granted, 's' stolen or broken, 'd' look: the lock may be free sooner, 'a' asked for, 'l' who takes turns is to let go, 'v' changed
 	Channel string
@@ -40,8 +40,8 @@ type step struct {
 	messages []Message
 }
 
-// Execute has the server execute a script on a lock, and is what the lock is then, what the script answers, and what it publishes
-// on the way. l stays as it is.
+// Execute executes a script on a lock. It returns the lock afterwards, the answer, and the messages that the script publishes. l
+// stays as it is.
 func Execute(l *Lock, script Script, at Instant) (after Lock, answer Answer, messages []Message) {
 	now := l.Clone()
 	s := &step{Lock: &now, Instant: at, gone: map[string]bool{}, shared: len(l.modes()) > 0}
@@ -86,7 +86,7 @@ func (s *step) told() (string, Micros) {
 }
 
 // tellFirst has the first waiter look, if the lock may be free sooner than it knows and its next check does not come before that
-// anyway. Who has just joined has the time in its answer.
+// anyway. A waiter that has just joined has the time in its answer.
 func (s *step) tellFirst() {
 	head, end := s.told()
 	if s.first != "" && head != "" && end != 0 && end < s.Now+s.Rules.Checked && (head != s.first || s.due == 0 || end < s.due) {
@@ -101,8 +101,8 @@ func (s *step) tellFirst() {
 	s.first, s.due = head, end
 }
 
-// refused reports whether the server has no memory for what the script writes first. What gives memory back is never refused, and
-// nothing is once a script has written: so releases and renewals begin with that.
+// refused reports whether the server has no memory for what the script writes first. A command that frees memory is never
+// refused, and once a script has written, none of its writes is. So releases and renewals begin with such a command.
 func (s *step) refused(script Script) bool {
 	if !s.Full {
 		return false

@@ -2,8 +2,8 @@ package model
 
 // Time is the server's, read once by each script. Nothing happens when a deadline passes: the next script that looks finds it so.
 
-// tidy is what every script does first: tombstones whose time is over are cleared away, some at a time. One that ends later than
-// one that is laid now was laid before the clock went back: its time begins anew, at the end of the list.
+// tidy is the first step of every script: it clears away tombstones whose time is over, some at a time. A tombstone that ends
+// later than a new one would was written before the clock went back. Its time begins anew, at the end of the list.
 func (s *step) tidy() {
 	longest := s.Now + s.Rules.Tombstone
 	for range s.Rules.Trim {
@@ -40,7 +40,7 @@ func (s *step) expire() {
 	}
 }
 
-// remember has the key live on for so long. Its end is only ever raised: nobody shortens the memory of another.
+// remember has the key live on for so long. The expiry is only raised: no Client shortens the memory of another.
 func (s *step) remember(long Micros) {
 	end := max(s.Now, s.Fence) + long
 	if s.Rules.has(RetentionRaised) {

@@ -55,7 +55,7 @@ func (w *words) lengths(i int) (lease, keep Micros) {
 	return lease, keep
 }
 
-// request reads what a caller asks for, as lua/layout.lua has it. The second result is the token behind the mode.
+// request reads the request of a caller, as lua/layout.lua has it. The second result is the token behind the mode.
 func (w *words) request(i int) (r Request, of string) {
 	r.Lease, r.Keep = w.lengths(i)
 	text := w.text(i)

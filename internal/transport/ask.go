@@ -16,7 +16,7 @@ const (
 	// after how long it is not sent again.
 	MaxAttempts = 4
 	ResendTime  = 5 * time.Second
-	// GiveUpTime is how long a request that nobody waits for is tried: the life of a tombstone.
+	// GiveUpTime is how long a request without a waiting caller is tried: the life of a tombstone.
 	GiveUpTime = time.Minute
 )
 

@@ -8,7 +8,7 @@ import (
 	"example.com/redislock/lua"
 )
 
-// Call is one script call on its way, and what became of it.
+// Call is one script call on its way, and its result.
 type Call struct {
 	Script  *lua.Script
 	key     any   // a string: another call may have it in this form already
@@ -55,7 +55,7 @@ func (c *Call) Init(s *lua.Script, key any) {
 // KeyText is the key.
 func (c *Call) KeyText() string { return c.key.(string) }
 
-// Answer is what a call came to.
+// Answer is the result of a call.
 type Answer struct {
 	Value any
 	Err   error
@@ -103,7 +103,7 @@ func (c *Call) Settle() bool {
 	return false
 }
 
-// abandon makes the call one that nobody waits for: late takes the answer.
+// abandon notes that no caller waits for the call any more: late takes the answer.
 func (c *Call) abandon(late func(Answer)) {
 	c.woken, c.Late = make(chan struct{}, 1), late
 	c.state.Store(abandoned)

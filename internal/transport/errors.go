@@ -9,7 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// What an error means is decided here, for everything that sends again or goes on trying. There are three kinds:
+// This file decides what an error means, for all code that sends again or goes on trying. There are three kinds:
 //
 //   - transient: there was no answer, or the server cannot serve now: it starts, fails over, is busy or full, or cannot write its
 //     disk. Nobody has to do anything about the request. It is sent again at once, some times (ask), and [WithFailOpen] counts
@@ -33,7 +33,7 @@ var permanents = []string{
 	"Unknown subcommand or wrong number of arguments", // of Redis before 7
 }
 
-// noEngine is what Valkey says from 9.1 on where the module that has Lua is not loaded.
+// noEngine is the error of Valkey from 9.1 on if the module with Lua is not loaded.
 const noEngine = "Could not find scripting engine"
 
 // Transient reports whether the same request may succeed if it is sent again at once.
@@ -95,7 +95,7 @@ func Refused(err error) bool {
 }
 
 // damages are signs that a script found in a key what it could not work with: another type, or a text where a number should be,
-// which Lua calls an error in a line of "user_script". The last is what miniredis says instead.
+// which Lua calls an error in a line of "user_script". The last is the text of miniredis.
 var damages = []string{"WRONGTYPE Operation", "ERR user_script:", " user_script:", "ERR Error compiling script"}
 
 // Damaged reports whether an error is that of a key that this library has not written.
@@ -115,10 +115,10 @@ func WithoutEngine(err error) bool { return hasCode(err, noEngine) }
 // EngineHint says what a server without Lua lacks.
 const EngineHint = "from Valkey 9.1 on Lua is a module of its own: install the package that has libvalkeylua.so, and load it (loadmodule in valkey.conf)"
 
-// ErrServer says that the server cannot serve locks, whoever asks.
+// ErrServer says that the server cannot serve locks to any user.
 var ErrServer = errors.New("the server cannot serve locks")
 
-// ErrClosed is the error of what is not sent because the Client is closed.
+// ErrClosed is the error of a request that is not sent because the Client is closed.
 var ErrClosed = errors.New("client closed")
 
 // ErrDraining is the error of an acquire that begins, or waits, while the Client drains. It is an ErrClosed.

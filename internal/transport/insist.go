@@ -8,9 +8,9 @@ import (
 	"example.com/redislock/lua"
 )
 
-// insistent is a request that nobody waits for, and that is sent until it is answered. No goroutine is its own: it leaves with what
-// else leaves, and those that had no answer are tried again together. Where there are many, as after an outage in which many locks
-// were lost, only so many are under way to one master that they fill two pipelines. The others wait for their turn: renewals and
+// insistent is a request without a waiting caller that is sent until it is answered. It has no goroutine of its own: it leaves
+// with other requests, and those that had no answer are tried again together. If there are many, as after an outage in which many
+// locks were lost, at most two pipelines full of them are under way to one master. The others wait for their turn: renewals and
 // callers need the other connections.
 type insistent struct {
 	transport *Transport
@@ -47,7 +47,7 @@ func (t *Transport) Insist(s *lua.Script, key string, args []any, more func(any)
 // maxInsistent is how many of them are under way to one master.
 const maxInsistent = 2 * maxBatch
 
-// send has the request leave when it is its turn. It does not wait for what comes of it.
+// send has the request leave when it is its turn. It does not wait for the answer.
 func (i *insistent) send() {
 	x := i.transport.Executor(i.key)
 	i.executor = x
@@ -57,8 +57,8 @@ func (i *insistent) send() {
 	x.sendInsistents(0)
 }
 
-// sendInsistents sends those whose turn it is. ended is how many have been answered just now. As long as more than half are under way,
-// the others wait, so that they leave together.
+// sendInsistents sends the next insistent requests. ended is how many have been answered just now. As long as more than half are
+// under way, the others wait, so that they leave together.
 func (x *executor) sendInsistents(ended int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -96,7 +96,7 @@ func (i *insistent) over() bool {
 	return i.transport.IsOrphaned() || i.transport.isEnding() || time.Now().After(i.until)
 }
 
-// answered takes what came of an attempt.
+// answered takes the result of an attempt.
 func (i *insistent) answered(a Answer) {
 	defer i.executor.sendInsistents(1)
 	switch {
@@ -150,7 +150,7 @@ func (t *Transport) retry(tried int) {
 	}
 }
 
-// leave sends a call once and does not wait for it: its Late takes what came of it.
+// leave sends a call once and does not wait for it: its Late takes the result.
 func (x *executor) leave(c *Call) {
 	if number, now, alone := x.admit(c); alone {
 		x.background.Add()

@@ -13,7 +13,7 @@ func (o *outage) Error() string { return fmt.Sprintf("%v (Redis: %v)", o.ended, 
 
 func (o *outage) Unwrap() []error { return []error{o.ended, o.reason} }
 
-// During is that a wait ended, and why Redis did not answer meanwhile; either may be nil.
+// During joins the end of a wait with the reason why Redis did not answer in that time; either may be nil.
 func During(ended, why error) error {
 	why = Reason(why)
 	switch {
@@ -25,7 +25,7 @@ func During(ended, why error) error {
 	return &outage{ended, why}
 }
 
-// Reason is what an error says of Redis: nil if it is only that a context ended.
+// Reason is the part of an error about Redis: nil if only a context ended.
 func Reason(err error) error {
 	if o, ok := errors.AsType[*outage](err); ok {
 		return o.reason

@@ -11,8 +11,8 @@ import (
 	"example.com/redislock/internal/protocol"
 )
 
-// All commands leave by process and pipelined, whichever goroutine sends them. A panic of the user's client, or of a hook
-// of it, is an error of the commands: a goroutine of the library must not end the process, since nobody can recover there.
+// All commands leave by process and pipelined, whichever goroutine sends them. A panic of the user's client, or of one of its
+// hooks, is an error of the commands: a goroutine of the library must not end the process, because the user cannot recover there.
 
 // processor is a client, or one connection of it.
 type processor interface {
@@ -20,7 +20,7 @@ type processor interface {
 	Pipeline() redis.Pipeliner
 }
 
-// Process sends one command. What came of it is in the command: a value or an error.
+// Process sends one command. The command then has its result: a value or an error.
 func Process(ctx context.Context, by processor, cmd Command) {
 	err := processed(ctx, by, cmd)
 	if err != nil {
@@ -34,8 +34,8 @@ func processed(ctx context.Context, by processor, cmd Command) (err error) {
 	return by.Process(ctx, cmd)
 }
 
-// Pipelined sends commands in one pipeline. What came of each is in the command: a value or an error. The result is the error of
-// the first that failed, or of what kept all of them from being sent.
+// Pipelined sends commands in one pipeline. Each command then has its result: a value or an error. The result is the error of the
+// first that failed, or of what kept all of them from being sent.
 func Pipelined(ctx context.Context, by processor, cmds []Command) error {
 	err := executed(ctx, by, cmds)
 	if errors.Is(err, backend.ErrPanic) { // which of them were sent, and what the server said, is not known
@@ -68,7 +68,7 @@ func (c Command) settle(batch error) {
 	c.SetErr(batch)
 }
 
-// ErrNoAnswer is the error of a request of which nobody says what came of it.
+// ErrNoAnswer is the error of a request that came back without a result.
 var ErrNoAnswer = errors.New("the Redis client came back with neither a value nor an error")
 
 // Done is the error of a command that answers "OK".

@@ -1,5 +1,5 @@
-// Package transport is how requests leave. It sends scripts and commands to the masters of one Redis, many callers' together, sends
-// them again where that is safe, and says what became of each.
+// Package transport is how requests leave. It sends scripts and commands to the masters of one Redis, those of many callers
+// together. It sends them again if that is safe, and returns the result of each.
 //
 //	Ask, Attempt ──▶ executor of the key's master ──▶ alone, at once, on the caller's goroutine
 //	Insist           │  ▲                              or together, in the next pipeline, when two batches are in flight
@@ -13,8 +13,8 @@
 //   - I11: a command comes back with a value or an error (send.go), and errors.go decides in one place what an error means: whether the
 //     same request may succeed at once, never, or when somebody has mended something.
 //
-// Which answers are tried again: errors.go. How often and how long: ask.go, and insist.go
-// for what nobody waits for. What leaves together: executor.go.
+// Which answers are tried again: errors.go. How often and how long: ask.go, and insist.go for requests without a waiting caller.
+// What leaves together: executor.go.
 package transport
 
 import (
