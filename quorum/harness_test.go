@@ -102,16 +102,18 @@ func (s *node) dialer(delay time.Duration) func(ctx context.Context, network, ad
 	way := &fakenet.Network{Dial: s.mini.Dial, Delay: delay}
 	s.nets = append(s.nets, way)
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := way.Dialer(ctx, network, addr) // without s.mu: miniredis locks itself, and asks for s.mu within a script
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.down {
+		switch {
+		case err != nil:
+			return nil, err
+		case s.down:
+			_ = conn.Close()
 			return nil, errors.New("connection refused")
 		}
-		conn, err := way.Dialer(ctx, network, addr)
-		if err == nil {
-			s.conns[conn] = true
-		}
-		return conn, err
+		s.conns[conn] = true
+		return conn, nil
 	}
 }
 
