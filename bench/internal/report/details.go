@@ -18,6 +18,7 @@ A figure is the median over the rounds; quartiles say how far they differ, and s
 the cheapest commands take that could do the work. *Ahead by* is how many times as good this library is: 2.00 is twice as fast, or half of the cost.
 What is within %.0f %% is level, and ▼ marks where a peer is better: [these are the reasons](performance.md#where-a-peer-is-better-and-why).
 `, 100*level)
+	b.WriteString(r.obstructed())
 	for _, c := range r.chapters() {
 		fmt.Fprintf(&b, "\n## %s\n\n", c.title)
 		if c.about != "" {

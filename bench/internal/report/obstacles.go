@@ -7,7 +7,7 @@ import (
 )
 
 // obstacles say what stands in the way of a budget, by its row. They were found by profiles: of the processors (pprof), of the heap
-// (each allocation noted, 10,000 waiters and 10,000 locks), and by counting system calls. The page has those of the red rows.
+// (each allocation noted, 10,000 waiters and 10,000 locks), and by counting system calls. The appendix has those of the red rows.
 var obstacles = map[string]string{
 	"latency of that pair, under a context that can end":       goroutine,
 	"pairs per second, one caller":                             goroutine,
@@ -48,6 +48,9 @@ const (
 	parking = "A third is the runtime's parking and waking of the next caller's goroutine; a look at the clock, the handle and the mutexes are a tenth each."
 )
 
+// inTheWay is the heading of that in the appendix.
+const inTheWay = "What stands in the way of the red budgets"
+
 // obstructed names the red rows with what stands in their way, each obstacle once.
 func (r *Run) obstructed() string {
 	var reasons []string
@@ -69,7 +72,7 @@ func (r *Run) obstructed() string {
 		return ""
 	}
 	var b strings.Builder
-	b.WriteString("\nWhat stands in the way of the red rows:\n\n")
+	b.WriteString("\n## " + inTheWay + "\n\nFound by profiles of the processors and of the heap, and by counting system calls.\n\n")
 	for _, why := range reasons {
 		fmt.Fprintf(&b, "* *%s:* %s\n", strings.Join(rows[why], "; "), why)
 	}

@@ -32,7 +32,10 @@ loopback. `+"`make bench`"+` measures this and writes this page; no figure on it
 `, details, r.short(), r.madeOn())
 	r.compared(&b)
 	b.WriteString("\n## Budgets\n\nWhat the library has to keep, as ratios within this run. A red row stays red until it is kept. " +
-		"`make bench ONLY=` and the section measure a row again.\n\n" + r.BudgetTable() + r.obstructed())
+		"`make bench ONLY=` and the section measure a row again.\n\n" + r.BudgetTable())
+	if r.obstructed() != "" {
+		fmt.Fprintf(&b, "\nThe appendix says [what stands in the way of the red rows](%s#%s).\n", details, anchor(inTheWay))
+	}
 	b.WriteString("\n## All rows\n\n" + r.Summary())
 	if pictures, err = r.charts(&b); err != nil {
 		return nil, nil, err

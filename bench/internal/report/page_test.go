@@ -103,12 +103,16 @@ func TestTheAppendixHasWhatThePageLeavesOut(t *testing.T) {
 func TestThePageAndItsAppendixLinkToHeadings(t *testing.T) {
 	t.Parallel()
 	r := invented()
+	r.change(t, measure.Key{Section: "turns", Subject: peer.Linger, Quantity: "re-acquire, µs per pair"}, 2) // a red budget has a link
 	page, appendix := pageOf(t, r), string(r.Details())
 	anchors := func(text string) (all []string) {
 		for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
 			all = append(all, anchor(m[1]))
 		}
 		return all
+	}
+	if want := "#" + anchor(inTheWay) + ")"; !strings.Contains(page, want) {
+		t.Errorf("no link to %s", want)
 	}
 	links := 0
 	for _, side := range []struct{ text, pattern, to string }{

@@ -50,7 +50,7 @@ var chapters = []chapter{
 			{file: "handoffs-server.svg", title: "Server time against waiters", section: "crowd", quantity: "server µs per hand-off", x: "waiters for one lock", yLog: true},
 		},
 	},
-	{id: "readers", title: "Readers and writers", axis: clientsOf, also: []string{peer.Together}, about: "95 % of the sections only read, each with 1 ms of work: 32 callers, in four clients of one process and in four processes. " +
+	{id: "readers", title: "Readers and writers", axis: clientsOf, shown: []float64{8}, also: []string{peer.Together}, about: "95 % of the sections only read, each with 1 ms of work: 32 callers, in four clients of one process and in four processes. " +
 		"Where a library has no shared mode its readers exclude each other. *In turns* is with `WithTurn(1ms)`, by which the readers of a process come in under one hold until somebody else waits. " +
 		"Commands are those that the clients sent, from their start on; messages are what the server published: who is granted the lock, and who is to give it up."},
 	{id: "waiting", title: "What waiting costs a process", axis: count("waiter", "waiters"), about: "10,000 waiters in one process, and nothing happens. A caller's own goroutine and its stack are not counted."},
