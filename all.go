@@ -248,7 +248,7 @@ func (a *Locks) Release(ctx context.Context) error {
 	}
 	for _, l := range a.locks {
 		if n := l.nesting(); n > 0 {
-			return wrapOp("release", l.Name(), fmt.Errorf("%w: %d nested in this one not yet released", ErrOrder, n))
+			return wrapOp("release", l.Name(), fmt.Errorf("%w: handles nested in this one are not released yet: %d", ErrOrder, n))
 		}
 	}
 	a.spent, a.released = true, a.finish(ctx)

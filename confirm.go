@@ -47,7 +47,7 @@ func (q *acquisition) confirm(g waiting.Grant) (waiting.Grant, error) {
 	case r.Status == "gone":
 		return g, errGone
 	case r.Status == "ahead":
-		return g, invalid("WithFenceFloor(%d): more than a day ahead of the server's clock, which says %d", q.floor, r.Now)
+		return g, invalid("WithFenceFloor(%d): more than a day ahead of the server's clock, whose time is %d", q.floor, r.Now)
 	case r.Status != "granted":
 		return g, fmt.Errorf("unexpected answer %q", r.Status)
 	}

@@ -233,7 +233,7 @@ func (c *Client) Cron(job string, opts ...CronOption) *CronGuard {
 		}
 	}
 	if g.fault == nil && g.retry > g.memory {
-		g.fault = invalid("WithRetry(%v) with WithTickMemory(%v): the tick is forgotten first", g.retry, g.memory)
+		g.fault = invalid("WithRetry(%v) with WithTickMemory(%v): the tick would be forgotten before the retry ends", g.retry, g.memory)
 	}
 	if g.fault == nil && g.overlap == OverlapReplace && slices.ContainsFunc(g.groups, func(group cronGroup) bool { return group.skips }) {
 		g.fault = invalid("WithWait or WithMaxQueue in a WithGroup, with OverlapReplace")

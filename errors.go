@@ -33,7 +33,7 @@ var (
 	// was forgotten because so much time has passed. After [Lock.Release] and [Lock.ReleaseAfter] the handle does not hold the
 	// lock any more, and somebody else may have had it before the call. After ReleaseAfter the lock may also have been free too
 	// soon. After [Client.Break] the holds that were meant are over, by that Break or otherwise.
-	ErrUnknown = errors.New("unknown what became of it")
+	ErrUnknown = errors.New("it is not known whether the request was executed")
 
 	// ErrLost ends [Lock.Context] when the lock may no longer be trusted: the lease ran out before the Client could renew it,
 	// the server no longer knows the hold, or the longest time allowed by [WithMaxHold] is over.

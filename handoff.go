@@ -72,7 +72,7 @@ func (l *Lock) handoff() (string, error) {
 	}
 	h := l.hold
 	if h.turn != nil || h.turnTime == aloneInTurns {
-		return "", invalid("WithTurn or WithLinger: such a lock is not handed off")
+		return "", invalid("WithTurn or WithLinger: such a lock cannot be handed off")
 	}
 	e := &h.lease
 	h.client.background.Add() // also during Close, as long as Close waits for this hold
@@ -101,7 +101,7 @@ func (l *Lock) handoff() (string, error) {
 		return "", fmt.Errorf("%w: released", ErrNotHeld)
 	case l.inner > 0:
 		h.mu.Unlock()
-		return "", fmt.Errorf("%w: %d nested in this one not yet released", ErrOrder, l.inner)
+		return "", fmt.Errorf("%w: handles nested in this one are not released yet: %d", ErrOrder, l.inner)
 	}
 	l.spend()
 	h.mu.Unlock()
@@ -145,9 +145,9 @@ func (l *Lock) mayHandOff() error {
 	case l.spent:
 		return fmt.Errorf("%w: released", ErrNotHeld)
 	case l.outer != nil:
-		return fmt.Errorf("%w: the hold is that of the handle which this one is nested in", ErrOrder)
+		return fmt.Errorf("%w: this handle is nested in another one", ErrOrder)
 	case l.inner > 0:
-		return fmt.Errorf("%w: %d nested in this one not yet released", ErrOrder, l.inner)
+		return fmt.Errorf("%w: handles nested in this one are not released yet: %d", ErrOrder, l.inner)
 	case h.converting:
 		return fmt.Errorf("%w: by another goroutine", ErrConflict)
 	}

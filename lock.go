@@ -194,7 +194,7 @@ func (l *Lock) end(ctx context.Context, anyOrder bool, after time.Duration) (tol
 	switch {
 	case after <= 0:
 	case l.outer != nil:
-		return told, fmt.Errorf("%w: the hold is that of the handle which this one is nested in", ErrOrder)
+		return told, fmt.Errorf("%w: this handle is nested in another one", ErrOrder)
 	case h.together():
 		return told, errTogether
 	}
@@ -205,7 +205,7 @@ func (l *Lock) end(ctx context.Context, anyOrder bool, after time.Duration) (tol
 	}
 	var order error
 	if l.inner > 0 && loss == nil {
-		order = fmt.Errorf("%w: %d nested in this one not yet released", ErrOrder, l.inner)
+		order = fmt.Errorf("%w: handles nested in this one are not released yet: %d", ErrOrder, l.inner)
 		if !anyOrder {
 			h.mu.Unlock()
 			return told, order

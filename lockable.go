@@ -101,7 +101,7 @@ func (l *Lockable) release(ctx context.Context) error {
 	}
 	a, _ := ctx.Value(acquiredKey{l.client, l.name}).(*acquired)
 	if a == nil {
-		return fmt.Errorf("%w: the context is of no Acquire of this lock", ErrNotHeld)
+		return fmt.Errorf("%w: the context is not of an Acquire of this lock", ErrNotHeld)
 	}
 	return a.release(ctx)
 }

@@ -78,13 +78,13 @@ func (nodes) Settings(c *Client, name string, opts []Option) (lease, wait, maxHo
 	}
 	switch {
 	case s.mode != Exclusive || s.weight != 1:
-		err = invalid("WithMode, WithWeight: a lock over several nodes is exclusive")
+		err = invalid("WithMode, WithWeight: a lock of a quorum is exclusive")
 	case s.inTurns():
-		err = invalid("WithTurn, WithLinger: a lock over several nodes is granted by them alone")
+		err = invalid("WithTurn, WithLinger: only the nodes grant a lock of a quorum")
 	case s.replicas > 0:
-		err = invalid("WithReplicas: the nodes of a quorum have none")
+		err = invalid("WithReplicas: the nodes of a quorum have no replicas")
 	case s.few != nil && s.few.deadlockCheck > 0:
-		err = invalid("WithDeadlockCheck: a quorum is waited for on several nodes")
+		err = invalid("WithDeadlockCheck: it does not see waits on several nodes")
 	case s.maxQueue > 0:
 		err = invalid("WithMaxQueue: each node of a quorum has a queue of its own")
 	case s.floor > 0:
@@ -147,7 +147,7 @@ func (nodes) Confirm(l *Lock, fence int64) (int64, error) {
 	case r.Status == "gone":
 		return 0, errGone
 	case r.Status == "ahead":
-		return 0, fmt.Errorf("the fence %d is more than a day ahead of this server's clock, which says %d", fence, r.Now)
+		return 0, fmt.Errorf("the fence %d is more than a day ahead of this server's clock, whose time is %d", fence, r.Now)
 	case r.Status != "granted":
 		return 0, fmt.Errorf("unexpected answer %q", r.Status)
 	}

@@ -151,13 +151,13 @@ func (o *onceCall) run(bounded context.Context) (all bool, err error) {
 	}
 	switch loss := l.hold.loss(); {
 	case errors.Is(loss, ErrReleased):
-		return false, fmt.Errorf("it was done, but could not be noted: %w by fn", loss)
+		return false, fmt.Errorf("fn succeeded, but this could not be recorded: %w by fn", loss)
 	case loss != nil:
 		return false, loss
 	}
 	since, sent := c.onces.Now(), time.Now()
 	if err := c.record(o.ctx, l, 1, c.owner.info(), o.forget); err != nil {
-		return false, fmt.Errorf("it was done, but could not be noted: %w", err)
+		return false, fmt.Errorf("fn succeeded, but this could not be recorded: %w", err)
 	}
 	c.remember(o.name, since, clock.Bound{From: sent, Span: o.forget})
 	return true, nil

@@ -48,7 +48,7 @@ func (c *Client) prepare(ctx context.Context) error {
 		c.background.Add()
 		go func() {
 			defer c.background.Done()
-			here.err = errors.New("the look at the rights was cut short") // if a hook ends this goroutine
+			here.err = errors.New("the check of the rights was cut short") // if a hook ends this goroutine
 			defer func() {
 				p.mu.Lock()
 				p.under = nil
@@ -278,7 +278,7 @@ func (c *Client) onePerMaster(ctx context.Context) ([]shard, error) {
 func (c *Client) checkWrites(ctx context.Context, number int) error {
 	cmd := c.plain(ctx, transport.NewCommand(ctx, 1, "set", c.keys.ProbeAt(number), "", "px", "1"))
 	if err := cmd.Err(); err != nil {
-		return fmt.Errorf("it takes no writes: %w", err)
+		return fmt.Errorf("the server refuses writes: %w", err)
 	}
 	return nil
 }

@@ -103,7 +103,7 @@ func (s *settings) mayTakeTurns() error {
 	default:
 		return nil
 	}
-	return invalid("%s with WithTurn or WithLinger: a lock that is granted within the process has none of that", what)
+	return invalid("%s with WithTurn or WithLinger: a lock that is granted within the process cannot have that", what)
 }
 
 // strictly is an option that takes the lock by the server alone.

@@ -107,7 +107,7 @@ func (l *Lock) toRead(ctx context.Context) (changed bool, err error) {
 	h.mu.Lock()
 	if *l.mode == Write && l.inner > 0 {
 		defer h.mu.Unlock()
-		return false, fmt.Errorf("%w: %d nested in this one not yet released", ErrOrder, l.inner)
+		return false, fmt.Errorf("%w: handles nested in this one are not released yet: %d", ErrOrder, l.inner)
 	}
 	l.became(Read)
 	content := *h.mode == Read || h.strong > 0

@@ -148,7 +148,7 @@ func (l *Lock) finish(ctx context.Context, anyOrder bool) error {
 	}
 	var order error
 	if l.inner > 0 && loss == nil {
-		order = fmt.Errorf("%w: %d nested in this one not yet released", redislock.ErrOrder, l.inner)
+		order = fmt.Errorf("%w: handles nested in this one are not released yet: %d", redislock.ErrOrder, l.inner)
 		if !anyOrder {
 			h.mu.Unlock()
 			return order
