@@ -61,6 +61,20 @@ func TestALockThatIsDamagedDoesNotHideTheOthers(t *testing.T) {
 	}
 }
 
+// Redis says -1 of a key that stays.
+func TestWhatIsNeverForgottenHasNoTimeLeft(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	for _, command := range []string{"once", "share"} {
+		f.rdb.Set(f.Context(), f.prefix+":r:{"+command+":x}", "17952622668000001", 0)
+		f.wants(0, []string{command}, "x\t2026-11-21T11:57:46.800000Z\tnever\t")
+		f.wants(0, []string{command, "--color", "always"}, "never")
+		if out := f.wants(0, []string{command, "-o", "json"}); strings.Contains(out, "forgotten_in_seconds") {
+			t.Errorf("%s says %q", command, out)
+		}
+	}
+}
+
 func TestWatchGoesOnBesideALockThatIsDamaged(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)

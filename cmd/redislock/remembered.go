@@ -57,7 +57,7 @@ var memories = map[string]keptKind{
 type remembered struct {
 	Name          string     `json:"name"`
 	Since         *time.Time `json:"since,omitempty"`
-	ForgotSeconds float64    `json:"forgotten_in_seconds"`
+	ForgotSeconds *float64   `json:"forgotten_in_seconds,omitempty"` // absent if it is never forgotten
 	By            *ownerJSON `json:"by,omitempty"`
 	Bytes         *int       `json:"bytes,omitempty"`
 }
@@ -240,7 +240,11 @@ func (l *link) recalled(ctx context.Context, m keptKind, keys protocol.Keys, nam
 	if err != nil || left == -2 {
 		return one, false, err
 	}
-	one = remembered{Name: name, ForgotSeconds: left.Seconds()}
+	one = remembered{Name: name}
+	if left >= 0 { // otherwise somebody has seen to it that it is never forgotten
+		seconds := left.Seconds()
+		one.ForgotSeconds = &seconds
+	}
 	if m.command == "first" {
 		return one, true, nil
 	}
@@ -266,12 +270,18 @@ func (l *link) recalled(ctx context.Context, m keptKind, keys protocol.Keys, nam
 
 // row is one of them in a row: for people, or precise.
 func (r remembered) row(precise bool) []cell {
-	since, left, by := "-", rounded(time.Duration(r.ForgotSeconds*float64(time.Second)).Round(time.Second)), "-"
+	since, left, by := "-", "never", "-"
+	switch {
+	case r.ForgotSeconds == nil:
+	case precise:
+		left = strconv.FormatFloat(*r.ForgotSeconds, 'f', 3, 64)
+	default:
+		left = rounded(time.Duration(*r.ForgotSeconds * float64(time.Second)).Round(time.Second))
+	}
 	if r.Since != nil {
 		since = r.Since.Local().Format("2006-01-02 15:04:05")
 	}
 	if precise {
-		left = strconv.FormatFloat(r.ForgotSeconds, 'f', 3, 64)
 		if r.Since != nil {
 			since = r.Since.UTC().Format(sortable)
 		}

@@ -196,7 +196,7 @@ func TestWhatIsRememberedIsListedShownAndForgotten(t *testing.T) {
 		}
 		f.wants(0, []string{command, name}, says)
 		var one remembered
-		if err := json.Unmarshal([]byte(f.wants(0, []string{command, "-o", "json", name})), &one); err != nil || one.Name != name || one.ForgotSeconds < 3500 || one.ForgotSeconds > 3600 {
+		if err := json.Unmarshal([]byte(f.wants(0, []string{command, "-o", "json", name})), &one); err != nil || one.Name != name || one.ForgotSeconds == nil || *one.ForgotSeconds < 3500 || *one.ForgotSeconds > 3600 {
 			t.Errorf("%s: %+v, %v", command, one, err)
 		}
 		f.wants(1, []string{command, "other"}, "is remembered as other")
