@@ -406,8 +406,12 @@ func TestAWeightThatNeverFitsIsInvalidAtOnceAndNothingIsSent(t *testing.T) {
 			{redislock.WithMode(redislock.Write.Beside())},
 			{redislock.WithMode(redislock.Semaphore(0).Beside(redislock.CompatibleWith("a")))},
 		} {
-			if _, err := c.Acquire(context.Background(), "x", opts...); !errors.Is(err, redislock.ErrInvalid) {
+			l, err := c.Acquire(context.Background(), "x", append(opts, redislock.WithWait(0))...)
+			if !errors.Is(err, redislock.ErrInvalid) {
 				e.Errorf("got %v, want ErrInvalid", err)
+			}
+			if err == nil {
+				e.release(l)
 			}
 		}
 		if _, err := c.AcquireWeak(context.Background(), "x", reading); !errors.Is(err, redislock.ErrInvalid) {
