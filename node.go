@@ -187,6 +187,9 @@ func (nodes) Enqueue(ctx context.Context, c *Client, name string, opts []Option,
 	return l, wrapOp("acquire", name, err)
 }
 
+// Within is ctx, but ends with the lock too. Acquires under it find the lock, [FromContext] and package fence do not.
+func (nodes) Within(ctx context.Context, l *Lock) context.Context { return l.within(ctx) }
+
 // Whole says whether the release of this handle gives back a hold of that Client.
 func (nodes) Whole(l *Lock, c *Client) error {
 	switch {

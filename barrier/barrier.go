@@ -57,6 +57,7 @@ func New(client *redislock.Client, name string, parties int, opts ...redislock.O
 type Party struct {
 	barrier *Barrier
 	in      *redislock.Lock
+	ctx     context.Context           // ends with in
 	met     map[int64]redislock.Owner // the parties that this one has seen, by the fences of their places
 	last    int64                     // the fence of the last party; one with a greater is none of them
 }
@@ -168,6 +169,7 @@ func (b *Barrier) enter(ctx context.Context) (*Party, error) {
 			p.met = here
 		}
 	}
+	p.ctx = root.Within(context.WithoutCancel(ctx), in)
 	entered = true
 	return p, nil
 }
@@ -274,12 +276,14 @@ func (b *Barrier) decide(ctx context.Context, at point, v *verdict) error {
 }
 
 // Context ends when the place of this party is lost, for instance because Redis could not be reached for its lease, and when the party
-// has left. The barrier is broken for the others then.
+// has left. The barrier is broken for the others then. It has the values of the context of [Barrier.Enter], and its locks: the place is
+// none that [redislock.FromContext] or package fence tells of.
 func (p *Party) Context() context.Context {
-	if p == nil {
-		p = &Party{}
+	if p == nil || p.ctx == nil {
+		var none *redislock.Lock
+		return none.Context()
 	}
-	return p.in.Context()
+	return p.ctx
 }
 
 // Leave says that this party has come to the end, and waits until all have. After nil all n parties came to the end, and each of them

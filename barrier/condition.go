@@ -100,30 +100,39 @@ func (c *Condition) wait(ctx context.Context, lock *redislock.Lock) (*redislock.
 		}
 		return nil, err
 	}
+	var turn, again *redislock.Lock
+	woken, returned := false, false
+	defer func() { // also when an observer panics
+		if !woken {
+			c.passOn(ctx, place)
+		}
+	}()
+	defer func() {
+		switch {
+		case again != nil && !returned:
+			_ = again.Release(context.WithoutCancel(ctx))
+		case again == nil && turn != nil: // the signal is for the next
+			_ = turn.Release(context.WithoutCancel(ctx))
+		}
+	}()
 	if err := lock.Release(context.WithoutCancel(ctx)); err != nil {
-		c.passOn(ctx, place)
 		return nil, err
 	}
-	turn, err := c.sleep(place)
+	turn, err = c.sleep(place)
+	woken = true
 	if err = plainly(ctx, err); err != nil {
 		return nil, err
 	}
-	var again *redislock.Lock
+	if again, err = c.client.Acquire(ctx, lock.Name(), opts...); err != nil {
+		return nil, err
+	}
 	if turn != nil {
-		defer func() {
-			if again == nil { // also when an observer panics: the signal is for the next
-				_ = turn.Release(context.WithoutCancel(ctx))
-			}
-		}()
+		_ = c.shut(ctx, turn) // if it could not be shut, the next one is woken without a signal
+		if loss := again.Err(); loss != nil {
+			return nil, loss
+		}
 	}
-	again, err = c.client.Acquire(ctx, lock.Name(), opts...)
-	if err != nil || turn == nil {
-		return again, err
-	}
-	_ = c.shut(ctx, turn) // if it could not be shut, the next one is woken without a signal
-	if loss := again.Err(); loss != nil {
-		return nil, loss
-	}
+	returned = true
 	return again, nil
 }
 

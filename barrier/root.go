@@ -10,6 +10,7 @@ import (
 // root has the functions of package redislock that are not exported to users; see its node.go.
 var root = bridge.Root.(interface {
 	Enqueue(ctx context.Context, c *redislock.Client, name string, opts []redislock.Option, hear func(has bool)) (*redislock.Lock, error)
+	Within(ctx context.Context, l *redislock.Lock) context.Context
 	Whole(l *redislock.Lock, c *redislock.Client) error
 })
 
@@ -27,7 +28,7 @@ type place struct {
 
 // enqueue begins a call. It goes on until ctx ends, leave is called, or the place was lost.
 func (c *Condition) enqueue(ctx context.Context, opts []redislock.Option) *place {
-	p := &place{has: make(chan struct{}), over: make(chan struct{}), err: context.Canceled}
+	p := &place{has: make(chan struct{}), over: make(chan struct{}), err: errEnded}
 	p.ctx, p.leave = context.WithCancel(ctx)
 	go func() {
 		defer close(p.over)

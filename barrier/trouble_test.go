@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"example.com/redislock"
 	"example.com/redislock/barrier"
+	"example.com/redislock/fence"
 	"example.com/redislock/internal/fakenet"
 )
 
@@ -68,6 +70,7 @@ func TestACallbackThatDoesNotReturnLeavesNoPlaceBehind(t *testing.T) {
 		for which, callback := range callbacks {
 			t.Run(which+", "+how, func(t *testing.T) {
 				within(t, func(w *world) {
+					other, _ := w.process("other")
 					for at, more := int32(1), true; more; at++ {
 						var calls atomic.Int32
 						c, _ := w.process(fmt.Sprint("p-", at), callback(func() {
@@ -84,9 +87,29 @@ func TestACallbackThatDoesNotReturnLeavesNoPlaceBehind(t *testing.T) {
 								w.Error("a party did not pass alone")
 							}
 							_ = barrier.NewLatch(c, name, 1).CountDown(ctx, "part")
+							condition := barrier.NewCondition(c, name)
+							go func() {
+								time.Sleep(time.Second)
+								_ = barrier.NewCondition(other, name).Broadcast(ctx)
+							}()
+							l, err := c.Acquire(ctx, name)
+							if err != nil {
+								w.Error(err)
+								return
+							}
+							defer func() { _ = l.Release(ctx) }()
+							if l, err = condition.Wait(ctx, l); errors.Is(err, context.Canceled) {
+								w.Error(err) // it was not
+							}
 						}()
 						<-ended
 						more = calls.Load() >= at
+						time.Sleep(time.Second)
+						for info, err := range other.List(context.Background(), "*") {
+							if err != nil || info.Waiting > 0 || slices.ContainsFunc(info.Holds, func(h redislock.Hold) bool { return !h.Kept }) {
+								w.Errorf("after call %d: %+v, %v", at, info, err)
+							}
+						}
 						ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 						if err := c.Close(ctx); err != nil {
 							w.Errorf("after call %d: %v", at, err)
@@ -126,6 +149,12 @@ func TestNothingPanicsWithoutAContextOrOfAZeroValue(t *testing.T) {
 			for _, b := range []*barrier.Barrier{nil, {}, barrier.New(nil, "x", 1)} {
 				try("barrier", func() error { _, err := b.Enter(ctx); return err })
 			}
+			for _, condition := range []*barrier.Condition{nil, {}, barrier.NewCondition(nil, "x")} {
+				try("condition wait", func() error { _, err := condition.Wait(ctx, nil); return err })
+				try("condition wait", func() error { _, err := condition.Wait(ctx, &redislock.Lock{}); return err })
+				try("condition signal", func() error { return condition.Signal(ctx) })
+				try("condition broadcast", func() error { return condition.Broadcast(ctx) })
+			}
 			for _, p := range []*barrier.Party{nil, {}} {
 				try("party leave", func() error { return p.Leave(ctx) })
 				try("party quit", func() error { return p.Quit(ctx) })
@@ -142,6 +171,41 @@ func TestNothingPanicsWithoutAContextOrOfAZeroValue(t *testing.T) {
 		try("live party", func() error { return live.Leave(none) })
 		if err := live.Leave(context.Background()); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// A place in a barrier guards nothing that has a register: what is written under it is fenced by the lock that the party has beside it.
+func TestThePlaceOfAPartyHidesNoLockFromFences(t *testing.T) {
+	within(t, func(w *world) {
+		c, _ := w.process("one")
+		err := c.Do(context.Background(), "account/7", func(ctx context.Context) error {
+			account, _ := redislock.FromContext(ctx)
+			p, err := barrier.New(c, "cut-over", 1).Enter(ctx)
+			if err != nil {
+				return err
+			}
+			working := p.Context()
+			if l, ok := redislock.FromContext(working); !ok || l.Name() != "account/7" {
+				w.Errorf("the innermost lock is %q", l.Name())
+			}
+			if n, ok := fence.FromContext(working); !ok || n != account.Fence() {
+				w.Errorf("the innermost fence is %d, not the account's %d", n, account.Fence())
+			}
+			if all := fence.All(working); len(all) != 1 {
+				w.Errorf("the fences are %v", all)
+			}
+			if err := c.Close(working); !errors.Is(err, redislock.ErrDeadlock) { // it belongs to the party all the same
+				w.Errorf("Close under a party said %v", err)
+			}
+			err = p.Leave(ctx)
+			if cause := context.Cause(working); !errors.Is(cause, redislock.ErrClosed) && !errors.Is(cause, redislock.ErrReleased) {
+				w.Errorf("after it has left: %v", cause)
+			}
+			return err
+		})
+		if err == nil {
+			w.Error("a barrier was passed by a Client that is closed")
 		}
 	})
 }
