@@ -135,7 +135,7 @@ func newAcquire() *cobra.Command {
 	return cmd
 }
 
-// released is what came of a release, for programs.
+// released is the result of a release, for programs.
 type released struct {
 	Name     string `json:"name"`
 	Released bool   `json:"released"`

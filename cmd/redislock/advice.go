@@ -9,8 +9,8 @@ import (
 	"example.com/redislock/ui/trouble"
 )
 
-// advise says in words what the state of a lock means, and what can be done next, in lines of at most width. The flags lead to the
-// same Redis. The deadlocks are those that the lock is part of, as far as they are known.
+// advise says what the state of a lock means and what can be done next, in lines of at most width. The flags lead to the same
+// Redis. The deadlocks are those that the lock is part of, as far as they are known.
 func advise(info redislock.Info, flags string, width int, deadlocks ...trouble.Trouble) string {
 	means, steps := trouble.Explain(info, deadlocks...)
 	var b strings.Builder
@@ -47,7 +47,7 @@ func indented(text, indent string, width int) string {
 
 func typed(name string) string { return trouble.Typed(name) }
 
-// watchCommand is what one types to watch a lock.
+// watchCommand is the command that watches a lock.
 func watchCommand(name string) string {
 	if isPattern(name) {
 		return "redislock watch --name " + typed(name)

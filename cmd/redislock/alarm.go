@@ -17,9 +17,9 @@ type clock struct {
 // wallClock leaves out the monotonic reading, which would hide that the clock was stepped, and stops in suspension.
 var wallClock = clock{now: func() time.Time { return time.Now().Round(0) }, after: time.After}
 
-// alarm sends each tick as it comes, until ctx ends. It counts on the wall clock alone, looked at again and again: where
-// that was stepped forward, or the machine slept, only the latest of the ticks in between is sent; where it was stepped
-// back, a tick that was sent already comes again in its time.
+// alarm sends each tick as it comes, until ctx ends. It uses only the wall clock, and looks at it again and again. If the clock
+// was stepped forward, or the machine was suspended, only the latest tick of that time is sent. If the clock was stepped back, a
+// tick that was sent already comes again at its time.
 func alarm(ctx context.Context, s schedule, c clock, ticks chan<- time.Time) {
 	now := c.now()
 	for next := s.Next(now); ; {

@@ -13,7 +13,7 @@ of --on-ask.
 
 `
 
-// asked is what came of asking, for programs: how many holders were told, and who held the lock just before.
+// asked is the result of a request, for programs: how many holders were told, and who held the lock just before.
 type asked struct {
 	Name  string     `json:"name"`
 	Told  int        `json:"told"`
@@ -92,7 +92,7 @@ func holdersInWords(n int) string {
 	return fmt.Sprintf("%d holders were", n)
 }
 
-// listed names the first holder who is still there, if there is one.
+// listed names the first holder that still holds, if there is one.
 func listed(info readable) string {
 	if len(info.Holds) == 0 {
 		return ""

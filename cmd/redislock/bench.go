@@ -161,8 +161,8 @@ func commandsPerSecond(ctx context.Context, rdb redis.Cmdable) (int, error) {
 	return 0, errors.New("INFO stats has no instantaneous_ops_per_sec")
 }
 
-// benchJSON is what was measured, for programs. What is "ping", "set_nx" (set and compare-and-delete), "lock" (acquire and
-// release) or "hand_off" (from a release until the waiter of another Client has the lock).
+// benchJSON is the result of the measurement, for programs. What is "ping", "set_nx" (set and compare-and-delete), "lock"
+// (acquire and release) or "hand_off" (from a release until the waiter of another Client has the lock).
 type benchJSON struct {
 	Address string         `json:"address"`
 	Seconds float64        `json:"seconds"`

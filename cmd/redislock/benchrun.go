@@ -14,7 +14,7 @@ import (
 // crowd is how many callers there are at a time.
 var crowd = []int{1, 16, 256}
 
-// turn is how long one thing is measured before the next has its turn.
+// turn is how long one operation is measured before the next one.
 const turn = 100 * time.Millisecond
 
 // bench is one measurement.
@@ -32,7 +32,7 @@ type benchKey struct {
 	callers int
 }
 
-// series is all that was measured of one thing.
+// series has all measurements of one operation.
 type series struct {
 	took []time.Duration
 	busy time.Duration // the turns that it had
@@ -70,7 +70,7 @@ func (b *bench) run(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-// turn has that many callers do a thing again and again.
+// turn has so many callers do an operation again and again.
 func (b *bench) turn(ctx context.Context, key benchKey, d time.Duration, do func(context.Context, int) error) error {
 	began := time.Now()
 	took := make([][]time.Duration, key.callers)

@@ -24,7 +24,7 @@ It shows the holder and asks you; --yes answers in advance. Without a terminal n
 
 `
 
-// broken is what came of a break, for programs. Holds are those that were ended; Fence is the greatest of theirs. Next is
+// broken is the result of a break, for programs. Holds are the holds that were ended; Fence is the greatest of theirs. Next is
 // who has the lock now, absent if nobody has, and Waiting how many wait for it; both are absent if that could not be seen.
 type broken struct {
 	Name    string     `json:"name"`
@@ -105,7 +105,7 @@ func breakLock(cmd *cobra.Command, p *page, l *link, o *output, name, reason str
 	if failed != nil && fence == 0 {
 		return failed
 	}
-	// Who cannot write or look any more is not told that the break has failed: it has not.
+	// If the result cannot be shown or looked at, the break has not failed, and is not said to have failed.
 	if fence > 0 && !o.json() {
 		_, _ = io.WriteString(p, whatWasBroken(forPeople(ended), fence))
 	}
@@ -136,7 +136,7 @@ func breakLock(cmd *cobra.Command, p *page, l *link, o *output, name, reason str
 // maxBroken is how many holders one command breaks.
 const maxBroken = 1000
 
-// inspectHolders looks at all who hold the lock, or at the first maxBroken of them.
+// inspectHolders looks at all holders of the lock, or at the first maxBroken of them.
 func (l *link) inspectHolders(name string) (redislock.Info, error) {
 	info, err := l.inspect(name)
 	for err == nil && info.More() && len(info.Holds) < min(info.Holders, maxBroken) {
@@ -176,7 +176,7 @@ func (l *link) breakHolds(info redislock.Info, reason string) (ended redislock.I
 	return ended, fence, err
 }
 
-// confirm shows what is about to be broken and asks whether it is to be.
+// confirm shows the holds that would be broken, and asks for a confirmation.
 func confirm(cmd *cobra.Command, info readable) bool {
 	w := cmd.ErrOrStderr()
 	next := "Nobody waits for it."

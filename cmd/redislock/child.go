@@ -71,7 +71,7 @@ func cannotRun(name string, err error) error {
 // stop us, who keep the lock alive, and not it. Without a terminal none of this matters, and a group of its own lets
 // signals reach all that it started.
 //
-// If we are killed, so is it (where the system can): nobody would keep its lock.
+// If redislock is killed, so is the command (if the system can do that), because nothing would keep its lock.
 func (what *command) startAlone(env []string) (*child, error) {
 	c := &child{
 		cmd:      &exec.Cmd{Path: what.path, Args: what.argv, Env: env, Stdin: what.stdin, Stdout: what.stdout, Stderr: what.stderr},

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errNoProgram is what the system says of a file that it cannot execute, and whatRuns what helps.
+// errNoProgram is the error of the system for a file that it cannot execute, and whatRuns says what helps.
 const (
 	errNoProgram = unix.ENOEXEC
 	whatRuns     = "a script must begin with a line such as #!/bin/sh"

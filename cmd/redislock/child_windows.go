@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// errNoProgram is what the system says of a file that it cannot execute, and whatRuns what helps.
+// errNoProgram is the error of the system for a file that it cannot execute, and whatRuns says what helps.
 const (
 	errNoProgram = windows.ERROR_BAD_EXE_FORMAT
 	whatRuns     = "it must be a program for this machine, or a .bat or .cmd file"

@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Exit statuses: those of sysexits(3) where redislock itself has something to say, so that they do not look like those
-// of the command it runs, and those of the shell for a command that cannot be run or dies from a signal.
+// Exit statuses. Those of redislock itself are from sysexits(3), so that they do not look like those of the command that it runs.
+// A command that cannot be run or dies from a signal has those of the shell.
 const (
 	exitViolated    = 1   // demo: a promise was not kept
 	exitUnknown     = 1   // cron-status, show: nothing of that name is known; break, ask: nobody holds it
@@ -94,8 +94,8 @@ func exitWith(status int, format string, args ...any) error {
 	return &exit{status, fmt.Sprintf(format, args...)}
 }
 
-// Run is the program: it does what args, without the program's name, ask for and returns the exit status. Whatever it
-// has to say itself goes to stderr.
+// Run is the program: it does what args, without the program's name, ask for and returns the exit status. Its own messages go to
+// stderr.
 func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	logging.Disable() // go-redis writes to standard error by itself, where the command and we have our say
 

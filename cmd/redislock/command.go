@@ -21,8 +21,8 @@ import (
 
 const (
 	defaultGrace = 10 * time.Second
-	// killTime is how long what was killed is waited for: a process that the system keeps in a call, or that nobody collects,
-	// is there for longer.
+	// killTime is how long redislock waits for processes that it has killed: a process that is stuck in a system call, or that is
+	// not reaped, exists for longer.
 	killTime = time.Second
 )
 
@@ -33,7 +33,7 @@ const (
 	envTick  = "REDISLOCK_TICK"
 )
 
-// command is what is run under a lock, as often as it is asked for.
+// command is run under a lock, once or several times.
 type command struct {
 	name     string // of the lock, as the command line has it
 	metadata string // what others see of it; empty for the name of the program
@@ -156,8 +156,8 @@ func (a *attempt) end() {
 	a.cancel()
 }
 
-// body runs the command under the lock whose context ctx is, and returns when it has ended, with an error unless it
-// ended by itself and well. However the lock was got, this is what is done under it.
+// body runs the command under the lock whose context ctx is, and returns when it has ended, with an error unless it ended by
+// itself and well. It does so however the lock was acquired.
 func (a *attempt) body(ctx context.Context) error {
 	if !a.settle() {
 		return fmt.Errorf("interrupted by a signal (%v)", a.interrupt)
@@ -267,8 +267,8 @@ func (a *attempt) environment(ctx context.Context) []string {
 	return env
 }
 
-// shownAs is what others see of the command while it has the lock, and for as long as its last run is remembered. Arguments
-// may be secrets, so it is the name of the program unless --metadata says more.
+// shownAs is the text that others see while the command has the lock, and as long as its last run is remembered. Arguments may be
+// secrets, so it is the name of the program unless --metadata says more.
 func (c *command) shownAs() string {
 	return cmp.Or(c.metadata, filepath.Base(c.argv[0]))
 }

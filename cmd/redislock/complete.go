@@ -40,8 +40,8 @@ func completeFlags(root *cobra.Command) {
 	}
 }
 
-// completeWith offers names for the first argument, from the Redis that the flags so far and the environment mean. Where
-// that cannot be asked in time it offers those that were learned by then.
+// completeWith offers names for the first argument, from the Redis that the flags so far and the environment mean. If Redis does
+// not answer in time, it offers the names that it knows by then.
 func completeWith(names func(*link, context.Context, string, func(string) bool)) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, begun string) (found []string, _ cobra.ShellCompDirective) {
 		if len(args) > 0 {
@@ -60,7 +60,7 @@ func completeWith(names func(*link, context.Context, string, func(string) bool))
 			_ = l.rdb.Close()
 		}()
 		names(l, ctx, begun, func(name string) bool {
-			// Shells put in what is offered as it is: a name that must be quoted would be a command by itself.
+			// Shells insert an offered name as it is: a name that must be quoted could be run as a command.
 			if strings.HasPrefix(name, begun) && typed(name) == name {
 				found = append(found, name)
 			}

@@ -27,7 +27,7 @@ type place struct {
 	value map[string]string // by the names of flags
 }
 
-// placeKeys are what a context may say.
+// placeKeys are the keys of a context.
 var placeKeys = []string{"redis", "prefix", "cluster", "sentinel-master", "tls-ca", "tls-cert", "tls-key"}
 
 // contextsFile is where the contexts are.

@@ -124,7 +124,7 @@ func (r *cronRunner) parse() (schedule, error) {
 	return s, nil
 }
 
-// run rings until a signal says to stop, and then waits for what runs.
+// run runs ticks until a signal says to stop, and then waits for the running command.
 func (r *cronRunner) run() {
 	signals := catchSignals()
 	defer signals.stop()
@@ -164,7 +164,7 @@ func (r *cronRunner) run() {
 	}
 }
 
-// ring has a tick run here unless that is not to be, and says what became of it.
+// ring runs a tick here unless it must not, and says what happened to it.
 func (r *cronRunner) ring(a *attempt) {
 	outcome, err := r.job.run(a)
 	a.end()
@@ -177,7 +177,7 @@ func (r *cronRunner) ring(a *attempt) {
 	}
 }
 
-// account is what became of a tick, empty if nobody wants to know.
+// account says what happened to a tick; empty if that is not to be said.
 func (r *cronRunner) account(a *attempt, outcome redislock.Outcome, err error) string {
 	switch {
 	case a.failed != nil:

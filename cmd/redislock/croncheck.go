@@ -13,7 +13,7 @@ import (
 	"example.com/redislock/ui/trouble"
 )
 
-// troubleJSON is what is wrong with a job, for programs.
+// troubleJSON is the trouble of a job, for programs.
 type troubleJSON struct {
 	Job     string     `json:"job"`
 	Kind    string     `json:"kind"`

@@ -88,8 +88,8 @@ func (l *link) deadlocks(ctx context.Context) (redislock.WaitGraph, error) {
 // lookTime is how long a look for deadlocks takes at most beside the look at one lock.
 const lookTime = 2 * time.Second
 
-// deadlocksOf are those that a lock is part of. It asks only if somebody waits for it who holds another one; a user who may not
-// scan, and a server with very many keys, do without.
+// deadlocksOf returns the deadlocks that a lock is part of. It asks only if a waiter of the lock holds another lock. For a user
+// that may not scan, and on a server with very many keys, the result is empty.
 func (l *link) deadlocksOf(info redislock.Info) (all []trouble.Trouble) {
 	if !slices.ContainsFunc(info.Places, func(p redislock.Place) bool { return len(p.Under) > 0 }) {
 		return nil
@@ -108,7 +108,7 @@ func (l *link) deadlocksOf(info redislock.Info) (all []trouble.Trouble) {
 	return all
 }
 
-// drawDeadlocks says of each deadlock who is in it and what can be done.
+// drawDeadlocks shows each deadlock with its processes and what can be done.
 func drawDeadlocks(g redislock.WaitGraph, flags string, width int) string {
 	var b strings.Builder
 	now := timeOf(g)

@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	// demoTime bounds the whole demo: what has not happened by then does not happen.
+	// demoTime bounds the whole demo.
 	demoTime = 18 * time.Second
-	// defaultSlack is what a busy machine may add to the times that are promised.
+	// defaultSlack is how much longer than promised a busy machine may take.
 	defaultSlack = 250 * time.Millisecond
 	instances    = 3
 )

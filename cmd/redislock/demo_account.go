@@ -24,7 +24,7 @@ type account struct {
 	found []finding
 }
 
-// finding is one value that was measured, and what had been promised.
+// finding is a measured value, and the promised one.
 type finding struct {
 	scene, what, measured, promised string
 	kept                            bool

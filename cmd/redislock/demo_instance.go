@@ -19,7 +19,7 @@ import (
 
 const instanceCommand = "demo-instance"
 
-// player is what a process of the demo does: it follows its orders one after the other.
+// player is a process of the demo: it follows its orders one after the other.
 type player struct {
 	client *redislock.Client
 	lock   *redislock.Lock // held at present

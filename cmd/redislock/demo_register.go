@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// register is a resource that protects itself by fences, as a database does with "UPDATE … WHERE fence <= ?": a file
-// with the greatest fence it has seen. Who comes with a smaller one is too late and is refused.
+// register is a resource that protects itself by fences, as a database does with "UPDATE … WHERE fence <= ?": a file with the
+// greatest fence it has seen. A writer with a smaller fence is too late and is refused.
 type register struct{ path string }
 
 // write reports whether the register took the write, and the greatest fence it has seen.

@@ -145,7 +145,7 @@ func (l *link) whole(ctx context.Context) (rdb redis.UniversalClient, done func(
 	return cluster, func() { _ = cluster.Close() }
 }
 
-// printReport is for a person: the worst first. What is well takes one line.
+// printReport is for a person: the worst first. A check without a fault takes one line.
 func printReport(w io.Writer, r doctor.Report) error {
 	styles := map[doctor.Level]lipgloss.Style{doctor.Danger: bad, doctor.Warning: uneasy, doctor.Unknown: faint, doctor.OK: good}
 	counts := map[doctor.Level]int{}

@@ -14,8 +14,8 @@ import (
 	"example.com/redislock"
 )
 
-// explain makes an error of the library one that ends the program: which of the three it was, contended, refused or
-// unreachable, at which address, and what to do about it.
+// explain turns an error of the library into one that ends the program. It says whether the lock was contended, Redis refused, or
+// Redis could not be reached, at which address, and what to do.
 func (l *link) explain(err error) error {
 	var said *exit
 	var fromServer redis.Error
@@ -48,7 +48,7 @@ func isAnswer(err error, kind string) bool {
 	return redis.HasErrorPrefix(err, kind) || strings.Contains(err.Error(), ": "+kind+" ")
 }
 
-// afterAnswer is what to do about an error that the server answered with.
+// afterAnswer says what to do about an error of the server.
 func afterAnswer(err error) string {
 	for _, known := range []struct{ sign, next string }{
 		{"READONLY", "it is a replica, which takes no locks: name its primary by --redis, or a Sentinel with --sentinel-master"},
@@ -79,7 +79,7 @@ func afterAnswer(err error) string {
 	}
 }
 
-// afterSilence is what to do where the server could not be talked to.
+// afterSilence says what to do if the server could not be reached.
 func (l *link) afterSilence(err error) string {
 	var unknownAuthority x509.UnknownAuthorityError
 	var otherHost x509.HostnameError

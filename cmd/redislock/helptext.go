@@ -10,7 +10,7 @@ import (
 	"golang.org/x/term"
 )
 
-// helpWidth is how wide help is where there is no terminal, and mostHelp how wide it is at most: longer lines are hard to read.
+// helpWidth is the width of help without a terminal, and mostHelp the greatest width: longer lines are hard to read.
 const helpWidth, mostHelp = 80, 100
 
 // teachHelp adds what the templates of help call, once for all commands: cobra keeps it in one place.
@@ -42,7 +42,7 @@ func fitHelp(root *cobra.Command) {
 	root.SetUsageTemplate(usage)
 }
 
-// fittedFlags lists flags, each with what it is for below it where there is no room beside it.
+// fittedFlags lists flags, each with its description below it.
 func fittedFlags(f *pflag.FlagSet, width int) string {
 	plain := f.FlagUsagesWrapped(0)
 	var out strings.Builder

@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// On Linux a keeper stands between us and the command: a process of this same program that does nothing but start the
-// command, tell how it ended, and end everything that the command has started when we are gone without a word, as by
-// SIGKILL. The kernel gives it whatever is orphaned below it (PR_SET_CHILD_SUBREAPER), so nothing escapes by a process group or
+// On Linux a keeper stands between us and the command: a process of this same program that does nothing but start the command,
+// tell how it ended, and end everything that the command has started when we are gone without a word, as by SIGKILL. The kernel
+// makes it the parent of all processes that are orphaned below it (PR_SET_CHILD_SUBREAPER), so none escapes by a process group or
 // a session of its own. If the keeper itself is killed, the kernel kills the command (PR_SET_PDEATHSIG), and we see it end.
 //
 //	redislock ── socket ── keeper ── COMMAND ── whatever it starts
@@ -136,7 +136,7 @@ func keep(args []string) int {
 	return 0
 }
 
-// endAll kills what is below this process until nothing is: what is orphaned by that becomes its own child.
+// endAll kills all processes below this one until there are none: those that are orphaned by that become its own children.
 func endAll(pid int, group bool) {
 	for {
 		if group {

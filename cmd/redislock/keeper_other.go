@@ -2,7 +2,7 @@
 
 package main
 
-// keeperName is what no program is called: only Linux has keepers.
+// keeperName is the name of no program: only Linux has keepers.
 const keeperName = ""
 
 func keep([]string) int { return exitCannotRun }

@@ -15,17 +15,17 @@ import (
 )
 
 const (
-	// reachTime is how long Redis may take for its first answer. Where nothing comes back at all, not even a refusal,
-	// the resends of the library go on for much longer.
+	// reachTime is how long Redis may take for its first answer. If nothing comes back, not even a refusal, the resends of the
+	// library go on for much longer.
 	reachTime = 5 * time.Second
 	// closeTime bounds how long the program stays for what is to be given back in the background.
 	closeTime = 2 * time.Second
 )
 
-// errSilent is what a call comes to that Redis has not answered in time.
+// errSilent is the error of a call that Redis has not answered in time.
 var errSilent = fmt.Errorf("no answer within %v", reachTime)
 
-// link is a Client on a Redis and what messages call it.
+// link is a Client of a Redis, and the name of that Redis in messages.
 type link struct {
 	client *redislock.Client
 	rdb    redis.UniversalClient
@@ -58,7 +58,7 @@ func (s *server) connect(opts ...redislock.ClientOption) (*link, error) {
 	return &link{client: client, rdb: rdb, addr: addr, prefix: s.prefix, tls: s.tls(), sentinel: s.master != "", answered: answered}, nil
 }
 
-// close gives back what is still under way, within closeTime.
+// close waits at most closeTime for locks that are being given back.
 func (l *link) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
@@ -108,7 +108,7 @@ type failure struct {
 
 func (f failure) Error() string { return visible(f.name) + ": " + f.err.Error() }
 
-// failures tells of each what failed, and returns the error that ends the program; nil if there are none.
+// failures reports each failure, and returns the error that ends the program; nil if there are none.
 func (v voice) failures(all []failure) error {
 	for _, f := range all {
 		v.tell(message{Name: f.name}, "%v", f)

@@ -121,7 +121,7 @@ func totals(infos []redislock.Info, addr, prefix string) string {
 // maxListed is how many locks in trouble are named below a table.
 const maxListed = 5
 
-// inTrouble is what is below a table of locks of which some need a person.
+// inTrouble is the text below a table of locks of which some need a person.
 func inTrouble(infos []redislock.Info, width int) string {
 	var found []trouble.Trouble
 	now := map[string]time.Time{}

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// voice is what redislock itself has to say while a command runs: lines for people, or with --output json one object of
-// JSON on each line.
+// voice has the messages of redislock itself while a command runs: lines for people, or with --output json one JSON object on
+// each line.
 type voice struct {
 	w    io.Writer
 	json bool
 }
 
-// message is what is said, for programs. Message is the sentence that people get.
+// message is a message, for programs. Message is the sentence that people get.
 type message struct {
 	Time    time.Time  `json:"time"`
 	Message string     `json:"message"`
@@ -40,8 +40,8 @@ func (v voice) tell(m message, format string, args ...any) {
 	_ = writeJSON(v.w, m) // there is no other place to complain
 }
 
-// say writes one line for people. What others put into it, such as the command line of a holder, cannot break the line
-// or steer the terminal.
+// say writes one line for people. Texts of others in it, such as the command line of a holder, cannot break the line or steer the
+// terminal.
 func say(w io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintf(w, "redislock: %s\n", oneLine(fmt.Sprintf(format, args...))) // there is no other place to complain
 }

@@ -29,7 +29,7 @@ func (s *several) flags(f *pflag.FlagSet, what string) {
 	f.StringSliceVar(&s.urls, "quorum", nil, what+" on a majority of these independent masters, as `URL,URL,URL`, instead of --redis")
 }
 
-// given reports whether a quorum is asked for, and refuses what means nothing beside it.
+// given reports whether a quorum is asked for, and refuses flags that mean nothing with it.
 func (s *several) given(f *pflag.FlagSet, others ...string) (bool, error) {
 	if len(s.urls) == 0 {
 		return false, nil
@@ -138,7 +138,7 @@ func showQuorum(w *page, o *output, q *quorum.Locker, name string) error {
 	return err
 }
 
-// quorumJSON is what show says of a lock on several masters.
+// quorumJSON is the output of show for a lock on several masters.
 type quorumJSON struct {
 	Name  string           `json:"name"`
 	Held  bool             `json:"held"`
@@ -232,7 +232,7 @@ func lsOverQuorum(cmd *cobra.Command, s *server, o *output, m *several, pattern 
 	return v.failures(failed)
 }
 
-// listOf is what one master said.
+// listOf is the answer of one master.
 type listOf struct {
 	infos  []redislock.Info
 	failed []failure

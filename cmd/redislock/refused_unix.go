@@ -4,5 +4,5 @@ package main
 
 import "syscall"
 
-// errRefused is the system's word for an address where nobody listens.
+// errRefused is the error of the system for an address at which no program listens.
 const errRefused = syscall.ECONNREFUSED

@@ -223,7 +223,7 @@ func (l *link) scanned(ctx context.Context, head string) (names []string, err er
 	return names, err
 }
 
-// recalled is what is remembered of a name.
+// recalled returns what Redis remembers of a name.
 func (l *link) recalled(ctx context.Context, m keptKind, keys protocol.Keys, name string) (one remembered, there bool, err error) {
 	key := m.key(keys, name)
 	value, err := l.rdb.Get(ctx, key).Result()

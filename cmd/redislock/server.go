@@ -93,7 +93,7 @@ func (s *server) again() string {
 	return strings.Join(args, " ")
 }
 
-// dial makes the client that flags and environment ask for, and says what messages call it. Nothing is sent yet.
+// dial makes the client that flags and environment ask for, and returns its name in messages. Nothing is sent yet.
 func (s *server) dial() (rdb redis.UniversalClient, addr string, err error) {
 	if err := s.follow(); err != nil {
 		return nil, "", err
@@ -139,7 +139,7 @@ func (s *server) dial() (rdb redis.UniversalClient, addr string, err error) {
 	}
 }
 
-// source is the URL, and where it is from. A line of a file has its end with it.
+// source returns the URL, and where it is from. A line of a file has its end with it.
 func (s *server) source() (text, source string) {
 	text, source = strings.TrimSpace(s.url), "--redis"
 	if s.url == "" {

@@ -222,7 +222,7 @@ func givenBack(h redislock.Hold) string {
 	return ", given back by its owner, kept until " + moment3(h.Deadline)
 }
 
-// allKept reports whether everybody who is shown to hold the lock has given it back.
+// allKept reports whether all shown holders have given the lock back.
 func allKept(info redislock.Info) bool {
 	return len(info.Holds) > 0 && present(info).Kept
 }

@@ -24,7 +24,7 @@ func oneLine(text string) string {
 // visible is text as it is, or, if that may not go to a terminal, in quotes and with escapes. Two that differ still do.
 func visible(text string) string { return safetext.Text(text) }
 
-// wrapped is a paragraph as lines of at most width columns. What has no blank in it is not cut.
+// wrapped is a paragraph as lines of at most width columns. A word without a blank is not cut.
 func wrapped(text string, width int) (lines []string) {
 	line, used := "", 0
 	for _, word := range strings.Fields(text) {

@@ -28,7 +28,7 @@ type tickFlags struct {
 	verbose                              bool
 }
 
-// flags declares them; what a flag means for ticks alone is said to be so by the words in when.
+// flags declares them; when is put before the text of the flags that are only for ticks.
 func (t *tickFlags) flags(f *pflag.FlagSet, when string) {
 	f.DurationVar(&t.lease, "lease", redislock.DefaultLease, "how long others wait if this machine dies; it is renewed while COMMAND runs")
 	f.DurationVar(&t.atLeast, "at-least", 0, "hold the lock for at least so long from the start of COMMAND, even if redislock has ended")
@@ -182,7 +182,7 @@ func (j *job) guard(tick time.Time, retry time.Duration) *redislock.CronGuard {
 	return j.link.client.Cron(j.command.name, opts...)
 }
 
-// check says what is wrong with name and flags.
+// check returns what is wrong with the name and the flags.
 func (j *job) check() error {
 	tick := time.Now()
 	if j.schedule != nil {

@@ -14,7 +14,7 @@ import (
 // tellTime bounds how long the program stays to tell the history who did what.
 const tellTime = time.Second
 
-// tell puts into the history of the prefix, if somebody keeps one, what a person has done here. It changes nothing that it cannot.
+// tell writes into the history of the prefix, if one is kept, what a person has done here. It changes nothing that it cannot.
 func (l *link) tell(kind, name, why string, holds ...redislock.Hold) {
 	ctx, cancel := context.WithTimeout(context.Background(), tellTime)
 	defer cancel()
@@ -28,7 +28,7 @@ func (l *link) tell(kind, name, why string, holds ...redislock.Hold) {
 	_ = history.Open(l.rdb, l.prefix).AddIfThere(ctx, entries...)
 }
 
-// person is who uses this program, as far as the machine knows.
+// person is the user of this program, as far as the machine knows.
 func person() string {
 	host, _ := os.Hostname()
 	name := os.Getenv("SUDO_USER")

@@ -215,7 +215,7 @@ func (t *topper) breaks(info redislock.Info, why string) tea.Cmd {
 	}
 }
 
-// judge says what needs a person by now.
+// judge finds the locks that need a person now.
 func (m *topModel) judge() {
 	m.found = m.memory.Troubles(m.now)
 	for _, run := range m.seen.runs {

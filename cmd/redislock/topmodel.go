@@ -14,7 +14,7 @@ import (
 	"example.com/redislock/ui/trouble"
 )
 
-// topModel is what redislock top has on its screen.
+// topModel is the content of the screen of redislock top.
 type topModel struct {
 	*topper
 	seen   topView // the last that went well
@@ -230,7 +230,7 @@ func (m *topModel) looksAt(name string) tea.Cmd {
 	}
 }
 
-// key does what a key is for.
+// key does the action of a key.
 func (m *topModel) key(msg tea.KeyPressMsg) tea.Cmd {
 	switch msg.String() {
 	case "ctrl+c", `ctrl+\`:

@@ -35,7 +35,7 @@ func (m *topModel) View() tea.View {
 	return v
 }
 
-// troubleLines is what needs a person, in as many lines as there is room for.
+// troubleLines shows the locks that need a person, in as many lines as there is room for.
 func (m *topModel) troubleLines() []string {
 	if len(m.found) == 0 {
 		return []string{good.Render("well") + fmt.Sprintf("  nothing needs a person: %s, %s looked at", number(len(m.seen.infos), "lock"), number(len(m.seen.runs), "job"))}
@@ -132,7 +132,7 @@ func number(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// head is what is above the rows.
+// head is the part above the rows.
 func (m *topModel) head() []string {
 	held, waiting, inUse := 0, 0, 0
 	for _, info := range m.seen.infos {

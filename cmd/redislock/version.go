@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// built is from what this program was built, as far as the build noted it.
+// built says from what this program was built, as far as the build noted it.
 type built struct {
 	Version  string     `json:"version"`
 	Library  string     `json:"library"`

@@ -45,7 +45,7 @@ type watcher struct {
 	told     map[string]bool // what is in the way, and was said already
 }
 
-// view is what was seen at one look, or why nothing was seen.
+// view is the result of one look, or its error.
 type view struct {
 	infos  []redislock.Info
 	failed []failure // single locks that could not be looked at
@@ -134,7 +134,7 @@ func (w *watcher) look(ctx context.Context) (v view) {
 	return v
 }
 
-// follow tells of what is seen from now on, until ctx ends or see says no.
+// follow reports each look from now on, until ctx ends or see returns false.
 func (w *watcher) follow(ctx context.Context, see func(view) bool) {
 	if w.one {
 		for info, err := range w.link.client.Watch(ctx, w.target) {

@@ -14,7 +14,7 @@ import (
 	"example.com/redislock"
 )
 
-// screenful is what is on the screen of a live view: what was last seen, and which part of it is shown.
+// screenful is the screen of a live view: the last look, and which part of it is shown.
 type screenful struct {
 	watcher       *watcher
 	seen          view // the last that went well
@@ -128,7 +128,7 @@ func (s screenful) View() tea.View {
 		body := s.body()
 		lines = append(lines, body[s.top:min(len(body), s.top+s.room())]...)
 	} else {
-		// Only what is on the screen is laid out: there may be ten thousand.
+		// Only the rows on the screen are laid out: there may be ten thousand.
 		end := min(len(s.seen.infos), s.top+s.room())
 		var rows [][]cell
 		for _, info := range s.seen.infos[min(s.top, end):end] {
