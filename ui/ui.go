@@ -1,6 +1,6 @@
-// Package ui is a page for people who operate locks: what needs a person first, every lock live, a lock's holders, queue and history,
-// processes, cron jobs, elections and the health of the server. It is an [http.Handler] that needs nothing but itself, to mount
-// under any path of an admin of your own, behind its login:
+// Package ui is a web page for operators of locks. It begins with the locks that need a person. It shows every lock live, with
+// its holders, queue and history, and also processes, cron jobs, elections and the health of the server. It is an [http.Handler]
+// without other dependencies. Mount it under any path of your own admin page, behind its login:
 //
 //	page := ui.New(ui.Config{Client: client, Address: "redis.internal", Prefix: redislock.DefaultPrefix, AnyHost: true, Who: loggedIn})
 //	defer page.Close()
@@ -19,25 +19,27 @@ import (
 	"example.com/redislock/ui/history"
 )
 
-// Config says what is shown and to whom.
+// Config says what the page shows, and to whom.
 type Config struct {
 	// Client is the Client whose prefix is shown.
 	Client *redislock.Client
 	// Address and Prefix are what the page calls the Redis and the prefix.
 	Address, Prefix string
-	// Health examines the server; it is called now and then while somebody looks. Nil: the page says that it was not.
+	// Health examines the server. It is called now and then while a page is open. If it is nil, the page says that the server was
+	// not examined.
 	Health func(context.Context) doctor.Report
 	// Explain turns an error of the Client into a sentence that says what to try; nil for the error's own text.
 	Explain func(error) string
-	// Flags are at the end of the commands of redislock that the page shows to be copied: those that lead to the same Redis and
+	// Flags are put at the end of the redislock commands that the page shows for copying. They must lead to the same Redis and
 	// prefix, such as "--prefix shop".
 	Flags string
-	// History keeps what is seen in Redis, also while nobody looks at the page, and shows what others have told there: who has broken
-	// a lock, asked for one, lost one. Nil keeps 20 minutes of it in memory, as long as somebody looks.
+	// History records in Redis what the page sees, even while no page is open. It also shows what others have recorded there: who
+	// has broken a lock, asked for one, or lost one. With nil, 20 minutes of history are kept in memory, as long as a page is
+	// open.
 	History *history.Log
 	// AllowBreak lets people break locks and ask their holders. Off, those routes answer 403.
 	AllowBreak bool
-	// Token is what people log in with; empty for nobody having to, which is for loopback alone.
+	// Token is the token for the login. If it is empty, there is no login, which is for loopback alone.
 	Token string
 	// Hosts are the names and addresses beside loopback under which the page may be asked for. AnyAddress also accepts
 	// every address that is a number, for a listener on all of them: no name can be bound to another address then.
@@ -46,11 +48,11 @@ type Config struct {
 	// AnyHost accepts every name. It is for a page behind a login of its own: where nobody is let in without one, a name that was
 	// bound to this address gets nothing.
 	AnyHost bool
-	// Who names the person of a request, for the history and what is said of a break; nil for a page whose login knows no names.
-	// What it returns can be any text.
+	// Who returns the person of a request, for the history and for the message of a break; nil if the login knows no names. What
+	// it returns can be any text.
 	Who func(*http.Request) string
-	// Audit is told of each login and logout, each wrong token, and of what came of each wish to break a lock or to ask its
-	// holders: a line that is safe to show. It is called by many goroutines at once; nil: nobody is told.
+	// Audit gets a line, which is safe to show, for each login and logout, each wrong token, and each request to break a lock or
+	// to ask its holders, with its result. It is called by many goroutines at once. With nil there is no audit.
 	Audit func(line string)
 	// Secure says that the page is served by TLS: the cookie is sent by nothing else.
 	Secure bool
@@ -83,8 +85,8 @@ func New(config Config) *UI {
 // ServeHTTP answers one request.
 func (u *UI) ServeHTTP(w http.ResponseWriter, r *http.Request) { u.handler.ServeHTTP(w, r) }
 
-// Close ends all streams and whatever is asked of Redis, and returns when that is over. Call it before
-// [http.Server.Shutdown], which waits for streams.
+// Close ends all streams and all requests to Redis, and returns when they have ended. Call it before [http.Server.Shutdown],
+// which waits for streams.
 func (u *UI) Close() {
 	u.hub.mu.Lock() // nothing begins to work after it
 	u.end()

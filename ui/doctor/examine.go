@@ -36,12 +36,12 @@ func ForReplicas(n int) Option { return func(s *settings) { s.replicas = n } }
 // may differ.
 func ForClockMargin(d time.Duration) Option { return func(s *settings) { s.margin = d } }
 
-// Examine examines the Redis behind rdb, of a cluster each master by itself, for locks under a prefix. It changes no
-// setting; what it leaves behind are keys under the prefix that expire. It is done within about ten seconds, also where
-// nothing answers, and cheap enough for once a minute: about fifty requests to each server.
+// Examine examines the Redis behind rdb, of a cluster each master by itself, for locks under a prefix. It changes no setting, and
+// leaves only keys under the prefix that expire. It is done within about ten seconds, also where nothing answers, and cheap
+// enough for once a minute: about fifty requests to each server.
 //
-// It returns no error. What could not be asked is an [Unknown] finding, and a server that does not answer is one
-// [Danger]: "reachability".
+// It returns no error. A question that could not be asked is an [Unknown] finding. A server that does not answer is a [Danger]:
+// "reachability".
 func Examine(ctx context.Context, rdb redis.UniversalClient, prefix string, opts ...Option) Report {
 	s := settings{margin: defaultMargin}
 	for _, opt := range opts {

@@ -1,5 +1,4 @@
-// Package doctor examines the Redis that locks live on, and says what is wrong with it, why that matters for locks, and
-// what mends it.
+// Package doctor examines the Redis of the locks. It says what is wrong, why that matters for locks, and what repairs it.
 package doctor
 
 import "fmt"
@@ -7,7 +6,7 @@ import "fmt"
 // Level is how bad a finding is.
 type Level uint8
 
-// The levels, from good to bad. Unknown is what could not be found out: the user may not ask, or the server does not say.
+// The levels, from good to bad. Unknown is for what could not be found out: the user may not ask, or the server does not say.
 const (
 	OK Level = iota
 	Unknown
@@ -28,11 +27,11 @@ func (l Level) String() string {
 // MarshalText is String, for JSON.
 func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
-// Finding is what one check came to, on one server.
+// Finding is the result of one check on one server.
 type Finding struct {
 	// Check names the check, such as "eviction policy".
 	Check string `json:"check"`
-	// Node is the address of the server, where there are several; else empty.
+	// Node is the address of the server if there are several; else empty.
 	Node  string `json:"node,omitempty"`
 	Level Level  `json:"level"`
 	// Found is what the server has, in a sentence.
@@ -42,9 +41,9 @@ type Finding struct {
 	Fix string `json:"fix,omitempty"`
 }
 
-// Report is what an examination came to.
+// Report is the result of an examination.
 type Report struct {
-	// Address is what was asked for, Prefix what the keys of the locks begin with.
+	// Address is the address that was given, and Prefix the beginning of the keys of the locks.
 	Address  string    `json:"address"`
 	Prefix   string    `json:"prefix"`
 	Findings []Finding `json:"findings"`

@@ -1,6 +1,6 @@
-// Package history keeps what happened to the locks of a prefix in Redis itself, so that it is there for who looks after the event: a
-// capped stream, which expires. Nothing writes to it unless it is told to: redislock ui --history writes what its looks see, the
-// Observer of an application what it hears, and redislock break and ask who did it and why, where the stream is there already.
+// Package history records in Redis what happened to the locks of a prefix, for people who look after the event. The record is a
+// capped stream, which expires. Nothing writes to it by default. redislock ui --history writes what it sees, and the Observer of
+// an application writes its events. If the stream exists, redislock break and ask write who used them and why.
 package history
 
 import (
@@ -38,21 +38,21 @@ type Log struct {
 	src string // tells this writer from others
 }
 
-// Open is the history of a prefix. Nothing is sent yet. Beside what redislock.ACL prints, the user of rdb needs
+// Open is the history of a prefix. Nothing is sent yet. Besides the rights that redislock.ACL prints, the user of rdb needs
 // "+xadd +xrange +pexpire ~PREFIX:h".
 func Open(rdb redis.UniversalClient, prefix string) *Log {
 	return &Log{rdb: rdb, key: prefix + ":h", src: strconv.FormatInt(time.Now().UnixNano(), 36)}
 }
 
-// Entry is one thing that happened. Which fields it has depends on its kind.
+// Entry is one event. Which fields it has depends on its kind.
 type Entry struct {
 	// ID is that of the stream, and At when it was written, by the clock of Redis. Both are set by Read.
 	ID string    `json:"-"`
 	At time.Time `json:"-"`
 	// Mine says that this Log wrote it.
 	Mine bool `json:"-"`
-	// Kind is that of the page's items for what was seen ("acquired", "released", …), "beat" where nothing happened, or one of
-	// "broken", "asked", "lost" and "stolen" for what somebody told, who is By then.
+	// Kind is one of the page's kinds for an event that was seen ("acquired", "released", …), "beat" if nothing happened, or one
+	// of "broken", "asked", "lost" and "stolen" for an event that was reported by By.
 	Kind  string `json:"k"`
 	Name  string `json:"-"`
 	Fence int64  `json:"f,omitempty"`
@@ -64,14 +64,14 @@ type Entry struct {
 	Ended int64  `json:"d,omitempty"`
 	// Seen are further fields of an item of the page, as it has them.
 	Seen json.RawMessage `json:"s,omitempty"`
-	// Told says that somebody has told it; else looks have seen it.
+	// Told says that the event was reported; otherwise the page has seen it.
 	Told bool `json:"t,omitempty"`
 
 	EscapedName string `json:"n,omitempty"` // percent-encoded: names are bytes
 	Src         string `json:"r,omitempty"`
 }
 
-// Owner is who it is about.
+// Owner is the owner of the hold.
 type Owner struct {
 	Client string `json:"c,omitempty"`
 	Host   string `json:"h,omitempty"`
@@ -95,7 +95,7 @@ func (o *Owner) Owner() redislock.Owner {
 // nothing was written for Life.
 func (l *Log) Add(ctx context.Context, entries ...Entry) error { return l.add(ctx, false, entries) }
 
-// AddIfThere writes entries where somebody keeps a history already, and nothing otherwise.
+// AddIfThere writes entries if a history exists already, and nothing otherwise.
 func (l *Log) AddIfThere(ctx context.Context, entries ...Entry) error {
 	return l.add(ctx, true, entries)
 }
@@ -129,8 +129,8 @@ func Since(at time.Time) string {
 	return strconv.FormatInt(at.UnixMilli()-1, 10) + "-18446744073709551615"
 }
 
-// Read calls see with each entry after that ID, the oldest first; an empty ID is the beginning. What cannot be read is left out: another
-// version may have written it.
+// Read calls see with each entry after that ID, the oldest first; an empty ID is the beginning. Entries that cannot be read are
+// left out: another version may have written them.
 func (l *Log) Read(ctx context.Context, after string, see func(Entry)) error {
 	from := "-"
 	if after != "" {
@@ -163,8 +163,9 @@ func (l *Log) Read(ctx context.Context, after string, see func(Entry)) error {
 	}
 }
 
-// Observer tells the history what a Client of that name loses, is robbed of or is asked for. It writes on a goroutine of its own: no lock
-// waits for it, and where Redis does not take it in time it is dropped. end writes what is left, until ctx ends.
+// Observer reports to the history each lock of a Client of that name that is lost, stolen or asked for. It writes on a goroutine
+// of its own: no lock waits for it, and an event that Redis does not take in time is dropped. end writes the remaining events,
+// until ctx ends.
 func (l *Log) Observer(owner redislock.Owner) (o redislock.Observer, end func(context.Context)) {
 	entries := make(chan Entry, buffered)
 	over, stop := context.WithCancel(context.Background())

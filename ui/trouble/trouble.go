@@ -1,10 +1,10 @@
-// Package trouble finds what needs a person in what Redis says of locks, jobs and the server: waits that are long, holders that do
-// not renew, deadlocks, queues that only grow, jobs that are overdue, elections without a leader, locks that were lost lately, a server in
+// Package trouble finds troubles that need a person, in the state of locks, jobs and the server: long waits, holders that do not
+// renew, deadlocks, queues that only grow, overdue jobs, elections without a leader, locks that were lost lately, a server in
 // danger. Each is said in words: what is seen, what it means, what can be done, and the command for it.
 //
-// One look finds most of it ([OfLock], [OfJob], [OfServer]). What shows only from look to look ([Memory.See]) is kept in a Memory,
-// and so is what shows only in several locks: a deadlock ([OfCycle]).
-// All of it is plain values: nothing here asks Redis, and the times are those of its clock.
+// One look finds most of it ([OfLock], [OfJob], [OfServer]). What shows only from look to look ([Memory.See]) is kept in a
+// Memory, and so is what shows only in several locks: a deadlock ([OfCycle]). All of this is plain values: the package sends
+// nothing to Redis, and the times are those of Redis' clock.
 //
 // The page, redislock top and redislock show all say what this package says.
 package trouble
@@ -20,7 +20,7 @@ import (
 	"example.com/redislock/internal/safetext"
 )
 
-// Kind is what sort of trouble it is.
+// Kind is the kind of a trouble.
 type Kind string
 
 // The kinds.
@@ -60,7 +60,7 @@ func (l Level) String() string {
 // MarshalText is String, for JSON.
 func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
-// Trouble is one thing that needs a person. What others wrote is escaped in its texts.
+// Trouble is something that needs a person. Texts of others are escaped in it.
 type Trouble struct {
 	Kind  Kind
 	Level Level
@@ -73,7 +73,7 @@ type Trouble struct {
 	Since time.Time
 	// Waiting is how many wait because of it.
 	Waiting int
-	// Means says what that means, and Steps what can be done, the best first.
+	// Means says what the trouble means, and Steps what can be done, the best step first.
 	Means []Text
 	Steps []Step
 
@@ -82,7 +82,7 @@ type Trouble struct {
 	until time.Time // when the hold ends that is not renewed
 }
 
-// Step is something that can be done. Command is what to type for it in a shell; empty if there is none.
+// Step is something that can be done. Command is the shell command for it; empty if there is none.
 type Step struct {
 	Text    Text
 	Command string
@@ -110,7 +110,7 @@ func btoi(b bool) int {
 	return 0
 }
 
-// Who is an owner on one line, without its metadata.
+// Who shows an owner on one line, without its metadata.
 func Who(o redislock.Owner) string {
 	o.Client, o.Host, o.Metadata, o.Trace = safetext.Text(o.Client), safetext.Text(o.Host), "", ""
 	return o.String()
