@@ -121,8 +121,8 @@ func (c *Client) start() {
 	})
 }
 
-// adopt takes a new hold into the Client's books. It refuses if the Client was closed, or drains and the hold belongs to no
-// other that is held.
+// adopt takes a new hold into the Client's books. It refuses if the Client was closed, or if the Client drains and the hold
+// belongs to no other held lock.
 func (c *Client) adopt(h *hold) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -311,12 +311,12 @@ func (q *acquisition) ask(ctx context.Context) (r protocol.Reply, s waiting.Samp
 	return r, s, err
 }
 
-// direct reports whether an answer grants the lock at this very time, and nobody waits for it.
+// direct reports whether an answer grants the lock at the time of the answer, and no caller waits for the lock.
 func (q *acquisition) direct(r protocol.Reply) bool {
 	return r.Alone || r.Status == "granted" && r.At == r.Now && !q.Unanswered && !q.Joined && q.Ticket == ""
 }
 
-// refusal is the error of an answer that says no. It is nil if somebody has the lock.
+// refusal is the error of an answer that says no. It is nil if another caller has the lock.
 func (q *acquisition) refusal(r protocol.Reply) error {
 	switch r.Status {
 	case "held":

@@ -37,7 +37,7 @@ type acquisition struct {
 	firstWait waiting.Wait // of the first token. Most acquisitions need no other
 }
 
-// modeChange is what an acquisition changes.
+// modeChange is the change of mode that an acquisition makes.
 type modeChange struct {
 	*Lock        // the handle whose hold changes its mode
 	back  string // the token of the change that undoes this one
@@ -198,7 +198,7 @@ func (q *acquisition) await(ctx context.Context, r protocol.Reply, s waiting.Sam
 	return o
 }
 
-// undoing returns the function that gives up whatever the present token has or may yet get.
+// undoing returns the function that gives up everything that the present token has or may yet get.
 func (q *acquisition) undoing(tombstone bool) func() <-chan struct{} {
 	c, key, token := q.client, q.key.(string), q.token.(string)
 	if q.changes != nil {
@@ -299,9 +299,9 @@ func (q *acquisition) fail(ctx context.Context, cause error) error {
 // giveBack gives up what the present token has.
 func (q *acquisition) giveBack(ctx context.Context) { q.patiently(ctx, q.undo()) }
 
-// patiently waits until what was to be given back is. If it takes longer than a caller should wait, it goes on in the background.
-// Once ctx has ended, before or meanwhile, the caller should hardly wait at all, because WithWait is a bound. If Redis has just not
-// answered, patiently does not wait for another answer.
+// patiently waits until the token's traces are given back. If it takes longer than a caller should wait, it goes on in the
+// background. Once ctx has ended, before or meanwhile, the caller should hardly wait at all, because WithWait is a bound. If
+// Redis has just not answered, patiently does not wait for another answer.
 func (q *acquisition) patiently(ctx context.Context, done <-chan struct{}) {
 	patience := time.NewTimer(giveUpPatience)
 	defer patience.Stop()

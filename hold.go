@@ -14,7 +14,7 @@ import (
 	"example.com/redislock/internal/protocol"
 )
 
-// hold is what one token has on the server, kept alive by a lease. Its handles are the one that the acquire returned, and
+// hold is the hold of one token on the server, kept alive by a lease. Its handles are the one that the acquire returned, and
 // those that were nested in it.
 type hold struct {
 	client      *Client

@@ -31,7 +31,7 @@ type Config struct {
 	Began     time.Time     // from when the times are counted to which renewals are gathered: of each Client another
 }
 
-// Grant is what a lease begins with.
+// Grant has the data with which a lease begins.
 type Grant struct {
 	Key, Token any // strings, as arguments of requests
 	Nonce      string
@@ -162,7 +162,7 @@ func (k *Keeper) Stop(why error) (reason error, first bool) {
 	return reason, first
 }
 
-// Rest is what is left of a lease that its owner passes on within the process.
+// Rest is the rest of a lease that its owner passes on within the process.
 type Rest struct {
 	Key, Token any // strings, as arguments of requests
 	Nonce      string
@@ -180,7 +180,7 @@ func (k *Keeper) Part(why error) (rest Rest, reason error, first bool) {
 	return rest, reason, first
 }
 
-// Continue makes it the keeper of what is left of another one's lease, with a fence of its own. Nothing is planned before Go.
+// Continue makes it the keeper of the rest of another lease, with a fence of its own. Nothing is planned before Go.
 func (k *Keeper) Continue(owner Owner, rest Rest, fence int64, now time.Time) {
 	k.owner, k.key, k.token, k.nonce, k.lease = owner, rest.Key, rest.Token, rest.Nonce, rest.lease
 	k.lease.continued(fence, now)
@@ -199,7 +199,7 @@ func (k *Keeper) Go(now time.Time) {
 // Left is how long the rest of a lease may be relied on.
 func (r *Rest) Left(now time.Time) time.Duration { return r.lease.left(now) }
 
-// Carried is what a release tells of the fences of grants within the process: the last one, empty if there was none.
+// Carried is the last fence of a grant within the process, which a release carries; empty if there was none.
 func (r *Rest) Carried() string { return carried(r.lease.local) }
 
 // Unanswered reports whether Redis may still execute a copy of the acquire.

@@ -79,10 +79,11 @@ func (l *Lease) begin(claimed bool, now time.Time) {
 // gathered is how many parts a third of a lease has, within which renewals are gathered.
 const gathered = 32
 
-// gather moves the renewal to an earlier time. A lease has times of its own for its renewals, a third of it apart, counted from its grant:
-// so after an outage, in which all Clients renew what they hold, their renewals are as far apart as before. These times are at the
-// beginning of a part of a third, as parts are counted from began, and so are those of the other leases of the Client: they leave in one
-// request. If none of them comes before the renewal is due, it leaves at the beginning of its part. One that failed does not wait for others.
+// gather moves the renewal to an earlier time. A lease has its own times for renewals, a third of it apart, counted from its
+// grant. So after an outage, in which all Clients renew their holds, the renewals are spread over time as before. These times are
+// at the beginning of a part of a third, as parts are counted from began, and so are those of the other leases of the Client:
+// they leave in one request. If none of them comes before the renewal is due, it leaves at the beginning of its part. One that
+// failed does not wait for others.
 func (l *Lease) gather(began, now time.Time) {
 	part := l.length / 3 / gathered
 	if l.renewAt.IsZero() || l.failures > 0 || part <= 0 {
@@ -133,8 +134,8 @@ func (l *Lease) expired(now time.Time, orphaned bool) error {
 	return nil
 }
 
-// ranOut is the error of a lease of that length, or of a claim. It is put into words only where somebody reads it: many leases run out
-// together.
+// ranOut is the error of a lease of that length, or of a claim. The text is made only when it is read, because many leases can
+// run out together.
 type ranOut struct {
 	length time.Duration
 	claim  bool

@@ -94,7 +94,8 @@ func (x *executor) do(ctx context.Context, c *Call) {
 	<-c.woken
 }
 
-// doWithin is do for a caller who does not wait longer than ctx: then the result is false, and the call goes on without him.
+// doWithin is do for a caller that does not wait longer than ctx. If ctx ends first, the result is false, and the call goes on
+// without the caller.
 func (x *executor) doWithin(ctx context.Context, c *Call) bool {
 	x.background.Add()
 	c.counted = true
@@ -151,7 +152,7 @@ func (x *executor) sendAlone(ctx context.Context, c *Call, number uint64, now ti
 	x.learn(c.Answer.Err)
 }
 
-// learn takes what a request came to: it says whether the server can be reached.
+// learn takes the result of a request, which shows whether the server can be reached.
 func (x *executor) learn(err error) {
 	x.suspect(err)
 	if err != nil && !Answered(err) {
@@ -187,7 +188,7 @@ func (x *executor) begin(calls int, now time.Time) (number uint64) {
 	return x.last
 }
 
-// end ends a batch and starts the next one with what queued meanwhile.
+// end ends a batch, and starts the next one with the calls that have queued.
 func (x *executor) end(number uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -286,8 +287,8 @@ func (t *Transport) Executor(key string) *executor {
 	return x
 }
 
-// executorWithin is executor for a caller who does not wait longer than ctx; nil if that ends first. A cluster client asks
-// for the map of the slots before its first request, and as long as it has none.
+// executorWithin is executor for a caller that does not wait longer than ctx; nil if ctx ends first. A cluster client asks for
+// the map of the slots before its first request, and as long as it has none.
 func (t *Transport) executorWithin(ctx context.Context, key string) *executor {
 	if t.behind.Cluster == nil || t.mapped.Load() || ctx.Done() == nil {
 		return t.Executor(key)

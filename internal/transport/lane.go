@@ -22,7 +22,7 @@ type outgoing struct {
 func (t *Transport) Enqueue(e Errand) { t.outbox = append(t.outbox, e) }
 
 // Flush sends what the tasks that were due together collected, in pipelines for each master. A stuck connection delays none of
-// the others. Where all connections are stuck, what falls due meanwhile waits, and leaves together.
+// the others. While all connections are stuck, renewals that fall due wait, and leave together.
 func (t *Transport) Flush() {
 	out := t.outbox
 	if len(out) == 0 {
@@ -48,7 +48,7 @@ func (t *Transport) Flush() {
 	}()
 }
 
-// sendLane sends what is in the lane, a goroutine for each pipeline, as many as there are connections for. ended is how many
+// sendLane sends the renewals of the lane, with a goroutine for each pipeline, as far as there are connections. ended is how many
 // pipelines have ended just now.
 func (x *executor) sendLane(ended int) {
 	x.mu.Lock()
