@@ -526,12 +526,15 @@ func TestWatchGoesOnWhenRedisIsBack(t *testing.T) {
 func TestWatchEndsWhereItCannotGoOn(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		c := e.client()
-		for what, all := range map[string]<-chan seen{
-			"no name":       e.watch(c, ""),
-			"too long":      e.watch(c, strings.Repeat("x", redislock.MaxName+1)),
-			"closed Client": nil,
+		for _, watch := range []struct {
+			what string
+			all  <-chan seen
+		}{
+			{"no name", e.watch(c, "")},
+			{"too long", e.watch(c, strings.Repeat("x", redislock.MaxName+1))},
+			{"closed Client", nil}, // last: the others need it open
 		} {
-			want := redislock.ErrInvalid
+			what, all, want := watch.what, watch.all, redislock.ErrInvalid
 			if all == nil {
 				all, want = e.watch(c, "x"), redislock.ErrClosed
 				<-all
