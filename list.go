@@ -20,9 +20,10 @@ import (
 )
 
 const (
-	// pageSize is how many keys one step of a List looks at. A step is one SCAN, and one pipeline that inspects the locks it
-	// found.
-	pageSize = 100
+	// scanSize is how many keys one SCAN looks at, and inspectSize how many locks one pipeline inspects: both keep Redis busy for
+	// a few milliseconds at most.
+	scanSize    = 1000
+	inspectSize = 200
 	// maxListed is how many holds and how many places List shows of each lock.
 	maxListed = 10
 )
@@ -36,11 +37,11 @@ const (
 // A \ takes the meaning from the character that follows it. The empty pattern is every name. A pattern that cannot be read,
 // or is not UTF-8, is [ErrInvalid].
 //
-// List goes through all keys of the server by SCAN, of each master of a cluster, 100 at a time, and no further than the caller
-// takes its results. No step keeps Redis busy for long, however many locks there are. The user of the Redis client needs the
-// right +scan besides those of [ACL]. With it the user can see the names of all keys. List keeps the names in memory. An error
-// that comes with a name, such as [ErrDamaged], is about that lock alone, and the sequence goes on. After an error without a name
-// it ends.
+// List goes through all keys of the server by SCAN, of each master of a cluster, 1000 at a time, and inspects the locks among them,
+// 200 at a time. It goes no further than the caller takes its results. No step keeps Redis busy for long, however many locks there
+// are. The user of the Redis client needs the right +scan besides those of [ACL]. With it the user can see the names of all keys. List
+// keeps the names in memory. An error that comes with a name, such as [ErrDamaged], is about that lock alone, and the sequence goes
+// on. After an error without a name it ends.
 func (c *Client) List(ctx context.Context, pattern string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		fail := func(err error) { yield(Info{}, wrapOp("list", pattern, err)) }
@@ -68,14 +69,16 @@ func (c *Client) List(ctx context.Context, pattern string) iter.Seq2[Info, error
 					return
 				}
 			}
-			for info, err := range c.inspectAll(ctx, names) {
-				switch err := wrapOp("list", info.Name, err); {
-				case err == nil && !info.known():
-				case err != nil && general(err):
-					yield(Info{}, err)
-					return
-				case !yield(info, err):
-					return
+			for some := range slices.Chunk(names, inspectSize) {
+				for info, err := range c.inspectAll(ctx, some) {
+					switch err := wrapOp("list", info.Name, err); {
+					case err == nil && !info.known():
+					case err != nil && general(err):
+						yield(Info{}, err)
+						return
+					case !yield(info, err):
+						return
+					}
 				}
 			}
 		}
@@ -159,7 +162,7 @@ func (c *Client) scan(ctx context.Context, head, first string, tails ...string) 
 				var keys []string
 				var err error
 				if ended := c.within(ctx, func() {
-					keys, cursor, err = master.Scan(context.WithoutCancel(ctx), cursor, pattern, pageSize).Result()
+					keys, cursor, err = master.Scan(context.WithoutCancel(ctx), cursor, pattern, scanSize).Result()
 				}); ended != nil {
 					yield(nil, ended)
 					return

@@ -11,10 +11,12 @@ import (
 )
 
 const (
-	// After a sweep comes a pause of minPause, or of restFactor times what the sweep took if that is longer: so Redis is
-	// busy with us for a sixth of its time at most.
+	// After a sweep comes a pause of minPause, or of restFactor times what the sweep took if that is longer, but no more than perLock
+	// for each lock: so Redis is busy with us for a sixth of its time at most. A sweep may take long because the machine is
+	// busy; the work of Redis for a lock is about a fifth of perLock.
 	minPause   = time.Second
 	restFactor = 5
+	perLock    = 100 * time.Microsecond
 	// silence is how long Redis may say nothing within a sweep.
 	silence = 5 * time.Second
 	// batch is how many locks are taken in at once; the mutex is free in between.
@@ -54,11 +56,11 @@ func (h *hub) watch(ctx context.Context) {
 			h.judge(ctx, h.time())
 		}
 		took := time.Since(begun)
-		pause := max(minPause, restFactor*took)
+		h.mu.Lock()
+		pause := max(minPause, min(restFactor*took, time.Duration(len(h.rows)+left)*perLock))
 		if err != nil { // it is waiting, not work, that took long
 			pause = minPause
 		}
-		h.mu.Lock()
 		if ctx.Err() != nil { // nobody looks any more, or others do by now
 			h.mu.Unlock()
 			return

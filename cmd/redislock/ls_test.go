@@ -1,18 +1,21 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/charmbracelet/x/ansi"
+	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock"
 )
@@ -134,6 +137,68 @@ func TestLsListsTenThousandLocks(t *testing.T) {
 		if got := strings.Count(out, "order/"); got != c.lists {
 			t.Errorf("%v: lists %d", c.args, got)
 		}
+	}
+	looksInFewRoundTrips(f, many)
+}
+
+// trips counts the round trips of a Redis client, and its commands.
+type trips struct{ n, commands atomic.Int64 }
+
+func (c *trips) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (c *trips) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		c.n.Add(1)
+		c.commands.Add(1)
+		return next(ctx, cmd)
+	}
+}
+
+func (c *trips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		c.n.Add(1)
+		c.commands.Add(int64(len(cmds)))
+		return next(ctx, cmds)
+	}
+}
+
+// looksInFewRoundTrips has redislock top look at so many locks, in parts: the parts and the rest are all of it.
+func looksInFewRoundTrips(f *fixture, many int) {
+	f.Helper()
+	s := server{url: f.url, prefix: f.prefix}
+	l, err := s.connect()
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer l.close()
+	counted := &trips{}
+	l.rdb.AddHook(counted)
+	keys, err := f.rdb.DBSize(f.Context()).Result() // others use the server too
+	if err != nil {
+		f.Fatal(err)
+	}
+	read, parts := 0, 0
+	top := &topper{link: l}
+	top.part = func(p topPart) bool {
+		if len(p.infos) < 2500 {
+			return false
+		}
+		parts, read = parts+1, read+len(p.infos)
+		if p.read != read {
+			f.Errorf("a part of %d makes %d", len(p.infos), p.read)
+		}
+		return true
+	}
+	v := top.look(f.Context())
+	if v.err != nil || len(v.infos) != many || parts == 0 || v.taken != read || read > many {
+		f.Errorf("%d locks, %d of them in %d parts, taken %d, %v", len(v.infos), read, parts, v.taken, v.err)
+	}
+	// The keys are gone through twice, for locks and for jobs, 1000 at a time; what is found is inspected 200 at a time.
+	if n, most := counted.n.Load(), int64(many)/200+3*(keys/1000+5)+20; n > most {
+		f.Errorf("%d round trips, want %d at most: %d commands, %d keys", n, most, counted.commands.Load(), keys)
+	}
+	if n, most := counted.commands.Load(), int64(many)+3*(keys/1000+5)+500; n > most { // 200 again by EVAL, where the script is new to Redis
+		f.Errorf("%d commands, want %d at most", n, most)
 	}
 }
 

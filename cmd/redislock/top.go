@@ -38,8 +38,12 @@ type topper struct {
 	flags    string // that lead to the same Redis
 	pattern  string
 	interval time.Duration
-	read     string        // the last entry of the history that was read
-	again    chan struct{} // has something in it when the server is to be examined now; has room for one
+	read     string // the last entry of the history that was read
+	runs     []redislock.CronStatus
+	runsAt   time.Time // when the jobs were read, and how long that took
+	runsTook time.Duration
+	part     func(topPart) bool // takes in a part of a look that takes long; false if it cannot yet. nil: there are no parts
+	again    chan struct{}      // has something in it when the server is to be examined now; has room for one
 }
 
 func newTop() *cobra.Command {
@@ -80,15 +84,32 @@ func newTop() *cobra.Command {
 func (t *topper) run(cmd *cobra.Command, p *page, prefix string) error {
 	ctx, stop := interruptible()
 	defer stop()
-	first := t.look(ctx)
-	if first.err != nil {
-		return first.err
-	}
 	m := newTopModel(t)
 	m.width, m.height = p.width, 24
-	m.take(first)
 	program := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(cmd.InOrStdin()), tea.WithOutput(cmd.OutOrStdout()), tea.WithoutSignalHandler(),
 		tea.WithColorProfile((&watcher{page: p}).liveProfile()))
+	started := make(chan struct{})
+	t.part = func(some topPart) bool {
+		select {
+		case <-started:
+			program.Send(some)
+			return true
+		default:
+			return false
+		}
+	}
+	first := make(chan topView, 1)
+	go func() { first <- t.look(ctx) }()
+	select {
+	case v := <-first:
+		if v.err != nil {
+			return v.err
+		}
+		m.take(v)
+	case <-time.After(firstTime):
+		m.first = first
+	}
+	close(started)
 	examined := make(chan struct{})
 	examining, end := context.WithCancel(ctx)
 	go func() {
@@ -127,6 +148,12 @@ type (
 		runs []redislock.CronStatus
 		ends []topEnd // that were told or seen by others, where a history is kept
 		took time.Duration
+
+		taken int // of the infos, that parts of the look have brought already
+	}
+	topPart struct { // what a look has read since its last part
+		infos []redislock.Info
+		read  int // by the whole look so far
 	}
 	topEnd struct {
 		name string
@@ -145,22 +172,45 @@ type (
 	}
 )
 
-// look is one look at all there is.
+const (
+	// firstTime is for how long the first look may keep people waiting for a screen.
+	firstTime = time.Second
+	// jobsShare is how many times as long as it took to read the jobs it is until they are read again.
+	jobsShare = 10
+)
+
+// look is one look at all there is. If it takes longer than the interval, what was read so far is given to part.
 func (t *topper) look(ctx context.Context) (v topView) {
 	began := time.Now()
-	v.infos, v.failed, v.err = t.link.list(ctx, t.pattern, func(redislock.Info) bool { return true })
-	if v.err == nil {
+	last := began
+	var some []redislock.Info
+	v.infos, v.failed, v.err = t.link.list(ctx, t.pattern, func(info redislock.Info) bool {
+		v.looked++
+		if t.part == nil {
+			return true
+		}
+		if some = append(some, info); time.Since(last) >= t.interval && t.part(topPart{some, v.looked}) {
+			v.taken, some, last = v.looked, nil, time.Now()
+		}
+		return true
+	})
+	if asked := time.Now(); v.err == nil && asked.Sub(t.runsAt) >= jobsShare*t.runsTook {
+		var runs []redislock.CronStatus
 		attended, stop := t.link.attended(ctx)
 		defer stop()
 		for status, err := range t.link.client.CronJobs(attended) {
 			switch {
 			case err == nil:
-				v.runs = append(v.runs, status)
+				runs = append(runs, status)
 			case status.Job == "":
 				v.err = t.link.ended(attended, err)
 			}
 		}
+		if v.err == nil {
+			t.runs, t.runsAt, t.runsTook = runs, time.Now(), time.Since(asked)
+		}
 	}
+	v.runs = t.runs
 	if v.err == nil { // a user who may not read it does without
 		bounded, cancel := context.WithTimeout(ctx, tellTime)
 		defer cancel()

@@ -171,6 +171,58 @@ func TestTopBreaksNothingThatWasNotConfirmed(t *testing.T) {
 	m.press("b", "a", "enter", "down")
 }
 
+func TestTopShowsWhatWasReadSoFarAndHowOldTheRestIs(t *testing.T) {
+	m := newTopModel(&topper{link: &link{addr: "redis.internal:6379"}, interval: time.Second})
+	m.width, m.height = 80, 24
+	look := func(infos ...redislock.Info) []redislock.Info { return infos }
+	a, b, c := heldSince("a", time.Minute, 9*time.Second, 0), heldSince("b", time.Minute, 9*time.Second, 0), heldSince("c", time.Minute, 9*time.Second, 0)
+
+	m.Update(topPart{infos: look(a), read: 1}) // of the first look
+	if text := m.screen(t); !strings.Contains(text, "1 lock in use, 1 held, 0 waiting  so far; it is being read for the first time\nlooking for trouble\n") || strings.Contains(text, "well") {
+		t.Error(text)
+	}
+	m.Update(topView{view: view{infos: look(a, b, c), at: time.Now()}, taken: 1, took: 14 * time.Second})
+	if text := m.screen(t); !strings.Contains(text, "3 locks in use") || !strings.Contains(text, ", read within 14s\nwell") {
+		t.Error(text)
+	}
+	stopped := heldSince("b", time.Hour, 16*time.Second, 0)
+	m.Update(topPart{infos: look(stopped), read: 1})
+	if text := m.screen(t); !strings.Contains(text, "3 locks in use, 3 held, 0 waiting  1 read anew, the others 14s ago\nwarning b: api") || m.order() != "b a c" {
+		t.Errorf("%s\n%s", m.order(), text)
+	}
+	m.Update(topPart{infos: look(heldSince("d", time.Minute, 9*time.Second, 0)), read: 2})
+	if m.order() != "b a c d" {
+		t.Errorf("with one that is new: %s", m.order())
+	}
+	m.Update(topView{view: view{err: errors.New("gone")}}) // the look ends early
+	if text := m.screen(t); m.order() != "b a c d" || !strings.Contains(text, "gone") {
+		t.Errorf("%s\n%s", m.order(), text)
+	}
+	m.Update(topView{view: view{infos: look(a, stopped), at: time.Now()}, taken: 1, took: time.Second})
+	if text := m.screen(t); m.order() != "b a" || !strings.Contains(text, "Redis at redis.internal:6379, 03:00:00") {
+		t.Errorf("when all was read: %s\n%s", m.order(), text)
+	}
+}
+
+func TestTopRestsByWhatItCostsAndNotByWhatItWaits(t *testing.T) {
+	const interval = 500 * time.Millisecond
+	for name, c := range map[string]struct {
+		v    topView
+		want time.Duration
+	}{
+		"few locks":                  {topView{view: view{looked: 40}, took: 5 * time.Millisecond}, interval},
+		"few locks, far away":        {topView{view: view{looked: 40}, took: 5 * time.Second}, interval},
+		"many, at once":              {topView{view: view{looked: 10_000}, took: 200 * time.Millisecond}, 800 * time.Millisecond},
+		"many, on a busy machine":    {topView{view: view{looked: 10_000}, took: 20 * time.Second}, time.Second},
+		"Redis does not answer":      {topView{view: view{looked: 10_000, err: errors.New("gone")}, took: 20 * time.Second}, interval},
+		"few locks, and nothing new": {topView{}, interval},
+	} {
+		if got := c.v.rest(interval, c.v.took); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
 func TestTopOpensAJobThatIsOverdue(t *testing.T) {
 	m := topOf(80, 30, heldSince("a", time.Hour, 9*time.Second, 0))
 	m.take(topView{view: view{infos: []redislock.Info{heldSince("a", time.Hour, 9*time.Second, 0)}, at: night}, runs: []redislock.CronStatus{

@@ -25,6 +25,10 @@ type topModel struct {
 	found  []trouble.Trouble
 	levels map[string]trouble.Level
 
+	first <-chan topView // brings the first look, where it takes long
+	read  int            // by the look under way, of which there was a part
+	index map[string]int // where a lock is among those that were seen
+
 	width, height int
 	by            string // t, n, o or w
 	turned        bool
@@ -57,9 +61,14 @@ const (
 
 func newTopModel(t *topper) *topModel { return &topModel{topper: t, by: "t"} }
 
-func (m *topModel) Init() tea.Cmd { return m.next(m.interval) }
+func (m *topModel) Init() tea.Cmd {
+	if m.first != nil {
+		return func() tea.Msg { return <-m.first }
+	}
+	return m.next(m.interval)
+}
 
-// next is the next look, after a pause: of the time, a fifth is for us at the most.
+// next is the next look, after a pause.
 func (m *topModel) next(pause time.Duration) tea.Cmd {
 	return tea.Tick(pause, func(time.Time) tea.Msg { return topLook{} })
 }
@@ -67,10 +76,11 @@ func (m *topModel) next(pause time.Duration) tea.Cmd {
 // take takes in a look.
 func (m *topModel) take(v topView) {
 	failed, before := m.failed, m.now
+	m.read = 0
 	if m.failed = v.err; v.err != nil {
 		return
 	}
-	m.seen = v
+	m.seen, m.index = v, nil
 	met := map[string]bool{}
 	for _, info := range v.infos {
 		met[info.Name] = true
@@ -84,7 +94,7 @@ func (m *topModel) take(v topView) {
 	for _, e := range v.ends {
 		m.memory.Note(e.name, e.end)
 	}
-	for _, info := range v.infos {
+	for _, info := range v.infos[v.taken:] {
 		m.memory.See(info)
 	}
 	for _, f := range v.failed {
@@ -103,12 +113,40 @@ func (m *topModel) take(v topView) {
 	m.arrange()
 }
 
+// takePart takes in a part of a look: those locks as they are now, and all others as they were.
+func (m *topModel) takePart(p topPart) {
+	if m.read = p.read; m.index == nil {
+		m.index = map[string]int{}
+		for i := range m.seen.infos {
+			m.index[m.seen.infos[i].Name] = i
+		}
+	}
+	for _, info := range p.infos {
+		m.memory.See(info)
+		if info.Now.After(m.now) {
+			m.now = info.Now
+		}
+		if i, known := m.index[info.Name]; known {
+			m.seen.infos[i] = info
+		} else {
+			m.index[info.Name] = len(m.seen.infos)
+			m.seen.infos = append(m.seen.infos, info)
+		}
+	}
+	m.judge()
+	m.arrange()
+}
+
 // arrange makes the rows. The cursor stays on its lock, or where it was if that is gone.
 func (m *topModel) arrange() {
 	words := strings.Fields(strings.ToLower(m.query))
 	m.rows = m.rows[:0]
 	for _, info := range m.all() {
 		if info.Idle() && m.levels[info.Name] == 0 {
+			continue
+		}
+		if len(words) == 0 {
+			m.rows = append(m.rows, info)
 			continue
 		}
 		text := strings.ToLower(searchText(info))
@@ -191,7 +229,9 @@ func (m *topModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, tea.Batch(cmds...)
 	case topView:
 		m.take(msg)
-		return m, m.next(max(m.interval, 4*msg.took))
+		return m, m.next(msg.rest(m.interval, msg.took))
+	case topPart:
+		m.takePart(msg)
 	case topReport:
 		m.report = doctor.Report(msg)
 		m.judge()

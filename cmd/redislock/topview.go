@@ -37,7 +37,11 @@ func (m *topModel) View() tea.View {
 
 // troubleLines shows the locks that need a person, in as many lines as there is room for.
 func (m *topModel) troubleLines() []string {
-	if len(m.found) == 0 {
+	switch {
+	case len(m.found) > 0:
+	case m.seen.at.IsZero(): // nothing can be said before everything was looked at once
+		return []string{faint.Render("looking for trouble")}
+	default:
 		return []string{good.Render("well") + fmt.Sprintf("  nothing needs a person: %s, %s looked at", number(len(m.seen.infos), "lock"), number(len(m.seen.runs), "job"))}
 	}
 	most := max(1, min(maxTopTroubles, m.height/4))
@@ -132,17 +136,30 @@ func number(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
+// slowLook is from when on it is said how long a look took: what is shown is that old at most, when it is new.
+const slowLook = 3 * time.Second
+
 // head is the part above the rows.
 func (m *topModel) head() []string {
 	held, waiting, inUse := 0, 0, 0
-	for _, info := range m.seen.infos {
+	for i := range m.seen.infos {
+		info := &m.seen.infos[i]
 		held += min(info.Holders, 1)
 		waiting += info.Waiting
-		if !info.Idle() {
+		if info.Holders+info.Waiting > 0 {
 			inUse++
 		}
 	}
-	title := fmt.Sprintf("%s in use, %d held, %d waiting  ", number(inUse, "lock"), held, waiting) + faint.Render(fmt.Sprintf("Redis at %s, %s", m.link.addr, m.now.Local().Format(time.TimeOnly)))
+	where := fmt.Sprintf("Redis at %s, %s", m.link.addr, m.now.Local().Format(time.TimeOnly))
+	switch {
+	case m.seen.at.IsZero():
+		where = "so far; it is being read for the first time"
+	case m.read > 0:
+		where = fmt.Sprintf("%d read anew, the others %s ago", m.read, trouble.Length(time.Since(m.seen.at)+m.seen.took))
+	case m.seen.took >= slowLook:
+		where = fmt.Sprintf("%s, read within %s", m.now.Local().Format(time.TimeOnly), trouble.Length(m.seen.took))
+	}
+	title := fmt.Sprintf("%s in use, %d held, %d waiting  ", number(inUse, "lock"), held, waiting) + faint.Render(where)
 	return append(append([]string{title}, m.troubleLines()...), "", m.headings())
 }
 
@@ -272,6 +289,8 @@ func (m *topModel) foot() string {
 		return heading.Render(strings.Join(wrapped(m.said, m.width), "\n"))
 	case m.openErr != nil && m.open != nil:
 		return bad.Render(oneLine(m.openErr.Error()))
+	case m.failed != nil && m.seen.at.IsZero():
+		return bad.Render(oneLine(m.failed.Error()))
 	case m.failed != nil:
 		return bad.Render(oneLine(fmt.Sprintf("as it was %s ago: %v", rounded(time.Since(m.seen.at).Round(time.Second)), m.failed)))
 	case len(m.seen.failed) > 0:
