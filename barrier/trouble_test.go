@@ -66,59 +66,58 @@ func TestACallbackThatDoesNotReturnLeavesNoPlaceBehind(t *testing.T) {
 			})
 		},
 	}
-	for how, way := range map[string]func(){"panic": func() { panic("of a callback") }, "end the goroutine": runtime.Goexit} {
-		for which, callback := range callbacks {
-			t.Run(which+", "+how, func(t *testing.T) {
-				within(t, func(w *world) {
-					other, _ := w.process("other")
-					for at, more := int32(1), true; more; at++ {
-						var calls atomic.Int32
-						c, _ := w.process(fmt.Sprint("p-", at), callback(func() {
-							if calls.Add(1) == at {
-								way()
-							}
-						}))
-						ended := make(chan struct{})
+	ways := []func(){func() { panic("of a callback") }, runtime.Goexit}
+	for which, callback := range callbacks {
+		t.Run(which, func(t *testing.T) {
+			within(t, func(w *world) {
+				other, _ := w.process("other")
+				for at, more := int32(1), true; more; at++ {
+					var calls atomic.Int32
+					c, _ := w.process(fmt.Sprint("p-", at), callback(func() {
+						if calls.Add(1) == at {
+							ways[at%2]()
+						}
+					}))
+					ended := make(chan struct{})
+					go func() {
+						defer close(ended)
+						defer func() { _ = recover() }() // as net/http does
+						ctx, name := context.Background(), fmt.Sprint("x-", at)
+						if p, err := barrier.New(c, name, 1).Enter(ctx); err != nil || p.Leave(ctx) != nil {
+							w.Error("a party did not pass alone")
+						}
+						_ = barrier.NewLatch(c, name, 1).CountDown(ctx, "part")
+						condition := barrier.NewCondition(c, name)
 						go func() {
-							defer close(ended)
-							defer func() { _ = recover() }() // as net/http does
-							ctx, name := context.Background(), fmt.Sprint("x-", at)
-							if p, err := barrier.New(c, name, 1).Enter(ctx); err != nil || p.Leave(ctx) != nil {
-								w.Error("a party did not pass alone")
-							}
-							_ = barrier.NewLatch(c, name, 1).CountDown(ctx, "part")
-							condition := barrier.NewCondition(c, name)
-							go func() {
-								time.Sleep(time.Second)
-								_ = barrier.NewCondition(other, name).Broadcast(ctx)
-							}()
-							l, err := c.Acquire(ctx, name)
-							if err != nil {
-								w.Error(err)
-								return
-							}
-							defer func() { _ = l.Release(ctx) }()
-							if l, err = condition.Wait(ctx, l); errors.Is(err, context.Canceled) {
-								w.Error(err) // it was not
-							}
+							time.Sleep(time.Second)
+							_ = barrier.NewCondition(other, name).Broadcast(ctx)
 						}()
-						<-ended
-						more = calls.Load() >= at
-						time.Sleep(time.Second)
-						for info, err := range other.List(context.Background(), "*") {
-							if err != nil || info.Waiting > 0 || slices.ContainsFunc(info.Holds, func(h redislock.Hold) bool { return !h.Kept }) {
-								w.Errorf("after call %d: %+v, %v", at, info, err)
-							}
+						l, err := c.Acquire(ctx, name)
+						if err != nil {
+							w.Error(err)
+							return
 						}
-						ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-						if err := c.Close(ctx); err != nil {
-							w.Errorf("after call %d: %v", at, err)
+						defer func() { _ = l.Release(ctx) }()
+						if l, err = condition.Wait(ctx, l); errors.Is(err, context.Canceled) {
+							w.Error(err) // it was not
 						}
-						cancel()
+					}()
+					<-ended
+					more = calls.Load() >= at
+					time.Sleep(time.Second)
+					for info, err := range other.List(context.Background(), "*") {
+						if err != nil || info.Waiting > 0 || slices.ContainsFunc(info.Holds, func(h redislock.Hold) bool { return !h.Kept }) {
+							w.Errorf("after call %d: %+v, %v", at, info, err)
+						}
 					}
-				})
+					ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+					if err := c.Close(ctx); err != nil {
+						w.Errorf("after call %d: %v", at, err)
+					}
+					cancel()
+				}
 			})
-		}
+		})
 	}
 }
 
