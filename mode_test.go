@@ -747,6 +747,37 @@ func TestALimitIsSeenByAllAtOnceAndLetsWaitersInWhenItRises(t *testing.T) {
 	})
 }
 
+// It was set while the clock of the server was a day ahead, and stands as long as it was to, from when the clock is right again.
+func TestALimitEndsInItsTimeThoughTheClockIsSetBack(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
+		ctx := context.Background()
+		c := e.client()
+		right := e.now()
+		e.mini.SetTime(right.Add(24 * time.Hour))
+		if err := c.SetLimit(ctx, "x", 30*time.Second, redislock.AtMost(0, "read")); err != nil {
+			e.Fatal(err)
+		}
+		for after, left := range []time.Duration{30, 20, 10, 0} {
+			e.mini.SetTime(right.Add(time.Duration(after) * 10 * time.Second))
+			info, err := c.Inspect(ctx, "x")
+			limit, limitErr := c.Limit(ctx, "x")
+			if err != nil || limitErr != nil || !info.Limit.Until.Equal(limit.Until) {
+				e.Errorf("Inspect shows %v, %v; Limit %v, %v", info.Limit, err, limit, limitErr)
+			}
+			if stands := !limit.Until.IsZero(); stands != (left > 0) || stands && limit.Until.Sub(e.now()) != left*time.Second {
+				e.Errorf("after %d s the limit is %v, want %d s", 10*after, limit, left)
+			}
+			l, err := c.TryAcquire(ctx, "x", reading)
+			if (err == nil) != (left == 0) {
+				e.Errorf("after %d s a reader got %v", 10*after, err)
+			}
+			if err == nil {
+				e.release(l)
+			}
+		}
+	})
+}
+
 func TestALimitDoesNotKeepAHoldFromChangingItsModeAndEndsInItsTime(t *testing.T) {
 	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
 		ctx := context.Background()

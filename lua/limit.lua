@@ -14,8 +14,8 @@ load(NONE)
 local known, version, more = get('l'), ARGV[1], false
 local last = known and sub(known, LIMIT_VERSION) or ''
 local function reply()
-  local text = get('l')
-  local stands = text and sub(text, LIMIT_UNTIL) > now
+  local stands = limited()
+  local text = stands and get('l')
   return {last < now and now or time16(last + 1), stands and sub(text, LIMIT_UNTIL) or '', stands and sub(text, LIMIT_RULES) or '-', more and 1 or 0}
 end
 if version == '' then return reply() end

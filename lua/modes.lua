@@ -150,6 +150,11 @@ local limit
 local function limited()
   if limit == nil then
     local text = get('l')
+    local longest = text and time16(now + tonumber(sub(text, LIMIT_LONG), 10))
+    if text and sub(text, LIMIT_UNTIL) > longest then -- set before the clock went back: anchored anew, as a hold is
+      text = longest .. sub(text, LIMIT_VERSION_ON)
+      put('l', text)
+    end
     limit = text and sub(text, LIMIT_UNTIL) > now and {rules = sub(text, LIMIT_RULES)}
     if text and now - sub(text, LIMIT_UNTIL) >= LATE and now - sub(text, LIMIT_VERSION) >= LATE then put('l', false) end
   end

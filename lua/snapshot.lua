@@ -36,7 +36,11 @@ page(queue, ARGV[3], 2, function(id)
   reply[n + 3], reply[n + 4] = mode_text(place, PLACE_REQUEST), info_of(place, PLACE_REQUEST)
 end)
 local limited = get('l')
-limited = limited and sub(limited, LIMIT_UNTIL) > now and sub(limited, LIMIT_UNTIL) .. sub(limited, LIMIT_RULES)
+if limited then
+  local longest = time16(now + tonumber(sub(limited, LIMIT_LONG), 10)) -- as `limited` of modes.lua has it
+  local till = sub(limited, LIMIT_UNTIL) < longest and sub(limited, LIMIT_UNTIL) or longest
+  limited = till > now and till .. sub(limited, LIMIT_RULES)
+end
 if rest[1] ~= '' or rest[2] ~= '' or limited then
   reply[#reply + 1] = rest[1]
   reply[#reply + 1] = rest[2]

@@ -34,8 +34,8 @@ func (s *step) show(most int, behindHold, behindPlace string) Answer {
 	holds, holdsOn := page(s.Holds, most, behindHold, func(h Hold) string { return h.Token })
 	places, placesOn := page(s.Queue, most, behindPlace, func(p Place) string { return p.Token })
 	a.HoldsOn, a.PlacesOn = holdsOn, placesOn
-	if s.Limit.Until > s.Now {
-		a.At, a.Note = s.Limit.Until, s.Limit.Rules
+	if l := s.Limit.anew(s.Now); l.Until > s.Now {
+		a.At, a.Note = l.Until, l.Rules
 	}
 	for _, h := range holds {
 		switch {

@@ -10,6 +10,13 @@ type Limit struct {
 	Long    Micros // for how long it was set
 }
 
+// anew is the limit at that time. One that was set before the clock went back stands for as long as it was set for, from now on: a hold that
+// begins in the future likewise begins anew.
+func (l Limit) anew(now Micros) Limit {
+	l.Until = min(l.Until, now+l.Long)
+	return l
+}
+
 func (l Limit) allows(held map[string]int) bool {
 	for _, r := range (protocol.Mode{Rules: l.Rules}).ListRules() {
 		sum := 0
@@ -68,8 +75,8 @@ func (l SetLimit) execute(s *step) Answer {
 // limited is what the limit is now. The ticket is the version that the next one has: the time, and greater than the one before.
 func (s *step) limited() Answer {
 	a := Answer{Status: "limit", Note: "-", Ticket: max(s.Now, s.Limit.Version+1)}
-	if s.Limit.Until > s.Now {
-		a.At, a.Note = s.Limit.Until, s.Limit.Rules
+	if l := s.Limit.anew(s.Now); l.Until > s.Now {
+		a.At, a.Note = l.Until, l.Rules
 	}
 	return a
 }

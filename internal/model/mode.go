@@ -49,7 +49,7 @@ func (s *step) fits(m Mode, instead string) bool {
 	}
 	held, _ := weights(modes)
 	if !m.Exclusive() && instead == "" {
-		if s.Limit.Until > s.Now && !s.Limit.allows(held) {
+		if s.Limit = s.Limit.anew(s.Now); s.Limit.Until > s.Now && !s.Limit.allows(held) {
 			return false
 		}
 		if s.Now-max(s.Limit.Until, s.Limit.Version) >= s.Rules.Tombstone {
