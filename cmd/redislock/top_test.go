@@ -267,8 +267,13 @@ func TestTopSaysOfTheWorstTroubleWhatItMeansAndWhatToDo(t *testing.T) {
 		}
 	}
 	deadlocked := heldSince("invoices of the whole of November", time.Hour, 16*time.Second, 2) // its title has two lines
-	if text := topOf(80, 24, deadlocked).screen(t); !strings.Contains(text, "does\n        not renew its hold, 16s, 2 waiting\n") {
+	if text := topOf(80, 24, deadlocked).screen(t); !strings.Contains(text, "does not renew\n        its hold, 16s, 2 waiting\n") {
 		t.Errorf("a long title:\n%s", text)
+	}
+	deadlocked.Name = "carts"
+	deadlocked.Holds[0].Owner.Client = "stock-service-of-the-north-and-of-the-south"
+	if text := topOf(60, 24, deadlocked).screen(t); !strings.Contains(text, "danger  carts: stock-service-of-the-north-and-of-the-south\n        (pid 12") || !strings.Contains(text, " its hold, 16s, 2") {
+		t.Errorf("a long name on a narrow screen is not broken in two:\n%s", text)
 	}
 	if text := topOf(80, 40, stopped).screen(t); !strings.Contains(text, "kill -CONT 12") || !strings.Contains(text, "redislock show invoices --prefix shop") {
 		t.Errorf("on a high screen:\n%s", text)

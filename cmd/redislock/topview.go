@@ -68,16 +68,21 @@ func (m *topModel) troubleLines() []string {
 		if t.Waiting > 0 && t.Kind != trouble.WaitsLong {
 			text += faint.Render(fmt.Sprintf(", %d waiting", t.Waiting))
 		}
-		text = style.Render(fmt.Sprintf("%-8s", t.Level)) + text
+		level := style.Render(fmt.Sprintf("%-8s", t.Level))
 		if i > 0 || m.height < heightForSteps {
-			lines = append(lines, text)
+			lines = append(lines, level+text)
 			continue
 		}
-		for j, line := range firstLines(text, m.width-len(troubleIndent)) {
-			if j > 0 {
-				line = troubleIndent + line
+		most := 2
+		if m.width < 80 {
+			most = 3
+		}
+		for j, line := range firstLines(text, m.width-len(troubleIndent), most) {
+			if j == 0 {
+				lines = append(lines, level+line)
+			} else {
+				lines = append(lines, troubleIndent+line)
 			}
-			lines = append(lines, line)
 		}
 		lines = append(lines, m.worst(t)...) // what it means and what to do
 	}
@@ -92,17 +97,21 @@ const (
 	troubleIndent  = "        "
 )
 
-// firstLines is a text in two lines at most.
-func firstLines(text string, width int) []string {
-	lines := strings.Split(ansi.Wordwrap(text, max(20, width), ""), "\n")
-	return lines[:min(2, len(lines))]
+// firstLines is a text in so many lines at most; the last says so if there were more.
+func firstLines(text string, width, most int) []string {
+	lines := wrapped(text, max(20, width))
+	if len(lines) > most {
+		lines = lines[:most]
+		lines[most-1] += "…"
+	}
+	return lines
 }
 
 // worst is what a trouble means, in two lines at most, and the first things that can be done about it: the command first, for that
 // must not be cut off.
 func (m *topModel) worst(t trouble.Trouble) (lines []string) {
 	add := func(text string, style func(string) string) {
-		for _, line := range firstLines(text, m.width-len(troubleIndent)) {
+		for _, line := range firstLines(text, m.width-len(troubleIndent)-1, 2) {
 			lines = append(lines, troubleIndent+style(line))
 		}
 	}
