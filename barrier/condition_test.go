@@ -540,6 +540,60 @@ func TestAWaitHoldsTheLockAfterwardsAsBefore(t *testing.T) {
 	})
 }
 
+// An observer panics at one of the events of a wait. Whoever recovers has nothing left behind, and the signal goes to the next.
+func TestAWaitThatPanicsLeavesNothingBehind(t *testing.T) {
+	for at := range 12 {
+		within(t, func(w *world) {
+			s, ctx := w.sleepers(), context.Background()
+			events, armed := 0, false // of one caller at a time, for only that one is armed
+			var mu sync.Mutex
+			c, _ := w.process("panics", redislock.WithObserver(redislock.ObserverFunc(func(e redislock.Event) {
+				mu.Lock()
+				defer mu.Unlock()
+				if armed && e.Kind != redislock.EventRenewed {
+					if events++; events == at+1 {
+						panic("the observer")
+					}
+				}
+			})))
+			signals, _ := w.process("signals")
+			lock, err := c.Acquire(ctx, "work")
+			if err != nil {
+				w.Fatal(err)
+			}
+			mu.Lock()
+			armed = true
+			mu.Unlock()
+			s.all.Go(func() {
+				defer func() {
+					_ = recover()
+					mu.Lock()
+					armed = false
+					mu.Unlock()
+					_ = lock.Release(ctx) // that of before, or the new one
+				}()
+				again, err := barrier.NewCondition(c, "ready").Wait(ctx, lock)
+				if err != nil {
+					w.Error(err)
+				}
+				lock = again
+			})
+			time.Sleep(time.Second)
+			stays, _ := w.process("stays")
+			s.wait(ctx, stays, "stays", 0)
+			time.Sleep(time.Second)
+			signal(w, signals)
+			time.Sleep(time.Minute)
+			signal(w, signals)
+			s.all.Wait()
+			time.Sleep(10 * time.Second)
+			if held, waits := c.Held(), c.Waiting(); len(held)+len(waits) > 0 {
+				w.Errorf("panicked at event %d: it holds %v and waits for %v", at, held, waits)
+			}
+		})
+	}
+}
+
 func TestAConditionThatCannotBeIsRefusedAndTheLockStays(t *testing.T) {
 	within(t, func(w *world) {
 		ctx := context.Background()

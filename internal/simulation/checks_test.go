@@ -37,10 +37,11 @@ type checks struct {
 	reachedAt map[grant]time.Time
 	handed    map[int64]bool       // fences of holds that were left to whoever has the ticket
 	forged    map[string]time.Time // when a reader of the keys last told a lie about a name
+	gathered
 }
 
 func newChecks(w *world) checks {
-	return checks{world: w, losses: map[lossOf]time.Time{}, fences: map[string][]*body{}, register: map[string]*register{}, done: map[string]time.Time{}, over: map[string]time.Time{}, copied: map[string]bool{}, reached: map[grant]*process{}, reachedAt: map[grant]time.Time{}, handed: map[int64]bool{}, forged: map[string]time.Time{}, votes: map[string]voter{}, voted: map[voted]bool{}, free: map[string]time.Time{}}
+	return checks{world: w, losses: map[lossOf]time.Time{}, fences: map[string][]*body{}, register: map[string]*register{}, done: map[string]time.Time{}, over: map[string]time.Time{}, copied: map[string]bool{}, reached: map[grant]*process{}, reachedAt: map[grant]time.Time{}, handed: map[int64]bool{}, forged: map[string]time.Time{}, votes: map[string]voter{}, voted: map[voted]bool{}, free: map[string]time.Time{}, gathered: newGathered()}
 }
 
 // body is somebody who relies on a lock.
@@ -122,7 +123,7 @@ func (d *doing) enter(l *redislock.Lock) *body {
 	case "write":
 		b.class = "write"
 	case semaphore.Name():
-		b.class, b.weight = "semaphore", 1
+		b.class, b.weight = "semaphore", max(1, d.units)
 	}
 	return d.world.checks.enter(b)
 }
@@ -184,6 +185,7 @@ func (c *checks) exclude(b *body) {
 	}
 	clear(c.bodies[len(kept):])
 	c.bodies = kept
+	c.limited(b, weight)
 }
 
 // raise looks whether fences rise (I2). The caller holds c.mu.

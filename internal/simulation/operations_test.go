@@ -80,7 +80,9 @@ func (d *doing) perform() error {
 	case "write":
 		return d.hold(c.Acquire(d.ctx, d.Name, append(d.common(), redislock.WithMode(redislock.Write))...))
 	case "semaphore":
-		return d.hold(c.Acquire(d.ctx, d.Name, append(d.common(), redislock.WithMode(semaphore), redislock.WithWeight(1+d.draw.IntN(3)))...))
+		opts := d.common()
+		d.units = 1 + d.draw.IntN(3)
+		return d.hold(c.Acquire(d.ctx, d.Name, append(opts, redislock.WithMode(semaphore), redislock.WithWeight(d.units))...))
 	case "do", "panic", "nested":
 		return d.answered(c.Do(d.ctx, d.Name, d.guarded, d.exclusive()...))
 	case "keep":
@@ -101,6 +103,14 @@ func (d *doing) perform() error {
 		return d.circle()
 	case "path":
 		return d.path()
+	case "limit":
+		return d.setLimit()
+	case "latch":
+		return d.latch()
+	case "barrier":
+		return d.barrier()
+	case "condition":
+		return d.condition()
 	case "break":
 		_, err := c.Break(d.ctx, d.Name, "the operator says so")
 		return err

@@ -21,6 +21,8 @@ type plan struct {
 	Readers bool `json:",omitempty"`
 	// Tangled says that locks are taken under others, in any order, and paths are.
 	Tangled bool `json:",omitempty"`
+	// Gathered says that most operations are latches, barriers, a condition and a limit that changes.
+	Gathered bool `json:",omitempty"`
 }
 
 // operation is something that a process does.
@@ -167,8 +169,11 @@ func planOf(seed uint64) plan {
 		}
 		p.Ops = append(p.Ops, op)
 	}
-	if seed%16 == 3 {
+	switch seed % 16 {
+	case 3:
 		p.tangle()
+	case 7:
+		p.gather()
 	}
 	if draw.IntN(5) == 0 {
 		return p

@@ -119,6 +119,7 @@ type doing struct {
 	cancel  context.CancelFunc
 	asked   time.Time
 	entered bool
+	units   int           // of the semaphore
 	turns   bool          // its lock may go on within the process, or linger
 	through bool          // its body is through, and only the release is left
 	wait    time.Duration // WithWait of its acquire, if it has one and nothing else

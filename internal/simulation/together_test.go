@@ -1,0 +1,330 @@
+package simulation_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"example.com/redislock"
+	"example.com/redislock/barrier"
+)
+
+// gather has most of the operations wait for each other, or change what others may have: latches, barriers, a condition, and the limit of the
+// semaphore. It draws nothing, so that everything else stays as it was.
+func (p *plan) gather() {
+	for i := range p.Ops {
+		op := &p.Ops[i]
+		switch op.Seed % 8 {
+		case 0, 1, 2:
+			op.Kind, op.Name = "condition", "work"
+			if op.Seed/8%2 == 0 { // they come together, so that one waits for the lock while another gives it back
+				op.At = op.At.Truncate(2*time.Second) + time.Duration(op.Seed/64%100)*time.Millisecond
+			}
+		case 3:
+			op.Kind, op.Name = "limit", "sem"
+		case 4:
+			op.Kind, op.Name = "semaphore", "sem"
+		case 5:
+			op.Kind, op.Name = "latch", "l"
+		case 6:
+			op.Kind, op.Name = "barrier", fmt.Sprint("b", op.Seed/8%3)
+		}
+	}
+	p.Gathered = true
+}
+
+// gathered is what those saw who wait for each other. The mutex of the checks guards it.
+type gathered struct {
+	limit limit
+	parts map[string]map[string]time.Time // of each latch: when a part was done, or zero if somebody may have said so
+	meets map[string]*meeting
+	stock stock
+}
+
+func newGathered() gathered {
+	return gathered{parts: map[string]map[string]time.Time{}, meets: map[string]*meeting{}}
+}
+
+// limit is what the semaphore is limited to, as far as anybody can know.
+type limit struct {
+	most        int
+	from, until time.Time
+	known       bool
+	setting     int // calls that are under way
+	overlapped  bool
+}
+
+// setLimit changes the limit of the semaphore.
+func (d *doing) setLimit() error {
+	c := &d.world.checks
+	most, long, begun := int(d.Seed/8%4), upTo(d.draw, time.Second, 10*time.Second), time.Now()
+	c.mu.Lock()
+	l := &c.limit
+	l.known, l.overlapped = false, l.overlapped || l.setting > 0
+	l.setting++
+	c.mu.Unlock()
+	err := d.client.SetLimit(d.ctx, d.Name, long, redislock.AtMost(most, "semaphore"))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l.setting--
+	if l.known = err == nil && !l.overlapped; l.known { // one that failed before, and is executed late, does not undo it
+		l.most, l.from, l.until = most, time.Now(), begun.Add(long)
+	}
+	l.overlapped = l.overlapped && l.setting > 0
+	return err
+}
+
+// limited looks whether one that has come since the limit was set has it, beside those who rely on theirs with it. The caller holds c.mu.
+func (c *checks) limited(b *body, weight int) {
+	l, s := c.limit, c.world.servers[0]
+	if b.class != "semaphore" || !l.known || !b.asked.After(l.from) || time.Now().After(l.until) || weight <= l.most || s.back || s.ahead || c.excused(s, b.name, l.from) {
+		return
+	}
+	c.found("limit", "%d is one of those who have %d units, and the limit is %d since %v", b.Number, weight, l.most, l.from.Sub(c.world.history.began))
+}
+
+// most is how long anybody waits for a latch or a barrier.
+const most = 30 * time.Second
+
+// parts is how many a latch has.
+const parts = 2
+
+// latch counts a part of a latch down, or waits for all of them.
+func (d *doing) latch() error {
+	c, w := &d.world.checks, d.world
+	ctx, cancel := context.WithTimeout(d.ctx, most)
+	defer cancel()
+	l := barrier.NewLatch(d.client, d.Name, parts)
+	c.mu.Lock()
+	if c.parts[d.Name] == nil {
+		c.parts[d.Name] = map[string]time.Time{}
+	}
+	said := c.parts[d.Name]
+	if n := d.Seed / 8 % (parts + 1); n < parts {
+		part := fmt.Sprint("part-", n)
+		if _, known := said[part]; !known {
+			said[part] = time.Time{}
+		}
+		c.mu.Unlock()
+		err := l.CountDown(ctx, part)
+		if err == nil {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if said[part].IsZero() {
+				said[part] = time.Now()
+			}
+		}
+		return err
+	}
+	c.mu.Unlock()
+	err := l.Wait(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err == nil && len(said) < parts:
+		c.found("latch", "%d has passed %s, of which %d parts were counted", d.Number, d.Name, len(said))
+	case err == nil:
+		w.history.count("latch open")
+	case errors.Is(err, context.DeadlineExceeded) && d.ctx.Err() == nil && len(said) == parts:
+		last := latest(w.over, w.weather.stopped[d.number])
+		for _, at := range said {
+			if at.IsZero() {
+				return err
+			}
+			last = latest(last, at)
+		}
+		if time.Since(last) > most*2/3 && !c.forgot && !c.back && d.observer.fault == "" {
+			c.found("latch", "%d waits for %s, all of which was counted %v ago", d.Number, d.Name, time.Since(last))
+		}
+	}
+	return err
+}
+
+// parties is how many a barrier has.
+const parties = 2
+
+// meeting is what the parties of a barrier were told.
+type meeting struct{ in, out verdicts }
+
+type verdicts struct{ came, open, broken int }
+
+// told notes what a party was told: all are told the same. The caller holds c.mu.
+func (c *checks) told(d *doing, where string, v *verdicts, err error) {
+	switch {
+	case err == nil:
+		v.open++
+		c.world.history.count("barrier open " + where)
+	case errors.Is(err, barrier.ErrBroken):
+		v.broken++
+		c.world.history.count("barrier broken " + where)
+	default:
+		return
+	}
+	if c.forgot || c.back || c.ahead {
+		return
+	}
+	if v.open > 0 && v.broken > 0 {
+		c.found("barrier", "%d is told %v of %s, and %d were told that it is open, %d that it is broken", d.Number, err, where, v.open, v.broken)
+	}
+	if v.open > 0 && v.came < parties || v.open > parties {
+		c.found("barrier", "%s is open for %d, and %d have come", where, v.open, v.came)
+	}
+}
+
+// barrier is a party of a barrier.
+func (d *doing) barrier() error {
+	c := &d.world.checks
+	ctx, cancel := context.WithTimeout(d.ctx, most)
+	defer cancel()
+	c.mu.Lock()
+	if c.meets[d.Name] == nil {
+		c.meets[d.Name] = &meeting{}
+	}
+	m := c.meets[d.Name]
+	m.in.came++
+	c.mu.Unlock()
+	party, err := barrier.New(d.client, d.Name, parties, redislock.WithLease(upTo(d.draw, time.Second, 10*time.Second))).Enter(ctx)
+	c.mu.Lock()
+	c.told(d, "the beginning of "+d.Name, &m.in, err)
+	c.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	defer d.anyhow(party.Quit)
+	d.pause(party.Context(), 2*time.Second)
+	c.mu.Lock()
+	m.out.came++
+	c.mu.Unlock()
+	err = party.Leave(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.told(d, "the end of "+d.Name, &m.out, err)
+	return err
+}
+
+// stock is what the lock "work" guards: those who take wait while there is nothing.
+type stock struct {
+	things  int
+	changed time.Time
+	unsure  bool // a signal may not have been given, or was heard by one who has died with it
+}
+
+// condition brings something, with a signal, or takes something, and waits for it.
+func (d *doing) condition() error {
+	if d.Seed/16%2 == 0 {
+		return d.bring()
+	}
+	return d.take()
+}
+
+// unless notes that nobody knows what became of a signal, unless what follows has come to its end.
+func (d *doing) unless(sure *bool) {
+	if !*sure {
+		d.world.history.count("condition unsure")
+		d.world.checks.mu.Lock()
+		defer d.world.checks.mu.Unlock()
+		d.world.checks.stock.unsure = true
+	}
+}
+
+func (d *doing) lasting() redislock.Option {
+	return redislock.WithLease(upTo(d.draw, time.Second, 10*time.Second))
+}
+
+func (d *doing) bring() error {
+	c := &d.world.checks
+	lock, err := d.client.Acquire(d.ctx, d.Name, d.lasting())
+	if err != nil {
+		return err
+	}
+	defer d.anyhow(lock.Release)
+	b := d.enter(lock)
+	if d.Seed/128%4 == 0 { // most bring it at once: one that is about to wait must have its place by then
+		d.pause(b.ctx, time.Second)
+	}
+	c.mu.Lock()
+	brings := b.relies()
+	if brings {
+		c.stock.things, c.stock.changed = c.stock.things+1, time.Now()
+	}
+	c.mu.Unlock()
+	if brings {
+		sure := false
+		defer d.unless(&sure)
+		signal := barrier.NewCondition(d.client, "c").Signal
+		if d.Seed/32%4 == 0 {
+			signal = barrier.NewCondition(d.client, "c").Broadcast
+		}
+		for tries := 0; tries < 5 && !sure; tries++ {
+			if err = signal(d.ctx); err == nil {
+				sure = true
+			}
+		}
+	}
+	d.leave(b)
+	return errors.Join(err, d.release(b, lock.Release))
+}
+
+func (d *doing) take() error {
+	c, w := &d.world.checks, d.world
+	ctx, cancel := context.WithDeadline(d.ctx, w.ending.Add(patience))
+	defer cancel()
+	lease := d.lasting()
+	lock, err := d.client.Acquire(ctx, d.Name, lease)
+	if err != nil {
+		return err
+	}
+	defer func() { // as anyhow, of the last lock
+		if r := recover(); r != nil {
+			_ = lock.Release(d.ctx)
+			panic(r)
+		}
+	}()
+	for {
+		b := d.enter(lock)
+		select { // others come to wait for the lock
+		case <-time.After(time.Duration(d.draw.Int64N(int64(100 * time.Millisecond)))):
+		case <-b.ctx.Done():
+		}
+		c.mu.Lock()
+		if c.stock.things > 0 && b.relies() {
+			c.stock.things, c.stock.changed = c.stock.things-1, time.Now()
+			c.mu.Unlock()
+			w.history.count("condition met")
+			d.pause(b.ctx, time.Second)
+			d.leave(b)
+			return d.release(b, lock.Release)
+		}
+		c.mu.Unlock()
+		d.leave(b)
+		if lock, err = d.waitWith(ctx, lock, lease); err != nil {
+			return err
+		}
+		d.asked, d.entered = time.Now(), false // it is another grant
+	}
+}
+
+// patience is how long one that takes waits, after the last fault.
+const patience = 2 * time.Minute
+
+// waitWith waits for a signal.
+func (d *doing) waitWith(ctx context.Context, lock *redislock.Lock, lease redislock.Option) (*redislock.Lock, error) {
+	c, w := &d.world.checks, d.world
+	sure := false
+	defer d.unless(&sure)
+	lock, err := barrier.NewCondition(d.client, "c", lease).Wait(ctx, lock)
+	if err == nil || ctx.Err() != nil && !d.gone {
+		sure = true
+	}
+	if err == nil {
+		w.history.count("condition woken")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil && sure && d.ctx.Err() == nil && c.stock.things > 0 && !c.stock.unsure && time.Since(latest(c.stock.changed, w.over)) > patience/2 &&
+		!c.forgot && !c.back && !c.ahead && d.observer.fault == "" {
+		c.found("signal", "%d waits, and there has been something for %v: %v", d.Number, time.Since(c.stock.changed), err)
+	}
+	return lock, err
+}
