@@ -76,8 +76,9 @@ test: redis-server named-servers spin chromium ## everything that CI runs: forma
 	$(call beside,($(call lint_of,$(filter-out . $(PLAIN) torture,$(MODULES)))) || failed=1; ($(call cross_of,$(CROSS_OF_TEST))) || failed=1;)
 
 .PHONY: cross
-cross: ## build the library and the command line for Linux, macOS, FreeBSD and Windows, and for 32 bit; make test does so for two: make cross [CROSS=darwin/arm64]
+cross: ## build the library and the command line for Linux, macOS, FreeBSD and Windows, and for 32 bit, and vet their tests for Windows; make test builds for two: make cross [CROSS=darwin/arm64]
 	@$(call cross_of,$(CROSS))
+	@export GOOS=windows CGO_ENABLED=0; go vet ./... && cd cmd/redislock && go vet ./...
 
 .PHONY: redis-server
 redis-server: # the tests start real servers; Debian's package is installed where it can be

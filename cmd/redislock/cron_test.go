@@ -5,10 +5,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // cron starts "redislock cron" under the fixture's prefix.
@@ -66,7 +65,7 @@ func TestCronRunsOncePerTickOnThreeNodes(t *testing.T) {
 		if len(runs) == 5 && running {
 			running = false
 			for _, p := range programs {
-				p.signal(unix.SIGTERM)
+				p.signal(syscall.SIGTERM)
 			}
 		}
 	}
@@ -113,7 +112,7 @@ func TestCronThatWaitsEndsAtOnce(t *testing.T) {
 	f := setUp(t)
 	p := f.cron("@yearly", "x", "--", "true")
 	p.says("the next tick is")
-	p.signal(unix.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	p.ends(0, "the next tick is")
 }
 
@@ -122,14 +121,14 @@ func TestCronLeavesSignalsOfItsOwnToTheCommand(t *testing.T) {
 	f := setUp(t)
 	p := f.cron("1s", "x", "--", "sh", "-c", "trap 'echo told; exit 0' USR1; echo ready; while :; do sleep 0.02; done")
 	p.says("the next tick is")
-	p.signal(unix.SIGUSR2) // nothing runs yet
+	p.signal(sigUSR2) // nothing runs yet
 	p.line()
-	p.signal(unix.SIGUSR1)
+	p.signal(sigUSR1)
 	if got := p.line(); got != "told" {
 		t.Errorf("the command said %q", got)
 	}
 	p.line() // of the next tick
-	p.signal(unix.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	p.ends(0, "ran in", "signal: terminated after")
 }
 
@@ -151,7 +150,7 @@ func TestCronSaysWhatBecameOfEachTick(t *testing.T) {
 		time.Sleep(2 * time.Millisecond)
 	}
 	for _, p := range []*program{p, q, r} {
-		p.signal(unix.SIGTERM)
+		p.signal(syscall.SIGTERM)
 		p.ends(0, "the next tick is")
 	}
 }
@@ -173,7 +172,7 @@ func TestCronSurvivesAnOutage(t *testing.T) {
 	outage := time.Now()
 	for !moment(t, p.line()).After(outage) {
 	}
-	p.signal(unix.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	p.ends(0, "ran in")
 }
 
@@ -206,12 +205,12 @@ func TestCronTakesOverFromANodeThatIsKilled(t *testing.T) {
 			f.until(tickLock("x", tick), waiting(1))
 			for _, p := range programs {
 				if p != h.p {
-					p.signal(unix.SIGUSR1) // is for a command, and there is none
+					p.signal(sigUSR1) // is for a command, and there is none
 				}
 			}
-			h.p.signal(unix.SIGKILL)
+			h.p.signal(syscall.SIGKILL)
 		case tick == hung:
-			h.p.signal(unix.SIGTERM)
+			h.p.signal(syscall.SIGTERM)
 		}
 	}
 }
@@ -228,7 +227,7 @@ func TestCronForProgramsSaysObjects(t *testing.T) {
 	f := setUp(t)
 	p := f.cron("1s", "-o", "json", "x", "--", "sh", "-c", "echo through >&2; exit 3")
 	said := p.says(`"outcome":"failed"`)
-	p.signal(unix.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	p.wait()
 	objects := 0
 	for line := range strings.Lines(said) {

@@ -4,10 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"example.com/redislock"
 )
@@ -52,7 +51,7 @@ func TestCronStatusOfANodeThatDied(t *testing.T) {
 	tick, _ := ticks()
 	p := f.run("--tick", tick, "--lease", "1s", "x", "--", "sh", "-c", "echo ready; exec sleep 1000")
 	p.line()
-	p.signal(unix.SIGKILL)
+	p.signal(syscall.SIGKILL)
 	p.wait()
 	f.until("cron:x", func(info redislock.Info) bool { return len(info.Holds) == 0 }) // its lease is over
 	if out := f.cronStatus("x").ends(0); !strings.Contains(out, "x: died: ") {
@@ -135,7 +134,7 @@ func TestCronStatusKnowsAJobBeforeItsFirstRunAndForgetsOneThatIsNoMore(t *testin
 	}
 	f.wants(0, []string{"cron-status", "-o", "json", "yearly"}, `"outcome":"pending"`, `"command":"sh"`)
 	f.wants(0, []string{"cron-status", "--check", "yearly"})
-	p.signal(unix.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	p.ends(0, "the next tick is")
 
 	late := redislock.WithSchedule(func(after time.Time) time.Time { return after.Add(-3 * time.Hour) })

@@ -2,11 +2,11 @@ package main
 
 import (
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 )
 
 // damage leaves something else where a lock and a job are.
@@ -107,7 +107,7 @@ func TestWatchGoesOnBesideALockThatIsDamaged(t *testing.T) {
 	}
 	for line := p.line(); !strings.Contains(line, "\tx\t-\t"); line = p.line() {
 	}
-	p.signal(unix.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	said := p.stderr.String()
 	if p.wait(); strings.Count(said, "bad: Redis at ") != 1 {
 		t.Errorf("it says %q", said)
@@ -126,7 +126,7 @@ func TestWatchTakesANameForWhatItIs(t *testing.T) {
 	if got := p.line(); !strings.Contains(got, "\ta*\tthe-test") {
 		t.Errorf("held: %q", got)
 	}
-	p.signal(unix.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	p.ends(128 + 15)
 	f.wants(0, []string{"show", "a*"}, "redislock watch --name 'a*'")
 	f.wants(64, []string{"watch", "--name"}, "--name: which?")

@@ -9,8 +9,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // loadedMachine is more than a machine that is busy with other tests adds.
@@ -80,8 +78,8 @@ func TestDemoNamesARedisThatCannotBeReached(t *testing.T) {
 }
 
 func TestDemoLeavesNoProcessBehind(t *testing.T) {
-	for sig, status := range map[syscall.Signal]int{unix.SIGINT: 130, unix.SIGTERM: 143, unix.SIGKILL: -9} {
-		t.Run(unix.SignalName(sig), func(t *testing.T) {
+	for sig, status := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143, syscall.SIGKILL: -9} {
+		t.Run(sig.String(), func(t *testing.T) {
 			f := setUp(t)
 			// All its processes share its standard error, so that ends with the last of them.
 			p := f.start("demo")

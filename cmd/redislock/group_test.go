@@ -6,8 +6,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 // stubborn is a shell in whose group a worker goes on after the shell has ended: until it has seen TERM and then written
@@ -42,7 +40,7 @@ func TestLockIsGivenBackWhenAllThatTheCommandStartedHasEnded(t *testing.T) {
 	p := f.run("--grace", "1m", "x", "--", "sh", "-c", stubborn(endsLate))
 	p.line()
 	released := f.next("x")
-	p.signal(unix.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	p.ends(128 + 15)
 	if err := <-released; err != nil {
 		t.Error(err)
@@ -55,7 +53,7 @@ func TestLockOfATickIsGivenBackWhenAllThatTheCommandStartedHasEnded(t *testing.T
 	p := f.start("cron", "--prefix", f.prefix, "--grace", "1m", "--schedule", "1s", "x", "--", "sh", "-c", stubborn(endsLate))
 	p.line()
 	released := f.next("cron:x")
-	p.signal(unix.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	p.ends(0, "the next tick is")
 	if err := <-released; err != nil {
 		t.Error(err)
@@ -67,7 +65,7 @@ func TestWhatTheCommandLeftIsKilledAfterTheGrace(t *testing.T) {
 	f := setUp(t)
 	p := f.run("--grace", "200ms", "x", "--", "sh", "-c", stubborn(""))
 	p.line()
-	p.signal(unix.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	p.ends(128+15, "not all that it has started: that gets SIGKILL now") // standard output ends only with both
 }
 
@@ -81,7 +79,7 @@ func TestWhatAKilledCommandLeftIsEnded(t *testing.T) {
 	}
 	p.line()
 	released := f.next("x")
-	if err := syscall.Kill(pid, unix.SIGKILL); err != nil {
+	if err := kill(pid); err != nil {
 		t.Fatal(err)
 	}
 	p.ends(128+9, "the command was killed, but not all that it has started")

@@ -2,10 +2,9 @@ package main
 
 import (
 	"strings"
+	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"example.com/redislock"
 )
@@ -25,7 +24,7 @@ func TestWhatIsKeptAfterItsOwnerGaveItBackIsSaid(t *testing.T) {
 	if got := p.line(); !strings.Contains(got, "\tthe-test (pid ") || !strings.Contains(got, "), given back\texclusive\t") {
 		t.Errorf("given back: %q", got)
 	}
-	p.signal(unix.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	p.ends(128 + 15)
 
 	out := f.wants(0, []string{"show", "x"}, "kept      given back by its owner, kept until 20", ", in 1h0m", "has given it back")

@@ -4,10 +4,9 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 func (f *fixture) breakHold(name string) {
@@ -66,7 +65,7 @@ func TestSignalsAreStillPassedOnDuringTheGrace(t *testing.T) {
 	if got := p.line(); got != "asked to end" {
 		t.Fatalf("the command said %q", got)
 	}
-	p.signal(unix.SIGUSR1)
+	p.signal(sigUSR1)
 	if out := p.ends(70, "SIGTERM"); out != "told\n" {
 		t.Errorf("the command said %q", out)
 	}
@@ -130,7 +129,7 @@ func TestCommandEndsWithAProgramThatIsKilled(t *testing.T) {
 	f := setUp(t)
 	p := f.run("x", "--", "sh", "-c", "echo ready; exec sleep 1000")
 	p.line()
-	p.signal(unix.SIGKILL)
+	p.signal(syscall.SIGKILL)
 	if status, _, _ := p.wait(); status != -9 { // standard output ends only with the sleep
 		t.Errorf("exit status %d", status)
 	}
@@ -143,7 +142,7 @@ func TestLeaseOfAKilledProgramIsWhatOthersWaitFor(t *testing.T) {
 	if info := f.until("x", waiting(0)); len(info.Holds) != 1 || info.Holds[0].Deadline.Sub(info.Now) > 300*time.Millisecond {
 		t.Errorf("the hold is %+v at %v, want a lease of 300ms", info.Holds, info.Now)
 	}
-	p.signal(unix.SIGKILL)
+	p.signal(syscall.SIGKILL)
 	p.wait()
 	f.run("--wait", "1m", "x", "--", "true").ends(0)
 }

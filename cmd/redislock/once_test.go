@@ -3,10 +3,9 @@ package main
 import (
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // write makes a file that can be executed.
@@ -62,7 +61,7 @@ func TestOnceMayNotBeWaitedFor(t *testing.T) {
 	f.run("--once", "--wait", "50ms", "x", "--", "touch", "ran").ends(75, "still held")
 	q := f.run("--once", "x", "--", "touch", "ran")
 	f.until("once:x", waiting(1))
-	q.signal(unix.SIGTERM)
+	q.signal(syscall.SIGTERM)
 	q.ends(128+15, "was not run")
 	p.finish()
 	p.ends(0)

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // program is one redislock process. It has no controlling terminal.
@@ -56,7 +54,7 @@ func (f *fixture) launch(name string, args ...string) *program {
 	p.cmd.Env = append(os.Environ(), asProgram+"=1", "REDIS_URL="+f.url, "GORACE=atexit_sleep_ms=0")
 	p.cmd.Dir = f.dir
 	p.cmd.Stderr = &p.stderr
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	p.cmd.SysProcAttr = ownSession()
 	stdin, err := p.cmd.StdinPipe()
 	if err != nil {
 		f.Fatal(err)
@@ -69,7 +67,7 @@ func (f *fixture) launch(name string, args ...string) *program {
 	if err := p.cmd.Start(); err != nil {
 		f.Fatal(err)
 	}
-	f.Cleanup(func() { _ = unix.Kill(-p.cmd.Process.Pid, unix.SIGKILL) }) // it leads its session, or is gone
+	f.Cleanup(func() { killSession(p.cmd.Process) }) // it leads its session, or is gone
 	return p
 }
 

@@ -7,11 +7,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/charmbracelet/x/ansi"
-	"golang.org/x/sys/unix"
 
 	"example.com/redislock"
 )
@@ -104,7 +104,7 @@ func TestAWaitGoesOnUnderNohup(t *testing.T) {
 	lock := f.hold("x")
 	p := f.launch("sh", "-c", `trap "" HUP; exec "$0" wait --prefix `+f.prefix+` --free x`, os.Args[0])
 	f.watched("x")
-	p.signal(unix.SIGHUP)
+	p.signal(syscall.SIGHUP)
 	if err := lock.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestWaitEndsWhenTheLockIsAsWanted(t *testing.T) {
 	f.hold("y")
 	p = f.start("wait", "--prefix", f.prefix, "--free", "y")
 	f.watched("y")
-	p.signal(unix.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	p.ends(128 + 15)
 }
 

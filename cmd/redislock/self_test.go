@@ -2,9 +2,8 @@ package main
 
 import (
 	"os"
+	"syscall"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 func TestARunInsideItselfIsToldThatItWaitsForItself(t *testing.T) {
@@ -14,7 +13,7 @@ func TestARunInsideItselfIsToldThatItWaitsForItself(t *testing.T) {
 		ends(75, "held by the redislock run or cron that runs this one", "another name")
 	p := f.run("x", "--", os.Args[0], "run", "--prefix", f.prefix, "x", "--", "true") // it would wait for ever, and nobody is at a terminal
 	p.says("waiting for \"x\", held by the redislock run or cron that runs this one")
-	p.signal(unix.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	p.ends(128+15, "was ended by a signal")
 	f.run("x", "--", os.Args[0], "run", "--prefix", f.prefix+"-other", "x", "--", "true").ends(0) // not the same
 }

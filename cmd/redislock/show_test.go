@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"example.com/redislock"
 	"example.com/redislock/ui/history"
@@ -199,7 +198,7 @@ func TestAskTellsTheHolder(t *testing.T) {
 	if !strings.HasPrefix(said, `{"time":"20`) || !strings.Contains(said, `"by":{"client":`) || !strings.Contains(said, `"name":"x"`) {
 		t.Errorf("it says %q", said)
 	}
-	p.signal(unix.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	if status, _, _ := p.wait(); status != 4 {
 		t.Errorf("exit status %d", status)
 	}
@@ -209,7 +208,7 @@ func TestAskTellsTheHolder(t *testing.T) {
 	f.wants(0, []string{"ask", "--why", "it must end", "cron:job"}, "1 holder was told")
 	c.says("it must end; the command gets SIGTERM")
 	c.says("signal: terminated after")
-	c.signal(unix.SIGTERM)
+	c.signal(syscall.SIGTERM)
 	c.wait()
 	refuses(t, []string{"run", "--on-ask", "KILL", "x", "--", "true"}, "--on-ask", "TERM")
 	refuses(t, []string{"run", "-o", "xml", "x", "--", "true"}, "must be text or json")

@@ -7,13 +7,11 @@ import (
 	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"example.com/redislock"
 )
 
 var signalNames = map[syscall.Signal]string{
-	unix.SIGINT: "INT", unix.SIGTERM: "TERM", unix.SIGHUP: "HUP", unix.SIGQUIT: "QUIT", unix.SIGUSR1: "USR1", unix.SIGUSR2: "USR2",
+	syscall.SIGINT: "INT", syscall.SIGTERM: "TERM", syscall.SIGHUP: "HUP", syscall.SIGQUIT: "QUIT", sigUSR1: "USR1", sigUSR2: "USR2",
 }
 
 func TestRunPassesSignalsOn(t *testing.T) {
@@ -33,7 +31,7 @@ func TestRunShowsTheSignalThatEndedItsCommand(t *testing.T) {
 	f := setUp(t)
 	p := f.run("x", "--", "sh", "-c", "echo ready; exec sleep 1000")
 	p.line()
-	p.signal(unix.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	p.ends(128 + 15)
 }
 
@@ -41,7 +39,7 @@ func TestSignalsThatEndReachWhatTheCommandStarted(t *testing.T) {
 	f := setUp(t)
 	p := f.run("x", "--", "sh", "-c", "sleep 1000 & echo ready; wait")
 	p.line()
-	p.signal(unix.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	p.ends(128 + 15) // standard output ends only with the sleep
 }
 
@@ -77,7 +75,7 @@ func TestLockIsGivenBackAfterTheCommandHasEnded(t *testing.T) {
 		released <- err
 	}()
 	f.until("x", waiting(1))
-	p.signal(unix.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	p.ends(3)
 	if err := <-released; err != nil {
 		t.Error(err)

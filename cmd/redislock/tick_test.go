@@ -3,10 +3,9 @@ package main
 import (
 	"errors"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"example.com/redislock"
 )
@@ -201,7 +200,7 @@ func TestAnotherTakesATickOverFromANodeThatIsKilled(t *testing.T) {
 		} else if out := q.ends(0); out != "" {
 			t.Errorf("it said %q beside the one that ran", out)
 		}
-		p.signal(unix.SIGKILL)
+		p.signal(syscall.SIGKILL)
 		p.wait()
 		if !retry {
 			f.until(tickLock("x", tick), func(info redislock.Info) bool { return len(info.Holds) == 0 })
@@ -221,7 +220,7 @@ func TestANodeThatIsToldToStopLeavesItsTickToAnother(t *testing.T) {
 	p.line()
 	q := f.run("--tick", tick, "--retry", "1m", "x", "--", "echo", "took over")
 	f.until(tickLock("x", tick), waiting(1))
-	p.signal(unix.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	p.ends(128 + 15)
 	if out := q.ends(0); out != "took over\n" {
 		t.Errorf("it said %q", out)
@@ -236,7 +235,7 @@ func TestASignalEndsTheWaitForATick(t *testing.T) {
 	p.line()
 	q := f.run("--tick", tick, "--retry", "1m", "x", "--", "touch", "ran")
 	f.until(tickLock("x", tick), waiting(1))
-	q.signal(unix.SIGTERM)
+	q.signal(syscall.SIGTERM)
 	q.ends(128+15, "the wait", "was not run")
 	p.finish()
 	p.ends(0)

@@ -13,10 +13,9 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"example.com/redislock/ui/history"
 )
@@ -52,7 +51,7 @@ func (f *fixture) answers(client *http.Client, url string, want int, token strin
 
 func TestUIServesUntilASignal(t *testing.T) {
 	t.Parallel()
-	for _, sig := range []unix.Signal{unix.SIGINT, unix.SIGTERM} {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		f := setUp(t)
 		p, url := f.uiPage()
 		if !strings.HasPrefix(url, "http://127.0.0.1:") {
@@ -109,7 +108,7 @@ func TestUIIsNotForEverybodyWithoutAToken(t *testing.T) {
 	f.answers(http.DefaultClient, url+"api/session", 204, token)
 	other := f.start("ui", "--prefix", f.prefix, "--listen", strings.Trim(strings.TrimPrefix(url, "http://"), "/"))
 	other.ends(69, "name another address by --listen")
-	p.signal(unix.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	if p.ends(0, "wrong token"); strings.Contains(p.stderr.String(), token) {
 		t.Error("it tells the token")
 	}
@@ -132,7 +131,7 @@ func TestUISpeaksTLS(t *testing.T) {
 		_ = got.Body.Close()
 	}
 	p.says("TLS handshake error")
-	p.signal(unix.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	p.ends(0, "TLS handshake error")
 }
 
@@ -197,6 +196,6 @@ func TestWhoBreaksOrAsksIsInTheHistoryIfThereIsOne(t *testing.T) {
 	if e := told["broken"]; e.Name != "x" || e.Why != "stuck" || e.By != person() || e.Fence != lock.Fence() {
 		t.Errorf("broken: %+v", e)
 	}
-	p.signal(unix.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	p.ends(0)
 }

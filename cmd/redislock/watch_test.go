@@ -3,9 +3,8 @@ package main
 import (
 	"encoding/json"
 	"strings"
+	"syscall"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"example.com/redislock"
 )
@@ -34,7 +33,7 @@ func TestWatchSaysEachChange(t *testing.T) {
 		for last := ""; !strings.Contains(last, "\tx\t-\t-\t"); { // by way of the waiter, if that is quick to see
 			last = p.line()
 		}
-		p.signal(unix.SIGTERM)
+		p.signal(syscall.SIGTERM)
 		p.ends(128 + 15)
 	}
 }
@@ -48,7 +47,7 @@ func TestWatchForProgramsIsJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(p.line()), &l); err != nil || l.Name != "x/1" || l.Holds[0].Metadata != "one" {
 		t.Errorf("%+v, %v", l, err)
 	}
-	p.signal(unix.SIGINT)
+	p.signal(syscall.SIGINT)
 	p.ends(128 + 2)
 }
 
@@ -64,7 +63,7 @@ func TestWatchSurvivesAnOutage(t *testing.T) {
 		p.says("cannot reach Redis at " + r.path)
 		r.start()
 		p.says("answers again")
-		p.signal(unix.SIGTERM)
+		p.signal(syscall.SIGTERM)
 		p.ends(128+15, "it is tried again")
 	}
 }

@@ -19,7 +19,7 @@ const stopTime = 5 * time.Second
 // database is a server that keeps its data in a directory of its own, and does not run as root.
 type database struct {
 	dir     string
-	as      *syscall.Credential // nil: the user of the test
+	as      *credential // nil: the user of the test
 	port    int
 	process *process // nil before it serves
 }
@@ -46,7 +46,7 @@ func newDatabase(users ...string) (*database, error) {
 }
 
 // ordinaryUser is whom a server may run as that does not run as root: nil if that is the user of the test.
-func ordinaryUser(names []string) (*syscall.Credential, error) {
+func ordinaryUser(names []string) (*credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
 	}
@@ -65,7 +65,7 @@ func ordinaryUser(names []string) (*syscall.Credential, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+		return &credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 	}
 	return nil, fmt.Errorf("it does not run as root, and there is nobody else: %w", errs)
 }
@@ -74,7 +74,7 @@ func ordinaryUser(names []string) (*syscall.Credential, error) {
 func (d *database) command(path string, args ...string) *exec.Cmd {
 	cmd := exec.Command(path, args...)
 	cmd.Dir = d.dir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: d.as}
+	runAs(cmd, d.as)
 	return cmd
 }
 

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 )
 
@@ -29,7 +28,7 @@ func installed(pkg string, look func() (string, error)) func() (string, error) {
 			return "", howTo(pkg, err)
 		}
 		defer lock.Close()
-		if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		if err := lockFile(lock); err != nil {
 			return "", howTo(pkg, err)
 		}
 		if path, err := look(); err == nil {

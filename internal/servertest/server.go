@@ -129,10 +129,10 @@ func (s *Server) AddUser(name, rules string) func(*redis.Options) {
 }
 
 // Pause stops the process (SIGSTOP): connections stay, nothing is answered, time goes on.
-func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
+func (s *Server) Pause() { s.signal(stopSignal) }
 
 // Resume lets a paused process go on.
-func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
+func (s *Server) Resume() { s.signal(continueSignal) }
 
 // runs says whether the process is neither killed nor paused.
 func (s *Server) runs() bool {
@@ -151,7 +151,7 @@ func (s *Server) signal(sig syscall.Signal) {
 	if err := s.process.cmd.Process.Signal(sig); err != nil {
 		s.t.Fatalf("servertest: %v: %v", sig, err)
 	}
-	s.paused = sig == syscall.SIGSTOP
+	s.paused = sig == stopSignal
 }
 
 // Kill ends the process at once (SIGKILL), paused or not, and returns when it is gone. What it has not written to disk

@@ -1,0 +1,17 @@
+//go:build !linux
+
+package main
+
+// screen is a terminal, which these tests make on Linux only.
+type screen struct{}
+
+func (f *fixture) atTerminal(...string) *screen {
+	f.Skip("a terminal is made on Linux only")
+	return nil
+}
+
+func (*screen) shows(string) string { return "" }
+
+func (*screen) typed(string) {}
+
+func (*screen) ends(int) string { return "" }
