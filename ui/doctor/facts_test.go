@@ -3,6 +3,7 @@ package doctor
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -276,5 +277,14 @@ func TestWhatSentinelsKnowIsNotClaimed(t *testing.T) {
 	}
 	if found := sentinel(&facts{options: &redis.Options{Addr: "127.0.0.1:6379"}}); found != nil {
 		t.Errorf("%+v", found)
+	}
+}
+
+func TestACauseIsTheServersWordsWithoutTheHashOfTheScript(t *testing.T) {
+	refused := errors.New("OOM command not allowed when used memory > 'maxmemory'. script: ba3b9b87, on @user_script:20.")
+	for _, err := range []error{refused, fmt.Errorf("redislock: acquire: %w", refused)} {
+		if got := cause(err); got != "OOM command not allowed when used memory > 'maxmemory'." {
+			t.Errorf("%q", got)
+		}
 	}
 }

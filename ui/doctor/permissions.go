@@ -106,12 +106,14 @@ func refusedFix(err error) string {
 	return "see its log"
 }
 
-// cause is what is behind the library's own words.
+// cause is what is behind the library's own words, without the hash of the script and the line in it that Redis adds.
 func cause(err error) string {
-	if inner := errors.Unwrap(err); inner != nil && strings.HasPrefix(err.Error(), "redislock: ") {
-		return inner.Error()
+	text := err.Error()
+	if inner := errors.Unwrap(err); inner != nil && strings.HasPrefix(text, "redislock: ") {
+		text = inner.Error()
 	}
-	return err.Error()
+	text, _, _ = strings.Cut(text, " script: ")
+	return text
 }
 
 func take(ctx context.Context, rdb redis.UniversalClient, prefix string) error {
