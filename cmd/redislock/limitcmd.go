@@ -12,13 +12,13 @@ import (
 	"example.com/redislock"
 )
 
-const limitHelp = `Shows what the holds of the lock NAME are limited to, beside what those say who take it; or sets that: semaphore=10 lets
-at most 10 units of a semaphore be held, whatever larger size the programs name. All of them go by it at once. small+large=3
-counts the holds of several modes together. The modes that everybody knows are read and semaphore; a lock that is taken
-with -n is a semaphore.
+const limitHelp = `Shows or sets the limit of the lock NAME. A limit bounds the holds of a lock, whatever the programs that take it say:
+semaphore=10 allows at most 10 units of a semaphore, even if the programs name a larger size. It applies to all programs at once.
+small+large=3 counts the holds of several modes together. The built-in modes are read and semaphore; a lock that is taken with -n is
+a semaphore.
 
-The new limit replaces the one before, and ends by itself. Nobody loses a lock because of it: who holds more keeps it, and others
-wait. Who waits is granted the lock as soon as the limit allows it; 0 lets nobody in. An exclusive hold is not limited.
+The new limit replaces the one before, and ends by itself. No holder loses the lock because of it: holders beyond the limit keep it,
+and others wait. A waiter is granted the lock as soon as the limit allows it; with 0 nobody is. An exclusive hold is not limited.
 
 `
 
