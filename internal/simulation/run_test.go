@@ -94,7 +94,7 @@ func (w *world) play() {
 	if !w.run(w.idle) {
 		for _, number := range sortedNumbers(w.doing) {
 			d := w.doing[number]
-			if (d.Kind == "weak" || d.Kind == "semaphore" && w.plan.Gathered) && w.checks.back { // a limit, and a plain key of Redis, which last as much longer as its clock was set back
+			if d.Kind == "weak" && w.checks.back { // a plain key of Redis, which lasts as much longer as its clock was set back
 				continue
 			}
 			w.checks.find("stuck", "%d, %s %s, has not come to an end %v after the last fault", number, d.Kind, d.Name, time.Since(begun.Add(w.plan.end())).Round(time.Second))

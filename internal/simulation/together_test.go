@@ -298,10 +298,11 @@ func (d *doing) take() error {
 		}
 		c.mu.Unlock()
 		d.leave(b)
+		asked := time.Now()
 		if lock, err = d.waitWith(ctx, lock, lease); err != nil {
 			return err
 		}
-		d.asked, d.entered = time.Now(), false // it is another grant
+		d.asked, d.entered = asked, false // it is another grant
 	}
 }
 
