@@ -24,12 +24,15 @@ type finding struct {
 	Found text         `json:"found"`
 	Why   text         `json:"why,omitempty"`
 	Fix   text         `json:"fix,omitempty"`
+	// Command mends it, and Cost is to be known before.
+	Command string `json:"command,omitempty"`
+	Cost    text   `json:"cost,omitempty"`
 }
 
 func healthOf(report doctor.Report, at time.Time) json.RawMessage {
 	h := health{Findings: []finding{}, Worst: report.Worst(), At: at.UnixMilli()}
 	for _, f := range report.Findings {
-		h.Findings = append(h.Findings, finding{text(f.Check), text(f.Node), f.Level, text(f.Found), text(f.Why), text(f.Fix)})
+		h.Findings = append(h.Findings, finding{text(f.Check), text(f.Node), f.Level, text(f.Found), text(f.Why), text(f.Fix), f.Command, text(f.Cost)})
 	}
 	slices.SortStableFunc(h.Findings, func(a, b finding) int { return cmp.Compare(b.Level, a.Level) })
 	return encode(h)

@@ -33,7 +33,8 @@ type hub struct {
 	status    status
 	memory    trouble.Memory
 	recorder  recorder
-	troubles  json.RawMessage // of memory, runs and report, as of the last sweep
+	troubles  json.RawMessage   // of memory, runs and report, as of the last sweep
+	found     []trouble.Trouble // the same, as values
 	runs      []redislock.CronStatus
 	strips    map[string][]run // of each job, the runs that were seen; for the watcher alone
 	report    doctor.Report
@@ -115,7 +116,7 @@ func (h *hub) leave(s *stream) {
 		h.stop()
 		h.stop = nil
 		h.rows, h.jobs, h.health, h.troubles, h.status = map[string]json.RawMessage{}, nil, nil, nil, status{}
-		h.runs, h.report = nil, doctor.Report{}
+		h.runs, h.report, h.found = nil, doctor.Report{}, nil
 	}
 }
 

@@ -124,7 +124,9 @@ func (h *hub) detail(s *stream) json.RawMessage {
 	d := detailOf(l.info)
 	d.ID, d.Error, d.Means, d.Steps = l.id, text(l.err), []trouble.Text{}, []step{}
 	if l.err == "" {
-		means, steps := trouble.Explain(l.info, append(h.memory.Deadlocks(l.info.Name), h.memory.Ends(l.info.Name, h.now)...)...)
+		more := append(h.memory.About(l.info.Name, h.now), trouble.About(l.info.Name, h.found)...)
+		means, steps := trouble.Explain(l.info, more...)
+		d.Stops = trouble.Stops(more)
 		d.Means, d.Steps = append(d.Means, means...), h.config.steps(steps)
 	}
 	d.Blind = append(d.Blind, [2]int64{0, millis(h.began)})

@@ -23,6 +23,7 @@ type troubleItem struct {
 	Job     string         `json:"job,omitempty"`    // the id of a job, without "cron:"
 	Title   trouble.Text   `json:"title"`
 	Since   int64          `json:"since,omitempty"`
+	When    trouble.Text   `json:"when,omitempty"`
 	Waiting int            `json:"waiting,omitempty"`
 	Means   []trouble.Text `json:"means"`
 	Steps   []step         `json:"steps"`
@@ -30,8 +31,10 @@ type troubleItem struct {
 
 // step is a [trouble.Step], whose command leads to this Redis.
 type step struct {
-	Text    trouble.Text `json:"text"`
-	Command string       `json:"command,omitempty"`
+	Action  trouble.Action `json:"action"`
+	Text    trouble.Text   `json:"text"`
+	Warn    trouble.Text   `json:"warn,omitempty"`
+	Command string         `json:"command,omitempty"`
 }
 
 // troublesMessage is all that needs a person, the worst first.
@@ -44,13 +47,12 @@ type troublesMessage struct {
 func (c Config) steps(all []trouble.Step) []step {
 	out := []step{}
 	for _, s := range all {
-		out = append(out, step{s.Text, s.Line(c.Flags)})
+		out = append(out, step{s.Action, s.Text, s.Warn, s.Line(c.Flags)})
 	}
 	return out
 }
 
 func (c Config) troubles(all []trouble.Trouble) json.RawMessage {
-	trouble.Sort(all)
 	m := troublesMessage{Items: []troubleItem{}, Locks: map[string]trouble.Level{}}
 	for i, t := range all {
 		if t.Lock != "" {
@@ -65,7 +67,7 @@ func (c Config) troubles(all []trouble.Trouble) json.RawMessage {
 			m.More++
 			continue
 		}
-		item := troubleItem{Kind: t.Kind, Level: t.Level, Title: t.Title, Since: millis(t.Since), Waiting: t.Waiting, Means: t.Means, Steps: c.steps(t.Steps)}
+		item := troubleItem{Kind: t.Kind, Level: t.Level, Title: t.Title, Since: millis(t.Since), When: t.When(), Waiting: t.Waiting, Means: t.Means, Steps: c.steps(t.Steps)}
 		if t.Lock != "" {
 			item.ID, item.Others = idOf(t.Lock), len(t.Others)
 		}
@@ -80,11 +82,8 @@ func (c Config) troubles(all []trouble.Trouble) json.RawMessage {
 // judge says what is in trouble by now.
 func (h *hub) judge(ctx context.Context, now time.Time) {
 	h.mu.Lock()
-	all := h.memory.Troubles(now)
-	for _, run := range h.runs {
-		all = append(all, trouble.OfJob(run, now)...)
-	}
-	all = append(all, trouble.OfServer(h.report)...)
+	h.found = trouble.All(h.memory.Troubles(now), h.runs, h.report, now)
+	all := h.found
 	h.mu.Unlock()
 	h.set(ctx, &h.troubles, h.config.troubles(all), func(s *stream) { s.trouble = true })
 }

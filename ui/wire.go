@@ -173,6 +173,8 @@ type detail struct {
 	// Means and Steps are what that means and what can be done, as redislock show says it.
 	Means []trouble.Text `json:"means"`
 	Steps []step         `json:"steps"`
+	// Stops is why no lock can be taken now.
+	Stops trouble.Text `json:"stops,omitempty"`
 }
 
 // maxDetail is how many holders and waiters a page shows: as many as a Client looks at.

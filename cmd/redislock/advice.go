@@ -1,18 +1,22 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"example.com/redislock"
+	"example.com/redislock/ui/doctor"
+	"example.com/redislock/ui/history"
 	"example.com/redislock/ui/trouble"
 )
 
-// advise says what the state of a lock means and what can be done next, in lines of at most width. The flags lead to the same
-// Redis. The deadlocks are those that the lock is part of, as far as they are known.
-func advise(info redislock.Info, flags string, width int, deadlocks ...trouble.Trouble) string {
-	means, steps := trouble.Explain(info, deadlocks...)
+// advise says in words what the state of a lock means, and what can be done next, in lines of at most width. The flags lead to the
+// same Redis. More is what is known of the lock that this look at it does not show.
+func advise(info redislock.Info, flags string, width int, more ...trouble.Trouble) string {
+	means, steps := trouble.Explain(info, more...)
 	var b strings.Builder
 	if len(means) > 0 {
 		fmt.Fprintf(&b, "\n%s\n", heading.Render("What it means"))
@@ -20,21 +24,47 @@ func advise(info redislock.Info, flags string, width int, deadlocks ...trouble.T
 	for _, text := range means {
 		b.WriteString(indented(text.Say(info.Now), "  ", width))
 	}
-	if len(steps) > 0 {
-		fmt.Fprintf(&b, "\n%s\n", heading.Render("What can be done"))
-	}
-	for _, s := range steps {
-		b.WriteString(stepInWords(s, info.Now, flags, width))
+	return b.String() + stepsInWords(steps, info.Now, flags, width)
+}
+
+// stepsInWords are steps below a heading for each kind: what only looks, what mends, what takes something away.
+func stepsInWords(steps []trouble.Step, now time.Time, flags string, width int) string {
+	var b strings.Builder
+	for i, s := range steps {
+		if i == 0 || s.Action != steps[i-1].Action {
+			fmt.Fprintf(&b, "\n%s\n", heading.Render(s.Action.Heading()))
+		}
+		b.WriteString(stepInWords(s, now, flags, width))
 	}
 	return b.String()
 }
 
-// stepInWords is a step, with what to type on a line of its own.
+// stepInWords is a step: what it is, what it costs, and then what to type on a line of its own.
 func stepInWords(s trouble.Step, now time.Time, flags string, width int) string {
-	if s.Command == "" {
-		return indented(s.Text.Say(now)+".", "  ", width)
+	text, warn, line := stepParts(s, now, flags)
+	out := indented(text, "  ", width)
+	if warn != "" {
+		for l := range strings.Lines(indented(warn, "    ", width)) {
+			out += uneasy.Render(strings.TrimSuffix(l, "\n")) + "\n"
+		}
 	}
-	return indented(s.Text.Say(now)+":", "  ", width) + "      " + s.Line(flags) + "\n"
+	if line != "" {
+		out += "      " + line + "\n"
+	}
+	return out
+}
+
+// stepParts are what a step is, what it costs, and what to type: the last sentence leads to that.
+func stepParts(s trouble.Step, now time.Time, flags string) (text, warn, line string) {
+	text, warn, line = s.Text.Say(now), s.Warn.Say(now), s.Line(flags)
+	end := "."
+	if line != "" {
+		end = ":"
+	}
+	if warn == "" {
+		return text + end, "", line
+	}
+	return text + ".", "! " + warn + end, line
 }
 
 // indented is a paragraph in lines no longer than width, each behind an indentation. Without a width it is one line.
@@ -53,4 +83,82 @@ func watchCommand(name string) string {
 		return "redislock watch --name " + typed(name)
 	}
 	return "redislock watch " + typed(name)
+}
+
+// troublesNow is all that needs a person and can be seen by one who has not looked before: what the look at these locks shows, deadlocks, what a
+// history tells of the last minutes, jobs, and a Redis that is full. The names are those that are wanted, nil for all. A user who may not
+// ask, and what takes too long, do without.
+func (l *link) troublesNow(infos []redislock.Info, wanted []string) (all []trouble.Trouble, m *trouble.Memory, now time.Time) {
+	ctx, cancel := context.WithTimeout(context.Background(), lookTime)
+	defer cancel()
+	m = &trouble.Memory{}
+	waits := false
+	for _, info := range infos {
+		m.See(info)
+		if info.Now.After(now) {
+			now = info.Now
+		}
+		waits = waits || slices.ContainsFunc(info.Places, func(p redislock.Place) bool { return len(p.Under) > 0 })
+	}
+	if waits {
+		if g, err := l.client.Deadlocks(ctx); err == nil {
+			l.seeCycles(ctx, m, g.Cycles)
+		}
+	}
+	if now.IsZero() {
+		now = time.Now()
+		if at, err := l.rdb.Time(ctx).Result(); err == nil {
+			now = at
+		}
+	}
+	_ = history.Open(l.rdb, l.prefix).Read(ctx, history.Since(now.Add(-trouble.Recent)), func(e history.Entry) {
+		if end, bad := trouble.Told(e); bad && (wanted == nil || slices.Contains(wanted, e.Name)) {
+			m.Note(e.Name, end)
+		}
+	})
+	var jobs []redislock.CronStatus
+	if wanted == nil {
+		for status, err := range l.client.CronJobs(ctx) {
+			if err == nil {
+				jobs = append(jobs, status)
+			}
+		}
+	}
+	for _, name := range wanted {
+		if job, is := strings.CutPrefix(name, "cron:"); is {
+			if status, err := l.client.CronStatus(ctx, job); err == nil {
+				jobs = append(jobs, status)
+			}
+		}
+	}
+	return trouble.All(m.Troubles(now), jobs, doctor.Memory(ctx, l.rdb), now), m, now
+}
+
+// seeCycles has a memory know deadlocks that were looked at twice, and who waits behind those in them.
+func (l *link) seeCycles(ctx context.Context, m *trouble.Memory, cycles []redislock.Cycle) {
+	for _, info := range l.locksOf(ctx, cycles) {
+		m.See(info)
+	}
+	m.SeeDeadlocks(cycles)
+}
+
+// maxInspected is how many locks of deadlocks are looked at for those who wait behind.
+const maxInspected = 50
+
+// locksOf are the locks of deadlocks as they are now.
+func (l *link) locksOf(ctx context.Context, cycles []redislock.Cycle) (infos []redislock.Info) {
+	var names []string
+	for _, c := range cycles {
+		for _, e := range c {
+			if !slices.Contains(names, e.Lock) {
+				names = append(names, e.Lock)
+			}
+		}
+	}
+	for _, name := range names[:min(len(names), maxInspected)] {
+		if info, err := l.client.Inspect(ctx, name); err == nil {
+			infos = append(infos, info)
+		}
+	}
+	return infos
 }

@@ -62,9 +62,9 @@ func newDeadlocks() *cobra.Command {
 			if width <= 0 {
 				width = helpWidth
 			}
-			_, err = io.WriteString(p, drawDeadlocks(g, s.again(), width)+drawWaits(g, width))
-		case p.tables:
-			voice{cmd.ErrOrStderr(), false}.say("nobody holds a lock and waits for another under the prefix %q on Redis at %s", s.prefix, l.addr)
+			_, err = io.WriteString(p, drawDeadlocks(g, l.locksOf(context.Background(), g.Cycles), s.again(), width)+drawWaits(g, width))
+		default:
+			voice{cmd.ErrOrStderr(), false}.say("nobody waits in a circle, and nobody holds a lock and waits for another, under the prefix %q on Redis at %s", s.prefix, l.addr)
 		}
 		if err == nil && len(g.Cycles) > 0 {
 			return &exit{status: exitDanger}
@@ -88,35 +88,18 @@ func (l *link) deadlocks(ctx context.Context) (redislock.WaitGraph, error) {
 // lookTime is how long a look for deadlocks takes at most beside the look at one lock.
 const lookTime = 2 * time.Second
 
-// deadlocksOf returns the deadlocks that a lock is part of. It asks only if a waiter of the lock holds another lock. For a user
-// that may not scan, and on a server with very many keys, the result is empty.
-func (l *link) deadlocksOf(info redislock.Info) (all []trouble.Trouble) {
-	if !slices.ContainsFunc(info.Places, func(p redislock.Place) bool { return len(p.Under) > 0 }) {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), lookTime)
-	defer cancel()
-	g, err := l.client.Deadlocks(ctx)
-	if err != nil {
-		return nil
-	}
-	for _, c := range g.Cycles {
-		if slices.ContainsFunc(c, func(e redislock.WaitEdge) bool { return e.Lock == info.Name || e.For == info.Name }) {
-			all = append(all, trouble.OfCycle(c))
-		}
-	}
-	return all
-}
-
-// drawDeadlocks shows each deadlock with its processes and what can be done.
-func drawDeadlocks(g redislock.WaitGraph, flags string, width int) string {
+// drawDeadlocks says of each deadlock who is in it, who waits behind, and what can be done. The locks are those of the deadlocks.
+func drawDeadlocks(g redislock.WaitGraph, locks []redislock.Info, flags string, width int) string {
 	var b strings.Builder
+	if len(g.Cycles) == 0 {
+		b.WriteString(indented("Nobody waits in a circle: there is no deadlock.", "", width) + "\n")
+	}
 	now := timeOf(g)
 	for _, c := range g.Cycles {
-		t := trouble.OfCycle(c)
+		t := trouble.OfCycle(c, locks...)
 		title := "D" + strings.TrimPrefix(t.Title.Say(now), "d")
-		if !t.Since.IsZero() {
-			title += ", for " + trouble.Length(now.Sub(t.Since))
+		if when := t.When(); when != "" {
+			title += ", " + when.Say(now)
 		}
 		for line := range strings.Lines(indented(title, "", width)) {
 			b.WriteString(bad.Render(strings.TrimSuffix(line, "\n")) + "\n")
@@ -124,12 +107,8 @@ func drawDeadlocks(g redislock.WaitGraph, flags string, width int) string {
 		for _, means := range t.Means {
 			b.WriteString(indented(means.Say(now), "  ", width))
 		}
-		for _, s := range t.Steps {
-			if s.Command != "redislock deadlocks" {
-				b.WriteString(stepInWords(s, now, flags, width))
-			}
-		}
-		b.WriteString("\n")
+		steps := slices.DeleteFunc(t.Steps, func(s trouble.Step) bool { return s.Command == "redislock deadlocks" })
+		b.WriteString(stepsInWords(steps, now, flags, width) + "\n")
 	}
 	return b.String()
 }

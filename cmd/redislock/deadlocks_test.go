@@ -66,7 +66,7 @@ func TestDeadlocksDrawsWhoWaitsNamesTheCircleAndHowItIsBroken(t *testing.T) {
 	if out := f.wants(0, []string{"deadlocks"}); out != "" {
 		t.Errorf("where nobody waits: %q", out)
 	}
-	f.wants(0, []string{"deadlocks", "--color", "always"}, "nobody holds a lock and waits for another under the prefix ")
+	f.wants(0, []string{"deadlocks", "--color", "always"}, "nobody waits in a circle, and nobody holds a lock and waits for another, under the prefix ")
 	f.wants(0, []string{"deadlocks", "-o", "json"}, `{"waits":[],"deadlocks":[]}`)
 	api, web, app := f.as("api"), f.as("web"), f.as("app")
 	orders, stock, mail := f.acquires(api, "orders/7", "the import"), f.acquires(web, "stock/9", "the inventory"), f.acquires(app, "mail", "")
@@ -82,7 +82,7 @@ func TestDeadlocksDrawsWhoWaitsNamesTheCircleAndHowItIsBroken(t *testing.T) {
 	flat := strings.Join(strings.Fields(out), " ")
 	for _, want := range []string{
 		"Deadlock: ", " wait for each other, for ", "holds orders/7 (the import), for ", "has waited for stock/9 (take one) for ", "holds stock/9 (the inventory), for ", "has waited for orders/7 (check one) for ",
-		"Break the hold of web (pid ", " on stock/9, who began to wait last: the others get on then:", "redislock break stock/9 --reason '...' --prefix " + f.prefix, "Who waits for whom", "(see above)",
+		"Break stock/9, which web (pid ", ") holds: it began to wait last, and", "redislock break stock/9 --reason '...' --prefix " + f.prefix, "Who waits for whom", "(see above)", "Behind them waits app (pid ",
 	} {
 		if !strings.Contains(flat, want) {
 			t.Errorf("it does not say %q: %s", want, out)
@@ -95,6 +95,9 @@ func TestDeadlocksDrawsWhoWaitsNamesTheCircleAndHowItIsBroken(t *testing.T) {
 	}
 	for _, name := range []string{"orders/7", "stock/9"} {
 		f.wants(0, []string{"show", name}, "Deadlock: ", "redislock break stock/9 --reason '...'")
+	}
+	if out := f.wants(0, []string{"ls", "--color", "always"}); !strings.Contains(out, "stock/9 and 1 more: deadlock: ") || strings.Contains(out, "for long") {
+		t.Errorf("ls: %s", out)
 	}
 	if out := f.wants(0, []string{"show", "mail"}); strings.Contains(out, "Deadlock:") {
 		t.Errorf("of a lock that is in no circle: %s", out)

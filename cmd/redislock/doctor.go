@@ -164,6 +164,14 @@ func printReport(w io.Writer, r doctor.Report) error {
 		if g.Fix != "" {
 			fmt.Fprintf(&text, "         fix  %s\n", oneLine(g.Fix))
 		}
+		if g.Cost != "" {
+			fmt.Fprintf(&text, "         note %s\n", oneLine(g.Cost))
+		}
+		for _, command := range []string{g.Command, g.Look} {
+			if command != "" {
+				fmt.Fprintf(&text, "              %s\n", oneLine(command))
+			}
+		}
 	}
 	fmt.Fprintf(&text, "\n%d danger, %d warning, %d unknown, %d ok\n", counts[doctor.Danger], counts[doctor.Warning], counts[doctor.Unknown], counts[doctor.OK])
 	_, err := io.WriteString(w, text.String())

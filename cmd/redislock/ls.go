@@ -25,7 +25,9 @@ is renewed; the number of waiters; and the metadata of the holder. The holder is
 is over. It is "in turns" if another goroutine of its process may have the lock by now, or none. If standard output is no terminal,
 each lock is a line of plain text without headings, with one tab between the columns. Then the fourth column is the time since when the
 lock is held, in UTC, and the fifth is the lease in seconds. The texts of the fourth column sort as the times do. A terminal also gets
-a line with the totals and the address of the Redis, and below it the locks that are in trouble. With --output json each lock is an object on a line, with at most 10 of its
+a line with the totals and the address of the Redis, and below it what is in trouble: locks, jobs, and a Redis that is full. It looks only
+once: queues that only grow, waits that are longer than is usual for their lock, elections for which nobody stands, and locks that were
+lost where no history is kept show only to one who looks for a while, as redislock top does. With --output json each lock is an object on a line, with at most 10 of its
 holders and 10 of its waiters.
 
 It goes through all keys of the server in small steps, which do not block Redis. A lock that begins or ends meanwhile may be missing. A
@@ -93,12 +95,15 @@ func newLs() *cobra.Command {
 			}
 		case len(infos) == 0 && p.tables && len(failed) == 0:
 			v.say("no locks in use under the prefix %q on Redis at %s", s.prefix, l.addr)
+			if _, err := io.WriteString(p, l.inTrouble(infos, strings.Join(args, ""), p.width)); err != nil {
+				return err
+			}
 		case len(infos) > 0:
 			if err := p.locks(infos, 0); err != nil {
 				return err
 			}
 			if p.tables {
-				if _, err := io.WriteString(p, totals(infos, l.addr, s.prefix)+inTrouble(infos, p.width)); err != nil {
+				if _, err := io.WriteString(p, totals(infos, l.addr, s.prefix)+l.inTrouble(infos, strings.Join(args, ""), p.width)); err != nil {
 					return err
 				}
 			}
@@ -121,17 +126,25 @@ func totals(infos []redislock.Info, addr, prefix string) string {
 // maxListed is how many locks in trouble are named below a table.
 const maxListed = 5
 
-// inTrouble is the text below a table of locks of which some need a person.
-func inTrouble(infos []redislock.Info, width int) string {
-	var found []trouble.Trouble
-	now := map[string]time.Time{}
-	for _, info := range infos {
-		found, now[info.Name] = append(found, trouble.OfLock(info)...), info.Now
+// inTrouble is what is below a table of locks where something needs a person. With a pattern it is of these locks alone, and of what keeps all
+// locks from being taken.
+func (l *link) inTrouble(infos []redislock.Info, pattern string, width int) string {
+	var wanted []string
+	if pattern != "" {
+		wanted = []string{""}
+		for _, info := range infos {
+			wanted = append(wanted, info.Name)
+		}
 	}
+	found, _, now := l.troublesNow(infos, wanted)
+	return troublesBelow(found, now, width)
+}
+
+// troublesBelow are troubles, each in a few lines.
+func troublesBelow(found []trouble.Trouble, now time.Time, width int) string {
 	if len(found) == 0 {
 		return ""
 	}
-	trouble.Sort(found)
 	var b strings.Builder
 	b.WriteString("\n" + indented("In trouble; redislock top, or redislock show NAME, says what that means and what can be done:", "", width))
 	for i, t := range found {
@@ -143,13 +156,34 @@ func inTrouble(infos []redislock.Info, width int) string {
 		if t.Level == trouble.Danger {
 			style = bad
 		}
-		text := visible(t.Lock) + ": " + t.Title.Say(now[t.Lock])
-		if !t.Since.IsZero() {
-			text += ", for " + trouble.Length(now[t.Lock].Sub(t.Since))
-		}
-		b.WriteString("  " + style.Render(fmt.Sprintf("%-8s", t.Level)) + strings.TrimLeft(indented(text, "          ", width), " "))
+		b.WriteString("  " + style.Render(fmt.Sprintf("%-8s", t.Level)) + strings.TrimLeft(indented(inALine(t, now), "          ", width), " "))
 	}
 	return b.String()
+}
+
+// inALine is a trouble in a sentence: the lock that it is about, what is seen, and for how long.
+func inALine(t trouble.Trouble, now time.Time) string {
+	text := t.Title.Say(now)
+	if about := aboutOf(t); about != "" {
+		text = about + ": " + text
+	}
+	if when := t.When(); when != "" {
+		text += ", " + when.Say(now)
+	}
+	return text
+}
+
+// aboutOf is the lock that a trouble is about, as redislock show takes it; empty of the server.
+func aboutOf(t trouble.Trouble) string {
+	switch {
+	case t.Job != "":
+		return visible("cron:" + t.Job)
+	case t.Lock != "" && len(t.Others) > 0:
+		return visible(t.Lock) + fmt.Sprintf(" and %d more", len(t.Others))
+	case t.Lock != "":
+		return visible(t.Lock)
+	}
+	return ""
 }
 
 // begin checks what every command that shows something has: its output, and its Redis.

@@ -18,6 +18,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/redislock"
+	"example.com/redislock/ui/doctor"
+	"example.com/redislock/ui/trouble"
 )
 
 // wants runs a command on the shared Redis and expects that status, and that standard output and error say all this.
@@ -309,12 +311,19 @@ func TestTablesFitTheTerminal(t *testing.T) {
 
 func TestBelowItsTableLsNamesTheLocksInTrouble(t *testing.T) {
 	stopped, well := heldSince("invoices", time.Hour, 16*time.Second, 2), heldSince("carts", time.Hour, 9*time.Second, 0)
-	text := inTrouble([]redislock.Info{well}, 80)
+	below := func(infos ...redislock.Info) string {
+		var m trouble.Memory
+		for _, info := range infos {
+			m.See(info)
+		}
+		return troublesBelow(trouble.All(m.Troubles(night), nil, doctor.Report{}, night), night, 80)
+	}
+	text := below(well)
 	if text != "" {
 		t.Errorf("with nothing wrong: %q", text)
 	}
-	text = ansi.Strip(inTrouble([]redislock.Info{well, heldSince("a", time.Hour, 16*time.Second, 0), stopped}, 80))
-	worst, next := strings.Index(text, "  danger  invoices: api (pid 12 on node-3) does not renew its hold, for 16s\n"), strings.Index(text, "  warning a: api")
+	text = ansi.Strip(below(well, heldSince("a", time.Hour, 16*time.Second, 0), stopped))
+	worst, next := strings.Index(text, "  danger  invoices: api (pid 12 on node-3) does not renew its hold, which ends\n"), strings.Index(text, "  warning a: api")
 	if !strings.HasPrefix(text, "\nIn trouble; redislock top, or redislock show NAME, says ") || worst < 0 || next < worst || strings.Contains(text, "carts") {
 		t.Errorf("%q", text)
 	}
@@ -326,8 +335,9 @@ func TestBelowItsTableLsNamesTheLocksInTrouble(t *testing.T) {
 	var many []redislock.Info
 	for i := range 8 {
 		many = append(many, heldSince(fmt.Sprint(i), time.Hour, 16*time.Second, 0))
+		many[i].Holds[0].Owner.PID += i // each is of another process
 	}
-	if text = ansi.Strip(inTrouble(many, 80)); strings.Count(text, "warning") != maxListed || !strings.HasSuffix(text, "  …and 3 more\n") {
+	if text = ansi.Strip(below(many...)); strings.Count(text, "warning") != maxListed || !strings.HasSuffix(text, "  …and 3 more\n") {
 		t.Errorf("%q", text)
 	}
 }

@@ -124,10 +124,11 @@ func layOut(headings []string, rows [][]cell, width int) string {
 			}
 			return style
 		})
+	widths := narrowed(headings, rows, width)
 	for _, row := range rows {
 		texts := make([]string, len(row))
 		for i, c := range row {
-			texts[i] = c.text
+			texts[i] = cutOwner(c.text, widths[i])
 		}
 		t.Row(texts...)
 	}
@@ -140,4 +141,34 @@ func layOut(headings []string, rows [][]cell, width int) string {
 		lines[i] = strings.TrimRight(line, " ")
 	}
 	return strings.Join(lines, "\n")
+}
+
+// narrowed are the widths of columns that fit the width of a terminal, if they can: the widest become narrower first, down to their headings
+// and thirteen columns.
+func narrowed(headings []string, rows [][]cell, width int) []int {
+	widths, least := make([]int, len(headings)), make([]int, len(headings))
+	whole := 2 * (len(widths) - 1)
+	for i, text := range headings {
+		least[i] = max(13, lipgloss.Width(text))
+		widths[i] = lipgloss.Width(text)
+		for _, row := range rows {
+			if i < len(row) {
+				widths[i] = max(widths[i], lipgloss.Width(row[i].text))
+			}
+		}
+		whole += widths[i]
+	}
+	for ; width > 0 && whole > width; whole-- {
+		widest := -1
+		for i, w := range widths {
+			if w > least[i] && (widest < 0 || w > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			break
+		}
+		widths[widest]--
+	}
+	return widths
 }

@@ -132,7 +132,7 @@ func showQuorum(w *page, o *output, q *quorum.Locker, name string) error {
 			fmt.Fprintf(&b, "\n%s: %s\n", n.Addr, visible(withoutOperation(n.Err).Error()))
 			continue
 		}
-		fmt.Fprintf(&b, "\nOn %s:\n%s", n.Addr, describe(forPeople(n.Info), 0))
+		fmt.Fprintf(&b, "\nOn %s:\n%s", n.Addr, describe(forPeople(n.Info), 0, ""))
 	}
 	_, err = io.WriteString(w, b.String())
 	return err

@@ -10,13 +10,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"example.com/redislock"
-	"example.com/redislock/ui/history"
 	"example.com/redislock/ui/trouble"
 )
 
 const showHelp = `Shows everything that Redis knows of the lock NAME: the holders, with host, process and metadata, since when they hold it, and the end
 of their leases; the waiters in order, and for how long they wait; and the last fence. It says what that means, and what can be done
-next. It changes nothing. Of the lock of a job (cron:NAME) it says whether the job is overdue, failed or died. If a history is kept
+next: first what only looks, then what mends, then what takes something away. It changes nothing. Of the lock of a job (cron:NAME) it
+says whether the job is overdue, failed or died. It says so if Redis is full and no lock can be taken. If a history is kept
 (redislock ui --history, or the Observer of package ui/history), it says which holds were lost or broken in the last ten minutes.
 
 If a waiter holds another lock, redislock show goes through all keys of the server to see whether there is a deadlock, for two seconds
@@ -70,7 +70,7 @@ func newShow() *cobra.Command {
 		default:
 			more := l.moreOf(info)
 			if unknown = unknown && len(more) == 0; !unknown {
-				_, err = io.WriteString(p, describe(forPeople(info), 0)+advise(info, s.again(), p.width, more...))
+				_, err = io.WriteString(p, describe(forPeople(info), 0, trouble.Stops(more))+advise(info, s.again(), p.width, more...))
 			}
 		}
 		if err == nil && unknown {
@@ -82,24 +82,11 @@ func newShow() *cobra.Command {
 	return cmd
 }
 
-// moreOf is what a look at one lock does not show: deadlocks that it is part of, the trouble of its job, and what became of its last
-// holds, where a history is kept that this user may read.
+// moreOf is what a look at one lock does not show: deadlocks that it is part of, the trouble of its job, a full Redis, and what became of its
+// last holds, where a history is kept that this user may read.
 func (l *link) moreOf(info redislock.Info) []trouble.Trouble {
-	all := l.deadlocksOf(info)
-	ctx, cancel := context.WithTimeout(context.Background(), tellTime)
-	defer cancel()
-	if job, is := strings.CutPrefix(info.Name, "cron:"); is {
-		if status, err := l.client.CronStatus(ctx, job); err == nil {
-			all = append(all, trouble.OfJob(status, info.Now)...)
-		}
-	}
-	var ends trouble.Memory
-	_ = history.Open(l.rdb, l.prefix).Read(ctx, history.Since(info.Now.Add(-trouble.Recent)), func(e history.Entry) {
-		if end, bad := trouble.Told(e); bad && e.Name == info.Name {
-			ends.Note(e.Name, end)
-		}
-	})
-	return append(all, ends.Ends(info.Name, info.Now)...)
+	all, m, now := l.troublesNow([]redislock.Info{info}, []string{info.Name})
+	return append(m.About(info.Name, now), trouble.About(info.Name, all)...)
 }
 
 func (l *link) inspect(name string) (info redislock.Info, err error) {
@@ -119,15 +106,17 @@ func (l *link) inspectMore(info redislock.Info) (more redislock.Info, err error)
 	return more, err
 }
 
-// describe is a lock in full, as it was so long ago.
-func describe(info readable, old time.Duration) string {
+// describe is a lock in full, as it was so long ago. Stops is why no lock can be taken, if that is so.
+func describe(info readable, old time.Duration, stops trouble.Text) string {
 	now := info.Now.Add(old)
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	fact := func(what, text string) { line("    %-9s %s", what, text) }
 
-	line("%s: %s", heading.Render(info.Name), inBrief(info.Info))
-	line("  last fence  %d", info.Fence)
+	line("%s: %s", heading.Render(info.Name), inBrief(info.Info, stops))
+	if info.Fence > 0 || !info.Idle() {
+		line("  last fence  %d", info.Fence)
+	}
 	if len(info.Limit.Rules) > 0 {
 		line("  limit       %s", limitInWords(info.Info, now))
 	}
@@ -184,7 +173,7 @@ func describe(info readable, old time.Duration) string {
 }
 
 // inBrief is the state of a lock in a few words.
-func inBrief(info redislock.Info) string {
+func inBrief(info redislock.Info, stops trouble.Text) string {
 	state := good.Render("free")
 	switch {
 	case info.Holders > 0 && info.Waiting > 0:
@@ -199,6 +188,9 @@ func inBrief(info redislock.Info) string {
 	}
 	if info.Waiting > 0 {
 		state += fmt.Sprintf(", %d waiting", info.Waiting)
+	}
+	if stops != "" {
+		state += bad.Render(", but no lock can be taken now: " + stops.String())
 	}
 	return state
 }

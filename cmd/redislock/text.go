@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf16"
@@ -39,6 +40,36 @@ func wrapped(text string, width int) (lines []string) {
 	}
 	return append(lines, line)
 }
+
+// cutMiddle is a text in at most width columns: what does not fit is left out of its middle, for names often differ at their ends.
+func cutMiddle(text string, width int) string {
+	w := ansi.StringWidth(text)
+	if w <= width || width < 5 {
+		return text
+	}
+	first := (width - 1) / 2
+	return ansi.Truncate(text, first, "") + "…" + ansi.TruncateLeft(text, w-(width-1-first), "")
+}
+
+// cutOwner is an owner in at most width columns: its name is cut in the middle first, then its host is left out. The number of the
+// process stays whole.
+func cutOwner(text string, width int) string {
+	parts := ownerParts.FindStringSubmatch(text)
+	if parts == nil || ansi.StringWidth(text) <= width {
+		return cutMiddle(text, width)
+	}
+	name, pid, host, rest := parts[1], parts[2], parts[3], parts[4]
+	const least = 8
+	for _, tail := range []string{" (" + pid + host + ")" + rest, " (" + pid + ")" + rest, " (" + pid + ")"} {
+		if left := width - ansi.StringWidth(tail); left >= least {
+			return cutMiddle(name, left) + tail
+		}
+	}
+	return cutMiddle(name, max(5, width-ansi.StringWidth(pid)-1)) + " " + pid
+}
+
+// ownerParts are the name of an owner, its process, its host, and what is said of it further.
+var ownerParts = regexp.MustCompile(`^(.*) \((pid \d+)( on [^)]*)?\)(.*)$`)
 
 // escapeJSON keeps what may not go to a terminal out of a document of JSON, where it can be in strings only.
 func escapeJSON(document []byte) []byte {

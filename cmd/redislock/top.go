@@ -267,14 +267,14 @@ func (t *topper) breaks(info redislock.Info, why string) tea.Cmd {
 
 // judge finds the locks that need a person now.
 func (m *topModel) judge() {
-	m.found = m.memory.Troubles(m.now)
-	for _, run := range m.seen.runs {
-		m.found = append(m.found, trouble.OfJob(run, m.now)...)
-	}
-	m.found = append(m.found, trouble.OfServer(m.report)...)
-	trouble.Sort(m.found)
-	m.levels = map[string]trouble.Level{}
-	for _, t := range m.found {
+	m.found = trouble.All(m.memory.Troubles(m.now), m.seen.runs, m.report, m.now)
+	m.levels, m.places = map[string]trouble.Level{}, map[string]int{}
+	for i, t := range m.found {
+		for j, name := range append([]string{t.Lock, "cron:" + t.Job}, t.Others...) {
+			if m.places[name] == 0 {
+				m.places[name] = 1 + 2*i + min(j, 2)/2
+			}
+		}
 		if t.Lock != "" {
 			for _, name := range append([]string{t.Lock}, t.Others...) {
 				m.levels[name] = max(m.levels[name], t.Level)

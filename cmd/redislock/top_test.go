@@ -127,7 +127,7 @@ func TestTopSortsAndSearchesAndKeepsTheCursorOnItsLock(t *testing.T) {
 }
 
 func TestTopOpensALockAndSaysWhatCanBeDone(t *testing.T) {
-	m := topOf(60, 40, heldSince("x\x1b", time.Hour, 20*time.Second, 2))
+	m := topOf(60, 56, heldSince("x\x1b", time.Hour, 20*time.Second, 2))
 	m.press("enter")
 	text := m.screen(t)
 	for _, want := range []string{`"x\x1b": held, 2 waiting`, "What it means", "does not renew", "kill -CONT 12", "redislock show NAME --prefix shop", "Held by"} {
@@ -232,13 +232,13 @@ func TestTopOpensAJobThatIsOverdue(t *testing.T) {
 		t.Errorf("the order is %s", m.order())
 	}
 	text := m.screen(t)
-	for _, want := range []string{"danger  the job charge is overdue, 5m0s", "Its last run was that of ", "Start a process that runs it", "\n!!cron:charge ", "redislock cron-status charge --prefix shop"} {
+	for _, want := range []string{"danger  cron:charge: the job charge is overdue, by 5m0s", "Its last run was that of ", "Start a process that runs the job", "\n          ps -o pid,stat,etime,args -p 44\n", "\n!!cron:charge ", "redislock cron-status charge --prefix shop"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %q:\n%s", want, text)
 		}
 	}
 	m.press("home", "enter")
-	if text := m.screen(t); !strings.Contains(text, "cron:charge: free") || !strings.Contains(text, "The job charge is overdue, for 5m0s.") || !strings.Contains(text, "Start a process that runs it") {
+	if text := m.screen(t); !strings.Contains(text, "cron:charge: free") || !strings.Contains(text, "The job charge is overdue, by 5m0s.") || !strings.Contains(text, "Start a process that runs the job") {
 		t.Errorf("its page:\n%s", text)
 	}
 }
@@ -252,7 +252,7 @@ func TestTopSaysWhatWasLostBeforeItBegan(t *testing.T) {
 		t.Error(text)
 	}
 	m.press("enter")
-	if text := m.screen(t); !strings.Contains(text, "jvm (pid 7 on node-1) lost the lock: its lease ran out, 1m0s ago.") || !strings.Contains(text, "with the fence 6, or a") {
+	if text := m.screen(t); !strings.Contains(text, "jvm (pid 7 on node-1) lost the lock: its lease ran out, 1m0s ago.") || !strings.Contains(text, "has the lock now") || strings.Contains(text, "kill -CONT 7") || strings.Contains(text, "redislock break") {
 		t.Errorf("its page:\n%s", text)
 	}
 }
@@ -261,18 +261,18 @@ func TestTopSaysOfTheWorstTroubleWhatItMeansAndWhatToDo(t *testing.T) {
 	stopped := heldSince("invoices", time.Hour, 16*time.Second, 2)
 	m := topOf(80, 24, stopped)
 	text := m.screen(t)
-	for _, want := range []string{"danger  invoices: ", "It is paused, gone, or", "\n        ps -o pid,stat,etime,args -p "} {
+	for _, want := range []string{"danger  invoices: ", "It is paused,\n        gone, or", "\n        ! Only before 03:00:14", "\n          kill -CONT 12\n", "\n          ps -o pid,stat,etime,args -p "} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %q:\n%s", want, text)
 		}
 	}
 	deadlocked := heldSince("invoices of the whole of November", time.Hour, 16*time.Second, 2) // its title has two lines
-	if text := topOf(80, 24, deadlocked).screen(t); !strings.Contains(text, "does not renew\n        its hold, 16s, 2 waiting\n") {
+	if text := topOf(80, 24, deadlocked).screen(t); !strings.Contains(text, "does not renew\n        its hold, which ends at 03:00:14, last renewed 16s ago, 2 waiting\n") {
 		t.Errorf("a long title:\n%s", text)
 	}
 	deadlocked.Name = "carts"
 	deadlocked.Holds[0].Owner.Client = "stock-service-of-the-north-and-of-the-south"
-	if text := topOf(60, 24, deadlocked).screen(t); !strings.Contains(text, "danger  carts: stock-service-of-the-north-and-of-the-south\n        (pid 12") || !strings.Contains(text, " its hold, 16s, 2") {
+	if text := topOf(60, 24, deadlocked).screen(t); !strings.Contains(text, "danger  carts: stock-service-of-the-north-and-of-the-south\n        (pid 12") || !strings.Contains(text, "not renew its hold,") {
 		t.Errorf("a long name on a narrow screen is not broken in two:\n%s", text)
 	}
 	if text := topOf(80, 40, stopped).screen(t); !strings.Contains(text, "kill -CONT 12") || !strings.Contains(text, "redislock show invoices --prefix shop") {
@@ -280,5 +280,56 @@ func TestTopSaysOfTheWorstTroubleWhatItMeansAndWhatToDo(t *testing.T) {
 	}
 	if text := topOf(80, 14, stopped).screen(t); strings.Contains(text, "ps -o") || !strings.Contains(text, "danger  invoices: ") {
 		t.Errorf("on a small screen:\n%s", text)
+	}
+}
+
+// What is under the finger where one presses b is what the advice says.
+func TestTopPutsTheLockToBreakFirstInADeadlock(t *testing.T) {
+	a, b := heldSince("a", time.Hour, time.Second, 2), heldSince("b", time.Minute, time.Second, 1)
+	m := topOf(80, 24, a, b)
+	a.Places[0].Under, b.Places[0].Under = []string{"b"}, []string{"a"}
+	a.Places[0].Since, b.Places[0].Since = night.Add(-2*time.Minute), night.Add(-time.Minute)
+	for range 3 {
+		m.take(topView{view: view{infos: []redislock.Info{a, b}, at: night}})
+	}
+	first := m.found[0].Lock
+	if text := m.screen(t); m.found[0].Kind != trouble.Cycle || m.order() != first+" "+m.found[0].Others[0] || !strings.Contains(text, "redislock break "+first+" --reason") {
+		t.Fatalf("%s: %+v\n%s", m.order(), m.found, text)
+	}
+	m.press("down", "enter")
+	if text := m.screen(t); !strings.Contains(text, "the lock to break is another: "+first) || strings.Contains(text, "break "+m.open.Name) {
+		t.Errorf("the page of the other one:\n%s", text)
+	}
+}
+
+func TestTopSaysThatThereIsMoreBelow(t *testing.T) {
+	m := topOf(60, 24, heldSince("x", time.Hour, 20*time.Second, 2))
+	m.press("enter")
+	if text := m.screen(t); !strings.Contains(text, " more lines below") {
+		t.Error(text)
+	}
+	m.press("G")
+	if text := m.screen(t); strings.Contains(text, "more lines below") || !strings.Contains(text, "Waiting, in order") {
+		t.Errorf("at its end: %s", text)
+	}
+}
+
+func TestOwnersAreCutInTheirNamesAndNotInTheirPids(t *testing.T) {
+	for _, c := range []struct {
+		text  string
+		width int
+		want  string
+	}{
+		{"backup-agent (pid 4960 on vm)", 40, "backup-agent (pid 4960 on vm)"},
+		{"backup-agent (pid 4960 on vm)", 26, "back…gent (pid 4960 on vm)"},
+		{"backup-agent (pid 4960 on a-long-host-name.internal)", 24, "backup-agent (pid 4960)"},
+		{"backup-agent (pid 4960 on vm)", 15, "ba…ent pid 4960"},
+		{"tenants/acme/full/sync", 11, "tenan…/sync"},
+		{"short", 3, "short"},
+	} {
+		got := cutOwner(c.text, c.width)
+		if got != c.want {
+			t.Errorf("%q in %d: %q, want %q", c.text, c.width, got, c.want)
+		}
 	}
 }

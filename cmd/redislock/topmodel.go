@@ -24,6 +24,7 @@ type topModel struct {
 	report doctor.Report
 	found  []trouble.Trouble
 	levels map[string]trouble.Level
+	places map[string]int // of locks, among the troubles: the one that a trouble begins with is before the others of it
 
 	first <-chan topView // brings the first look, where it takes long
 	read  int            // by the look under way, of which there was a part
@@ -36,6 +37,7 @@ type topModel struct {
 	rows          []redislock.Info // that are wanted, in order
 	chosen        string           // the name of the lock that the cursor is on
 	at            int              // where it is
+	moved         bool             // by a key
 	open          *redislock.Info  // the lock whose page is shown
 	openErr       error
 	top           int // the first line of its page that is shown
@@ -137,7 +139,7 @@ func (m *topModel) takePart(p topPart) {
 	m.arrange()
 }
 
-// arrange makes the rows. The cursor stays on its lock, or where it was if that is gone.
+// arrange makes the rows. The cursor stays on its lock, or where it was if that is gone; until somebody moves it, it stays on the first row.
 func (m *topModel) arrange() {
 	words := strings.Fields(strings.ToLower(m.query))
 	m.rows = m.rows[:0]
@@ -159,7 +161,7 @@ func (m *topModel) arrange() {
 	waiting, _ := orderBy("waiting")
 	order := map[string]func(a, b redislock.Info) int{
 		"t": func(a, b redislock.Info) int {
-			return cmp.Or(cmp.Compare(m.levels[b.Name], m.levels[a.Name]), waiting(a, b))
+			return cmp.Or(cmp.Compare(m.levels[b.Name], m.levels[a.Name]), cmp.Compare(m.places[a.Name], m.places[b.Name]), waiting(a, b))
 		},
 		"n": name, "o": since, "w": waiting,
 	}[m.by]
@@ -169,7 +171,7 @@ func (m *topModel) arrange() {
 		}
 		return order(a, b)
 	})
-	if i := slices.IndexFunc(m.rows, func(info redislock.Info) bool { return info.Name == m.chosen }); i >= 0 {
+	if i := slices.IndexFunc(m.rows, func(info redislock.Info) bool { return info.Name == m.chosen }); i >= 0 && m.moved {
 		m.at = i
 	}
 	m.move(0)
@@ -189,13 +191,7 @@ func (m *topModel) all() []redislock.Info {
 
 // more is what is known of a lock that a look at it does not show.
 func (m *topModel) more(name string) []trouble.Trouble {
-	all := m.memory.Deadlocks(name)
-	for _, t := range m.found {
-		if t.Job != "" && "cron:"+t.Job == name {
-			all = append(all, t)
-		}
-	}
-	return append(all, m.memory.Ends(name, m.now)...)
+	return append(m.memory.About(name, m.now), trouble.About(name, m.found)...)
 }
 
 // searchText is what a search looks in: the name, and everybody who holds or waits.
@@ -286,6 +282,7 @@ func (m *topModel) key(msg tea.KeyPressMsg) tea.Cmd {
 	if m.open != nil {
 		return m.pageKey(msg.String())
 	}
+	m.moved = m.moved || slices.Contains([]string{"down", "j", "up", "k", "pgdown", "space", "pgup", "home", "g", "end", "G", "enter", "a", "b"}, msg.String())
 	switch msg.String() {
 	case "q":
 		return tea.Quit

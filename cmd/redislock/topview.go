@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,19 +55,9 @@ func (m *topModel) troubleLines() []string {
 		if t.Level == trouble.Danger {
 			style = bad
 		}
-		text := t.Title.Say(m.now)
-		if t.Lock != "" {
-			about := heading.Render(visible(t.Lock))
-			if len(t.Others) > 0 {
-				about += fmt.Sprintf(" and %d more", len(t.Others))
-			}
-			text = about + ": " + text
-		}
-		if !t.Since.IsZero() {
-			text += faint.Render(", " + trouble.Length(m.now.Sub(t.Since)))
-		}
+		text := inALine(t, m.now)
 		if t.Waiting > 0 && t.Kind != trouble.WaitsLong {
-			text += faint.Render(fmt.Sprintf(", %d waiting", t.Waiting))
+			text += fmt.Sprintf(", %d waiting", t.Waiting)
 		}
 		level := style.Render(fmt.Sprintf("%-8s", t.Level))
 		if i > 0 || m.height < heightForSteps {
@@ -79,61 +70,81 @@ func (m *topModel) troubleLines() []string {
 		}
 		for j, line := range firstLines(text, m.width-len(troubleIndent), most) {
 			if j == 0 {
-				lines = append(lines, level+line)
+				line = level + heading.Render(line)
 			} else {
-				lines = append(lines, troubleIndent+line)
+				line = troubleIndent + heading.Render(line)
 			}
+			lines = append(lines, line)
 		}
 		lines = append(lines, m.worst(t)...) // what it means and what to do
 	}
 	return lines
 }
 
-// heightForSteps is how high the screen must be for the list to say what can be done about the worst trouble, heightForMore for it to
-// say more than the first step where there is little else.
+// heightForSteps is how high the screen must be for the list to say what can be done about the worst trouble.
 const (
 	heightForSteps = 20
-	heightForMore  = 30
 	troubleIndent  = "        "
 )
 
-// firstLines is a text in so many lines at most; the last says so if there were more.
+// firstLines is a text in so many lines at most; the last one says if there is more.
 func firstLines(text string, width, most int) []string {
 	lines := wrapped(text, max(20, width))
 	if len(lines) > most {
 		lines = lines[:most]
-		lines[most-1] += "…"
+		lines[most-1] = ansi.Truncate(lines[most-1], max(20, width)-2, "") + " …"
 	}
 	return lines
 }
 
-// worst is what a trouble means, in two lines at most, and the first things that can be done about it: the command first, for that
-// must not be cut off.
+// worst is what a trouble means, in two lines at most, and what can be done about it first: the first look, then what mends it, as far as
+// there is room on the upper half of the screen. Each command is on a line of its own, below what it is for and what it costs.
 func (m *topModel) worst(t trouble.Trouble) (lines []string) {
-	add := func(text string, style func(string) string) {
-		for _, line := range firstLines(text, m.width-len(troubleIndent)-1, 2) {
-			lines = append(lines, troubleIndent+style(line))
-		}
-	}
-	as := func(text string) string { return text }
+	width := m.width - len(troubleIndent)
 	if len(t.Means) > 0 {
-		add(t.Means[0].Say(m.now), func(text string) string { return faint.Render(text) })
-	}
-	steps := 1
-	if m.height >= heightForMore && len(m.found) <= 2 {
-		steps = 3
-	}
-	for _, step := range t.Steps[:min(steps, len(t.Steps))] {
-		text, line := step.Text.Say(m.now), step.Line(m.flags)
-		switch {
-		case line == "":
-			add(text, as)
-		case ansi.StringWidth(line+"  "+text) <= m.width-len(troubleIndent):
-			lines = append(lines, troubleIndent+heading.Render(line)+"  "+text)
-		default:
-			lines = append(lines, troubleIndent+heading.Render(line))
-			add(text, as)
+		for _, line := range firstLines(t.Means[0].Say(m.now), width, 2) {
+			lines = append(lines, troubleIndent+faint.Render(line))
 		}
+	}
+	told := 0
+	for _, step := range briefly(t.Steps) {
+		some := m.stepLines(step, width)
+		if told > 0 && len(lines)+len(some) > m.height/2 {
+			break
+		}
+		lines = append(lines, some...)
+		told++
+	}
+	if more := len(t.Steps) - told; more > 0 && (t.Lock != "" || t.Job != "") {
+		lines = append(lines, troubleIndent+faint.Render(fmt.Sprintf("…%d more can be done: Enter on it says what", more)))
+	}
+	return lines
+}
+
+// briefly are the steps with the most urgent first: one that looks, one that changes something, and then the others.
+func briefly(steps []trouble.Step) []trouble.Step {
+	if i := slices.IndexFunc(steps, func(s trouble.Step) bool { return s.Action != trouble.Look }); i > 1 && steps[i].Action != trouble.Prevent {
+		steps = slices.Concat(steps[:1], steps[i:i+1], steps[1:i], steps[i+1:])
+	}
+	return steps
+}
+
+// stepLines is a step in a few lines.
+func (m *topModel) stepLines(s trouble.Step, width int) (lines []string) {
+	add := func(text string, style lipgloss.Style) {
+		for _, line := range firstLines(text, width, 2) {
+			lines = append(lines, troubleIndent+style.Render(line))
+		}
+	}
+	text, warn, line := stepParts(s, m.now, m.flags)
+	add(text, plain)
+	if warn != "" {
+		for _, line := range wrapped(warn, max(20, width)) { // it must not be cut: half of a warning is none
+			lines = append(lines, troubleIndent+uneasy.Render(line))
+		}
+	}
+	if line != "" {
+		lines = append(lines, troubleIndent+"  "+heading.Render(line))
 	}
 	return lines
 }
@@ -197,11 +208,7 @@ func (m *topModel) headings() string {
 		}
 		return title + "↓"
 	}
-	mark := "! "
-	if m.by == "t" {
-		mark = arrow("t", "!")
-	}
-	line := mark + fit(arrow("n", "NAME"), name) + "  "
+	line := "  " + fit(arrow("n", "NAME"), name) + "  "
 	if holder > 0 {
 		line += fit("HOLDER", holder) + "  "
 	}
@@ -244,7 +251,7 @@ func (m *topModel) row(raw redislock.Info, chosen bool) string {
 	holder, held := "-", "-"
 	if len(info.Holds) > 0 {
 		h := present(info.Info)
-		holder, held = who(h.Owner), trouble.Length(now.Sub(h.Since))
+		holder, held = cutOwner(who(h.Owner), holderWidth), trouble.Length(now.Sub(h.Since))
 		if info.Holders > 1 {
 			holder += fmt.Sprintf(" +%d", info.Holders-1)
 		}
@@ -256,7 +263,7 @@ func (m *topModel) row(raw redislock.Info, chosen bool) string {
 	if len(info.Places) > 0 && !info.Places[0].Since.IsZero() {
 		waiting += " · " + trouble.Length(now.Sub(info.Places[0].Since))
 	}
-	columns := fit(info.Name, nameWidth) + "  "
+	columns := fit(cutMiddle(info.Name, nameWidth), nameWidth) + "  "
 	if holderWidth > 0 {
 		columns += fit(holder, holderWidth) + "  "
 	}
@@ -270,14 +277,18 @@ func (m *topModel) row(raw redislock.Info, chosen bool) string {
 // page is one lock.
 func (m *topModel) page() []string {
 	more := m.more(m.open.Name)
-	brief, rest, _ := strings.Cut(describe(forPeople(*m.open), m.now.Sub(m.open.Now)), "\n")
+	brief, rest, _ := strings.Cut(describe(forPeople(*m.open), m.now.Sub(m.open.Now), trouble.Stops(more)), "\n")
 	text := brief + "\n" + advise(*m.open, m.flags, m.width, more...) + "\n" + rest // a queue may be long
-	if m.open.Idle() && m.open.Fence == 0 && len(more) == 0 {
+	if m.open.Idle() && m.open.Fence == 0 && len(trouble.Found(*m.open, more...)) == 0 {
 		text = visible(m.open.Name) + ": nothing is known of it any more\n"
 	}
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	m.top = max(0, min(m.top, len(lines)-m.height+1))
-	return lines[m.top:]
+	lines = lines[m.top:]
+	if below := len(lines) - m.height + 2; below > 1 {
+		lines = append(slices.Clip(lines[:m.height-2]), faint.Render(fmt.Sprintf("↓ %d more lines below: space, or the arrow keys", below)))
+	}
+	return lines
 }
 
 // foot is the last line: what is typed, what came of an action, what is wrong, or which keys there are.
@@ -305,6 +316,9 @@ func (m *topModel) foot() string {
 	case len(m.seen.failed) > 0:
 		return bad.Render(oneLine(m.seen.failed[0].Error()))
 	case m.open != nil:
+		if i := slices.IndexFunc(m.more(m.open.Name), func(t trouble.Trouble) bool { return t.Kind == trouble.Cycle && t.Lock != m.open.Name }); i >= 0 {
+			return uneasy.Render("esc back  q quit  the lock to break is another: " + visible(m.more(m.open.Name)[i].Lock))
+		}
 		return faint.Render("esc back  a ask  b break  q quit")
 	}
 	keys := "enter open  / search  t n o w sort  a ask  b break  q quit"

@@ -116,7 +116,7 @@ func (s screenful) body() []string {
 	if !s.watcher.one {
 		return make([]string, len(s.seen.infos))
 	}
-	return strings.Split(strings.TrimRight(describe(forPeople(s.seen.infos[0]), s.old()), "\n"), "\n")
+	return strings.Split(strings.TrimRight(describe(forPeople(s.seen.infos[0]), s.old(), ""), "\n"), "\n")
 }
 
 // old is how long ago it was seen.

@@ -23,7 +23,10 @@ func clock(f *facts) []Finding {
 		return []Finding{refusal(check, "TIME", "+time", f.timeErr)}
 	}
 	ahead, half := f.time.ahead, f.time.half
-	text := "the server's is " + apart(ahead) + " of this host's, give or take " + short(half)
+	text := "the server's and this host's are the same, give or take " + short(half)
+	if max(ahead, -ahead) > half {
+		text = "the server's is " + apart(ahead) + " this host's, give or take " + short(half)
+	}
 	if max(ahead, -ahead)-half <= clockApart {
 		return well(check, "%s", text)
 	}
@@ -44,7 +47,7 @@ func apart(ahead time.Duration) string {
 	if ahead < 0 {
 		return short(-ahead) + " behind"
 	}
-	return short(ahead) + " ahead"
+	return short(ahead) + " ahead of"
 }
 
 // clocksApart compares the clocks of masters with each other: a slot that moves takes its locks to another clock.

@@ -71,6 +71,7 @@ func Examine(ctx context.Context, rdb redis.UniversalClient, prefix string, opts
 		r.Findings = append(r.Findings, together(subjects, s)...)
 		r.Findings = append(r.Findings, permissions(ctx, rdb, prefix, subjects)...)
 	}
+	r.Findings = oneCause(r.Findings)
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return cmp.Compare(b.Level, a.Level) })
 	return r
 }

@@ -1,6 +1,15 @@
 package doctor
 
-import "fmt"
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
 
 // eviction looks at what the server drops when it is full. Every key of a lock has an expiry, so the volatile policies
 // drop locks as the others do.
@@ -39,7 +48,40 @@ func eviction(f *facts) []Finding {
 func scarce(used, limit int64) bool { return used >= limit/5*4 }
 
 // room is what helps where there is no more memory to be had.
-const room = "move the locks to a server of their own, give the machine more memory, or delete what is not needed (redis-cli --bigkeys finds it)"
+const room = "move the locks to a server of their own, give the machine more memory, or delete what is not needed"
+
+// leastRoom is how much memory a server has at least that is not full: with less, one large value is enough.
+const leastRoom = 1 << 20
+
+// Memory is only what Examine says of the memory: one request to each server.
+func Memory(ctx context.Context, rdb redis.UniversalClient) Report {
+	r := Report{Address: address(rdb)}
+	ask := func(ctx context.Context, f *facts) []Finding {
+		text, err := within(ctx, patience, func(ctx context.Context) (string, error) { return f.rdb.Info(ctx, "memory").Result() })
+		if err != nil {
+			return nil
+		}
+		f.info = fields(text)
+		return f.mark(headroom(f))
+	}
+	if cluster, ok := rdb.(*redis.ClusterClient); ok {
+		var mu sync.Mutex
+		_ = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+			found := ask(ctx, &facts{rdb: node, addr: node.Options().Addr, node: node.Options().Addr, options: node.Options()})
+			mu.Lock()
+			defer mu.Unlock()
+			r.Findings = append(r.Findings, found...)
+			return nil
+		})
+		return r
+	}
+	f := &facts{rdb: rdb, addr: r.Address}
+	if c, ok := rdb.(*redis.Client); ok {
+		f.options = c.Options()
+	}
+	r.Findings = ask(ctx, f)
+	return r
+}
 
 // headroom looks at how much memory there is left.
 func headroom(f *facts) []Finding {
@@ -50,11 +92,12 @@ func headroom(f *facts) []Finding {
 	used, _ := number(f.info, "used_memory")
 	limit, _ := number(f.info, "maxmemory")
 	total, _ := number(f.info, "total_system_memory")
+	biggest := f.cli("--bigkeys")
 	if limit == 0 && total > 0 && used > total/4*3 {
 		return []Finding{{
 			Check: check, Level: Warning, Found: fmt.Sprintf("%s in use of the %s that the machine has, and no maxmemory", size(used), size(total)),
 			Why: "a server that takes all memory is killed by its system, and its locks with it.",
-			Fix: room,
+			Fix: room, Look: biggest,
 		}}
 	}
 	if limit == 0 {
@@ -67,19 +110,85 @@ func headroom(f *facts) []Finding {
 	found := Finding{
 		Check: check, Level: Warning, Found: text,
 		Why: "without memory an acquire is refused (OOM), and so is a place in the queue. Releases and renewals still pass.",
-		Fix: room,
+		Fix: room, Look: biggest,
 	}
-	// A part of the memory is left to the system, and to the copy that a snapshot takes. A container may have less than the
-	// server knows of.
-	if more := min(used*2, total/4*3); more > limit && !scarce(used, more) {
-		found.Fix = "raise the limit, if nothing else wants that memory: " + set("maxmemory", fmt.Sprint(more)) + "; or " + room
+	if more := raised(used, limit, total); more > 0 {
+		found.Fix = "raise its limit to " + size(more) + ", if nothing else wants that memory"
+		found.Command = f.cli("CONFIG SET maxmemory " + bytesOf(more))
+		found.Cost = "it lasts until the server restarts: CONFIG REWRITE, or the same in its configuration file, keeps it"
 	}
 	if used >= limit/20*19 {
 		found.Level, found.Found = Danger, "nearly full, "+text
 	}
-	if used >= limit/100*99 {
-		found.Found = "full, " + text
-		found.Why = "no lock can be taken: an acquire is refused (OOM), and so is a place in the queue. Releases and renewals still pass."
+	if limit-used < min(limit/100, leastRoom) {
+		found.Found, found.Stops = "full, "+text, NoMemory
+		found.Why = "no lock can be taken: an acquire is refused (OOM), and so is a place in the queue. What is held stays held: releases and renewals still pass."
 	}
 	return []Finding{found}
+}
+
+// raised is a limit that leaves room, or 0 if the machine has no more: a part of its memory is left to the system, and to the copy that a
+// snapshot takes. A container may have less than the server knows of. It is the same from look to look as long as the old limit is.
+func raised(used, limit, total int64) int64 {
+	more := 2 * limit
+	for scarce(used, more) && more <= total {
+		more *= 2
+	}
+	if most := total / 4 * 3; more > most {
+		if more = most; more > 1<<20 {
+			more = more >> 20 << 20
+		}
+		if more <= limit || scarce(used, more) {
+			return 0
+		}
+	}
+	return more
+}
+
+// bytesOf is a number of bytes as Redis reads it.
+func bytesOf(n int64) string {
+	if n%(1<<20) == 0 {
+		return fmt.Sprintf("%dmb", n>>20)
+	}
+	return fmt.Sprint(n)
+}
+
+// cli is a call of redis-cli at this server, to be typed in a shell. It has no password in it: redis-cli asks for that.
+func (f *facts) cli(what string) string {
+	host, port, err := net.SplitHostPort(f.addr)
+	if err != nil || f.options == nil || strings.ContainsFunc(host+port+f.options.Username, func(r rune) bool {
+		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:-_@+", r)
+	}) || strings.HasPrefix(host, "-") || strings.HasPrefix(f.options.Username, "-") {
+		return "redis-cli " + what
+	}
+	line := "redis-cli -h " + host + " -p " + port
+	if f.options.TLSConfig != nil {
+		line += " --tls"
+	}
+	if f.options.Username != "" {
+		line += " --user " + f.options.Username
+	}
+	if f.options.Username != "" || f.options.Password != "" {
+		line += " --askpass"
+	}
+	return line + " " + what
+}
+
+// oneCause is what an examination found, where a full server is one finding: the lock that was tried says whether it is full, and the memory why.
+func oneCause(found []Finding) []Finding {
+	refused := slices.IndexFunc(found, func(f Finding) bool { return f.Stops == NoMemory && f.Check != "memory" })
+	taken := slices.ContainsFunc(found, func(f Finding) bool { return f.Check == "lock" && f.Level == OK })
+	for i, f := range found {
+		if f.Check != "memory" || f.Stops != NoMemory {
+			continue
+		}
+		if refused >= 0 {
+			return slices.Delete(found, refused, refused+1)
+		}
+		if taken && f.Node == "" {
+			found[i].Found = "nearly " + f.Found
+			found[i].Why = "one lock could just be taken. At the next moment an acquire may be refused (OOM), and so may a place in the queue. Releases and renewals still pass."
+		}
+	}
+	return found
 }

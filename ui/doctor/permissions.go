@@ -81,8 +81,12 @@ func trial(ctx context.Context, rdb redis.UniversalClient, prefix, user, rule st
 	case !fromServer(err):
 		return []Finding{unreachable("the server", err)}
 	}
+	var stops Stops
+	if redis.HasErrorPrefix(err, "OOM") {
+		stops = NoMemory
+	}
 	return []Finding{{
-		Check: check, Level: Danger, Found: "none can be taken: " + cause(err),
+		Check: check, Level: Danger, Stops: stops, Found: "none can be taken: " + cause(err),
 		Why: "what refuses this one refuses those of applications.",
 		Fix: refusedFix(err),
 	}}
@@ -91,7 +95,7 @@ func trial(ctx context.Context, rdb redis.UniversalClient, prefix, user, rule st
 // refusedFix is what to do about a server that may not write.
 func refusedFix(err error) string {
 	for _, known := range []struct{ prefix, fix string }{
-		{"OOM", "make room: raise maxmemory, or find out what fills it (redis-cli --bigkeys)"},
+		{"OOM", "make room, or raise its maxmemory"},
 		{"MISCONF", "make room on its disk and see its log: it could not save"},
 		{"NOREPLICAS", "bring the replicas back: fewer than min-replicas-to-write are there"},
 		{"READONLY", "name the primary in the URL"},

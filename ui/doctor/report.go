@@ -39,7 +39,23 @@ type Finding struct {
 	// Why is why it matters for locks, and Fix the command or the setting that mends it; empty where all is well.
 	Why string `json:"why,omitempty"`
 	Fix string `json:"fix,omitempty"`
+	// Command is what to type in a shell for Fix, with the server that it is for, and Cost what is to be known before. Look is what to type to
+	// see more. Empty where there is none.
+	Command string `json:"command,omitempty"`
+	Cost    string `json:"cost,omitempty"`
+	Look    string `json:"look,omitempty"`
+	// Stops is why no lock can be taken at all; empty if that is not so.
+	Stops Stops `json:"stops,omitempty"`
 }
+
+// Stops is why no lock can be taken.
+type Stops string
+
+// The reasons.
+const (
+	NoMemory Stops = "memory" // the server is full
+	NoAnswer Stops = "answer" // it does not answer
+)
 
 // Report is the result of an examination.
 type Report struct {

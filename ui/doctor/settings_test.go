@@ -48,7 +48,15 @@ func TestWhatIsSetWrongIsFoundAndItsFixMendsIt(t *testing.T) {
 			}
 			do(t, admin, command...)
 			f := expect(t, examine(t, s.Connect()), c.check, c.level, c.says)
-			mend(t, admin, f.Fix)
+			fix := f.Fix
+			if f.Command != "" { // its words, without those for the shell
+				_, fix, _ = strings.Cut(f.Command, "CONFIG SET")
+				fix = "CONFIG SET" + fix
+				if alone := doctor.Memory(t.Context(), s.Connect()); len(alone.Findings) != 1 || alone.Findings[0].Command != f.Command || alone.Findings[0].Level != f.Level {
+					t.Errorf("asked for the memory alone: %+v, want %+v", alone.Findings, f)
+				}
+			}
+			mend(t, admin, fix)
 			if left := found(examine(t, s.Connect()), c.check); left.Level != doctor.OK {
 				t.Errorf("after %q it is still there: %+v", f.Fix, left)
 			}

@@ -14,16 +14,18 @@ func well(check, format string, args ...any) []Finding {
 // unreachable is the one finding about a server that does not answer.
 func unreachable(addr string, err error) Finding {
 	f := Finding{
-		Check: "reachability", Level: Danger, Found: fmt.Sprintf("%s does not answer: %v", addr, err),
+		Check: "reachability", Level: Danger, Stops: NoAnswer, Found: fmt.Sprintf("%s does not answer: %v", addr, err),
 		Why: "nobody gets a lock, and those who hold one lose it when its lease ends, for it cannot be renewed.",
 		Fix: "start it there, see its log and the firewall between, or name another address; one that hangs up at once may be full (maxclients)",
 	}
 	switch {
 	case full(err):
+		f.Stops = ""
 		f.Found = fmt.Sprintf("%s lets nobody in any more: %v", addr, err)
 		f.Why = "who comes now gets no lock, and who reconnects cannot renew his."
 		f.Fix = "raise it from a connection that is open, by CONFIG SET maxclients and a greater number, or end some clients; use smaller pools (PoolSize)"
 	case fromServer(err) && !alive(err):
+		f.Stops = ""
 		f.Found = fmt.Sprintf("%s refuses this user: %v", addr, err)
 		f.Why = "nobody with these credentials gets a lock."
 		f.Fix = "put the right user and password into the URL"

@@ -62,6 +62,7 @@ store.addEventListener('hello', () => {
   byID('logout').hidden = !store.hello.hasLogin;
 });
 store.addEventListener('link', alarm);
+store.addEventListener('trouble', alarm);
 store.addEventListener('status', () => { alarm(); announce(); });
 store.addEventListener('health', () => {
   const bad = store.health.findings.filter(({ level }) => level === 'danger' || level === 'warning').length;
@@ -80,7 +81,8 @@ function alarm() {
   set(byID('link'), { title: up && store.status ? `The locks are looked through every ${((store.status.tookMs + store.status.pauseMs) / 1000).toFixed(1)} s; a look takes ${store.status.tookMs} ms.` : '' });
   const box = byID('alert');
   const unkept = store.status?.unkept;
-  const text = !trouble && unkept ? `The history is not kept: ${plain(unkept)}. Everything else is as it is now.` : trouble ? plain(trouble) + (up ? `. What is shown is as it was${store.status?.now ? ` at ${time(store.status.now)}` : ''}; it goes on by itself when Redis answers.` : '') : '';
+  const full = store.trouble?.items.some(({ kind }) => kind === 'full'); // says why
+  const text = !trouble && unkept && !full ? `The history is not kept: ${plain(unkept)}${/[.!]$/.test(unkept) ? '' : '.'} What is shown of the locks is up to date.` : trouble ? plain(trouble) + (up ? `. What is shown is as it was${store.status?.now ? ` at ${time(store.status.now)}` : ''}; it goes on by itself when Redis answers.` : '') : '';
   setText(box, text);
   box.hidden = !text;
 }

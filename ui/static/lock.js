@@ -57,10 +57,10 @@ export function lockPage(main, id) {
     for (const button of buttons.children) button.disabled = lock.held === 0;
     const kept = lock.holds.length > 0 && lock.holds.every((hold) => hold.kept) ? Math.max(...lock.holds.map(({ deadline }) => deadline)) : 0;
     const state = lock.holds.some(({ revoked }) => revoked) ? 'revoked: being stolen' : kept ? 'given back, kept until ' : lock.held ? 'held' : lock.waiting ? 'free, with a queue' : 'free';
-    const text = JSON.stringify([state, kept, lock.held, lock.waiting, lock.fence]);
+    const text = JSON.stringify([state, lock.stops, kept, lock.held, lock.waiting, lock.fence]);
     if (facts.text !== text) {
       facts.text = text;
-      put(facts, ...[['State', kept ? [state, moment(kept)] : [state]], ['Holders', number(lock.held)], ['Waiting', number(lock.waiting)], ['Last fence', lock.fence ? String(lock.fence) : 'none remembered']]
+      put(facts, ...[['State', kept ? [state, moment(kept)] : [state, lock.stops ? el('b', null, `, but no lock can be taken now: ${lock.stops}`) : '']], ['Holders', number(lock.held)], ['Waiting', number(lock.waiting)], ['Last fence', lock.fence ? String(lock.fence) : 'none remembered']]
         .flatMap(([term, value]) => [el('dt', null, term), el('dd', null, ...[value].flat())]));
     }
     const said = JSON.stringify([lock.means, lock.steps, store.trouble?.locks[id] ?? '']);

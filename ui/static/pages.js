@@ -3,6 +3,7 @@ import { moment, since, tick, until, now } from './clock.js';
 import { add, el, fillRows, put, setText } from './dom.js';
 import { store } from './store.js';
 import { processShown } from './process.js';
+import { copyable } from './trouble.js';
 import { count, duration, nameOf, number, plain, shown, time } from './text.js';
 
 // page is a heading, a table and a sentence for when there is nothing.
@@ -100,7 +101,8 @@ export function healthPage(main) {
       el('h2', null, el('span', { class: `tag ${levels[finding.level]}` }, finding.level), ' ', shown(finding.check), finding.node ? el('span', { class: 'faint' }, ' ', shown(finding.node)) : ''),
       el('p', null, shown(finding.found)),
       finding.why ? el('p', { class: 'faint' }, shown(finding.why)) : '',
-      finding.fix ? el('p', { class: 'fix' }, el('b', null, 'What mends it: '), el('code', null, shown(finding.fix))) : '')));
+      finding.fix ? el('p', { class: 'fix' }, el('b', null, 'What mends it: '), el('code', null, shown(finding.fix))) : '',
+      finding.cost ? el('p', { class: 'warn' }, shown(finding.cost)) : '', finding.command ? copyable(finding.command) : '')));
   }
   update();
   return { title: 'Health', on: { health: update, hello: update }, tick: () => {} };

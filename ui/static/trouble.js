@@ -9,12 +9,15 @@ export function words(text) {
   return text.split(/(\u0002\d+\u0002|\u0003\d+\u0003)/).map((part) => {
     const ms = Number(part.slice(1, -1));
     if (part[0] === '\u0002') return moment(ms);
-    return part[0] === '\u0003' ? since(ms) : part;
-  });
+    return part[0] === '\u0003' ? since(ms) : unbroken(part);
+  }).flat();
 }
 
+// unbroken keeps the names in a text in one piece, where a line would end within one. Very long ones are broken all the same.
+const unbroken = (text) => text.split(/(\S*[-/]\S*)/).map((word, i) => (i % 2 && word.length <= 40 ? el('span', { class: 'whole' }, word) : word));
+
 // copyable is a command, and a button that copies it.
-function copyable(command) {
+export function copyable(command) {
   const button = el('button', { type: 'button', class: 'copy', 'aria-label': `Copy: ${plain(command, 200)}`, onclick: async () => {
     try {
       await navigator.clipboard.writeText(command);
@@ -29,8 +32,14 @@ function copyable(command) {
   return el('span', { class: 'command' }, code, button);
 }
 
-// stepsOf is a list of what can be done.
-export const stepsOf = (steps) => el('ul', { class: 'steps' }, steps.map((step) => el('li', null, el('span', null, ...words(step.text)), step.command ? copyable(step.command) : '')));
+const headings = { look: 'Look first: this changes nothing', mend: 'What mends it', take: 'What takes something away', prevent: 'For developers, so that it does not come again' };
+
+// stepsOf is what can be done, a list for each kind: what it costs stands before its command.
+export const stepsOf = (steps) => el('div', { class: 'ways' }, Object.keys(headings).map((action) => {
+  const some = steps.filter((step) => step.action === action);
+  return some.length ? el('section', { class: `steps-of ${action}` }, el('h3', null, headings[action]), el('ul', { class: 'steps' }, some.map((step) => el('li', null,
+    el('span', null, ...words(step.text)), step.warn ? el('p', { class: 'warn' }, ...words(step.warn), '.') : '', step.command ? copyable(step.command) : '')))) : '';
+}));
 
 const keyOf = (item) => [item.kind, item.id ?? '', item.job ?? '', item.id || item.job ? '' : item.title, item.kind === 'ended' ? item.since : ''].join(' ');
 
@@ -51,11 +60,13 @@ export function troublePanel() {
     const row = old?.row ?? el('li');
     if (old?.text !== text) {
       const open = row.querySelector('details')?.open ?? false;
-      const about = item.id ? el('span', null, el('a', { href: `#/lock/${item.id}` }, shown(nameOf(item.id))), item.others ? ` and ${number(item.others)} more` : '') : item.job ? el('a', { href: '#/cron' }, shown(nameOf(item.job))) : el('a', { href: '#/health' }, 'Redis');
+      const about = item.id ? el('span', null, el('a', { href: `#/lock/${item.id}` }, shown(nameOf(item.id))), item.others ? ` and ${number(item.others)} more` : '') : item.job ? el('a', { href: `#/lock/cron:${item.job}` }, shown(nameOf(item.job))) : el('a', { href: '#/health' }, 'Redis');
+      const first = item.steps.find(({ action }) => action === 'mend') ?? item.steps.find(({ action }) => action === 'take') ?? item.steps[0];
       const focused = row.contains(document.activeElement) ? document.activeElement.tagName : '';
       const box = el('details', null,
         el('summary', { onclick: () => touched.add(key) }, el('span', { class: `level ${item.level}` }, item.level === 'danger' ? 'danger' : 'warning'), el('span', { class: 'what' }, ...words(item.title)),
-          item.since ? el('span', { class: 'age' }, since(item.since)) : '', item.waiting && !['waits-long', 'grows', 'not-served', 'no-leader', 'cycle'].includes(item.kind) ? el('span', { class: 'age' }, count(item.waiting, 'waits', 'wait')) : ''),
+          item.when ? el('span', { class: 'age' }, ...words(item.when)) : '', item.waiting && !['waits-long', 'grows', 'not-served', 'no-leader', 'cycle'].includes(item.kind) ? el('span', { class: 'age' }, count(item.waiting, 'waits', 'wait')) : '',
+          first ? el('span', { class: 'first' }, { look: 'Look: ', take: 'Look first. Then: ' }[first.action] ?? 'To do: ', ...words(first.text)) : ''),
         el('div', { class: 'why' }, item.means.map((text) => el('p', null, ...words(text))), stepsOf(item.steps)));
       box.open = open;
       put(row, el('span', { class: 'about' }, about), box);

@@ -1,6 +1,7 @@
 package trouble
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -8,48 +9,96 @@ import (
 	"example.com/redislock/internal/safetext"
 )
 
-// Explain says what the state of a lock means and what can be done next, whether there is trouble or not. What a look at one lock does
-// not show is given with it, as far as it is known: deadlocks that it is part of, holds that were lost lately, the trouble of its job.
+// Explain says what the state of a lock means and what can be done next, whether there is trouble or not. What this look at it does not show is
+// given with it, as far as it is known: what earlier looks have shown ([Memory.About]), deadlocks, lost holds, the trouble of its job, a full
+// Redis ([About]).
 func Explain(info redislock.Info, more ...Trouble) (means []Text, steps []Step) {
 	if text := Purpose(info.Name); text != "" {
 		means = append(means, text)
 	}
+	found := Found(info, more...)
+	if why := Stops(found); why != "" {
+		switch {
+		case len(info.Holds) == 0:
+			means = append(means, says("It is free, but no lock can be taken now: %s.", why))
+		default:
+			means = append(means, says("It stays held, and can be given back; but nobody else can take a lock now: %s.", why))
+		}
+	}
+	for _, t := range found {
+		means = append(means, sentence(t))
+		means = append(means, t.Means...)
+	}
+	means = append(means, plainly(info, found)...)
+	return onceTheFence(means, next(info, found))
+}
+
+// Found is what [Explain] tells of: the trouble of a lock, the present before the past. Where this look shows what is known already, that is told.
+func Found(info redislock.Info, more ...Trouble) []Trouble {
 	var known before
 	for _, t := range more {
 		if t.Kind == Ended {
 			known.ended = later(known.ended, t.Since)
 		}
 	}
-	now := slices.DeleteFunc(ofLock(info, known), func(t Trouble) bool { return because(t, more) })
-	lately := slices.IndexFunc(more, func(t Trouble) bool { return t.Kind == Ended })
-	if lately < 0 {
-		lately = len(more)
+	has := func(all []Trouble, kind Kind) bool {
+		return slices.ContainsFunc(all, func(t Trouble) bool { return t.Kind == kind && t.Lock == info.Name })
 	}
-	found := slices.Concat(more[:lately], now, more[lately:]) // what is over comes last
-	for _, t := range found {
-		means = append(means, sentence(t))
-		means = append(means, t.Means...)
+	seen := slices.DeleteFunc(ofLock(info, known), func(t Trouble) bool { return because(t, more) })
+	var now, past []Trouble
+	for _, t := range more {
+		switch {
+		case t.Kind == Ended:
+			past = append(past, t)
+		case (t.Kind == NotRenewed || t.Kind == Stolen) && !has(seen, t.Kind): // of a hold, which a look shows: it is over
+		default:
+			now = append(now, t)
+		}
 	}
-	means = append(means, plainly(info, found)...)
-	return means, next(info, found)
+	for _, t := range seen {
+		if !has(more, t.Kind) {
+			now = append(now, t)
+		}
+	}
+	slices.SortStableFunc(now, func(a, b Trouble) int { return cmp.Compare(btoi(b.stops != ""), btoi(a.stops != "")) })
+	return append(now, past...)
+}
+
+// onceTheFence explains the fence where it is met first, and not again.
+func onceTheFence(means []Text, steps []Step) ([]Text, []Step) {
+	told := false
+	cut := func(t *Text) {
+		first, rest, found := strings.Cut(string(*t), theFence)
+		switch {
+		case !found:
+		case told:
+			*t = Text(strings.ReplaceAll(string(*t), theFence, ""))
+		default:
+			*t, told = Text(first+theFence+strings.ReplaceAll(rest, theFence, "")), true
+		}
+	}
+	for i := range means {
+		cut(&means[i])
+	}
+	for i := range steps { // in the order in which they are read
+		cut(&steps[i].Text)
+		cut(&steps[i].Warn)
+	}
+	return means, steps
 }
 
 // sentence is a title with its time.
 func sentence(t Trouble) Text {
 	text := upper(t.Title)
-	switch {
-	case t.Since.IsZero():
-	case t.Kind == Ended || t.Kind == JobFailed:
-		text += Text(", " + age(t.Since) + " ago")
-	default:
-		text += Text(", for " + age(t.Since))
+	if when := t.When(); when != "" {
+		text += ", " + when
 	}
 	return text + "."
 }
 
 // upper begins a sentence, but for a name: that stays as it is.
 func upper(text Text) Text {
-	for _, word := range []string{"nobody", "deadlock", "the "} {
+	for _, word := range []string{"nobody", "deadlock", "the ", "its key"} {
 		if strings.HasPrefix(string(text), word) {
 			return Text(strings.ToUpper(word[:1])) + text[1:]
 		}
@@ -66,7 +115,7 @@ func plainly(info redislock.Info, found []Trouble) (lines []Text) {
 		case info.Waiting > 0:
 			return []Text{"The lock is free and about to go to the first who waits: at the latest when that one looks again, within 2s."}
 		}
-		return []Text{"Nobody holds it and nobody waits. Only the fence of its last holder is remembered, for about an hour."}
+		return []Text{"Nobody holds it and nobody waits."}
 	}
 	for _, h := range info.Holds {
 		switch late, never := late(h, info.Now); {
@@ -75,8 +124,8 @@ func plainly(info redislock.Info, found []Trouble) (lines []Text) {
 		case h.Revoked: // said already
 		case !h.Deadline.After(info.Now):
 			lines = append(lines, says("The lease of %s is over: it is gone, paused or cut off. Whoever asks next gets the lock.", Who(h.Owner)))
-		case late && never && info.Waiting == 0:
-			lines = append(lines, says("%s has never renewed its hold. It took the lock WithoutRenewal, or is paused, gone or cut off. The lock is free at %s, by itself.", Who(h.Owner), moment(h.Deadline)))
+		case late && never && info.Waiting == 0: // nor in trouble for it
+			lines = append(lines, says("%s has never renewed its hold. Its program takes the lock for a fixed time, or it is paused, gone or cut off. The lock is free at %s, by itself.", Who(h.Owner), moment(h.Deadline)))
 		}
 	}
 	h := present(info)
@@ -85,38 +134,40 @@ func plainly(info redislock.Info, found []Trouble) (lines []Text) {
 	case h.Kept || h.Revoked || is || !h.Deadline.After(info.Now):
 	case slices.ContainsFunc(found, func(t Trouble) bool { return t.Kind == WaitsLong }): // it says so
 	case h.Lease == 0 || never:
-		lines = append(lines, "A holder that lives renews its lease again and again: if the deadline has moved on when you look again, the process is alive, and works or hangs with the lock in its hands. If not, the lock is free at the deadline, by itself.")
+		lines = append(lines, "A holder that lives renews its lease again and again: if the deadline has moved on when you look again, the process is alive, and works, or hangs while it holds the lock. If not, the lock is free at the deadline, by itself.")
 	default:
-		lines = append(lines, says("A holder that lives renews its lease again and again. %s did so %s ago: the process is alive, and works or hangs with the lock in its hands.", Who(h.Owner), age(h.Renewed())))
+		lines = append(lines, says("A holder that lives renews its lease again and again. %s did so %s ago: the process is alive, and works, or hangs while it holds the lock.", Who(h.Owner), age(h.Renewed())))
 	}
 	return lines
 }
 
-// next are the steps for the trouble that there is, and then those that there always are.
-func next(info redislock.Info, found []Trouble) (steps []Step) {
-	have := map[string]bool{}
-	add := func(more ...Step) {
-		for _, s := range more {
-			kind := strings.Join(strings.Fields(s.Command + " " + string(s.Text))[:2], " ")
-			if !have[kind] {
-				have[kind] = true
+// next are the steps for the trouble that there is, and those that there always are. To take the lock away is proposed by the trouble that
+// it mends; where there is none, it is what can be done with any lock.
+func next(info redislock.Info, found []Trouble) []Step {
+	var steps []Step
+	for _, t := range found {
+		for _, s := range t.Steps {
+			if s.Command == "" || s.Command != show(info.Name) || s.Action != Look { // that is what is being read
 				steps = append(steps, s)
 			}
 		}
 	}
-	for _, t := range found {
-		add(t.Steps...)
-	}
 	if len(info.Holds) == 0 {
-		return steps
+		return ranked(steps...)
 	}
 	h := present(info)
-	if h.Kept {
-		add(watch(info.Name), breakStep(info.Name, "End it sooner, if it must be"))
-		return steps
+	if !h.Kept { // else that process may have ended
+		steps = append(steps, look(h.Owner, "which holds it now"))
 	}
-	add(look(h.Owner), askStep(info.Name), watch(info.Name), breakStep(info.Name, "Take it away, if it must be"))
-	return append(steps, Step{"After a break the old holder may go on for a moment, or longer if it is paused: only the fence keeps its writes out", ""})
+	steps = append(steps, watch(info.Name))
+	switch {
+	case len(found) > 0:
+	case h.Kept:
+		steps = append(steps, endKept(info.Name))
+	default:
+		steps = append(steps, askStep(info), breakStep(info, "Take it away, if it must be"))
+	}
+	return ranked(steps...)
 }
 
 // Purpose is what a lock is for that the library has named; empty for others.

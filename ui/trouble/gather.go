@@ -55,7 +55,7 @@ func together(c cause, some []Trouble) Trouble {
 	Sort(some)
 	first := some[0]
 	t := Trouble{Kind: c.kind, Level: first.Level, Lock: first.Lock, Since: first.Since}
-	var until time.Time
+	var until, ends time.Time // the last and the first end
 	var names []string
 	for i, one := range some {
 		t.Waiting += one.Waiting
@@ -65,11 +65,18 @@ func together(c cause, some []Trouble) Trouble {
 		if one.until.After(until) {
 			until = one.until
 		}
+		if i == 0 || one.until.Before(ends) {
+			ends = one.until
+		}
 		if i > 0 {
 			t.Others = append(t.Others, one.Lock)
 		}
 		if i < maxNamed {
-			names = append(names, safetext.Text(one.Lock))
+			name := safetext.Text(one.Lock)
+			if one.Waiting > 0 {
+				name += " (" + count(one.Waiting, "waits", "wait") + ")"
+			}
+			names = append(names, name)
 		}
 	}
 	locks := Text("The locks: " + strings.Join(names, ", "))
@@ -80,27 +87,31 @@ func together(c cause, some []Trouble) Trouble {
 	who, n := Who(c.who), len(some)
 	switch {
 	case c.kind == NotRenewed:
-		t.Title = says("%s does not renew its holds of %d locks", who, n)
-		t.Means = []Text{first.Means[0], says("They end by themselves, the last at %s. If the process goes on later, only the fences keep its writes out.", moment(until))}
-		t.Steps = slices.Concat([]Step{look(c.who)}, goOn(c.who), []Step{{"Wait until they have ended, and see who has the locks then", "redislock top"}, breakStep(first.Lock, "Do not wait for that: take the lock away that most wait for")})
+		t.Title = says("%s does not renew its holds of %d locks, the first of which ends at %s", who, n, moment(ends))
+		t.when = first.when
+		t.Means = []Text{first.Means[0], says("Until then they are its own. They end by themselves, the last at %s.", moment(until))}
+		t.Steps = ranked(slices.Concat([]Step{look(c.who, "which holds them")}, goOn(c.who, ends), []Step{
+			{Mend, says("Or wait until they have ended, at %s, and see who has the locks then", moment(until)), "redislock top", ""},
+			breakOf(first.Lock, who, says("Do not wait for that: take %s away, the first of them", safetext.Text(first.Lock))),
+		})...)
 	case c.kind == WaitsLong:
 		t.Title = says("%s for long for %d locks: %s holds them", count(t.Waiting, "waits", "wait"), n, who)
 		t.Means = []Text{first.Means[0]}
-		t.Steps = []Step{look(c.who), askStep(first.Lock), breakStep(first.Lock, "Take the lock away that most wait for, if it must be")}
+		t.Steps = first.Steps // of the lock for which most wait
 	case c.how == Vanish:
 		t.Title = says("%d locks that were held are gone with their keys", n)
 		t.Means = []Text{
 			"They went together: somebody deleted them, or Redis has lost data (a restart, a failover, an eviction).",
 			says("Who held them learns of it at the next renewal at the latest, and others may have had the locks before that. Look for writes of the old holders that came after %s.", moment(t.Since)),
 		}
-		t.Steps = []Step{{"See whether Redis restarted, failed over or evicts", "redislock doctor"}, {"See who has the locks now", "redislock top"}}
+		t.Steps = []Step{whatRedisDid, lookStep("See who has the locks now", "redislock top")}
 	default:
 		t.Title = says("%s lost %d locks", who, n)
 		if c.how == Lapsed {
 			t.Title += ": their leases ran out"
 		}
-		t.Means = []Text{first.Means[0], says("Look for writes of that process that came after %s, each with the fence of its hold or a smaller one.", moment(t.Since))}
-		t.Steps = append([]Step{look(c.who)}, goOn(c.who)...)
+		t.Means = []Text{first.Means[0]}
+		t.Steps = []Step{lookLate(c.who), lookStep("See who has the locks now", "redislock top"), lookStep(says("Look for writes of that process that came after %s, in its log and in what is written", moment(t.Since)), "")}
 	}
 	t.Means = append(t.Means, locks)
 	return t

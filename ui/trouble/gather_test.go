@@ -27,7 +27,7 @@ func TestTroublesOfOneCauseAreToldAsOne(t *testing.T) {
 	}
 	text := all(found[0])
 	for _, want := range []string{
-		"not-renewed danger api (pid 12 on node-3) does not renew its holds of 40 locks", "10s after the last time", "The locks: invoice/39, invoice/00,", " and 35 more.",
+		"not-renewed danger api (pid 12 on node-3) does not renew its holds of 40 locks", "and should do so every 10s", "The locks: invoice/39 (1 waits), invoice/00,", " and 35 more.",
 		"ps -o pid,stat,etime,args -p 12", "kill -CONT 12", "redislock break invoice/39 --reason",
 	} {
 		if !strings.Contains(text, want) {
@@ -37,7 +37,7 @@ func TestTroublesOfOneCauseAreToldAsOne(t *testing.T) {
 	if found[0].Lock != "invoice/39" || len(found[0].Others) != 39 || found[0].Waiting != 1 || !found[0].Since.Equal(zero.Add(-16*time.Second)) {
 		t.Errorf("%+v", found[0])
 	}
-	if !strings.Contains(all(found[1]), "does not renew its hold\n") {
+	if !strings.Contains(all(found[1]), "does not renew its hold, which ends at ") {
 		t.Errorf("one of few: %s", all(found[1]))
 	}
 

@@ -13,35 +13,51 @@ import (
 // overdueAfter is how long after its time a job may begin: schedulers and clocks are not that exact.
 const overdueAfter = time.Minute
 
-// OfJob is what the record of a job shows, at this time of Redis.
-func OfJob(s redislock.CronStatus, now time.Time) (all []Trouble) {
+// OfJob is what the record of a job shows, at this time of Redis. Of the other troubles, those that keep every lock from being taken are why a
+// job is overdue, and then the job says so.
+func OfJob(s redislock.CronStatus, now time.Time, others ...Trouble) (all []Trouble) {
 	job, node := safetext.Text(s.Job), Who(s.Node)
+	known := lookStep("See what is known of it", "redislock cron-status "+Typed(s.Job))
 	add := func(kind Kind, level Level, since time.Time, title Text, means []Text, steps ...Step) {
-		steps = append(steps, Step{"See what is known of it", "redislock cron-status " + Typed(s.Job)})
-		if kind == Overdue {
-			steps = append(steps, Step{"If the job was given up: have Redis forget it", "redislock cron-status --reset " + Typed(s.Job)})
-		}
-		all = append(all, Trouble{Kind: kind, Level: level, Job: s.Job, Title: title, Since: since, Means: means, Steps: steps})
+		all = append(all, Trouble{Kind: kind, Level: level, Job: s.Job, Title: title, Since: since, Means: means, Steps: ranked(append(steps, known)...)})
 	}
 	if IsOverdue(s, now) {
-		last, was := says("It should have begun at %s. Its last run was that of %s, on %s.", moment(s.Next), moment(s.Tick), node), "the last was "
+		last, role := says("It should have begun at %s. Its last run was that of %s, on %s.", moment(s.Next), moment(s.Tick), node), "which ran it last"
 		if s.Outcome == redislock.OutcomePending {
-			last, was = says("It should have begun at %s, and no run of it is known. It was announced by %s.", moment(s.Next), node), "it was announced by "
+			last, role = says("It should have begun at %s, and no run of it is known. It was announced by %s.", moment(s.Next), node), "which announced it"
 		}
-		add(Overdue, Danger, s.Next, Text("the job "+job+" is overdue"), []Text{
-			last, "No process that schedules it is there, or none of them reaches Redis; or the job was given up: Redis knows of it for 400 days.",
-		}, Step{"Start a process that runs it, or see why those that should do not: " + Text(was+node), ""})
+		if why := stopped(others, s.Next); why != "" {
+			add(Overdue, Danger, s.Next, says("the job %s is overdue: %s", job, why), []Text{
+				last, says("%s, so no process could take its lock. That is why it did not begin: nothing is known to be wrong with the job or its processes.", upper(why)),
+			}, Step{Mend, "Mend that first: the job begins at its next time then", "", ""})
+			all[len(all)-1].when = "due "
+		} else {
+			add(Overdue, Danger, s.Next, Text("the job "+job+" is overdue"), []Text{
+				last, "No process that schedules it is there, or none of them reaches Redis. Or the job is not wanted any more: Redis remembers a job for 400 days after it ran last.",
+			}, look(s.Node, role), Step{Mend, "Start a process that runs the job; the log of that one says why it is gone", "", ""},
+				Step{Take, "Only if the job is not wanted any more: have Redis forget it", "redislock cron-status --reset " + Typed(s.Job), says("If the job %s is still wanted, nobody is told again that it is overdue, until it has run", job)})
+		}
 	}
 	switch s.Outcome {
 	case redislock.OutcomeFailed:
 		add(JobFailed, Warning, s.End, Text("the last run of the job "+job+" failed"), []Text{says("On %s: %s", node, safetext.Escape(s.Err))},
-			Step{"See the log of " + Text(node), ""})
+			lookStep("See the log of "+Text(node), ""))
 	case redislock.OutcomeDied:
 		add(JobFailed, Warning, s.Start, Text("the last run of the job "+job+" died"), []Text{
 			says("It began on %s. That process is gone, or has lost the lock, and has not said how the run ended: it may have done a part of its work.", node),
-		}, Step{"See the log of " + Text(node) + ", and whether the system has ended it (out of memory, a restart)", ""})
+		}, look(s.Node, "on which it ran"), lookStep("See the log of "+Text(node)+", and whether the system has ended it (out of memory, a restart)", ""))
 	}
 	return all
+}
+
+// stopped is why no lock could be taken at that time or since; empty if nothing is known to have been in the way.
+func stopped(all []Trouble, at time.Time) Text {
+	for _, t := range all {
+		if t.stops != "" && (t.Kind != WasAway || !at.After(t.Since)) {
+			return t.stops
+		}
+	}
+	return ""
 }
 
 // IsOverdue reports whether a job has not begun when it should have, by a minute. What still runs is not overdue.
@@ -54,21 +70,36 @@ var setUp = []string{"persistence", "eviction policy", "access", "version"}
 
 // OfServer are the dangers of a report of the doctor. Its warnings are no trouble of this night.
 func OfServer(r doctor.Report) (all []Trouble) {
+	full := slices.ContainsFunc(r.Findings, func(f doctor.Finding) bool { return f.Stops == doctor.NoMemory && f.Check == "memory" })
 	for _, f := range r.Findings {
-		if f.Level != doctor.Danger {
+		if f.Level != doctor.Danger || full && f.Stops == doctor.NoMemory && f.Check != "memory" { // one cause
 			continue
 		}
 		t := Trouble{Kind: Server, Level: Danger, Title: Text(safetext.Escape(f.Check + ": " + f.Found)), lasts: slices.Contains(setUp, f.Check)}
-		if f.Node != "" {
-			t.Title = Text(safetext.Text(f.Node) + ", " + safetext.Escape(f.Check+": "+f.Found))
+		switch f.Stops {
+		case doctor.NoMemory:
+			t.Kind, t.Title, t.stops = Full, Text("Redis is full, no lock can be taken: "+safetext.Escape(strings.TrimPrefix(f.Found, "full, "))), "Redis is full"
+		case doctor.NoAnswer:
+			t.stops = "Redis does not answer"
+		}
+		if f.Node != "" { // other nodes may give their locks
+			t.stops = ""
+			t.Title = Text(safetext.Text(f.Node)+", ") + t.Title
 		}
 		if f.Why != "" {
 			t.Means = []Text{Text(safetext.Escape(capital(f.Why)))}
 		}
-		if f.Fix != "" {
-			t.Steps = append(t.Steps, Step{Text(safetext.Escape(capital(f.Fix))), ""})
+		var steps []Step
+		if f.Look != "" {
+			steps = append(steps, lookStep("See what fills it", f.Look))
 		}
-		t.Steps = append(t.Steps, Step{"See all that was found", "redislock doctor"})
+		if f.Fix != "" {
+			steps = append(steps, Step{Mend, Text(safetext.Escape(capital(f.Fix))), f.Command, Text(safetext.Escape(capital(f.Cost)))})
+		}
+		if f.Stops == doctor.NoMemory {
+			steps = append(steps, Step{Mend, "Or make room: have its owner delete what is not needed", "", ""}, prevent("Locks on a Redis of their own are not hit by what others store"))
+		}
+		t.Steps = ranked(append(steps, lookStep("See all that was found", "redislock doctor"))...)
 		all = append(all, t)
 	}
 	return all
@@ -80,4 +111,46 @@ func capital(text string) string {
 		return text
 	}
 	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+// All is everything that needs a person, the worst first: what a Memory has found of the locks, the jobs, and the server.
+func All(locks []Trouble, jobs []redislock.CronStatus, report doctor.Report, now time.Time) []Trouble {
+	all := append(OfServer(report), locks...)
+	others := all
+	if why := Stops(all); why != "" {
+		for i, t := range all {
+			if t.Kind == NoLeader || t.Kind == NotServed {
+				all[i].Means = append([]Text{says("%s: that may be why. Mend that first.", upper(why))}, t.Means...)
+			}
+		}
+	}
+	for _, job := range jobs {
+		all = append(all, OfJob(job, now, others...)...)
+	}
+	Sort(all)
+	for i := range all {
+		all[i].Means, all[i].Steps = onceTheFence(slices.Clone(all[i].Means), slices.Clone(all[i].Steps))
+	}
+	return all
+}
+
+// About are those of all troubles that are about a lock and not found in what is known of it: the trouble of its job, and what keeps every
+// lock from being taken now.
+func About(name string, all []Trouble) (about []Trouble) {
+	for _, t := range all {
+		if t.Job != "" && "cron:"+t.Job == name || t.stops != "" && t.Kind != WasAway {
+			about = append(about, t)
+		}
+	}
+	return about
+}
+
+// Stops says why no lock can be taken now; empty if none of these troubles is in the way.
+func Stops(all []Trouble) Text {
+	for _, t := range all {
+		if t.stops != "" && t.Kind != WasAway {
+			return t.stops
+		}
+	}
+	return ""
 }

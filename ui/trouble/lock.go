@@ -44,7 +44,7 @@ type before struct {
 
 func ofLock(info redislock.Info, known before) (all []Trouble) {
 	add := func(kind Kind, level Level, since time.Time, title Text, means []Text, steps []Step) *Trouble {
-		all = append(all, Trouble{Kind: kind, Level: level, Lock: info.Name, Title: title, Since: since, Waiting: info.Waiting, Means: means, Steps: steps})
+		all = append(all, Trouble{Kind: kind, Level: level, Lock: info.Name, Title: title, Since: since, Waiting: info.Waiting, Means: means, Steps: ranked(steps...)})
 		return &all[len(all)-1]
 	}
 	level := Warning
@@ -56,25 +56,19 @@ func ofLock(info redislock.Info, known before) (all []Trouble) {
 		switch late, never := late(h, info.Now); {
 		case late && never && info.Waiting == 0: // perhaps as it is meant, and it hurts nobody
 		case late:
-			title := who + " does not renew its hold"
-			why := says("It should have done so %s after the last time. It is paused, gone, or cut off from Redis.", Length(h.Lease/3))
+			t := add(NotRenewed, level, h.Renewed(), "", nil, notRenewedSteps(info, h))
+			t.Title, t.Means = notRenewed(info, h, never)
+			t.until, t.when = h.Deadline, "last renewed "
 			if never {
-				title = who + " has never renewed its hold"
-				why = says("It should have done so after %s, unless it took the lock WithoutRenewal. It is paused, gone, or cut off from Redis.", Length(h.Lease/3))
+				t.when = "taken "
 			}
-			if strings.HasPrefix(info.Name, "elect:") {
-				title = strings.Replace(title, "its hold", "its leadership", 1)
-			}
-			t := add(NotRenewed, level, h.Renewed(), Text(title), []Text{why, says("The hold ends by itself at %s, and then %s. If the process goes on later, only the fence keeps its writes out.", moment(h.Deadline), after(info))},
-				slices.Concat([]Step{look(h.Owner)}, goOn(h.Owner), []Step{{"Wait until the hold has ended, and see who has the lock then", show(info.Name)}, breakStep(info.Name, "Do not wait for that: take the lock away")}))
-			t.until = h.Deadline
 			if !never && !strings.HasPrefix(info.Name, "elect:") {
 				t.cause = cause{kind: NotRenewed, who: process(h.Owner)}
 			}
 		case h.Revoked:
 			add(Stolen, Warning, time.Time{}, Text(who+" was robbed of the lock, and has not given it up"), []Text{
-				"A caller found the hold too old (WithStealAfter). It gets the lock when that process gives up, and at the deadline, " + Text(moment(h.Deadline)) + ", if it is paused or gone.",
-			}, []Step{look(h.Owner), watch(info.Name)})
+				"A caller that waits may take the lock from a holder that has had it for so long. It gets the lock when that process gives it up, and at the end of its lease, " + Text(moment(h.Deadline)) + ", if it is paused or gone.",
+			}, []Step{look(h.Owner, "which is to give it up"), watch(info.Name), prevent("WithStealAfter of the caller says from what age on it takes a lock: see that the work is shorter, or the age longer")})
 		}
 	}
 	first := oldest(info)
@@ -87,11 +81,11 @@ func ofLock(info redislock.Info, known before) (all []Trouble) {
 	case strings.HasPrefix(info.Name, "elect:") && info.Holders == 0 && free > unserved:
 		add(NoLeader, Danger, known.held, Text("nobody leads, and "+count(info.Waiting, "candidate does", "candidates do")+" not take over"),
 			[]Text{"What the leader does is not done. A candidate that lives becomes the leader within seconds: if it stays so, the candidates are paused, gone or cut off from Redis."},
-			slices.Concat([]Step{look(info.Places[0].Owner)}, goOn(info.Places[0].Owner), []Step{{"If they are gone, start a process that takes part: it leads within seconds", ""}, {"See its state", show(info.Name)}}))
+			slices.Concat([]Step{look(info.Places[0].Owner, "the first candidate")}, goOnWaiting(info.Places[0]), []Step{{Mend, "If the candidates are gone, start a process that takes part: it leads within seconds", "", ""}, seeLock(info.Name)}))
 	case info.Holders == 0 && free > unserved:
 		add(NotServed, Danger, first, Text("nobody holds it, and "+count(info.Waiting, "waiter does", "waiters do")+" not get it"),
 			[]Text{"The lock goes to the first who waits when it looks again, within 2s. One that does not look is passed over after 7s, so those who wait may be paused or gone, and a new one sets them right."},
-			slices.Concat([]Step{look(info.Places[0].Owner)}, goOn(info.Places[0].Owner), []Step{watch(info.Name)}))
+			slices.Concat([]Step{look(info.Places[0].Owner, "the first who waits")}, goOnWaiting(info.Places[0]), []Step{watch(info.Name)}))
 	case info.Holders > 0 && waited > long && queues(info.Name):
 		level := Warning
 		if waited > dangerWait {
@@ -104,16 +98,16 @@ func ofLock(info redislock.Info, known before) (all []Trouble) {
 		switch {
 		case h.Kept:
 			title = Text(count(info.Waiting, "waits", "wait") + " for long: it was given back, and is kept")
-			means = append(means, says("%s has given the lock back, and it is kept until %s all the same (ReleaseAfter, WithAtLeast).", Who(h.Owner), moment(h.Deadline)))
-			steps = append(steps, watch(info.Name), breakStep(info.Name, "End it sooner: nobody is hit"))
+			means = append(means, says("%s has given the lock back, and it is kept until %s all the same, as its program asked for.", Who(h.Owner), moment(h.Deadline)))
+			steps = append(steps, watch(info.Name), endKept(info.Name), prevent("ReleaseAfter, or WithAtLeast, says for how long it is kept"))
 		case held < waited/4:
 			title = Text(count(info.Waiting, "waits", "wait") + " for long: too many want it")
 			means = append(means, says("Others were served meanwhile: the present holder, %s, has had it for %s. So many want the lock that each waits long.", Who(h.Owner), Length(held)),
-				"Do less under the lock, use a lock for each thing instead of one for all, or Read and Write where most only read.")
-			steps = append(steps, watch(info.Name))
+				"Each gets it in its turn: it takes fewer callers, or shorter work.")
+			steps = append(steps, watch(info.Name), prevent("Do less under the lock, use a lock for each thing instead of one for all, or Read and Write where most only read"))
 		default:
 			means = append(means, says("%s holds it%s, since %s. %s", Who(h.Owner), others(info), moment(h.Since), alive(h, info.Now)))
-			steps = append(steps, look(h.Owner), askStep(info.Name), breakStep(info.Name, "Take it away, if it must be"))
+			steps = append(steps, look(h.Owner, "which holds it"), askStep(info), breakStep(info, "Take it away, if the work may be left half done"))
 			common = cause{kind: WaitsLong, who: process(h.Owner)}
 		}
 		add(WaitsLong, level, first, title, means, steps).cause = common
@@ -128,17 +122,53 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
+// notRenewed says of a hold that it is not renewed, with its end: until then the lock is still its own.
+func notRenewed(info redislock.Info, h redislock.Hold, never bool) (title Text, means []Text) {
+	what, ends, over := "its hold", "which ends at ", !h.Deadline.After(info.Now)
+	if strings.HasPrefix(info.Name, "elect:") {
+		what = "its leadership"
+	}
+	if over {
+		ends = "which ended at "
+	}
+	title = says("%s does not renew %s, %s%s", Who(h.Owner), what, ends, moment(h.Deadline))
+	why := says("It renewed last at %s, and should do so every %s. It is paused, gone, or cut off from Redis.", moment(h.Renewed()), Length(h.Lease/3))
+	if never {
+		title = says("%s has never renewed %s, %s%s", Who(h.Owner), what, ends, moment(h.Deadline))
+		why = says("It should have done so after %s, unless its program takes the lock for a fixed time. It is paused, gone, or cut off from Redis.", Length(h.Lease/3))
+	}
+	if over {
+		return title, []Text{why, "The lock is not its own any more: whoever asks next gets it."}
+	}
+	return title, []Text{why, says("Until %s the lock is its own, and nobody else gets it. The hold ends then by itself, and %s.", moment(h.Deadline), after(info))}
+}
+
+func notRenewedSteps(info redislock.Info, h redislock.Hold) []Step {
+	if !h.Deadline.After(info.Now) {
+		return []Step{lookLate(h.Owner), seeLock(info.Name)}
+	}
+	return slices.Concat([]Step{look(h.Owner, "which holds it")}, goOn(h.Owner, h.Deadline), []Step{
+		{Mend, says("Or wait until the hold has ended, at %s, and see who has the lock then", moment(h.Deadline)), show(info.Name), ""},
+		breakStep(info, "Do not wait for that: take the lock away"),
+	})
+}
+
+// endKept ends a hold that is only kept.
+func endKept(name string) Step {
+	return Step{Take, "End it sooner", "redislock break " + Typed(name) + " --reason '...'", "Nobody works under it any more: it ends only the time for which it is to be kept"}
+}
+
 // alive says what the last renewal of a hold tells of its process.
 func alive(h redislock.Hold, now time.Time) string {
 	switch renewed := h.Renewed(); {
 	case renewed.IsZero():
-		return "It works for long, or hangs with the lock in its hands."
+		return "It works for long, or it hangs while it holds the lock."
 	case renewed.Sub(h.Since) < h.Lease/4:
 		return "Its first renewal is due after " + Length(h.Lease/3) + ": until then nobody can tell whether the process lives."
 	case now.Sub(renewed) > h.Lease*2/5:
 		return "It renewed " + age(renewed) + " ago, and should do so every " + Length(h.Lease/3) + ": it is late, and may be paused or cut off."
 	default:
-		return "It renewed " + age(renewed) + " ago, as it should every " + Length(h.Lease/3) + ": the process lives, and works for long or hangs with the lock in its hands."
+		return "It renewed " + age(renewed) + " ago, as it should every " + Length(h.Lease/3) + ": the process lives. It works for long, or it hangs while it holds the lock."
 	}
 }
 
@@ -147,7 +177,10 @@ func OfDamaged(name, why string) Trouble {
 	return Trouble{
 		Kind: Damaged, Level: Danger, Lock: name, Title: "its key cannot be read",
 		Means: []Text{Text(safetext.Escape(why) + "."), "Nobody is served under this name until the key is deleted."},
-		Steps: []Step{{"See that nobody works under the name, look at the key by redis-cli (type, hgetall), and delete it", ""}},
+		Steps: []Step{
+			lookStep("See that nobody works under the name, and look at the key by redis-cli (TYPE, HGETALL)", ""),
+			{Take, "Delete the key", "", "Whoever relies on that key loses it: see first which program wrote it"},
+		},
 	}
 }
 
@@ -194,7 +227,11 @@ func others(info redislock.Info) string {
 
 func after(info redislock.Info) string {
 	if info.Waiting > 0 {
-		return "the first of " + count(info.Waiting, "waiter", "waiters") + " has the lock milliseconds later"
+		first := ""
+		if len(info.Places) > 0 {
+			first = Who(info.Places[0].Owner) + ", "
+		}
+		return first + "the first of " + count(info.Waiting, "waiter", "waiters") + ", has the lock milliseconds later"
 	}
 	return "the lock is free"
 }
@@ -204,43 +241,4 @@ func count(n int, one, many string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
-}
-
-func show(name string) string { return "redislock show " + Typed(name) }
-
-// look is how to see what an owner does.
-func look(o redislock.Owner) Step {
-	if o.PID <= 0 { // others wrote it, and a negative one is that of a group, or of all
-		return Step{"Find the process by its log: Redis does not know its host and number", ""}
-	}
-	return Step{
-		says("On %s, see what process %d does, and the log of %s", safetext.Text(o.Host), o.PID, safetext.Text(o.Client)),
-		fmt.Sprintf("ps -o pid,stat,etime,args -p %d", o.PID),
-	}
-}
-
-// goOn is how to let an owner go on that may be stopped; none if its number is not known.
-func goOn(o redislock.Owner) []Step {
-	if o.PID <= 0 { // others wrote it, and a negative one is that of a group, or of all
-		return nil
-	}
-	return []Step{{"If its STAT there begins with T it is stopped, and this lets it go on", fmt.Sprintf("kill -CONT %d", o.PID)}}
-}
-
-func watch(name string) Step {
-	if isPattern(name) {
-		return Step{"Watch it move", "redislock watch --name " + Typed(name)}
-	}
-	return Step{"Watch it move", "redislock watch " + Typed(name)}
-}
-
-// isPattern reports whether redislock watch would take a name for a pattern.
-func isPattern(name string) bool { return strings.ContainsAny(name, `*?[\`) }
-
-func askStep(name string) Step {
-	return Step{"Ask for it; nothing is taken", "redislock ask " + Typed(name) + " --why '...'"}
-}
-
-func breakStep(name string, text Text) Step {
-	return Step{text, "redislock break " + Typed(name) + " --reason '...'"}
 }

@@ -34,6 +34,8 @@ type Memory struct {
 	looks     int            // that were taken in
 	cycles    map[string]int // of waits, by what each is made of: how many looks there were when it was first seen
 	deadlocks []Trouble
+	sure      bool // the deadlocks are those of sureOf
+	sureOf    []redislock.Cycle
 	away      [2]time.Time // the last time in which Redis did not answer
 }
 
@@ -112,7 +114,7 @@ func (m *Memory) Ends(name string, now time.Time) (all []Trouble) {
 	if p := m.locks[name]; p != nil {
 		for _, e := range slices.Backward(p.ends) {
 			if now.Sub(e.At) <= Recent {
-				all = append(all, ofEnd(name, e))
+				all = append(all, ofEnd(name, e, p.last))
 			}
 		}
 	}
@@ -196,9 +198,10 @@ func ofAway(from, to time.Time) Trouble {
 		Kind: WasAway, Level: Warning, Since: to, Title: says("Redis did not answer for %s", Length(to.Sub(from))),
 		Means: []Text{
 			says("That was from %s to %s. If it was so for the processes too, no lock was given in that time, and holds whose leases ended meanwhile are lost: their processes were told, and others may have had the locks since.", moment(from), moment(to)),
-			"Where work was cut off by that, look what is half done, and for late writes by their fences.",
+			"Where work was cut off by that, look what is half done.",
 		},
-		Steps: []Step{{"See whether Redis restarted or failed over, and whether it has lost data", "redislock doctor"}, {"See the log of Redis of that time", ""}},
+		Steps: []Step{lookStep("See whether Redis restarted or failed over, and whether it has lost data", "redislock doctor"), lookStep("See the log of Redis of that time", "")},
+		stops: "Redis did not answer",
 	}
 }
 
@@ -220,7 +223,7 @@ func (m *Memory) Troubles(now time.Time) (all []Trouble) {
 			if i == len(p.ends)-1 && e.How == Lapsed && slices.ContainsFunc(p.found, func(t Trouble) bool { return t.Kind == NoLeader }) {
 				continue // that nobody leads says it
 			}
-			all = append(all, ofEnd(name, e))
+			all = append(all, ofEnd(name, e, p.last))
 		}
 		if p.last.Idle() && len(p.ends) == 0 && len(p.found) == 0 {
 			delete(m.locks, name)
@@ -254,7 +257,7 @@ func (p *past) see(info redislock.Info) {
 		t := Trouble{
 			Kind: NoLeader, Level: Warning, Lock: info.Name, Since: p.held, Title: "nobody leads, and nobody stands for it",
 			Means: []Text{"All processes that took part have ended, or do not reach Redis. What the leader does is not done."},
-			Steps: []Step{{"Start a process that takes part, or see why those that did are gone", ""}, {"See its state", show(info.Name)}},
+			Steps: []Step{seeLock(info.Name), {Mend, "Start a process that takes part: it leads within seconds", "", ""}},
 		}
 		p.lastLeader(&t)
 		p.found = append(p.found, t)
@@ -266,7 +269,7 @@ func (p *past) see(info redislock.Info) {
 		if len(info.Holds) > 0 {
 			h := present(info)
 			t.Means = append(t.Means, says("%s holds the lock, since %s. If that is one long work, see what it does; if holders change, there are too many callers for one lock.", Who(h.Owner), moment(h.Since)))
-			t.Steps = append([]Step{look(h.Owner)}, t.Steps...)
+			t.Steps = ranked(look(h.Owner, "which holds it"), watch(info.Name), askStep(info))
 		}
 		p.found = append(p.found, t)
 	}
@@ -280,7 +283,7 @@ func (p *past) lastLeader(t *Trouble) {
 			t.Since = p.ends[last].At
 		}
 		t.Means = append(t.Means, says("The last to lead was %s, until %s: its lease ran out.", Who(who), moment(p.ends[last].At)))
-		t.Steps = append([]Step{look(who)}, t.Steps...)
+		t.Steps = ranked(append([]Step{look(who, "the last leader")}, t.Steps...)...)
 	}
 }
 
@@ -348,49 +351,70 @@ func brief(info redislock.Info) redislock.Info {
 	return info
 }
 
-// ofEnd is an end in words.
-func ofEnd(name string, e End) Trouble {
+// whatRedisDid is how to see why keys are gone.
+var whatRedisDid = lookStep("See whether Redis restarted, failed over or evicts", "redislock doctor")
+
+// ofEnd is an end in words, of a lock that was then last seen like this.
+func ofEnd(name string, e End, last redislock.Info) Trouble {
 	who := Who(e.Owner)
 	t := Trouble{Kind: Ended, Level: Warning, Lock: name, Since: e.At}
-	fence := says("Look for writes with the fence %d, or a smaller one, that came after %s.", e.Fence, moment(e.At))
+	steps := []Step{lookLate(e.Owner)}
 	switch e.How {
 	case Lapsed:
 		t.Title = Text(who) + " lost the lock: its lease ran out"
 		t.cause = cause{kind: Ended, how: Lapsed, who: process(e.Owner)}
-		t.Means = []Text{"It had not renewed for half of its lease and more: it was paused, gone, or cut off from Redis. What it did under the lock may be half done.", fence}
-		t.Steps = append([]Step{look(e.Owner)}, goOn(e.Owner)...)
-		t.Steps = append(t.Steps, Step{"So that it does no harm again: let what is written compare fences, and take a lease (WithLease) that is longer than the process may pause", ""})
+		t.Means = []Text{"It did not renew in time: it was paused, gone, or cut off from Redis. What it did under the lock may be half done."}
+		steps = append(steps, prevent("Let what is written store the fence and refuse a smaller one, and take a lease (WithLease) that is longer than the process may pause"))
 	case WasLost:
 		t.Title = Text(who) + " lost the lock"
 		t.cause = cause{kind: Ended, how: WasLost, who: process(e.Owner)}
-		t.Means = []Text{"It says so itself: " + Text(safetext.Escape(e.Why)) + ".", fence}
-		t.Steps = []Step{look(e.Owner)}
+		t.Means = []Text{"It says so itself: " + Text(safetext.Escape(e.Why)) + "."}
 	case Closed:
 		t.Title = Text(who) + " held the lock for its longest time, and lost it"
-		t.Means = []Text{"Its WithMaxHold was over before its work was: the work takes longer than was allowed.", fence}
-		t.Steps = []Step{look(e.Owner)}
+		t.Means = []Text{"The work takes longer than its program allows for."}
+		steps = append(steps, prevent("WithMaxHold says how long a hold may last"))
 	case Vanish:
 		t.Title = Text(who) + " lost the lock with its key"
 		t.cause = cause{kind: Ended, how: Vanish, at: e.At.UnixMilli()}
-		t.Means = []Text{"The key was there and is gone before its time: somebody deleted it, or Redis has lost data (a restart, a failover, an eviction).", fence}
-		t.Steps = []Step{{"See whether Redis restarted, failed over or evicts", "redislock doctor"}, look(e.Owner)}
+		t.Means = []Text{"The key was there and is gone before its time: somebody deleted it, or Redis has lost data (a restart, a failover, an eviction)."}
+		steps = append([]Step{whatRedisDid}, steps...)
 	case Robbed:
 		t.Title = "the lock was stolen from " + Text(who)
-		t.Means = []Text{"A caller found the hold older than its WithStealAfter. The work hung, or takes longer than that caller tolerates.", fence}
-		t.Steps = []Step{look(e.Owner)}
+		t.Means = []Text{"A caller took it because the hold had lasted for too long. The work hung, or takes longer than that caller tolerates."}
+		steps = append(steps, prevent("WithStealAfter of the caller says from what age on it takes a lock"))
 	case Broken:
 		t.Title = "the lock of " + Text(who) + " was broken"
 		if e.By != "" {
 			t.Title += " by " + Text(safetext.Escape(e.By))
 		}
-		t.Means = []Text{"Until it hears of that, or for longer if it is paused, the old holder may go on. " + fence}
+		t.Means = []Text{"Until it hears of that, or for longer if it is paused, the old holder may go on."}
 		if e.Why != "" {
 			t.Means = append([]Text{"The reason given: " + Text(safetext.Text(e.Why)) + "."}, t.Means...)
 		}
-		t.Steps = []Step{look(e.Owner)}
 	}
-	t.Steps = append(t.Steps, Step{"See who has the lock now", show(name)})
+	t.Means = append(hasNow(e, last), t.Means...)
+	steps = append(steps, seeLock(name), lookStep(says("Look for late writes: those that came after %s with the fence"+theFence+" %d, or a smaller one. Where it is not stored, compare times in the log of that process", moment(e.At), e.Fence), ""))
+	t.Steps = ranked(steps...)
 	return t
+}
+
+// hasNow says who has a lock that another has lost: nothing is to be taken from that one.
+func hasNow(e End, last redislock.Info) []Text {
+	if last.Now.IsZero() {
+		return nil
+	}
+	if len(last.Holds) == 0 {
+		return []Text{"Nobody has the lock now: there is nothing to break."}
+	}
+	h := present(last)
+	late, never := late(h, last.Now)
+	switch {
+	case h.Fence == e.Fence, late && !never, !h.Deadline.After(last.Now):
+		return nil
+	case process(h.Owner) == process(e.Owner):
+		return []Text{says("The same process has it again, since %s.", moment(h.Since))}
+	}
+	return []Text{says("%s has the lock now, since %s: there is nothing to break.", Who(h.Owner), moment(h.Since))}
 }
 
 func kindOf(name string) string {

@@ -2,11 +2,11 @@
 // renew, deadlocks, queues that only grow, overdue jobs, elections without a leader, locks that were lost lately, a server in
 // danger. Each is said in words: what is seen, what it means, what can be done, and the command for it.
 //
-// One look finds most of it ([OfLock], [OfJob], [OfServer]). What shows only from look to look ([Memory.See]) is kept in a
-// Memory, and so is what shows only in several locks: a deadlock ([OfCycle]). All of this is plain values: the package sends
-// nothing to Redis, and the times are those of Redis' clock.
+// One look finds most of it ([OfLock], [OfJob], [OfServer]). What shows only from look to look ([Memory.See]) is kept in a Memory,
+// and so is what shows only in several locks: a deadlock ([OfCycle]). [All] puts it together, [About] is what of it is about one lock.
+// All of it is plain values: nothing here asks Redis, and the times are those of its clock.
 //
-// The page, redislock top and redislock show all say what this package says.
+// The page, redislock top, ls and show all say what this package says.
 package trouble
 
 import (
@@ -35,6 +35,7 @@ const (
 	Damaged    Kind = "damaged"     // the key cannot be read
 	Overdue    Kind = "overdue"     // a job has not begun when it should have
 	JobFailed  Kind = "job-failed"  // a job's last run failed, or died
+	Full       Kind = "full"        // Redis has no memory left: no lock can be taken
 	Server     Kind = "server"      // the doctor has found a danger
 	WasAway    Kind = "was-away"    // Redis did not answer for longer than leases may last
 	Cycle      Kind = "cycle"       // a deadlock: some wait for each other in a circle
@@ -73,33 +74,43 @@ type Trouble struct {
 	Since time.Time
 	// Waiting is how many wait because of it.
 	Waiting int
-	// Means says what the trouble means, and Steps what can be done, the best step first.
+	// Means says what that means, and Steps what can be done: first what only looks, then what mends, then what takes something away.
 	Means []Text
 	Steps []Step
 
 	cause cause
 	lasts bool      // it is how the server is set up, and no event of now
 	until time.Time // when the hold ends that is not renewed
+	when  Text      // what Since is of, if the kind does not say it
+	stops Text      // why no lock can be taken, or could be until Since; empty if it is not for that
 }
 
-// Step is something that can be done. Command is the shell command for it; empty if there is none.
-type Step struct {
-	Text    Text
-	Command string
-}
-
-// Line is the command with these flags at its end, if it is one of redislock.
-func (s Step) Line(flags string) string {
-	if flags == "" || !strings.HasPrefix(s.Command, "redislock ") {
-		return s.Command
+// When says what the time since then is of: "for 5m", "3m ago"; empty if it is not known.
+func (t Trouble) When() Text {
+	if t.Since.IsZero() {
+		return ""
 	}
-	return s.Command + " " + flags
+	long := Text(age(t.Since))
+	switch {
+	case t.when != "":
+		return t.when + long + " ago"
+	case t.Kind == Ended, t.Kind == JobFailed:
+		return long + " ago"
+	case t.Kind == WasAway:
+		return "until " + long + " ago"
+	case t.Kind == WaitsLong:
+		return "the first for " + long
+	case t.Kind == Overdue:
+		return "by " + long
+	}
+	return "for " + long
 }
 
-// Sort puts the worst first, of those the one for which most wait, then the oldest. How the server is set up comes after what happens.
+// Sort puts the worst first, of those the one for which most wait, then the oldest. A full Redis comes before all that follows from it, and
+// how the server is set up after what happens.
 func Sort(all []Trouble) {
 	slices.SortStableFunc(all, func(a, b Trouble) int {
-		return cmp.Or(cmp.Compare(btoi(a.lasts), btoi(b.lasts)), cmp.Compare(b.Level, a.Level), cmp.Compare(b.Waiting, a.Waiting), a.Since.Compare(b.Since), cmp.Compare(a.Lock, b.Lock), cmp.Compare(a.Job, b.Job))
+		return cmp.Or(cmp.Compare(btoi(b.Kind == Full), btoi(a.Kind == Full)), cmp.Compare(btoi(a.lasts), btoi(b.lasts)), cmp.Compare(b.Level, a.Level), cmp.Compare(b.Waiting, a.Waiting), a.Since.Compare(b.Since), cmp.Compare(a.Lock, b.Lock), cmp.Compare(a.Job, b.Job))
 	})
 }
 

@@ -46,7 +46,7 @@ func all(t Trouble) string {
 		text += m.String() + "\n"
 	}
 	for _, s := range t.Steps {
-		text += s.Text.String() + ": " + s.Command + "\n"
+		text += s.Action.String() + ": " + s.Text.String() + ": " + s.Warn.String() + ": " + s.Command + "\n"
 	}
 	return text
 }
@@ -61,12 +61,12 @@ func TestOneLookAtALockFindsItsTrouble(t *testing.T) {
 		"held and renewed":                  {held("x", time.Hour, 9*time.Second), nil},
 		"held, renewed, waited for briefly": {waitedFor(held("x", time.Hour, 9*time.Second), 3, 59*time.Second), nil},
 		"not renewed": {held("x", time.Hour, 16*time.Second), []string{
-			"not-renewed warning api (pid 12 on node-3) does not renew its hold", "10s after the last time", "paused, gone, or cut off",
-			"ends by itself at ", "the lock is free", "ps -o pid,stat,etime,args -p 12", "kill -CONT 12", "redislock show x", "redislock break x --reason",
+			"not-renewed warning api (pid 12 on node-3) does not renew its hold, which ends at ", "should do so every 10s", "paused, gone, or cut off",
+			"the lock is its own", "ends then by itself", "the lock is free", "ps -o pid,stat,etime,args -p 12", "kill -CONT 12", "redislock show x", "redislock break x --reason",
 		}},
-		"not renewed, waited for":                  {waitedFor(held("x", time.Hour, 16*time.Second), 2, time.Second), []string{"not-renewed danger", "the first of 2 waiters has the lock"}},
+		"not renewed, waited for":                  {waitedFor(held("x", time.Hour, 16*time.Second), 2, time.Second), []string{"not-renewed danger", "web (pid 13 on node-4), the first of 2 waiters, has the lock"}},
 		"never renewed, nobody waits":              {held("x", 25*time.Second, 25*time.Second), nil},
-		"never renewed, somebody waits":            {waitedFor(held("x", 25*time.Second, 25*time.Second), 1, time.Second), []string{"has never renewed its hold", "unless it took the lock WithoutRenewal"}},
+		"never renewed, somebody waits":            {waitedFor(held("x", 25*time.Second, 25*time.Second), 1, time.Second), []string{"has never renewed its hold", "unless its program takes the lock for a fixed time"}},
 		"given back, not renewed":                  {with(held("x", time.Hour, 16*time.Second), kept), nil},
 		"the lease is not known":                   {with(held("x", time.Hour, 16*time.Second), func(i *redislock.Info) { i.Holds[0].Lease = 0 }), nil},
 		"the leader does not renew":                {held("elect:x", time.Hour, 16*time.Second), []string{"does not renew its leadership"}},
@@ -78,14 +78,14 @@ func TestOneLookAtALockFindsItsTrouble(t *testing.T) {
 		}), 1, 65*time.Second), []string{"Its first renewal is due after 1m40s: until then nobody can tell"}},
 		"very long waited for":             {waitedFor(held("x", time.Hour, 5*time.Second), 1, 11*time.Minute), []string{"waits-long danger 1 waits for long"}},
 		"others were served meanwhile":     {waitedFor(held("x", time.Second, time.Second), 50, 2*time.Minute), []string{"waits-long", "Others were served meanwhile", "Do less under the lock"}},
-		"kept, and long waited for":        {waitedFor(with(held("x", time.Hour, 16*time.Second), kept), 2, 2*time.Minute), []string{"has given the lock back", "nobody is hit"}},
+		"kept, and long waited for":        {waitedFor(with(held("x", time.Hour, 16*time.Second), kept), 2, 2*time.Minute), []string{"has given the lock back", "Nobody works under it"}},
 		"candidates wait":                  {waitedFor(held("elect:x", time.Hour, 5*time.Second), 3, time.Hour), nil},
 		"done once, others wait":           {waitedFor(held("once:x", time.Hour, 5*time.Second), 3, time.Hour), nil},
 		"nobody leads":                     {waitedFor(redislock.Info{Name: "elect:x", Now: zero}, 2, time.Minute), []string{"no-leader danger nobody leads, and 2 candidates do not take over", "kill -CONT 13", "start a process that takes part"}},
 		"nobody is served":                 {waitedFor(redislock.Info{Name: "x", Now: zero}, 2, time.Minute), []string{"not-served danger nobody holds it, and 2 waiters do not get it"}},
 		"free for a moment":                {waitedFor(redislock.Info{Name: "x", Now: zero}, 2, 5*time.Second), nil},
 		"one that waits for an upgrade":    {redislock.Info{Name: "x", Now: zero, Waiting: 1, Places: []redislock.Place{{Owner: other}}}, nil},
-		"no pid is known":                  {with(held("x", time.Hour, 16*time.Second), func(i *redislock.Info) { i.Holds[0].Owner = redislock.Owner{} }), []string{"someone does not renew", "Find the process by its log"}},
+		"no pid is known":                  {with(held("x", time.Hour, 16*time.Second), func(i *redislock.Info) { i.Holds[0].Owner = redislock.Owner{} }), []string{"someone does not renew", "by its log: Redis does not know its host and number"}},
 		"a name that cannot be typed":      {held("a\nb", time.Hour, 16*time.Second), []string{"redislock show NAME"}},
 		"a name that needs quotes":         {held("it's $HOME", time.Hour, 16*time.Second), []string{`redislock show 'it'\''s $HOME'`}},
 		"a name that looks like a flag":    {held("--yes", time.Hour, 16*time.Second), []string{"redislock show NAME"}},
@@ -113,7 +113,7 @@ func TestOneLookAtALockFindsItsTrouble(t *testing.T) {
 func TestWhatOthersWroteIsEscapedInWords(t *testing.T) {
 	hostile := redislock.Owner{Client: "a\x1b[31m\u202e\nb", Host: "h\x00\xff", PID: 3, Metadata: "not told\x1b"}
 	info := with(held("x\x1b", time.Hour, 16*time.Second), func(i *redislock.Info) { i.Holds[0].Owner = hostile })
-	texts := []string{all(OfLock(info)[0]), all(OfDamaged("x\x1b", "not\x1b a hash")), all(ofEnd("x\x1b", End{How: Broken, Owner: hostile, By: "me\x1b", Why: "be\x1bcause"}))}
+	texts := []string{all(OfLock(info)[0]), all(OfDamaged("x\x1b", "not\x1b a hash")), all(ofEnd("x\x1b", End{How: Broken, Owner: hostile, By: "me\x1b", Why: "be\x1bcause"}, info))}
 	status := redislock.CronStatus{Job: "j\x1b", Outcome: redislock.OutcomeFailed, Err: "e\x1b\n", Node: hostile, Next: zero.Add(-time.Hour)}
 	for _, found := range OfJob(status, zero) {
 		texts = append(texts, all(found))
@@ -211,7 +211,7 @@ func TestAnEndThatWasNotAsItShouldBeIsToldForAWhile(t *testing.T) {
 		"lapsed": {
 			[]redislock.Info{held("x", time.Hour, 29*time.Second), {Name: "x", Now: at(2 * time.Second), Fence: 7}},
 			false,
-			[]string{"ended warning api (pid 12 on node-3) lost the lock: its lease ran out", "writes with the fence 7"},
+			[]string{"ended warning api (pid 12 on node-3) lost the lock: its lease ran out", "late writes: those that came after "},
 		},
 		"may have been renewed": {[]redislock.Info{held("x", time.Hour, 10*time.Second), {Name: "x", Now: at(25 * time.Second), Fence: 7}}, false, nil},
 		"stolen": {
@@ -355,14 +355,14 @@ func TestHowTheServerIsSetUpComesAfterWhatHappens(t *testing.T) {
 		{Check: "persistence", Level: doctor.Danger, Found: "none", Why: "every restart forgets all locks."},
 		{Check: "memory", Level: doctor.Danger, Found: "full, 24 MB in use of a maxmemory of 24 MB", Fix: "redis-cli --bigkeys"},
 	}})
-	found = append(found, ofEnd("x", End{How: Lapsed, Owner: owner, At: zero}))
+	found = append(found, ofEnd("x", End{How: Lapsed, Owner: owner, At: zero}, redislock.Info{}))
 	Sort(found)
 	for i, want := range []string{"memory: full,", "lost the lock", "persistence: none"} {
 		if !strings.Contains(found[i].Title.String(), want) {
 			t.Errorf("place %d has %q", i, found[i].Title)
 		}
 	}
-	if !strings.Contains(all(found[2]), "\nEvery restart") || !strings.Contains(all(found[0]), "\nredis-cli") {
+	if !strings.Contains(all(found[2]), "\nEvery restart") || !strings.Contains(all(found[0]), ": redis-cli --bigkeys") {
 		t.Errorf("sentences begin as sentences do, and commands as commands: %s%s", all(found[2]), all(found[0]))
 	}
 }
@@ -478,7 +478,7 @@ func TestTimesInATextAreWrittenOrKeptForThePage(t *testing.T) {
 func TestNoCommandIsForAProcessThatCannotBe(t *testing.T) {
 	for _, pid := range []int{0, -1, -4711} {
 		o := redislock.Owner{Client: "app", Host: "node-1", PID: pid}
-		for _, s := range append(goOn(o), look(o)) {
+		for _, s := range slices.Concat(goOn(o, zero), goOnWaiting(redislock.Place{Owner: o}), []Step{look(o, "which holds it"), lookLate(o)}) {
 			if s.Command != "" {
 				t.Errorf("for process %d it proposes %s", pid, s.Command)
 			}

@@ -1,0 +1,162 @@
+package trouble
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/redislock"
+	"example.com/redislock/internal/safetext"
+)
+
+// Step is something that can be done. Command is what to type for it in a shell; empty if there is none. Warn is what it costs and whom it
+// hits, to be read before the command; empty if it costs nothing.
+type Step struct {
+	Action  Action
+	Text    Text
+	Command string
+	Warn    Text
+}
+
+// Action is how much a step changes. Steps are told in this order, so that nobody breaks a lock before he has looked.
+type Action int
+
+// The actions.
+const (
+	Look    Action = iota // it changes nothing
+	Mend                  // it mends, and takes nothing from anybody
+	Take                  // it takes a lock from its holder, or makes Redis forget something
+	Prevent               // so that it does not come again: for developers
+)
+
+var actions = [...]struct{ name, heading string }{
+	{"look", "Look first: this changes nothing"},
+	{"mend", "What mends it"},
+	{"take", "What takes something away"},
+	{"prevent", "For developers, so that it does not come again"},
+}
+
+// String is the action in a word.
+func (a Action) String() string { return actions[a].name }
+
+// Heading is what stands above steps of that action.
+func (a Action) Heading() string { return actions[a].heading }
+
+// MarshalText is String, for JSON.
+func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// Line is the command with these flags at its end, if it is one of redislock.
+func (s Step) Line(flags string) string {
+	if flags == "" || !strings.HasPrefix(s.Command, "redislock ") {
+		return s.Command
+	}
+	return s.Command + " " + flags
+}
+
+// ranked are steps in the order in which they are told, each once.
+func ranked(steps ...Step) (out []Step) {
+	for _, s := range steps {
+		if !slices.ContainsFunc(out, func(is Step) bool { return is.Command == s.Command && (s.Command != "" || is.Text == s.Text) }) {
+			out = append(out, s)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Step) int { return cmp.Compare(a.Action, b.Action) })
+	return out
+}
+
+// theFence says what a fence is, to one who has not met the word. Where a page says it more than once, [Explain] leaves the rest out.
+const theFence = " (the number that each grant has; what is written may store it)"
+
+// lateWrites is what is said of writes under a hold that may have ended.
+const lateWrites = "what it writes then is late, and only a check of the fence" + theFence + " keeps that out"
+
+func lookStep(text Text, command string) Step { return Step{Look, text, command, ""} }
+
+func prevent(text Text) Step { return Step{Prevent, text, "", ""} }
+
+func seeLock(name string) Step { return lookStep("See who has the lock now", show(name)) }
+
+func show(name string) string { return "redislock show " + Typed(name) }
+
+// look is how to see what an owner does, who is what the role says.
+func look(o redislock.Owner, role string) Step {
+	if role != "" {
+		role = ", " + role
+	}
+	name := "its program"
+	if o.Client != "" {
+		name = safetext.Text(o.Client)
+	}
+	if o.PID <= 0 { // others wrote it, and a negative one is that of a group, or of all
+		return lookStep(says("Find the process (%s%s) by its log: Redis does not know its host and number", name, role), "")
+	}
+	return lookStep(says("On %s, see what process %d does (%s%s), and its log. If ps shows no line, the process is gone", safetext.Text(o.Host), o.PID, name, role), fmt.Sprintf("ps -o pid,stat,etime,args -p %d", o.PID))
+}
+
+// lookLate is look at one who lost its hold, and may not know it: it is not to go on.
+func lookLate(o redislock.Owner) Step {
+	s := look(o, "which had the lock")
+	s.Warn = "If its STAT begins with T it is stopped: do not let it go on (kill -CONT). The lock is not its own any more: " + lateWrites + ". It is safer to end the process"
+	return s
+}
+
+// goOn is how to let a holder go on that may be stopped, while its hold is its own; none if its number is not known.
+func goOn(o redislock.Owner, until time.Time) []Step {
+	if o.PID <= 0 {
+		return nil
+	}
+	return []Step{{
+		Mend, "If its STAT begins with T it is stopped: let it go on", fmt.Sprintf("kill -CONT %d", o.PID),
+		says("Only before %s, while the lock is its own. Later another may have the lock: "+lateWrites, moment(until)),
+	}}
+}
+
+// goOnWaiting is how to let one go on that waits, and may be stopped.
+func goOnWaiting(p redislock.Place) []Step {
+	if p.Owner.PID <= 0 {
+		return nil
+	}
+	return []Step{{
+		Mend, "If its STAT begins with T it is stopped: let it go on", fmt.Sprintf("kill -CONT %d", p.Owner.PID),
+		"It only waits for this lock. See first that it has not lost another one meanwhile: the page of the process, or its log, says so",
+	}}
+}
+
+func watch(name string) Step {
+	if isPattern(name) {
+		return lookStep("Watch it move", "redislock watch --name "+Typed(name))
+	}
+	return lookStep("Watch it move", "redislock watch "+Typed(name))
+}
+
+// isPattern reports whether redislock watch would take a name for a pattern.
+func isPattern(name string) bool { return strings.ContainsAny(name, `*?[\`) }
+
+// askStep asks those who hold the lock now.
+func askStep(info redislock.Info) Step {
+	return Step{Mend, says("Ask %s for it", holders(info)), "redislock ask " + Typed(info.Name) + " --why '...'", "Nothing is taken: that program decides, and may not heed it"}
+}
+
+// breakStep takes the lock from those who hold it now.
+func breakStep(info redislock.Info, text Text) Step { return breakOf(info.Name, holders(info), text) }
+
+func breakOf(name, who string, text Text) Step {
+	return Step{
+		Take, text, "redislock break " + Typed(name) + " --reason '...'",
+		says("It takes the lock from %s, whose work may be half done. If it is paused, it hears of that when it goes on: "+lateWrites, who),
+	}
+}
+
+// holders are those who hold a lock now.
+func holders(info redislock.Info) string {
+	if len(info.Holds) == 0 {
+		return "those who hold it"
+	}
+	who := Who(present(info).Owner)
+	if info.Holders > 1 {
+		who += " and " + count(info.Holders-1, "other", "others")
+	}
+	return who
+}
