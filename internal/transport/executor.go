@@ -62,7 +62,7 @@ type executor struct {
 	insisting  int          // and how many are under way
 	batches    []batch
 	last       uint64 // the number of the latest batch
-	together   int    // how many calls left together the last time that some had queued
+	together   int    // how many calls left together of late: each queue that leaves counts half of the one before
 	queue      []*Call
 	overdue    *time.Timer
 }
@@ -211,7 +211,7 @@ func (x *executor) next() {
 			x.queue = nil
 		}
 		number := x.begin(n, now)
-		x.together = n
+		x.together = max(n, x.together/2)
 		go func() {
 			defer x.end(number)
 			x.Deliver(batch)
