@@ -126,7 +126,7 @@ func (q *Locker) acquire(ctx context.Context, name string, opts []redislock.Opti
 			}
 		}
 	}
-	h.abandon(try || ctx.Err() != nil)
+	h.abandon(ctx, try)
 	return nil, h.outcome(outer, ctx, wait)
 }
 
@@ -143,8 +143,9 @@ func (h *hold) answered() bool {
 	return n >= h.locker.majority
 }
 
-// abandon ends an acquire that has failed. It waits a little until nothing of it is left (I8).
-func (h *hold) abandon(hurry bool) {
+// abandon ends an acquire that has failed. It waits a little until nothing of it is left (I8), and hardly at all for a caller that is in a
+// hurry, or whose time, which ctx bounds, is over by then.
+func (h *hold) abandon(ctx context.Context, hurry bool) {
 	h.mu.Lock()
 	h.end(redislock.ErrReleased, nil)
 	if h.busy == 0 {
@@ -153,12 +154,18 @@ func (h *hold) abandon(hurry bool) {
 	}
 	h.idle = make(chan struct{})
 	h.mu.Unlock()
-	limit := patience
-	if hurry {
-		limit = endedPatience
-	}
-	t := time.NewTimer(limit)
+	t := time.NewTimer(patience)
 	defer t.Stop()
+	if !hurry {
+		select {
+		case <-h.idle:
+			return
+		case <-t.C:
+			return
+		case <-ctx.Done():
+		}
+	}
+	t.Reset(endedPatience)
 	select {
 	case <-h.idle:
 	case <-t.C:

@@ -158,6 +158,36 @@ func TestNewConnectionsMakeNoTryFail(t *testing.T) {
 	})
 }
 
+// What an acquire has begun on a server that does not answer is given back in the background once the caller's time is over.
+func TestAWaitThatIsBoundedEndsInItsTimeThoughItFailsBefore(t *testing.T) {
+	withFleet(t, 3, func(f *fleet) {
+		holder := f.acquire(f.locker(), "a")
+		clients := f.clients()
+		q, err := quorum.New(clients)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.release(f.acquire(q, "warm"))
+		time.Sleep(time.Second)
+		f.servers[2].cut()
+		const wait = 100 * time.Millisecond
+		time.AfterFunc(wait/2, func() {
+			ended, cancel := context.WithCancel(context.Background())
+			cancel()
+			for _, c := range clients[:2] {
+				_ = c.Close(ended) // whoever waits fails
+			}
+		})
+		begun := time.Now()
+		_, err = q.Acquire(context.Background(), "a", redislock.WithWait(wait))
+		if took := time.Since(begun); err == nil || took > wait+50*time.Millisecond {
+			f.Errorf("it took %v: %v", took, err)
+		}
+		f.servers[2].mend()
+		f.release(holder)
+	})
+}
+
 type panicking struct{}
 
 func (panicking) Observe(e redislock.Event) { panic(fmt.Sprint(e.Kind)) }
