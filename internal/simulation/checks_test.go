@@ -160,7 +160,7 @@ func (c *checks) enter(b *body) *body {
 
 // exclude looks who else relies on the lock (I1, I7). The caller holds c.mu.
 func (c *checks) exclude(b *body) {
-	weight := b.weight
+	weight, known := b.weight, b.weight // known are those that the server has not forgotten
 	kept := c.bodies[:0]
 	for _, other := range c.bodies {
 		if !other.mayRely() {
@@ -171,6 +171,10 @@ func (c *checks) exclude(b *body) {
 			continue
 		}
 		weight += other.weight
+		forgotten := c.excused(c.world.servers[0], b.name, earlier(b, other)) || c.forged[b.name].After(earlier(b, other))
+		if !forgotten {
+			known += other.weight
+		}
 		if b.class == "read" && other.class == "read" || b.class == "semaphore" && other.class == "semaphore" && weight <= 3 {
 			continue
 		}
@@ -178,14 +182,14 @@ func (c *checks) exclude(b *body) {
 			if !c.safe(b) || !c.safe(other) {
 				continue
 			}
-		} else if c.excused(c.world.servers[0], b.name, earlier(b, other)) || c.forged[b.name].After(earlier(b, other)) {
+		} else if forgotten {
 			continue
 		}
 		c.found(c.one("I1", "Q1"), "%d and %d are in %s at once (%s fence %d, %s fence %d)", other.Number, b.Number, b.name, other.class, other.first, b.class, b.first)
 	}
 	clear(c.bodies[len(kept):])
 	c.bodies = kept
-	c.limited(b, weight)
+	c.limited(b, known)
 }
 
 // raise looks whether fences rise (I2). The caller holds c.mu.
