@@ -175,8 +175,8 @@ func (d *doing) release(b *body, release func(context.Context) error) error {
 	return err
 }
 
-// releaseTime is how long a release takes at the most: five seconds for all that is sent, and the timeouts of the last.
-const releaseTime = 20 * time.Second
+// releaseTime is how long a release takes at the most: it may send two requests, each for five seconds and the timeouts of its last attempt, with pauses.
+const releaseTime = 21 * time.Second
 
 // answered looks at what a release came to: it is sent also when its context has ended, so that is not what it answers.
 func (d *doing) answered(err error) error {
