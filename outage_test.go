@@ -309,13 +309,16 @@ func TestAPauseOfWritesEndsAClaimBeforeTheNextIsServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	paused := time.Now()
+	if left := time.Until(claimed.Deadline()); left > 5*time.Second {
+		t.Errorf("the holder believes in its lock for %v, longer than a claim", left)
+	}
 	select {
 	case <-claimed.Context().Done():
 	case <-third:
 		t.Fatal("two have the lock")
 	}
-	if took := time.Since(paused); took > 5*time.Second {
-		t.Errorf("the holder believed in its lock for %v, longer than a claim", took)
+	if took := time.Since(paused); took > pause-time.Second { // on a loaded machine it hears of its end late
+		t.Errorf("the holder heard of its end after %v of a pause of %v", took, pause)
 	}
 	next := <-third
 	if took := time.Since(paused); took < pause-time.Second || took > pause+patience {

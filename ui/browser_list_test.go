@@ -176,3 +176,18 @@ func TestBrowserSurvivesTenThousandLocks(t *testing.T) {
 	p.types(kb.Home)
 	p.until(`document.activeElement.textContent === 'lock/9999' && document.activeElement.closest('tr').getAttribute('aria-rowindex') === '2'`)
 }
+
+// A person follows a link, and before its page is there the list has news. The news do not take the person back.
+func TestBrowserNewsOfTheListLeaveTheAddressAlone(t *testing.T) {
+	t.Parallel()
+	p := opens(t, nil)
+	p.acquire("first")
+	p.goTo("/#/")
+	p.lists("first")
+	value[bool](p, `(history.pushState(null, '', '#/lock/first'), true)`) // it brings no hashchange: the list stays
+	p.acquire("second")
+	p.lists("first", "second")
+	if at := value[string](p, `location.hash`); at != "#/lock/first" {
+		t.Errorf("the address is %q", at)
+	}
+}

@@ -105,7 +105,6 @@ export function locksPage(main, address = '') {
       filters),
     shownCount, table.scroller, empty);
 
-
   search.addEventListener('keydown', (event) => {
     if (event.key === 'ArrowDown') {
       event.preventDefault();
@@ -126,11 +125,16 @@ export function locksPage(main, address = '') {
 
   let drawn = 0;
   let later = null;
+  // update is for what the person has done in the list: it puts what is wanted into the address. News never do: the person may have
+  // gone to another address whose page is not there yet.
   function update() {
+    if (location.hash !== listAddress()) history.replaceState(null, '', listAddress());
+    draw();
+  }
+  function draw() {
     clearTimeout(later);
     later = null;
     drawn = performance.now();
-    if (location.hash !== listAddress()) history.replaceState(null, '', listAddress());
     trouble.update();
     const { locks, counts, total } = select(store.locks, wanted);
     for (const [key, badge] of chips) setText(badge, number(counts[key]));
@@ -146,10 +150,10 @@ export function locksPage(main, address = '') {
   }
   // changed collects what comes quickly: sorting 10,000 locks takes a while.
   function changed() {
-    later ??= setTimeout(update, Math.max(0, 250 - (performance.now() - drawn)));
+    later ??= setTimeout(draw, Math.max(0, 250 - (performance.now() - drawn)));
   }
 
-  update();
+  update(); // it takes out of the address what nobody can want
   table.scroller.scrollTop = wanted.scroll;
   table.render();
   return {
