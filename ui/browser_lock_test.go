@@ -336,3 +336,19 @@ func TestBrowserHidesWhatTheCommandLineHides(t *testing.T) {
 		t.Error("the page hides other characters than the command line")
 	}
 }
+
+func TestBrowserShowsTheLimitOfALock(t *testing.T) {
+	t.Parallel()
+	p := opens(t, nil)
+	p.acquire("api", redislock.WithMode(redislock.Semaphore(5)))
+	p.goTo("/#/lock/api")
+	p.says(".part-held-by td", "app (pid ")
+	if value[bool](p, `document.querySelector('.facts').innerText.includes('Limit')`) {
+		t.Error("a limit where there is none")
+	}
+	if err := p.client.SetLimit(t.Context(), "api", time.Hour, redislock.AtMost(3, "semaphore"), redislock.AtMost(2000, "small", "large")); err != nil {
+		t.Fatal(err)
+	}
+	p.until(`/^at most 2,000 large\+small, at most 3 semaphore, until .*\d:\d\d/.test([...document.querySelectorAll('.facts dd')].at(-1).textContent)`)
+	p.until(`/^\d+:\d\d:\d\d/.test(document.getElementById('now').textContent)`)
+}

@@ -157,6 +157,18 @@ type place struct {
 	Weight int   `json:"weight"`
 }
 
+// limit is what the holds of a lock are limited to, and until when.
+type limit struct {
+	Rules []rule `json:"rules"`
+	Until int64  `json:"until"`
+}
+
+// rule says how many holds there may be of some modes together.
+type rule struct {
+	Most  int    `json:"most"`
+	Modes []text `json:"modes"`
+}
+
 // detail is a lock on its own page. Holds and Places are the first of Held and Waiting.
 type detail struct {
 	ID      string  `json:"id"`
@@ -164,6 +176,7 @@ type detail struct {
 	Fence   int64   `json:"fence"`
 	Held    int     `json:"held"`
 	Waiting int     `json:"waiting"`
+	Limit   *limit  `json:"limit,omitempty"` // nil if there is none
 	Holds   []hold  `json:"holds"`
 	Places  []place `json:"places"`
 	Error   text    `json:"error,omitempty"`
@@ -184,6 +197,17 @@ func detailOf(info redislock.Info) detail {
 	d := detail{
 		ID: idOf(info.Name), Now: millis(info.Now), Fence: info.Fence, Held: info.Holders, Waiting: info.Waiting,
 		Holds: []hold{}, Places: []place{}, History: []item{}, Blind: [][2]int64{},
+	}
+	if len(info.Limit.Rules) > 0 {
+		d.Limit = &limit{Until: millis(info.Limit.Until)}
+		for _, r := range info.Limit.Rules {
+			one := rule{Modes: []text{}}
+			one.Most, _ = r.Most()
+			for _, mode := range r.Modes() {
+				one.Modes = append(one.Modes, text(mode))
+			}
+			d.Limit.Rules = append(d.Limit.Rules, one)
+		}
 	}
 	for _, h := range info.Holds[:min(len(info.Holds), maxDetail)] {
 		d.Holds = append(d.Holds, hold{ownerOf(h.Owner), millis(h.Since), millis(h.Deadline), h.Fence, text(h.Mode.String()), h.Weight, h.Revoked, h.Kept})

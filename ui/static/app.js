@@ -53,8 +53,11 @@ for (const what of ['hello', 'locks', 'status', 'trouble', 'jobs', 'health', 'lo
   store.addEventListener(what, () => current?.on[what]?.());
 }
 setInterval(() => {
-  if (!document.hidden) current?.tick();
+  if (document.hidden) return;
+  current?.tick();
+  setText(byID('now'), time(Date.now()));
 }, 1000);
+setText(byID('now'), time(Date.now()));
 
 // The connection, and what it says.
 store.addEventListener('hello', () => {

@@ -57,10 +57,11 @@ export function lockPage(main, id) {
     for (const button of buttons.children) button.disabled = lock.held === 0;
     const kept = lock.holds.length > 0 && lock.holds.every((hold) => hold.kept) ? Math.max(...lock.holds.map(({ deadline }) => deadline)) : 0;
     const state = lock.holds.some(({ revoked }) => revoked) ? 'revoked: being stolen' : kept ? 'given back, kept until ' : lock.held ? 'held' : lock.waiting ? 'free, with a queue' : 'free';
-    const text = JSON.stringify([state, lock.stops, kept, lock.held, lock.waiting, lock.fence]);
+    const text = JSON.stringify([state, lock.stops, kept, lock.held, lock.waiting, lock.fence, lock.limit]);
     if (facts.text !== text) {
       facts.text = text;
-      put(facts, ...[['State', kept ? [state, moment(kept)] : [state, lock.stops ? el('b', null, `, but no lock can be taken now: ${lock.stops}`) : '']], ['Holders', number(lock.held)], ['Waiting', number(lock.waiting)], ['Last fence', lock.fence ? String(lock.fence) : 'none remembered']]
+      put(facts, ...[['State', kept ? [state, moment(kept)] : [state, lock.stops ? el('b', null, `, but no lock can be taken now: ${lock.stops}`) : '']], ['Holders', number(lock.held)], ['Waiting', number(lock.waiting)], ['Last fence', lock.fence ? String(lock.fence) : 'none remembered'],
+        ...(lock.limit ? [['Limit', limitOf(lock.limit)]] : [])]
         .flatMap(([term, value]) => [el('dt', null, term), el('dd', null, ...[value].flat())]));
     }
     const said = JSON.stringify([lock.means, lock.steps, store.trouble?.locks[id] ?? '']);
@@ -103,6 +104,8 @@ function deadlineOf({ deadline, revoked, kept }) {
 const meta = (owner) => (owner.meta ? el('span', { class: 'meta' }, shown(owner.meta)) : '');
 const trace = (owner) => (owner.trace ? el('code', { class: 'trace' }, shown(owner.trace)) : '');
 const modeOf = ({ mode, weight }) => [shown(mode), weight > 1 ? ` × ${number(weight)}` : ''];
+
+const limitOf = ({ rules, until: end }) => [...rules.flatMap(({ most, modes }, i) => [i ? ', ' : '', `at most ${number(most)} `, shown(modes.join('+'))]), ', until ', moment(end)];
 
 const seenAtOnce = 2000; // milliseconds: what lies between two looks that are no further apart is not told
 
