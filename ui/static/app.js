@@ -73,7 +73,7 @@ store.addEventListener('health', () => {
   badge.hidden = bad === 0;
   badge.className = `badge ${levels[store.health.worst]}`;
   setText(badge, String(bad));
-  set(badge, { 'aria-label': count(bad, 'finding', 'findings') });
+  set(badge, { 'aria-label': count(bad, 'finding', 'findings'), title: count(bad, 'finding about Redis', 'findings about Redis') });
 });
 
 function alarm() {

@@ -70,7 +70,7 @@ export function locksPage(main, address = '') {
   onlyBox.checked = wanted.troubled;
   const onlyCount = el('span', { class: 'n' });
   chips.set('trouble', onlyCount);
-  const only = el('label', { class: 'chip trouble' }, onlyBox, 'in trouble', ' ', onlyCount);
+  const only = el('label', { class: 'chip trouble' }, onlyBox, 'locks in trouble', ' ', onlyCount);
   const shownCount = el('p', { class: 'count', id: 'count' });
   const empty = el('p', { class: 'empty', hidden: true });
   const table = new VirtualTable({

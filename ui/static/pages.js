@@ -42,7 +42,7 @@ export function cronPage(main) {
     const jobs = (store.jobs ?? []).map((job) => ({ ...job, late: Boolean(job.next) && job.next < now() - 60_000 && job.outcome !== 'running' }));
     show(jobs, (job) => job.id, (job) => [
       el('a', { href: `#/lock/cron:${job.id}` }, shown(nameOf(job.id))),
-      [el('span', { class: `tag ${outcomes[job.outcome] ?? ''}` }, job.outcome), job.error ? el('span', { class: 'meta' }, shown(job.error)) : ''],
+      [el('span', { class: `tag ${job.late && job.outcome === 'ran' ? '' : outcomes[job.outcome] ?? ''}` }, job.outcome), job.error ? el('span', { class: 'meta' }, shown(job.error)) : ''],
       strip(job.runs ?? []),
       job.outcome === 'pending' ? el('span', { class: 'faint' }, 'none yet') : job.start ? [moment(job.start), ' ', el('span', { class: 'faint' }, '(', since(job.start), ' ago)')] : 'not known',
       job.end ? duration(job.end - job.start) : job.outcome === 'running' ? [since(job.start), ' so far'] : job.outcome === 'pending' ? '' : 'not known',
