@@ -19,7 +19,7 @@ type Fence struct {
 // carried are fences in a context that came from elsewhere.
 type carried struct {
 	fences []Fence
-	locks  []*redislock.Lock // those that the context came with then: they are further out
+	locks  []*redislock.Lock // the locks of ctx at the time of NewContextOf: they are further out
 	outer  *carried
 }
 
@@ -69,7 +69,7 @@ func Of(ctx context.Context, lock string) (int64, bool) {
 	return pick(All(ctx), lock)
 }
 
-// pick is the fence of a lock, or else the one without a name.
+// pick returns the fence of that lock, or else the one without a name.
 func pick(fences []Fence, lock string) (number int64, ok bool) {
 	for _, f := range fences {
 		if f.Lock == lock {

@@ -13,8 +13,8 @@ import (
 	"example.com/redislock/redislocktest"
 )
 
-// The late holder of the account's lock has a nested lock that is newer than anything of the account's. Its number must not
-// pass for the account's, nor the rightful holder be refused for it.
+// The late holder of the account's lock has a nested lock that is newer than any grant of the account's. Its number must
+// not count as a fence of the account, and the rightful holder must not be refused because of it.
 func TestTheFenceOfANestedLockIsNotTheAccounts(t *testing.T) {
 	t.Parallel()
 	var register fence.Memory
@@ -51,7 +51,7 @@ func TestTheFenceOfANestedLockIsNotTheAccounts(t *testing.T) {
 	}
 	rightful := acquire(t.Context(), "account/7")
 	defer rightful.Release(t.Context())
-	nested := acquire(context.WithoutCancel(late.Context()), "rate/EUR") // newer than both; it has not looked at its context
+	nested := acquire(context.WithoutCancel(late.Context()), "rate/EUR") // newer than both; the late holder has not looked at its context
 	defer nested.Release(t.Context())
 
 	if status := put(rightful.Context()); status != http.StatusNotFound {

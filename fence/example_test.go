@@ -44,7 +44,7 @@ func exampleLocks(rdb *redis.Client) (paused, next *redislock.Lock, stop func())
 		panic(err)
 	}
 	return paused, next, func() {
-		_ = paused.Release(ctx) // it is lost
+		_ = paused.Release(ctx) // an error: the lock is lost
 		_ = next.Release(ctx)
 		_ = client.Close(ctx)
 	}
@@ -143,8 +143,8 @@ func ExampleMiddleware() {
 		fmt.Println(resp.Status, errors.Is(fence.CheckResponse(resp), fence.ErrStale))
 	}
 	put(next.Context())
-	put(context.WithoutCancel(paused.Context())) // it has not looked at its context for a while
-	put(context.Background())                    // who has no lock has no fence
+	put(context.WithoutCancel(paused.Context())) // the paused holder has not looked at its context
+	put(context.Background())                    // without a lock there is no fence
 	// Output:
 	// writing
 	// 200 OK false
@@ -152,9 +152,9 @@ func ExampleMiddleware() {
 	// 428 Precondition Required false
 }
 
-// The check belongs where the write is. In front, the fence need only be there.
+// The check belongs where the write is. The middleware in front only requires a fence.
 func ExampleRequire() {
-	var accounts fence.Memory // as good as a transaction, for what is in memory
+	var accounts fence.Memory // for data in memory it serves like a transaction
 	balance := 0
 	server := httptest.NewServer(fence.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f, _ := fence.FromContext(r.Context())
@@ -191,7 +191,7 @@ func ExampleRequire() {
 
 // A command under "redislock run" has the fence in its environment.
 func ExampleNewContext() {
-	ctx := fence.NewContext(context.Background(), 1_795_219_200_000_000) // of REDISLOCK_FENCE, or of a message
+	ctx := fence.NewContext(context.Background(), 1_795_219_200_000_000) // from REDISLOCK_FENCE, or from a message
 	f, ok := fence.FromContext(ctx)
 	fmt.Println(f, ok)
 	// Output:

@@ -34,7 +34,7 @@ func (e *StaleError) Error() string {
 // Unwrap makes a StaleError an [ErrStale].
 func (e *StaleError) Unwrap() error { return ErrStale }
 
-// check says whether there can be such a resource and such a fence.
+// check returns an error if there can be no such resource or no such fence.
 func check(resource string, fence int64) error {
 	if err := checkResource(resource); err != nil {
 		return err
@@ -42,7 +42,7 @@ func check(resource string, fence int64) error {
 	return Validate(fence)
 }
 
-// checkResource says whether there can be such a resource: one has 1 to [redislock.MaxName] bytes, as the name of a lock.
+// checkResource returns an error unless the resource has 1 to [redislock.MaxName] bytes, as the name of a lock does.
 func checkResource(resource string) error {
 	switch {
 	case resource == "":
@@ -56,7 +56,7 @@ func checkResource(resource string) error {
 const (
 	// maxDigits is the greatest number that a lock's fence can be: it has 16 digits.
 	maxDigits = 9_999_999_999_999_999
-	// maxAhead is by how much a lock's fence can be ahead of the time: clocks that are set to local time in the place of UTC
+	// maxAhead is how far a lock's fence can be ahead of the time. Clocks that are set to local time in the place of UTC
 	// differ by up to 14 h.
 	maxAhead = 24 * time.Hour
 )

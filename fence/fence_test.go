@@ -30,9 +30,9 @@ func TestFencesCompareToTheLastDigit(t *testing.T) {
 	everywhere(t, func(t *testing.T, r fence.Register) {
 		ctx := context.Background()
 		accepted(t, r, "digits", 9)
-		accepted(t, r, "digits", 10) // not as text of different length
+		accepted(t, r, "digits", 10) // numbers of different lengths must not compare as text
 		refused(t, r.Accept(ctx, "digits", 9), "digits", 9, 10)
-		f := time.Now().Add(23 * time.Hour).UnixMicro() // as far ahead as one may be, about
+		f := time.Now().Add(23 * time.Hour).UnixMicro() // nearly as far ahead as is allowed
 		accepted(t, r, "digits", f)
 		refused(t, r.Accept(ctx, "digits", f-1), "digits", f-1, f)
 	})
@@ -43,7 +43,7 @@ func TestResourcesDoNotMeet(t *testing.T) {
 	everywhere(t, func(t *testing.T, r fence.Register) {
 		names := []string{"a", "a}", "{a", "{a}", "a%7D", "a:fence", " a", "A", "ä", "\xff\x00\r\n", strings.Repeat("x", redislock.MaxName)}
 		for i, name := range names {
-			accepted(t, r, name, int64(1000-i)) // each would refuse the next
+			accepted(t, r, name, int64(1000-i)) // as one resource, each would refuse the next
 		}
 		for i, name := range names {
 			f := int64(1000 - i)
@@ -67,7 +67,8 @@ func TestWhatCannotBeAFenceIsInvalid(t *testing.T) {
 	})
 }
 
-// One number that no lock can have must not lock out all rightful holders; nor one of a clock that was wrong.
+// A number that no lock can have must not lock out all rightful holders, nor must the fence of a clock that was
+// wrong.
 func TestAResetRegisterAcceptsAnyFence(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, r fence.Register) {

@@ -16,7 +16,7 @@ const Header = "Redislock-Fence"
 // maxSent is how many fences a request may have.
 const maxSent = 32
 
-// format is a fence as it is in the header.
+// format writes a fence as a value of the header.
 func format(f Fence) string {
 	number := strconv.FormatInt(f.Number, 10)
 	if f.Lock == "" {
@@ -58,7 +58,7 @@ func parseOne(text string) (f Fence, ok bool) {
 	return f, err == nil && named == (f.Lock != "")
 }
 
-// sendable is what goes into a request.
+// sendable returns the fences that a request carries.
 func sendable(req *http.Request, fences []Fence, names func(*http.Request) []string) []Fence {
 	if names == nil {
 		return fences

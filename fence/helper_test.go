@@ -13,7 +13,7 @@ import (
 	"example.com/redislock/redislocktest"
 )
 
-const long = 10 * time.Second // for what does happen, on a busy machine
+const long = 10 * time.Second // for events that must come, on a busy machine
 
 // both runs a test on a server in memory and on a real one.
 func both(t *testing.T, test func(t *testing.T, rdb *redis.Client)) {
@@ -47,7 +47,7 @@ func register(t *testing.T, rdb redis.UniversalClient, opts ...fence.RedisOption
 	return r
 }
 
-// accepted fails the test unless the fence is.
+// accepted fails the test unless the register accepts the fence.
 func accepted(t *testing.T, r fence.Register, resource string, f int64) {
 	t.Helper()
 	if err := r.Accept(context.Background(), resource, f); err != nil {
@@ -55,7 +55,7 @@ func accepted(t *testing.T, r fence.Register, resource string, f int64) {
 	}
 }
 
-// refused fails the test unless err says that this fence is stale, and that one was seen.
+// refused fails the test unless err says that this fence is stale and that the other one was seen.
 func refused(t *testing.T, err error, resource string, f, seen int64) {
 	t.Helper()
 	stale, ok := errors.AsType[*fence.StaleError](err)

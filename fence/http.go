@@ -26,7 +26,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	fences := sendable(req, All(req.Context()), t.Locks)
 	if len(fences) > maxSent {
 		if req.Body != nil {
-			_ = req.Body.Close() // a RoundTripper closes it, whatever comes of the request
+			_ = req.Body.Close() // a RoundTripper closes the body also after an error
 		}
 		return nil, fmt.Errorf("redislock: send fences: %w: %d locks, at most %d: name those that matter by Transport.Locks", redislock.ErrInvalid, len(fences), maxSent)
 	}
@@ -64,7 +64,7 @@ func CheckResponse(resp *http.Response) error {
 	}
 	stale := &StaleError{}
 	var lock string
-	if seen, ok := parse(resp.Header.Values(Header)); ok { // the status says it all, the number is for people
+	if seen, ok := parse(resp.Header.Values(Header)); ok { // the status is enough; the number is for people
 		lock, stale.Seen = seen[0].Lock, seen[0].Number
 	}
 	if resp.Request != nil {

@@ -16,7 +16,7 @@ import (
 	"example.com/redislock/redislocktest"
 )
 
-// sent has the request of a context go through a Transport, and is what arrives in the header.
+// sent sends a request with that context through a Transport, and returns the header that arrives.
 func sent(t *testing.T, ctx context.Context, explicit ...string) []string {
 	t.Helper()
 	var arrived []string
@@ -93,18 +93,18 @@ func TestTheInnermostFenceOfAContextCounts(t *testing.T) {
 	}
 }
 
-// micros is the number of a grant at some time from now.
+// micros is the fence of a grant at that time from now.
 func micros(from time.Duration) string {
 	return strconv.FormatInt(time.Now().Add(from).UnixMicro(), 10)
 }
 
-// broken is a register that cannot tell.
+// broken is a register that cannot compare.
 type broken struct{}
 
 func (broken) Accept(context.Context, string, int64) error { return io.ErrUnexpectedEOF }
 
-// answer is what the middleware and a handler behind it say to a request with these values of the header, and the fence
-// that the handler sees, 0 if it does not run.
+// answer sends a request with these values of the header through the middleware, and returns the status and the fence
+// that the handler sees, 0 if the handler does not run.
 func answer(m func(http.Handler) http.Handler, path string, values ...string) (resp *http.Response, seen int64) {
 	r := httptest.NewRequest(http.MethodPut, path, nil)
 	for _, value := range values {
@@ -234,7 +234,7 @@ func TestARefusalIsAnErrorOnTheOtherSide(t *testing.T) {
 	}
 }
 
-// It goes from a holder through one service to another, without either doing anything for it.
+// The fence goes from a holder through one service to another, and neither has code for that.
 func TestAFenceIsPassedOn(t *testing.T) {
 	t.Parallel()
 	var m fence.Memory
@@ -268,7 +268,7 @@ func TestAFenceIsPassedOn(t *testing.T) {
 	}
 }
 
-// What Middleware says of itself: in front of the handler the check is not one with the write.
+// The doc comment of Middleware warns of this: a check before the handler is not one step with the write.
 func TestOnlyACheckAtTheWriteRefusesAHandlerThatIsHeldUp(t *testing.T) {
 	t.Parallel()
 	for name, late := range map[string]int{"in front alone": 5, "at the write too": 9} {

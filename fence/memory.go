@@ -6,13 +6,13 @@ import (
 )
 
 // Memory keeps the greatest fences in this process, for resources that live here too. The zero value is ready for use,
-// by any goroutine. It keeps a few dozen bytes for every resource it has seen, until it is dropped itself.
+// by any goroutine. It keeps a few dozen bytes for every resource it has seen, for as long as it exists.
 type Memory struct {
 	mu        sync.Mutex
 	resources map[string]*memory
 }
 
-// memory is one resource.
+// memory has the greatest fence of one resource.
 type memory struct {
 	mu   sync.Mutex // held over check and write
 	seen int64

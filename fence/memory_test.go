@@ -50,7 +50,7 @@ func TestNoFenceIsAcceptedWhileAnotherWrites(t *testing.T) {
 		}
 	}()
 	within(t, "the first writes", writing)
-	accepted(t, &m, "b", 1) // another resource is another matter
+	accepted(t, &m, "b", 1) // another resource is not affected
 	next := make(chan struct{})
 	go func() {
 		defer close(next)
@@ -59,7 +59,7 @@ func TestNoFenceIsAcceptedWhileAnotherWrites(t *testing.T) {
 	select {
 	case <-next:
 		t.Error("9 was accepted while 5 writes")
-	case <-time.After(50 * time.Millisecond): // it would have been at once
+	case <-time.After(50 * time.Millisecond): // if it did not wait, it would have been accepted at once
 	}
 	close(finish)
 	within(t, "the first is done", done)

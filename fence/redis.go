@@ -31,7 +31,7 @@ const (
 //go:embed redis.lua
 var source string
 
-// script is the only state of the package.
+// script is loaded once. The package has no other state.
 var script = redis.NewScript(source)
 
 // Redis keeps the greatest fences in Redis, and values with them. A resource is one key, in the slot of the lock of the
@@ -45,7 +45,7 @@ type Redis struct {
 	rdb       redis.UniversalClient
 	prefix    string
 	retention time.Duration
-	process   string // names this one, among those that write
+	process   string // names this process among those that write
 	writes    atomic.Int64
 }
 
@@ -158,7 +158,7 @@ func (r *Redis) Reset(ctx context.Context, resource string) error {
 	return wrap(op, resource, r.rdb.HDel(ctx, r.key(resource), "f", "o").Err())
 }
 
-// called says whether a call can be: it has a context, and the register was made by NewRedis.
+// called returns an error if a call has no context, or if the register was not made by NewRedis.
 func (r *Redis) called(ctx context.Context) error {
 	switch {
 	case r == nil || r.rdb == nil:
@@ -198,5 +198,5 @@ func digits(n int64) string { return fmt.Sprintf("%019d", n) }
 // different.
 var escape = strings.NewReplacer("%", "%25", "{", "%7B", "}", "%7D").Replace
 
-// key has its braces where those of the lock are, so it is on the same shard, and an end that no key of a lock has.
+// key has the same hash tag as the key of the lock, so both are on one shard. No key of a lock ends like it.
 func (r *Redis) key(resource string) string { return r.prefix + ":{" + escape(resource) + "}:fence" }

@@ -44,7 +44,7 @@ func TestALateSetWritesNothing(t *testing.T) {
 		set(t, r, "a", "first", 5)
 		set(t, r, "a", "second", 5)
 		holds(t, r, "a", "second", 5)
-		accepted(t, r, "a", 9) // the next holder has come, and not yet written
+		accepted(t, r, "a", 9) // the next holder's fence was accepted, and it has not yet written
 		holds(t, r, "a", "second", 9)
 		refused(t, r.Set(ctx, "a", []byte("late"), 5), "a", 5, 9)
 		holds(t, r, "a", "second", 9)
@@ -104,7 +104,7 @@ func TestEveryKeyExpiresAndIsOnlyEverKeptLonger(t *testing.T) {
 		accepted(t, with(), "a", 9) // also where the fence is an old one
 		left(fence.DefaultRetention)
 		refused(t, with(fence.WithRetention(fence.MaxRetention)).Accept(ctx, "a", 8), "a", 8, 9)
-		left(fence.DefaultRetention) // who is refused changes nothing
+		left(fence.DefaultRetention) // a refused fence changes nothing
 	})
 }
 
@@ -116,7 +116,7 @@ func TestAResendIsTheSameRequest(t *testing.T) {
 	r := register(t, p.Connect(impatient))
 	accepted(t, r, "a", 5) // the script is loaded
 	lost := p.SwallowReply(func(args []string) bool { return args[0] == "evalsha" }, 1)
-	set(t, r, "a", "value", 9) // sent again by the client
+	set(t, r, "a", "value", 9) // the client sends it again
 	within(t, "the reply is lost", lost.Executed())
 	holds(t, r, "a", "value", 9)
 }

@@ -11,7 +11,7 @@ import (
 // the clock margin of the Client covers.
 const step = time.Millisecond
 
-// clock is when the server's clock was set last.
+// clock has the time at which the server's clock was set last.
 type clock struct {
 	mu   sync.Mutex
 	last time.Time
@@ -27,7 +27,7 @@ func (s *Server) dial() (net.Conn, error) {
 }
 
 // timed is a connection that sets the server's clock before the server has a packet. So the clock is right whenever it is read,
-// even if the process was stopped before, and it costs nothing while nothing is sent.
+// even if the process was stopped before. While nothing is sent, nothing is done.
 type timed struct {
 	net.Conn
 	server *Server

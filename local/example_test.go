@@ -18,7 +18,7 @@ func Example() {
 	client := server.Client
 
 	err = client.Do(ctx, "invoice/42", func(context.Context) error {
-		fmt.Println("paying invoice 42, and no other goroutine does")
+		fmt.Println("paying invoice 42; no other goroutine does")
 		return nil
 	})
 	fmt.Println(err)
@@ -27,7 +27,7 @@ func Example() {
 	defer cancel()
 	fmt.Println(server.Close(closing))
 	// Output:
-	// paying invoice 42, and no other goroutine does
+	// paying invoice 42; no other goroutine does
 	// <nil>
 	// <nil>
 }

@@ -12,13 +12,14 @@
 //		return redislock.New(redis.NewClient(&redis.Options{Addr: addr}))
 //	}
 //
-// Such a lock is a lock between the goroutines of this process. Another process that does the same has its own locks: local locks
-// exclude nobody in another process. Everything that the library does works, with the real scripts: leases, fences, queues, Once,
+// Such a lock excludes the goroutines of this process from each other. It excludes nobody in another process: a process that does
+// the same has locks of its own. Everything that the library does works, with the real scripts: leases, fences, queues, Once,
 // Cron, Elect and the weak kind. Nothing is kept when the process ends, so Once runs again, and a tick of Cron too.
 //
 // An acquire and its release take longer than with a Redis on the same machine, some tenths of a millisecond
-// (go test -bench Pair ./local). Each name is remembered for 77 minutes ([redislock.WithRetention]), and once in a millisecond in which something is sent the server looks at all of them: with
-// 10,000 names a pair takes some milliseconds. For that many take a Redis.
+// (go test -bench Pair ./local). Each name is remembered for 77 minutes ([redislock.WithRetention]). In each millisecond in which
+// something is sent, the server looks once at all names: with 10,000 of them a pair takes some milliseconds. For that many names use a
+// Redis.
 package local
 
 import (

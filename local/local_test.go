@@ -65,7 +65,8 @@ func TestClientsOfOneServerShareTheirLocksAndThoseOfTwoDoNot(t *testing.T) {
 	}
 }
 
-// Leases end by the real clock: of locks, whose deadline the scripts compare with the server's time, and of keys that expire.
+// Leases end by the real clock. That holds for locks, whose deadline the scripts compare with the server's time, and for keys
+// that expire.
 func TestLeasesEndByTheRealClock(t *testing.T) {
 	ctx := t.Context()
 	s := start(t)
@@ -152,7 +153,7 @@ func TestAnOptionThatCannotWorkStartsNothing(t *testing.T) {
 	}
 }
 
-// An acquire and its release, with so many other names in memory.
+// An acquire and its release, with this number of other names in memory.
 func BenchmarkPair(b *testing.B) {
 	for _, names := range []int{1, 100, 10_000} {
 		b.Run(fmt.Sprintf("names=%d", names), func(b *testing.B) {

@@ -1,17 +1,17 @@
-// Package asynqlock lets the workers of a fleet that share [asynq] queues keep out of each other's way by locks in
-// Redis. [Unique] is a middleware by which at most one worker at a time works on a key; [Once] one by which work that
-// was done is not done again, however often it is delivered.
+// Package asynqlock puts tasks of [asynq] queues under locks in Redis, for the workers of a whole fleet. [Unique] is
+// a middleware that lets at most one worker at a time work on a key. [Once] is a middleware that keeps work that is
+// done from being done again, however often it is delivered.
 //
 //	mux := asynq.NewServeMux()
 //	mux.Use(asynqlock.Unique(client, func(t *asynq.Task) string { return "account/" + string(t.Payload()) }))
 //	server := asynq.NewServer(redis, asynq.Config{IsFailure: asynqlock.IsFailure})
 //
 // asynq's own Unique and TaskID keep a second task from being enqueued. They do not keep two workers off the same
-// work: asynq delivers at least once, and starts a task again when its deadline has passed, when its worker was not
-// heard of for a while, and when a server is shut down, whether or not the earlier run has ended.
+// work: asynq delivers at least once. It starts a task again when the deadline of the task has passed, when nothing
+// was heard of its worker for a while, and when a server is shut down, whether or not the earlier run has ended.
 //
-// What the handler gets is the context of a lock: it ends when the lock is lost, and [redislock.FromContext] has the
-// fence, which goes along with what the handler writes.
+// The handler gets the context of the lock, which ends if the lock is lost. [redislock.FromContext] finds the lock in
+// it, with the fence that the handler sends with each write.
 //
 // [asynq]: https://pkg.go.dev/github.com/hibiken/asynq
 package asynqlock
@@ -28,14 +28,15 @@ import (
 	"example.com/redislock/adapters/internal/guarded"
 )
 
-// Unique is a middleware: of all workers that use it with the client's prefix, at most one at a time runs a handler for
-// the same key. key gives the whole name of the lock, so that other code can take it too; nil is [ByPayload].
+// Unique returns a middleware: of all workers that use it with the client's prefix, at most one at a time runs a
+// handler for the same key. The function key returns the whole name of the lock, so that other code can take the lock
+// too; nil stands for [ByPayload].
 //
 // When the key is held, the task is retried later ([ErrBusy]), unless an [Option] says otherwise. The lock is renewed
-// while the handler runs, also when asynq no longer waits for it: a handler that overstays the task's deadline keeps its
-// own retry out. If the lock is lost, the handler's context ends, and the task fails with [redislock.ErrLost] even where
-// the handler returned nil, so that asynq retries it. If only the answer to the release is missing, the handler's success
-// stands: the lock was held to its end, and lapses by its lease.
+// while the handler runs, also when asynq no longer waits for the handler: one that runs past the deadline of its task
+// keeps the retry of that task out. If the lock is lost, the handler's context ends, and the task fails with
+// [redislock.ErrLost] even if the handler returned nil, so asynq retries it. If only the answer to the release is
+// missing, the handler's success stands: the lock was held until the handler returned, and expires with its lease.
 //
 // Without the lock the handler does not run: an empty or too long key, or an option that cannot work, fails the task
 // with [redislock.ErrInvalid], and an unreachable Redis with the network's error.
@@ -49,17 +50,18 @@ func Unique(client *redislock.Client, key func(*asynq.Task) string, opts ...Opti
 	return g.middleware
 }
 
-// Once is a middleware: a handler that returned nil for a key does not run again for that key during the window,
-// wherever the task is delivered; the task then succeeds at once. One that failed is run again. While a handler runs for
-// the key, no other does, as with [Unique]: it holds the lock "once:" and the key.
+// Once returns a middleware: a handler that returned nil for a key does not run again for that key during the window,
+// wherever the task is delivered; the task then succeeds at once. A handler that failed runs again. While a handler runs
+// for the key, no other does, as with [Unique]: the name of its lock is "once:" and the key.
 //
-// A nil key means the task itself ([OnceName]): what asynq delivers again after the work was done, since the worker
-// could not say so, is not done twice. The window should be longer than asynq may take for that, retries and downtime
-// included. It is counted from the success, and it bounds what Redis keeps: one small key for each name.
+// A nil key means the task itself ([OnceName]). That covers a task that was done, but that asynq delivers again
+// because the worker could not report it. The window should be longer than asynq may take to deliver again, retries
+// and downtime included. It is counted from the success, and bounds how long Redis keeps its record, one small key
+// for each name.
 //
-// This makes at-least-once a good deal rarer, not exactly-once: a worker that dies between the last effect of the handler
-// and the record of its success leaves the work to be done again. The fence, or a transaction, covers that. Where Redis
-// does not answer when the success is to be recorded, the task succeeds all the same, and another delivery would do it
+// Work done twice becomes much rarer, but this is not exactly-once: if a worker dies between the last effect of the
+// handler and the record of its success, the work is done again. The fence, or a transaction, covers that. If Redis does
+// not answer when the success is to be recorded, the task succeeds all the same, and another delivery would do the work
 // again.
 func Once(client *redislock.Client, window time.Duration, key func(*asynq.Task) string, opts ...Option) asynq.MiddlewareFunc {
 	g := newGuard(client, opts)
@@ -82,7 +84,7 @@ func ByPayload(t *asynq.Task) string {
 	return fmt.Sprintf("asynq/unique/%s/%x", t.Type(), sum[:16])
 }
 
-// OnceName is the key of [Once] for a task, unless another is given. [redislock.Client.OnceReset] of it lets a task be
-// done again: one that an operator runs anew from the archive, or one with an ID of the application's own, which asynq
-// accepts again as soon as the earlier task of that ID is gone.
+// OnceName is the key of [Once] for a task, unless another is given. [redislock.Client.OnceReset] with it lets a task
+// be done again. That is needed for a task that an operator runs anew from the archive, and for a task whose ID the
+// application chose, as asynq accepts that ID again once the earlier task is gone.
 func OnceName(queue, id string) string { return "asynq/task/" + queue + "/" + id }

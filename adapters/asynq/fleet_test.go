@@ -17,12 +17,12 @@ import (
 )
 
 const (
-	patience = 30 * time.Second // for what must happen, on a machine with better things to do
+	patience = 30 * time.Second // for events that must come, on a busy machine
 	queue    = "default"
 )
 
 // fleet is some asynq servers on a real Redis, each with a Client of its own, as the instances of an application have
-// them, and what the test needs to look at them.
+// them, and the means by which the test watches them.
 type fleet struct {
 	t     *testing.T
 	redis *servertest.Server // asynq's, and the locks' too unless the test says otherwise
@@ -90,7 +90,7 @@ func (f *fleet) serve(middleware func(*redislock.Client) asynq.MiddlewareFunc, h
 	return server
 }
 
-// enqueue adds a task; what it is about is its payload.
+// enqueue adds a task with that payload.
 func (f *fleet) enqueue(payload string, opts ...asynq.Option) *asynq.TaskInfo {
 	f.t.Helper()
 	info, err := f.asynq.Enqueue(asynq.NewTask("work", []byte(payload)), opts...)
@@ -107,7 +107,7 @@ func (f *fleet) told() []error {
 	return slices.Clone(f.errors)
 }
 
-// count is how often that was an error of a kind.
+// count is how many of these errors were of a kind.
 func (f *fleet) count(kind error) (n int) {
 	for _, err := range f.told() {
 		if errors.Is(err, kind) {
@@ -144,7 +144,7 @@ func (f *fleet) finished() {
 	})
 }
 
-// eventually waits for what must become so.
+// eventually waits until a condition holds.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for until := time.Now().Add(patience); !is(); time.Sleep(5 * time.Millisecond) {
@@ -166,7 +166,7 @@ func arrives[T any](t *testing.T, what string, from <-chan T) T {
 	}
 }
 
-// counter counts runs, and how many there were at a time at most.
+// counter counts runs, and the most that there were at a time.
 type counter struct{ now, most, all atomic.Int64 }
 
 func (c *counter) enter() (run int64) {

@@ -54,7 +54,7 @@ func (g *guard) process(ctx context.Context, t *asynq.Task, next asynq.Handler) 
 	work := guarded.New(g.run, key, mark(ctx), g.lock, func(ctx context.Context) error { return next.ProcessTask(ctx, t) })
 	wait, last := g.wait, last(ctx)
 	work.Try(ctx, 0)
-	// asynq would archive it. It keeps a worker while it waits, so of each key no more than one does.
+	// asynq would archive the task, so it waits. It occupies a worker meanwhile, so at most one task waits for each key.
 	if last && g.requeue == nil && work.Held() && !(g.drop && work.HeldByAnother()) && g.enter(key) {
 		defer g.leave(key)
 		wait = forever
@@ -77,7 +77,7 @@ func (g *guard) process(ctx context.Context, t *asynq.Task, next asynq.Handler) 
 	}
 }
 
-// enter reports whether the caller may wait for a key; it calls leave then.
+// enter reports whether the caller may wait for a key. If it may, it calls leave afterwards.
 func (g *guard) enter(key string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -94,8 +94,8 @@ func (g *guard) leave(key string) {
 	delete(g.waiting, key)
 }
 
-// bounded cuts a wait so that it ends before the task's deadline, by a tenth of what is left, at most a second: at the
-// deadline asynq does not look at what the handler returns and counts a failure.
+// bounded cuts a wait so that it ends before the task's deadline, by a tenth of the time left, at most by a second: at
+// the deadline asynq counts a failure, whatever the handler returns.
 func bounded(ctx context.Context, wait time.Duration) time.Duration {
 	if deadline, ok := ctx.Deadline(); ok {
 		left := time.Until(deadline)
@@ -111,7 +111,7 @@ func last(ctx context.Context) bool {
 	return ok && retried >= most
 }
 
-// mark is the lock's metadata: which task has it.
+// mark is the metadata of the lock: it names the task that holds it.
 func mark(ctx context.Context) string {
 	queue, _ := asynq.GetQueueName(ctx)
 	id, _ := asynq.GetTaskID(ctx)

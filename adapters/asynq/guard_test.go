@@ -86,7 +86,7 @@ func TestATaskThatIsCancelledWhileItWaitsIsNotDropped(t *testing.T) {
 	}
 }
 
-// Another lock that the handler could not get is the handler's own affair.
+// If the handler cannot get another lock, that is an error of the handler, and no ErrBusy.
 func TestWhatTheHandlerCouldNotGetIsAFailure(t *testing.T) {
 	t.Parallel()
 	server := redislocktest.New(t)

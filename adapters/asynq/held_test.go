@@ -10,7 +10,7 @@ import (
 	asynqlock "example.com/redislock/adapters/asynq"
 )
 
-// asynq archives what returns an error on its last attempt, failure or not.
+// asynq archives a task that returns an error on its last attempt, whether or not IsFailure counts the error.
 func TestATaskOnItsLastAttemptWaitsForItsKey(t *testing.T) {
 	for name, opts := range map[string][]asynqlock.Option{
 		"at once":        nil,

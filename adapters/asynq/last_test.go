@@ -12,7 +12,7 @@ import (
 	asynqlock "example.com/redislock/adapters/asynq"
 )
 
-// crowd is more tasks of one key on their last attempt than a server has workers, while somebody else has the key.
+// crowd takes the lock of a key and enqueues more tasks of it than a server has workers, all on their last attempt.
 func crowd(f *fleet) *redislock.Lock {
 	f.t.Helper()
 	lock, err := f.outside.Acquire(f.t.Context(), "invoice/42")

@@ -29,7 +29,7 @@ func TestOneWorkerAtATimeWorksOnAKeyAndEveryTaskIsDone(t *testing.T) {
 			handle := func(context.Context, *asynq.Task) error {
 				c.enter()
 				defer c.leave()
-				time.Sleep(2 * time.Millisecond) // the work, which another could run into
+				time.Sleep(2 * time.Millisecond) // the work: time in which another run would be noticed
 				return nil
 			}
 			for range tasks {
@@ -142,7 +142,7 @@ func TestALostLockEndsTheHandlerAndTheTaskIsRetried(t *testing.T) {
 				return errors.New("the loss was not told")
 			}
 		}
-		return nil // which is not what counts after a loss
+		return nil // after a loss this result does not count
 	}
 	f.serve(unique(), handle)
 	f.enqueue("invoice/42")
@@ -177,5 +177,5 @@ func TestSuccessStandsIfRedisDoesNotAnswerTheRelease(t *testing.T) {
 	if c.all.Load() != 1 || len(f.told()) != 0 {
 		t.Errorf("%d runs, errors %v", c.all.Load(), f.told())
 	}
-	f.locks.Restart() // for what closes the Clients
+	f.locks.Restart() // so that the Clients can be closed
 }

@@ -24,7 +24,7 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// acmeServer is an authority that speaks ACME, in this process, and finds every name to be the asker's own.
+// acmeServer is a certificate authority in this process that speaks ACME and accepts every name.
 type acmeServer struct {
 	url      string
 	roots    *x509.CertPool

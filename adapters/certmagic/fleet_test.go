@@ -30,7 +30,7 @@ type instance struct {
 	config *certmagic.Config
 }
 
-// setup is what instances have in common.
+// setup is what the instances of a test share.
 type setup struct {
 	dir    string           // the shared storage
 	issuer certmagic.Issuer // the same for all

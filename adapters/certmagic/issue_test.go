@@ -22,7 +22,7 @@ const domain = "shop.example.com"
 
 const issueLock = "issue_cert_" + domain
 
-// The one that counts: many instances, one certificate, one issuance.
+// The main promise: many instances want one certificate, and it is issued once.
 func TestOfManyInstancesOneObtainsTheCertificate(t *testing.T) {
 	t.Parallel()
 	for name, obtain := range map[string]func(*certmagic.Config, context.Context, string) error{
@@ -136,7 +136,8 @@ func (a *advised) GetRenewalInfo(context.Context, certmagic.Certificate) (acme.R
 	return info, nil
 }
 
-// certmagic's maintenance asks the authority about renewal under a TryLock: who does not get it goes on without.
+// certmagic's maintenance asks the authority about renewal under a TryLock. An instance that does not get the lock
+// goes on without the answer.
 func TestWhoDoesNotGetATryLockGoesOnAtOnce(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -175,7 +176,7 @@ func TestWhoDoesNotGetATryLockGoesOnAtOnce(t *testing.T) {
 	}
 }
 
-// withMetadata gives certificates what those of ACME have, so that certmagic asks about their renewal.
+// withMetadata gives certificates the metadata of ACME, so that certmagic asks about their renewal.
 type withMetadata struct{ *advised }
 
 func (a withMetadata) Issue(ctx context.Context, request *x509.CertificateRequest) (*certmagic.IssuedCertificate, error) {
@@ -214,7 +215,7 @@ func TestWhoGivesUpWaitingLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// certmagic is tied to the name of the operation alone, so not parallel: it cleans up what the whole process has locked.
+// The test is not parallel, as CleanUpOwnLocks unlocks everything that the process has locked.
 func TestCleanUpOwnLocksFreesThem(t *testing.T) {
 	server := servertest.Start(t)
 	ca := newAuthority(t)

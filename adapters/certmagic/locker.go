@@ -1,8 +1,8 @@
-// Package certmagiclock lets the instances of a fleet that share certificates take turns by locks in Redis: of all that
-// want a certificate, [certmagic] has one obtain it, and the others find it in the storage.
+// Package certmagiclock keeps the locks of [certmagic] in Redis, for the instances of a fleet that share certificates.
+// Of all instances that want a certificate one obtains it, and the others find it in the storage.
 //
-// A [Locker] is certmagic's Locker, TryLocker and LockLeaseRenewer. [Beside] puts one beside any certmagic.Storage,
-// which goes on keeping the bytes.
+// A [Locker] is a certmagic.Locker, TryLocker and LockLeaseRenewer. [Beside] makes a certmagic.Storage from a Locker
+// and any other Storage, which goes on keeping the bytes.
 //
 // [certmagic]: https://pkg.go.dev/github.com/caddyserver/certmagic
 package certmagiclock
@@ -20,8 +20,8 @@ import (
 	"example.com/redislock"
 )
 
-// Prefix is in front of certmagic's own names: its lock "issue_cert_example.com" is the lock
-// "certmagic/issue_cert_example.com" of the Client, for those who inspect or break it.
+// Prefix stands before certmagic's own names: its lock "issue_cert_example.com" is the lock
+// "certmagic/issue_cert_example.com" of the Client. Inspect and break it by that name.
 const Prefix = "certmagic/"
 
 // Locker gives certmagic the locks of a Client. They are exclusive, granted in the order of arrival, and renewed until
@@ -34,8 +34,8 @@ type Locker struct {
 	held map[string][]*held
 }
 
-// held is what one Lock has got. certmagic names it by the key alone, so those of a key are kept in the order of their
-// grants.
+// held is a lock that one call of Lock or TryLock took. certmagic names it by the key alone, so the locks of a key are
+// kept in the order of their grants.
 type held struct {
 	lock *redislock.Lock
 	told bool // RenewLockLease has reported the loss
@@ -47,21 +47,22 @@ var (
 	_ certmagic.LockLeaseRenewer = (*Locker)(nil)
 )
 
-// New makes a Locker of the client's locks; the options are those of every acquire. The mode is always exclusive, as
-// certmagic demands. With redislock.WithWait, Lock gives up after it, and certmagic fails the operation.
+// New makes a Locker of the client's locks. The options are for every acquire. The mode is always exclusive, as
+// certmagic demands. With redislock.WithWait, Lock gives up after that time, and the operation of certmagic fails.
 func New(client *redislock.Client, opts ...redislock.Option) *Locker {
 	return &Locker{
 		client: client,
 		held:   map[string][]*held{},
-		// Nested in a hold that its caller's context carries, two operations would hold the lock at once.
+		// If an acquire could nest in a hold that the caller's context carries, two operations would have the lock at once.
 		opts: slices.Concat(opts, []redislock.Option{
 			redislock.WithMode(redislock.Exclusive), redislock.WithWeight(1), redislock.NonReentrant(),
 		}),
 	}
 }
 
-// Lock takes the lock of that key. It waits in the order of arrival until ctx ends, or until a dead holder's lease
-// does. An error leaves nothing behind; it is that of [redislock.Client.Acquire].
+// Lock takes the lock of that key. It waits in the order of arrival until it is granted or ctx ends; the lock of a
+// dead holder is free when the lease ends. The error is that of [redislock.Client.Acquire]. After an error nothing is
+// held.
 func (l *Locker) Lock(ctx context.Context, key string) error {
 	lock, err := l.client.Acquire(ctx, Prefix+key, l.opts...)
 	if err != nil {
@@ -71,7 +72,7 @@ func (l *Locker) Lock(ctx context.Context, key string) error {
 	return nil
 }
 
-// TryLock is Lock without waiting: false and no error if another has the lock.
+// TryLock is Lock without waiting: it returns false and no error if another holds the lock.
 func (l *Locker) TryLock(ctx context.Context, key string) (bool, error) {
 	lock, err := l.client.TryAcquire(ctx, Prefix+key, l.opts...)
 	switch {
@@ -85,12 +86,14 @@ func (l *Locker) TryLock(ctx context.Context, key string) (bool, error) {
 	}
 }
 
-// Unlock gives back what Lock or TryLock took; it works when ctx has ended. If the lock was lost before, or none is
-// held, the error is a [redislock.ErrNotHeld], which certmagic logs: the certificate may have been obtained twice. If
-// Redis does not answer it is the network's; the lock is then given back in the background, or lapses by its lease.
+// Unlock gives back what Lock or TryLock took, also if ctx has ended. If the lock was lost before, or none is held,
+// the error is a [redislock.ErrNotHeld], which certmagic logs: the certificate may have been obtained twice. If Redis
+// does not answer, the error is the network's; the lock is then given back in the background, or expires with its
+// lease.
 //
-// certmagic does not say which operation of this process an Unlock comes from. If several of one key have locked, which
-// takes a loss, the first Unlock is told of the loss, and a live hold is given back last.
+// certmagic does not say which operation of this process an Unlock comes from. Several operations can have locks of one
+// key only if one of the locks was lost. Then the first Unlock returns the loss, and a lock that is still held is given
+// back last.
 func (l *Locker) Unlock(ctx context.Context, key string) error {
 	lock := l.take(key)
 	if lock == nil {
@@ -99,13 +102,13 @@ func (l *Locker) Unlock(ctx context.Context, key string) error {
 	return lock.Release(ctx)
 }
 
-// RenewLockLease tells whether the lock is still held; its lease is renewed without being asked, for however long the
-// operation takes, so leaseDuration means nothing here and nothing is sent.
+// RenewLockLease says whether the lock is still held, and sends nothing for that. The lease is renewed in the
+// background for as long as the operation takes, so leaseDuration has no effect.
 //
 // certmagic calls it at the beginning of each attempt to obtain or renew a certificate, before it looks whether that
-// is still needed. If the lock was lost, the error is a [redislock.ErrNotHeld], once: that attempt must not go on. The
-// next call takes the lock anew if it is free, so that an operation which certmagic retries for a month does not go
-// on failing, and says who has it if it is not.
+// is still needed. If the lock was lost, the first call returns a [redislock.ErrNotHeld]: that attempt must not go on.
+// The next call takes the lock anew if it is free, so that an operation which certmagic retries for a month does not
+// fail each time. If the lock is not free, the error names the holder.
 func (l *Locker) RenewLockLease(ctx context.Context, key string, _ time.Duration) error {
 	h, lost, told := l.look(key)
 	switch {
@@ -132,8 +135,9 @@ func (l *Locker) add(key string, lock *redislock.Lock) {
 	l.held[key] = append(l.held[key], &held{lock: lock})
 }
 
-// which is what a call that names the key means: one that is known to be lost, so that nobody goes on by another's
-// hold, or else the oldest. The caller holds l.mu.
+// which picks the hold that a call with this key is about, and returns its index: one that is known to be lost, so
+// that no operation goes on under the hold of another, or else the oldest. It is -1 if there is none. The caller
+// holds l.mu.
 func (l *Locker) which(key string) int {
 	all := l.held[key]
 	if len(all) == 0 {
@@ -142,7 +146,8 @@ func (l *Locker) which(key string) int {
 	return max(0, slices.IndexFunc(all, func(h *held) bool { return h.lock.Err() != nil }))
 }
 
-// look finds a hold and why it was lost, if it was; and whether that was told before, which it has been after this.
+// look returns a hold, the error if it was lost, and whether that loss was told before. After look it counts as
+// told.
 func (l *Locker) look(key string) (h *held, lost error, told bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

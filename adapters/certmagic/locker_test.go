@@ -176,7 +176,8 @@ func TestUnlockWithoutALockIsAnError(t *testing.T) {
 	})
 }
 
-// Whatever the options or the Client's defaults say: certmagic counts on one at a time.
+// certmagic relies on one holder at a time. So the mode stays exclusive, whatever the options or the Client's
+// defaults say.
 func TestALockIsExclusiveWhateverTheOptions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
@@ -191,7 +192,7 @@ func TestALockIsExclusiveWhateverTheOptions(t *testing.T) {
 		if err := l.Unlock(ctx, "a"); err != nil {
 			t.Error(err)
 		}
-		// Under the context of a hold of the same lock it is no re-entry either.
+		// An acquire under the context of a hold of the same lock does not nest in it either.
 		err := server.Client.Do(ctx, certmagiclock.Prefix+"a", func(ctx context.Context) error { return l.Lock(ctx, "a") },
 			redislock.WithMode(redislock.Exclusive))
 		if !errors.Is(err, redislock.ErrDeadlock) {
@@ -200,8 +201,8 @@ func TestALockIsExclusiveWhateverTheOptions(t *testing.T) {
 	})
 }
 
-// Of two operations of one process that lost the lock one after the other, one has it anew: the unlock of the other
-// does not take it away.
+// Two operations of one process lost the lock one after the other, and one of them has it again. The unlock of the
+// other does not release that hold.
 func TestTheUnlockAfterALossLeavesALockTakenAnewAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
@@ -244,7 +245,7 @@ func TestALockTakenAnewAfterItsUnlockIsGivenBack(t *testing.T) {
 			if e.Kind != redislock.EventGranted {
 				return
 			}
-			if granted++; granted == 2 { // RenewLockLease has it, and has not yet noted it
+			if granted++; granted == 2 { // RenewLockLease has the lock, and has not yet stored it
 				if err := l.Unlock(ctx, "a"); !errors.Is(err, redislock.ErrNotHeld) {
 					t.Errorf("Unlock did not tell of the loss: %v", err)
 				}

@@ -143,7 +143,7 @@ func TestAnAttemptWithoutItsLockIssuesNothing(t *testing.T) {
 	}
 }
 
-// What certmagic calls stale: the lock of an instance that died, or that Redis hears no more of.
+// certmagic calls such a lock stale: its instance died, or cannot reach Redis any more.
 func TestTheLockOfAVanishedInstanceGoesToTheNext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -8,7 +8,7 @@ import (
 	"github.com/caddyserver/certmagic"
 )
 
-// Storage is a certmagic.Storage whose locks are those of a Locker, and not its own.
+// Storage is a certmagic.Storage that takes its locks from a Locker.
 type Storage struct {
 	certmagic.Storage // keeps the bytes
 	locker            *Locker
@@ -20,8 +20,8 @@ var (
 	_ certmagic.LockLeaseRenewer = (*Storage)(nil)
 )
 
-// Beside is the storage with the locks of the Locker. All instances that share the storage must use it so: the locks
-// of the storage itself and those in Redis do not know of each other.
+// Beside returns the storage with the locks of the Locker in the place of its own. All instances that share the
+// storage must use it in this way: the storage's own locks and those in Redis do not exclude each other.
 func Beside(storage certmagic.Storage, locker *Locker) *Storage {
 	return &Storage{Storage: storage, locker: locker}
 }
@@ -42,5 +42,5 @@ func (s *Storage) RenewLockLease(ctx context.Context, key string, leaseDuration 
 	return s.locker.RenewLockLease(ctx, key, leaseDuration)
 }
 
-// String says what certmagic's logs call it.
+// String is the name in certmagic's logs.
 func (s *Storage) String() string { return fmt.Sprintf("%v, locked by redislock", s.Storage) }

@@ -52,7 +52,7 @@ func (a ahead) Next(t time.Time) time.Time {
 	return next.Add(-a.by)
 }
 
-// journal is what the nodes tell of each tick.
+// journal has what the nodes reported for each tick.
 type journal struct {
 	mu   sync.Mutex
 	runs []cronlock.Run
@@ -64,7 +64,7 @@ func (j *journal) handle(r cronlock.Run) {
 	j.runs = append(j.runs, r)
 }
 
-// count is how many there were of an outcome, of each tick in UTC.
+// count is how many nodes had an outcome, for each tick in UTC.
 func (j *journal) count(outcome redislock.Outcome) map[time.Time]int {
 	j.mu.Lock()
 	defer j.mu.Unlock()

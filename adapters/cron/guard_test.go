@@ -19,8 +19,8 @@ import (
 	"example.com/redislock/redislocktest"
 )
 
-// Five nodes whose clocks are up to five seconds off, two hundred ticks, a job that is over at once: gocron#841 and
-// ShedLock's lockAtLeastFor are about this.
+// Five nodes whose clocks are up to five seconds off run two hundred ticks of a job that is over at once. gocron#841
+// and ShedLock's lockAtLeastFor are about this.
 func TestEachTickRunsOnceOnNodesWithDifferentClocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const ticks = 200
@@ -101,7 +101,8 @@ func TestEachTickRunsOnceOnARealServer(t *testing.T) {
 	}
 }
 
-// Processes that started at different times have no ticks of "@every" in common: one run in each span.
+// The activations of "@every" differ between processes that started at different times. There is one run in each
+// interval all the same.
 func TestEveryRunsOnceInEachSpan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := redislocktest.New(t)

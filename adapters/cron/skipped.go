@@ -6,14 +6,15 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// CatchUp is the schedule, and once more for what the clocks skip when they are set forward: robfig/cron leaves a job of
-// 2:30 out on the day on which 2:30 does not exist, so that nothing runs on that day, and nobody is told. Here its tick is
-// the first moment after the change, 3:00, as crontabs have it. However many activations were skipped, it is one.
+// CatchUp returns the schedule with one more activation where the clocks are set forward and skip some. robfig/cron leaves
+// a job of 2:30 out on the day on which 2:30 does not exist: nothing runs on that day, and nobody is told. With CatchUp
+// the tick of that day is the first moment after the change, 3:00, as cron daemons have it. However many activations were
+// skipped, there is one in their place.
 //
-// It is for what a schedule of certain hours means: one of every hour goes on by itself, and stays as it is. So do those with
-// a Next of their own. The schedule is read in its own time zone, or in that of the time that Next gets.
+// Only a schedule of certain hours is changed. One of every hour goes on by itself, so it stays as it is, and so does any
+// type but [cron.SpecSchedule]. The schedule is read in its own time zone, or else in that of the time that Next gets.
 //
-// [AddFunc] schedules like this. Who gives a schedule to [New] adds the job with the same: c.Schedule(CatchUp(s), job).
+// [AddFunc] schedules like this. For a Guard of [New], add the job in the same way: c.Schedule(CatchUp(s), job).
 func CatchUp(schedule cron.Schedule) cron.Schedule {
 	spec, ok := schedule.(*cron.SpecSchedule)
 	if !ok || spec.Hour&everyHour == everyHour {

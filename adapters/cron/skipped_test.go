@@ -67,7 +67,7 @@ func TestTheDayOnWhichTheClocksSkipATimeHasItsRun(t *testing.T) {
 	}
 }
 
-// Its Next is the first after a time, and nothing is before it: a walk and a jump agree.
+// Next returns the first activation after a time, wherever that time is: a walk and a jump give the same.
 func TestCatchUpAddsOneActivationAndChangesNoOther(t *testing.T) {
 	t.Parallel()
 	for _, spec := range []string{"30 2 * * *", "0 2,3 * * *", "*/5 1-4 * * *", "@daily", "30 2 29 3 *"} {

@@ -6,24 +6,23 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// lookBack is how far back a tick is looked for. robfig/cron itself looks five years ahead, and a job of 29 February
-// may be silent for eight.
+// lookBack is how far back a tick is searched. robfig/cron itself searches five years ahead, and a job of 29 February
+// may not run for eight years.
 const lookBack = 10 * 366 * 24 * time.Hour
 
-// Tick is the latest activation of the schedule that is not after now: what a clock that shows now has come to. Nodes
-// with different clocks name the same tick when each of them comes to it. It is zero if there was none in the last ten
-// years.
+// Tick is the latest activation of the schedule that is not after now. Nodes with different clocks compute the same
+// tick, each when its own clock has come to it. It is zero if there was none in the last ten years.
 //
-// A schedule without a time zone of its own (TZ=, CRON_TZ=) is read in that of now, as robfig/cron does. An hour that
-// the clock shows twice has its ticks twice; they are different instants. One that the clock skips has its tick at the end
-// of the gap, as by [CatchUp]. Nothing is assumed of the schedule but that
-// Next depends on the time alone; it is called some dozens of times, however rare or frequent the activations are.
+// A schedule without a time zone of its own (TZ=, CRON_TZ=) is read in that of now, as robfig/cron does. In an hour that
+// the clock shows twice there are two ticks, at different instants. A tick that the clock skips is at the end of the gap,
+// as by [CatchUp]. Next of the schedule must depend on the time alone. It is called some dozens of times, however rare or
+// frequent the activations are.
 //
-// The activations of "@every 5m" depend on when each process started, so those of different nodes have no ticks in
-// common. Instead, the ticks of a [cron.ConstantDelaySchedule] are the multiples of its delay, as by [time.Time.Truncate]: in each
-// such span of time the node that fires first has the tick.
+// The activations of "@every 5m" depend on when each process started, so they differ between nodes. Instead, the ticks of a
+// [cron.ConstantDelaySchedule] are the multiples of its delay, as by [time.Time.Truncate]. From one multiple to the next, the node
+// that fires first runs the tick.
 func Tick(schedule cron.Schedule, now time.Time) time.Time {
-	now = now.Round(0) // the wall clock alone: what other nodes can know
+	now = now.Round(0) // the wall clock alone, without the monotonic time of this process
 	switch every := schedule.(type) {
 	case cron.ConstantDelaySchedule:
 		return multiple(every.Delay, now)
@@ -44,7 +43,7 @@ func Tick(schedule cron.Schedule, now time.Time) time.Time {
 		}
 		to = now.Add(-back)
 	}
-	// From here on from is an activation; the span in which a later one can be is halved each time.
+	// From here on the variable from is an activation. Each round halves the span in which a later one can be.
 	for {
 		next := schedule.Next(from)
 		if next.IsZero() || next.After(now) || !next.After(from) {
@@ -60,7 +59,8 @@ func Tick(schedule cron.Schedule, now time.Time) time.Time {
 	}
 }
 
-// multiple is the last multiple of d, in UTC: hours and days are whole, and weeks begin on Mondays.
+// multiple is the last multiple of d that is not after now. Hours and days are whole in UTC, and
+// weeks begin on Mondays.
 func multiple(d time.Duration, now time.Time) time.Time {
 	if d <= 0 {
 		return time.Time{}

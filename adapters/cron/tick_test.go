@@ -96,7 +96,7 @@ func TestATickWithoutAZoneIsReadInThatOfTheClock(t *testing.T) {
 	}
 }
 
-// Two seconds of the same instant, told by different clocks of the same process, make one tick.
+// A tick has no monotonic reading, so two computations of one tick give equal values.
 func TestATickHasNoMonotonicClock(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -142,7 +142,7 @@ func TestToTellTheTickTakesDozensOfQuestions(t *testing.T) {
 	}
 }
 
-// What the search finds is what a walk from one activation to the next finds, around changes of the clock too.
+// The search finds the same tick as a walk from one activation to the next, around changes of the clock too.
 func TestTheTickIsWhatAWalkFinds(t *testing.T) {
 	t.Parallel()
 	const seed = 20261121

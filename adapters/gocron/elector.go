@@ -10,21 +10,21 @@ import (
 	"example.com/redislock"
 )
 
-// Elector is gocron's Elector, for gocron.WithDistributedElector: of all instances with an Elector of the same name one
-// leads, and runs the jobs. It stands for election in the background until it is closed.
+// Elector is for gocron.WithDistributedElector. Of all instances that have an Elector of the same name one leads, and
+// runs the jobs. An Elector campaigns in the background until it is closed.
 type Elector struct {
 	name  string
-	stand context.CancelFunc             // ends it
-	over  chan struct{}                  // closed when it has resigned
-	err   error                          // why it stands no more, then
-	term  atomic.Pointer[redislock.Lock] // the last one
+	stand context.CancelFunc             // ends the campaign
+	over  chan struct{}                  // closed when the campaign has ended
+	err   error                          // why the campaign ended; set before over is closed
+	term  atomic.Pointer[redislock.Lock] // the lock of the last term
 }
 
 var _ gocron.Elector = (*Elector)(nil)
 
-// NewElector stands for election under that name; the options are those of [redislock.Client.Election], such as
-// [redislock.WithLease], which says how long the others wait for a leader that died. Close it after the scheduler was
-// shut down, or else it stands until the Client is closed.
+// NewElector begins to campaign under that name. The options are those of [redislock.Client.Election]. For example,
+// [redislock.WithLease] sets how long the others wait after a leader died. Close the Elector after the scheduler was
+// shut down; otherwise it campaigns until the Client is closed.
 func NewElector(client *redislock.Client, name string, opts ...redislock.Option) *Elector {
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Elector{name: name, stand: cancel, over: make(chan struct{})}
@@ -50,9 +50,9 @@ func (e *Elector) lead(ctx context.Context) error {
 	return nil
 }
 
-// IsLeader is called by gocron when a job fires: nil if this instance leads. It asks nobody: the leader knows until when
-// nobody else can lead, by its own clock. Otherwise the error is a [redislock.ErrNotHeld], or what keeps this instance
-// from standing at all, such as an option that cannot work or [redislock.ErrClosed].
+// IsLeader is called by gocron when a job fires. It returns nil if this instance leads. It sends nothing: the leader
+// knows by its own clock until when nobody else can lead. Otherwise the error is a [redislock.ErrNotHeld], or the reason
+// why this instance does not campaign, such as an option that cannot work or [redislock.ErrClosed].
 func (e *Elector) IsLeader(context.Context) error {
 	_, err := e.leading()
 	return err
@@ -72,24 +72,25 @@ func (e *Elector) leading() (*redislock.Lock, error) {
 	return nil, fmt.Errorf("redislock: elect %q: %w: this instance does not lead", e.name, redislock.ErrNotHeld)
 }
 
-// Task is a function for gocron.NewTask, without parameters, that runs fn while this instance leads: its context ends
-// with gocron's, and when another may lead; [redislock.FromContext] finds the lock, whose fence goes along with what fn
-// writes. The error is fn's, with [redislock.ErrLost] if the leadership was lost. If this instance does not lead when it
-// is called, fn does not run; the error is that of [Elector.IsLeader].
+// Task returns a function for gocron.NewTask that runs fn if this instance leads. The context of fn ends with gocron's,
+// and before another can lead. [redislock.FromContext] finds the lock in it; send its fence with each write. The error
+// is fn's, joined with [redislock.ErrLost] if the leadership was lost. If this instance does not lead, fn does not run,
+// and the error is that of [Elector.IsLeader].
 func (e *Elector) Task(fn func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		lock, err := e.leading()
 		if err != nil {
 			return err
 		}
-		ctx, end := context.WithCancel(ctx) // or else what ties it to the lock would stay as long as the leadership
+		ctx, end := context.WithCancel(ctx) // otherwise what lock.With sets up would stay until the leadership ends
 		defer end()
 		return withLoss(fn(lock.With(ctx)), lock)
 	}
 }
 
-// Close resigns, and returns when that is done, or with the error of ctx; then it goes on in the background. What jobs
-// still do is not waited for: shut the scheduler down before. A second Close waits likewise.
+// Close ends the campaign and the leadership, and returns when that is done. If ctx ends first, its error is returned,
+// and Close goes on in the background. Close does not wait for jobs that still run: shut the scheduler down before. A
+// second Close waits too.
 func (e *Elector) Close(ctx context.Context) error {
 	e.stand()
 	select {

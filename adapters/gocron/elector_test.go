@@ -84,7 +84,8 @@ func TestOnlyTheLeaderRunsJobsAndWhenItGoesTheNextDoes(t *testing.T) {
 	})
 }
 
-// A leader that Redis hears no more of knows by its own clock that it leads no longer, before the next one leads.
+// A leader that cannot reach Redis any more knows by its own clock that its leadership has ended, before the next one
+// leads.
 func TestAVanishedLeaderStopsBeforeTheNextBegins(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -17,8 +17,8 @@ import (
 	gocronlock "example.com/redislock/adapters/gocron"
 )
 
-// Three instances schedule the same job, twice a day and when they start. Each half of a day it is run by one of them,
-// by however much their clocks differ.
+// Three instances schedule the same job, twice a day and when they start. In each half of a day one of them runs it,
+// however much their clocks differ.
 func ExampleWithTick() {
 	clients, stop := exampleClients("api-1", "api-2", "api-3")
 	defer stop()
@@ -45,7 +45,7 @@ func ExampleWithTick() {
 			gocron.WithStartAt(gocron.WithStartImmediately()),
 			gocron.WithEventListeners(gocron.AfterLockError(func(_ uuid.UUID, _ string, err error) {
 				defer told.Done()
-				if errors.Is(err, redislock.ErrHeld) { // anything else is trouble
+				if errors.Is(err, redislock.ErrHeld) { // any other error is a fault
 					elsewhere.Add(1)
 				}
 			})),
@@ -54,7 +54,7 @@ func ExampleWithTick() {
 			fmt.Println(err)
 			return
 		}
-		if err := locker.Announce(context.Background(), "report"); err != nil { // for people alone: it runs without that too
+		if err := locker.Announce(context.Background(), "report"); err != nil { // so that it is listed before its first run
 			fmt.Println(err)
 		}
 		scheduler.Start()

@@ -43,7 +43,7 @@ func newScheduler(t testing.TB, opts ...gocron.SchedulerOption) gocron.Scheduler
 	return s
 }
 
-// addJob adds a job, whose lock errors are handed to the journal.
+// addJob adds a job whose lock errors go to the journal.
 func addJob(t testing.TB, s gocron.Scheduler, name string, when gocron.JobDefinition, task any, j *journal, opts ...gocron.JobOption) gocron.Job {
 	t.Helper()
 	job, err := s.NewJob(when, gocron.NewTask(task), append(opts, gocron.WithName(name), gocron.WithEventListeners(
@@ -75,7 +75,7 @@ func (c clock) locker(opts ...gocronlock.Option) []gocronlock.Option {
 	return append(opts, gocronlock.WithClock(c.Now))
 }
 
-// journal is what becomes of a job on all instances.
+// journal has the outcomes of a job on all instances.
 type journal struct {
 	mu       sync.Mutex
 	running  int
@@ -118,14 +118,14 @@ func (j *journal) failed(err error) {
 	j.results = append(j.results, err)
 }
 
-// read is a copy, to look at in peace.
+// read returns a copy.
 func (j *journal) read() (runs []time.Time, locks, results []error, overlaps int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return append(runs, j.runs...), append(locks, j.locks...), append(results, j.results...), j.overlaps
 }
 
-// perMinute is how often the job ran about each full minute.
+// perMinute is how often the job ran around each full minute.
 func (j *journal) perMinute() map[time.Time]int {
 	runs, _, _, _ := j.read()
 	all := map[time.Time]int{}

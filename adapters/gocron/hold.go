@@ -9,22 +9,22 @@ import (
 	"example.com/redislock"
 )
 
-// hold is one run of a job: what gocron has between Lock and Unlock.
+// hold is one run of a job, from Lock to Unlock.
 type hold struct {
 	locker *Locker
 	job    string
-	ctx    context.Context // the job's, as gocron has it
-	run    context.Context // ends with that one, and with the lock
-	lock   *redislock.Lock // whose fence counts
+	ctx    context.Context // which gocron gave to Lock
+	run    context.Context // ends with ctx, and with the lock
+	lock   *redislock.Lock // its fence is the one for writes
 
 	claimed bool  // by Task; guarded by Locker.mu
-	result  error // of the job, as far as Task tells
+	result  error // of the job, if it is made by Task
 
 	release func(context.Context) error
-	done    chan struct{} // closed when the guard is through
+	done    chan struct{} // closed when the guard has returned
 }
 
-// begin is for a job without ticks: its lock, kept for a while.
+// begin takes the lock of a job without ticks. The release keeps it for WithAtLeast.
 func (h *hold) begin(ctx context.Context) error {
 	var opts []redislock.Option
 	for _, opt := range h.locker.opts {
@@ -41,7 +41,7 @@ func (h *hold) begin(ctx context.Context) error {
 	if atLeast < 0 || atLeast > redislock.MaxLease {
 		return fmt.Errorf("redislock: job %q: %w: WithAtLeast(%v): must be from 0 to %v", h.job, redislock.ErrInvalid, atLeast, redislock.MaxLease)
 	}
-	// Under the context of its own hold the job would nest in it, and run twice.
+	// If the acquire could nest in a hold that ctx carries, the job would run twice.
 	lock, err := h.locker.client.TryAcquire(ctx, "cron:"+h.job, append(opts, redislock.WithMode(redislock.Exclusive), redislock.WithWeight(1), redislock.NonReentrant())...)
 	if err != nil {
 		return err
@@ -52,8 +52,8 @@ func (h *hold) begin(ctx context.Context) error {
 	return nil
 }
 
-// beginTick is for a job with ticks. A CronGuard calls what it guards, and gocron calls Lock and Unlock: so the guard
-// runs on a goroutine of its own, between the two.
+// beginTick takes the lock of a job with ticks. A CronGuard calls a function, but gocron calls Lock and Unlock. So
+// the guard runs on a goroutine of its own, and its function returns when Unlock is called.
 func (h *hold) beginTick(ctx context.Context, tick time.Time) error {
 	guard := h.locker.guard(h.job)
 	begun, over := make(chan struct{}), make(chan struct{})
@@ -75,7 +75,7 @@ func (h *hold) beginTick(ctx context.Context, tick time.Time) error {
 		if errors.Is(err, redislock.ErrLost) || outcome == 0 {
 			return err
 		}
-		return nil // or the job's own error, which gocron knows
+		return nil // err may be that of the job, which gocron knows
 	}
 	select {
 	case <-begun:
@@ -93,8 +93,8 @@ func (h *hold) beginTick(ctx context.Context, tick time.Time) error {
 }
 
 // Unlock gives the lock back, or keeps it for as long as [WithAtLeast] says. gocron calls it when the job is over, and
-// drops its error: a [redislock.ErrNotHeld] or [redislock.ErrLost] if the lock was lost before, which [WithOnLost] and
-// [Locker.Task] tell at once.
+// drops its error: a [redislock.ErrNotHeld] or [redislock.ErrLost] if the lock was lost before. [WithOnLost] and
+// [Locker.Task] report a loss at once.
 func (h *hold) Unlock(ctx context.Context) error {
 	h.locker.forget(h)
 	return h.release(ctx)

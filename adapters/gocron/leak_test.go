@@ -8,8 +8,8 @@ import (
 	"example.com/redislock/redislocktest"
 )
 
-// A leader that leads for months keeps nothing of the runs that are over: what ties a run to the leadership ends with the run,
-// and neither with the leadership nor with gocron's context, which lives as long as the job is scheduled.
+// A leader that leads for months keeps nothing of runs that are over. The context of a run ends with the run, and not only
+// with the leadership or with gocron's context, which lives as long as the job is scheduled.
 func TestAStableLeaderKeepsNothingOfItsRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newElector(t, redislocktest.New(t).Client)

@@ -1,9 +1,9 @@
-// Package gocronlock has the jobs of [gocron] schedulers run on one instance at a time: a [Locker], so that each tick
-// of a job is run by one of them, and an [Elector], so that one of them runs all jobs.
+// Package gocronlock runs the jobs of [gocron] schedulers on one instance of a fleet. With a [Locker] each tick of a
+// job is run by one instance. With an [Elector] one instance runs all jobs.
 //
-// gocron locks a job by its name, tells the locker neither for which time it is scheduled nor how it ended, drops the
-// error of the unlock, and has no way to tell a job that its lock was lost. What is here makes up for that: see
-// [WithTick], [WithAtLeast] and [Locker.Task].
+// gocron tells its locker the name of a job, but neither for which time it is scheduled nor how it ended. It drops
+// the error of the unlock, and cannot tell a job that its lock was lost. [WithTick], [WithAtLeast] and [Locker.Task]
+// make up for that.
 //
 // [gocron]: https://pkg.go.dev/github.com/go-co-op/gocron/v2
 package gocronlock
@@ -21,13 +21,13 @@ import (
 	"example.com/redislock"
 )
 
-// DefaultAtLeast is how long a job that has no ticks keeps its lock, unless [WithAtLeast] says otherwise: more than the
-// clocks of most fleets differ.
+// DefaultAtLeast is how long a job that has no ticks keeps its lock, unless [WithAtLeast] says otherwise. The clocks of
+// most fleets differ by less.
 const DefaultAtLeast = 5 * time.Second
 
-// Locker is gocron's Locker, for gocron.WithDistributedLocker, and for single jobs gocron.WithDistributedJobLocker. It
-// may be shared by schedulers. The lock of a job is named "cron:" and the job's name, which must be the same on all
-// instances and different for different jobs: set it by gocron.WithName, as gocron's default is the name of the function.
+// Locker is for gocron.WithDistributedLocker, and for single jobs gocron.WithDistributedJobLocker. Schedulers may share
+// one. The name of a job's lock is "cron:" and the name of the job, which must be the same on all instances and different
+// for different jobs. Set it by gocron.WithName, as gocron's default is the name of the function.
 type Locker struct {
 	client  *redislock.Client
 	tick    TickFunc
@@ -47,42 +47,43 @@ var _ gocron.Locker = (*Locker)(nil)
 // Option shapes a [Locker].
 type Option func(*Locker)
 
-// WithTick makes it so that each tick is run once, however fast the job is and however much the clocks differ. The tick
-// is what all instances must agree on, so it is computed from the job's name and the local clock: see [Crontab], [Every].
-// Each tick goes through a [redislock.CronGuard], which remembers it, and [redislock.Client.CronStatus] tells of the
-// last run by the job's name.
+// WithTick sets the function that computes the tick of a job, the time for which it is scheduled, from the name of the
+// job and the local clock: see [Crontab], [Every]. All instances must compute the same ticks. Each tick is then run at
+// most once, however short the job is and however much the clocks differ: a [redislock.CronGuard] remembers the ticks.
+// [redislock.Client.CronStatus] shows the last run of a job.
 //
-// Without it, and where f returns zero, only the minimum hold of [WithAtLeast] keeps a job from running twice.
+// Without WithTick, and where f returns zero, only the minimum hold of [WithAtLeast] keeps a job from running
+// twice.
 func WithTick(f TickFunc) Option {
 	return func(l *Locker) { l.tick = f }
 }
 
-// WithAtLeast keeps the lock of a job until d after it was locked, also if the job is over sooner and the process ends.
-// The default is [DefaultAtLeast] for jobs without ticks. For those d must be more than the clocks of the instances
-// differ, or the slower ones run the job again, and less than the time between two runs, or these are left out. Where
-// there are ticks the default is 0, and it only keeps a distance between them. That must be less than the time between two
-// ticks: with the whole of it every second one is left out, and gocron.AfterLockError hears of a [redislock.ErrHeld].
+// WithAtLeast keeps the lock of a job until d after it was taken, even if the job is over sooner and the process ends. For
+// jobs without ticks the default is [DefaultAtLeast]; d must be longer than the clocks of the instances differ, or a
+// slower one runs the job again, and shorter than the time between two runs, or runs are left out. For jobs with ticks the
+// default is 0, and d only keeps a distance between runs. It must be shorter than the time between two ticks: if it is
+// equal, every second tick is left out, and gocron.AfterLockError gets a [redislock.ErrHeld].
 func WithAtLeast(d time.Duration) Option {
 	return func(l *Locker) { l.atLeast, l.set = d, true }
 }
 
-// WithGuard sets options of the locks, such as [redislock.WithLease]; and for jobs with ticks those of
-// [redislock.Client.Cron], such as [redislock.WithAtMost] and [redislock.WithRetry]. With one that cannot work no job
-// runs, and gocron.AfterLockError hears of it.
+// WithGuard sets options of the locks, such as [redislock.WithLease]. For jobs with ticks, those of
+// [redislock.Client.Cron] are allowed too, such as [redislock.WithAtMost] and [redislock.WithRetry]. With an option
+// that cannot work no job runs, and gocron.AfterLockError gets the error.
 //
-// With [redislock.WithRetry] and [redislock.OverlapWait] an instance waits in the Lock, and schedules the job's next run
-// afterwards.
+// With [redislock.WithRetry] and [redislock.OverlapWait] an instance waits in [Locker.Lock], and gocron schedules the
+// next run of the job afterwards.
 func WithGuard(opts ...redislock.CronOption) Option {
 	return func(l *Locker) { l.opts = append(l.opts, opts...) }
 }
 
-// WithOnLost has f called as soon as the lock of a job was lost while the job runs, on a goroutine of its own. It
-// is for jobs that are not made by [Locker.Task], whose context ends then.
+// WithOnLost sets a function that is called, on a goroutine of its own, as soon as the lock of a running job is lost.
+// It is for jobs that are not made by [Locker.Task]; the context of those ends then.
 func WithOnLost(f func(job string, err error)) Option {
 	return func(l *Locker) { l.onLost = f }
 }
 
-// NewLocker makes a Locker of the client's locks. Nothing is sent, and it needs no closing.
+// NewLocker makes a Locker of the client's locks. It sends nothing, and a Locker needs no closing.
 func NewLocker(client *redislock.Client, opts ...Option) *Locker {
 	l := &Locker{client: client, tick: func(string, time.Time) time.Time { return time.Time{} }, onLost: func(string, error) {}, now: time.Now}
 	for _, opt := range opts {
@@ -91,14 +92,15 @@ func NewLocker(client *redislock.Client, opts ...Option) *Locker {
 	return l
 }
 
-// Announce lets people know of jobs before their first run, as [redislock.CronGuard.Announce] does: [redislock.Client.CronJobs], the
-// page and the command line list them, and say so when one is overdue because no instance comes to run it. Name the jobs as the
-// scheduler does (gocron.WithName), and call it on every instance, when they were added. It needs [WithTick]: of a job without ticks
-// it is a [redislock.ErrInvalid], and the others are announced nonetheless.
+// Announce makes jobs visible before their first run, as [redislock.CronGuard.Announce] does: [redislock.Client.CronJobs], the page
+// and the command line list them, and say if one is overdue because no instance runs it. Name the jobs as the scheduler does
+// (gocron.WithName), and call Announce on every instance after the jobs were added. A job without ticks ([WithTick]) gives a
+// [redislock.ErrInvalid]; the others are announced nonetheless.
 //
-// From then on each run of these jobs here also notes when the next one is due. So a [WithAtLeast] that leaves no room for the next tick
-// is refused, for these jobs. The ticks to come are found by calling the [TickFunc] with later times, some dozens of times. After an
-// error a job may have been announced; call it again. A job that is no more is forgotten by [redislock.Client.CronReset].
+// From then on each run of these jobs by this Locker also records when the next one is due. So for these jobs a [WithAtLeast] that
+// leaves no room for the next tick is refused. To find the next tick, the [TickFunc] is called with later times, some dozens of times.
+// After an error some of the jobs may have been announced; call Announce again. [redislock.Client.CronReset] removes a job that exists
+// no more.
 func (l *Locker) Announce(ctx context.Context, jobs ...string) error {
 	var failed []error
 	for _, job := range jobs {
@@ -117,7 +119,7 @@ func (l *Locker) Announce(ctx context.Context, jobs ...string) error {
 	return errors.Join(failed...)
 }
 
-// guard is that of a job with ticks.
+// guard makes the CronGuard of a job with ticks.
 func (l *Locker) guard(job string) *redislock.CronGuard {
 	var opts []redislock.CronOption
 	l.mu.Lock()
@@ -132,9 +134,9 @@ func (l *Locker) guard(job string) *redislock.CronGuard {
 	return l.client.Cron(job, opts...)
 }
 
-// Lock is called by gocron when a job fires; an error means that it is not run here. It is a [redislock.ErrHeld] if
-// another instance runs this tick or has run it, or if the job is still running or held on. Anything else is trouble, such
-// as a Redis that cannot be reached; gocron.AfterLockError hears of both.
+// Lock is called by gocron when a job fires; after an error the job is not run here. The error is a [redislock.ErrHeld] if
+// another instance runs this tick or has run it, if the job still runs, or if its lock is kept by [WithAtLeast]. Any other
+// error is a fault, such as a Redis that cannot be reached. gocron.AfterLockError gets both kinds.
 func (l *Locker) Lock(ctx context.Context, job string) (gocron.Lock, error) {
 	h := &hold{locker: l, ctx: ctx, job: job, done: make(chan struct{})}
 	var err error
@@ -157,10 +159,11 @@ func (l *Locker) Lock(ctx context.Context, job string) (gocron.Lock, error) {
 	return h, nil
 }
 
-// Task is a function for gocron.NewTask, without parameters, that runs fn under the lock that gocron has just taken by
-// this Locker: its context ends with gocron's, and if the lock is lost, and [redislock.FromContext] finds the lock, whose
-// fence goes along with what fn writes. Its error, with [redislock.ErrLost] if the lock was lost, is known to gocron and to
-// [redislock.Client.CronStatus]. Where no lock was taken fn does not run: [redislock.ErrNotHeld].
+// Task returns a function for gocron.NewTask that runs fn under the lock that gocron has just taken by this Locker. The
+// context of fn ends with gocron's, and if the lock is lost. [redislock.FromContext] finds the lock in it; send its fence
+// with each write. The error is fn's, joined with [redislock.ErrLost] if the lock was lost; gocron and
+// [redislock.Client.CronStatus] get it. If gocron took no lock by this Locker, fn does not run, and the error is
+// [redislock.ErrNotHeld].
 func (l *Locker) Task(fn func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		h := l.claim(ctx)
@@ -173,7 +176,7 @@ func (l *Locker) Task(fn func(context.Context) error) func(context.Context) erro
 	}
 }
 
-// withLoss is the error of what ran under a lock, and the loss of that lock.
+// withLoss adds the loss of a lock to the error of the function that ran under it.
 func withLoss(err error, lock *redislock.Lock) error {
 	if loss := lock.Err(); errors.Is(loss, redislock.ErrLost) && !errors.Is(err, redislock.ErrLost) {
 		return errors.Join(err, fmt.Errorf("redislock: %q: %w", lock.Name(), loss))
@@ -181,8 +184,8 @@ func withLoss(err error, lock *redislock.Lock) error {
 	return err
 }
 
-// claim finds the hold of a run: gocron passes a job the context that it passed to Lock, which is one for all runs of
-// the job, and calls the job after Lock on the same goroutine.
+// claim finds the hold of a run by its context: gocron gives a job the context that it gave to Lock. All runs of a
+// job share that context, and gocron calls the job after Lock on the same goroutine.
 func (l *Locker) claim(ctx context.Context) *hold {
 	l.mu.Lock()
 	defer l.mu.Unlock()

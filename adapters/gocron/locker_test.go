@@ -30,7 +30,7 @@ func crontab(t testing.TB, spec string) gocronlock.TickFunc {
 	return tick
 }
 
-// gocron#841: instances whose clocks differ, and a job that is over before the next of them comes.
+// gocron#841: the clocks of the instances differ, and the job is over before the next instance comes to the tick.
 func TestEachTickRunsOnceOnInstancesWithDifferentClocks(t *testing.T) {
 	const ticks = 100
 	for name, test := range map[string]struct {
@@ -55,7 +55,7 @@ func TestEachTickRunsOnceOnInstancesWithDifferentClocks(t *testing.T) {
 				synctest.Wait()
 
 				runs, locks, _, overlaps := log.read()
-				if n := len(runs); n < ticks || n > ticks+1 { // clocks that are slow come to the tick at which the test begins
+				if n := len(runs); n < ticks || n > ticks+1 { // slow clocks still come to the tick at which the test begins
 					t.Errorf("%d runs of %d ticks", n, ticks)
 				}
 				if overlaps > 0 {
@@ -322,7 +322,7 @@ func TestWithoutRedisNothingRuns(t *testing.T) {
 			s := newScheduler(t, gocron.WithDistributedLocker(gocronlock.NewLocker(client, opts...)))
 			addJob(t, s, "report", gocron.CronJob("* * * * * *", true), func() { t.Error("it ran"); cancel() }, log, gocron.WithContext(ctx))
 			s.Start()
-			time.AfterFunc(1500*time.Millisecond, cancel) // an answer is waited for as long as the job's context lives
+			time.AfterFunc(1500*time.Millisecond, cancel) // Lock waits for an answer until the job's context ends
 			eventually(t, func() bool { _, locks, _, _ := log.read(); return len(locks) > 0 })
 			if _, locks, _, _ := log.read(); errors.Is(locks[0], redislock.ErrHeld) {
 				t.Error(locks[0])
@@ -384,7 +384,8 @@ func TestWhatCannotWorkIsAnErrorOfTheLock(t *testing.T) {
 	})
 }
 
-// A tick so old that nobody knows is not run, and says so; it is no ErrHeld, which would mean that all is well.
+// A tick that is older than the records is not run. The error says so, and is no ErrHeld, which would mean that all
+// is well.
 func TestAMissedTickIsNoMatterOfCourse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := redislocktest.New(t)
@@ -395,7 +396,7 @@ func TestAMissedTickIsNoMatterOfCourse(t *testing.T) {
 	})
 }
 
-// Whatever the options or the Client's defaults say.
+// The mode stays exclusive, whatever the options or the Client's defaults say.
 func TestALockIsExclusiveWhateverTheOptions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
@@ -461,7 +462,7 @@ func TestAnnouncedJobsAreListedBeforeTheirFirstRunAndWhenTheyAreOverdue(t *testi
 		if got := of("quiet"); got.Outcome != redislock.OutcomeRan || !got.Next.IsZero() {
 			t.Errorf("a job that was not announced: %+v", got)
 		}
-		if err := s.Shutdown(); err != nil { // the only instance goes
+		if err := s.Shutdown(); err != nil { // the only instance ends
 			t.Error(err)
 		}
 		time.Sleep(3 * time.Hour)

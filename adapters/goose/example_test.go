@@ -93,7 +93,7 @@ func ExampleEndOnLoss() {
 		if _, err := tx.ExecContext(ctx, "INSERT INTO goods VALUES ('apple')"); err != nil {
 			return err
 		}
-		// An operator finds that it takes too long.
+		// An operator breaks the lock because the migration takes too long.
 		if _, err := client.Break(context.WithoutCancel(ctx), "migrations/shop", "it is noon"); err != nil {
 			return err
 		}

@@ -52,7 +52,8 @@ func open(t testing.TB, dir string) *sql.DB {
 	return db
 }
 
-// schema is six migrations, in SQL and in Go, of which each notes in the database that it was run, and runs alone.
+// schema is six migrations, in SQL and in Go. Each records in the database that it was run, and checks that it runs
+// alone.
 type schema struct {
 	running atomic.Int64
 	in      func(ctx context.Context, version int64) error // while a migration in Go runs; may be nil
@@ -93,7 +94,7 @@ func (s *schema) inGo() []*goose.Migration {
 	return all
 }
 
-// newProvider is goose as an instance has it. The lock is a Locker or a SessionLocker.
+// newProvider makes the goose provider of an instance. The lock is a Locker or a SessionLocker.
 func (s *schema) newProvider(db *sql.DB, locked goose.ProviderOption) (*goose.Provider, error) {
 	return goose.NewProvider(goose.DialectSQLite3, db, s.inSQL(), locked, goose.WithGoMigrations(s.inGo()...), goose.WithDisableGlobalRegistry(true))
 }
@@ -107,7 +108,7 @@ func (s *schema) provider(t testing.TB, db *sql.DB, locked goose.ProviderOption)
 	return p
 }
 
-// applied is how often each migration was run, by its own note.
+// applied is how often each migration was run, by its own record.
 func applied(t testing.TB, db *sql.DB) map[int64]int {
 	t.Helper()
 	rows, err := db.Query("SELECT version, COUNT(*) FROM ran GROUP BY version")
@@ -159,7 +160,7 @@ func waiting(client *redislock.Client, n int) error {
 	}
 }
 
-// lockers are the two interfaces that goose has for the same.
+// lockers are the two interfaces of goose for a lock.
 var lockers = map[string]func(lock.Locker, lock.SessionLocker) goose.ProviderOption{
 	"Locker":        func(l lock.Locker, _ lock.SessionLocker) goose.ProviderOption { return goose.WithLocker(l) },
 	"SessionLocker": func(_ lock.Locker, s lock.SessionLocker) goose.ProviderOption { return goose.WithSessionLocker(s) },

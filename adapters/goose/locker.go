@@ -1,7 +1,8 @@
-// Package gooselock has the migrations of [goose] run by one instance at a time, by a lock in Redis, whatever database
-// they are for: also those, such as SQLite, ClickHouse or Spanner, for which goose has no lock of its own.
+// Package gooselock lets one instance at a time run the migrations of [goose], by a lock in Redis. It works for every
+// database, also for those for which goose has no lock of its own, such as SQLite, ClickHouse or Spanner.
 //
-// A [Locker] is goose's lock.Locker and lock.SessionLocker. [EndOnLoss] ends a migration whose lock was lost.
+// A [Locker] is a lock.Locker and a lock.SessionLocker of goose. [EndOnLoss] ends a migration whose lock was
+// lost.
 //
 // [goose]: https://pkg.go.dev/github.com/pressly/goose/v3
 package gooselock
@@ -20,8 +21,8 @@ import (
 )
 
 // Locker is the lock of one database, for goose.WithLocker or goose.WithSessionLocker. It is exclusive, granted in the
-// order of arrival, and renewed for as long as the migrations take. Providers may share one; its methods may be called
-// from any goroutine.
+// order of arrival, and renewed for as long as the migrations take. Providers may share a Locker; its methods may be
+// called from any goroutine.
 type Locker struct {
 	client *redislock.Client
 	name   string
@@ -36,24 +37,24 @@ var (
 	_ lock.SessionLocker = (*Locker)(nil)
 )
 
-// New makes a Locker over the client's lock of that name. The name stands for the database: all instances that migrate
-// it use the same one, and nothing else does. The options are those of every acquire; the mode is always exclusive. A
-// name or an option that cannot work is [redislock.ErrInvalid] when a provider asks for the lock.
+// New makes a Locker of the client's lock of that name. The name stands for the database: all instances that migrate
+// it use the same name, and nothing else uses it. The options are for every acquire; the mode is always exclusive. A
+// name or an option that cannot work gives [redislock.ErrInvalid] when a provider asks for the lock.
 //
-// A provider waits for its turn until its context ends, and fails after [redislock.WithWait] if that is given.
+// A provider waits for the lock until its context ends, and with [redislock.WithWait] at most for that time.
 func New(client *redislock.Client, name string, opts ...redislock.Option) *Locker {
 	return &Locker{
 		client: client,
 		name:   name,
-		// Nested in a hold that its caller's context carries, two providers would hold the lock at once.
+		// If an acquire could nest in a hold that the caller's context carries, two providers would have the lock at once.
 		opts: slices.Concat(opts, []redislock.Option{
 			redislock.WithMode(redislock.Exclusive), redislock.WithWeight(1), redislock.NonReentrant(),
 		}),
 	}
 }
 
-// Lock takes the lock. goose does so before it looks which migrations are still to be applied. An error leaves nothing
-// behind; it is that of [redislock.Client.Acquire]. The database is not used.
+// Lock takes the lock. goose calls it before it looks which migrations are still to be applied. The error is that of
+// [redislock.Client.Acquire]; after an error nothing is held. The database is not used.
 func (l *Locker) Lock(ctx context.Context, _ *sql.DB) error {
 	got, err := l.client.Acquire(ctx, l.name, l.opts...)
 	if err != nil {
@@ -72,13 +73,13 @@ func (l *Locker) Lock(ctx context.Context, _ *sql.DB) error {
 	return nil
 }
 
-// Unlock gives the lock back; it works when ctx has ended. If the lock was lost before, the error is a
-// [redislock.ErrNotHeld] that says why, and so is that of the provider's Up or Down, also if all migrations succeeded:
-// another instance may have run them at the same time. If Redis does not answer it is the network's; the lock is then
-// given back in the background, or lapses by its lease.
+// Unlock gives the lock back, also if ctx has ended. If the lock was lost before, the error is a
+// [redislock.ErrNotHeld] that says why. The provider's Up or Down then returns that error too, even if all migrations
+// succeeded: another instance may have run them at the same time. If Redis does not answer, the error is the
+// network's; the lock is then given back in the background, or expires with its lease.
 //
-// Where providers share the Locker, the first Unlock after a loss is told of it, whichever provider's it is; a live
-// hold is given back last.
+// If providers share the Locker, the first Unlock after a loss returns that loss, whichever provider calls it. A lock
+// that is still held is given back last.
 func (l *Locker) Unlock(ctx context.Context, _ *sql.DB) error {
 	got := l.take()
 	if got == nil {
@@ -87,14 +88,14 @@ func (l *Locker) Unlock(ctx context.Context, _ *sql.DB) error {
 	return got.Release(ctx)
 }
 
-// SessionLock is [Locker.Lock]: it does not need the connection either.
+// SessionLock is [Locker.Lock]. The connection is not used.
 func (l *Locker) SessionLock(ctx context.Context, _ *sql.Conn) error { return l.Lock(ctx, nil) }
 
 // SessionUnlock is [Locker.Unlock].
 func (l *Locker) SessionUnlock(ctx context.Context, _ *sql.Conn) error { return l.Unlock(ctx, nil) }
 
-// take removes a hold, which is the caller's to release: one that is known to be lost, or else the oldest. It is nil if
-// there is none.
+// take removes a hold and returns it for the caller to release: one that is known to be lost, or else the oldest. It is
+// nil if there is none.
 func (l *Locker) take() *redislock.Lock {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -107,14 +108,15 @@ func (l *Locker) take() *redislock.Lock {
 	return got
 }
 
-// lossKey finds, in a context, what ends it.
+// lossKey is the key of a context's value: the function that ends the context.
 type lossKey struct{}
 
-// EndOnLoss is ctx, for a provider that uses a [Locker], but ends when its lock is lost while migrations run, before
-// another instance can have it: a migration in a transaction is then rolled back instead of being written late.
-// [context.Cause] is the loss, a [redislock.ErrLost]. goose by itself has no way to be told.
+// EndOnLoss returns a context for a provider that uses a [Locker]. It ends with ctx, and if the lock is lost while
+// migrations run, before another instance can have the lock. A migration in a transaction is then rolled back,
+// instead of being written late. [context.Cause] is the loss, a [redislock.ErrLost]. Without EndOnLoss goose does not
+// learn of a loss.
 //
-// The CancelFunc is to be called when the provider is through.
+// Call the CancelFunc when the provider has finished.
 func EndOnLoss(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, end := context.WithCancelCause(ctx)
 	return context.WithValue(ctx, lossKey{}, end), func() { end(nil) }

@@ -61,7 +61,7 @@ func TestEachMigrationIsAppliedOnceByAllInstances(t *testing.T) {
 	}
 }
 
-// TestMain is also the process that TestAKilledHoldersLockGoesToTheNext kills.
+// TestMain is also the main function of the process that TestAKilledHoldersLockGoesToTheNext kills.
 func TestMain(m *testing.M) {
 	if addr := os.Getenv("GOOSELOCK_TEST_REDIS"); addr != "" {
 		dieInMigration(addr, os.Getenv("GOOSELOCK_TEST_DIR"))
@@ -290,7 +290,7 @@ func TestWithoutRedisNothingIsApplied(t *testing.T) {
 	}
 }
 
-// Where providers of a process share a Locker, the one that lost the lock does not give back what the next has got.
+// If providers of a process share a Locker, the one that lost the lock does not release the hold of the next.
 func TestTheUnlockAfterALossLeavesTheNextHoldAlone(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -318,7 +318,8 @@ func TestTheUnlockAfterALossLeavesTheNextHoldAlone(t *testing.T) {
 	}
 }
 
-// Whatever the options or the Client's defaults say: goose counts on one at a time.
+// goose relies on one holder at a time. So the mode stays exclusive, whatever the options or the Client's defaults
+// say.
 func TestALockIsExclusiveWhateverTheOptions(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -334,7 +335,7 @@ func TestALockIsExclusiveWhateverTheOptions(t *testing.T) {
 	if err := l.Unlock(ctx, nil); err != nil {
 		t.Error(err)
 	}
-	// Under the context of a hold of the same lock it is no re-entry either.
+	// An acquire under the context of a hold of the same lock does not nest in it either.
 	if err := client.Do(ctx, lockName, func(ctx context.Context) error { return l.Lock(ctx, nil) }); !errors.Is(err, redislock.ErrDeadlock) {
 		t.Errorf("under its own hold: %v", err)
 	}

@@ -34,7 +34,7 @@ func Example() {
 	rdb, stop := exampleRedis()
 	defer stop()
 
-	// A program has exporters here; or nothing, for the global providers are the default.
+	// A program sets its exporters here, or nothing: the default are the global providers.
 	spans, reader := tracetest.NewSpanRecorder(), sdkmetric.NewManualReader()
 	tracers := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
 	meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
@@ -61,7 +61,7 @@ func Example() {
 
 	for _, span := range spans.Ended() {
 		if span.Name() == "redislock wait" {
-			continue // not there, unless Redis took its time
+			continue // such a span exists only if Redis was slow
 		}
 		fmt.Println(span.Name())
 	}

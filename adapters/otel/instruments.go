@@ -49,13 +49,13 @@ func newInstruments(m metric.Meter) (instruments, error) {
 		acquisitions: counter("redislock.acquisitions", "{acquisition}", "Acquires and upgrades that ended, granted or not."),
 		renewals:     counter("redislock.renewals", "{renewal}", "Renewals of leases; one that failed is tried again until the lease ends."),
 		counters: map[redislock.EventKind]metric.Int64Counter{
-			redislock.EventLost:            counter("redislock.losses", "{loss}", "Locks that were lost while they were held, but for those that were stolen."),
+			redislock.EventLost:            counter("redislock.losses", "{loss}", "Locks that were lost while they were held, except those that were stolen."),
 			redislock.EventStolen:          counter("redislock.steals", "{steal}", "Locks that were stolen or broken while they were held."),
 			redislock.EventHandedOff:       counter("redislock.handoffs", "{handoff}", "Holds that were handed off for another process to resume."),
-			redislock.EventNotKept:         counter("redislock.not_kept", "{value}", "Shared values that could not be kept for others, or not be fetched anew."),
+			redislock.EventNotKept:         counter("redislock.not_kept", "{value}", "Shared values that could not be kept for others, or could not be fetched anew."),
 			redislock.EventFailOpen:        counter("redislock.fail_opens", "{answer}", "Answers of a weak lock that were yes because Redis could not be reached."),
 			redislock.EventRequested:       counter("redislock.requests", "{request}", "Requests by others that a lock be given up."),
-			redislock.EventDropped:         counter("redislock.dropped_events", "{event}", "Events that were not observed: the observer was too slow, or panicked. Levels may be off by as much from then on."),
+			redislock.EventDropped:         counter("redislock.dropped_events", "{event}", "Events that were not observed: the observer was too slow, or panicked. From then on levels may be wrong by as much."),
 			redislock.EventSubscribeFailed: counter("redislock.subscribe_failures", "{outage}", "Outages of the subscription, in which waits are served by checks."),
 		},
 	}

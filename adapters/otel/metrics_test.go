@@ -73,7 +73,7 @@ func (m measured) points(t testing.TB, name string) map[string]point {
 
 func text(s attribute.Set) string { return s.Encoded(attribute.DefaultEncoder()) }
 
-// What goes up comes down, whatever the end was.
+// Waiters and holds return to 0, whatever the end was.
 func TestLevelsReturnToZeroAfterEveryEnd(t *testing.T) {
 	lives.Run(t, func() redislock.Observer { return measure(t) }, func(t *testing.T, o redislock.Observer) {
 		m := o.(measured)
@@ -171,7 +171,8 @@ func TestNamesAreInNoMetricUnlessLetThrough(t *testing.T) {
 	}
 }
 
-// The function of the user may panic for a name that it did not expect: what began must end all the same.
+// The user's label function may panic for a name that it did not expect. Waiters and holds must return to 0 all the
+// same.
 func TestALabelThatPanicsLeavesNoLevelUp(t *testing.T) {
 	m := measure(t, otellock.WithLabel(func(string) string { panic("an unknown name") }))
 	observe := func(e redislock.Event) {

@@ -1,5 +1,5 @@
-// Package otellock tells OpenTelemetry what happens to the locks of a [redislock.Client]: metrics of waits, holds, losses and
-// failures, and spans of waits and holds, where the span of a wait is linked to the span of the holder that it waited for.
+// Package otellock reports the locks of a [redislock.Client] to OpenTelemetry: metrics of waits, holds, losses and failures,
+// and spans of waits and holds. The span of a wait is linked to the span of the holder.
 //
 //	observer, err := otellock.New()
 //	…
@@ -15,27 +15,28 @@
 //	redislock.holds           up-down counter    locks that are held
 //	redislock.acquisitions    counter            acquires and upgrades that ended, granted or not
 //	redislock.renewals        counter            renewals, with an error.type if they failed and are tried again
-//	redislock.losses          counter            locks lost while they were held, but for those that were stolen
+//	redislock.losses          counter            locks lost while they were held, except stolen ones
 //	redislock.steals          counter            locks stolen or broken while they were held
 //	redislock.handoffs        counter            holds left for another process to resume
 //	redislock.not_kept        counter            shared values that could not be kept or fetched anew
 //	redislock.fail_opens      counter            weak locks that said yes because Redis could not be reached
 //	redislock.requests        counter            requests by others that a lock be given up
-//	redislock.subscribe_failures  counter        outages of the subscription, in which waits are served by checks
+//	redislock.subscribe_failures  counter        outages of the subscription, in which waiters ask Redis at intervals
 //
-// All have redislock.kind: lock, cron, tick, election, once or share, by what the lock is for. What failed has error.type, a
-// word out of a fixed set such as held, deadline, network or permission; on redislock.hold.duration it says how a hold
-// ended that did not end well: lost, stolen, not_held, or why Redis may not know of the release. Acquisitions have
-// redislock.queued: whether there was somebody to wait for. With [WithLabel] all have redislock.lock too.
+// All have redislock.kind, which says what the lock is for: lock, cron, tick, election, once or share. Failures have
+// error.type, a word of a fixed set such as held, deadline, network or permission. On redislock.hold.duration it is there if
+// the hold did not end well: lost, stolen, not_held, or why Redis may not know of the release. Acquisitions have
+// redislock.queued: whether the caller had to queue. With [WithLabel] all have redislock.lock too.
 //
 // # Spans
 //
-// Under a span of the caller there is a span "redislock wait" and a span "redislock hold" for what took at least
-// [DefaultSpanThreshold], or failed; being told at once that a lock is held is no failure. The many acquires that are granted
-// in a moment leave no span, but are in the metrics. Spans have the whole name of the lock, as redislock.name. They are
-// made when the wait or the hold ends, so a process that dies while it holds a lock leaves none of that hold.
+// A wait is a span "redislock wait" and a hold is a span "redislock hold", under the span of the caller, if it took at least
+// [DefaultSpanThreshold] or failed. An immediate answer that the lock is held is no failure. Waits and holds that are shorter
+// leave no span, but are in the metrics. Spans have the whole name of the lock, as redislock.name. A span is made when the
+// wait or the hold ends, so there is none of a hold whose process died.
 //
-// Renewals that fail, requests for the lock and fail-open become events of the caller's own span while it records.
+// Failed renewals, requests for the lock and fail-opens become events of the caller's own span, as long as that
+// records.
 package otellock
 
 import (
@@ -60,11 +61,11 @@ type Observer struct {
 	known  sync.Map     // of identity to attribute.Set
 }
 
-// identity is what the metrics of a lock have as attributes.
+// identity has the values of the attributes that all metrics of a lock have.
 type identity struct{ kind, lock string }
 
-// New makes an Observer. Its error is [redislock.ErrInvalid] for an option that cannot work, or what the meter said of an
-// instrument.
+// New makes an Observer. Its error is [redislock.ErrInvalid] for an option that cannot work, or that of the meter if it
+// refuses an instrument.
 func New(opts ...Option) (*Observer, error) {
 	var o Observer
 	if err := o.settings.apply(opts); err != nil {
@@ -87,7 +88,7 @@ func (o *Observer) Observe(e redislock.Event) {
 		ctx = context.Background()
 	}
 	id := identity{kind: telemetry.Kind(e.Name)}
-	defer func() { // also if label panics: a counter that went up must come down
+	defer func() { // also if label panics: a counter that was increased must be decreased
 		o.measure(ctx, e, o.attributes(ctx, id))
 		if o.tracer != nil {
 			o.trace(ctx, e)
@@ -136,7 +137,7 @@ func (o *Observer) measure(ctx context.Context, e redislock.Event, set attribute
 	}
 }
 
-// failureOf says of the end of a hold how it was no good one.
+// failureOf returns the error.type of the end of a hold. It is false if the hold ended well.
 func failureOf(e redislock.Event) (attribute.KeyValue, bool) {
 	switch {
 	case e.Kind == redislock.EventLost:
@@ -149,8 +150,8 @@ func failureOf(e redislock.Event) (attribute.KeyValue, bool) {
 	return attribute.KeyValue{}, false
 }
 
-// attributes are those of all metrics of such locks. When they are new, what counts rare events begins at 0: backends that
-// count by differences see no step from nothing to 1.
+// attributes returns the attributes of the metrics of such locks. When they are new, the counters of rare events are set
+// to 0: backends that count by differences see no step from nothing to 1.
 func (o *Observer) attributes(ctx context.Context, id identity) attribute.Set {
 	if set, ok := o.known.Load(id); ok {
 		return set.(attribute.Set)
@@ -172,7 +173,8 @@ func queued(e redislock.Event) attribute.KeyValue {
 	return attribute.Bool("redislock.queued", e.Queued)
 }
 
-// errorType is error.type as OpenTelemetry defines it; otherwise is what it says where nothing more is known.
+// errorType is error.type as OpenTelemetry defines it. It has the value of otherwise if nothing is known of the
+// error.
 func errorType(err error, otherwise string) attribute.KeyValue {
 	reason := telemetry.Reason(err)
 	if reason == "" || reason == "other" {

@@ -48,13 +48,13 @@ func WithTracerProvider(p trace.TracerProvider) Option {
 	}
 }
 
-// WithLabel gives every metric the attribute redislock.lock, with what f makes of the lock's name, unless that is "". Without
-// it names are in no metric.
+// WithLabel gives every metric the attribute redislock.lock, with the value that f returns for the name of the lock, unless
+// that is "". Without WithLabel no metric has names.
 //
-// Each value that f returns is a set of series that may stay for the life of the process. So f decides how many there are:
-// let it return the part of a name that has few values, such as "invoice" of "invoice/42", and "" for all others. For the
-// same name it must always return the same. It is called for each event, by many goroutines at once.
-// Where it panics, the event counts without the attribute, and the panic goes on.
+// Each value that f returns makes a set of series that may stay for the life of the process. So let f return a part of the
+// name that has few values, such as "invoice" of "invoice/42", and "" for all other names. For the same name it must
+// always return the same value. It is called for each event, by many goroutines at once. If it panics, the event counts
+// without the attribute, and the panic goes on.
 func WithLabel(f func(name string) string) Option {
 	return func(s *settings) error {
 		if f == nil {
@@ -65,8 +65,8 @@ func WithLabel(f func(name string) string) Option {
 	}
 }
 
-// WithSpanThreshold sets how long a wait or a hold must have taken to be a span; what failed is one anyway. 0 makes a span of
-// all. The default is [DefaultSpanThreshold].
+// WithSpanThreshold sets how long a wait or a hold must have taken to be a span; a failure always makes a span. 0 makes a
+// span of every wait and hold. The default is [DefaultSpanThreshold].
 func WithSpanThreshold(d time.Duration) Option {
 	return func(s *settings) error {
 		if d < 0 {
@@ -77,8 +77,8 @@ func WithSpanThreshold(d time.Duration) Option {
 	}
 }
 
-// WithRootSpans makes spans also where the caller has none: each is a trace of its own then, and its sampler's to drop.
-// Without it only callers that are traced have spans of their locks.
+// WithRootSpans makes spans also if the caller has none. Each is then a trace of its own, which the sampler may drop.
+// Without WithRootSpans there are spans only for callers that are traced.
 func WithRootSpans() Option {
 	return func(s *settings) error {
 		s.roots = true
@@ -86,7 +86,7 @@ func WithRootSpans() Option {
 	}
 }
 
-// WithoutSpans leaves out all that concerns spans.
+// WithoutSpans makes no spans, and no events of the caller's span.
 func WithoutSpans() Option {
 	return func(s *settings) error {
 		s.noSpans = true

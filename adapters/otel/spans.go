@@ -14,9 +14,9 @@ import (
 	"example.com/redislock/adapters/internal/telemetry"
 )
 
-// Traceparent is the span of ctx as a traceparent of W3C Trace Context, for [redislock.WithTrace]: with it whoever waits for
-// the lock can link its own span to this one. It is "" if there is no span in ctx, or if that is not sampled and a link to
-// it would lead nowhere.
+// Traceparent is the span of ctx as a traceparent of W3C Trace Context, for [redislock.WithTrace]. With it a waiter for the
+// lock can link its own span to this one. It is "" if ctx has no span, or if the span is not sampled, as a link to it would
+// lead nowhere.
 func Traceparent(ctx context.Context) string {
 	if !trace.SpanContextFromContext(ctx).IsSampled() {
 		return ""
@@ -26,8 +26,8 @@ func Traceparent(ctx context.Context) string {
 	return carrier.Get("traceparent")
 }
 
-// linkTo is a link to the span that a traceparent names. What is none links to nothing: anybody who can ask for a lock can
-// send any text.
+// linkTo is a link to the span that a traceparent names. It is nil if the text is no traceparent: anybody who can ask for
+// a lock can send any text.
 func linkTo(traceparent string) []trace.Link {
 	ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{"traceparent": traceparent})
 	span := trace.SpanContextFromContext(ctx)
@@ -37,7 +37,7 @@ func linkTo(traceparent string) []trace.Link {
 	return []trace.Link{{SpanContext: span, Attributes: []attribute.KeyValue{attribute.String("redislock.link", "holder")}}}
 }
 
-// trace makes spans of what is over: an Observer keeps nothing between two events.
+// trace makes spans of waits and holds that have ended, as an Observer keeps nothing between two events.
 func (o *Observer) trace(ctx context.Context, e redislock.Event) {
 	switch e.Kind {
 	case redislock.EventGranted:
@@ -75,7 +75,7 @@ func (o *Observer) trace(ctx context.Context, e redislock.Event) {
 	}
 }
 
-// span is one that took so long and ends now.
+// span makes a span that took this long and ends now, if it is long enough or a failure.
 func (o *Observer) span(ctx context.Context, name string, e redislock.Event, took time.Duration, failure []attribute.KeyValue, links []trace.Link) {
 	if len(failure) == 0 && took < o.threshold || !o.roots && !trace.SpanContextFromContext(ctx).IsValid() {
 		return
@@ -111,7 +111,7 @@ func (o *Observer) span(ctx context.Context, name string, e redislock.Event, too
 	span.End(trace.WithTimestamp(now))
 }
 
-// owner says who it is; nothing if that is not known.
+// owner has the attributes that name an owner. It is nil if the owner is not known.
 func owner(prefix string, o redislock.Owner) []attribute.KeyValue {
 	if o == (redislock.Owner{}) {
 		return nil

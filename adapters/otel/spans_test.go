@@ -54,7 +54,7 @@ func has(s sdk.ReadOnlySpan, key string, value any) bool {
 	return slices.ContainsFunc(s.Attributes(), func(kv attribute.KeyValue) bool { return string(kv.Key) == key && kv.Value.AsInterface() == value })
 }
 
-// Two services, each with its own Client: the trace of the one that waited leads to the one that it waited for.
+// Two services have a Client each. The span of the one that waited is linked to the span of the holder.
 func TestAWaitIsLinkedToTheHolder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := traceAll(t)
@@ -240,7 +240,7 @@ func TestWhatHappensMeanwhileIsAnEventOfTheCallersSpan(t *testing.T) {
 	x.Observe(redislock.Event{Kind: redislock.EventFailOpen, Context: ctx, Name: "n", Err: io.EOF})
 	x.Observe(redislock.Event{Kind: redislock.EventRequested, Context: ctx, Name: "n", Why: "deploy\xff", Holder: redislock.Owner{Client: "operator"}})
 	x.Observe(redislock.Event{Kind: redislock.EventRenewed, Context: ctx, Name: "n"})
-	x.Observe(redislock.Event{Kind: redislock.EventRenewalFailed, Name: "n"}) // a caller without a context harms nothing
+	x.Observe(redislock.Event{Kind: redislock.EventRenewalFailed, Name: "n"}) // an event without a context does no harm
 	span.End()
 	events := x.of("caller")[0].Events()
 	var names []string
@@ -253,7 +253,7 @@ func TestWhatHappensMeanwhileIsAnEventOfTheCallersSpan(t *testing.T) {
 	if why := attribute.String("redislock.reason", "deploy\uFFFD"); !slices.Contains(events[2].Attributes, why) {
 		t.Errorf("%v, want %v", events[2].Attributes, why)
 	}
-	x.Observe(redislock.Event{Kind: redislock.EventRenewalFailed, Context: ctx, Name: "n"}) // nor one whose span has ended
+	x.Observe(redislock.Event{Kind: redislock.EventRenewalFailed, Context: ctx, Name: "n"}) // nor does one whose span has ended
 }
 
 func TestTraceparent(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"example.com/redislock"
 )
 
-// gather is the metric with these labels, pairs of name and value; nil if there is none. Labels that are not named may
-// have any value: of several the first counts.
+// gather is the metric with these labels, given as pairs of name and value; nil if there is none. Other labels may
+// have any value; of several metrics it is the first.
 func gather(t testing.TB, o redislock.Observer, name string, labels ...string) *dto.Metric {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()

@@ -9,7 +9,7 @@ import (
 	"example.com/redislock/adapters/internal/telemetry"
 )
 
-// LabelValues is every value that the label "kind" or "reason" can have, for whoever writes a dashboard or a rule; nil for any other
+// LabelValues returns every value that the label "kind" or "reason" can have, for dashboards and rules. It is nil for any other
 // label.
 func LabelValues(label string) []string {
 	switch label {
@@ -54,16 +54,16 @@ func newMetrics(s settings) metrics {
 		queued:            counter("queued_total", "Acquires that found the lock held and got a place in its queue.", labels),
 		grants:            counter("grants_total", "Locks that were granted, upgrades included.", labels),
 		gaveUps:           counter("gave_ups_total", "Acquires that ended without the lock, by reason.", withReason),
-		renewals:          counter("renewals_total", "Renewals after which the lease was whole again.", labels),
+		renewals:          counter("renewals_total", "Renewals that succeeded: the lease began anew.", labels),
 		renewalFailures:   counter("renewal_failures_total", "Renewals without an answer or with an error, by reason; each is tried again until the lease ends.", withReason),
-		releaseFailures:   counter("release_failures_total", "Releases that the server may not know of, by reason; not_held: the lock had been lost unnoticed.", withReason),
-		losses:            counter("losses_total", "Locks that were lost while they were held, but for those that were stolen.", labels),
+		releaseFailures:   counter("release_failures_total", "Releases that the server may not know of, by reason; not_held: the lock had been lost before, unnoticed.", withReason),
+		losses:            counter("losses_total", "Locks that were lost while they were held, except those that were stolen.", labels),
 		steals:            counter("steals_total", "Locks that were stolen from this process, or broken by an operator.", labels),
 		handoffs:          counter("handoffs_total", "Holds that were handed off for another process to resume.", labels),
-		notKept:           counter("not_kept_total", "Shared values that could not be kept for others, or not be fetched anew.", labels),
+		notKept:           counter("not_kept_total", "Shared values that could not be kept for others, or could not be fetched anew.", labels),
 		failOpens:         counter("fail_opens_total", "Answers of a weak lock that were yes because Redis could not be reached.", labels),
 		requests:          counter("requests_total", "Requests by others that a lock of this process be given up.", labels),
-		dropped:           counter("dropped_events_total", "Events that were not observed: the observer was too slow, or panicked. Gauges may be off by as much from then on.", labels),
+		dropped:           counter("dropped_events_total", "Events that were not observed: the observer was too slow, or panicked. From then on gauges may be wrong by as much.", labels),
 		subscribeFailures: counter("subscribe_failures_total", "Outages of the subscription, in which waits are served by checks.", labels),
 	}
 }
@@ -85,8 +85,8 @@ type series struct {
 	gaveUps, renewalFailures, releaseFailures                func(error) prometheus.Counter
 }
 
-// begin makes all series of some locks. Those that count failures begin at 0 for the reasons that are to be expected: the
-// step from nothing to 1 is one that increase() and rate() do not see, so the first failure would warn nobody.
+// begin makes all series of some locks. The counters of failures begin at 0 for the reasons that are to be expected:
+// increase() and rate() do not see the step from nothing to 1, so the first failure would raise no alert.
 func (m *metrics) begin(id identity, labelled bool) *series {
 	labels := []string{id.kind}
 	if labelled {

@@ -1,5 +1,5 @@
-// Package prometheuslock makes metrics for Prometheus of what happens to the locks of a [redislock.Client]. An [Observer] is
-// a [redislock.Observer] and a [prometheus.Collector]:
+// Package prometheuslock makes metrics for Prometheus of the locks of a [redislock.Client]. An [Observer] is a
+// [redislock.Observer] and a [prometheus.Collector]:
 //
 //	metrics, err := prometheuslock.New()
 //	…
@@ -8,9 +8,9 @@
 //
 // One Observer serves any number of Clients. A dashboard for Grafana and alert rules are in docs/monitoring.
 //
-// Every metric has the label kind, which says what the locks are for: lock, cron, tick, election, once or share. Those that
-// count failures have the label reason, a word out of a fixed set, such as held, deadline, network or permission. With
-// [WithLabel] all have the label lock too.
+// Every metric has the label kind, which says what the locks are for: lock, cron, tick, election, once or share. Counters
+// of failures have the label reason, a word of a fixed set, such as held, deadline, network or permission. With [WithLabel]
+// all metrics have the label lock too.
 package prometheuslock
 
 import (
@@ -29,7 +29,7 @@ type Observer struct {
 	series sync.Map            // of identity to *series
 }
 
-// identity is what the series of a lock have as labels.
+// identity has the values of the labels that all series of a lock have.
 type identity struct{ kind, lock string }
 
 // New makes an Observer, which exports nothing until it is registered.
@@ -62,7 +62,7 @@ func (o *Observer) Collect(ch chan<- prometheus.Metric) {
 // Observe is that of a [redislock.Observer].
 func (o *Observer) Observe(e redislock.Event) {
 	id := identity{kind: telemetry.Kind(e.Name)}
-	defer func() { o.of(id).count(e) }() // also if label panics: a gauge that went up must come down
+	defer func() { o.of(id).count(e) }() // also if label panics: a gauge that was increased must be decreased
 	if o.label != nil {
 		id.lock = telemetry.Text(o.label(e.Name))
 	}

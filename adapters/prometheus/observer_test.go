@@ -23,7 +23,7 @@ import (
 	"example.com/redislock/redislocktest"
 )
 
-// What goes up comes down, whatever the end was.
+// The gauges return to 0, whatever the end was.
 func TestGaugesReturnToZeroAfterEveryEnd(t *testing.T) {
 	lives.Run(t, func() redislock.Observer { return &counting{Observer: observer(t)} }, func(t *testing.T, o redislock.Observer) {
 		for _, gauge := range []string{"redislock_held", "redislock_waiting"} {
@@ -39,7 +39,7 @@ func TestGaugesReturnToZeroAfterEveryEnd(t *testing.T) {
 	})
 }
 
-// counting is an Observer beside which the events are counted.
+// counting is an Observer that also counts the events.
 type counting struct {
 	*prometheuslock.Observer
 	mu                       sync.Mutex
@@ -149,7 +149,7 @@ func TestTimesAreInSeconds(t *testing.T) {
 	}
 }
 
-// The step from nothing to 1 is none that increase() sees.
+// increase() does not see a step from nothing to 1.
 func TestFailuresBeginAtZero(t *testing.T) {
 	o := observer(t, prometheuslock.WithLabel(func(name string) string { return name }))
 	o.Observe(redislock.Event{Kind: redislock.EventAsked, Name: "a"})
@@ -247,7 +247,7 @@ func TestTheMetricsAreWellNamed(t *testing.T) {
 	}
 }
 
-// An exporter of real locks, as Prometheus sees it.
+// The metrics of real locks, as Prometheus reads them.
 func TestOverHTTP(t *testing.T) {
 	o := observer(t)
 	registry := prometheus.NewPedanticRegistry()
@@ -267,7 +267,7 @@ func TestOverHTTP(t *testing.T) {
 	}
 }
 
-// The function of the user may panic for a name that it did not expect: what began must end all the same.
+// The user's label function may panic for a name that it did not expect. The gauges must return to 0 all the same.
 func TestALabelThatPanicsLeavesNoGaugeUp(t *testing.T) {
 	o := observer(t, prometheuslock.WithLabel(func(string) string { panic("an unknown name") }))
 	observe := func(e redislock.Event) {

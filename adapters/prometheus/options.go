@@ -16,12 +16,13 @@ type settings struct {
 	buckets []float64
 }
 
-// WithLabel gives every metric the label lock, with what f makes of the lock's name. Without it names are in no metric.
+// WithLabel gives every metric the label lock, with the value that f returns for the name of the lock. Without
+// WithLabel no metric has names.
 //
-// Each value that f returns is a set of series which stays for the life of the process, about 70 of them. So f decides how
-// many there are: let it return the part of a name that has few values, such as "invoice" of "invoice/42", and "" for all
-// others. For the same name it must always return the same. It is called for each event, by many goroutines at once.
-// Where it panics, the event counts without a label, and the panic goes on.
+// Each value that f returns makes about 70 series, which stay for the life of the process. So let f return a part of the
+// name that has few values, such as "invoice" of "invoice/42", and "" for all other names. For the same name it must
+// always return the same value. It is called for each event, by many goroutines at once. If it panics, the event counts
+// without a label, and the panic goes on.
 func WithLabel(f func(name string) string) Option {
 	return func(s *settings) error {
 		if f == nil {
@@ -32,13 +33,13 @@ func WithLabel(f func(name string) string) Option {
 	}
 }
 
-// WithBuckets sets the upper bounds, in seconds and rising, of the histograms of waits and holds. The default goes in 19
-// steps from 1 ms to 4 h.
+// WithBuckets sets the upper bounds, in seconds and rising, of the histograms of waits and holds. The default has 19
+// bounds from 1 ms to 4 h.
 func WithBuckets(bounds ...float64) Option {
 	return func(s *settings) error {
-		// What is in no order with its neighbour is also what is not a number.
+		// The comparisons are negated so that NaN is refused too.
 		if len(bounds) == 0 || !(bounds[0] > 0) {
-			return fmt.Errorf("redislock: prometheus: %w: WithBuckets(%v): must be above 0, and one at least", redislock.ErrInvalid, bounds)
+			return fmt.Errorf("redislock: prometheus: %w: WithBuckets(%v): must be above 0, and at least one", redislock.ErrInvalid, bounds)
 		}
 		for i, b := range bounds[1:] {
 			if !(b > bounds[i]) {

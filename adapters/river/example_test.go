@@ -64,7 +64,7 @@ func exampleClients() (client, other *redislock.Client, stop func()) {
 	}
 }
 
-// How a program is put together. It needs PostgreSQL, so this is not run here.
+// The main parts of a program. It needs PostgreSQL, so it is not run here.
 func Example() {
 	ctx := context.Background()
 	pool, err := pgxpool.New(ctx, "postgres://localhost/app")

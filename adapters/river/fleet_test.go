@@ -26,7 +26,7 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// patience is for what must happen, on a machine with better things to do.
+// patience bounds the wait for events that must come, on a busy machine.
 const patience = 30 * time.Second
 
 func TestMain(m *testing.M) { os.Exit(servertest.Main(m)) }
@@ -41,7 +41,7 @@ func (work) Kind() string { return "work" }
 var byKey = riverlock.By(func(w work) string { return w.Key })
 
 // fleet is some River clients on a real PostgreSQL and a real Redis, each with a redislock Client of its own, as the
-// instances of an application have them, and what the test needs to look at them.
+// instances of an application have them, and the means by which the test watches them.
 type fleet struct {
 	t        *testing.T
 	redis    *servertest.Server
@@ -129,7 +129,7 @@ func (f *fleet) serve(middleware func(*redislock.Client) river.WorkerMiddlewareF
 	return client
 }
 
-// stop ends a client, also one whose workers wait.
+// stop ends a client, even if its workers wait.
 func (f *fleet) stop(client *river.Client[pgx.Tx]) {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -162,7 +162,7 @@ func (f *fleet) told() []error {
 	return slices.Clone(f.errors)
 }
 
-// count is how often that was an error of a kind.
+// count is how many of these errors were of a kind.
 func (f *fleet) count(kind error) (n int) {
 	for _, err := range f.told() {
 		if errors.Is(err, kind) {
@@ -221,7 +221,7 @@ func (f *fleet) rescue(id int64) {
 	}
 }
 
-// eventually waits for what must become so.
+// eventually waits until a condition holds.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for until := time.Now().Add(patience); !is(); time.Sleep(5 * time.Millisecond) {
@@ -243,7 +243,7 @@ func arrives[T any](t *testing.T, what string, from <-chan T) T {
 	}
 }
 
-// counter counts runs, and how many there were at a time at most.
+// counter counts runs, and the most that there were at a time.
 type counter struct{ now, most, all atomic.Int64 }
 
 func (c *counter) enter() (run int64) {
@@ -255,7 +255,7 @@ func (c *counter) enter() (run int64) {
 
 func (c *counter) leave() { c.now.Add(-1) }
 
-// unique and once are the middlewares as the tests use them: who is turned away comes back soon.
+// unique and once are the middlewares as the tests use them: a job whose key is held comes back soon.
 func unique(opts ...riverlock.Option) func(*redislock.Client) river.WorkerMiddlewareFunc {
 	return func(client *redislock.Client) river.WorkerMiddlewareFunc {
 		return riverlock.Unique(client, byKey, append([]riverlock.Option{riverlock.WithSnooze(10 * time.Millisecond)}, opts...)...)

@@ -13,10 +13,10 @@ import (
 	"example.com/redislock/adapters/internal/guarded"
 )
 
-// ErrBusy says that a job did not run because somebody else holds its key. It wraps the [redislock.HeldError], which says
-// who, and comes with River's JobSnoozeError or JobCancelError. Middleware that is entered before this one sees it;
+// ErrBusy says that a job did not run because its key is held. It wraps the [redislock.HeldError], which names the
+// holder, and comes with River's JobSnoozeError or JobCancelError. Middleware that is entered before this one sees it;
 // River's ErrorHandler does not.
-var ErrBusy = errors.New("redislock: river: somebody else is at it")
+var ErrBusy = errors.New("redislock: river: another holds the key")
 
 // guard is what Unique and Once have in common.
 type guard struct {

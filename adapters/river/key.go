@@ -17,15 +17,16 @@ func ByArgs(job *rivertype.JobRow) string {
 	return fmt.Sprintf("river/unique/%s/%x", job.Kind, sum[:16])
 }
 
-// ByJob is the key of [Once] unless another is given: this very job, as in "river/job/sync_account/42/1795286400000000",
-// which is its kind, its ID, and when it was created in µs, since another database may have given the same ID.
-// [redislock.Client.OnceReset] of it lets the job be done again, such as a completed one that an operator wants to retry.
+// ByJob is the key of [Once] unless another is given. It names this one job, as in
+// "river/job/sync_account/42/1795286400000000": its kind, its ID, and the time of its creation in µs, since another
+// database may have given the same ID. [redislock.Client.OnceReset] with it lets the job be done again, for instance a
+// completed one that an operator wants to retry.
 func ByJob(job *rivertype.JobRow) string {
 	return fmt.Sprintf("river/job/%s/%d/%d", job.Kind, job.ID, job.CreatedAt.UnixMicro())
 }
 
-// By makes a key of a job's arguments. It is for jobs of one kind, and its aliases: for any other, and for arguments that
-// are no T, the key is empty, and the job fails with [redislock.ErrInvalid].
+// By returns a function that makes a key of a job's arguments. It is for jobs of the kind of T and its aliases. For a job
+// of another kind, and for arguments that are no T, the key is empty, and the job fails with [redislock.ErrInvalid].
 func By[T river.JobArgs](name func(args T) string) func(*rivertype.JobRow) string {
 	var none T
 	kinds := []string{none.Kind()}

@@ -71,7 +71,7 @@ func TestAJobThatFailedIsDoneAgainUntilItSucceeds(t *testing.T) {
 	if job := f.becomes(f.insert("invoice/42", 5).ID, rivertype.JobStateCompleted); job.Attempt != 3 || c.all.Load() != 3 {
 		t.Errorf("attempt %d, %d runs", job.Attempt, c.all.Load())
 	}
-	f.becomes(f.insert("invoice/42", 1).ID, rivertype.JobStateCompleted) // another job, if of the same arguments
+	f.becomes(f.insert("invoice/42", 1).ID, rivertype.JobStateCompleted) // another job, with the same arguments
 	if n := c.all.Load(); n != 4 {
 		t.Errorf("%d runs", n)
 	}

@@ -29,11 +29,11 @@ func TestOneWorkerAtATimeWorksOnAKeyAndEveryJobIsDone(t *testing.T) {
 			handle := func(context.Context, *river.Job[work]) error {
 				c.enter()
 				defer c.leave()
-				time.Sleep(2 * time.Millisecond) // the work, which another could run into
+				time.Sleep(2 * time.Millisecond) // the work: time in which another run would be noticed
 				return nil
 			}
 			for range jobs {
-				f.insert("invoice/42", 1) // one attempt: to be snoozed costs none
+				f.insert("invoice/42", 1) // one attempt is enough, as a snooze counts as none
 			}
 			f.serve(unique(opts...), handle)
 			f.serve(unique(opts...), handle)
@@ -167,7 +167,7 @@ func TestALostLockEndsTheWorkerAndTheJobIsRetried(t *testing.T) {
 				return river.JobCancel(errors.New("the loss was not told"))
 			}
 		}
-		return nil // which is not what counts after a loss
+		return nil // after a loss this result does not count
 	})
 	job := f.insert("invoice/42", 2)
 	first := arrives(t, "the job runs", fences)
@@ -260,5 +260,5 @@ func TestSuccessStandsIfRedisDoesNotAnswerTheRelease(t *testing.T) {
 	if c.all.Load() != 1 || len(f.told()) != 0 {
 		t.Errorf("%d runs, errors %v", c.all.Load(), f.told())
 	}
-	f.redis.Restart() // for what closes the Clients
+	f.redis.Restart() // so that the Clients can be closed
 }

@@ -35,7 +35,7 @@ func Example() {
 		Level: slog.LevelInfo,
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			switch a.Key {
-			case slog.TimeKey, "fence", "held": // they differ from run to run
+			case slog.TimeKey, "fence", "held": // these differ from run to run
 				return slog.Attr{}
 			}
 			return a

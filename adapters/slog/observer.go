@@ -1,11 +1,12 @@
-// Package sloglock logs what happens to the locks of a [redislock.Client], by [log/slog], at levels for those who operate it:
+// Package sloglock logs the events of the locks of a [redislock.Client] by [log/slog], at levels that are of use in
+// production:
 //
 //	observer, err := sloglock.New(slog.Default())
 //	…
 //	client, err := redislock.New(rdb, redislock.WithObserver(observer))
 //
-// What may have let two run at once is an error, what needs a look a warning, and what merely took long information. The
-// daily round, asked, granted, renewed and released, is for debugging:
+// An event after which two may have run at once is an error. One that needs a look is a warning. One that merely took
+// long is information. The usual events (asked, granted, renewed, released) are for debugging:
 //
 //	ERROR  lost; released, but it had another holder by then
 //	WARN   stolen; a renewal failed; Redis may not know of a release; fail-open; a shared value was not kept;
@@ -14,8 +15,8 @@
 //	INFO   granted, or given up, after a long wait ([WithLongWait]); somebody asks for the lock ([redislock.Client.Ask])
 //	DEBUG  all else
 //
-// Every text that comes from others is the value of an attribute, and never part of a message: the name of the lock (lock), who
-// holds it (holder), errors (error) and reasons (why).
+// Every text that comes from elsewhere is the value of an attribute, and never part of a message: the name of the lock (lock),
+// its holder (holder), errors (error) and reasons (why).
 package sloglock
 
 import (
@@ -95,7 +96,7 @@ func (o *Observer) level(e redislock.Event) slog.Level {
 	return slog.LevelDebug
 }
 
-// waited is the level of the end of a wait that is nothing worse.
+// waited is the level of the end of a wait if nothing failed.
 func (o *Observer) waited(e redislock.Event) slog.Level {
 	if e.Wait >= o.longWait {
 		return slog.LevelInfo
@@ -118,9 +119,9 @@ var messages = map[redislock.EventKind]string{
 	redislock.EventNotKept:         "shared value not kept",
 	redislock.EventFailOpen:        "weak lock granted without Redis",
 	redislock.EventRequested:       "lock requested by another",
-	redislock.EventDropped:         "events not told: an observer was too slow or panicked",
+	redislock.EventDropped:         "events dropped: an observer was too slow or panicked",
 	redislock.EventDraining:        "draining: no more locks are taken",
-	redislock.EventSelfWait:        "lock is held by this process itself, and its caller seems to wait for itself: ask under the context of the lock",
+	redislock.EventSelfWait:        "lock is held by this process, and its caller seems to wait for itself: acquire under the context of the lock that it holds",
 	redislock.EventSubscribeFailed: "no subscription: waits are served by checks until there is one",
 }
 
@@ -180,12 +181,12 @@ func attributes(e redislock.Event) []slog.Attr {
 	return all
 }
 
-// duration is to the microsecond: what comes after it says nothing here.
+// duration is rounded to the microsecond, as the digits after that mean nothing here.
 func duration(key string, d time.Duration) slog.Attr {
 	return slog.Duration(key, d.Round(time.Microsecond))
 }
 
-// owner is a group that says who it is; nothing if that is not known.
+// owner is a group that names an owner. It is nil if the owner is not known.
 func owner(key string, o redislock.Owner) []slog.Attr {
 	if o == (redislock.Owner{}) {
 		return nil

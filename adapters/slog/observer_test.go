@@ -121,7 +121,7 @@ func TestAttributes(t *testing.T) {
 	}
 }
 
-// Whatever is in a name, a reason or an error, it is one line, with one level and one message.
+// Whatever text is in a name, a reason or an error, the log has one line, with one level and one message.
 func TestHostileTextStaysInItsAttribute(t *testing.T) {
 	hostile := "x\nlevel=ERROR msg=\"lock lost\" lock=\"\r\n\x1b[31m\x00\xff{\"level\":\"ERROR\"}"
 	e := redislock.Event{
@@ -188,7 +188,7 @@ func (h contextual) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-// Of a real wait the log has who it was for, under the caller's context.
+// After a real wait the log names the holder that was waited for, and has the attributes of the caller's context.
 func TestALongWaitForARealHolder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer

@@ -8,7 +8,8 @@ import (
 	"example.com/redislock"
 )
 
-// DefaultLongWait is from which wait on the end of one is information, unless [WithLongWait] says otherwise.
+// DefaultLongWait is how long a wait must be for its end to be logged as information, unless [WithLongWait] says
+// otherwise.
 const DefaultLongWait = 5 * time.Second
 
 // Option shapes an [Observer]. A value that cannot work makes [New] fail with [redislock.ErrInvalid].
@@ -19,8 +20,8 @@ type settings struct {
 	levels   map[redislock.EventKind]slog.Leveler
 }
 
-// WithLongWait sets from which wait on a grant, or a wait that was given up, is logged as information; shorter ones are for
-// debugging. 0 makes all of them information. The default is [DefaultLongWait].
+// WithLongWait sets how long a wait must be for its end, by a grant or not, to be logged as information. The end of a
+// shorter wait is for debugging. With 0 all of them are information. The default is [DefaultLongWait].
 func WithLongWait(d time.Duration) Option {
 	return func(s *settings) error {
 		if d < 0 {
@@ -31,8 +32,8 @@ func WithLongWait(d time.Duration) Option {
 	}
 }
 
-// WithLevel has all events of a kind logged at that level, however they went. A [slog.LevelVar] can change it at any time,
-// and a level that the logger does not take leaves the kind out.
+// WithLevel logs all events of a kind at that level, failed or not. A [slog.LevelVar] can change the level at any time. At
+// a level that is not enabled in the logger, the events are left out.
 func WithLevel(kind redislock.EventKind, level slog.Leveler) Option {
 	return func(s *settings) error {
 		if _, known := messages[kind]; !known {

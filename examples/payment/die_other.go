@@ -4,5 +4,5 @@ package main
 
 import "os/exec"
 
-// dieWithParent changes nothing: only Linux ends a process with its parent.
+// dieWithParent does nothing here: only Linux can end a process with its parent.
 func dieWithParent(*exec.Cmd) {}

@@ -1,13 +1,13 @@
-// Command payment shows what a fence is for. Two tellers, processes of their own, pay from one account, each under the
-// account's lock. The first is stopped after it has read the balance and looked at its lock, and before it writes; its
-// lease runs out, the second takes over and pays; the first goes on and writes. Without a fence it writes over the
-// second's payment. With one, PostgreSQL refuses it.
+// Command payment shows what a fence is for. Two processes, the tellers, pay from one account, each under the
+// account's lock. The first teller is stopped after it has read the balance and looked at its lock, and before it
+// writes. Its lease runs out, and the second teller gets the lock and pays. Then the first teller goes on and writes.
+// Without a fence it overwrites the payment of the second. With a fence, PostgreSQL refuses the write.
 //
 //	go run .
 //
-// It starts a redis-server and a PostgreSQL of its own, where it finds them installed, and ends them again; or it uses
-// those of REDISLOCK_URL and DATABASE_URL, and leaves nothing there. The exit status is 1 if anything went otherwise
-// than described. It is for Unix, where a process can be stopped and continued.
+// It starts a redis-server and a PostgreSQL of its own, which must be installed, and ends them again. With
+// REDISLOCK_URL and DATABASE_URL it uses those servers, and leaves nothing there. The exit status is 1 if anything
+// happened that is not described here. It needs Unix, where a process can be stopped and continued.
 package main
 
 import (
@@ -22,11 +22,11 @@ import (
 	"time"
 )
 
-// showTime bounds the whole show: what has not happened by then does not happen.
+// showTime is the time limit for the whole program.
 const showTime = 30 * time.Second
 
 func main() {
-	runtime.LockOSThread() // what is started here is to end with this thread (dieWithParent), so it stays
+	runtime.LockOSThread() // the processes that are started here end with this thread (dieWithParent), so it must stay
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	run := show

@@ -15,7 +15,7 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// asProgram makes the test binary the program itself, race detector included.
+// asProgram is the variable by which the test binary runs as the program, with the race detector.
 const asProgram = "PAYMENT_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(servertest.Main(m))
 }
 
-// program is the command, with nothing of the environment but these.
+// program is the command, with only these variables in its environment.
 func program(t *testing.T, env ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -40,7 +40,7 @@ func program(t *testing.T, env ...string) *exec.Cmd {
 	return cmd
 }
 
-// tells fails the test unless these texts are in the output in this order.
+// tells fails the test unless the output has these texts in this order.
 func tells(t *testing.T, out string, texts ...string) {
 	t.Helper()
 	rest := out
@@ -62,7 +62,7 @@ var story = []string{
 
 func TestAPausedTellersWriteIsRefused(t *testing.T) {
 	t.Parallel()
-	servertest.Start(t) // so that both programs are there
+	servertest.Start(t) // skips or fails the test if redis-server is not installed
 	servertest.SharedPostgres(t)
 	out, err := program(t).CombinedOutput()
 	if err != nil {

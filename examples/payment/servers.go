@@ -26,7 +26,7 @@ const (
 	reachTime = 10 * time.Second
 )
 
-// servers are the Redis and the PostgreSQL of the show: those that the environment names, or else of its own, which
+// servers are the Redis and the PostgreSQL of the show: those that the environment names, or else its own, which
 // listen on sockets in a temporary directory.
 type servers struct {
 	redis, postgres           string // URLs, which may hold passwords
@@ -40,7 +40,7 @@ type servers struct {
 type server struct {
 	cmd  *exec.Cmd
 	log  bytes.Buffer
-	gone chan struct{} // closed when it has ended, and log is whole
+	gone chan struct{} // closed when the process has ended; then log is complete
 }
 
 func findServers(ctx context.Context) (_ *servers, err error) {
@@ -119,7 +119,7 @@ func (s *servers) startRedis() error {
 	return s.serve(exec.Command(program, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", s.dir))
 }
 
-// startPostgres makes a database and serves it. PostgreSQL does not run as root, so another user does that for root.
+// startPostgres makes a database and serves it. PostgreSQL does not run as root, so for root it runs as another user.
 func (s *servers) startPostgres() error {
 	initdb, err := findPostgres("initdb")
 	if err != nil {
@@ -155,7 +155,7 @@ func (s *servers) startPostgres() error {
 	return s.serve(command(postgres, "-D", data, "-h", "", "-k", home, "-F"))
 }
 
-// findPostgres looks where Debian has it, too: not on the PATH.
+// findPostgres looks on the PATH, and then where Debian has PostgreSQL.
 func findPostgres(name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
@@ -195,16 +195,16 @@ func (s *servers) serve(cmd *exec.Cmd) error {
 	}
 	go func() {
 		defer close(own.gone)
-		_ = cmd.Wait() // by a signal: that is how it ends
+		_ = cmd.Wait() // the error says that a signal ended it, as was intended
 	}()
 	s.own = append(s.own, own)
 	return nil
 }
 
-// stop ends what was started, and removes its data.
+// stop ends the servers that were started, and removes their data.
 func (s *servers) stop() {
 	for _, own := range s.own {
-		_ = own.cmd.Process.Signal(syscall.SIGINT) // PostgreSQL's fast shutdown; it may have ended
+		_ = own.cmd.Process.Signal(syscall.SIGINT) // PostgreSQL's fast shutdown; the process may have ended already
 		select {
 		case <-own.gone:
 		case <-time.After(cleanupTime):
@@ -212,5 +212,5 @@ func (s *servers) stop() {
 			<-own.gone
 		}
 	}
-	_ = os.RemoveAll(s.dir) // in the system's temporary directory
+	_ = os.RemoveAll(s.dir) // what remains is in the system's temporary directory
 }

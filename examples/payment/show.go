@@ -42,7 +42,7 @@ func show(ctx context.Context, out io.Writer) (err error) {
 	defer db.Close()
 
 	p := &play{db: db, servers: s, schema: "payment_" + strings.ToLower(rand.Text()[:10])}
-	p.say = func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) } // the exit status tells, too
+	p.say = func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) } // if out fails, the exit status still tells
 	if err := p.setUp(ctx); err != nil {
 		return fmt.Errorf("set up in PostgreSQL: %w", err)
 	}
@@ -72,7 +72,7 @@ func show(ctx context.Context, out io.Writer) (err error) {
 	return nil
 }
 
-// play is the stage: an account in a schema of its own.
+// play is one run of the example. Its account is in a schema of its own.
 type play struct {
 	say     func(format string, args ...any)
 	db      *sql.DB
@@ -80,7 +80,7 @@ type play struct {
 	schema  string
 }
 
-// setUp makes what an application's migrations would.
+// setUp makes the tables, as the migrations of an application would.
 func (p *play) setUp(ctx context.Context) error {
 	register, err := fences(p.schema)
 	if err != nil {
@@ -105,7 +105,7 @@ func (p *play) tearDown() error {
 	return err
 }
 
-// perform has two tellers pay by the schedule, and returns the balance in the end.
+// perform lets two tellers pay in the order that is described in main.go, and returns the final balance.
 func (p *play) perform(ctx context.Context, rule string) (balance int, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the tellers too
@@ -156,7 +156,7 @@ func (p *play) perform(ctx context.Context, rule string) (balance int, err error
 	return balance, err
 }
 
-// actor is a teller's process.
+// actor is the process of a teller.
 type actor struct {
 	name    string
 	play    *play
@@ -166,7 +166,8 @@ type actor struct {
 	over    bool
 }
 
-// enter starts this same program as a teller. URLs go by the environment, where other users cannot read them.
+// enter starts this same program as a teller. It passes the URLs in the environment, where other users cannot read
+// them.
 func (p *play) enter(ctx context.Context, name string, amount int, rule string) (*actor, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -187,7 +188,7 @@ func (p *play) enter(ctx context.Context, name string, amount int, rule string) 
 	return a, a.cmd.Start()
 }
 
-// says waits for what a teller says next, and tells it. It must be this.
+// says waits for the next report of a teller, and prints it. It must be the expected one.
 func (a *actor) says(whats ...string) error {
 	for _, what := range whats {
 		var r report
@@ -226,7 +227,7 @@ func (a *actor) goesOn() error {
 	return nil
 }
 
-// order ends a pause.
+// order tells the process to end its pause.
 func (a *actor) order() error {
 	_, err := io.WriteString(a.orders, "go on\n")
 	return err
@@ -234,7 +235,7 @@ func (a *actor) order() error {
 
 func (a *actor) signal(sig syscall.Signal) error { return a.cmd.Process.Signal(sig) }
 
-// leave ends the process, whatever it does, also a stopped one.
+// leave ends the process, even a stopped one.
 func (a *actor) leave() {
 	if !a.over {
 		_ = a.cmd.Process.Kill() // it may have ended

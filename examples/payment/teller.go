@@ -30,13 +30,13 @@ type teller struct {
 	locks  *redislock.Client
 	db     *sql.DB
 	schema string
-	fences *sqlfence.Register // nil: it does without
+	fences *sqlfence.Register // nil: it pays without a fence
 
-	pause  func()       // before it writes
-	report func(report) // to the show
+	pause  func()       // is called before it writes
+	report func(report) // tells the show what happened
 }
 
-// pay takes the lock of the account, reads the balance, and writes what is left of it.
+// pay takes the lock of the account, reads the balance, and writes the balance after the payment.
 func (t *teller) pay(ctx context.Context, amount int) error {
 	lock, err := t.locks.Acquire(ctx, account, redislock.WithLease(lease))
 	if err != nil {
@@ -53,7 +53,7 @@ func (t *teller) pay(ctx context.Context, amount int) error {
 		return err // it would be wrong to go on
 	}
 	t.report(report{What: "ready", Fence: lock.Fence(), Balance: balance + amount})
-	t.pause() // it may be stopped here for any time, and cannot know
+	t.pause() // the process may be stopped here for any time, and cannot know it
 
 	tx, err := t.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -84,12 +84,12 @@ const (
 type report struct {
 	What    string // ready, paid, refused
 	Fence   int64
-	Balance int // that it read, or wrote
+	Balance int // the balance that it read or wrote
 	Err     string
 }
 
-// runTeller is a process of the show: it pays an amount, and once more if it came too late. At its pause it waits for a
-// line of input.
+// runTeller is the main function of a teller's process. It pays an amount, and tries once more if it was too late. At
+// its pause it waits for a line of input.
 func runTeller(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	if len(args) != 2 {
 		return errors.New("a teller is started by the show, with an amount and a rule")
@@ -119,7 +119,7 @@ func runTeller(ctx context.Context, args []string, in io.Reader, out io.Writer) 
 		}
 	}
 	lines := json.NewEncoder(out)
-	t.report = func(r report) { _ = lines.Encode(r) } // without a show there is nobody to tell
+	t.report = func(r report) { _ = lines.Encode(r) } // if it fails, the show has ended
 	orders := bufio.NewReader(in)
 	t.pause = func() {
 		if _, err := orders.ReadString('\n'); err != nil {
@@ -135,7 +135,7 @@ func runTeller(ctx context.Context, args []string, in io.Reader, out io.Writer) 
 	return err
 }
 
-// fences is the register, in the schema of the show.
+// fences is the register of fences, in the schema of the show.
 func fences(schema string) (*sqlfence.Register, error) {
 	return sqlfence.New(sqlfence.PostgreSQL, sqlfence.WithTable(schema+".fences"))
 }

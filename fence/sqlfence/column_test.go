@@ -27,7 +27,7 @@ func (e *engine) account() account {
 	return a
 }
 
-// set is what an application does.
+// set writes as an application does.
 func (a account) set(db interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }, id, balance int, f int64,
@@ -67,7 +67,7 @@ func TestARowRefusesALateWriter(t *testing.T) {
 		}
 		set(50, 5)
 		set(60, 5)
-		set(60, 5) // the same again: found, and not changed
+		set(60, 5) // the same values again: the row is found, and not changed
 		set(100, 9)
 		e.refused(a.set(a.db, 7, 70, 5), "account/7", 5, 0)
 		a.holds(100, 9)
@@ -79,7 +79,7 @@ func TestARowRefusesALateWriter(t *testing.T) {
 	})
 }
 
-// What the docs warn of.
+// The package comment warns of this.
 func TestMySQLWithoutFoundRowsCallsANoChangeStale(t *testing.T) {
 	t.Parallel()
 	a := mariadbAt(t, servertest.SharedMariaDB(t), "").account()

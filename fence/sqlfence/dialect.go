@@ -17,7 +17,7 @@ const (
 	SQLite
 )
 
-// String is its name.
+// String is the name of the database.
 func (d Dialect) String() string {
 	switch d {
 	case PostgreSQL:
@@ -30,8 +30,9 @@ func (d Dialect) String() string {
 	return fmt.Sprintf("Dialect(%d)", int(d))
 }
 
-// statements are what a Register says. accept writes the greater of the fence it is given and the one that is there, and
-// so locks the row whichever it is. It returns what is there now, or what does is read. reset removes the row.
+// statements are the SQL of a Register. accept writes the greater of the given fence and the one in the table, and so
+// locks the row in either case. It returns the fence that is then in the table; if it cannot, read does that. reset
+// removes the row.
 type statements struct {
 	schema, accept, read, reset string
 }
@@ -46,9 +47,9 @@ ON CONFLICT (resource) DO UPDATE SET fence = greatest(seen.fence, excluded.fence
 	},
 	MySQL: {
 		schema: "CREATE TABLE IF NOT EXISTS `%s` (resource VARBINARY(512) NOT NULL PRIMARY KEY, fence BIGINT NOT NULL) ENGINE=InnoDB",
-		// MySQL has no RETURNING, and MariaDB does not have what MySQL put in the place of VALUES(fence).
+		// MySQL has no RETURNING, and MariaDB lacks the syntax by which MySQL replaced VALUES(fence).
 		accept: "INSERT INTO `%s` (resource, fence) VALUES (?, ?) ON DUPLICATE KEY UPDATE fence = GREATEST(fence, ?)",
-		read:   "SELECT fence FROM `%s` WHERE resource = ? FOR UPDATE", // else it would be that of the snapshot
+		read:   "SELECT fence FROM `%s` WHERE resource = ? FOR UPDATE", // without FOR UPDATE it would be the fence of the snapshot
 		reset:  "DELETE FROM `%s` WHERE resource = ?",
 	},
 	SQLite: {
@@ -59,7 +60,7 @@ ON CONFLICT (resource) DO UPDATE SET fence = max(fence, excluded.fence) RETURNIN
 	},
 }
 
-// on puts the name of a table into the statements: a name or schema.name, which was checked.
+// on puts the name of a table into the statements. The name, or schema.name, was checked before.
 func (s statements) on(table string) statements {
 	for _, text := range []*string{&s.schema, &s.accept, &s.read, &s.reset} {
 		quote := ""

@@ -30,7 +30,7 @@ func exampleDB() (db *sql.DB, stop func()) {
 	return db, func() { _ = db.Close() }
 }
 
-// A transaction that writes several rows: the table of fences guards all of them.
+// A transaction writes several rows. The table of fences guards all of them.
 func ExampleRegister_Accept() {
 	ctx := context.Background()
 	db, stop := exampleDB()
@@ -76,7 +76,7 @@ func ExampleRegister_Accept() {
 	// balance: 100 <nil>
 }
 
-// One row is all that is written, and the fence stands in it.
+// Only one row is written, and the fence is a column of that row.
 func ExampleCheck() {
 	ctx := context.Background()
 	db, stop := exampleDB()

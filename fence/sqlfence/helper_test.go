@@ -25,14 +25,14 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(servertest.Main(m)) }
 
-const long = 20 * time.Second // for what does happen, on a busy machine
+const long = 20 * time.Second // for events that must come, on a busy machine
 
 // engine is a database to test on, with tables of the test's own.
 type engine struct {
 	*testing.T
 	dialect sqlfence.Dialect
 	db      *sql.DB
-	levels  []sql.IsolationLevel // that it has, the default first
+	levels  []sql.IsolationLevel // the isolation levels that it has, the default first
 }
 
 var tables atomic.Int64
@@ -66,7 +66,7 @@ func mariadbAt(t *testing.T, server *servertest.MariaDB, params string) *engine 
 	}}
 }
 
-// sqlite is a file whose transactions are writers from their begin, and wait for each other.
+// sqlite is a database in a file. Its transactions are writers from BEGIN on, and wait for each other.
 func sqlite(t *testing.T) *engine {
 	return sqliteAt(t, filepath.Join(t.TempDir(), "test.db"), "_txlock=immediate&_pragma=busy_timeout(20000)")
 }
@@ -96,7 +96,7 @@ func must(t *testing.T, db *sql.DB, statement string, args ...any) {
 // table is a name that no other test has.
 func (e *engine) table() string { return fmt.Sprint("table_", tables.Add(1)) }
 
-// register is one with a table of its own.
+// register makes a Register with a table of its own.
 func (e *engine) register() *sqlfence.Register {
 	e.Helper()
 	r, err := sqlfence.New(e.dialect, sqlfence.WithTable(e.table()))
@@ -118,7 +118,7 @@ func (e *engine) begin(level sql.IsolationLevel) *sql.Tx {
 	return tx
 }
 
-// accept is a transaction that does nothing else, committed if the fence is accepted.
+// accept runs a transaction that only accepts the fence, and commits it if the fence is accepted.
 func (e *engine) accept(r *sqlfence.Register, resource string, f int64) error {
 	e.Helper()
 	tx := e.begin(sql.LevelDefault)
@@ -144,7 +144,8 @@ func (e *engine) refused(err error, resource string, f, seen int64) {
 	}
 }
 
-// session is how the server calls the connection of a transaction. Asking gives it a snapshot, where it has one.
+// session is the server's name of the connection of a transaction. The query for it begins the snapshot, on levels
+// that have one.
 func (e *engine) session(tx *sql.Tx) (id int64) {
 	e.Helper()
 	ask := map[sqlfence.Dialect]string{sqlfence.PostgreSQL: "SELECT pg_backend_pid()", sqlfence.MySQL: "SELECT connection_id()"}
@@ -154,8 +155,8 @@ func (e *engine) session(tx *sql.Tx) (id int64) {
 	return id
 }
 
-// waits returns when that session waits for a lock of another one; on MariaDB, when any does: information_schema
-// forgets to look again for those who ask often.
+// waits returns when that session waits for a lock of another one; on MariaDB, when any session waits, as
+// information_schema answers frequent queries from a cache.
 func (e *engine) waits(session int64) {
 	e.Helper()
 	for until := time.Now().Add(long); ; time.Sleep(time.Millisecond) {
@@ -178,7 +179,7 @@ func (e *engine) waits(session int64) {
 	}
 }
 
-// again says that the database wants the transaction to be run again: a serialization failure, a deadlock, or busy.
+// again reports whether the transaction must be run again: after a serialization failure, a deadlock, or SQLITE_BUSY.
 func again(err error) bool {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return strings.HasPrefix(pg.Code, "40")

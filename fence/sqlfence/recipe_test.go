@@ -14,10 +14,10 @@ import (
 
 // The recipe "A payment with a fence" of docs/recipes.md.
 
-// charge asks the payment provider, who charges once per key, however often it is asked.
+// charge calls the payment provider, which charges once per key, however often it is called.
 type charge func(ctx context.Context, key string, cents int) error
 
-// pay pays an invoice once, whoever asks for it and however often.
+// pay pays an invoice once, however often it is called and by any number of callers.
 func pay(ctx context.Context, client *redislock.Client, db *sql.DB, fences *sqlfence.Register, charge charge, invoice string) error {
 	return client.Do(ctx, "invoice/"+invoice, func(ctx context.Context) error {
 		var cents int
@@ -44,7 +44,7 @@ func pay(ctx context.Context, client *redislock.Client, db *sql.DB, fences *sqlf
 			return err
 		}
 		rows, err := result.RowsAffected()
-		if err == nil && rows == 1 { // else an earlier holder, whom Accept waited for, has paid it
+		if err == nil && rows == 1 { // otherwise an earlier holder, for which Accept waited, has paid it
 			_, err = tx.ExecContext(ctx, `INSERT INTO ledger (invoice, cents) VALUES ($1, $2)`, invoice, cents)
 		}
 		if err != nil {
@@ -61,7 +61,7 @@ func TestAnInvoiceIsPaidOnceWhoeverComesLate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	must(t, db, `DROP TABLE IF EXISTS recipe_fences, invoices, ledger`) // of a run before
+	must(t, db, `DROP TABLE IF EXISTS recipe_fences, invoices, ledger`) // left by an earlier run
 	must(t, db, fences.Schema())
 	must(t, db, `CREATE TABLE invoices (number text PRIMARY KEY, cents int, paid bool NOT NULL DEFAULT false)`)
 	must(t, db, `CREATE TABLE ledger (invoice text, cents int)`)
@@ -89,7 +89,7 @@ func TestAnInvoiceIsPaidOnceWhoeverComesLate(t *testing.T) {
 		return nil
 	}
 
-	// The first is held up at the provider, and overtaken.
+	// The first is held up at the provider, and the second overtakes it.
 	err = pay(ctx, first, db, fences, func(ctx context.Context, key string, cents int) error {
 		if _, err := later.Break(context.Background(), "invoice/42", "as if its lease had ended"); err != nil {
 			t.Error(err)

@@ -30,7 +30,7 @@ type Register struct {
 // Option shapes a [Register]. A value that cannot work makes [New] fail with [redislock.ErrInvalid].
 type Option func(*Register) error
 
-// tableName is a name, or a schema's and a name, short enough for all dialects.
+// tableName matches a name or schema.name that is short enough for all dialects.
 var tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?$`)
 
 // WithTable sets the name of the table, or schema.name; the default is [DefaultTable]. Each has at most 63 letters of
@@ -50,7 +50,7 @@ func New(d Dialect, opts ...Option) (*Register, error) {
 	r := &Register{dialect: d, table: DefaultTable}
 	s, ok := dialects[d]
 	if !ok {
-		return nil, fmt.Errorf("redislock: new fence register: %w", invalid("%v is none of the dialects", d))
+		return nil, fmt.Errorf("redislock: new fence register: %w", invalid("%v is not a dialect", d))
 	}
 	for _, opt := range opts {
 		if opt == nil {

@@ -23,7 +23,7 @@ func TestASmallerFenceIsRefusedAndAnyOtherAccepted(t *testing.T) {
 		e.refused(e.accept(r, "account/7", 8), "account/7", 8, 9)
 		e.refused(e.accept(r, "account/7", 5), "account/7", 5, 9)
 		e.accepted(r, "account/7", 9)
-		latest := time.Now().Add(23 * time.Hour).UnixMicro() // as far ahead as one may be, about
+		latest := time.Now().Add(23 * time.Hour).UnixMicro() // nearly as far ahead as is allowed
 		e.accepted(r, "account/7", latest)
 		e.refused(e.accept(r, "account/7", latest-1), "account/7", latest-1, latest)
 	})
@@ -59,7 +59,7 @@ func TestResourcesDoNotMeet(t *testing.T) {
 		r := e.register()
 		names := []string{"a", "A", "a ", " a", "ä", "a'", `a"`, "a`", "a%", "a\\", "a\n", "ß", "ss", "😀", strings.Repeat("x", redislock.MaxName)}
 		for i, name := range names {
-			e.accepted(r, name, int64(1000-i)) // each would refuse the next
+			e.accepted(r, name, int64(1000-i)) // as one resource, each would refuse the next
 		}
 		for i, name := range names {
 			f := int64(1000 - i)

@@ -35,8 +35,9 @@ func blocking(t *testing.T, test func(e *engine, level sql.IsolationLevel)) {
 	}
 }
 
-// Two transactions for one resource: the second waits until the first has ended, and its answer is by what the first
-// left. Where its snapshot forbids that answer, it is an error of the database, and the answer comes when it is run again.
+// Of two transactions for one resource the second waits until the first has ended, and is accepted or refused by the fence
+// that the first left. If the snapshot of the second forbids that, it gets an error of the database, and the answer comes
+// when it is run again.
 func TestTheSecondWaitsForTheFirst(t *testing.T) {
 	t.Parallel()
 	blocking(t, func(e *engine, level sql.IsolationLevel) {
@@ -44,7 +45,7 @@ func TestTheSecondWaitsForTheFirst(t *testing.T) {
 			name          string
 			first, second int64
 			commit        bool
-			seen          int64 // 0: the second is accepted
+			seen          int64 // the fence that refuses the second; 0: it is accepted
 		}{
 			{"a later holder before an earlier one", 9, 5, true, 9},
 			{"an earlier one before a later one", 5, 9, true, 0},
@@ -101,7 +102,7 @@ func TestTheSecondWaitsForTheFirst(t *testing.T) {
 	})
 }
 
-// A snapshot from before a later holder came does not make its fence invisible.
+// A snapshot that is older than the fence of a later holder does not hide that fence.
 func TestASnapshotDoesNotHideALaterHolder(t *testing.T) {
 	t.Parallel()
 	blocking(t, func(e *engine, level sql.IsolationLevel) {
@@ -159,7 +160,7 @@ func TestABusySQLiteIsNotStale(t *testing.T) {
 	e.refused(e.accept(r, "a", 5), "a", 5, 9)
 }
 
-// Whatever the order in which holders come, what they leave is in the order of their fences, and who was refused left
+// Whatever the order in which holders come, their writes are in the order of their fences, and a refused holder wrote
 // nothing.
 func TestWhatIsWrittenIsInTheOrderOfFences(t *testing.T) {
 	t.Parallel()

@@ -1,5 +1,5 @@
-// Package guarded is what the adapters for task queues share: a delivered task that is to run under the lock of its key,
-// and what is to be known of one that could not.
+// Package guarded has what the adapters for task queues share: it runs a delivered task under the lock of its key, and
+// tells why a task could not run.
 package guarded
 
 import (
@@ -45,7 +45,7 @@ func New(run Run, key, mark string, lock []redislock.Option, work func(context.C
 	return &Task{run: run, key: key, mark: mark, lock: append(slices.Clip(lock), redislock.WithMetadata(mark)), work: work}
 }
 
-// Try has the task worked on if its key is free, or becomes free within that time.
+// Try runs the work of the task if its key is free, or becomes free within that time.
 func (t *Task) Try(ctx context.Context, wait time.Duration) {
 	var ran bool
 	var result error
@@ -56,9 +56,9 @@ func (t *Task) Try(ctx context.Context, wait time.Duration) {
 	}, append(slices.Clip(t.lock), redislock.WithWait(wait))...)
 	switch {
 	case ran && result == nil && !spoilt(err):
-		err = nil // Redis did not answer a release or a record; to do the work again would be worse
+		err = nil // Redis did not answer a release or a record: doing the work again would be worse
 	case !ran && t.held != nil && errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, redislock.ErrHeld) && ctx.Err() == nil:
-		return // the wait was shorter than Redis takes to answer: held, as it said before
+		return // the wait was too short for an answer of Redis: the key is held, as the last answer said
 	}
 	t.err, t.held = err, nil
 	if held, is := errors.AsType[*redislock.HeldError](err); is && !ran && ctx.Err() == nil {
@@ -71,19 +71,19 @@ func spoilt(err error) bool {
 	return errors.Is(err, redislock.ErrLost) || errors.Is(err, redislock.ErrNotHeld) || errors.Is(err, redislock.ErrOrder)
 }
 
-// Err is what came of the last Try: nil if the work was done, or had been done; the work's own error; or that of the
-// lock.
+// Err is the result of the last Try: nil if the work was done now or before, otherwise the error of the work or of
+// the lock.
 func (t *Task) Err() error { return t.err }
 
 // Held reports whether the last Try found the key held, and was not cancelled: the work was not begun.
 func (t *Task) Held() bool { return t.held != nil }
 
-// HeldByAnother reports whether it is known to be held by something else than another delivery of this task.
+// HeldByAnother reports whether the key is known to be held by something else than another delivery of this task.
 func (t *Task) HeldByAnother() bool {
 	return t.held != nil && t.held.Holder != (redislock.Owner{}) && t.held.Holder.Metadata != t.mark
 }
 
-// Check says what cannot work of what every adapter is given.
+// Check returns [redislock.ErrInvalid] for a Client or a wait that cannot work.
 func Check(client *redislock.Client, wait time.Duration) error {
 	if client == nil {
 		return fmt.Errorf("%w: a nil Client", redislock.ErrInvalid)

@@ -18,7 +18,8 @@ var (
 	errWork    = errors.New("the work failed")
 )
 
-// says is a Run without the lock, which does the work if it has it, and returns what the lock says to it.
+// says makes a Run that takes no lock. It calls the function if has is true, and returns the given error as that of
+// the lock.
 func says(has bool, lock error) guarded.Run {
 	return func(ctx context.Context, _ string, fn func(context.Context) error, _ ...redislock.Option) error {
 		if !has {

@@ -14,13 +14,13 @@ import (
 	"example.com/redislock"
 )
 
-// Reasons are all that [Reason] says, but for "".
+// Reasons are all values of [Reason] but "".
 var Reasons = []string{
 	"held", "deadline", "canceled", "unanswered", "network", "server", "permission", "closed", "stolen", "lost", "not_held",
 	"deadlock", "conflict", "mode", "not_replicated", "unknown", "invalid", "damaged", "other",
 }
 
-// sentinels are the errors of the library, the more special before those that they also are.
+// sentinels are the errors of the library. One that wraps another stands before it.
 var sentinels = []struct {
 	err    error
 	reason string
@@ -39,12 +39,12 @@ var sentinels = []struct {
 	{redislock.ErrDamaged, "damaged"},
 }
 
-// Reason is an error in one word of [Reasons], which is fit for a label: it comes from what the error is, never from its
-// text. Of nil it is "".
+// Reason is the word of [Reasons] for an error, for use as a label. It depends on the type of the error, never on its
+// text. For nil it is "".
 //
 // Where somebody else had the lock, "deadline" and "canceled" say that the caller's context ended the wait, and "held" that
-// the caller did not want to wait longer. A deadline before any word of Redis is "unanswered". What no connection could
-// carry is "network", what Redis refused is "server".
+// the caller did not want to wait longer. A deadline before any answer of Redis is "unanswered". A failed connection is
+// "network", and a refusal by Redis is "server".
 func Reason(err error) string {
 	if err == nil {
 		return ""
@@ -63,12 +63,12 @@ func Reason(err error) string {
 	case held:
 		return "held"
 	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted), errors.Is(err, redis.ErrClosed):
-		return "network" // before what Redis says: of some go-redis makes an error of Redis
+		return "network" // before redis.Error, as go-redis gives some of these that type too
 	}
 	if _, ok := errors.AsType[redis.Error](err); ok {
 		return "server"
 	}
-	// A dial that took too long is a deadline too, and the error of a context is a net.Error too: so the order.
+	// The order matters: a dial that took too long is a deadline too, and the error of a context is a net.Error too.
 	if _, ok := errors.AsType[*net.OpError](err); ok {
 		return "network"
 	}
@@ -81,11 +81,11 @@ func Reason(err error) string {
 	return "other"
 }
 
-// Kinds are all that [Kind] says.
+// Kinds are all values of [Kind].
 var Kinds = []string{"lock", "cron", "tick", "election", "once", "share"}
 
-// Kind says what a lock is for, by the beginning of its name: one of the library's own kinds, or "lock". What waits for an
-// election waits for as long as there is a leader, so no figure of it means much beside those of locks.
+// Kind says what a lock is for, by the beginning of its name: one of the library's own kinds, or "lock". Elections have a
+// kind of their own because a candidate waits for as long as there is a leader: its figures would spoil those of locks.
 func Kind(name string) string {
 	before, _, found := strings.Cut(name, ":")
 	switch {
@@ -99,8 +99,8 @@ func Kind(name string) string {
 	return "lock"
 }
 
-// Upgraded says of an event that it ended the wait of an upgrade with success. That is a grant to a hold that is there
-// already. A downgrade is an EventChanged too, but waits for nobody, and nobody asked.
+// Upgraded reports whether an event ended the wait of an upgrade with success, which is a grant to a hold that exists
+// already. A downgrade is an EventChanged too, but it has no wait, and no EventAsked came before it.
 func Upgraded(e redislock.Event) bool {
 	return e.Kind == redislock.EventChanged && e.Mode == redislock.Write
 }
@@ -113,5 +113,5 @@ func Buckets() []float64 {
 	}
 }
 
-// Text is s without what is no UTF-8, which neither labels nor attributes can carry.
+// Text is s with all bytes that are not UTF-8 replaced, as neither labels nor attributes can have them.
 func Text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

@@ -1,5 +1,5 @@
-// Package lives has the lives that locks can have, on a server in memory and in fake time: for the tests of whoever observes
-// them, which must come out even whatever the end was.
+// Package lives plays every way in which a lock can be taken and end, on a server in memory and in fake time. It is for the
+// tests of observers: whatever the end was, the counts of waiters and holds must return to 0.
 package lives
 
 import (
@@ -13,8 +13,8 @@ import (
 	"example.com/redislock/redislocktest"
 )
 
-// Run has check called after each life of locks that observer is told of: when nothing is held any more and nobody waits.
-// Client is the one that is observed there; what each life is made of is in [All].
+// Run plays each life of [All] with an observer of its own, and then calls check, when nothing is held any more and
+// nobody waits.
 func Run(t *testing.T, observer func() redislock.Observer, check func(*testing.T, redislock.Observer)) {
 	for name, live := range All {
 		t.Run(name, func(t *testing.T) {
@@ -29,14 +29,14 @@ func Run(t *testing.T, observer func() redislock.Observer, check func(*testing.T
 	}
 }
 
-// Life is where a life goes on: s.Client is observed, Other is another instance.
+// Life is the scene of a life. The Client of its Server is observed; Other is another instance, which is not.
 type Life struct {
 	*testing.T
 	*redislocktest.Server
 	Other *redislock.Client
 }
 
-// All are the lives, by how they end.
+// All has the lives by name. The name says how a life ends.
 var All = map[string]func(*Life){
 	"released": func(l *Life) {
 		l.must(l.Client.Do(l.Context(), "n", func(context.Context) error { return nil }))
