@@ -16,21 +16,21 @@ import (
 	"example.com/redislock/ui/trouble"
 )
 
-// actionTime bounds what an action may ask of Redis.
+// actionTime bounds the requests of one action to Redis.
 const actionTime = 10 * time.Second
 
-// wish is what the page wants done to a lock.
+// wish is the body of an action on a lock.
 type wish struct {
 	Stream string `json:"stream"`
 	ID     string `json:"id"`
-	// Why is the reason; Confirm is "break", as typed by who wants that.
+	// Why is the reason. Confirm must be "break", which the person types to confirm a break.
 	Why     string `json:"why"`
 	Confirm string `json:"confirm"`
-	// Fences are those of the holds that the page showed: nobody has agreed to break others.
+	// Fences are those of the holds that the page showed. No others are broken, as the person has not seen them.
 	Fences []int64 `json:"fences"`
 }
 
-// read reads a wish, or answers what is wrong with it.
+// read reads a wish. If it is wrong, read answers the request.
 func read(w http.ResponseWriter, r *http.Request) (wish, string, bool) {
 	var it wish
 	decoder := json.NewDecoder(r.Body)
@@ -48,7 +48,7 @@ func read(w http.ResponseWriter, r *http.Request) (wish, string, bool) {
 	return it, name, true
 }
 
-// look has a page look at one lock.
+// look sets the lock that a page looks at.
 func (u *UI) look(w http.ResponseWriter, r *http.Request) {
 	it, name, ok := read(w, r)
 	if !ok {
@@ -65,7 +65,7 @@ func (u *UI) look(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// act does what a page wishes, and has it audited: do is what, and returns a status and an answer.
+// act runs an action and writes it to the audit. The function do is the action; it returns a status and an answer.
 func (u *UI) act(action string, do func(ctx context.Context, it wish, name, by string) (int, any)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		it, name, ok := read(w, r)
@@ -86,7 +86,7 @@ func (u *UI) act(action string, do func(ctx context.Context, it wish, name, by s
 	})
 }
 
-// who is the person of a request, as far as that is known.
+// who is the person of a request, or empty if that is not known.
 func (u *UI) who(r *http.Request) string {
 	if u.config.Who != nil {
 		if name := u.config.Who(r); name != "" {
@@ -126,12 +126,12 @@ func (u *UI) breakLock(ctx context.Context, it wish, name, by string) (int, any)
 	case isAnswer(err):
 		return u.failed(err)
 	default:
-		return http.StatusBadGateway, sentence{"perhaps it was broken, perhaps not: " + text(u.config.Explain(err))}
+		return http.StatusBadGateway, sentence{"it is not known whether the lock was broken: " + text(u.config.Explain(err))}
 	}
 }
 
-// broken is what came of a break: the greatest fence that ended, of how many holds, and how many others hold on, which
-// were not shown.
+// broken is the result of a break: the greatest fence that was broken, the number of holds that were broken, and the
+// number of holds that were not shown and go on.
 type broken struct {
 	Fence int64 `json:"fence"`
 	Broke int   `json:"broke"`
@@ -142,14 +142,14 @@ func (b broken) String() string {
 	return fmt.Sprintf("%d broken up to fence %d, %d left", b.Broke, b.Fence, b.Left)
 }
 
-// isAnswer says whether Redis or the library has answered, with success or without; if not, what was asked for may have
+// isAnswer reports whether Redis or the library has answered, with success or an error. If not, the action may have
 // been done all the same.
 func isAnswer(err error) bool {
 	var answered redis.Error
 	return err == nil || errors.As(err, &answered) || errors.Is(err, redislock.ErrInvalid) || errors.Is(err, redislock.ErrPermission)
 }
 
-// askHolders asks them to give the lock up; nothing is taken.
+// askHolders asks the holders to give the lock up. It takes nothing from them.
 func (u *UI) askHolders(ctx context.Context, it wish, name, by string) (int, any) {
 	holders, err := u.config.Client.Ask(ctx, name, it.Why)
 	if err != nil {
@@ -159,7 +159,7 @@ func (u *UI) askHolders(ctx context.Context, it wish, name, by string) (int, any
 	return http.StatusOK, told{holders}
 }
 
-// told is how many holders were told.
+// told has the number of holders that got the request.
 type told struct {
 	Told int `json:"told"`
 }
@@ -171,7 +171,7 @@ func reasonable(w http.ResponseWriter, it wish, name string) bool {
 	case name == "":
 		refuse(w, http.StatusBadRequest, "the name of the lock is missing")
 	case it.Why == "":
-		refuse(w, http.StatusBadRequest, "say why: the holder is told")
+		refuse(w, http.StatusBadRequest, "a reason is missing; the holder gets it with the request")
 	case len(it.Why) > redislock.MaxReason:
 		refuse(w, http.StatusBadRequest, "the reason is too long")
 	default:
@@ -184,8 +184,8 @@ func (u *UI) failed(err error) (int, any) {
 	return http.StatusBadGateway, sentence{text(u.config.Explain(err))}
 }
 
-// breaking notes whose holds are about to be broken from here, so that the history can say so. What happens to the lock
-// until broke is called is put down then.
+// breaking records which holds are about to be broken from this page, for the history. Changes of the lock from now on
+// are recorded only when broke is called.
 func (h *hub) breaking(info redislock.Info, holds []redislock.Hold, why string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -195,7 +195,7 @@ func (h *hub) breaking(info redislock.Info, holds []redislock.Hold, why string) 
 	}
 }
 
-// broke notes what came of it: the greatest fence that was broken, or 0, and whether that is sure.
+// broke records the result: the greatest fence that was broken, or 0, and whether that is certain.
 func (h *hub) broke(info redislock.Info, holds []redislock.Hold, fence int64, sure bool, why, by string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -214,7 +214,7 @@ func (h *hub) broke(info redislock.Info, holds []redislock.Hold, fence int64, su
 	}
 }
 
-// asked notes that the holders were asked.
+// asked records that the holders were asked.
 func (h *hub) asked(id, why, by string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

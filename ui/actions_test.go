@@ -17,8 +17,8 @@ import (
 	"example.com/redislock/redislocktest"
 )
 
-// hooked calls after when a script has been answered: 1 for the first, 0 for a pipeline of them. It may change what the
-// caller is told.
+// hooked calls after when a script has been answered: with 1 for the first script, with 0 for a pipeline of scripts.
+// The function may change the error that the caller gets.
 type hooked struct {
 	mu    sync.Mutex
 	n     int
@@ -53,7 +53,7 @@ func (h *hooked) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// breaker is a site whose own requests to Redis are hooked, and who uses the locks beside it.
+// breaker is a site whose requests to Redis are hooked, and a Client that uses the locks.
 type breaker struct {
 	*site
 	app   *redislock.Client
@@ -86,7 +86,7 @@ func (b *breaker) acquire(name string, opts ...redislock.Option) *redislock.Lock
 	return lock
 }
 
-// breaks breaks x, of which the page showed these fences.
+// breaks breaks x, for a page that showed these fences.
 func (b *breaker) breaks(status int, fences ...int64) (text string, it broken) {
 	b.Helper()
 	got := b.wants(status, "POST", "/api/break", string(encode(wish{ID: "x", Why: "it is stuck", Confirm: "break", Fences: fences})), b.whole...)
@@ -95,7 +95,7 @@ func (b *breaker) breaks(status int, fences ...int64) (text string, it broken) {
 	return string(body), it
 }
 
-// kinds are what the history says happened once nobody of these holds it.
+// kinds are the kinds of the history's items, once none of these holds is left.
 func (b *breaker) kinds() (kinds string) {
 	b.Helper()
 	info, err := b.app.Inspect(b.Context(), "x")
@@ -111,7 +111,7 @@ func (b *breaker) kinds() (kinds string) {
 	return kinds
 }
 
-// The lock changes hands after it was looked at, and before the break: who has it by now is not hit.
+// The lock gets another holder after it was looked at and before the break. The break must not affect that holder.
 func TestABreakHitsNobodyElse(t *testing.T) {
 	t.Parallel()
 	var first, second *redislock.Lock
@@ -171,9 +171,9 @@ func TestTheHistoryDoesNotSayBrokenOfABreakThatWasRefused(t *testing.T) {
 		err        error
 		said, kind string
 	}{
-		"closed":    {redis.ErrClosed, "perhaps", " perhaps broken"},
+		"closed":    {redis.ErrClosed, "not known whether", " perhaps broken"},
 		"refused":   {refusal("NOPERM this user has no permissions"), "NOPERM", " ended unseen"},
-		"no answer": {context.DeadlineExceeded, "perhaps", " perhaps broken"},
+		"no answer": {context.DeadlineExceeded, "not known whether", " perhaps broken"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -9,10 +9,10 @@ import (
 	"example.com/redislock/internal/safetext"
 )
 
-// maxForwarded bounds what is told of a header that anybody can write.
+// maxForwarded bounds the length of X-Forwarded-For in the audit, as anybody can write that header.
 const maxForwarded = 200
 
-// audit tells who did what: a line of words and of name=value, all of it safe to show.
+// audit writes who did what, as a line of words and of name=value. The line is safe to show.
 func (u *UI) audit(r *http.Request, one *session, what string, values ...any) {
 	if u.config.Audit == nil {
 		return
@@ -24,7 +24,7 @@ func (u *UI) audit(r *http.Request, one *session, what string, values ...any) {
 		add(fmt.Sprint(values[i]), fmt.Sprint(values[i+1]))
 	}
 	add("from", r.RemoteAddr)
-	if by := r.Header.Get("X-Forwarded-For"); by != "" { // what a proxy says, or whoever else
+	if by := r.Header.Get("X-Forwarded-For"); by != "" { // set by a proxy, or by anybody else
 		add("forwarded", by[:min(len(by), maxForwarded)])
 	}
 	if one != nil {

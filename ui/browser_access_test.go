@@ -17,7 +17,7 @@ import (
 	"example.com/redislock/ui/doctor"
 )
 
-// axe is axe-core by Deque, under the MPL 2.0; testdata has its license and where it is from.
+// axe is axe-core by Deque, under the MPL 2.0. testdata has its license and its source.
 //
 //go:embed testdata/axe-core-4.14.1.min.js.gz
 var axe []byte
@@ -25,8 +25,8 @@ var axe []byte
 // wide and narrow are a desktop and a phone.
 var widths = map[string]int64{"wide": 1280, "narrow": 390}
 
-// TestBrowserHasNothingThatKeepsPeopleOut has axe-core look at every page, light and dark, on a desktop and on a phone; and
-// none needs to be scrolled sideways.
+// TestBrowserHasNothingThatKeepsPeopleOut checks every page by axe-core, light and dark, on a desktop and on a phone. No
+// page may need to be scrolled sideways.
 func TestBrowserHasNothingThatKeepsPeopleOut(t *testing.T) {
 	t.Parallel()
 	unzipped, err := gzip.NewReader(bytes.NewReader(axe))
@@ -76,7 +76,7 @@ func TestBrowserHasNothingThatKeepsPeopleOut(t *testing.T) {
 	}
 }
 
-// lived has locks, waiters, jobs and an election of all kinds.
+// lived makes locks, waiters, jobs and an election, of all kinds.
 func (p *page) lived() {
 	p.Helper()
 	other := p.connect("other")
@@ -107,14 +107,14 @@ func (p *page) looksLike(width int64, scheme string) {
 	p.Helper()
 	p.do(chromedp.EmulateViewport(width, 800))
 	media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-		{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}, // no colour is on its way
+		{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}, // no colour is in a transition
 	}}
 	if _, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, media); err != nil {
 		p.Fatal(err)
 	}
 }
 
-// audited says what axe-core finds in the page as it is, and whether it is wider than the window.
+// audited returns what axe-core finds in the present page, and whether the page is wider than the window.
 func (p *page) audited(axe, where string) {
 	p.Helper()
 	if !value[bool](p, "'axe' in window") {

@@ -2,8 +2,8 @@ package ui
 
 import "testing"
 
-// hostileNames gives the list 10,000 names of 512 bytes each that are no UTF-8, and says how long the page is busy with
-// them, in milliseconds: until they are taken in, and until the list is drawn.
+// hostileNames gives the list 10,000 names of 512 bytes each that are not UTF-8. It returns how long the page is busy
+// with them, in milliseconds: until they are stored, and until the list is drawn.
 const hostileNames = `(async () => {
 	const { store } = await import('/static/store.js');
 	const { nameOf } = await import('/static/text.js');
@@ -40,7 +40,7 @@ func TestBrowserIsNotFrozenByHostileNames(t *testing.T) {
 	}
 }
 
-// sameNames compares what the page makes of bytes, and the order of names, with the browser's own decoder and collator.
+// sameNames compares the names that the page decodes, and their order, with the browser's own decoder and collator.
 const sameNames = `(async () => {
 	const { nameOf, canonical } = await import('/static/text.js');
 	const { select } = await import('/static/store.js');

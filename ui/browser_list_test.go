@@ -11,7 +11,7 @@ import (
 	"example.com/redislock"
 )
 
-// names are those in the list that can be seen, in order.
+// names are the visible names in the list, in order.
 const names = `[...document.querySelectorAll('.list tbody a')].map((a) => a.textContent).join()`
 
 func (p *page) lists(want ...string) {
@@ -30,7 +30,7 @@ func TestBrowserListsLocksLive(t *testing.T) {
 	p.says("#link-text", "live")
 	p.says(".where", p.redis.Addr())
 
-	// What changes shows without a reload, and the focus stays where it is.
+	// Changes show without a reload, and the focus stays where it is.
 	value[int](p, `window.marker = 1`)
 	value[bool](p, `(document.querySelector('.list a[href$="job%2F10"]').focus(), window.held = document.activeElement, true)`)
 	p.acquire("job/1")
@@ -61,7 +61,7 @@ func TestBrowserListsLocksLive(t *testing.T) {
 	p.says("#count", "3 of 3")
 	p.says("#summary", "held")
 
-	// Sorting, and what a screen reader is told of it.
+	// Sorting, and what a screen reader says about it.
 	sorted := func(key, want string) {
 		t.Helper()
 		p.until(fmt.Sprintf(`document.querySelector('th[data-key=%s]').getAttribute('aria-sort') === '%s'`, key, want))
@@ -125,7 +125,7 @@ func TestBrowserByKeyboardAlone(t *testing.T) {
 	p.says("h1", "Health")
 	p.press("/")
 	p.until(`document.activeElement.id === 'search'`)
-	// Everything that can be reached has a name, and can be seen to have the focus.
+	// Every element that the keyboard can reach has a name, and shows that it has the focus.
 	if bare := value[string](p, `[...document.querySelectorAll('a, button, input, [tabindex="0"]')].filter((node) => node.checkVisibility() &&
 		!(node.textContent.trim() || node.getAttribute('aria-label') || node.labels?.length)).map((node) => node.outerHTML).join()`); bare != "" {
 		t.Errorf("without a name: %s", bare)
@@ -159,7 +159,7 @@ func TestBrowserSurvivesTenThousandLocks(t *testing.T) {
 		t.Errorf("%d rows in the page", rows)
 	}
 	p.until(`document.querySelector('.list').getAttribute('aria-rowcount') === '10001'`)
-	// The search is over all of them, and quick.
+	// The search covers all of them, and is quick.
 	value[bool](p, `(document.getElementById('search').focus(), true)`)
 	p.types("lock/7777")
 	p.lists("lock/7777")
@@ -184,7 +184,7 @@ func TestBrowserNewsOfTheListLeaveTheAddressAlone(t *testing.T) {
 	p.acquire("first")
 	p.goTo("/#/")
 	p.lists("first")
-	value[bool](p, `(history.pushState(null, '', '#/lock/first'), true)`) // it brings no hashchange: the list stays
+	value[bool](p, `(history.pushState(null, '', '#/lock/first'), true)`) // pushState fires no hashchange, so the list stays
 	p.acquire("second")
 	p.lists("first", "second")
 	if at := value[string](p, `location.hash`); at != "#/lock/first" {

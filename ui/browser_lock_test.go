@@ -18,7 +18,7 @@ import (
 
 const script = `<script>window.hacked = 1</script><img src=x onerror="window.hacked = 2">`
 
-// harmless checks that nothing of what others wrote became markup.
+// harmless checks that no text of others became markup.
 func (p *page) harmless() {
 	p.Helper()
 	if got := value[string](p, `String(window.hacked) + document.querySelectorAll('script').length + document.querySelectorAll('main img, dialog img').length`); got != "undefined10" {
@@ -40,7 +40,7 @@ func TestBrowserBreaksALock(t *testing.T) {
 	p.says("h1", script)
 	p.says(".part-queue td", "next")
 
-	// Nothing goes without a reason and the typed word.
+	// Without a reason and the typed word nothing is done.
 	p.click("#break")
 	p.says("dialog .target", script)
 	p.says("dialog", "app (pid ")
@@ -192,13 +192,13 @@ func TestBrowserSaysThatRedisIsGoneAndGoesOn(t *testing.T) {
 	p.redis.Kill()
 	p.says("#alert", "cannot reach Redis at "+p.redis.Addr())
 	p.says("#alert", "What is shown is as it was at ")
-	p.says(".list a", "before") // the last that is known
+	p.says(".list a", "before") // the last known state
 	for range len(examined) {
 		<-examined
 	}
 	p.redis.Restart()
 	select {
-	case <-examined: // what was found in the outage is not so any more
+	case <-examined: // the findings of the outage are out of date
 	case <-time.After(patience):
 		t.Error("the server is not examined anew when it is back")
 	}
@@ -244,12 +244,12 @@ func TestBrowserShowsJobsElectionsAndHealth(t *testing.T) {
 	p.says("tbody .tag.good", "ran")
 	p.goTo("/#/health")
 	p.says(".finding.bad", script)
-	p.until(`document.querySelector('.finding').classList.contains('bad')`) // the worst first
+	p.until(`document.querySelector('.finding').classList.contains('bad')`) // the worst comes first
 	p.says("#health-badge", "1")
 	p.harmless()
 }
 
-// What has the name of a property that every object has is no page.
+// The name of a property that every object has is not the name of a page.
 func TestBrowserSaysThatThereIsNoSuchPage(t *testing.T) {
 	t.Parallel()
 	p := opens(t, nil)
@@ -264,7 +264,7 @@ func TestBrowserSaysThatThereIsNoSuchPage(t *testing.T) {
 	p.says(".alert", "this cannot be the name of a lock")
 }
 
-// A name of a mode is written by others too, past the library.
+// Others may write the name of a mode into the key, without the library.
 func TestBrowserShowsWhatCannotBeSeenInEveryText(t *testing.T) {
 	t.Parallel()
 	p := opens(t, nil)
@@ -281,7 +281,7 @@ func TestBrowserShowsWhatCannotBeSeenInEveryText(t *testing.T) {
 	}
 	p.goTo("/")
 	p.until(`document.querySelectorAll('.list a').length === 12`)
-	// Each looks as no other does: its text, and where the boxes are.
+	// No two look the same: in their text and in the places of the boxes.
 	if n := value[int](p, `new Set([...document.querySelectorAll('.list a')].map((a) => a.innerHTML)).size`); n != 12 {
 		t.Errorf("12 names look like %d", n)
 	}
@@ -307,7 +307,7 @@ func TestBrowserShowsWhatCannotBeSeenInEveryText(t *testing.T) {
 	}
 }
 
-// The page has the rule of the command line, for every character that there is.
+// The page escapes the same characters as the command line.
 func TestBrowserHidesWhatTheCommandLineHides(t *testing.T) {
 	t.Parallel()
 	p := opens(t, nil)

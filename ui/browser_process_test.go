@@ -24,7 +24,7 @@ func TestBrowserShowsAProcessAndWhoKeepsItWaiting(t *testing.T) {
 	p.says(".lead", "It holds 2 locks and waits for 1 lock.")
 	p.says(".part-waits-for td", "a ring: it waits")
 	p.says(".part-holds td", "second")
-	// The search finds those who wait, not only the first holder.
+	// The search finds waiters too, not only the first holder.
 	p.goTo("/#/?q=second")
 	p.lists("a")
 	p.click(".list a")

@@ -29,7 +29,7 @@ func TestBrowserShowsWhatIsKept(t *testing.T) {
 	if text := value[string](p, `document.querySelector('.part-history').textContent`); len(text) == 0 || value[bool](p, `/lapsed|stale/.test(document.querySelector('main').innerText)`) {
 		t.Errorf("it says %s", text)
 	}
-	// Long after its deadline too, where nobody has cleared it away, it is not stale.
+	// It is not stale long after its deadline either, even if it was not removed.
 	if states := value[string](p, `(async () => {
 		const { statesOf } = await import('/static/store.js');
 		window.states = [statesOf({ held: 1, kept: true, deadline: 1 }), statesOf({ held: 1, deadline: 1 })].join(';');
@@ -48,7 +48,7 @@ func TestBrowserSaysThatAProcessTakesALockInTurns(t *testing.T) {
 	p.goTo("/#/lock/tick")
 	p.says(".part-held-by td", ", in turns)")
 	p.goTo("/#/processes")
-	p.until(`document.querySelector('main a.process') && !document.querySelector('main').innerText.includes('in turns')`) // it is a lock that is
+	p.until(`document.querySelector('main a.process') && !document.querySelector('main').innerText.includes('in turns')`) // the lock is held in turns, not the process
 }
 
 func TestBrowserSaysHowManyHoldOn(t *testing.T) {
@@ -92,8 +92,8 @@ func TestBrowserDrawsSoManyElectionsAndSaysHowManyMoreThereAre(t *testing.T) {
 	p.says(".small td", "nobody would take over")
 }
 
-// A page whose stream begins anew, for the only one who looks, shows what it knew until everything was told again, and
-// says so.
+// If the stream of the only page begins anew, the page shows the old state until everything was sent again, and says
+// so.
 func TestBrowserKeepsTheListUntilANewOneIsWhole(t *testing.T) {
 	t.Parallel()
 	p := opens(t, nil)
@@ -113,7 +113,7 @@ func TestBrowserKeepsTheListUntilANewOneIsWhole(t *testing.T) {
 	}
 }
 
-// What a page looks at reaches the server even if the first request for it is lost, while the stream lives.
+// The server learns which lock a page looks at, even if the first request is lost while the stream lives.
 func TestBrowserTellsAgainWhatItLooksAt(t *testing.T) {
 	t.Parallel()
 	p := opens(t, nil)
@@ -130,7 +130,7 @@ func TestBrowserTellsAgainWhatItLooksAt(t *testing.T) {
 	})()`)
 	p.click(".list a")
 	p.says(".part-held-by td", "app")
-	p.until(`window.fetch.toString().includes('native')`) // one was lost
+	p.until(`window.fetch.toString().includes('native')`) // one request was lost
 }
 
 func TestBrowserShowsALockThatNobodyHasUsed(t *testing.T) {
@@ -148,7 +148,8 @@ func TestBrowserShowsALockThatNobodyHasUsed(t *testing.T) {
 	p.says(".part-history td", "app")
 }
 
-// Readers of one process hold beside each other: each hold has a lane while another of the same owner is there.
+// Readers of one process hold a lock at the same time. Each hold has a lane of its own while there is another of the
+// same owner.
 func TestBrowserDrawsHoldsThatAreConcurrentBesideEachOther(t *testing.T) {
 	t.Parallel()
 	p := opens(t, nil)

@@ -56,7 +56,7 @@ func startBrowser(t *testing.T) context.Context {
 	if path == "" {
 		t.Fatal("no browser: install Debian's package chromium to run this test")
 	}
-	// Nothing of it may be the machine's: no sandbox where the tests are root, no network but loopback.
+	// It must not depend on the machine: no sandbox if the tests run as root, no network but loopback.
 	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(1280, 800),
 		chromedp.Flag("disable-dev-shm-usage", true))
 	allocator, end := chromedp.NewExecAllocator(context.Background(), opts...)
@@ -69,7 +69,7 @@ func startBrowser(t *testing.T) context.Context {
 	return ctx
 }
 
-// page is a UI on a real Redis, and a browser that looks at it.
+// page is a UI on a real Redis, and a browser that shows it.
 type page struct {
 	*testing.T
 	ctx    context.Context
@@ -79,7 +79,7 @@ type page struct {
 
 	mu       sync.Mutex
 	problems []string
-	expected []string // what the browser may complain of
+	expected []string // errors that the browser may log
 }
 
 // opens serves a UI and opens its page.
@@ -107,7 +107,7 @@ func opens(t *testing.T, change func(*Config)) *page {
 	})
 	t.Cleanup(cancel)
 	p.ctx = ctx
-	if err := chromedp.Do(ctx); err != nil { // the tab lives as long as the context of its first command
+	if err := chromedp.Do(ctx); err != nil { // the tab ends with the context of its first command
 		t.Fatal(err)
 	}
 	return p
@@ -123,12 +123,13 @@ func (p *page) connect(name string) *redislock.Client {
 	p.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_ = client.Close(ctx) // what it holds ends with the server
+		_ = client.Close(ctx) // its locks end with the server
 	})
 	return client
 }
 
-// listen notes every uncaught error, and everything that the browser logs as one: violations of the policy too.
+// listen records every uncaught error, and everything that the browser logs as an error, such as violations of the
+// policy.
 func (p *page) listen(event any) {
 	problem := ""
 	switch e := event.(type) {
@@ -156,7 +157,7 @@ func (p *page) listen(event any) {
 	}
 }
 
-// expects has the browser's complaints with this in them not count.
+// expects allows logged errors of the browser that contain this text.
 func (p *page) expects(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -177,13 +178,13 @@ func (p *page) do(actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// click clicks like a person: on what can be seen.
+// click clicks like a person, on a visible place.
 func (p *page) click(selector string) {
 	p.Helper()
 	p.do(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
 }
 
-// types types into what has the focus.
+// types types into the element that has the focus.
 func (p *page) types(keys string) {
 	p.Helper()
 	p.do(chromedp.KeyEvent(keys))
@@ -204,7 +205,7 @@ func (p *page) press(char string) {
 	}
 }
 
-// value is that of an expression.
+// value is the value of an expression.
 func value[T any](p *page, expression string) T {
 	p.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
@@ -234,7 +235,7 @@ func (p *page) until(expression string) {
 	}
 }
 
-// says waits until the text of what a selector finds has this in it.
+// says waits until the text of the element that a selector finds contains this text.
 func (p *page) says(selector, text string) {
 	p.Helper()
 	p.until(fmt.Sprintf("[...document.querySelectorAll(%s)].some((node) => node.textContent.includes(%s))", quote(selector), quote(text)))
@@ -252,7 +253,7 @@ func (p *page) acquire(name string, opts ...redislock.Option) *redislock.Lock {
 	return lock
 }
 
-// waits has somebody wait for a lock; what is sent is the lock once it is granted.
+// waits starts a waiter for a lock. The channel gets the lock once it is granted.
 func (p *page) waits(client *redislock.Client, name string, opts ...redislock.Option) <-chan *redislock.Lock {
 	got := make(chan *redislock.Lock, 1)
 	go func() {

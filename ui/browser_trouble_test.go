@@ -26,7 +26,7 @@ func TestBrowserOpensWithWhatNeedsAPerson(t *testing.T) {
 	p.goTo("/")
 	p.says(".well", "Nothing needs a person: 1 lock, 0 jobs and the server looked at.")
 
-	// Of two that do not renew, the one that somebody waits for comes first, and is open.
+	// Of two holds that are not renewed, the one with a waiter comes first, and is open.
 	stuck := p.acquire("stuck", redislock.WithLease(40*time.Second), redislock.WithoutRenewal(), redislock.WithMetadata("the <b>import</b>"))
 	p.waits(p.client, "stuck")
 	key := fmt.Sprintf("%s:{stuck}", redislock.DefaultPrefix)
@@ -43,7 +43,7 @@ func TestBrowserOpensWithWhatNeedsAPerson(t *testing.T) {
 		t.Error("the marks of times are shown")
 	}
 	p.until(`document.querySelector('tr[data-id=stuck] .c-trouble .level.danger') && !document.querySelector('tr[data-id=well] .c-trouble .level')`)
-	// What was closed stays closed, and the focus where it is, whatever comes.
+	// A closed item stays closed, and the focus stays where it is, whatever comes.
 	p.click(".trouble-list li:first-child summary")
 	p.until(`!document.querySelector('.trouble-list li:first-child details').open`)
 	p.waits(p.client, "stuck")
@@ -51,11 +51,11 @@ func TestBrowserOpensWithWhatNeedsAPerson(t *testing.T) {
 	if !value[bool](p, `!document.querySelector('.trouble-list li:first-child details').open && document.activeElement.tagName === 'SUMMARY'`) {
 		t.Error("it was opened again, or has lost the focus")
 	}
-	// Its own page says the same, with what can be done.
+	// The page of the lock says the same, with the steps.
 	p.click(".trouble-list li:first-child a")
 	p.says(".part-advice", "has never renewed its hold")
 	p.says(".part-advice .command", "redislock break stuck")
-	// The end of the trouble is told too.
+	// The end of the trouble is shown too.
 	if err := stuck.Release(p.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,8 @@ func TestBrowserOpensWithWhatNeedsAPerson(t *testing.T) {
 	p.says(".well", "Nothing needs a person")
 }
 
-// ages moves what the server knows of the one hold of a lock back in time: its last renewal was so much earlier.
+// ages moves the times of the one hold of a lock back on the server, so that its last renewal was earlier by this
+// much.
 func ages(p *page, key string, by time.Duration) {
 	p.Helper()
 	rdb := p.redis.Connect()
@@ -121,14 +122,14 @@ func TestBrowserKeepsWhatIsWantedInTheAddress(t *testing.T) {
 	p.goTo("/#/?trouble=1")
 	p.says(".empty", "No lock matches")
 	p.until(`document.getElementById('only-trouble').checked`)
-	// What an address says wrongly is as usual.
+	// A wrong value in an address counts as the default.
 	p.goTo("/#/?sort=__proto__&states=nonsense&held=x&waiting=-1")
 	p.until(`document.querySelector('th[data-key=name]').getAttribute('aria-sort') === 'ascending' && document.querySelector('#count').textContent.startsWith('0 of 3')`)
 	p.click("a.brand")
 	p.lists("a/1", "a/2", "b")
 }
 
-// What was not seen here is in the history that the nodes keep.
+// Runs that this page has not seen come from the history that the nodes keep.
 func TestTheStripOfAJobHasTheRunsThatWereNotSeen(t *testing.T) {
 	t.Parallel()
 	at := time.Unix(1_800_000_000, 0)

@@ -11,14 +11,14 @@ import (
 	"example.com/redislock/redislocktest"
 )
 
-// onServer is a site on a server that somebody else uses too.
+// onServer is a site on a server that others use too.
 func onServer(t *testing.T) (*site, *redislocktest.Server) {
 	t.Helper()
 	server := redislocktest.New(t)
 	return newSite(t, func(c *Config) { c.Client = server.NewClient(); c.Token = "" }), server
 }
 
-// looks has a page that looks, without a browser.
+// looks opens a stream as a page does, without a browser.
 func (s *site) looks(id string) *stream {
 	s.Helper()
 	stream, ok := s.ui.hub.join(id)
@@ -28,7 +28,7 @@ func (s *site) looks(id string) *stream {
 	return stream
 }
 
-// eventually waits until a condition holds, which is looked at under the mutex.
+// eventually waits until a condition holds. The condition is checked under the mutex.
 func (s *site) eventually(what string, holds func() bool) {
 	s.Helper()
 	deadline := time.After(patience)
@@ -85,7 +85,7 @@ func TestOneDamagedKeyOrRecordHidesNoOther(t *testing.T) {
 		t.Errorf("%+v, %v", jobs, err)
 	}
 	h.mu.Unlock()
-	// What is mended, or deleted, is no longer shown as damaged.
+	// A key that was mended or deleted is no longer shown as damaged.
 	if err := rdb.Del(t.Context(), "redislock:{bad}", "redislock:{"+long+"}").Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestALockThatIsDamagedKeepsItsHistory(t *testing.T) {
 	}
 }
 
-// A page that only looks leaves nothing behind for the names that people make up.
+// A page that looks at a made-up name leaves nothing behind in Redis.
 func TestALookAtALockThatIsNotThereWritesNothing(t *testing.T) {
 	t.Parallel()
 	s, server := onServer(t)

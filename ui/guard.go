@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// policy lets the page load its own files and nothing else; names and metadata of locks are hostile, and no text can
-// become markup or script.
+// policy lets the page load its own files and nothing else, and keeps texts from becoming markup or script: names and
+// metadata of locks may be hostile.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
@@ -29,8 +29,8 @@ func secured(next http.Handler) http.Handler {
 	})
 }
 
-// hostChecked refuses a Host that is not ours: a page of another site whose name was bound to this address would have
-// the same origin as ours.
+// hostChecked refuses a Host that is not of this page. Another site may bind its own name to this address; its pages
+// would then have the same origin as this one (DNS rebinding).
 func (u *UI) hostChecked(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !u.knownHost(r.Host) {
@@ -60,8 +60,8 @@ func (u *UI) knownHost(host string) bool {
 	return host == "localhost" || host != "" && slices.ContainsFunc(u.config.Hosts, func(known string) bool { return strings.EqualFold(known, host) })
 }
 
-// sameSite refuses what another site's page sends, also to read: it could not read the answer, but would cost us a
-// sweep of the server. A link from elsewhere to the page itself is fine.
+// sameSite refuses requests from pages of other sites, also those that only read: such a page could not read the
+// answer, but would cause a sweep of the server. A link from elsewhere to the page itself is allowed.
 func sameSite(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		site := r.Header.Get("Sec-Fetch-Site")
@@ -77,14 +77,14 @@ func sameSite(next http.Handler) http.Handler {
 func (u *UI) permitted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !u.config.AllowBreak {
-			refuse(w, http.StatusForbidden, "this page may only be looked at; redislock ui --allow-break would allow more")
+			refuse(w, http.StatusForbidden, "this page is read-only; redislock ui --allow-break allows to break locks and to ask holders")
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// ours refuses what does not come from our own page: it alone knows the key of its session.
+// ours refuses requests that do not come from this page, which alone knows the key of its session.
 func (u *UI) ours(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		one, ok := u.session(r)
@@ -113,5 +113,5 @@ func refuse(w http.ResponseWriter, status int, why string) { answer(w, status, s
 func answer(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(value) // who asked is gone
+	_ = json.NewEncoder(w).Encode(value) // an error means that the browser is gone
 }

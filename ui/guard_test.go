@@ -34,7 +34,7 @@ func newSite(t *testing.T, change func(*Config)) *site {
 	return s
 }
 
-// do sends a request as curl would, with these headers beside.
+// do sends a request as curl would, with these headers added.
 func (s *site) do(method, path, body string, headers ...string) *http.Response {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), patience) // a stream has no end of its own
@@ -53,7 +53,7 @@ func (s *site) do(method, path, body string, headers ...string) *http.Response {
 	return w.Result()
 }
 
-// wants sends a request and checks its status, and what is in every answer.
+// wants sends a request, and checks its status and the headers that every answer must have.
 func (s *site) wants(status int, method, path, body string, headers ...string) *http.Response {
 	s.Helper()
 	got := s.do(method, path, body, headers...)
@@ -78,7 +78,7 @@ func (s *site) wants(status int, method, path, body string, headers ...string) *
 	return got
 }
 
-// login is the cookie of a session, and the key of its pages.
+// login returns the cookie of a session, and the key of its pages.
 func (s *site) login() (cookie *http.Cookie, key string) {
 	s.Helper()
 	got := s.wants(303, "POST", "/login", "token="+testToken, "Content-Type", "application/x-www-form-urlencoded")
@@ -112,7 +112,7 @@ func TestEveryRefusal(t *testing.T) {
 	for _, path := range []string{"/api/break", "/api/ask", "/api/look"} {
 		s.wants(401, "POST", path, breakIt, "Content-Type", "application/json")
 	}
-	// A session that was changed, or is another process's.
+	// A cookie that was changed, or is of another process.
 	elsewhere, _ := newSite(t, nil).login()
 	for _, forged := range []string{cookie.Value + "x", cookie.Value[1:], "", elsewhere.Value} {
 		s.wants(401, "GET", "/api/session", "", "Cookie", cookie.Name+"="+forged, "X-CSRF-Token", csrf)
@@ -149,7 +149,7 @@ func TestEveryRefusal(t *testing.T) {
 			s.wants(400, "POST", path, body, whole...)
 		}
 	}
-	// What nobody confirmed, or without a reason.
+	// A break without a confirmation, or without a reason.
 	s.wants(400, "POST", "/api/break", `{"id":"x","why":"it is stuck","confirm":""}`, whole...)
 	s.wants(400, "POST", "/api/break", `{"id":"x","why":" ","confirm":"break"}`, whole...)
 	s.wants(400, "POST", "/api/break", `{"id":"x","why":"`+strings.Repeat("a", redislock.MaxReason+1)+`","confirm":"break"}`, whole...)
@@ -224,7 +224,7 @@ func TestTokenOpensThePage(t *testing.T) {
 	}
 }
 
-// Cookies know no port: a browser sends those of one page to every other one of the host.
+// Cookies have no port: a browser sends those of one page to every other port of the host.
 func TestTwoPagesOfAHostHaveSessionsOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	for _, secure := range []bool{false, true} {
@@ -266,7 +266,7 @@ func TestPagesHaveNoMarkupFromTexts(t *testing.T) {
 			t.Fatal(err)
 		}
 		if name := e.Name(); strings.HasSuffix(name, ".js") && name != "dom.js" {
-			if found := outputs.Find(text); found != nil { // what must not be shown could get past dom.js
+			if found := outputs.Find(text); found != nil { // such a sink could show a text without the escapes of dom.js
 				t.Errorf("%s writes to the page by itself: %s", name, found)
 			}
 		}

@@ -16,7 +16,7 @@ type health struct {
 	At       int64        `json:"at"` // by the clock of this machine
 }
 
-// finding is a [doctor.Finding]. The server wrote some of it.
+// finding is a [doctor.Finding]. Parts of its texts come from the server.
 type finding struct {
 	Check text         `json:"check"`
 	Node  text         `json:"node,omitempty"`
@@ -24,7 +24,7 @@ type finding struct {
 	Found text         `json:"found"`
 	Why   text         `json:"why,omitempty"`
 	Fix   text         `json:"fix,omitempty"`
-	// Command mends it, and Cost is to be known before.
+	// Command mends it. Cost says what the command costs, to be read before.
 	Command string `json:"command,omitempty"`
 	Cost    text   `json:"cost,omitempty"`
 }

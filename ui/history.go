@@ -8,18 +8,19 @@ import (
 )
 
 const (
-	// keep is how long what happened is remembered, from maxItems in all on for less time, and maxOfLock of one lock.
+	// keep is how long items are remembered. If there are more than maxItems in all, the time is shorter. maxOfLock is
+	// the most items of one lock.
 	keep      = 20 * time.Minute
 	maxItems  = 100_000
 	maxOfLock = 300
-	// gap is how long nobody may have looked at a lock without that being told.
+	// gap is how far apart two looks at a lock may be. A longer time is shown as one in which nobody looked.
 	gap = 10 * time.Second
 )
 
-// item is one thing that was seen to happen to a lock: that which two looks show, and no more. Where the server does not
-// say when it was, it was between From and At, two looks.
+// item is an event of a lock, as far as the difference of two looks shows it. If the server does not say when it was, it
+// was between From and At, the times of the two looks.
 type item struct {
-	N    int   `json:"n"` // counts those of a lock, from 1
+	N    int   `json:"n"` // the number of the item, from 1 for each lock
 	From int64 `json:"from,omitempty"`
 	At   int64 `json:"at"`
 	// Kind is one of:
@@ -44,35 +45,35 @@ type item struct {
 	Owner    *owner `json:"owner,omitempty"`
 	Fence    int64  `json:"fence,omitempty"`
 	Since    int64  `json:"since,omitempty"`    // of a hold that ended
-	Deadline int64  `json:"deadline,omitempty"` // of a hold that ended, as it was last seen, if that was before At
-	Waited   int64  `json:"waited,omitempty"`   // milliseconds, of who acquired
+	Deadline int64  `json:"deadline,omitempty"` // of a hold that ended: its last known deadline, if that was before At
+	Waited   int64  `json:"waited,omitempty"`   // milliseconds that the new holder waited
 	Queue    int    `json:"queue"`              // how many wait from then on
 	Why      text   `json:"why,omitempty"`
-	// By is who has done it, and Told says that somebody has told it, where a history is kept in Redis.
+	// By is the person who did it. Told says that the event was reported, and not seen, if a history is kept in Redis.
 	By   text `json:"by,omitempty"`
 	Told bool `json:"told,omitempty"`
 }
 
-// past is what happened to one lock, as seen by comparing its states.
+// past is the history of one lock, found by comparing its states.
 type past struct {
 	last   sight
 	items  []item
 	n      int
 	blind  [][2]int64         // times when nobody looked, in milliseconds by the clock of Redis
-	breaks map[int64]breaking // by the fences of the holds that are being broken from here, or were
+	breaks map[int64]breaking // by fence: the holds that are being broken from this page, or were
 
-	deciding int             // how many breaks have not come to an end
+	deciding int             // how many breaks are under way
 	later    *redislock.Info // the newest state seen since they began
 }
 
-// breaking is that of one hold, and why.
+// breaking is the break of one hold, with its reason.
 type breaking struct {
 	why  string
 	at   time.Time // by the clock of Redis
 	sure bool
 }
 
-// doubt is after which time a hold that is still there was not ended by a break that nobody answered.
+// doubt is how long a break without an answer counts as the possible cause of the end of a hold.
 const doubt = time.Minute
 
 func (l *past) add(at time.Time, kind string, o *owner, fence int64, more func(*item)) {
@@ -87,8 +88,8 @@ func (l *past) add(at time.Time, kind string, o *owner, fence int64, more func(*
 	}
 }
 
-// see compares a new state with the last one. The first is compared with nothing held since began, when the watching
-// began. It reports false, and nothing changes, for a state that is older than the last one.
+// see compares a new state with the last one. The first state is compared with a free lock at the time began, when
+// the watching began. For a state that is older than the last one it changes nothing and reports false.
 func (l *past) see(info redislock.Info, began time.Time) bool {
 	if l.deciding > 0 {
 		newer := !info.Now.Before(l.last.now) && (l.later == nil || !info.Now.Before(l.later.Now))
@@ -107,9 +108,9 @@ func (l *past) see(info redislock.Info, began time.Time) bool {
 		l.blind = appendBounded(l.blind, [2]int64{millis(old.now), millis(info.Now)})
 	}
 	l.last = sightOf(info, old)
-	l.last.fence = max(info.Fence, old.fence) // also of a key that has expired
+	l.last.fence = max(info.Fence, old.fence) // the key may have expired since
 	ended, begun := l.changes(info, old, first)
-	broke := false // from here, or perhaps: that raises the fence
+	broke := false // a break from this page, even an uncertain one, explains a higher fence
 	for _, h := range ended {
 		_, breaking := l.breaks[h.fence]
 		broke = broke || breaking
@@ -119,7 +120,7 @@ func (l *past) see(info redislock.Info, began time.Time) bool {
 		l.add(info.Now, "unseen", nil, info.Fence, func(it *item) { it.From = millis(old.now) })
 	}
 	if first {
-		begun = slices.DeleteFunc(begun, func(h sighted) bool { return l.granted(h.fence) }) // as it was read
+		begun = slices.DeleteFunc(begun, func(h sighted) bool { return l.granted(h.fence) }) // which is known from the history in Redis
 	}
 	for _, h := range begun {
 		kind, waited := "acquired", time.Duration(0)
@@ -142,13 +143,13 @@ func (l *past) granted(fence int64) bool {
 	})
 }
 
-// changes are the holds that have ended and those that were granted since the last look. What became of the others is put
-// down.
+// changes returns the holds that have ended and those that were granted since the last look. It records the changes of
+// all other holds.
 func (l *past) changes(info redislock.Info, old sight, first bool) (ended, begun []sighted) {
 	before, after := old.holds, l.last.holds
 	shown := greatest(after)
 	for fence, h := range before {
-		if _, still := after[fence]; !still && !(info.Holders > len(info.Holds) && fence > shown) { // it may be among those that are not shown
+		if _, still := after[fence]; !still && !(info.Holders > len(info.Holds) && fence > shown) { // otherwise it may be among the holds that are not shown
 			ended = append(ended, h)
 		}
 	}
@@ -158,7 +159,7 @@ func (l *past) changes(info redislock.Info, old sight, first bool) (ended, begun
 		was, known := before[h.Fence]
 		switch i := slices.IndexFunc(ended, func(e sighted) bool { return e.since.Equal(h.Since) }); {
 		case known:
-		case i >= 0: // it is as old as that one: an upgrade and a hand-off give a new fence to a hold that goes on
+		case i >= 0: // it began when that one did: an upgrade and a hand-off give a new fence to a hold that goes on
 			was, kind := ended[i], "handed off"
 			if ended = slices.Delete(ended, i, i+1); was.id == is.id {
 				kind = "upgraded"
@@ -176,8 +177,8 @@ func (l *past) changes(info redislock.Info, old sight, first bool) (ended, begun
 	return ended, begun
 }
 
-// by is the latest time at which a hold can have ended that was not there at a look: no later than the first grant beside
-// which it cannot be.
+// by is the latest time at which a hold can have ended that a look did not find: the time of the look, or of the first
+// grant that excludes the hold.
 func by(h sighted, begun []sighted, looked time.Time) time.Time {
 	for _, next := range begun {
 		if (h.alone || next.alone) && next.since.Before(looked) {
@@ -187,7 +188,7 @@ func by(h sighted, begun []sighted, looked time.Time) time.Time {
 	return looked
 }
 
-// turned tells what has become of a hold that is there, between two looks.
+// turned records what changed between two looks in a hold that goes on.
 func (l *past) turned(at, seen time.Time, was, is sighted) {
 	from := func(it *item) {
 		if it.From = millis(seen); is.since.After(seen) {
@@ -202,9 +203,9 @@ func (l *past) turned(at, seen time.Time, was, is sighted) {
 	}
 }
 
-// ended tells what is known of the end of a hold that is not there any more, but was at the last look. A lease that has run out
-// may have been renewed first, and then released. A hold that is gone before its deadline was released or broken, and a
-// break raises the fence.
+// ended records the end of a hold that was there at the last look and is not there now. A lease that has run out may have been
+// renewed first, and then released. A hold that is gone before its deadline was released or broken, and a break raises the
+// fence.
 func (l *past) ended(h sighted, at time.Time, old sight, fence int64) {
 	b, broken := l.breaks[h.fence]
 	delete(l.breaks, h.fence)
@@ -245,13 +246,13 @@ func appendBounded(times [][2]int64, one [2]int64) [][2]int64 {
 	return times
 }
 
-// since are the items after the n-th.
+// since returns the items after the n-th.
 func (l *past) since(n int) []item {
 	i, _ := slices.BinarySearchFunc(l.items, n+1, func(it item, n int) int { return it.N - n })
 	return append([]item{}, l.items[i:]...)
 }
 
-// prune forgets what is too old, or too much, and histories of locks that are gone and have nothing to tell.
+// prune removes items that are too old or too many, and the empty histories of locks that are gone.
 func prune(histories map[string]*past, now time.Time, keep time.Duration, there func(id string) bool) {
 	for horizon := keep; ; horizon /= 2 {
 		total, oldest := 0, millis(now.Add(-horizon))
@@ -268,14 +269,14 @@ func prune(histories map[string]*past, now time.Time, keep time.Duration, there 
 	}
 }
 
-// breaking remembers that these holds are being broken from here. Until broke says what came of it, nothing is told of
-// the lock: how a hold ended is not known.
+// breaking remembers that these holds are being broken from this page. Until broke is called with the result, nothing
+// is recorded of the lock, as it is not known how a hold ended.
 func (l *past) breaking(holds []redislock.Hold, why string, now time.Time) {
 	l.deciding++
 	if l.breaks == nil {
 		l.breaks = map[int64]breaking{}
 	}
-	if len(l.breaks) > maxOfLock { // of holds that were never seen to end
+	if len(l.breaks) > maxOfLock { // their holds were never seen to end
 		clear(l.breaks)
 	}
 	for _, h := range holds {
@@ -285,7 +286,8 @@ func (l *past) breaking(holds []redislock.Hold, why string, now time.Time) {
 	}
 }
 
-// broke notes what came of it: holds up to this fence were broken, and those beyond it were not if that is sure.
+// broke records the result of a break: the holds up to this fence were broken. If sure is true, those beyond it were
+// not.
 func (l *past) broke(holds []redislock.Hold, fence int64, sure bool, began time.Time) {
 	for _, h := range holds {
 		b, there := l.breaks[h.Fence]

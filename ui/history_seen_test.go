@@ -8,7 +8,7 @@ import (
 	"example.com/redislock"
 )
 
-// toldOf is the history after these looks at a lock, but for what the first of them shows.
+// toldOf is the history after these looks at a lock, without the items of the first look.
 func toldOf(looks ...redislock.Info) []item {
 	l := &past{}
 	l.see(looks[0], noon)
@@ -22,13 +22,13 @@ func toldOf(looks ...redislock.Info) []item {
 
 func at(second int) int64 { return noon.Add(time.Duration(second) * time.Second).UnixMilli() }
 
-// with is a hold that somebody changed.
+// with is a hold with a change.
 func with(h redislock.Hold, change func(*redislock.Hold)) redislock.Hold {
 	change(&h)
 	return h
 }
 
-// A lease that has run out between two looks may have been renewed, and the lock given back, before the second.
+// If a lease has run out between two looks, the hold may also have been renewed and released before the second.
 func TestHistoryDoesNotSayHowAHoldEndedThatNobodySawEnd(t *testing.T) {
 	t.Parallel()
 	short := with(held(anna, 10), func(h *redislock.Hold) { h.Deadline = h.Since.Add(time.Second) })
@@ -46,7 +46,7 @@ func TestHistoryDoesNotSayHowAHoldEndedThatNobodySawEnd(t *testing.T) {
 	}
 }
 
-// Who was seen in the queue once may have left it, and come again much later.
+// A waiter that was seen in the queue once may have left it, and come again much later.
 func TestHistorySaysHandedOverOnlyToThePlaceThatWasSeen(t *testing.T) {
 	t.Parallel()
 	queued := state(12, []redislock.Hold{held(anna, 10)}, bert)
@@ -61,7 +61,7 @@ func TestHistorySaysHandedOverOnlyToThePlaceThatWasSeen(t *testing.T) {
 	}
 }
 
-// A reader does not end because another one begins.
+// The hold of a reader does not end because another reader begins.
 func TestHistoryDatesNoEndByAGrantThatMayStandBesideIt(t *testing.T) {
 	t.Parallel()
 	reads := func(h *redislock.Hold) { h.Mode = redislock.Read }
@@ -97,7 +97,7 @@ func TestHistoryTellsWhenNobodyLooked(t *testing.T) {
 	if want := [][2]int64{{at(9), at(60)}}; !slices.Equal(l.blind, want) {
 		t.Errorf("%v, want %v", l.blind, want)
 	}
-	// A lock that appears is as little known of in that time.
+	// Of a lock that appears, that time is not known either.
 	h := newHub(t.Context(), Config{})
 	for _, second := range []int{0, 5, 60} {
 		h.sees(noon.Add(time.Duration(second) * time.Second))

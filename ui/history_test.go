@@ -22,7 +22,7 @@ func held(o redislock.Owner, second int) redislock.Hold {
 	return redislock.Hold{ID: o.Client, Owner: o, Since: since, Deadline: since.Add(30 * time.Second), Fence: since.UnixMicro()}
 }
 
-// state is what is seen of a lock some seconds after noon.
+// state is the state of a lock some seconds after noon.
 func state(second int, holds []redislock.Hold, waiting ...redislock.Owner) redislock.Info {
 	info := redislock.Info{Name: "x", Now: noon.Add(time.Duration(second) * time.Second), Holders: len(holds), Holds: holds, Waiting: len(waiting)}
 	for _, h := range holds {
@@ -96,7 +96,7 @@ func TestHistoryTellsWhatHappenedBetweenTwoStates(t *testing.T) {
 	}
 }
 
-// What came of a break is known after the lock was seen to change.
+// The result of a break comes after the lock was seen to change.
 func TestHistorySaysBrokenOnlyOfWhatWas(t *testing.T) {
 	t.Parallel()
 	one, two := held(anna, 10), held(bert, 11)
@@ -136,7 +136,7 @@ func TestHistorySaysBrokenOnlyOfWhatWas(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, text, c.want)
 		}
 	}
-	// One that goes on for long after it was not broken.
+	// A hold that goes on for long afterwards was not broken.
 	l := &past{}
 	long := held(anna, 10)
 	long.Deadline = noon.Add(time.Hour)
@@ -169,7 +169,7 @@ func TestHistoryKnowsWhatItDidNotSee(t *testing.T) {
 func TestHistoryIsBounded(t *testing.T) {
 	t.Parallel()
 	histories := map[string]*past{}
-	for i := range 400 { // once around is too much in all
+	for i := range 400 { // in all these are more than maxItems
 		l := &past{}
 		for n := range maxOfLock + 10 {
 			l.see(state(n, nil, make([]redislock.Owner, n%2)...), noon)
@@ -193,7 +193,7 @@ func TestHistoryIsBounded(t *testing.T) {
 	}
 }
 
-// asciiOnly is what may stand in an address, and in an attribute.
+// asciiOnly matches texts that are allowed in an address and in an attribute.
 var asciiOnly = regexp.MustCompile(`^[A-Za-z0-9\-_.~$&+=:@%]+$`)
 
 func TestNamesAreBytes(t *testing.T) {

@@ -13,11 +13,11 @@ import (
 	"example.com/redislock/ui/trouble"
 )
 
-// maxLocks is how many locks are shown; those in use come before idle ones where there are more.
+// maxLocks is how many locks are shown. If there are more, those in use are preferred to idle ones.
 const maxLocks = 50_000
 
-// hub has what is known of the locks, and the streams that are told of it. One watcher fills it for all of them, while
-// there are any.
+// hub has the state of all locks, and the streams that it is sent to. While there are streams, one watcher fills the
+// hub for all of them.
 type hub struct {
 	config Config
 	page   context.Context
@@ -27,7 +27,7 @@ type hub struct {
 	rows      map[string]json.RawMessage
 	histories map[string]*past
 	began     time.Time  // when the watching began, by the clock of Redis
-	now       time.Time  // the newest that is known of it
+	now       time.Time  // the newest known time of Redis
 	swept     time.Time  // when the last whole sweep ended, by the clock of Redis
 	blind     [][2]int64 // times between two sweeps that were too long
 	status    status
@@ -43,7 +43,7 @@ type hub struct {
 	looked    map[string]*looked
 	streams   map[*stream]struct{}
 	stop      context.CancelFunc // of the watcher; nil while it does not run
-	again     chan struct{}      // has something in it when the server is to be examined now; has room for one
+	again     chan struct{}      // with a capacity of one: a value says that the server is to be examined now
 }
 
 func newHub(page context.Context, config Config) *hub {
@@ -60,11 +60,11 @@ func newHub(page context.Context, config Config) *hub {
 	return h
 }
 
-// stream is what one browser has not been told yet. Changes that come faster than it reads are merged: all that is kept
-// is which locks to tell it of, and it gets their newest state.
+// stream is what is still to be sent to one browser. Changes that come faster than the browser reads are merged: the
+// stream keeps only which locks have changed, and the browser gets their newest state.
 type stream struct {
 	id      string
-	wake    chan struct{} // has room for one
+	wake    chan struct{} // with a capacity of one
 	locks   map[string]struct{}
 	status  bool
 	trouble bool
@@ -75,7 +75,7 @@ type stream struct {
 	told    int // the last item of that lock's history that it knows
 }
 
-// join makes a stream that is to be told everything there is, and has the watcher run.
+// join makes a stream, to which everything is to be sent, and starts the watcher.
 func (h *hub) join(id string) (*stream, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -92,7 +92,7 @@ func (h *hub) join(id string) (*stream, bool) {
 	return s, true
 }
 
-// run has the watcher run, if it does not. The caller has the mutex.
+// run starts the watcher if it does not run. The caller has the mutex.
 func (h *hub) run() {
 	if h.stop != nil || h.page.Err() != nil {
 		return
@@ -105,14 +105,14 @@ func (h *hub) run() {
 	}
 }
 
-// leave ends a stream; after the last one nothing is asked of Redis any more, and what was known is forgotten: the next
-// browser would take it for how things are. The histories stay, which know when nobody looked.
+// leave ends a stream. After the last one Redis is not asked any more, and the state of the locks is forgotten, as the
+// next browser would take it for the present one. The histories stay, as they know when nobody looked.
 func (h *hub) leave(s *stream) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.unlook(s)
 	delete(h.streams, s)
-	if len(h.streams) == 0 && h.stop != nil && h.recorder.log == nil { // a history goes on
+	if len(h.streams) == 0 && h.stop != nil && h.recorder.log == nil { // with a history in Redis the watcher goes on
 		h.stop()
 		h.stop = nil
 		h.rows, h.jobs, h.health, h.troubles, h.status = map[string]json.RawMessage{}, nil, nil, nil, status{}
@@ -123,11 +123,11 @@ func (h *hub) leave(s *stream) {
 func (s *stream) poke() {
 	select {
 	case s.wake <- struct{}{}:
-	default: // it will look anyway
+	default: // it is awake already
 	}
 }
 
-// tell marks something as new for every stream.
+// tell marks something as to be sent, for every stream.
 func (h *hub) tell(mark func(*stream)) {
 	for s := range h.streams {
 		mark(s)
@@ -146,7 +146,7 @@ func (h *hub) see(info redislock.Info) {
 	}
 	l := h.histories[id]
 	if l == nil {
-		l = &past{blind: slices.Clone(h.blind)} // it was not there yet, or nobody looked
+		l = &past{blind: slices.Clone(h.blind)} // the lock is new, or it was not looked at in these times
 		h.histories[id] = l
 	}
 	n := l.n
@@ -160,7 +160,7 @@ func (h *hub) see(info redislock.Info) {
 		h.recorded(info.Name, l, n, byPage)
 	}
 	if len(h.streams) == 0 && h.recorder.log == nil {
-		return // a history is all that is kept
+		return // no page is open: only the history is kept
 	}
 	h.show(id, rowOf(info))
 }
@@ -173,7 +173,7 @@ func (h *hub) show(id string, row json.RawMessage) {
 	}
 }
 
-// gone takes in that the server did not know a lock any more at this time. The caller has the mutex.
+// gone records that the server did not know a lock any more at this time. The caller has the mutex.
 func (h *hub) gone(id string, now time.Time) {
 	if l := h.histories[id]; l != nil {
 		n := l.n
@@ -195,7 +195,7 @@ func (h *hub) gone(id string, now time.Time) {
 	}
 }
 
-// set takes in what is sent whole, if it is new and the watching that ctx is of goes on.
+// set stores a message that is always sent whole, if it is new and the watcher of ctx still runs.
 func (h *hub) set(ctx context.Context, where *json.RawMessage, text json.RawMessage, mark func(*stream)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -211,21 +211,22 @@ type message struct {
 	data json.RawMessage
 }
 
-// locksMessage is a part of the list: the first ones after the hello make the whole of it, which is complete when a
-// status comes that tells of a sweep.
+// locksMessage is a part of the list. The messages after the hello make the whole list, which is complete when a
+// status comes that counts a sweep.
 type locksMessage struct {
 	Set  []json.RawMessage `json:"set"`
 	Gone []string          `json:"gone,omitempty"`
 }
 
-// maxChunk and maxChunkBytes are how many locks one message has, so that the page can draw between two, and about how
-// long it is, so that slow browsers do not keep much of us busy.
+// maxChunk is how many locks one message has, so that the page can draw between two messages. maxChunkBytes is about
+// how long a message is, so that a slow browser occupies little memory.
 const (
 	maxChunk      = 500
 	maxChunkBytes = 256 << 10
 )
 
-// next is what a stream is to be told now, and whether there is more. A detail is told only if the caller wants it.
+// next returns the messages for a stream, and whether there are more. A detail is among them only if the caller wants
+// it.
 func (h *hub) next(s *stream, withDetail bool) (messages []message, more bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -267,7 +268,7 @@ func (h *hub) next(s *stream, withDetail bool) (messages []message, more bool) {
 		s.health = false
 		messages = append(messages, message{"health", h.health})
 	}
-	if s.status { // last: with that of a sweep the list is complete
+	if s.status { // it comes last, as a status that counts a sweep says that the list is complete
 		s.status = false
 		messages = append(messages, message{"status", encode(h.status)})
 	}

@@ -14,7 +14,7 @@ import (
 	"example.com/redislock/ui/doctor"
 )
 
-// What a browser is told first is never how things were when somebody looked last, however long ago that was.
+// The first state that a browser gets is never that of an earlier look, however long ago that was.
 func TestTheFirstStatusAfterAPauseHasNoOldTime(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *Config) {
@@ -46,11 +46,11 @@ func TestTheFirstStatusAfterAPauseHasNoOldTime(t *testing.T) {
 	if err := lock.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	h.mu.Lock() // of who left last, and clears it all
+	h.mu.Lock() // the last one leaves, and clears everything
 	if len(h.rows) != 0 || h.jobs != nil || h.health != nil || h.status != (status{}) || h.histories["x"] == nil {
 		t.Errorf("what is remembered while nobody looks: %d rows, %s, %s, %+v, %d histories", len(h.rows), h.jobs, h.health, h.status, len(h.histories))
 	}
-	h.see(redislock.Info{Name: "y", Now: h.now}) // as a break does that no page asked for
+	h.see(redislock.Info{Name: "y", Now: h.now}) // as after a break by others
 	h.mu.Unlock()
 	if len(h.rows) != 0 {
 		t.Error("a lock is in the list that nobody looks at")
@@ -67,13 +67,14 @@ func TestTheFirstStatusAfterAPauseHasNoOldTime(t *testing.T) {
 	}
 }
 
-// unheard is a context that has ended when all that listens to it was just over.
+// unheard is a context that has ended, but whose Done does not say so, as if it ended just after the code that
+// listens to it.
 type unheard struct{ context.Context }
 
 func (unheard) Done() <-chan struct{} { return nil }
 func (unheard) Err() error            { return context.Canceled }
 
-// A watcher that ends while it takes in what it found leaves nothing behind for the next.
+// A watcher that ends while it stores its results leaves nothing behind for the next.
 func TestAWatcherThatHasEndedTakesNothingIn(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -85,7 +86,7 @@ func TestAWatcherThatHasEndedTakesNothingIn(t *testing.T) {
 	h := s.ui.hub
 	ended := unheard{t.Context()}
 	other := &stream{wake: make(chan struct{}, 1), locks: map[string]struct{}{}}
-	h.streams[other] = struct{}{} // of those who look by now
+	h.streams[other] = struct{}{} // of a page that was opened meanwhile
 	h.rows["y"] = json.RawMessage("{}")
 	if left, err := h.sweep(ended); left != 0 || !errors.Is(err, context.Canceled) {
 		t.Errorf("%d left, %v", left, err)
@@ -96,21 +97,21 @@ func TestAWatcherThatHasEndedTakesNothingIn(t *testing.T) {
 	}
 }
 
-// The same of how its last sweep went.
+// The same holds for the status of its last sweep.
 func TestAWatcherThatHasEndedHasNoStatus(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	b := newBreaker(t, func(_ int, err error) error { cancel(); return err })
 	b.acquire("x")
 	h := b.ui.hub
-	h.streams[&stream{wake: make(chan struct{}, 1), locks: map[string]struct{}{}}] = struct{}{} // of those who look by now
+	h.streams[&stream{wake: make(chan struct{}, 1), locks: map[string]struct{}{}}] = struct{}{} // of a page that was opened meanwhile
 	h.watch(ctx)
 	if ctx.Err() == nil || len(h.rows) != 0 || h.status != (status{}) {
 		t.Errorf("%v, %+v", h.rows, h.status)
 	}
 }
 
-// A lock that went while nobody looked has a history that says so.
+// The history of a lock that disappeared while nobody looked says so.
 func TestWhatWentWhileNobodyLookedIsGone(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -180,7 +181,7 @@ func TestTheListHasBoundedMessagesAndNoMoreThanIsShown(t *testing.T) {
 	if told != locks {
 		t.Errorf("%d locks were told", told)
 	}
-	// What is kept to compare with has the metadata of holders, which a history shows, and nothing of those who wait.
+	// The sight keeps the metadata of holders, which a history shows, and none of waiters.
 	size := len(fmt.Sprintf("%+v", h.histories["elect:7"].last))
 	if size > 10*redislock.MaxMetadata {
 		t.Errorf("%d bytes are kept of a lock", size)

@@ -10,18 +10,18 @@ import (
 	"example.com/redislock/ui/trouble"
 )
 
-// looked is a lock that somebody looks at on its own page: it is watched by push, once for all who do.
+// looked is a lock whose own page is open. It is watched by push, once for all browsers.
 type looked struct {
 	id   string
 	info redislock.Info
 	err  string
-	seen bool // there is an info or an err
+	seen bool // info or err is set
 	by   int
 	stop context.CancelFunc
 }
 
-// lookAt has a stream look at a lock, and no more at another; an empty id is at none. It reports false for a stream
-// that is not there.
+// lookAt sets the one lock that a stream looks at; an empty id means none. It reports false if there is no such
+// stream.
 func (h *hub) lookAt(streamID, id, name string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -60,11 +60,11 @@ func (h *hub) unlook(s *stream) {
 	}
 }
 
-// lookPause is between two looks at a lock that is not watched.
+// lookPause is the pause between two looks at a lock that is not watched.
 const lookPause = time.Second
 
-// follow keeps what is known of one lock up to date. It watches a lock that there is, and only looks again and again where
-// there is none, or where it may not watch: to watch a lock is to write to its key.
+// follow keeps the state of one lock up to date. It watches a lock that exists. If the lock does not exist, or if the user
+// may not watch, it looks at intervals instead: a watch writes to the key of the lock.
 func (h *hub) follow(ctx context.Context, l *looked, name string) {
 	for ctx.Err() == nil {
 		info, err := h.config.Client.Inspect(ctx, name)
@@ -86,7 +86,7 @@ func (h *hub) follow(ctx context.Context, l *looked, name string) {
 
 func exists(info redislock.Info) bool { return !info.Idle() || info.Fence > 0 }
 
-// took takes in what a look at one lock has found.
+// took stores the result of a look at one lock.
 func (h *hub) took(ctx context.Context, l *looked, info redislock.Info, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -107,7 +107,7 @@ func (h *hub) took(ctx context.Context, l *looked, info redislock.Info, err erro
 	}
 }
 
-// tellLooked marks a lock as changed for those who look at it. The caller has the mutex.
+// tellLooked marks a lock as changed for the streams that look at it. The caller has the mutex.
 func (h *hub) tellLooked(id string) {
 	for s := range h.streams {
 		if s.look != nil && s.look.id == id && s.look.seen {
@@ -117,8 +117,8 @@ func (h *hub) tellLooked(id string) {
 	}
 }
 
-// detail is the state of the lock that a stream looks at, and what it does not know of its history. The caller has the
-// mutex.
+// detail returns the state of the lock that a stream looks at, with the part of its history that was not sent yet. The
+// caller has the mutex.
 func (h *hub) detail(s *stream) json.RawMessage {
 	l := s.look
 	d := detailOf(l.info)

@@ -11,7 +11,7 @@ import (
 	"example.com/redislock"
 )
 
-// TestBrowserFindsThePageUnderAnyPath mounts the page as an application of one's own would, behind its login.
+// TestBrowserFindsThePageUnderAnyPath mounts the page as an application would, behind its own login.
 func TestBrowserFindsThePageUnderAnyPath(t *testing.T) {
 	t.Parallel()
 	p := opens(t, nil)

@@ -12,25 +12,27 @@ import (
 )
 
 const (
-	// maxUnwritten is how many items wait for the history in Redis; more are dropped, and that time counts as unseen.
+	// maxUnwritten is how many items wait to be written to the history in Redis. Further ones are dropped, and that time
+	// counts as unseen.
 	maxUnwritten = 5000
-	// beatPause is how often the history says that somebody looks where there is nothing else to say, and beatGap after how long
-	// without a word nobody did.
+	// beatPause is how often an entry says that somebody looks, if there is no other entry. If there is no entry for beatGap,
+	// nobody looked in that time.
 	beatPause = time.Minute
 	beatGap   = 150 * time.Second
 )
 
-// recorder keeps the history in Redis beside that in memory: it writes what the looks see, and reads what others have told.
+// recorder keeps the history in Redis beside the one in memory. It writes what the looks see, and reads what others have
+// reported.
 type recorder struct {
 	log     *history.Log
 	read    string // the ID of the last entry that was read
 	loaded  bool
-	wrote   time.Time // here
+	wrote   time.Time // when this page wrote last
 	dropped bool
 	queue   []history.Entry
 }
 
-// kept is how long what happened is remembered.
+// kept is how long items of the history are remembered.
 func (h *hub) kept() time.Duration {
 	if h.recorder.log == nil {
 		return keep
@@ -38,13 +40,14 @@ func (h *hub) kept() time.Duration {
 	return history.Life
 }
 
-// recorded puts the items of a history after the n-th down for Redis, with who has done what was done. The caller has the mutex.
+// recorded queues the items of a history after the n-th, to be written to Redis. Breaks and requests among them were made by
+// that person. The caller has the mutex.
 func (h *hub) recorded(name string, l *past, n int, by string) {
 	if h.recorder.log == nil {
 		return
 	}
 	for _, it := range l.since(n) {
-		if it.Kind == "queue" || it.By != "" { // that was read
+		if it.Kind == "queue" || it.By != "" { // such an item was read from Redis
 			continue
 		}
 		if len(h.recorder.queue) >= maxUnwritten {
@@ -68,10 +71,11 @@ func (h *hub) recorded(name string, l *past, n int, by string) {
 	}
 }
 
-// byPage is who has done something here, where nobody knows more.
+// byPage stands for the person if the login knows no name.
 const byPage = "somebody on the page"
 
-// record writes what was seen, and reads what others have told. The page goes on where that fails: it says so.
+// record writes what was seen, and reads what others have reported. If it fails, the page goes on, and shows the
+// error.
 func (h *hub) record(ctx context.Context) error {
 	r := &h.recorder
 	if r.log == nil {
@@ -102,7 +106,8 @@ func (h *hub) record(ctx context.Context) error {
 	return nil
 }
 
-// readHistory takes in what was written since: at first all of it, and then what others have told.
+// readHistory reads the entries since the last call: the first time all of them, later only those that others have
+// reported.
 func (h *hub) readHistory(ctx context.Context) error {
 	var entries []history.Entry
 	if err := h.recorder.log.Read(ctx, h.recorder.read, func(e history.Entry) { entries = append(entries, e) }); err != nil {
@@ -112,10 +117,10 @@ func (h *hub) readHistory(ctx context.Context) error {
 	defer h.mu.Unlock()
 	first := !h.recorder.loaded
 	h.recorder.loaded = true
-	var looked time.Time // when somebody last looked
+	var looked time.Time // when a page last looked
 	for _, e := range entries {
 		h.recorder.read = e.ID
-		if !e.Told && !first || e.Mine && !first { // seen by this page too, or by another beside it
+		if !e.Told && !first || e.Mine && !first { // this page has seen it too, or wrote it
 			continue
 		}
 		if !e.Told {
@@ -131,21 +136,22 @@ func (h *hub) readHistory(ctx context.Context) error {
 		}
 	}
 	if first && !looked.IsZero() {
-		h.swept = looked // nobody looked from then to the first sweep
+		h.swept = looked // from then to the first sweep nobody looked
 	}
 	return nil
 }
 
-// kinds are those that an entry of the history can have: what a look has seen, and what somebody told.
+// kinds are the kinds of entries in the history: those that a look can see, and those that are reported.
 var kinds = map[string]bool{
 	"held": true, "acquired": true, "handed over": true, "upgraded": true, "handed off": true, "released": true, "lost": true, "ended": true, "kept": true,
 	"kept time over": true, "revoked": true, "stolen": true, "broken": true, "perhaps broken": true, "asked": true, "unseen": true,
 }
 
-// lastMoment is the end of the year 9999: what a browser is told of later is no time for it.
+// lastMoment is the end of the year 9999. A browser cannot show later times.
 const lastMoment = 253402300799999
 
-// credible reports whether an item can be of an entry that was written then: another program may have written it.
+// credible reports whether an item is possible in an entry that was written at that time, as any program may have
+// written it.
 func (it item) credible(written time.Time) bool {
 	for _, at := range []int64{it.From, it.At, it.Since, it.Deadline, it.Waited} {
 		if at < 0 || at > lastMoment {
@@ -155,11 +161,11 @@ func (it item) credible(written time.Time) bool {
 	return kinds[it.Kind] && time.UnixMilli(it.At).Sub(written).Abs() <= history.Life
 }
 
-// takeEntry makes an item of an entry. One that cannot be is left out.
+// takeEntry makes an item of an entry. An impossible one is left out.
 func (h *hub) takeEntry(e history.Entry) {
 	it := item{At: millis(e.At)}
 	if len(e.Seen) > 0 {
-		_ = json.Unmarshal(e.Seen, &it) // what cannot be read stays as it is
+		_ = json.Unmarshal(e.Seen, &it) // fields that cannot be read stay empty
 	}
 	if it.Kind, it.Fence = e.Kind, e.Fence; !it.credible(e.At) || len(e.Name) > redislock.MaxName {
 		return
@@ -178,7 +184,7 @@ func (h *hub) takeEntry(e history.Entry) {
 		it.Told = true
 		for _, known := range l.items {
 			if e.Kind != "asked" && known.Told && known.Kind == e.Kind && known.Fence == e.Fence && (known.By != "" || it.By == "") {
-				return // told already, by who did it
+				return // it was reported already, by the one who did it
 			}
 		}
 	}
@@ -192,7 +198,8 @@ func (h *hub) takeEntry(e history.Entry) {
 	h.tellLooked(id)
 }
 
-// merge makes one item of what looks have seen of the end of a hold, and what was told of it: by whom it was ended, and why.
+// merge makes one item of two: the end of a hold that looks have seen, and the report that says by whom it was ended, and
+// why.
 func (l *past) merge() {
 	for i := range l.items {
 		told := &l.items[i]
@@ -211,7 +218,7 @@ func (l *past) merge() {
 	}
 }
 
-// noteEnd has a loss count as trouble that somebody has told, or that was seen before this page was opened.
+// noteEnd reports a loss to package trouble, if it was reported by somebody or seen before this page was opened.
 func (h *hub) noteEnd(e history.Entry) {
 	if end, bad := trouble.Told(e); bad {
 		h.memory.Note(e.Name, end)

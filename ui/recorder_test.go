@@ -14,7 +14,7 @@ import (
 	"example.com/redislock/ui/trouble"
 )
 
-// until waits until something is so.
+// until waits until a condition holds.
 func untilSo(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !so(); time.Sleep(5 * time.Millisecond) {
@@ -57,7 +57,7 @@ func TestAHistoryInRedisIsThereForWhoLooksLater(t *testing.T) {
 		t.Cleanup(u.Close)
 		return u
 	}
-	app, first := connect("app"), opened() // nobody looks at its page
+	app, first := connect("app"), opened() // its page is not open
 	untilSo(t, "the first sweep", func() bool { first.hub.mu.Lock(); defer first.hub.mu.Unlock(); return first.hub.status.Sweeps > 0 })
 	a, err := app.Acquire(t.Context(), "a")
 	if err != nil {

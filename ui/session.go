@@ -14,35 +14,35 @@ import (
 )
 
 const (
-	// sessionLife is after which time a session must be opened anew.
+	// sessionLife is how long a session lasts. After that a new login is needed.
 	sessionLife = 12 * time.Hour
-	// maxSessions is how many there can be; without a token anybody on this machine can open some.
+	// maxSessions is how many sessions there can be. Without a token anybody on this machine can open some.
 	maxSessions = 1024
-	// keyHeader is where a page sends the key of its session.
+	// keyHeader is the header in which a page sends the key of its session.
 	keyHeader = "X-CSRF-Token"
 )
 
-// session is what a browser has that has logged in. It is kept here, and ends here: after its time, at a logout, or with the
-// process, and its streams with it.
+// session is the login of a browser. It is kept in this process. It ends after its time, at a logout or with the process,
+// and its streams end with it.
 //
-// A browser has two secrets of it. The cookie is out of the reach of scripts, but browsers send it to every other port of the
-// host, and who listens there could use it. The key is in the storage of the page, which belongs to its port; the page sends
-// it along with all that it asks for, so that no other site can ask in its name, and who has the cookie alone gets nothing.
+// A session has two secrets. Scripts cannot read the cookie, but browsers send it to every other port of the host, where
+// another program could take it. The key is in the storage of the page, which belongs to its port. The page sends the key
+// with each request. So no other site can send requests in its name, and the cookie alone is of no use.
 type session struct {
-	name  string // for people, as in the audit
+	name  string // a name for the audit
 	key   string
 	until time.Time
 	ended context.Context
 	end   context.CancelFunc
 }
 
-// sessions are those that have not ended.
+// sessions has the sessions that have not ended.
 type sessions struct {
 	mu sync.Mutex
-	of map[[sha256.Size]byte]*session // by the hash of the cookie: a comparison tells nothing
+	of map[[sha256.Size]byte]*session // by the hash of the cookie, so that the time of a comparison tells nothing about it
 }
 
-// open makes a session that ends with the page. It returns its cookie too.
+// open makes a session that ends with the page, and returns it with its cookie.
 func (s *sessions) open(page context.Context) (*session, string) {
 	cookie := rand.Text()
 	id := sha256.Sum256([]byte(cookie))
@@ -65,12 +65,12 @@ func (s *sessions) open(page context.Context) (*session, string) {
 	return one, cookie
 }
 
-// makeRoom ends one: of a few, the one that would end first.
+// makeRoom ends one session: of a few that it looks at, the one that would end first.
 func (s *sessions) makeRoom() {
 	var first *session
 	var of [sha256.Size]byte
 	looked := 0
-	for id, one := range s.of { // in no order
+	for id, one := range s.of { // the order is random
 		if first == nil || one.until.Before(first.until) {
 			first, of = one, id
 		}
@@ -78,11 +78,11 @@ func (s *sessions) makeRoom() {
 			break
 		}
 	}
-	delete(s.of, of) // not when its end is noticed: there would be more than there may be
+	delete(s.of, of) // at once, as otherwise there could be too many
 	first.end()
 }
 
-// find is the session of a cookie, if it has not ended.
+// find returns the session of a cookie, if it has not ended.
 func (s *sessions) find(cookie string) (*session, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,8 +90,8 @@ func (s *sessions) find(cookie string) (*session, bool) {
 	return one, one != nil && one.ended.Err() == nil
 }
 
-// cookieName makes a name for this process alone: two pages of one host would end each other's sessions. With TLS, browsers
-// take a cookie of such a name from this very host alone.
+// cookieName makes a name of a cookie for this process alone. With one name for all, two pages on one host would end each
+// other's sessions. With TLS the name has a prefix for which browsers accept the cookie from this host only.
 func cookieName(secure bool) string {
 	name := "redislock_ui_" + strings.ToLower(rand.Text()[:10])
 	if secure {
@@ -100,7 +100,7 @@ func cookieName(secure bool) string {
 	return name
 }
 
-// session is that of a request's cookie.
+// session returns the session of a request's cookie.
 func (u *UI) session(r *http.Request) (*session, bool) {
 	cookie, err := r.Cookie(u.cookie)
 	if err != nil {
@@ -126,8 +126,8 @@ func (u *UI) setCookie(w http.ResponseWriter, value string, age int) {
 	})
 }
 
-// authenticated lets those pass who need no token, come from a page of a session, or send the token along. The page itself,
-// in which nothing is told, needs the cookie alone.
+// authenticated lets a request pass if there is no token, if it comes from a page of a session, or if it has the token. For
+// the page itself, which has no data in it, the cookie is enough.
 func (u *UI) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if one, ok := u.session(r); u.config.Token == "" || ok && (r.URL.Path == "/" || one.hasKey(r)) {
@@ -149,13 +149,14 @@ func (u *UI) authenticated(next http.Handler) http.Handler {
 			seeOther(w, "login")
 			return
 		}
-		// Basic is accepted but not asked for: browsers would open a dialog of their own over the page.
+		// Basic is accepted, but the answer does not ask for it, as browsers would then open a dialog of their own over the page.
 		w.Header().Set("WWW-Authenticate", `Bearer realm="redislock"`)
 		refuse(w, http.StatusUnauthorized, "the token is missing or wrong; log in, or send Authorization: Bearer TOKEN")
 	})
 }
 
-// sentToken is the token of a request's Authorization; with Basic, the password under any user.
+// sentToken is the token in the header Authorization of a request. With Basic it is the password, under any user
+// name.
 func sentToken(r *http.Request) (string, bool) {
 	if _, password, ok := r.BasicAuth(); ok {
 		return password, true
@@ -164,8 +165,8 @@ func sentToken(r *http.Request) (string, bool) {
 	return strings.TrimSpace(token), ok && strings.EqualFold(scheme, "Bearer")
 }
 
-// login opens a session for who knows the token. The page finds its key behind the # of the address: browsers keep that to
-// themselves.
+// login opens a session if the token is right. The page finds its key behind the # of the address, which browsers do not
+// send.
 func (u *UI) login(w http.ResponseWriter, r *http.Request) {
 	token := r.PostFormValue("token")
 	if u.config.Token != "" {
@@ -179,7 +180,7 @@ func (u *UI) login(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if old, ok := u.session(r); ok { // its cookie is about to be another
+	if old, ok := u.session(r); ok { // the new cookie replaces that of the old session
 		old.end()
 	}
 	one := u.welcome(w)
@@ -187,13 +188,13 @@ func (u *UI) login(w http.ResponseWriter, r *http.Request) {
 	seeOther(w, "./#/enter/"+one.key)
 }
 
-// seeOther leads on to a place that is said from here: the page may be mounted anywhere.
+// seeOther redirects to a relative address, as the page may be mounted anywhere.
 func seeOther(w http.ResponseWriter, to string) {
 	w.Header().Set("Location", to)
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-// logout ends the session, here and in this browser.
+// logout ends the session, and removes its cookie from the browser.
 func (u *UI) logout(w http.ResponseWriter, r *http.Request) {
 	if one, ok := u.session(r); ok {
 		one.end()
@@ -203,8 +204,8 @@ func (u *UI) logout(w http.ResponseWriter, r *http.Request) {
 	seeOther(w, "login")
 }
 
-// try compares a token with ours, at a pace that does not let anybody guess it. Who would have to wait too long is told
-// how long, and the token is not looked at.
+// try checks a token, at a pace at which nobody can guess it. If the caller would have to wait too long, the answer
+// says how long, and the token is not checked.
 func (u *UI) try(r *http.Request, token string) (ok bool, wait time.Duration) {
 	looked := false
 	ok, wait = u.slow.try(r.Context(), r.RemoteAddr, func() bool { looked = true; return equal(token, u.config.Token) })
@@ -221,7 +222,7 @@ func tooMany(w http.ResponseWriter, wait time.Duration) {
 
 func seconds(d time.Duration) string { return strconv.Itoa(int((d + time.Second - 1) / time.Second)) }
 
-// equal compares secrets in a time that tells nothing about them, not even the length.
+// equal compares secrets in a time that tells nothing about them, not even their length.
 func equal(a, b string) bool {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Browsers send a cookie to every port of its host: who has one from there has nothing.
+// Browsers send a cookie to every port of its host. A cookie that was taken there is of no use alone.
 func TestACookieAloneOpensNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)

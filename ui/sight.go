@@ -8,31 +8,32 @@ import (
 	"example.com/redislock"
 )
 
-// sight is what is kept of a lock's last state: what the next one is compared with, and no more. Metadata is written by
-// others, and there may be a thousand waiters.
+// sight is what is kept of the last state of a lock, to compare the next one with it. It is kept small, as there may be
+// a thousand waiters, and others write the metadata.
 type sight struct {
 	seen    bool
 	now     time.Time
 	fence   int64
 	waiting int
 	holds   map[int64]sighted    // by their fences
-	places  map[string]time.Time // since when, by their ids
+	places  map[string]time.Time // the times since when they wait, by their ids
 }
 
 // sighted is a hold that was seen.
 type sighted struct {
-	owner           owner // without what the page does not show in a history
+	owner           owner // without the parts that a history does not show
 	who             uint64
 	id              string
 	since, deadline time.Time
 	fence           int64
-	alone           bool // in its mode nobody else can hold
+	alone           bool // its mode excludes all others
 	revoked, kept   bool
 }
 
 var seed = maphash.MakeSeed()
 
-// sightOf is what is kept of a state. A hold that was there before has the owner that it had: the same strings.
+// sightOf makes the sight of a state. A hold that is in the old one keeps the strings of its owner, which saves
+// memory.
 func sightOf(info redislock.Info, old sight) sight {
 	s := sight{seen: true, now: info.Now, fence: info.Fence, waiting: info.Waiting}
 	if len(info.Holds) > 0 {
@@ -55,7 +56,7 @@ func sightOf(info redislock.Info, old sight) sight {
 	return s
 }
 
-// busy says whether somebody held the lock or waited for it.
+// busy reports whether the lock was held or waited for.
 func (s sight) busy() bool { return len(s.holds) > 0 || s.waiting > 0 }
 
 func byFence(a, b sighted) int { return cmp.Compare(a.fence, b.fence) }

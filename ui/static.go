@@ -20,14 +20,14 @@ import (
 //go:embed static
 var static embed.FS
 
-// types are spelled out: what a machine believes about a file name must not decide whether a script runs.
+// types are written out here, so that the settings of a machine do not decide whether a script runs.
 var types = map[string]string{".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
 // staticFiles are the files of the page, each a handler.
 func staticFiles() map[string]http.Handler {
 	entries, err := static.ReadDir("static")
 	if err != nil {
-		panic(err) // it is in the binary
+		panic(err) // cannot happen: the files are in the binary
 	}
 	files := map[string]http.Handler{"hidden.js": staticFile("hidden.js", []byte(hiddenScript()))}
 	for _, e := range entries {
@@ -40,7 +40,7 @@ func staticFiles() map[string]http.Handler {
 	return files
 }
 
-// staticFile is a file that browsers keep, and ask whether it is still the same; but not a page.
+// staticFile serves a file. Browsers keep it, and ask each time whether it has changed. A page is not kept.
 func staticFile(name string, body []byte) http.Handler {
 	sum := sha256.Sum256(body)
 	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
@@ -59,8 +59,8 @@ func staticFile(name string, body []byte) http.Handler {
 	})
 }
 
-// hiddenScript is a script with the rule of [safetext.Hidden] as an expression, so that the page shows nothing that the
-// command line would not.
+// hiddenScript is a script with the rule of [safetext.Hidden] as a regular expression, so that the page and the command
+// line escape the same characters.
 var hiddenScript = sync.OnceValue(func() string {
 	var class strings.Builder
 	for from := rune(0); from <= unicode.MaxRune; from++ {

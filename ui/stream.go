@@ -9,17 +9,17 @@ import (
 )
 
 const (
-	// maxStreams is how many pages may look at the same time.
+	// maxStreams is how many pages may be open at the same time.
 	maxStreams = 64
-	// beat is how often a stream says that it lives where there is nothing else to say. The page waits for three.
+	// beat is how often a stream sends a sign of life if it has nothing else to send. A page gives up after three.
 	beat = 10 * time.Second
-	// readTime is how long a browser may take to read what it is sent, before it is dropped.
+	// readTime is how long a browser may take to read a message before it is dropped.
 	readTime = 15 * time.Second
-	// detailPause is at least between two details: a busy lock changes faster than people read.
+	// detailPause is the shortest pause between two details, as a busy lock changes faster than people read.
 	detailPause = 200 * time.Millisecond
 )
 
-// hello is the first message of a stream: whatever the page knew before is over.
+// hello is the first message of a stream. The page then drops all that it knew.
 type hello struct {
 	Stream     string `json:"stream"`
 	CSRF       string `json:"csrf"`
@@ -31,24 +31,24 @@ type hello struct {
 	BeatMS     int64  `json:"beatMs"`
 }
 
-// stream sends a page all there is and then what changes, as server-sent events numbered from 1. A page that has missed
-// a number, or whose connection broke, asks for a new stream.
+// stream sends the state of all locks and then the changes, as server-sent events numbered from 1. A page that has
+// missed a number, or whose connection broke, asks for a new stream.
 func (u *UI) stream(w http.ResponseWriter, r *http.Request) {
 	s, ok := u.hub.join(rand.Text())
 	if !ok {
 		w.Header().Set("Retry-After", "10")
-		refuse(w, http.StatusServiceUnavailable, "too many pages look already")
+		refuse(w, http.StatusServiceUnavailable, "too many pages are open already")
 		return
 	}
 	defer u.hub.leave(s)
 
 	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no") // a proxy must not collect
+	w.Header().Set("X-Accel-Buffering", "no") // a proxy must not buffer the stream
 	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Time{}) // the request was read, and the stream has no end
+	_ = rc.SetReadDeadline(time.Time{}) // the request is read, and the stream has no time limit
 	number := 0
 	send := func(messages ...message) error {
-		_ = rc.SetWriteDeadline(time.Now().Add(readTime)) // a recorder has none
+		_ = rc.SetWriteDeadline(time.Now().Add(readTime)) // the recorder of a test has no deadline
 		for _, m := range messages {
 			number++
 			if _, err := fmt.Fprintf(w, "id: %d\nevent: %s\ndata: %s\n\n", number, m.kind, m.data); err != nil {
@@ -84,7 +84,7 @@ func (u *UI) stream(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 			return
 		case <-ended:
-			if u.page.Err() == nil { // else the session has ended with all the rest
+			if u.page.Err() == nil { // otherwise the whole page ends, and not this session alone
 				_ = send(message{"over", json.RawMessage("{}")})
 				return
 			}
@@ -107,7 +107,7 @@ func (u *UI) stream(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if more {
-			if len(messages) == 0 { // a detail that must wait
+			if len(messages) == 0 { // only a detail is left, which must wait
 				time.AfterFunc(detailPause, s.poke)
 			} else {
 				s.poke()

@@ -47,7 +47,7 @@ func (s *site) reads(srv *httptest.Server) (*reader, context.CancelFunc) {
 	return r, func() { cancel(); _ = got.Body.Close() }
 }
 
-// until reads until a message of a kind, and the state then, is as wanted.
+// until reads until a message of this kind has come and the state is as wanted.
 func (r *reader) until(kind string, wanted func() bool) {
 	r.Helper()
 	got := ""
@@ -137,7 +137,7 @@ func TestStreamHasAllAndThenWhatChanges(t *testing.T) {
 	if text := string(r.last["health"]); strings.Index(text, "danger") > strings.Index(text, `"warning"`) {
 		t.Errorf("not the worst first: %s", text)
 	}
-	// One is released, one is new: that is told, and not the others again.
+	// One lock is released and one is new: only these two are sent, and not the others again.
 	if err := locks[7].Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestStreamHasAllAndThenWhatChanges(t *testing.T) {
 	if err := json.Unmarshal(r.last["locks"], &m); err != nil || len(m.Set) > n/2 {
 		t.Errorf("%d locks were told again: %v", len(m.Set), err)
 	}
-	// A second browser has all from the start; when the first is gone it goes on.
+	// A second browser gets everything from the start, and goes on when the first is gone.
 	second, _ := s.reads(srv)
 	second.until("status", func() bool { return len(second.locks) == n })
 	leave()

@@ -9,20 +9,22 @@ import (
 )
 
 const (
-	// freeTries is how many wrong tokens cost nothing; from then on there is one try within each pace, 40 a second: who
-	// knows the token does not notice, and a random one of 16 letters takes longer than there is time.
+	// freeTries is how many wrong tokens are free of delay. After that there is one try in each pace, which is 40 a
+	// second: a person does not notice that, and to guess a random token of 16 letters takes far too long.
 	freeTries = 3
 	pace      = 25 * time.Millisecond
-	// longestWait is how long a try may wait for its turn; beyond it, which takes 400 tries at once, it is refused.
+	// longestWait is how long a try may wait for its turn. A try that would wait longer is refused; that takes 400 tries
+	// at once.
 	longestWait = 10 * time.Second
-	// forgetTries is after which time without a wrong token all is forgotten.
+	// forgetTries is the time without a wrong token after which the count of an address is forgotten.
 	forgetTries = 10 * time.Minute
-	// maxSources bounds the memory for those who fail.
+	// maxSources is how many addresses with wrong tokens are remembered.
 	maxSources = 4096
 )
 
-// throttle bounds how fast tokens can be guessed, by address. Who sends a right one is not told to come back later because
-// others at the same address, which may be a proxy's, sent wrong ones: the tries take turns. The zero throttle is ready.
+// throttle bounds how fast tokens can be guessed from one address. The tries of an address take turns. So a right token is
+// not refused because others at the same address, which may be that of a proxy, sent wrong ones. The zero throttle is
+// ready for use.
 type throttle struct {
 	mu      sync.Mutex
 	sources map[string]source
@@ -31,11 +33,11 @@ type throttle struct {
 type source struct {
 	failed int
 	last   time.Time
-	free   time.Time // when the next try has its turn
+	free   time.Time // when the turn of the next try comes
 }
 
-// try asks check for the verdict on a try from this address when it has its turn, which is at once unless many failed.
-// Where too many wait already, check is not asked, and wait is how long that will be so.
+// try calls check when the turn of a try from this address comes, which is at once unless many tries failed, and
+// returns its result. If too many tries wait already, check is not called, and wait says when to come back.
 func (t *throttle) try(ctx context.Context, remote string, check func() bool) (ok bool, wait time.Duration) {
 	from, now := network(remote), time.Now()
 	t.mu.Lock()
@@ -53,7 +55,7 @@ func (t *throttle) try(ctx context.Context, remote string, check func() bool) (o
 		now = time.Now()
 	}
 	if ctx.Err() != nil {
-		return false, 0 // nobody reads the answer
+		return false, 0 // the browser is gone
 	}
 	s := t.sources[from]
 	if check() {
@@ -79,11 +81,11 @@ func (t *throttle) try(ctx context.Context, remote string, check func() bool) (o
 	return false, 0
 }
 
-// makeRoom forgets one of those that failed: of a few, the one that did so longest ago. To look at all would let those
-// who have many addresses keep us busy.
+// makeRoom forgets one address: of a few that it looks at, the one that failed longest ago. If it looked at all,
+// somebody with many addresses could keep this process busy.
 func (t *throttle) makeRoom() {
 	oldest, looked := "", 0
-	for from, s := range t.sources { // in no order
+	for from, s := range t.sources { // the order is random
 		if oldest == "" || s.last.Before(t.sources[oldest].last) {
 			oldest = from
 		}
@@ -94,7 +96,7 @@ func (t *throttle) makeRoom() {
 	delete(t.sources, oldest)
 }
 
-// network is whom an address belongs to: with IPv6 one has at least a whole /64.
+// network is the part of an address that stands for its owner: with IPv6 a whole /64, as everybody has at least that.
 func network(remote string) string {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
@@ -107,6 +109,6 @@ func network(remote string) string {
 	if addr = addr.Unmap().WithZone(""); addr.Is4() {
 		return addr.String()
 	}
-	prefix, _ := addr.Prefix(64) // 64 is a length that it has
+	prefix, _ := addr.Prefix(64) // no error: an IPv6 address has 64 bits
 	return prefix.String()
 }

@@ -34,7 +34,7 @@ func TestWrongTokensAreSlowedAndTheRightOnePasses(t *testing.T) {
 		if try("192.0.2.2:1000", true) != 0 || try("[2001:db8::1]:1", true) != 0 {
 			t.Error("others must wait")
 		}
-		// As fast as they can for a minute, from two at once, and with the right one in between: it is never refused.
+		// Two send wrong tokens as fast as they can for a minute, with the right one in between, which is never refused.
 		before, begun := checked, time.Now()
 		var guess sync.WaitGroup
 		for range 2 {
@@ -59,7 +59,7 @@ func TestWrongTokensAreSlowedAndTheRightOnePasses(t *testing.T) {
 		if try("192.0.2.1:1", true) != 0 || try("192.0.2.1:1", false) != 0 || try("192.0.2.1:1", false) != 0 {
 			t.Error("who knows the token is still slowed")
 		}
-		// All at once: so many wait, and the others are not looked at.
+		// All at once: as many as may wait do, and the others are not checked.
 		before, begun = checked, time.Now()
 		var refused atomic.Int32
 		const crowd = 1000
@@ -74,7 +74,7 @@ func TestWrongTokensAreSlowedAndTheRightOnePasses(t *testing.T) {
 		if n := checked - before; n > int(longestWait/pace)+10 || n+int(refused.Load()) != crowd || time.Since(begun) > longestWait+pace {
 			t.Errorf("%d looked at, %d refused, in %v", n, refused.Load(), time.Since(begun))
 		}
-		// One who has many addresses: of a /64 they are one, and otherwise memory is bounded.
+		// Somebody with many addresses: those of a /64 count as one, and otherwise memory is bounded.
 		for i := range 10 {
 			try("[2001:db8:0:1::"+string(rune('a'+i%6))+"]:1", false)
 		}
@@ -87,7 +87,7 @@ func TestWrongTokensAreSlowedAndTheRightOnePasses(t *testing.T) {
 		if len(slow.sources) > maxSources {
 			t.Errorf("%d are remembered", len(slow.sources))
 		}
-		// Who has gone does not wait on.
+		// A try whose browser is gone does not wait any longer.
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		if ok, _ := slow.try(gone, "192.0.2.9:1", func() bool { t.Error("looked at for nobody"); return true }); ok {
@@ -105,9 +105,9 @@ func TestWhoGuessesLocksNobodyOut(t *testing.T) {
 	s.wants(200, "GET", "/", "", "Authorization", "Bearer "+testToken)
 	s.login()
 
-	// Only where too many wait already.
+	// Only if too many wait already.
 	s.ui.slow.mu.Lock()
-	s.ui.slow.sources["192.0.2.1"] = source{failed: 100, last: time.Now(), free: time.Now().Add(2 * longestWait)} // that of httptest's requests
+	s.ui.slow.sources["192.0.2.1"] = source{failed: 100, last: time.Now(), free: time.Now().Add(2 * longestWait)} // the address of httptest's requests
 	s.ui.slow.mu.Unlock()
 	if got := s.wants(429, "GET", "/", "", "Authorization", "Bearer "+testToken); got.Header.Get("Retry-After") == "" {
 		t.Error("it does not say when to try again")

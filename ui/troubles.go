@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	// maxTroubles is how many are told in words, and maxMarked how many locks are marked in the list: the worst.
+	// maxTroubles is how many troubles are shown in words, and maxMarked how many locks are marked in the list. The
+	// worst come first.
 	maxTroubles = 100
 	maxMarked   = 5000
 )
@@ -40,8 +41,8 @@ type step struct {
 // troublesMessage is all that needs a person, the worst first.
 type troublesMessage struct {
 	Items []troubleItem            `json:"items"`
-	More  int                      `json:"more,omitempty"` // that are not among the items
-	Locks map[string]trouble.Level `json:"locks"`          // the worst of each lock, by its id
+	More  int                      `json:"more,omitempty"` // further troubles
+	Locks map[string]trouble.Level `json:"locks"`          // the worst level of each lock, by its id
 }
 
 func (c Config) steps(all []trouble.Step) []step {
@@ -79,7 +80,7 @@ func (c Config) troubles(all []trouble.Trouble) json.RawMessage {
 	return encode(m)
 }
 
-// judge says what is in trouble by now.
+// judge finds the troubles of this time.
 func (h *hub) judge(ctx context.Context, now time.Time) {
 	h.mu.Lock()
 	h.found = trouble.All(h.memory.Troubles(now), h.runs, h.report, now)

@@ -62,7 +62,7 @@ type Config struct {
 type UI struct {
 	config   Config
 	handler  http.Handler
-	cookie   string // its name
+	cookie   string // the name of the cookie
 	sessions sessions
 	slow     throttle
 	hub      *hub
@@ -88,7 +88,7 @@ func (u *UI) ServeHTTP(w http.ResponseWriter, r *http.Request) { u.handler.Serve
 // Close ends all streams and all requests to Redis, and returns when they have ended. Call it before [http.Server.Shutdown],
 // which waits for streams.
 func (u *UI) Close() {
-	u.hub.mu.Lock() // nothing begins to work after it
+	u.hub.mu.Lock() // after this nothing new begins
 	u.end()
 	u.hub.mu.Unlock()
 	u.hub.work.Wait()
@@ -101,7 +101,8 @@ const (
 	maxBody = 16 << 10
 )
 
-// routes are all there are. Each request passes, in this order: the Host, where it comes from, who sends it.
+// routes are all routes. Each request is checked in this order: its Host, the site it comes from, its session or
+// token.
 func (u *UI) routes() http.Handler {
 	open, known := http.NewServeMux(), http.NewServeMux()
 	files := staticFiles()
@@ -138,7 +139,7 @@ func (u *UI) routes() http.Handler {
 func bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime)) // a recorder has none
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime)) // the recorder of a test has no deadline
 		next.ServeHTTP(w, r)
 	})
 }

@@ -11,17 +11,17 @@ import (
 )
 
 const (
-	// After a sweep comes a pause of minPause, or of restFactor times what the sweep took if that is longer, but no more than perLock
-	// for each lock: so Redis is busy with us for a sixth of its time at most. A sweep may take long because the machine is
-	// busy; the work of Redis for a lock is about a fifth of perLock.
+	// The pause after a sweep is minPause, or restFactor times the time of the sweep if that is longer, but at most perLock for each
+	// lock. So the sweeps take at most a sixth of the time of Redis. The bound by perLock is there because a sweep may also be slow
+	// when the machine is busy; the work of Redis for a lock is about a fifth of perLock.
 	minPause   = time.Second
 	restFactor = 5
 	perLock    = 100 * time.Microsecond
-	// silence is how long Redis may say nothing within a sweep.
+	// silence is how long Redis may send nothing within a sweep.
 	silence = 5 * time.Second
-	// batch is how many locks are taken in at once; the mutex is free in between.
+	// batch is how many locks are stored at once. The mutex is free between two batches.
 	batch = 200
-	// healthPause is between two examinations of the server, healthTime bounds one.
+	// healthPause is the pause between two examinations of the server, and healthTime bounds one of them.
 	healthPause = time.Minute
 	healthTime  = 30 * time.Second
 	// maxJobs is how many cron jobs are shown.
@@ -30,12 +30,12 @@ const (
 
 // watch sweeps until ctx ends.
 func (h *hub) watch(ctx context.Context) {
-	var away time.Time // since when looks fail, by the clock of Redis
+	var away time.Time // the time since when looks fail, by the clock of Redis
 	for ctx.Err() == nil {
 		begun := time.Now()
-		if h.recorder.log != nil && !h.recorder.loaded { // what was before comes before what is
+		if h.recorder.log != nil && !h.recorder.loaded { // the recorded history is read before the first look
 			bounded, cancel := context.WithTimeout(ctx, 2*silence)
-			_ = h.readHistory(bounded) // record says so
+			_ = h.readHistory(bounded) // record reports the error
 			cancel()
 		}
 		before := h.time()
@@ -48,7 +48,7 @@ func (h *hub) watch(ctx context.Context) {
 		case !swept && away.IsZero() && !errors.Is(err, redislock.ErrPermission):
 			away = before
 		}
-		var unkept error // why the history is not kept; what is shown is as it is all the same
+		var unkept error // why the history is not kept; the locks are shown all the same
 		if swept {
 			if err = h.cron(ctx); err == nil {
 				unkept = h.record(ctx)
@@ -58,10 +58,10 @@ func (h *hub) watch(ctx context.Context) {
 		took := time.Since(begun)
 		h.mu.Lock()
 		pause := max(minPause, min(restFactor*took, time.Duration(len(h.rows)+left)*perLock))
-		if err != nil { // it is waiting, not work, that took long
+		if err != nil { // the time was spent on waiting, not on work
 			pause = minPause
 		}
-		if ctx.Err() != nil { // nobody looks any more, or others do by now
+		if ctx.Err() != nil { // no page is open any more, or a new watcher runs
 			h.mu.Unlock()
 			return
 		}
@@ -83,25 +83,25 @@ func (h *hub) watch(ctx context.Context) {
 	}
 }
 
-// back takes in that Redis answers again, which it did last at this time.
+// back records that Redis answers again. Its last answer before the outage was at the given time.
 func (h *hub) back(since time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.memory.Away(since, h.now)
 	select {
-	case h.again <- struct{}{}: // what was found in the outage is not so any more
+	case h.again <- struct{}{}: // the findings of the outage are out of date
 	default:
 	}
 }
 
-// time is the newest that is known of Redis.
+// time is the newest known time of Redis.
 func (h *hub) time() time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.now
 }
 
-// sees takes in that a whole sweep ended at this time: if the last one is long ago, nobody looked in between. The caller has
+// sees records that a whole sweep ended at this time. If the last one is long ago, nobody looked in between. The caller has
 // the mutex.
 func (h *hub) sees(now time.Time) {
 	if h.began.IsZero() {
@@ -118,13 +118,13 @@ func (h *hub) sees(now time.Time) {
 	h.blind = slices.DeleteFunc(h.blind, func(times [2]int64) bool { return times[1] < oldest })
 }
 
-// found is what a sweep finds under one name: a state, or why there is none to be had.
+// found is what a sweep finds under one name: a state, or the error why it cannot be read.
 type found struct {
 	info redislock.Info
 	err  error
 }
 
-// sweep takes in every lock once, also those that cannot be read. Those that it has not met are gone.
+// sweep reads every lock once, and stores also those that cannot be read. Locks that it did not meet are gone.
 func (h *hub) sweep(ctx context.Context) (left int, err error) {
 	bounded, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -154,7 +154,7 @@ func (h *hub) sweep(ctx context.Context) (left int, err error) {
 		}
 		patience.Reset(silence)
 		id := idOf(info.Name)
-		if len(met) >= maxLocks && !met[id] || len(met) >= maxLocks*9/10 && err == nil && info.Idle() { // the last tenth is for those in use
+		if len(met) >= maxLocks && !met[id] || len(met) >= maxLocks*9/10 && err == nil && info.Idle() { // the last tenth is for locks in use
 			left++
 			continue
 		}
@@ -167,7 +167,7 @@ func (h *hub) sweep(ctx context.Context) (left int, err error) {
 	if bounded.Err() != nil {
 		return 0, context.Cause(bounded)
 	}
-	// The time at the end, which no lock tells of where there is none.
+	// The time at the end of the sweep is asked for, as there may be no lock that has it.
 	clock, err := h.config.Client.Inspect(bounded, clockName)
 	if err != nil {
 		return 0, endOf(bounded, err)
@@ -178,12 +178,12 @@ func (h *hub) sweep(ctx context.Context) (left int, err error) {
 		return 0, ctx.Err()
 	}
 	h.sees(clock.Now)
-	for id, l := range h.histories { // those of all rows that were ever read are among them, and of locks that went while nobody looked
-		if (h.rows[id] != nil || l.last.busy()) && !met[id] && h.looked[id] == nil { // what is looked at, its own watch knows better
+	for id, l := range h.histories { // has every row that was ever read, and locks that went while nobody looked
+		if (h.rows[id] != nil || l.last.busy()) && !met[id] && h.looked[id] == nil { // a lock that is looked at is left to its own watch
 			h.gone(id, clock.Now)
 		}
 	}
-	for id := range h.rows { // those that could never be read
+	for id := range h.rows { // locks that could never be read
 		if !met[id] && h.histories[id] == nil {
 			h.gone(id, clock.Now)
 		}
@@ -194,10 +194,10 @@ func (h *hub) sweep(ctx context.Context) (left int, err error) {
 	return left, nil
 }
 
-// clockName is a name that is looked at for the time alone. To look writes nothing.
+// clockName is a name that is inspected only to get the time. That writes nothing.
 const clockName = "redislock-ui-clock"
 
-// endOf is why a sequence ended: what its context was told, if that was it.
+// endOf is why a sequence ended: the cause of its context if that has ended, otherwise the error.
 func endOf(bounded context.Context, err error) error {
 	if cause := context.Cause(bounded); cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause
@@ -205,7 +205,7 @@ func endOf(bounded context.Context, err error) error {
 	return err
 }
 
-// unreadable takes in that a lock cannot be read. What is known of its history stays as it is. The caller has the mutex.
+// unreadable records that a lock cannot be read. Its history stays as it is. The caller has the mutex.
 func (h *hub) unreadable(name string, err error) {
 	h.memory.CannotBeRead(name, h.config.Explain(err))
 	if len(h.streams) > 0 {
@@ -213,7 +213,7 @@ func (h *hub) unreadable(name string, err error) {
 	}
 }
 
-// cron takes in the jobs, also those that cannot be read.
+// cron reads the jobs, and stores also those that cannot be read.
 func (h *hub) cron(ctx context.Context) error {
 	bounded, cancel := context.WithTimeoutCause(ctx, 2*silence, fmt.Errorf("no answer within %v", 2*silence))
 	defer cancel()
@@ -245,7 +245,7 @@ func (h *hub) cron(ctx context.Context) error {
 	return nil
 }
 
-// examine has the server examined now and then until ctx ends.
+// examine examines the server at intervals until ctx ends.
 func (h *hub) examine(ctx context.Context) {
 	for ctx.Err() == nil {
 		bounded, cancel := context.WithTimeout(ctx, healthTime)
@@ -270,7 +270,7 @@ func (h *hub) examine(ctx context.Context) {
 	}
 }
 
-// rest waits, or until ctx ends.
+// rest waits for that time, or until ctx ends.
 func rest(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -13,8 +13,8 @@ import (
 	"example.com/redislock/ui/trouble"
 )
 
-// What the page is sent. Times are in milliseconds since 1970 by the clock of Redis; 0 is none. A lock is called by its
-// id, the percent-encoding of its name: names are bytes, and JSON has no place for those that are not UTF-8.
+// These types are the messages to the page. Times are in milliseconds since 1970 by the clock of Redis; 0 means none. A
+// lock has an id, the percent-encoding of its name: names are bytes, and JSON cannot hold bytes that are not UTF-8.
 
 func idOf(name string) string { return url.PathEscape(name) }
 
@@ -26,8 +26,8 @@ func nameOf(id string) (string, error) {
 	return name, err
 }
 
-// text is what others wrote: bytes. In JSON those that are not UTF-8 are the lone surrogates U+DC80 to U+DCFF, which no text
-// has, so that the page can show them as what they are.
+// text is a text of others, which may have any bytes. In JSON, bytes that are not UTF-8 become the lone surrogates U+DC80 to
+// U+DCFF, which no valid text has, so that the page can show them as bytes.
 type text string
 
 // MarshalJSON never fails.
@@ -69,7 +69,7 @@ func ownerOf(o redislock.Owner) owner {
 	return owner{text(o.Client), text(o.Host), o.PID, text(o.Metadata), text(o.Trace), o.Turns}
 }
 
-// briefly is an owner without its trace, for where the page does not show that.
+// briefly is an owner without its trace, for places where the page does not show that.
 func briefly(o redislock.Owner) owner {
 	o.Trace = ""
 	return ownerOf(o)
@@ -81,23 +81,24 @@ type row struct {
 	Held    int    `json:"held,omitempty"`
 	Waiting int    `json:"waiting,omitempty"`
 	Fence   int64  `json:"fence,omitempty"` // microseconds, or less: exact in JavaScript until the year 2255
-	// Of the oldest hold that was not given back, or else of the oldest, and of the place that has waited longest.
+	// These are of the oldest hold that was not given back, or else of the oldest, and of the waiter that has waited
+	// longest.
 	Owner     *owner `json:"owner,omitempty"`
 	Since     int64  `json:"since,omitempty"`
 	Deadline  int64  `json:"deadline,omitempty"`
 	Mode      text   `json:"mode,omitempty"`
-	Revoked   bool   `json:"revoked,omitempty"` // any hold
-	Kept      bool   `json:"kept,omitempty"`    // all holds: given back, and kept until their deadlines
+	Revoked   bool   `json:"revoked,omitempty"` // any hold is being stolen
+	Kept      bool   `json:"kept,omitempty"`    // all holds are given back, and kept until their deadlines
 	WaitSince int64  `json:"waitSince,omitempty"`
 	// Error says why the lock cannot be read; then nothing else is known.
 	Error text `json:"error,omitempty"`
-	// Others are further holders, and Waiters the first who wait, in order: as many as a look at all locks shows, without what
-	// they say of themselves.
+	// Others are further holders, and Waiters the first waiters, in order. They have no metadata, and there are as many as a
+	// listing of all locks gives.
 	Others  []party `json:"others,omitempty"`
 	Waiters []party `json:"waiters,omitempty"`
 }
 
-// party is who holds a lock or waits for it.
+// party is a holder of a lock or a waiter for it.
 type party struct {
 	Client text  `json:"client,omitempty"`
 	Host   text  `json:"host,omitempty"`
@@ -157,13 +158,13 @@ type place struct {
 	Weight int   `json:"weight"`
 }
 
-// limit is what the holds of a lock are limited to, and until when.
+// limit is the limit of a lock's holds, and until when it is in force.
 type limit struct {
 	Rules []rule `json:"rules"`
 	Until int64  `json:"until"`
 }
 
-// rule says how many holds there may be of some modes together.
+// rule says how many holds of some modes there may be in all.
 type rule struct {
 	Most  int    `json:"most"`
 	Modes []text `json:"modes"`
@@ -176,21 +177,21 @@ type detail struct {
 	Fence   int64   `json:"fence"`
 	Held    int     `json:"held"`
 	Waiting int     `json:"waiting"`
-	Limit   *limit  `json:"limit,omitempty"` // nil if there is none
+	Limit   *limit  `json:"limit,omitempty"` // nil if the lock has none
 	Holds   []hold  `json:"holds"`
 	Places  []place `json:"places"`
 	Error   text    `json:"error,omitempty"`
-	// History is what is new since the last detail of this stream; Blind are times when nobody looked.
+	// History has the items since the last detail of this stream. Blind are times when nobody looked.
 	History []item     `json:"history"`
 	Blind   [][2]int64 `json:"blind"`
-	// Means and Steps are what that means and what can be done, as redislock show says it.
+	// Means and Steps say what the state means and what can be done, as redislock show does.
 	Means []trouble.Text `json:"means"`
 	Steps []step         `json:"steps"`
-	// Stops is why no lock can be taken now.
+	// Stops says why no lock can be taken now.
 	Stops trouble.Text `json:"stops,omitempty"`
 }
 
-// maxDetail is how many holders and waiters a page shows: as many as a Client looks at.
+// maxDetail is how many holders and waiters the page of a lock shows, as many as a Client gives.
 const maxDetail = redislock.DefaultShown
 
 func detailOf(info redislock.Info) detail {
@@ -229,23 +230,23 @@ type job struct {
 	Error   text   `json:"error,omitempty"`
 	Node    owner  `json:"node"`
 	Fence   int64  `json:"fence,omitempty"`
-	Runs    []run  `json:"runs,omitempty"` // that were seen, the last at the end
+	Runs    []run  `json:"runs,omitempty"` // the known runs, the last at the end
 }
 
-// run is how one run of a job ended, or stands.
+// run is the outcome of one run of a job, or its state if it has not ended.
 type run struct {
 	Outcome string `json:"outcome"`
 	Tick    int64  `json:"tick"`
-	Took    int64  `json:"took,omitempty"` // milliseconds, of one that has ended
+	Took    int64  `json:"took,omitempty"` // milliseconds, if the run has ended
 	fence   int64
 }
 
 // maxRuns is how many runs of a job are shown.
 const maxRuns = 24
 
-// ran puts the runs that are known of a job to those that were seen before: the history that its nodes keep, and the last run.
+// ran adds the runs of a job's record to those that were seen before: the history that its nodes keep, and the last run.
 func ran(seen []run, s redislock.CronStatus) []run {
-	seen = slices.Clone(seen) // another may be on its way to a browser
+	seen = slices.Clone(seen) // the old slice may be on its way to a browser
 	put := func(outcome redislock.Outcome, tick time.Time, took time.Duration, fence int64) {
 		one := run{Outcome: outcome.String(), Tick: millis(tick), fence: fence}
 		if outcome == redislock.OutcomeRan || outcome == redislock.OutcomeFailed {
@@ -271,16 +272,16 @@ func jobOf(s redislock.CronStatus) job {
 		Next: millis(s.Next), Error: text(s.Err), Node: ownerOf(s.Node), Fence: s.Fence,
 	}
 	if s.Outcome == redislock.OutcomeDied {
-		j.End = 0 // nobody knows
+		j.End = 0 // it is not known
 	}
 	return j
 }
 
-// status is how the watching itself goes.
+// status is the state of the watcher itself.
 type status struct {
-	Now     int64 `json:"now"`    // of the last look at Redis, by its clock
-	Sweeps  int   `json:"sweeps"` // that were completed
-	TookMS  int64 `json:"tookMs"` // the last one
+	Now     int64 `json:"now"`    // the time of the last look, by the clock of Redis
+	Sweeps  int   `json:"sweeps"` // completed sweeps
+	TookMS  int64 `json:"tookMs"` // the time of the last sweep
 	PauseMS int64 `json:"pauseMs"`
 	Locks   int   `json:"locks"`
 	LeftOut int   `json:"leftOut,omitempty"` // locks beyond maxLocks
@@ -291,7 +292,7 @@ type status struct {
 func encode(value any) json.RawMessage {
 	encoded, err := json.Marshal(value)
 	if err != nil {
-		panic(err) // plain structs of texts and numbers
+		panic(err) // cannot happen: the values are plain structs of texts and numbers
 	}
 	return encoded
 }

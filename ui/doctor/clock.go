@@ -16,7 +16,8 @@ const (
 )
 
 // clock compares the server's clock with this host's. No lock depends on that: all deadlines are in the server's time,
-// and no client sends its own. A difference says that one of both is wrong; if it is the server's, it will be set.
+// and no client sends its own. A difference shows that one of the two clocks is wrong. If it is the server's, somebody
+// will set it, and that matters.
 func clock(f *facts) []Finding {
 	const check = "clock"
 	if f.timeErr != nil {

@@ -6,10 +6,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// slots is how many a cluster has.
+// slots is how many slots a cluster has.
 const slots = 16384
 
-// clusterState looks at whether the cluster serves, as this node sees it.
+// clusterState checks whether the cluster serves requests, as this node sees it.
 func clusterState(f *facts) []Finding {
 	const check = "cluster"
 	if !f.clustered() {
@@ -48,7 +48,7 @@ func clusterState(f *facts) []Finding {
 	return well(check, "state ok, all %d slots are served", slots)
 }
 
-// coverage looks at what one lost master does to the locks of the others.
+// coverage checks what the loss of one master means for the locks of the others.
 func coverage(f *facts) []Finding {
 	const check = "cluster coverage"
 	if !f.clustered() {
@@ -71,10 +71,10 @@ func coverage(f *facts) []Finding {
 	}}
 }
 
-// longFailover is a cluster-node-timeout with which a failover is not over within the default lease of 30 s.
+// longFailover is a cluster-node-timeout with which a failover takes longer than the default lease of 30 s.
 const longFailover = 15000
 
-// nodeTimeout looks at how long a failover takes.
+// nodeTimeout checks how long a failover takes.
 func nodeTimeout(f *facts) []Finding {
 	const check = "failover time"
 	if !f.clustered() {
@@ -97,15 +97,15 @@ func nodeTimeout(f *facts) []Finding {
 // claim is how long a lock that was handed over waits for a sign of its new holder, in milliseconds.
 const claim = 5000
 
-// migrationPause looks at how long a slot that moves takes no writes: Redis has a setting for it from 8.4 on, Valkey bounds it
-// by that of failovers by hand.
+// migrationPause checks how long a slot that moves accepts no writes. Redis has a setting for that from 8.4 on; Valkey uses
+// the setting for manual failovers.
 func migrationPause(f *facts) []Finding {
 	const check = "slot migrations"
 	if !f.clustered() || f.configErr != nil {
 		return nil
 	}
 	for _, setting := range []string{"cluster-slot-migration-write-pause-timeout", "cluster-manual-failover-timeout"} {
-		if f.config[setting] == "" { // an older one: what it moves, it moves key by key
+		if f.config[setting] == "" { // an older version, which moves slots key by key
 			continue
 		}
 		ms, _ := number(f.config, setting)
@@ -121,14 +121,14 @@ func migrationPause(f *facts) []Finding {
 	return nil
 }
 
-// shardedWhenDown looks at whether wake-ups go on while the cluster is down for writes.
+// shardedWhenDown checks whether wake-ups go on while the cluster accepts no writes.
 func shardedWhenDown(f *facts) []Finding {
 	const check = "sharded channels"
 	if !f.clustered() || f.configErr != nil {
 		return nil
 	}
 	setting, known := f.config["cluster-allow-pubsubshard-when-down"]
-	if !known { // before 7.0 there are none; version says so
+	if !known { // before 7.0 there are no sharded channels; the check of the version says so
 		return nil
 	}
 	if setting == "yes" {

@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// patience bounds each question to a server, whatever timeouts its client has.
+	// patience bounds each request to a server, whatever timeouts its client has.
 	patience = 2 * time.Second
-	// wholeTime bounds all questions to one server. Servers are asked at the same time.
+	// wholeTime bounds all requests to one server. Servers are asked at the same time.
 	wholeTime = 10 * time.Second
 	// pings is how many round trips are measured.
 	pings = 30
@@ -37,8 +37,8 @@ func ForReplicas(n int) Option { return func(s *settings) { s.replicas = n } }
 func ForClockMargin(d time.Duration) Option { return func(s *settings) { s.margin = d } }
 
 // Examine examines the Redis behind rdb, of a cluster each master by itself, for locks under a prefix. It changes no setting, and
-// leaves only keys under the prefix that expire. It is done within about ten seconds, also where nothing answers, and cheap
-// enough for once a minute: about fifty requests to each server.
+// leaves only keys under the prefix that expire. It takes at most about ten seconds, also if nothing answers. With about fifty
+// requests to each server it is cheap enough to be run once a minute.
 //
 // It returns no error. A question that could not be asked is an [Unknown] finding. A server that does not answer is a [Danger]:
 // "reachability".
@@ -76,7 +76,7 @@ func Examine(ctx context.Context, rdb redis.UniversalClient, prefix string, opts
 	return r
 }
 
-// checks are what each server is examined for.
+// checks are the checks of each server.
 var checks = []func(*facts) []Finding{
 	latency, slowCommands, exposure, passwords,
 	eviction, headroom,
@@ -98,7 +98,7 @@ func (f *facts) examine() (found []Finding) {
 	return f.mark(found)
 }
 
-// mark says on which node findings are, where there are several.
+// mark sets the node of findings, if there are several nodes.
 func (f *facts) mark(found []Finding) []Finding {
 	for i := range found {
 		found[i].Node = f.node
@@ -106,7 +106,7 @@ func (f *facts) mark(found []Finding) []Finding {
 	return found
 }
 
-// masters gathers what every master of a cluster tells, in the order of their addresses.
+// masters asks every master of a cluster, and returns the answers in the order of their addresses.
 func masters(ctx context.Context, cluster *redis.ClusterClient, addr string) ([]*facts, []Finding) {
 	var (
 		mu       sync.Mutex
@@ -124,7 +124,7 @@ func masters(ctx context.Context, cluster *redis.ClusterClient, addr string) ([]
 	})
 	mu.Lock()
 	defer mu.Unlock()
-	known := slices.Clone(subjects) // a master that is late is not waited for
+	known := slices.Clone(subjects) // it does not wait for a late master
 	slices.SortFunc(known, func(a, b *facts) int { return cmp.Compare(a.addr, b.addr) })
 	if err != nil {
 		return known, []Finding{unreachable(addr, err)}
@@ -132,7 +132,7 @@ func masters(ctx context.Context, cluster *redis.ClusterClient, addr string) ([]
 	return known, nil
 }
 
-// together are the findings about all servers at once.
+// together returns the findings about all servers as a whole.
 func together(subjects []*facts, s settings) []Finding {
 	if len(subjects) < 2 {
 		return nil
@@ -140,7 +140,7 @@ func together(subjects []*facts, s settings) []Finding {
 	return clocksApart(subjects, s.margin)
 }
 
-// address is what a client was told to connect to.
+// address is the address that a client connects to.
 func address(rdb redis.UniversalClient) string {
 	switch c := rdb.(type) {
 	case *redis.Client:
@@ -152,7 +152,7 @@ func address(rdb redis.UniversalClient) string {
 	}
 }
 
-// local reports whether an address is on this host, where nobody listens on the way.
+// local reports whether an address is on this host, so that nobody can listen on the way.
 func local(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {

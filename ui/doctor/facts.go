@@ -11,24 +11,24 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// facts are what one server told about itself. Checks only read them, so they can be tested without a server that is in
-// trouble.
+// facts are what one server told about itself. Checks only read them, so they can be tested without a server in that
+// state.
 type facts struct {
 	rdb     redis.UniversalClient
 	options *redis.Options // nil if they are not known
 	addr    string
-	node    string // addr where there are several servers; else empty
+	node    string // addr if there are several servers; otherwise empty
 	settings
 
-	silence    error // why nothing was asked: it does not answer
+	silence    error // the error if the server does not answer; then nothing else was asked
 	roundTrips []time.Duration
 	info       map[string]string
 	infoErr    error
 	config     map[string]string
 	configErr  error
-	hello      map[string]string // what every user may ask: server, version, proto, mode, role
-	laddr      string            // of this connection, as the server sees it; "" if it does not say
-	user       string            // "" if it may not be asked
+	hello      map[string]string // the reply to HELLO, which every user may send: server, version, proto, mode, role
+	laddr      string            // the server's address of this connection; "" if it does not say
+	user       string            // "" if the user may not ask
 	time       sample
 	timeErr    error
 	slow       []redis.SlowLog
@@ -37,7 +37,7 @@ type facts struct {
 	clusterErr error
 }
 
-// wanted are the settings that checks look at; none of them is a secret.
+// wanted are the settings that checks read. None of them is a secret.
 var wanted = []string{
 	"bind", "protected-mode", "save", "appendfsync", "stop-writes-on-bgsave-error", "min-replicas-to-write", "min-replicas-max-lag",
 	"timeout", "tcp-keepalive", "client-output-buffer-limit", "lua-time-limit",
@@ -47,7 +47,8 @@ var wanted = []string{
 
 var errSilent = errors.New("no answer in time")
 
-// within runs a question and leaves it behind where it takes too long: a read of go-redis heeds no context.
+// within runs a request, and no longer waits for it after some time: a read of go-redis does not end with its
+// context.
 func within[T any](ctx context.Context, limit time.Duration, ask func(context.Context) (T, error)) (T, error) {
 	type answer struct {
 		value T
@@ -69,13 +70,13 @@ func within[T any](ctx context.Context, limit time.Duration, ask func(context.Co
 	}
 }
 
-// fromServer reports whether an error is an answer.
+// fromServer reports whether an error is an answer of the server.
 func fromServer(err error) bool {
 	var answer redis.Error
 	return errors.As(err, &answer)
 }
 
-// gather asks the server everything. It stops at the first question that is not answered.
+// gather asks the server everything. It stops at the first request that is not answered.
 func (f *facts) gather(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, wholeTime)
 	defer cancel()
@@ -87,9 +88,9 @@ func (f *facts) gather(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			break // it lives, and the checks find out what it does
+			break // the server lives; the checks find out what is wrong
 		}
-		if i > 0 { // the first one connects
+		if i > 0 { // the first one includes the connect
 			f.roundTrips = append(f.roundTrips, time.Since(sent))
 		}
 	}
@@ -101,15 +102,15 @@ func (f *facts) gather(ctx context.Context) {
 	}
 }
 
-// alive reports whether a refusal comes from a server that we may ask more.
+// alive reports whether a refusal comes from a server that may answer further requests.
 func alive(err error) bool {
 	return !full(err) && !redis.HasErrorPrefix(err, "NOAUTH") && !redis.HasErrorPrefix(err, "WRONGPASS") && !redis.HasErrorPrefix(err, "DENIED")
 }
 
-// full reports whether the server has no place for another connection.
+// full reports whether the server accepts no further connection.
 func full(err error) bool { return strings.Contains(err.Error(), "max number of clients") }
 
-// silent reports whether an error means that the server is gone, and not that its answer cannot be read.
+// silent reports whether an error means that the server did not answer, and not that its answer cannot be read.
 func silent(err error) bool {
 	return errors.Is(err, errSilent) || errors.Is(err, context.DeadlineExceeded)
 }
@@ -148,7 +149,7 @@ func (f *facts) readConfig(ctx context.Context) error {
 		for i, name := range wanted {
 			replies[i] = pipe.ConfigGet(ctx, name)
 		}
-		if _, err := pipe.Exec(ctx); err != nil { // of the first that failed, or of the connection, which the replies need not have
+		if _, err := pipe.Exec(ctx); err != nil { // the error of the first that failed, or of the connection, which the replies may lack
 			return nil, err
 		}
 		config := map[string]string{}
@@ -218,7 +219,7 @@ func (f *facts) clustered() bool {
 	return f.info["cluster_enabled"] == "1" || f.hello["mode"] == "cluster"
 }
 
-// fields reads what INFO and CLUSTER INFO answer.
+// fields parses the replies to INFO and CLUSTER INFO.
 func fields(text string) map[string]string {
 	all := map[string]string{}
 	for line := range strings.Lines(text) {
@@ -235,5 +236,5 @@ func number(all map[string]string, name string) (int64, bool) {
 	return n, err == nil
 }
 
-// sample is how far a server's clock is ahead of this host's, give or take half of the round trip.
+// sample is how far a server's clock is ahead of this host's, with half of the round trip as the uncertainty.
 type sample struct{ ahead, half time.Duration }

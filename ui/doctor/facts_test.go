@@ -15,7 +15,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	logging.Disable() // of servers that are dead on purpose
+	logging.Disable() // errors of servers that the test has ended
 	os.Exit(m.Run())
 }
 
@@ -31,7 +31,7 @@ func one(t *testing.T, found []Finding) Finding {
 	return found[0]
 }
 
-// What servers do not do on demand.
+// States that a real server cannot be put into at will.
 func TestTroubleThatServersTell(t *testing.T) {
 	told := func(text string) map[string]string { return fields(strings.ReplaceAll(text, " ", "\n")) }
 	for _, c := range []struct {
@@ -105,12 +105,12 @@ func TestEvictionIsTurnedOffAtOnceOnlyWhereThereIsRoom(t *testing.T) {
 func TestNoMaxmemoryIsProposedThatCannotBe(t *testing.T) {
 	for _, c := range []struct{ used, limit, total, proposed string }{
 		{"850", "1000", "100000", "2000"},
-		{"25653560", "25165824", "8589934592", "48mb"}, // the same from look to look, whatever is in use
+		{"25653560", "25165824", "8589934592", "48mb"}, // the result does not depend on the memory in use
 		{"25247000", "25165824", "8589934592", "48mb"},
-		{"850", "1000", "2000", "1500"}, // three quarters of what there is
-		{"850", "1000", "1200", ""},     // that would be less than now
+		{"850", "1000", "2000", "1500"}, // three quarters of the machine's memory
+		{"850", "1000", "1200", ""},     // that would be less than the present limit
 		{"850", "1000", "1400", ""},     // more, and nearly full again
-		{"850", "1000", "", ""},         // nobody knows
+		{"850", "1000", "", ""},         // the memory of the machine is not known
 		{"900", "0", "1000", ""},
 		{"1200", "1000", "1000", ""},
 	} {
@@ -167,7 +167,7 @@ func TestVersionsAndTheirFaults(t *testing.T) {
 		info  string
 		level Level  // of the version
 		fault string // "" for none, else a text of known faults
-		not   string // one that it does not have
+		not   string // a fault that it does not have
 	}{
 		{"redis_version:5.0.7", Danger, "CVE-2025-49844", ""},
 		{"redis_version:6.0.16", Warning, "CVE-2025-49844", ""},
@@ -264,7 +264,7 @@ func TestAServerThatRefusesToBeAskedSaysWhy(t *testing.T) {
 	}
 }
 
-// answer is an error that a server sent.
+// answer is an error that a server sends.
 type answer string
 
 func (a answer) Error() string { return string(a) }

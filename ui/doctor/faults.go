@@ -1,13 +1,13 @@
 package doctor
 
-// fault is an error of some versions of a server that matters where locks live.
+// fault is a bug in some versions of a server that matters for locks.
 type fault struct {
 	product string
 	name    string
 	why     string
 	since   version
-	// fixed is the first release of each line that does not have it. Lines older than these have it for good, lines that
-	// are newer never had it, and one in between has it unless it is named.
+	// fixed is the first release of each line that does not have the bug. Lines older than all of these keep it, newer
+	// lines never had it, and a line in between has it unless it is named.
 	fixed []version
 	when  func(*facts) bool // nil: always
 }
@@ -24,8 +24,8 @@ func (e fault) in(v version) bool {
 	return v.before(e.fixed[len(e.fixed)-1])
 }
 
-// knownFaults is what the release notes say. Of the many faults only those are here that break what locks rely on, or let one
-// user of a shared server take it over by what locks need to be allowed.
+// knownFaults come from the release notes. Only those are here that break what locks rely on, or by which one user of a
+// shared server can take it over with the permissions that locks need.
 var knownFaults = []fault{
 	{
 		// Redis 6.2.7: "Lua: Add checks for min-slave-* configs when evaluating Lua scripts (#10160)".

@@ -17,7 +17,7 @@ import (
 
 const prefix = "lock"
 
-// examine is an examination whose every finding must be whole.
+// examine examines a server, and checks that every finding is complete.
 func examine(t *testing.T, rdb redis.UniversalClient, opts ...doctor.Option) doctor.Report {
 	t.Helper()
 	began := time.Now()
@@ -40,7 +40,7 @@ func examine(t *testing.T, rdb redis.UniversalClient, opts ...doctor.Option) doc
 	return r
 }
 
-// found is the worst finding of a check; OK if there is none.
+// found is the worst finding of a check, or OK if there is none.
 func found(r doctor.Report, check string) (worst doctor.Finding) {
 	for _, f := range r.Findings {
 		if f.Check == check && f.Level >= worst.Level {
@@ -65,7 +65,7 @@ func expect(t *testing.T, r doctor.Report, check string, level doctor.Level, tex
 	return f
 }
 
-// calm fails for every danger.
+// calm fails the test for every danger.
 func calm(t *testing.T, r doctor.Report) {
 	t.Helper()
 	for _, f := range r.Findings {
@@ -75,7 +75,7 @@ func calm(t *testing.T, r doctor.Report) {
 	}
 }
 
-// mend runs the command of a fix as it stands there, up to the first semicolon or comma.
+// mend runs the command of a fix as it is written, up to the first semicolon or comma.
 func mend(t *testing.T, admin *redis.Client, fix string) {
 	t.Helper()
 	for _, verb := range []string{"CONFIG SET ", "ACL SETUSER "} {
@@ -91,7 +91,7 @@ func mend(t *testing.T, admin *redis.Client, fix string) {
 	t.Fatalf("no command in %q", fix)
 }
 
-// words splits a line as redis-cli does, as far as that is needed here.
+// words splits a line into words as redis-cli does, as far as these tests need it.
 func words(line string) (all []any) {
 	for i, part := range strings.Split(line, `"`) {
 		if i%2 == 1 {
@@ -114,7 +114,7 @@ func do(t *testing.T, admin *redis.Client, command ...any) {
 	}
 }
 
-// shipped are the arguments that the repository's own configuration file stands for.
+// shipped are the arguments that have the effect of the repository's own configuration file.
 func shipped(t *testing.T) (args []string) {
 	t.Helper()
 	file, err := os.Open(filepath.Join("..", "..", "docker", "redis.conf"))
@@ -138,7 +138,7 @@ func shipped(t *testing.T) (args []string) {
 	return args
 }
 
-// shippedCluster are those of a node of the cluster that the repository starts: docker/node.sh has the same in words of a shell.
+// shippedCluster are those of a node of the cluster that the repository starts: docker/node.sh has the same as a shell script.
 func shippedCluster(t *testing.T, product string) []string {
 	t.Helper()
 	script, err := os.ReadFile(filepath.Join("..", "..", "docker", "node.sh"))

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// protocol tells which one the connection speaks; locks work over both.
+// protocol says which version of RESP the connection uses. Locks work with both.
 func protocol(f *facts) []Finding {
 	const check = "protocol"
 	if proto := f.hello["proto"]; proto != "" {
@@ -15,7 +15,7 @@ func protocol(f *facts) []Finding {
 	return well(check, "RESP2: the server does not know HELLO")
 }
 
-// idleTimeout looks at whether the server cuts clients that are idle. Subscribers are exempt.
+// idleTimeout checks whether the server closes idle connections. Subscribers are exempt.
 func idleTimeout(f *facts) []Finding {
 	const check = "idle timeout"
 	if u := f.unset(check, "timeout"); u != nil {
@@ -32,7 +32,7 @@ func idleTimeout(f *facts) []Finding {
 	}}
 }
 
-// keepAlive looks at whether the server notices hosts that are gone.
+// keepAlive checks whether the server notices that a host is gone.
 func keepAlive(f *facts) []Finding {
 	const check = "tcp-keepalive"
 	if u := f.unset(check, "tcp-keepalive"); u != nil {
@@ -48,7 +48,7 @@ func keepAlive(f *facts) []Finding {
 	}}
 }
 
-// connections looks at how many more clients are let in.
+// connections checks how many more clients the server accepts.
 func connections(f *facts) []Finding {
 	const check = "connections"
 	if u := f.unasked(check, "connected_clients", "maxclients"); u != nil {
@@ -78,7 +78,7 @@ func connections(f *facts) []Finding {
 // have thousands of waits.
 const leastHard, leastSoft = 1 << 20, 256 << 10
 
-// buffers looks at when a subscriber that reads slowly is dropped.
+// buffers checks when a subscriber that reads slowly is dropped.
 func buffers(f *facts) []Finding {
 	const check = "pub/sub buffers"
 	if u := f.unset(check, "client-output-buffer-limit"); u != nil {
@@ -115,8 +115,8 @@ func amount(text string) int64 {
 	return n
 }
 
-// busyScripts looks at what becomes of a script that does not end. Those of locks take microseconds; other users of the
-// server may have others.
+// busyScripts checks what happens to a script that does not end. The scripts of locks take microseconds, but other
+// users of the server may have slow ones.
 func busyScripts(f *facts) []Finding {
 	const check = "busy scripts"
 	// The old name is known to every version; busy-reply-threshold is the same setting.

@@ -11,8 +11,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// eviction looks at what the server drops when it is full. Every key of a lock has an expiry, so the volatile policies
-// drop locks as the others do.
+// eviction checks what the server drops when it is full. Every key of a lock has an expiry, so the volatile policies
+// drop locks too.
 func eviction(f *facts) []Finding {
 	const check = "eviction policy"
 	if u := f.unasked(check, "maxmemory_policy", "maxmemory"); u != nil {
@@ -47,13 +47,14 @@ func eviction(f *facts) []Finding {
 // scarce reports whether a limit is nearly reached.
 func scarce(used, limit int64) bool { return used >= limit/5*4 }
 
-// room is what helps where there is no more memory to be had.
+// room is the advice if the machine has no more memory.
 const room = "move the locks to a server of their own, give the machine more memory, or delete what is not needed"
 
-// leastRoom is how much memory a server has at least that is not full: with less, one large value is enough.
+// leastRoom is how much free memory a server needs so as not to count as full. With less, one large value can fill
+// it.
 const leastRoom = 1 << 20
 
-// Memory is only what Examine says of the memory: one request to each server.
+// Memory returns only the findings of Examine about memory. It sends one request to each server.
 func Memory(ctx context.Context, rdb redis.UniversalClient) Report {
 	r := Report{Address: address(rdb)}
 	ask := func(ctx context.Context, f *facts) []Finding {
@@ -83,7 +84,7 @@ func Memory(ctx context.Context, rdb redis.UniversalClient) Report {
 	return r
 }
 
-// headroom looks at how much memory there is left.
+// headroom checks how much memory is left.
 func headroom(f *facts) []Finding {
 	const check = "memory"
 	if u := f.unasked(check, "used_memory", "maxmemory"); u != nil {
@@ -127,8 +128,9 @@ func headroom(f *facts) []Finding {
 	return []Finding{found}
 }
 
-// raised is a limit that leaves room, or 0 if the machine has no more: a part of its memory is left to the system, and to the copy that a
-// snapshot takes. A container may have less than the server knows of. It is the same from look to look as long as the old limit is.
+// raised is a higher limit, or 0 if the machine has no more memory. A part of the machine's memory is left to the system and to the
+// copy that a snapshot makes. A container may have less memory than the server knows of. The result stays the same as long as the old
+// limit does.
 func raised(used, limit, total int64) int64 {
 	more := 2 * limit
 	for scarce(used, more) && more <= total {
@@ -145,7 +147,7 @@ func raised(used, limit, total int64) int64 {
 	return more
 }
 
-// bytesOf is a number of bytes as Redis reads it.
+// bytesOf writes a number of bytes as Redis reads it.
 func bytesOf(n int64) string {
 	if n%(1<<20) == 0 {
 		return fmt.Sprintf("%dmb", n>>20)
@@ -153,7 +155,7 @@ func bytesOf(n int64) string {
 	return fmt.Sprint(n)
 }
 
-// cli is a call of redis-cli at this server, to be typed in a shell. It has no password in it: redis-cli asks for that.
+// cli is a command line of redis-cli for this server. It has no password in it: redis-cli asks for that.
 func (f *facts) cli(what string) string {
 	host, port, err := net.SplitHostPort(f.addr)
 	if err != nil || f.options == nil || strings.ContainsFunc(host+port+f.options.Username, func(r rune) bool {
@@ -174,7 +176,7 @@ func (f *facts) cli(what string) string {
 	return line + " " + what
 }
 
-// oneCause is what an examination found, where a full server is one finding: the lock that was tried says whether it is full, and the memory why.
+// oneCause makes one finding of two about a full server: the tried lock shows that it is full, and the check of the memory shows why.
 func oneCause(found []Finding) []Finding {
 	refused := slices.IndexFunc(found, func(f Finding) bool { return f.Stops == NoMemory && f.Check != "memory" })
 	taken := slices.ContainsFunc(found, func(f Finding) bool { return f.Check == "lock" && f.Level == OK })

@@ -15,15 +15,15 @@ import (
 	"example.com/redislock"
 )
 
-// trialName is the lock that is tried. It is always the same one, so that many examinations leave one key behind.
+// trialName is the lock that is tried. It is always the same, so that many examinations leave one key behind.
 const trialName = "doctor:trial"
 
-// permissions tries what the library does: a lock of its own, given back at once, which also runs the library's own
-// preflight; the channels that a waiter listens on; and what operators need.
+// permissions tries what the library does: it takes a lock and gives it back at once, which also runs the preflight
+// of the library; it subscribes to the channels of a waiter; and it tries the commands of operators.
 func permissions(ctx context.Context, rdb redis.UniversalClient, prefix string, subjects []*facts) []Finding {
 	f := subjects[max(0, slices.IndexFunc(subjects, func(f *facts) bool { return f.silence == nil }))]
 	if is := cmp.Or(f.info["role"], f.hello["role"]); is == "slave" || is == "replica" || f.info["loading"] == "1" {
-		return nil // why it cannot is said already
+		return nil // another finding says why it cannot
 	}
 	user := cmp.Or(f.user, "default")
 	if f.user == "" && f.options != nil {
@@ -42,7 +42,7 @@ func permissions(ctx context.Context, rdb redis.UniversalClient, prefix string, 
 	return found
 }
 
-// rule is what the library needs on this server, or on one of today where it does not say which it is.
+// rule is the ACL that the library needs on this server, or on a current one if the server does not name its version.
 func (f *facts) rule(prefix string) string {
 	if name, v, known := f.product(); known {
 		if rule, err := redislock.ACLFor(strings.ToLower(name)+" "+v.String(), prefix); err == nil {
@@ -52,7 +52,7 @@ func (f *facts) rule(prefix string) string {
 	return redislock.ACL(prefix)
 }
 
-// fromTrial reports whether the server is there to be asked more.
+// fromTrial reports whether the server answers, so that it can be asked more.
 func fromTrial(found []Finding) bool { return found[0].Check != "reachability" }
 
 // trial takes a lock and gives it back.
@@ -60,7 +60,7 @@ func trial(ctx context.Context, rdb redis.UniversalClient, prefix, user, rule st
 	const check = "lock"
 	_, err := within(ctx, patience+time.Second, func(ctx context.Context) (struct{}, error) { return struct{}{}, take(ctx, rdb, prefix) })
 	switch {
-	case err == nil, errors.Is(err, redislock.ErrHeld): // another examination has it, which is as good
+	case err == nil, errors.Is(err, redislock.ErrHeld): // another examination holds it, which proves the same
 		return well(check, "one was taken and given back; the user %q has the permissions for it", user)
 	case errors.Is(err, redislock.ErrInvalid):
 		return []Finding{{Check: check, Level: Danger, Found: err.Error(), Why: "the library refuses it too.", Fix: "choose another prefix or client"}}
@@ -92,7 +92,7 @@ func trial(ctx context.Context, rdb redis.UniversalClient, prefix, user, rule st
 	}}
 }
 
-// refusedFix is what to do about a server that may not write.
+// refusedFix is the advice for a server that refuses writes.
 func refusedFix(err error) string {
 	for _, known := range []struct{ prefix, fix string }{
 		{"OOM", "make room, or raise its maxmemory"},
@@ -110,7 +110,8 @@ func refusedFix(err error) string {
 	return "see its log"
 }
 
-// cause is what is behind the library's own words, without the hash of the script and the line in it that Redis adds.
+// cause is the error of Redis without the library's prefix, and without the hash and the line of the script that
+// Redis adds.
 func cause(err error) string {
 	text := err.Error()
 	if inner := errors.Unwrap(err); inner != nil && strings.HasPrefix(text, "redislock: ") {
@@ -128,7 +129,7 @@ func take(ctx context.Context, rdb redis.UniversalClient, prefix string) error {
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		_ = client.Close(ctx) // what is left lapses by its lease
+		_ = client.Close(ctx) // a lock that is left expires with its lease
 	}()
 	lock, err := client.TryAcquire(ctx, trialName, redislock.WithLease(5*time.Second))
 	if err != nil {
@@ -137,7 +138,7 @@ func take(ctx context.Context, rdb redis.UniversalClient, prefix string) error {
 	return lock.Release(ctx)
 }
 
-// listening subscribes to what a waiter subscribes to.
+// listening subscribes to the channels that a waiter subscribes to.
 func listening(ctx context.Context, rdb redis.UniversalClient, prefix, user, rule string, f *facts) []Finding {
 	const check = "channels"
 	subscribe := func(make func(context.Context) *redis.PubSub) error {
@@ -148,7 +149,7 @@ func listening(ctx context.Context, rdb redis.UniversalClient, prefix, user, rul
 		})
 		return err
 	}
-	const client = ":c:doctor----------------" // as that of a Client, 22 characters
+	const client = ":c:doctor----------------" // like that of a Client, with 22 characters
 	err := subscribe(func(ctx context.Context) *redis.PubSub {
 		return rdb.Subscribe(ctx, prefix+client, prefix+":n", prefix+":n:{doctor}")
 	})
@@ -169,11 +170,11 @@ func listening(ctx context.Context, rdb redis.UniversalClient, prefix, user, rul
 	}}
 }
 
-// scanning sees whether an operator may list locks.
+// scanning checks whether an operator may list locks.
 func scanning(ctx context.Context, rdb redis.UniversalClient, user, rule string) []Finding {
 	const check = "listing"
 	_, err := within(ctx, patience, func(ctx context.Context) (any, error) {
-		_, _, err := rdb.Scan(ctx, 0, "no key", 1).Result() // what it matches is no matter
+		_, _, err := rdb.Scan(ctx, 0, "no key", 1).Result() // the pattern does not matter
 		return nil, err
 	})
 	switch {
@@ -185,7 +186,7 @@ func scanning(ctx context.Context, rdb redis.UniversalClient, user, rule string)
 	return []Finding{refusal(check, "SCAN", "+scan", err)}
 }
 
-// waiting sees whether WithReplicas may wait.
+// waiting checks whether the user may use WithReplicas.
 func waiting(ctx context.Context, rdb redis.UniversalClient, user, rule string) []Finding {
 	const check = "WithReplicas"
 	_, err := within(ctx, patience, func(ctx context.Context) (any, error) { return rdb.Do(ctx, "wait", 0, 1).Result() })
@@ -203,8 +204,8 @@ var (
 	refusedInside  = regexp.MustCompile(`([a-z|]+): (?:@user_script: \d+: )?(?:[A-Z]+ )?The user executing the script can't run this command`)
 )
 
-// missing names what the ACL has not granted, and the command that grants it. Where the server refuses the script as a
-// whole, it says no more than that; what is missing inside is seen the next time.
+// missing names the permission that is missing, and the command that grants it. If the server refuses the script as a
+// whole, it says only that; permissions that are missing inside of the script show at the next examination.
 func missing(check, user, rule string, err error, level Level, why string) Finding {
 	text := err.Error()
 	var rules []string
@@ -213,7 +214,7 @@ func missing(check, user, rule string, err error, level Level, why string) Findi
 			rules = append(rules, part)
 		}
 	}
-	patterns := func(kind string) { // of keys or of channels, as the library's own rule has them
+	patterns := func(kind string) { // patterns of keys or of channels, as in the library's own rule
 		for _, part := range strings.Fields(rule) {
 			if strings.HasPrefix(part, kind) {
 				grant(part)

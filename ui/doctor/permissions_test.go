@@ -10,7 +10,7 @@ import (
 	"example.com/redislock/ui/doctor"
 )
 
-// lacks is whether a report has a finding that an ACL mends.
+// lacks reports whether a report has a finding that an ACL mends.
 func lacks(r doctor.Report, level doctor.Level) (doctor.Finding, bool) {
 	for _, f := range r.Findings {
 		if f.Level >= level && strings.Contains(f.Fix, "ACL SETUSER") {
@@ -50,7 +50,7 @@ func TestAMissingPermissionIsNamedAndItsFixGrantsIt(t *testing.T) {
 	}
 }
 
-// aMissingPermission takes permissions from a user that has those of a rule.
+// aMissingPermission takes permissions from a user that has those of the ACL.
 func aMissingPermission(t *testing.T, s *servertest.Server, rule string) {
 	for _, c := range []struct{ taken, says string }{
 		{"-hset", "+hset"},
@@ -68,7 +68,7 @@ func aMissingPermission(t *testing.T, s *servertest.Server, rule string) {
 		{"-@all", "+evalsha"},
 	} {
 		if (strings.Contains(c.taken, "resetchannels") || strings.HasPrefix(c.taken, "-pubsub|")) && !strings.Contains(rule, "&") {
-			continue // Redis 6.0 keeps nobody from a channel, and from no subcommand alone
+			continue // Redis 6.0 has no permissions for channels and for subcommands
 		}
 		t.Run(c.taken, func(t *testing.T) {
 			as := s.AddUser("app", rule+" "+c.taken)
@@ -76,7 +76,7 @@ func aMissingPermission(t *testing.T, s *servertest.Server, rule string) {
 			if !is || !strings.Contains(f.Found, c.says) && c.taken != "-@all" {
 				t.Fatalf("%q: %+v", c.taken, f)
 			}
-			// What a refusal of the whole script hides comes out by and by.
+			// A refusal of the whole script hides further missing permissions, which show one after the other.
 			for range 6 {
 				mend(t, s.Admin(), f.Fix)
 				if f, is = lacks(examine(t, s.Connect(as)), doctor.Danger); !is {
@@ -103,7 +103,7 @@ func TestAServerWithoutLuaIsToldWhatItLacks(t *testing.T) {
 	expect(t, examine(t, s.Connect()), "scripts", doctor.Danger, "libvalkeylua.so", "MODULE LIST")
 }
 
-// The files that docker-compose.yml starts its servers with are in order on the servers that it starts.
+// The doctor finds nothing wrong with the configuration files of docker-compose.yml, on the servers that it starts.
 func TestNothingIsWrongWithWhatTheRepositoryStarts(t *testing.T) {
 	t.Parallel()
 	for _, product := range []string{"valkey", "redis"} {
@@ -113,7 +113,7 @@ func TestNothingIsWrongWithWhatTheRepositoryStarts(t *testing.T) {
 			well := func(r doctor.Report) {
 				t.Helper()
 				for _, f := range r.Findings {
-					if f.Level >= doctor.Warning && f.Check != "known faults" { // of the release that Debian has
+					if f.Level >= doctor.Warning && f.Check != "known faults" { // these depend on the release that Debian has
 						t.Errorf("%+v", f)
 					}
 				}
@@ -130,7 +130,7 @@ func TestNothingIsWrongWithWhatTheRepositoryStarts(t *testing.T) {
 	}
 }
 
-// A prefix is a text, and the rules of an ACL are patterns.
+// A prefix is a plain text, but the rules of an ACL are patterns.
 func TestAFixGrantsThePrefixAndNotWhatItWouldMatch(t *testing.T) {
 	t.Parallel()
 	const odd = `team[1]*`

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// persistence looks at what the server knows after a restart.
+// persistence checks what the server still knows after a restart.
 func persistence(f *facts) []Finding {
 	const check = "persistence"
 	if u := f.unasked(check, "aof_enabled"); u != nil {
@@ -42,7 +42,7 @@ func persistence(f *facts) []Finding {
 func appendOnly(f *facts) []Finding {
 	const check = "persistence"
 	if u := f.unset(check, "appendfsync"); u != nil {
-		return well(check, "append-only file") // how often it is written to the disk is not told: it is there
+		return well(check, "append-only file") // how often it is written to disk is not shown
 	}
 	switch sync := f.config["appendfsync"]; sync {
 	case "always":
@@ -58,7 +58,7 @@ func appendOnly(f *facts) []Finding {
 	}
 }
 
-// failures looks at whether what is to be kept could be written, and whether the server is still reading it.
+// failures checks whether the data could be written to disk, and whether the server is still loading it.
 func failures(f *facts) []Finding {
 	const check = "disk"
 	if f.info["loading"] == "1" {

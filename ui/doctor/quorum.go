@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// ExamineQuorum examines independent masters of package quorum: each as [Examine] does, and what makes two of them fail together, or
-// disagree.
+// ExamineQuorum examines independent masters of package quorum: each as [Examine] does, and then what may make two of them fail
+// together or disagree.
 func ExamineQuorum(ctx context.Context, masters []redis.UniversalClient, prefix string, opts ...Option) Report {
 	s := settings{margin: defaultMargin}
 	for _, opt := range opts {
@@ -46,14 +46,14 @@ func ExamineQuorum(ctx context.Context, masters []redis.UniversalClient, prefix 
 	return r
 }
 
-// quorumNode is what a master says of itself.
+// quorumNode is what a master says about itself.
 type quorumNode struct {
 	addr, host, port string
 	err              error
 	run, role        string
-	primary          string        // whose replica it is
-	replicas         bool          // somebody replicates it
-	ahead, half      time.Duration // of this host's clock, give or take
+	primary          string        // the primary of which it is a replica
+	replicas         bool          // it has replicas
+	ahead, half      time.Duration // how far it is ahead of this host's clock, and the uncertainty
 }
 
 func lookAt(ctx context.Context, rdb redis.UniversalClient, addr string) *quorumNode {
@@ -94,7 +94,7 @@ func lookAt(ctx context.Context, rdb redis.UniversalClient, addr string) *quorum
 	return n
 }
 
-// alone is what is wrong with a master of a quorum by itself.
+// alone returns what is wrong with one master of a quorum.
 func (n *quorumNode) alone() []Finding {
 	const check = "quorum"
 	switch {
@@ -118,7 +118,7 @@ func (n *quorumNode) alone() []Finding {
 	return nil
 }
 
-// beside is what is wrong with two of them together.
+// beside returns what is wrong with two masters together.
 func (n *quorumNode) beside(other *quorumNode, margin time.Duration) (all []Finding) {
 	both := other.addr + " and " + n.addr
 	switch {

@@ -13,15 +13,15 @@ const (
 	// slowTrip is a median round trip that is felt in every lock: a pair of acquire and release is two of them, a
 	// hand-over about one and a half.
 	slowTrip = 50 * time.Millisecond
-	// longTrip is one that is a good part of the claim of 5 s within which a granted waiter must confirm.
+	// longTrip is a round trip that is a large part of the 5 s within which a granted waiter must confirm its claim.
 	longTrip = time.Second
-	// slowCommand blocks a server for long enough to be seen in the waits of all locks.
+	// slowCommand is how long a command must block the server to show in the waits of all locks.
 	slowCommand = 100 * time.Millisecond
-	// recent is for how long a slow command is worth a finding.
+	// recent is how long a slow command is reported.
 	recent = time.Hour
 )
 
-// latency looks at the round trips that were measured.
+// latency checks the measured round trips.
 func latency(f *facts) []Finding {
 	const check = "latency"
 	if len(f.roundTrips) == 0 {
@@ -58,8 +58,8 @@ func busyNow(f *facts) Finding {
 	}
 }
 
-// slowCommands looks at what has lately kept the server from serving locks. The log has arguments; they may be secret,
-// so only the names of commands are told.
+// slowCommands checks which commands have lately blocked the server. The log has arguments, which may be secret, so
+// only the names of commands are shown.
 func slowCommands(f *facts) []Finding {
 	const check = "slow commands"
 	if f.slowErr != nil {
@@ -88,7 +88,7 @@ func slowCommands(f *facts) []Finding {
 	}}
 }
 
-// exposure looks at whether the server serves whoever reaches it.
+// exposure checks whether the server serves everybody who can reach it.
 func exposure(f *facts) []Finding {
 	const check = "access"
 	if f.options == nil || f.options.Password != "" || f.options.CredentialsProvider != nil ||
@@ -120,7 +120,8 @@ func public(ip netip.Addr) bool {
 	return ip.IsGlobalUnicast() && !ip.IsPrivate()
 }
 
-// loopbackOnly reports whether a bind setting lets nobody in from outside. A dash says that the address may be missing.
+// loopbackOnly reports whether a bind setting excludes all other hosts. A dash before an address says that the host
+// need not have it.
 func loopbackOnly(bind string) bool {
 	addresses := strings.Fields(bind)
 	for _, text := range addresses {
@@ -131,7 +132,7 @@ func loopbackOnly(bind string) bool {
 	return len(addresses) > 0
 }
 
-// passwords looks at whether others on the network can read the password.
+// passwords checks whether others on the network can read the password.
 func passwords(f *facts) []Finding {
 	const check = "encryption"
 	switch {
@@ -151,7 +152,7 @@ func passwords(f *facts) []Finding {
 	}}
 }
 
-// short is a duration as precise as people want it.
+// short is a duration, rounded for people.
 func short(d time.Duration) string {
 	switch {
 	case d >= time.Second:

@@ -42,7 +42,7 @@ func TestADeadServerIsOneDanger(t *testing.T) {
 	}
 }
 
-// A connection that opens and then says nothing, as behind some firewalls, and a process that is stopped.
+// A connection that opens and then sends nothing, as behind some firewalls or with a stopped process.
 func TestASilentServerHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -66,7 +66,7 @@ func TestASilentServerHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// It falls silent between two questions.
+// The server stops answering between two requests.
 func TestAServerThatFallsSilentInBetween(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -98,7 +98,7 @@ func TestAServerThatWantsAPassword(t *testing.T) {
 	}
 }
 
-// A server that knows neither CONFIG nor most of INFO, as some services do not.
+// A server that answers neither CONFIG nor most of INFO, like some hosted services.
 func TestWhatAServerDoesNotTellIsUnknown(t *testing.T) {
 	t.Parallel()
 	s := miniredis.RunT(t)

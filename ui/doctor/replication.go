@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// role looks at whether the server may be written to at all.
+// role checks whether the server accepts writes at all.
 func role(f *facts) []Finding {
 	const check = "role"
 	is := f.info["role"]
 	if is == "" {
-		is = f.hello["role"] // which needs no permission
+		is = f.hello["role"] // HELLO needs no permission
 	}
 	switch is {
 	case "":
@@ -51,10 +51,10 @@ func role(f *facts) []Finding {
 	return []Finding{found}
 }
 
-// manyBehind is by how many bytes a replica may lag before it is worth a warning.
+// manyBehind is how many bytes a replica may lag without a warning.
 const manyBehind = 1 << 20
 
-// replicas looks at who would take over.
+// replicas checks which replica could take over.
 func replicas(f *facts) []Finding {
 	const check = "replicas"
 	if f.info["role"] != "master" {
@@ -107,12 +107,12 @@ func replicas(f *facts) []Finding {
 	return well(check, "%s in sync", count(n, "replica"))
 }
 
-// replica is what the server tells of one of its replicas.
+// replica is what the server says about one of its replicas.
 func (f *facts) replica(i int64) map[string]string {
 	return fields(strings.NewReplacer(",", "\n", "=", ":").Replace(f.info[fmt.Sprintf("slave%d", i)]))
 }
 
-// minReplicas looks at whether a primary that is cut off stops granting.
+// minReplicas checks whether a primary that is cut off from its replicas stops granting locks.
 func minReplicas(f *facts) []Finding {
 	const check = "min-replicas-to-write"
 	n, told := number(f.info, "connected_slaves")
@@ -120,7 +120,7 @@ func minReplicas(f *facts) []Finding {
 		return nil
 	}
 	if n == 0 && f.configErr != nil {
-		return nil // nothing hangs on it
+		return nil // the setting has no effect
 	}
 	if u := f.unset(check, "min-replicas-to-write", "min-replicas-max-lag"); u != nil {
 		return u
@@ -170,7 +170,7 @@ func minReplicas(f *facts) []Finding {
 	return well(check, "%s", text)
 }
 
-// sentinel says what cannot be seen through a client that asks Sentinels.
+// sentinel says what cannot be checked through a client that asks Sentinels.
 func sentinel(f *facts) []Finding {
 	if f.options == nil || f.options.Addr != failoverAddr {
 		return nil
@@ -181,5 +181,5 @@ func sentinel(f *facts) []Finding {
 	}}
 }
 
-// failoverAddr is what go-redis calls the address of a client that asks Sentinels.
+// failoverAddr is the address that go-redis gives for a client that asks Sentinels.
 const failoverAddr = "FailoverClient"

@@ -6,7 +6,8 @@ import "fmt"
 // Level is how bad a finding is.
 type Level uint8
 
-// The levels, from good to bad. Unknown is for what could not be found out: the user may not ask, or the server does not say.
+// The levels, from good to bad. Unknown means that the check was not possible: the user may not ask, or the server does not
+// say.
 const (
 	OK Level = iota
 	Unknown
@@ -16,7 +17,7 @@ const (
 
 var levelNames = [...]string{"ok", "unknown", "warning", "danger"}
 
-// String is the level in a word.
+// String is the level as one word.
 func (l Level) String() string {
 	if int(l) < len(levelNames) {
 		return levelNames[l]
@@ -31,20 +32,21 @@ func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 type Finding struct {
 	// Check names the check, such as "eviction policy".
 	Check string `json:"check"`
-	// Node is the address of the server if there are several; else empty.
+	// Node is the address of the server if there are several; otherwise empty.
 	Node  string `json:"node,omitempty"`
 	Level Level  `json:"level"`
 	// Found is what the server has, in a sentence.
 	Found string `json:"found"`
-	// Why is why it matters for locks, and Fix the command or the setting that mends it; empty where all is well.
+	// Why says why that matters for locks, and Fix names the command or the setting that mends it. Both are empty if all
+	// is well.
 	Why string `json:"why,omitempty"`
 	Fix string `json:"fix,omitempty"`
-	// Command is what to type in a shell for Fix, with the server that it is for, and Cost what is to be known before. Look is what to type to
-	// see more. Empty where there is none.
+	// Command is the shell command for Fix, with the address of the server. Cost says what that command costs, to be read before. Look is
+	// a shell command that shows more. Each is empty if there is none.
 	Command string `json:"command,omitempty"`
 	Cost    string `json:"cost,omitempty"`
 	Look    string `json:"look,omitempty"`
-	// Stops is why no lock can be taken at all; empty if that is not so.
+	// Stops says why no lock can be taken at all. It is empty if locks can be taken.
 	Stops Stops `json:"stops,omitempty"`
 }
 
@@ -54,7 +56,7 @@ type Stops string
 // The reasons.
 const (
 	NoMemory Stops = "memory" // the server is full
-	NoAnswer Stops = "answer" // it does not answer
+	NoAnswer Stops = "answer" // the server does not answer
 )
 
 // Report is the result of an examination.

@@ -49,7 +49,7 @@ func TestWhatIsSetWrongIsFoundAndItsFixMendsIt(t *testing.T) {
 			do(t, admin, command...)
 			f := expect(t, examine(t, s.Connect()), c.check, c.level, c.says)
 			fix := f.Fix
-			if f.Command != "" { // its words, without those for the shell
+			if f.Command != "" { // without the quoting for the shell
 				_, fix, _ = strings.Cut(f.Command, "CONFIG SET")
 				fix = "CONFIG SET" + fix
 				if alone := doctor.Memory(t.Context(), s.Connect()); len(alone.Findings) != 1 || alone.Findings[0].Command != f.Command || alone.Findings[0].Level != f.Level {
@@ -72,7 +72,7 @@ func TestTheShippedConfigurationIsNoDanger(t *testing.T) {
 	calm(t, r)
 	expect(t, r, "persistence", doctor.OK, "everysec")
 	for _, f := range r.Findings {
-		if f.Level != doctor.OK && f.Check != "known faults" { // that depends on the Redis of the machine
+		if f.Level != doctor.OK && f.Check != "known faults" { // known faults depend on the Redis of the machine
 			t.Errorf("%+v", f)
 		}
 	}
@@ -93,7 +93,7 @@ func TestConnectionsThatRunOut(t *testing.T) {
 	mend(t, s.Admin(), f.Fix)
 	expect(t, examine(t, s.Connect()), "connections", doctor.OK)
 	do(t, s.Admin(), "config", "set", "maxclients", 30)
-	expect(t, examine(t, s.Connect()), "reachability", doctor.Danger, "maxclients") // it may hang up before it has said so
+	expect(t, examine(t, s.Connect()), "reachability", doctor.Danger, "maxclients") // the server may close the connection before it has sent the error
 }
 
 func TestASlowCommandIsNamedWithoutItsArguments(t *testing.T) {

@@ -13,7 +13,7 @@ func TestReplicas(t *testing.T) {
 	t.Parallel()
 	servers := servertest.StartReplicated(t, 1, shipped(t)...)
 	primary := servers.Primary
-	// The replica knows that it has everything before its primary does.
+	// The replica knows before its primary that it has all data.
 	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		text, err := primary.Admin().Info(t.Context(), "replication").Result()
 		if err == nil && strings.Contains(text, "state=online") {

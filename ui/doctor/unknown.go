@@ -33,7 +33,7 @@ func unreachable(addr string, err error) Finding {
 	return f
 }
 
-// unasked is the finding of a check that needs what INFO tells, if it tells nothing; nil if it does.
+// unasked is the finding of a check that needs INFO, if INFO was not answered. Otherwise it is nil.
 func (f *facts) unasked(check string, wants ...string) []Finding {
 	if f.infoErr != nil {
 		return []Finding{refusal(check, "INFO", "+info", f.infoErr)}
@@ -49,7 +49,7 @@ func (f *facts) unasked(check string, wants ...string) []Finding {
 	return nil
 }
 
-// unset is the same for settings.
+// unset is the same for CONFIG GET.
 func (f *facts) unset(check string, wants ...string) []Finding {
 	if f.configErr != nil {
 		return []Finding{refusal(check, "CONFIG GET", "+config|get", f.configErr)}
@@ -62,7 +62,7 @@ func (f *facts) unset(check string, wants ...string) []Finding {
 	return nil
 }
 
-// refusal is the finding of a check whose question was not answered.
+// refusal is the finding of a check whose request was refused.
 func refusal(check, command, right string, err error) Finding {
 	u := Finding{Check: check, Level: Unknown, Found: fmt.Sprintf("%s was not answered: %v", command, err), Fix: "try again when the server is idle"}
 	switch {
@@ -79,7 +79,7 @@ func refusal(check, command, right string, err error) Finding {
 	return u
 }
 
-// set is the command that changes a setting, and what keeps it over a restart.
+// set is the command that changes a setting, with a remark on how to keep it over a restart.
 func set(name, value string) string {
 	if strings.ContainsAny(value, " ") || value == "" {
 		value = `"` + value + `"`
@@ -87,7 +87,7 @@ func set(name, value string) string {
 	return "CONFIG SET " + name + " " + value + "; then CONFIG REWRITE, or the same in its configuration file, to keep it"
 }
 
-// size is a number of bytes for people.
+// size writes a number of bytes for people.
 func size(n int64) string {
 	switch {
 	case n >= 10<<30:
@@ -101,7 +101,7 @@ func size(n int64) string {
 	}
 }
 
-// count is a number of things; all of them have a plural in s.
+// count writes a number of things, whose plural must end in s.
 func count(n int64, thing string) string {
 	if n == 1 {
 		return "1 " + thing

@@ -39,7 +39,7 @@ func (v version) before(w version) bool {
 	return false
 }
 
-// product is what runs there, by what it says of itself.
+// product is the product and its version, as the server names itself.
 func (f *facts) product() (name string, v version, known bool) {
 	for _, p := range []struct{ field, name string }{
 		{"valkey_version", "Valkey"}, {"dragonfly_version", "Dragonfly"}, {"garnet_version", "Garnet"}, {"kvrocks_version", "Kvrocks"},
@@ -58,13 +58,13 @@ func (f *facts) product() (name string, v version, known bool) {
 	}
 	text := f.info["redis_version"]
 	if text == "" {
-		text = f.hello["version"] // which needs no permission
+		text = f.hello["version"] // HELLO needs no permission
 	}
 	v, known = parseVersion(text)
 	return name, v, known
 }
 
-// support looks at whether the library works with this server, and how well.
+// support checks whether the library works with this server, and how well.
 func support(f *facts) []Finding {
 	const check = "version"
 	name, v, known := f.product()
@@ -104,7 +104,7 @@ func support(f *facts) []Finding {
 	return well(check, "%s", text)
 }
 
-// latest is what to upgrade to: the release of a line that has all that faults below lists, or a newer line.
+// latest is the release to upgrade to: one of this line in which all known faults are fixed, or a newer line.
 func latest(v version) string {
 	best := map[[2]int]int{}
 	for _, fault := range knownFaults {
@@ -122,7 +122,7 @@ func latest(v version) string {
 	return "a release that is still maintained, such as " + version{7, 4, best[[2]int{7, 4}]}.String() + " or a newer line"
 }
 
-// faults looks for errors of this version that locks may meet.
+// faults looks for bugs of this version that affect locks.
 func faults(f *facts) []Finding {
 	const check = "known faults"
 	name, v, ok := f.product()

@@ -19,13 +19,13 @@ import (
 )
 
 const (
-	// Life is how long the stream outlives its last entry, and how old an entry is at most that the page shows.
+	// Life is how long the stream stays after its last entry, and how old an entry may be to be shown on the page.
 	Life = 24 * time.Hour
 	// Most is about how many entries the stream has at most; older ones go first.
 	Most = 20_000
-	// page is how many entries are read or written at once.
+	// page is how many entries are read or written in one request.
 	page = 500
-	// buffered is how many entries an Observer keeps that could not be written yet.
+	// buffered is how many entries that are not written yet an Observer keeps.
 	buffered = 1000
 	// writeTime bounds one write of an Observer.
 	writeTime = 2 * time.Second
@@ -35,18 +35,18 @@ const (
 type Log struct {
 	rdb redis.UniversalClient
 	key string
-	src string // tells this writer from others
+	src string // identifies this writer
 }
 
-// Open is the history of a prefix. Nothing is sent yet. Besides the rights that redislock.ACL prints, the user of rdb needs
-// "+xadd +xrange +pexpire ~PREFIX:h".
+// Open returns the history of a prefix. It sends nothing. Besides the rights that redislock.ACL prints, the user of rdb
+// needs "+xadd +xrange +pexpire ~PREFIX:h".
 func Open(rdb redis.UniversalClient, prefix string) *Log {
 	return &Log{rdb: rdb, key: prefix + ":h", src: strconv.FormatInt(time.Now().UnixNano(), 36)}
 }
 
 // Entry is one event. Which fields it has depends on its kind.
 type Entry struct {
-	// ID is that of the stream, and At when it was written, by the clock of Redis. Both are set by Read.
+	// ID is the ID in the stream, and At the time of the write by the clock of Redis. Read sets both.
 	ID string    `json:"-"`
 	At time.Time `json:"-"`
 	// Mine says that this Log wrote it.
@@ -59,10 +59,11 @@ type Entry struct {
 	Owner *Owner `json:"o,omitempty"`
 	By    string `json:"b,omitempty"`
 	Why   string `json:"w,omitempty"`
-	// How and Ended say of a hold that looks have seen to end, and not as it should, how and when it did, in milliseconds since 1970.
+	// How and Ended are of a hold that did not end as it should, as looks have seen it: how it ended, and when, in milliseconds since
+	// 1970.
 	How   string `json:"h,omitempty"`
 	Ended int64  `json:"d,omitempty"`
-	// Seen are further fields of an item of the page, as it has them.
+	// Seen has further fields of the page's item, as JSON.
 	Seen json.RawMessage `json:"s,omitempty"`
 	// Told says that the event was reported; otherwise the page has seen it.
 	Told bool `json:"t,omitempty"`
@@ -83,7 +84,7 @@ func OwnerOf(o redislock.Owner) *Owner {
 	return &Owner{strings.ToValidUTF8(o.Client, "?"), strings.ToValidUTF8(o.Host, "?"), o.PID}
 }
 
-// Owner is that of the library.
+// Owner returns the owner as the type of the library.
 func (o *Owner) Owner() redislock.Owner {
 	if o == nil {
 		return redislock.Owner{}
@@ -91,8 +92,8 @@ func (o *Owner) Owner() redislock.Owner {
 	return redislock.Owner{Client: o.Client, Host: o.Host, PID: o.PID}
 }
 
-// Add writes entries, in one round trip for some hundred. They go when there are about Most newer ones, or all at once when
-// nothing was written for Life.
+// Add writes entries, in one round trip for some hundred. They are dropped when there are about Most newer ones, and all at
+// once when nothing was written for Life.
 func (l *Log) Add(ctx context.Context, entries ...Entry) error { return l.add(ctx, false, entries) }
 
 // AddIfThere writes entries if a history exists already, and nothing otherwise.
@@ -116,7 +117,7 @@ func (l *Log) add(ctx context.Context, onlyIfThere bool, entries []Entry) error 
 			p.PExpire(ctx, l.key, Life)
 			return nil
 		})
-		if err != nil && !errors.Is(err, redis.Nil) { // nil: there is no stream, and there was to be none
+		if err != nil && !errors.Is(err, redis.Nil) { // Nil: there is no stream, and none was to be made
 			return err
 		}
 		entries = entries[n:]
@@ -124,7 +125,7 @@ func (l *Log) add(ctx context.Context, onlyIfThere bool, entries []Entry) error 
 	return nil
 }
 
-// Since is where to begin to [Log.Read], for the entries that were written at a time and later.
+// Since is the ID from which [Log.Read] reads the entries that were written at that time and later.
 func Since(at time.Time) string {
 	return strconv.FormatInt(at.UnixMilli()-1, 10) + "-18446744073709551615"
 }
@@ -173,7 +174,7 @@ func (l *Log) Observer(owner redislock.Owner) (o redislock.Observer, end func(co
 	done.Go(func() {
 		for e := range entries {
 			ctx, cancel := context.WithTimeout(over, writeTime)
-			_ = l.Add(ctx, e) // there is nobody to tell
+			_ = l.Add(ctx, e) // there is no one to report an error to
 			cancel()
 		}
 	})
@@ -191,7 +192,7 @@ func (l *Log) Observer(owner redislock.Owner) (o redislock.Observer, end func(co
 		switch _, reason, broken := strings.Cut(entry.Why, ": broken: "); {
 		case kind == "asked":
 			entry.By, entry.Why = e.Holder.String(), e.Why
-		case broken: // who did it has told that too, if it could
+		case broken: // a break is reported by the one who did it
 			entry.Kind, entry.Why = "broken", reason
 		}
 		mu.RLock()

@@ -46,7 +46,7 @@ func TestTheHistoryIsBoundedAndExpires(t *testing.T) {
 	if ttl, err := rdb.PTTL(t.Context(), "p:h").Result(); err != nil || ttl <= 0 || ttl > Life {
 		t.Errorf("it expires in %v, %v", ttl, err)
 	}
-	// What is new is read from where one was, names are bytes, and what somebody else has written there is left out.
+	// A read continues after the last ID, names may have any bytes, and entries of other programs are left out.
 	last := found[len(found)-1].ID
 	if err := rdb.XAdd(t.Context(), xadd("p:h", "nonsense")).Err(); err != nil {
 		t.Fatal(err)

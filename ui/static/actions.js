@@ -1,4 +1,5 @@
-// What people can do to a lock, each in a dialog that says to what and to whom. Only where the server allows it.
+// The actions on a lock. Each has a dialog that names the lock and its holders. They are there only if the server
+// allows them.
 import { el, put, setText } from './dom.js';
 import { store } from './store.js';
 import { post } from './stream.js';
@@ -13,7 +14,7 @@ export function ask(id, name) {
     text: 'They are told, with your reason. Nothing is taken: they decide.',
     submit: 'Ask',
     send: (why) => post('api/ask', { id, why }),
-    done: ({ told }) => (told ? `${count(told, 'holder was', 'holders were')} told.` : 'Nobody was there to be told: nobody holds the lock, or the holder cannot be reached.'),
+    done: ({ told }) => (told ? `${count(told, 'holder was', 'holders were')} told.` : 'No holder was told: nobody holds the lock, or the holder cannot be reached.'),
   });
 }
 

@@ -12,17 +12,17 @@ const byID = (id) => document.getElementById(id);
 const main = byID('main');
 const pages = new Map([['', locksPage], ['processes', processesPage], ['cron', cronPage], ['elections', electionsPage], ['health', healthPage]]);
 let current = null;
-let searchNext = false; // the search was asked for on a page that has none
-let moved = false; // by the person who looks; the first page leaves the focus alone
+let searchNext = false; // the key for the search was pressed on a page without one
+let moved = false; // the person has gone to another page; the first page does not set the focus
 
-// route shows the page that the address names. The focus goes to its heading, or back to where it was left.
+// route shows the page that the address names. The focus goes to its heading, or back to where it was.
 function route() {
   const [, first = '', id = '', query = ''] = /^#\/([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/.exec(location.hash) ?? ['', location.hash.slice(1)];
   if (first === 'lock' && id && canonical(id) !== id) {
     location.replace(`#/lock/${canonical(id)}`);
     return;
   }
-  for (const box of document.querySelectorAll('dialog[open]')) box.close(); // it is about the page that is left
+  for (const box of document.querySelectorAll('dialog[open]')) box.close(); // a dialog belongs to the page that is left
   current?.leave?.();
   put(main);
   const isLock = first === 'lock' && id !== '';
@@ -42,7 +42,7 @@ function route() {
   searchNext = false;
 }
 
-// entitle names the page in its tab, and says there too how many troubles there are: who looks at another tab sees it.
+// entitle sets the title of the tab: the page, and the number of troubles, to be seen from another tab.
 function entitle() {
   const troubles = (store.trouble?.items.length ?? 0) + (store.trouble?.more ?? 0);
   setText(document.querySelector('title'), `${troubles ? `(${troubles}) ` : ''}${plain(current.title, 60)} · redislock`);
@@ -59,7 +59,7 @@ setInterval(() => {
 }, 1000);
 setText(byID('now'), time(Date.now()));
 
-// The connection, and what it says.
+// The state of the connection, and messages about it.
 store.addEventListener('hello', () => {
   put(byID('where'), shown(store.hello.address), ' · ', shown(store.hello.prefix));
   byID('logout').hidden = !store.hello.hasLogin;
@@ -90,7 +90,7 @@ function alarm() {
   box.hidden = !text;
 }
 
-// announce tells those who listen how things stand: when that has changed, and not all the time.
+// announce tells screen readers the counts of the locks, when they have changed, and not too often.
 let announced = '';
 let last = -Infinity;
 function announce() {
@@ -121,11 +121,11 @@ document.addEventListener('keydown', (event) => {
 });
 byID('help-button').addEventListener('click', () => byID('help').showModal());
 byID('skip').addEventListener('click', (event) => {
-  event.preventDefault(); // the address names the page
+  event.preventDefault(); // the address must not change, as it names the page
   main.focus();
 });
 
-// A login has left the key of its session here; it does not stay in the address.
+// A login puts the key of its session into the address, from which it is removed here.
 const entered = /^#\/enter\/([A-Z0-9]+)$/.exec(location.hash);
 if (entered) {
   enter(entered[1]);

@@ -1,11 +1,12 @@
-// The clock of Redis, and times on the page that go on by themselves.
+// The clock of Redis, and times on the page that are kept up to date.
 import { el, setText } from './dom.js';
 import { ours } from './safe.js';
 import { duration, time } from './text.js';
 
-let ahead = null; // of Redis before this machine, in milliseconds
+let ahead = null; // how far the clock of Redis is ahead of this machine's, in milliseconds
 
-// heard notes what time it is at Redis. What comes late makes it seem behind, so the most forward one of the last minute counts.
+// heard stores the time of Redis. A message that is late makes the clock seem to be behind, so the largest difference of the
+// last minute counts.
 let samples = [];
 export function heard(now) {
   if (!now) return;
@@ -14,13 +15,13 @@ export function heard(now) {
   ahead = Math.max(...samples.map((sample) => sample.ahead));
 }
 
-// now is the time at Redis.
+// now is the time by the clock of Redis.
 export const now = () => Date.now() + (ahead ?? 0);
 
-// local is a time of Redis by this machine's clock.
+// local converts a time of Redis to this machine's clock.
 const local = (ms) => ms - (ahead ?? 0);
 
-// since, until and moment show a time of Redis, and are kept right by tick.
+// since, until and moment show a time of Redis, and tick keeps them up to date.
 export const since = (ms, extra) => timed('since', ms, extra);
 export const until = (ms, extra) => timed('until', ms, extra);
 
@@ -34,7 +35,7 @@ export function moment(ms) {
   return timed('moment', ms);
 }
 
-// rounded is a duration that is on its way: nobody counts its milliseconds.
+// rounded is a duration that is still running, without its milliseconds.
 const rounded = (ms) => duration(Math.max(100, Math.round(ms / 100) * 100)).replace(/^(\d)00 ms$/, '0.$1 s');
 
 function tell(node) {

@@ -1,5 +1,4 @@
-// Elements are made here, from tags, properties and texts. Text stays text: nothing on this page becomes markup. All that is shown
-// goes through here.
+// All elements of the page are made here, from tags, properties and texts. Text stays text: it never becomes markup.
 import { pieces, safe } from './safe.js';
 
 // el makes an element. Properties that begin with "on" are listeners, "class" and all others attributes; null and false
@@ -10,7 +9,7 @@ export function el(tag, properties, ...children) {
 
 const svgSpace = 'http://www.w3.org/2000/svg';
 
-// svg is el for the inside of an <svg>, and for itself.
+// svg is el for an <svg> and the elements in it.
 export function svg(tag, properties, ...children) {
   return fill(document.createElementNS(svgSpace, tag), properties, children);
 }
@@ -25,11 +24,11 @@ function fill(node, properties, children) {
   return node;
 }
 
-// made are children as they go into the page. Here is the one place where a text does: what must not be shown as it is
-// becomes an escape in a box, wherever it came from.
+// made turns children into nodes. It is the only place where a text enters the page: characters that must not be shown
+// become escapes in boxes, wherever the text came from.
 const made = (children) => children.flat().filter((child) => child !== null && child !== undefined && child !== false).map((child) => (child instanceof Node ? child : boxed(String(child))));
 
-// boxed is a text as nodes, with its escapes in boxes.
+// boxed turns a text into nodes, with its escapes in boxes.
 export function boxed(text, rule) {
   const [first, ...rest] = pieces(text, rule);
   if (rest.length === 0) return document.createTextNode(first);
@@ -38,19 +37,20 @@ export function boxed(text, rule) {
   return parts;
 }
 
-// put makes these the children of a node, add adds them, and set sets properties as el does.
+// put replaces the children of a node, add adds children, and set sets properties as el does.
 export const put = (node, ...children) => node.replaceChildren(...made(children));
 export const add = (node, ...children) => node.append(...made(children));
 export const set = (node, properties) => fill(node, properties, []);
 
-// setText writes only what is new: what does not change is not announced, and a selection in it stays.
+// setText writes a text only if it is new. An unchanged text is not announced by a screen reader, and a selection in
+// it stays.
 export function setText(node, text) {
   const shown = safe(text);
   if (node.textContent !== shown) node.textContent = shown;
 }
 
-// arrange makes children those of a node, in order. The one that has the focus is never taken out, the others are put
-// around it, so that the focus stays.
+// arrange sets the children of a node, in order. The child that has the focus is never removed, so that the focus
+// stays; the others are put around it.
 export function arrange(node, children) {
   const wanted = new Set(children);
   for (const child of [...node.children]) if (!wanted.has(child)) child.remove();
@@ -68,7 +68,7 @@ export function arrange(node, children) {
   }
 }
 
-// fillRows shows items in a <tbody>: those that did not change keep their row.
+// fillRows shows items in a <tbody>. Items that did not change keep their rows.
 export function fillRows(body, items, keyOf, draw) {
   const known = body.known ?? new Map();
   const rows = new Map();

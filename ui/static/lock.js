@@ -18,7 +18,7 @@ const kindsOfEvents = {
   unseen: 'its fence has risen: held and not seen, or broken elsewhere',
 };
 
-// whatOf says what an item shows, and no more.
+// whatOf says what happened, only as far as the item shows it.
 function whatOf({ kind, deadline, told, by }) {
   if (told && kind === 'broken') return by ? ['broken by ', shown(by)] : 'broken, says the holder';
   if (told && kind === 'asked') return by ? ['asked to give it up, by ', shown(by)] : 'asked to give it up';
@@ -79,7 +79,7 @@ export function lockPage(main, id) {
     queue.show(lock.places.map((place, i) => ({ ...place, at: i + 1 })), lock.waiting, (place) => place.at, (place) => [
       String(place.at), [processShown(place.owner), trace(place.owner)], meta(place.owner), place.since ? since(place.since) : 'to become the writer', modeOf(place),
     ], 'Nobody waits.');
-    const items = lock.history.filter(({ kind }) => kind !== 'queue').toReversed(); // the time line has the queue
+    const items = lock.history.filter(({ kind }) => kind !== 'queue').toReversed(); // the time line shows the queue
     history.show(items, items.length, (item) => item.n, (item) => [
       moment(item.at), el('span', { class: `event was-${item.kind.replaceAll(' ', '-')}` }, whatOf(item)),
       item.owner ? [processShown(item.owner), item.owner.meta ? el('span', { class: 'meta' }, shown(item.owner.meta)) : ''] : '', details(item),
@@ -107,7 +107,7 @@ const modeOf = ({ mode, weight }) => [shown(mode), weight > 1 ? ` × ${number(we
 
 const limitOf = ({ rules, until: end }) => [...rules.flatMap(({ most, modes }, i) => [i ? ', ' : '', `at most ${number(most)} `, shown(modes.join('+'))]), ', until ', moment(end)];
 
-const seenAtOnce = 2000; // milliseconds: what lies between two looks that are no further apart is not told
+const seenAtOnce = 2000; // milliseconds: between two looks that are no further apart, one time is shown and not two
 
 function details(item) {
   const parts = [];
@@ -121,7 +121,7 @@ function details(item) {
   return parts.flatMap((part, i) => [i ? ', ' : '', part].flat());
 }
 
-// table is a section with a table that says what it does not show.
+// table is a section with a table and a note about rows that are not shown.
 function table(title, columns) {
   const body = el('tbody');
   const note = el('p', { class: 'note' });

@@ -8,18 +8,18 @@ import { troublePanel } from './trouble.js';
 
 const rowHeight = 34; // as in style.css
 
-// What is wanted is in the address, so that it can be sent to somebody, and is there after a reload. Here it stays while other
-// pages are looked at.
+// The search and the order are in the address, so that they can be sent to somebody, and survive a reload. They are kept here
+// while other pages are open.
 const usual = () => ({
   query: '', column: 'name', order: 'ascending', troubled: false, heldFor: 0, waiters: 0,
   wantedStates: new Set(usualStates), wantedKinds: new Set(kinds),
 });
-const kindsOfMetrics = { lock: 'plain', election: 'elect' }; // as adapters/prometheus has them, for links from alerts
+const kindsOfMetrics = { lock: 'plain', election: 'elect' }; // the kinds of adapters/prometheus, for links from alerts
 const usualStates = ['held', 'waiting', 'stale', 'damaged'];
 const wanted = { ...usual(), scroll: 0, opened: null };
 const same = (set, list) => set.size === list.length && list.every((key) => set.has(key));
 
-// listAddress is the address of the list as it is wanted.
+// listAddress is the address of the list with the present search and order.
 export function listAddress() {
   const says = new URLSearchParams();
   if (wanted.query) says.set('q', wanted.query);
@@ -32,7 +32,7 @@ export function listAddress() {
   return `#/${says.size ? `?${says}` : ''}`;
 }
 
-// follow takes what is wanted from an address; what it does not say, or says wrongly, is as usual.
+// follow reads the search and the order from an address. What is missing or wrong in it gets the default.
 function follow(address) {
   const says = new URLSearchParams(address);
   const number = (key) => Math.max(0, Math.floor(Number(says.get(key)))) || 0;
@@ -89,7 +89,7 @@ export function locksPage(main, address = '') {
       update();
     },
   });
-  const wide = matchMedia('(min-width: 621px)'); // on a phone the list comes first
+  const wide = matchMedia('(min-width: 621px)'); // on a phone the filters are folded, so that the list is near the top
   const filters = el('details', { class: 'filters', open: wide.matches }, el('summary', null, 'Filters'),
     el('fieldset', { class: 'chips' }, el('legend', null, 'State'), states.map((state) => chip(state, state, wanted.wantedStates))),
     el('fieldset', { class: 'chips' }, el('legend', null, 'Kind'), kinds.map((kind) => chip(kind, kindNames[kind], wanted.wantedKinds))),
@@ -125,8 +125,8 @@ export function locksPage(main, address = '') {
 
   let drawn = 0;
   let later = null;
-  // update is for what the person has done in the list: it puts what is wanted into the address. News never do: the person may have
-  // gone to another address whose page is not there yet.
+  // update puts the search and the order into the address, after the person has changed them. News of the locks must not do that,
+  // as the person may have gone to another address whose page is not shown yet.
   function update() {
     if (location.hash !== listAddress()) history.replaceState(null, '', listAddress());
     draw();
@@ -148,12 +148,12 @@ export function locksPage(main, address = '') {
     setText(empty, total === 0 ? `No lock is known under the prefix “${plain(store.hello?.prefix ?? '')}”.`
       : wanted.query || wanted.troubled || wanted.heldFor || wanted.waiters ? 'No lock matches the search and the filters.' : 'No lock is in such a state now. Idle ones are left out unless “idle” is on.');
   }
-  // changed collects what comes quickly: sorting 10,000 locks takes a while.
+  // changed collects changes that come quickly, as sorting 10,000 locks takes a while.
   function changed() {
     later ??= setTimeout(draw, Math.max(0, 250 - (performance.now() - drawn)));
   }
 
-  update(); // it takes out of the address what nobody can want
+  update(); // this removes from the address values that do not exist
   table.scroller.scrollTop = wanted.scroll;
   table.render();
   return {
@@ -179,7 +179,7 @@ function drawRow(lock) {
     el('td', { class: 'c-holder' }), el('td', { class: 'c-since' }), el('td', { class: 'c-waiting' }), el('td', { class: 'c-mode' }), el('td', { class: 'c-deadline' }));
 }
 
-// changeRow draws what is not as it was drawn last.
+// changeRow draws the cells that have changed.
 function changeRow(row, lock) {
   const stale = lock.states.includes('stale');
   const level = store.trouble?.locks[lock.id] ?? '';

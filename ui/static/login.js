@@ -1,4 +1,4 @@
-// Says why the last try failed.
+// This script says why the last try failed.
 import { setText } from './dom.js';
 
 const query = new URLSearchParams(location.search);

@@ -20,13 +20,13 @@ function page(main, { title, columns, lead }) {
   };
 }
 
-// noPage is what an address shows that names no page.
+// noPage is shown for an address that names no page.
 export function noPage(main) {
   add(main, el('h1', { tabindex: '-1' }, 'No such page'), el('p', { class: 'lead' }, 'This address names none. ', el('a', { href: '#/' }, 'All locks')));
   return { title: 'No such page', on: {}, tick: () => {} };
 }
 
-// strip is how the last runs ended, each a mark: what can be seen is said too.
+// strip shows how the last runs ended, with a mark for each. Its label says the same in words.
 function strip(runs) {
   if (!runs.length) return el('span', { class: 'faint' }, 'none seen');
   const words = runs.map((run) => `${time(run.tick)}: ${run.outcome}${run.took ? ` in ${duration(run.took)}` : ''}`);
@@ -73,7 +73,7 @@ export function electionsPage(main) {
       waiting ? [el('b', null, number(waiting)), el('ol', { class: 'candidates' }, waiters.map((candidate) => el('li', null, processShown(candidate)))), waiting > waiters.length ? el('span', { class: 'faint' }, `${number(waiting - waiters.length)} more`) : '']
         : owner ? 'none: nobody would take over' : 'none',
       el('code', null, String(fence ?? '')),
-    ], store.complete ? 'Nobody campaigns under this prefix. Client.Elect makes an election; it is shown here as soon as somebody stands for it.' : 'Loading.', elections.length - items.length);
+    ], store.complete ? 'Nobody campaigns under this prefix. Client.Elect makes an election; it is shown here as soon as it has a candidate.' : 'Loading.', elections.length - items.length);
   }
   const changed = () => { later ??= setTimeout(update, Math.max(0, 250 - (performance.now() - drawn))); };
   update();

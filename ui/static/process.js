@@ -1,20 +1,20 @@
-// What one process holds and waits for, and who keeps it waiting. All of it is in the list of locks, of each of which the first
-// holders and waiters are known.
+// What one process holds and waits for, and who keeps it waiting. It is taken from the list of locks, which has the first
+// holders and waiters of each.
 import { since, tick, until } from './clock.js';
 import { add, el, fillRows, setText } from './dom.js';
 import { store } from './store.js';
 import { count, idOf, nameOf, number, ownerText, plain, shown } from './text.js';
 
-// keyOf is the same for all Clients of a process: its host and its number.
+// keyOf is a key of a process, the same for all of its Clients: its host and its number.
 const keyOf = (owner) => `${owner.host ?? ''}/${owner.pid ?? 0}`;
 const addressOf = (owner) => `#/process/${idOf(keyOf(owner))}`;
 
-// processShown is an owner as a link to its process.
+// processShown shows an owner as a link to its process.
 export const processShown = (owner) => (owner && (owner.host || owner.pid) ? el('a', { href: addressOf(owner), class: 'process' }, shown(ownerText(owner))) : shown(ownerText(owner)));
 
 const holdersOf = (lock) => (lock.owner ? [{ ...lock.owner, since: lock.since, deadline: lock.kept ? 0 : lock.deadline, kept: lock.kept }, ...(lock.others ?? [])] : []);
 
-// processes are all that hold or wait, by their keys.
+// processes are all processes that hold or wait, by their keys.
 function processes() {
   const all = new Map();
   const of = (owner) => {
@@ -33,7 +33,8 @@ function processes() {
 
 const nameOfProcess = ({ owner, clients }) => ownerText({ ...owner, client: [...clients].join(', ') || undefined });
 
-// chainOf says who holds a lock, for what those wait, and so on: until somebody waits for nothing, or for one who was named already.
+// chainOf says who holds a lock, what that holder waits for, and so on, until a holder waits for nothing, or for one that was named
+// already.
 function chainOf(lock, all, seen) {
   const holders = holdersOf(lock);
   if (!holders.length) return [el('span', { class: 'faint' }, 'nobody: it goes to the first who waits')];
@@ -63,7 +64,7 @@ function part(title, columns) {
   };
 }
 
-// processPage is one process.
+// processPage is the page of one process.
 export function processPage(main, id) {
   const key = nameOf(id);
   const title = el('h1', { tabindex: '-1', class: 'name' });
@@ -79,7 +80,7 @@ export function processPage(main, id) {
     setText(title, plain(nameOfProcess(process), 300));
     setText(lead, !store.complete ? 'Loading.' : process.holds.length + process.waits.length === 0 ? 'It holds nothing and waits for nothing now, as far as this prefix goes.'
       : `It holds ${count(process.holds.length, 'lock', 'locks')} and waits for ${count(process.waits.length, 'lock', 'locks')}. Of each lock the first ten holders and waiters count.`);
-    // What is shown of a wait depends on other locks too.
+    // A row of a wait also depends on other locks.
     const told = process.waits.map((wait) => ({ id: wait.lock.id, place: wait.place, since: wait.since, chain: JSON.stringify(chainKey(wait.lock, all, new Set([key]))) }));
     waits.show(told, (wait) => `${wait.id} ${wait.place}`, ({ id: lock, place, since: from }) => [
       lockShown(store.locks.get(lock)), from ? since(from) : 'to become the writer', String(place), chainOf(store.locks.get(lock), all, new Set([key])),
@@ -92,7 +93,7 @@ export function processPage(main, id) {
   return { title: key, on: { locks: update, status: update, hello: update }, tick: () => tick(main) };
 }
 
-// chainKey changes when chainOf does.
+// chainKey changes when the result of chainOf does.
 function chainKey(lock, all, seen) {
   return holdersOf(lock).map((owner) => [keyOf(owner), owner.since, seen.has(keyOf(owner)) ? 'ring'
     : (all.get(keyOf(owner))?.waits ?? []).slice(0, 5).map((wait) => [wait.lock.id, chainKey(wait.lock, all, new Set([...seen, keyOf(owner)]))])]);
@@ -100,7 +101,7 @@ function chainKey(lock, all, seen) {
 
 const most = 300; // processes in the list
 
-// processesPage is all of them, those that keep others waiting first.
+// processesPage is the page of all processes, with those that keep others waiting first.
 export function processesPage(main) {
   const all = part('Processes', ['Process', 'Holds', 'Waits for', 'Waiting for', 'Keeps waiting']);
   const lead = el('p', { class: 'lead' });

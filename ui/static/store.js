@@ -1,29 +1,29 @@
-// What the page knows: the locks, and which of them are wanted in which order.
+// The data of the page: the locks, and which of them are listed in which order.
 import { now } from './clock.js';
 import { nameOf, ownerText } from './text.js';
 
 export const kinds = ['plain', 'cron', 'elect', 'once', 'share', 'tick'];
 export const states = ['held', 'waiting', 'stale', 'damaged', 'idle'];
 
-// grace is how long a deadline may have passed, beside the time from one sweep to the next, before a hold counts as stale: by
-// then a sweep will have met its renewal. While nothing is heard of Redis no hold becomes stale: it may have been renewed.
+// grace is how long after its deadline a hold counts as stale, in addition to the time from one sweep to the next, as a sweep
+// may still find its renewal. While Redis does not answer no hold becomes stale: it may have been renewed.
 const grace = 1500;
 const overdue = (deadline, at) => Boolean(store.link?.up) && !store.status?.error && deadline + grace + (store.status?.tookMs ?? 0) + (store.status?.pauseMs ?? 0) < at;
 
 class Store extends EventTarget {
   locks = new Map();
-  complete = false; // all there are were told, by this stream
-  shows = false; // all there were, by this stream or one before
+  complete = false; // this stream has sent all locks
+  shows = false; // this stream or an earlier one has sent all locks
   hello = null;
   status = null;
-  trouble = null; // what needs a person, and which locks that is about
+  trouble = null; // the troubles, and the locks that they are about
   jobs = null;
   health = null;
-  lock = null; // the one that is looked at: its detail, and history from the first item known
+  lock = null; // the lock whose page is open: its detail, and its history from the first known item
   age = 0; // counts changes of the locks
 
-  // begin forgets what was known: a new stream tells everything again. The old locks are shown until it has, which is
-  // when a whole sweep has come.
+  // begin forgets the data, as a new stream sends everything again. The old locks are shown until a whole sweep has
+  // come.
   begin(hello) {
     this.hello = hello;
     this.trouble = null;
@@ -52,7 +52,7 @@ class Store extends EventTarget {
     this.tell('status');
   }
 
-  // known adds to a lock what searching and sorting need.
+  // known adds the fields to a lock that searching and sorting need.
   known(lock) {
     const old = this.locks.get(lock.id);
     lock.name = old?.name ?? nameOf(lock.id);
@@ -73,7 +73,7 @@ class Store extends EventTarget {
     this.tell('lock');
   }
 
-  // refuse is the answer to a look that cannot be.
+  // refuse is called if the server refuses to look at a lock.
   refuse(id, error) {
     this.look({ id, error, now: 0, fence: 0, held: 0, waiting: 0, holds: [], places: [], history: [], blind: [], means: [], steps: [] });
   }
@@ -103,8 +103,9 @@ export function statesOf(lock, at = now()) {
 
 const collator = new Intl.Collator('en', { numeric: true });
 
-// byText compares as the collator does, but only from where two texts differ: names may be long, and begin alike. Before
-// that place are no digits, which count as a number with those that follow, and nothing that could join with them.
+// byText compares as the collator does, but only from the place where two texts differ, as names may be long and begin
+// alike. It goes back to before any digits, which form a number with those that follow, and before any character that
+// could join with the next.
 function byText(x, y) {
   const length = Math.min(x.length, y.length);
   let i = 0;
@@ -117,10 +118,10 @@ function byText(x, y) {
   return collator.compare(x.slice(i), y.slice(i));
 }
 
-// joins says whether what is there may belong to what is before it, as an accent does.
+// joins says whether the character there may belong to the one before it, as an accent does.
 const joins = (text, i) => text.charCodeAt(i) >= 0x300 && !(text.charCodeAt(i) >= 0xdc80 && text.charCodeAt(i) <= 0xdcff);
 
-// columns are what the list can be sorted by: the value of a lock, and which order is asked for first.
+// columns are the values by which the list can be sorted, each with its first order.
 export const columns = {
   trouble: { of: (lock) => store.trouble?.locks[lock.id] ? (store.trouble.locks[lock.id] === 'danger' ? 2 : 1) : null, first: 'descending' },
   name: { of: (lock) => lock.name, text: true, first: 'ascending' },
@@ -131,7 +132,7 @@ export const columns = {
   deadline: { of: (lock) => lock.deadline ?? null, first: 'ascending' },
 };
 
-// select is the list that is wanted: { locks, counts of each state and kind, total }.
+// select returns the locks to list: { locks, counts of each state and kind, total }.
 export function select(locks, { query, wantedStates, wantedKinds, troubled, heldFor, waiters, column, order }) {
   const at = now();
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
@@ -153,7 +154,7 @@ export function select(locks, { query, wantedStates, wantedKinds, troubled, held
     const x = of(a);
     const y = of(b);
     if (x !== y) {
-      if (x === null || x === '') return 1; // what has none comes last in both orders
+      if (x === null || x === '') return 1; // locks without a value come last in both orders
       if (y === null || y === '') return -1;
       const difference = text ? byText(x, y) : x - y;
       if (difference) return sign * difference;

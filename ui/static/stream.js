@@ -1,5 +1,5 @@
-// The stream of the server: everything there is, then what changes. A connection that breaks, falls silent or misses a
-// message is made anew, and then everything is told again.
+// The stream of the server: the state of everything, then the changes. If the connection breaks, is silent or misses a
+// message, a new one is made, which sends everything again.
 import { heard } from './clock.js';
 import { store } from './store.js';
 
@@ -7,8 +7,8 @@ let source = null;
 let expected = 0;
 let alive = 0;
 let failures = 0;
-const lookTime = 10_000; // milliseconds that the server may take for it
-let looking = ''; // the id of the lock that is looked at
+const lookTime = 10_000; // milliseconds that the server may take for a look
+let looking = ''; // the id of the lock whose page is open
 
 const handlers = new Map(Object.entries({
   hello: (data) => store.begin(data),
@@ -29,8 +29,8 @@ const handlers = new Map(Object.entries({
   over: () => location.assign('login'), // the session has ended
 }));
 
-// The key of the session, which a login leaves behind the # of the address. It is kept where other ports of this host do not
-// see it, as they see the cookie; each request says it.
+// The key of the session, which a login puts behind the # of the address. It is kept in the storage, which other ports of
+// this host cannot read, unlike the cookie. Each request carries it.
 const storedKey = 'redislock-key';
 export function enter(key) {
   localStorage.setItem(storedKey, key);
@@ -40,7 +40,7 @@ export function forget() {
 }
 const keyed = (key) => ({ 'X-CSRF-Token': key || localStorage.getItem(storedKey) || '' });
 
-// connect begins a stream. It is read here, not by an EventSource, which cannot send the key of the session.
+// connect begins a stream. It is read here and not by an EventSource, as that cannot send the key of the session.
 export function connect() {
   source?.abort();
   source = new AbortController();
@@ -52,7 +52,7 @@ export function connect() {
   });
 }
 
-// read takes in a stream until it ends.
+// read reads a stream until it ends.
 async function read(mine) {
   const answer = await fetch('api/stream', { headers: keyed(), signal: mine.signal });
   if (answer.status === 401) location.assign('login');
@@ -67,11 +67,11 @@ async function read(mine) {
   }
 }
 
-// take takes in one event.
+// take handles one event.
 function take({ id, event, data }) {
   alive = Date.now();
   if (Number(id) !== expected++) {
-    connect(); // something was missed
+    connect(); // a message is missing
     return;
   }
   handlers.get(event)?.(JSON.parse(data));
@@ -82,7 +82,8 @@ function take({ id, event, data }) {
   }
 }
 
-// lost says so, and tries again with growing pauses; who is not logged in any more is sent to do that.
+// lost says that the connection is lost, and tries again with growing pauses. If the login has ended, it goes to the
+// page for the login.
 async function lost(why) {
   source?.abort();
   source = null;
@@ -97,7 +98,7 @@ async function lost(why) {
       return;
     }
   } catch {
-    // it is not there; the stream will say the same
+    // the server is not there; the next try of the stream will fail too
   }
   if (!source) connect();
 }
@@ -106,15 +107,16 @@ setInterval(() => {
   if (source && Date.now() - alive > 3 * (store.hello?.beatMs ?? 10_000)) lost('redislock ui has been silent for a while. This page tries again by itself.');
 }, 1000);
 
-// look has the server watch one lock for this page, or none. One request at a time: of two the first could come last.
+// look tells the server which lock this page looks at, or none. There is one request at a time, as of two the first
+// could arrive last.
 export function look(id) {
   if (id !== looking) store.lock = null;
   looking = id;
   changed = true;
-  if (store.hello && !telling) tellLook(); // without a hello it is said again with it
+  if (store.hello && !telling) tellLook(); // without a hello it is sent after the next one
 }
 
-let changed = false; // what is looked at, since the server was told
+let changed = false; // looking has changed since the server was told
 let telling = false;
 async function tellLook() {
   telling = true;
@@ -125,21 +127,21 @@ async function tellLook() {
       const id = looking;
       const { status, data } = await post('api/look', { stream, id }, AbortSignal.timeout(lookTime));
       if ((status === 401 || status === 403) && store.link?.up) location.reload(); // the session has ended
-      if (status === 400 && id === looking) store.refuse(id, data.error); // no lock can be called so
+      if (status === 400 && id === looking) store.refuse(id, data.error); // no lock can have that name
     } catch {
-      if (!store.link?.up) break; // the next hello says it again
+      if (!store.link?.up) break; // it is sent again after the next hello
       await new Promise((resolve) => setTimeout(resolve, 1000));
-      changed ||= stream === store.hello.stream; // another stream's hello has said it
+      changed ||= stream === store.hello.stream; // after the hello of another stream it was sent already
     }
   }
   telling = false;
 }
 
-// post sends what only this page may send.
+// post sends a request that only this page may send.
 export async function post(path, body, signal) {
   const answer = await fetch(path, {
     method: 'POST',
-    headers: { 'Content-Type': 'application/json', ...keyed(store.hello?.csrf) }, // that of the cookie, which another window may have changed
+    headers: { 'Content-Type': 'application/json', ...keyed(store.hello?.csrf) }, // the key for the cookie, which another window may have changed
     body: JSON.stringify(body),
     signal,
   });
@@ -148,7 +150,7 @@ export async function post(path, body, signal) {
   try {
     data = JSON.parse(text);
   } catch {
-    // no body, or that of a proxy
+    // there is no body, or it is that of a proxy
   }
   return { status: answer.status, ok: answer.ok, data };
 }

@@ -1,17 +1,17 @@
-// A table of any length: only the rows that can be seen, and some beyond, are in the page. It tells its true length to
-// those who cannot see it.
+// A table of any length. Only the visible rows, and some above and below, are in the page. It tells screen readers its
+// true length.
 import { arrange, el, set } from './dom.js';
 
 const beyond = 8; // rows above and below those that can be seen
 
 // VirtualTable shows items that have an id. columns are { key, title, class }; draw(item) makes the cells of a row,
 // change(row, item) brings one up to date; each row has one link, which the arrow keys go along.
-// sort(key) is called when another order is wanted; without it there is one.
+// sort(key) is called to change the order; without sort there is one order.
 export class VirtualTable {
   items = [];
   rows = new Map();
-  active = null; // the id whose link has the one stop of the Tab key
-  at = 0; // where it is, or was
+  active = null; // the id of the one row whose link the Tab key stops at
+  at = 0; // the index of that row, or where it was
 
   constructor({ label, columns, height, draw, change, sort }) {
     Object.assign(this, { height, draw, change });
@@ -78,7 +78,7 @@ export class VirtualTable {
     this.above.firstChild.style.height = `${first * this.height}px`;
     this.below.firstChild.style.height = `${(this.items.length - last) * this.height}px`;
     arrange(this.body, [this.above, ...rows.values(), this.below]);
-    if (held && !rows.has(had)) { // its row is gone: to the one in its place, or else to the list
+    if (held && !rows.has(had)) { // the row with the focus is gone: the focus goes to the row in its place, or else to the list
       const next = rows.get(this.active)?.querySelector('a');
       (this.items.some(({ id }) => id === had) || !next ? this.scroller : next).focus({ preventScroll: true });
     }
@@ -102,7 +102,7 @@ export class VirtualTable {
     this.go(Math.min(Math.max(this.at + step, 0), this.items.length - 1));
   }
 
-  // go moves the focus to a row, wherever it is.
+  // go moves the focus to a row, also to one that is not visible.
   go(i) {
     if (i < 0 || i >= this.items.length) return;
     const head = this.table.tHead.offsetHeight;
@@ -116,7 +116,7 @@ export class VirtualTable {
     this.rows.get(this.active)?.querySelector('a').focus({ preventScroll: true });
   }
 
-  // find moves the focus to the row of an id, if it is there.
+  // find moves the focus to the row of an id, if there is one.
   find(id) {
     this.go(this.items.findIndex((item) => item.id === id));
   }

@@ -4,15 +4,15 @@ import { edges, ours } from './safe.js';
 
 export { plain } from './safe.js';
 
-// nameOf is the name of a lock's id, its percent-encoding. Bytes that are not UTF-8 become lone surrogates, U+DC80 to
-// U+DCFF, which no valid text has.
+// nameOf is the name of a lock, from its id, which is the percent-encoded name. Bytes that are not UTF-8 become lone
+// surrogates, U+DC80 to U+DCFF, which no valid text has.
 export function nameOf(id) {
   return id.includes('%') || /[^\x00-\x7f]/.test(id) ? textOf(bytesOf(id)) : id;
 }
 
 const encoder = new TextEncoder();
 
-// bytesOf is what an id stands for. The server's ids are ASCII; one that was typed into the address may not be.
+// bytesOf returns the bytes of an id. The server's ids are ASCII; one that was typed into the address may not be.
 function bytesOf(id) {
   const raw = encoder.encode(id);
   let n = 0;
@@ -24,21 +24,21 @@ function bytesOf(id) {
   return raw.subarray(0, n);
 }
 
-// digit is the value of a hexadecimal one, or -1, which stays negative whatever it is joined with.
+// digit is the value of a hexadecimal digit, or -1, which stays negative when it is combined with another.
 function digit(code) {
   if (code >= 0x30 && code <= 0x39) return code - 0x30;
   const letter = code | 0x20;
   return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
 }
 
-// idOf is the id of a text, of which nameOf makes the text again.
+// idOf is the id of a text. nameOf of it gives the text again.
 export const idOf = (text) => Array.from(text, (char) => {
   const code = char.codePointAt(0);
   return code >= 0xdc80 && code <= 0xdcff ? '%' + (code - 0xdc00).toString(16).toUpperCase() : code >= 0xd800 && code <= 0xdfff ? '%EF%BF%BD' : encodeURIComponent(char);
 }).join('');
 
-// textOf decodes UTF-8 in one pass: a decoder that throws at each byte that is none would take minutes for a list of
-// names that somebody made of such bytes.
+// textOf decodes UTF-8 in one pass. A decoder that throws an error at each invalid byte would take minutes for a list
+// of names that somebody made of such bytes.
 function textOf(bytes) {
   let text = '';
   let units = [];
@@ -53,7 +53,7 @@ function textOf(bytes) {
     else if (code > 0xffff) units.push(0xd7c0 + (code >> 10), 0xdc00 | (code & 0x3ff));
     else units.push(code);
     i += wrong ? 1 : size;
-    if (units.length >= 4096) { // as many as a call takes
+    if (units.length >= 4096) { // about as many as one call can take
       text += String.fromCharCode(...units);
       units = [];
     }
@@ -61,7 +61,7 @@ function textOf(bytes) {
   return text + String.fromCharCode(...units);
 }
 
-// canonical is the one spelling of an id, as the server has it.
+// canonical is the spelling of an id that the server uses.
 export function canonical(id) {
   return Array.from(bytesOf(id), (byte) => {
     const char = String.fromCharCode(byte);
@@ -69,10 +69,10 @@ export function canonical(id) {
   }).join('');
 }
 
-// shown is a text of others as nodes, with its escapes in boxes.
+// shown turns a text of others into nodes, with its escapes in boxes.
 export const shown = (text) => el('span', { class: 'text' }, boxed(text, edges));
 
-// ownerText is who it is, in a line; ownerShown the same as nodes.
+// ownerText names an owner in one line. ownerShown does the same with nodes.
 export function ownerText(owner) {
   if (!owner) return '';
   const process = [owner.pid ? `pid ${owner.pid}` : '', owner.host ?? ''].filter(Boolean).join(' on ');
@@ -84,7 +84,7 @@ export const ownerShown = (owner) => shown(ownerText(owner));
 
 const units = [['d', 86400], ['h', 3600], ['m', 60], ['s', 1]];
 
-// duration is a time in milliseconds as people want it: its two largest units.
+// duration writes milliseconds for people, in the two largest units.
 export function duration(ms) {
   const seconds = Math.max(0, ms) / 1000;
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;

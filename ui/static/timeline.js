@@ -1,4 +1,4 @@
-// The time line of a lock: who held it when, a lane for each hold at a time, and how long the queue was.
+// The time line of a lock: who held it when, with a lane for each hold at a time, and how long the queue was.
 import { now } from './clock.js';
 import { add, el, put, set, setText, svg } from './dom.js';
 import { count, ownerText, plain, time } from './text.js';
@@ -7,7 +7,7 @@ const lane = 24;
 const queueHeight = 52;
 const maxLanes = 16;
 const ranges = [[1, '1 min'], [5, '5 min'], [15, '15 min'], [60, '1 h'], [1440, '24 h']];
-let range = 5; // minutes; what was chosen stays
+let range = 5; // minutes; the choice is kept
 
 export function timeLine() {
   const picture = svg('svg', { class: 'timeline', role: 'img', 'aria-label': 'Time line' });
@@ -71,7 +71,7 @@ export function timeLine() {
   return { section, draw, show: (detail) => { lock = detail; draw(); }, end: () => observer.disconnect() };
 }
 
-// spansOf are the holds within a time: those that ended, as the history has them, and those of now.
+// spansOf returns the holds within a time: those of the history, which have ended, and the present ones.
 function spansOf(lock, begin, end) {
   const spans = [];
   for (const item of lock.history) {
@@ -81,8 +81,8 @@ function spansOf(lock, begin, end) {
   return spans;
 }
 
-// lanesOf puts each hold into a lane of its owner in which no other is at the same time, the latest first. What has no room in
-// maxLanes is left.
+// lanesOf puts each hold into a lane of its owner in which there is no other at the same time, the latest first. Holds that do
+// not fit into maxLanes are left out.
 function lanesOf(spans) {
   const owners = new Map();
   let room = maxLanes;
@@ -109,7 +109,7 @@ function axis(begin, end, x, height) {
   const minute = 60_000;
   const step = end - begin > 90 * minute ? 120 * minute : end - begin > 20 * minute ? 10 * minute : end - begin > 6 * minute ? 5 * minute : end - begin > 2 * minute ? minute : minute / 4;
   const group = svg('g', { class: 'axis' });
-  let room = 28; // the first place where the middle of a label may be
+  let room = 28; // the first place for the middle of a label
   for (let at = Math.ceil(begin / step) * step; at < end; at += step) {
     add(group, svg('line', { x1: x(at), x2: x(at), y1: 0, y2: height - 20 }));
     if (x(at) < room || x(at) > x(end) - 26) continue;
@@ -119,7 +119,7 @@ function axis(begin, end, x, height) {
   return group;
 }
 
-// queueArea is the length of the queue as steps.
+// queueArea draws the length of the queue as steps.
 function queueArea(lock, begin, end, x, base, left) {
   const samples = lock.history.map(({ at, queue }) => ({ at, queue })).toSorted((a, b) => a.at - b.at);
   let length = samples.findLast(({ at }) => at <= begin)?.queue;

@@ -1,10 +1,11 @@
-// What needs a person: each trouble in words, with what can be done.
+// The troubles that need a person, each in words and with the steps that can be taken.
 import { moment, since } from './clock.js';
 import { arrange, el, put, set, setText } from './dom.js';
 import { store } from './store.js';
 import { count, nameOf, number, plain, shown } from './text.js';
 
-// words is a text of package trouble as nodes: its times are marked by control characters, which nothing else in it has.
+// words turns a text of package trouble into nodes. Its times are marked by control characters, which do not occur
+// elsewhere in it.
 export function words(text) {
   return text.split(/(\u0002\d+\u0002|\u0003\d+\u0003)/).map((part) => {
     const ms = Number(part.slice(1, -1));
@@ -13,16 +14,16 @@ export function words(text) {
   }).flat();
 }
 
-// unbroken keeps the names in a text in one piece, where a line would end within one. Very long ones are broken all the same.
+// unbroken keeps lines from breaking within a name. Very long names are broken all the same.
 const unbroken = (text) => text.split(/(\S*[-/]\S*)/).map((word, i) => (i % 2 && word.length <= 40 ? el('span', { class: 'whole' }, word) : word));
 
-// copyable is a command, and a button that copies it.
+// copyable is a command with a button that copies it.
 export function copyable(command) {
   const button = el('button', { type: 'button', class: 'copy', 'aria-label': `Copy: ${plain(command, 200)}`, onclick: async () => {
     try {
       await navigator.clipboard.writeText(command);
       setText(button, 'Copied');
-    } catch { // not by TLS, or not allowed
+    } catch { // the page is not served by TLS, or copying is not allowed
       getSelection().selectAllChildren(code);
       setText(button, 'Selected');
     }
@@ -34,7 +35,7 @@ export function copyable(command) {
 
 const headings = { look: 'Look first: this changes nothing', mend: 'What mends it', take: 'What takes something away', prevent: 'For developers, so that it does not come again' };
 
-// stepsOf is what can be done, a list for each kind: what it costs stands before its command.
+// stepsOf lists the steps, with a list for each action. The cost of a step stands before its command.
 export const stepsOf = (steps) => el('div', { class: 'ways' }, Object.keys(headings).map((action) => {
   const some = steps.filter((step) => step.action === action);
   return some.length ? el('section', { class: `steps-of ${action}` }, el('h3', null, headings[action]), el('ul', { class: 'steps' }, some.map((step) => el('li', null,
@@ -43,7 +44,7 @@ export const stepsOf = (steps) => el('div', { class: 'ways' }, Object.keys(headi
 
 const keyOf = (item) => [item.kind, item.id ?? '', item.job ?? '', item.id || item.job ? '' : item.title, item.kind === 'ended' ? item.since : ''].join(' ');
 
-// troublePanel is the list of all troubles, or one line where there are none.
+// troublePanel is the list of all troubles, or one line if there are none.
 export function troublePanel() {
   const heading = el('h2', { class: 'trouble-title' }, 'Trouble');
   const list = el('ul', { class: 'trouble-list' });
@@ -51,7 +52,7 @@ export function troublePanel() {
   const more = el('p', { class: 'note', hidden: true });
   const section = el('section', { class: 'troubles', 'aria-label': 'Trouble' }, heading, list, more, line);
   const known = new Map();
-  const touched = new Set(); // opened or closed by the person who looks
+  const touched = new Set(); // items that the person has opened or closed
 
   function draw(item) {
     const key = keyOf(item);
@@ -75,8 +76,9 @@ export function troublePanel() {
     return [key, { row, text }];
   }
 
-  // unfold opens the first, the worst, if there is room for it and the titles of all others: what is wrong comes before what to do.
-  // What the person who looks has opened or closed stays so, and what has been open for a while: it may be being read.
+  // unfold opens the first item, the worst, if there is room for it and for the titles of all others, as the titles are more
+  // important than the steps. An item that the person has opened or closed stays so, and so does one that has been open for a
+  // while, as it may be being read.
   let decided = '';
   let opened = { key: null, at: 0 };
   function unfold(rows) {
@@ -95,7 +97,7 @@ export function troublePanel() {
     if (key !== opened.key) opened = { key, at: performance.now() };
   }
 
-  // fit has no row cut in half where there are more than have room.
+  // fit sets the height so that no row is cut in half if not all have room.
   function fit() {
     list.style.maxHeight = '';
     if (list.scrollHeight <= list.clientHeight + 1) return;

@@ -10,11 +10,11 @@ import (
 	"example.com/redislock/internal/safetext"
 )
 
-// maxTold is how many of those in a cycle are told one by one.
+// maxTold is how many of the waits in a cycle are described one by one.
 const maxTold = 10
 
-// OfCycle is a deadlock: some wait for each other. Its Lock is the one to break, its Others are the other locks in it. The locks, as far as
-// they are known, tell who waits behind those in it.
+// OfCycle is the trouble of a deadlock. Its Lock is the one to break, and its Others are the other locks of the cycle. The given
+// states of locks, as far as they are known, show who waits behind the cycle.
 func OfCycle(c redislock.Cycle, locks ...redislock.Info) Trouble {
 	last := c.Youngest()
 	t := Trouble{Kind: Cycle, Level: Danger, Lock: last.Lock, Waiting: len(c)}
@@ -53,7 +53,7 @@ func OfCycle(c redislock.Cycle, locks ...redislock.Info) Trouble {
 	return t
 }
 
-// waitBehind says who waits for the locks of a deadlock without being in it, and how many they are.
+// waitBehind says who waits for the locks of a deadlock without being part of it, and how many these are.
 func waitBehind(c redislock.Cycle, locks []redislock.Info) (n int, means []Text) {
 	for _, info := range locks {
 		if !slices.ContainsFunc(c, func(e redislock.WaitEdge) bool { return e.For == info.Name }) {
@@ -84,7 +84,7 @@ func waitsFor(p redislock.Place) Text {
 	return Text(", for " + age(p.Since))
 }
 
-// ofWait says what one of those in a cycle holds and waits for.
+// ofWait says what one party of a cycle holds and waits for.
 func ofWait(e redislock.WaitEdge) Text {
 	wait := Text(", and waits to become its only holder.")
 	switch {
@@ -96,7 +96,7 @@ func ofWait(e redislock.WaitEdge) Text {
 	return says("%s holds %s, for %s", Who(e.Hold.Owner), named(e.Lock, e.Hold.Owner.Metadata), age(e.Hold.Since)) + wait
 }
 
-// named is the name of a lock, with the metadata of who holds it or waits for it.
+// named is the name of a lock, with the metadata of its holder or waiter.
 func named(lock, metadata string) string {
 	if metadata == "" {
 		return safetext.Text(lock)
@@ -104,16 +104,16 @@ func named(lock, metadata string) string {
 	return safetext.Text(lock) + " (" + safetext.Text(metadata) + ")"
 }
 
-// about reports whether a trouble is one of that lock.
+// about reports whether a trouble is about that lock.
 func about(t Trouble, lock string) bool { return t.Lock == lock || slices.Contains(t.Others, lock) }
 
-// because reports whether a trouble is there because of a deadlock that is told of: who waits there waits for that.
+// because reports whether a trouble follows from one of these deadlocks: its waiters wait because of the deadlock.
 func because(t Trouble, deadlocks []Trouble) bool {
 	return (t.Kind == WaitsLong || t.Kind == Grows) && slices.ContainsFunc(deadlocks, func(d Trouble) bool { return d.Kind == Cycle && about(d, t.Lock) })
 }
 
-// About are the troubles of a lock, as of the last [Memory.Troubles]: deadlocks that it is part of, what the last look at it has shown, and
-// ends that were not as they should be.
+// About returns the troubles of a lock, as of the last [Memory.Troubles]: deadlocks that it is part of, the findings of the last look
+// at it, and ends that were not as they should be.
 func (m *Memory) About(name string, now time.Time) (all []Trouble) {
 	for _, t := range m.deadlocks {
 		if about(t, name) {
@@ -130,11 +130,12 @@ func (m *Memory) About(name string, now time.Time) (all []Trouble) {
 	return append(all, m.Ends(name, now)...)
 }
 
-// SeeDeadlocks takes in deadlocks that somebody has made sure of, by looking twice. From then on the looks at locks are not searched for any.
+// SeeDeadlocks stores deadlocks that the caller has confirmed by looking twice. From then on the looks at locks are not searched for
+// deadlocks.
 func (m *Memory) SeeDeadlocks(cycles []redislock.Cycle) { m.sure, m.sureOf = true, cycles }
 
-// findDeadlocks finds the cycles in what the last looks have shown. Locks are looked at one after the other: a cycle counts when each of
-// its locks was looked at once more since it was first seen, and all of it is still there.
+// findDeadlocks finds the cycles in the results of the last looks. Locks are looked at one after the other. So a cycle counts only
+// when each of its locks was looked at again after it was first seen, and the whole cycle is still there.
 func (m *Memory) findDeadlocks() {
 	var locks []redislock.Info
 	if m.sure || m.anyUnder() {
@@ -167,7 +168,7 @@ func (m *Memory) findDeadlocks() {
 	slices.SortFunc(m.deadlocks, func(a, b Trouble) int { return cmp.Compare(a.Lock, b.Lock) })
 }
 
-// anyUnder reports whether anybody waits who holds a lock meanwhile. Mostly nobody does, and then many locks cost little.
+// anyUnder reports whether any waiter holds a lock meanwhile. Mostly none does, and then the search is not needed.
 func (m *Memory) anyUnder() bool {
 	for _, p := range m.locks {
 		for _, place := range p.last.Places {
@@ -179,7 +180,7 @@ func (m *Memory) anyUnder() bool {
 	return false
 }
 
-// madeOf tells a cycle from others, wherever it is said to begin.
+// madeOf is a key of a cycle. It does not depend on where the cycle begins.
 func madeOf(c redislock.Cycle) string {
 	var parts []string
 	for _, e := range c {

@@ -9,7 +9,7 @@ import (
 	"example.com/redislock"
 )
 
-// ring is locks whose holders wait for each other in a circle, each a second longer than the next.
+// ring makes locks whose holders wait for each other in a circle, each for a second longer than the next.
 func ring(names ...string) (locks []redislock.Info) {
 	for i, name := range names {
 		before := (i + len(names) - 1) % len(names)
@@ -33,11 +33,11 @@ func TestADeadlockIsATroubleWhenASecondLookHasSeenAllOfIt(t *testing.T) {
 		slices.Sort(kinds)
 		return kinds
 	}
-	waits := []Kind{WaitsLong} // of three for one process, told as one
+	waits := []Kind{WaitsLong} // three waits for one process, shown as one
 	for _, info := range locks {
 		m.See(info)
 	}
-	for range 2 { // to judge again is no look
+	for range 2 { // another call of Troubles is not another look
 		if got := kinds(); !slices.Equal(got, waits) {
 			t.Errorf("after one look: %v", got)
 		}

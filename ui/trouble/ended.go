@@ -16,7 +16,7 @@ type End struct {
 	Owner redislock.Owner
 	At    time.Time
 	Fence int64
-	// By and Why are who broke it and the reason, if that is known.
+	// By is who broke it, and Why the reason, if they are known.
 	By, Why string
 }
 
@@ -26,14 +26,15 @@ type How string
 // The ends.
 const (
 	Lapsed  How = "lapsed"  // its lease ran out without a renewal
-	WasLost How = "lost"    // its owner says that it lost it
-	Vanish  How = "vanish"  // its key is gone before its time
-	Robbed  How = "stolen"  // a caller found it too old
+	WasLost How = "lost"    // its owner reported that it lost the hold
+	Vanish  How = "vanish"  // its key was gone before its deadline
+	Robbed  How = "stolen"  // a caller stole it because of its age
 	Broken  How = "broken"  // by an operator
 	Closed  How = "expired" // WithMaxHold was over
 )
 
-// Told is an end that an entry of the history tells of; false if it tells of none, or of one that is as it should be.
+// Told returns the end that an entry of the history reports. It is false if the entry reports none, or an end that is
+// as it should be.
 func Told(e history.Entry) (End, bool) {
 	end := End{Owner: e.Owner.Owner(), At: e.At, Fence: e.Fence, By: e.By, Why: e.Why}
 	switch {
@@ -51,7 +52,8 @@ func Told(e history.Entry) (End, bool) {
 	return end, end.How != ""
 }
 
-// Ended is how a hold with that fence has ended, as looks have shown it; false if it is not known, or was as it should be.
+// Ended returns how the hold with that fence has ended, as looks have shown it. It is false if that is not known, or if
+// the end was as it should be.
 func (m *Memory) Ended(name string, fence int64) (End, bool) {
 	if p := m.locks[name]; p != nil {
 		for _, e := range p.ends {
@@ -63,7 +65,8 @@ func (m *Memory) Ended(name string, fence int64) (End, bool) {
 	return End{}, false
 }
 
-// Ends are those of a lock that were not as they should be and are told at this time, the last first.
+// Ends returns the ends of a lock's holds that were not as they should be and are still shown at this time, the last
+// one first.
 func (m *Memory) Ends(name string, now time.Time) (all []Trouble) {
 	if p := m.locks[name]; p != nil {
 		for _, e := range slices.Backward(p.ends) {
@@ -75,7 +78,7 @@ func (m *Memory) Ends(name string, now time.Time) (all []Trouble) {
 	return all
 }
 
-// Note takes in an end that was heard of, such as a break: it says more than looks do.
+// Note stores an end that was reported, such as a break. A report says more than a look.
 func (m *Memory) Note(name string, e End) {
 	if m.locks == nil {
 		m.locks = map[string]*past{}
@@ -88,7 +91,7 @@ func (m *Memory) Note(name string, e End) {
 	p.end(e)
 }
 
-// ofEnd is an end in words, of a lock that was then last seen like this.
+// ofEnd is the trouble of an end, with the last seen state of the lock.
 func ofEnd(name string, e End, last redislock.Info) Trouble {
 	who := Who(e.Owner)
 	t := Trouble{Kind: Ended, Level: Warning, Lock: name, Since: e.At}
@@ -132,7 +135,7 @@ func ofEnd(name string, e End, last redislock.Info) Trouble {
 	return t
 }
 
-// hasNow says who has a lock that another has lost: nothing is to be taken from that one.
+// hasNow says who has the lock now that another has lost. That holder is in order: its lock need not be broken.
 func hasNow(e End, last redislock.Info) []Text {
 	if last.Now.IsZero() {
 		return nil

@@ -9,9 +9,9 @@ import (
 	"example.com/redislock/internal/safetext"
 )
 
-// Explain says what the state of a lock means and what can be done next, whether there is trouble or not. What this look at it does not show is
-// given with it, as far as it is known: what earlier looks have shown ([Memory.About]), deadlocks, lost holds, the trouble of its job, a full
-// Redis ([About]).
+// Explain says what the state of a lock means and what can be done next, whether there is trouble or not. The other troubles that are
+// known and that this look does not show are given too: those of earlier looks ([Memory.About]), deadlocks, lost holds, the trouble of
+// its job, a full Redis ([About]).
 func Explain(info redislock.Info, more ...Trouble) (means []Text, steps []Step) {
 	if text := Purpose(info.Name); text != "" {
 		means = append(means, text)
@@ -33,7 +33,8 @@ func Explain(info redislock.Info, more ...Trouble) (means []Text, steps []Step) 
 	return onceTheFence(means, next(info, found))
 }
 
-// Found is what [Explain] tells of: the trouble of a lock, the present before the past. Where this look shows what is known already, that is told.
+// Found returns the troubles that [Explain] explains, the present before the past. If a trouble of this look is known already, the
+// known one is returned.
 func Found(info redislock.Info, more ...Trouble) []Trouble {
 	var known before
 	for _, t := range more {
@@ -50,7 +51,7 @@ func Found(info redislock.Info, more ...Trouble) []Trouble {
 		switch {
 		case t.Kind == Ended:
 			past = append(past, t)
-		case (t.Kind == NotRenewed || t.Kind == Stolen) && !has(seen, t.Kind): // of a hold, which a look shows: it is over
+		case (t.Kind == NotRenewed || t.Kind == Stolen) && !has(seen, t.Kind): // a look would show it, so it is over
 		default:
 			now = append(now, t)
 		}
@@ -64,7 +65,7 @@ func Found(info redislock.Info, more ...Trouble) []Trouble {
 	return append(now, past...)
 }
 
-// onceTheFence explains the fence where it is met first, and not again.
+// onceTheFence leaves the explanation of the fence in the first place only.
 func onceTheFence(means []Text, steps []Step) ([]Text, []Step) {
 	told := false
 	cut := func(t *Text) {
@@ -80,7 +81,7 @@ func onceTheFence(means []Text, steps []Step) ([]Text, []Step) {
 	for i := range means {
 		cut(&means[i])
 	}
-	for i := range steps { // in the order in which they are read
+	for i := range steps { // in the order of reading
 		cut(&steps[i].Text)
 		cut(&steps[i].Warn)
 	}
@@ -96,7 +97,7 @@ func sentence(t Trouble) Text {
 	return text + "."
 }
 
-// upper begins a sentence, but for a name: that stays as it is.
+// upper begins a sentence with a capital, unless it begins with a name.
 func upper(text Text) Text {
 	for _, word := range []string{"nobody", "deadlock", "the ", "its key"} {
 		if strings.HasPrefix(string(text), word) {
@@ -106,7 +107,7 @@ func upper(text Text) Text {
 	return text
 }
 
-// plainly is what there is to say of holds that are in no trouble.
+// plainly describes holds that are in no trouble.
 func plainly(info redislock.Info, found []Trouble) (lines []Text) {
 	if len(info.Holds) == 0 {
 		switch {
@@ -121,10 +122,10 @@ func plainly(info redislock.Info, found []Trouble) (lines []Text) {
 		switch late, never := late(h, info.Now); {
 		case h.Kept:
 			lines = append(lines, says("%s has given it back: it is kept until %s all the same, and then free, by itself. That process may have ended.", Who(h.Owner), moment(h.Deadline)))
-		case h.Revoked: // said already
+		case h.Revoked: // the trouble says so
 		case !h.Deadline.After(info.Now):
 			lines = append(lines, says("The lease of %s is over: it is gone, paused or cut off. Whoever asks next gets the lock.", Who(h.Owner)))
-		case late && never && info.Waiting == 0: // nor in trouble for it
+		case late && never && info.Waiting == 0: // that is no trouble either
 			lines = append(lines, says("%s has never renewed its hold. Its program takes the lock for a fixed time, or it is paused, gone or cut off. The lock is free at %s, by itself.", Who(h.Owner), moment(h.Deadline)))
 		}
 	}
@@ -132,7 +133,7 @@ func plainly(info redislock.Info, found []Trouble) (lines []Text) {
 	is, never := late(h, info.Now)
 	switch {
 	case h.Kept || h.Revoked || is || !h.Deadline.After(info.Now):
-	case slices.ContainsFunc(found, func(t Trouble) bool { return t.Kind == WaitsLong }): // it says so
+	case slices.ContainsFunc(found, func(t Trouble) bool { return t.Kind == WaitsLong }): // that trouble says so
 	case h.Lease == 0 || never:
 		lines = append(lines, "A holder that lives renews its lease again and again: if the deadline has moved on when you look again, the process is alive, and works, or hangs while it holds the lock. If not, the lock is free at the deadline, by itself.")
 	default:
@@ -141,13 +142,13 @@ func plainly(info redislock.Info, found []Trouble) (lines []Text) {
 	return lines
 }
 
-// next are the steps for the trouble that there is, and those that there always are. To take the lock away is proposed by the trouble that
-// it mends; where there is none, it is what can be done with any lock.
+// next returns the steps of the troubles, and those that are always possible. A trouble proposes itself to break the lock if that
+// mends it. Without a trouble the break is among the steps that are possible with any lock.
 func next(info redislock.Info, found []Trouble) []Step {
 	var steps []Step
 	for _, t := range found {
 		for _, s := range t.Steps {
-			if s.Command == "" || s.Command != show(info.Name) || s.Action != Look { // that is what is being read
+			if s.Command == "" || s.Command != show(info.Name) || s.Action != Look { // the reader has that output before him
 				steps = append(steps, s)
 			}
 		}
@@ -156,7 +157,7 @@ func next(info redislock.Info, found []Trouble) []Step {
 		return ranked(steps...)
 	}
 	h := present(info)
-	if !h.Kept { // else that process may have ended
+	if !h.Kept { // the process of a kept hold may have ended
 		steps = append(steps, look(h.Owner, "which holds it now"))
 	}
 	steps = append(steps, watch(info.Name))

@@ -10,27 +10,27 @@ import (
 )
 
 const (
-	// many is from how many troubles of one cause on they are told as one.
+	// many is how many troubles of one cause are shown as one.
 	many = 3
-	// maxNamed is how many of their locks are named.
+	// maxNamed is how many of their locks are then named.
 	maxNamed = 5
 )
 
-// cause is what troubles have in common that are told as one. Those with the zero cause are told each by itself.
+// cause is what troubles that are shown as one have in common. Troubles with the zero cause are shown one by one.
 type cause struct {
 	kind Kind
 	how  How             // of an end
-	who  redislock.Owner // the process; zero where it is not one process
-	at   int64           // of what happened to all at once, in milliseconds
+	who  redislock.Owner // the process; zero if the cause is not one process
+	at   int64           // when it happened to all of them at once, in milliseconds
 }
 
-// process is an owner without what may differ between its locks.
+// process is an owner without the fields that may differ between its locks.
 func process(o redislock.Owner) redislock.Owner {
 	return redislock.Owner{Client: o.Client, Host: o.Host, PID: o.PID}
 }
 
-// gather tells troubles of one cause as one: a process that is stopped with forty locks is one trouble and not forty, and so is a
-// Redis that lost its data. The order is that of [Sort] among them, and any otherwise.
+// gather makes one trouble of many that have one cause: a stopped process with forty locks is one trouble and not forty, and so
+// is a Redis that lost its data. The locks of one cause are in the order of [Sort]; otherwise the order is undefined.
 func gather(all []Trouble) (out []Trouble) {
 	same := map[cause][]Trouble{}
 	for _, t := range all {
@@ -50,7 +50,7 @@ func gather(all []Trouble) (out []Trouble) {
 	return out
 }
 
-// together is one trouble for some of one cause.
+// together makes one trouble of some that have one cause.
 func together(c cause, some []Trouble) Trouble {
 	Sort(some)
 	first := some[0]
@@ -102,7 +102,7 @@ func together(c cause, some []Trouble) Trouble {
 		t.Title = says("%d locks that were held are gone with their keys", n)
 		t.Means = []Text{
 			"They went together: somebody deleted them, or Redis has lost data (a restart, a failover, an eviction).",
-			says("Who held them learns of it at the next renewal at the latest, and others may have had the locks before that. Look for writes of the old holders that came after %s.", moment(t.Since)),
+			says("The holders learn of it by their next renewal, and others may have had the locks before that. Look for writes of the old holders that came after %s.", moment(t.Since)),
 		}
 		t.Steps = []Step{whatRedisDid, lookStep("See who has the locks now", "redislock top")}
 	default:

@@ -10,7 +10,7 @@ import (
 	"example.com/redislock"
 )
 
-// A process that is stopped with forty locks is one trouble, and a Redis that lost them all is one too.
+// A stopped process with forty locks is one trouble, and so is a Redis that lost all of them.
 func TestTroublesOfOneCauseAreToldAsOne(t *testing.T) {
 	var m Memory
 	ofOther := func(i *redislock.Info) { i.Holds[0].Owner = other }
@@ -53,7 +53,7 @@ func TestLocksThatAProcessLostAreToldTogetherAndWaitsForOneHolderToo(t *testing.
 	var m Memory
 	for i := range many {
 		m.Note(fmt.Sprint("lost/", i), End{How: WasLost, Owner: owner, At: zero, Fence: 1, Why: "no answer"})
-		m.Note(fmt.Sprint("broken/", i), End{How: Broken, Owner: owner, At: zero, Fence: 1}) // each has a reason of its own
+		m.Note(fmt.Sprint("broken/", i), End{How: Broken, Owner: owner, At: zero, Fence: 1}) // each is an event of its own
 		m.See(waitedFor(with(held(fmt.Sprint("hangs/", i), time.Hour, 5*time.Second), func(i *redislock.Info) { i.Holds[0].Owner = other }), 2, 2*time.Minute))
 	}
 	var titles []string

@@ -10,11 +10,11 @@ import (
 	"example.com/redislock/ui/doctor"
 )
 
-// overdueAfter is how long after its time a job may begin: schedulers and clocks are not that exact.
+// overdueAfter is how late a job may begin before it is overdue, as schedulers and clocks are not exact.
 const overdueAfter = time.Minute
 
-// OfJob is what the record of a job shows, at this time of Redis. Of the other troubles, those that keep every lock from being taken are why a
-// job is overdue, and then the job says so.
+// OfJob returns the troubles that the record of a job shows at this time of Redis. If one of the other troubles keeps every lock from
+// being taken, that is why a job is overdue, and its trouble says so.
 func OfJob(s redislock.CronStatus, now time.Time, others ...Trouble) (all []Trouble) {
 	job, node := safetext.Text(s.Job), Who(s.Node)
 	known := lookStep("See what is known of it", "redislock cron-status "+Typed(s.Job))
@@ -50,7 +50,7 @@ func OfJob(s redislock.CronStatus, now time.Time, others ...Trouble) (all []Trou
 	return all
 }
 
-// stopped is why no lock could be taken at that time or since; empty if nothing is known to have been in the way.
+// stopped is why no lock could be taken at that time or since. It is empty if no reason is known.
 func stopped(all []Trouble, at time.Time) Text {
 	for _, t := range all {
 		if t.stops != "" && (t.Kind != WasAway || !at.After(t.Since)) {
@@ -60,15 +60,17 @@ func stopped(all []Trouble, at time.Time) Text {
 	return ""
 }
 
-// IsOverdue reports whether a job has not begun when it should have, by a minute. What still runs is not overdue.
+// IsOverdue reports whether a job has not begun when it should have, by a minute. A job that still runs is not
+// overdue.
 func IsOverdue(s redislock.CronStatus, now time.Time) bool {
 	return !s.Next.IsZero() && s.Outcome != redislock.OutcomeRunning && now.Sub(s.Next) > overdueAfter
 }
 
-// setUp are the checks that find how a server is set up: it was so yesterday too, and is seldom what a person is woken for.
+// setUp are the checks of a server's configuration. Their findings were the same yesterday, and are seldom the cause of an
+// alert.
 var setUp = []string{"persistence", "eviction policy", "access", "version"}
 
-// OfServer are the dangers of a report of the doctor. Its warnings are no trouble of this night.
+// OfServer returns the dangers in a report of the doctor. Its warnings need no action at once, so they are left out.
 func OfServer(r doctor.Report) (all []Trouble) {
 	full := slices.ContainsFunc(r.Findings, func(f doctor.Finding) bool { return f.Stops == doctor.NoMemory && f.Check == "memory" })
 	for _, f := range r.Findings {
@@ -82,7 +84,7 @@ func OfServer(r doctor.Report) (all []Trouble) {
 		case doctor.NoAnswer:
 			t.stops = "Redis does not answer"
 		}
-		if f.Node != "" { // other nodes may give their locks
+		if f.Node != "" { // the locks of other nodes may still be taken
 			t.stops = ""
 			t.Title = Text(safetext.Text(f.Node)+", ") + t.Title
 		}
@@ -105,7 +107,7 @@ func OfServer(r doctor.Report) (all []Trouble) {
 	return all
 }
 
-// capital begins a sentence, but for a command.
+// capital begins a sentence with a capital, unless it begins with a command.
 func capital(text string) string {
 	if text == "" || strings.HasPrefix(text, "redis") {
 		return text
@@ -113,7 +115,8 @@ func capital(text string) string {
 	return strings.ToUpper(text[:1]) + text[1:]
 }
 
-// All is everything that needs a person, the worst first: what a Memory has found of the locks, the jobs, and the server.
+// All returns everything that needs a person, the worst first: the troubles that a Memory has found in the locks, and
+// those of the jobs and of the server.
 func All(locks []Trouble, jobs []redislock.CronStatus, report doctor.Report, now time.Time) []Trouble {
 	all := append(OfServer(report), locks...)
 	others := all
@@ -134,8 +137,8 @@ func All(locks []Trouble, jobs []redislock.CronStatus, report doctor.Report, now
 	return all
 }
 
-// About are those of all troubles that are about a lock and not found in what is known of it: the trouble of its job, and what keeps every
-// lock from being taken now.
+// About returns the troubles that concern a lock but are not found in its own state: the trouble of its job, and reasons why no lock
+// can be taken now.
 func About(name string, all []Trouble) (about []Trouble) {
 	for _, t := range all {
 		if t.Job != "" && "cron:"+t.Job == name || t.stops != "" && t.Kind != WasAway {
@@ -145,7 +148,7 @@ func About(name string, all []Trouble) (about []Trouble) {
 	return about
 }
 
-// Stops says why no lock can be taken now; empty if none of these troubles is in the way.
+// Stops says why no lock can be taken now. It is empty if none of these troubles is a reason.
 func Stops(all []Trouble) Text {
 	for _, t := range all {
 		if t.stops != "" && t.Kind != WasAway {

@@ -11,19 +11,20 @@ import (
 )
 
 const (
-	// LongWait is from when on a wait is long for a lock of which no other is known.
+	// LongWait is how long a wait must be to count as long, for a lock of which too few waits are known.
 	LongWait = time.Minute
-	// longFactor is how many times the longest wait that was seen to be served a wait is long. One under leastLong never is.
+	// A wait also counts as long if it is longer than longFactor times the longest wait that was seen to be served. A wait
+	// shorter than leastLong never does.
 	longFactor = 3
 	leastLong  = 10 * time.Second
-	// dangerWait is from when on a wait means that the work stands still.
+	// dangerWait is how long a wait must be to mean that the work stands still.
 	dangerWait = 10 * time.Minute
-	// unserved is for how long those who wait for a free lock may do so: each looks every 2 s, and is passed over after 7 s of silence.
+	// unserved is how long waiters may wait for a free lock: each looks every 2 s, and is passed over after 7 s of silence.
 	unserved = 10 * time.Second
 )
 
-// late reports whether a hold should have been renewed by then: a Client renews it after a third of its lease. One that was
-// never renewed may have been taken without renewal.
+// late reports whether a hold should have been renewed before that time, as a Client renews it after a third of its lease.
+// It also reports whether the hold was never renewed: then it may have been taken without renewal.
 func late(h redislock.Hold, now time.Time) (late, never bool) {
 	renewed := h.Renewed()
 	if renewed.IsZero() || h.Kept || h.Revoked {
@@ -32,14 +33,14 @@ func late(h redislock.Hold, now time.Time) (late, never bool) {
 	return now.Sub(renewed) > h.Lease/2, renewed.Sub(h.Since) < h.Lease/4
 }
 
-// OfLock is what one look at a lock shows.
+// OfLock returns the troubles that one look at a lock shows.
 func OfLock(info redislock.Info) []Trouble { return ofLock(info, before{}) }
 
-// before is what is known of a lock from earlier.
+// before is what earlier looks have shown of a lock.
 type before struct {
-	long  time.Duration // from when on a wait is long for it; 0 is LongWait
+	long  time.Duration // how long a wait must be to count as long; 0 means LongWait
 	held  time.Time     // when it was last seen to be held
-	ended time.Time     // when a hold was lost lately: until then that was why others waited
+	ended time.Time     // when a hold was lost lately: until then others waited because of that hold
 }
 
 func ofLock(info redislock.Info, known before) (all []Trouble) {
@@ -54,7 +55,7 @@ func ofLock(info redislock.Info, known before) (all []Trouble) {
 	for _, h := range info.Holds {
 		who := Who(h.Owner)
 		switch late, never := late(h, info.Now); {
-		case late && never && info.Waiting == 0: // perhaps as it is meant, and it hurts nobody
+		case late && never && info.Waiting == 0: // this may be intended, and nobody waits
 		case late:
 			t := add(NotRenewed, level, h.Renewed(), "", nil, notRenewedSteps(info, h))
 			t.Title, t.Means = notRenewed(info, h, never)
@@ -77,14 +78,14 @@ func ofLock(info redislock.Info, known before) (all []Trouble) {
 		long = LongWait
 	}
 	switch {
-	case first.IsZero() || len(all) > 0: // who does not renew is why they wait
+	case first.IsZero() || len(all) > 0: // the waiters wait because of a holder that does not renew
 	case strings.HasPrefix(info.Name, "elect:") && info.Holders == 0 && free > unserved:
 		add(NoLeader, Danger, known.held, Text("nobody leads, and "+count(info.Waiting, "candidate does", "candidates do")+" not take over"),
 			[]Text{"What the leader does is not done. A candidate that lives becomes the leader within seconds: if it stays so, the candidates are paused, gone or cut off from Redis."},
 			slices.Concat([]Step{look(info.Places[0].Owner, "the first candidate")}, goOnWaiting(info.Places[0]), []Step{{Mend, "If the candidates are gone, start a process that takes part: it leads within seconds", "", ""}, seeLock(info.Name)}))
 	case info.Holders == 0 && free > unserved:
 		add(NotServed, Danger, first, Text("nobody holds it, and "+count(info.Waiting, "waiter does", "waiters do")+" not get it"),
-			[]Text{"The lock goes to the first who waits when it looks again, within 2s. One that does not look is passed over after 7s, so those who wait may be paused or gone, and a new one sets them right."},
+			[]Text{"The lock goes to the first who waits when it looks again, within 2s. One that does not look is passed over after 7s. So the waiters may be paused or gone. In that case the next caller that asks for the lock gets it."},
 			slices.Concat([]Step{look(info.Places[0].Owner, "the first who waits")}, goOnWaiting(info.Places[0]), []Step{watch(info.Name)}))
 	case info.Holders > 0 && waited > long && queues(info.Name):
 		level := Warning
@@ -103,7 +104,7 @@ func ofLock(info redislock.Info, known before) (all []Trouble) {
 		case held < waited/4:
 			title = Text(count(info.Waiting, "waits", "wait") + " for long: too many want it")
 			means = append(means, says("Others were served meanwhile: the present holder, %s, has had it for %s. So many want the lock that each waits long.", Who(h.Owner), Length(held)),
-				"Each gets it in its turn: it takes fewer callers, or shorter work.")
+				"Each gets it in its turn. Only fewer callers or shorter work make the waits shorter.")
 			steps = append(steps, watch(info.Name), prevent("Do less under the lock, use a lock for each thing instead of one for all, or Read and Write where most only read"))
 		default:
 			means = append(means, says("%s holds it%s, since %s. %s", Who(h.Owner), others(info), moment(h.Since), alive(h, info.Now)))
@@ -122,7 +123,7 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// notRenewed says of a hold that it is not renewed, with its end: until then the lock is still its own.
+// notRenewed describes a hold that is not renewed, with its end. Until then the lock still belongs to its owner.
 func notRenewed(info redislock.Info, h redislock.Hold, never bool) (title Text, means []Text) {
 	what, ends, over := "its hold", "which ends at ", !h.Deadline.After(info.Now)
 	if strings.HasPrefix(info.Name, "elect:") {
@@ -153,12 +154,12 @@ func notRenewedSteps(info redislock.Info, h redislock.Hold) []Step {
 	})
 }
 
-// endKept ends a hold that is only kept.
+// endKept is the step that ends a hold that was given back and is only kept.
 func endKept(name string) Step {
-	return Step{Take, "End it sooner", "redislock break " + Typed(name) + " --reason '...'", "Nobody works under it any more: it ends only the time for which it is to be kept"}
+	return Step{Take, "End it sooner", "redislock break " + Typed(name) + " --reason '...'", "Nobody works under it any more: this only ends the time for which it is kept"}
 }
 
-// alive says what the last renewal of a hold tells of its process.
+// alive says what the last renewal of a hold shows about its process.
 func alive(h redislock.Hold, now time.Time) string {
 	switch renewed := h.Renewed(); {
 	case renewed.IsZero():
@@ -172,7 +173,7 @@ func alive(h redislock.Hold, now time.Time) string {
 	}
 }
 
-// OfDamaged is a lock whose key cannot be read.
+// OfDamaged is the trouble of a lock whose key cannot be read.
 func OfDamaged(name, why string) Trouble {
 	return Trouble{
 		Kind: Damaged, Level: Danger, Lock: name, Title: "its key cannot be read",
@@ -184,8 +185,8 @@ func OfDamaged(name, why string) Trouble {
 	}
 }
 
-// queues reports whether a wait for a lock of that name ought to be short: candidates of an election, and those who wait for what
-// is done once, wait for as long as it takes.
+// queues reports whether waits for a lock of that name should be short. Candidates of an election, and callers that wait for work
+// of Once, wait for as long as it takes.
 func queues(name string) bool {
 	for _, kind := range []string{"elect:", "once:", "share:"} {
 		if strings.HasPrefix(name, kind) {
@@ -195,7 +196,7 @@ func queues(name string) bool {
 	return true
 }
 
-// oldest is since when somebody waits; zero if nobody does.
+// oldest is since when the first waiter waits. It is zero if nobody waits.
 func oldest(info redislock.Info) (first time.Time) {
 	for _, p := range info.Places {
 		if !p.Since.IsZero() && (first.IsZero() || p.Since.Before(first)) {
@@ -205,7 +206,7 @@ func oldest(info redislock.Info) (first time.Time) {
 	return first
 }
 
-// present is the first hold that its owner has not given back, or else the first of all. There must be one.
+// present is the first hold that was not given back, or else the first of all. There must be one.
 func present(info redislock.Info) redislock.Hold {
 	for _, h := range info.Holds {
 		if !h.Kept {

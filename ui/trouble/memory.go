@@ -8,40 +8,41 @@ import (
 )
 
 const (
-	// Recent is for how long an end that was not as it should be is told.
+	// Recent is how long an end that was not as it should be is shown.
 	Recent = 10 * time.Minute
-	// growTime is for how long a queue must not have become shorter, and growBy by how much longer, to count as one that only grows.
+	// A queue counts as one that only grows if it has not become shorter for growTime, and has become longer by growBy.
 	growTime = 30 * time.Second
 	growBy   = 3
-	// blind is how long nobody may have looked at a queue for it to count as seen to grow.
+	// blind is the longest time between two looks at a queue in which it may have grown. After a longer one the growth
+	// is measured anew.
 	blind = 15 * time.Second
-	// maxWaits is how many waits that were served are remembered of a lock, and enoughWaits from how many on they count.
+	// maxWaits is how many served waits are remembered of a lock. They are used from enoughWaits on.
 	maxWaits    = 20
 	enoughWaits = 3
-	// maxEnds is how many ends are told of one lock.
+	// maxEnds is how many ends are shown of one lock.
 	maxEnds = 3
-	// leastAway is from how long on it is told that Redis did not answer: a failover is over in less, and leases last longer.
+	// leastAway is how long Redis must not have answered for that to be shown. A failover is shorter, and leases are longer.
 	leastAway = 10 * time.Second
 )
 
-// Memory is what earlier looks have seen: of each lock as little as shows what a look alone does not. It is for one goroutine. The
-// zero Memory is ready for use.
+// Memory keeps the little of earlier looks at each lock that is needed to find what a single look does not show. It is for one
+// goroutine. The zero Memory is ready for use.
 type Memory struct {
 	locks     map[string]*past
-	looks     int            // that were taken in
-	cycles    map[string]int // of waits, by what each is made of: how many looks there were when it was first seen
+	looks     int            // how many looks were stored
+	cycles    map[string]int // by madeOf: how many looks there were when a cycle was first seen
 	deadlocks []Trouble
-	sure      bool // the deadlocks are those of sureOf
+	sure      bool // the deadlocks come from SeeDeadlocks
 	sureOf    []redislock.Cycle
-	away      [2]time.Time // the last time in which Redis did not answer
+	away      [2]time.Time // begin and end of the last outage of Redis
 }
 
-// See takes in a look at a lock. Looks at one lock come in the order of their times.
+// See stores a look at a lock. The looks at one lock must come in the order of their times.
 func (m *Memory) See(info redislock.Info) {
 	p := m.locks[info.Name]
 	if p == nil {
 		if info.Idle() && kindOf(info.Name) != "elect" {
-			return // nothing to remember
+			return // there is nothing to remember
 		}
 		if m.locks == nil {
 			m.locks = map[string]*past{}
@@ -57,7 +58,7 @@ func (m *Memory) See(info redislock.Info) {
 	}
 }
 
-// Gone takes in that nothing is known of a lock any more at this time: its key is not there.
+// Gone records that the key of a lock was not there at this time.
 func (m *Memory) Gone(name string, now time.Time) {
 	p := m.locks[name]
 	if p == nil {
@@ -74,7 +75,7 @@ func (m *Memory) Gone(name string, now time.Time) {
 	}
 }
 
-// CannotBeRead takes in that a lock cannot be read.
+// CannotBeRead records that a lock cannot be read.
 func (m *Memory) CannotBeRead(name, why string) {
 	if m.locks == nil {
 		m.locks = map[string]*past{}
@@ -87,27 +88,28 @@ func (m *Memory) CannotBeRead(name, why string) {
 	p.found = []Trouble{OfDamaged(name, why)}
 }
 
-// Away takes in that looks failed since the one time, by the clock of Redis, and that it answers again at the other.
+// Away records an outage: looks failed from the first time on, and at the second Redis answers again. Both are by the
+// clock of Redis.
 func (m *Memory) Away(from, to time.Time) {
 	if to.Sub(from) >= leastAway {
 		m.away = [2]time.Time{from, to}
 	}
 }
 
-// ofAway is that Redis did not answer.
+// ofAway is the trouble of an outage of Redis.
 func ofAway(from, to time.Time) Trouble {
 	return Trouble{
 		Kind: WasAway, Level: Warning, Since: to, Title: says("Redis did not answer for %s", Length(to.Sub(from))),
 		Means: []Text{
 			says("That was from %s to %s. If it was so for the processes too, no lock was given in that time, and holds whose leases ended meanwhile are lost: their processes were told, and others may have had the locks since.", moment(from), moment(to)),
-			"Where work was cut off by that, look what is half done.",
+			"If work was interrupted by that, see what is half done.",
 		},
 		Steps: []Step{lookStep("See whether Redis restarted or failed over, and whether it has lost data", "redislock doctor"), lookStep("See the log of Redis of that time", "")},
 		stops: "Redis did not answer",
 	}
 }
 
-// Troubles is all that is known at this time, unsorted.
+// Troubles returns all troubles that are known at this time, unsorted.
 func (m *Memory) Troubles(now time.Time) (all []Trouble) {
 	m.findDeadlocks()
 	all = slices.Clone(m.deadlocks)
@@ -123,7 +125,7 @@ func (m *Memory) Troubles(now time.Time) (all []Trouble) {
 		}
 		for i, e := range p.ends {
 			if i == len(p.ends)-1 && e.How == Lapsed && slices.ContainsFunc(p.found, func(t Trouble) bool { return t.Kind == NoLeader }) {
-				continue // that nobody leads says it
+				continue // the trouble NoLeader includes it
 			}
 			all = append(all, ofEnd(name, e, p.last))
 		}
@@ -134,7 +136,7 @@ func (m *Memory) Troubles(now time.Time) (all []Trouble) {
 	return gather(all)
 }
 
-// whatRedisDid is how to see why keys are gone.
+// whatRedisDid is the step that shows why keys are gone.
 var whatRedisDid = lookStep("See whether Redis restarted, failed over or evicts", "redislock doctor")
 
 func kindOf(name string) string {
@@ -146,7 +148,7 @@ func kindOf(name string) string {
 	return ""
 }
 
-// Sweep takes in that everything there is has been looked at by now, and that of what was known only these locks were met.
+// Sweep records that all locks have been looked at by now. Known locks that were not met are gone.
 func (m *Memory) Sweep(met func(name string) bool, now time.Time) {
 	for name := range m.locks {
 		if !met(name) {

@@ -7,14 +7,14 @@ import (
 	"example.com/redislock"
 )
 
-// past is that of one lock.
+// past is what is remembered of one lock.
 type past struct {
 	last  redislock.Info
-	look  int             // which of the looks the last one was
-	waits []time.Duration // that were served
+	look  int             // the number of the last look
+	waits []time.Duration // the waits that were served
 	grows growth
 	ends  []End
-	found []Trouble // by the last look
+	found []Trouble // the troubles of the last look
 	held  time.Time // when somebody was last seen to hold it
 }
 
@@ -47,7 +47,7 @@ func (p *past) see(info redislock.Info) {
 	switch g := p.grows; {
 	case kindOf(info.Name) == "elect" && info.Idle():
 		t := Trouble{
-			Kind: NoLeader, Level: Warning, Lock: info.Name, Since: p.held, Title: "nobody leads, and nobody stands for it",
+			Kind: NoLeader, Level: Warning, Lock: info.Name, Since: p.held, Title: "nobody leads, and there is no candidate",
 			Means: []Text{"All processes that took part have ended, or do not reach Redis. What the leader does is not done."},
 			Steps: []Step{seeLock(info.Name), {Mend, "Start a process that takes part: it leads within seconds", "", ""}},
 		}
@@ -56,18 +56,18 @@ func (p *past) see(info redislock.Info) {
 	case info.Waiting > 0 && queues(info.Name) && g.to-g.from >= growBy && info.Now.Sub(g.since) >= growTime:
 		t := Trouble{
 			Kind: Grows, Level: Warning, Lock: info.Name, Since: g.since, Waiting: info.Waiting, Title: says("the queue only grows: from %d to %d", g.from, g.to),
-			Means: []Text{"More come than are served."}, Steps: []Step{watch(info.Name)},
+			Means: []Text{"More callers come than are served."}, Steps: []Step{watch(info.Name)},
 		}
 		if len(info.Holds) > 0 {
 			h := present(info)
-			t.Means = append(t.Means, says("%s holds the lock, since %s. If that is one long work, see what it does; if holders change, there are too many callers for one lock.", Who(h.Owner), moment(h.Since)))
+			t.Means = append(t.Means, says("%s holds the lock, since %s. If one holder works for long, see what it does. If the holders change, there are too many callers for one lock.", Who(h.Owner), moment(h.Since)))
 			t.Steps = ranked(look(h.Owner, "which holds it"), watch(info.Name), askStep(info))
 		}
 		p.found = append(p.found, t)
 	}
 }
 
-// lastLeader adds to a trouble who led last, if that one was lost.
+// lastLeader adds to a trouble who led last, if the lease of that leader ran out.
 func (p *past) lastLeader(t *Trouble) {
 	if last := len(p.ends) - 1; last >= 0 && p.ends[last].How == Lapsed {
 		who := p.ends[last].Owner
@@ -79,7 +79,7 @@ func (p *past) lastLeader(t *Trouble) {
 	}
 }
 
-// before is what is known for the next look.
+// before returns what is known before the next look.
 func (p *past) before() before {
 	known := before{long: p.long(), held: p.held}
 	for _, e := range p.ends {
@@ -88,7 +88,7 @@ func (p *past) before() before {
 	return known
 }
 
-// served remembers how long those have waited who hold the lock now.
+// served remembers how long the present holders have waited.
 func (p *past) served(info redislock.Info) {
 	for _, h := range info.Holds {
 		for _, w := range p.last.Places {
@@ -101,7 +101,7 @@ func (p *past) served(info redislock.Info) {
 	}
 }
 
-// long is from when on a wait is long for this lock.
+// long is how long a wait must be to count as long for this lock.
 func (p *past) long() time.Duration {
 	if len(p.waits) < enoughWaits {
 		return LongWait
@@ -109,8 +109,8 @@ func (p *past) long() time.Duration {
 	return max(leastLong, longFactor*slices.Max(p.waits))
 }
 
-// ended remembers holds that are not there any more and did not end as they should. Where a hold may be among those that are not
-// shown, or may have been renewed and released between two looks, nothing is said of it.
+// ended remembers holds that are gone and did not end as they should. It leaves out a hold that may be among those that are not
+// shown, and one that may have been renewed and released between two looks.
 func (p *past) ended(info redislock.Info) {
 	for _, h := range p.last.Holds {
 		if info.Holders > len(info.Holds) || slices.ContainsFunc(info.Holds, func(is redislock.Hold) bool { return is.ID == h.ID }) {
@@ -128,7 +128,7 @@ func (p *past) ended(info redislock.Info) {
 
 func (p *past) end(e End) {
 	for _, known := range p.ends {
-		if known.Fence == e.Fence { // told already
+		if known.Fence == e.Fence { // it is known already
 			return
 		}
 	}
@@ -137,7 +137,7 @@ func (p *past) end(e End) {
 	}
 }
 
-// brief is what is compared with the next look.
+// brief is the part of a state that is compared with the next look.
 func brief(info redislock.Info) redislock.Info {
 	info.Holds, info.Places = slices.Clone(info.Holds), slices.Clone(info.Places)
 	return info

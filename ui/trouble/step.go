@@ -11,8 +11,8 @@ import (
 	"example.com/redislock/internal/safetext"
 )
 
-// Step is something that can be done. Command is what to type for it in a shell; empty if there is none. Warn is what it costs and whom it
-// hits, to be read before the command; empty if it costs nothing.
+// Step is something that can be done. Command is the command for it in a shell; empty if there is none. Warn says what it costs and
+// whom it affects, to be read before the command; empty if it costs nothing.
 type Step struct {
 	Action  Action
 	Text    Text
@@ -20,15 +20,15 @@ type Step struct {
 	Warn    Text
 }
 
-// Action is how much a step changes. Steps are told in this order, so that nobody breaks a lock before he has looked.
+// Action is how much a step changes. Steps are shown in this order, so that nobody breaks a lock before looking.
 type Action int
 
 // The actions.
 const (
 	Look    Action = iota // it changes nothing
-	Mend                  // it mends, and takes nothing from anybody
+	Mend                  // it mends the trouble, and takes nothing from anybody
 	Take                  // it takes a lock from its holder, or makes Redis forget something
-	Prevent               // so that it does not come again: for developers
+	Prevent               // for developers: it keeps the trouble from coming again
 )
 
 var actions = [...]struct{ name, heading string }{
@@ -38,16 +38,16 @@ var actions = [...]struct{ name, heading string }{
 	{"prevent", "For developers, so that it does not come again"},
 }
 
-// String is the action in a word.
+// String is the action as one word.
 func (a Action) String() string { return actions[a].name }
 
-// Heading is what stands above steps of that action.
+// Heading is the heading above the steps of that action.
 func (a Action) Heading() string { return actions[a].heading }
 
 // MarshalText is String, for JSON.
 func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
-// Line is the command with these flags at its end, if it is one of redislock.
+// Line is the command. If it is a redislock command, these flags are added at its end.
 func (s Step) Line(flags string) string {
 	if flags == "" || !strings.HasPrefix(s.Command, "redislock ") {
 		return s.Command
@@ -55,7 +55,7 @@ func (s Step) Line(flags string) string {
 	return s.Command + " " + flags
 }
 
-// ranked are steps in the order in which they are told, each once.
+// ranked returns the steps in the order in which they are shown, each of them once.
 func ranked(steps ...Step) (out []Step) {
 	for _, s := range steps {
 		if !slices.ContainsFunc(out, func(is Step) bool { return is.Command == s.Command && (s.Command != "" || is.Text == s.Text) }) {
@@ -66,10 +66,10 @@ func ranked(steps ...Step) (out []Step) {
 	return out
 }
 
-// theFence says what a fence is, to one who has not met the word. Where a page says it more than once, [Explain] leaves the rest out.
+// theFence explains the word fence. [Explain] keeps only the first of several such explanations.
 const theFence = " (the number that each grant has; what is written may store it)"
 
-// lateWrites is what is said of writes under a hold that may have ended.
+// lateWrites warns of writes under a hold that may have ended.
 const lateWrites = "what it writes then is late, and only a check of the fence" + theFence + " keeps that out"
 
 func lookStep(text Text, command string) Step { return Step{Look, text, command, ""} }
@@ -80,7 +80,7 @@ func seeLock(name string) Step { return lookStep("See who has the lock now", sho
 
 func show(name string) string { return "redislock show " + Typed(name) }
 
-// look is how to see what an owner does, who is what the role says.
+// look is the step that shows what an owner does. The role says what the owner is, such as "which holds it".
 func look(o redislock.Owner, role string) Step {
 	if role != "" {
 		role = ", " + role
@@ -89,20 +89,21 @@ func look(o redislock.Owner, role string) Step {
 	if o.Client != "" {
 		name = safetext.Text(o.Client)
 	}
-	if o.PID <= 0 { // others wrote it, and a negative one is that of a group, or of all
+	if o.PID <= 0 { // anybody may have written the number, and a negative one means a group of processes or all of them
 		return lookStep(says("Find the process (%s%s) by its log: Redis does not know its host and number", name, role), "")
 	}
 	return lookStep(says("On %s, see what process %d does (%s%s), and its log. If ps shows no line, the process is gone", safetext.Text(o.Host), o.PID, name, role), fmt.Sprintf("ps -o pid,stat,etime,args -p %d", o.PID))
 }
 
-// lookLate is look at one who lost its hold, and may not know it: it is not to go on.
+// lookLate is look for an owner that lost its hold and may not know it. It warns not to let the process go on.
 func lookLate(o redislock.Owner) Step {
 	s := look(o, "which had the lock")
 	s.Warn = "If its STAT begins with T it is stopped: do not let it go on (kill -CONT). The lock is not its own any more: " + lateWrites + ". It is safer to end the process"
 	return s
 }
 
-// goOn is how to let a holder go on that may be stopped, while its hold is its own; none if its number is not known.
+// goOn is the step that continues a holder which may be stopped, while its hold lasts. There is none if the number of
+// the process is not known.
 func goOn(o redislock.Owner, until time.Time) []Step {
 	if o.PID <= 0 {
 		return nil
@@ -113,7 +114,7 @@ func goOn(o redislock.Owner, until time.Time) []Step {
 	}}
 }
 
-// goOnWaiting is how to let one go on that waits, and may be stopped.
+// goOnWaiting is the step that continues a waiter which may be stopped.
 func goOnWaiting(p redislock.Place) []Step {
 	if p.Owner.PID <= 0 {
 		return nil
@@ -131,15 +132,15 @@ func watch(name string) Step {
 	return lookStep("Watch it move", "redislock watch "+Typed(name))
 }
 
-// isPattern reports whether redislock watch would take a name for a pattern.
+// isPattern reports whether redislock watch would read a name as a pattern.
 func isPattern(name string) bool { return strings.ContainsAny(name, `*?[\`) }
 
-// askStep asks those who hold the lock now.
+// askStep is the step that asks the present holders.
 func askStep(info redislock.Info) Step {
 	return Step{Mend, says("Ask %s for it", holders(info)), "redislock ask " + Typed(info.Name) + " --why '...'", "Nothing is taken: that program decides, and may not heed it"}
 }
 
-// breakStep takes the lock from those who hold it now.
+// breakStep is the step that takes the lock from the present holders.
 func breakStep(info redislock.Info, text Text) Step { return breakOf(info.Name, holders(info), text) }
 
 func breakOf(name, who string, text Text) Step {
@@ -149,7 +150,7 @@ func breakOf(name, who string, text Text) Step {
 	}
 }
 
-// holders are those who hold a lock now.
+// holders describes the present holders of a lock.
 func holders(info redislock.Info) string {
 	if len(info.Holds) == 0 {
 		return "those who hold it"

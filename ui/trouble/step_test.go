@@ -20,7 +20,7 @@ func commands(steps []Step) (all []string) {
 	return all
 }
 
-// A process that goes on after its lease writes beside the next holder: nobody is to be told to let it.
+// A process that goes on after its lease writes beside the next holder. So no step may say to let it go on.
 func TestAStoppedProcessIsToGoOnOnlyWhileTheLockIsItsOwn(t *testing.T) {
 	const goOn = "kill -CONT 12"
 	late := held("x", time.Hour, 16*time.Second)
@@ -63,7 +63,7 @@ func TestAStoppedProcessIsToGoOnOnlyWhileTheLockIsItsOwn(t *testing.T) {
 	}
 }
 
-// everyTrouble is one of each kind.
+// everyTrouble has a trouble of each kind.
 func everyTrouble() (found []Trouble) {
 	for _, info := range []redislock.Info{
 		held("not renewed", time.Hour, 16*time.Second),
@@ -119,7 +119,8 @@ func TestStepsLookFirstThenMendThenTakeAndSayWhatThatCosts(t *testing.T) {
 	}
 }
 
-// An operator is told of locks and processes. What only those know who write the program is told them, last.
+// Steps for operators speak of locks and processes. Steps that only developers can take come last, under their own
+// heading.
 func TestNamesOfTheLibraryAreForDevelopersOnly(t *testing.T) {
 	for _, one := range everyTrouble() {
 		text := string(one.Title)
@@ -153,7 +154,7 @@ func TestTheFenceIsExplainedOnceOnAPage(t *testing.T) {
 	}
 }
 
-// The doctor finds a full server twice, and jobs are late because of it: that is one cause, which comes first.
+// The doctor reports a full server twice, and jobs are late because of it. That is one trouble, which comes first.
 func TestAFullRedisIsOneCauseAndWhatFollowsFromItSaysSo(t *testing.T) {
 	job := redislock.CronStatus{Job: "rates", Outcome: redislock.OutcomePending, Next: zero.Add(-time.Hour), Node: owner}
 	free := waitedFor(redislock.Info{Name: "elect:x", Now: zero}, 2, time.Minute)

@@ -2,9 +2,9 @@
 // renew, deadlocks, queues that only grow, overdue jobs, elections without a leader, locks that were lost lately, a server in
 // danger. Each is said in words: what is seen, what it means, what can be done, and the command for it.
 //
-// One look finds most of it ([OfLock], [OfJob], [OfServer]). What shows only from look to look ([Memory.See]) is kept in a Memory,
-// and so is what shows only in several locks: a deadlock ([OfCycle]). [All] puts it together, [About] is what of it is about one lock.
-// All of it is plain values: nothing here asks Redis, and the times are those of its clock.
+// One look finds most of it ([OfLock], [OfJob], [OfServer]). A Memory finds what only several looks show ([Memory.See]), and
+// deadlocks, which only several locks show ([OfCycle]). [All] puts all troubles together, and [About] picks those that concern one
+// lock. The package works on plain values: it sends nothing to Redis, and its times are by the clock of Redis.
 //
 // The page, redislock top, ls and show all say what this package says.
 package trouble
@@ -27,8 +27,8 @@ type Kind string
 const (
 	NotRenewed Kind = "not-renewed" // a holder has not renewed when it should have
 	Stolen     Kind = "stolen"      // a hold is being stolen, and its owner has not given it up
-	WaitsLong  Kind = "waits-long"  // somebody waits for longer than is usual for this lock
-	NotServed  Kind = "not-served"  // nobody holds the lock, and those who wait do not get it
+	WaitsLong  Kind = "waits-long"  // a waiter waits for longer than is usual for this lock
+	NotServed  Kind = "not-served"  // nobody holds the lock, and the waiters do not get it
 	Grows      Kind = "grows"       // the queue only grows
 	NoLeader   Kind = "no-leader"   // an election without a leader
 	Ended      Kind = "ended"       // a hold was lost, stolen or broken lately
@@ -41,16 +41,16 @@ const (
 	Cycle      Kind = "cycle"       // a deadlock: some wait for each other in a circle
 )
 
-// Level is how bad it is.
+// Level is how bad a trouble is.
 type Level int
 
-// The levels. A Danger is a work that stands still, or is not safe; a Warning may become one.
+// The levels. With a Danger, work stands still or is not safe. A Warning may become a Danger.
 const (
 	Warning Level = 1 + iota
 	Danger
 )
 
-// String is the level in a word.
+// String is the level as one word.
 func (l Level) String() string {
 	if l == Danger {
 		return "danger"
@@ -65,27 +65,31 @@ func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 type Trouble struct {
 	Kind  Kind
 	Level Level
-	// Lock and Job are the names that it is about, as they are. Both are empty of the server.
+	// Lock and Job are the unescaped names of the lock or job that the trouble is about. Both are empty if it is about
+	// the server.
 	Lock, Job string
-	// Others are further locks that it is about: those in a Cycle whose Lock is the one to break, or all of one cause.
+	// Others are further locks that it is about: the other locks of a Cycle, of which Lock is the one to break, or all
+	// locks of one cause.
 	Others []string
-	// Title says in half a line what is seen. Since is since when, by the clock of Redis; zero if that is not known.
+	// Title says in half a line what is seen. Since is the time since when, by the clock of Redis; zero if that is not
+	// known.
 	Title Text
 	Since time.Time
-	// Waiting is how many wait because of it.
+	// Waiting is how many callers wait because of it.
 	Waiting int
-	// Means says what that means, and Steps what can be done: first what only looks, then what mends, then what takes something away.
+	// Means says what that means, and Steps what can be done: first steps that only look, then those that mend, then those that take
+	// something away.
 	Means []Text
 	Steps []Step
 
 	cause cause
-	lasts bool      // it is how the server is set up, and no event of now
-	until time.Time // when the hold ends that is not renewed
-	when  Text      // what Since is of, if the kind does not say it
-	stops Text      // why no lock can be taken, or could be until Since; empty if it is not for that
+	lasts bool      // it is about the configuration of the server, and no event
+	until time.Time // the end of the hold that is not renewed
+	when  Text      // what happened at Since, if the kind does not say it
+	stops Text      // why no lock can be taken, or could be taken until Since; empty if locks can be taken
 }
 
-// When says what the time since then is of: "for 5m", "3m ago"; empty if it is not known.
+// When puts Since into words, such as "for 5m" or "3m ago". It is empty if Since is not known.
 func (t Trouble) When() Text {
 	if t.Since.IsZero() {
 		return ""
@@ -106,8 +110,8 @@ func (t Trouble) When() Text {
 	return "for " + long
 }
 
-// Sort puts the worst first, of those the one for which most wait, then the oldest. A full Redis comes before all that follows from it, and
-// how the server is set up after what happens.
+// Sort puts the worst first, among those the one for which most wait, then the oldest. A full Redis comes before its consequences, and
+// the configuration of the server after events.
 func Sort(all []Trouble) {
 	slices.SortStableFunc(all, func(a, b Trouble) int {
 		return cmp.Or(cmp.Compare(btoi(b.Kind == Full), btoi(a.Kind == Full)), cmp.Compare(btoi(a.lasts), btoi(b.lasts)), cmp.Compare(b.Level, a.Level), cmp.Compare(b.Waiting, a.Waiting), a.Since.Compare(b.Since), cmp.Compare(a.Lock, b.Lock), cmp.Compare(a.Job, b.Job))
@@ -127,7 +131,7 @@ func Who(o redislock.Owner) string {
 	return o.String()
 }
 
-// Typed is a name as one types it in a shell; NAME if it cannot be typed.
+// Typed is a name quoted for a shell, or NAME if it cannot be typed.
 func Typed(name string) string {
 	if !safetext.Clear(name) || strings.HasPrefix(name, "-") {
 		return "NAME"
@@ -135,7 +139,7 @@ func Typed(name string) string {
 	return ShellWord(name)
 }
 
-// ShellWord is a text as one types it in a shell. The text must be one that can be shown.
+// ShellWord is a text quoted for a shell. The text must have no hidden characters.
 func ShellWord(word string) string {
 	if word == "" || strings.HasPrefix(word, "=") || strings.ContainsAny(word, " \t\n\"'\\$&|;<>()*?[]#~`!{}^") {
 		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
@@ -143,7 +147,7 @@ func ShellWord(word string) string {
 	return word
 }
 
-// Length is a duration as people want it: its two largest units, or a part of a second.
+// Length is a duration for people: its two largest units, or a fraction of a second.
 func Length(d time.Duration) string {
 	switch d = max(d, 0); {
 	case d >= 24*time.Hour:

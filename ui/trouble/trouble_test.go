@@ -19,13 +19,13 @@ var (
 	other = redislock.Owner{Client: "web", Host: "node-4", PID: 13}
 )
 
-// held is a lock since that long, with a lease of 30 s that was renewed that long ago.
+// held is a lock that is held for this long, with a lease of 30 s that was renewed this long ago.
 func held(name string, since, renewed time.Duration) redislock.Info {
 	h := redislock.Hold{ID: "h", Owner: owner, Since: zero.Add(-since), Lease: 30 * time.Second, Deadline: zero.Add(30*time.Second - renewed), Fence: 7, Weight: 1}
 	return redislock.Info{Name: name, Now: zero, Fence: 7, Holders: 1, Holds: []redislock.Hold{h}}
 }
 
-// waitedFor is a lock for which so many wait, the first since that long.
+// waitedFor is a lock with this many waiters, of which the first has waited for this long.
 func waitedFor(info redislock.Info, n int, since time.Duration) redislock.Info {
 	info.Waiting, info.Places = n, nil
 	for i := range min(n, 10) {
@@ -55,7 +55,7 @@ func TestOneLookAtALockFindsItsTrouble(t *testing.T) {
 	kept := func(i *redislock.Info) { i.Holds[0].Kept = true }
 	for name, c := range map[string]struct {
 		info redislock.Info
-		says []string // none: no trouble
+		says []string // empty: no trouble
 	}{
 		"idle":                              {redislock.Info{Name: "x", Now: zero, Fence: 7}, nil},
 		"held and renewed":                  {held("x", time.Hour, 9*time.Second), nil},
@@ -134,7 +134,7 @@ func TestWaitsAreLongForTheirLock(t *testing.T) {
 	waits := func(usual time.Duration, n int) *Memory {
 		m := &Memory{}
 		at := zero
-		for i := range n { // each waits for so long, and is served
+		for i := range n { // each waits for this long, and is served
 			info := waitedFor(with(held("x", time.Hour, 0), func(i *redislock.Info) { i.Now = at }), 1, usual)
 			info.Places[0].ID = fmt.Sprint("w", i)
 			m.See(info)
@@ -158,7 +158,7 @@ func TestWaitsAreLongForTheirLock(t *testing.T) {
 	}{
 		{0, 0, 59 * time.Second, false},
 		{0, 0, 61 * time.Second, true},
-		{time.Second, 2, 30 * time.Second, false}, // too few are known
+		{time.Second, 2, 30 * time.Second, false}, // too few waits are known
 		{time.Second, 3, 9 * time.Second, false},
 		{time.Second, 3, 11 * time.Second, true},
 		{2 * time.Minute, 5, 5 * time.Minute, false},
@@ -266,7 +266,7 @@ func TestAnElectionInWhichNobodyStandsIsTold(t *testing.T) {
 	if len(found) != 1 || found[0].Kind != NoLeader || !found[0].Since.Equal(zero) {
 		t.Errorf("%+v", found)
 	}
-	// A leader that was lost, and nobody that follows, is one trouble.
+	// A lost leader without a successor is one trouble.
 	late := held("elect:y", time.Hour, 16*time.Second)
 	m.See(late)
 	m.See(redislock.Info{Name: "elect:y", Now: zero.Add(time.Minute), Fence: 7})
@@ -369,7 +369,7 @@ func TestHowTheServerIsSetUpComesAfterWhatHappens(t *testing.T) {
 
 func TestARedisThatDidNotAnswerForLongIsToldForAWhile(t *testing.T) {
 	m := &Memory{}
-	m.Away(zero, zero.Add(leastAway-1)) // a failover
+	m.Away(zero, zero.Add(leastAway-1)) // as long as a failover
 	if found := m.Troubles(zero.Add(time.Minute)); len(found) != 0 {
 		t.Errorf("after a moment: %+v", found)
 	}
