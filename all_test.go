@@ -31,7 +31,7 @@ func (e *env) all(ctx context.Context, c *redislock.Client, names []string, opts
 	return all
 }
 
-// taken fails unless each of the locks is held, as the Client of another process sees it.
+// taken fails unless each of the locks is held, as seen by the Client of another process.
 func (e *env) taken(c *redislock.Client, names ...string) {
 	e.Helper()
 	for _, name := range names {
@@ -55,7 +55,7 @@ func (e *env) ends(ctx context.Context) {
 	}
 }
 
-// names are those of the events of a kind, in their order.
+// names are the names of the locks in the events of a kind, in their order.
 func (r *recorder) names(kind redislock.EventKind) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -162,7 +162,7 @@ func TestWithWaitBoundsTheWholeOfAll(t *testing.T) {
 		for _, tc := range []struct {
 			a, b time.Duration // when they are released
 			wait time.Duration
-			took time.Duration // 0: refused when the wait is over
+			took time.Duration // how long the acquire takes; 0: it is refused at the end of its wait
 		}{
 			{a: 1500 * time.Millisecond, b: time.Minute, wait: 2 * time.Second},
 			{a: 0, b: time.Minute, wait: 2 * time.Second},
@@ -392,7 +392,7 @@ func TestAllStopWaitingWhenOneIsLost(t *testing.T) {
 	})
 }
 
-// One is granted about when the lease of the other runs out, in steps that meet the very instant.
+// One is granted at about the time when the lease of the other runs out. The steps also meet the same instant.
 func TestAllAreHeldWhenTheyAreReturned(t *testing.T) {
 	outcomes := map[bool]int{}
 	for offset := 289 * time.Millisecond; offset <= 291*time.Millisecond; offset += 100 * time.Microsecond {
@@ -528,11 +528,11 @@ func TestAllNestUnderAHoldOfOneOfThem(t *testing.T) {
 			e.Errorf("the hold around them: %v", err)
 		}
 
-		// The hold around them is lost while they are waited for, and when they are held.
+		// The outer hold is lost while the inner locks are waited for, and when they are held.
 		busy := e.acquire(other, "c")
 		got := make(chan error)
 		go func() {
-			carries, cancel := context.WithTimeout(context.WithoutCancel(l.Context()), time.Minute) // but does not end with it
+			carries, cancel := context.WithTimeout(context.WithoutCancel(l.Context()), time.Minute) // the context carries the hold, but does not end with it
 			defer cancel()
 			_, err := c.AcquireAll(carries, []string{"a", "b", "c"})
 			got <- err
@@ -568,7 +568,7 @@ func TestAllAreADeadlockAtOnceIfOneCanNeverBe(t *testing.T) {
 		busy := e.acquire(other, "a")
 		l := e.acquire(c, "b", redislock.WithMode(redislock.Read))
 		for _, opt := range []redislock.Option{redislock.NonReentrant(), redislock.WithMode(redislock.Write)} {
-			all, err := c.AcquireAll(l.Context(), []string{"a", "b"}, opt, redislock.WithWait(time.Minute)) // for a, which comes first
+			all, err := c.AcquireAll(l.Context(), []string{"a", "b"}, opt, redislock.WithWait(time.Minute)) // it waits for a, which comes first
 			if all != nil || !errors.Is(err, redislock.ErrDeadlock) || !strings.Contains(err.Error(), `"b"`) {
 				e.Errorf("got %v", err)
 			}
@@ -642,7 +642,7 @@ func TestReleaseOfAllIsBoundedWhereRedisDoesNotAnswer(t *testing.T) {
 		n.Cut()
 		start := time.Now()
 		err := all.Release(context.Background())
-		one := 10 * time.Second // it is sent again for 5 s, and the last attempt may dial for 5 s
+		one := 10 * time.Second // a request is sent again for 5 s, and the last attempt may dial for 5 s
 		if took := time.Since(start); err == nil || took > 2*one+time.Second {
 			e.Errorf("after %v: %v", took, err)
 		}
@@ -701,7 +701,7 @@ func TestCloseEndsAllButTakesNothingAway(t *testing.T) {
 }
 
 func TestAllIsInvalidBeforeAnythingIsSent(t *testing.T) {
-	// Nobody answers at this address: what is sent is another error than ErrInvalid.
+	// Nobody answers at this address: if anything were sent, the error would not be ErrInvalid.
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", DialerRetries: 1, DialTimeout: time.Second})
 	defer rdb.Close()
 	c, err := redislock.New(rdb, redislock.WithClockMargin(time.Second))

@@ -56,7 +56,7 @@ func TestAThousandLocksAreTakenAndGivenBackInAFewRequests(t *testing.T) {
 	})
 }
 
-// Whoever waits for a lock holds none behind it.
+// A caller that waits for a lock holds none that comes after it in the order.
 func TestWhoWaitsForOneOfManyHoldsNothingBehindIt(t *testing.T) {
 	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
 		ctx := context.Background()
@@ -122,7 +122,8 @@ func TestManyInOverlappingSetsDoNotDeadlock(t *testing.T) {
 	})
 }
 
-// I8: a panic of the Observer while several are asked for is the caller's, and nothing is left behind.
+// I8: if the Observer panics while several locks are asked for, the caller gets the panic, and nothing is left
+// behind.
 func TestAPanicOfTheObserverWhileManyAreTakenIsTheCallers(t *testing.T) {
 	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
 		var events atomic.Int32

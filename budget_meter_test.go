@@ -19,9 +19,9 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// What an operation costs is counted here and in budget_test.go: what is sent, in how many round trips, what the
-// server executes, what is allocated. None of it depends on the machine or its load, so it guards what was measured once
-// where a measurement could not.
+// This file and budget_test.go count the cost of operations: commands that are sent, round trips, commands that the
+// server executes, allocations. These counts do not depend on the machine or its load, so unlike a measurement they can
+// be checked in each run.
 
 // budget is the environment of a test that counts.
 type budget struct {
@@ -31,8 +31,8 @@ type budget struct {
 	window int64 // of the last try (see undisturbed)
 }
 
-// metered runs a test on the embedded server in fake time, and on a plain real one, which counts too. The legs are not
-// parallel: beside others a brief hold would hardly ever be brief.
+// metered runs a test on the embedded server in fake time, and on a plain real one, which counts commands too. The two
+// are not run in parallel: beside other tests a brief hold would hardly ever be brief.
 func metered(t *testing.T, test func(b *budget)) {
 	t.Helper()
 	t.Run("embedded", func(t *testing.T) { meteredEmbedded(t, test) })
@@ -50,7 +50,7 @@ func meteredReal(t *testing.T) *budget {
 	return (&budget{env: &env{T: t, real: single(s), raw: s.Admin()}, server: s, dial: (&net.Dialer{}).DialContext}).load()
 }
 
-// load loads the scripts, so that none is sent twice: EVALSHA, and EVAL where that says NOSCRIPT.
+// load loads the scripts, so that none is sent twice, by EVALSHA and, after NOSCRIPT, by EVAL.
 func (b *budget) load() *budget {
 	b.Helper()
 	for _, name := range scriptNames {
@@ -75,7 +75,8 @@ type instance struct {
 	told *recorder
 }
 
-// instance begins one that has connected and hears of grants, so that nothing of the beginning is counted later.
+// instance starts an instance and waits until it has connected and subscribed, so that its start is not counted
+// later.
 func (b *budget) instance(opts ...redislock.ClientOption) *instance {
 	b.Helper()
 	w := newWire(b.dial)
@@ -119,14 +120,15 @@ func newWire(dial func(ctx context.Context, network, addr string) (net.Conn, err
 	return w
 }
 
-// reset begins to count anew, but for the connections.
+// reset sets all counts to 0 but that of the connections.
 func (w *wire) reset() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sent, w.trips = map[string]int{}, 0
 }
 
-// count is what was sent since the reset, and in how many round trips: writes that follow a read.
+// count returns what was sent since the reset, and in how many round trips. A write that follows a read begins a
+// round trip.
 func (w *wire) count() (sent map[string]int, trips int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -151,14 +153,14 @@ func (w *wire) Dial(ctx context.Context, network, addr string) (net.Conn, error)
 	return &tappedConn{Conn: conn, wire: w, begins: true}, nil
 }
 
-// tappedConn is a connection that reads along.
+// tappedConn is a connection whose traffic is parsed.
 type tappedConn struct {
 	net.Conn
 	wire *wire
 
 	// Guarded by wire.mu.
-	rest   []byte // of a command that is not whole yet
-	begins bool   // what is written next begins a round trip
+	rest   []byte // the part of a command that is not complete yet
+	begins bool   // the next write begins a round trip
 }
 
 func (c *tappedConn) Read(p []byte) (int, error) {
@@ -182,7 +184,7 @@ func (c *tappedConn) Write(p []byte) (int, error) {
 		c.rest = c.rest[size:]
 		name := strings.ToLower(args[0])
 		switch name {
-		case "hello", "client", "ping": // how a connection begins, and how a subscription is kept: go-redis's, or every 5 s
+		case "hello", "client", "ping": // sent by go-redis at the start of a connection, and every 5 s to keep a subscription
 			continue
 		case "evalsha":
 			name = c.wire.scripts[args[1]]
@@ -200,7 +202,8 @@ func (c *tappedConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// request reads a request from the beginning of data: its arguments and its size, 0 if it is not whole.
+// request reads a request from the beginning of data. It returns the arguments and the size, which is 0 if the
+// request is not complete.
 func request(data []byte) (args []string, size int) {
 	number := func(kind byte) int {
 		end := bytes.Index(data[size:], []byte("\r\n"))
@@ -230,8 +233,9 @@ func request(data []byte) (args []string, size int) {
 	return args, size
 }
 
-// executed is what the real server has executed since its counts were reset, those commands included that scripts call, but
-// not how connections begin and are kept, nor this counting. The embedded one counts nothing.
+// executed returns the commands that the real server has executed since its counts were reset. It includes commands that
+// scripts call, and leaves out those that set up and keep connections and those of this count. The embedded server counts
+// nothing.
 func (b *budget) executed() map[string]int {
 	b.Helper()
 	all := map[string]int{}
@@ -248,7 +252,8 @@ func (b *budget) executed() map[string]int {
 	return all
 }
 
-// reset has all counts of what these have sent, and of what the real server has executed, begin anew.
+// reset sets to 0 the counts of the requests of these instances, and of the commands that the real server has
+// executed.
 func (b *budget) reset(all ...*instance) {
 	b.Helper()
 	for _, i := range all {
@@ -259,7 +264,7 @@ func (b *budget) reset(all ...*instance) {
 	}
 }
 
-// within fails unless what was executed is in the list, and no more of anything.
+// within fails unless all executed commands are in the list, each at most that often.
 func (b *budget) within(what string, executed, most map[string]int) {
 	b.Helper()
 	for name, n := range executed {
@@ -270,12 +275,12 @@ func (b *budget) within(what string, executed, most map[string]int) {
 	}
 }
 
-// window is the hundred seconds of the server's clock that it is in: the first grant of a name in each of them sets the key's
-// expiry (lua/state.lua), the others need not.
+// window is the number of the present hundred seconds of the server's clock. The first grant of a name in each hundred
+// seconds sets the key's expiry (lua/state.lua), the others need not.
 func window() int64 { return time.Now().UnixMicro() / 1e8 }
 
-// undisturbed repeats what is counted until a try counts. It does not if try says so, because the machine was too busy or
-// something periodic came between; nor if it is the first in its window.
+// undisturbed repeats a count until a try is valid. A try is not valid if the function says so, because the machine was
+// too busy or something periodic was sent, or if it is the first in its window.
 func (b *budget) undisturbed(what string, try func() bool) {
 	b.Helper()
 	for range 300 {

@@ -50,7 +50,7 @@ func TestAnUncontendedPairCostsTwoCommandsAndFourInsideTheServer(t *testing.T) {
 					names++
 					name = fmt.Sprint(one.what, names)
 				}
-				time.Sleep(time.Millisecond) // a fence later than the last needs a clock that goes on
+				time.Sleep(time.Millisecond) // a greater fence needs a clock that goes on
 				b.reset(c)
 				begun := time.Now()
 				l := b.acquire(c.Client, name)
@@ -135,18 +135,18 @@ func TestTheNextBriefHoldAfterOneThatSomebodyWaitedForCostsNoCommandMore(t *test
 	})
 }
 
-// operation is one of those that are listed below.
+// operation is one of the operations below.
 type operation struct {
 	name string
 	sent map[string]int // "given back" is a release by either command
-	most map[string]int // nil, or what the server executes for it at the most
-	trip bool           // all of it is one round trip; otherwise each command is one
+	most map[string]int // the most that the server may execute for it; nil: not checked
+	trip bool           // all commands make one round trip; otherwise each command is one
 	run  func(ctx context.Context, b *budget, c *instance, n int) error
 }
 
 const givenBack = "given back"
 
-// operations are what an operation sends where nobody is in its way. n is another number each time.
+// operations are the operations with what each sends when it is not contended. n is another number each time.
 var operations = []operation{
 	{name: "Acquire and Release", sent: map[string]int{"acquire": 1, givenBack: 1}, run: func(ctx context.Context, b *budget, c *instance, n int) error {
 		l := b.acquire(c.Client, fmt.Sprint("pair", n))
@@ -197,7 +197,7 @@ var operations = []operation{
 		}
 		return all.Release(ctx)
 	}},
-	// The plain HDEL of a brief hold would find nothing of one that has changed its mode, so it is not tried.
+	// The plain HDEL of a brief hold would find nothing if the hold has changed its mode, so it is not tried.
 	{name: "Downgrade and Upgrade", sent: map[string]int{"acquire": 1, "convert": 2, "release": 1}, run: func(ctx context.Context, b *budget, c *instance, n int) error {
 		l := b.acquire(c.Client, fmt.Sprint("convert", n), redislock.WithMode(redislock.Write))
 		if err := errors.Join(l.Downgrade(ctx), l.Upgrade(ctx)); err != nil {
@@ -313,9 +313,9 @@ func TestEachOperationSendsWhatItMustAndNoMore(t *testing.T) {
 				executed = b.executed()
 				sent, trips = c.wire.count()
 				others, _ := other.wire.count()
-				return sent["check"] == 0 && len(others) == 0 // or else it was a check, or the renewal of what is held
+				return sent["check"] == 0 && len(others) == 0 // otherwise it was a check, or the renewal of a hold
 			})
-			trips -= sent["subscribe"] // of Watch, beside its first look
+			trips -= sent["subscribe"] // Watch subscribes while its first look is under way
 			delete(sent, "subscribe")
 			want := 0
 			for _, times := range op.sent {
@@ -340,7 +340,8 @@ func TestEachOperationSendsWhatItMustAndNoMore(t *testing.T) {
 	})
 }
 
-// allocations is how often fn allocates, by the least of some counts: what else runs in the process allocates too.
+// allocations is how often fn allocates. It is the least of some counts, as other goroutines of the process allocate
+// too.
 func allocations(runs int, fn func()) int {
 	least := testing.AllocsPerRun(runs, fn)
 	for range 2 {
@@ -349,8 +350,8 @@ func allocations(runs int, fn func()) int {
 	return int(least)
 }
 
-// The counts are beside those of go-redis's own commands in the same process and mode: it has pools, from which the race
-// detector throws some away. Where less is needed the table is to follow.
+// The counts are compared with those of go-redis's own commands in the same process and mode, as go-redis has pools,
+// which the race detector empties at random. If fewer allocations are needed, lower the table.
 func TestAnOperationAllocatesLittleMoreThanGoRedis(t *testing.T) {
 	rdb := servertest.Start(t).Connect()
 	c, err := redislock.New(rdb)
@@ -399,7 +400,7 @@ func TestAnOperationAllocatesLittleMoreThanGoRedis(t *testing.T) {
 		runs   int
 		do     func()
 	}{
-		{"Acquire and Release", two, 6, 100, func() { pair(ctx, 0, "x") }}, // the budget; the rest is what they need today
+		{"Acquire and Release", two, 6, 100, func() { pair(ctx, 0, "x") }}, // the budget; the other rows are what they need today
 		{"the same, held longer", two, 6, 20, func() { pair(ctx, redislock.Brief+time.Millisecond, "x") }},
 		{"the same, with a context that may end", two, 12, 100, func() { pair(cancellable, 0, "x") }},
 		{"Do", two, 28, 100, func() { must(c.Do(ctx, "x", nothing)) }},
@@ -428,15 +429,15 @@ func TestAnOperationAllocatesLittleMoreThanGoRedis(t *testing.T) {
 	must(c.Close(ctx))
 }
 
-// settled waits until the library has no more than that many goroutines: what was under way ends.
+// settled waits until the library has at most that many goroutines, as those for work under way end.
 func (b *budget) settled(goroutines int) {
 	b.Helper()
 	b.eventually(fmt.Sprintf("the library has %d goroutines, not %d", goroutines, ours()), func() bool { return ours() <= goroutines })
 }
 
-// connectionsAtMost is how many more connections there may be, however many locks are held or waited for: in fake time two
-// batches at once, from each of go-redis's two pools, that of commands and that of pipelines. On a real server batches
-// leave beside each other when it answers late, as far as the pools go.
+// connectionsAtMost is how many more connections there may be, however many locks are held or waited for. In fake time
+// there are at most two batches at once, each with a connection of go-redis's two pools, for commands and for pipelines.
+// On a real server more batches are under way at once when it answers late, up to the size of the pools.
 func (b *budget) connectionsAtMost() int {
 	if b.mini != nil {
 		return 4
@@ -498,7 +499,7 @@ func TestHeldLocksCostNoGoroutineAndNoConnectionEach(t *testing.T) {
 // heap is the bytes on the heap that are in use.
 func heap() int {
 	runtime.GC()
-	runtime.GC() // what pools have kept goes with the second one
+	runtime.GC() // the second one frees what pools have kept
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int(m.HeapAlloc)
@@ -528,7 +529,7 @@ func TestAHeldLockTakesAKibibyteAtMost(t *testing.T) {
 func TestAWaiterTakesTwoKibibytesBesideItsStackAtMost(t *testing.T) {
 	b := meteredReal(t)
 	var queued atomic.Int32
-	rdb := b.server.Connect(func(o *redis.Options) { // a connection is not a waiter's, so its buffers are small
+	rdb := b.server.Connect(func(o *redis.Options) { // small buffers, as connections are not part of the memory of a waiter
 		o.ReadBufferSize, o.WriteBufferSize, o.PipelineReadBufferSize, o.PipelineWriteBufferSize = 4096, 4096, 4096, 4096
 	})
 	c := b.over(rdb, redislock.WithObserver(redislock.ObserverFunc(func(e redislock.Event) {
@@ -563,8 +564,8 @@ func TestAWaiterTakesTwoKibibytesBesideItsStackAtMost(t *testing.T) {
 	b.release(l)
 }
 
-// contended is what the server executes at the most for one script on a lock that is held and waited for, the script itself
-// included. Where less is needed the table is to follow, so that it does not become more again.
+// contended is the most that the server may execute for one script on a lock that is held and waited for, the script itself
+// included. If less is needed, lower the table, so that it does not become more again.
 var contended = map[string]map[string]int{
 	"refused":                                {"evalsha": 1, "hlen": 1, "time": 1, "hgetall": 1},
 	"join":                                   {"evalsha": 1, "hlen": 1, "time": 1, "hmget": 2, "hget": 1, "hset": 1},
@@ -574,7 +575,7 @@ var contended = map[string]map[string]int{
 	"check of 64 waits":                      {"evalsha": 1, "hlen": 1, "time": 1, "hmget": 2, "hget": 3, "hset": 1, "expireat": 1},
 }
 
-// soon waits without a pause: in fake time no time passes, so the looks are numbered too.
+// soon waits without a pause. In fake time no time passes meanwhile, so the number of looks is bounded too.
 func (b *budget) soon(what string, is func() bool) {
 	b.Helper()
 	until := time.Now().Add(10 * time.Second)
@@ -587,7 +588,7 @@ func (b *budget) soon(what string, is func() bool) {
 	b.stop(fmt.Errorf("not soon: %s", what))
 }
 
-// patiently waits until a crowd has done something, on whatever machine.
+// patiently waits until a crowd has done something, however slow the machine is.
 func (b *budget) patiently(what string, is func() bool) {
 	b.Helper()
 	for until := time.Now().Add(time.Minute); !is(); time.Sleep(2 * time.Millisecond) {
@@ -597,7 +598,7 @@ func (b *budget) patiently(what string, is func() bool) {
 	}
 }
 
-// line is a holder and those who wait for the same lock, spread over some instances.
+// line is a holder and the waiters for the same lock, spread over some instances.
 type waiters struct {
 	*budget
 	all     []*instance
@@ -731,7 +732,7 @@ func TestWhatTheServerDoesForAWaiterDoesNotGrowWithTheQueue(t *testing.T) {
 		l := b.line(2)
 		l.join(size)
 		for what, step := range map[string]func(){"join": func() { l.join(1) }, "hand-over": l.pass} {
-			most := map[string]int{} // of each command: it matters a little whose Client the neighbour is of
+			most := map[string]int{} // of each command: it depends a little on the Client of the next waiter
 			for range 6 {
 				var executed map[string]int
 				b.undisturbed(what, func() bool {

@@ -18,7 +18,8 @@ import (
 	"example.com/redislock/internal/fakenet"
 )
 
-// meddler is a context that does something in the middle of an operation: when it is asked for the at-th time.
+// meddler is a context that calls a function in the middle of an operation, when one of its methods is called for the
+// at-th time.
 type meddler struct {
 	context.Context
 	mu    sync.Mutex
@@ -27,7 +28,7 @@ type meddler struct {
 	do    func()
 }
 
-// steps is how often it was asked so far.
+// steps is how often its methods were called so far.
 func (m *meddler) steps() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -85,7 +86,7 @@ func (s *sentCommands) ProcessPipelineHook(next redis.ProcessPipelineHook) redis
 	}
 }
 
-// everything is what a Client can be asked for, by a context.
+// everything is every operation of a Client that takes a context.
 var everything = map[string]func(ctx context.Context, e *env, c *redislock.Client) error{
 	"acquire": func(ctx context.Context, e *env, c *redislock.Client) error {
 		l, err := c.Acquire(ctx, "x")
@@ -121,7 +122,7 @@ var everything = map[string]func(ctx context.Context, e *env, c *redislock.Clien
 		if err != nil {
 			return err
 		}
-		defer l.Release(ctx) // also when an Observer panics: it is the caller's
+		defer l.Release(ctx) // also when an Observer panics, as the caller has the lock
 		return errors.Join(l.Upgrade(ctx), l.Downgrade(ctx), l.Release(ctx))
 	},
 	"handoff and resume": func(ctx context.Context, e *env, c *redislock.Client) error {
@@ -141,7 +142,7 @@ var everything = map[string]func(ctx context.Context, e *env, c *redislock.Clien
 			}
 			return err
 		}
-		defer resume() // the ticket is the caller's, also when an Observer panics
+		defer resume() // also when an Observer panics, as the caller has the ticket
 		return resume()
 	},
 	"do": func(ctx context.Context, e *env, c *redislock.Client) error {
@@ -265,7 +266,7 @@ var everything = map[string]func(ctx context.Context, e *env, c *redislock.Clien
 	},
 }
 
-// threeAtOnce has three do the same at the same time. What panics ends its own goroutine alone.
+// threeAtOnce runs a function three times at once. A panic ends only its own goroutine.
 func threeAtOnce(do func() error) error {
 	errs := make([]error, 3)
 	var all sync.WaitGroup
@@ -282,8 +283,8 @@ func threeAtOnce(do func() error) error {
 	return errors.Join(errs...)
 }
 
-// An operation registers itself and then looks whether the Client is closed, so Close sees it or it sees Close, wherever in
-// the operation that happens.
+// An operation registers itself and then looks whether the Client is closed. So either Close sees the operation or the
+// operation sees Close, at whatever point of the operation Close comes.
 func TestNothingIsSentOnceCloseHasReturnedNil(t *testing.T) {
 	t.Parallel()
 	for name, operation := range everything {
@@ -620,7 +621,7 @@ func TestCloseEndsWithItsContextAndLetsTheLeaseLapse(t *testing.T) {
 		if _, err := other.TryAcquire(context.Background(), "x"); !errors.Is(err, redislock.ErrHeld) {
 			e.Errorf("taken away: %v", err)
 		}
-		next := e.acquire(other, "x", redislock.WithWait(10*time.Second)) // not renewed any more
+		next := e.acquire(other, "x", redislock.WithWait(10*time.Second)) // the lock is not renewed any more
 		if err := l.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) {
 			e.Errorf("a release after the lease: %v", err)
 		}
@@ -630,7 +631,7 @@ func TestCloseEndsWithItsContextAndLetsTheLeaseLapse(t *testing.T) {
 }
 
 func TestCloseLeavesNoGoroutine(t *testing.T) {
-	both(t, func(e *env) { // in fake time the bubble itself fails if one is left
+	both(t, func(e *env) { // in fake time synctest itself fails if a goroutine is left
 		before := ours()
 		for range 5 {
 			c, err := redislock.New(e.connect())
@@ -701,14 +702,14 @@ func TestARingIsRefusedWithTheReason(t *testing.T) {
 	}
 }
 
-// ways are how a callback does not return.
+// ways are the ways in which a callback does not return.
 var ways = map[string]func(){
 	"panic":             func() { panic("of a callback") },
 	"end the goroutine": runtime.Goexit,
 }
 
-// A lock that its caller does not get is given back, and Close does not wait for what a callback has cut short, whichever of its
-// calls that was (I8).
+// If a callback panics or ends its goroutine, at whichever of its calls, the lock that the caller then does not get is given
+// back, and Close does not wait for the interrupted operation (I8).
 func TestACallbackThatDoesNotReturnLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	callbacks := map[string]func(func()) redislock.ClientOption{
@@ -765,7 +766,7 @@ func TestACallbackThatDoesNotReturnLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// Whoever waits is told that nothing will ever be answered again, whatever he waits in, although his context does not end.
+// Every operation that waits ends with an error when the Redis client is closed, even if its context does not end.
 func TestWhoWaitsFailsWhenTheRedisClientIsClosed(t *testing.T) {
 	both(t, func(e *env) {
 		ctx := context.Background()
@@ -846,7 +847,7 @@ func TestWhoWaitsFailsWhenTheRedisClientIsClosed(t *testing.T) {
 		for range waits {
 			<-ends
 		}
-		if took := time.Since(begun); e.mini != nil && took > 2500*time.Millisecond { // the checks, where a subscription outlives its client
+		if took := time.Since(begun); e.mini != nil && took > 2500*time.Millisecond { // the checks find out, if a subscription outlives its client
 			e.Errorf("it took %v", took)
 		}
 		e.ends(held.Context())
@@ -867,7 +868,7 @@ func TestWhoWaitsFailsWhenTheRedisClientIsClosed(t *testing.T) {
 	})
 }
 
-// A client that is closed is not called again and again.
+// A closed Redis client is not called again and again.
 func TestNothingIsAskedOfAClosedRedisClient(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		rdb := e.connect()
@@ -891,7 +892,7 @@ func TestNothingIsAskedOfAClosedRedisClient(t *testing.T) {
 		if err := l.Err(); !errors.Is(err, redislock.ErrLost) {
 			e.Errorf("at the bound: %v", err)
 		}
-		if n := sent.count.Load(); n > 1 { // that the hold be given up
+		if n := sent.count.Load(); n > 1 { // one request, to give the hold up
 			e.Errorf("%d commands", n)
 		}
 		_ = c.Close(context.Background())

@@ -23,7 +23,7 @@ func (e *env) now() time.Time {
 	return now
 }
 
-// ahead makes the last fence of a name one of a time to come, as a clock that was ahead leaves it.
+// ahead sets the last fence of a name to a time in the future, as a clock that was ahead leaves it.
 func (e *env) ahead(name string, by time.Duration) int64 {
 	e.Helper()
 	ctx, key, fence := context.Background(), "redislock:{"+name+"}", e.now().Add(by).UnixMicro()
@@ -34,8 +34,8 @@ func (e *env) ahead(name string, by time.Duration) int64 {
 	return fence
 }
 
-// forgetful is a server that has lost a name's data, and whose clock is an hour behind the fences that c has seen. They
-// are at most the one that is returned.
+// forgetful is a server that has lost a name's data, and whose clock is an hour behind the fences that c has seen. It
+// returns the greatest of those fences.
 func (e *env) forgetful(c *redislock.Client, name string) int64 {
 	e.Helper()
 	e.ahead(name, time.Hour)
@@ -47,7 +47,7 @@ func (e *env) forgetful(c *redislock.Client, name string) int64 {
 	return l.Fence()
 }
 
-// above fails unless a lock is held with a greater fence than one that was seen, by the server too.
+// above fails unless a lock is held with a fence greater than the given one, on the server too.
 func (e *env) above(l *redislock.Lock, seen int64) {
 	e.Helper()
 	info, err := e.client().Inspect(context.Background(), l.Name())
@@ -270,7 +270,8 @@ func TestAFloorThatIsTooFarAheadIsRefusedAndLeavesNothing(t *testing.T) {
 	})
 }
 
-// What is farther ahead than clocks can be was put there by somebody. It is not believed, and asked about once.
+// A fence farther ahead than clocks can be was written by somebody else. It is not believed, and the server is asked
+// about it once.
 func TestAPoisonedFenceIsForgottenWithTheData(t *testing.T) {
 	t.Parallel()
 	x := newScene(t, servertest.Start(t))
@@ -300,7 +301,7 @@ func TestAPoisonedFenceIsForgottenWithTheData(t *testing.T) {
 func (x *scene) confirmations() *atomic.Int64 {
 	var n atomic.Int64
 	matches := requests("confirm", x.key())
-	x.proxy.SwallowReply(func(args []string) bool { // loses nothing, only looks
+	x.proxy.SwallowReply(func(args []string) bool { // it loses nothing, and only counts
 		if matches(args) {
 			n.Add(1)
 		}

@@ -26,7 +26,7 @@ func TestANestedAcquireTakesNoRoundTripAndHasTheSameFence(t *testing.T) {
 	embedded(t, 10*time.Millisecond, func(e *env, _ *fakenet.Network) {
 		c := e.client()
 		outer := e.acquire(c, "x")
-		time.Sleep(time.Second) // the subscription is there
+		time.Sleep(time.Second) // the subscription is made meanwhile
 		before, asked := e.mini.CommandCount(), time.Now()
 		inner := e.under(outer.Context(), c, "x")
 		innermost := e.under(inner.With(context.Background()), c, "x", reading, redislock.WithWait(0))
@@ -66,7 +66,7 @@ func TestReleasesInAndOutOfOrderAndTooOften(t *testing.T) {
 				e.Errorf("a release out of order changed the handle: %v", l.Err())
 			}
 		}
-		e.release(beside) // those beside each other have no order
+		e.release(beside) // holds of the same level may end in any order
 		e.release(innermost)
 		for range 2 {
 			if err := innermost.Release(ctx); !errors.Is(err, redislock.ErrNotHeld) {
@@ -113,7 +113,7 @@ func TestANestedRequestThatTheHoldDoesNotCoverIsADeadlockAtOnce(t *testing.T) {
 			{"X, S", []redislock.Option{in(intents["X"])}, []redislock.Option{in(intents["S"])}, true},
 			{"S, S", []redislock.Option{in(intents["S"])}, []redislock.Option{in(intents["S"])}, true},
 			{"S, IX", []redislock.Option{in(intents["S"])}, []redislock.Option{in(intents["IX"])}, false},
-			// Readers beside it do not tolerate it.
+			// The other readers do not allow a writer.
 			{"read, what tolerates readers", []redislock.Option{reading}, []redislock.Option{in(redislock.NewMode("audit", redislock.CompatibleWith("read")))}, false},
 			{"NonReentrant inside", nil, []redislock.Option{redislock.NonReentrant()}, false},
 			{"NonReentrant outside", []redislock.Option{redislock.NonReentrant()}, nil, false},
@@ -154,7 +154,7 @@ func TestNestedHandlesEndWithTheHold(t *testing.T) {
 		if err := inner.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) || !errors.Is(err, redislock.ErrLost) {
 			e.Errorf("the nested release: %v", err)
 		}
-		again := e.acquire(c, "x") // under a context whose hold is over nothing is nested
+		again := e.acquire(c, "x") // the hold of the context has ended, so this does not nest
 		e.release(again)
 		e.untouched("x")
 	})
@@ -235,7 +235,7 @@ func TestDoNestsAndGivesBackWithTheLastHandle(t *testing.T) {
 
 		var left *redislock.Lock
 		err := c.Do(ctx, "x", func(ctx context.Context) error {
-			left = e.under(ctx, c, "x") // goes on after the body
+			left = e.under(ctx, c, "x") // this nested hold lasts longer than the body
 			return nil
 		})
 		if !errors.Is(err, redislock.ErrOrder) {
@@ -301,7 +301,7 @@ func TestManyGoroutinesNestInOneHold(t *testing.T) {
 	})
 }
 
-// carried are those of the locks of a context.
+// carried are the fences of the locks that a context carries.
 func carried(ctx context.Context) (all []string) {
 	for _, l := range redislock.LocksFromContext(ctx) {
 		all = append(all, l.Name())
@@ -325,7 +325,7 @@ func TestAContextNamesAllItsLocksTheInnermostFirst(t *testing.T) {
 				t.Errorf("several are one lock, %q", l.Name())
 			}
 			return client.Do(ctx, "inner", func(ctx context.Context) error {
-				return client.Do(ctx, "a", func(ctx context.Context) error { // nested in the one that is held
+				return client.Do(ctx, "a", func(ctx context.Context) error { // this nests in the held lock
 					if got := carried(ctx); !slices.Equal(got, []string{"a", "inner", "b", "outer"}) {
 						t.Errorf("nested: %q", got)
 					}
@@ -363,7 +363,7 @@ func TestALocksOwnContextHasTheLocksItWasTakenUnder(t *testing.T) {
 	}
 }
 
-// The lock of Share is the library's own: what a fetch writes is guarded by its caller's.
+// The lock of Share is internal to the library: FromContext in a fetch returns the lock of its caller.
 func TestAFetchHasTheLockOfItsCaller(t *testing.T) {
 	t.Parallel()
 	client := redislocktest.New(t).Client

@@ -14,7 +14,7 @@ import (
 	"example.com/redislock/internal/fakenet"
 )
 
-// tick is a scheduled time near the server's, the same for all.
+// tick is a scheduled time near the server's time, the same for all nodes.
 func (e *env) tick() time.Time {
 	e.Helper()
 	now, err := e.raw.Time(context.Background()).Result()
@@ -60,7 +60,7 @@ func TestATickRunsOnceWhoeverFiresAndWhenever(t *testing.T) {
 			e.Errorf("%d runs", runs.Load())
 		}
 		e.runs(late, tick.Add(time.Nanosecond), redislock.OutcomeRan, idle)
-		e.runs(late, tick.Add(-time.Second), redislock.OutcomeRan, idle) // another tick, however late
+		e.runs(late, tick.Add(-time.Second), redislock.OutcomeRan, idle) // another tick is run, however late
 		e.runs(e.client().Cron("other"), tick, redislock.OutcomeRan, idle)
 		e.untouched("cron:report")
 	})
@@ -128,7 +128,7 @@ func TestWhatBecomesOfATickWhileAnEarlierOneRuns(t *testing.T) {
 				<-second
 				close(end)
 				<-first
-				e.runs(e.client().Cron(job, redislock.WithOverlap(policy)), tick.Add(time.Second), redislock.OutcomeElsewhere, idle) // it is left out for all
+				e.runs(e.client().Cron(job, redislock.WithOverlap(policy)), tick.Add(time.Second), redislock.OutcomeElsewhere, idle) // the tick is left out for all nodes
 			case redislock.OverlapWait:
 				e.queued(e.client(), "cron:"+job, 1)
 				close(end)
@@ -371,7 +371,7 @@ func TestCronRefusesWhatItCannotDo(t *testing.T) {
 	})
 }
 
-// A node that was paused before it wrote down that the tick was begun finds that another has begun it, and run it, meanwhile.
+// A node was paused before it recorded that it begins the tick. It finds that another node has begun and run it meanwhile.
 func TestANodeThatWasPausedBeforeItBeganLeavesTheTickAlone(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		tick := e.tick()
@@ -473,7 +473,7 @@ func TestAJobThatComesToItsEndThoughToldToStopHasRun(t *testing.T) {
 	})
 }
 
-// Whoever lost the tick does not write down that it has ended: it is another's now.
+// A node that lost the tick does not record its end, as the tick is another's now.
 func TestWhoLostATickDoesNotEndIt(t *testing.T) {
 	both(t, func(e *env) {
 		tick, other := e.tick(), e.client()
@@ -489,7 +489,7 @@ func TestWhoLostATickDoesNotEndIt(t *testing.T) {
 	})
 }
 
-// That the caller gave up is no outcome of the tick.
+// If the caller gives up, that is no outcome of the tick.
 func TestACallerThatGivesUpIsNotToldThatAnotherRanIt(t *testing.T) {
 	both(t, func(e *env) {
 		tick, c := e.tick(), e.client()
@@ -520,7 +520,7 @@ func TestACallerThatGivesUpIsNotToldThatAnotherRanIt(t *testing.T) {
 	})
 }
 
-// The status is told by two looks, and a run may end between them, or another begin.
+// The status takes two looks. Between them a run may end, or another may begin.
 func TestAStatusIsNotThatOfWhoHoldsTheLockNow(t *testing.T) {
 	embedded(t, 0, func(e *env, n *fakenet.Network) {
 		mortal := &fakenet.Network{Dial: n.Dial}
@@ -563,7 +563,7 @@ func TestARunThatEndsWhileItsStatusIsAskedDidNotDie(t *testing.T) {
 	})
 }
 
-// The options of the lock do not shorten what WithRetry says.
+// The options of the lock do not shorten the wait of WithRetry.
 func TestStandingByIsNotCutShortByTheLocksWait(t *testing.T) {
 	embedded(t, 0, func(e *env, n *fakenet.Network) {
 		tick := e.tick()
@@ -580,7 +580,8 @@ func TestStandingByIsNotCutShortByTheLocksWait(t *testing.T) {
 	})
 }
 
-// The dead node's lock of the job may live longer than that of the tick: that is no earlier tick to skip for.
+// The dead node's lock of the job may last longer than its lock of the tick. That does not count as an earlier tick
+// that still runs.
 func TestWhoTakesOverWaitsForTheDeadNodesOtherLock(t *testing.T) {
 	embedded(t, 0, func(e *env, n *fakenet.Network) {
 		tick := e.tick()

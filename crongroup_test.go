@@ -14,7 +14,7 @@ import (
 	"example.com/redislock/internal/fakenet"
 )
 
-// lasting is a job that takes so long.
+// lasting is a job that takes this long.
 func lasting(d time.Duration) func(context.Context) error {
 	return func(ctx context.Context) error {
 		select {
@@ -59,7 +59,7 @@ func TestAPauseIsFromTheEndOfARunToTheNext(t *testing.T) {
 	})
 }
 
-// A run that is to be begun anew is not over. Where nobody stands by, it is.
+// A run that another node will begin anew is not over. If no node stands by, it is over.
 func TestAPauseDoesNotKeepATickFromWhoStandsBy(t *testing.T) {
 	for _, stands := range []bool{true, false} {
 		embedded(t, 0, func(e *env, _ *fakenet.Network) {
@@ -138,7 +138,7 @@ func TestWhatBecomesOfATickThatFindsItsGroupFull(t *testing.T) {
 			e.runs(a.Cron("long", redislock.WithGroup("g", 1)), tick, redislock.OutcomeRan, lasting(time.Hour))
 		})
 		time.Sleep(time.Second)
-		// Whoever does not wait leaves the tick out, for all.
+		// A node that does not wait leaves the tick out, for all nodes.
 		for i, opt := range []redislock.Option{redislock.WithWait(0), redislock.WithWait(time.Minute)} {
 			job, begun := fmt.Sprint("impatient-", i), time.Now()
 			e.runs(b.Cron(job, group(opt)), tick, redislock.OutcomeSkipped, idle)
@@ -147,7 +147,7 @@ func TestWhatBecomesOfATickThatFindsItsGroupFull(t *testing.T) {
 			}
 			e.runs(a.Cron(job, group()), tick, redislock.OutcomeElsewhere, idle)
 		}
-		// Whoever waits is served, and the later ticks of its job are left out.
+		// A node that waits gets its place, and the later ticks of its job are left out.
 		order := make(chan string, 9)
 		waits := func(job string, opts ...redislock.Option) {
 			all.Go(func() {
@@ -197,7 +197,7 @@ func TestAJobMayTakeSeveralPlacesOfItsGroup(t *testing.T) {
 	})
 }
 
-// The place of a node that dies is free with its lease, not before its run has ended, and not later.
+// The place of a node that dies is free when its lease ends, not earlier and not later.
 func TestANodeThatDiesMidRunGivesItsPlaceBack(t *testing.T) {
 	embedded(t, 0, func(e *env, n *fakenet.Network) {
 		tick := e.tick()
@@ -276,7 +276,7 @@ func TestTheLossOfAPlaceEndsARun(t *testing.T) {
 	})
 }
 
-// The documented way to keep two jobs of a group from one node: the group of the node.
+// The documented way to keep two jobs of a group from running on one node: a group for the node.
 func TestTwoJobsOfAGroupDoNotRunOnOneNode(t *testing.T) {
 	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
 		tick := e.tick()
@@ -361,7 +361,7 @@ func TestFortyNodesWithOneCrontabAndAGroup(t *testing.T) {
 				e.Errorf("%s ran %d times", tick, n)
 			}
 		}
-		if len(runs) < 3*ticks-2 { // what the node had begun that was cut off, or waited with, is left out
+		if len(runs) < 3*ticks-2 { // the ticks that the cut-off node had begun, or waited with, are left out
 			e.Errorf("of %d ticks ran: %v", 3*ticks, runs)
 		}
 		time.Sleep(2 * time.Minute)
@@ -431,7 +431,7 @@ func TestTheHistoryOfAJobIsItsLastRuns(t *testing.T) {
 		is()
 		want = append([]string{"ran at 0s by node in 1s "}, want...)
 		_, _ = node.Cron("report", history).Run(ctx, tick.Add(time.Minute), func(context.Context) error { is(); return errors.New(strings.Repeat("oh ", 1000)) })
-		is() // the one before it
+		is() // the tick before it
 		want = append([]string{"failed at 1m0s by node in 0s oh oh oh oh oh oh oh"}, want...)
 		go func() {
 			_, _ = mortal.Cron("report", history).Run(ctx, tick.Add(2*time.Minute), func(ctx context.Context) error { line.Cut(); return untilOver(ctx) })
@@ -448,13 +448,13 @@ func TestTheHistoryOfAJobIsItsLastRuns(t *testing.T) {
 		if n := len(e.raw.Get(ctx, key).Val()); n > 2000 {
 			e.Errorf("the record has %d bytes", n)
 		}
-		e.runs(node.Cron("report"), tick.Add(10*time.Minute), redislock.OutcomeRan, idle) // forgets it
+		e.runs(node.Cron("report"), tick.Add(10*time.Minute), redislock.OutcomeRan, idle) // a run without WithHistory removes the history
 		want = nil
 		is()
 		if err := e.raw.Set(ctx, key, "junk", time.Hour).Err(); err != nil {
 			e.Fatal(err)
 		}
-		e.runs(node.Cron("report", history), tick.Add(11*time.Minute), redislock.OutcomeRan, idle) // it is written anew
+		e.runs(node.Cron("report", history), tick.Add(11*time.Minute), redislock.OutcomeRan, idle) // the history begins anew
 		is()
 		line.Mend()
 		time.Sleep(time.Minute)

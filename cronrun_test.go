@@ -23,7 +23,7 @@ func tickLock(job string, tick time.Time) string {
 
 var standBy = redislock.WithRetry(time.Minute)
 
-// A copy of "it was begun" that is executed late does not undo that it has ended.
+// A late copy of the record "begun" does not overwrite the record of the end.
 func TestALateCopyDoesNotHaveATickRunAgain(t *testing.T) {
 	t.Parallel()
 	x := newScene(t, servertest.Start(t))
@@ -41,7 +41,7 @@ func TestALateCopyDoesNotHaveATickRunAgain(t *testing.T) {
 	})
 }
 
-// Likewise of a status.
+// The same holds for the status.
 func TestALateCopyDoesNotBringAJobBackToLife(t *testing.T) {
 	t.Parallel()
 	x := newScene(t, servertest.Start(t))
@@ -55,7 +55,7 @@ func TestALateCopyDoesNotBringAJobBackToLife(t *testing.T) {
 	}
 }
 
-// The process lived, the lock was held all the time, the job succeeded: that is over, even if Redis was away meanwhile.
+// If the lock was held all the time and the job succeeded, the tick is done, even if Redis was away meanwhile.
 func TestATickThatEndedInAnOutageIsNotRunAgain(t *testing.T) {
 	embedded(t, 0, func(e *env, n *fakenet.Network) {
 		ctx := context.Background()
@@ -95,7 +95,7 @@ func TestATickThatEndedInAnOutageIsNotRunAgain(t *testing.T) {
 	})
 }
 
-// While memory is short the end of a tick cannot be written down, but the locks can still say it.
+// While memory is short the end of a tick cannot be recorded, but the locks can still show it.
 func TestATickThatEndedOutOfMemoryIsNotRunAgain(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -114,7 +114,7 @@ func TestATickThatEndedOutOfMemoryIsNotRunAgain(t *testing.T) {
 	})
 }
 
-// A success while the Client closes is one.
+// A success while the Client closes counts.
 func TestAJobThatEndsWhileItsClientClosesHasRun(t *testing.T) {
 	both(t, func(e *env) {
 		ctx := context.Background()
@@ -136,7 +136,7 @@ func TestAJobThatEndsWhileItsClientClosesHasRun(t *testing.T) {
 	})
 }
 
-// I10: what is noted before the job may take longer than the leases last.
+// I10: the record before the job may take longer than the leases last.
 func TestAJobDoesNotBeginWithoutItsLocks(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		tick := e.tick()
@@ -160,7 +160,7 @@ func TestAJobDoesNotBeginWithoutItsLocks(t *testing.T) {
 	})
 }
 
-// Who is told to stop leaves the tick to who stands by, whatever distance the job keeps.
+// A node that is told to stop leaves the tick to a node that stands by, whatever WithAtLeast says.
 func TestADistanceDoesNotKeepATickFromWhoStandsBy(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		tick := e.tick()
@@ -186,7 +186,7 @@ func TestADistanceDoesNotKeepATickFromWhoStandsBy(t *testing.T) {
 	})
 }
 
-// A default of the Client that is meant for its locks does not turn a policy into another.
+// A default of the Client for its locks does not change the policy of a job.
 func TestSkippingDoesNotEndTheEarlierRun(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		tick := e.tick()
@@ -261,7 +261,8 @@ func TestATickWaitsLongerThanItMayRun(t *testing.T) {
 	})
 }
 
-// An outage that costs the runner the job's lock alone is a loss like any other: who stands by runs the tick.
+// An outage in which the runner loses only the job's lock is a loss like any other: a node that stands by runs the
+// tick.
 func TestWhoStandsByTakesOverFromANodeThatLostTheJobsLockAlone(t *testing.T) {
 	embedded(t, 0, func(e *env, n *fakenet.Network) {
 		tick := e.tick()
@@ -326,7 +327,7 @@ func TestWithTickAheadSaysHowEarlyATickRuns(t *testing.T) {
 	})
 }
 
-// The time between such a tick and now is more than a Duration can say.
+// The time between such a tick and now is longer than a Duration can hold.
 func TestATickCenturiesAwayIsNotRun(t *testing.T) {
 	both(t, func(e *env) {
 		c := e.client()
@@ -344,7 +345,7 @@ func TestATickCenturiesAwayIsNotRun(t *testing.T) {
 	})
 }
 
-// Fences stay ahead where the server's clock once was ahead. What counts is the clock.
+// Fences stay ahead if the server's clock once was ahead. The clock counts, not the fence.
 func TestATickIsComparedWithTheServersClockAndNotWithAFence(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		tick, now := e.tick(), e.now()
@@ -356,7 +357,8 @@ func TestATickIsComparedWithTheServersClockAndNotWithAFence(t *testing.T) {
 	})
 }
 
-// Whether an earlier one is still running is asked when the tick is due, not when a fast clock rings.
+// Whether an earlier tick still runs is asked when the tick is due by the server's clock, not when a fast clock fires
+// it.
 func TestATickIsNotLeftOutBeforeItIsDue(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		first, c := e.client(), e.client()
@@ -377,7 +379,7 @@ func TestATickIsNotLeftOutBeforeItIsDue(t *testing.T) {
 	})
 }
 
-// A distance of the whole period leaves no moment in which the next tick could begin.
+// A WithAtLeast as long as the period leaves no time in which the next tick could begin.
 func TestAnAtLeastThatLeavesTheNextTickOutIsRefused(t *testing.T) {
 	both(t, func(e *env) {
 		c, tick := e.client(), e.tick()
@@ -402,7 +404,7 @@ func TestAnAtLeastThatLeavesTheNextTickOutIsRefused(t *testing.T) {
 	})
 }
 
-// What cannot be written down is not told, and keeps nothing from running.
+// A next tick that cannot be recorded is left out, and does not keep the job from running.
 func TestANextTickWithoutAYearDoesNotKeepAJobFromRunning(t *testing.T) {
 	both(t, func(e *env) {
 		c, tick := e.client(), e.tick()
@@ -417,7 +419,7 @@ func TestANextTickWithoutAYearDoesNotKeepAJobFromRunning(t *testing.T) {
 	})
 }
 
-// The earlier one looks, and before it has the lock the later one begins.
+// The earlier tick looks, and the later one begins before the earlier has the lock.
 func TestAnEarlierTickThatComesLateNeverEndsALaterOne(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		for _, pause := range []time.Duration{time.Millisecond, time.Second, 40 * time.Second} { // the last is more than a lease

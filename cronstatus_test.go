@@ -16,7 +16,7 @@ import (
 
 var hourly = redislock.WithSchedule(func(after time.Time) time.Time { return after.Add(time.Hour) })
 
-// jobs are all that are known, by name.
+// jobs are all known jobs, by name.
 func (e *env) jobs() map[string]redislock.CronStatus {
 	e.Helper()
 	all := map[string]redislock.CronStatus{}
@@ -94,7 +94,7 @@ func TestAnAnnouncedJobIsPendingUntilItsFirstRun(t *testing.T) {
 	})
 }
 
-// A process that starts again and again must not make a job look as if it were still to come.
+// If each start of a process moved the first tick on, its job would never be overdue.
 func TestTheFirstTickStaysAsAnnouncedUnlessTheScheduleChanges(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		onTheHour := redislock.WithSchedule(func(after time.Time) time.Time { return after.Truncate(time.Hour).Add(time.Hour) })
@@ -119,7 +119,8 @@ func TestTheFirstTickStaysAsAnnouncedUnlessTheScheduleChanges(t *testing.T) {
 	})
 }
 
-// A clock that was ahead for a while has no job look as if it were still to come, and no run as if it were yet to begin.
+// After the clock was ahead for a while, no job looks as if its first tick were still to come, and no run as if it
+// had not begun.
 func TestAClockThatWasAheadIsNotBelievedOfAJob(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		e.mini.SetTime(e.now().Add(24 * time.Hour))
@@ -153,7 +154,7 @@ func TestAJobThatIsNoMoreIsForgotten(t *testing.T) {
 		if all := e.jobs(); len(all) != 0 {
 			e.Errorf("jobs: %+v", all)
 		}
-		e.runs(c.Cron("ran"), tick, redislock.OutcomeElsewhere, idle) // what was run is not run again
+		e.runs(c.Cron("ran"), tick, redislock.OutcomeElsewhere, idle) // a tick that was run is not run again
 		e.runs(c.Cron("ran"), tick.Add(time.Second), redislock.OutcomeRan, func(context.Context) error { return c.CronReset(ctx, "ran") })
 		if s := e.status("ran"); s.Outcome != redislock.OutcomeRan {
 			e.Errorf("a run that was under way: %+v", s)

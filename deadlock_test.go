@@ -12,7 +12,8 @@ import (
 	"example.com/redislock/internal/fakenet"
 )
 
-// A caller that waits for itself would do so for ever, in silence: the Observer is told after a second, and the error says so.
+// A caller that waits for itself would wait for ever, and nobody would notice. So the Observer is told after a second, and the
+// error says so.
 func TestACallerThatWaitsForItselfIsToldOf(t *testing.T) {
 	for name, ask := range map[string]func(ctx context.Context, c *redislock.Client) error{
 		"Do under the outer context": func(ctx context.Context, c *redislock.Client) error {
@@ -81,7 +82,8 @@ func TestACallerThatWaitsForItselfIsToldOf(t *testing.T) {
 	}
 }
 
-// Goroutines of one process that take turns, in or out of bodies of other goroutines, wait for each other and not for themselves.
+// Goroutines of one process that take a lock in turns wait for each other and not for themselves, also inside the body of another
+// lock.
 func TestGoroutinesThatTakeTurnsDoNotWaitForThemselves(t *testing.T) {
 	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
 		observer := redislock.ObserverFunc(func(event redislock.Event) {

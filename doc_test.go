@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// No package below knows the root: the compiler keeps circles out, and this keeps the arrows from running up.
+// No package under internal/ imports the root. The compiler refuses circles of imports; this test refuses imports
+// that go up.
 func TestNoPackageBelowImportsTheRoot(t *testing.T) {
 	files := 0
 	for _, below := range []string{"internal", "lua"} {
@@ -40,7 +41,7 @@ func TestNoPackageBelowImportsTheRoot(t *testing.T) {
 	}
 }
 
-// The package comment says where things are: the files are there, and the functions are in them.
+// The files that the package comment names exist, and have the functions that it names.
 func TestThePackageCommentNamesFilesThatAreThere(t *testing.T) {
 	text, err := os.ReadFile("doc.go")
 	if err != nil {

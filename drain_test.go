@@ -91,7 +91,7 @@ func TestWhatRunsUnderALockTakesWhatItNeedsWhileTheClientDrains(t *testing.T) {
 				return errors.Join(
 					a.Do(ctx, "x", func(context.Context) error { return nil }), // nested
 					a.Do(ctx, "y", func(context.Context) error { return nil }),
-					a.Do(ctx, "z", func(context.Context) error { return nil }), // it has to wait
+					a.Do(ctx, "z", func(context.Context) error { return nil }), // this one has to wait
 				)
 			})
 		}()
@@ -130,7 +130,7 @@ func TestDrainFailsThoseThatWaitAndLeavesNothingOfThem(t *testing.T) {
 			e.Errorf("a wait ended with %v", err)
 		}
 		e.queued(a, "x", 0)
-		e.release(other) // an upgrade belongs to a lock that is held
+		e.release(other) // an upgrade is allowed, as its lock is held
 		if err := <-upgraded; err != nil {
 			e.Errorf("the upgrade ended with %v", err)
 		}
@@ -142,7 +142,8 @@ func TestDrainFailsThoseThatWaitAndLeavesNothingOfThem(t *testing.T) {
 	})
 }
 
-// Whenever Drain comes, the lock is either held, and Drain waits for it, or it is refused and free.
+// Whenever Drain is called, either the lock is held and Drain waits for it, or the acquire is refused and the lock is
+// free.
 func TestDrainAtAnyMomentOfAnAcquire(t *testing.T) {
 	for at := 1; ; at++ {
 		last := false

@@ -17,7 +17,7 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// untilOver leads for good.
+// untilOver leads until its context ends.
 func untilOver(ctx context.Context) error {
 	<-ctx.Done()
 	return ctx.Err()
@@ -46,7 +46,7 @@ func TestAtMostOneLeads(t *testing.T) {
 						e.Error("no lock")
 					}
 					led[i].Add(1)
-					e.queued(c, "elect:scheduler", len(led)-1) // until all stand
+					e.queued(c, "elect:scheduler", len(led)-1) // until all campaign
 					if terms.Add(1) == rounds*int32(len(led)) {
 						stop()
 					}
@@ -59,7 +59,7 @@ func TestAtMostOneLeads(t *testing.T) {
 		}
 		all.Wait()
 		for i := range led {
-			if n := led[i].Load(); n != rounds { // in turn
+			if n := led[i].Load(); n != rounds { // they lead in turn
 				e.Errorf("candidate %d led %d times of %d", i, n, terms.Load())
 			}
 		}
@@ -126,7 +126,7 @@ func TestWhoWatchesIsToldOfChangesByPush(t *testing.T) {
 		if l := <-seen; l.Elected() {
 			e.Errorf("before the election %+v leads", l)
 		}
-		e.acquire(watcher, "y") // its subscription stands
+		e.acquire(watcher, "y") // so that it is subscribed
 		defer func() { _, _ = watcher.Break(context.Background(), "y", "end") }()
 		last := int64(0)
 		for _, name := range []string{"a", "b"} {
@@ -160,7 +160,7 @@ func TestWhoWatchesIsToldOfChangesByPush(t *testing.T) {
 	})
 }
 
-// Without any message, a leader that died is noticed when its lease is over, and who takes its place at once.
+// Without any message, the death of a leader is noticed when its lease ends, and its successor at once.
 func TestWhoWatchesSeesADeadLeaderGo(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		lapses := e.dead("elect:x", 20*time.Second)
@@ -274,7 +274,7 @@ func TestAnElectionRefusesWhatItCannotDo(t *testing.T) {
 	})
 }
 
-// All who watch are told, and what was missed while there was no subscription is looked up.
+// All watchers are told. Changes that were missed while there was no subscription are looked up.
 func TestAllWhoWatchLearnOfALeader(t *testing.T) {
 	t.Parallel()
 	x := newScene(t, servertest.Start(t))
@@ -291,12 +291,12 @@ func TestAllWhoWatchLearnOfALeader(t *testing.T) {
 			}
 		})
 	}
-	x.release(x.acquire(c)) // its subscription stands
+	x.release(x.acquire(c)) // so that it is subscribed
 	for round := range 2 {
 		if round == 1 {
 			x.proxy.MuteSubscriptions()
 		}
-		l, err := x.look.Acquire(ctx, "elect:"+x.name) // without a word, if it is not said below
+		l, err := x.look.Acquire(ctx, "elect:"+x.name) // this announces nothing, unless it is done below
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -323,7 +323,7 @@ func TestAllWhoWatchLearnOfALeader(t *testing.T) {
 	all.Wait()
 }
 
-// News are sent at the beginning and at the end of a term: nobody has to wait until a lease is over.
+// The beginning and the end of a term are announced, so that no watcher has to wait until a lease ends.
 func TestALeaderTellsOfItsBeginningAndItsEnd(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		w, c := e.client(), e.client()
@@ -352,7 +352,7 @@ func TestALeaderTellsOfItsBeginningAndItsEnd(t *testing.T) {
 	})
 }
 
-// The last renewal counts, whatever else comes late.
+// The last renewal of ReleaseAfter counts, whatever other request comes late.
 func TestALateRenewalDoesNotProlongWhatIsKept(t *testing.T) {
 	t.Parallel()
 	x := newScene(t, servertest.Start(t))
@@ -375,7 +375,7 @@ func (x *scene) untouchedAfter(d time.Duration) {
 	x.release(x.acquire(x.look, redislock.WithWait(time.Second)))
 }
 
-// Nobody will release the token, so a tombstone has to refuse a late copy of the acquire.
+// Nobody will release the token any more, so a tombstone must refuse a late copy of the acquire.
 func TestALateAcquireDoesNotHoldWhatWasKeptAndIsOver(t *testing.T) {
 	t.Parallel()
 	x := newScene(t, servertest.Start(t))
@@ -411,7 +411,7 @@ func TestAnOutageDoesNotShortenWhatIsToBeKept(t *testing.T) {
 	})
 }
 
-// What was revoked is given up, not left until its deadline.
+// A hold that is being stolen is given up, and not kept until its deadline.
 func TestWhatIsStolenIsNotKept(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		l := e.acquire(e.client(), "x")
@@ -424,7 +424,7 @@ func TestWhatIsStolenIsNotKept(t *testing.T) {
 	})
 }
 
-// What is kept by nobody keeps its mode.
+// A hold that was given back and is kept has its mode still.
 func TestALateUpgradeDoesNotChangeWhatIsKept(t *testing.T) {
 	t.Parallel()
 	x := newScene(t, servertest.Start(t))
@@ -446,7 +446,7 @@ func TestALateUpgradeDoesNotChangeWhatIsKept(t *testing.T) {
 	}
 }
 
-// The key lives as long as what is kept in it.
+// The key lives as long as the hold that is kept in it.
 func TestWhatIsKeptForADayIsThereForADay(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		l := e.acquire(e.client(), "x")
@@ -463,7 +463,7 @@ func TestWhatIsKeptForADayIsThereForADay(t *testing.T) {
 	})
 }
 
-// A candidate that gives up at the instant of its election may have been seen as the leader: who watches is told.
+// A candidate that gives up at the instant of its election may have been seen as the leader, so watchers are told.
 func TestWhoWatchesIsToldOfACandidateThatGaveUp(t *testing.T) {
 	for after := time.Duration(0); after <= 60*time.Millisecond; after += 5 * time.Millisecond {
 		embedded(t, 10*time.Millisecond, func(e *env, _ *fakenet.Network) {
@@ -471,7 +471,7 @@ func TestWhoWatchesIsToldOfACandidateThatGaveUp(t *testing.T) {
 			second, giveUp := context.WithCancel(context.Background())
 			watch, end := context.WithCancel(context.Background())
 			var all sync.WaitGroup
-			first := e.acquire(a, "elect:x") // of one that has no time to tell, as if it died
+			first := e.acquire(a, "elect:x") // its end is not announced, as if the leader had died
 			all.Go(func() { _ = b.Elect(second, "x", untilOver) })
 			e.queued(c, "elect:x", 1)
 			var mu sync.Mutex
@@ -504,7 +504,7 @@ func TestWhoWatchesIsToldOfACandidateThatGaveUp(t *testing.T) {
 	}
 }
 
-// At most one leads, whatever mode is the default of the Client, and whatever it is asked for.
+// At most one leads, whatever the default mode of the Client is, and whatever options are given.
 func TestNoModeGivesTwoLeaders(t *testing.T) {
 	for _, mode := range []redislock.Mode{redislock.Read, redislock.Semaphore(3)} {
 		embedded(t, 0, func(e *env, _ *fakenet.Network) {
@@ -529,7 +529,7 @@ func TestNoModeGivesTwoLeaders(t *testing.T) {
 	}
 }
 
-// However a campaign is told to end, and whatever it does at that moment, there is no error to be filtered out.
+// However a campaign is told to end, and whatever it does at that moment, it returns nil.
 func TestACampaignThatIsToldToEndReturnsNoError(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("SIGTERM")
@@ -538,7 +538,7 @@ func TestACampaignThatIsToldToEndReturnsNoError(t *testing.T) {
 		"cancelled for a cause": func(_ *redislock.Client, cancel context.CancelCauseFunc) error { cancel(cause); return nil },
 		"closed":                func(c *redislock.Client, _ context.CancelCauseFunc) error { return c.Close(context.Background()) },
 		"drained": func(c *redislock.Client, cancel context.CancelCauseFunc) error {
-			time.AfterFunc(time.Minute, func() { cancel(nil) }) // who leads goes on until it returns
+			time.AfterFunc(time.Minute, func() { cancel(nil) }) // a leader goes on until its function returns
 			return c.Drain(context.Background())
 		},
 	}
@@ -603,7 +603,7 @@ func TestACampaignThatPausesEndsAtOnce(t *testing.T) {
 	}
 }
 
-// What the function has to say beside the end of its context is said.
+// An error of the function other than the end of its context is returned.
 func TestAnErrorAtTheEndOfACampaignIsTold(t *testing.T) {
 	oh := errors.New("the buffer could not be written")
 	for _, closes := range []bool{true, false} {
@@ -627,8 +627,8 @@ func TestAnErrorAtTheEndOfACampaignIsTold(t *testing.T) {
 	}
 }
 
-// A function that returns at once, with nobody else to lead, does not keep Redis busy; and it is tried sooner again when it has
-// led for longer.
+// A function that returns at once, without other candidates, does not keep Redis busy. When it has led for longer, it is tried
+// again sooner.
 func TestACampaignWhoseFunctionReturnsAtOnceBacksOff(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		ctx, stop := context.WithTimeout(context.Background(), 10*time.Minute)
@@ -654,7 +654,7 @@ func TestACampaignWhoseFunctionReturnsAtOnceBacksOff(t *testing.T) {
 	})
 }
 
-// Who loses the lead is not to blame for it.
+// A leader that loses its lock campaigns again without a growing pause, as its function did not return early.
 func TestALeaderThatIsRobbedAgainAndAgainDoesNotBackOff(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		c, other := e.client(), e.client()
@@ -677,7 +677,8 @@ func TestALeaderThatIsRobbedAgainAndAgainDoesNotBackOff(t *testing.T) {
 	})
 }
 
-// With a context that carries a lock a campaign goes on while the Client drains, and does not spin.
+// Under a context that carries a lock a campaign goes on while the Client drains, and does not send requests in a
+// loop.
 func TestACampaignUnderALockDoesNotSpinWhileTheClientDrains(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		c := e.client()
@@ -757,7 +758,7 @@ func TestACandidateKnowsItsPosition(t *testing.T) {
 	})
 }
 
-// At no moment of its election is a candidate seen to be none: it leads, or it is the next.
+// At every moment of its election a candidate is seen either as the next or as the leader.
 func TestACandidateThatIsElectedHasAPositionAtEachMoment(t *testing.T) {
 	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
 		c, other := e.client(), e.client()
@@ -782,7 +783,7 @@ func TestACandidateThatIsElectedHasAPositionAtEachMoment(t *testing.T) {
 	})
 }
 
-// A lock that lapsed before the server heard that it is to stay is not kept, and that is said.
+// A lock that expired before the request of ReleaseAfter arrived is not kept, and the error says so.
 func TestALockThatLapsedFirstDoesNotStay(t *testing.T) {
 	t.Parallel()
 	x := newScene(t, servertest.Start(t))
@@ -803,7 +804,8 @@ func TestALockThatLapsedFirstDoesNotStay(t *testing.T) {
 
 const noPermission = "NOPERM User app has no permissions to run the 'evalsha' command"
 
-// A right that is missing for a while ends no campaign: before the first term, while it leads, and after it.
+// A permission that is missing for a while ends no campaign, whether before the first term, during a term or after
+// it.
 func TestACampaignThatIsRefusedForAWhileStandsAgain(t *testing.T) {
 	t.Parallel()
 	for _, answer := range []string{noPermission, "NOAUTH Authentication required.", "WRONGTYPE Operation against a key holding the wrong kind of value"}[:unlessShort(3, 1)] {
@@ -867,7 +869,7 @@ func TestACampaignThatIsToldToStopWhileItIsRefusedSaysBoth(t *testing.T) {
 	})
 }
 
-// What will never be again is the end.
+// A campaign ends if it can never succeed again.
 func TestACampaignEndsWithItsRedisClient(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		rdb := e.connect()
@@ -926,7 +928,7 @@ func TestWhoWatchesGoesOnWhenItIsRefusedForAWhile(t *testing.T) {
 	})
 }
 
-// A function that returns at once does not keep those who listen busy.
+// A function that returns at once does not flood the watchers.
 func TestACampaignWhoseTermsEndAtOnceTellsOfEachTermTwice(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		heard := e.raw.Subscribe(context.Background(), "redislock:n:{elect:x}")

@@ -18,12 +18,12 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// breaker is a hook that refuses requests in place of Redis. As go-redis itself where a connection is refused, it leaves the error
-// with the batch and not with its commands.
+// breaker is a hook that refuses requests in place of Redis. Like go-redis when a connection is refused, it sets the error of the
+// batch and not those of its commands.
 type breaker struct {
 	refusal error
 	open    atomic.Bool   // it refuses
-	holding string        // a request with this waits
+	holding string        // a request that contains this text waits
 	held    chan struct{} // until this is closed
 }
 
@@ -50,7 +50,8 @@ func (b *breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 	}
 }
 
-// I11: where Redis refuses the connection, nothing was the first: also of a batch, whose commands then have no error of their own.
+// I11: if Redis refuses the connection, First returns an error and never true. That holds for a batch too, whose commands then
+// have no errors of their own.
 func TestFirstOfARefusedConnectionIsAnErrorAndNoYes(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -79,7 +80,7 @@ func TestFirstOfARefusedConnectionIsAnErrorAndNoYes(t *testing.T) {
 	}
 }
 
-// I11: what a batch was refused with is the answer of each that was in it, and says nothing about their keys.
+// I11: the error of a refused batch is the answer of each request in it, and says nothing about the keys.
 func TestARefusedBatchIsAnErrorOfAllThatWereInIt(t *testing.T) {
 	ctx := context.Background()
 	run := func(context.Context) error { return nil }
@@ -200,7 +201,7 @@ func TestARefusedBatchIsAnErrorOfAllThatWereInIt(t *testing.T) {
 					do := prepare(e, c)
 					rdb.AddHook(b)
 					b.open.Store(true)
-					for range 2 { // so that what follows leaves with a batch
+					for range 2 { // so that the next requests leave in a batch
 						go func() { _, _ = c.Inspect(ctx, "under-way") }()
 					}
 					time.Sleep(time.Millisecond)
@@ -217,7 +218,7 @@ func TestARefusedBatchIsAnErrorOfAllThatWereInIt(t *testing.T) {
 	}
 }
 
-// A client that comes back with nothing has no answer: that is no yes, and no damaged key either.
+// If a Redis client returns neither a value nor an error, there is no answer: neither success nor a damaged key.
 func TestNothingIsNoAnswer(t *testing.T) {
 	ctx := context.Background()
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
@@ -256,7 +257,7 @@ func TestNothingIsNoAnswer(t *testing.T) {
 	})
 }
 
-// mute is a hook that swallows requests, and says that all went well.
+// mute is a hook that swallows requests and reports success.
 type mute struct{ is atomic.Bool }
 
 func (m *mute) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -285,7 +286,7 @@ type refusal string
 func (e refusal) Error() string { return string(e) }
 func (refusal) RedisError()     {}
 
-// Who asks without the context of the hold that it is to nest in is told that it is its own process that holds the lock.
+// If a caller acquires its own lock without the context of the hold, the error says that its own process holds the lock.
 func TestWhoWaitsForItselfIsTold(t *testing.T) {
 	both(t, func(e *env) {
 		c, other := e.client(redislock.WithName("one")), e.client(redislock.WithName("two"))
@@ -306,7 +307,8 @@ func TestWhoWaitsForItselfIsTold(t *testing.T) {
 	})
 }
 
-// What something else has written under a name is told as such by whatever uses the name, and hinders nobody after it is gone.
+// Every operation on a name whose key something else has written reports that (ErrDamaged). After the key is deleted the name
+// works again.
 func TestANameThatSomethingElseUsesIsDamaged(t *testing.T) {
 	both(t, func(e *env) {
 		ctx := context.Background()
@@ -358,7 +360,8 @@ func TestANameThatSomethingElseUsesIsDamaged(t *testing.T) {
 	})
 }
 
-// What something else has left where locks and records are is told of, each by its name, and everything else is listed.
+// Keys that something else has written among locks and records are reported, each by its name, and everything else is
+// listed.
 func TestAListingTellsOfEachDamagedKeyAndGoesOn(t *testing.T) {
 	both(t, func(e *env) {
 		ctx := context.Background()
@@ -422,7 +425,7 @@ func TestAListingTellsOfEachDamagedKeyAndGoesOn(t *testing.T) {
 	})
 }
 
-// WithWait is a bound, and so is a context: where Redis is silent, cleaning up goes on behind the caller.
+// WithWait and a context bound the wait: if Redis does not answer, the clean-up goes on in the background.
 func TestWithWaitIsABoundWhereRedisIsSilent(t *testing.T) {
 	ctx := context.Background()
 	const nearly = 10 * time.Millisecond // for a place that Redis has confirmed and may give up at once
@@ -471,7 +474,7 @@ func TestAWaitThatEndsInAnOutageSaysWhy(t *testing.T) {
 		}
 	}
 	for what, do := range map[string]struct {
-		ended bool // the context is the caller's
+		ended bool // the context of the caller ends the wait
 		do    func(c *redislock.Client) func() error
 	}{
 		"Acquire": {true, func(c *redislock.Client) func() error {

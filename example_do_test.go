@@ -9,7 +9,7 @@ import (
 	"example.com/redislock"
 )
 
-// That another instance is at it already is no error.
+// If another instance holds the lock, that is an outcome and no error.
 func ExampleClient_TryDo() {
 	ctx := context.Background()
 	client, other, stop := exampleClients()
@@ -40,7 +40,7 @@ func ExampleDoValue() {
 	defer stop()
 
 	number, err := redislock.DoValue(ctx, client, "invoice-numbers", func(context.Context) (int, error) {
-		return 42, nil // read the last one, and write the next
+		return 42, nil // in an application: read the last number, and write the next
 	})
 	fmt.Println(number, err)
 	// Output:

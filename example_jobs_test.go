@@ -18,7 +18,7 @@ func ExampleCronGuard_Run() {
 	client, other, stop := exampleClients()
 	defer stop()
 
-	tick := time.Now().Truncate(time.Hour) // what the schedule says, not when a clock came to fire
+	tick := time.Now().Truncate(time.Hour) // the scheduled time, not the time at which a clock fired
 	for _, node := range []*redislock.Client{client, other} {
 		outcome, err := node.Cron("report").Run(ctx, tick, func(ctx context.Context) error {
 			fmt.Println("writing the report")
@@ -80,7 +80,7 @@ func ExampleWithOverlap() {
 
 	tick := time.Now().Add(-time.Minute).Truncate(time.Minute)
 	outcome, err := client.Cron("import").Run(ctx, tick, func(context.Context) error {
-		// It takes more than a minute.
+		// The work takes more than a minute.
 		next, err := other.Cron("import").Run(ctx, tick.Add(time.Minute), func(context.Context) error { return nil })
 		fmt.Println("the next one:", next, err)
 		return err
@@ -286,7 +286,7 @@ func ExampleClient_Elect_failover() {
 			return ctx.Err()
 		})
 	})
-	for { // until api-2 stands for election
+	for { // until api-2 is a candidate
 		info, err := client.Inspect(ctx, "elect:scheduler")
 		if err != nil || info.Waiting == 1 {
 			break
@@ -362,7 +362,7 @@ func ExampleElection_Watch() {
 	for leader, err := range other.Election("scheduler").Watch(watch) {
 		switch {
 		case err != nil:
-			fmt.Println(err) // Redis cannot be reached; it goes on
+			fmt.Println(err) // Redis cannot be reached; the watch goes on
 		case leader.Elected():
 			fmt.Println(leader.Owner.Client, "leads")
 			<-leading
@@ -398,7 +398,7 @@ func ExampleClient_Once() {
 			fmt.Println("building the index")
 			return nil // ctx ends if the lock is lost
 		})
-		fmt.Println("ready:", err) // all others have waited for it
+		fmt.Println("ready:", err) // all other callers have waited for the first
 	}
 	// Output:
 	// building the index
@@ -406,7 +406,7 @@ func ExampleClient_Once() {
 	// ready: <nil>
 }
 
-// A failure is its own caller's; the next one tries.
+// A failure is returned to the caller whose function failed. The next caller tries.
 func ExampleClient_Once_failure() {
 	ctx := context.Background()
 	client, other, stop := exampleClients()
@@ -489,7 +489,7 @@ func ExampleShare() {
 	// 1.08 <nil>
 }
 
-// An error is shared too, for a second unless set: a source that is down is not asked by all at once.
+// An error is shared too, by default for a second, so that a source that is down is not asked by all callers.
 func ExampleSharedError() {
 	ctx := context.Background()
 	client, other, stop := exampleClients()
@@ -511,7 +511,7 @@ func ExampleSharedError() {
 	// told by api-1: the bank is down
 }
 
-// A value that is over is served while one caller of the fleet fetches the next one.
+// An expired value is served while one caller of the fleet fetches the next one.
 func ExampleWithStale() {
 	ctx := context.Background()
 	client, pass, stop := exampleTime()
@@ -583,12 +583,12 @@ func exampleTime() (client *redislock.Client, pass func(time.Duration), stop fun
 	}
 }
 
-// outOfStock is an error of which other processes are to know more than the text.
+// outOfStock is an error that other processes should get with its fields, not only as a text.
 type outOfStock struct{ Item string }
 
 func (e *outOfStock) Error() string { return e.Item + " is out of stock" }
 
-// stockErrors carries it from one process to another.
+// stockErrors encodes and decodes it for other processes.
 type stockErrors struct{}
 
 func (stockErrors) MarshalError(err error) []byte {

@@ -44,7 +44,7 @@ func ExampleNew() {
 		redislock.WithName("checkout"),                                  // shown to those who ask who holds a lock
 		redislock.WithDefaults(redislock.WithLease(10*time.Second)),     // for every acquire
 		redislock.WithRetention(24*time.Hour),                           // how long fences are remembered
-		redislock.WithClockMargin(50*time.Millisecond),                  // what the server's clock may be stepped forward
+		redislock.WithClockMargin(50*time.Millisecond),                  // how far the server's clock may be stepped forward
 		redislock.WithObserver(redislock.ObserverFunc(observeCheckout)), // metrics, logs
 	)
 	if err != nil {
@@ -229,7 +229,7 @@ func ExampleWithWait() {
 	// context:  true true
 }
 
-// account is a resource that compares fences: it refuses a writer who was overtaken.
+// account is a resource that compares fences: it refuses a writer after a later holder has written.
 type account struct {
 	balance int
 	fence   int64 // of the last write
@@ -493,7 +493,7 @@ func ExampleWrapBy() {
 	// <nil>
 }
 
-// How a test of code that uses locks looks: a server in memory, and leases that pass in fake time.
+// A test of code that uses locks: a server in memory, and leases that run out in fake time.
 func TestTheSecondInstanceTakesOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
@@ -517,7 +517,7 @@ func TestTheSecondInstanceTakesOver(t *testing.T) {
 	})
 }
 
-// The fence gets to where the data is written without being handed down.
+// The code that writes the data finds the fence in its context.
 func ExampleFromContext() {
 	ctx := context.Background()
 	client, _, stop := exampleClients()
@@ -553,7 +553,7 @@ func ExampleLock_Context_reentry() {
 			return nil
 		})
 	}
-	// ship takes the lock that its caller has: the context says so, and nothing is sent for it.
+	// ship takes a lock that its caller holds. The context carries the hold, so nothing is sent.
 	err := client.Do(ctx, "order/42", func(ctx context.Context) error {
 		fmt.Println("paid")
 		return ship(ctx)
@@ -634,7 +634,7 @@ func ExampleLock_ReleaseAfter() {
 		fmt.Println(err)
 		return
 	}
-	err = lock.ReleaseAfter(ctx, time.Hour) // not a second one within the hour, though this process may end now
+	err = lock.ReleaseAfter(ctx, time.Hour) // no second mail within the hour, even if this process ends now
 	fmt.Println(err, errors.Is(lock.Err(), redislock.ErrReleased))
 
 	_, err = other.TryAcquire(ctx, "newsletter")

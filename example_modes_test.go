@@ -60,7 +60,7 @@ func ExampleSemaphore() {
 	// redislock: acquire "partner-api": invalid: WithWeight(11): more than the mode semaphore(10) can ever have, 10
 }
 
-// The size of a semaphore while the program runs: the callers name the largest that it may ever have.
+// The size of a semaphore is changed while the program runs. The callers give the largest size that it may ever have.
 func ExampleClient_SetLimit() {
 	ctx := context.Background()
 	client, operator, stop := exampleClients()
@@ -99,8 +99,8 @@ func ExampleClient_SetLimit() {
 	// two at a time
 }
 
-// The intent locks of databases: who works on a table's rows holds the table in an intent mode, so that who wants the
-// whole table does not have to look at each row.
+// The intent locks of databases: a worker on rows of a table holds the table in an intent mode, so that a caller that
+// wants the whole table need not look at each row.
 func ExampleNewMode() {
 	ctx := context.Background()
 	client, other, stop := exampleClients()
@@ -168,7 +168,7 @@ func ExampleAtMost() {
 	// a release: true
 }
 
-// Three builds at a time, of whichever size. A number of several modes is a rule of each of them.
+// At most three builds run at a time, of any size. A limit of several modes together must be a rule of each of them.
 func ExampleAtMost_sum() {
 	ctx := context.Background()
 	client, other, stop := exampleClients()
@@ -223,7 +223,7 @@ func ExampleAtGrant() {
 	// and a request beside it: <nil>
 }
 
-// A report may run beside readers that allow it. Readers that say nothing of it keep it out, and the writer is alone, as ever.
+// A report may run beside readers that allow it. Readers without such a rule exclude it, and a writer is alone, as always.
 func ExampleMode_Beside() {
 	ctx := context.Background()
 	client, other, stop := exampleClients()
@@ -430,7 +430,7 @@ func ExampleLockable() {
 	// ada has 45 coins, not 100
 }
 
-// For a section that is not a function: the context says who holds the lock.
+// For a section that is not a function: the context carries the hold.
 func ExampleLockable_Acquire() {
 	client, _, stop := exampleClients()
 	defer stop()
@@ -491,7 +491,7 @@ func ExampleClient_Locker() {
 	// 10
 }
 
-// Lock has no other way to fail than to panic, with the error of the acquire.
+// Lock of a sync.Locker returns no error, so it panics with the error of the acquire.
 func ExampleClient_Locker_panic() {
 	ctx := context.Background()
 	client, other, stop := exampleClients()

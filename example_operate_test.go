@@ -25,8 +25,8 @@ func exampleRedis() (rdb *redis.Client, stop func()) {
 	}
 }
 
-// exampleClients makes two Clients on one server, as two instances of an application have them, which have run for a
-// moment: they are subscribed to their wake channels. stop closes both and panics if a lock was not released.
+// exampleClients makes two Clients on one server, as two instances of an application have them. Both are subscribed
+// to their wake channels. stop closes both, and panics if a lock was not released.
 func exampleClients(opts ...redislock.ClientOption) (client, other *redislock.Client, stop func()) {
 	ctx := context.Background()
 	rdb, stopServer := exampleRedis()
@@ -58,7 +58,7 @@ func exampleClients(opts ...redislock.ClientOption) (client, other *redislock.Cl
 	}
 }
 
-// What is held for longer than it should be?
+// Which locks are held for too long?
 func ExampleClient_List() {
 	ctx := context.Background()
 	rdb, stop := exampleRedis()
@@ -121,7 +121,7 @@ func ExampleClient_Watch() {
 	// held by 0
 }
 
-// A long job gives way where it can, because somebody asks for it. Nothing is taken.
+// A long job stops at a suitable point because somebody asks for its lock. Nothing is taken from it.
 func ExampleClient_Ask() {
 	ctx := context.Background()
 	rdb, stop := exampleRedis()
@@ -148,7 +148,8 @@ func ExampleClient_Ask() {
 			return
 		case <-time.After(10 * time.Millisecond): // a batch of the work
 		}
-		// An operator asks, from another process. A holder that is not subscribed yet does not hear of it, so he asks again.
+		// An operator asks, from another process. A holder that is not subscribed yet does not get the request, so the
+		// operator asks again.
 		if told, err := client.Ask(ctx, "reindex", "a release is due"); told != 1 || err != nil {
 			fmt.Println(told, err)
 		}
@@ -180,7 +181,7 @@ func ExampleWithObserver() {
 	// <nil>
 }
 
-// A server that has no replicas does not get the lock counted, and nothing is left behind.
+// On a server without replicas the acquire fails, and nothing is left behind.
 func ExampleWithReplicas() {
 	ctx := context.Background()
 	rdb, stopServer := exampleRedis()
@@ -222,7 +223,7 @@ func ExampleClient_Check() {
 	// Output: ready
 }
 
-// What runs is finished, and nothing new begins.
+// Work under locks is finished, and no new lock is taken.
 func ExampleClient_Drain() {
 	ctx := context.Background()
 	client, _, stop := exampleClients()
@@ -283,7 +284,7 @@ func ExampleClient_Held() {
 	// <nil>
 }
 
-// A service says no at once where too many wait already.
+// A service refuses a request at once if too many wait already.
 func ExampleWithMaxQueue() {
 	ctx := context.Background()
 	client, other, stop := exampleClients(redislock.WithDefaults(redislock.WithMaxQueue(1)))

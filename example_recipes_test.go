@@ -16,16 +16,16 @@ import (
 	"example.com/redislock"
 )
 
-// What docs/recipes.md shows.
+// The code of docs/recipes.md.
 
 // rates serves the rate of the day. However many ask, in however many processes, the bank is asked once a minute.
 func rates(client *redislock.Client, askTheBank func(context.Context) (float64, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		rate, err := redislock.Share(r.Context(), client, "rate/EUR", time.Minute, askTheBank,
-			redislock.WithStale(time.Hour),        // rather an old rate at once than a wait
+			redislock.WithStale(time.Hour),        // serve an old rate at once instead of waiting
 			redislock.WithErrorTTL(5*time.Second), // while the bank is down, ask it every 5 s
 			redislock.WithLease(10*time.Second),   // if the process that asks dies, another asks after 10 s
-			redislock.WithWait(2*time.Second))     // without any rate yet: how long a request may wait for one
+			redislock.WithWait(2*time.Second))     // how long a request may wait if there is no rate yet
 		if err != nil {
 			http.Error(w, "no rate at the moment", http.StatusServiceUnavailable)
 			return
@@ -67,11 +67,11 @@ func dispatch(ctx context.Context, client *redislock.Client, send func(ctx conte
 		defer every.Stop()
 		for {
 			if err := send(ctx, lock.Fence()); err != nil && ctx.Err() == nil {
-				return err // ends the campaign too: this instance is not fit to lead
+				return err // an error ends the campaign too, as this instance cannot do the work
 			}
 			select {
 			case <-every.C:
-			case <-ctx.Done(): // ctx has ended, or the lead is lost: another may have it soon
+			case <-ctx.Done(): // ctx has ended, or the lead is lost and another may have it soon
 				return ctx.Err()
 			}
 		}
@@ -108,12 +108,12 @@ func Example_leaderWithFailover() {
 	// api-2 leads, with a greater fence: true
 }
 
-// follow tells who leads the dispatch, now and whenever it changes, until ctx ends.
+// follow reports who leads the dispatch, now and at each change, until ctx ends.
 func follow(ctx context.Context, client *redislock.Client, tell func(who string)) {
 	for leader, err := range client.Election("dispatcher").Watch(ctx) {
 		switch {
 		case err != nil:
-			tell("unknown: " + err.Error()) // Redis cannot be reached; it goes on
+			tell("unknown: " + err.Error()) // Redis cannot be reached; the watch goes on
 		case leader.Elected():
 			tell(leader.Owner.Client)
 		default:
@@ -151,7 +151,7 @@ func Example_followTheLeader() {
 	// nobody
 }
 
-// serve is the life of an instance in a container: its work is led until it is told to stop.
+// serve is the main loop of an instance in a container: it campaigns until it is told to stop.
 func serve(ctx context.Context, rdb redis.UniversalClient, send func(ctx context.Context, fence int64) error) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
@@ -159,7 +159,7 @@ func serve(ctx context.Context, rdb redis.UniversalClient, send func(ctx context
 	if err != nil {
 		return err
 	}
-	defer func() { // after Elect has resigned: what is left takes milliseconds, unless Redis is away
+	defer func() { // Elect has resigned by then; the rest takes milliseconds, unless Redis is away
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 		_ = client.Close(ctx)
@@ -181,7 +181,7 @@ func Example_deployment() {
 	// <nil>
 }
 
-// start is what an instance does before it serves.
+// start runs before an instance serves.
 func start(ctx context.Context, client *redislock.Client, release string, migrate func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()

@@ -7,8 +7,8 @@ import (
 	"example.com/redislock/lua"
 )
 
-// Script is a script's digest and text, by the name of its file: for tests that tell requests apart on their way to
-// the server, or load scripts beforehand.
+// Script is a script's digest and text, by the name of its file. It is for tests that tell requests apart on their
+// way to the server, or that load scripts beforehand.
 func Script(name string) (digest, text string) {
 	s := map[string]*lua.Script{
 		"acquire": lua.Acquire, "acquire_own": lua.AcquireOwn, "release": lua.Release, "renew": lua.Renew, "keep": lua.Keep,
@@ -19,13 +19,13 @@ func Script(name string) (digest, text string) {
 	return s.Digest, s.Text
 }
 
-// Wire is a mode as it travels.
+// Wire is a mode as it is sent to Redis.
 func Wire(m Mode) protocol.Mode { return m.wire }
 
-// Brief is how long a hold may have been so that its release tries the plain command first.
+// Brief is how long a hold may have lasted for its release to try the plain command first.
 const Brief = briefHold
 
-// WithJitter decides what is random in the times of a Client's checks.
+// WithJitter sets the random part of the times of a Client's checks.
 func WithJitter(jitter func(time.Duration) time.Duration) ClientOption {
 	return func(c *config) error {
 		c.jitter = jitter

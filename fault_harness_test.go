@@ -17,25 +17,26 @@ import (
 )
 
 const (
-	// readTimeout is that of the connections on which things go wrong, unless a scene has its own.
+	// readTimeout is the read timeout of the connections with faults, unless a scene has its own.
 	readTimeout = 100 * time.Millisecond
-	// patience bounds what should take a moment, on a machine with better things to do too.
+	// patience bounds the wait for something that should take a moment, on a busy machine too.
 	patience = 20 * time.Second
-	// safetyNet is within which a waiter whose message was lost must have its lock: a check every 2 s, and what a
-	// busy machine adds. It stays below the claim of 5 s, so that it is the first grant and not a later one.
+	// safetyNet is how soon a waiter whose message was lost must have its lock: a check every 2 s, and the delay of a
+	// busy machine. It is less than the claim of 5 s, so that it is the first grant and not a later one.
 	safetyNet = 4500 * time.Millisecond
 )
 
-// scene is one lock, instances of an application that reach the server through a bad network, and others that do not.
+// scene is one lock, with instances of an application that reach the server through a bad network and others that
+// have a good one.
 type scene struct {
 	*testing.T
 	name   string
 	server *servertest.Server
 	proxy  *servertest.Proxy
-	raw    *redis.Client // behind the library's back
+	raw    *redis.Client // without the library
 	look   *redislock.Client
 	last   int64 // the greatest fence so far
-	own    bool  // a Client has a retention of its own, which the hash then remembers
+	own    bool  // a Client has its own retention, which the hash then stores
 
 	readTimeout time.Duration // of connections behind the proxy
 }
@@ -61,7 +62,7 @@ func newScene(t *testing.T, s *servertest.Server) *scene {
 
 func (x *scene) key() string { return "redislock:{" + x.name + "}" }
 
-// behind is an instance behind the proxy, impatient; it speaks that version of RESP.
+// behind is an instance behind the proxy, with short timeouts, that uses this version of RESP.
 func (x *scene) behind(protocol int, opts ...redislock.ClientOption) *redislock.Client {
 	x.Helper()
 	return x.on(x.proxy.Connect(func(o *redis.Options) {
@@ -69,7 +70,7 @@ func (x *scene) behind(protocol int, opts ...redislock.ClientOption) *redislock.
 	}), opts...)
 }
 
-// beside is an instance that nothing happens to.
+// beside is an instance without faults.
 func (x *scene) beside(opts ...redislock.ClientOption) *redislock.Client {
 	x.Helper()
 	return x.on(x.server.Connect(), opts...)
@@ -97,7 +98,7 @@ func (x *scene) acquire(c *redislock.Client, opts ...redislock.Option) *redisloc
 	return x.got(x.waiting(c, opts...))
 }
 
-// attempt is an acquire on its way.
+// attempt is an acquire under way.
 type attempt struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed when it has returned
@@ -124,8 +125,9 @@ func (x *scene) waiting(c *redislock.Client, opts ...redislock.Option) *attempt 
 	return a
 }
 
-// starved reports whether a call failed because no attempt of four was answered in time: on a busy machine, where
-// others may have the processor for as long as the read timeout. One lost reply is no reason to fail.
+// starved reports whether a call failed because none of its four attempts was answered in time. That happens on a
+// busy machine, where others may have the processor for as long as the read timeout. One lost reply must not make a
+// call fail.
 func (x *scene) starved(err error, start time.Time) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded) && time.Since(start) >= 4*x.readTimeout
 }
@@ -175,7 +177,7 @@ func (x *scene) inspect() redislock.Info {
 	return info
 }
 
-// queued waits until that many wait for the lock.
+// queued waits until this many wait for the lock.
 func (x *scene) queued(n int) {
 	x.Helper()
 	x.eventually("the queue has its length", func() bool { return x.inspect().Waiting == n })
@@ -247,7 +249,7 @@ func joins(key string) func([]string) bool {
 	return func(args []string) bool { return acquires(args) && args[5][32] != '-' }
 }
 
-// together runs subtests at the same time, also where there are fewer cores than tests: most of their time they wait.
+// together runs subtests at the same time, even with fewer cores than tests, as they wait most of the time.
 func together(t *testing.T, names []string, test func(t *testing.T, i int)) {
 	t.Helper()
 	var all sync.WaitGroup
@@ -352,13 +354,13 @@ func (e *env) tapped(h *tap, opts ...redislock.ClientOption) *redislock.Client {
 	return e.over(rdb, opts...)
 }
 
-// digest is how a script shows in a request.
+// digest is the digest of a script, by which its requests are recognized.
 func digest(script string) string {
 	d, _ := redislock.Script(script)
 	return d
 }
 
-// first reports true once.
+// first returns true at its first call only.
 func once(t *testing.T) func() bool {
 	var mu sync.Mutex
 	done := false

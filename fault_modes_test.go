@@ -28,7 +28,7 @@ func upgradeJoins(key string) func([]string) bool {
 	return func(args []string) bool { return upgrade(args) && args[5][32] != '-' }
 }
 
-// share is got for a lock that others may hold too.
+// share is like got, for a lock that others may hold too.
 func (x *scene) share(a *attempt) *redislock.Lock {
 	x.Helper()
 	x.within("an acquire returns", a.done)
@@ -39,7 +39,7 @@ func (x *scene) share(a *attempt) *redislock.Lock {
 	return a.lock
 }
 
-// granted notes a new fence, which must be greater than all before it (I2).
+// granted records a new fence, which must be greater than all before it (I2).
 func (x *scene) granted(l *redislock.Lock) {
 	x.Helper()
 	if l.Fence() <= x.last {
@@ -93,18 +93,18 @@ func (x *scene) alone(l *redislock.Lock) {
 	}
 }
 
-// upgrade makes a reader the writer: one grant with one fence.
+// upgrade upgrades a reader to the writer: one grant with one fence.
 func (x *scene) upgrade(l *redislock.Lock) {
 	x.Helper()
 	x.wrote(x.upgrading(l), l)
 }
 
-// upgrading is an upgrade on its way.
+// upgrading is an upgrade under way.
 func (x *scene) upgrading(l *redislock.Lock) *attempt {
 	return x.changing(func(ctx context.Context) (*redislock.Lock, error) { return l, l.Upgrade(ctx) })
 }
 
-// wrote waits for an upgrade.
+// wrote waits until an upgrade succeeds.
 func (x *scene) wrote(a *attempt, l *redislock.Lock) {
 	x.Helper()
 	x.within("an upgrade returns", a.done)
@@ -114,7 +114,7 @@ func (x *scene) wrote(a *attempt, l *redislock.Lock) {
 	x.granted(l)
 }
 
-// cancelled ends an upgrade that waits. heard says that the caller knows that it did.
+// cancelled ends an upgrade that waits. heard says whether the caller got the error of it.
 func (x *scene) cancelled(a *attempt, l *redislock.Lock, heard bool) {
 	x.Helper()
 	a.cancel()
@@ -136,7 +136,7 @@ func (x *scene) downgrade(l *redislock.Lock) {
 	}
 }
 
-// changing is a call on its way that is made again where the machine was too busy for it.
+// changing is a call under way, which is made again if the machine was too busy for it.
 func (x *scene) changing(call func(context.Context) (*redislock.Lock, error)) *attempt {
 	ctx, cancel := context.WithCancel(context.Background())
 	x.Cleanup(cancel)
@@ -167,7 +167,7 @@ func (x *scene) handoff(l *redislock.Lock) string {
 	return ticket
 }
 
-// resume takes a hold over.
+// resume resumes a hold by its ticket.
 func (x *scene) resume(c *redislock.Client, ticket string) *redislock.Lock {
 	x.Helper()
 	l := x.tryResume(c, ticket)
@@ -177,7 +177,7 @@ func (x *scene) resume(c *redislock.Client, ticket string) *redislock.Lock {
 	return l
 }
 
-// tryResume is resume that may be tried again with another ticket: the lock is nil where the machine was too busy.
+// tryResume is resume that may be tried again with another ticket. The lock is nil if the machine was too busy.
 func (x *scene) tryResume(c *redislock.Client, ticket string) *redislock.Lock {
 	x.Helper()
 	start := time.Now()
@@ -192,7 +192,7 @@ func (x *scene) tryResume(c *redislock.Client, ticket string) *redislock.Lock {
 	return l
 }
 
-// Late copies of what else moves a hold, or begins one among others.
+// Late copies of the other requests that move a hold, or begin one beside others.
 func TestI8LateCopiesAmongSeveralHoldsLeaveNoGhost(t *testing.T) {
 	t.Parallel()
 	lateCases(t, []lateCase{
@@ -304,7 +304,7 @@ func TestI8LateCopiesAmongSeveralHoldsLeaveNoGhost(t *testing.T) {
 			x.handoff(x.acquire(c, redislock.WithLease(3*time.Second)))
 			x.eventually("it lapses", func() bool { return x.inspect().Holders == 0 })
 			x.delivered(f)
-			x.release(x.acquire(x.look)) // clears away what lapsed, and finds nothing else
+			x.release(x.acquire(x.look)) // this removes expired entries, and there is nothing else
 		}},
 		{"message of an upgrade that was granted and given up, and a handoff", readTimeout, func(x *scene, c *redislock.Client) {
 			l, r := x.reader(c), x.reader(x.look)
@@ -315,7 +315,7 @@ func TestI8LateCopiesAmongSeveralHoldsLeaveNoGhost(t *testing.T) {
 			x.cancelled(u, l, false)
 			x.eventually("it is a reader again", func() bool { return x.inspect().Holds[0].Mode == redislock.Read })
 			x.last = x.inspect().Fence
-			moved := x.resume(x.look, x.handoff(l)) // though the server has a fence that the handle never heard of
+			moved := x.resume(x.look, x.handoff(l)) // the server has a fence that the handle never got
 			x.alone(moved)
 			x.release(moved)
 		}},
@@ -339,7 +339,7 @@ func TestI8LateCopiesAmongSeveralHoldsLeaveNoGhost(t *testing.T) {
 	})
 }
 
-// Out of memory, whoever gives something up still can: a downgrade too, and the undoing of an upgrade.
+// When Redis is out of memory, everything can still be given up. That includes a downgrade, and undoing an upgrade.
 func TestADowngradePassesWithoutMemory(t *testing.T) {
 	t.Parallel()
 	x := newScene(t, servertest.Start(t, "--maxmemory-policy", "noeviction"))
@@ -379,21 +379,21 @@ func TestADowngradePassesWithoutMemory(t *testing.T) {
 	}
 }
 
-// lateCase is one history in which the network delivers something late.
+// lateCase is one history in which the network delivers a request late.
 type lateCase struct {
 	name    string
-	timeout time.Duration // of the connection behind the proxy: how long it takes until a request is sent again
+	timeout time.Duration // of the connection behind the proxy: a request is sent again after this time
 	run     func(x *scene, c *redislock.Client)
 }
 
 const (
-	// soon is long enough for requests that are not to be sent four times in vain.
+	// soon is long enough, so that no request is sent four times without an answer.
 	soon = 3 * readTimeout
-	// never is longer than these tests take: what is held back is the only copy.
+	// never is longer than these tests take, so the copy that is held back stays the only one.
 	never = patience
 )
 
-// lateCases plays them all at once, three times each, on locks of their own.
+// lateCases plays all cases at once, three times each, on separate locks.
 func lateCases(t *testing.T, cases []lateCase) {
 	t.Helper()
 	s := servertest.Start(t)
@@ -407,7 +407,7 @@ func lateCases(t *testing.T, cases []lateCase) {
 		x := newScene(t, s)
 		x.readTimeout = cases[i/3].timeout
 		c := x.behind(2 + i%2)
-		elsewhere := x.alias(" elsewhere") // the first request in question is not one of those that begin a Client
+		elsewhere := x.alias(" elsewhere") // the first matching request must not be one of the start of a Client
 		first := elsewhere.acquire(elsewhere.look)
 		w := elsewhere.waiting(c)
 		elsewhere.queued(1)
@@ -415,18 +415,18 @@ func lateCases(t *testing.T, cases []lateCase) {
 		elsewhere.release(elsewhere.got(w))
 		cases[i/3].run(x, c)
 		x.untouched()
-		x.release(x.acquire(x.look)) // and the lock is anybody's
+		x.release(x.acquire(x.look)) // the lock is free for everybody
 	})
 }
 
-// delivered has the network deliver what it kept.
+// delivered lets the network deliver the request that it held back.
 func (x *scene) delivered(f *servertest.Fault) {
 	x.Helper()
 	f.Deliver()
 	x.within("the late copy is executed", f.Executed())
 }
 
-// A late copy of an upgrade does not make a writer of what is none any more, and leaves no place.
+// A late copy of an upgrade does not make a writer of a hold that is no longer one, and leaves no place in the queue.
 func TestI8LateCopyOfAnUpgradeLeavesNothing(t *testing.T) {
 	t.Parallel()
 	lateCases(t, []lateCase{
@@ -531,7 +531,8 @@ func TestI8LateCopyOfAnUpgradeLeavesNothing(t *testing.T) {
 	})
 }
 
-// I1: whoever was granted Write keeps it, whatever arrives late that asked for Read before: here copies of what was done.
+// I1: a hold that was granted Write keeps it, whatever earlier request for Read arrives late. Here these are copies of
+// requests that were executed.
 func TestI1LateCopyOfWhatAsksForReadDoesNotTakeALaterUpgrade(t *testing.T) {
 	t.Parallel()
 	lateCases(t, []lateCase{
@@ -573,7 +574,8 @@ func TestI1LateCopyOfWhatAsksForReadDoesNotTakeALaterUpgrade(t *testing.T) {
 	})
 }
 
-// The same, where it had not arrived before: nothing but the order in which it was asked for says what is late.
+// The same for a request that had not arrived before: only the order in which the requests were made shows that it is
+// late.
 func TestI1LateRequestOfWhatAsksForReadDoesNotTakeALaterUpgrade(t *testing.T) {
 	t.Parallel()
 	lateCases(t, []lateCase{
@@ -588,7 +590,7 @@ func TestI1LateRequestOfWhatAsksForReadDoesNotTakeALaterUpgrade(t *testing.T) {
 				x.Errorf("Downgrade = %v, it is in %v", err, l.Mode())
 			}
 			x.within("Redis is told in the background", background.Caught())
-			x.upgrade(l) // a new grant, though the server knows nothing else
+			x.upgrade(l) // a new grant, even if the server knows nothing else
 			x.delivered(first)
 			x.alone(l)
 			x.delivered(background)
@@ -602,7 +604,7 @@ func TestI1LateRequestOfWhatAsksForReadDoesNotTakeALaterUpgrade(t *testing.T) {
 			x.queued(1)
 			x.cancelled(u, l, false)
 			x.within("Redis is told in the background", undoing.Caught())
-			x.release(r) // grants the upgrade, though nobody waits for it
+			x.release(r) // this grants the upgrade, although nobody waits for it
 			x.last = x.inspect().Fence
 			x.upgrade(l) // a new grant all the same
 			x.delivered(undoing)
@@ -647,7 +649,7 @@ func TestI1LateRequestOfWhatAsksForReadDoesNotTakeALaterUpgrade(t *testing.T) {
 	})
 }
 
-// lostModeReplies are the requests that the shared modes add, and the others as they are among several holds.
+// lostModeReplies are the requests that the shared modes add, and the other requests when there are several holds.
 var lostModeReplies = []lostReply{
 	{
 		name:  "acquire of a reader beside a reader",
@@ -677,7 +679,7 @@ var lostModeReplies = []lostReply{
 				}
 				if i%2 == 0 {
 					x.eventually("the reader knows that it waits", func() bool { return x.events.count(redislock.EventQueued) > heard })
-					x.queued(3) // and has one place, not two
+					x.queued(3) // it has one place, not two
 				}
 				x.release(w)
 				x.releaseAll(x.together(readers...))
@@ -779,12 +781,12 @@ var lostModeReplies = []lostReply{
 				}
 				x.cancelled(u, l, i%2 == 0)
 				x.queued(0)
-				third := x.reader(x.other) // whoever waits for nobody comes in
+				third := x.reader(x.other) // a reader that need not wait comes in
 				x.stand(l, r, third)
 				x.release(third)
 			}
 			x.release(r)
-			x.upgrade(l) // and what is left of the others does not harm this one
+			x.upgrade(l) // what is left of the others does not disturb this upgrade
 			x.alone(l)
 			x.release(l)
 		},
@@ -809,7 +811,7 @@ var lostModeReplies = []lostReply{
 				if n := x.inspect().Waiting; n != 1 {
 					x.Errorf("after the downgrade %d wait, want the writer alone", n)
 				}
-				x.releaseAll(x.together(readers...), l) // together with l: nobody of them twice
+				x.releaseAll(x.together(readers...), l) // together with l, and none of them twice
 				x.release(x.got(w))
 			}
 		},
@@ -875,7 +877,7 @@ var lostModeReplies = []lostReply{
 				held(3, a, b)
 				waits := units(x.hit, 3)
 				x.queued(1)
-				small := units(x.other, 2) // would fit, and does not pass
+				small := units(x.other, 2) // it would fit, but does not pass the queue
 				x.queued(2)
 				held(3, a, b)
 				x.release(b)
@@ -902,7 +904,7 @@ func (x *scene) together(readers ...*attempt) []*redislock.Lock {
 	return locks
 }
 
-// releaseAll gives all of them back, after a look that they are what there is.
+// releaseAll gives all of them back, after a check that there are no other holds.
 func (x *scene) releaseAll(locks []*redislock.Lock, more ...*redislock.Lock) {
 	x.Helper()
 	all := slices.Concat(locks, more)

@@ -47,7 +47,7 @@ func TestForgottenScriptsAreSentAgain(t *testing.T) {
 	var workers sync.WaitGroup
 	for i := range 16 {
 		workers.Go(func() {
-			client, name := []*redislock.Client{c, other}[i%2], x.name // one lock for half of them
+			client, name := []*redislock.Client{c, other}[i%2], x.name // half of them share one lock
 			if i >= 8 {
 				name = fmt.Sprint(x.name, i)
 			}
@@ -79,7 +79,7 @@ func TestForgottenScriptsAreSentAgain(t *testing.T) {
 	kept.untouched()
 }
 
-// I2: all data is lost while one holds and two wait: fences still rise, and whoever waits still gets the lock.
+// I2: all data is lost while one holds and two wait. Fences still rise, and the waiters still get the lock.
 func TestI2FencesRiseOverTheLossOfAllData(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(x *scene){
@@ -107,14 +107,14 @@ func TestI2FencesRiseOverTheLossOfAllData(t *testing.T) {
 			lost := time.Now()
 			lose(x)
 
-			idle.release(idle.acquire(c)) // the fence is greater, though nothing is remembered
+			idle.release(idle.acquire(c)) // the fence is greater, although the server remembers nothing
 			var next *redislock.Lock
 			select {
 			case <-first.done:
 				next = x.got(first)
 				x.release(next)
 				x.release(x.got(second))
-			case <-second.done: // the order of arrival was in the data; both may come at once
+			case <-second.done: // the order of arrival was lost with the data, so either may be first
 				x.release(x.got(second))
 				x.release(x.got(first))
 			case <-time.After(patience):
@@ -133,7 +133,7 @@ func TestI2FencesRiseOverTheLossOfAllData(t *testing.T) {
 	}
 }
 
-// Out of memory, nothing new is taken, and everything that is held can go on and be given back.
+// When Redis is out of memory, no new lock is taken, and every hold can go on and be given back.
 func TestOutOfMemoryOnlyNewLocksAreRefused(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -144,7 +144,7 @@ func TestOutOfMemoryOnlyNewLocksAreRefused(t *testing.T) {
 		text := x.raw.Info(ctx, "errorstats").Val()
 		_, after, _ := strings.Cut(text, "errorstat_OOM:count=")
 		var n int64
-		_, _ = fmt.Sscan(after, &n) // none: 0
+		_, _ = fmt.Sscan(after, &n) // 0 if there is no such line
 		return n
 	}
 
@@ -155,7 +155,7 @@ func TestOutOfMemoryOnlyNewLocksAreRefused(t *testing.T) {
 	x.queued(2)
 	last := x.waiting(other)
 	x.queued(3)
-	idle := x.alias(" idle") // its hash exists, and so does its expiry
+	idle := x.alias(" idle") // its hash and the expiry of it exist already
 	idleLock := idle.acquire(c)
 	idle.release(idleLock)
 	lone := x.alias(" lone")
@@ -228,18 +228,18 @@ func TestOutOfMemoryOnlyNewLocksAreRefused(t *testing.T) {
 	idle.release(idle.acquire(c))
 }
 
-// sufficient is what docs/servers.md tells people to grant.
+// sufficient are the permissions that docs/servers.md names.
 const sufficient = "-@all +evalsha +eval +time +hlen +hget +hmget +hgetall +hset +hdel +expire +expireat +set +get +del " +
 	"+pttl +getrange +pubsub|numsub +publish +subscribe +unsubscribe +ping " + elsewhere + " resetkeys " + ownKeys + " resetchannels " + ownChannels
 
-// ownKeys and ownChannels are of that what the prefix has.
+// ownKeys and ownChannels are the part of them for the prefix.
 const (
 	ownKeys     = "~redislock:{* ~redislock:w:{* ~redislock:d:{* ~redislock:r:{*"
 	ownWake     = "&redislock:c:[^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:][^:]"
 	ownChannels = "&redislock:n &redislock:n:{* " + ownWake + " " + ownWake + ":{*"
 )
 
-// elsewhere is of that what one server does not need: replicas and clusters do.
+// elsewhere is the part of them that only replicas and clusters need.
 const elsewhere = "+wait +pubsub|shardnumsub +spublish +ssubscribe +sunsubscribe +cluster|slots +command +asking +readonly +select +client|setname"
 
 // user makes a user with these rules, on a server without scripts, and an instance that is this user.
@@ -346,7 +346,7 @@ func TestTheACLSuffices(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			for _, entry := range entries { // what go-redis tells a server about itself is not ours
+			for _, entry := range entries { // what go-redis tells a server about itself does not come from this library
 				if !strings.HasPrefix(entry.Object, "client|") {
 					t.Errorf("refused: %s %s (%s)", entry.Reason, entry.Object, entry.Context)
 				}
@@ -361,7 +361,7 @@ func sameRules(a, b []string) bool {
 	return slices.Equal(a, b)
 }
 
-// What is missing is said by the first call that needs it, by name, and not by a lock that breaks later.
+// A missing permission is named by the first call that needs it, and not found by a lock that fails later.
 func TestAMissingPermissionIsNamedByTheFirstCall(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -447,7 +447,7 @@ func TestAMissingPermissionIsNamedByTheFirstCall(t *testing.T) {
 		map[string]func(*scene, *redislock.Client) error{"acquire": acquire, "waiting acquire": wait})
 }
 
-// A subscription that is half-open loses every message, and nobody notices: the checks find the grant.
+// A half-open subscription loses every message, and nobody notices. The checks find the grant.
 func TestI9AWaiterWithAMuteSubscriptionIsServedByItsCheck(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -475,14 +475,15 @@ func TestI9AWaiterWithAMuteSubscriptionIsServedByItsCheck(t *testing.T) {
 	})
 }
 
-// I7: a holder that cannot be told is told by the renewal that is refused, and is over before the next one begins.
+// I7: a holder that the message does not reach learns of the steal by the refusal of its renewal, and its context
+// ends before the next hold begins.
 func TestI7AHolderWithAMuteSubscriptionLearnsThatItIsRobbed(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	together(t, []string{"RESP2", "RESP3"}, func(t *testing.T, i int) {
 		x := newScene(t, s)
 		c := x.behind(2 + i)
-		// By message, so that there is a subscription.
+		// A grant by message, so that there is a subscription.
 		first := x.acquire(x.look)
 		w := x.waiting(c, redislock.WithLease(6*time.Second))
 		x.queued(1)
@@ -509,8 +510,8 @@ func TestI7AHolderWithAMuteSubscriptionLearnsThatItIsRobbed(t *testing.T) {
 	})
 }
 
-// Fifty waiters on two instances pass a lock around while their subscriptions break again and again: what a broken one
-// lost, the checks after the new one find.
+// Fifty waiters on two instances pass a lock around while their subscriptions break again and again. After a new
+// subscription, checks find the grants whose messages were lost.
 func TestI5FiftyWaitersAreServedWhileSubscriptionsBreak(t *testing.T) {
 	t.Parallel()
 	x := newScene(t, servertest.Start(t))
@@ -593,8 +594,8 @@ func TestI5FiftyWaitersAreServedWhileSubscriptionsBreak(t *testing.T) {
 	x.untouched()
 }
 
-// watched is two locks of instances that are about to be cut off: one is asked, over and over, by Err, the other's
-// context is waited for.
+// watched has two locks of instances that are about to be cut off. Err of the one is called over and over, and the
+// test waits for the end of the other's context.
 type watched struct {
 	*scene
 	asked, waited   *redislock.Lock
@@ -607,8 +608,8 @@ type watched struct {
 
 const cutLease = 1500 * time.Millisecond
 
-// newWatched takes the locks. A context that ends is seen when the machine gets round to it, so the margin of that
-// instance is wide enough for a busy one; Err is right to the microsecond, and so is its test.
+// newWatched takes the locks. On a busy machine the end of a context is seen late, so that instance has a wide clock
+// margin. Err is exact to the microsecond, and is tested so.
 func newWatched(t *testing.T, s *servertest.Server, connect func(x *scene) redis.UniversalClient) *watched {
 	w := &watched{renewed: &tally{}, margin: 500 * time.Millisecond}
 	w.scene = newScene(t, s)
@@ -626,7 +627,7 @@ func (x *scene) alias(suffix string) *scene {
 	return &other
 }
 
-// deadlines is when the server will drop the holds. The server's clock is this machine's.
+// deadlines are when the server will drop the holds. The server uses the clock of this machine.
 func (w *watched) deadlines() (asked, waited time.Time) {
 	w.Helper()
 	a, b := w.askedC.inspect(), w.waitedC.inspect()
@@ -661,7 +662,7 @@ func (w *watched) watch() {
 	w.lost(w.waited, redislock.ErrLost)
 }
 
-// inTime compares with what the server will do.
+// inTime checks that both locks ended before their deadlines on the server.
 func (w *watched) inTime(asked, waited time.Time) {
 	w.Helper()
 	if !w.askedUntil.Before(asked) {
@@ -672,7 +673,7 @@ func (w *watched) inTime(asked, waited time.Time) {
 	}
 }
 
-// over releases both, too late, and takes them anew.
+// over releases both locks, too late, and takes them anew.
 func (w *watched) over(c *redislock.Client) {
 	w.Helper()
 	for _, l := range []*redislock.Lock{w.asked, w.waited} {

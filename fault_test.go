@@ -16,16 +16,16 @@ import (
 // lossy is a scene in which one reply is lost.
 type lossy struct {
 	*scene
-	hit    *redislock.Client // whose
+	hit    *redislock.Client // the Client whose reply is lost
 	other  *redislock.Client
 	events *tally
-	n      int          // which: the nth of the requests in question
+	n      int          // the reply to the nth matching request is lost
 	seen   atomic.Int64 // how many of them were sent
 }
 
 const day = 24 * time.Hour
 
-// lostReply is a request that changes something, and what has to come out whatever answer is lost.
+// lostReply is a request that changes something, with the result that must come whatever answer is lost.
 type lostReply struct {
 	name  string
 	match func(x *scene) func([]string) bool
@@ -33,7 +33,7 @@ type lostReply struct {
 	run   func(x *lossy)
 }
 
-// lostReplies are those of exclusive locks and of the weak kind.
+// lostReplies are the requests of exclusive locks and of the weak kind.
 var lostReplies = []lostReply{
 	{
 		name:  "acquire of an idle lock",
@@ -236,7 +236,7 @@ var lostReplies = []lostReply{
 				if err != nil || fence != l.Fence() {
 					x.Errorf("Break = %d, %v, want %d", fence, err, l.Fence())
 				}
-				next := x.got(w) // holds: the resend has not broken this one too
+				next := x.got(w) // it holds, so the resend of Break has not broken this one too
 				x.lost(l, redislock.ErrStolen)
 				if err := l.Release(context.Background()); !errors.Is(err, redislock.ErrNotHeld) {
 					x.Errorf("release of a broken lock: %v", err)
@@ -316,8 +316,8 @@ func weakPairs(x *lossy) {
 	}
 }
 
-// A reply that is lost makes the library send the request again. Every request is idempotent (I3), so the outcome is
-// that of one: one grant with one fence (I2), and nothing left behind at the end (I8).
+// If a reply is lost, the library sends the request again. Every request is idempotent (I3), so the result is that of
+// one request: one grant with one fence (I2), and nothing left behind at the end (I8).
 func TestI3ALostReplyChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -331,7 +331,7 @@ func TestI3ALostReplyChangesNothing(t *testing.T) {
 			}
 			together(t, names, func(t *testing.T, i int) {
 				x := &lossy{scene: newScene(t, s), events: &tally{}, n: i%4 + 1}
-				x.readTimeout = 250 * time.Millisecond // only what is lost should be lost
+				x.readTimeout = 250 * time.Millisecond // so that no other reply counts as lost
 				x.hit = x.behind(i/4%2+2, append(request.opts, redislock.WithObserver(x.events))...)
 				x.other = x.beside()
 				x.own = len(request.opts) > 0
@@ -368,10 +368,10 @@ func TestI3ALostReplyChangesNothing(t *testing.T) {
 // A request may reach the server long after its sender gave up on the answer and sent it again over another
 // connection. What such a late copy does must not outlive the handle that it was sent for.
 
-// late is by how much: several attempts later, or in the middle of the release.
+// late is the delay of the copy: several attempts, or until the middle of the release.
 const late = 4 * readTimeout
 
-// ten runs a test ten times at once, each on a lock of its own.
+// ten runs a test ten times at once, each with its own lock.
 func ten(t *testing.T, s *servertest.Server, test func(t *testing.T, x *scene, protocol int)) {
 	t.Helper()
 	var names []string
@@ -426,7 +426,7 @@ func TestI8LateCopyOfAnAcquireLeavesNoGhost(t *testing.T) {
 			l := x.acquire(c)
 			f.Deliver()
 			x.within("the late copy is executed", f.Executed())
-			x.holds(l) // I2: the same grant
+			x.holds(l) // the same grant (I2)
 			x.release(l)
 			x.untouched()
 		})
@@ -540,7 +540,7 @@ func TestI8AnAcquireGivenUpBeforeItArrivesLeavesNothing(t *testing.T) {
 					x.eventually("no place is left", func() bool { return x.inspect().Waiting == 0 })
 					x.release(holder)
 				}
-				if err := client.Close(context.Background()); err != nil { // awaits what is still under way
+				if err := client.Close(context.Background()); err != nil { // this waits for requests under way
 					x.Error(err)
 				}
 				x.untouched()
@@ -549,7 +549,7 @@ func TestI8AnAcquireGivenUpBeforeItArrivesLeavesNothing(t *testing.T) {
 	}
 }
 
-// The grant happened, its reply is lost, and then the caller does not want it any more.
+// The lock is granted, the reply is lost, and then the caller cancels.
 func TestI8AnAcquireCancelledAfterALostReplyLeavesNothing(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -667,7 +667,7 @@ func TestI1LateCopiesOfOtherRequestsDoNotTouchTheNextHolder(t *testing.T) {
 	})
 }
 
-// A weak wait that ends while a try is on its way is over because the lock is held, as the try before it said.
+// If a weak wait ends while a try is under way, the error is that the lock is held, as the last answer said.
 func TestAWeakWaitThatEndsInTheMiddleOfATryIsHeld(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)

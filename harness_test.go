@@ -20,19 +20,19 @@ import (
 	"example.com/redislock/internal/fakenet"
 )
 
-// env is the servers of a test and the instances that use them. The same tests run on the embedded server in fake time
-// and on a real topology.
+// env has the servers of a test and the instances that use them. The same tests run on the embedded server in fake
+// time and on a real topology.
 type env struct {
 	*testing.T
 	mini       *miniredis.Miniredis // nil on real servers
 	real       *service             // nil on the embedded one
 	connect    func() redis.UniversalClient
-	connectFor func(prefix string) redis.UniversalClient // connect with the rights of another prefix
-	raw        redis.UniversalClient                     // to look behind the library's back
+	connectFor func(prefix string) redis.UniversalClient // connects with the permissions of another prefix
+	raw        redis.UniversalClient                     // a connection past the library
 }
 
-// both runs a behaviour test on the embedded server in fake time, and on a real topology (topology_test.go). The test says what failed
-// to its env, not to t, whose goroutine it is not on.
+// both runs a behaviour test on the embedded server in fake time, and on a real topology (topology_test.go). The test reports failures
+// to its env and not to t, as it runs on another goroutine.
 func both(t *testing.T, test func(e *env)) {
 	t.Helper()
 	t.Run("embedded", func(t *testing.T) { embedded(t, 0, func(e *env, _ *fakenet.Network) { test(e) }) })
@@ -46,7 +46,7 @@ func both(t *testing.T, test func(e *env)) {
 func embedded(t *testing.T, delay time.Duration, test func(e *env, n *fakenet.Network)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		t.Cleanup(func() { time.Sleep(10 * time.Second) }) // last of all: packets under way arrive
+		t.Cleanup(func() { time.Sleep(10 * time.Second) }) // at the very end, so that packets under way arrive
 		m := miniredis.NewMiniRedis()
 		m.ClockTTL(true)
 		t.Cleanup(m.Close)
@@ -76,7 +76,7 @@ func (e *env) prefixed(prefix string) *redislock.Client {
 	return e.over(e.connectFor(prefix), redislock.WithPrefix(prefix))
 }
 
-// over is an instance with this connection.
+// over is an instance that uses this connection.
 func (e *env) over(rdb redis.UniversalClient, opts ...redislock.ClientOption) *redislock.Client {
 	e.Helper()
 	c, err := redislock.New(rdb, opts...)
@@ -113,7 +113,7 @@ func (e *env) release(l *redislock.Lock) {
 	}
 }
 
-// warm has instances connect, before a test measures how long they wait: TLS and the way through Sentinels take time.
+// warm lets instances connect before a test measures waits, as TLS and Sentinels take time.
 func (e *env) warm(clients ...*redislock.Client) {
 	e.Helper()
 	for _, c := range clients {
@@ -157,7 +157,7 @@ func (e *env) eventually(what string, is func() bool) {
 	e.stop(fmt.Errorf("not within %v: %s", most, what))
 }
 
-// unlessShort is all, or few where only the essential is to run: `make quick`. Real servers are left out for it by servertest.
+// unlessShort is the first number, or the second with -short, as in `make quick`. There servertest leaves out real servers.
 func unlessShort(all, few int) int {
 	if testing.Short() {
 		return few
@@ -165,7 +165,7 @@ func unlessShort(all, few int) int {
 	return all
 }
 
-// settle lets what is under way arrive: in fake time all of it, on a real server what takes no longer than 20 ms.
+// settle lets packets under way arrive: in fake time all of them, on a real server those that take at most 20 ms.
 func (e *env) settle() {
 	time.Sleep(20 * time.Millisecond)
 }
@@ -191,7 +191,7 @@ func (e *env) untouched(name string) {
 	}
 }
 
-// recorder is an Observer that keeps what it is told.
+// recorder is an Observer that keeps its events.
 type recorder struct {
 	mu     sync.Mutex
 	events []redislock.Event
@@ -215,7 +215,7 @@ func (r *recorder) count(kind redislock.EventKind) int {
 	return n
 }
 
-// ours is how many goroutines were begun by the library, in the root or below internal/.
+// ours is how many goroutines the library has started, in the root or below internal/.
 func ours() (n int) {
 	root := reflect.TypeFor[redislock.Client]().PkgPath()
 	all := make([]byte, 1<<20)
@@ -240,7 +240,7 @@ func ours() (n int) {
 
 func ended(ctx context.Context) bool { return ctx.Err() != nil }
 
-// clientOn is an instance with a network of its own.
+// clientOn is an instance with its own network.
 func (e *env) clientOn(n *fakenet.Network) *redislock.Client {
 	e.Helper()
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", Protocol: 2, DisableIdentity: true, Dialer: n.Dialer})
@@ -248,7 +248,7 @@ func (e *env) clientOn(n *fakenet.Network) *redislock.Client {
 	return e.over(rdb)
 }
 
-// dead puts a hold into Redis whose owner does not exist, and returns when its lease ends.
+// dead takes a lock for a process that then dies, and returns when the lease ends.
 func (e *env) dead(name string, lease time.Duration, opts ...redislock.Option) time.Time {
 	e.Helper()
 	cut := &fakenet.Network{Dial: e.mini.Dial}
@@ -259,7 +259,7 @@ func (e *env) dead(name string, lease time.Duration, opts ...redislock.Option) t
 	}
 	l := e.acquire(c, name, append(opts, redislock.WithLease(lease))...)
 	cut.Cut()
-	e.Cleanup(func() { // what is left of the dead process ends with the test
+	e.Cleanup(func() { // the remains of the dead process are removed with the test
 		ended, cancel := context.WithCancel(context.Background())
 		cancel()
 		_ = c.Close(ended)
@@ -269,20 +269,20 @@ func (e *env) dead(name string, lease time.Duration, opts ...redislock.Option) t
 	return time.UnixMicro(l.Fence()).Add(lease)
 }
 
-// revoke marks a hold as stolen behind the back of everybody.
+// revoke marks a hold in Redis as being stolen, without telling anybody.
 func (e *env) revoke(name string) {
 	e.Helper()
 	ctx := context.Background()
 	key := "redislock:{" + name + "}"
 	all := e.raw.HGetAll(ctx, key).Val()
 	for field, value := range all {
-		if len(field) == 22 { // the hold in its short form, granted at its fence; here in the long one
+		if len(field) == 22 { // a hold in the short form, whose fence is the time of its grant; it is written in the long form
 			at, lease, request := all["f"], value[:8], value
 			if value[0] == '@' {
 				at, lease, request = value[1:17], value[17:25], value[25:]
 			}
 			none := strings.Repeat("-", 22)
-			tx := e.raw.TxPipeline() // or a renewal finds neither
+			tx := e.raw.TxPipeline() // in one transaction, as otherwise a renewal could find neither
 			tx.HDel(ctx, key, field)
 			tx.HSet(ctx, key, "s", field+field+"1", "h"+field, none+none+all["f"]+all["f"]+at+lease+"r"+request)
 			if _, err := tx.Exec(ctx); err != nil {
