@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -438,7 +440,7 @@ func TestTheHistoryOfAJobIsItsLastRuns(t *testing.T) {
 		}()
 		time.Sleep(5 * time.Minute)
 		is()
-		want = append([]string{"died at 2m0s by redislock.test in 0s "}, want...)
+		want = append([]string{"died at 2m0s by " + filepath.Base(os.Args[0]) + " in 0s "}, want...)
 		for i := range 3 {
 			e.runs(node.Cron("report", history), tick.Add(time.Duration(5+i)*time.Minute), redislock.OutcomeRan, lasting(2*time.Second))
 			is()
