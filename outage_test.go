@@ -421,13 +421,16 @@ func TestI7ARelaxedTimeoutOutlastsNoBound(t *testing.T) {
 	}
 	s.Pause()
 	paused := time.Now()
+	if left := held.Deadline().Sub(paused); left > lease {
+		t.Errorf("the context ends %v after the last answer, with a lease of %v", left, lease)
+	}
 	released := make(chan time.Duration, 1)
 	go func() {
 		_ = other.Release(context.Background())
 		released <- time.Since(paused)
 	}()
 	<-held.Context().Done()
-	if took := time.Since(paused); took > lease {
+	if took := time.Since(paused); took > lease+time.Second { // on a loaded machine it ends late; RelaxedTimeout is 10 s
 		t.Errorf("the context ended %v after the last answer, with a lease of %v", took, lease)
 	}
 	if took := <-released; took > 7*time.Second { // resends for 5 s
