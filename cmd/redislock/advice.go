@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
 
 	"example.com/redislock"
+	"example.com/redislock/internal/glob"
 	"example.com/redislock/ui/doctor"
 	"example.com/redislock/ui/history"
 	"example.com/redislock/ui/trouble"
@@ -86,9 +88,10 @@ func watchCommand(name string) string {
 }
 
 // troublesNow is all that needs a person and can be seen by one who has not looked before: what the look at these locks shows, deadlocks, what a
-// history tells of the last minutes, jobs, and a Redis that is full. The names are those that are wanted, nil for all. A user who may not
-// ask, and what takes too long, do without.
-func (l *link) troublesNow(infos []redislock.Info, wanted []string) (all []trouble.Trouble, m *trouble.Memory, now time.Time) {
+// history tells of the last minutes, jobs, and a Redis that is full. Of the troubles of locks and jobs it returns those of which wanted takes
+// a lock, the lock cron:NAME for a job; those of the server are always among them. A user who may not ask, and what takes too long, do
+// without.
+func (l *link) troublesNow(infos []redislock.Info, jobs jobsOf, wanted wantedNames) (all []trouble.Trouble, m *trouble.Memory, now time.Time) {
 	ctx, cancel := context.WithTimeout(context.Background(), lookTime)
 	defer cancel()
 	m = &trouble.Memory{}
@@ -112,26 +115,50 @@ func (l *link) troublesNow(infos []redislock.Info, wanted []string) (all []troub
 		}
 	}
 	_ = history.Open(l.rdb, l.prefix).Read(ctx, history.Since(now.Add(-trouble.Recent)), func(e history.Entry) {
-		if end, bad := trouble.Told(e); bad && (wanted == nil || slices.Contains(wanted, e.Name)) {
+		if end, bad := trouble.Told(e); bad && wanted(e.Name) {
 			m.Note(e.Name, end)
 		}
 	})
-	var jobs []redislock.CronStatus
-	if wanted == nil {
-		for status, err := range l.client.CronJobs(ctx) {
-			if err == nil {
-				jobs = append(jobs, status)
+	var runs []redislock.CronStatus
+	for status, err := range jobs(ctx) {
+		if err == nil {
+			runs = append(runs, status)
+		}
+	}
+	return wanted.of(trouble.All(m.Troubles(now), runs, doctor.Memory(ctx, l.rdb), now)), m, now
+}
+
+// jobsOf are the jobs that a command is about.
+type jobsOf func(context.Context) iter.Seq2[redislock.CronStatus, error]
+
+// jobOfLock is the job whose lock has that name, if it is the lock of a job.
+func (l *link) jobOfLock(name string) jobsOf {
+	return func(ctx context.Context) iter.Seq2[redislock.CronStatus, error] {
+		return func(yield func(redislock.CronStatus, error) bool) {
+			if job, is := strings.CutPrefix(name, "cron:"); is {
+				yield(l.client.CronStatus(ctx, job))
 			}
 		}
 	}
-	for _, name := range wanted {
-		if job, is := strings.CutPrefix(name, "cron:"); is {
-			if status, err := l.client.CronStatus(ctx, job); err == nil {
-				jobs = append(jobs, status)
-			}
-		}
+}
+
+// wantedNames says which locks a command is about.
+type wantedNames func(name string) bool
+
+// matching are the names that match a pattern, or all where it is empty. It must be one that [redislock.Client.List] takes.
+func matching(pattern string) wantedNames {
+	match, err := glob.Compile(pattern)
+	if err != nil {
+		return func(string) bool { return false }
 	}
-	return trouble.All(m.Troubles(now), jobs, doctor.Memory(ctx, l.rdb), now), m, now
+	return match.MatchString
+}
+
+// of leaves the troubles of these locks, of their jobs, and of the server.
+func (wanted wantedNames) of(all []trouble.Trouble) []trouble.Trouble {
+	return slices.DeleteFunc(all, func(t trouble.Trouble) bool {
+		return (t.Lock != "" || t.Job != "") && !(t.Lock != "" && (wanted(t.Lock) || slices.ContainsFunc(t.Others, wanted)) || t.Job != "" && wanted("cron:"+t.Job))
+	})
 }
 
 // seeCycles has a memory know deadlocks that were looked at twice, and who waits behind those in them.

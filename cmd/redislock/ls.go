@@ -25,8 +25,8 @@ is renewed; the number of waiters; and the metadata of the holder. The holder is
 is over. It is "in turns" if another goroutine of its process may have the lock by now, or none. If standard output is no terminal,
 each lock is a line of plain text without headings, with one tab between the columns. Then the fourth column is the time since when the
 lock is held, in UTC, and the fifth is the lease in seconds. The texts of the fourth column sort as the times do. A terminal also gets
-a line with the totals and the address of the Redis, and below it what is in trouble: locks, jobs, and a Redis that is full. It looks only
-once: queues that only grow, waits that are longer than is usual for their lock, elections for which nobody stands, and locks that were
+a line with the totals and the address of the Redis, and below it what is in trouble: the locks and jobs that match PATTERN (a job by the
+name of its lock, cron:NAME), and a Redis that is full. It looks only once: queues that only grow, waits that are longer than is usual for their lock, elections for which nobody stands, and locks that were
 lost where no history is kept show only to one who looks for a while, as redislock top does. With --output json each lock is an object on a line, with at most 10 of its
 holders and 10 of its waiters.
 
@@ -80,7 +80,8 @@ func newLs() *cobra.Command {
 			return err
 		}
 		defer l.close()
-		infos, failed, err := l.list(context.Background(), strings.Join(args, ""), wanted)
+		pattern := strings.Join(args, "")
+		infos, failed, err := l.list(context.Background(), pattern, wanted)
 		if err != nil {
 			return err
 		}
@@ -93,24 +94,33 @@ func newLs() *cobra.Command {
 					return err
 				}
 			}
-		case len(infos) == 0 && p.tables && len(failed) == 0:
-			v.say("no locks in use under the prefix %q on Redis at %s", s.prefix, l.addr)
-			if _, err := io.WriteString(p, l.inTrouble(infos, strings.Join(args, ""), p.width)); err != nil {
-				return err
-			}
 		case len(infos) > 0:
 			if err := p.locks(infos, 0); err != nil {
 				return err
 			}
-			if p.tables {
-				if _, err := io.WriteString(p, totals(infos, l.addr, s.prefix)+l.inTrouble(infos, strings.Join(args, ""), p.width)); err != nil {
-					return err
-				}
+		case p.tables && len(failed) == 0:
+			v.say("%s under the prefix %q on Redis at %s", noLocks(pattern), s.prefix, l.addr)
+		}
+		if p.tables && !o.json() {
+			below := l.inTrouble(infos, pattern, p.width)
+			if len(infos) > 0 {
+				below = totals(infos, l.addr, s.prefix) + below
+			}
+			if _, err := io.WriteString(p, below); err != nil {
+				return err
 			}
 		}
 		return v.failures(failed)
 	}
 	return cmd
+}
+
+// noLocks says that there are none.
+func noLocks(pattern string) string {
+	if pattern == "" {
+		return "no locks in use"
+	}
+	return "no locks in use match " + visible(pattern)
 }
 
 // totals is the line below a table of locks.
@@ -126,17 +136,10 @@ func totals(infos []redislock.Info, addr, prefix string) string {
 // maxListed is how many locks in trouble are named below a table.
 const maxListed = 5
 
-// inTrouble is what is below a table of locks where something needs a person. With a pattern it is of these locks alone, and of what keeps all
-// locks from being taken.
+// inTrouble is what is below a table of locks where something needs a person: locks and jobs that match the pattern, whether they are in the
+// table or not, and the server.
 func (l *link) inTrouble(infos []redislock.Info, pattern string, width int) string {
-	var wanted []string
-	if pattern != "" {
-		wanted = []string{""}
-		for _, info := range infos {
-			wanted = append(wanted, info.Name)
-		}
-	}
-	found, _, now := l.troublesNow(infos, wanted)
+	found, _, now := l.troublesNow(infos, l.client.CronJobs, matching(pattern))
 	return troublesBelow(found, now, width)
 }
 

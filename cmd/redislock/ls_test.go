@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -339,5 +340,51 @@ func TestBelowItsTableLsNamesTheLocksInTrouble(t *testing.T) {
 	}
 	if text = ansi.Strip(below(many...)); strings.Count(text, "warning") != maxListed || !strings.HasSuffix(text, "  …and 3 more\n") {
 		t.Errorf("%q", text)
+	}
+}
+
+// TestTroublesAreThoseOfThePattern looks with a pattern: an empty list hides no trouble of what matches, and no other trouble is shown.
+func TestTroublesAreThoseOfThePattern(t *testing.T) {
+	f := setUp(t)
+	late := redislock.WithSchedule(func(after time.Time) time.Time { return after.Add(-3 * time.Hour) })
+	for _, job := range []string{"report", "other"} {
+		if err := f.client.Cron(job, late).Announce(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.hold("x")
+	for _, c := range []struct {
+		args            []string
+		report, other   bool
+		onStandardError string
+	}{
+		{nil, true, true, ""},
+		{[]string{"cron:rep*"}, true, false, "no locks in use match cron:rep* under the prefix"},
+		{[]string{"--all", "cron:rep*"}, true, false, "no locks in use match cron:rep*"},
+		{[]string{"x"}, false, false, ""},
+		{[]string{"y*"}, false, false, "no locks in use match y*"},
+	} {
+		out := ansi.Strip(f.wants(0, append([]string{"ls", "--color", "always"}, c.args...), c.onStandardError))
+		if strings.Contains(out, "cron:report: the job report is overdue") != c.report || strings.Contains(out, "cron:other: ") != c.other {
+			t.Errorf("ls %q: %s", c.args, out)
+		}
+		l := &link{client: f.client, rdb: f.rdb, prefix: f.prefix, answered: new(atomic.Int64)}
+		if c.args == nil {
+			c.args = []string{""}
+		}
+		m := newTopModel(&topper{link: l, interval: time.Second, pattern: c.args[len(c.args)-1]})
+		m.width, m.height = 100, 30
+		m.take(m.look(t.Context()))
+		text := m.screen(t)
+		if strings.Contains(text, "cron:report: the job report is overdue") != c.report || strings.Contains(text, "cron:other: ") != c.other || !c.report && c.onStandardError != "" && !strings.Contains(text, c.onStandardError) {
+			t.Errorf("top %q: %s", c.args, text)
+		}
+	}
+	all := []trouble.Trouble{{Kind: trouble.Full}, {Kind: trouble.Cycle, Lock: "a", Others: []string{"b"}}, {Kind: trouble.Ended, Lock: "c"}, {Kind: trouble.Overdue, Job: "b"}}
+	if some := matching("b").of(slices.Clone(all)); len(some) != 2 || some[0].Kind != trouble.Full || some[1].Kind != trouble.Cycle {
+		t.Errorf("of b: %v", some)
+	}
+	if some := matching("").of(slices.Clone(all)); len(some) != len(all) {
+		t.Errorf("of all: %v", some)
 	}
 }

@@ -223,7 +223,7 @@ func lsOverQuorum(cmd *cobra.Command, s *server, o *output, m *several, pattern 
 			}
 		}
 	case len(shown) == 0 && p.tables && len(failed) == 0:
-		v.say("no locks in use under the prefix %q on these masters", s.prefix)
+		v.say("%s under the prefix %q on these masters", noLocks(pattern), s.prefix)
 	case len(shown) > 0:
 		if err := p.locks(shown, 0); err != nil {
 			return err

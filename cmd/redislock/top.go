@@ -15,9 +15,10 @@ import (
 	"example.com/redislock/ui/trouble"
 )
 
-const topHelp = `Shows all locks in use that match PATTERN (as in redislock ls), live. Above them it lists what needs a person: waiters that wait for a
-long time, holders that do not renew, deadlocks, queues that only grow, jobs that are overdue, elections without a leader, locks that
-were lost lately, and dangers of the server. If there is no trouble, that is one line.
+const topHelp = `Shows all locks in use that match PATTERN (as in redislock ls), live. Above them it lists what needs a person, of these locks, of the jobs
+that match (a job by the name of its lock, cron:NAME), and of the server: waiters that wait for a long time, holders that do not renew,
+deadlocks, queues that only grow, jobs that are overdue, elections without a leader, locks that were lost lately, and dangers of the
+server. If there is no trouble, that is one line.
 
 Keys:
   t n o w   sort by trouble, name, oldest hold or waiters; the same key again reverses the order
@@ -182,7 +183,7 @@ const (
 // look is one look at all there is. If it takes longer than the interval, what was read so far is given to part.
 func (t *topper) look(ctx context.Context) (v topView) {
 	began := time.Now()
-	last := began
+	last, wanted := began, matching(t.pattern)
 	var some []redislock.Info
 	v.infos, v.failed, v.err = t.link.list(ctx, t.pattern, func(info redislock.Info) bool {
 		v.looked++
@@ -201,7 +202,9 @@ func (t *topper) look(ctx context.Context) (v topView) {
 		for status, err := range t.link.client.CronJobs(attended) {
 			switch {
 			case err == nil:
-				runs = append(runs, status)
+				if wanted("cron:" + status.Job) {
+					runs = append(runs, status)
+				}
 			case status.Job == "":
 				v.err = t.link.ended(attended, err)
 			}
@@ -223,7 +226,7 @@ func (t *topper) look(ctx context.Context) (v topView) {
 		}
 		_ = history.Open(t.link.rdb, t.link.prefix).Read(bounded, t.read, func(e history.Entry) {
 			t.read = e.ID
-			if end, bad := trouble.Told(e); bad {
+			if end, bad := trouble.Told(e); bad && wanted(e.Name) {
 				v.ends = append(v.ends, topEnd{e.Name, end})
 			}
 		})

@@ -228,7 +228,7 @@ func (m *topModel) list() []string {
 		lines = append(lines, m.row(m.rows[i], i == m.at))
 	}
 	if len(m.rows) == 0 {
-		text := "no locks in use"
+		text := noLocks(m.pattern)
 		if m.query != "" {
 			text = "no lock matches " + visible(m.query)
 		}
