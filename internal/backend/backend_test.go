@@ -14,10 +14,10 @@ type wrapper struct{ redis.UniversalClient }
 
 type base struct{ redis.UniversalClient }
 
-// deep embeds what embeds a client, unexported and by a pointer.
+// deep embeds a type that embeds a client, unexported and by a pointer.
 type deep struct{ *base }
 
-// delegate does not embed: its methods are written out, as far as they matter here.
+// delegate does not embed a client: it has methods of its own that call one, as far as these tests need them.
 type delegate struct {
 	redis.UniversalClient
 	to redis.UniversalClient
@@ -56,7 +56,7 @@ func TestARingIsFoundHoweverDeep(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// Reflection does not see that its methods lead to a Ring: what they do tells.
+	// Reflection does not see that its methods lead to a Ring. Their effect shows it.
 	if _, err := backend.Of(delegate{single, ring}); !errors.Is(err, backend.ErrPanic) {
 		t.Errorf("delegated to: %v", err)
 	}

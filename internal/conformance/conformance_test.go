@@ -53,7 +53,7 @@ func TestEachScriptIsCompared(t *testing.T) {
 func TestADifferenceIsReportedWithTheCallTheStateAndBothAnswers(t *testing.T) {
 	m, rdb, l, reported := embedded(t)
 	run(t, rdb, lua.Acquire, token, request)
-	m.HDel(key, token) // behind everybody's back
+	m.HDel(key, token) // without the library
 	run(t, rdb, lua.Release, token)
 	if len(*reported) != 1 {
 		t.Fatalf("reported: %v", *reported)
@@ -63,7 +63,7 @@ func TestADifferenceIsReportedWithTheCallTheStateAndBothAnswers(t *testing.T) {
 			t.Errorf("%q is missing in\n%s", says, text)
 		}
 	}
-	run(t, rdb, lua.Release, token) // and the key is not followed any more
+	run(t, rdb, lua.Release, token) // the key is no longer followed
 	if _, skipped := l.Accepted(); skipped != 1 || len(*reported) != 1 {
 		t.Errorf("%d skipped: %v", skipped, *reported)
 	}

@@ -55,7 +55,7 @@ func TestARealServerIsHeardByWhatItsScriptsExecute(t *testing.T) {
 	if l := m.States(key); len(l) != 1 || len(l[0].Holds) != 1 {
 		t.Errorf("the lock is %v", l)
 	}
-	m.Acceptor.Lost(key) // so it is said, and it is not so
+	m.Acceptor.Lost(key) // this is reported, but it is not true
 	run(t, rdb, lua.Acquire, other, request)
 	heard(7)
 	select {

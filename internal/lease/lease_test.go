@@ -89,13 +89,14 @@ func TestARenewalThatFailsIsTriedAgainWithGrowingPauses(t *testing.T) {
 	if l.extend(clock.Bound{From: now, Span: time.Minute}, now, now); l.failures != 0 || l.next(now) != now.Add(20*time.Second) {
 		t.Errorf("after an answer: %d failures, next after %v", l.failures, l.next(now).Sub(now))
 	}
-	l.failed(now) // of an attempt before: the answer of another has come
+	l.failed(now) // of an earlier attempt: another one was answered meanwhile
 	if l.next(now) != now.Add(10*time.Millisecond) {
 		t.Errorf("a late failure: next after %v", l.next(now).Sub(now))
 	}
 }
 
-// What has ended stays so, whatever comes (I7): a late answer does not prolong it, a doubt does not renew it.
+// A lease that has ended stays so, whatever comes (I7): a late answer does not prolong it, and a doubt does not renew
+// it.
 func TestWhatHasEndedStaysEnded(t *testing.T) {
 	fresh := clock.Bound{From: at(time.Minute), Span: time.Minute}
 	for name, end := range map[string]func(*Lease){
@@ -124,7 +125,7 @@ func TestWhatHasEndedStaysEnded(t *testing.T) {
 	}
 }
 
-// Nothing but the server's word moves a bound, and never to an earlier time (I6).
+// Only an answer of the server moves a bound, and never to an earlier time (I6).
 func TestABoundOnlyMovesToALaterTime(t *testing.T) {
 	l := kept()
 	if l.extend(clock.Bound{From: at(-time.Minute), Span: time.Minute}, noon, at(time.Second)); l.left(at(time.Second)) != 59*time.Second {
@@ -152,7 +153,7 @@ func TestAFinalLeaseIsRenewedNoMoreThanAClaimNeeds(t *testing.T) {
 	if !l.renewAt.IsZero() || l.soon(at(2*time.Second), at(2*time.Second)) {
 		t.Error("it is renewed once more")
 	}
-	l.failed(at(3 * time.Second)) // a late one
+	l.failed(at(3 * time.Second)) // a late failure
 	if !l.renewAt.IsZero() {
 		t.Error("a late failure has it renewed once more")
 	}

@@ -32,7 +32,8 @@ func TestASuccessIsKnownUntilItIsOverOrReset(t *testing.T) {
 	})
 }
 
-// What was read before a reset, or before a subscription that may have missed one, is not taken for certain after it.
+// A value that was read before a reset, or before a subscription that may have missed a reset, is not certain
+// afterwards.
 func TestWhatWasReadBeforeAResetIsNotBelieved(t *testing.T) {
 	var m Memo
 	since := m.Now()

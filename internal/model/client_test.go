@@ -5,23 +5,23 @@ import (
 	"strconv"
 )
 
-// client is a process that wants the lock, some times one after the other.
+// client is a process that wants the lock, once or several times in turn.
 type client struct {
 	state      byte
-	want       int    // which of its wants
-	token      string // of this wait
-	mode       Mode   // in which its body runs
-	ticket     Micros // of its place
+	want       int    // the number of its present want
+	token      string // the token of this wait
+	mode       Mode   // the mode in which its body runs
+	ticket     Micros // the ticket of its place
 	fence      Micros
 	until      Micros // the bound, in true time
-	asked      Micros // when it asked or checked last
+	asked      Micros // when it last asked or checked
 	due        Micros // the next renewal
 	attempts   int    // requests of its acquire that had no answer: a copy may be under way
 	changes    int
 	changing   bool
 	subscribed bool
 	robbed     bool   // the data was lost, or an operator broke the lock: nothing is promised about this hold
-	stuck      Micros // until then nothing passes its lane
+	stuck      Micros // until then nothing gets through its lane
 }
 
 // What a client does.
@@ -30,7 +30,7 @@ const (
 	asking  byte = 'a' // its acquire has no answer yet
 	waiting byte = 'w' // it has a place, and knows it
 	holding byte = 'h' // its body runs, until the bound
-	leaving byte = 'l' // its body is over, and it tells the server before it goes on
+	leaving byte = 'l' // its body is over, and the server must know that before it goes on
 	gone    byte = 'd' // the process is dead
 )
 
@@ -93,7 +93,7 @@ func (w *world) ask(i int, want *want) {
 	w.send(i, Acquire{Token: c.token, Request: w.request(i), Steal: want.steal, Stale: want.steal > 0, Ticket: c.ticket, Back: c.ticket > 0, Most: want.most})
 }
 
-// next goes on to what it wants after this.
+// next goes on to its next want.
 func (w *world) next(i int) {
 	c := &w.clients[i]
 	*c = client{state: idle, want: c.want + 1, subscribed: c.subscribed, stuck: c.stuck}
@@ -126,14 +126,14 @@ func (w *world) body(i int) bool {
 	return c.state == holding && (w.elapsed < c.until || !w.config.has(ownBound))
 }
 
-// granted is told the client of a token, by an answer or by a message.
+// granted tells the client of a token that it is granted, by an answer or a message.
 func (w *world) granted(i int, fence, until Micros, lease Micros) {
 	c := &w.clients[i]
 	if until <= w.elapsed && w.config.has(believesLate) {
 		if c.state == asking { // that is the answer to its acquire
 			c.state = waiting
 		}
-		w.check(i) // I6: the server knows
+		w.check(i) // I6: the server knows the bound
 		return
 	}
 	if !w.config.has(believesLate) {
@@ -143,7 +143,7 @@ func (w *world) granted(i int, fence, until Micros, lease Micros) {
 	c.mode = w.wants(i).mode
 }
 
-// hear takes a message.
+// hear handles a message.
 func (w *world) hear(p packet) {
 	i, m := p.from, p.message
 	c := &w.clients[i]
@@ -165,7 +165,7 @@ func (w *world) hear(p packet) {
 	}
 }
 
-// answered takes the answer to a request.
+// answered handles the answer to a request.
 func (w *world) answered(p packet) {
 	i, a := p.from, *p.answer
 	c := &w.clients[i]
@@ -249,7 +249,7 @@ func (w *world) convert(i int, to Mode, grants bool) {
 	r := w.request(i)
 	r.Mode = to
 	if !grants {
-		c.mode = to // whatever comes of it, it counts as a reader from now on
+		c.mode = to // whatever the result, it counts as a reader from now on
 	}
 	c.changing = grants
 	w.send(i, Convert{Token: c.token, Request: r, Grants: grants, Change: Changed(c.changes, c.token)})
@@ -269,7 +269,7 @@ func (w *world) answeredConvert(i int, s Convert, a Answer, current bool) {
 	}
 }
 
-// timedOut is a request of which no answer came in time: the connection is closed.
+// timedOut handles a request whose answer did not come in time: the connection is closed.
 func (w *world) timedOut(p packet) {
 	i := p.from
 	c := &w.clients[i]
@@ -292,7 +292,7 @@ func (w *world) timedOut(p packet) {
 		}
 	case Check:
 		if current && c.token == s.Tokens[0] && c.state == waiting {
-			c.asked = w.elapsed + Second // that is when it is known
+			c.asked = w.elapsed + Second // it is known only after that time
 		}
 	default: // it is sent again
 		w.put(packet{from: i, want: p.want, script: p.script})

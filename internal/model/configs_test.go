@@ -6,7 +6,8 @@ import (
 	"example.com/redislock/internal/protocol"
 )
 
-// The worlds that are searched. Each is small, and about one thing; together they have every fault that a rule is against.
+// The worlds that are searched. Each is small, and is about one thing. Together they have every fault for which there is a
+// rule.
 
 var (
 	read  = Mode{protocol.Mode{Name: "read", Rules: "read=*"}, 1}
@@ -41,14 +42,14 @@ func clients(all ...[]want) (c []setting) {
 	return c
 }
 
-// place has a request executed before the search begins, for a Client that is none of the search.
+// place executes a request before the search begins, for a Client that is not part of the search.
 func (w *world) place(token string, wait byte) {
 	r := Request{Lease: 30 * Second, Keep: 100 * Second, Wait: wait, Channel: token[:1]}
 	w.lock, _, _ = Execute(&w.lock, Acquire{Token: token, Request: r}, w.instant())
 	w.greatest = w.lock.Fence
 }
 
-// at once has a Client ask, and hear the answer, before the search begins.
+// atOnce lets a Client ask and get the answer before the search begins.
 func (w *world) atOnce(i int) {
 	w.begin(i)
 	w.run(0, 0, 0)
@@ -59,7 +60,7 @@ func (w *world) pass(d Micros) {
 	w.elapsed += d
 }
 
-// races is about requests that overtake each other, answers that do not come, late copies, and callers that have gone.
+// races is about requests that overtake each other, missing answers, late copies, and callers that are gone.
 var races = config{
 	name:    "races",
 	clients: clients([]want{plain('r'), plain('r')}, []want{plain('r')}),
@@ -114,7 +115,7 @@ var crowded = config{
 	},
 }
 
-// few is a lock that is only waited for where nobody else does.
+// few is a lock for which a caller waits only if nobody else does.
 var few = want{lease: 30 * Second, keep: 100 * Second, then: 'r', most: 1}
 
 // bounds is about leases that end, while answers and messages are late.
@@ -124,7 +125,7 @@ var bounds = config{
 	left:    budget{ticks: 3, late: 1, slow: 1},
 }
 
-// steals is about a hold that another caller finds too old.
+// steals is about a hold that is older than another caller tolerates.
 var steals = config{
 	name:    "steals",
 	clients: clients([]want{plain('r')}, []want{{lease: 30 * Second, keep: 100 * Second, then: 'r', steal: Second}}),
@@ -146,7 +147,7 @@ var replica = config{
 	left:    budget{ticks: 3},
 }
 
-// subscriptions is about a Client that subscribes anew just when its turn comes.
+// subscriptions is about a Client that subscribes anew at the time of its grant.
 var subscriptions = config{
 	name:    "subscriptions",
 	clients: clients([]want{plain('r')}, []want{plain('r')}, []want{plain('r')}),
@@ -164,7 +165,7 @@ var silent = config{
 		for _, token := range []string{"C1", "C2", "C3"} {
 			w.place(token, 'c')
 		}
-		w.clients[2].state = gone // its connection stays, so it counts as a receiver
+		w.clients[2].state = gone // its connections stay, so it counts as a receiver
 		w.atOnce(1)
 		w.lock, _, _ = Execute(&w.lock, Release{Token: "Z"}, w.instant())
 	},
@@ -191,7 +192,7 @@ var dead = config{
 	},
 }
 
-// full is about a server that has none left.
+// full is about a server that has no memory left.
 var full = config{
 	name:    "full",
 	clients: clients([]want{plain('r')}, []want{plain('r')}),
@@ -204,7 +205,7 @@ var losses = config{
 	clients: clients([]want{plain('r')}, []want{plain('r')}, []want{plain('r')}),
 	left:    budget{losses: 1, checks: 1, ticks: 1},
 	setup: func(w *world) {
-		w.place("Z", 'c') // it is gone, and its lease is long
+		w.place("Z", 'c') // its process is gone, and its lease is long
 		w.atOnce(0)
 	},
 }
@@ -317,7 +318,7 @@ var handoff = config{
 	left:    budget{timeouts: 1, late: 1},
 }
 
-// after is about a hold that its owner leaves for a while.
+// after is about a hold that is kept for a while after it was given back.
 var after = config{
 	name:    "after",
 	clients: clients([]want{plain('k')}, []want{plain('r')}),

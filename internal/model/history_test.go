@@ -31,7 +31,7 @@ func TestWhatARequestIsWrittenAsIsReadAsThatRequest(t *testing.T) {
 	}
 }
 
-// A history that leads nowhere would compare nothing.
+// A history in which nothing happens would compare nothing.
 func TestAHistoryLeadsToEveryAnswer(t *testing.T) {
 	seen := map[string]int{}
 	for seed := range uint64(60) {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// execute has the server execute a request, and looks at what that does to the lock.
+// execute lets the server execute a request, and checks what that does to the lock.
 func (w *world) execute(p packet) (Answer, []Message) {
 	before, at := w.lock, w.instant()
 	after, answer, messages := Execute(&before, p.script, at)
@@ -37,17 +37,17 @@ func (w *world) execute(p packet) (Answer, []Message) {
 // twice is I3: the same request, executed twice, leaves the state of one.
 func (w *world) twice(after *Lock, p packet, answer Answer, at Instant) {
 	if answer.More || answer.Status == "more" {
-		return // it is to be sent again, and goes on then
+		return // it must be sent again, and then goes on
 	}
 	again, second, _ := Execute(after, p.script, at)
 	if !bytes.Equal(after.Append(nil), again.Append(nil)) {
 		w.violated("I3: executed twice, %s leaves\n%s", p.id, &again)
 	}
 	switch p.script.(type) {
-	case Release, Break: // they say that their work is done
+	case Release, Break: // their answer says that the work was done
 	default:
 		if answer.Status == "gone" {
-			second.Fence = answer.Fence // that of the name, which goes on
+			second.Fence = answer.Fence // the fence of the name, which goes on
 		}
 		if answer.String() != second.String() {
 			w.violated("I3: executed twice, %s answers %s", p.id, second)
@@ -55,7 +55,7 @@ func (w *world) twice(after *Lock, p packet, answer Answer, at Instant) {
 	}
 }
 
-// lockHolds is what holds of the server's state.
+// lockHolds checks what must be true of the server's state.
 func (w *world) lockHolds(before, after *Lock) {
 	var modes []Mode
 	seen := map[string]bool{}
@@ -106,7 +106,7 @@ func (w *world) lockHolds(before, after *Lock) {
 	}
 }
 
-// entered is I1 of a mode's rules about its own grant: they were kept by all who held the lock before it, and still do.
+// entered checks I1 for the rules of a mode about its own grant: all earlier holds that still exist keep them.
 func (w *world) entered(l *Lock, h *Hold) {
 	modes := []Mode{h.Request.Mode}
 	for i := range l.Holds {
@@ -119,12 +119,14 @@ func (w *world) entered(l *Lock, h *Hold) {
 	}
 }
 
-// forgetful says that the data was lost and the clock is not ahead of the last grant: then the Clients have to remember (Confirm).
+// forgetful reports whether the data was lost and the clock is not ahead of the last grant. Then fences rise only because the
+// Clients remember (Confirm).
 func (w *world) forgetful() bool {
 	return w.left.losses < w.config.left.losses && w.now <= w.greatest
 }
 
-// kept is the second half of I1: a hold ends only by its deadline, by a break, or by a request that names its token.
+// kept checks the second half of I1: a hold ends only by its deadline, by a break, or by a request that names its
+// token.
 func (w *world) kept(before, after *Lock, p packet) {
 	for i := range before.Holds {
 		h := &before.Holds[i]
@@ -164,7 +166,8 @@ func (w *world) owner(token string) *client {
 	return nil
 }
 
-// order is I5: no live waiter is passed over, and none loses its place. One lives that is subscribed, or whose last check is not overdue.
+// order checks I5: no live waiter is passed over, and none loses its place. A waiter lives if it is subscribed, or if its last check
+// is not overdue.
 func (w *world) order(before, after *Lock, p packet) {
 	_, moved := p.script.(Resume) // to another owner
 
@@ -190,7 +193,7 @@ func (w *world) order(before, after *Lock, p packet) {
 	}
 }
 
-// believe is what holds between the Clients and the server.
+// believe checks what must be true between the Clients and the server.
 func (w *world) believe() {
 	var modes []Mode
 	var who []string
@@ -212,8 +215,8 @@ func (w *world) believe() {
 	}
 }
 
-// leftBehind is I8: when a Client is through with a token and nothing of it is under way, the server has no hold and no place of it.
-// Deadlines do not count: the hold must be gone before it lapses.
+// leftBehind checks I8: when a Client has finished with a token and no request of it is under way, the server has no hold and no
+// place of it. The hold must be gone before its deadline.
 func (w *world) leftBehind() {
 	if w.left.losses < w.config.left.losses {
 		return // the tombstones were lost, too
@@ -233,7 +236,8 @@ func (w *world) leftBehind() {
 	}
 }
 
-// stuck says who would wait for ever: nothing is under way, nobody holds the lock, and a check does not change that.
+// stuck names a client that would wait for ever: nothing is under way, nobody holds the lock, and a check does not
+// change that.
 func (w *world) stuck() {
 	if len(w.flight) > 0 || len(w.lock.Holds) > 0 {
 		return

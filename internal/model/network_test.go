@@ -26,7 +26,7 @@ func (w *world) branches() (all []branch) {
 	return all
 }
 
-// own are the steps of one Client.
+// own are the possible steps of one Client.
 func (w *world) own(i int, step func(string, func(*world))) {
 	c, want, who := &w.clients[i], w.wants(i), channel(i)
 	if c.state == gone {
@@ -112,7 +112,7 @@ func (w *world) ownHold(i int, step func(string, func(*world))) {
 	}
 }
 
-// travel is what may become of a packet.
+// travel are the possible fates of a packet.
 func (w *world) travel(j int, step func(string, func(*world))) {
 	p := w.flight[j]
 	switch {
@@ -165,7 +165,7 @@ func (w *world) travelRequest(j int, step func(string, func(*world))) {
 	}
 }
 
-// run executes a request, and delivers what comes of it.
+// run executes a request, and delivers its results.
 func (w *world) run(j, fate int, late byte) {
 	p := w.take(j)
 	answer, messages := w.execute(p)
@@ -207,10 +207,10 @@ func (w *world) run(j, fate int, late byte) {
 	}
 }
 
-// until is when something ends in true time, that begins at a time of the server.
+// until converts a time of the server into true time.
 func (w *world) until(at, lease Micros) Micros { return w.elapsed + at + lease - w.now }
 
-// befalls are the faults, and time.
+// befalls are the faults, and the passing of time.
 func (w *world) befalls(step func(string, func(*world))) {
 	l := &w.left
 	if l.ticks > 0 && (!w.config.prompt || !w.busy()) {
@@ -274,7 +274,8 @@ func (w *world) die(i int) {
 	}
 }
 
-// lose is against what no protocol helps: the holders hold nothing any more, and nothing is promised about them.
+// lose is a loss of data, against which no protocol helps: the holders hold nothing any more, and nothing is promised
+// about them.
 func (w *world) lose() {
 	w.lock = Forgotten()
 	for i := range w.clients {
@@ -282,7 +283,7 @@ func (w *world) lose() {
 	}
 }
 
-// busy reports whether something is to happen before time passes.
+// busy reports whether something must happen before time passes.
 func (w *world) busy() bool {
 	for _, p := range w.flight {
 		if !p.unheard && p.message == nil && (p.from < 0 || w.elapsed >= w.clients[p.from].stuck || isRenewal(p.script) && w.config.has(ownLane)) {

@@ -39,7 +39,7 @@ func TestNoPromiseIsBroken(t *testing.T) {
 	}
 }
 
-// Each rule has a world in which a promise is broken without it, and no other world needs it less.
+// For each rule there is a world in which a promise is broken without the rule.
 func TestWithoutAnyOneRuleAPromiseIsBroken(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it is about the searches, not about the lock")

@@ -10,22 +10,22 @@ import (
 // A world is one lock, the Clients that want it, and the network between them. Requests travel on connections of their own, so the server
 // executes them in any order, and at any time after they were sent. Every step that could be taken is one branch of the search.
 
-// config is what a search begins with. Everything that could go on for ever has a budget.
+// config is the beginning of a search. Everything that could go on for ever has a budget.
 type config struct {
 	name    string
 	rules   Rules
 	without clientRule
 	clients []setting
-	setup   func(w *world) // what the server has in it
+	setup   func(w *world) // sets up the state of the server
 	left    budget
 	tick    Micros
 	prompt  bool                  // time passes only when nothing is under way, and checks and renewals are sent when they are due
-	stuck   Micros                // for how long a lane may be stuck
+	stuck   Micros                // how long a lane may be stuck
 	done    func(w *world) string // what must hold in every state, beside the invariants
-	only    string                // the promise that is looked at; "" for all
+	only    string                // the promise that is checked; "" for all
 }
 
-// setting is one Client.
+// setting is the configuration of one Client.
 type setting struct {
 	wants   []want
 	replica bool // subscribed at a replica: it hears messages, and the server does not count it
@@ -35,48 +35,48 @@ type setting struct {
 type want struct {
 	mode   Mode
 	try    bool
-	steal  Micros // 0: none
+	steal  Micros // the age from which on it steals; 0: never
 	most   int    // how many may wait before it; 0: any number
 	lease  Micros
 	keep   Micros
-	then   byte // what it does with the lock: 'r' release, 'k' release after a while, 'u' upgrade first, 'd' downgrade first, 'o' hand off, '-' hold on to it
-	resume bool // it takes over what was handed off
+	then   byte // what it does with the lock: 'r' release, 'k' release after a while, 'u' upgrade first, 'd' downgrade first, 'o' hand off, '-' keep it
+	resume bool // it resumes a hold that was handed off
 }
 
-// budget is how often something may still happen.
+// budget is how often each kind of event may still happen.
 type budget struct {
 	ticks    int
 	timeouts int // an answer does not come in time: the request may arrive later, or never
 	answers  int // an answer is lost: the request was executed
-	late     int // an answer comes when its caller may have gone
+	late     int // an answer comes so late that its caller may be gone
 	lost     int // messages
-	slow     int // messages that arrive later
+	slow     int // a message arrives later
 	cancels  int
-	checks   int // that race with something
+	checks   int // checks that race with something
 	renewals int
-	deaths   int // clean: the connections end
+	deaths   int // the process dies, and its connections end
 	halfOpen int // the process is gone, and its connections stay
-	breaks   int // of subscriptions
-	operator int // breaks of the lock
+	breaks   int // a subscription breaks
+	operator int // an operator breaks the lock
 	back     int // the clock goes back
-	losses   int // of all data
+	losses   int // all data is lost
 	full     int // the memory is full from now on
 	stuck    int // a lane is stuck
 }
 
-// clientRule names rules of the Clients that a test may take away.
+// clientRule names a rule of the Clients that a test may switch off.
 type clientRule uint32
 
 const (
 	// newToken: every wait has a token of its own.
 	newToken clientRule = 1 << iota
-	// ownResends: an attempt without an answer is known, for the library resends, and not go-redis.
+	// ownResends: the library knows of an attempt without an answer, as it resends itself, in the place of go-redis.
 	ownResends
 	// giveBack: a late answer, whose caller has gone, is given back.
 	giveBack
 	// ownBound: a handle counts itself as held only until a bound.
 	ownBound
-	// believesLate: a grant that is past its bound when it is heard of is none.
+	// believesLate: a grant whose bound has passed when it arrives is no grant.
 	believesLate
 	// ownLane: renewals do not wait behind other requests.
 	ownLane
@@ -95,21 +95,21 @@ type world struct {
 	flight   []packet
 	left     budget
 	full     bool
-	greatest Micros // of all fences that were granted
+	greatest Micros // the greatest fence that was granted
 	handed   Grant
-	fault    string // what was violated
+	fault    string // the promise that was violated
 }
 
-// packet is under way: a request, an answer, or a message.
+// packet is a request, an answer or a message that is under way.
 type packet struct {
 	from    int // the Client that it is from or for; -1: an operator
 	want    int
 	script  Script
 	answer  *Answer
 	message *Message
-	until   Micros // in true time, of what an answer or a message says
+	until   Micros // the bound in an answer or a message, in true time
 	unheard bool   // a request whose answer nobody waits for
-	copies  int    // of an acquire: earlier attempts that had no answer
+	copies  int    // for an acquire: earlier attempts without an answer
 	id      string
 }
 

@@ -6,8 +6,9 @@ import (
 	"testing/cryptotest"
 )
 
-// Two processes that go on from one snapshot have the same memory. If the system gives them other bits, they have other
-// tokens: nothing of them was drawn before. Here the system gives the same bits again, and so must be the token.
+// Two processes that go on from one snapshot have the same memory. They get different tokens because the system gives
+// them different bits, and no bits were drawn before. So here, where the system gives the same bits again, the token
+// must be the same too.
 func TestTokensAreDrawnFreshFromTheSystem(t *testing.T) {
 	for name, draw := range map[string]func() string{
 		"token":           NewToken,

@@ -14,7 +14,7 @@ import (
 
 const version = "v0.2.0"
 
-// clone is a repository of what is here, changes included, with one commit.
+// clone makes a repository with the files of this work tree, changes included, in one commit.
 func clone(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -50,7 +50,7 @@ func clone(t *testing.T) string {
 	return dir
 }
 
-// What is released can be had: each module from a proxy, as anybody has it, and the command line by go install.
+// A release can be fetched: each module from a proxy, as a user does it, and the command line by go install.
 func TestEachModuleOfAReleaseCanBeFetchedAndTheCommandInstalled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it compiles the command line once more")
@@ -135,7 +135,7 @@ func TestWhatCannotBeReleasedIsRefused(t *testing.T) {
 	}
 }
 
-// publish puts a module into a proxy of files, as the protocol of module proxies has it.
+// publish puts a module into a file proxy, in the layout of the module proxy protocol.
 func publish(t *testing.T, proxy, dir string, m module) {
 	t.Helper()
 	at := filepath.Join(proxy, filepath.FromSlash(m.path), "@v")
@@ -164,7 +164,7 @@ func publish(t *testing.T, proxy, dir string, m module) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var apart []string // folders that are modules of their own
+	var apart []string // folders with modules of their own
 	all := strings.Split(strings.TrimSuffix(files, "\x00"), "\x00")
 	for _, file := range all {
 		if path.Base(file) == "go.mod" && file != "go.mod" {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A timer stands still while the machine is suspended. The wall clock does not, and tells afterwards.
+// A timer stands still while the machine is suspended. The wall clock does not, and shows the suspension afterwards.
 func TestAfterASuspensionWhatIsDueRunsWithinASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var suspended atomic.Int64
@@ -59,7 +59,7 @@ func TestAClockThatIsSetBackDelaysNothing(t *testing.T) {
 	})
 }
 
-// What a look costs: a second's worth of an idle Client.
+// The cost of a look, of which an idle Client makes one each second.
 func BenchmarkLookForASuspension(b *testing.B) {
 	a := New(func() {})
 	a.Set(&Task{Job: Func(func() {})}, time.Now().Add(time.Hour))

@@ -20,7 +20,7 @@ func TestAKilledServerWithAppendOnlyFileKeepsWhatItWrote(t *testing.T) {
 		for i := range 100 {
 			rdb.Set(ctx, fmt.Sprint("k", i), "v", 0)
 		}
-		s.Kill() // the process: what it gave to the system is not lost with it
+		s.Kill() // only the process ends: data that it gave to the system is not lost
 		s.Restart()
 		if n, err := s.Connect().DBSize(ctx).Result(); n != 100 || err != nil {
 			t.Errorf("%s: %d keys, %v", when, n, err)
@@ -80,7 +80,7 @@ func TestTheClockOfAServerIsSetWhileItRuns(t *testing.T) {
 	ctx := context.Background()
 	s := servertest.StartWithClock(t)
 	rdb := s.Connect()
-	// ahead fails unless the server's clock is that far ahead of ours, less or more what the question took.
+	// ahead fails unless the server's clock is this far ahead of ours, give or take the time of the request.
 	ahead := func(want time.Duration) {
 		t.Helper()
 		before := time.Now()

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// The newest of each product come from Debian's packages, once, and run beside the machine's own in each shape.
+// The newest server of each product is unpacked from Debian's packages, once, and runs beside the machine's own,
+// alone, with replicas and as a cluster.
 func TestServersAreStartedByTheirNames(t *testing.T) {
 	t.Parallel()
 	for name, field := range map[string]string{"valkey newest": "valkey_version", "redis newest": "redis_version", "": "redis_version"} {
@@ -51,7 +52,7 @@ func TestANameThatNobodyKnowsIsAnErrorThatSaysWhichThereAre(t *testing.T) {
 	}
 }
 
-// Where the mirror cannot be reached, the error says so, and nothing is left of the attempt.
+// If the mirror cannot be reached, the error says so, and nothing is left of the attempt.
 func TestWithoutANetworkItSaysWhatIsLacking(t *testing.T) {
 	naming(t)
 	cache := t.TempDir()
@@ -75,7 +76,8 @@ func TestWithoutANetworkItSaysWhatIsLacking(t *testing.T) {
 	}
 }
 
-// Tests that name a server are left out where that is said, and only there. What is no test is told.
+// Tests that name a server are left out if the environment says so, and only then. A program that is no test gets an
+// error.
 func TestWhereNoServerIsFetchedThatIsSaid(t *testing.T) {
 	outside(t)
 	t.Setenv(CacheVariable, t.TempDir())
@@ -102,7 +104,7 @@ func TestWhereNoServerIsFetchedThatIsSaid(t *testing.T) {
 	}
 }
 
-// A server that is shared by tests is the one of its name too.
+// A server that tests share also runs the version that was named.
 func TestASharedServerKeepsItsName(t *testing.T) {
 	t.Parallel()
 	if got := nameOf(&lasting{TB: &named{t, "valkey 8.0"}}); got != "valkey 8.0" {

@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(servertest.Main(m)) }
 
-// login says hello to a server as its DSN says, and returns what kind of message it answers: 'R' lets us in.
+// login starts a session by a DSN, and returns the kind of the server's answer: 'R' accepts.
 func login(dsn string) (kind byte, err error) {
 	u, err := url.Parse(dsn)
 	if err != nil {

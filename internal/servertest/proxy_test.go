@@ -184,7 +184,7 @@ func TestTwoFaultsNeedTwoRequests(t *testing.T) {
 	p.SwallowReply(command("incr"), 1)
 	p.SwallowReply(command("incr"), 1)
 	for i, fails := range []bool{true, true, false, false} {
-		rdb.Get(ctx, "n") // no fault's business
+		rdb.Get(ctx, "n") // no fault is about this command
 		if err := rdb.Incr(ctx, "n").Err(); (err != nil) != fails {
 			t.Errorf("INCR %d: %v", i+1, err)
 		}
@@ -290,7 +290,7 @@ func TestMuteSubscriptionsLeavesTheOthersAlone(t *testing.T) {
 	if m, err := old.ReceiveTimeout(ctx, 50*time.Millisecond); err == nil {
 		t.Errorf("the mute subscription received %v", m)
 	}
-	_ = old.Close() // the server does not learn of it
+	_ = old.Close() // the server does not learn of the close
 	if got := direct.Publish(ctx, "c", "m").Val(); got != 2 {
 		t.Errorf("%d receivers, want the half-open one among them", got)
 	}

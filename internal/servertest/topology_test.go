@@ -132,7 +132,7 @@ func TestAClusterReplacesAKilledMaster(t *testing.T) {
 	for i := range 30 {
 		key := fmt.Sprint("k", i)
 		eventually(t, key+" is there", func() bool {
-			// A network error alone does not make the client ask who serves now: that it does once a minute.
+			// A network error alone does not make the client ask for the map of the slots. It does that once a minute.
 			rdb.ReloadState(ctx)
 			return rdb.Get(ctx, key).Val() == fmt.Sprint(i)
 		})

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// aim has a fault befall at its time, or soon after what it waits for.
+// aim lets a fault happen at its time, or soon after the event that it waits for.
 func (w *world) aim(f fault) {
 	if f.After == "" {
 		w.befall(f)
@@ -15,7 +15,7 @@ func (w *world) aim(f fault) {
 	w.weather.aimed = append(w.weather.aimed, f)
 }
 
-// happened has those faults befall that wait for what was just executed.
+// happened lets the faults happen that wait for the script that was just executed.
 func (w *world) happened(on *conn, script, key string, v any) {
 	s, by, server := &w.weather, on.owner, on.to
 	if time.Now().After(w.ending) {
@@ -48,7 +48,7 @@ func (w *world) happened(on *conn, script, key string, v any) {
 	}
 }
 
-// isGrant reports whether a script has granted the lock to who asked.
+// isGrant reports whether a script has granted the lock to its sender.
 func isGrant(script string, v any) bool {
 	switch v := v.(type) {
 	case string:
@@ -59,8 +59,8 @@ func isGrant(script string, v any) bool {
 	return false
 }
 
-// pause stops a process, as a signal or a machine that is suspended does: its goroutines do nothing, its timers wait, and what is sent to
-// it stays in the network. Its clock goes on. Timers or packets come first when it goes on.
+// pause stops a process, as a signal or the suspension of a machine does: its goroutines do nothing, its timers wait, and packets to
+// it stay in the network. Its clock goes on. When the process goes on, either its timers or its packets come first.
 func (w *world) pause(p *process, length time.Duration, draw *rand.Rand) {
 	until := time.Now().Add(length)
 	if p.gone || w.weather.stopped[p.number].After(until) {
@@ -75,7 +75,7 @@ func (w *world) pause(p *process, length time.Duration, draw *rand.Rand) {
 	w.at(until, func() { w.history.add("%s goes on", p.name) })
 }
 
-// stands reports until when a process does nothing.
+// stands reports until when a process is stopped.
 func (w *world) stands(p *process) (until time.Time, stands bool) {
 	until = w.weather.stopped[p.number]
 	return until, time.Now().Before(until)
@@ -88,8 +88,8 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// overtaken is how much later an acquire comes. Either its caller goes meanwhile, and what gives it up is faster; or it is sent again, and
-// that attempt is faster. The server may have forgotten what it answered when the late one comes.
+// overtaken is how late an acquire arrives. Either its caller gives up meanwhile, and that request is faster. Or the acquire is sent
+// again, and that attempt is faster. The server may have forgotten its answer when the late acquire comes.
 func (w *world) overtaken(c *conn, f *fault, data []byte) (delay time.Duration) {
 	p := c.owner
 	args, _, ok := command(data)

@@ -14,16 +14,16 @@ import (
 
 var bring = flag.String("bugs", "", "bring these bugs back, one at a time, and say after how many seeds each is found: all, or names with commas between")
 
-// bug is one that the library had, or would have without a rule. It is a line that is not as it should be: wherever it stands, so it is
-// found again when files are moved.
+// bug is a bug that the library had, or would have without a rule. It is given as the right line and the wrong one, without the file,
+// so that the line is found again when files are moved.
 type bug struct {
 	name, what string
 	was, is    string
-	seed       uint64 // of one that the simulation has found itself: the seed
-	mended     string // and the commit that mended it
+	seed       uint64 // the seed of a bug that the simulation itself has found
+	mended     string // the commit that mended it
 }
 
-// bugs are what the simulation has to find.
+// bugs are the bugs that the simulation must find.
 var bugs = slices.Concat(singleBugs, quorumBugs)
 
 var singleBugs = []bug{
@@ -51,7 +51,7 @@ var singleBugs = []bug{
 	{"locks-out-of-order", "AcquireAll takes its locks in the order in which they are given", "slices.Compact(slices.Sorted(slices.Values(names)))", "slices.Clone(names)", 0, ""},
 }
 
-// overlay is the file in which the bug is, and its text with the bug.
+// overlay returns the file of the bug, and its text with the bug.
 func (b bug) overlay() (file, text string, err error) {
 	var found []string
 	err = filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {
@@ -80,7 +80,7 @@ func (b bug) overlay() (file, text string, err error) {
 	return file, strings.Replace(text, b.was, b.is, 1), err
 }
 
-// A bug that cannot be brought back shows nothing.
+// Each bug can be brought back: its right line is in the code.
 func TestEachBugCanBeBroughtBack(t *testing.T) {
 	if os.Getenv(childEnv) != "" {
 		return
@@ -92,19 +92,19 @@ func TestEachBugCanBeBroughtBack(t *testing.T) {
 	}
 }
 
-// found is when a bug was found.
+// found is the result of the search for a bug.
 type found struct {
 	Name, What string
 	Seeds      int    // how many it took; 0: it was not found
 	Seed       uint64 // the one that found it
 	By         string
-	Again      bool // the plan that is kept of it shows it, too
+	Again      bool // the kept plan finds it too
 	Operations int  // in the plan that was made smaller
 	Faults     int
 	Took       time.Duration
 }
 
-// TestSimulationFindsEachBug brings bugs back, one at a time. It takes minutes, so it is asked for: -bugs all.
+// TestSimulationFindsEachBug brings bugs back, one at a time. It takes minutes, so it runs only with -bugs all.
 func TestSimulationFindsEachBug(t *testing.T) {
 	if *bring == "" || os.Getenv(childEnv) != "" {
 		t.Skip("it is asked for: -bugs all")
@@ -129,7 +129,7 @@ func TestSimulationFindsEachBug(t *testing.T) {
 		}
 		began := time.Now()
 		begin, step := first, uint64(1)
-		if b.quorum() { // those of the other worlds cannot show it
+		if b.quorum() { // seeds of the other worlds cannot show it
 			begin, step = (first+quorumEvery-1)/quorumEvery*quorumEvery, quorumEvery
 		}
 		seeds := func(seed uint64) int { return int((seed-begin)/step) + 1 }
@@ -144,7 +144,7 @@ func TestSimulationFindsEachBug(t *testing.T) {
 			switch {
 			case err != nil:
 				f.By = "the process ends"
-				if f.Seed == 0 { // which one is in the error
+				if f.Seed == 0 { // the seed is in the error
 					_, _ = fmt.Sscanf(err.Error(), "seed %d:", &f.Seed)
 					f.Seeds = seeds(f.Seed)
 				}
@@ -164,7 +164,7 @@ func TestSimulationFindsEachBug(t *testing.T) {
 		if f.Again, err = showsAgain(path, b); err != nil {
 			t.Errorf("%s: the plan that is kept: %v", b.name, err)
 		}
-		if f.Seeds == 0 && !f.Again { // a rare one is found by its plan
+		if f.Seeds == 0 && !f.Again { // a rare bug is found by its plan
 			t.Errorf("%s is not found in %d seeds: %s", b.name, most, b.what)
 		}
 		t.Logf("%-26s after %4d seeds, in %5v: %.200s", f.Name, f.Seeds, f.Took.Round(time.Second), strings.ReplaceAll(f.By, "\n", " "))
@@ -175,7 +175,7 @@ func TestSimulationFindsEachBug(t *testing.T) {
 	}
 }
 
-// joined is what was found now, and of the other bugs what was found before.
+// joined has the present results, and the earlier results of the other bugs.
 func joined(t *testing.T, now []found) (all []found) {
 	var before recorded[[]found]
 	if err := load(bugsFile, &before); err != nil {

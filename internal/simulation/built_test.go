@@ -10,7 +10,7 @@ import (
 	"example.com/redislock"
 )
 
-// built is what is built on locks.
+// built runs an operation of a type that is built on locks.
 func (d *doing) built() error {
 	c, w := d.client, d.world
 	switch d.Kind {
@@ -45,7 +45,7 @@ func (d *doing) built() error {
 		tick := w.history.began.Truncate(10 * time.Second).Add(time.Since(w.history.began).Truncate(5 * time.Second))
 		overlap := []redislock.Overlap{redislock.OverlapSkip, redislock.OverlapWait, redislock.OverlapReplace}[d.draw.IntN(3)]
 		job, opts := "job", []redislock.CronOption{redislock.WithLease(upTo(d.draw, 200*time.Millisecond, 5*time.Second)), redislock.WithOverlap(overlap)}
-		grouped := d.Seed%4 == 0 // not drawn, so that the other runs stay as they were
+		grouped := d.Seed%4 == 0 // not drawn at random, so that the other runs stay as they were
 		if grouped {
 			opts = append(opts, redislock.WithGroup("g", 1), redislock.WithHistory(2), redislock.WithPause(time.Duration(d.Seed%8)*50*time.Millisecond))
 			if d.Seed%16 == 0 {

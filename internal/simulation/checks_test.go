@@ -12,7 +12,7 @@ import (
 	"example.com/redislock/internal/turns"
 )
 
-// checks is what the bodies saw, and what they must not see.
+// checks records what the bodies saw, and finds what they must not see.
 type checks struct {
 	world *world
 
@@ -23,19 +23,19 @@ type checks struct {
 	back      bool                 // the server's clock was stepped back
 	ahead     bool
 	forgot    bool
-	beyond    bool                 // a fence was ahead of the server's clock: that of a hold in turns which was broken is past its lease
+	beyond    bool                 // a fence was ahead of the server's clock: when a hold in turns is broken, the fence becomes the end of its lease
 	gone      bool                 // data was lost
-	votes     map[string]voter     // whose a token is, in a quorum
+	votes     map[string]voter     // the owner of each token, in a quorum
 	voted     map[voted]bool       // which fences the nodes have had
 	free      map[string]time.Time // when a lock was last held
-	fences    map[string][]*body   // the bodies that there were
+	fences    map[string][]*body   // all bodies until now, by name
 	register  map[string]*register
 	done      map[string]time.Time
-	over      map[string]time.Time // when the server has given a token up
+	over      map[string]time.Time // when the server has ended a token
 	copied    map[string]bool      // tokens of which a request was executed twice although it was answered
 	reached   map[grant]*process   // which grants have reached their process
 	reachedAt map[grant]time.Time
-	handed    map[int64]bool       // fences of holds that were left to whoever has the ticket
+	handed    map[int64]bool       // fences of holds that were handed off
 	forged    map[string]time.Time // when a reader of the keys last told a lie about a name
 	gathered
 }
@@ -44,15 +44,15 @@ func newChecks(w *world) checks {
 	return checks{world: w, losses: map[lossOf]time.Time{}, fences: map[string][]*body{}, register: map[string]*register{}, done: map[string]time.Time{}, over: map[string]time.Time{}, copied: map[string]bool{}, reached: map[grant]*process{}, reachedAt: map[grant]time.Time{}, handed: map[int64]bool{}, forged: map[string]time.Time{}, votes: map[string]voter{}, voted: map[voted]bool{}, free: map[string]time.Time{}, gathered: newGathered()}
 }
 
-// body is somebody who relies on a lock.
+// body is a body that relies on a lock.
 type body struct {
 	*doing
 	name     string
 	class    string
 	weight   int
-	lock     *redislock.Lock // where there is a handle
+	lock     *redislock.Lock // nil if there is no handle
 	ctx      context.Context
-	err      func() error // of the handle
+	err      func() error // Err of the handle
 	fence    func() int64
 	first    int64 // the fence at the beginning
 	version  int   // of the register
@@ -62,14 +62,14 @@ type body struct {
 	voter    voter // in a quorum
 }
 
-// register is what a lock guards: it refuses whoever has a lower fence than it has seen.
+// register is the resource that a lock guards. It refuses a fence lower than the greatest that it has seen.
 type register struct {
 	fence   int64
 	version int
 	by      *body
 }
 
-// find notes that something is not as it is promised.
+// find records that a promise is broken.
 func (c *checks) find(kind, format string, args ...any) {
 	text := kind + ": " + fmt.Sprintf(format, args...)
 	c.world.history.say("FOUND %s", text)
@@ -78,8 +78,8 @@ func (c *checks) find(kind, format string, args ...any) {
 	c.findings = append(c.findings, text)
 }
 
-// since is when the lock was asked for on the server, at the earliest. A grant within the process is under a hold that the server granted
-// before.
+// since is the earliest time at which the server was asked for the lock. A grant within the process is under a hold that the server
+// granted before.
 func (b *body) since() time.Time {
 	if b.turns {
 		return b.asked.Add(-turns.Longest - transport.ResendTime)
@@ -87,8 +87,8 @@ func (b *body) since() time.Time {
 	return b.asked
 }
 
-// earlier is when the first of two was asked for. It may have been granted before a loss of data and go on only after it: AcquireAll waits
-// for its other locks.
+// earlier is when the first of two locks was asked for. A lock may be granted before a loss of data while its body begins only
+// afterwards, as AcquireAll waits for the other locks.
 func earlier(a, b *body) time.Time {
 	if a.since().Before(b.since()) {
 		return a.since()
@@ -96,7 +96,7 @@ func earlier(a, b *body) time.Time {
 	return b.since()
 }
 
-// relies reports whether the body still counts on the lock. One of a process that stands still does nothing.
+// relies reports whether the body still relies on the lock. A body of a stopped process does nothing.
 func (b *body) relies() bool {
 	until, stands := b.world.stands(b.process)
 	if stands || b.left || b.gone || b.ctx.Err() != nil {
@@ -108,13 +108,13 @@ func (b *body) relies() bool {
 	return b.err() == nil
 }
 
-// mayRely reports whether it may count on the lock now or later.
+// mayRely reports whether it may rely on the lock now or later.
 func (b *body) mayRely() bool {
 	_, stands := b.world.stands(b.process)
 	return stands && !b.left && !b.gone || b.relies()
 }
 
-// enter is the beginning of the body of a lock.
+// enter begins the body of a lock.
 func (d *doing) enter(l *redislock.Lock) *body {
 	b := &body{doing: d, name: l.Name(), class: "exclusive", weight: 1, lock: l, ctx: l.Context(), err: l.Err, fence: l.Fence}
 	switch l.Mode().Name() {
@@ -152,15 +152,15 @@ func (c *checks) enter(b *body) *body {
 	}
 	if r := c.register[b.name]; r == nil {
 		c.register[b.name] = &register{fence: b.first, by: b}
-	} else if b.first >= r.fence { // it is told before anything is written
+	} else if b.first >= r.fence { // the loss is told before anything is written
 		r.fence, b.version = b.first, r.version
 	}
 	return b
 }
 
-// exclude looks who else relies on the lock (I1, I7). The caller holds c.mu.
+// exclude checks that no other body relies on the lock beside this one (I1, I7). The caller holds c.mu.
 func (c *checks) exclude(b *body) {
-	weight, known := b.weight, b.weight // known are those that the server has not forgotten
+	weight, known := b.weight, b.weight // known counts the bodies whose holds the server has not forgotten
 	kept := c.bodies[:0]
 	for _, other := range c.bodies {
 		if !other.mayRely() {
@@ -192,7 +192,7 @@ func (c *checks) exclude(b *body) {
 	c.limited(b, known)
 }
 
-// raise looks whether fences rise (I2). The caller holds c.mu.
+// raise checks that fences rise (I2). The caller holds c.mu.
 func (c *checks) raise(b *body) {
 	if b.fence == nil {
 		return
@@ -217,7 +217,7 @@ func (c *checks) found(kind, format string, args ...any) {
 	c.find(kind, format, args...)
 }
 
-// leave is before the lock is given back.
+// leave is called before the lock is given back.
 func (d *doing) leave(b *body) {
 	c := &d.world.checks
 	c.kept(c.world.servers[0], "redislock:{"+b.name+"}")
@@ -227,7 +227,7 @@ func (d *doing) leave(b *body) {
 	c.free[b.name] = time.Now()
 }
 
-// changing and changed are around a change of mode.
+// changing and changed are called before and after a change of mode.
 func (c *checks) changing(b *body, least string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -250,7 +250,8 @@ func (c *checks) changed(b *body, class string, err error) {
 	}
 }
 
-// work is a body: it lasts, and writes to what the lock guards, also when its context has ended, as a paused process would.
+// work is a body: it takes some time, and writes to the resource, also after its context has ended, as a paused process
+// would.
 func (d *doing) work(b *body) {
 	most := 2 * time.Second
 	if d.draw.IntN(8) == 0 {
@@ -264,7 +265,7 @@ func (d *doing) work(b *body) {
 	}
 }
 
-// write is a write that is guarded by the fence: the register takes it only from who has the greatest one that it has seen, and nobody
+// write is a write with the fence. The register accepts it only from the holder of the greatest fence that it has seen, and nobody
 // else can have written since.
 func (c *checks) write(b *body) {
 	c.mu.Lock()
@@ -280,7 +281,7 @@ func (c *checks) write(b *body) {
 	b.version, r.by, r.fence = r.version, b, b.first
 }
 
-// once is something that is done once. Who asked before the server forgot it is excused.
+// once checks that something is done once. A caller that asked before the server forgot it is excused.
 func (c *checks) once(what string, asked time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -290,7 +291,7 @@ func (c *checks) once(what string, asked time.Time) {
 	c.done[what] = asked
 }
 
-// within is something that is true once within some time.
+// within checks that something is true only once within some time.
 func (c *checks) within(what string, asked time.Time, window time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -300,8 +301,8 @@ func (c *checks) within(what string, asked time.Time, window time.Duration) {
 	c.done[what] = asked.Add(window)
 }
 
-// kept looks whether the server still has what the bodies rely on (I6): after each script, since others may be granted the lock then, and
-// at the end of a body.
+// kept checks that the server still has the holds that the bodies rely on (I6). It is called after each script, as others may then be
+// granted the lock, and at the end of a body.
 func (c *checks) kept(s *server, key string) {
 	name := nameOf(key)
 	c.mu.Lock()

@@ -17,36 +17,36 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// childEnv tells a process that it is one that simulates.
+// childEnv is the variable that makes a process run simulations.
 const childEnv = "REDISLOCK_SIMULATE"
 
-// environment is what a simulating process has besides: one P, no collection of garbage while a run lasts.
+// environment is the environment of a simulating process: one P, and no garbage collection during a run.
 var environment = []string{childEnv + "=1", "GOMAXPROCS=1", "GOGC=off", "GODEBUG=asyncpreemptoff=1", "GOTRACEBACK=all"}
 
-// order is what a simulating process is asked to do.
+// order is a task for a simulating process.
 type order struct {
 	Seed  uint64
-	Plan  *plan // in the place of the one that is drawn from the seed
-	Times int   // how often it is run, and has to have one hash
-	Show  bool  // also where nothing is found
+	Plan  *plan // used in the place of the plan that is drawn from the seed
+	Times int   // how often the plan is run; all runs must have one hash
+	Show  bool  // give the text even if nothing is found
 }
 
-// outcome is what came of it.
+// outcome is the result of an order.
 type outcome struct {
 	Seed   uint64
 	Result result
-	Again  string // the hash of the others, or the first that is another
-	Small  plan   // if something was found: a smaller plan of which that comes, too
-	Runs   int    // how many it took to find that one
-	Text   string // and what happens in it
+	Again  string // the hash of the other runs, or the first different one
+	Small  plan   // if something was found: a smaller plan that finds it too
+	Runs   int    // how many runs it took to find the smaller plan
+	Text   string // the history of the smaller plan
 }
 
-// found reports whether there is something to tell.
+// found reports whether there is something to report.
 func (o outcome) found() bool {
 	return len(o.Result.Findings) > 0 || o.Again != "" && o.Again != o.Result.Hash
 }
 
-// TestChild does what it is asked for on its standard input.
+// TestChild runs the orders on its standard input.
 func TestChild(t *testing.T) {
 	if os.Getenv(childEnv) == "" {
 		t.Skip("it is a process of the other tests")
@@ -73,7 +73,7 @@ func tidy() {
 	}
 }
 
-// silent is a logger. To write is to leave the bubble, and to let others run meanwhile.
+// silent is a logger that drops everything, as a write leaves the bubble and lets other goroutines run meanwhile.
 type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
@@ -104,7 +104,7 @@ func (one order) follow(t *testing.T) outcome {
 	return o
 }
 
-// difference is where two texts begin to differ.
+// difference is the place where two texts begin to differ.
 func difference(a, b string) string {
 	one, other := strings.Split(a, "\n"), strings.Split(b, "\n")
 	for i := range min(len(one), len(other)) {
@@ -154,7 +154,7 @@ func (c *child) stop() {
 // tooLong is how long one seed may take, with all the runs to make its plan smaller. Most take a fiftieth of a second.
 const tooLong = 3 * time.Minute
 
-// follow has an order followed. A process that dies over it, or does not end, is an error, with what it said.
+// follow runs an order in the child. If the process dies or does not end, that is an error with its output.
 func (c *child) follow(one order) (o outcome, err error) {
 	if c.cmd == nil {
 		if err := c.start(); err != nil {

@@ -9,16 +9,16 @@ import (
 	"testing"
 )
 
-// What the simulation has found in the library is kept: a seed is good for as long as plans are drawn alike, so the plan is kept itself, made
-// smaller, with what happened in it when the bug was brought back. The first lines of a file are its keys; behind them is a run to be read.
+// Bugs that the simulation has found in the library are kept. A seed is of use only as long as plans are drawn in the same way. So the
+// plan itself is kept, made smaller, with the history of its run with the bug. A file begins with its keys, and the history follows.
 const kept = "testdata/findings"
 
-// readable is how many lines of a run a person reads.
+// readable is how many lines of a history are kept, as many as a person reads.
 const readable = 160
 
 func keptFile(name string) string { return filepath.Join(kept, name+".txt") }
 
-// keepFinding writes what a bug that was brought back came to.
+// keepFinding writes the finding of a bug that was brought back.
 func keepFinding(b bug, o outcome) error {
 	small, err := json.Marshal(o.Small)
 	if err != nil {
@@ -58,7 +58,7 @@ func keptPlan(name string) (*plan, error) {
 	return nil, fmt.Errorf("%s has no plan", keptFile(name))
 }
 
-// What was found and mended stays so.
+// A bug that was found and mended stays mended.
 func TestWhatWasFoundStaysMended(t *testing.T) {
 	if os.Getenv(childEnv) != "" {
 		return
@@ -86,7 +86,7 @@ func TestWhatWasFoundStaysMended(t *testing.T) {
 	}
 }
 
-// showsAgain reports whether the plan that is kept of a bug shows it where it is brought back in that binary.
+// showsAgain reports whether the kept plan of a bug finds it in a binary in which it was brought back.
 func showsAgain(binary string, b bug) (bool, error) {
 	p, err := keptPlan(b.name)
 	if p == nil {

@@ -9,13 +9,14 @@ import (
 	"example.com/redislock/internal/protocol"
 )
 
-// A stranger who may publish on the channels says what is not true (I9). It knows what was said before, since it listens. One that reads
-// the keys besides knows tokens and nonces, too: nobody believes it for longer than a claim, nor in a fence that is a day ahead.
+// A stranger who may publish on the channels sends false messages (I9). It knows the earlier messages, as it listens. A stranger that
+// can read the keys too knows tokens and nonces. Its messages are believed for no longer than a claim, and never with a fence that is
+// a day ahead.
 
-// message is one that was published.
+// message is a published message.
 type message struct{ channel, text string }
 
-// forge publishes a few messages that no script has.
+// forge publishes a few messages that no script has sent.
 func (w *world) forge(s *server, to *process, reader bool, draw *rand.Rand) {
 	for i := range 1 + draw.IntN(6) {
 		w.after(time.Duration(i)*upTo(draw, time.Microsecond, time.Second), func() {
@@ -36,7 +37,7 @@ func (w *world) forge(s *server, to *process, reader bool, draw *rand.Rand) {
 	}
 }
 
-// channelOf is the wake channel of a process; if it has none, one that nobody has.
+// channelOf is the wake channel of a process. If the process has none, it is a channel without subscribers.
 func (s *server) channelOf(p *process) string {
 	for _, channel := range sortedKeys(s.channels) {
 		if s.channels[channel] == p && strings.Contains(channel, ":c:") {
@@ -46,30 +47,31 @@ func (s *server) channelOf(p *process) string {
 	return "redislock:c:" + strings.Repeat("A", protocol.TokenLength)
 }
 
-// lie is a message of somebody who has heard all others.
+// lie is a message of a stranger who has heard all others.
 func (s *server) lie(draw *rand.Rand) (m message, name string) {
 	if told := s.told; len(told) > 0 && draw.IntN(4) > 0 {
 		m = told[len(told)-1-draw.IntN(min(len(told), 8))]
 	}
 	switch draw.IntN(6) {
-	case 0: // of all waits and holds, to whoever it is: a token of nobody's
+	case 0: // to any process, of all kinds, with an unknown token
 		m.text = word(draw, "g", "s", "a", "d") + text(draw, protocol.TokenLength) + fmt.Sprintf("%d%d%8d", s.now().UnixMicro(), s.now().UnixMicro(), 5000)
 	case 1:
 		m = message{"redislock:n", word(draw, "o", "e", "v") + word(draw, "once", "share", "e", "elect:e", "a", "rw", text(draw, 2000))}
 	case 2:
 		m.text = word(draw, "g", "s", "a", "d", "p", "o", "x", "") + text(draw, draw.IntN(80))
-	case 3: // what was said before, with something else in it
+	case 3: // an earlier message with a change in it
 		if b := []byte(m.text); len(b) > 0 {
 			b[draw.IntN(len(b))] = byte(draw.IntN(256))
 			m.text = string(b)
 		}
-	case 4: // to somebody else
+	case 4: // an earlier message to another process
 		m.channel = ""
 	}
 	return m, ""
 }
 
-// lieOfReader is a message of somebody who reads the keys: that a waiter has the lock, or that a hold was taken away.
+// lieOfReader is a message of a stranger who reads the keys: that a waiter has the lock, or that a hold was taken
+// away.
 func (s *server) lieOfReader(draw *rand.Rand) (m message, name string) {
 	type known struct{ name, token, request, kind string }
 	var all []known
@@ -117,7 +119,7 @@ func text(draw *rand.Rand, length int) string {
 	return string(b)
 }
 
-// lied notes that a reader of the keys has told a lie about a name: A6 of docs/guarantees.md.
+// lied records that a reader of the keys has sent a false message about a name: A6 of docs/guarantees.md.
 func (c *checks) lied(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// history is everything that happens in a run: its hash, its counts, and if that is wanted its text.
+// history records everything that happens in a run: its hash, its counts and, if wanted, its text.
 type history struct {
 	mu      sync.Mutex
 	began   time.Time
 	hash    hash.Hash
 	lines   []string
 	at      time.Time
-	instant []string // what happened at this instant beside its event
+	instant []string // further lines of this instant, beside its event
 	conns   int
 	packets int
 	calls   int
@@ -32,10 +32,10 @@ func newHistory() history {
 	return history{began: time.Now(), hash: sha256.New(), seen: map[string]int{}}
 }
 
-// add notes the event of an instant.
+// add records the event of an instant.
 func (h *history) add(format string, args ...any) { h.note(fmt.Sprintf(format, args...), true) }
 
-// say notes what a goroutine did. What several do at one instant is in the order of its words.
+// say records what a goroutine did. Lines of one instant are sorted by their text.
 func (h *history) say(format string, args ...any) { h.note(fmt.Sprintf(format, args...), false) }
 
 func (h *history) note(line string, event bool) {
@@ -53,7 +53,7 @@ func (h *history) note(line string, event bool) {
 	h.instant = append(h.instant, line)
 }
 
-// show is a line of the text alone: what it says is in the hash by its packet.
+// show adds a line to the text only, as the hash has its packet already.
 func (h *history) show(format string, args ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -82,7 +82,7 @@ func (h *history) write(line string) {
 	h.lines = append(h.lines, fmt.Sprintf("%12.6f  %s", at.Seconds(), line))
 }
 
-// sum is the hash of all of it.
+// sum is the hash of the history.
 func (h *history) sum() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -90,7 +90,7 @@ func (h *history) sum() string {
 	return fmt.Sprintf("%x", h.hash.Sum(nil)[:8])
 }
 
-// text is all of it for a person.
+// text is the history for a person.
 func (h *history) text() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -102,10 +102,11 @@ func (h *history) text() string {
 	return text.String()
 }
 
-// lengths are those of the words in a packet, which differ where the machine's name or the process's number is longer.
+// lengths matches the lengths of words in a packet, which depend on the length of the machine's name and the process's
+// number.
 var lengths = regexp.MustCompile(`\$[0-9]+\r\n`)
 
-// packet notes that one arrived. It counts for the hash; what it says is told by the call or the message in it.
+// packet records that a packet arrived. It counts for the hash. The text has the call or the message in it.
 func (h *history) packet(c *conn, toServer bool, data []byte, end error) {
 	h.packets++
 	h.mu.Lock()
@@ -129,7 +130,7 @@ func (h *history) packet(c *conn, toServer bool, data []byte, end error) {
 	}
 }
 
-// called notes a command and its answer.
+// called records a command and its answer.
 func (w *world) called(by *session, args []string, v any) {
 	s := by.server
 	w.history.calls++
@@ -165,7 +166,7 @@ func (w *world) called(by *session, args []string, v any) {
 	w.happened(by.conn, scriptOf(args), key, v)
 }
 
-// kindOf is a script and what kind of answer it got.
+// kindOf is the name of a script with the kind of its answer.
 func kindOf(args []string, v any) string {
 	kind := scriptOf(args)
 	switch v := v.(type) {

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// held is a hold that the server has.
+// held is a hold on the server.
 type held struct {
 	token string
 	ends  time.Time
 	state byte
 }
 
-// holds is the holds in the hash of a lock, by their fences.
+// holds are the holds in the hash of a lock, by their fences.
 func (s *server) holds(key string) map[int64]held {
 	holds := map[int64]held{}
 	fields, _ := s.mini.HKeys(key)
@@ -46,11 +46,11 @@ func nameOf(key string) string {
 	return strings.TrimSuffix(name, "}")
 }
 
-// tombstone is for how long a late copy is turned away, and a second less for what is on its way meanwhile.
+// tombstone is how long a late copy is turned away, less a second for packets that are under way.
 const tombstone = 59 * time.Second
 
-// given looks at a script for grants to who is over (I8): a token that was given up, and the answer was that it was, is granted nothing any
-// more, however late a copy of its acquire is executed.
+// given checks that a script grants nothing to a token that has ended (I8): after the server has answered that a token was given up,
+// no copy of its acquire is granted, however late it comes.
 func (c *checks) given(s *server, script, key string, args []string, v any) {
 	if _, failed := v.(failure); failed || len(args) == 0 {
 		return
@@ -77,20 +77,20 @@ func (c *checks) given(s *server, script, key string, args []string, v any) {
 	}
 }
 
-// handedOver notes that a hold is left to whoever has its ticket.
+// handedOver records that a hold was handed off: it belongs to the owner of the ticket.
 func (c *checks) handedOver(fence int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.handed[fence] = true
 }
 
-// A grant is what a token was granted, once: where the server has forgotten it, a late copy of the acquire may be granted another.
+// A grant is one grant of a token. If the server has forgotten it, a late copy of the acquire may get another one.
 type grant struct {
 	token string
 	fence int64
 }
 
-// heard notes that these grants have reached their process, and looks later what became of them.
+// heard records that these grants have reached their process, and later checks what became of them.
 func (c *checks) heard(by *process, grants []grant) {
 	for _, g := range grants {
 		c.reached[g], c.reachedAt[g] = by, time.Now()
@@ -100,11 +100,11 @@ func (c *checks) heard(by *process, grants []grant) {
 	}
 }
 
-// settled is how long it takes at the most, once nothing befalls anybody any more, until what has come too late is given back.
+// settled is how long it takes at most, after the last fault, until late grants are given back.
 const settled = 10 * time.Second
 
-// nobodys looks, when there was time for it, whether each grant that has reached a process which lives was given
-// back, also where the server has forgotten something meanwhile: what is late is given back, too (I8).
+// nobodys checks, after there was time for it, that each grant without a body that has reached a live process was
+// given back, even if the server has forgotten something meanwhile (I8).
 func (c *checks) nobodys() {
 	for _, s := range c.world.servers {
 		c.nobodysOf(s)
@@ -117,7 +117,7 @@ func (c *checks) nobodysOf(s *server) {
 	}
 	for _, key := range s.mini.Keys() {
 		name := nameOf(key)
-		if !slices.Contains([]string{"a", "b", "rw", "sem"}, name) { // of the others nobody tells who has them
+		if !slices.Contains([]string{"a", "b", "rw", "sem"}, name) { // the owners of the other locks are not known
 			continue
 		}
 		for fence, h := range s.holds(key) {
@@ -133,7 +133,7 @@ func (c *checks) nobodysOf(s *server) {
 	}
 }
 
-// gathers reports whether a process is about to take several locks, and may have some already.
+// gathers reports whether a process is taking several locks, and may have some already.
 func (w *world) gathers(p *process) bool {
 	for _, d := range w.doing {
 		if d.process == p && d.Kind == "all" {
@@ -143,14 +143,15 @@ func (w *world) gathers(p *process) bool {
 	return false
 }
 
-// isSomebodys reports whether there is or was a body that has a lock with that fence.
+// isSomebodys reports whether there is or was a body that holds a lock with that fence.
 func (c *checks) isSomebodys(name string, fence int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.ContainsFunc(c.fences[name], func(b *body) bool { return b.first == fence || b.changing })
 }
 
-// remains looks, when nobody does anything and everything was given up, what the server still has of who lives (I8).
+// remains checks, when nothing is under way and everything was given up, that the server has nothing left of live
+// processes (I8).
 func (c *checks) remains() {
 	for _, s := range c.world.servers {
 		c.remainsOf(s)
@@ -159,7 +160,7 @@ func (c *checks) remains() {
 
 func (c *checks) remainsOf(s *server) {
 	for _, key := range s.mini.Keys() {
-		if s.mini.Type(key) != "hash" || s.restored || strings.HasPrefix(nameOf(key), "tick:") { // an old state; kept where its end could not be written
+		if s.mini.Type(key) != "hash" || s.restored || strings.HasPrefix(nameOf(key), "tick:") { // an old state was restored; the lock of a tick is kept if its end could not be recorded
 			continue
 		}
 		for fence, h := range s.holds(key) {
@@ -181,7 +182,7 @@ func (c *checks) remainsOf(s *server) {
 	}
 }
 
-// staysFor reports whether a lock is of those that package barrier leaves behind, for a day.
+// staysFor reports whether a lock is one of those that package barrier leaves behind for a day.
 func staysFor(name string) bool {
 	for _, kind := range []string{"latch:", "barrier:", "condition:"} {
 		if strings.HasPrefix(name, kind) {
@@ -191,7 +192,7 @@ func staysFor(name string) bool {
 	return false
 }
 
-// forgotten reports whether the server has lost what it knew of a lock since a token was given up: nothing turns a late copy away then.
+// forgotten reports whether the server has lost its data of a lock since a token was given up. Then nothing turns a late copy away.
 func (c *checks) forgotten(s *server, key, token string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -199,7 +200,7 @@ func (c *checks) forgotten(s *server, key, token string) bool {
 	return known && c.excused(s, nameOf(key), at)
 }
 
-// lives reports whether a place is that of a process that has not gone.
+// lives reports whether a place belongs to a process that still runs.
 func (c *checks) lives(place string) bool {
 	for _, p := range c.world.processes {
 		if strings.Contains(place, "\n"+p.name+"\n") {
@@ -209,7 +210,7 @@ func (c *checks) lives(place string) bool {
 	return false
 }
 
-// returned looks whether the server has let go what was released.
+// returned checks that the server has dropped a released hold.
 func (c *checks) returned(b *body, fence int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

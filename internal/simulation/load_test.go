@@ -12,10 +12,10 @@ import (
 
 var busy = flag.Int("load", 20, "run so many seeds alone, then again beside loops that keep each processor busy, and compare their hashes")
 
-// loops is how many run for each processor.
+// loops is how many busy loops run for each processor.
 const loops = 3
 
-// loaded is what that came to.
+// loaded is the result of a run under load.
 type loaded struct {
 	First             uint64
 	Seeds, Differ     int

@@ -2,15 +2,15 @@ package simulation_test
 
 import "time"
 
-// lossOf is what a server forgets, of one name or, if that is "", of all. One that forgets when it restarts gives nobody a vote of a quorum for a
-// while (Q8); one that runs on does.
+// lossOf is a loss of data on a server, of one name or, if that is "", of all. A server that loses data by a restart gives no vote of
+// a quorum for a while (Q8). A server that runs on does.
 type lossOf struct {
 	server  int
 	name    string
 	running bool
 }
 
-// lost notes that a server has forgotten what it had answered about a name: A1 and A2 of docs/guarantees.md.
+// lost records that a server has forgotten what it had answered about a name: A1 and A2 of docs/guarantees.md.
 func (c *checks) lost(s *server, name string, running bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -18,7 +18,7 @@ func (c *checks) lost(s *server, name string, running bool) {
 	c.forgot, c.gone = true, true
 }
 
-// expired notes that a server takes everything for over: its clock was stepped forward.
+// expired records that all deadlines on a server have passed, as its clock was stepped forward.
 func (c *checks) expired(s *server) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -26,12 +26,12 @@ func (c *checks) expired(s *server) {
 	c.forgot = true
 }
 
-// excused reports whether that has happened to a lock since somebody asked for it. The caller holds c.mu.
+// excused reports whether a lock was lost in one of these ways since it was asked for. The caller holds c.mu.
 func (c *checks) excused(s *server, name string, since time.Time) bool {
 	return c.lostRunning(s, name, since) || c.lostSince(lossOf{s.number, name, false}, since)
 }
 
-// lostRunning reports whether it has happened while the server ran on.
+// lostRunning reports whether that happened while the server ran on.
 func (c *checks) lostRunning(s *server, name string, since time.Time) bool {
 	return c.lostSince(lossOf{s.number, name, true}, since)
 }

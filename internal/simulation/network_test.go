@@ -11,28 +11,28 @@ import (
 	"time"
 )
 
-// conn is the client's end of a connection. What is written to it is taken up by the world at the next quiet moment; what the world
-// delivers can be read. Nothing on it blocks but a read.
+// conn is the client's end of a connection. The world takes up what is written to it at the next quiet moment, and delivers what
+// can be read. Only a read blocks.
 type conn struct {
 	world  *world
-	number int // of all connections, in the order in which they were asked for
+	number int // in the order in which all connections were dialled
 	owner  *process
 	to     *server
 	server *session // the other end
 
 	mu       sync.Mutex
-	written  [][]byte // what is to leave
+	written  [][]byte // what is to be sent
 	inbox    []byte
-	eof      error // what a reader gets when the inbox is empty
+	eof      error // the error of a read when the inbox is empty
 	closed   bool
-	fin      bool          // that it was closed has left
+	fin      bool          // the close was sent
 	arrived  chan struct{} // closed and made anew when there is something to read
 	deadline deadline
 
-	// Of the world's goroutine alone.
+	// Used by the world's goroutine only.
 	toServer, toClient time.Time // when the last packet each way arrives: they stay in order
-	dead               bool      // half-open: nothing arrives any more
-	granted            []grant   // in the next packet to the client
+	dead               bool      // the connection is half-open: nothing arrives any more
+	granted            []grant   // grants in the next packet to the client
 }
 
 // link is the way from a process to a server.
@@ -61,7 +61,7 @@ func (c *conn) Read(b []byte) (int, error) {
 		}
 		arrived, over := c.arrived, c.deadline.over()
 		c.mu.Unlock()
-		select { // if both: what is there is looked at first, above
+		select { // if both are ready: the data is looked at first, above
 		case <-arrived:
 		case <-over:
 			c.mu.Lock()
@@ -100,13 +100,13 @@ func (c *conn) Close() error {
 	return nil
 }
 
-// wake has a reader look. The caller holds c.mu.
+// wake wakes a reader. The caller holds c.mu.
 func (c *conn) wake() {
 	close(c.arrived)
 	c.arrived = make(chan struct{})
 }
 
-// deliver hands data to the reader, or the end of the connection. It reports false where nobody reads any more.
+// deliver gives data to the reader, or the end of the connection. It returns false if nobody reads any more.
 func (c *conn) deliver(data []byte, end error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -131,7 +131,7 @@ type addr string
 func (a addr) Network() string { return "simulated" }
 func (a addr) String() string  { return string(a) }
 
-// deadline is that of reads: a channel that is closed when it has passed.
+// deadline is a channel that is closed when the deadline of reads has passed.
 type deadline struct {
 	timer  *time.Timer
 	passed chan struct{}
@@ -160,7 +160,7 @@ func (d *deadline) set(t time.Time) {
 	}
 }
 
-// dial connects a process, which takes a packet's time.
+// dial connects a process, which takes the time of a packet.
 func (p *process) dial(ctx context.Context, _, to string) (net.Conn, error) {
 	w := p.world
 	asked := &dialing{owner: p, to: w.servers[slices.IndexFunc(w.servers, func(s *server) bool { return s.addr() == to })], done: make(chan struct{})}
@@ -176,7 +176,7 @@ func (p *process) dial(ctx context.Context, _, to string) (net.Conn, error) {
 	}
 }
 
-// dialing is a connection that was asked for.
+// dialing is a dial under way.
 type dialing struct {
 	owner *process
 	to    *server

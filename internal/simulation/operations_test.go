@@ -18,7 +18,7 @@ var semaphore = redislock.Semaphore(3)
 // common are options that any lock may have.
 func (d *doing) common() []redislock.Option {
 	var opts []redislock.Option
-	if d.draw.IntN(6) > 0 { // else that of half a minute
+	if d.draw.IntN(6) > 0 { // otherwise the default of half a minute
 		opts = append(opts, redislock.WithLease(upTo(d.draw, 100*time.Millisecond, 10*time.Second)))
 	}
 	if d.draw.IntN(4) == 0 {
@@ -34,13 +34,13 @@ func (d *doing) common() []redislock.Option {
 	if d.draw.IntN(8) == 0 {
 		opts = append(opts, redislock.WithoutRenewal())
 	}
-	if n := d.Seed % 32; n < 3 { // not drawn, so that the runs of a seed stay as they were
+	if n := d.Seed % 32; n < 3 { // not drawn at random, so that the runs of a seed stay as they were
 		opts = append(opts, redislock.WithMaxQueue(int(n)+1))
 	}
 	return opts
 }
 
-// exclusive are options that an exclusive lock may have, or one of readers in turns.
+// exclusive are options for an exclusive lock, or for one of readers in turns.
 func (d *doing) exclusive() []redislock.Option {
 	if !d.world.plan.Turns || d.Seed%4 == 0 {
 		return d.common()
@@ -60,7 +60,7 @@ func (d *doing) exclusive() []redislock.Option {
 	return opts
 }
 
-// perform does it.
+// perform runs an operation.
 func (d *doing) perform() error {
 	if d.world.plan.quorum() {
 		return d.performQuorum()
@@ -152,7 +152,7 @@ func (d *doing) drainAndClose(ctx context.Context) error {
 	return errors.Join(err, d.client.Close(ctx))
 }
 
-// anyhow gives a lock back where the observer panics in the body, as whoever writes one should. Otherwise it was given back before.
+// anyhow gives a lock back if the observer panics in the body, as an application should. Otherwise it was given back before.
 func (d *doing) anyhow(release func(context.Context) error) {
 	if r := recover(); r != nil {
 		_ = release(d.ctx)
@@ -160,13 +160,13 @@ func (d *doing) anyhow(release func(context.Context) error) {
 	}
 }
 
-// release gives a lock back, and looks at the answer.
+// release gives a lock back, and checks the answer.
 func (d *doing) release(b *body, release func(context.Context) error) error {
 	begun, fence := time.Now(), b.fence()
 	d.through = true
 	err := d.answered(release(d.ctx))
 	c := &d.world.checks
-	if err == nil && !d.turns { // otherwise its process may have it yet
+	if err == nil && !d.turns { // in turns its process may still have it
 		c.returned(b, fence)
 	}
 	if until := d.world.weather.stopped[d.number].Add(10 * time.Millisecond); time.Since(latest(begun, until)) > releaseTime && d.observer.fault == "" {
@@ -175,10 +175,12 @@ func (d *doing) release(b *body, release func(context.Context) error) error {
 	return err
 }
 
-// releaseTime is how long a release takes at the most: it may send two requests, each for five seconds and the timeouts of its last attempt, with pauses.
+// releaseTime is how long a release takes at most: it may send two requests, each for five seconds and the timeouts of its last
+// attempt, with pauses.
 const releaseTime = 21 * time.Second
 
-// answered looks at what a release came to: it is sent also when its context has ended, so that is not what it answers.
+// answered checks the result of a release. The release is sent even if its context has ended, so the end of the context
+// must not be the result.
 func (d *doing) answered(err error) error {
 	var op *net.OpError
 	if d.through && d.ctx.Err() != nil && errors.Is(err, d.ctx.Err()) && !errors.As(err, &op) {
@@ -214,13 +216,13 @@ func (d *doing) guarded(ctx context.Context) error {
 	return d.unguarded()
 }
 
-// unguarded is a body of Do that has no lock.
+// unguarded is a body of Do without a lock.
 func (d *doing) unguarded() error {
 	d.world.checks.find("I10", "%d: a body without a lock", d.Number)
 	return nil
 }
 
-// inside is what a body of Do does; again takes the lock once more, under its context.
+// inside is the work of a body of Do. The function again takes the lock once more, under its context.
 func (d *doing) inside(ctx context.Context, b *body, again func() (handle, error)) error {
 	defer d.leave(b)
 	d.work(b)
@@ -242,7 +244,7 @@ func (d *doing) inside(ctx context.Context, b *body, again func() (handle, error
 	return nil
 }
 
-// change is of the mode of a hold.
+// change changes the mode of a hold.
 func (d *doing) change(b *body) {
 	if d.draw.IntN(2) == 0 {
 		return
@@ -263,10 +265,10 @@ func (d *doing) change(b *body) {
 		err = b.lock.Downgrade(ctx)
 	}
 	w.history.say("%d changed: %v", d.Number, err)
-	w.checks.changed(b, "read", err) // the least that it may have
+	w.checks.changed(b, "read", err) // the weaker of the modes that it may have
 }
 
-// handOff gives a lock to another process.
+// handOff hands a lock off to another process.
 func (d *doing) handOff() error {
 	l, err := d.client.Acquire(d.ctx, d.Name, redislock.WithLease(upTo(d.draw, 500*time.Millisecond, 10*time.Second)))
 	if err != nil {

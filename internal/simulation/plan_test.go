@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// plan is what is to happen in a run. It is drawn from a seed, and a failing one is made smaller before it is shown (shrink_test.go): so
-// each part draws from a seed of its own, and leaving out one changes nothing in the others.
+// plan is what is to happen in a run. It is drawn from a seed. A failing plan is made smaller before it is shown (shrink_test.go), so
+// each part has its own seed, and leaving out a part changes nothing in the others.
 type plan struct {
 	Seed    uint64
 	Clients int
@@ -19,7 +19,7 @@ type plan struct {
 	Turns bool `json:",omitempty"`
 	// Readers says that most readers take it in turns, too.
 	Readers bool `json:",omitempty"`
-	// Tangled says that locks are taken under others, in any order, and paths are.
+	// Tangled says that locks are taken under other locks, in any order, and that paths are locked.
 	Tangled bool `json:",omitempty"`
 	// Gathered says that most operations are latches, barriers, a condition and a limit that changes.
 	Gathered bool `json:",omitempty"`
@@ -41,25 +41,26 @@ type fault struct {
 	Kind    string
 	Client  int
 	Node    int  // the server
-	Here    bool `json:",omitempty"` // in the place of Node: the one where it happened what the fault waited for
+	Here    bool `json:",omitempty"` // in the place of Node: the node of the event that the fault waited for
 	Seed    uint64
-	// After is a script of that process, "granted" for one that grants it the lock, or "handed over" for one of any process that grants
-	// the lock to another, whom the fault then befalls: it befalls soon after the first one from At on. Empty: it befalls at At.
+	// After is the event that the fault waits for, from At on: the name of a script of that process, "granted" for a script that grants
+	// it the lock, or "handed over" for a script of any process that grants the lock to another, to which the fault then happens. If it
+	// is empty, the fault happens at At.
 	After string
-	key   string // that this is or was about
-	conn  *conn  // by which it came
+	key   string // the key of that event
+	conn  *conn  // the connection by which it came
 }
 
-// source is what a part of a plan draws from.
+// source is the random source of a part of a plan.
 func source(seed, of uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, of)) }
 
-// upTo is a time from least to most, each order of magnitude as likely as another.
+// upTo is a time from least to most, in which all orders of magnitude are equally likely.
 func upTo(draw *rand.Rand, least, most time.Duration) time.Duration {
 	span := math.Log(float64(most) / float64(least))
 	return least + time.Duration(float64(least)*(math.Exp(draw.Float64()*span)-1))
 }
 
-// weighted is one of the keys, as likely as its weight says.
+// weighted is one of the keys, with a probability by its weight.
 func weighted(draw *rand.Rand, all []weight) string {
 	sum := 0
 	for _, w := range all {
@@ -144,10 +145,10 @@ func planOf(seed uint64) plan {
 		return planOfQuorum(seed)
 	}
 	draw := source(seed, 1)
-	p := plan{Seed: seed, Clients: 2 + min(draw.IntN(7), draw.IntN(7)), Turns: seed%4 == 1, Readers: seed%16 == 9} // not drawn, so that the other seeds stay as they were
+	p := plan{Seed: seed, Clients: 2 + min(draw.IntN(7), draw.IntN(7)), Turns: seed%4 == 1, Readers: seed%16 == 9} // not drawn at random, so that the other seeds stay as they were
 	span := upTo(draw, 200*time.Millisecond, 40*time.Second)
 	kinds := operations
-	if draw.IntN(3) == 0 { // few kinds, and so more of each
+	if draw.IntN(3) == 0 { // few kinds of operations, and so more of each
 		kinds = nil
 		for range 1 + draw.IntN(4) {
 			kinds = append(kinds, operations[draw.IntN(len(operations))])
@@ -180,12 +181,12 @@ func planOf(seed uint64) plan {
 	}
 	some := faults
 	switch draw.IntN(6) {
-	case 0, 1, 2: // one or two kinds
+	case 0, 1, 2: // one or two kinds of faults
 		some = nil
 		for range 1 + draw.IntN(2) {
 			some = append(some, faults[draw.IntN(len(faults))])
 		}
-	case 3: // a copy that comes late, and a server that does not know any more what it was a copy of
+	case 3: // a late copy, and a server that has forgotten the original
 		some = []weight{{lateness[draw.IntN(len(lateness))], 1}, {loss[draw.IntN(len(loss))], 1}}
 	}
 	for range 1 + draw.IntN(8) {
@@ -201,7 +202,7 @@ func planOf(seed uint64) plan {
 	return p
 }
 
-// end is when the last fault is over and the last operation has begun.
+// end is the time at which the last fault is over and the last operation has begun.
 func (p plan) end() (end time.Duration) {
 	for _, f := range p.Faults {
 		end = max(end, f.At+f.For)

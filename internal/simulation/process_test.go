@@ -20,7 +20,7 @@ type process struct {
 	name     string
 	rdbs     []*redis.Client
 	clients  []*redislock.Client
-	client   *redislock.Client // the only one, or that of the first node
+	client   *redislock.Client // the only Client, or that of the first node
 	locker   *quorum.Locker
 	ended    map[string]time.Time // when its last operation on a name has ended
 	observer *observer
@@ -28,10 +28,10 @@ type process struct {
 	end      context.CancelFunc
 	gone     bool
 	closed   bool
-	packets  []*crossing // what is to happen when packets have come or gone
+	packets  []*crossing // actions for when packets have come or gone
 }
 
-// crossing is something that happens when so many packets more of a process have arrived somewhere.
+// crossing is an action for when a number of further packets of a process have arrived.
 type crossing struct {
 	left   int
 	before bool
@@ -46,7 +46,7 @@ func (w *world) begin(number int) *process {
 	for _, s := range w.servers {
 		rdb := redis.NewClient(&redis.Options{
 			Addr: s.addr(), Protocol: 2, DisableIdentity: true, Dialer: p.dial,
-			// Who waits for a connection does so by a timer that go-redis keeps for the next, who would be in another bubble.
+			// go-redis keeps the timer of a wait for a connection for the next wait, which would be in another bubble.
 			PoolSize: 1000,
 		})
 		c, err := redislock.New(rdb, redislock.WithName(p.name), redislock.WithObserver(p.observer))
@@ -63,7 +63,7 @@ func (w *world) begin(number int) *process {
 	return p
 }
 
-// crossed lets happen what was to happen with a packet, before or after it is delivered.
+// crossed runs the actions that are due with a packet, before or after it is delivered.
 func (p *process) crossed(before bool) {
 	if _, stands := p.world.stands(p); stands {
 		return
@@ -81,7 +81,7 @@ func (p *process) crossed(before bool) {
 	}
 }
 
-// observer notes what a Client tells, and may misbehave.
+// observer records the events of a Client, and may misbehave.
 type observer struct {
 	process *process
 	mu      sync.Mutex
@@ -110,7 +110,7 @@ func (o *observer) Observe(e redislock.Event) {
 	time.Sleep(time.Until(until))
 }
 
-// doing is an operation on its way.
+// doing is an operation under way.
 type doing struct {
 	operation
 	*process
@@ -119,9 +119,9 @@ type doing struct {
 	cancel  context.CancelFunc
 	asked   time.Time
 	entered bool
-	units   int           // of the semaphore
+	units   int           // the units of the semaphore that it wants
 	turns   bool          // its lock may go on within the process, or linger
-	through bool          // its body is through, and only the release is left
+	through bool          // its body has ended, and only the release is left
 	wait    time.Duration // WithWait of its acquire, if it has one and nothing else
 }
 
@@ -139,9 +139,9 @@ func (w *world) operate(op operation) {
 	w.history.add("%s begins %d: %s %s", p.name, op.Number, op.Kind, op.Name)
 	d.ctx, d.cancel = context.WithCancel(p.life)
 	switch d.draw.IntN(10) {
-	case 0, 1, 2: // some time
+	case 0, 1, 2: // after some time
 		d.ctx, d.cancel = context.WithTimeout(p.life, upTo(d.draw, 100*time.Microsecond, 30*time.Second))
-	case 3, 4: // when so many packets have passed
+	case 3, 4: // after some number of packets
 		p.packets = append(p.packets, &crossing{1 + d.draw.IntN(12), d.draw.IntN(2) == 0, func() {
 			w.history.say("%d is cancelled", op.Number)
 			d.cancel()
@@ -183,7 +183,7 @@ func (w *world) operate(op operation) {
 	}()
 }
 
-// pause is some time in a body, unless its context ends. Some bodies do not look at it.
+// pause waits for some time in a body, or until its context ends. Some bodies ignore their context.
 func (d *doing) pause(ctx context.Context, most time.Duration) {
 	length := upTo(d.draw, 10*time.Microsecond, most)
 	timer := time.NewTimer(length)
@@ -198,11 +198,11 @@ func (d *doing) pause(ctx context.Context, most time.Duration) {
 	}
 }
 
-// late looks whether an acquire that had a bound kept it: it waits for its own clean-up for ten milliseconds at the most. AcquireAll
-// gives back what it has taken first, as it says.
+// late checks that an acquire with a bound on its wait kept it. It may wait for its own clean-up for at most ten milliseconds.
+// AcquireAll gives back what it has taken first, as documented.
 func (d *doing) late(err error) {
 	due, least := latest(d.asked.Add(d.wait), d.world.weather.stopped[d.number].Add(10*time.Millisecond)), 12*time.Millisecond
-	if d.world.plan.quorum() { // that waits for twenty
+	if d.world.plan.quorum() { // a quorum waits for at most twenty
 		least = 22 * time.Millisecond
 	}
 	if d.wait > 0 && !d.entered && d.Kind != "all" && d.Kind != "path" && d.observer.fault == "" && time.Since(due) > least {

@@ -15,16 +15,16 @@ import (
 
 // A quorum in the simulation: processes with a Client for each of three servers, sometimes five, and a Locker over them.
 
-// befallQuorum has a fault happen that there is with several servers alone.
+// befallQuorum lets a fault happen that exists only with several servers.
 func (w *world) befallQuorum(f fault, s *server) {
 	until := time.Now().Add(f.For)
 	mute := func(p *process, s *server) { w.weather.until[link{p.number, s.number}] = until }
 	switch f.Kind {
-	case "mute": // for all
+	case "mute": // for all nodes
 		for _, p := range w.processes {
 			mute(p, s)
 		}
-	case "divided": // those who reach a minority alone, and those who reach all but it
+	case "divided": // some processes reach only a minority, the others all but that minority
 		minority := func(of *server) bool {
 			return (of.number-s.number+len(w.servers))%len(w.servers) < len(w.servers)/2
 		}
@@ -35,17 +35,17 @@ func (w *world) befallQuorum(f fault, s *server) {
 				}
 			}
 		}
-	case "flush": // as by FLUSHALL
+	case "flush": // as FLUSHALL does
 		s.mini.FlushAll()
 		s.listener.LostAll()
 		w.checks.lost(s, "", true)
 	}
 }
 
-// addr is where a server is.
+// addr is the address of a server.
 func (s *server) addr() string { return fmt.Sprintf("127.0.0.%d:6379", s.number+1) }
 
-// called is which of several servers it is, in a text.
+// called names a server in a text, if there are several.
 func (s *server) called() string {
 	if len(s.world.servers) == 1 {
 		return ""
@@ -53,7 +53,7 @@ func (s *server) called() string {
 	return fmt.Sprintf(" at node %d", s.number+1)
 }
 
-// tells answers what the embedded server does not: which run of it this is, since when it has been up, and whether it keeps everything.
+// tells answers the requests that the embedded server cannot: the run ID, how long the server is up, and whether it keeps everything.
 func (s *server) tells(c *redisserver.Peer, command string, args []string) bool {
 	switch {
 	case command == "INFO" && slices.Equal(args, []string{"server"}):
@@ -90,7 +90,8 @@ type handle interface {
 	Release(context.Context) error
 }
 
-// take takes a lock that nobody has. A hold that is in the future by a clock which went back lasts a lease from now.
+// take takes a lock that nobody holds. If the clock went back and the hold is in the future, it lasts a lease from
+// now.
 func (p *process) take(ctx context.Context, name string) (handle, error) {
 	if p.locker != nil {
 		return p.locker.Acquire(ctx, name, redislock.WithLease(time.Second), redislock.WithWait(40*time.Second))
@@ -98,7 +99,7 @@ func (p *process) take(ctx context.Context, name string) (handle, error) {
 	return p.client.Acquire(ctx, name, redislock.WithWait(40*time.Second))
 }
 
-// seeks reports whether an operation of a process may have votes for a name, or had some a moment ago.
+// seeks reports whether an operation of a process may have votes for a name now, or had some a moment ago.
 func (p *process) seeks(name string) bool {
 	if !p.world.plan.quorum() {
 		return false
@@ -111,7 +112,7 @@ func (p *process) seeks(name string) bool {
 	return time.Since(p.ended[name]) < settled
 }
 
-// performQuorum does it.
+// performQuorum runs an operation on a quorum.
 func (d *doing) performQuorum() error {
 	q := d.locker
 	switch d.Kind {
@@ -128,7 +129,7 @@ func (d *doing) performQuorum() error {
 		ctx, cancel := context.WithTimeout(d.ctx, upTo(d.draw, time.Millisecond, 10*time.Second))
 		defer cancel()
 		some := d.clients
-		if one := d.draw.IntN(2 * len(some)); one < len(some) { // that of one node
+		if one := d.draw.IntN(2 * len(some)); one < len(some) { // the lock of one node
 			some = some[one : one+1]
 		}
 		d.closed = true
@@ -145,7 +146,7 @@ func (d *doing) lease() redislock.Option {
 	return redislock.WithLease(upTo(d.draw, 100*time.Millisecond, d.world.plan.Longest))
 }
 
-// quorumOptions are options that a lock of a quorum may have.
+// quorumOptions are options for a lock of a quorum.
 func (d *doing) quorumOptions() []redislock.Option {
 	opts := []redislock.Option{d.lease()}
 	if d.draw.IntN(4) == 0 {

@@ -2,7 +2,7 @@ package simulation_test
 
 import "strings"
 
-// quorumBugs are what package quorum would have without a rule.
+// quorumBugs are bugs that package quorum would have without a rule.
 var quorumBugs = []bug{
 	{"quorum-no-yield", "nobody gives a vote to an older attempt, and a split of votes lasts", "\tif h.phase != seeking || h.counting() >= h.locker.majority || v.ballot != b || v.lock == nil {\n\t\treturn\n", "\tif true || v.ballot != b || v.lock == nil {\n\t\treturn\n", 0, ""},
 	{"quorum-fresh-counts", "a node that came back without its data counts at once", "\treturn max(0, longest-clock.Elapsed(s.up))\n", "\treturn 0\n", 0, ""},

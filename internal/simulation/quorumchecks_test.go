@@ -4,22 +4,22 @@ import (
 	"time"
 )
 
-// What a quorum promises (docs/guarantees.md, "A quorum of masters").
+// The checks of a quorum's promises (docs/guarantees.md, "A quorum of masters").
 
-// voter is whose a token is: each acquire has one ticket, and a token on each node.
+// voter is the owner of a token: each acquire has one ticket, and a token on each node.
 type voter struct {
 	process int
 	ticket  string
 }
 
-// voted is a vote that a node has given with some fence.
+// voted is a vote that a node has given, with its fence.
 type voted struct {
 	server, process int
 	name            string
 	fence           int64
 }
 
-// asks notes whose a token is, and which votes a node has given.
+// asks records the owner of a token, and the votes that a node has given.
 func (c *checks) asks(by *session, args []string) {
 	if !c.world.plan.quorum() {
 		return
@@ -35,7 +35,7 @@ func (c *checks) asks(by *session, args []string) {
 	}
 }
 
-// one is what a promise is called of one server, or of a quorum.
+// one is the number of a promise, which differs between one server and a quorum.
 func (c *checks) one(single, quorum string) string {
 	if c.world.plan.quorum() {
 		return quorum
@@ -45,7 +45,7 @@ func (c *checks) one(single, quorum string) string {
 
 func (c *checks) majority() int { return len(c.world.servers)/2 + 1 }
 
-// votesOf is on how many nodes a body has the lock, or on how many it may be excused that it has not.
+// votesOf is the number of nodes on which a body holds the lock, or is excused for not holding it.
 func (c *checks) votesOf(b *body, excused func(*server) bool) (n int) {
 	for _, s := range c.world.servers {
 		if excused(s) || c.hasVote(s, b) {
@@ -64,12 +64,12 @@ func (c *checks) hasVote(s *server, b *body) bool {
 	return false
 }
 
-// lostSinceAsked says of a server whether it has forgotten the lock since a body asked for it. The holder finds out at its next renewal.
+// lostSinceAsked reports whether a server has forgotten the lock since a body asked for it. The holder finds out at its next renewal.
 func (c *checks) lostSinceAsked(b *body) func(*server) bool {
 	return func(s *server) bool { return c.excused(s, b.name, b.asked) }
 }
 
-// confirmed looks, when somebody has acquired the lock, whether a majority has it under its fence (Q2). The caller holds c.mu.
+// confirmed checks, after an acquire, that a majority has the hold under its fence (Q2). The caller holds c.mu.
 func (c *checks) confirmed(b *body) {
 	forgotten, lost := 0, c.lostSinceAsked(b)
 	most, of := 0, map[voter]int{} // another acquire of the process may have been given the same fence elsewhere
@@ -89,7 +89,8 @@ func (c *checks) confirmed(b *body) {
 	}
 }
 
-// keptByMost looks whether a majority of the nodes still has what the bodies rely on (Q6). The caller holds c.mu.
+// keptByMost checks that a majority of the nodes still has the holds that the bodies rely on (Q6). The caller holds
+// c.mu.
 func (c *checks) keptByMost(name string) {
 	for _, b := range c.bodies {
 		if b.name != name || !b.relies() {
@@ -102,7 +103,7 @@ func (c *checks) keptByMost(name string) {
 	}
 }
 
-// returnedByMost looks whether a majority of the nodes has let go what was released. The caller holds c.mu.
+// returnedByMost checks that a majority of the nodes has dropped a released hold. The caller holds c.mu.
 func (c *checks) returnedByMost(b *body, fence int64) {
 	restored := func(s *server) bool { return false }
 	if n := c.votesOf(b, restored); n > len(c.world.servers)-c.majority() {
@@ -110,15 +111,15 @@ func (c *checks) returnedByMost(b *body, fence int64) {
 	}
 }
 
-// safe reports whether nobody else may have the lock beside a body (Q1): so many nodes have it, or give nobody a vote since they came back
-// without it (Q8), that the others are no majority. The caller holds c.mu.
+// safe reports whether nobody else can get the lock beside a body (Q1). The nodes that hold it, and those that give no votes since
+// they came back without data (Q8), are so many that the others are no majority. The caller holds c.mu.
 func (c *checks) safe(b *body) bool {
 	return c.votesOf(b, func(s *server) bool {
 		return c.lostSince(lossOf{s.number, b.name, false}, b.asked) && !c.lostRunning(s, b.name, b.asked)
 	}) >= c.majority()
 }
 
-// mayFall reports whether fences may fall: what was lost is made anew by the clock (A4; Q2).
+// mayFall reports whether fences may fall: a lost fence is made anew from the clock (A4; Q2).
 func (c *checks) mayFall() bool {
 	if !c.world.plan.quorum() {
 		return (c.back || c.beyond) && c.forgot
@@ -126,7 +127,7 @@ func (c *checks) mayFall() bool {
 	return c.gone && (c.back || c.ahead || c.clocksOff() > 0)
 }
 
-// clocksOff is how many clocks are not right from the beginning.
+// clocksOff is how many clocks are wrong from the beginning.
 func (c *checks) clocksOff() (n int) {
 	for _, skew := range c.world.plan.Skews {
 		if skew != 0 {
@@ -136,8 +137,7 @@ func (c *checks) clocksOff() (n int) {
 	return n
 }
 
-// mayBePassed reports whether a grant may be heard of after a later one: the servers have forgotten the earlier one meanwhile. The caller
-// holds c.mu.
+// mayBePassed reports whether a grant may arrive after a later one, as the servers have forgotten it meanwhile. The caller holds c.mu.
 func (c *checks) mayBePassed(before, b *body) bool {
 	for _, s := range c.world.servers {
 		if c.excused(s, b.name, earlier(before, b)) {
@@ -147,16 +147,16 @@ func (c *checks) mayBePassed(before, b *body) bool {
 	return false
 }
 
-// splitTime is for how long nobody has a lock that somebody wants, at the most, where nothing befalls anybody: a few inquiries.
+// splitTime is the longest time without a holder of a wanted lock if there is no fault: a few inquiries.
 const splitTime = 500 * time.Millisecond
 
-// waited looks, where nothing befalls anybody, for how long somebody has waited for a lock that nobody had (Q4). The caller holds c.mu.
+// waited checks, in a run without faults, how long somebody has waited for a lock that nobody held (Q4). The caller holds c.mu.
 func (c *checks) waited(d *doing) {
 	if c.world.history.faults > 0 {
 		return
 	}
 	for _, b := range c.bodies {
-		if b.name == d.Name && !b.left { // it has the lock, or nobody knows since when it has not
+		if b.name == d.Name && !b.left { // it holds the lock, or it is not known since when it does not
 			return
 		}
 	}
@@ -165,7 +165,7 @@ func (c *checks) waited(d *doing) {
 	}
 }
 
-// inVain looks at an operation that has failed.
+// inVain checks an operation that has failed.
 func (d *doing) inVain() {
 	if c := &d.world.checks; d.world.plan.quorum() && !d.entered && !d.closed {
 		c.mu.Lock()
@@ -174,14 +174,14 @@ func (d *doing) inVain() {
 	}
 }
 
-// ticketError is by how much the tickets of two processes may differ from the order in which they asked, at the most, where nothing befalls
-// anybody: some round trips, and those of the first connections.
+// ticketError is how far the tickets of two processes may differ at most from the order in which they asked, if there is no fault:
+// some round trips, and those of the first connections.
 const ticketError = 50 * time.Millisecond
 
-// first looks whether somebody who has asked earlier still waits (Q3). The caller holds c.mu.
+// first checks that nobody who has asked earlier still waits (Q3). The caller holds c.mu.
 func (c *checks) first(b *body) {
 	w := c.world
-	if w.history.faults > 0 || c.clocksOff() > 1 { // of two clocks that differ a process that has not heard the third yet cannot tell which is off
+	if w.history.faults > 0 || c.clocksOff() > 1 { // a process that knows only two clocks cannot tell which of them is wrong
 		return
 	}
 	w.mu.Lock()

@@ -2,10 +2,10 @@ package simulation_test
 
 import "time"
 
-// One seed in so many is of a quorum: processes with a Client for each of three servers, sometimes five, and a Locker over them.
+// Some of the seeds are of a quorum: processes with a Client for each of three servers, sometimes five, and a Locker over them.
 const quorumEvery = 8
 
-// quorumPlan is what a plan has besides where it is of a quorum.
+// quorumPlan is the additional part of a plan for a quorum.
 type quorumPlan struct {
 	Nodes   int             `json:",omitempty"`
 	Longest time.Duration   `json:",omitempty"` // lease
@@ -25,7 +25,7 @@ var quorumOperations = []weight{
 	{"close", 1},
 }
 
-// quorumFaults befall a process, or its way to one node, or one node.
+// quorumFaults are faults of a process, of its way to one node, or of one node.
 var quorumFaults = []weight{
 	{"cut", 4},
 	{"cut all", 4},
@@ -78,7 +78,7 @@ func planOfQuorum(seed uint64) plan {
 	}
 	span := upTo(draw, 200*time.Millisecond, 20*time.Second)
 	crowds := 0
-	if draw.IntN(2) == 0 { // several ask at once, and the nodes hear of them in different orders
+	if draw.IntN(2) == 0 { // several ask at once, and the requests reach the nodes in different orders
 		crowds = 1 + draw.IntN(4)
 	}
 	for i := range 4 + draw.IntN(16) {
@@ -95,7 +95,7 @@ func planOfQuorum(seed uint64) plan {
 	switch draw.IntN(8) {
 	case 0, 1:
 		return p
-	case 2, 3: // one or two kinds
+	case 2, 3: // one or two kinds of faults
 		some = nil
 		for range 1 + draw.IntN(2) {
 			some = append(some, quorumFaults[draw.IntN(len(quorumFaults))])
@@ -121,7 +121,7 @@ func planOfQuorum(seed uint64) plan {
 	return p
 }
 
-// erosion is faults of one node after the other.
+// erosion has faults of one node after the other.
 func erosion(p plan, span time.Duration) (all []fault) {
 	draw := source(p.Seed, 10)
 	at := time.Duration(0)
@@ -137,7 +137,8 @@ func erosion(p plan, span time.Duration) (all []fault) {
 	return all
 }
 
-// amnesia is that a process has a lock of a bare majority, one node of which comes back without its data, and the process does not hear of it.
+// amnesia lets a process hold the lock on a bare majority, of which one node comes back without its data, and the process does not
+// learn of it.
 func amnesia(p plan) (all []fault) {
 	draw := source(p.Seed, 10)
 	missing := draw.IntN(p.Nodes)

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// verdict is the error with which the server refuses a command, empty if it does not, and how it refuses the first write of a script.
+// verdict is the error with which the server refuses a command, empty if it does not, and the refusal for the first write of a
+// script.
 func (s *server) verdict(args []string) (refused failure, within *refusal) {
 	for i := range refusals {
 		switch r := &refusals[i]; {
@@ -28,11 +29,11 @@ func isScript(args []string) bool {
 
 type refusal struct {
 	code, text string
-	refuses    []string // commands, also as the first write of a script; nil: whatever is sent
+	refuses    []string // these commands, also as the first write of a script; nil: everything
 }
 
-// refusals are how a server refuses. Redis looks at a script's first write, and at no other: a script that has written goes on. Out of
-// memory it refuses what may need more of it.
+// refusals are the ways in which a server refuses. Redis checks only the first write of a script: a script that has written goes on.
+// Out of memory it refuses commands that may need more memory.
 var refusals = []refusal{
 	{"LOADING", "LOADING Redis is loading the dataset in memory", nil},
 	{"BUSY", "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", nil},

@@ -16,7 +16,7 @@ import (
 
 var record = flag.Bool("record", false, "write what comes out into docs/reliability.md")
 
-// What the last recorded runs came to is kept here, and docs/reliability.md has a section that is made of it.
+// The results of the last recorded runs are kept here, and a section of docs/reliability.md is made of them.
 const (
 	searchFile = "testdata/search.json"
 	bugsFile   = "testdata/bugs.json"
@@ -32,7 +32,7 @@ type recorded[T any] struct {
 	Result           T
 }
 
-// keep writes what a run came to, and the page.
+// keep writes the result of a run, and the page.
 func keep[T any](t *testing.T, file string, result T) {
 	commit, _ := exec.Command("git", "rev-parse", "--short", "HEAD").Output() // without git it is unknown
 	r := recorded[T]{time.Now().UTC().Format("2006-01-02 15:04 UTC"), strings.TrimSpace(string(commit)), runtime.Version(), result}
@@ -55,7 +55,7 @@ func keep[T any](t *testing.T, file string, result T) {
 	}
 }
 
-// The section is what the runs came to, and nobody's opinion.
+// The section of the page is what the recorded results give.
 func TestThePageSaysWhatTheRunsFound(t *testing.T) {
 	if os.Getenv(childEnv) != "" {
 		return
@@ -69,7 +69,7 @@ func TestThePageSaysWhatTheRunsFound(t *testing.T) {
 	}
 }
 
-// written is the page before the section, behind it, and the section itself as it is; and what it should be.
+// written returns the page before the section and after it, the section as it is, and the section as it should be.
 func written() (is [3]string, should string, err error) {
 	text, err := os.ReadFile(page)
 	if err != nil {
@@ -109,7 +109,7 @@ func load(file string, into any) error {
 	return json.Unmarshal(text, into)
 }
 
-// section is what the page says.
+// section is the text of the section.
 func section(s recorded[summary], b recorded[[]found], l recorded[loaded]) string {
 	var out strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&out, format, args...) }

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// What clients and servers say to each other, in RESP2.
+// The requests of clients and the replies of servers, in RESP2.
 
-// command takes the first command off data; ok is false if it is not all there.
+// command takes the first command off data; ok is false if the command is not complete.
 func command(data []byte) (args []string, rest []byte, ok bool) {
 	if len(data) == 0 || data[0] != '*' {
 		return nil, data, false
@@ -72,7 +72,7 @@ func value(data []byte) (v any, rest []byte, ok bool) {
 	return nil, data, false
 }
 
-// failure is an error that the server answers.
+// failure is an error reply of the server.
 type failure string
 
 func (f failure) wire() []byte { return []byte("-" + string(f) + "\r\n") }

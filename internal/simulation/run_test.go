@@ -14,7 +14,7 @@ import (
 	"example.com/redislock/internal/random"
 )
 
-// result is what a run came to.
+// result is the result of a run.
 type result struct {
 	Hash                        string
 	Findings                    []string
@@ -25,11 +25,11 @@ type result struct {
 	text                        func() string // of all that happened
 }
 
-// quiet is how long it takes at the most, after the last fault and beside what bodies last, until everybody who waits has a lock: a fault
-// that waits for something, two leases, the claims of those who are gone, and the checks.
+// quiet is how long it takes at most, after the last fault and without the time of bodies, until every waiter has its lock: the time
+// of a fault that waits for something, two leases, the claims of processes that are gone, and the checks.
 const quiet = 150 * time.Second
 
-// run has a plan happen.
+// run runs a plan.
 func run(t *testing.T, p plan) (r result) {
 	var seed [32]byte
 	binary.LittleEndian.PutUint64(seed[:], p.Seed)
@@ -47,7 +47,7 @@ func run(t *testing.T, p plan) (r result) {
 		w.play()
 		w.rest(max(0, time.Until(w.over)) + settled)
 		w.checks.nobodys()
-		w.rest(60 * time.Second) // what is given up in the background is, or never
+		w.rest(60 * time.Second) // time for what is given up in the background
 		w.checks.remains()
 		w.settle()
 		accepted := 0
@@ -66,7 +66,7 @@ func run(t *testing.T, p plan) (r result) {
 	return r
 }
 
-// unsettle has the choices of the runtime begin elsewhere with each seed.
+// unsettle makes the choices of the runtime depend on the seed.
 func unsettle(seed uint64) {
 	a := make(chan struct{})
 	close(a)
@@ -78,7 +78,7 @@ func unsettle(seed uint64) {
 	}
 }
 
-// play has all of the plan happen, and waits until all have what they wanted.
+// play runs the whole plan, and waits until all operations have ended.
 func (w *world) play() {
 	begun := time.Now()
 	w.ending = begun.Add(w.plan.end())
@@ -94,7 +94,7 @@ func (w *world) play() {
 	if !w.run(w.idle) {
 		for _, number := range sortedNumbers(w.doing) {
 			d := w.doing[number]
-			if d.Kind == "weak" && w.checks.back { // a plain key of Redis, which lasts as much longer as its clock was set back
+			if d.Kind == "weak" && w.checks.back { // its key of Redis lasts longer by as much as the clock was set back
 				continue
 			}
 			w.checks.find("stuck", "%d, %s %s, has not come to an end %v after the last fault", number, d.Kind, d.Name, time.Since(begun.Add(w.plan.end())).Round(time.Second))
@@ -107,7 +107,7 @@ func (w *world) play() {
 	}
 }
 
-// idle reports whether nothing is to come and nobody is doing anything.
+// idle reports whether nothing is to come and nothing is under way.
 func (w *world) idle() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -120,7 +120,7 @@ func (w *world) each(do func(*process)) {
 	}
 }
 
-// aside does something on another goroutine while the world goes on, for so long at the most.
+// aside runs a function on another goroutine while the world goes on, for at most that time.
 func (w *world) aside(most time.Duration, do func(ctx context.Context)) (done bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), most)
 	defer cancel()
@@ -140,7 +140,7 @@ func (w *world) aside(most time.Duration, do func(ctx context.Context)) (done bo
 	})
 }
 
-// settle ends all processes, and looks what is left (I4, I8).
+// settle ends all processes, and checks what is left (I4, I8).
 func (w *world) settle() {
 	for _, p := range w.processes {
 		most := 20 * time.Second
@@ -218,7 +218,7 @@ func (w *world) rest(d time.Duration) {
 
 var bubble = regexp.MustCompile(`synctest bubble [0-9]+`)
 
-// goroutines are those of the bubble, but for the world's own.
+// goroutines are the goroutines of the bubble without the world's own.
 func goroutines() (left []string) {
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]

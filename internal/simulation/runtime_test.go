@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// Go decides some things by chance, by addresses, or by the wall clock. In a bubble of testing/synctest it must not, so the simulation
-// runs in a test binary that is built over a runtime with these lines changed, and nothing else. A version of Go that has not these
-// lines is told, and nothing is simulated on it.
+// The Go runtime decides some things by chance, by addresses, or by the wall clock. In the simulation it must not. So the simulation
+// runs in a test binary that is built with a runtime in which only these lines are changed. If a version of Go does not have these
+// lines, the test says so, and simulates nothing.
 var changes = []struct{ file, was, is string }{
-	// A goroutine that runs for 10 ms by the wall clock has to let others run: on a busy machine at any place.
+	// A goroutine that runs for 10 ms by the wall clock is preempted, on a busy machine at any place.
 	{"runtime/proc.go", "const forcePreemptNS = 10 * 1000 * 1000", "const forcePreemptNS = 1 << 60"},
-	// Each 61st time another queue of goroutines comes first.
+	// Every 61st time the global queue of goroutines comes first.
 	{"runtime/proc.go", "if pp.schedtick%61 == 0 && !sched.runq.empty() {", "if false && !sched.runq.empty() {"},
-	// What is random in a bubble: numbers of its own.
+	// A bubble has its own random numbers.
 	{"runtime/synctest.go", "	now     int64  // current fake time\n", "	now     int64  // current fake time\n	drawn   uint64\n"},
 	{"runtime/synctest.go", "// incActive increments the active-count for the bubble.", `// drawn is a number below n: the bubble's next where there is one.
 func drawn(n uint32) uint32 {
@@ -35,12 +35,12 @@ func drawn(n uint32) uint32 {
 }
 
 // incActive increments the active-count for the bubble.`},
-	// Which of several ready cases a select takes, and which of several timers of one instant is first.
+	// The choice of select between ready cases, and the order of timers of one instant.
 	{"runtime/select.go", "j := cheaprandn(uint32(norder + 1))", "j := drawn(uint32(norder + 1))"},
 	{"runtime/time.go", "t.rand = cheaprand()", "t.rand = drawn(1 << 31)"},
-	// Where an iteration over a map begins, and the seeds of maps.
+	// The start of an iteration over a map, and the seeds of maps.
 	{"runtime/rand.go", "func rand() uint64 {\n", "func rand() uint64 {\n	if getg().bubble != nil {\n		return 0x9e3779b97f4a7c15\n	}\n"},
-	// The children of a context are in a map by their addresses: they end in the order in which they came.
+	// The children of a context are in a map by their addresses. Here they end in the order in which they came.
 	{"context/context.go", "	children map[canceler]struct{}", "	children map[canceler]uint64"},
 	{"context/context.go", "p.children = make(map[canceler]struct{})", "p.children = make(map[canceler]uint64)"},
 	{"context/context.go", "p.children[child] = struct{}{}", "p.children[child] = came.Add(1)"},
@@ -54,9 +54,9 @@ func drawn(n uint32) uint32 {
 		delete(c.children, child)
 `},
 	{"context/context.go", "// A cancelCtx can be canceled.", "var came atomic.Uint64\n\n// A cancelCtx can be canceled."},
-	// Who waits for a mutex that somebody has over a dial, as go-redis does, waits for time to pass.
+	// A wait for a mutex that is held during a dial, as by go-redis, lets fake time pass.
 	{"runtime/runtime2.go", "	waitReasonSyncCondWait:          true,\n", "	waitReasonSyncCondWait:          true,\n	waitReasonSyncMutexLock:         true,\n	waitReasonSyncRWMutexRLock:      true,\n	waitReasonSyncRWMutexLock:       true,\n"},
-	// A process that is stopped: its goroutines, and the timers that they have set, are marked with its number, and its timers wait.
+	// For stopped processes: goroutines and the timers that they set are marked with the number of their process, and the timers of a stopped process wait.
 	{"runtime/runtime2.go", "	bubble  *synctestBubble\n", "	bubble  *synctestBubble\n	process uint32\n"},
 	{"runtime/time.go", "	isFake bool         // timer is using fake time; immutable; can be read without lock\n", "	isFake bool         // timer is using fake time; immutable; can be read without lock\n	process uint32\n"},
 	{"runtime/synctest.go", "	root    *g     // caller of synctest.Run\n", "	root    *g     // caller of synctest.Run\n	stopped [16]int64\n"},
@@ -104,13 +104,13 @@ func SimulationStop(number uint32, length int64) {
 	{"runtime/rand.go", "	globalRand.state.Init(*seed)\n", "	*seed = [32]byte{1}\n	globalRand.state.Init(*seed)\n"},
 }
 
-// What only the changed runtime has. Without it, nothing is simulated.
+// These functions exist only in the changed runtime. Without it, nothing is simulated.
 var (
 	inProcess   = func(number int) (was int) { panic("on an unchanged runtime") }
 	stopProcess = func(number int, length time.Duration) { panic("on an unchanged runtime") }
 )
 
-// stopping is a file of this package where it is built over the changed runtime.
+// stopping is a file that this package has when it is built with the changed runtime.
 const stopping = `package simulation_test
 
 import (
@@ -124,10 +124,10 @@ func init() {
 }
 `
 
-// build makes the test binary of this package over the changed runtime, in a folder of its own, and returns its path. With bugs, each is
-// brought back in it.
+// build builds the test binary of this package with the changed runtime, in a folder of its own, and returns its path. The given bugs
+// are brought back in it.
 func build(folder string, back ...bug) (string, error) {
-	// The overlay has the same place each time, so that what is compiled over it is found in the build cache.
+	// The overlay has the same path each time, so that the compiled packages are found in the build cache.
 	home := filepath.Join(os.TempDir(), fmt.Sprintf("redislock-simulation-%s-%d", runtime.Version(), os.Getuid()))
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		return "", err
@@ -185,7 +185,7 @@ func build(folder string, back ...bug) (string, error) {
 	return binary, nil
 }
 
-// write is os.WriteFile that others see done or not at all.
+// write is os.WriteFile, but atomic.
 func write(name string, data []byte) error {
 	if was, err := os.ReadFile(name); err == nil && string(was) == string(data) {
 		return nil

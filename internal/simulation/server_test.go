@@ -23,24 +23,24 @@ type server struct {
 	number   int
 	mini     *miniredis.Miniredis
 	listener *conformance.Listener
-	skew     time.Duration // of its clock
+	skew     time.Duration // the error of its clock
 	down     int           // how many faults keep it from accepting connections
 	admin    *session
-	keys     map[string]bool       // all that were ever used
-	told     []message             // by scripts, all of them
-	channels map[string]*process   // those that were ever subscribed to, and by whom last
-	refuse   map[string]int        // the errors that it answers, by code
-	chance   map[string]*rand.Rand // of the errors
-	run      int                   // which run of it this is
-	began    time.Time             // by its clock
-	restored bool                  // to an older state
+	keys     map[string]bool       // all keys that were ever used
+	told     []message             // all messages of scripts
+	channels map[string]*process   // all channels that were ever subscribed to, with the last subscriber
+	refuse   map[string]int        // the number of faults that refuse, by error code
+	chance   map[string]*rand.Rand // the random sources of the errors
+	run      int                   // the number of its present run
+	began    time.Time             // the start of that run, by its clock
+	restored bool                  // an older state was restored
 	back     bool                  // its clock was stepped back
-	ahead    bool                  // or forward
+	ahead    bool                  // its clock was stepped forward
 
-	// Of the command that is being executed.
-	refusing *refusal // how the first write of a script is refused; nil: it is not
+	// The state of the command that is being executed.
+	refusing *refusal // the refusal for the first write of a script, or nil
 	refused  bool
-	granted  []string // channels on which a grant was told
+	granted  []string // channels on which a grant was announced
 }
 
 func newServer(w *world) *server {
@@ -49,7 +49,7 @@ func newServer(w *world) *server {
 		s.skew = w.plan.Skews[s.number]
 	}
 	s.began = s.now().Add(-24 * time.Hour)
-	first, err := s.mini.Dial() // this starts it
+	first, err := s.mini.Dial() // this starts the server
 	if err != nil {
 		panic(err)
 	}
@@ -65,11 +65,12 @@ func newServer(w *world) *server {
 // now is the time by the server's clock.
 func (s *server) now() time.Time { return time.Now().Add(s.skew) }
 
-// step steps its clock. Keys expire at a time, as those of Redis do, while the embedded server counts what is left.
+// step steps its clock. In Redis a key expires at a point in time, but the embedded server counts the time that is
+// left, so the expiries are changed too.
 func (s *server) step(by time.Duration) {
 	s.tick()
 	for _, key := range sortedKeys(s.keys) {
-		if !s.mini.Exists(key) { // it has expired, and does not come back with the time; the model looks only when it is asked
+		if !s.mini.Exists(key) { // an expired key does not come back with the time; the model looks only when it is asked
 			s.listener.Lost(key)
 		}
 	}
@@ -90,23 +91,23 @@ type session struct {
 	server     *server
 	conn       *conn
 	peer       *redisserver.Peer
-	input      []byte // a command that is not all there yet
+	input      []byte // the beginning of an incomplete command
 	subscribed bool
 	ended      bool
-	granted    []grant // in what is said next
+	granted    []grant // grants in the next packet
 
 	mu  sync.Mutex
 	out bytes.Buffer
 }
 
-// Write takes what the server says. Messages come from goroutines of their own.
+// Write takes the output of the server. Messages come from goroutines of their own.
 func (s *session) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.out.Write(b)
 }
 
-// said is what the server has said since.
+// said returns the output of the server since the last call.
 func (s *session) said() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,7 +125,7 @@ func (s *server) accept(c *conn) *session {
 	return one
 }
 
-// take is given what came by the connection.
+// take handles data that came by the connection.
 func (s *session) take(data []byte) {
 	s.input = append(s.input, data...)
 	for !s.ended {
@@ -138,7 +139,7 @@ func (s *session) take(data []byte) {
 	}
 }
 
-// execute has one command done, or refused.
+// execute executes or refuses one command.
 func (s *server) execute(by *session, args []string) {
 	w := s.world
 	s.granted = nil
@@ -168,7 +169,7 @@ func (s *server) execute(by *session, args []string) {
 	w.called(by, args, v)
 }
 
-// hook sees each command, and those in scripts, too. A server that cannot write, or has no memory, refuses the first write of a script; a
+// hook sees each command, also those in scripts. A server that cannot write, or has no memory, refuses the first write of a script. A
 // script that has written goes on to its end.
 func (s *server) hook(c *redisserver.Peer, command string, args ...string) bool {
 	if conformance.Nested(c) {
@@ -196,13 +197,13 @@ func (s *server) dispatch(by *session, args []string) {
 	by.peer.Flush()
 }
 
-// forget has it know no scripts.
+// forget makes the server forget its scripts.
 func (s *server) forget() {
 	s.dispatch(s.admin, []string{"SCRIPT", "FLUSH"})
 	_ = s.admin.said()
 }
 
-// end ends the session: what the connection was subscribed to has one receiver less.
+// end ends the session: the channels of the connection have one receiver less.
 func (s *session) end() {
 	if s.ended {
 		return

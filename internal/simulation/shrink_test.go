@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// shrinking is how long that may take, by the clock on the wall.
+// shrinking is how long shrink may take, by the wall clock.
 const shrinking = 20 * time.Second
 
-// shrink makes a plan smaller as long as something of the same kind is found in it: first whatever is in it is left out by halves,
-// by quarters and so on, then one by one.
+// shrink makes a plan smaller as long as something of the same kind is found in it. It leaves out halves, then quarters and so on,
+// and at last single parts.
 func shrink(p plan, try func(plan) []string, findings []string) (small plan, runs int) {
 	kinds, begun := kindsOf(findings), time.Now()
 	still := func(p plan) bool {
@@ -35,7 +35,7 @@ func shrink(p plan, try func(plan) []string, findings []string) (small plan, run
 	return p, runs
 }
 
-// without is what is left of all if as much as possible is left out.
+// without returns what is left if as much as possible is left out.
 func without[T any](all []T, still func([]T) bool) []T {
 	for size := len(all); size > 0; size /= 2 {
 		for at := 0; at < len(all); {
@@ -51,7 +51,7 @@ func without[T any](all []T, still func([]T) bool) []T {
 	return all
 }
 
-// kindsOf is what the findings are about.
+// kindsOf are the kinds of the findings.
 func kindsOf(findings []string) (kinds []string) {
 	for _, f := range findings {
 		kind, _, _ := strings.Cut(f, ":")

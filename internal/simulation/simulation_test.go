@@ -23,7 +23,7 @@ var (
 	full  = flag.Int("findings", 3, "how many findings end the search")
 )
 
-// built is this test as it simulates.
+// built is the test binary that simulates.
 func built(t *testing.T) string {
 	path, err := build(t.TempDir())
 	if err != nil {
@@ -32,7 +32,8 @@ func built(t *testing.T) string {
 	return path
 }
 
-// TestSimulation runs seeds, each twice: nothing is found, and both runs are alike in everything that happens.
+// TestSimulation runs seeds, each twice. Nothing must be found, and both runs must be equal in everything that
+// happens.
 func TestSimulation(t *testing.T) {
 	if os.Getenv(childEnv) != "" {
 		return
@@ -42,7 +43,7 @@ func TestSimulation(t *testing.T) {
 		return
 	}
 	n, first := *count, *base
-	if n == 0 { // the same each time, so that a change is judged by itself: make simulate searches
+	if n == 0 { // the same seeds each time, so that a change is judged by itself; make simulate searches others
 		n, first = 2000, cmp.Or(first, sameSeeds)
 		if testing.Short() {
 			n = 40
@@ -82,7 +83,7 @@ func showSeed(t *testing.T) {
 	}
 }
 
-// summary is what a search came to.
+// summary is the result of a search.
 type summary struct {
 	First                               uint64
 	Seeds, Runs                         int
@@ -97,13 +98,13 @@ func (s summary) String() string {
 		s.First, s.First+uint64(s.Seeds)-1, *times, s.Ops, s.Faults, s.Calls, s.Models, s.Packets, s.Virtual.Hours(), s.Took.Round(time.Second), float64(*times)*s.Virtual.Hours()/max(s.Took.Hours(), 1e-9), s.Findings)
 }
 
-// search runs seeds in as many processes as there are processors, until so many findings.
-// tell is told of each.
+// search runs seeds in as many processes as there are processors, until there are that many findings. It calls tell
+// for each.
 func search(binary string, like order, first uint64, n, enough int, tell func(outcome, error)) summary {
 	return searchEach(binary, like, first, n, 1, enough, tell)
 }
 
-// searchEach is search that runs one seed in so many: of the others are other worlds.
+// searchEach is search with only every n-th seed, as the others are of other worlds.
 func searchEach(binary string, like order, first uint64, n int, step uint64, enough int, tell func(outcome, error)) (s summary) {
 	s.First = first
 	began := time.Now()
@@ -159,10 +160,11 @@ func (s *summary) add(o outcome) {
 	}
 }
 
-// sameSeeds is the first seed where it is to be the same each time.
+// sameSeeds is the first seed if it is to be the same each time.
 const sameSeeds = 1_000_000
 
-// ofCommit is a first seed that changes with each commit, so that each tries others; without git it is the same each time.
+// ofCommit is a first seed that depends on the commit, so that each commit tries others. Without git it is always the
+// same.
 func ofCommit() uint64 {
 	out, err := exec.Command("git", "rev-parse", "--short=10", "HEAD").Output()
 	if err != nil {

@@ -11,17 +11,17 @@ import (
 	"example.com/redislock"
 )
 
-// paths are locked with all that is below them.
+// paths are names of path locks: each is locked with all paths below it.
 var paths = []string{"p", "p/q", "p/r", "p/q/s"}
 
-// tangle makes some of the operations hold one lock and wait for another, in either order, and some lock a path. It draws nothing, so that
-// everything else stays as it was.
+// tangle changes some operations so that they hold one lock and wait for another, in either order, and some so that they lock a path.
+// It draws nothing at random, so that everything else stays as it was.
 func (p *plan) tangle() {
 	for i := range p.Ops {
 		op := &p.Ops[i]
 		switch {
 		case op.Kind == "close":
-		case op.Seed%4 < 2 || op.Kind == "all": // that waits under a lock, too, and nobody would break its circles
+		case op.Seed%4 < 2 || op.Kind == "all": // it waits under a lock too, and nobody would break its circles
 			op.Kind, op.Name = "circle", []string{"a", "b"}[op.Seed/4%2]
 		case op.Seed%4 == 2:
 			op.Kind, op.Name = "path", paths[op.Seed/4%uint64(len(paths))]
@@ -32,7 +32,8 @@ func (p *plan) tangle() {
 
 var errCircle = errors.New("it was the youngest in a circle")
 
-// circle holds one of two locks and waits for the other. Who waits in a circle for ever is found by play.
+// circle holds one of two locks and waits for the other. An operation that waits in a circle for ever is found by
+// play.
 func (d *doing) circle() error {
 	outer, err := d.client.Acquire(d.ctx, d.Name, redislock.WithLease(upTo(d.draw, time.Second, 10*time.Second)))
 	if err != nil {
@@ -59,13 +60,13 @@ func (d *doing) circle() error {
 	return cmp.Or(err, d.release(b, outer.Release))
 }
 
-// broken looks at a circle that was broken by an operation: it is the youngest in it, its holds are in it as they are, and nobody else has
-// broken the same one.
+// broken checks a circle that an operation has broken by giving up: the operation is the youngest in it, its holds are in it, and no
+// other operation has broken the same circle.
 func (c *checks) broken(d *doing, b *body, other string, asked time.Time, cycle redislock.Cycle) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.mayFall() || c.excused(c.world.servers[0], b.name, b.since()) || c.excused(c.world.servers[0], other, asked) || !c.forged[b.name].IsZero() || !c.forged[other].IsZero() {
-		return // those of whom the server has forgotten something may name it otherwise
+		return // if the server has forgotten something, the circle may look different
 	}
 	var all []string
 	for i, e := range cycle {
@@ -116,7 +117,7 @@ func (d *doing) path() error {
 	return d.release(b, locks.Release)
 }
 
-// above looks who relies on a path that is above this one or below it, unless both read (I1).
+// above checks that no body relies on a path above this one or below it, unless both read (I1).
 func (c *checks) above(b *body) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,7 +1,7 @@
 package simulation_test
 
 import (
-	"crypto/sha1" // names scripts as Redis does, not a safeguard
+	"crypto/sha1" // for the digests of scripts, as in Redis, and not for security
 	"encoding/hex"
 	"fmt"
 	"os"
@@ -13,8 +13,8 @@ import (
 	"example.com/redislock/lua"
 )
 
-// A run as a person reads it: tokens are T1, T2, … in the order in which they are first seen, channels are those of their process, and
-// server times are seconds from the beginning.
+// The text of a run for a person: tokens are T1, T2, … in the order in which they are first seen, channels are named by their process,
+// and server times are seconds from the beginning.
 
 // scripts are their names, by digest.
 var scripts = sync.OnceValue(func() map[string]string {
@@ -64,7 +64,8 @@ func quoted(words []string) []string {
 	return all
 }
 
-// machine is what differs from one process to the next: its number, and the name of its host.
+// machine matches texts that differ from one process to the next: the number of the process, and the name of the
+// host.
 var machine = func() *strings.Replacer {
 	host, _ := os.Hostname()
 	pid := strconv.Itoa(os.Getpid())
@@ -77,7 +78,7 @@ var (
 	time16  = regexp.MustCompile(`0?9[4-9][0-9]{13}`)
 )
 
-// names are what tokens and channels are called in a text.
+// names are the names of tokens and channels in a text.
 type names map[string]string
 
 func (n names) call(kind, what string) string {
@@ -88,10 +89,10 @@ func (n names) call(kind, what string) string {
 	return n[what]
 }
 
-// readable is a line of a history for a person.
+// readable turns a line of a history into one for a person.
 func (h *history) readable(line string, n names) string {
 	line = channel.ReplaceAllStringFunc(line, func(s string) string { return n.call("wake", s) })
-	for range 2 { // matches share what stands between them
+	for range 2 { // twice, as neighbouring matches share the text between them
 		line = token.ReplaceAllStringFunc(line, func(s string) string {
 			m := token.FindStringSubmatch(s)
 			return m[1] + m[2] + n.call("T", m[3]) + m[4]

@@ -10,15 +10,15 @@ import (
 	"example.com/redislock/barrier"
 )
 
-// gather has most of the operations wait for each other, or change what others may have: latches, barriers, a condition, and the limit of the
-// semaphore. It draws nothing, so that everything else stays as it was.
+// gather changes most operations so that they wait for each other, or change what others may have: latches, barriers, a condition, and
+// the limit of the semaphore. It draws nothing at random, so that everything else stays as it was.
 func (p *plan) gather() {
 	for i := range p.Ops {
 		op := &p.Ops[i]
 		switch op.Seed % 8 {
 		case 0, 1, 2:
 			op.Kind, op.Name = "condition", "work"
-			if op.Seed/8%2 == 0 { // they come together, so that one waits for the lock while another gives it back
+			if op.Seed/8%2 == 0 { // they come at the same time, so that one waits for the lock while another gives it back
 				op.At = op.At.Truncate(2*time.Second) + time.Duration(op.Seed/64%100)*time.Millisecond
 			}
 		case 3:
@@ -34,10 +34,10 @@ func (p *plan) gather() {
 	p.Gathered = true
 }
 
-// gathered is what those saw who wait for each other. The mutex of the checks guards it.
+// gathered has what operations that wait for each other saw. The mutex of the checks guards it.
 type gathered struct {
 	limit limit
-	parts map[string]map[string]time.Time // of each latch: when a part was done, or zero if somebody may have said so
+	parts map[string]map[string]time.Time // of each latch: when a part was counted, or zero if it may have been counted
 	meets map[string]*meeting
 	stock stock
 }
@@ -46,12 +46,12 @@ func newGathered() gathered {
 	return gathered{parts: map[string]map[string]time.Time{}, meets: map[string]*meeting{}}
 }
 
-// limit is what the semaphore is limited to, as far as anybody can know.
+// limit is the limit of the semaphore, as far as it is known.
 type limit struct {
 	most        int
 	from, until time.Time
 	known       bool
-	setting     int // calls that are under way
+	setting     int // calls of SetLimit under way
 	overlapped  bool
 }
 
@@ -68,14 +68,15 @@ func (d *doing) setLimit() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l.setting--
-	if l.known = err == nil && !l.overlapped; l.known { // one that failed before, and is executed late, does not undo it
+	if l.known = err == nil && !l.overlapped; l.known { // an earlier call that failed and is executed late does not undo it
 		l.most, l.from, l.until = most, time.Now(), begun.Add(long)
 	}
 	l.overlapped = l.overlapped && l.setting > 0
 	return err
 }
 
-// limited looks whether one that has come since the limit was set has it, beside those who rely on theirs with it. The caller holds c.mu.
+// limited checks that a body which came after the limit was set keeps to the limit, together with those that rely on theirs. The
+// caller holds c.mu.
 func (c *checks) limited(b *body, weight int) {
 	l, s := c.limit, c.world.servers[0]
 	if b.class != "semaphore" || !l.known || !b.asked.After(l.from) || time.Now().After(l.until) || weight <= l.most || s.back || s.ahead || c.excused(s, b.name, l.from) {
@@ -87,7 +88,7 @@ func (c *checks) limited(b *body, weight int) {
 // most is how long anybody waits for a latch or a barrier.
 const most = 30 * time.Second
 
-// parts is how many a latch has.
+// parts is how many parts a latch has.
 const parts = 2
 
 // latch counts a part of a latch down, or waits for all of them.
@@ -141,15 +142,15 @@ func (d *doing) latch() error {
 	return err
 }
 
-// parties is how many a barrier has.
+// parties is how many parties a barrier has.
 const parties = 2
 
-// meeting is what the parties of a barrier were told.
+// meeting has what the parties of a barrier were told.
 type meeting struct{ in, out verdicts }
 
 type verdicts struct{ came, open, broken int }
 
-// told notes what a party was told: all are told the same. The caller holds c.mu.
+// told records what a party was told, and checks that all are told the same. The caller holds c.mu.
 func (c *checks) told(d *doing, where string, v *verdicts, err error) {
 	switch {
 	case err == nil:
@@ -203,14 +204,14 @@ func (d *doing) barrier() error {
 	return err
 }
 
-// stock is what the lock "work" guards: those who take wait while there is nothing.
+// stock is the resource of the lock "work". An operation that takes from it waits while it is empty.
 type stock struct {
 	things  int
 	changed time.Time
-	unsure  bool // a signal may not have been given, or was heard by one who has died with it
+	unsure  bool // a signal may be missing, or may have gone to a waiter that has died with it
 }
 
-// condition brings something, with a signal, or takes something, and waits for it.
+// condition either adds to the stock, with a signal, or takes from it, and waits if it is empty.
 func (d *doing) condition() error {
 	if d.Seed/16%2 == 0 {
 		return d.bring()
@@ -218,7 +219,7 @@ func (d *doing) condition() error {
 	return d.take()
 }
 
-// unless notes that nobody knows what became of a signal, unless what follows has come to its end.
+// unless records that the fate of a signal is unknown, unless the function that follows returns.
 func (d *doing) unless(sure *bool) {
 	if !*sure {
 		d.world.history.count("condition unsure")
@@ -240,7 +241,7 @@ func (d *doing) bring() error {
 	}
 	defer d.anyhow(lock.Release)
 	b := d.enter(lock)
-	if d.Seed/128%4 == 0 { // most bring it at once: one that is about to wait must have its place by then
+	if d.Seed/128%4 == 0 { // most add at once: one that is about to wait must have its place by then
 		d.pause(b.ctx, time.Second)
 	}
 	c.mu.Lock()
@@ -275,7 +276,7 @@ func (d *doing) take() error {
 	if err != nil {
 		return err
 	}
-	defer func() { // as anyhow, of the last lock
+	defer func() { // like anyhow, for the last lock
 		if r := recover(); r != nil {
 			_ = lock.Release(d.ctx)
 			panic(r)
@@ -283,7 +284,7 @@ func (d *doing) take() error {
 	}()
 	for {
 		b := d.enter(lock)
-		select { // others come to wait for the lock
+		select { // time for others to wait for the lock
 		case <-time.After(time.Duration(d.draw.Int64N(int64(100 * time.Millisecond)))):
 		case <-b.ctx.Done():
 		}
@@ -302,11 +303,11 @@ func (d *doing) take() error {
 		if lock, err = d.waitWith(ctx, lock, lease); err != nil {
 			return err
 		}
-		d.asked, d.entered = asked, false // it is another grant
+		d.asked, d.entered = asked, false // the lock has a new grant
 	}
 }
 
-// patience is how long one that takes waits, after the last fault.
+// patience is how long a taker waits after the last fault.
 const patience = 2 * time.Minute
 
 // waitWith waits for a signal.

@@ -5,24 +5,24 @@ import (
 	"time"
 )
 
-// weather is the faults that last.
+// weather has the faults that last for some time.
 type weather struct {
 	order   int
-	slow    map[int]int            // how many are at work, by server
-	until   map[link]time.Time     // a process hears and is heard again then: what is sent meanwhile comes late
-	late    map[link]time.Duration // how much later the next packets of a process reach the server
-	outrun  map[link]*fault        // the next acquire of a process is overtaken by all that follows
+	slow    map[int]int            // the number of such faults, by server
+	until   map[link]time.Time     // when packets of a process get through again; those sent meanwhile come late
+	late    map[link]time.Duration // the delay of the next packets of a process to the server
+	outrun  map[link]*fault        // the next acquire of a process is overtaken by all later requests
 	double  map[link]*fault        // the next script of a process is executed twice
-	dropped map[link]bool          // what reaches the subscription of a process is lost
-	stopped map[int]time.Time      // a process does nothing until then
-	aimed   []fault                // that befall after something
+	dropped map[link]bool          // messages to the subscription of a process are lost
+	stopped map[int]time.Time      // until when a process is stopped
+	aimed   []fault                // faults that wait for an event
 }
 
 func newWeather() weather {
 	return weather{slow: map[int]int{}, until: map[link]time.Time{}, late: map[link]time.Duration{}, outrun: map[link]*fault{}, double: map[link]*fault{}, dropped: map[link]bool{}, stopped: map[int]time.Time{}}
 }
 
-// fate is when a packet arrives.
+// fate is the time at which a packet arrives.
 func (s *weather) fate(w *world, c *conn, toServer bool, data []byte) time.Time {
 	delay := w.latency()
 	if f := s.outrun[c.link()]; f != nil && toServer {
@@ -45,7 +45,7 @@ func (s *weather) fate(w *world, c *conn, toServer bool, data []byte) time.Time 
 	return when
 }
 
-// befall has a fault happen.
+// befall lets a fault happen.
 func (w *world) befall(f fault) {
 	p, s, server := w.processes[f.Client], &w.weather, w.servers[f.Node]
 	way := link{p.number, server.number}
@@ -69,7 +69,7 @@ func (w *world) befall(f fault) {
 		w.befallQuorum(f, server)
 	case "cut all":
 		w.cutAll(server)
-	case "half-open": // the server goes on counting it as a receiver
+	case "half-open": // the server still counts it as a receiver
 		if c := w.connOf(way, f.conn, draw); c != nil {
 			c.dead = true
 		}
@@ -147,7 +147,8 @@ func (w *world) evict(s *server, key string) {
 	w.history.add("evicted%s: %s", s.called(), key)
 }
 
-// connOf is a connection of a process to a server, often the one by which came what the fault is about; nil if it has none.
+// connOf is a connection of a process to a server, often the one of the event that the fault waited for. It is nil if there
+// is none.
 func (w *world) connOf(way link, by *conn, draw *rand.Rand) *conn {
 	if by != nil && by.link() == way && draw.IntN(4) > 0 {
 		return by
@@ -164,16 +165,16 @@ func (w *world) connOf(way link, by *conn, draw *rand.Rand) *conn {
 	return all[draw.IntN(len(all))]
 }
 
-// cut ends a connection on both sides; what is under way is lost.
+// cut ends a connection on both sides. Packets under way are lost.
 func (w *world) cut(c *conn) {
 	c.dead = true
 	c.server.end()
 	c.deliver(nil, errReset)
 }
 
-// kill ends a process: nothing that it does from now on is seen by anybody.
+// kill ends a process: nothing that it does from now on has any effect.
 func (w *world) kill(p *process) {
-	if p.gone || p.number == 0 { // one always stays
+	if p.gone || p.number == 0 { // one process must stay
 		return
 	}
 	p.gone = true
@@ -194,7 +195,7 @@ func (w *world) cutAll(s *server) {
 	}
 }
 
-// stop has a server down for a while. It comes back as another run of it.
+// stop stops a server for a while. It comes back as a new run.
 func (w *world) stop(s *server, length time.Duration, then func()) {
 	s.down++
 	w.cutAll(s)
@@ -209,7 +210,7 @@ func (w *world) stop(s *server, length time.Duration, then func()) {
 	})
 }
 
-// repeat has a copy of a request executed late, if one is due: nobody hears the answer.
+// repeat executes a late copy of a request, if one is due. Its answer goes nowhere.
 func (w *world) repeat(by *session, args []string) {
 	f := w.weather.double[by.conn.link()]
 	if f == nil || !isScript(args) {
@@ -231,7 +232,7 @@ func (w *world) repeat(by *session, args []string) {
 	})
 }
 
-// snapshot keeps what the server has, and returns what restores it.
+// snapshot keeps the state of the server, and returns a function that restores it.
 func (s *server) snapshot() (restore func()) {
 	type kept struct {
 		text   string

@@ -11,35 +11,35 @@ import (
 	"time"
 )
 
-// world is one run: the processes, the server or those of a quorum, the network between them, and what is to happen. Its goroutine lets one thing happen
-// per virtual instant, and waits until everything that follows of it is over before the next.
+// world is one run: the processes, the server or those of a quorum, the network between them, and the events to come. Its goroutine
+// lets one event happen per virtual instant, and waits until all of its consequences are over before the next.
 type world struct {
 	plan      plan
-	draw      *rand.Rand // of the network
-	servers   []*server  // one, or those of a quorum
+	draw      *rand.Rand // the random source of the network
+	servers   []*server  // one server, or those of a quorum
 	processes []*process
 	conns     []*conn
-	weather   weather // faults that last
+	weather   weather // the faults that last for some time
 	history   history
 	checks    checks
 
 	queue    events
-	last     time.Time // when the last event was
+	last     time.Time // the time of the last event
 	noticed  chan struct{}
 	waiting  int            // operations and faults that have not begun
 	doing    map[int]*doing // operations under way; guarded by mu
 	deadline time.Time
-	ending   time.Time // of the plan
-	over     time.Time // when the last fault is
+	ending   time.Time // the end of the plan
+	over     time.Time // the end of the last fault
 
 	mu    sync.Mutex
 	dials []*dialing
 }
 
-// event is something that is to happen.
+// event is a function to be called at an instant.
 type event struct {
 	at    time.Time
-	order int // of those at one instant: they are moved apart in it
+	order int // the order among events of one instant, which are moved apart
 	do    func()
 }
 
@@ -59,16 +59,16 @@ func (e *events) Pop() any {
 	return last
 }
 
-// at has something happen at an instant.
+// at schedules a function for an instant.
 func (w *world) at(when time.Time, do func()) {
 	w.weather.order++
 	heap.Push(&w.queue, &event{when, w.weather.order, do})
 }
 
-// after has something happen after some time.
+// after schedules a function for after some time.
 func (w *world) after(d time.Duration, do func()) { w.at(time.Now().Add(d), do) }
 
-// notice has the world look: somebody has written, dialled, closed or come to an end.
+// notice wakes the world: somebody has written, dialled, closed or ended.
 func (w *world) notice() {
 	select {
 	case w.noticed <- struct{}{}:
@@ -76,7 +76,7 @@ func (w *world) notice() {
 	}
 }
 
-// run lets everything happen until over says so, or until the time is up.
+// run lets all events happen until over returns true, or until the time is up.
 func (w *world) run(over func() bool) (done bool) {
 	for {
 		synctest.Wait()
@@ -101,7 +101,7 @@ func (w *world) run(over func() bool) (done bool) {
 			timer.Stop()
 			continue
 		}
-		if !now.After(w.last) { // this instant has had its event
+		if !now.After(w.last) { // this instant has had its one event
 			w.queue[0].at = w.last.Add(1)
 			heap.Fix(&w.queue, 0)
 			continue
@@ -111,7 +111,7 @@ func (w *world) run(over func() bool) (done bool) {
 	}
 }
 
-// collect takes up what has left the processes and the server.
+// collect takes up what the processes and the server have sent.
 func (w *world) collect() {
 	w.mu.Lock()
 	dials := w.dials
@@ -126,7 +126,7 @@ func (w *world) collect() {
 		c.written = nil
 		c.fin = c.fin || closing
 		c.mu.Unlock()
-		if len(written) > 0 { // one packet: where a long one was cut depends on how long the names of the machine and the process are
+		if len(written) > 0 { // joined into one packet, as the lengths of the machine's and the process's name decide where a long write is split
 			w.send(c, true, bytes.Join(written, nil), nil)
 		}
 		if closing {
@@ -181,7 +181,7 @@ func (w *world) connect(d *dialing) {
 
 var errRefused = fmt.Errorf("connection refused")
 
-// send puts a packet on its way, or the end of the connection.
+// send sends a packet, or the end of the connection.
 func (w *world) send(c *conn, toServer bool, data []byte, end error) {
 	due := &c.toClient
 	if toServer {
@@ -204,12 +204,12 @@ func (w *world) send(c *conn, toServer bool, data []byte, end error) {
 		if c.dead {
 			return
 		}
-		if until, stands := w.stands(c.owner); stands && !toServer { // it was on its way when the process was stopped
+		if until, stands := w.stands(c.owner); stands && !toServer { // it was under way when the process was stopped
 			w.at(until, arrive)
 			return
 		}
 		if !toServer && len(data) > 0 && c.server.subscribed && w.weather.dropped[c.link()] {
-			return // a message that is lost
+			return // the message is lost
 		}
 		w.history.packet(c, toServer, data, end)
 		c.owner.crossed(true)

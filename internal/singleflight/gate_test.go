@@ -27,7 +27,7 @@ func TestTheCallersOfAGateGoOneAtATimeUntilOneConcernsAll(t *testing.T) {
 					}
 					time.Sleep(time.Second)
 					at.Add(-1)
-					return ran.Add(1) == 3, nil // the third concerns all
+					return ran.Add(1) == 3, nil // the third result is for all
 				})
 				if err != nil {
 					t.Error(err)

@@ -16,7 +16,7 @@ func newGroup() *Group[string, int] {
 	return &Group[string, int]{Panicked: func(value any, _ []byte) error { return fmt.Errorf("panic: %v", value) }}
 }
 
-// Whoever comes as the last caller leaves gets a call of its own, not the end of the other's context.
+// A caller that comes as the last one leaves gets a new call, and not the end of the other's context.
 func TestNobodyJoinsACallThatItsLastCallerHasLeft(t *testing.T) {
 	g := newGroup()
 	fn := func(ctx context.Context) (int, error) {
@@ -115,7 +115,8 @@ func TestACallEndsWithItsLastCaller(t *testing.T) {
 	})
 }
 
-// The end of the context of the caller who began the call is no answer for the others: one of them begins another.
+// If the context of the caller that began the call ends, the others do not get that error: one of them begins another
+// call.
 func TestTheEndOfOneCallersContextIsNoAnswerForTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup()

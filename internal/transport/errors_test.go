@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Each error is what it means: over in a moment, to be mended by somebody, or there for good; and of the last two, whose refusal
-// it is.
+// The class of each error: it passes in a moment, somebody must mend it, or it stays for good. For the last two, also who
+// refused.
 func TestErrorsAreJudgedByWhatTheyMean(t *testing.T) {
 	type kind struct{ transient, permanent, refused, damaged, answered bool }
 	network, passing := kind{transient: true}, kind{transient: true, answered: true}
@@ -21,7 +21,7 @@ func TestErrorsAreJudgedByWhatTheyMean(t *testing.T) {
 		io.EOF: network,
 		&net.OpError{Op: "dial", Err: errors.New("connection refused")}: network,
 		redis.ErrPoolTimeout: network,
-		redis.ErrClosed:      {}, // it may be that of a node which has left the cluster
+		redis.ErrClosed:      {}, // it may come from a node that has left the cluster
 		ErrOrphaned:          {permanent: true},
 		ErrClosed:            {permanent: true},
 

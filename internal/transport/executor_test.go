@@ -15,13 +15,13 @@ import (
 	"example.com/redislock/lua"
 )
 
-// gate is a hook of a Redis client that answers nothing before it is told to. Nothing reaches a server.
+// gate is a hook of a Redis client that answers requests only when it is told to. Nothing reaches a server.
 type gate struct {
 	mu    sync.Mutex
 	under []underGate
 }
 
-// underGate is a request that has left: of one command, or a pipeline.
+// underGate is a request that was sent: one command or a pipeline.
 type underGate struct {
 	calls int
 	open  chan struct{}
@@ -55,7 +55,7 @@ func (g *gate) pass(calls int) {
 	<-open
 }
 
-// left is how many calls each request has that is under way.
+// left is the number of calls in each request that is under way.
 func (g *gate) left() (calls []int) {
 	synctest.Wait()
 	g.mu.Lock()
@@ -66,7 +66,7 @@ func (g *gate) left() (calls []int) {
 	return calls
 }
 
-// answer has the oldest n requests answered.
+// answer answers the oldest n requests.
 func (g *gate) answer(n int) {
 	g.mu.Lock()
 	for _, r := range g.under[:n] {
@@ -110,16 +110,16 @@ func TestFewCallsLeaveAloneAndManyTogether(t *testing.T) {
 		g.answer(1)
 		want(1, 16)
 		g.answer(2)
-		for range 3 { // many left together of late
+		for range 3 { // the last requests had many calls each
 			call(4)
 			want(1, 1)
 			g.answer(1)
 			want(1, 2)
 			g.answer(2)
 		}
-		call(5) // now few did
+		call(5) // this one has few
 		want(1, 1, 1, 1)
-		time.Sleep(batchAge) // what is stuck holds up nothing
+		time.Sleep(batchAge) // a request that is stuck holds up nothing
 		want(1, 1, 1, 1, 1)
 		g.answer(5)
 		all.Wait()

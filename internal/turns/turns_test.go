@@ -140,7 +140,7 @@ func TestANameThatWasRecalledThriceDoesNotLingerForHalfAMinute(t *testing.T) {
 	}
 }
 
-// A recall that is faster than the answer of the acquire is not lost; one that comes twice changes nothing.
+// A recall that arrives before the answer of the acquire is not lost. One that comes twice changes nothing.
 func TestARecallMayComeEarlyAndTwice(t *testing.T) {
 	m := &Turn{}
 	m.Arrive(noon, lease, 0)
@@ -152,7 +152,7 @@ func TestARecallMayComeEarlyAndTwice(t *testing.T) {
 	}
 }
 
-// Where the server's clock went back, the bound follows, and the fences wait for it.
+// If the server's clock goes back, the bound follows it, and the fences wait for the clock.
 func TestAClockThatGoesBackEndsLocalGrants(t *testing.T) {
 	m := granted(true)
 	m.Sampled(server.Add(-time.Minute), after(time.Millisecond))

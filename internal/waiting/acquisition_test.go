@@ -7,7 +7,7 @@ import (
 	"example.com/redislock/internal/protocol"
 )
 
-// What an acquisition does after each event, and what it must then give up where it fails (I8).
+// The action of an acquisition after each event, and what it must give up if it fails then (I8).
 func TestEachEventOfAnAcquisitionHasItsAction(t *testing.T) {
 	answer := func(status string) func(*Acquisition) Action {
 		return func(a *Acquisition) Action { return a.Answered(protocol.Reply{Status: status, Ticket: "its place"}, 0) }
@@ -73,7 +73,7 @@ func TestEachEventOfAnAcquisitionHasItsAction(t *testing.T) {
 	}
 }
 
-// What is decided on every acquire allocates nothing.
+// The decisions that every acquire needs allocate nothing.
 func TestAnAnswerThatGrantsAllocatesNothing(t *testing.T) {
 	var a Acquisition
 	r := protocol.Reply{Status: "granted"}

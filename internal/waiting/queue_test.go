@@ -23,13 +23,13 @@ func joined(q *queue, lease, steal time.Duration) *Wait {
 	return w
 }
 
-// A message is believed only within what the last answer to that wait bears out (I9).
+// A message is believed only as far as it agrees with the last answer to that wait (I9).
 func TestAMessageIsBelievedNoFurtherThanATrueOneCanSay(t *testing.T) {
 	fence := func(m protocol.Micros) string { return fmt.Sprintf("%016d", m) }
 	for _, test := range []struct {
 		name  string
 		g     protocol.GrantMessage
-		after time.Duration // since the last answer
+		after time.Duration // time since the last answer
 		epoch uint64
 		want  verdict
 		lease time.Duration
@@ -99,7 +99,8 @@ func TestTheNextCheckIsWhenTheLockMayBeHad(t *testing.T) {
 	}
 }
 
-// Each check asks for the oldest wait and for others in turn, so that all are asked for, whatever leaves meanwhile.
+// Each check asks about the oldest wait and about others in turn, so that all are asked about, even if some leave
+// meanwhile.
 func TestAllWaitsAreAskedForInTurn(t *testing.T) {
 	var q queue
 	var all []*Wait
@@ -139,7 +140,7 @@ func TestAllWaitsAreAskedForInTurn(t *testing.T) {
 	}
 }
 
-// A check settles who is granted or gone, once, and has new samples for the others.
+// A check ends the waits that are granted or gone, each once, and gives the others new samples of the clock.
 func TestACheckSettlesWhoIsGrantedOrGone(t *testing.T) {
 	var q queue
 	waits, gone, granted := joined(&q, time.Minute, 0), joined(&q, time.Minute, 0), joined(&q, time.Minute, 0)
@@ -165,7 +166,7 @@ func TestACheckSettlesWhoIsGrantedOrGone(t *testing.T) {
 	}
 }
 
-// What cannot be read of one wait settles nothing, and says nothing about the others.
+// An unreadable answer about one wait does not end it, and does not affect the others.
 func TestWhatACheckCannotReadOfOneWaitDoesNotHurtTheOthers(t *testing.T) {
 	var q queue
 	damaged, gone := joined(&q, time.Minute, 0), joined(&q, time.Minute, 0)

@@ -64,14 +64,14 @@ func TestAChannelThatNobodyWaitsForIsForgotten(t *testing.T) {
 		}
 		return n
 	}
-	rest := func(names ...string) { // nobody has used them for a while
+	rest := func(names ...string) { // as if nobody had used them for a while
 		s.shards.mu.Lock()
 		defer s.shards.mu.Unlock()
 		for _, name := range names {
 			s.shards.channels[name].used = time.Now().Add(-2 * idleTime)
 		}
 	}
-	for range 2 { // forgotten, it can be subscribed again
+	for range 2 { // after it was forgotten, it can be subscribed again
 		for _, name := range []string{"a", "b", "c", "d"} {
 			if without, err := s.Await(ctx, name); without || err != nil {
 				t.Fatal(without, err)

@@ -31,21 +31,21 @@ func searched(c Config) search.Found[State] {
 
 // The configurations. Each is about one kind of fault, and small enough to be searched whole.
 var (
-	// fences is about fences alone: a node may let go of a hold at any time, so nothing is assumed of any clock.
+	// fences is about fences alone. A node may drop a hold at any time, so nothing is assumed about clocks.
 	fences = Config{Attempts: 2, Fences: true, Clockless: true, MostFences: 9}
-	// threeFences is the same of three.
+	// threeFences is the same with three attempts.
 	threeFences = Config{Attempts: 3, Fences: true, Clockless: true, MostFences: 9}
-	// threeWishes is the same of fences that the attempts would like.
+	// threeWishes is the same, and each attempt asks for a fence.
 	threeWishes = Config{Attempts: 3, Fences: true, Clockless: true, MostFences: 5, Wishes: [Attempts]int8{3, 3, 2}}
-	// votes is about who has how many votes, with everything on its way for as long as it likes.
+	// votes is about the number of votes, with any delay of every packet.
 	votes = Config{Attempts: 3}
 	// strays is the same, with inquiries that come late, bounds that pass, and a caller that gives up.
 	strays = Config{Attempts: 3, Faults: Faults{Bounds: 1, Strays: 1, Cancels: 1}}
-	// restarts is about nodes that come back with nothing, one after the other.
+	// restarts is about nodes that come back without data, one after the other.
 	restarts = Config{Attempts: 2, Faults: Faults{Restarts: 2, Bounds: 1}}
-	// flushes is about one node that loses its data, and lives on, while the holder has all of them.
+	// flushes is about one node that loses its data and runs on, while the holder has the votes of all nodes.
 	flushes = Config{Attempts: 3, Faults: Faults{Flushes: 1}}
-	// steps is about one hold that lapses too early, because the clock of its node was stepped, while the holder has all of them.
+	// steps is about one hold that expires too early because the clock of its node was stepped, while the holder has the votes of all nodes.
 	steps = Config{Attempts: 3, Faults: Faults{Steps: 1}}
 	// bounds is about renewals that do not arrive.
 	bounds = Config{Attempts: 2, Faults: Faults{Bounds: 3, Cancels: 1}}
@@ -70,7 +70,7 @@ func TestAQuorumKeepsItsPromises(t *testing.T) {
 	}
 }
 
-// The same of two attempts, whatever fences they would like.
+// The same with two attempts, whatever fences they ask for.
 func TestAQuorumGivesWishedFencesAsItDoesAnyOther(t *testing.T) {
 	for first := range int8(5) {
 		for second := range int8(5) {

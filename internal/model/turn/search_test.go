@@ -25,15 +25,15 @@ var (
 	small = Config{MostTime: 5, Lease: 3, Turn: 1, Most: 4, Arrivals: 2, Rounds: 2}
 	// recalls is about recalls that are late, lost, or come twice, a process that is paused, and a hold that lapses while it lingers.
 	recalls = small.under(Faults{Lost: 1, Doubles: 1, Renewals: 1})
-	// renewals is about a hold that its process renews, for as long as it may keep it.
+	// renewals is about a hold that its process renews for as long as it may.
 	renewals = small.under(Faults{Lost: 1, Renewals: 2})
-	// backs is about a clock of the server that goes back.
+	// backs is about a server whose clock goes back.
 	backs = small.under(Faults{Backs: 1, Renewals: 1})
 	// losses is about a server that loses its data.
 	losses = small.under(Faults{Losses: 1, Renewals: 1})
-	// breaks is about an operator, and a message of his that is late.
+	// breaks is about an operator that breaks the lock, and whose message is late.
 	breaks = small.under(Faults{Breaks: 1, Renewals: 1})
-	// steals is about a waiter that steals, and a clock that goes back then.
+	// steals is about a waiter that steals, and a clock that then goes back.
 	steals = small.under(Faults{Steals: 1, Backs: 1})
 )
 
