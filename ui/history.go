@@ -56,11 +56,12 @@ type item struct {
 
 // past is the history of one lock, found by comparing its states.
 type past struct {
-	last   sight
-	items  []item
-	n      int
-	blind  [][2]int64         // times when nobody looked, in milliseconds by the clock of Redis
-	breaks map[int64]breaking // by fence: the holds that are being broken from this page, or were
+	last    sight
+	items   []item
+	n       int
+	dropped int64              // items up to this time were dropped, in milliseconds by the clock of Redis; 0 if none was
+	blind   [][2]int64         // times when nobody looked, in milliseconds by the clock of Redis
+	breaks  map[int64]breaking // by fence: the holds that are being broken from this page, or were
 
 	deciding int             // how many breaks are under way
 	later    *redislock.Info // the newest state seen since they began
@@ -83,9 +84,18 @@ func (l *past) add(at time.Time, kind string, o *owner, fence int64, more func(*
 		more(&it)
 	}
 	l.items = append(l.items, it)
-	if len(l.items) > maxOfLock {
-		l.items = slices.Delete(l.items, 0, len(l.items)-maxOfLock)
+	l.drop(len(l.items) - maxOfLock)
+}
+
+// drop removes the first items, if there are so many.
+func (l *past) drop(n int) {
+	if n <= 0 {
+		return
 	}
+	for _, it := range l.items[:n] { // they are in the order in which they were found, which is not always that of their times
+		l.dropped = max(l.dropped, it.At)
+	}
+	l.items = slices.Delete(l.items, 0, n)
 }
 
 // see compares a new state with the last one. The first state is compared with a free lock at the time began, when
@@ -257,7 +267,12 @@ func prune(histories map[string]*past, now time.Time, keep time.Duration, there 
 	for horizon := keep; ; horizon /= 2 {
 		total, oldest := 0, millis(now.Add(-horizon))
 		for id, l := range histories {
-			l.items = slices.DeleteFunc(l.items, func(it item) bool { return it.At < oldest })
+			l.items = slices.DeleteFunc(l.items, func(it item) bool {
+				if it.At < oldest {
+					l.dropped = max(l.dropped, it.At)
+				}
+				return it.At < oldest
+			})
 			l.blind = slices.DeleteFunc(l.blind, func(times [2]int64) bool { return times[1] < oldest })
 			if total += len(l.items); len(l.items) == 0 && l.deciding == 0 && !there(id) {
 				delete(histories, id)

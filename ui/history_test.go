@@ -187,6 +187,11 @@ func TestHistoryIsBounded(t *testing.T) {
 	if n := total(); n > maxItems || n < maxItems/4 {
 		t.Errorf("%d items are kept", n)
 	}
+	for id, l := range histories {
+		if first := l.items[0].At; l.dropped == 0 || l.dropped > first {
+			t.Fatalf("of %s items up to %d are said to be dropped, and the first is of %d", id, l.dropped, first)
+		}
+	}
 	prune(histories, end.Add(2*keep), keep, func(id string) bool { return id == "1" })
 	if len(histories) != 1 || total() != 0 {
 		t.Errorf("long after: %d histories, %d items", len(histories), total())

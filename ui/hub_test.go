@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"example.com/redislock"
 	"example.com/redislock/ui/doctor"
+	"example.com/redislock/ui/trouble"
 )
 
 // The first state that a browser gets is never that of an earlier look, however long ago that was.
@@ -185,5 +187,18 @@ func TestTheListHasBoundedMessagesAndNoMoreThanIsShown(t *testing.T) {
 	size := len(fmt.Sprintf("%+v", h.histories["elect:7"].last))
 	if size > 10*redislock.MaxMetadata {
 		t.Errorf("%d bytes are kept of a lock", size)
+	}
+}
+
+// The page of the lock of a job that is in trouble shows that, and so does its row in the list.
+func TestAJobInTroubleMarksItsLock(t *testing.T) {
+	t.Parallel()
+	var m struct{ Locks map[string]string }
+	if err := json.Unmarshal(Config{}.troubles([]trouble.Trouble{{Level: trouble.Danger, Job: "report/1"}, {Level: trouble.Warning, Lock: "x", Others: []string{"y"}}}), &m); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"cron:report%2F1": "danger", "x": "warning", "y": "warning"}
+	if !maps.Equal(m.Locks, want) {
+		t.Errorf("%v, want %v", m.Locks, want)
 	}
 }

@@ -129,13 +129,15 @@ func (h *hub) detail(s *stream) json.RawMessage {
 		d.Stops = trouble.Stops(more)
 		d.Means, d.Steps = append(d.Means, means...), h.config.steps(steps)
 	}
-	d.Blind = append(d.Blind, [2]int64{0, millis(h.began)})
+	known := millis(h.began) // what was before is not known
 	if seen := h.histories[l.id]; seen != nil {
+		known = max(known, seen.dropped)
 		d.History = seen.since(s.told)
 		s.told = seen.n
 		d.Blind = append(d.Blind, seen.blind...)
 	} else {
 		d.Blind = append(d.Blind, h.blind...)
 	}
+	d.Blind = append(d.Blind, [2]int64{0, known})
 	return encode(d)
 }

@@ -192,9 +192,8 @@ func (h *hub) takeEntry(e history.Entry) {
 	l.n++
 	it.N = l.n
 	l.items = append(l.items, it)
-	if l.merge(); len(l.items) > maxOfLock {
-		l.items = l.items[len(l.items)-maxOfLock:]
-	}
+	l.merge()
+	l.drop(len(l.items) - maxOfLock)
 	h.tellLooked(id)
 }
 

@@ -56,13 +56,17 @@ func (c Config) steps(all []trouble.Step) []step {
 func (c Config) troubles(all []trouble.Trouble) json.RawMessage {
 	m := troublesMessage{Items: []troubleItem{}, Locks: map[string]trouble.Level{}}
 	for i, t := range all {
+		var names []string
 		if t.Lock != "" {
-			for _, name := range append([]string{t.Lock}, t.Others...) {
-				if len(m.Locks) == maxMarked {
-					break
-				}
-				m.Locks[idOf(name)] = max(m.Locks[idOf(name)], t.Level)
+			names = append([]string{t.Lock}, t.Others...)
+		} else if t.Job != "" {
+			names = []string{"cron:" + t.Job}
+		}
+		for _, name := range names {
+			if len(m.Locks) == maxMarked {
+				break
 			}
+			m.Locks[idOf(name)] = max(m.Locks[idOf(name)], t.Level)
 		}
 		if i >= maxTroubles {
 			m.More++

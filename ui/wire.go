@@ -181,7 +181,8 @@ type detail struct {
 	Holds   []hold  `json:"holds"`
 	Places  []place `json:"places"`
 	Error   text    `json:"error,omitempty"`
-	// History has the items since the last detail of this stream. Blind are times when nobody looked.
+	// History has the items since the last detail of this stream. Blind are times of which nothing is known: nobody looked, or
+	// their items were dropped.
 	History []item     `json:"history"`
 	Blind   [][2]int64 `json:"blind"`
 	// Means and Steps say what the state means and what can be done, as redislock show does.

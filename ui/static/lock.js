@@ -15,7 +15,7 @@ const kindsOfEvents = {
   revoked: 'is being stolen from', stolen: 'ended, being stolen', broken: 'broken from here', 'perhaps broken': 'ended, perhaps broken from here: no answer came',
   released: 'released', lost: 'gone with its key, which was deleted or lost',
   kept: 'given back, and kept for a while', 'kept time over': 'kept time over', asked: 'holders asked to give it up',
-  unseen: 'its fence has risen: held and not seen, or broken elsewhere',
+  unseen: 'held meanwhile, not seen',
 };
 
 // whatOf says what happened, only as far as the item shows it.
@@ -24,7 +24,7 @@ function whatOf({ kind, deadline, told, by }) {
   if (told && kind === 'asked') return by ? ['asked to give it up, by ', shown(by)] : 'asked to give it up';
   if (told && (kind === 'lost' || kind === 'stolen')) return kind === 'lost' ? 'lost it, says the holder' : 'was robbed of it, says the holder';
   if (kind !== 'ended') return kindsOfEvents[kind] ?? kind;
-  return deadline ? 'ended, not seen how: released, or not renewed' : 'released, or broken elsewhere';
+  return deadline ? 'ended, not seen how: released, or not renewed' : 'released';
 }
 
 export function lockPage(main, id) {
@@ -34,6 +34,8 @@ export function lockPage(main, id) {
   const holders = table('Held by', ['Holder', 'Metadata', 'Held for', 'Deadline', 'Mode', 'Fence']);
   const queue = table('Queue', ['Place', 'Waiter', 'Metadata', 'Waiting for', 'Mode']);
   const history = table('History', ['Time', 'What', 'Who', 'Details']);
+  const unsure = el('p', { class: 'note', hidden: true }, 'Looks do not show everything: “released” and “held meanwhile” can also be a break by somebody else.');
+  add(history.section, unsure);
   const line = timeLine();
   const advice = el('section', { class: 'part part-advice', hidden: true });
   const buttons = el('div', { class: 'actions', hidden: true },
@@ -56,7 +58,7 @@ export function lockPage(main, id) {
     setText(problem, lock.error ?? '');
     for (const button of buttons.children) button.disabled = lock.held === 0;
     const kept = lock.holds.length > 0 && lock.holds.every((hold) => hold.kept) ? Math.max(...lock.holds.map(({ deadline }) => deadline)) : 0;
-    const state = lock.holds.some(({ revoked }) => revoked) ? 'revoked: being stolen' : kept ? 'given back, kept until ' : lock.held ? 'held' : lock.waiting ? 'free, with a queue' : 'free';
+    const state = lock.holds.some(({ revoked }) => revoked) ? 'revoked: being stolen' : kept ? 'given back, kept until ' : lock.held ? 'held' : lock.waiting ? 'free, with a queue' : lock.fence ? 'free' : 'free; Redis knows no lock of this name';
     const text = JSON.stringify([state, lock.stops, kept, lock.held, lock.waiting, lock.fence, lock.limit]);
     if (facts.text !== text) {
       facts.text = text;
@@ -84,6 +86,7 @@ export function lockPage(main, id) {
       moment(item.at), el('span', { class: `event was-${item.kind.replaceAll(' ', '-')}` }, whatOf(item)),
       item.owner ? [processShown(item.owner), item.owner.meta ? el('span', { class: 'meta' }, shown(item.owner.meta)) : ''] : '', details(item),
     ], 'Nothing was seen to happen yet. What happens from now on is shown here.');
+    unsure.hidden = !items.some(({ kind, deadline }) => kind === 'unseen' || (kind === 'ended' && !deadline));
     line.show(lock);
   }
   update();

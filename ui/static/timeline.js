@@ -37,7 +37,7 @@ export function timeLine() {
     const height = base + queueHeight + 26;
     const parts = [axis(begin, end, x, height)];
     for (const [from, to] of lock.blind ?? []) {
-      if (to > begin) parts.push(svg('rect', { class: 'blind', x: x(from), y: 0, width: Math.max(0, x(to) - x(from)), height: height - 20 }, svg('title', null, 'Nobody looked')));
+      if (to > begin) parts.push(svg('rect', { class: 'blind', x: x(from), y: 0, width: Math.max(0, x(to) - x(from)), height: height - 20 }, svg('title', null, 'Not known')));
     }
     lanes.forEach(({ name, colour, spans: own }, i) => {
       const y = i * step;
@@ -63,7 +63,7 @@ export function timeLine() {
     if (picture.getAttribute('aria-label') !== text) set(picture, { 'aria-label': text });
     put(picture, ...parts);
     const unseen = (lock.blind ?? []).some(([, to]) => to > begin);
-    setText(note, (!spans.length ? 'Nobody was seen to hold it in this time.' : unseen ? 'Where it is shaded nobody looked: no page was open, or Redis did not answer.' : '') +
+    setText(note, (!spans.length ? 'Nobody was seen to hold it in this time.' : unseen ? 'Where it is shaded nothing is known: no page was open, Redis did not answer, or it is too long ago to be kept.' : '') +
       (spans.some(({ to, seen }) => to && to - seen > 1000) ? ' A pale end of a hold is the time in which it ended, at a moment that was not seen.' : '') +
       (undrawn ? ` ${count(undrawn, 'hold more is', 'holds more are')} not drawn.` : ''));
   }

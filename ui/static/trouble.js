@@ -108,12 +108,20 @@ export function troublePanel() {
     }
     if (height <= list.clientHeight) list.style.maxHeight = `${height + 2}px`;
   }
-  list.addEventListener('toggle', fit, true);
-  addEventListener('resize', fit);
+  // entitle says how many troubles there are, and how many of them can be seen only after scrolling.
+  function entitle() {
+    const told = store.trouble;
+    const below = [...list.children].filter((row) => row.offsetTop - list.offsetTop >= list.scrollTop + list.clientHeight - 4).length;
+    setText(heading, !told?.items.length ? 'Trouble' : count(told.items.length + (told.more ?? 0), 'trouble', 'troubles') + (below ? `, ${number(below)} further down` : ''));
+  }
+  list.addEventListener('toggle', () => refit(), true);
+  list.addEventListener('scroll', entitle);
+  const refit = () => { fit(); entitle(); };
+  addEventListener('resize', refit);
 
   return {
     section,
-    end: () => removeEventListener('resize', fit),
+    end: () => removeEventListener('resize', refit),
     update() {
       const told = store.trouble;
       section.classList.toggle('none', !told || told.items.length === 0);
@@ -128,7 +136,7 @@ export function troublePanel() {
       arrange(list, [...rows.values()].map(({ row }) => row));
       unfold(rows);
       fit();
-      setText(heading, told?.items.length ? count(told.items.length + (told.more ?? 0), 'trouble', 'troubles') : 'Trouble');
+      entitle();
       more.hidden = !told?.more;
       setText(more, told?.more ? `${number(told.more)} more are not shown: mend these first, or sort the list by trouble.` : '');
     },
