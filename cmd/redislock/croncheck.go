@@ -1,9 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,58 +14,49 @@ import (
 	"example.com/redislock/ui/trouble"
 )
 
-// troubleJSON is the trouble of a job, for programs.
-type troubleJSON struct {
-	Job     string     `json:"job"`
-	Kind    string     `json:"kind"`
-	Level   string     `json:"level"`
-	Message string     `json:"message"`
-	Since   *time.Time `json:"since,omitempty"`
-}
-
 // checkJobs says what is wrong with one job, or with any.
 func checkJobs(cmd *cobra.Command, p *page, l *link, s *server, o *output, args []string) error {
 	var jobs []redislock.CronStatus
 	var failed []failure
-	var now time.Time
-	err := l.within(context.Background(), func(ctx context.Context) error {
-		clock, err := l.client.Inspect(ctx, "cron:"+cmp.Or(strings.Join(args, ""), "*")) // for the time of Redis alone
-		if now = clock.Now; err != nil || len(args) == 0 {
-			return err
-		}
-		status, err := l.client.CronStatus(ctx, args[0])
-		jobs = []redislock.CronStatus{status}
-		return err
-	})
-	if err != nil {
-		return err
-	}
+	var err error
 	if len(args) == 0 {
-		if jobs, failed, err = l.jobs(); err != nil {
+		jobs, failed, err = l.jobs()
+	} else {
+		err = l.within(context.Background(), func(ctx context.Context) error {
+			status, err := l.client.CronStatus(ctx, args[0])
+			jobs = []redislock.CronStatus{status}
 			return err
-		}
-	} else if jobs[0].Outcome == 0 {
+		})
+	}
+	switch {
+	case err != nil:
+		return err
+	case len(args) > 0 && jobs[0].Outcome == 0:
 		return exitWith(exitUnknown, "no job %q is known under the prefix %q on Redis at %s", args[0], s.prefix, l.addr)
 	}
+	found, now := l.troublesOfJobs(jobs)
 	wrong := false
-	for _, status := range jobs {
-		for _, t := range trouble.OfJob(status, now) {
-			wrong = true
-			text := t.Title.Say(now)
-			if !t.Since.IsZero() {
-				text += ", for " + trouble.Length(now.Sub(t.Since))
-			}
-			for _, means := range t.Means[:1] {
-				text += ": " + means.Say(now)
-			}
-			if o.json() {
-				err = o.write(p, troubleJSON{t.Job, string(t.Kind), t.Level.String(), text, jsonTime(t.Since)})
-			} else {
-				_, err = fmt.Fprintln(p, text)
-			}
-			if err != nil {
-				return err
-			}
+	for _, t := range found {
+		if t.Job == "" {
+			continue // of the server: the trouble of a job that it keeps from running says so
+		}
+		wrong = true
+		text := t.Title.Say(now)
+		if !t.Since.IsZero() {
+			text += ", for " + trouble.Length(now.Sub(t.Since))
+		}
+		for i, means := range t.Means[:min(2, len(t.Means))] {
+			text += []string{": ", " "}[i] + means.Say(now)
+		}
+		if o.json() {
+			doc := jsonTroubles([]trouble.Trouble{t}, now, s.again())[0]
+			doc.Message = text
+			err = o.write(p, doc)
+		} else {
+			_, err = fmt.Fprintln(p, text)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if err := (voice{cmd.ErrOrStderr(), o.json()}).failures(failed); err != nil {
@@ -74,4 +66,19 @@ func checkJobs(cmd *cobra.Command, p *page, l *link, s *server, o *output, args 
 		return &exit{status: exitUnknown}
 	}
 	return nil
+}
+
+// troublesOfJobs are the troubles of these jobs and of the server, which may be their cause, and the time of Redis.
+func (l *link) troublesOfJobs(jobs []redislock.CronStatus) ([]trouble.Trouble, time.Time) {
+	known := func(context.Context) iter.Seq2[redislock.CronStatus, error] {
+		return func(yield func(redislock.CronStatus, error) bool) {
+			for _, status := range jobs {
+				if status.Outcome != 0 && !yield(status, nil) {
+					return
+				}
+			}
+		}
+	}
+	found, _, now := l.troublesNow(nil, known, func(name string) bool { return strings.HasPrefix(name, "cron:") })
+	return slices.DeleteFunc(found, func(t trouble.Trouble) bool { return t.Lock != "" }), now
 }

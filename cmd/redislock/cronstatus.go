@@ -21,11 +21,17 @@ they are kept: redislock cron and run --tick keep 23. A job that was announced a
 run, and the node is the one that announced it. redislock cron announces its job, and so does Announce of the library. The times are
 those of Redis' clock, in the time zone of this machine.
 
+A job that has not begun a minute after "next" is overdue: then it says since when the job was due, and why it may not have begun,
+such as a Redis that is full. Ticks that were missed are not run later. With --output json the field overdue is true then, and
+overdue_since is when the job was due.
+
 Without NAME it lists all jobs that have run or were announced in the last 400 days: the job, how its last run ended, the tick, the
-duration, the next tick and the node. With --output json a job is one object on a line.
+duration, the next tick and the node. On a terminal it lists below them what is in trouble: jobs, and a Redis that is full. With
+--output json a job is one object on a line.
 
 --check is for monitoring. It writes a line for each job that is overdue (a minute after the time of its next run), has failed or has
-died, and exits with 1 if there are any. Without NAME it checks all jobs.
+died, and exits with 1 if there are any. Without NAME it checks all jobs. The line says so if Redis is full and the job is overdue
+because of that. With --output json a line is an object with kind, level, message, title, means, and steps with their commands.
 
 With --reset Redis forgets the last run and the announcement of the job NAME. Use it for a job that does not exist any more. No tick
 is run again because of it.
@@ -95,9 +101,10 @@ func newCronStatus() *cobra.Command {
 		case reset:
 			return nil
 		case shown.json():
-			err = shown.write(p, jsonStatus(status))
+			err = shown.write(p, jsonStatus(status, l.now()))
 		case status.Outcome != 0:
-			err = printStatus(p, runForPeople(status))
+			found, now := l.troublesOfJobs([]redislock.CronStatus{status})
+			err = printStatus(p, runForPeople(status), found, now)
 		}
 		if err == nil && status.Outcome == 0 {
 			return exitWith(exitUnknown, "no job %q is known under the prefix %q on Redis at %s; redislock cron-status lists the jobs that are known", args[0], s.prefix, l.addr)
@@ -134,19 +141,28 @@ func showJobs(cmd *cobra.Command, p *page, l *link, o *output) error {
 	v := voice{cmd.ErrOrStderr(), outputIsJSON(cmd)}
 	switch {
 	case o.json():
+		now := l.now()
 		for _, status := range jobs {
-			if err := o.write(p, jsonStatus(status)); err != nil {
+			if err := o.write(p, jsonStatus(status, now)); err != nil {
 				return err
 			}
 		}
 	case len(jobs) == 0 && p.tables && len(failed) == 0:
 		v.say("no job is known on Redis at %s", l.addr)
 	case len(jobs) > 0:
+		var found []trouble.Trouble
+		var now time.Time
+		if p.tables {
+			found, now = l.troublesOfJobs(jobs)
+		}
 		rows := make([][]cell, len(jobs))
 		for i, s := range jobs {
-			rows[i] = jobRow(runForPeople(s), !p.tables)
+			rows[i] = jobRow(runForPeople(s), now, !p.tables)
 		}
 		if err := p.rows([]string{"JOB", "LAST", "TICK", "TOOK", "NEXT", "NODE"}, rows); err != nil {
+			return err
+		}
+		if _, err := io.WriteString(p, troublesBelow(found, now, p.width)); err != nil {
 			return err
 		}
 	}
@@ -154,7 +170,7 @@ func showJobs(cmd *cobra.Command, p *page, l *link, o *output) error {
 }
 
 // jobRow is a job in a row: for people, or precise.
-func jobRow(s readableRun, precise bool) []cell {
+func jobRow(s readableRun, now time.Time, precise bool) []cell {
 	style := good
 	switch s.Outcome {
 	case redislock.OutcomeFailed, redislock.OutcomeDied:
@@ -171,8 +187,8 @@ func jobRow(s readableRun, precise bool) []cell {
 	next, nextStyle := "-", plain
 	if !s.Next.IsZero() {
 		next = at(s.Next)
-		if late := time.Since(s.Next); !precise && trouble.IsOverdue(redislock.CronStatus(s), time.Now()) {
-			next, nextStyle = "overdue "+trouble.Length(late), bad
+		if !precise && trouble.IsOverdue(redislock.CronStatus(s), now) {
+			next, nextStyle = "overdue "+trouble.Length(now.Sub(s.Next)), bad
 		}
 	}
 	tick := "-"
@@ -184,10 +200,10 @@ func jobRow(s readableRun, precise bool) []cell {
 	return []cell{{s.Job, heading}, {s.Outcome.String(), style}, {tick, plain}, {took, plain}, {next, nextStyle}, {node(s), plain}}
 }
 
-// printStatus is for a person.
-func printStatus(w io.Writer, s readableRun) error {
+// printStatus is for a person: a job as it was at this time of Redis, and what is in trouble.
+func printStatus(w io.Writer, s readableRun, found []trouble.Trouble, now time.Time) error {
 	at := func(t time.Time) string {
-		return t.Local().Format("2006-01-02 15:04:05.000 -07:00") + " (" + ago(time.Since(t)) + ")"
+		return t.Local().Format("2006-01-02 15:04:05.000 -07:00") + " (" + ago(now.Sub(t)) + ")"
 	}
 	rows := [][2]string{{s.Job, inWords(s)}}
 	if !s.Tick.IsZero() {
@@ -197,13 +213,14 @@ func printStatus(w io.Writer, s readableRun) error {
 		rows = append(rows, [2]string{"end", at(s.End)})
 	}
 	if !s.Next.IsZero() {
-		next := s.Next.Local().Format("2006-01-02 15:04:05.999999999 -07:00")
-		if in := time.Until(s.Next); in > 0 {
+		what, next := "next", s.Next.Local().Format("2006-01-02 15:04:05.999999999 -07:00")
+		if in := s.Next.Sub(now); in > 0 {
 			next += " (in " + in.Round(time.Second).String() + ")"
-		} else if trouble.IsOverdue(redislock.CronStatus(s), time.Now()) {
+		} else if trouble.IsOverdue(redislock.CronStatus(s), now) {
+			what = "was due"
 			next += ", " + bad.Render("overdue for "+trouble.Length(-in))
 		}
-		rows = append(rows, [2]string{"next", next})
+		rows = append(rows, [2]string{what, next})
 	}
 	rows = append(rows, [2]string{"node", node(s)})
 	if s.Node.Metadata != "" {
@@ -226,6 +243,18 @@ func printStatus(w io.Writer, s readableRun) error {
 	text := rows[0][0] + ": " + rows[0][1] + "\n"
 	for _, row := range rows[1:] {
 		text += fmt.Sprintf("  %-*s  %s\n", width, row[0], row[1])
+	}
+	if slices.ContainsFunc(found, func(t trouble.Trouble) bool { return t.Kind != trouble.JobFailed }) {
+		text += "\nIn trouble; redislock show " + typed("cron:"+s.Job) + " says what can be done:\n"
+	}
+	for _, t := range found {
+		if t.Kind == trouble.JobFailed { // that stands above
+			continue
+		}
+		text += "  " + levelStyle(t.Level).Render(fmt.Sprintf("%-8s", t.Level)) + inALine(t, now) + "\n"
+		for _, means := range t.Means {
+			text += "          " + means.Say(now) + "\n"
+		}
 	}
 	_, err := io.WriteString(w, text)
 	return err
@@ -303,12 +332,15 @@ type statusJSON struct {
 	Start   *time.Time `json:"start,omitempty"`
 	End     *time.Time `json:"end,omitempty"`
 	Next    *time.Time `json:"next,omitempty"`
-	Seconds float64    `json:"seconds"`
-	Node    *nodeJSON  `json:"node,omitempty"`
-	Command string     `json:"command,omitempty"`
-	Error   string     `json:"error,omitempty"`
-	Fence   int64      `json:"fence,omitempty"`
-	Earlier []pastJSON `json:"earlier,omitempty"`
+	// Overdue is whether the job has not begun a minute after Next, by the clock of Redis. OverdueSince is then when it was due.
+	Overdue      bool       `json:"overdue"`
+	OverdueSince *time.Time `json:"overdue_since,omitempty"`
+	Seconds      float64    `json:"seconds"`
+	Node         *nodeJSON  `json:"node,omitempty"`
+	Command      string     `json:"command,omitempty"`
+	Error        string     `json:"error,omitempty"`
+	Fence        int64      `json:"fence,omitempty"`
+	Earlier      []pastJSON `json:"earlier,omitempty"`
 }
 
 // pastJSON is a run of the history.
@@ -328,10 +360,13 @@ type nodeJSON struct {
 	PID    int    `json:"pid"`
 }
 
-func jsonStatus(s redislock.CronStatus) statusJSON {
+func jsonStatus(s redislock.CronStatus, now time.Time) statusJSON {
 	out := statusJSON{
 		Job: s.Job, Outcome: s.Outcome.String(), Tick: jsonTime(s.Tick), Start: jsonTime(s.Start), End: jsonTime(s.End), Next: jsonTime(s.Next),
 		Seconds: s.Duration.Seconds(), Command: s.Node.Metadata, Error: s.Err, Fence: s.Fence,
+	}
+	if out.Overdue = trouble.IsOverdue(s, now); out.Overdue {
+		out.OverdueSince = out.Next
 	}
 	if s.Outcome != 0 {
 		out.Node = &nodeJSON{s.Node.Client, s.Node.Host, s.Node.PID}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"example.com/redislock"
+	"example.com/redislock/internal/servertest"
 )
 
 func (f *fixture) cronStatus(args ...string) *program {
@@ -149,4 +150,56 @@ func TestCronStatusKnowsAJobBeforeItsFirstRunAndForgetsOneThatIsNoMore(t *testin
 	}
 	f.wants(0, []string{"cron-status", "--check"})
 	f.wants(1, []string{"cron-status", "late"}, `no job "late" is known`)
+}
+
+// TestTheVerdictIsInJSONToo asks for a job that is overdue, whose lock Redis has forgotten, and says why it is where Redis is full.
+func TestTheVerdictIsInJSONToo(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	f := setUpOn(t, &redisServer{addr: s.Addr()})
+	late := redislock.WithSchedule(func(after time.Time) time.Time { return after.Add(-3 * time.Hour) })
+	if err := f.client.Cron("late", late).Announce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.hold("x")
+	cli := func(want int, args ...string) string {
+		t.Helper()
+		status, out, stderr := f.cli(f.url, args...)
+		if status != want {
+			t.Errorf("%q: exit status %d, want %d: %s", args, status, want, stderr)
+		}
+		return out + stderr
+	}
+	has := func(text string, wants ...string) {
+		t.Helper()
+		for _, want := range wants {
+			if !strings.Contains(text, want) {
+				t.Errorf("it does not say %q: %s", want, text)
+			}
+		}
+	}
+	overdue := []string{`"troubles":[{"job":"late","kind":"overdue","level":"danger","since":"20`, `"title":"the job late is overdue"`, `"command":"redislock cron-status late`}
+	has(cli(0, "show", "-o", "json", "cron:late"), overdue...)
+	out := cli(0, "ls", "-o", "json")
+	has(out, append(overdue, `{"name":"cron:late",`)...)
+	if has(out, `{"name":"x",`, `"troubles":[]`); strings.Count(out, "\n") != 2 {
+		t.Errorf("not one object for each: %s", out)
+	}
+	if out := cli(0, "ls", "-o", "json", "x"); strings.Contains(out, "late") {
+		t.Errorf("x alone: %s", out)
+	}
+	has(cli(0, "show", "-o", "json", "x"), `"troubles":[]`)
+	cli(1, "show", "-o", "json", "cron:never")
+	has(cli(0, "cron-status", "-o", "json", "late"), `"overdue":true,"overdue_since":"20`)
+	has(cli(0, "cron-status", "late"), "\n  was due  20", ", overdue for 3h0m", "redislock show cron:late says what can be done:\n  danger  cron:late: the job late is overdue, by 3h0m")
+
+	if err := s.Admin().ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	has(cli(0, "cron-status", "late"), "danger  Redis is full", "the job late is overdue: Redis is full")
+	has(cli(1, "cron-status", "--check"), "the job late is overdue: Redis is full, for 3h0m")
+	has(cli(1, "cron-status", "--check", "-o", "json"), `"message":"the job late is overdue: Redis is full, for 3h0m`, `"title":"the job late is overdue: Redis is full"`, `"steps":[{"action":"look",`)
+	has(cli(0, "cron-status", "--color", "always"), "Redis is full", "the job late is overdue: Redis is full")
+	has(cli(0, "ls", "-o", "json", "x"), `"trouble":{"kind":"full","level":"danger",`)
+	has(cli(0, "show", "-o", "json", "x"), `"troubles":[{"kind":"full","level":"danger",`)
 }

@@ -12,6 +12,7 @@ import (
 
 	"example.com/redislock"
 	"example.com/redislock/internal/servertest"
+	"example.com/redislock/ui/trouble"
 )
 
 var update = flag.Bool("update", false, "write testdata/json.golden anew")
@@ -36,6 +37,12 @@ func TestJSONStaysAsItIs(t *testing.T) {
 	for _, what := range []string{"ping", "set_nx", "lock"} {
 		b.note(benchKey{what, 1}, time.Second, time.Duration(len(what))*time.Millisecond)
 	}
+	inTrouble, inNoTrouble := jsonLock(redislock.Info{Name: "x", Now: now}), jsonLock(redislock.Info{Name: "x", Now: now})
+	inTrouble.Troubles = jsonTroubles([]trouble.Trouble{{
+		Kind: trouble.Cycle, Level: trouble.Danger, Lock: "x", Others: []string{"y"}, Title: "title", Since: now, Waiting: 2, Means: []trouble.Text{"means"},
+		Steps: []trouble.Step{{Action: trouble.Take, Text: "text", Warn: "warn", Command: "redislock break x"}, {Action: trouble.Prevent, Text: "text"}},
+	}, {Kind: trouble.Overdue, Level: trouble.Warning, Job: "x"}}, now, "--prefix p")
+	inNoTrouble.Troubles = jsonTroubles(nil, now, "")
 	hold, one := jsonHolds(info)[0], 1
 	var out strings.Builder
 	for _, document := range []struct {
@@ -45,18 +52,21 @@ func TestJSONStaysAsItIs(t *testing.T) {
 		{"ls, show, watch", jsonLock(info)},
 		{"ls, show, watch: idle", jsonLock(redislock.Info{Name: "x", Now: now})},
 		{"ls, show, watch: limited", jsonLock(limited)},
+		{"ls, show: in trouble", inTrouble},
+		{"ls, show: in no trouble", inNoTrouble},
 		{"limit", limitJSON{Name: "x", limitOfJSON: jsonLimit(limited)}},
 		{"limit: none", limitJSON{Name: "x", limitOfJSON: jsonLimit(redislock.Info{})}},
 		{"break", broken{Name: "x", Broken: true, Fence: 9, Reason: "why", Holds: jsonHolds(info), Next: &hold, Waiting: &one}},
 		{"ask", asked{Name: "x", Told: 1, Why: "why", Holds: jsonHolds(info)}},
-		{"cron-status", jsonStatus(status)},
-		{"cron-status: unknown", jsonStatus(redislock.CronStatus{Job: "x"})},
+		{"cron-status", jsonStatus(status, now)},
+		{"cron-status: overdue", jsonStatus(status, status.Next.Add(2*time.Minute))},
+		{"cron-status: unknown", jsonStatus(redislock.CronStatus{Job: "x"}, now)},
 		{"deadlocks", jsonGraph(redislock.WaitGraph{Edges: []redislock.WaitEdge{edge}, Cycles: []redislock.Cycle{{edge}}})},
 		{"deadlocks: none", jsonGraph(redislock.WaitGraph{})},
 		{"bench", b.result(10 * time.Second)},
 		{"demo", a.json(1500 * time.Millisecond)},
 		{"version", built{Version: "v1.2.3", Library: "v1.2.3", Go: "go1.26", GoRedis: "v9", Revision: "abc", Time: &now, Modified: true}},
-		{"standard error", message{Time: now.UTC(), Message: "said", Name: "x", Tick: &now, Outcome: "ran", Fence: 3, By: &by, Why: "why", Next: &now, Status: 69}},
+		{"standard error", message{Time: now.UTC(), Message: "said", Name: "x", Tick: &now, Outcome: "ran", Fence: 3, By: &by, Why: "why", Next: &now, Status: 69, Trouble: &jsonTroubles([]trouble.Trouble{{Kind: trouble.Full, Level: trouble.Danger, Title: "title"}}, now, "")[0]}},
 	} {
 		out.WriteString(document.kind + "\n")
 		if err := writeJSON(&out, document.v); err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"charm.land/lipgloss/v2"
 	"github.com/spf13/cobra"
 
 	"example.com/redislock"
@@ -27,8 +28,12 @@ each lock is a line of plain text without headings, with one tab between the col
 lock is held, in UTC, and the fifth is the lease in seconds. The texts of the fourth column sort as the times do. A terminal also gets
 a line with the totals and the address of the Redis, and below it what is in trouble: the locks and jobs that match PATTERN (a job by the
 name of its lock, cron:NAME), and a Redis that is full. It looks only once: queues that only grow, waits that are longer than is usual for their lock, elections for which nobody stands, and locks that were
-lost where no history is kept show only to one who looks for a while, as redislock top does. With --output json each lock is an object on a line, with at most 10 of its
-holders and 10 of its waiters.
+lost where no history is kept show only to one who looks for a while, as redislock top does.
+
+With --output json each lock is an object on a line, with at most 10 of its holders and 10 of its waiters. What is wrong with a lock or
+its job is in its field troubles, which is empty if nothing is: kind, level, title, what it means, and the steps with their commands. A
+lock or a job in trouble has an object also if the lock is idle. What is wrong with the server is said on standard error, in the
+field trouble of a message.
 
 It goes through all keys of the server in small steps, which do not block Redis. A lock that begins or ends meanwhile may be missing. A
 key that another program has written to, or that has another type, is reported on standard error. Then the other locks are listed, and
@@ -69,11 +74,11 @@ func newLs() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		wanted := func(info redislock.Info) bool { return all || !info.Idle() }
+		inUse := func(info redislock.Info) bool { return all || !info.Idle() }
 		if several, err := m.given(f); err != nil {
 			return err
 		} else if several {
-			return lsOverQuorum(cmd, &s, &o, &m, strings.Join(args, ""), wanted, order)
+			return lsOverQuorum(cmd, &s, &o, &m, strings.Join(args, ""), inUse, order)
 		}
 		p, l, err := begin(cmd, &s, &o)
 		if err != nil {
@@ -81,6 +86,10 @@ func newLs() *cobra.Command {
 		}
 		defer l.close()
 		pattern := strings.Join(args, "")
+		wanted := inUse
+		if o.json() { // idle locks may be in trouble
+			wanted = func(redislock.Info) bool { return true }
+		}
 		infos, failed, err := l.list(context.Background(), pattern, wanted)
 		if err != nil {
 			return err
@@ -89,10 +98,8 @@ func newLs() *cobra.Command {
 		v := voice{cmd.ErrOrStderr(), o.json()}
 		switch {
 		case o.json():
-			for _, info := range infos {
-				if err := o.write(p, jsonLock(info)); err != nil {
-					return err
-				}
+			if err := l.lsJSON(p, &o, v, infos, failed, inUse, pattern, s.again()); err != nil {
+				return err
 			}
 		case len(infos) > 0:
 			if err := p.locks(infos, 0); err != nil {
@@ -133,6 +140,49 @@ func totals(infos []redislock.Info, addr, prefix string) string {
 	return "\n" + faint.Render(fmt.Sprintf("%s, %d held, %d waiting; prefix %s on Redis at %s", number(len(infos), "lock"), held, waiting, visible(prefix), addr)) + "\n"
 }
 
+// lsJSON writes the locks in use and those in trouble, each with its troubles. What is wrong with the server is of no lock: it is
+// said on standard error.
+func (l *link) lsJSON(p *page, o *output, v voice, infos []redislock.Info, failed []failure, inUse func(redislock.Info) bool, pattern, flags string) error {
+	found, _, now := l.troublesNow(infos, l.client.CronJobs, matching(pattern))
+	of, known, matches := map[string][]trouble.Trouble{}, map[string]bool{}, matching(pattern)
+	for _, info := range infos {
+		known[info.Name] = true
+	}
+	for _, f := range failed {
+		known[f.name] = true
+	}
+	for _, t := range found {
+		if t.Lock == "" && t.Job == "" {
+			v.tell(message{Trouble: &jsonTroubles([]trouble.Trouble{t}, now, flags)[0]}, "%s: %s", t.Level, inALine(t, now))
+			continue
+		}
+		names := append([]string{t.Lock}, t.Others...)
+		if t.Job != "" {
+			names = []string{"cron:" + t.Job}
+		}
+		for _, name := range names {
+			if !matches(name) {
+				continue
+			}
+			t.Others = nil                                    // each of them has it
+			if of[name] = append(of[name], t); !known[name] { // Redis has forgotten the lock
+				infos, known[name] = append(infos, redislock.Info{Name: name, Now: now}), true
+			}
+		}
+	}
+	for _, info := range infos {
+		if len(of[info.Name]) == 0 && !inUse(info) {
+			continue
+		}
+		lock := jsonLock(info)
+		lock.Troubles = jsonTroubles(of[info.Name], now, flags)
+		if err := o.write(p, lock); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // maxListed is how many locks in trouble are named below a table.
 const maxListed = 5
 
@@ -155,13 +205,17 @@ func troublesBelow(found []trouble.Trouble, now time.Time, width int) string {
 			fmt.Fprintf(&b, "  …and %d more\n", len(found)-i)
 			break
 		}
-		style := uneasy
-		if t.Level == trouble.Danger {
-			style = bad
-		}
-		b.WriteString("  " + style.Render(fmt.Sprintf("%-8s", t.Level)) + strings.TrimLeft(indented(inALine(t, now), "          ", width), " "))
+		b.WriteString("  " + levelStyle(t.Level).Render(fmt.Sprintf("%-8s", t.Level)) + strings.TrimLeft(indented(inALine(t, now), "          ", width), " "))
 	}
 	return b.String()
+}
+
+// levelStyle is how the word of a level catches the eye.
+func levelStyle(level trouble.Level) lipgloss.Style {
+	if level == trouble.Danger {
+		return bad
+	}
+	return uneasy
 }
 
 // inALine is a trouble in a sentence: the lock that it is about, what is seen, and for how long.

@@ -24,6 +24,8 @@ type message struct {
 	By      *ownerJSON `json:"by,omitempty"`
 	Why     string     `json:"why,omitempty"`
 	Next    *time.Time `json:"next,omitempty"`
+	// Trouble is what is wrong with the server, in a message of ls.
+	Trouble *troubleJSON `json:"trouble,omitempty"`
 	// Status is the exit status, in the last message of a program that does not end well.
 	Status int `json:"status,omitempty"`
 }

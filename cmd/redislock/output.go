@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"example.com/redislock"
+	"example.com/redislock/ui/trouble"
 )
 
 // output is how a command shows what it found: as text for people, or as JSON for programs.
@@ -49,7 +50,7 @@ func outputIsJSON(cmd *cobra.Command) bool {
 
 // The JSON of all commands: names are in snake_case, times in RFC 3339 and UTC, durations in seconds.
 
-// lockJSON is the state of a lock.
+// lockJSON is the state of a lock. Troubles are what needs a person; only ls and show look for it, and then it is there even if empty.
 type lockJSON struct {
 	Name    string      `json:"name"`
 	Now     time.Time   `json:"now"`
@@ -60,6 +61,52 @@ type lockJSON struct {
 	Places  []placeJSON `json:"places"`
 
 	Limit *limitOfJSON `json:"limit,omitempty"` // absent if there is none
+
+	Troubles []troubleJSON `json:"troubles,omitzero"`
+}
+
+// troubleJSON is something that needs a person: of a lock, of a job, or of the server if it names neither. Since is when it began, if
+// that is known. The texts are in words, with times in the zone of this machine.
+type troubleJSON struct {
+	Job     string     `json:"job,omitempty"`
+	Lock    string     `json:"lock,omitempty"`
+	Others  []string   `json:"others,omitempty"` // further locks that it is about
+	Kind    string     `json:"kind"`
+	Level   string     `json:"level"`             // warning or danger
+	Message string     `json:"message,omitempty"` // the line of cron-status --check
+	Since   *time.Time `json:"since,omitempty"`
+	Title   string     `json:"title"`
+	Waiting int        `json:"waiting,omitempty"`
+	Means   []string   `json:"means"`
+	Steps   []stepJSON `json:"steps"`
+}
+
+// stepJSON is something that can be done. Action is look, mend, take or prevent. Warn is what it costs and whom it affects. Command is
+// absent if there is none for it.
+type stepJSON struct {
+	Action  string `json:"action"`
+	Text    string `json:"text"`
+	Warn    string `json:"warn,omitempty"`
+	Command string `json:"command,omitempty"`
+}
+
+// jsonTroubles are troubles as of now, by the clock of Redis. The flags lead to the same Redis.
+func jsonTroubles(found []trouble.Trouble, now time.Time, flags string) []troubleJSON {
+	all := []troubleJSON{}
+	for _, t := range found {
+		one := troubleJSON{
+			Job: t.Job, Lock: t.Lock, Others: t.Others, Kind: string(t.Kind), Level: t.Level.String(), Since: jsonTime(t.Since), Title: t.Title.Say(now),
+			Waiting: t.Waiting, Means: []string{}, Steps: []stepJSON{},
+		}
+		for _, text := range t.Means {
+			one.Means = append(one.Means, text.Say(now))
+		}
+		for _, s := range t.Steps {
+			one.Steps = append(one.Steps, stepJSON{s.Action.String(), s.Text.Say(now), s.Warn.Say(now), s.Line(flags)})
+		}
+		all = append(all, one)
+	}
+	return all
 }
 
 // holdJSON is one hold. HeldSeconds are since it was granted, LeftSeconds until it lapses unless it is renewed. Kept is one

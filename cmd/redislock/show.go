@@ -19,6 +19,9 @@ next: first what only looks, then what mends, then what takes something away. It
 says whether the job is overdue, failed or died. It says so if Redis is full and no lock can be taken. If a history is kept
 (redislock ui --history, or the Observer of package ui/history), it says which holds were lost or broken in the last ten minutes.
 
+With --output json the troubles of the lock, of its job and of a Redis that is full are in the field troubles: kind, level, title, what it
+means, and the steps with their commands. It is empty if nothing is known to be wrong. The exit status is that of the text.
+
 If a waiter holds another lock, redislock show goes through all keys of the server to see whether there is a deadlock, for two seconds
 at most. redislock deadlocks has no such limit.
 
@@ -61,17 +64,18 @@ func newShow() *cobra.Command {
 		for all && err == nil && info.More() {
 			info, err = l.inspectMore(info)
 		}
-		unknown := info.Idle() && info.Fence == 0
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
+		}
+		more := l.moreOf(info)
+		unknown := info.Idle() && info.Fence == 0 && len(more) == 0
+		switch {
 		case o.json():
-			err = o.write(p, jsonLock(info))
-		default:
-			more := l.moreOf(info)
-			if unknown = unknown && len(more) == 0; !unknown {
-				_, err = io.WriteString(p, describe(forPeople(info), 0, trouble.Stops(more))+advise(info, s.again(), p.width, more...))
-			}
+			lock := jsonLock(info)
+			lock.Troubles = jsonTroubles(trouble.Found(info, more...), info.Now, s.again())
+			err = o.write(p, lock)
+		case !unknown:
+			_, err = io.WriteString(p, describe(forPeople(info), 0, trouble.Stops(more))+advise(info, s.again(), p.width, more...))
 		}
 		if err == nil && unknown {
 			err = exitWith(exitUnknown, "nothing is known of a lock %q under the prefix %q on Redis at %s: nobody holds it, and nobody has for about an hour; redislock ls --all lists those that are known",

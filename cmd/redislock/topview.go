@@ -51,10 +51,7 @@ func (m *topModel) troubleLines() []string {
 		if i == most {
 			return append(lines, faint.Render(fmt.Sprintf("…and %d more", len(m.found)-i)))
 		}
-		style := uneasy
-		if t.Level == trouble.Danger {
-			style = bad
-		}
+		style := levelStyle(t.Level)
 		text := inALine(t, m.now)
 		if t.Waiting > 0 && t.Kind != trouble.WaitsLong {
 			text += fmt.Sprintf(", %d waiting", t.Waiting)
