@@ -16,7 +16,7 @@ type caller struct {
 	r   *rand.Rand
 }
 
-// work is the load.
+// work runs the load.
 func (c *caller) work() {
 	for range c.Load.Operations {
 		n := c.Load.Names[c.r.IntN(len(c.Load.Names))]
@@ -56,7 +56,7 @@ func (c *caller) work() {
 	}
 }
 
-// holdUntil takes a lock because the harness said so, and holds it until that says otherwise, or the lock is lost.
+// holdUntil takes a lock on the order of the harness, and holds it until the harness drops it or the lock is lost.
 func (c *caller) holdUntil(name, mode string, drop <-chan struct{}) {
 	ask := request{name: name, mode: mode, weight: 1, waits: true, kept: true}
 	op, l := c.acquire(c.load, ask)
@@ -73,7 +73,7 @@ func (c *caller) holdUntil(name, mode string, drop <-chan struct{}) {
 		case <-time.After(10 * time.Millisecond):
 			c.touch(op, l, ask)
 			if l.Err() != nil {
-				c.touch(op, l, ask) // a body that does not look
+				c.touch(op, l, ask) // a body that ignores its context
 				return
 			}
 		}
@@ -87,7 +87,8 @@ type request struct {
 	kept       bool
 }
 
-// guarded says whether the register's rule applies to a mode: among holders that share, an older fence is not late.
+// guarded says whether the rule of the register applies to a mode. Among holders that share a lock, an older fence is
+// not late.
 func guarded(mode string) bool { return mode == "exclusive" || mode == "write" }
 
 func (c *caller) acquire(ctx context.Context, ask request) (int64, held) {
@@ -108,7 +109,7 @@ func (c *caller) acquire(ctx context.Context, ask request) (int64, held) {
 		c.say(Event{Kind: Acquired, Op: op, Err: classify(err), Text: err.Error()})
 		return op, nil
 	}
-	at := now() // before the look at the handle: what it says holds for this time
+	at := now() // read before the handle is asked, as its answer is true for this time
 	is := l.Err() == nil
 	c.say(Event{Kind: Acquired, Op: op, At: at, Fence: l.Fence(), Held: is, Until: c.until(l)})
 	c.follow(op, l)
@@ -124,7 +125,7 @@ func (c *caller) follow(op int64, l held) {
 	})
 }
 
-// until is until when the handle of a lock that is taken in turns counts as held, by the clock that the server has too; 0 if it does not.
+// until is until when the handle of a lock in turns counts as held, by the clock that the server uses too; 0 if it does not.
 func (c *caller) until(of held) int64 {
 	if l, ok := of.(*redislock.Lock); ok && c.Load.turns() {
 		if deadline := l.Deadline(); !deadline.IsZero() {
@@ -134,7 +135,7 @@ func (c *caller) until(of held) int64 {
 	return 0
 }
 
-// use is the critical section: it writes at its begin, in between and at its very end.
+// use is the critical section. It writes at its beginning, in between and at its very end.
 func (c *caller) use(op int64, l held, ask request, d time.Duration) {
 	for end := time.Now().Add(d); ; {
 		c.touch(op, l, ask)
@@ -146,10 +147,10 @@ func (c *caller) use(op int64, l held, ask request, d time.Duration) {
 	}
 }
 
-// change is an upgrade or a handoff of some of the holds. It returns the handle to go on with, nil if there is none.
+// change upgrades or hands off some of the holds. It returns the handle to go on with, or nil.
 func (c *caller) change(op int64, of held, mode string) (held, string) {
 	l, ok := of.(*redislock.Lock)
-	if !ok { // a quorum's has neither
+	if !ok { // a lock of a quorum has neither
 		return of, mode
 	}
 	switch {
@@ -178,7 +179,7 @@ func (c *caller) change(op int64, of held, mode string) (held, string) {
 	return l, mode
 }
 
-// changed says how a change went.
+// changed logs the result of a change.
 func (c *caller) changed(op int64, l *redislock.Lock, mode string, err error) bool {
 	e := Event{Kind: Changed, Op: op, Mode: mode, At: now(), Err: classify(err), Text: text(err)}
 	if err == nil {
@@ -188,7 +189,7 @@ func (c *caller) changed(op int64, l *redislock.Lock, mode string, err error) bo
 	return err == nil
 }
 
-// storm waits for a lock, and gives up at some moment of the 20 ms after it is told to.
+// storm waits for a lock, and gives up within 20 ms after it is told to, at a random moment.
 func (c *caller) storm(name string, cancelled <-chan struct{}) {
 	ctx, cancel := context.WithCancel(c.load)
 	defer cancel()
@@ -208,7 +209,8 @@ func (c *caller) storm(name string, cancelled <-chan struct{}) {
 	}
 }
 
-// touch asks the handle whether it is held, and writes whatever that says: the register is to know better.
+// touch asks the handle whether it is held, and writes whatever the answer is, as the register must refuse a late
+// write.
 func (c *caller) touch(op int64, l held, ask request) {
 	e := Event{Kind: Used, Op: op, At: now()}
 	e.Held, e.Until = l.Err() == nil, c.until(l)
@@ -237,7 +239,7 @@ func (c *caller) span(s Span) time.Duration {
 	return s.From + time.Duration(c.r.Int64N(int64(s.To-s.From)))
 }
 
-// idle waits, and reports whether the load is over.
+// idle waits for a moment, and reports whether the load is over.
 func (c *caller) idle(d time.Duration) bool {
 	select {
 	case <-time.After(d):

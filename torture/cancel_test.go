@@ -36,7 +36,7 @@ func TestKilledWaitersArePassedOver(t *testing.T) {
 		Fault: "4 of 8 waiting processes killed",
 		Promise: "A dead waiter is passed over when its channel has no receiver and its check is overdue, at most 2.5 s after the last " +
 			"check. The waiters behind it keep their order. Its place leaves nothing behind.",
-		// Each that is not passed over costs a claim, of 5 s, and the first of a process the rest of 2.5 s. The lock is held by another when they die, so no grant was under way.
+		// Each dead waiter that is not passed over costs a claim of 5 s, and the first one of a process the rest of 2.5 s. The lock is held by another process when they die, so no grant is under way.
 		Load:  Load{Names: []Name{{"a", Exclusive}}, Lease: 6 * time.Second},
 		Bound: 4 * time.Second,
 		Inject: func(x *Run) {

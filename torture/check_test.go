@@ -8,10 +8,10 @@ import (
 	"example.com/redislock"
 )
 
-// The checks are shown to find what they are for: each of these logs is of a lock that did not do as it should, or
-// nearly.
+// These tests show that the checks find what they are for. Each of these logs is of a lock that broke a promise, or
+// of one that just kept it.
 
-// a worker's life in ms; its lease is a second.
+// life is the log of a worker, with times in ms. Its lease is a second.
 func life(index int, events ...Event) *Worker {
 	w := &Worker{Index: index}
 	for _, e := range events {
@@ -75,7 +75,7 @@ func TestTheChecksFindWhatTheyAreFor(t *testing.T) {
 		name    string
 		workers []*Worker
 		losses  []Mark
-		windows int // of those, without a loss
+		windows int // the number of those without a loss of data
 		fences  int
 		ordered bool // linearizable
 		quorum  bool
@@ -305,7 +305,7 @@ func TestTheChecksFindWhatTheyAreFor(t *testing.T) {
 
 func TestAnUndecidedHistoryIsAFailure(t *testing.T) {
 	var workers []*Worker
-	for i := range int64(300) { // all at once, so that there is much to try
+	for i := range int64(300) { // all at once, so that there are many orders to try
 		workers = append(workers, life(int(i), askedFor(1, 10, "read", 1), got(1, 1000, 1000-i), gives(1, 1001), gave(1, 2000)))
 	}
 	workers = append(workers, life(1000, asked(1, 10), got(1, 1000, 500)))
@@ -326,14 +326,14 @@ func TestAStallIsFound(t *testing.T) {
 	if longest, _ := h.stall("a"); longest != 21*time.Millisecond {
 		t.Errorf("%v since then", longest)
 	}
-	h = history( // what a dead holder's lease costs is no stall
+	h = history( // waiting for a dead holder's lease is no stall
 		killed(life(1, asked(1, 10), got(1, 12, 11)), 20),
 		life(2, asked(1, 15), got(1, 1030, 1029), gives(1, 1040), gave(1, 1041)),
 	)
 	if longest, _ := h.stall("a"); longest != 9*time.Millisecond {
 		t.Errorf("%v", longest)
 	}
-	h = history( // nor does one who is stopped count as waiting
+	h = history( // a stopped process does not count as waiting either
 		life(1, asked(1, 10), got(1, 12, 11), gives(1, 20), gave(1, 22)),
 		paused(life(2, asked(1, 15), got(1, 723, 721), gives(1, 730), gave(1, 731)), 30, 700),
 	)
@@ -370,7 +370,7 @@ func TestTheRegisterRefusesStaleWrites(t *testing.T) {
 		t.Errorf("%v, %d", problems, refused)
 	}
 	log := r.log()
-	log[3].Accepted = true // as by a register that does not look
+	log[3].Accepted = true // as if by a register that does not compare
 	if problems, _ := accepted(log); len(problems) != 1 {
 		t.Errorf("a lower fence was accepted, and: %v", problems)
 	}
@@ -379,8 +379,8 @@ func TestTheRegisterRefusesStaleWrites(t *testing.T) {
 func TestItIsToldHowFairALockWas(t *testing.T) {
 	workers := []*Worker{
 		life(0, asked(1, 10), got(1, 12, 11), gives(1, 20), gave(1, 22), asked(2, 30), got(2, 204, 203), gives(2, 205), gave(2, 206)),
-		life(1, asked(1, 100), got(1, 102, 101), gives(1, 110), gave(1, 111)), // who has asked 70 ms earlier waits
-		life(2, asked(1, 40), got(1, 302, 301), gives(1, 305), gave(1, 306)),  // 10 ms are none
+		life(1, asked(1, 100), got(1, 102, 101), gives(1, 110), gave(1, 111)), // one that has asked 70 ms earlier still waits
+		life(2, asked(1, 40), got(1, 302, 301), gives(1, 305), gave(1, 306)),  // 10 ms do not count
 		life(3),
 	}
 	h := history(workers...)

@@ -7,14 +7,15 @@ import (
 	"example.com/redislock/internal/conformance"
 )
 
-// compare has the model of a lock execute what the server executes, in the server's order, and compares what the scripts publish and
-// which fences they write. The result says at the end where they differ. It listens to a single server without TLS, until that restarts.
+// compare lets the model of a lock execute the requests that the server executes, in the server's order. It compares the messages that
+// the scripts publish and the fences that they write. The result says at the end where they differ. It works with a single server
+// without TLS, until that restarts.
 func (x *Run) compare() func() []string {
 	if x.Server == nil || x.Unheard != "" || x.Connect(0).CA != "" {
 		return func() []string { return nil }
 	}
 	x.Helper()
-	const most = 5 // one difference may lead to others
+	const most = 5 // one difference may cause others
 	conn, err := net.Dial("tcp", x.Server.Addr())
 	if err != nil {
 		x.Fatal(err)

@@ -45,7 +45,7 @@ func (c Connect) Open() redis.UniversalClient {
 	return redis.NewUniversalClient(o)
 }
 
-// Mix is in which modes a name is used.
+// Mix says in which modes a name is used.
 type Mix string
 
 // The mixes.
@@ -54,22 +54,22 @@ const (
 	ReadWrite  Mix = "readwrite"  // one writer for three readers
 	ReadMostly Mix = "readmostly" // one writer for 31 readers
 	Semaphore  Mix = "semaphore"  // of Units units, in holds of one or two
-	Kept       Mix = "kept"       // only where the injector has somebody hold it
+	Kept       Mix = "kept"       // held only on the order of the injector
 )
 
 // units is the size of every semaphore.
 const units = 3
 
-// Name is a lock that is fought for, and how.
+// Name is a lock of the load, with the modes in which it is used.
 type Name struct {
 	Name string
 	Mix  Mix
 }
 
-// Load is what the workers do. Fields that are zero have the values of [Load.withDefaults].
+// Load describes what the workers do. Fields that are zero get the values of [Load.withDefaults].
 type Load struct {
 	Workers int // processes; at least eight
-	Callers int // of each, goroutines that take locks in turn
+	Callers int // goroutines of each process, which take one lock after the other
 	Names   []Name
 
 	Lease    time.Duration
@@ -78,10 +78,10 @@ type Load struct {
 	Try      int  // per cent of the operations that are TryAcquire
 	Cancel   int  // per cent whose context is cancelled after CancelAfter
 	CancelIn Span
-	Upgrade  int // per cent of the readers that become the writer
+	Upgrade  int // per cent of the readers that upgrade
 	Handoff  int // per cent of the exclusive holds that move to another owner, in the same process
 
-	Operations int // the most of one caller
+	Operations int // the greatest number of operations of one caller
 
 	Replicas  int           // how many replicas must have a grant (WithReplicas); 0: none
 	Turn      time.Duration // of exclusive locks and readers (WithTurn); 0: none
@@ -124,14 +124,14 @@ func (l Load) withDefaults() Load {
 	return l
 }
 
-// turns says whether a process passes exclusive locks on among its own callers, and has its readers together.
+// turns reports whether a process passes exclusive locks on among its own callers, and lets its readers share a hold.
 func (l Load) turns() bool { return l.Turn > 0 || l.Linger > 0 }
 
-// Config is what a worker is told at its start.
+// Config is what a worker gets at its start.
 type Config struct {
 	Worker   int
 	Connect  Connect
-	Nodes    []Connect // of a quorum, in the place of Connect
+	Nodes    []Connect // the nodes of a quorum, in the place of Connect
 	Prefix   string
 	Load     Load
 	Register string // address of the guarded resource

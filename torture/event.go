@@ -8,24 +8,24 @@ import (
 	"example.com/redislock"
 )
 
-// Event is a line of a worker's log. It is written whole and at once, so the log of a process that is killed is right
-// up to that instant.
+// Event is a line of a worker's log. It is written at once and as a whole, so the log of a killed process is complete
+// up to the kill.
 type Event struct {
 	Kind EventKind `json:"k"`
-	At   int64     `json:"at"`           // µs of the clock that the server on this machine has too
-	Op   int64     `json:"op,omitempty"` // numbers the acquires of a worker; what follows on one has its number
+	At   int64     `json:"at"`           // µs, by the clock of this machine, which the server uses too
+	Op   int64     `json:"op,omitempty"` // the number of an acquire of the worker; later events of it have the same number
 
-	// Of an acquire.
+	// The fields of an acquire.
 	Name   string `json:"name,omitempty"`
 	Mode   string `json:"mode,omitempty"`
 	Weight int    `json:"weight,omitempty"`
 	Waits  bool   `json:"waits,omitempty"` // it joins the queue
 	Lease  int64  `json:"lease,omitempty"` // µs
-	Kept   bool   `json:"kept,omitempty"`  // by the harness's wish
+	Kept   bool   `json:"kept,omitempty"`  // it was ordered by the harness
 
 	Fence int64  `json:"fence,omitempty"`
-	Until int64  `json:"until,omitempty"` // the handle's Deadline, where the lock is taken in turns
-	Held  bool   `json:"held,omitempty"`  // the handle said so, at a time not before At
+	Until int64  `json:"until,omitempty"` // the handle's Deadline, if the lock is taken in turns
+	Held  bool   `json:"held,omitempty"`  // the handle counted as held, at a time not before At
 	Err   string `json:"err,omitempty"`   // a class, see classify
 	Text  string `json:"text,omitempty"`
 }
@@ -36,16 +36,16 @@ type EventKind string
 // What happens.
 const (
 	Ready    EventKind = "ready"
-	Acquire  EventKind = "acquire"  // is called
-	Acquired EventKind = "acquired" // has returned
-	Renewed  EventKind = "renewed"  // a script said so; At is the server's time
-	Used     EventKind = "used"     // was asked whether it is held; Fence and Err are those of a write, if there was one
-	Ended    EventKind = "ended"    // the Context, and not by a release
-	Change   EventKind = "change"   // of the mode, or of the owner: an upgrade or a handoff is begun
-	Changed  EventKind = "changed"  // to Mode, with a new fence
+	Acquire  EventKind = "acquire"  // Acquire is called
+	Acquired EventKind = "acquired" // Acquire has returned
+	Renewed  EventKind = "renewed"  // a script has renewed; At is the server's time
+	Used     EventKind = "used"     // the handle was asked whether it is held; Fence and Err are of a write, if there was one
+	Ended    EventKind = "ended"    // the Context has ended, and not by a release
+	Change   EventKind = "change"   // an upgrade or a handoff is begun
+	Changed  EventKind = "changed"  // it has succeeded: the hold has Mode, with a new fence
 	Release  EventKind = "release"
 	Released EventKind = "released"
-	Closed   EventKind = "closed" // the Client
+	Closed   EventKind = "closed" // the Client was closed
 	Leaked   EventKind = "leaked" // goroutines were left; Text has them
 	Done     EventKind = "done"
 )
@@ -53,15 +53,15 @@ const (
 // Classes of errors.
 const (
 	Held      = "held"
-	Cancelled = "cancelled" // the caller's context
+	Cancelled = "cancelled" // the caller's context has ended
 	NotHeld   = "not held"
 	Lost      = "lost"
 	Stolen    = "stolen"
 	Shut      = "closed"
 	Conflict  = "conflict"
-	Refused   = "refused" // by the register, as stale
-	Failed    = "failed"  // Redis or the network
-	Misused   = "misused" // ErrInvalid, ErrMode and what else no fault brings about
+	Refused   = "refused" // the register refused the write as stale
+	Failed    = "failed"  // an error of Redis or the network
+	Misused   = "misused" // ErrInvalid, ErrMode and other errors that no fault can cause
 )
 
 func classify(err error) string {

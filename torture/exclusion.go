@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// Window is a time in which more held a lock than may.
+// Window is a time in which a lock had more holders than its modes allow.
 type Window struct {
 	Name     string
 	From, To int64
-	Late     *Holding // the one whose grant made it so
+	Late     *Holding // the hold whose grant began it
 	Early    *Holding
-	Loss     string // what made the server forget, empty if nothing did
+	Loss     string // what made the server lose data, empty if nothing did
 }
 
 func (w Window) String() string {
@@ -22,7 +22,7 @@ func (w Window) String() string {
 		w.Early.Start, w.Early.ends())
 }
 
-// together says whether holds of one lock may be beside each other.
+// together says whether holds of one lock may exist at the same time.
 func together(holds []*Holding) bool {
 	if len(holds) < 2 {
 		return true
@@ -38,7 +38,7 @@ func together(holds []*Holding) bool {
 }
 
 // windows finds each time in which there were incompatible holds (I1). A hold counts from its grant until the last
-// moment for which it is known that somebody relied on it, or that the server had not let go of it.
+// moment at which somebody is known to have relied on it, or the server is known to have kept it.
 func (h *History) windows(name string, losses []Mark) (windows []Window) {
 	holds := h.of(name)
 	slices.SortFunc(holds, func(a, b *Holding) int { return cmp.Compare(a.Start, b.Start) })
@@ -49,7 +49,7 @@ func (h *History) windows(name string, losses []Mark) (windows []Window) {
 			early := slices.MaxFunc(active, func(a, b *Holding) int { return cmp.Compare(a.ends(), b.ends()) })
 			w := Window{Name: name, From: late.Start, To: min(early.ends(), max(late.ends(), late.Start)), Late: late, Early: early}
 			for _, loss := range losses {
-				// What was granted after the loss must go together all the same.
+				// Holds that were granted after the loss must be compatible all the same.
 				since := slices.DeleteFunc(slices.Clone(active), func(a *Holding) bool { return a.Start <= loss.To })
 				if slices.Contains(loss.Names, name) && loss.At <= late.Start && together(append(since, late)) {
 					w.Loss = loss.What
@@ -62,9 +62,9 @@ func (h *History) windows(name string, losses []Mark) (windows []Window) {
 	return windows
 }
 
-// fences says which grants did not have a greater fence than the one before (I2), by the order of those of which it is
-// known: one had returned before the other was asked for. Readers that have a lock together have one fence, which is greater than
-// those of the writers before.
+// fences says which grants did not have a greater fence than the one before (I2). It compares grants whose order is known: one
+// had returned before the other was asked for. Readers that have a lock together have one fence, which is greater than those of
+// the writers before.
 func (h *History) fences(name string) (problems []string) {
 	holds := h.of(name)
 	for i, hold := range holds {
@@ -74,7 +74,7 @@ func (h *History) fences(name string) (problems []string) {
 	}
 	slices.SortFunc(holds, func(a, b *Holding) int { return cmp.Compare(a.Invoked, b.Invoked) })
 	returned := slices.SortedFunc(slices.Values(holds), func(a, b *Holding) int { return cmp.Compare(a.Returned, b.Returned) })
-	var greatest, alone int64 // of all, and of those that are not of readers that may have it together
+	var greatest, alone int64 // the greatest fence of all, and of those that are not of readers in turns
 	for _, hold := range holds {
 		for len(returned) > 0 && returned[0].Returned < hold.Invoked {
 			greatest = max(greatest, returned[0].Fence)
@@ -111,7 +111,7 @@ func accepted(attempts []Attempt) (problems []string, refused int) {
 	return problems, refused
 }
 
-// stall is the longest time for which somebody waited for a lock that nobody had.
+// stall is the longest time for which somebody waited for a lock that nobody held.
 func (h *History) stall(name string) (longest time.Duration, who Waiting) {
 	type span struct{ from, to int64 }
 	var held []span
@@ -129,7 +129,7 @@ func (h *History) stall(name string) (longest time.Duration, who Waiting) {
 		if w.Name != name {
 			continue
 		}
-		free := max(w.From, h.Since) // from when on nobody has had it
+		free := max(w.From, h.Since) // since when nobody has held it
 		for _, s := range held {
 			if gap := min(s.from, w.To) - free; gap > longest.Microseconds() {
 				longest, who = time.Duration(gap)*time.Microsecond, w
@@ -142,8 +142,8 @@ func (h *History) stall(name string) (longest time.Duration, who Waiting) {
 	return longest, who
 }
 
-// recoveries are the times from each fault to the next grant of a lock that it was about. A fault after which there was
-// no grant is a problem.
+// recoveries are the times from each fault to the next grant of a lock that it affected. A fault without a later grant
+// is a problem.
 func (h *History) recoveries(faults []Mark) (times []time.Duration, problems []string) {
 	grants := map[string][]int64{}
 	for _, hold := range h.Holds {

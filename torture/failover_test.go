@@ -26,7 +26,7 @@ func TestALockThatTheReplicasMissedIsFencedOff(t *testing.T) {
 			for i := 0; x.Every(200 * time.Millisecond); i++ {
 				name, w := []string{"a", "b"}[i%2], x.Workers()[i%len(x.Workers())]
 				old := s.Primary()
-				old.CutReplicas() // what it grants from now on dies with it
+				old.CutReplicas() // its replicas do not get what it grants from now on
 				x.Hold(w, name, "exclusive")
 				var killed int64
 				x.Loss("the primary was killed", func() {

@@ -17,9 +17,9 @@ import (
 // attacker may publish and listen on every channel, and read or write no key.
 type attacker struct {
 	rdb   *redis.Client
-	sent  map[string]bool  // by itself
-	seen  []*redis.Message // of others, the last ones
-	fresh []*redis.Message // of those, who was not lied to yet
+	sent  map[string]bool  // by the attacker
+	seen  []*redis.Message // the last messages of others
+	fresh []*redis.Message // those messages whose receivers have not got a false one yet
 	news  []string         // channels
 	r     *rand.Rand
 }
@@ -40,7 +40,7 @@ func (a *attacker) noise(n int) string {
 	return string(text)
 }
 
-// lie is a message that nobody who keeps to the protocol sends.
+// lie is a message that violates the protocol.
 func (a *attacker) lie() string {
 	later := fmt.Sprintf("%016d", time.Now().Add(time.Hour).UnixMicro())
 	lies := []string{
@@ -57,7 +57,7 @@ func (a *attacker) lie() string {
 	return lies[a.r.IntN(len(lies))]
 }
 
-// twist is what is not true of a wait, or of the hold that it became, by its real name.
+// twist is a false message about a wait, or about the hold that it became, with its real token.
 func (a *attacker) twist(real string) []string {
 	if len(real) < 1+22 {
 		return nil
@@ -70,7 +70,7 @@ func (a *attacker) twist(real string) []string {
 	}
 }
 
-// strike sends lies, and true messages once more, to those who wait and to all.
+// strike sends false messages, and repeats true ones, to waiters and to all.
 func (a *attacker) strike(ctx context.Context, n int) (forged, replayed int, err error) {
 	all := a.rdb.Pipeline()
 	send := func(payload string) {
@@ -81,7 +81,7 @@ func (a *attacker) strike(ctx context.Context, n int) (forged, replayed int, err
 		send(a.lie())
 		forged++
 	}
-	for _, m := range a.fresh { // to whom it was sent, at once
+	for _, m := range a.fresh { // at once to the receiver of the true message
 		for _, lie := range a.twist(m.Payload) {
 			a.sent[lie] = true
 			all.Publish(ctx, m.Channel, lie)
@@ -131,7 +131,7 @@ func TestForgedAndReplayedMessagesGrantAndTakeNothing(t *testing.T) {
 			})
 			workers := x.Workers()
 			for i := 0; x.Every(20 * time.Millisecond); i++ {
-				if i%10 == 0 { // a hold that lasts, of which its holder hears by a message
+				if i%10 == 0 { // a hold that lasts, and was granted by a message
 					x.Drop(workers[i/10%len(workers)], "a")
 					x.Hold(workers[(i/10+1)%len(workers)], "a", "exclusive")
 				}
@@ -165,7 +165,7 @@ func TestForgedAndReplayedMessagesGrantAndTakeNothing(t *testing.T) {
 	}
 }
 
-// robHarness has the harness steal a lock from itself, which is told by a message that others can hear.
+// robHarness lets the harness steal a lock from itself. That sends a message which others can hear.
 func (x *Run) robHarness() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Front is an address that leads to one server, and later to another: what stands before the primary for clients that
-// know nothing of Sentinels.
+// Front is an address that leads to one server, and later to another. It stands before the primary for clients that
+// do not ask Sentinels.
 type Front struct {
 	listener net.Listener
 	loops    sync.WaitGroup
@@ -15,13 +15,13 @@ type Front struct {
 	mu    sync.Mutex
 	to    string
 	conns map[net.Conn]struct{}
-	cuts  int // how often connections were ended
+	cuts  int // how often the connections were ended
 	over  bool
 	mute  *sync.Cond // says that quiet has changed
 	quiet bool
 }
 
-// NewFront opens one; it ends with the test.
+// NewFront opens a Front. It ends with the test.
 func NewFront(t testing.TB, to string) *Front {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -54,14 +54,14 @@ func NewFront(t testing.TB, to string) *Front {
 // Addr is where it listens.
 func (f *Front) Addr() string { return f.listener.Addr().String() }
 
-// Turn has it lead elsewhere from now on; the connections that there are stay where they are.
+// Turn makes the Front lead elsewhere from now on. Existing connections stay as they are.
 func (f *Front) Turn(to string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.to = to
 }
 
-// Lead is Turn, and ends the connections that there are.
+// Lead is Turn, but also ends the existing connections.
 func (f *Front) Lead(to string) {
 	f.Turn(to)
 	f.mu.Lock()
@@ -72,7 +72,7 @@ func (f *Front) Lead(to string) {
 	}
 }
 
-// Hush has nothing pass, until it is told that something may: what is sent meanwhile comes late, also the end of a connection.
+// Hush holds back all traffic while quiet is true. What is sent meanwhile arrives late, also the end of a connection.
 func (f *Front) Hush(quiet bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -80,7 +80,7 @@ func (f *Front) Hush(quiet bool) {
 	f.mute.Broadcast()
 }
 
-// heard waits until something may pass.
+// heard waits until traffic may pass.
 func (f *Front) heard() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

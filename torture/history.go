@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// forever is the time of what did not happen.
+// forever is the time of an event that did not happen.
 const forever = int64(math.MaxInt64)
 
 // claim is the most that a hold granted by message has until its owner confirms it (lua/rules.lua).
 const claim = 5 * time.Second
 
-// Holding is one hold, as the logs tell.
+// Holding is one hold, as far as the logs show it.
 type Holding struct {
 	Name, Mode string
 	Weight     int
@@ -23,48 +23,50 @@ type Holding struct {
 	Fence      int64
 
 	Invoked, Returned int64    // the acquire
-	Start             int64    // the grant: by the script, if its fence tells the time; else when the acquire had returned
-	Until             int64    // in turns: the server keeps it until then, or until what it was renewed to afterwards
-	Seen              int64    // the last time for which it is known that the handle counted as held
+	Start             int64    // the grant: the time in the fence if it tells the time; otherwise the return of the acquire
+	Until             int64    // in turns: the server keeps it until then, or longer by later renewals
+	Seen              int64    // the last time at which the handle is known to have counted as held
 	Release, Answered int64    // forever if there was none
 	Next              *Holding // what it became by an upgrade or a handoff
 	Prev              *Holding // what it was before
-	Gone              bool     // the release said that the lock had been lost, or none was answered
-	Least             int64    // the server keeps it until then, whatever the network does; 0 if that is not known
-	Most              int64    // the server does not keep it for longer
+	Gone              bool     // the release reported a loss, or was not answered
+	Least             int64    // the server keeps it at least until then; 0 if that is not known
+	Most              int64    // the server keeps it at most until then
 	Turns             bool     // readers of its process may have it together
 }
 
-// among says whether a hold may be of readers that have one fence together: above those of all who had the lock alone before.
+// among says whether a hold may be one of readers that share one fence, which is above the fences of all earlier exclusive
+// holds.
 func (h *Holding) among() bool { return h.Turns && h.Mode == "read" }
 
-// shares says whether two handles are of one hold of the server's.
+// shares says whether two handles belong to one hold on the server.
 func (h *Holding) shares(other *Holding) bool {
 	return h.among() && other.among() && h.Name == other.Name && h.Worker == other.Worker && h.Fence == other.Fence
 }
 
-// Waiting is the time in which somebody alive waited for a lock.
+// Waiting is a time in which a live worker waited for a lock.
 type Waiting struct {
 	Name     string
 	Worker   int
 	From, To int64
-	Died     int64 // of one who may have held: when
+	Died     int64 // if the waiter died and may have held the lock: when it died
 }
 
 // History is what all workers did.
 type History struct {
-	Holds    []*Holding // in the order of their fences, and those with one fence in that in which they were asked for
+	Holds    []*Holding // in the order of their fences; those with one fence in the order in which they were asked for
 	Waits    []Waiting
-	Maybe    []Waiting // somebody who died while waiting may have held
-	Calls    int       // of Acquire and TryAcquire
-	Lost     int       // handles that said so
+	Maybe    []Waiting // waits of workers that died meanwhile, and may have held the lock
+	Calls    int       // the number of calls of Acquire and TryAcquire
+	Lost     int       // handles that reported a loss
 	Problems []string  // errors that should not be
-	Since    int64     // what was waited for earlier is no stall: servers that were just started count only after a while in a quorum
-	Quorum   bool      // a fence does not tell the time of the grant: it may be the ticket, and the last vote came later
-	Turns    bool      // a process grants locks again by itself, with fences that are lower bounds of its time
+	Since    int64     // waits before this time are no stalls, as servers that have just started count in a quorum only after a while
+	Quorum   bool      // a fence does not tell the time of the grant: it may be the ticket, and the last vote may come later
+	Turns    bool      // a process passes locks on by itself, with fences that are lower bounds of the time
 }
 
-// readWorker adds what a worker did. The library's margin and its thousandth say when a process stops relying on a lock.
+// readWorker adds the log of a worker. The clock margin and a thousandth of the lease decide when a process stops
+// relying on a lock.
 func (h *History) readWorker(w *Worker, lease, margin time.Duration, unreachable bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -150,7 +152,7 @@ func (h *History) readWorker(w *Worker, lease, margin time.Duration, unreachable
 		if h.Turns { // its lease may have begun with an earlier grant
 			deadline, bound = hold.Until, hold.Until
 		}
-		// A process that was stopped before it could give up, and until after the deadline, or for ever, said nothing.
+		// A process that was stopped before it could give up, until after the deadline or for ever, has logged nothing of that.
 		silent := func(from, to int64) bool {
 			return from >= hold.Returned && from < bound && to > deadline && hold.Release >= to
 		}
@@ -170,7 +172,7 @@ func (h *History) readWorker(w *Worker, lease, margin time.Duration, unreachable
 	}
 }
 
-// granted takes in the answer of what was asked for at invoked. timed says that a fence is the time of its grant.
+// granted adds the answer to an acquire that was called at invoked. timed says that a fence is the time of its grant.
 func (h *Holding) granted(invoked int64, e Event, timed bool) {
 	h.Fence, h.Invoked, h.Returned, h.Start, h.Release, h.Answered, h.Gone = e.Fence, invoked, e.At, e.At, forever, forever, true
 	if timed && e.Fence >= invoked && e.Fence <= e.At {
@@ -181,7 +183,7 @@ func (h *Holding) granted(invoked int64, e Event, timed bool) {
 	}
 }
 
-// wait notes that a worker waited, but for the time in which it was stopped.
+// wait adds the wait of a worker, without the time in which it was stopped.
 func (h *History) wait(w *Worker, call Event, to int64) {
 	from := call.At
 	for _, p := range w.paused {
@@ -201,8 +203,8 @@ func (h *History) wait(w *Worker, call Event, to int64) {
 	}
 }
 
-// sort puts the holds into the order of their fences. What somebody who died may have held, it did not if another held it
-// then. What a process grants when one of its callers has given the lock back was not granted before that.
+// sort puts the holds into the order of their fences. A dead worker did not hold a lock at a time at which another held
+// it. A grant of a process to its next caller was not before the previous caller gave the lock back.
 func (h *History) sort() {
 	slices.SortFunc(h.Holds, func(a, b *Holding) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Fence, b.Fence), cmp.Compare(a.Worker, b.Worker), cmp.Compare(a.Invoked, b.Invoked))
@@ -222,7 +224,7 @@ func (h *History) sort() {
 	})
 }
 
-// of is the holds of a lock.
+// of returns the holds of a lock.
 func (h *History) of(name string) []*Holding {
 	var holds []*Holding
 	for _, hold := range h.Holds {
@@ -233,7 +235,8 @@ func (h *History) of(name string) []*Holding {
 	return holds
 }
 
-// ends is from when on the server may have let go of a hold whose owner did not give it back, if no data was lost.
+// ends is the earliest time at which the server may have dropped a hold that its owner did not give back, if no data
+// was lost.
 func (h *Holding) ends() int64 {
 	switch {
 	case h.Next != nil:
@@ -246,7 +249,7 @@ func (h *Holding) ends() int64 {
 	return max(h.Seen, h.Start)
 }
 
-// free is when it was over at the latest, as far as the logs tell.
+// free is the latest time at which it had ended, as far as the logs show.
 func (h *Holding) free() int64 {
 	switch {
 	case h.Next != nil:

@@ -8,9 +8,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// hostile is a server set up against its clients: connections that rest for a second are closed, buffers are tiny, and
-// what is done in the background is put off as far as it goes. A buffer below 32 KiB is none: Redis 7 keeps 16 KiB for the
-// shortest answer of more than one part.
+// hostile is a server with settings that are bad for its clients: connections are closed after a second without traffic,
+// buffers are tiny, and background work is delayed as far as possible. A buffer cannot be below 32 KiB: Redis 7 reserves
+// 16 KiB for the shortest answer of more than one part.
 func hostile(t *testing.T) *Site {
 	site := OneServer(
 		"--timeout", "1", "--tcp-keepalive", "1", "--tcp-backlog", "8", "--hz", "1", "--dynamic-hz", "no",
@@ -29,7 +29,7 @@ func hostile(t *testing.T) *Site {
 	return site
 }
 
-// slowScript blocks the server; ARGV[1] says for how long, and for how long that is depends on the machine.
+// slowScript blocks the server. ARGV[1] is the number of its rounds, so the time depends on the machine.
 const slowScript = `local n = 0; for i = 1, tonumber(ARGV[1]) do n = n + i % 7 end; return n`
 
 func TestAHostileConfigurationCostsTimeAndNoLock(t *testing.T) {
@@ -62,7 +62,7 @@ func TestAHostileConfigurationCostsTimeAndNoLock(t *testing.T) {
 	}
 }
 
-// notBusy is done, for what a script of another may have kept from being done.
+// notBusy is done, but ignores a refusal that is due to a script of others.
 func (x *Run) notBusy(err error) {
 	x.Helper()
 	if !redis.HasErrorPrefix(err, "BUSY") {

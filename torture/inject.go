@@ -11,12 +11,12 @@ import (
 	"example.com/redislock"
 )
 
-// What an injector uses.
+// The methods that an injector uses.
 
-// Injecting says whether the time for faults is not over.
+// Injecting reports whether there is still time for faults.
 func (x *Run) Injecting() bool { return time.Now().Before(x.until) && !x.Failed() }
 
-// Every waits so long, and says whether there is time for another fault: for x.Every(d) { … }
+// Every waits for d, and reports whether there is time for another fault: for x.Every(d) { … }
 func (x *Run) Every(d time.Duration) bool {
 	if time.Now().Add(d).After(x.until) {
 		return false
@@ -25,8 +25,8 @@ func (x *Run) Every(d time.Duration) bool {
 	return x.Injecting()
 }
 
-// Fault notes a fault, at the time of the call, just before it is done: what, and the locks whose recovery is to be
-// measured, all if none is named.
+// Fault records a fault, and is called just before it. The names are those of the locks whose recovery is to be
+// measured; without any it is all of them.
 func (x *Run) Fault(what string, names ...string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -36,7 +36,7 @@ func (x *Run) Fault(what string, names ...string) {
 	x.faults = append(x.faults, Mark{What: what, At: now(), Names: names})
 }
 
-// Loss notes a fault that makes the server forget what it has answered, and does it. Only a row with Physics may.
+// Loss records and makes a fault by which the server loses data. Only a row with Physics may call it.
 func (x *Run) Loss(what string, do func(), names ...string) {
 	x.Helper()
 	if x.Physics == "" {
@@ -58,10 +58,10 @@ func (x *Run) names() []string {
 	return names
 }
 
-// Key is where a lock lives in Redis.
+// Key is the key of a lock in Redis.
 func (x *Run) Key(name string) string { return prefix + ":{" + name + "}" }
 
-// Workers are those that were not killed.
+// Workers are the workers that were not killed.
 func (x *Run) Workers() []*Worker {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -78,15 +78,15 @@ func (x *Run) holder(name string) *Worker {
 	return nil
 }
 
-// Holder waits until a worker has said that it holds a lock. It may give it back at any moment, or have done so and only
-// not be heard of yet: where that matters, use Hold and Granted.
+// Holder waits until a worker has logged that it holds a lock. The worker may give it back at any moment, or may have
+// done so already. If that matters, use Hold and Granted.
 func (x *Run) Holder(name string) (w *Worker) {
 	x.Helper()
 	x.Eventually(name+" is held", func() bool { w = x.holder(name); return w != nil })
 	return w
 }
 
-// Granted waits until another worker than this one is granted a lock after a moment.
+// Granted waits until a worker other than this one is granted a lock after the given time.
 func (x *Run) Granted(name string, after time.Time, than *Worker) (w *Worker) {
 	x.Helper()
 	x.Eventually(name+" is granted", func() bool {
@@ -100,16 +100,16 @@ func (x *Run) Granted(name string, after time.Time, than *Worker) (w *Worker) {
 	return w
 }
 
-// Hold has a worker take a lock and keep it until Drop, or until it is lost. It waits until the worker has it. The mode
-// is one of exclusive, read, write, semaphore. Do not forget Drop, also where the lock should have been lost: in the end the
-// whole load would wait for it.
+// Hold makes a worker take a lock and keep it until Drop, or until it is lost. It waits until the worker has it. The mode is
+// one of exclusive, read, write, semaphore. Always call Drop, even if the lock should have been lost; otherwise the whole
+// load waits for it in the end.
 func (x *Run) Hold(w *Worker, name, mode string) {
 	x.Helper()
 	w.tell(Command{Do: "hold", Name: name, Mode: mode})
 	x.Eventually(fmt.Sprintf("worker %d holds %s", w.Index, name), func() bool { return w.keeps(name) })
 }
 
-// Drop has it give the lock back.
+// Drop makes the worker give the lock back.
 func (x *Run) Drop(w *Worker, name string) { w.tell(Command{Do: "drop", Name: name}) }
 
 // Kill ends a worker at once (SIGKILL), and returns when it is gone.
@@ -129,14 +129,14 @@ func (x *Run) Pause(w *Worker) { w.pause() }
 // Resume lets it go on (SIGCONT).
 func (x *Run) Resume(w *Worker) { w.resume() }
 
-// Storm has a worker wait for an exclusive lock n times at once; Cancel lets all of them give up, each at some moment of
-// the 20 ms that follow.
+// Storm makes a worker wait for an exclusive lock n times at once. Cancel makes all of these waits give up, each at a
+// random moment of the next 20 ms.
 func (x *Run) Storm(w *Worker, name string, n int) { w.tell(Command{Do: "storm", Name: name, N: n}) }
 
 // Cancel ends the waits of [Run.Storm] in a worker.
 func (x *Run) Cancel(w *Worker) { w.tell(Command{Do: "cancel"}) }
 
-// Client is the harness's own, which reaches Redis around every fault.
+// Client is the harness's own Client, on a connection without faults.
 func (x *Run) Client() *redislock.Client {
 	x.Helper()
 	x.mu.Lock()
@@ -153,7 +153,7 @@ func (x *Run) open(rdb redis.UniversalClient) *redislock.Client {
 	if err != nil {
 		x.Fatal(err)
 	}
-	x.Cleanup(func() { // again, where the test was ended
+	x.Cleanup(func() { // in case that the test was ended before
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = c.Close(ctx)
@@ -171,7 +171,7 @@ func (x *Run) Inspect(name string) redislock.Info {
 	return info
 }
 
-// Eventually waits for a condition, for as long as the row lets a free lock wait, or ends the test.
+// Eventually waits for a condition, for at most the Bound of the row, and otherwise ends the test.
 func (x *Run) Eventually(what string, is func() bool) {
 	x.Helper()
 	limit := max(patience, x.Bound+recovery)
@@ -183,7 +183,7 @@ func (x *Run) Eventually(what string, is func() bool) {
 	}
 }
 
-// describe logs who has and wants what, by the server and by the workers.
+// describe logs the holders and waiters of the locks, as the server and the workers see them.
 func (x *Run) describe() {
 	x.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

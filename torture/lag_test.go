@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// lag is a way to a server on which everything takes its time: each piece, in each direction, arrives from min to max
-// later than it was sent, and behind those before it.
+// lag is a path to a server with delays: each piece of data, in each direction, arrives between min and max after it
+// was sent, and after the pieces before it.
 type lag struct {
 	listener net.Listener
 	target   string
@@ -25,7 +25,7 @@ type lag struct {
 	pieces int
 }
 
-// newLag opens one on loopback; it ends with the test.
+// newLag opens a lag on loopback. It ends with the test.
 func newLag(t testing.TB, target string, from, to time.Duration) *lag {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -48,7 +48,7 @@ func (l *lag) accept() {
 		}
 		server, err := net.Dial("tcp", l.target)
 		if err != nil {
-			_ = client.Close() // nobody is there, and the client sees as much
+			_ = client.Close() // the server is not there, and the client sees a closed connection
 			continue
 		}
 		l.mu.Lock()
@@ -63,15 +63,15 @@ func (l *lag) accept() {
 	}
 }
 
-// piece is what was read at once, and when it is due.
+// piece is data that was read at once, and the time at which it is due.
 type piece struct {
 	bytes []byte
 	due   time.Time
 }
 
-// carry passes on what comes from one side to the other.
+// carry passes data on from one side to the other.
 func (l *lag) carry(from, to net.Conn) {
-	under := make(chan piece, 1024) // on its way
+	under := make(chan piece, 1024) // pieces under way
 	l.loops.Go(func() {
 		defer close(under)
 		for {
@@ -111,7 +111,7 @@ func (l *lag) seen() int {
 	return l.pieces
 }
 
-// mute drops whatever comes, until breakUp.
+// mute drops all data until breakUp.
 func (l *lag) mute() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -10,16 +10,16 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// linearTime bounds the search for an order, of one lock. A history that is not decided by then is a failure.
+// linearTime bounds the search for an order, for one lock. If the history is not decided by then, that is a failure.
 const linearTime = 30 * time.Second
 
-// step is an operation of the model: a hold begins, or it ends, by its owner, by its lease, or because data was lost.
+// step is an operation of the model: a hold begins, or it ends by its owner, by its lease, or by a loss of data.
 type step struct {
 	begins bool
 	hold   *Holding
-	rank   int  // how many grants have a smaller fence: they come before
-	letIn  bool // under a hold that a reader of its process has had
-	forget bool // what a change is of may have been forgotten
+	rank   int  // how many grants have a smaller fence, and so come before it
+	letIn  bool // let in under the hold of another reader of its process
+	forget bool // the hold that is changed may have been lost with the data
 }
 
 // lock is a state of the model: the holds, in the order of their fences, the last fence, and the last one that was not of readers in turns.
@@ -29,8 +29,8 @@ type lock struct {
 	grants       int
 }
 
-// granted is the state after a grant, and whether that is legal. As all grants come at some time, and in the order of their fences, one is out
-// of order already where one with a smaller fence is still to come: among many readers nothing else bounds the search.
+// granted returns the state after a grant, and whether the grant is legal. All grants come at some time, in the order of their fences.
+// So a grant is out of order if one with a smaller fence is still to come. With many readers nothing else bounds the search.
 func (l lock) granted(s step, holds []*Holding) (bool, lock) {
 	at, _ := slices.BinarySearchFunc(holds, s.hold, func(a, b *Holding) int { return cmp.Or(cmp.Compare(a.Fence, b.Fence), cmp.Compare(a.Op, b.Op)) })
 	next := lock{slices.Insert(holds, at, s.hold), max(l.fence, s.hold.Fence), l.alone, l.grants}
@@ -46,8 +46,9 @@ func (l lock) granted(s step, holds []*Holding) (bool, lock) {
 	return legal && together(next.holds), next
 }
 
-// model is what a lock is: a grant is legal if it goes with the holds that there are and has a greater fence than all
-// grants before it, or is let in under the hold of a reader, if no writer has had the lock since; an end is legal if the hold is there.
+// model is the model of a lock. A grant is legal if it is compatible with the present holds and has a greater fence than all grants
+// before it. It is also legal if it is let in under the hold of a reader, and no writer has had the lock since. An end is legal if the
+// hold exists.
 var model = porcupine.Model{
 	Init: func() any { return lock{} },
 	Step: func(state, input, _ any) (bool, any) {
@@ -107,7 +108,7 @@ func (h *History) steps(name string, losses []Mark) (ops []porcupine.Operation) 
 			end.Call, end.Return = hold.Release, hold.Answered
 		}
 		for _, loss := range losses {
-			// What the server forgot is gone from then on. A release of it says so, or finds it gone after having been sent again.
+			// A hold that the server has lost has ended with the loss. Its release reports that, or finds nothing when it is sent again.
 			if slices.Contains(loss.Names, name) && loss.At <= hold.free() && hold.Start <= loss.To {
 				end.Call = min(end.Call, max(loss.At, hold.Invoked))
 				end.Return = forever
@@ -118,7 +119,7 @@ func (h *History) steps(name string, losses []Mark) (ops []porcupine.Operation) 
 	return ops
 }
 
-// linear says whether the history of a lock can have been one after the other.
+// linear reports whether the operations of a lock can have happened one after the other.
 func (h *History) linear(name string, losses []Mark, within time.Duration) error {
 	switch porcupine.CheckOperationsTimeout(model, h.steps(name, losses), within) {
 	case porcupine.Ok:

@@ -10,7 +10,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// atOnce is how many rows are played beside each other: most of their time they wait.
+// atOnce is how many rows are played at the same time, as they wait most of the time.
 const atOnce = "3"
 
 func TestMain(m *testing.M) {

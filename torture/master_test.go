@@ -7,11 +7,11 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// lasting is a lease that is longer than a failover takes, so that what is believed after it can be measured.
+// lasting is a lease that is longer than a failover, so that what holders believe after the failover can be measured.
 const lasting = 8 * time.Second
 
-// afterLoss is how long a lock may be in nobody's hands after a loss of data: what the new primary still has of the past is
-// a hold that was given back (a lease), and places that all other workers have left (a claim each), and a failover comes first.
+// afterLoss is how long a lock may have no holder after a loss of data: the time of a failover, a lease for a hold of the old
+// state that was given back since, and a claim for each place that a worker has left since.
 const afterLoss = lasting + 7*claim + recovery
 
 func TestALockThatDiesWithItsMasterIsFencedOff(t *testing.T) {
@@ -36,7 +36,7 @@ func TestALockThatDiesWithItsMasterIsFencedOff(t *testing.T) {
 				x.Hold(w, name, "exclusive")
 				var killed int64
 				x.Loss("a master was killed", func() {
-					killed = now() // nearly; what it takes now is within the time of the request
+					killed = now() // about the time of the kill; the error is within the time of a request
 					c.KillMaster(old)
 				}, x.served(old)...)
 				x.Disabused(w, name, killed)
@@ -73,7 +73,7 @@ func TestALockOutlivesItsMasterWhereTheReplicaHasIt(t *testing.T) {
 				c.Whole() // the replicas have it
 				begun := time.Now()
 				x.Loss("a master was killed", func() { c.KillMaster(old) }, x.served(old)...)
-				if took := time.Since(begun); took < lease/3 { // of a lease that was renewed a third ago at most
+				if took := time.Since(begun); took < lease/3 { // the lease was renewed at most a third of it before
 					x.Keeps(w, name)
 				} else {
 					x.Logf("the failover took %v", took)
@@ -89,7 +89,7 @@ func TestALockOutlivesItsMasterWhereTheReplicaHasIt(t *testing.T) {
 	})
 }
 
-// served are the locks that lie on a master.
+// served are the locks on a master.
 func (x *Run) served(master *servertest.Server) (names []string) {
 	x.Helper()
 	for _, name := range x.names() {
@@ -100,8 +100,9 @@ func (x *Run) served(master *servertest.Server) (names []string) {
 	return names
 }
 
-// Disabused waits until another worker has been granted a lock that one was made to hold, and until that one knows. It did
-// not believe in it for longer than a lease after the primary that it had it from took its last renewal, before that time.
+// Disabused waits until another worker is granted a lock that one worker was made to hold, and until that worker knows
+// that it lost the lock. It checks that the worker did not rely on the lock for longer than a lease after its last
+// renewal, which was before the given time.
 func (x *Run) Disabused(w *Worker, name string, last int64) {
 	x.Helper()
 	x.Eventually("another has "+name, func() bool {
@@ -118,7 +119,7 @@ func (x *Run) Disabused(w *Worker, name string, last int64) {
 	}
 }
 
-// believed is the last time at which a worker's handle of a lock that it was last made to hold counted as held.
+// believed is the last time at which a worker's handle counted as held, for the lock that it was last made to hold.
 func (w *Worker) believed(name string) (until int64) {
 	var op int64
 	for _, e := range w.log() {
@@ -132,7 +133,7 @@ func (w *Worker) believed(name string) (until int64) {
 	return until
 }
 
-// Keeps sees that a worker still holds a lock that it was made to hold, after its next renewal.
+// Keeps checks that a worker still holds a lock that it was made to hold, after its next renewal.
 func (x *Run) Keeps(w *Worker, name string) {
 	x.Helper()
 	from, renewed := now(), false
@@ -147,7 +148,7 @@ func (x *Run) Keeps(w *Worker, name string) {
 	}
 }
 
-// wholeLease waits until a hold that may have been granted by message is no mere claim any more.
+// wholeLease waits until a hold that may have been granted by message has its whole lease instead of a claim.
 func (x *Run) wholeLease(name string) {
 	x.Helper()
 	x.Eventually("its lease is whole", func() bool {

@@ -11,13 +11,14 @@ import (
 	"example.com/redislock"
 )
 
-// stuffing is what fills a server's memory: keys of others, which end after a day, so that every policy may drop them.
+// stuffing are the keys that fill a server's memory, as if of other users. They expire after a day, so that every
+// policy may drop them.
 type stuffing struct {
 	x    *Run
 	keys int
 }
 
-// cram adds so many keys of 4 KiB.
+// cram adds this many keys of 4 KiB.
 func (s *stuffing) cram(keys int) {
 	s.x.Helper()
 	ctx := context.Background()
@@ -31,14 +32,14 @@ func (s *stuffing) cram(keys int) {
 	s.x.done(err)
 }
 
-// limit allows the server so much more memory than it uses, or less if negative, in MiB.
+// limit sets the memory limit to what the server uses plus this many MiB, or minus if negative.
 func (s *stuffing) limit(more int) {
 	s.x.Helper()
 	limit := s.x.stat("memory", "used_memory") + more<<20
 	s.x.done(s.x.Admin.ConfigSet(context.Background(), "maxmemory", strconv.Itoa(limit)).Err())
 }
 
-// unlimited allows it as much as it likes.
+// unlimited removes the limit.
 func (s *stuffing) unlimited() {
 	s.x.Helper()
 	s.x.done(s.x.Admin.ConfigSet(context.Background(), "maxmemory", "0").Err())
@@ -90,7 +91,7 @@ func TestFullMemoryRefusesNewLocksAndNothingElse(t *testing.T) {
 				x.Hold(w, "a", "exclusive")
 				x.Fault("memory was full")
 				s.cram(1024)
-				s.limit(-2) // so that what is freed in passing is not enough
+				s.limit(-2) // low enough that memory which is freed by the way does not suffice
 				if x.renews(w, "a") {
 					renewed++
 				}
@@ -130,7 +131,7 @@ func TestEvictionIsALossThatFencesSurvive(t *testing.T) {
 
 // evict is the row of one policy.
 func evict(t *testing.T, policy string) {
-	const idle = 100 // locks that the harness holds, beside those that the workers fight for
+	const idle = 100 // locks that the harness holds, in addition to those of the workers
 	held, survived, evicted := 0, 0, 0
 	playLoss(t, Row{
 		Fault: "eviction, " + policy,
@@ -140,7 +141,7 @@ func evict(t *testing.T, policy string) {
 		Unheard:     "MONITOR does not tell which key is evicted",
 		Load:        Load{Lease: time.Second},
 		Physics:     "The server may drop a lock that is held.",
-		Unreachable: true, // with little that may be evicted acquires may be refused
+		Unreachable: true, // if few keys may be evicted, acquires may be refused
 		Short:       1500 * time.Millisecond,
 		Inject: func(x *Run) {
 			s := stuffing{x: x}
@@ -168,7 +169,7 @@ func evict(t *testing.T, policy string) {
 	})
 }
 
-// take has the harness hold so many locks, each alone.
+// take takes this many locks for the harness, each of another name.
 func (x *Run) take(n int) (locks []*redislock.Lock) {
 	x.Helper()
 	for i := range n {
@@ -179,7 +180,7 @@ func (x *Run) take(n int) (locks []*redislock.Lock) {
 	return locks
 }
 
-// left is how many of them the server still has.
+// left is how many of these the server still has.
 func (x *Run) left(locks []*redislock.Lock) int {
 	x.Helper()
 	var keys []string

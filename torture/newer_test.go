@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// What newer servers do of their own accord.
+// Faults that only newer servers have.
 
 func TestLocksOfASlotThatValkeyMovesAtOnceLoseNothing(t *testing.T) {
 	movedAtOnce(t, "valkey newest", "cluster of Valkey 9: slots moved at once (MIGRATESLOTS) under load")

@@ -9,8 +9,8 @@ import (
 	"example.com/redislock"
 )
 
-// played plays a row and returns its run, for what is to be looked at besides. After the faults everybody who waits must
-// be answered before the row goes on: one who is forgotten does not show where the lock goes round among others.
+// played plays a row and returns its run, for further checks. After the faults every waiter must be answered before the
+// row goes on. Otherwise a forgotten waiter would not show while the lock goes round among others.
 func played(t *testing.T, row Row) (x *Run) {
 	inject := row.Inject
 	row.Inject = func(r *Run) {
@@ -22,8 +22,8 @@ func played(t *testing.T, row Row) (x *Run) {
 	return x
 }
 
-// playLoss plays a row in which the server forgets. What a handle believes because of that ends with its lease: after the
-// loss no renewal succeeds, so two cannot believe that they hold for longer than one lease.
+// playLoss plays a row in which the server loses data. After the loss no renewal of an old hold succeeds. So two handles
+// can count as held at the same time for at most one lease.
 func playLoss(t *testing.T, row Row) *Run {
 	x := played(t, row)
 	h := x.history()
@@ -50,8 +50,8 @@ func (x *Run) history() *History {
 	return h
 }
 
-// renews waits until the server has renewed a hold of a worker once more, and says whether that came: a process that is
-// too slow loses its lock.
+// renews waits until the server has renewed a hold of a worker once more, and reports whether it has, as a process that
+// is too slow loses its lock.
 func (x *Run) renews(w *Worker, name string) bool {
 	x.Helper()
 	var first time.Time
@@ -61,7 +61,7 @@ func (x *Run) renews(w *Worker, name string) bool {
 		for _, h := range info.Holds {
 			switch {
 			case h.Owner.Client != fmt.Sprint("worker ", w.Index) || h.Deadline.Sub(info.Now) > 2*x.Load.Lease:
-				// somebody else's, or one of before the clock was set back
+				// a renewal of another hold, or one from before the clock was set back
 			case first.IsZero():
 				first = h.Deadline
 			default:
@@ -73,7 +73,7 @@ func (x *Run) renews(w *Worker, name string) bool {
 	return renewed
 }
 
-// done ends the test if the harness itself could not do something.
+// done ends the test if an action of the harness itself failed.
 func (x *Run) done(err error) {
 	x.Helper()
 	if err != nil {
@@ -81,8 +81,7 @@ func (x *Run) done(err error) {
 	}
 }
 
-// answered waits until everything that was asked for before a time has its answer: what was granted by the old clock may
-// be told only now.
+// answered waits until all acquires from before a time are answered. A grant by the old clock may arrive only now.
 func (x *Run) answered(before int64) {
 	x.Helper()
 	x.Eventually("what was asked for before is answered", func() bool {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Worker is a process of the load, as the harness sees it.
+// Worker is the harness's view of a process of the load.
 type Worker struct {
 	Index int
 
@@ -27,8 +27,8 @@ type Worker struct {
 	mu     sync.Mutex
 	events []Event
 	open   map[int64]*Event // acquires without an answer, by number
-	holds  map[int64]*Event // acquires that were granted and not given back
-	killed int64            // when, in µs; 0: it was not
+	holds  map[int64]*Event // granted acquires whose locks were not given back
+	killed int64            // the time of the kill, in µs; 0 if it was not killed
 	paused []Span64         // the last one has no end while the process is stopped
 }
 
@@ -45,7 +45,7 @@ func startWorker(t testing.TB, c Config) *Worker {
 		Index: c.Worker, t: t, cmd: exec.Command(os.Args[0]), gone: make(chan struct{}),
 		open: map[int64]*Event{}, holds: map[int64]*Event{},
 	}
-	w.cmd.Env = append(os.Environ(), roleVariable+"="+string(text), "GORACE=atexit_sleep_ms=0") // it would sleep for a second
+	w.cmd.Env = append(os.Environ(), roleVariable+"="+string(text), "GORACE=atexit_sleep_ms=0") // otherwise the race detector sleeps for a second at the exit
 	w.cmd.Stderr = os.Stderr
 	w.stdin, err = w.cmd.StdinPipe()
 	if err != nil {
@@ -62,7 +62,7 @@ func startWorker(t testing.TB, c Config) *Worker {
 		defer close(w.gone)
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			var e Event
-			if json.Unmarshal(lines.Bytes(), &e) == nil { // the last one of a process that is killed may be cut short
+			if json.Unmarshal(lines.Bytes(), &e) == nil { // the last line of a killed process may be incomplete
 				w.note(e)
 			}
 		}
@@ -76,7 +76,7 @@ func startWorker(t testing.TB, c Config) *Worker {
 	return w
 }
 
-// note takes an event into the log.
+// note adds an event to the log.
 func (w *Worker) note(e Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -94,10 +94,10 @@ func (w *Worker) note(e Event) {
 	}
 }
 
-// Holds says whether the worker holds a lock of that name, as far as it has said.
+// Holds reports whether the worker holds a lock of that name, as far as it has logged.
 func (w *Worker) Holds(name string) bool { return w.has(w.holdsOf, name) }
 
-// Waits says whether an acquire of that name is under way there.
+// Waits reports whether an acquire of that name is under way in the worker.
 func (w *Worker) Waits(name string) bool { return w.has(w.opensOf, name) }
 
 func (w *Worker) holdsOf() map[int64]*Event { return w.holds }
@@ -114,7 +114,7 @@ func (w *Worker) has(which func() map[int64]*Event, name string) bool {
 	return false
 }
 
-// grantedAfter says whether an acquire of that name returned with the lock after a time in µs.
+// grantedAfter reports whether an acquire of that name was granted after a time in µs.
 func (w *Worker) grantedAfter(name string, after int64) bool {
 	names := map[int64]string{}
 	for _, e := range w.log() {
@@ -128,7 +128,7 @@ func (w *Worker) grantedAfter(name string, after int64) bool {
 	return false
 }
 
-// keeps says whether the worker holds a lock because of [Run.Hold].
+// keeps reports whether the worker holds a lock because of [Run.Hold].
 func (w *Worker) keeps(name string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -140,7 +140,7 @@ func (w *Worker) keeps(name string) bool {
 	return false
 }
 
-// said says whether there was such an event.
+// said reports whether there was such an event.
 func (w *Worker) said(kind EventKind) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -212,12 +212,12 @@ func (w *Worker) alive() bool {
 	return w.killed == 0
 }
 
-// end waits until a worker that was told to stop has ended. The error says what was not as it should be.
+// end waits until a worker that was told to stop has ended. The error says what went wrong.
 func (w *Worker) end() error {
 	select {
 	case <-w.gone:
 	case <-time.After(closeTime + 20*time.Second):
-		_ = w.cmd.Process.Signal(syscall.SIGQUIT) // it prints what it is doing
+		_ = w.cmd.Process.Signal(syscall.SIGQUIT) // it prints the stacks of its goroutines
 		<-w.gone
 		return fmt.Errorf("worker %d did not end", w.Index)
 	}

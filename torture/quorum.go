@@ -14,7 +14,7 @@ import (
 	"example.com/redislock/quorum"
 )
 
-// held is a lock that somebody holds: of one server, or of a quorum.
+// held is a held lock, of one server or of a quorum.
 type held interface {
 	Name() string
 	Context() context.Context
@@ -47,7 +47,8 @@ func (w *worker) take(ctx context.Context, ask request, opts []redislock.Option)
 	return l, nil
 }
 
-// longest is the longest lease of a Locker in these rows: a node that came back empty does not count for that long.
+// longest is the longest lease of a Locker in these rows. A node that came back without data does not count for that
+// time.
 func (l Load) longest() time.Duration { return 2 * l.Lease }
 
 // overNodes is a Locker over Clients.
@@ -55,17 +56,17 @@ func overNodes(clients []*redislock.Client, l Load) (*quorum.Locker, error) {
 	return quorum.New(clients, quorum.WithLongestLease(l.longest()))
 }
 
-// Quorum is three servers with nothing replicated between them, in Site.More, the last of which has a clock that can be stepped. The processes
-// reach each by a front of their half.
+// Quorum is three servers without replication between them, in Site.More. The clock of the last one can be stepped. Each half of the
+// processes reaches each server by a front of its own.
 type Quorum struct {
 	Nodes   []*servertest.Server
 	Clocked *servertest.Clocked
-	Fronts  [2][]*Front // of the first half of the workers, and of the second
+	Fronts  [2][]*Front // the fronts of the first half of the workers, and of the second
 
-	holds, kept int // over faults
+	holds, kept int // holds that were made over faults, and those that lasted
 }
 
-// OverQuorum starts one.
+// OverQuorum starts a Quorum.
 func OverQuorum(t *testing.T) *Site {
 	q := &Quorum{Clocked: servertest.StartWithClock(t)}
 	q.Nodes = []*servertest.Server{servertest.Start(t), servertest.Start(t), q.Clocked.Server}
@@ -88,7 +89,7 @@ func OverQuorum(t *testing.T) *Site {
 
 func (*Quorum) half(worker int) int { return worker / 4 % 2 }
 
-// clients are the harness's own, which reach each server around every fault.
+// clients are the harness's own Clients, one for each server, on connections without faults.
 func (x *Run) clients() []*redislock.Client {
 	x.Helper()
 	first := x.Client()
@@ -103,7 +104,7 @@ func (x *Run) clients() []*redislock.Client {
 	return x.nodes
 }
 
-// admins are connections around every fault, to each server.
+// admins are connections without faults, to each server.
 func (x *Run) admins() []redis.UniversalClient {
 	if len(x.Admins) > 0 {
 		return x.Admins
@@ -137,7 +138,7 @@ func (x *Run) taker() func(ctx context.Context, name string) error {
 	}
 }
 
-// fairness says how evenly the processes were granted locks, and in what order.
+// fairness describes how evenly the processes were granted locks, and in what order.
 func (h *History) fairness(workers []*Worker) string {
 	counts, waits := make([]float64, len(workers)), []time.Duration{}
 	for _, hold := range h.Holds {
@@ -158,10 +159,11 @@ func (h *History) fairness(workers []*Worker) string {
 
 func rounded(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
 
-// inversion is by how much somebody must have asked earlier for a grant to pass him: tickets of two processes may differ by less.
+// inversion is how much earlier an acquire must have been made for a later one that is granted first to count as passing it. The
+// tickets of two processes may differ by less.
 const inversion = 50 * time.Millisecond
 
-// passed is how many grants passed somebody who had asked that much earlier.
+// passed is how many grants passed an acquire that was made that much earlier.
 func (h *History) passed(by time.Duration) (n int) {
 	names := map[string][]*Holding{}
 	for _, hold := range h.Holds {
@@ -169,7 +171,7 @@ func (h *History) passed(by time.Duration) (n int) {
 	}
 	for _, holds := range names {
 		slices.SortFunc(holds, func(a, b *Holding) int { return int(a.Invoked - b.Invoked) })
-		latest, next := int64(0), 0 // the latest grant of those who asked so much earlier
+		latest, next := int64(0), 0 // the latest grant of the acquires that were made that much earlier
 		for _, hold := range holds {
 			for ; holds[next].Invoked+by.Microseconds() < hold.Invoked; next++ {
 				latest = max(latest, holds[next].Start)

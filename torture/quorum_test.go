@@ -9,7 +9,7 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// overThree plays a row on three servers with nothing replicated between them: eight processes, 20 names.
+// overThree plays a row on three servers without replication between them, with eight processes and 20 names.
 func overThree(t *testing.T, row Row) {
 	row.Fault = "quorum: " + row.Fault
 	row.Topology = OverQuorum
@@ -24,10 +24,10 @@ func overThree(t *testing.T, row Row) {
 	Play(t, row)
 }
 
-// quorum is that of the row.
+// quorum is the quorum of the row.
 func (x *Run) quorum() *Quorum { return x.More.(*Quorum) }
 
-// downs has so many nodes killed at once, and come back with nothing after a while.
+// downs kills this many nodes at once. They come back without data after a while.
 func (x *Run) downs(n int, down, after time.Duration) {
 	for i := 0; x.Every(200 * time.Millisecond); i++ {
 		nodes := x.quorum().Nodes
@@ -40,20 +40,20 @@ func (x *Run) downs(n int, down, after time.Duration) {
 			for k := range n {
 				nodes[(i+k)%len(nodes)].Restart()
 			}
-			time.Sleep(x.Load.Lease) // the holders ask them
+			time.Sleep(x.Load.Lease) // the holders ask the nodes meanwhile
 		})
 		x.settle(after)
 	}
 }
 
-// over has a worker of each half hold a lock over a fault, and counts which of these holds last.
+// over lets a worker of each half hold a lock during a fault, and counts the holds that last.
 func (x *Run) over(fault func()) {
 	x.Helper()
 	workers := []*Worker{x.Workers()[0], x.Workers()[4]}
 	for i, w := range workers {
 		x.Hold(w, fmt.Sprint("n", i), "exclusive")
 	}
-	time.Sleep(x.Load.Lease / 10) // nodes that were missing have been asked again
+	time.Sleep(x.Load.Lease / 10) // missing nodes are asked again meanwhile
 	fault()
 	for i, w := range workers {
 		name := fmt.Sprint("n", i)
@@ -99,7 +99,7 @@ func TestAServerOfAQuorumThatComesBackEmptyGivesNothingAway(t *testing.T) {
 	})
 }
 
-// stops stops one server after the other for a while.
+// stops stops each server for a while, one after the other.
 func (x *Run) stops(during, after time.Duration) {
 	for i := 0; x.Every(200 * time.Millisecond); i++ {
 		s := x.quorum().Nodes[i%3]
@@ -152,13 +152,13 @@ func TestOneClockOfAQuorumThatIsSteppedMovesNoFenceBack(t *testing.T) {
 	})
 }
 
-// heardOf returns when each lock has had the time of a lease to learn that a server has let it go.
+// heardOf waits for a lease, in which each holder learns that a server has dropped its hold.
 func (x *Run) heardOf(s *servertest.Server) {
 	_ = s.Admin().Ping(context.Background()).Err()
 	time.Sleep(x.Load.Lease / 2)
 }
 
-// divide has a half of the workers hear nothing of some nodes for a while.
+// divide cuts half of the workers off from some nodes for a while.
 func (x *Run) divide(missing [2][]int, during, after time.Duration) {
 	hush := func(quiet bool) {
 		for half, all := range missing {

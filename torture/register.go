@@ -35,7 +35,7 @@ type Attempt struct {
 	Accepted bool   `json:"-"`
 }
 
-// newRegister opens one on loopback; it ends with the test.
+// newRegister opens a Register on loopback. It ends with the test.
 func newRegister(t testing.TB) *Register {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -90,7 +90,7 @@ func (r *Register) serve(conn net.Conn) {
 	}
 }
 
-// write decides and remembers in one step, so that the order of the attempts is that of the verdicts.
+// write decides and records in one step, so that the attempts are in the order of the decisions.
 func (r *Register) write(a Attempt) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -23,7 +23,7 @@ func TestAFailoverForgetsNoGrantThatTheReplicasHad(t *testing.T) {
 				old := s.Primary()
 				if i%2 == 0 {
 					old.CutReplicas()
-					time.Sleep(300 * time.Millisecond) // what is granted now the replicas do not get
+					time.Sleep(300 * time.Millisecond) // the replicas do not get what is granted now
 				}
 				x.Loss("the primary was killed", func() {
 					old.Kill()

@@ -29,7 +29,7 @@ func nameOf(args []string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(args[3], prefix+":{"), "}")
 }
 
-// tells matches as another does, and notes the lock of the request that matched last.
+// tells wraps a match, and records the lock of the request that matched last.
 func tells(match func([]string) bool, name *string) func([]string) bool {
 	return func(args []string) bool {
 		is := match(args)
@@ -40,7 +40,7 @@ func tells(match func([]string) bool, name *string) func([]string) bool {
 	}
 }
 
-// caught waits for what is to happen to a request; the load sends all kinds of them.
+// caught waits until a fault has hit its request, as the load sends all kinds of requests.
 func (x *Run) caught(what string, done <-chan struct{}) {
 	x.Helper()
 	select {
@@ -66,7 +66,7 @@ func TestALostReplyChangesNothing(t *testing.T) {
 					lose = x.Proxy.SwallowReplyAndClose
 				}
 				w := x.Workers()[i%8]
-				if script == "check" || script == "renew" { // of a lock that is held for longer than a moment
+				if script == "check" || script == "renew" { // these requests need a lock that is held for longer than a moment
 					x.Hold(w, "a", "exclusive")
 				}
 				var name string

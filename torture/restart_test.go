@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// onDisk is a server that writes what it does into a file, at once or within a second. Site.More is its directory.
+// onDisk is a server with an append-only file, which it writes at once or within a second. Site.More is its
+// directory.
 func onDisk(fsync string) Topology {
 	return func(t *testing.T) *Site {
 		dir := t.TempDir()
@@ -18,7 +19,7 @@ func onDisk(fsync string) Topology {
 	}
 }
 
-// journal is the file that such a server appends to.
+// journal is the append-only file of such a server.
 func (x *Run) journal() string {
 	x.Helper()
 	found, err := filepath.Glob(filepath.Join(x.More.(string), "appendonlydir", "*.incr.aof"))
@@ -29,7 +30,7 @@ func (x *Run) journal() string {
 	return found[0]
 }
 
-// down is for how long a server is away, beside the time that it takes to start.
+// down is how long a server is away, without the time of its start.
 func down(i int) time.Duration { return []time.Duration{0, 300 * time.Millisecond}[i%2] }
 
 func TestARestartWithoutDataIsALossThatFencesSurvive(t *testing.T) {
@@ -65,14 +66,14 @@ func TestAMachineThatLosesTheLastSecondIsALossThatFencesSurvive(t *testing.T) {
 		Topology:    onDisk("everysec"),
 		Load:        Load{Callers: 1, Lease: time.Second},
 		Physics:     "The writes of the last second were not on disk.",
-		Bound:       15 * time.Second, // of the waits that were over, each place that came back costs a claim, here of a second
+		Bound:       15 * time.Second, // each restored place whose wait had ended costs a claim, here of a second
 		Unreachable: true,
 		Inject: func(x *Run) {
 			for i := 0; x.Every(200 * time.Millisecond); i++ {
 				workers := x.Workers()
 				name, w := []string{"a", "b"}[i%2], workers[i%len(workers)]
-				// The kernel keeps what a killed process has written: only a machine that dies loses it. So the end of
-				// the file is cut off.
+				// The kernel keeps what a killed process has written; only the death of a machine loses it. So the test cuts the
+				// end of the file off.
 				kept, err := os.Stat(x.journal())
 				x.done(err)
 				sized := time.Now()

@@ -11,7 +11,7 @@ import (
 	"example.com/redislock"
 )
 
-// Result is what came out of a row: a line of the file that TORTURE_REPORT names.
+// Result is the result of a row: a line of the file that TORTURE_REPORT names.
 type Result struct {
 	Fault   string `json:"fault"`
 	Promise string `json:"promise"`
@@ -23,15 +23,15 @@ type Result struct {
 	Grants     int      `json:"grants"`
 	Faults     int      `json:"faults"`
 	Violations []string `json:"violations"`
-	Lost       int      `json:"lost"`    // handles that said that they had lost the lock
+	Lost       int      `json:"lost"`    // handles that reported the loss of their lock
 	Writes     int      `json:"writes"`  // to the register
-	Refused    int      `json:"refused"` // of those, as stale
+	Refused    int      `json:"refused"` // writes that were refused as stale
 	Windows    int      `json:"windows"` // times in which two relied on the lock after the server had lost data
 
-	Remark string `json:"remark,omitempty"` // what else came out, in a sentence
+	Remark string `json:"remark,omitempty"` // further results, in a sentence
 
 	// In ms.
-	Window  float64 `json:"window"` // the longest of those
+	Window  float64 `json:"window"` // the longest of the Windows
 	Stall   float64 `json:"stall"`
 	Bound   float64 `json:"bound"`
 	P50     float64 `json:"p50"`
@@ -40,7 +40,7 @@ type Result struct {
 	Took    float64 `json:"took"`
 }
 
-// judge looks at everything that was logged, fails the test for what must not be, and reports.
+// judge checks everything that was logged, fails the test for each violation, and reports.
 func (x *Run) judge(problems []string) {
 	x.Helper()
 	h := &History{Quorum: x.Nodes != nil, Since: x.ready, Turns: x.Load.turns()}

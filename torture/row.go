@@ -16,7 +16,8 @@ type Row struct {
 
 	Topology Topology // nil: OneServer()
 	Load     Load
-	// Inject does the faults, until x.Every or x.Injecting says that the time is over. It runs in the test's goroutine.
+	// Inject makes the faults, until x.Every or x.Injecting reports that the time is over. It runs in the test's
+	// goroutine.
 	Inject func(x *Run)
 
 	Short, Full time.Duration // of the injection; 0: 2.5 s and 18 s
@@ -25,8 +26,8 @@ type Row struct {
 	Unreachable bool
 	// Unheard, if not empty, says why the scripts cannot be compared with the model.
 	Unheard string
-	// Physics, if not empty, says why two may believe that they hold: data is lost. Then that time is measured, and
-	// losses must be announced by [Run.Loss].
+	// Physics, if not empty, says why two may rely on the lock at the same time: data is lost. Then that time is
+	// measured, and losses must be announced by [Run.Loss].
 	Physics string
 }
 
@@ -36,12 +37,12 @@ type Topology func(t *testing.T) *Site
 // Site is where a row takes place.
 type Site struct {
 	Connect func(worker int) Connect   // how each worker reaches Redis
-	Admin   redis.UniversalClient      // around every fault
-	Nodes   func(worker int) []Connect // how each worker reaches the nodes of a quorum, in the place of Connect; nil where there is one server
-	Admins  []redis.UniversalClient    // of a quorum: around every fault, to each node; the first is Admin
-	Server  *servertest.Server         // nil where there is not just one
-	Proxy   *servertest.Proxy          // nil where there is none
-	More    any                        // what else a row needs of it
+	Admin   redis.UniversalClient      // a connection without faults
+	Nodes   func(worker int) []Connect // how each worker reaches the nodes of a quorum, in the place of Connect; nil if there is one server
+	Admins  []redis.UniversalClient    // for a quorum: connections without faults to each node; the first is Admin
+	Server  *servertest.Server         // nil if there are several
+	Proxy   *servertest.Proxy          // nil if there is none
+	More    any                        // what else a row needs
 }
 
 // OneServer is a redis-server with these arguments.

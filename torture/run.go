@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// patience bounds what should take a moment, on a machine with better things to do too.
+	// patience bounds the wait for something that should take a moment, on a busy machine too.
 	patience = 30 * time.Second
 	// recovery is how long the load goes on after the last fault, at least.
 	recovery = 1500 * time.Millisecond
@@ -32,31 +32,31 @@ type Run struct {
 	register *Register
 	renew    string
 	began    time.Time
-	ready    int64     // when each name had been held: from then on a stall counts
+	ready    int64     // when each name had been held once: from then on a stall counts
 	until    time.Time // the end of the injection
 
 	mu      sync.Mutex
-	workers []*Worker // all that ever were
+	workers []*Worker // all workers, ended ones included
 	client  *redislock.Client
-	nodes   []*redislock.Client // those of a quorum, client among them
+	nodes   []*redislock.Client // the Clients of a quorum, with client among them
 	faults  []Mark
 	losses  []Mark
 	remark  string
 }
 
-// Remark is a sentence for the report, about what else the row has counted. The last one counts; the row's own goroutine
-// says it.
+// Remark sets a sentence for the report, about other counts of the row. The last call counts. It must be made by the
+// row's own goroutine.
 func (x *Run) Remark(format string, args ...any) { x.remark = fmt.Sprintf(format, args...) }
 
 // Mark is an injected fault.
 type Mark struct {
 	What  string
 	At    int64 // µs
-	To    int64 // of a loss: when it was over
+	To    int64 // for a loss: when it was over
 	Names []string
 }
 
-// Play plays a row. Rows run beside each other, up to a few.
+// Play plays a row. A few rows run at the same time.
 func Play(t *testing.T, row Row) {
 	t.Parallel()
 	if row.Topology == nil {
@@ -87,7 +87,7 @@ func Play(t *testing.T, row Row) {
 	}
 	x.ready = now()
 	watch := x.watch()
-	defer watch.end() // also where the injector ends the test
+	defer watch.end() // also if the injector ends the test
 	x.until = time.Now().Add(length)
 	row.Inject(x)
 	x.recover()
@@ -124,7 +124,7 @@ func (x *Run) start() *Worker {
 	return w
 }
 
-// recover lets the load go on without faults, until the locks that a fault was about have been granted again.
+// recover lets the load go on without faults, until the locks that a fault affected have been granted again.
 func (x *Run) recover() {
 	for _, w := range x.Workers() {
 		if w.stopped() {
@@ -137,7 +137,7 @@ func (x *Run) recover() {
 	}
 }
 
-// recovered says whether each lock was granted after the last fault that was about it.
+// recovered says whether each lock was granted after the last fault that affected it.
 func (x *Run) recovered() bool {
 	last := map[string]int64{}
 	x.mu.Lock()
@@ -161,7 +161,7 @@ func (x *Run) recovered() bool {
 	return len(last) == 0
 }
 
-// stop ends the load, and says what was wrong with that.
+// stop ends the load, and returns what went wrong with that.
 func (x *Run) stop() (problems []string) {
 	x.Helper()
 	workers := x.Workers()
@@ -184,8 +184,8 @@ func (x *Run) stop() (problems []string) {
 	return problems
 }
 
-// orphans says which locks are not idle at the end: once what dead workers held has lapsed, there is no hold and no place
-// in the queue, and the key expires.
+// orphans returns the locks that are not idle at the end. After the holds of dead workers have expired, a lock must have
+// no hold and no place in its queue, and its key must expire.
 func (x *Run) orphans(within time.Duration) (problems []string) {
 	x.Helper()
 	take := x.taker()
@@ -194,7 +194,7 @@ func (x *Run) orphans(within time.Duration) (problems []string) {
 	for _, name := range x.names() {
 		left := map[string]string{}
 		for {
-			// What lapsed is dropped by the next one who asks.
+			// An expired hold is removed by the next acquire.
 			err := take(ctx, name)
 			clear(left)
 			for _, rdb := range x.admins() {

@@ -6,10 +6,10 @@ import (
 	"example.com/redislock/lua"
 )
 
-// Scripts are those that change a lock, by the names of their files.
+// Scripts are the scripts that change a lock, by the names of their files.
 var Scripts = []string{"acquire", "acquire_own", "release", "renew", "keep", "check", "convert", "resume", "break"}
 
-// Digest is how a script shows in a request, and its text.
+// Digest returns the digest of a script, which is in its requests, and its text.
 func Digest(t testing.TB, script string) (digest, text string) {
 	t.Helper()
 	s := lua.AcquireOwn
@@ -19,8 +19,8 @@ func Digest(t testing.TB, script string) (digest, text string) {
 	return s.Digest, s.Text
 }
 
-// Requests matches the requests by which a script is run, on whatever key: for the faults of a proxy. A release may be the
-// plain command, too, with which its script begins.
+// Requests matches the requests that run a script, on any key. It is for the faults of a proxy. A release may also be the
+// plain command with which its script begins.
 func Requests(t testing.TB, script string) func(args []string) bool {
 	t.Helper()
 	digest, text := Digest(t, script)

@@ -9,8 +9,8 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// far is how much the server's clock is ahead at the start of these rows, so that no fence is taken for a time of this
-// machine's clock.
+// far is how far the server's clock is ahead at the start of these rows, so that no fence can be mistaken for a time
+// of this machine's clock.
 const far = 100 * time.Hour
 
 // clocked is a server whose clock is far ahead; Site.More is that.
@@ -31,7 +31,7 @@ func TestAServersClockThatIsSetBackGivesNothingAway(t *testing.T) {
 			"A dead one has it for one lease more, not for an hour. Fences go on rising from the last one.",
 		Topology: clocked,
 		Load:     Load{Lease: 1500 * time.Millisecond},
-		Bound:    10 * time.Second, // of the harness's hold, which the logs do not know, a lease, and as much again
+		Bound:    10 * time.Second, // the lease of the harness's hold, which is not in the logs, and as much again
 		Short:    5 * time.Second,
 		Inject: func(x *Run) {
 			ahead := far
@@ -44,7 +44,7 @@ func TestAServersClockThatIsSetBackGivesNothingAway(t *testing.T) {
 				x.More.(*servertest.Clocked).SetClock(ahead)
 				stepped := time.Now()
 				steps++
-				if x.renews(w, "a") { // by the new clock
+				if x.renews(w, "a") { // renewed by the new clock
 					kept++
 				}
 				x.Drop(w, "a")
@@ -57,7 +57,7 @@ func TestAServersClockThatIsSetBackGivesNothingAway(t *testing.T) {
 	}
 }
 
-// deadHold takes a lock as a process does that dies at once.
+// deadHold takes a lock for a process that dies at once.
 func (x *Run) deadHold(name string) {
 	x.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -17,10 +17,11 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// patient is after how much silence a server counts as failed where none is to fail: never, whatever the machine does.
+// patient is the silence after which a server counts as failed in rows in which none fails: so long that a busy
+// machine never reaches it.
 const patient = 2 * time.Minute
 
-// applied lets a row say more about how each worker connects.
+// applied lets a row change how each worker connects.
 func applied(c Connect, worker int, changes []func(int, *Connect)) Connect {
 	for _, change := range changes {
 		change(worker, &c)
@@ -28,13 +29,13 @@ func applied(c Connect, worker int, changes []func(int, *Connect)) Connect {
 	return c
 }
 
-// OnCluster is a cluster of three masters with so many replicas each, which take over after that much silence (0: never,
-// for rows in which nothing fails). More is the *[servertest.Cluster].
+// OnCluster is a cluster of three masters with this many replicas each, which take over after that time of silence (0:
+// never, for rows in which no server fails). More is the *[servertest.Cluster].
 func OnCluster(replicas int, timeout time.Duration, changes ...func(worker int, c *Connect)) Topology {
 	return onCluster("", replicas, timeout, changes...)
 }
 
-// named is who the servers of a row are: those of a name, or whatever the run is about.
+// named starts the servers of a row: those of a name, or those of the whole run.
 func named(t testing.TB, name string) testing.TB {
 	if name == "" {
 		return t
@@ -42,7 +43,7 @@ func named(t testing.TB, name string) testing.TB {
 	return servertest.Named(t, name)
 }
 
-// onCluster is [OnCluster] of the servers of that name.
+// onCluster is [OnCluster] with the servers of that name.
 func onCluster(name string, replicas int, timeout time.Duration, changes ...func(worker int, c *Connect)) Topology {
 	return func(t *testing.T) *Site {
 		logging.Disable() // go-redis tells of every attempt to reach a server that is gone
@@ -63,23 +64,23 @@ func onCluster(name string, replicas int, timeout time.Duration, changes ...func
 	}
 }
 
-// Cluster is the site's, of [OnCluster].
+// Cluster is the cluster of a site of [OnCluster].
 func (x *Run) Cluster() *servertest.Cluster { return x.More.(*servertest.Cluster) }
 
 // tooLong is how long a primary may be silent before the Sentinels of a row replace it: longer than a busy machine is.
 const tooLong = 2500 * time.Millisecond
 
-// app and secret are who the workers are where the default user is not for them.
+// app and secret are the user and the password of workers that are not the default user.
 const app, secret = "app", "not-a-secret"
 
-// UnderSentinels is a primary, two replicas and three Sentinels, which replace the primary after that much silence (0:
-// never). The workers are a user that has what redislock.ACL grants, so that a row may take rights from the default user,
-// which the replicas and the Sentinels are. More is the *[servertest.Sentinel].
+// UnderSentinels is a primary, two replicas and three Sentinels, which replace the primary after that time of silence (0:
+// never). The workers are a user with the rights of redislock.ACL, so that a row may take rights from the default user,
+// as which the replicas and the Sentinels connect. More is the *[servertest.Sentinel].
 func UnderSentinels(silence time.Duration, args []string, changes ...func(worker int, c *Connect)) Topology {
 	return underSentinels("", silence, args, changes...)
 }
 
-// underSentinels is [UnderSentinels] of the servers of that name.
+// underSentinels is [UnderSentinels] with the servers of that name.
 func underSentinels(name string, silence time.Duration, args []string, changes ...func(worker int, c *Connect)) Topology {
 	return func(t *testing.T) *Site {
 		logging.Disable()
@@ -105,10 +106,11 @@ func underSentinels(name string, silence time.Duration, args []string, changes .
 	}
 }
 
-// Sentinel is the site's, of [UnderSentinels].
+// Sentinel has the servers of a site of [UnderSentinels].
 func (x *Run) Sentinel() *servertest.Sentinel { return x.More.(*servertest.Sentinel) }
 
-// OverTLS is a redis-server that speaks TLS alone, to a user that has what redislock.ACL grants and nothing else.
+// OverTLS is a redis-server that accepts only TLS. The workers are a user with the rights of redislock.ACL and no
+// others.
 func OverTLS(changes ...func(worker int, c *Connect)) Topology {
 	return func(t *testing.T) *Site {
 		s := servertest.StartTLS(t, redislock.ACL(prefix))
@@ -125,9 +127,9 @@ func OverTLS(changes ...func(worker int, c *Connect)) Topology {
 	}
 }
 
-// InOrder has all workers queue for a lock that nobody else uses, one behind the other, calls between while one holds
-// and the others wait, and sees them get it in that order (I5). It returns how long each hand-over took, by what the
-// workers say: from the call of the release to the return of the acquire.
+// InOrder lets all workers queue, one after the other, for a lock that nobody else uses. It calls between while one
+// holds and the others wait, and checks that they get the lock in that order (I5). It returns how long each hand-over
+// took in the logs of the workers, from the call of the release to the return of the acquire.
 func (x *Run) InOrder(name string, between func()) (took []time.Duration) {
 	x.Helper()
 	workers := x.Workers()
@@ -163,7 +165,8 @@ func (x *Run) InOrder(name string, between func()) (took []time.Duration) {
 	return took
 }
 
-// kept is when a worker was granted what it was last made to hold, and when it began to release it; 0 if it did not.
+// kept is when a worker was granted the lock that it was last made to hold, and when it began to release it; 0 if it
+// did not.
 func (w *Worker) kept(name string) (granted, released int64) {
 	var op int64
 	for _, e := range w.log() {
@@ -179,7 +182,8 @@ func (w *Worker) kept(name string) (granted, released int64) {
 	return granted, released
 }
 
-// byMessage sees that waiters heard of most of their grants: a check, which comes every two seconds, found few.
+// byMessage checks that waiters got most of their grants by message, and few by a check, which comes every two
+// seconds.
 func (x *Run) byMessage(took []time.Duration) {
 	x.Helper()
 	slices.Sort(took)
@@ -190,10 +194,10 @@ func (x *Run) byMessage(took []time.Duration) {
 	}
 }
 
-// byLatency makes a client that reads from the nearest node. go-redis measures a node from the moment on at which it makes
-// it, before it has finished with that, which the race detector finds: here no node is dialled before.
+// byLatency makes a client that reads from the nearest node. go-redis begins to measure a node before it has finished to
+// set it up, which the race detector reports. Here no node is dialled before it is set up.
 func byLatency(o *redis.ClusterOptions) *redis.ClusterClient {
-	var made sync.Map // chan struct{} by address, closed when go-redis is done
+	var made sync.Map // chan struct{} by address, closed when the node is set up
 	ready := func(addr string) chan struct{} {
 		c, _ := made.LoadOrStore(addr, make(chan struct{}))
 		return c.(chan struct{})

@@ -8,7 +8,7 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// onReplicas has go-redis read from replicas, in each of its three ways.
+// onReplicas makes go-redis read from replicas, in each of its three ways.
 func onReplicas(worker int, c *Connect) {
 	switch worker % 3 {
 	case 0:
@@ -42,8 +42,8 @@ func TestAFailoverClientThatReadsFromReplicasKeepsItsTurn(t *testing.T) {
 	})
 }
 
-// cutting is an injector that ends all connections of these types on all servers, then has the workers queue in order
-// twice: the first round begins while clients are still coming back.
+// cutting is an injector that ends all connections of these types on all servers. Then the workers queue in order
+// twice; the first round begins while clients still reconnect.
 func cutting(servers func(x *Run) []*servertest.Server, what string, types ...string) func(*Run) {
 	return func(x *Run) {
 		var took []time.Duration
@@ -67,7 +67,7 @@ func ofCluster(x *Run) []*servertest.Server  { return x.Cluster().Nodes() }
 func ofSentinel(x *Run) []*servertest.Server { return x.Sentinel().Servers }
 func alone(x *Run) []*servertest.Server      { return []*servertest.Server{x.Server} }
 
-// everywhere is the row that each topology has: a load that must not notice what it runs on.
+// everywhere is a row that is played on each topology. The load must have the same result on all of them.
 func everywhere(t *testing.T, where string, topology Topology, servers func(x *Run) []*servertest.Server) {
 	Play(t, Row{
 		Fault: "all connections ended at once: " + where,
@@ -99,10 +99,10 @@ func TestLocksOnAClusterOutliveTheirConnections(t *testing.T) {
 	everywhere(t, "cluster, RESP2 and RESP3", OnCluster(1, 0, both), ofCluster)
 }
 
-// both has half of the workers speak RESP2 and half RESP3.
+// both lets half of the workers use RESP2 and half RESP3.
 func both(worker int, c *Connect) { c.Protocol = 2 + worker%2 }
 
-// speaking is a topology on which all workers speak this version of RESP.
+// speaking is a topology on which all workers use this version of RESP.
 func speaking(topology Topology, protocol int) Topology {
 	return func(t *testing.T) *Site {
 		site := topology(t)

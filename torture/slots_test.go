@@ -22,7 +22,7 @@ func TestLocksOfASlotThatMovesLoseNothing(t *testing.T) {
 					x.migrate(name, func() { time.Sleep(20 * time.Millisecond) })
 				}
 				if i%2 == 1 {
-					// The hand-over is done by the new master, while the slot is between the two.
+					// The new master does the hand-over, while the slot is moving.
 					x.InOrder("queue", func() { x.migrate("queue", func() { x.Drop(x.Workers()[0], "queue") }) })
 				} else {
 					took = append(took, x.InOrder("queue", func() { x.migrate("queue", func() {}) })...)
@@ -50,7 +50,7 @@ func (x *Run) migrate(name string, between func()) {
 	}
 	if err == nil {
 		between()
-		err = m.Move() // what was made meanwhile, if the key had gone
+		err = m.Move() // move again what was written meanwhile, if the key had gone
 	}
 	if err == nil {
 		err = m.Finish()

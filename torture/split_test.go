@@ -8,8 +8,8 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// divided is a site on which the first half of the workers stays on the primary's side when it is cut off: they reach it
-// by a front that is led elsewhere only when the network is whole again. The others ask the Sentinels.
+// divided is a site on which the first half of the workers stays with the primary when that is cut off: they reach it by
+// a front that is led elsewhere only when the network is whole again. The other half asks the Sentinels.
 type divided struct {
 	*servertest.Sentinel
 	front *Front
@@ -32,14 +32,14 @@ func dividedSite(args ...string) Topology {
 	}
 }
 
-// unhurried is a load so light that two primaries do not grant one lock in the same µs, which gives both grants the same
-// fence.
+// unhurried is a light load, so that two primaries do not grant one lock in the same µs. Otherwise both grants could
+// have the same fence.
 var unhurried = Load{
 	Callers: 1, Lease: lasting, Try: 30, Hold: Span{40 * time.Millisecond, 120 * time.Millisecond},
 	Think: Span{40 * time.Millisecond, 120 * time.Millisecond},
 }
 
-// alone takes a primary from its replicas and Sentinels, not from the clients of its side.
+// alone cuts a primary off from its replicas and Sentinels, but not from the clients on its side.
 func (x *Run) alone(s *servertest.Server) {
 	x.Helper()
 	s.CutReplicas()
@@ -48,7 +48,7 @@ func (x *Run) alone(s *servertest.Server) {
 	}
 }
 
-// reunited ends that: the former primary becomes a replica, as the Sentinels would have it in a while too.
+// reunited ends that. The former primary becomes a replica, which the Sentinels would do a little later too.
 func (x *Run) reunited(s, heir *servertest.Server) {
 	x.Helper()
 	s.AdmitReplicas()
@@ -126,7 +126,7 @@ func TestAPrimaryThatMustHaveAReplicaGrantsNothingAlone(t *testing.T) {
 				old := s.Primary()
 				x.Hold(here, name, "exclusive")
 				x.wholeLease(name)
-				s.Whole() // the replicas have it
+				s.Whole() // wait until the replicas have it
 				var heir *servertest.Server
 				var cut int64
 				x.Loss("the primary was cut off", func() {
@@ -157,7 +157,7 @@ func TestAPrimaryThatMustHaveAReplicaGrantsNothingAlone(t *testing.T) {
 	})
 }
 
-// refused is how many writes of a worker to what a lock guards were refused as stale.
+// refused is how many writes of a worker under a lock the register has refused as stale.
 func (x *Run) refused(w *Worker, name string) (n int) {
 	for _, a := range x.register.log() {
 		if a.Worker == w.Index && a.Name == name && !a.Accepted {
@@ -167,7 +167,8 @@ func (x *Run) refused(w *Worker, name string) (n int) {
 	return n
 }
 
-// granted is the first time after another at which one of the workers was granted a lock, forever if none was.
+// granted is the first time after the given one at which one of the workers was granted a lock. It is forever if none
+// was.
 func granted(name string, workers []*Worker, after int64) int64 {
 	at := forever
 	for _, w := range workers {

@@ -11,8 +11,8 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// A primary that steps down goes on passing messages to those who subscribed there, for it hears them from the new one;
-// the new one counts no receiver.
+// A primary that becomes a replica still passes messages to its subscribers, as it gets them from the new primary. The
+// new primary does not count these receivers.
 func TestAWaiterWhoseSubscriptionStayedBehindIsNotGrantedByTheWay(t *testing.T) {
 	ctx := context.Background()
 	r := servertest.StartReplicated(t, 1)
@@ -88,7 +88,7 @@ func TestAWaiterWhoseSubscriptionStayedBehindIsNotGrantedByTheWay(t *testing.T) 
 			t.Error(err)
 		}
 	}
-	// Who was passed over has noticed that it hears the wrong server.
+	// Those that were passed over have noticed that they listen to the wrong server.
 	for until := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		channels, err := heir.Admin().PubSubChannels(ctx, prefix+":c:*").Result()
 		if err == nil && len(channels) >= waiters {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// wakeChannels are those on which somebody listens.
+// wakeChannels are the wake channels that have a subscriber.
 func (x *Run) wakeChannels() []string {
 	x.Helper()
 	channels, err := x.Admin.PubSubChannels(context.Background(), prefix+":c:*").Result()
@@ -66,8 +66,8 @@ func TestWaitersThatAreCutOffArePassedOver(t *testing.T) {
 			"at all. When it is connected again, it joins at the position of its old ticket.",
 		Topology:    Proxied(mute),
 		Load:        Load{Lease: time.Second},
-		Bound:       15 * time.Second, // seven of silence, a claim, a check, on a slow machine
-		Unreachable: true,             // who is cut off
+		Bound:       15 * time.Second, // seven seconds of silence, a claim and a check, on a slow machine
+		Unreachable: true,             // those that are cut off
 		Inject: func(x *Run) {
 			for x.Every(200 * time.Millisecond) {
 				x.silence(x.Proxy.Mute, mute)
@@ -80,7 +80,8 @@ func TestWaitersThatAreCutOffArePassedOver(t *testing.T) {
 // mute is how many workers are behind the proxy.
 const mute = 2
 
-// silence makes workers mute when they wait for a lock, and returns when all from a number on have been granted it after that.
+// silence mutes workers while they wait for a lock. It returns when all workers from a number on have been granted it after
+// that.
 func (x *Run) silence(do func(), from int) {
 	x.Helper()
 	workers := x.Workers()
@@ -120,7 +121,7 @@ func TestAFloodedSubscriptionIsMadeAnew(t *testing.T) {
 					x.flood(text, 64)
 					x.Eventually("subscribers are cut", func() bool { return gone(before, x.subscribers()) > 0 })
 				} else {
-					// A process that does not read: what it is sent fills the kernel's buffers, and then the server's.
+					// A process that does not read: messages to it fill the kernel's buffers, and then the server's.
 					w := x.Workers()[i%len(x.Workers())]
 					x.Fault("a subscriber stopped reading, and was sent more than the server keeps for it")
 					x.Pause(w)
@@ -139,8 +140,9 @@ func TestAFloodedSubscriptionIsMadeAnew(t *testing.T) {
 	}
 }
 
-// flood sends so many texts to every wake channel, at once: in a script, so that the server writes nothing meanwhile. They are
-// small, because newer servers keep large ones but once, for all subscribers, and count them for none.
+// flood sends this many texts to every wake channel, by one script, so that the server writes nothing to connections
+// meanwhile. The texts are small, because newer servers keep a large one only once for all subscribers, and count it for none
+// of them.
 func (x *Run) flood(text string, times int) {
 	x.Helper()
 	ctx := context.Background()
@@ -164,7 +166,7 @@ func (x *Run) subscribers() (ids []string) {
 	return ids
 }
 
-// gone is how many of these are not there any more.
+// gone is how many of these connections have ended.
 func gone(before, after []string) (n int) {
 	for _, id := range before {
 		if !slices.Contains(after, id) {

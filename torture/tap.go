@@ -8,8 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// tap hears what the scripts say about renewals, so that it is known until when the server keeps the hold of a process
-// that dies.
+// tap reads the answers to renewals, so that it is known until when the server keeps the hold of a process that dies.
 type tap struct {
 	renew string // the script's digest
 	say   func(Event)
@@ -18,7 +17,7 @@ type tap struct {
 // DialHook changes nothing.
 func (h *tap) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-// ProcessHook listens to single commands.
+// ProcessHook reads single commands.
 func (h *tap) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
@@ -27,7 +26,7 @@ func (h *tap) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// ProcessPipelineHook listens to pipelines.
+// ProcessPipelineHook reads pipelines.
 func (h *tap) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		err := next(ctx, cmds)
@@ -38,10 +37,10 @@ func (h *tap) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessP
 	}
 }
 
-// hear takes a command: EVALSHA digest 1 key token fence …; a renewal's answer is the server's time.
+// hear reads a command: EVALSHA digest 1 key token fence …; the answer to a renewal is the server's time.
 func (h *tap) hear(cmd redis.Cmder) {
 	args := cmd.Args()
-	c, ok := cmd.(interface{ Text() (string, error) }) // the library's own commands are *redis.Cmd with more around it
+	c, ok := cmd.(interface{ Text() (string, error) }) // the library's own commands wrap *redis.Cmd
 	if !ok || len(args) < 6 || args[1] != h.renew {
 		return
 	}

@@ -58,7 +58,7 @@ func TestReadersOfAProcessInTurnsHaveNoWriterBesideThem(t *testing.T) {
 	}
 }
 
-// keptNames is how many names are only taken where the injector has somebody take them: nobody else waits for them, so they linger.
+// keptNames is how many names are taken only on the order of the injector. Nobody else waits for them, so they linger.
 const keptNames = 8
 
 // inTurns is a load in turns of 1 ms, with lingers of 50 ms.
@@ -112,7 +112,7 @@ func (x *Run) hitInTurns(mode, excluding string) (faults, lingered int) {
 		if !lingers && !kill {
 			x.Drop(w, name)
 		}
-		if lingers && !kill { // what it had is over, and the other one has the lock
+		if lingers && !kill { // its hold has ended, and the other process has the lock
 			w.tell(Command{Do: "hold", Name: name, Mode: mode})
 			time.Sleep(50 * time.Millisecond)
 		}
@@ -125,7 +125,7 @@ func (x *Run) hitInTurns(mode, excluding string) (faults, lingered int) {
 	return faults, lingered
 }
 
-// leftWith says whether a worker that was hit has a hold that none of its callers has.
+// leftWith reports whether a worker that was hit has a hold that belongs to none of its callers.
 func (x *Run) leftWith(w *Worker, name string) bool {
 	x.Helper()
 	info := x.Inspect(name)

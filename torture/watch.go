@@ -15,7 +15,8 @@ const watchEvery = 30 * time.Millisecond
 // watchTime bounds one look: another node may answer meanwhile.
 const watchTime = time.Second
 
-// watch asks the server itself, during the whole row, which holds there are: those of nobody too, which are in no log.
+// watch asks the server itself for the holds, during the whole row. So it also finds holds without an owner, which are
+// in no log.
 type watch struct {
 	stop  context.CancelFunc
 	loop  sync.WaitGroup
@@ -32,7 +33,7 @@ func (x *Run) watch() *watch {
 			for _, n := range x.Load.Names {
 				for _, c := range clients {
 					look, cancel := context.WithTimeout(ctx, watchTime)
-					if info, err := c.Inspect(look, n.Name); err == nil { // else the fault is that nobody answers
+					if info, err := c.Inspect(look, n.Name); err == nil { // otherwise the fault is that the server does not answer
 						w.look(info)
 					}
 					cancel()
@@ -48,7 +49,7 @@ func (x *Run) watch() *watch {
 	return w
 }
 
-// look checks one answer. Holds that have lapsed may still be there: they are dropped when somebody asks for the lock.
+// look checks one answer. Expired holds may still be there, as they are dropped at the next acquire.
 func (w *watch) look(info redislock.Info) {
 	w.looks++
 	var live []*Holding
@@ -67,7 +68,7 @@ func (w *watch) look(info redislock.Info) {
 	w.wrong = append(w.wrong, text)
 }
 
-// end returns what was wrong.
+// end returns the violations.
 func (w *watch) end() []string {
 	w.stop()
 	w.loop.Wait()

@@ -24,7 +24,7 @@ import (
 // roleVariable makes the test binary a worker: its value is the Config.
 const roleVariable = "REDISLOCK_TORTURE_WORKER"
 
-// closeTime bounds a worker's end.
+// closeTime bounds the time in which a worker ends.
 const closeTime = 20 * time.Second
 
 // known goroutines are left by go-redis itself: a cluster client that asks Sentinels does not close its connection to them.
@@ -34,7 +34,7 @@ var known = []goleak.Option{
 	goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9.(*channel).initMsgChan.func1"),
 }
 
-// Command is what the harness says to a worker, a line of standard input each.
+// Command is an order of the harness to a worker, a line of its standard input.
 type Command struct {
 	Do   string // stop, hold, drop, storm, cancel
 	Name string
@@ -47,7 +47,7 @@ type worker struct {
 	Config
 	rdbs    []redis.UniversalClient
 	clients []*redislock.Client
-	client  *redislock.Client // the only one; with several nodes locker takes the locks
+	client  *redislock.Client // of one server; with several nodes locker takes the locks
 	locker  *quorum.Locker
 	load    context.Context
 	stop    context.CancelFunc
@@ -59,7 +59,7 @@ type worker struct {
 	all   sync.WaitGroup
 }
 
-// workIfTold is the whole life of a worker, if this process is one.
+// workIfTold runs this process as a worker, if it is one.
 func workIfTold() {
 	text, ok := os.LookupEnv(roleVariable)
 	if !ok {
@@ -180,7 +180,7 @@ func (w *worker) live() error {
 	for _, p := range pens {
 		_ = p.conn.Close()
 	}
-	// go-redis looks once a second whether a server that was gone is back, and notices its own end no sooner.
+	// go-redis checks once a second whether a lost server is back, and only then notices that it was closed.
 	err = goleak.Find(append(known, before)...)
 	for until := time.Now().Add(closeTime); err != nil && time.Now().Before(until); {
 		time.Sleep(100 * time.Millisecond)
@@ -193,7 +193,7 @@ func (w *worker) live() error {
 	return nil
 }
 
-// listen passes on what the harness says. A worker does not outlive it.
+// listen passes on the orders of the harness. If the harness ends, so does the worker.
 func listen(commands chan<- Command) {
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		var c Command
@@ -203,26 +203,26 @@ func listen(commands chan<- Command) {
 		}
 		select {
 		case commands <- c:
-		case <-time.After(time.Minute): // it is past taking commands
+		case <-time.After(time.Minute): // it takes no commands any more
 		}
 	}
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	os.Exit(3)
 }
 
-// say writes an event, unbuffered. Its time is that of the call unless it has one.
+// say writes an event, unbuffered. An event without a time gets that of the call.
 func (w *worker) say(e Event) {
 	if e.At == 0 {
 		e.At = now()
 	}
 	line, err := json.Marshal(e)
 	if err != nil {
-		panic(err) // an Event can be marshalled
+		panic(err) // cannot happen: an Event can be marshalled
 	}
 	w.out.Lock()
 	defer w.out.Unlock()
 	if _, err := os.Stdout.Write(append(line, '\n')); err != nil {
-		os.Exit(3) // nobody listens any more
+		os.Exit(3) // the harness is gone
 	}
 }
 

@@ -1,3 +1,4 @@
-// Package model has the lock's protocol as Promela models, and the tests that have spin look at every state of them:
-// with all rules no promise is broken, and without any one rule one is. README.md says what is modelled.
+// Package model has the protocol of the lock as Promela models, and tests that let spin look at every state of them.
+// With all rules no promise is broken. Without any one of the rules a promise is broken. README.md says what is
+// modelled.
 package model

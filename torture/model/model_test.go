@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The models with small budgets. A rule is removed from the one in which its violation is looked for.
+// The models with small budgets. For each rule one of them is searched without the rule.
 var (
 	races    = configuration{name: "races", file: "lock.pml"}
 	messages = configuration{name: "messages", file: "lock.pml", budgets: []string{"TIMEOUTS=0", "CHECKS=0", "LOSSES=1", "BREAKS=1", "UNCOUNTABLE=1", "LATES=1"}}
@@ -30,7 +30,7 @@ var large = []configuration{
 	{name: "tries, more", file: "lock.pml", budgets: []string{"TRIES=1", "UNSUBSCRIBED=1"}},
 }
 
-// With all rules on there is no state in which a promise is broken, and no run that ends with somebody stuck.
+// With all rules there is no state in which a promise is broken, and no run at whose end a client waits for ever.
 func TestNoPromiseIsBrokenInAnyState(t *testing.T) {
 	all := []configuration{races, messages, steals, tries, claim, silent, dead, clock, order, revoke}
 	if os.Getenv("TORTURE") == "full" {
@@ -45,7 +45,7 @@ func TestNoPromiseIsBrokenInAnyState(t *testing.T) {
 	}
 }
 
-// That nobody is stuck rests on every run having an end: there is no cycle of steps.
+// The check that nobody waits for ever needs that every run has an end: there is no cycle of steps.
 func TestEveryRunEnds(t *testing.T) {
 	c := configuration{name: "races, cycles", file: "lock.pml", budgets: []string{"CHECKS=1", "TIMEOUTS=0", "CANCELS=0", "LOSSES=1"}, ends: true}
 	if r := search(t, c, ""); r.Errors > 0 {
@@ -53,7 +53,7 @@ func TestEveryRunEnds(t *testing.T) {
 	}
 }
 
-// What the models prove, they prove because of the rules: without any one of them a promise breaks.
+// The models prove their promises because of the rules: without any one of them a promise is broken.
 func TestWithoutAnyOneRuleAPromiseBreaks(t *testing.T) {
 	for _, rule := range []struct {
 		name, removed string

@@ -19,14 +19,14 @@ import (
 )
 
 const (
-	// memory bounds a search, in MiB, maxDepth its depth: every run of these models ends long before.
+	// memory bounds the memory of a search, in MiB, and maxDepth its depth. Every run of these models ends long before.
 	memory   = 3800
 	maxDepth = 10000
 	// patience bounds one command. The machine may be slow; a search that is cut short is a failure, not a pass.
 	patience = 4 * time.Minute
 )
 
-// result is what a search of all states came to.
+// result is the result of a search of all states.
 type result struct {
 	Configuration string  `json:"configuration"`
 	RuleRemoved   string  `json:"rule_removed"`
@@ -46,8 +46,8 @@ type configuration struct {
 	ends bool
 }
 
-// search has spin make a program of a model, with a rule removed if one is named, and that program look at every
-// state, up to the first violation. It fails the test where it did not look at all of them.
+// search lets spin make a program of a model, without a rule if one is named. The program looks at every state, up to
+// the first violation. The test fails if it did not look at all of them.
 func search(t *testing.T, c configuration, removed string) result {
 	t.Helper()
 	tools(t)
@@ -64,7 +64,7 @@ func search(t *testing.T, c configuration, removed string) result {
 	for _, budget := range c.budgets {
 		args = append(args, "-D"+budget)
 	}
-	// A violation is found within some thousand states, so it is the compiler that takes the time.
+	// A violation is found within some thousand states, so most of the time is that of the compiler.
 	optimise := "-O1"
 	if removed != "" {
 		args = append(args, "-D"+removed)
@@ -119,7 +119,7 @@ func trail(t *testing.T, dir string, c configuration, defines []string) string {
 	var steps strings.Builder
 	last := ""
 	for _, found := range regexp.MustCompile(`(?m)^ *(\d+):\s+proc +(\d+) \((\w+):\d+\) [^:]+:(\d+)`).FindAllStringSubmatch(said, -1) {
-		if found[1] == last { // of several statements in a step the first says which it is
+		if found[1] == last { // of several statements in a step the first is shown
 			continue
 		}
 		last = found[1]
@@ -130,7 +130,7 @@ func trail(t *testing.T, dir string, c configuration, defines []string) string {
 	return steps.String()
 }
 
-// run runs one command to its end. pan and spin say by what they print what came of it.
+// run runs one command to its end. The output of pan and spin has the result.
 func run(t *testing.T, dir, name string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -187,7 +187,7 @@ func report(t *testing.T, r result) {
 	}
 }
 
-// tools sees that spin and gcc are there, and installs them where they are missing and that is allowed. A check that is
+// tools checks that spin and gcc are there, and installs them if they are missing and that is allowed. A check that is
 // skipped proves nothing.
 func tools(t *testing.T) {
 	t.Helper()

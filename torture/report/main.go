@@ -1,11 +1,11 @@
 // Report writes docs/reliability.md from what a run of the matrix, of the model and of the topologies left behind, and from
-// the bugs that can be brought back. Nothing on that page is typed by hand.
+// the bugs that can be brought back. No figure on that page is typed by hand.
 //
 //	go run ./report -rows FILE [-model FILE] [-topologies FILE] [-bugs DIR] [-out FILE]
 //
 // The files have a JSON object on each line: of a row (torture.Result), of the model ([modelRun]), of a topology
-// ([topologyRun]). A file that is not named, or empty, is said to be missing on the page. The exit status is 1 if
-// anything that was run had a violation or a failure: the page is written all the same, and says so.
+// ([topologyRun]). If a file is not named, or is empty, the page says that its part is missing. The exit status is 1
+// if any run had a violation or a failure. The page is written all the same, and shows it.
 package main
 
 import (
@@ -56,8 +56,8 @@ type modelRun struct {
 	RuleRemoved   string  `json:"rule_removed"` // empty: none
 	States        int64   `json:"states"`
 	Depth         int     `json:"depth"`
-	Violated      string  `json:"violated"` // the promise, where an error was found
-	Errors        int     `json:"errors"`   // without a rule, one has to be found
+	Violated      string  `json:"violated"` // the broken promise, if an error was found
+	Errors        int     `json:"errors"`   // without a rule there must be one
 	Seconds       float64 `json:"seconds"`
 }
 
@@ -70,10 +70,10 @@ type topologyRun struct {
 	Note     string  `json:"note"` // what cannot hold there, in plain words
 }
 
-// bug is a patch that brings one back.
+// bug is a patch that brings a bug back.
 type bug struct{ name, what, test string }
 
-// page is what the report says.
+// page has the data of the report.
 type page struct {
 	versions   [][2]string
 	date       time.Time
@@ -81,10 +81,10 @@ type page struct {
 	models     []modelRun
 	topologies []topologyRun
 	bugs       []bug
-	simulation string // the section that the simulation writes, as it is
+	simulation string // the section that the simulation writes, unchanged
 }
 
-// simulation is the section of a page that is another's: internal/simulation writes it.
+// simulation is the section of the page that internal/simulation writes.
 func simulation(path string) string {
 	const begins, ends = "<!-- simulation: ", "<!-- end of simulation -->\n"
 	text, err := os.ReadFile(path)
@@ -101,7 +101,7 @@ func (p *page) read(rows, models, topologies, bugs string) error {
 	if p.rows, err = lines[torture.Result](rows); err != nil {
 		return err
 	}
-	last := map[string]torture.Result{} // of a row that was played again
+	last := map[string]torture.Result{} // the last result of each row, as a row may be played again
 	for _, r := range p.rows {
 		last[r.Fault] = r
 	}
@@ -173,7 +173,7 @@ func readBugs(dir string) (bugs []bug, err error) {
 	return bugs, nil
 }
 
-// wrong counts what should not be: violations, failures, and a rule that was removed without an error being found.
+// wrong counts violations, failures, and rules without which no error was found.
 func (p *page) wrong() (n int) {
 	for _, r := range p.rows {
 		n += len(r.Violations)
@@ -189,7 +189,7 @@ func (p *page) wrong() (n int) {
 	return n
 }
 
-// versions are those of what was run.
+// versions are the versions of the programs that were run.
 func versions() [][2]string {
 	return [][2]string{
 		{"redislock", said("git", "describe", "--tags", "--always", "--dirty")},
@@ -200,7 +200,7 @@ func versions() [][2]string {
 	}
 }
 
-// server is what the rows were played on: that of the machine, or the one that the environment names.
+// server is the server of the rows: that of the machine, or the one that the environment names.
 func server() string {
 	version := "unknown"
 	if err := servertest.Program(func(t testing.TB) { version = servertest.Version(t) }); err != nil {

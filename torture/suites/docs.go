@@ -17,8 +17,8 @@ const (
 	ends   = "<!-- end of servers -->\n"
 )
 
-// document writes the table of what is in a file of results into the pages that have it. The last result of a server on a
-// topology counts.
+// document writes the table of the results in a file into the pages that have such a table. The last result of a server
+// on a topology counts.
 func document(root, out string) error {
 	text, err := os.ReadFile(out)
 	if err != nil {
@@ -52,7 +52,7 @@ func document(root, out string) error {
 	return failed
 }
 
-// headings are what the pages call the topologies.
+// headings are the names of the topologies on the pages.
 var headings = map[string]string{
 	"server": "one server, RESP3", "resp2": "RESP2", "tls": "TLS and ACL", "sentinel": "Sentinel and ACL", "cluster": "cluster and ACL",
 }

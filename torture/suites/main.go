@@ -31,7 +31,7 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// all are the topologies, with what is to be said of them.
+// all are the topologies, with a remark on each.
 var all = []struct{ name, note string }{
 	{"server", "one server; the client speaks RESP3, the default of go-redis"},
 	{"resp2", "one server"},
@@ -43,12 +43,12 @@ var all = []struct{ name, note string }{
 	{"cluster/resp2", "likewise"},
 }
 
-// differing are the topologies that each of several servers is tried on.
+// differing are the topologies on which each of several servers is tried.
 var differing = []string{"server", "resp2", "tls", "sentinel", "cluster"}
 
-// suite is how the tests went on a topology.
+// suite is the result of the tests on a topology.
 type suite struct {
-	Server   string  `json:"server"` // what it says of itself, "valkey 9.1.2"
+	Server   string  `json:"server"` // as it names itself, such as "valkey 9.1.2"
 	Date     string  `json:"date"`
 	Topology string  `json:"topology"`
 	Tests    int     `json:"tests"`
@@ -80,7 +80,7 @@ func main() {
 	}
 }
 
-// runAll is run for each of several servers.
+// runAll calls run for each of several servers.
 func runAll(root, out, servers string, wanted []string) (failed error) {
 	names := strings.Split(servers, ",")
 	if servers == "all" {
@@ -118,7 +118,7 @@ func run(root, out, server string, wanted []string) error {
 	binary := filepath.Join(dir, "root.test")
 	build := []string{"test", "-c", "-o", binary}
 	if server == "" {
-		build = append(build, "-race") // of the Client, whatever it talks to: once is enough
+		build = append(build, "-race") // the race detector is about the Client, so one server is enough for it
 	}
 	compile := exec.Command("go", append(build, ".")...)
 	compile.Dir, compile.Stderr = root, os.Stderr
@@ -141,7 +141,7 @@ func run(root, out, server string, wanted []string) error {
 			return err
 		}
 		if s.Tests != len(tests) {
-			s.Failed += max(len(tests)-s.Tests, 1) // what did not run has not passed
+			s.Failed += max(len(tests)-s.Tests, 1) // a test that did not run has not passed
 		}
 		fmt.Printf("%-14s %-15s %d of %d tests passed in %.0f s\n", version, name, s.Tests-min(s.Failed, s.Tests), len(tests), s.Seconds)
 		wrong += s.Failed
@@ -155,7 +155,7 @@ func run(root, out, server string, wanted []string) error {
 	return nil
 }
 
-// parallel is how many tests run beside each other: they mostly wait.
+// parallel is how many tests run at the same time, as they mostly wait.
 const parallel = "4"
 
 var (
@@ -189,7 +189,7 @@ func behaviour(root string) (tests []string, err error) {
 	return tests, nil
 }
 
-// play runs the tests.
+// play runs the tests of a topology.
 func (s *suite) play(root, binary, server string, tests []string) error {
 	cmd := exec.Command("go", "tool", "test2json", "-t", binary, "-test.v=test2json", "-test.timeout=8m",
 		"-test.parallel", parallel, "-test.run", "^("+strings.Join(tests, "|")+"|TestTheTopologyExists)$/^real$")
@@ -214,7 +214,7 @@ func (s *suite) play(root, binary, server string, tests []string) error {
 	return err
 }
 
-// read counts the tests, and shows what the failed ones said. The result is what was said outside of any test.
+// read counts the tests, and prints the output of those that failed. The result is the output outside of any test.
 func (s *suite) read(events io.Reader) (outside string, err error) {
 	said := map[string]*strings.Builder{}
 	lines := bufio.NewScanner(events)

@@ -44,7 +44,7 @@ func TestEachTestCountsOnceAndFailuresAreShown(t *testing.T) {
 	}
 }
 
-// Who reads the pages sees each server, what was run on it and when, and what has failed.
+// The pages show each server, what was run on it and when, and what has failed.
 func TestThePagesHaveATableOfServers(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "docs"), 0o700); err != nil {
