@@ -12,14 +12,15 @@ import (
 	"example.com/redislock/bench/internal/peer"
 )
 
-// roleWait makes this program a waiter that is woken; a peer or the floor, and an address, follow.
+// roleWait makes this program a waiter that is woken. A peer or the floor, and an address, follow.
 const roleWait = "wait"
 
-// floorChannel is what the floor publishes on.
+// floorChannel is the channel on which the floor publishes.
 const floorChannel = "wake"
 
-// await is the whole life of a waiter. For each lane whose number is a line of in, it waits for the lock of that lane's
-// name, gives it back, and writes a line: the lane, when it had the lock in ns since 1970, and what failed after a "!".
+// await is the main function of a waiter. Each line of in is the number of a lane. For each it waits for the lock of
+// the lane's name, gives it back, and writes a line: the lane, the time at which it had the lock in ns since 1970, and
+// after a "!" the error, if there is one.
 func await(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -34,7 +35,7 @@ func await(ctx context.Context, args []string, in io.Reader, out io.Writer) erro
 	var mu sync.Mutex
 	var waiting sync.WaitGroup
 	defer waiting.Wait()
-	defer cancel() // before that
+	defer cancel() // is called first
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
 		lane, err := strconv.Atoi(lines.Text())
@@ -57,7 +58,7 @@ func await(ctx context.Context, args []string, in io.Reader, out io.Writer) erro
 	return lines.Err()
 }
 
-// waits is how the subject waits: when it had the lock, which it has given back when the wait returns.
+// waits waits as the subject does. It returns the time at which it had the lock; the lock is given back by then.
 func waits(ctx context.Context, args []string) (wait func(context.Context, string) (time.Time, error), closes func(), err error) {
 	if len(args) == 2 && args[0] == floorPublish {
 		return receives(ctx, args[1])
@@ -84,7 +85,7 @@ func receives(ctx context.Context, addr string) (wait func(context.Context, stri
 		_ = sub.Close()
 		_ = rdb.Close()
 	}
-	if _, err := sub.Receive(ctx); err != nil { // that it is subscribed
+	if _, err := sub.Receive(ctx); err != nil { // the confirmation of the subscription
 		closes()
 		return nil, nil, err
 	}

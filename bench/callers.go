@@ -14,10 +14,10 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// stuckAfter is how much later than a measurement ends a call in it is given up.
+// stuckAfter is how long after the end of a measurement a call in it is given up.
 const stuckAfter = time.Second
 
-// callers measures uncontended pairs by more and more callers of one client, each on a name of its own.
+// callers measures uncontended pairs by increasing numbers of callers of one client, each on a name of its own.
 func (b *bench) callers() {
 	s := servertest.Start(b)
 	defer s.Kill()
@@ -26,7 +26,7 @@ func (b *bench) callers() {
 		callers int
 	}
 	var cells []cell
-	commands := map[string][]string{} // that a subject sends
+	commands := map[string][]string{} // the commands that a subject sends
 	subjects, closeThem := b.uncontended(s.Addr(), peer.Options{})
 	defer closeThem()
 	for _, one := range subjects {
@@ -59,8 +59,8 @@ func (b *bench) callers() {
 	})
 }
 
-// uncontended are the subjects of which it matters what they do without contention: without the variants, which only
-// wait in another way, and without PING.
+// uncontended are the subjects that are measured without contention: all without PING and without the variants that
+// only wait in another way.
 func (b *bench) uncontended(addr string, o peer.Options) (some []subject, closeThem func()) {
 	all := b.subjects(addr, o)
 	for _, one := range all {
@@ -76,20 +76,20 @@ func (b *bench) uncontended(addr string, o peer.Options) (some []subject, closeT
 	}
 }
 
-// load is what callers came to.
+// load is the result of a number of callers.
 type load struct {
-	pairs     float64 // in all, with those that ended after the window
-	perSecond float64 // of those that ended in it
-	failures  float64 // calls that had an error, or none within stuckAfter
+	pairs     float64 // all pairs, with those that ended after the window
+	perSecond float64 // of the pairs that ended in the window
+	failures  float64 // calls that had an error, or did not return within stuckAfter
 }
 
-// load has that many callers go through pairs, each on a name of its own, for a while.
+// load lets that many callers do pairs, each on a name of its own, for a while.
 func (b *bench) load(one subject, callers int, window time.Duration) (l load) {
 	ctx, cancel := context.WithTimeout(b.ctx, window+stuckAfter)
 	defer cancel()
 	type counter struct {
 		pairs atomic.Int64
-		_     [56]byte // a cache line each
+		_     [56]byte // so that each has a cache line of its own
 	}
 	var (
 		counters = make([]counter, callers)
@@ -106,7 +106,7 @@ func (b *bench) load(one subject, callers int, window time.Duration) (l load) {
 	begun := time.Now()
 	for i := range callers {
 		all.Go(func() {
-			own, cancel := context.WithCancel(ctx) // a caller has one of its own, as each request of a server has
+			own, cancel := context.WithCancel(ctx) // each caller has its own context, like each request of a server
 			defer cancel()
 			name := "caller-" + strconv.Itoa(i)
 			for !over.Load() && own.Err() == nil {
@@ -137,7 +137,7 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// bounded runs what might hang, such as the closing of a client, and does not wait for ever.
+// bounded runs a function that might hang, such as the close of a client, and does not wait for it for ever.
 func bounded(f func()) {
 	done := make(chan struct{})
 	go func() {
@@ -154,7 +154,7 @@ func bounded(f func()) {
 func clientCPU() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		return 0 // no such process: it is this one
+		return 0 // if there is no such process, it is this one
 	}
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }

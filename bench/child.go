@@ -14,8 +14,8 @@ import (
 	"example.com/redislock/bench/internal/peer"
 )
 
-// roles are what this program is when its first argument says so: a process of its own for a part that must not be in
-// the one that measures.
+// roles are the functions of this program by its first argument, for parts that must not be in the process that
+// measures.
 var roles = map[string]func(ctx context.Context, args []string, in io.Reader, out io.Writer) error{
 	roleHold:    hold,
 	roleWait:    await,
@@ -65,7 +65,7 @@ const readyLine = "ready\n"
 func (c *child) kill() {
 	c.once.Do(func() {
 		_ = c.cmd.Process.Kill()
-		_ = c.cmd.Wait() // killed: that is how it ends
+		_ = c.cmd.Wait() // the error says that it was killed, as was intended
 	})
 }
 

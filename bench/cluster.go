@@ -16,9 +16,9 @@ import (
 
 const floorClassic = "floor: one PUBLISH on a classic channel"
 
-// cluster measures three masters: uncontended pairs by many callers, and hand-offs of several locks in different slots,
-// with the messages by which the masters tell each other what was published. They go from one master to all others
-// where channels are classic, and nowhere where they are sharded, for no master has a replica here.
+// cluster measures three masters: uncontended pairs by many callers, and hand-offs of several locks in different slots.
+// It also counts the messages by which the masters pass on what was published. With classic channels they go from one
+// master to all others; with sharded channels there are none, as no master has a replica here.
 func (b *bench) cluster() {
 	c := servertest.StartCluster(b, 3)
 	defer func() {
@@ -95,16 +95,16 @@ func (b *bench) clusterHandoffs(c *servertest.Cluster) {
 	})
 }
 
-// clusterContention is what waiters came to.
+// clusterContention is the result of a number of waiters.
 type clusterContention struct {
-	grants    float64 // in all
+	grants    float64 // all grants
 	perSecond float64 // in the window
-	jain      float64 // of the waiters' shares in the window
+	jain      float64 // Jain's index of the waiters' shares in the window
 	failures  float64 // calls with an error while there was time
 }
 
-// contendOnCluster has eight waiters of each client, for each of six locks, go through pairs without work in them, for a
-// while in which nothing is counted and then for one in which grants are.
+// contendOnCluster lets eight waiters of each client, for each of six locks, do pairs without work, first for a while in
+// which nothing is counted, and then for the window in which grants are counted.
 func (b *bench) contendOnCluster(lockers []peer.Locker, before, window time.Duration) (c clusterContention) {
 	const names, waiters = 6, 8
 	ctx, cancel := context.WithCancel(b.ctx)

@@ -8,7 +8,7 @@ import (
 	"example.com/redislock/bench/internal/peer"
 )
 
-// favourite gives one lock to whoever asks, and no other to anybody.
+// favourite grants one lock to everybody who asks, and no other lock to anybody.
 type favourite struct{}
 
 func (favourite) Lock(ctx context.Context, name string) (peer.Release, error) {
@@ -29,7 +29,7 @@ func TestContentionTellsWhoGetsEverything(t *testing.T) {
 	if c.grants == 0 || c.perSecond == 0 || c.failures != 0 {
 		t.Errorf("%+v", c)
 	}
-	if c.jain > 0.5 { // of 48 waiters eight have something
+	if c.jain > 0.5 { // of 48 waiters only eight get a lock
 		t.Errorf("Jain's index is %v", c.jain)
 	}
 }

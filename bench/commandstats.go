@@ -9,17 +9,17 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// commandStats is what a server executed, by command in lower case. It counts what scripts call beside the scripts
-// themselves, so a sum over all of it counts that twice: see [monitored].
+// commandStats is what a server executed, by command in lower case. Commands inside scripts are counted in addition
+// to the scripts, so a sum over all counts them twice: see [monitored].
 type commandStats map[string]commandStat
 
 // commandStat is one command's share.
 type commandStat struct {
 	calls float64
-	usec  float64 // the server's µs, for a script with all that it calls
+	usec  float64 // the server's time in µs; that of a script includes its commands
 }
 
-// of is the sum over some commands.
+// of returns the sum over some commands.
 func (s commandStats) of(commands []string) (sum commandStat) {
 	for _, c := range commands {
 		sum.calls += s[c].calls

@@ -11,38 +11,39 @@ import (
 	"example.com/redislock/bench/internal/peer"
 )
 
-// contest has goroutines take one lock in turns: each asks for it, works, gives it back, and asks again at once. A
-// lock that gives up before the contest ends is asked again, and the wait goes on.
+// contest lets goroutines take one lock in turns: each asks for it, works, gives it back, and asks again at once. If
+// the library gives up before the contest ends, the goroutine asks again, and its wait goes on.
 type contest struct {
 	name    string
 	lockers []peer.Locker // clients; the goroutines are spread over them evenly
-	clients int           // that are made for it; 0: contestClients
+	clients int           // how many clients are made for it; 0: contestClients
 	waiters int           // goroutines
-	work    time.Duration // slept while the lock is held, so that no processor is taken from the others
+	work    time.Duration // the time that a holder sleeps, which takes no processor time from the others
 	warm    time.Duration // before the window
-	window  time.Duration // what counts
-	readers float64       // share of the turns that only read, drawn for each turn; each goroutine draws the same in every contest
-	// lock asks for the lock, to write or to read, where readers may be together; nil is Lock of the locker, for both.
+	window  time.Duration // the time that counts
+	readers float64       // the share of turns that only read, drawn for each turn; a goroutine draws the same in every contest
+	// lock asks for the lock, to write or to read, if readers may share it; nil means Lock of the locker, for both.
 	lock func(ctx context.Context, l peer.Locker, writes bool) (peer.Release, error)
-	// opens and closes are called before and after the window; nil: nothing is.
+	// opens and closes are called before and after the window, unless they are nil.
 	opens, closes func()
 }
 
-// patience is how long after the end of a contest its goroutines may take to return, and its clients to close.
+// patience is how long the goroutines may take to return after the end of a contest, and the clients to close.
 const patience = 2 * time.Second
 
-// failed is the quantity of what was refused, hung or went wrong otherwise, in each round: its sum counts, not its
-// median.
+// failed is the quantity that counts calls that were refused, hung or failed otherwise, in each round. Its sum
+// counts, not its median.
 const failed = "failures"
 
-// turn is one wait for the lock, by the time since the contest began. One that is not over has got less than asked.
+// turn is one wait for the lock, in times since the contest began. In a turn that is not over, got is less than
+// asked.
 type turn struct {
 	asked, got time.Duration
 	writes     bool
-	passed     bool // it came from another goroutine
+	passed     bool // the lock came from another goroutine
 }
 
-// field is what came of a contest.
+// field is the result of a contest.
 type field struct {
 	turns    [][]turn // of each goroutine
 	from, to time.Duration
@@ -51,13 +52,13 @@ type field struct {
 
 // contender is one goroutine of a contest.
 type contender struct {
-	mu    sync.Mutex // for the one who looks at a goroutine that does not return
+	mu    sync.Mutex // for a look at a goroutine that does not return
 	turns []turn
 }
 
-// run holds the contest. It returns at most patience after the window has ended, whatever the lockers do. What they
-// refused before is counted as a failure, as is each goroutine that has not returned, and each time when two had
-// the lock that should have excluded each other.
+// run holds the contest. It returns at most patience after the end of the window, whatever the lockers do. It counts
+// as a failure each refusal before that, each goroutine that has not returned, and each time when two had the lock
+// that should have excluded each other.
 func (c contest) run(ctx context.Context) field {
 	// No context has a deadline: some libraries make a lock's time to live shorter for it.
 	waiting, giveUp := context.WithCancel(ctx)
@@ -68,8 +69,8 @@ func (c contest) run(ctx context.Context) field {
 	var (
 		begun    = time.Now()
 		all      = make([]*contender, c.waiters)
-		last     atomic.Int64 // who had the lock, from 1
-		inside   atomic.Int64 // who has it: readers, and writers times alone
+		last     atomic.Int64 // the last holder, counted from 1
+		inside   atomic.Int64 // the present holders: readers, plus writers times alone
 		failures atomic.Int64
 		running  atomic.Int64
 		over     = make(chan struct{})
@@ -79,7 +80,7 @@ func (c contest) run(ctx context.Context) field {
 	if lock == nil {
 		lock = func(ctx context.Context, l peer.Locker, _ bool) (peer.Release, error) { return l.Lock(ctx, c.name) }
 	}
-	compete := func(i int) { // a goroutine's whole life
+	compete := func(i int) { // the main function of a goroutine
 		one, locker := all[i], c.lockers[i%len(c.lockers)]
 		draw := rand.New(rand.NewPCG(uint64(i), 0))
 		for waiting.Err() == nil {
@@ -91,7 +92,7 @@ func (c contest) run(ctx context.Context) field {
 					return
 				}
 				failures.Add(1)
-				time.Sleep(time.Millisecond) // what fails at once must not take the time of the others
+				time.Sleep(time.Millisecond) // a call that fails at once must not take the time of the others
 				release, err = lock(waiting, locker, t.writes)
 			}
 			t.got = time.Since(begun)
@@ -150,7 +151,7 @@ func (c contest) run(ctx context.Context) field {
 	return f
 }
 
-// note adds a turn that begins, or says how the last one has ended.
+// note adds a turn that begins, or sets the end of the last one.
 func (c *contender) note(t turn, begins bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -181,7 +182,7 @@ func within(d time.Duration, done <-chan struct{}) {
 	}
 }
 
-// closeAll closes clients together, and waits for that as long as patience has it.
+// closeAll closes clients at the same time, and waits for that at most for patience.
 func closeAll(lockers []peer.Locker) {
 	var closing sync.WaitGroup
 	for _, l := range lockers {

@@ -14,14 +14,14 @@ import (
 	"example.com/redislock/bench/internal/peer"
 )
 
-// lockFunc is a lock that does as the test says.
+// lockFunc is a lock whose behaviour the test sets.
 type lockFunc func(ctx context.Context) (peer.Release, error)
 
 func (f lockFunc) Lock(ctx context.Context, _ string) (peer.Release, error) { return f(ctx) }
 
 func (lockFunc) Close() {}
 
-// fair is a lock whose waiters come in the order of their arrival, each d after the one before gave it back.
+// fair is a lock that serves its waiters in the order of arrival, each d after the previous one gave it back.
 func fair(d time.Duration) lockFunc {
 	var mu sync.Mutex
 	tail := make(chan struct{})
@@ -152,9 +152,9 @@ func TestATallyTakesEachTurnAsTheWindowMetIt(t *testing.T) {
 		return turn{asked: time.Duration(asked) * time.Millisecond, got: time.Duration(got) * time.Millisecond}
 	}
 	f := field{from: 100 * time.Millisecond, to: 200 * time.Millisecond, turns: [][]turn{
-		{ms(10, 99), ms(99, 101), ms(150, 151)}, // before the window; from before it; in it
-		{ms(50, 201), ms(201, 202)},             // over after it; after it
-		{ms(199, -1)},                           // never over
+		{ms(10, 99), ms(99, 101), ms(150, 151)}, // before the window; begun before it; in it
+		{ms(50, 201), ms(201, 202)},             // ended after it; after it
+		{ms(199, -1)},                           // never ended
 		{ms(20, 20)},
 	}}
 	w := f.tally()

@@ -18,16 +18,16 @@ const (
 	floorSetNXPipe = "floor: pipeline of SET NX PX"
 )
 
-// window is for how long a key is remembered here.
+// window is how long a key is remembered here.
 const window = time.Minute
 
-// claim is something that says of each key whether it is new.
+// claim is a call that says of each key whether it is new.
 type claim struct {
 	name  string
 	claim func(ctx context.Context, keys []string) ([]bool, error)
 }
 
-// first measures a call of First by one caller beside the command that it comes to.
+// first measures a call of First by one caller beside the command that it sends.
 func (b *bench) first() { b.claims("first", "µs per call", 0, 1, floorSetNX) }
 
 // batch measures FirstOf for a thousand keys beside a pipeline of as many commands.

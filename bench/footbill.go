@@ -10,21 +10,21 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// bill is what a server and this process had used up at a moment, since they began.
+// bill is what a server and this process have used since their start.
 type bill struct {
 	at       time.Time
 	server   float64 // µs of the server's main thread, system calls included
 	client   float64 // µs of this process
 	in, out  float64 // bytes to the server, and from it
 	scripts  float64 // EVALSHA and EVAL executed
-	script   float64 // µs that they took, by commandstats
+	script   float64 // the time of these scripts in µs, by commandstats
 	memory   float64 // bytes that the server has allocated
 	replicas float64 // bytes of the stream to replicas
 	clients  float64 // connections to the server
 }
 
-// spent asks a server. The question itself costs it about 4 KiB, so what is measured between two of them has to be
-// much larger.
+// spent asks a server for its part. The request itself costs about 4 KiB, so what is measured between two of them
+// must be much larger.
 func (b footprint) spent(rdb redis.UniversalClient) bill {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 10*time.Second)
@@ -69,7 +69,7 @@ func (b footprint) spent(rdb redis.UniversalClient) bill {
 	return s
 }
 
-// cpuTime is that of this process, in µs.
+// cpuTime is the processor time of this process, in µs.
 func (footprint) cpuTime() float64 {
 	var used syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {

@@ -24,7 +24,7 @@ func (b footprint) hold(ctx context.Context, c *peer.Client, from, n int) []peer
 	return releases
 }
 
-// crowd does something n times, by that many callers.
+// crowd calls a function n times, by this number of callers.
 func (b footprint) crowd(callers, n int, once func(i int) error) {
 	b.Helper()
 	var failed atomic.Pointer[error]
@@ -44,8 +44,8 @@ func (b footprint) crowd(callers, n int, once func(i int) error) {
 	}
 }
 
-// memory measures what a lock, a name that is free again, a waiter and a connection take of the server's memory: the
-// growth of what it has allocated, with its tables.
+// memory measures the server's memory for a lock, a name that is free again, a waiter and a connection: the growth of
+// its allocated memory, tables included.
 func (b footprint) memory() {
 	const locks, waiters, connections = 20000, 5000, 500
 	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
@@ -102,7 +102,8 @@ func (b footprint) memory() {
 	b.foot("server CPU µs per connection", connections, (after.server-before.server)/made)
 }
 
-// checks measures what a waiter costs the server while nothing happens: the checks of one wait for each of 2,000 names.
+// checks measures the cost of a waiter for the server while nothing happens: the checks of one wait for each of 2,000
+// names.
 func (b footprint) checks() {
 	const names = 2000
 	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
@@ -143,7 +144,7 @@ func (b footprint) checks() {
 	b.crowd(64, names, func(i int) error { return held[i](ctx) })
 }
 
-// until looks again and again, and ends the run if ctx does first.
+// until checks a condition until it holds, and ends the run if ctx ends first.
 func (b footprint) until(ctx context.Context, what string, holds func() bool) {
 	b.Helper()
 	for !holds() {

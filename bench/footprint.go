@@ -15,8 +15,8 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// footprint measures what one of each thing costs a server and a network in all, for docs/scale.md: the server's own
-// time with its system calls, bytes in memory, bytes on the wire.
+// footprint measures the whole cost of one of each thing for a server and a network, for docs/scale.md: the server's
+// own time with its system calls, bytes in memory, bytes on the wire.
 type footprint struct{ *bench }
 
 func (b *bench) footprint() {
@@ -49,7 +49,7 @@ func (b footprint) open(s *servertest.Server, o peer.Options) *peer.Client {
 }
 
 // renewals copies the renewals of 2,000 locks as the Client sends them, and sends them again in requests of several
-// sizes: what is executed is real, and its size is known.
+// sizes. So the requests are real ones, of known sizes.
 func (b footprint) renewals(s *servertest.Server, quantity string, sizes ...int) {
 	const locks = 2000
 	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
@@ -99,7 +99,7 @@ func (b footprint) renewals(s *servertest.Server, quantity string, sizes ...int)
 	})
 }
 
-// renewalsOf keeps the calls of the script that most of them are of: a probe of the new subscription is among them.
+// renewalsOf keeps the calls of the most frequent script, as a probe of the new subscription is among the calls.
 func renewalsOf(calls [][]any) (all [][]any) {
 	count, most := map[any]int{}, 0
 	for _, args := range calls {
@@ -114,7 +114,7 @@ func renewalsOf(calls [][]any) (all [][]any) {
 	return all
 }
 
-// wire measures what one of something costs the server and the network, by n callers who do it again and again.
+// wire measures the cost of one operation for the server and the network, by n callers that repeat it.
 func (b footprint) wire(what string, n int, admin *redis.Client, once func(ctx context.Context, i int) error) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(b.ctx)
@@ -134,7 +134,7 @@ func (b footprint) wire(what string, n int, admin *redis.Client, once func(ctx c
 			}
 		})
 	}
-	time.Sleep(b.lasts(50 * time.Millisecond)) // until connections and scripts are there
+	time.Sleep(b.lasts(50 * time.Millisecond)) // until the connections are made and the scripts loaded
 	before, begun := b.spent(admin), done.Load()
 	time.Sleep(b.lasts(250 * time.Millisecond))
 	after, ended := b.spent(admin), done.Load()
@@ -152,8 +152,8 @@ func (b footprint) wire(what string, n int, admin *redis.Client, once func(ctx c
 	b.foot("bytes from the server per "+what, float64(n), (after.out-before.out)/times)
 }
 
-// pairsOnTheWire has an acquire and its release on own names, alone and by 256 callers, and hand-offs between 4 Clients
-// with 8 waiters each on one name.
+// pairsOnTheWire measures an acquire with its release on separate names, by one caller and by 256, and hand-offs
+// between 4 Clients with 8 waiters each on one name.
 func (b footprint) pairsOnTheWire() {
 	whole, cancel := context.WithTimeout(b.ctx, time.Minute)
 	defer cancel()
@@ -169,7 +169,7 @@ func (b footprint) pairsOnTheWire() {
 		if err != nil {
 			return err
 		}
-		return release(whole) // not cut short: the next round is to find the lock free
+		return release(whole) // not with the context that ends, as the next round must find the lock free
 	}
 	for range 5 {
 		for _, callers := range []int{1, 256} {
@@ -183,8 +183,8 @@ func (b footprint) pairsOnTheWire() {
 	}
 }
 
-// ownRenewals lets a Client renew by itself locks that were taken one after the other, evenly over the time between two
-// renewals of one: so few of them as can be leave together.
+// ownRenewals lets a Client renew locks that were taken one after the other, evenly over the time between two renewals
+// of one lock, so that as few renewals as possible leave together.
 func (b footprint) ownRenewals() {
 	const locks, lease = 1500, 1500 * time.Millisecond
 	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
@@ -211,7 +211,7 @@ func (b footprint) ownRenewals() {
 			b.Fatal("nothing was renewed")
 		}
 		b.foot("renewals per request", locks, n/float64(requests))
-		b.foot("connections of a Client that renews", locks, after.clients-1) // but for the one that asks
+		b.foot("connections of a Client that renews", locks, after.clients-1) // without the one that asks
 		b.foot("server CPU µs per renewal, as they come", locks, (after.server-before.server)/n)
 		b.foot("client CPU µs per renewal, as they come", locks, (after.client-before.client)/n)
 	}

@@ -8,7 +8,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// scriptTap copies the script calls that a client of go-redis sends while it is open, and counts the requests they go in.
+// scriptTap copies the script calls that a client of go-redis sends while it is open, and counts the requests that carry
+// them.
 type scriptTap struct {
 	open     atomic.Bool
 	mu       sync.Mutex
@@ -34,7 +35,7 @@ func (t *scriptTap) note(cmds ...redis.Cmder) {
 	}
 }
 
-// reset forgets what was seen, and opens the tap.
+// reset drops all copies, and opens the tap.
 func (t *scriptTap) reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

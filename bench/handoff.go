@@ -13,11 +13,12 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// contestClients is over how many clients, each with connections of its own, the goroutines of a contest are spread.
+// contestClients is the number of clients, each with its own connections, over which the goroutines of a contest are
+// spread.
 const contestClients = 4
 
-// handoff measures 32 goroutines in four clients that want one lock, with sections that do nothing and with sections
-// of 1 ms.
+// handoff measures 32 goroutines in four clients that want one lock, with empty critical sections and with ones of 1
+// ms.
 func (b *bench) handoff() {
 	s := servertest.Start(b)
 	for _, work := range []time.Duration{0, time.Millisecond} {
@@ -31,8 +32,8 @@ func (b *bench) handoff() {
 	}
 }
 
-// crowds are how many goroutines want one lock, and what is measured of them. Where there are many the first ones
-// come around late, so that it takes longer until it goes on evenly, and until each had several turns.
+// crowds are the numbers of goroutines that want one lock, and how they are measured. With many goroutines it takes
+// longer until they take turns evenly, and until each has had several turns.
 var crowds = []struct {
 	waiters      int
 	rounds       int
@@ -45,11 +46,11 @@ var crowds = []struct {
 	{waiters: 1000, rounds: 2, warm: 500 * time.Millisecond, window: 1200 * time.Millisecond},
 	{
 		waiters: 10000, rounds: 1, warm: 2 * time.Second, window: 4 * time.Second,
-		peers: []string{peer.Ours, "bsm/redislock", "redsync", "rueidislock"}, // as far as the time goes
+		peers: []string{peer.Ours, "bsm/redislock", "redsync", "rueidislock"}, // a selection, to save time
 	},
 }
 
-// crowd measures what more and more waiters do to a lock.
+// crowd measures a lock with increasing numbers of waiters.
 func (b *bench) crowd() {
 	s := servertest.Start(b)
 	for _, c := range crowds {
@@ -62,7 +63,7 @@ func (b *bench) crowd() {
 	}
 }
 
-// contend holds a contest among clients of a peer, on empty servers, and notes what came of it.
+// contend holds a contest among clients of a peer, on empty servers, and notes its results.
 func (b *bench) contend(section string, p peer.Peer, x float64, c contest, s ...*servertest.Server) (f field) {
 	if b.ctx.Err() != nil {
 		return f
@@ -72,7 +73,7 @@ func (b *bench) contend(section string, p peer.Peer, x float64, c contest, s ...
 		sent    []traffic.Sent
 		used    []traffic.Usage
 	)
-	// The server's time is taken a moment too early and a moment too late.
+	// The server's time is read a moment before the window and a moment after it.
 	c.opens = func() {
 		used = append(used, b.usage(s...))
 		sent = append(sent, counter.Sent())
@@ -112,7 +113,7 @@ func (b *bench) among(p peer.Peer, counter *traffic.Counter, c contest, s ...*se
 	for _, one := range s {
 		b.must(one.Admin().FlushAll(b.ctx).Err())
 	}
-	runtime.GC() // nobody pays for the garbage of the one before
+	runtime.GC() // so that no peer pays for the garbage of the previous one
 	for range cmp.Or(c.clients, contestClients) {
 		l, err := p.Open(addresses(s), peer.Options{Wrap: counter.Wrap})
 		b.must(err)
@@ -122,7 +123,7 @@ func (b *bench) among(p peer.Peer, counter *traffic.Counter, c contest, s ...*se
 	return c.run(b.ctx)
 }
 
-// usage is what servers were used for so far, all together.
+// usage is the total usage of the servers until now.
 func (b *bench) usage(s ...*servertest.Server) traffic.Usage {
 	all := traffic.Usage{}
 	for _, one := range s {

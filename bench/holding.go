@@ -14,9 +14,9 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// holding measures what a hundred thousand held locks cost a process and the server, by the libraries that renew what
-// they hold, with a lease of 30 s for both. A run with less time has fewer locks and shorter leases: as many renewals
-// per second.
+// holding measures what a hundred thousand held locks cost a process and the server, with the libraries that renew
+// their locks, and a lease of 30 s for both. A shorter run has fewer locks and shorter leases, for the same number of
+// renewals per second.
 func (b *bench) holding() {
 	const locks, lease = 100_000, 30 * time.Second
 	for _, p := range peer.All() {
@@ -36,7 +36,7 @@ func (b *bench) holding() {
 	}
 }
 
-// holdMany takes locks on names of their own, and watches them being renewed.
+// holdMany takes locks on different names, and watches their renewals.
 func holdMany(ctx context.Context, t task) (all []finding, err error) {
 	l, look, others, err := t.open(ctx)
 	if err != nil {
@@ -57,7 +57,7 @@ func holdMany(ctx context.Context, t task) (all []finding, err error) {
 	failures := 0.0
 	begun := time.Now()
 	for _, err := range each(t.Number, 32, func(i int) error {
-		// Taken over a while, so that the renewals are spread as those of a process are which has worked for long.
+		// The locks are taken over some time, so that the renewals are spread as in a process that has run for long.
 		sleep(ctx, time.Until(begun.Add(t.Watch*time.Duration(i)/time.Duration(t.Number)*3/5)))
 		return held.take(holding, i, names[i])
 	}) {
@@ -68,7 +68,7 @@ func holdMany(ctx context.Context, t task) (all []finding, err error) {
 			fmt.Fprintf(os.Stderr, "%s: no lock: %v\n", t.Peer, err)
 		}
 	}
-	sleep(ctx, t.Lease/60) // what was under way is through, and no renewal is due
+	sleep(ctx, t.Lease/60) // requests under way are answered by then, and no renewal is due
 	before, err := readCommandStats(ctx, look)
 	if err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func holdMany(ctx context.Context, t task) (all []finding, err error) {
 // holds are the locks that a part holds.
 type holds struct {
 	locker peer.Locker
-	locks  []*redislock.Lock // of this library: they say themselves whether they are held
+	locks  []*redislock.Lock // the locks of this library, which know whether they are held
 }
 
 func (h *holds) take(ctx context.Context, i int, name string) (err error) {
@@ -122,7 +122,8 @@ func (h *holds) take(ctx context.Context, i int, name string) (err error) {
 	return lockForGood(ctx, h.locker, name)
 }
 
-// lost is how many of those that were taken are held no more. Another library's has a key, which ends with its lease.
+// lost is how many of the locks are no longer held. For other libraries it counts the keys, which expire with the
+// lease.
 func (h *holds) lost(ctx context.Context, look *redis.Client, failures float64) (n float64, err error) {
 	if _, ours := h.locker.(*peer.Client); !ours {
 		keys, err := look.DBSize(ctx).Result()

@@ -32,7 +32,7 @@ type bench struct {
 	testing.TB
 	ctx   context.Context
 	log   *measure.Log
-	scale float64 // of all durations: below 1 for a quick look
+	scale float64 // a factor for all durations: below 1 for a quick look
 }
 
 // section is a part of a run.
@@ -88,7 +88,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	r := &report.Run{When: time.Now(), Only: *only, Scale: *scale}
 	if *docs != "" && (*only != "" || *scale < 1) {
-		return fmt.Errorf("-docs: %w", report.ErrPartial) // before ten minutes are spent on it
+		return fmt.Errorf("-docs: %w", report.ErrPartial) // checked before ten minutes are spent on the run
 	}
 	err = servertest.Program(func(t testing.TB) {
 		b := &bench{TB: t, ctx: ctx, log: &r.Log, scale: *scale}
@@ -113,7 +113,7 @@ func run(ctx context.Context, args []string) error {
 	return finishRun(r, *out, *docs, *against)
 }
 
-// print shows the medians of a section as they are, and the sum of what failed, for who watches.
+// print shows the medians of a section and the sum of the failures, for the person who watches.
 func (b *bench) print(id string) {
 	for _, s := range b.log.Subjects(id) {
 		for _, q := range b.log.Quantities(id) {
@@ -134,7 +134,7 @@ func (b *bench) print(id string) {
 	}
 }
 
-// must ends the run for an error, unless the user ended it.
+// must ends the run with an error, unless the user ended the run.
 func (b *bench) must(err error) {
 	b.Helper()
 	if err != nil {

@@ -19,8 +19,8 @@ type request struct {
 	script bool // called by a script, not sent by a client
 }
 
-// monitored runs f and returns what the server executed meanwhile, by MONITOR. So what a library sends is known from
-// what it sends, and stays known when the library changes.
+// monitored runs f and returns what the server executed meanwhile, by MONITOR. So the commands of a library are taken
+// from real traffic, also after the library has changed.
 func monitored(ctx context.Context, addr string, f func() error) ([]request, error) {
 	const end = "nothing comes after this"
 	conn, err := net.Dial("tcp", addr)
@@ -86,7 +86,7 @@ func parseMonitor(line string) (r request, err error) {
 	return r, nil
 }
 
-// about are the requests that clients sent with this text in some argument.
+// about returns the requests that clients sent with this text in an argument.
 func about(all []request, text string) (some []request) {
 	for _, r := range all {
 		if !r.script && slices.ContainsFunc(r.args, func(arg string) bool { return strings.Contains(arg, text) }) {
@@ -96,7 +96,7 @@ func about(all []request, text string) (some []request) {
 	return some
 }
 
-// commandsAbout are the names of the commands, in lower case, that clients sent with this text in some argument.
+// commandsAbout returns the names of the commands, in lower case, that clients sent with this text in an argument.
 func commandsAbout(all []request, text string) (names []string) {
 	for _, r := range about(all, text) {
 		if name := strings.ToLower(r.args[0]); !slices.Contains(names, name) {

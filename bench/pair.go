@@ -13,7 +13,7 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// subject is what is measured in the rhythm of a pair: a peer's lock and its release, or a floor's commands.
+// subject is something that is measured in pairs: a peer's lock and its release, or a floor's commands.
 type subject struct {
 	name  string
 	pair  func(ctx context.Context, name string) error
@@ -89,9 +89,9 @@ func (b *bench) pair() {
 	}
 }
 
-// pairs measures pairs of all subjects by one caller, in so many rounds.
+// pairs measures pairs of all subjects by one caller, in this number of rounds.
 func (b *bench) pairs(section string, rounds int, all []subject) {
-	ctx := context.Background() // it cannot: go-redis and its users do not look at it while they wait for an answer
+	ctx := context.Background() // a context that cannot end: go-redis and its users then do not watch it while they wait for an answer
 	for _, one := range all {
 		for range 200 {
 			b.must(one.pair(ctx, "warm"))

@@ -20,36 +20,36 @@ import (
 	"example.com/redislock/bench/internal/peer"
 )
 
-// partArgument begins the arguments of a run that is a part of another one.
+// partArgument is the first argument of a process that measures a part of a run.
 const partArgument = "part"
 
 // partTime bounds a part.
 const partTime = 2 * time.Minute
 
-// parts are what is measured in a process of its own: memory, goroutines and connections are then those of one
-// library, in one state.
+// parts are measured in separate processes, so that memory, goroutines and connections are those of one library, in
+// one state.
 var parts = map[string]func(context.Context, task) ([]finding, error){
 	"waiting": waitInCrowd,
 	"holding": holdMany,
 }
 
-// task is what a part is told.
+// task is the input of a part.
 type task struct {
 	Peer   string
 	Addr   string
-	Number int           // of waiters, or of locks
+	Number int           // the number of waiters or of locks
 	Own    bool          // each waiter has a lock of its own
 	Lease  time.Duration // 0: the library's own
 	Watch  time.Duration // how long requests are counted
 }
 
-// finding is what a part answers, in the order in which it is to be noted.
+// finding is a result of a part. The results are noted in their order.
 type finding struct {
 	Quantity string
 	Value    float64
 }
 
-// inChild runs a part in a process of its own and notes what it found.
+// inChild runs a part in a process of its own and notes its results.
 func (b *bench) inChild(part, subject string, t task) {
 	all, err := t.inChild(b.ctx, part)
 	if err != nil {
@@ -85,7 +85,7 @@ func (t task) inChild(ctx context.Context, part string) (all []finding, err erro
 	return all, nil
 }
 
-// runPart is the main of such a process: the name of the part and its task.
+// runPart is the main function of such a process. Its arguments are the name of the part and its task.
 func runPart(ctx context.Context, args []string) error {
 	if len(args) != 2 || parts[args[0]] == nil {
 		return fmt.Errorf("%s %q: no such part", partArgument, args)
@@ -103,8 +103,8 @@ func runPart(ctx context.Context, args []string) error {
 	return json.NewEncoder(os.Stdout).Encode(all)
 }
 
-// open makes a client of the task's library, and one that looks at the server beside it. The connections that are not the
-// library's are counted. Both end with ctx.
+// open makes a client of the task's library, and another one to look at the server. It counts the connections that are
+// not the library's. Both clients end with ctx.
 func (t task) open(ctx context.Context) (l peer.Locker, look *redis.Client, others float64, err error) {
 	i := slices.IndexFunc(peer.All(), func(p peer.Peer) bool { return p.Name == t.Peer })
 	if i < 0 {
@@ -124,7 +124,7 @@ func (t task) open(ctx context.Context) (l peer.Locker, look *redis.Client, othe
 	return l, look, others, nil
 }
 
-// warm has the library make its connections, so that they are not counted as what locks and waiters cost.
+// warm lets the library make its connections, so that they do not count as the cost of locks and waiters.
 func warm(ctx context.Context, l peer.Locker, look *redis.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -140,8 +140,8 @@ func warm(ctx context.Context, l peer.Locker, look *redis.Client) error {
 	if !ours {
 		return nil
 	}
-	// Its calls leave together, so that it needs few connections at first. While nothing is answered each call takes one,
-	// and go-redis has others for pipelines.
+	// The calls of this library leave together, so at first it needs few connections. While nothing is answered each call
+	// takes a connection, and go-redis has further ones for pipelines.
 	if err := look.ClientPause(ctx, 200*time.Millisecond).Err(); err != nil {
 		return err
 	}
@@ -163,8 +163,8 @@ func warm(ctx context.Context, l peer.Locker, look *redis.Client) error {
 	return nil
 }
 
-// lockForGood takes a free lock that stays when this has returned, and gives up soon. A deadline does not serve for that:
-// with some libraries it would be the lock's, too.
+// lockForGood takes a free lock, which is still held afterwards, and gives up soon if that fails. It uses no deadline, as
+// with some libraries the lock would end with it.
 func lockForGood(ctx context.Context, l peer.Locker, name string) error {
 	var err error
 	for range 3 {
@@ -178,7 +178,7 @@ func lockForGood(ctx context.Context, l peer.Locker, name string) error {
 	return fmt.Errorf("not within %v: %w", stuckAfter, cmp.Or(err, context.Canceled))
 }
 
-// each calls f for 0 to n-1 from that many goroutines, and returns the errors in that order.
+// each calls f for 0 to n-1 from n goroutines, and returns the errors in that order.
 func each(n, goroutines int, f func(i int) error) []error {
 	errs := make([]error, n)
 	var next atomic.Int64
@@ -197,7 +197,7 @@ func each(n, goroutines int, f func(i int) error) []error {
 // inUse is the memory of heap and stacks after a garbage collection, in KiB.
 func inUse() (heap, stacks float64) {
 	runtime.GC()
-	runtime.GC() // what the first one put aside
+	runtime.GC() // the second one frees what the first kept
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return float64(m.HeapInuse) / 1024, float64(m.StackInuse) / 1024

@@ -12,8 +12,8 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// patient takes a lock that is free. rueidislock gives an attempt 20 ms, and does not try again by itself when that was
-// too short, as it can be under the race detector.
+// patient takes a free lock. rueidislock gives an attempt 20 ms, and does not try again by itself if that was too
+// short, as can happen under the race detector.
 func patient(t *testing.T, l peer.Locker, name string) peer.Release {
 	t.Helper()
 	var err error

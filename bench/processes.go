@@ -15,28 +15,28 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// roleCompete makes this program one of several processes that want one lock; a peer and an address follow.
+// roleCompete makes this program one of several processes that want one lock. A peer and an address follow.
 const roleCompete = "compete"
 
-// competition is what the processes are told when all are ready; each has so many goroutines.
+// competition is what the processes are told when all are ready. Each has this many goroutines.
 type competition struct {
 	Waiters      int
-	Readers      float64       // share of the sections that only read; 0: the lock is exclusive
-	Work         time.Duration // of a section
+	Readers      float64       // the share of critical sections that only read; 0: the lock is exclusive
+	Work         time.Duration // the time of a critical section
 	Warm, Window time.Duration
 }
 
-// outcome is what one process says at the end of it.
+// outcome is the result of one process.
 type outcome struct {
 	Handoffs, Failures int           // in the window
-	Writes             int           // of those hand-offs
-	Longest            time.Duration // in which none of its goroutines had the lock
+	Writes             int           // hand-offs to writers
+	Longest            time.Duration // the longest time in which none of its goroutines had the lock
 	Window             time.Duration
-	Grants             int   // with those outside the window
-	Commands           int64 // sent for them, and to begin with
+	Grants             int   // all grants, with those outside the window
+	Commands           int64 // commands that were sent for the grants, and at the start
 }
 
-// compete is the whole life of such a process.
+// compete is the main function of such a process.
 func compete(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	var sent traffic.Counter
 	l, err := opened(args, peer.Options{Wrap: sent.Wrap})
@@ -90,8 +90,8 @@ func (f field) longestWait() (longest time.Duration) {
 	return longest
 }
 
-// processes has four processes with eight goroutines each want one lock, and notes how long one of them waited at the most and
-// how evenly they were served.
+// processes lets four processes with eight goroutines each want one lock. It notes the longest wait of a process and how
+// evenly they were served.
 func (b *bench) processes(s *servertest.Server, p peer.Peer) {
 	all := b.competition(s, p, competition{Warm: b.lasts(300 * time.Millisecond), Window: b.lasts(700 * time.Millisecond)})
 	var each []float64
@@ -105,7 +105,7 @@ func (b *bench) processes(s *servertest.Server, p peer.Peer) {
 	all.notes("turns", p.Name, "hand-off")
 }
 
-// readersApart has four processes with eight goroutines each, of whose sections most only read.
+// readersApart has four processes with eight goroutines each, whose critical sections mostly only read.
 func (b *bench) readersApart(s *servertest.Server, p peer.Peer, name string) {
 	all := b.competition(s, p, competition{
 		Readers: readerShare / 100.0, Work: time.Millisecond, Warm: b.lasts(300 * time.Millisecond), Window: b.lasts(700 * time.Millisecond),
@@ -116,15 +116,15 @@ func (b *bench) readersApart(s *servertest.Server, p peer.Peer, name string) {
 	all.notes("readers", name, "section")
 }
 
-// competed is what came of a competition.
+// competed is the result of a competition.
 type competed struct {
 	*bench
 
 	outcomes []outcome
-	messages int64 // that the server published
+	messages int64 // messages that the server published
 }
 
-// competition has four processes with eight goroutines each do what they are told.
+// competition lets four processes with eight goroutines each compete.
 func (b *bench) competition(s *servertest.Server, p peer.Peer, told competition) competed {
 	b.must(s.Admin().FlushAll(b.ctx).Err())
 	var all []*child
@@ -167,7 +167,8 @@ func (c competed) note(section, subject, quantity string, value float64) {
 	c.log.Add(measure.Key{Section: section, Subject: subject, Quantity: quantity, X: processesOf8}, value)
 }
 
-// notes are what one hand-off or section took of the network, and what failed. What is published is who is granted the lock, and who is to give it up.
+// notes notes the network traffic of one hand-off or section, and the failures. The published messages are grants, and recalls of the
+// lock.
 func (c competed) notes(section, subject, of string) {
 	var failures, grants int
 	var commands int64

@@ -20,8 +20,8 @@ const (
 
 const floorOfThree = "floor: two no-op EVALSHA on each of three"
 
-// floorOfThree is what go-redis takes for what a majority needs at the least: twice a request to each server, all at once, and the answers
-// of two awaited.
+// floorOfThree is the least that a majority needs, sent by go-redis: twice a request to each server, all at once, and a wait for the
+// answers of two.
 func (b *bench) floorOfThree(addrs string) subject {
 	var nodes []redis.UniversalClient
 	var noop string
@@ -55,8 +55,8 @@ func (b *bench) floorOfThree(addrs string) subject {
 	}}
 }
 
-// quorum measures what locks by a majority cost, beside one of ours over one server: a pair, many callers on names of their own, hand-offs
-// of one name, and a wake-up.
+// quorum measures the cost of locks by a majority, beside one of this library over one server: a pair, many callers on separate names,
+// hand-offs of one name, and a wake-up.
 func (b *bench) quorum() {
 	servers := []*servertest.Server{servertest.Start(b), servertest.Start(b), servertest.Start(b)}
 	addr := addresses(servers)

@@ -12,13 +12,14 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// oursExclusive is this library with readers that take the lock as if they wrote, as all others have to.
+// oursExclusive is this library with readers that take the lock exclusively, as in all other libraries.
 const oursExclusive = peer.Ours + ", exclusive"
 
-// readerShare is how many of a hundred sections only read.
+// readerShare is how many of a hundred critical sections only read.
 const readerShare = 95
 
-// readOrWrite takes a lock of ours for a section that writes, or reads, as its client does by default.
+// readOrWrite takes a lock of ours for a section that writes, or for one that reads, in the mode that is the default
+// of its client.
 func readOrWrite(name string) func(ctx context.Context, l peer.Locker, writes bool) (peer.Release, error) {
 	return func(ctx context.Context, l peer.Locker, writes bool) (peer.Release, error) {
 		var opts []redislock.Option
@@ -33,14 +34,15 @@ func readOrWrite(name string) func(ctx context.Context, l peer.Locker, writes bo
 	}
 }
 
-// readers measures sections of 1 ms of which most only read: 32 goroutines in four clients of this process, and in four processes.
+// readers measures critical sections of 1 ms, most of which only read: 32 goroutines in four clients of this process, and in four
+// processes.
 func (b *bench) readers() {
 	s := servertest.Start(b)
 	type subject struct {
 		peer.Peer
 
 		name  string // in the tables
-		modes bool   // it can read
+		modes bool   // it has a mode for readers
 	}
 	var subjects []subject
 	for _, p := range slices.Backward(peer.Readers()) { // the strict way first

@@ -18,18 +18,19 @@ const (
 	recoveryRounds = 6
 	recoveryTTL    = 2 * time.Second
 	recoveryName   = "recovery"
-	// recoveryTime is after how long it counts as failed.
+	// recoveryTime is the time after which a recovery counts as failed.
 	recoveryTime = 15 * time.Second
-	// roleHold makes this program a holder that is going to be killed; a peer and an address follow.
+	// roleHold makes this program a holder that will be killed. A peer and an address follow.
 	roleHold = "hold"
 )
 
 // recovery measures how long a lock stays with a holder that is killed: a process of its own, with SIGKILL, so that its
-// connections are cut, and nothing is given back or renewed. The time to live is the same for all, and so is the moment
-// of the death after the acquire, spread evenly over the rounds: a library that does not renew has that much less of it
-// left. So "ms past the end of the lease" stands beside it, from when Redis would have forgotten the holder.
+// connections are cut, and nothing is given back or renewed. The time to live is the same for all, and so is the time
+// from the acquire to the death, which is spread evenly over the rounds. A library that does not renew then has less of
+// its time to live left. So there is also "ms past the end of the lease", which counts from the time at which Redis
+// would have forgotten the holder.
 //
-// The peers of a round are measured at the same time, on a server each: seconds pass in which next to nothing happens.
+// The peers of a round are measured at the same time, each on its own server, as for seconds almost nothing happens.
 func (b *bench) recovery() {
 	var servers []*servertest.Server
 	for range peer.All() {
@@ -41,7 +42,7 @@ func (b *bench) recovery() {
 			return
 		}
 		death := recoveryTTL/4 + time.Duration((float64(round)+rand.Float64())/float64(rounds)*float64(recoveryTTL/2))
-		found := make([]func(), len(servers)) // a Log is not for several at a time
+		found := make([]func(), len(servers)) // a Log is not safe for concurrent use
 		var running sync.WaitGroup
 		for i, p := range peer.All() {
 			running.Go(func() {
@@ -68,13 +69,13 @@ func (b *bench) recovery() {
 	}
 }
 
-// recovered is how a death was overcome.
+// recovered is the time that it took to recover from a death.
 type recovered struct {
 	total time.Duration // from the death until a waiter had the lock
-	late  time.Duration // of that, what was after the end of the lease
+	late  time.Duration // the part of it after the end of the lease
 }
 
-// outlive has a holder die that long after it took the lock, while a client waits for it.
+// outlive lets a holder die that long after it took the lock, while a client waits for the lock.
 func (b *bench) outlive(p peer.Peer, s *servertest.Server, death time.Duration) (r recovered, err error) {
 	ctx, cancel := context.WithTimeout(b.ctx, recoveryTime)
 	defer cancel()
@@ -96,7 +97,7 @@ func (b *bench) outlive(p peer.Peer, s *servertest.Server, death time.Duration) 
 	}
 
 	held := time.Now()
-	pause(ctx, rand.N(recoveryTTL/8)) // or who polls would always do so at the same distance from the lease's end
+	pause(ctx, rand.N(recoveryTTL/8)) // otherwise a poll would always come at the same time before the end of the lease
 	woken := make(chan error, 1)
 	var acquired time.Time
 	go func() {
@@ -118,7 +119,7 @@ func (b *bench) outlive(p peer.Peer, s *servertest.Server, death time.Duration) 
 	return recovered{acquired.Sub(died), acquired.Sub(lapses)}, err
 }
 
-// leaseLeft is how long a lock that nobody renews is still held.
+// leaseLeft is how long a lock that is not renewed is still held.
 func leaseLeft(ctx context.Context, p peer.Peer, l peer.Locker, s *servertest.Server) (time.Duration, error) {
 	if p.Name == peer.Ours { // its keys outlive its holds
 		info, err := l.(*peer.Client).Inspect(ctx, recoveryName)
@@ -140,8 +141,8 @@ func leaseLeft(ctx context.Context, p peer.Peer, l peer.Locker, s *servertest.Se
 	return s.Admin().PTTL(ctx, keys[0]).Result()
 }
 
-// hold is the whole life of a holder: it takes the lock, says so, and waits for its death. If in ends first, whoever
-// wanted to kill it is gone, and it ends by itself.
+// hold is the main function of a holder: it takes the lock, reports that, and waits to be killed. If in ends first,
+// its parent is gone, and it ends by itself.
 func hold(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	l, err := opened(args, peer.Options{TTL: recoveryTTL})
 	if err != nil {

@@ -17,17 +17,18 @@ const (
 	plainRelease = "redislock, release by plain HDEL"
 )
 
-// recorded is a pair as a client sent it once, to be sent again for other names and by other holders.
+// recorded is a pair that a client has sent once, to be sent again for other names and other holders.
 type recorded struct {
 	subject          string
 	acquire, release []string
-	name, token      string // as they stand in the arguments
+	name, token      string // as they are in the arguments
 }
 
-// server measures the server's time for an uncontended pair, without the network's: pipelined, a hundred pairs at once,
-// on names that were used before (0) and on new ones (1). It is that of the commands which the libraries really send.
+// server measures the server's time for an uncontended pair, without that of the network: a hundred pairs at once in a
+// pipeline, on names that were used before (0) and on new ones (1). The commands are those that the libraries really
+// send.
 //
-// rueidislock is not here: what its commands cost the server depends on the connection, which tracks the keys.
+// rueidislock is left out, as the cost of its commands depends on the connection, which tracks the keys.
 func (b *bench) server() {
 	s := servertest.Start(b)
 	defer s.Kill()
@@ -64,7 +65,7 @@ const (
 	namesInUse   = 1000
 )
 
-// recordedPairs are the floors' pairs, and those of the libraries as they are heard by the server.
+// recordedPairs are the floors' pairs, and those of the libraries as the server receives them.
 func (b *bench) recordedPairs(s *servertest.Server) []recorded {
 	const name, token = "name-of-a-lock", "token-of-a-holder-22--"
 	rdb := s.Admin()
@@ -94,7 +95,7 @@ func (b *bench) recordedPairs(s *servertest.Server) []recorded {
 	return all
 }
 
-// record plays a pair of a library, on a name that is in use, and takes down what the server heard.
+// record runs a pair of a library, on a name that was used before, and records what the server received.
 func (b *bench) record(addr string, p peer.Peer, name string) recorded {
 	l, err := p.Open(addr, peer.Options{})
 	b.must(err)
@@ -106,7 +107,7 @@ func (b *bench) record(addr string, p peer.Peer, name string) recorded {
 		}
 		return release(b.ctx)
 	}
-	b.must(pair()) // what a client does once, and the scripts that the server does not know yet
+	b.must(pair()) // requests that a client sends only once, and scripts that the server does not know yet
 	all, err := monitored(b.ctx, addr, pair)
 	b.must(err)
 	r, err := recordedPair(about(all, name))
@@ -117,7 +118,7 @@ func (b *bench) record(addr string, p peer.Peer, name string) recorded {
 	return r
 }
 
-// recordedPair finds the token of a pair: it is the long argument that the two commands share, beside the key.
+// recordedPair finds the token of a pair: it is the long argument that both commands have, besides the key.
 func recordedPair(sent []request) (r recorded, err error) {
 	if len(sent) != 2 {
 		return r, fmt.Errorf("a pair is %d commands: %v", len(sent), sent)
@@ -132,7 +133,8 @@ func recordedPair(sent []request) (r recorded, err error) {
 	return r, fmt.Errorf("no token in %v", sent)
 }
 
-// replay sends pairs from one number to another, a hundred acquires and then their releases, on so many names in turn.
+// replay sends the pairs from one number to another, a hundred acquires and then their releases, on this many names in
+// turn.
 func (b *bench) replay(rdb *redis.Client, r recorded, from, to, names int) {
 	for i := from; i < to; i += batchOfPairs {
 		for _, command := range [][]string{r.acquire, r.release} {
@@ -151,7 +153,7 @@ func (b *bench) replay(rdb *redis.Client, r recorded, from, to, names int) {
 	}
 }
 
-// of is a command by the i-th holder for the n-th name.
+// of returns a command of the i-th holder for the n-th name.
 func (r recorded) of(command []string, i, n int) []any {
 	args := make([]any, len(command))
 	other := strings.NewReplacer(r.name, fmt.Sprintf("%0*d", len(r.name), n), r.token, fmt.Sprintf("%0*d", len(r.token), i))

@@ -23,7 +23,7 @@ func TestARecordedPairIsAPairForOtherNamesToo(t *testing.T) {
 			}
 		}
 		rdb.FlushAll(t.Context())
-		b.replay(rdb, r, 0, 150, 150) // it fails where a release finds no hold
+		b.replay(rdb, r, 0, 150, 150) // it fails if a release finds no hold
 		b.replay(rdb, r, 150, 250, 100)
 		keys := rdb.DBSize(t.Context()).Val()
 		if want := int64(150); strings.HasPrefix(r.subject, peer.Ours) && keys != want { // the fences
@@ -52,7 +52,7 @@ func TestWaitersWhoDieOrGiveUpAreMeasuredToTheEndOfTheirQueue(t *testing.T) {
 		"dead of many": func() { w.die(200, 200) },
 		"cancelled":    func() { w.cancel(200) },
 	} {
-		w.longest(func() { // it fails unless the queue becomes empty
+		w.longest(func() { // it fails if the queue does not become empty
 			f()
 			key := strings.ReplaceAll(w.wait.join[3], w.wait.name, worstName)
 			clients := map[string]bool{}

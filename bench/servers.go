@@ -10,7 +10,7 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// manyCallers is how many callers of one client there are, each on a name of its own, beside a single one.
+// manyCallers is how many callers of one client are measured, each on a name of its own, in addition to a single one.
 const manyCallers = 256
 
 // servers measures this library on each of the servers that people run, and on the newest with a second thread for their
@@ -22,7 +22,7 @@ func (b *bench) servers() {
 	}
 	var all []server
 	start := func(name, suffix string, args ...string) {
-		if _, _, err := servertest.Fetch(name); err != nil { // no mirror, for instance: then it is not in the table
+		if _, _, err := servertest.Fetch(name); err != nil { // without a mirror, for instance, the server is not in the table
 			b.Log(err)
 			return
 		}
@@ -55,7 +55,7 @@ func (b *bench) servers() {
 		note := func(quantity string, value float64) {
 			b.log.Add(measure.Key{Section: "servers", Subject: s.name, Quantity: quantity}, value)
 		}
-		b.load(one, manyCallers, b.lasts(40*time.Millisecond)) // connects
+		b.load(one, manyCallers, b.lasts(40*time.Millisecond)) // so that it connects
 		if alone := b.load(one, 1, b.lasts(160*time.Millisecond)); alone.perSecond > 0 {
 			note("µs per pair, one caller", 1e6/alone.perSecond)
 		}

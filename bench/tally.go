@@ -6,15 +6,15 @@ import (
 	"example.com/redislock/bench/internal/measure"
 )
 
-// tally is what the window of a contest comes to.
+// tally is the result of the window of a contest.
 type tally struct {
-	handoffs int       // turns that began in it: the lock came from its last holder to the next, be it the same
-	passed   int       // of those, the ones from one goroutine to another
-	writes   int       // of those, the ones to write
-	each     []float64 // of each goroutine
-	// waits are those that ended in the window, whole, also where they began before it; and those that its end cut off,
-	// with the time that they had lasted by then: a waiter that never gets the lock would be invisible otherwise. What
-	// is true of the cut ones is at least this. In µs.
+	handoffs int       // turns that began in the window: the lock went from its last holder to the next, perhaps the same
+	passed   int       // the hand-offs from one goroutine to another
+	writes   int       // the hand-offs to writers
+	each     []float64 // the number of each goroutine
+	// waits are in µs. They are the waits that ended in the window, with their whole time even if they began before it,
+	// and the waits that the end of the window cut off, with their time until then. Without the latter, a waiter that
+	// never gets the lock would not show. Their true time is at least that.
 	waits []float64
 }
 
@@ -44,7 +44,7 @@ func (f field) tally() tally {
 	return t
 }
 
-// fairest is Jain's index if n turns are spread over that many as evenly as whole turns can be.
+// fairest is Jain's index if n turns are spread over that many goroutines as evenly as whole turns allow.
 func fairest(n, over int) float64 {
 	shares := make([]float64, over)
 	for i := range shares {

@@ -15,8 +15,8 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// turns measures grants within a process: hand-offs of 32 goroutines in four clients and in one, and in four processes, what it costs to acquire a lock again
-// that lingers, and what a lingering lock costs another process.
+// turns measures grants within a process: hand-offs among 32 goroutines in four clients, in one, and in four processes; the cost of
+// acquiring a lingering lock again; and the cost of a lingering lock for another process.
 func (b *bench) turns() {
 	s := servertest.Start(b)
 	peers := slices.DeleteFunc(peer.All(), func(p peer.Peer) bool { return p.Variant || p.Name == peer.Ours })
@@ -45,7 +45,7 @@ func (b *bench) counted(s *servertest.Server, peers []peer.Peer) (all []counted)
 		l, err := p.Open(s.Addr(), peer.Options{Wrap: c.Wrap})
 		b.must(err)
 		ours := l.(*peer.Client)
-		pair := func(ctx context.Context, name string) error { // without the allocation that a Release is
+		pair := func(ctx context.Context, name string) error { // without the allocation of a Release
 			lock, err := ours.Acquire(ctx, name)
 			if err != nil {
 				return err
@@ -79,7 +79,7 @@ func (b *bench) beside(s *servertest.Server) {
 	})
 }
 
-// reacquire measures a pair of one caller who has had the lock a moment ago, with the requests that it sends.
+// reacquire measures a pair of a caller that had the lock a moment ago, with the requests that it sends.
 func (b *bench) reacquire(s *servertest.Server) {
 	ctx := context.Background() // as in the section pair
 	b.granted("re-acquire, ", b.counted(s, peer.Lingers()), func(c counted, until time.Time) (n float64) {
@@ -92,7 +92,8 @@ func (b *bench) reacquire(s *servertest.Server) {
 	})
 }
 
-// granted measures what pairs cost that are granted within the process. do makes them until then, and says how many they were; speed is what is said of their time.
+// granted measures the cost of pairs that are granted within the process. do makes pairs until the given time, and returns their
+// number; speed is the name of the quantity for their time.
 func (b *bench) granted(prefix string, all []counted, do func(c counted, until time.Time) float64, speed func(time.Duration, float64) (string, float64)) {
 	for _, c := range all {
 		do(c, time.Now().Add(b.lasts(100*time.Millisecond)))
@@ -116,8 +117,9 @@ func (b *bench) granted(prefix string, all []counted, do func(c counted, until t
 	}
 }
 
-// inTurn has two clients take a name in turn, by one goroutine: each finds the lock as the other has left it. On one name a lock
-// lingers no more after some recalls; on a new name each time the second client recalls it, and waits for that.
+// inTurn lets two clients take a name in turn, by one goroutine, so that each finds the lock as the other has left it. With one
+// name the lock no longer lingers after some recalls. With a new name each time the second client must recall the lock, and
+// waits for that.
 func (b *bench) inTurn(s *servertest.Server) {
 	type two struct {
 		name    string
@@ -136,7 +138,7 @@ func (b *bench) inTurn(s *servertest.Server) {
 	ctx := context.Background()
 	names := 0
 	waits := map[string][]float64{}
-	pair := func(l peer.Locker, name string) (took time.Duration) { // to have the lock
+	pair := func(l peer.Locker, name string) (took time.Duration) { // took is the time to get the lock
 		begun := time.Now()
 		release, err := l.Lock(ctx, name)
 		took = time.Since(begun)

@@ -13,11 +13,12 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// eachItsOwn is what is put to a library's name where each waiter waits for another lock.
+// eachItsOwn is added to a library's name if each waiter waits for another lock.
 const eachItsOwn = ", a lock each"
 
-// waiting measures what ten thousand waiters cost a process and the server, while a lock is held for long: all for one
-// lock, and, for those that do not poll, also each for one of its own. Each library waits in a process of its own.
+// waiting measures what ten thousand waiters cost a process and the server while a lock is held for a long time. All
+// wait for one lock; with libraries that do not poll, they also wait for a lock each. Each library waits in a process
+// of its own.
 func (b *bench) waiting() {
 	const waiters = 10000
 	s := servertest.Start(b)
@@ -32,7 +33,8 @@ func (b *bench) waiting() {
 	}
 }
 
-// waitFor holds what is waited for, for longer than the measurement takes, so that it is not renewed meanwhile.
+// waitFor holds the locks that are waited for. Their leases are longer than the measurement, so that they are not
+// renewed meanwhile.
 func (b *bench) waitFor(s *servertest.Server, p peer.Peer, subject string, t task) {
 	b.must(s.Admin().FlushAll(b.ctx).Err())
 	l, err := p.Open(s.Addr(), peer.Options{TTL: 10 * time.Minute})
@@ -45,11 +47,10 @@ func (b *bench) waitFor(s *servertest.Server, p peer.Peer, subject string, t tas
 	}
 	t.Addr, t.Watch = s.Addr(), max(b.lasts(2500*time.Millisecond), time.Second)
 	b.inChild("waiting", subject, t)
-	b.must(s.Admin().FlushAll(b.ctx).Err()) // nobody will give these back
+	b.must(s.Admin().FlushAll(b.ctx).Err()) // the locks of the waiters are not given back
 }
 
-// rest returns when no more goroutines come and go, or after some seconds if that does not end. It answers how many there
-// are.
+// rest returns the number of goroutines when it no longer changes, or after some seconds.
 func rest(ctx context.Context) (goroutines int) {
 	time.Sleep(time.Second)
 	for range 10 {
@@ -72,7 +73,7 @@ func (t task) names() int {
 
 func (t task) name(i int) string { return fmt.Sprint("waited-for-", i%t.names()) }
 
-// waitInCrowd waits for what another process holds.
+// waitInCrowd waits for locks that another process holds.
 func waitInCrowd(ctx context.Context, t task) (all []finding, err error) {
 	l, look, others, err := t.open(ctx)
 	if err != nil {
@@ -113,7 +114,7 @@ func waitInCrowd(ctx context.Context, t task) (all []finding, err error) {
 		names[i] = t.name(i)
 	}
 
-	// As many goroutines that do nothing else than wait for a channel: what they take is not the library's.
+	// As many goroutines that only wait for a channel: their memory is not the library's.
 	resting, end := context.WithCancel(ctx)
 	bare := start(resting, func(own context.Context, _ int) { <-own.Done() })
 	time.Sleep(100 * time.Millisecond)
@@ -124,7 +125,7 @@ func waitInCrowd(ctx context.Context, t task) (all []finding, err error) {
 
 	goroutines := runtime.NumGoroutine()
 	start(waiting, func(own context.Context, i int) {
-		if _, err := l.Lock(own, names[i]); waiting.Err() == nil { // also without an error: it is held
+		if _, err := l.Lock(own, names[i]); waiting.Err() == nil { // without an error is a failure too, as the lock is held
 			if failures.Add(1) == 1 {
 				fmt.Fprintf(os.Stderr, "%s: a waiter ended: %v\n", t.Peer, err)
 			}

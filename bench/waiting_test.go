@@ -12,7 +12,7 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// TestMain makes this program a part of itself when it is told so, as main does.
+// TestMain runs this program as a part of a measurement if its arguments say so, as main does.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == partArgument {
 		if err := runPart(context.Background(), os.Args[2:]); err != nil {
@@ -51,7 +51,7 @@ func TestWhoPollsIsSeenToPoll(t *testing.T) {
 		if n := of(all, "failures"); n != 0 {
 			t.Errorf("%s: %v waiters ended", name, n)
 		}
-		// Ten times a second each where the machine has the time, or at most one check of all.
+		// Each waiter polls ten times a second if the machine is fast enough; or there is at most one check for all of them.
 		if n := of(all, "requests per second while waiting"); polls && n < 40 || !polls && n > 20 {
 			t.Errorf("%s: %v requests per second", name, n)
 		}

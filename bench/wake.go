@@ -21,44 +21,46 @@ const floorPublish = "floor: PUBLISH to receive"
 const (
 	// wakeIdle is how long nothing happens before each sample.
 	wakeIdle = 20 * time.Millisecond
-	// wakeTime is when a waiter counts as forgotten. It is longer than any lock's time to live, which some libraries
-	// make shorter for a deadline.
+	// wakeTime is the time after which a waiter counts as forgotten. It is longer than the time to live of any lock,
+	// which some libraries shorten to a deadline.
 	wakeTime = 10 * time.Second
-	// wakeFailures is how many samples of a subject may fail before no more are taken of it: each takes wakeTime.
+	// wakeFailures is how many samples of a subject may fail before it is no longer sampled, as each failure takes
+	// wakeTime.
 	wakeFailures = 3
 )
 
-// sleeper is what is woken: an idle waiter of a peer, or an idle subscriber. It is a process of its own, for one thing
-// because that is what it stands for; for another because the Go runtime rounds timers up to milliseconds where a
-// process is idle otherwise, and polls and releases of one process would come together.
+// sleeper is an idle waiter of a peer, or an idle subscriber, that is woken. It is a process of its own, first because
+// a waiter in another process is what is to be measured. Second, the Go runtime rounds timers up to milliseconds in an
+// idle process, so in one process the polls and the releases would coincide.
 type sleeper struct {
 	name string
-	// lanes is how many are asleep at a time, on names of their own: more than one where a wake-up is slow because
-	// it waits for the next poll, and so is not disturbed by others.
+	// lanes is how many sleep at a time, on different names. It is more than one for waiters that poll: their wake-ups
+	// are slow, and others do not disturb them.
 	lanes int
-	// jitter is up to how much longer than wakeIdle the waiter waits. A waiter that polls has its first poll at a
-	// fixed time after it began; a release that came at a fixed time too would always meet the same part of the pause.
+	// jitter is the greatest random time that a wait lasts longer than wakeIdle. A waiter that polls has its first poll
+	// at a fixed time after its beginning. If the release came at a fixed time too, it would always come at the same
+	// point between two polls.
 	jitter  time.Duration
-	samples int // in a round, in each lane
-	// take makes the waiter of a name wait, once it is asleep: it takes the lock. What it returns wakes the waiter.
+	samples int // the number of samples in a round, in each lane
+	// take takes the lock of a name, so that its waiter waits. The function that it returns wakes the waiter.
 	take  func(ctx context.Context, name string) (peer.Release, error)
 	close func()
 
 	process io.Writer
-	woken   []chan wakeup // of each lane; closed when the process has ended
+	woken   []chan wakeup // for each lane; closed when the process has ended
 
 	mu     sync.Mutex
 	failed int // samples
 }
 
-// wakeup is when a waiter had the lock, or why it did not get it.
+// wakeup is the time at which a waiter had the lock, or the error why it did not get it.
 type wakeup struct {
-	at  int64 // ns since 1970, by the clock that both processes have
+	at  int64 // ns since 1970, by the clock of the machine
 	err error
 }
 
-// wake measures from the call of release to the return of acquire in another process, whose goroutine waited and was
-// idle.
+// wake measures the time from the call of release to the return of acquire in another process, which was idle while
+// it waited.
 func (b *bench) wake() {
 	s := servertest.Start(b)
 	all := b.sleepers(peer.All(), s.Addr())
@@ -79,9 +81,9 @@ func (b *bench) sleepers(peers []peer.Peer, addr string) (all []*sleeper) {
 		b.must(err)
 		one := &sleeper{name: p.Name, lanes: 1, samples: 25, take: l.Lock, close: l.Close}
 		switch {
-		case p.Polls && p.Variant: // every millisecond
+		case p.Polls && p.Variant: // it polls every millisecond
 			one.jitter, one.samples = 10*time.Millisecond, 15
-		case p.Polls: // at most 250 ms apart
+		case p.Polls: // its polls are at most 250 ms apart
 			one.jitter, one.samples, one.lanes = 250*time.Millisecond, 1, 16
 		}
 		all = append(all, one)
@@ -89,7 +91,7 @@ func (b *bench) sleepers(peers []peer.Peer, addr string) (all []*sleeper) {
 	return all
 }
 
-// awaken wakes them in turns, in so many rounds, and closes them.
+// awaken wakes the sleepers in turns, for this number of rounds, and closes them.
 func (b *bench) awaken(section string, rounds int, all []*sleeper, addr string) {
 	for _, one := range all {
 		c, err := startChild(b.ctx, roleWait, one.name, addr)
@@ -102,7 +104,7 @@ func (b *bench) awaken(section string, rounds int, all []*sleeper, addr string) 
 		b.log.Add(measure.Key{Section: section, Subject: one.name, Quantity: "µs from release to acquired"}, took...)
 		b.log.Add(measure.Key{Section: section, Subject: one.name, Quantity: failed}, float64(failures))
 	}
-	for _, one := range all { // warm: of that only what fails counts
+	for _, one := range all { // a first round to warm up, of which only failures count
 		_, failures := one.round(b.ctx, 2)
 		note(one, nil, failures)
 	}
@@ -115,7 +117,7 @@ func (b *bench) awaken(section string, rounds int, all []*sleeper, addr string) 
 	}
 }
 
-// listen takes over what a waiting process is told and says.
+// listen handles the input and the output of a waiting process.
 func (s *sleeper) listen(in io.Writer, out *bufio.Reader) {
 	s.process = in
 	for range s.lanes {
@@ -179,7 +181,7 @@ func (s *sleeper) lost() bool {
 
 // sample wakes the waiter of one lane.
 func (s *sleeper) sample(ctx context.Context, lane int) (time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, wakeTime+time.Second) // the waiter has its own time
+	ctx, cancel := context.WithTimeout(ctx, wakeTime+time.Second) // the waiter has its own timeout
 	defer cancel()
 	release, err := s.take(ctx, laneName(s.name, lane))
 	if err != nil {

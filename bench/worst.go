@@ -41,8 +41,8 @@ func (b *bench) worst() {
 	}
 }
 
-// worstCase drives one lock into what costs most. All requests come over one connection, from a client that sleeps
-// meanwhile: another process at work would be in the server's way, and be taken for its time.
+// worstCase brings one lock into the most expensive state. All requests come over one connection, from a client that
+// sleeps meanwhile, as a second busy process would delay the server and count as its time.
 type worstCase struct {
 	*bench
 	server *servertest.Server
@@ -51,8 +51,8 @@ type worstCase struct {
 
 const worstName = "the-lock-of-many"
 
-// longest takes the lock, has f make the queue, gives the lock back, and is the µs of the longest script from then to the
-// moment when nobody is left. A client's start is not in it, and neither is the compilation of scripts.
+// longest takes the lock, lets f make the queue, and gives the lock back. It returns the µs of the longest script from
+// then until the queue is empty, without the start of a client and the compilation of scripts.
 func (w *worstCase) longest(f func()) (micros float64) {
 	rdb := w.server.Admin()
 	w.must(rdb.FlushAll(w.ctx).Err())
@@ -81,14 +81,14 @@ func (w *worstCase) longest(f func()) (micros float64) {
 	return micros
 }
 
-// fields is how many the lock's hash has: one for each waiter, and a few.
+// fields is the number of fields in the lock's hash: one for each waiter, and a few more.
 func (w *worstCase) fields() int64 {
 	n, err := w.server.Admin().HLen(w.ctx, strings.ReplaceAll(w.wait.join[3], w.wait.name, worstName)).Result()
 	w.must(err)
 	return n
 }
 
-// send sends a request for each of the waiters, who are of some clients.
+// send sends a request for each of the waiters, which belong to a number of clients.
 func (w *worstCase) send(args []string, waiters, clients int, order func(i int) int) {
 	for i := 0; i < waiters; i += 100 {
 		pipe := w.server.Admin().Pipeline()
@@ -107,32 +107,32 @@ func (w *worstCase) queue(waiters, clients int) {
 	}
 }
 
-// overdue is how long after its last check a client that nobody listens for is gone (docs/protocol.md).
+// overdue is how long after its last check a client without a subscription counts as gone (docs/protocol.md).
 const overdue = 2500 * time.Millisecond
 
-// die has waiters of some clients join that are gone when their turn comes: nobody ever listened to their channels, and their
-// checks are overdue.
+// die lets waiters of some clients join that count as gone when their turn comes: their channels have no subscribers, and
+// their checks are overdue.
 func (w *worstCase) die(waiters, clients int) {
 	w.queue(waiters, clients)
 	sleep(w.ctx, overdue+100*time.Millisecond)
 }
 
-// cancel has waiters of four clients join, and give up, here and there in the queue.
+// cancel lets waiters of four clients join, and give up in a scattered order.
 func (w *worstCase) cancel(waiters int) {
 	w.queue(waiters, 4)
-	w.send(w.wait.leave, waiters, 4, func(i int) int { return i * 7919 % waiters }) // a prime: everybody's turn comes
+	w.send(w.wait.leave, waiters, 4, func(i int) int { return i * 7919 % waiters }) // a prime number, so that each waiter is reached
 	if n := w.fields(); n >= int64(waiters) {
 		w.Fatalf("after all have left the queue there are %d fields", n)
 	}
 }
 
-// recordedWait is the requests by which a waiter gets its place and leaves it.
+// recordedWait has the requests by which a waiter joins the queue and leaves it.
 type recordedWait struct {
 	join, leave          []string
 	name, token, channel string // as they stand in the arguments
 }
 
-// recordWait waits in vain for a lock that is held, and takes down what the server heard of it.
+// recordWait waits in vain for a held lock, and records what the server received.
 func (b *bench) recordWait(s *servertest.Server) recordedWait {
 	holder, err := peer.All()[0].Open(s.Addr(), peer.Options{})
 	b.must(err)
@@ -145,14 +145,14 @@ func (b *bench) recordWait(s *servertest.Server) recordedWait {
 	b.must(err)
 	defer func() { b.must(release(b.ctx)) }()
 	wait := func() error {
-		ctx, cancel := context.WithTimeout(b.ctx, 300*time.Millisecond) // no check is due by then
+		ctx, cancel := context.WithTimeout(b.ctx, 300*time.Millisecond) // shorter than the time to the first check
 		defer cancel()
 		if _, err := waiter.Lock(ctx, name); ctx.Err() == nil {
 			return fmt.Errorf("it does not wait: %w", err)
 		}
 		return nil
 	}
-	b.must(wait()) // until it is subscribed
+	b.must(wait()) // a first wait, after which it is subscribed
 	all, err := monitored(b.ctx, s.Addr(), wait)
 	b.must(err)
 	w, err := findWait(about(all, name))
@@ -161,7 +161,7 @@ func (b *bench) recordWait(s *servertest.Server) recordedWait {
 	return w
 }
 
-// wakeChannel is in a request the channel on which a client is told of its grants.
+// wakeChannel matches in a request the channel on which a client gets its grants.
 var wakeChannel = regexp.MustCompile(`:c:(\S{22})\n`)
 
 // findWait tells the requests of a wait apart: the join has a channel, and both have its token.
@@ -182,7 +182,7 @@ func findWait(sent []request) (w recordedWait, err error) {
 	return w, err
 }
 
-// of is a request of the i-th waiter, who is of the n-th client.
+// of returns a request of the i-th waiter, which belongs to the n-th client.
 func (w recordedWait) of(request []string, i, n int, name string) []any {
 	other := strings.NewReplacer(w.name, name, w.token, fmt.Sprintf("%022d", i), w.channel, fmt.Sprintf("%022d", n))
 	args := make([]any, len(request))

@@ -9,7 +9,7 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// facts are those of this run: it starts a server to ask it.
+// facts are the facts of this run. It starts a server to ask for its own.
 func (b *bench) facts(t testing.TB) report.Facts {
 	t.Helper()
 	f, err := report.Gather(b.ctx, servertest.Start(t).Admin())
@@ -17,8 +17,8 @@ func (b *bench) facts(t testing.TB) report.Facts {
 	return f
 }
 
-// finishRun does with a run what was asked for: it saves it in a file, prints the budgets of what was measured, and the rows that are worse than
-// in an earlier run, and writes the documents into a folder. An empty path is nothing.
+// finishRun saves a run in a file, prints the budgets of what was measured and the rows that are worse than in an earlier run, and
+// writes the documents into a folder. A step whose path is empty is left out.
 func finishRun(r *report.Run, out, docs, against string) error {
 	if out != "" {
 		if err := r.Save(out); err != nil {

@@ -4,63 +4,65 @@ package fleet
 
 import "math"
 
-// renewEvery is the part of a lease after which it is renewed; again after so much of it the renewal that has no answer
-// is sent once more.
+// renewEvery is the part of a lease after which it is renewed. resendPart is the part of a lease after which a
+// renewal without an answer is sent once more.
 const (
 	renewEvery = 1.0 / 3
 	resendPart = 1.0 / 6
 	// MaxBatch bounds the renewals of one request.
 	MaxBatch = 256
-	// parts is how many parts the time between two renewals has: what is due in one of them leaves together.
+	// parts is the number of parts of the time between two renewals. Renewals that are due in one part leave together.
 	parts = 32
 	// giveBacks bounds the lost locks that a Client gives back to one shard at the same time.
 	giveBacks = 512
 )
 
-// Together is how many renewals leave in one request of a Client that has so many locks, taken at any time, on so many shards.
+// Together is how many renewals leave in one request of a Client with this many locks, taken at random times, on this many
+// shards.
 func Together(locks float64, shards int) int {
 	return min(max(1, int(locks/float64(shards)/parts)), MaxBatch)
 }
 
-// Cost is what one of each takes a server's only thread, in seconds, system calls included.
+// Cost is the time that one of each takes on a server's only thread, in seconds, system calls included.
 type Cost struct {
-	Request float64 // reading and answering a request that has renewals, whatever their number
-	Renewal float64 // and each of them
+	Request float64 // reading and answering a request with renewals, whatever their number
+	Renewal float64 // each renewal in such a request
 	Pair    float64 // an acquire and its release
 	Handoff float64 // a lock that passes from one caller to the next
-	Release float64 // a lock that was lost and is given back, in a large request
+	Release float64 // giving back a lost lock, in a large request
 }
 
-// Fleet is what is held and done. Rates are per second, of all shards together; names are spread evenly over them.
+// Fleet has the locks and the rates of operations. Rates are per second, for all shards together. Names are spread
+// evenly over the shards.
 type Fleet struct {
 	Held     float64 // locks that are held and renewed
-	Lease    float64 // of each, in seconds
+	Lease    float64 // the lease of each lock, in seconds
 	Shards   int
 	Together int     // renewals that a Client sends to a shard in one request
-	Each     float64 // locks of one Client; 0: nothing that is lost is given back
+	Each     float64 // locks of one Client; 0: lost locks are not given back
 	Pairs    float64 // uncontended acquires, each with its release
 	Handoffs float64
 	Trip     float64 // seconds to a server and back, without the server's part
 	Cost     Cost
 }
 
-// PerRenewal is what one renewal costs the server in all, in seconds.
+// PerRenewal is the whole cost of one renewal for the server, in seconds.
 func (f Fleet) PerRenewal() float64 {
 	return f.Cost.Renewal + f.Cost.Request/float64(f.batch())
 }
 
 func (f Fleet) batch() int { return min(max(f.Together, 1), MaxBatch) }
 
-// Renewals is how many there are per second, of all shards.
+// Renewals is the number of renewals per second, on all shards.
 func (f Fleet) Renewals() float64 { return f.Held / (f.Lease * renewEvery) }
 
-// Utilisation is the share of its time that each shard is busy. From 1 on the work never gets done.
+// Utilisation is the share of its time that each shard is busy. From 1 on the work is more than the shards can do.
 func (f Fleet) Utilisation() float64 {
 	return (f.Renewals()*f.PerRenewal() + f.Pairs*f.Cost.Pair + f.Handoffs*f.Cost.Handoff) / float64(f.Shards)
 }
 
-// Limit is how many locks can be held with the shards busy for that share of their time, beside the pairs and hand-offs
-// of the fleet; 0 if those alone take as much.
+// Limit is how many locks can be held with the shards busy for that share of their time, in addition to the pairs and
+// hand-offs of the fleet. It is 0 if those alone take as much.
 func (f Fleet) Limit(utilisation float64) float64 {
 	left := utilisation*float64(f.Shards) - f.Pairs*f.Cost.Pair - f.Handoffs*f.Cost.Handoff
 	return max(0, left) * f.Lease * renewEvery / f.PerRenewal()
@@ -72,8 +74,8 @@ func (f Fleet) Needed(utilisation float64) int {
 	return max(1, int(math.Ceil(f.Utilisation()/utilisation-1e-9)))
 }
 
-// MeanLatency is that of a renewal, in seconds: the trip, the work, and the queue in front of it by the formula of Pollaczek
-// and Khinchine, which takes the requests as independent of each other. +Inf from a utilisation of 1 on.
+// MeanLatency is the mean latency of a renewal, in seconds: the trip, the work, and the queue before it by the formula of
+// Pollaczek and Khinchine, which assumes independent requests. From a utilisation of 1 on it is +Inf.
 func (f Fleet) MeanLatency() float64 {
 	busy := f.Utilisation()
 	if busy >= 1 {
@@ -85,15 +87,16 @@ func (f Fleet) MeanLatency() float64 {
 	return f.Trip + request + squares/(2*(1-busy))
 }
 
-// Round is how long a shard takes, in seconds, to renew all that is held on it at once, in the largest requests: what happens
-// when the Clients have to subscribe anew.
+// Round is how long a shard takes, in seconds, to renew all its locks at once, in the largest requests, as happens when the
+// Clients subscribe anew.
 func (f Fleet) Round() float64 {
 	f.Together = MaxBatch
 	return f.Held / float64(f.Shards) * f.PerRenewal()
 }
 
-// Outage is how many seconds a shard may be away without the loss of a lock. A lock that was about to be renewed when it went
-// has two thirds of its lease left; when the shard is back all Clients renew at once, within spread seconds.
+// Outage is how many seconds a shard may be away without the loss of a lock. A lock that was about to be renewed at the
+// beginning of the outage has two thirds of its lease left. When the shard is back all Clients renew at once, within spread
+// seconds.
 func (f Fleet) Outage(spread float64) float64 {
 	return max(0, f.Lease*(1-renewEvery)-spread-f.Round())
 }

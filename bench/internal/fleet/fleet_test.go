@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// some costs, of no machine: the formulas hold for any.
+// some are invented costs, as the formulas are true for any.
 var some = Cost{Request: 12e-6, Renewal: 8e-6, Pair: 20e-6, Handoff: 50e-6}
 
 func near(t *testing.T, what string, got, want, within float64) {
@@ -36,7 +36,7 @@ func TestFormulasAndSimulationAgree(t *testing.T) {
 	}
 }
 
-// At the limit of 0.8 all is in time, and with 1.3 times as many locks it is not.
+// At the limit of 0.8 all renewals are in time, and with 1.3 times as many locks they are not.
 func TestTheLimitIsOne(t *testing.T) {
 	t.Parallel()
 	f := Fleet{Lease: 0.6, Shards: 1, Together: 1, Pairs: 500, Trip: 1e-3, Cost: some}

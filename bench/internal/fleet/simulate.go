@@ -9,28 +9,28 @@ import (
 	"example.com/redislock/bench/internal/measure"
 )
 
-// Trouble is what befalls the servers in a simulation; its zero value is nothing.
+// Trouble is an outage of the servers in a simulation. Its zero value means none.
 type Trouble struct {
-	At, For float64 // all servers are away from this second on, for so long
-	Spread  float64 // within so many seconds after it all Clients are back, and each renews all that it holds
-	Doubt   float64 // within so many seconds more
+	At, For float64 // all servers are away from the second At on, for For seconds
+	Spread  float64 // all Clients are back within this many seconds after it, and each renews all that it holds
+	Doubt   float64 // the renewals take this many seconds more
 }
 
-// Result is what a simulation came to.
+// Result is the result of a simulation.
 type Result struct {
 	Utilisation   float64 // share of the simulated time that the busiest shard worked
-	Renewals      int     // answered
-	Resent        int     // sent once more because there was no answer
+	Renewals      int     // renewals that were answered
+	Resent        int     // renewals that were sent once more, as there was no answer
 	Lost          int     // locks whose lease ran out before a renewal was answered
-	GivenBack     int     // of these, by their Clients
-	Queue         float64 // seconds of work that waited at a server at the most, after the trouble
-	Calm          float64 // seconds after the trouble until never more than a hundredth of a second of work waited
+	GivenBack     int     // lost locks that their Clients gave back
+	Queue         float64 // the most work that waited at a server after the trouble, in seconds
+	Calm          float64 // seconds after the trouble after which never more than a hundredth of a second of work waited
 	Mean          float64 // latency of a renewal from when it was due, in seconds
 	P50, P99, Max float64
 }
 
-// Simulate lets a fleet run for a number of seconds, and says what happened after the first third of a lease, which it takes
-// until all have begun. The servers have one thread each and take what comes in its order. The same seed gives the same
+// Simulate lets a fleet run for a number of seconds. The result counts from the end of the first third of a lease on, by
+// when all renewals have begun. Each server has one thread, and serves requests in their order. The same seed gives the same
 // result.
 func (f Fleet) Simulate(seconds float64, trouble Trouble, seed uint64) Result {
 	s := &simulation{
@@ -51,28 +51,28 @@ func (f Fleet) Simulate(seconds float64, trouble Trouble, seed uint64) Result {
 	return s.sum()
 }
 
-// kind is what happens at a time of the agenda.
+// kind is the kind of a job on the agenda.
 type kind uint8
 
 const (
 	renewal kind = iota
-	again        // a renewal is sent once more: that costs, and moves nothing
+	again        // a renewal is sent once more: it costs time, and changes no schedule
 	pair
 	handoff
 	back     // the servers are there again
-	giveBack // of lost locks, in one request
+	giveBack // lost locks are given back in one request
 )
 
-// job is an entry of the agenda. A renewal is of the locks that one Client renews on one shard in one request.
+// job is an entry of the agenda. A renewal has the locks that one Client renews on one shard in one request.
 type job struct {
 	at     float64
 	kind   kind
 	shard  int
 	client int
-	size   int     // of a renewal: locks
+	size   int     // the number of locks in a renewal
 	due    float64 // when it was to be sent
 	valid  float64 // until when its Client relies on them
-	own    float64 // a time of its own: the others are a third of the lease apart
+	own    float64 // the time of this renewal alone; the others are a third of the lease apart
 }
 
 type simulation struct {
@@ -80,9 +80,9 @@ type simulation struct {
 	trouble    Trouble
 	random     *rand.Rand
 	agenda     agenda
-	extra      []*job            // what came up while a job was done
-	free, busy []float64         // of each shard: until when it has work, how long it worked since begun
-	giving     map[int][]float64 // when the give-backs of a Client that are under way are answered
+	extra      []*job            // jobs that were added while a job was done
+	free, busy []float64         // for each shard: until when it has work, and how long it has worked since begun
+	giving     map[int][]float64 // for each Client: when its give-backs under way are answered
 	begun, end float64
 	result     Result
 	latencies  []float64
@@ -112,7 +112,7 @@ func (s *simulation) plant() {
 	heap.Init(&s.agenda)
 }
 
-// clientOf is whose the batch of that number is.
+// clientOf is the Client of the batch of that number.
 func (s *simulation) clientOf(batch int) int {
 	if s.Each == 0 {
 		return 0
@@ -120,7 +120,7 @@ func (s *simulation) clientOf(batch int) int {
 	return int(float64(batch*s.batch()) / s.Each)
 }
 
-// happens does a job. It reports whether the job has another time then.
+// happens does a job, and reports whether the job is to be done again at another time.
 func (s *simulation) happens(j *job) bool {
 	switch j.kind {
 	case renewal:
@@ -140,7 +140,7 @@ func (s *simulation) happens(j *job) bool {
 	}
 }
 
-// arrive is one of what callers do: they come independently of each other.
+// arrive is one operation of the callers, which come independently of each other.
 func (s *simulation) arrive(j *job, rate, cost float64) bool {
 	if !s.away(j.at) {
 		s.serve(j.shard, j.at+s.Trip/2, cost)
@@ -153,7 +153,7 @@ func (s *simulation) away(at float64) bool {
 	return at >= s.trouble.At && at < s.trouble.At+s.trouble.For
 }
 
-// serve has a shard do what arrives, after all that arrived before, and says when it has.
+// serve lets a shard do a request after all earlier ones, and returns when it is done.
 func (s *simulation) serve(shard int, at, cost float64) (done float64) {
 	from := max(at, s.free[shard])
 	if over := s.trouble.At + s.trouble.For; s.trouble.For > 0 && at >= over {
@@ -202,7 +202,7 @@ func (s *simulation) whenBack() float64 {
 	return s.trouble.At + s.trouble.For + s.random.Float64()*s.trouble.Spread
 }
 
-// lose is the end of the locks of a renewal, which their Client gives back.
+// lose ends the locks of a renewal, which their Client then gives back.
 func (s *simulation) lose(j *job, at float64) bool {
 	s.result.Lost += j.size
 	if s.Each > 0 {
@@ -229,7 +229,7 @@ func (s *simulation) release(j *job) bool {
 	return false
 }
 
-// all is after an outage: every Client subscribes anew, and then renews what it holds.
+// all is the recovery after an outage: every Client subscribes anew, and then renews its locks.
 func (s *simulation) all(at float64) {
 	for _, j := range s.agenda {
 		soon := at + s.random.Float64()*s.trouble.Spread + s.random.Float64()*s.trouble.Doubt

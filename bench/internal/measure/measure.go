@@ -1,4 +1,4 @@
-// Package measure keeps what a benchmark measured, and says what it comes to: medians over rounds in which the subjects
+// Package measure keeps the measurements of a benchmark, and computes medians over rounds. In each round the subjects
 // take turns, so that a machine that becomes slower meanwhile is slower for all of them.
 package measure
 
@@ -10,9 +10,9 @@ import (
 // Key says what was measured.
 type Key struct {
 	Section  string  // of the benchmark, such as "pair"
-	Subject  string  // a peer's name or a floor's
+	Subject  string  // the name of a peer or a floor
 	Quantity string  // with its unit, such as "µs per pair"
-	X        float64 // such as the number of waiters, where there are several; else 0
+	X        float64 // the place, such as the number of waiters, if there are several; otherwise 0
 }
 
 // Log keeps measurements in the order in which they were first made.
@@ -48,7 +48,7 @@ func (l *Log) find(k Key) *Entry {
 	return l.index[k]
 }
 
-// Values are those of one quantity; none if it was not measured.
+// Values are the values of one quantity. There are none if it was not measured.
 func (l *Log) Values(k Key) []float64 {
 	if e := l.find(k); e != nil {
 		return e.Values
@@ -56,15 +56,15 @@ func (l *Log) Values(k Key) []float64 {
 	return nil
 }
 
-// Median is that of one quantity; NaN if it was not measured.
+// Median is the median of one quantity. It is NaN if the quantity was not measured.
 func (l *Log) Median(k Key) float64 { return Median(l.Values(k)) }
 
-// Subjects are those of a section, in the order in which they were first measured.
+// Subjects are the subjects of a section, in the order in which they were first measured.
 func (l *Log) Subjects(section string) []string {
 	return l.distinct(section, func(e *Entry) string { return e.Subject })
 }
 
-// Quantities are those of a section, likewise.
+// Quantities are the quantities of a section, in the same order.
 func (l *Log) Quantities(section string) []string {
 	return l.distinct(section, func(e *Entry) string { return e.Quantity })
 }
@@ -92,7 +92,8 @@ func (l *Log) Xs(section, quantity string) (all []float64) {
 // Median is the middle of some values; NaN of none.
 func Median(values []float64) float64 { return Quantile(values, 0.5) }
 
-// Quantile is the value that a share q of them does not exceed, between two of them in proportion; NaN of none.
+// Quantile is the value that a share q of the values does not exceed, interpolated between two of them. It is NaN for
+// none.
 func Quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
@@ -104,8 +105,7 @@ func Quantile(values []float64, q float64) float64 {
 	return sorted[low] + (at-float64(low))*(sorted[high]-sorted[low])
 }
 
-// Jain is Jain's fairness index of what each had (Jain, Chiu, Hawe 1984): 1 where all had the same, 1/n where one had
-// everything.
+// Jain is Jain's fairness index of the shares (Jain, Chiu, Hawe 1984): 1 if all are equal, 1/n if one has everything.
 func Jain(shares []float64) float64 {
 	var sum, squares float64
 	for _, s := range shares {
@@ -118,8 +118,8 @@ func Jain(shares []float64) float64 {
 	return sum * sum / (float64(len(shares)) * squares)
 }
 
-// Interleave calls f for each subject in each round. Every round begins with another one, so that nobody is always the
-// one who comes after the same.
+// Interleave calls f for each subject in each round. Every round begins with another subject, so that none always
+// comes after the same one.
 func Interleave[S any](rounds int, subjects []S, f func(S)) {
 	for round := range rounds {
 		for i := range subjects {

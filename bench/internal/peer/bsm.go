@@ -9,7 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// bsm is in the setting of its README: a linear backoff of 100 ms.
+// bsm has the setting of its README: a linear backoff of 100 ms.
 func bsm() Peer { return bsmEvery("bsm/redislock", 100*time.Millisecond) }
 
 func bsmFast() Peer {
@@ -37,7 +37,7 @@ type bsmClient struct {
 }
 
 func (c *bsmClient) Lock(ctx context.Context, name string) (Release, error) {
-	// Without a deadline of its own Obtain gives up after the TTL: the wait is the caller's here, as with the others.
+	// Without a deadline Obtain gives up after the TTL. Here the caller decides about the wait, as with the other libraries.
 	for {
 		l, err := c.locks.Obtain(ctx, name, c.ttl, &bsmlock.Options{RetryStrategy: bsmlock.LinearBackoff(c.pause)})
 		switch {

@@ -13,7 +13,7 @@ import (
 	"example.com/redislock/quorum"
 )
 
-// The names of those over several servers, and of ours over the first of them.
+// The names of the libraries over several servers, and of this library over the first of them.
 const (
 	Quorum          = Ours + ", quorum"
 	OneServer       = Ours + ", one server"
@@ -21,8 +21,8 @@ const (
 	RueidisMajority = "rueidislock, three keys"
 )
 
-// Majorities are the libraries where a majority decides: of servers, or, with rueidislock, of keys on the first of them. Ours is first,
-// and last ours over the first server alone. Their address is one for each server, separated by commas.
+// Majorities are the libraries in which a majority decides: of servers, or with rueidislock of keys on the first server. This library
+// is the first, and the last is this library over the first server only. Their address has one for each server, separated by commas.
 func Majorities() []Peer {
 	rueidis := rueiOf(2)
 	rueidis.Name, rueidis.Variant = RueidisMajority, true
@@ -71,7 +71,7 @@ func openQuorum(addrs string, o Options) (Locker, error) {
 		clients = append(clients, l.(*Client).Client)
 	}
 	var err error
-	// A server that was started a moment ago does not count otherwise.
+	// Otherwise a server that has just been started does not count.
 	if q.Locker, err = quorum.New(clients, quorum.WithDurableNodes()); err != nil {
 		q.Close()
 		return nil, err

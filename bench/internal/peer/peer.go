@@ -1,5 +1,5 @@
-// Package peer has the lock libraries that are measured beside each other behind one interface, each at its documented
-// defaults, and faster variants of those that poll.
+// Package peer has the measured lock libraries behind one interface, each with its documented defaults, and faster
+// variants of those that poll.
 package peer
 
 import (
@@ -18,10 +18,10 @@ type Locker interface {
 	Close()
 }
 
-// Release gives a lock back, and returns when the library says that it is given back.
+// Release gives a lock back, and returns when the library reports that.
 type Release func(ctx context.Context) error
 
-// Options are what all libraries are given alike.
+// Options are the settings that all libraries share.
 type Options struct {
 	// Pool is the most connections of a client over go-redis; 0 is go-redis's own default, ten per CPU. rueidis has
 	// one connection for each CPU up to eight.
@@ -30,11 +30,12 @@ type Options struct {
 	TTL time.Duration
 	// Cluster says that addr is a node of a cluster.
 	Cluster bool
-	// Wrap is called for each connection that is made, and what it returns is used instead; nil: nothing is.
+	// Wrap is called for each connection that is made, and its result is used in the place of the connection. It may be
+	// nil.
 	Wrap func(net.Conn) net.Conn
 }
 
-// wrap is what a dial came to.
+// wrap wraps the result of a dial.
 func (o Options) wrap(conn net.Conn, err error) (net.Conn, error) {
 	if err != nil || o.Wrap == nil {
 		return conn, err
@@ -44,17 +45,17 @@ func (o Options) wrap(conn net.Conn, err error) (net.Conn, error) {
 
 // Peer is a library in one setting.
 type Peer struct {
-	// Name stands in tables, such as "redsync, 1 ms".
+	// Name is the name in tables, such as "redsync, 1 ms".
 	Name string
 	// Module is its module path.
 	Module string
-	// Setting says in words how it is set.
+	// Setting describes the setting.
 	Setting string
-	// Polls says that its waiters ask again and again.
+	// Polls says that its waiters poll.
 	Polls bool
 	// Variant says that the setting is not the default one.
 	Variant bool
-	// Renews says that it renews what it holds by itself.
+	// Renews says that it renews its locks by itself.
 	Renews bool
 	// Open makes a client.
 	Open func(addr string, o Options) (Locker, error)
@@ -63,16 +64,16 @@ type Peer struct {
 // Ours is the name of this library in tables.
 const Ours = "redislock"
 
-// All are the libraries, ours first.
+// All are the libraries, this one first.
 func All() []Peer { return []Peer{ours(), bsm(), bsmFast(), syncs(), syncsFast(), ruei()} }
 
-// Everywhere are all that any section measures, each name once.
+// Everywhere are all subjects of any section, each name once.
 func Everywhere() []Peer {
 	all := append(All(), Majorities()...)
 	return append(append(append(all, Turns()...), Lingers()[0]), Readers()...)
 }
 
-// Version is that of a module in this program, such as "v9.23.0".
+// Version is the version of a module in this program, such as "v9.23.0".
 func Version(module string) string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

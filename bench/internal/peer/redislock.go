@@ -12,7 +12,7 @@ import (
 
 func ours() Peer { return oursWith() }
 
-// oursWith has options for every acquire.
+// oursWith is this library with options for every acquire.
 func oursWith(defaults ...redislock.Option) Peer {
 	return Peer{
 		Name: Ours, Module: "example.com/redislock", Setting: "defaults: fair, fenced, renewed", Renews: true,
@@ -44,15 +44,15 @@ func (c *Client) Lock(ctx context.Context, name string) (Release, error) {
 	return l.Release, nil
 }
 
-// Close gives what is still under way a second.
+// Close waits at most a second for what is under way.
 func (c *Client) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = c.Client.Close(ctx) // what was killed on purpose has locks left
+	_ = c.Client.Close(ctx) // locks of waiters that were killed on purpose may be left
 	_ = c.Redis.Close()
 }
 
-// Connect makes a client of go-redis, of one server or of a cluster, in its defaults but for the size of the pool.
+// Connect makes a client of go-redis, for one server or a cluster, with its defaults except for the size of the pool.
 func Connect(addr string, o Options) redis.UniversalClient {
 	var dialer func(ctx context.Context, network, addr string) (net.Conn, error) // nil: go-redis's own
 	if o.Wrap != nil {

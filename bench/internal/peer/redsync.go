@@ -10,7 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// syncs is redsync as it comes: 32 tries, 50 to 250 ms apart.
+// syncs is redsync with its defaults: 32 tries, 50 to 250 ms apart.
 func syncs() Peer {
 	return Peer{
 		Name: "redsync", Module: "github.com/go-redsync/redsync/v4", Polls: true,
@@ -61,7 +61,7 @@ func (c *syncsClient) Lock(ctx context.Context, name string) (Release, error) {
 		}
 		var taken *redsync.ErrTaken
 		if !errors.As(err, &taken) && !errors.Is(err, redsync.ErrFailed) {
-			return nil, err // otherwise its tries were used up, and it goes on waiting
+			return nil, err // otherwise its tries were used up, and it tries again
 		}
 	}
 }

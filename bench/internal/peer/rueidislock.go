@@ -9,10 +9,10 @@ import (
 	"github.com/redis/rueidis/rueidislock"
 )
 
-// ruei is in the setting of its README for one Redis: a majority of one key, and no notices of its own writes.
+// ruei has the setting of its README for one Redis: a majority of one key, and no notifications of its own writes.
 func ruei() Peer { return rueiOf(1) }
 
-// rueiOf has a majority of so many keys, of twice as many but one.
+// rueiOf needs a majority of n keys, of 2n-1.
 func rueiOf(majority int32) Peer {
 	return Peer{
 		Name: "rueidislock", Module: "github.com/redis/rueidis", Renews: true,

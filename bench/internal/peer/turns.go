@@ -6,7 +6,7 @@ import (
 	"example.com/redislock"
 )
 
-// The names of ours where it is granted within the process, and where it is not.
+// The names of this library with grants within the process, and without them.
 const (
 	Strict = Ours + ", strict"
 	Turn1  = Ours + ", turn 1 ms"
@@ -17,7 +17,7 @@ const (
 	Apart    = Ours + ", readers"
 )
 
-// Turns are ours with turns of two lengths, and the strict way.
+// Turns are this library with turns of two lengths, and without turns.
 func Turns() []Peer {
 	return []Peer{
 		variant(Turn1, "WithTurn(1ms)", redislock.WithTurn(time.Millisecond)),
@@ -26,7 +26,7 @@ func Turns() []Peer {
 	}
 }
 
-// Lingers are ours with a linger, and the strict way.
+// Lingers are this library with a linger, and without one.
 func Lingers() []Peer {
 	return []Peer{
 		variant(Linger, "WithLinger(50ms)", redislock.WithLinger(50*time.Millisecond)),
@@ -34,7 +34,7 @@ func Lingers() []Peer {
 	}
 }
 
-// Readers are ours that read, in turns and by the strict way.
+// Readers are this library with readers, in turns and without turns.
 func Readers() []Peer {
 	return []Peer{
 		variant(Together, "Read, WithTurn(1ms)", redislock.WithMode(redislock.Read), redislock.WithTurn(time.Millisecond)),

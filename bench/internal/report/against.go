@@ -6,11 +6,12 @@ import (
 	"strings"
 )
 
-// worse is by how much a row may be behind the same row of another run before it is said: less changes from run to run by itself.
+// worse is how far a row may be behind the same row of another run without a report, as rows differ by less from run to run.
 const worse = 0.05
 
-// Against says in which rows this run is worse than an earlier one by more than 5 %. Figures of two runs are only compared as ratios: to the best
-// peer, and where there is none to the cheapest floor, or to this library in another setting. It is empty if there is no such row.
+// Against lists the rows in which this run is worse than an earlier one by more than 5 %. Figures of two runs are compared only as
+// ratios: to the best peer, or if there is none to the cheapest floor or to this library in another setting. It is empty if there is
+// no such row.
 func (r *Run) Against(before *Run) string {
 	type place struct {
 		section, quantity, own string
@@ -32,7 +33,7 @@ func (r *Run) Against(before *Run) string {
 	for _, c := range r.chapters() {
 		for _, one := range r.rows(c) {
 			old, known := then[place{c.id, one.quantity, one.own, one.x}]
-			if !known || !(ratio(one)/ratio(old) < 1-worse) || ratio(one) >= 1000 { // as good as nothing at all
+			if !known || !(ratio(one)/ratio(old) < 1-worse) || ratio(one) >= 1000 { // a ratio of a thousand: the value is practically nothing
 				continue
 			}
 			text := one.quantity

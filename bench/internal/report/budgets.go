@@ -10,7 +10,7 @@ import (
 	"example.com/redislock/bench/internal/peer"
 )
 
-// What the budgets compare this library with, by the names in the log.
+// The subjects with which the budgets compare this library, by their names in the log.
 const (
 	unfenced  = "floor: unfenced"
 	twoNoops  = "floor: two no-op EVALSHA"
@@ -32,7 +32,7 @@ type Budget struct {
 	Limit   float64
 	AtLeast bool   // the limit is the least; otherwise it is the most
 	Unit    string // behind the limit and the value, such as "× the floor"
-	Section string // that measures it
+	Section string // the section that measures it
 	Value   float64
 }
 
@@ -122,7 +122,7 @@ func (r *Run) Budgets() []Budget {
 	return slices.Concat(rows, r.callerBudgets(), r.quorumBudgets(), r.turnBudgets())
 }
 
-// callerBudgets are those of callers on names of their own, by one Client, beside the best peer.
+// callerBudgets are the budgets of callers on separate names, by one Client, beside the best peer.
 func (r *Run) callerBudgets() (rows []Budget) {
 	for _, c := range []struct{ callers, limit float64 }{{1, 0.95}, {4, 1.1}, {16, 1.4}, {64, 1.8}, {256, 2}, {1024, 2}} {
 		pairs := func(subject string) float64 { return r.median("callers", subject, "pairs per second", c.callers) }
@@ -146,12 +146,12 @@ func (r *Run) best(section, quantity string, x float64) float64 {
 	return best
 }
 
-// few is what counts as none for each: a Client has a handful of goroutines and its pool of connections, however many
-// wait or hold.
+// few is the number that counts as none for each: a Client has a handful of goroutines and its pool of connections,
+// however many callers wait or hold.
 const few = 0.01
 
-// largestScript is the largest of the medians over rounds: a round in which the machine did something else does not count,
-// a kind of waiters that is always slow does.
+// largestScript is the largest of the medians over rounds. So a single disturbed round does not count, but a kind of
+// waiters that is always slow does.
 func (r *Run) largestScript() float64 {
 	most := math.NaN()
 	for _, s := range r.Log.Subjects("worst") {
@@ -167,7 +167,7 @@ func (r *Run) largestScript() float64 {
 	return most
 }
 
-// most is the largest value of all rounds: for what may not happen even once.
+// most is the largest value of all rounds, for failures that must not happen even once.
 func (r *Run) most(section, subject, quantity string, x float64) float64 {
 	return measure.Quantile(r.Log.Values(measure.Key{Section: section, Subject: subject, Quantity: quantity, X: x}), 1)
 }

@@ -23,7 +23,7 @@ import (
 type chart struct {
 	file, title       string
 	section, quantity string
-	x                 string // what the places are
+	x                 string // the label of the places
 	yLog, cdf         bool
 }
 
@@ -41,7 +41,7 @@ type look struct {
 	width  vg.Length
 }
 
-// Colours that people tell apart whatever eyes they have (Okabe and Ito). A variant is dashed in the colour of its library.
+// Colours that colour-blind people can tell apart too (Okabe and Ito). A variant is dashed, in the colour of its library.
 var looks = map[string]look{
 	"redislock":     {color.RGBA{0, 114, 178, 255}, nil, draw.CircleGlyph{}, 2.6},
 	"bsm/redislock": {color.RGBA{213, 94, 0, 255}, nil, draw.SquareGlyph{}, 1.4},
@@ -79,7 +79,7 @@ func lookOf(subject string) look {
 	return look{spare[n%len(spare)], nil, draw.PlusGlyph{}, 1.4}
 }
 
-// draw is the SVG, and what could not be drawn in it. It is empty if there is nothing to draw.
+// draw returns the SVG, and what could not be drawn in it. It is empty if there is nothing to draw.
 func (r *Run) draw(c chart) (svg []byte, left []string, err error) {
 	p, left, err := r.plot(c)
 	if err != nil || p == nil {
@@ -91,7 +91,7 @@ func (r *Run) draw(c chart) (svg []byte, left []string, err error) {
 	if _, err := canvas.WriteTo(&out); err != nil {
 		return nil, nil, err
 	}
-	// Whoever lacks the font takes one with the same widths, or any without serifs.
+	// A viewer without the font uses one with the same widths, or any without serifs.
 	text := strings.ReplaceAll(out.String(), "font-family:Liberation Sans", "font-family:'Liberation Sans',Arial,Helvetica,sans-serif")
 	return []byte(text), left, nil
 }
@@ -182,7 +182,8 @@ func paint(p *plot.Plot, whole draw.Canvas) {
 	legend.Draw(draw.Crop(whole, 0, -vg.Points(8), 0, -vg.Points(30)))
 }
 
-// points are those of one subject. A logarithmic axis has no place for 0: what is left out is said.
+// points are the points of one subject. A logarithmic axis has no place for 0, so such points are left out and
+// reported.
 func (r *Run) points(c chart, subject string) (points plotter.XYs, left []string) {
 	if c.cdf {
 		values := r.Log.Values(measure.Key{Section: c.section, Subject: subject, Quantity: c.quantity})

@@ -13,12 +13,13 @@ import (
 type direction int
 
 const (
-	neither direction = iota // it describes, and nobody wins by it
+	neither direction = iota // it only describes, and is not compared
 	lower
 	higher
 )
 
-// level is how far apart two medians must be before one of them counts as better: closer ones change places from run to run.
+// level is how far apart two medians must be for one of them to count as better, as closer ones change their order from run
+// to run.
 const level = 0.02
 
 // kind is what a subject is.
@@ -30,7 +31,8 @@ const (
 	other
 )
 
-// kindOf knows a subject by its name: a floor says so, and what begins with our name is a variant of ours.
+// kindOf finds the kind of a subject by its name: a floor says so, and a name that begins with ours is a variant of
+// this library.
 func kindOf(subject string) kind {
 	switch {
 	case subject == peer.Ours || strings.HasPrefix(subject, peer.Ours+",") || strings.HasPrefix(subject, peer.Ours+" "):
@@ -41,7 +43,8 @@ func kindOf(subject string) kind {
 	return other
 }
 
-// variantOf is the variant of this library that a quantity is about. There the rest of ours is what it is compared with.
+// variantOf is the variant of this library that a quantity is about. It is compared with the other settings of this
+// library too.
 var variantOf = map[string]string{
 	"re-acquire, µs per pair": peer.Linger, "re-acquire, allocations per pair": peer.Linger, "re-acquire, commands per pair": peer.Linger,
 	"two clients in turn, µs per pair": peer.Linger, "two clients in turn, recalls per pair": peer.Linger,
@@ -50,7 +53,7 @@ var variantOf = map[string]string{
 	"readers beside each other, commands per pair": peer.Together,
 }
 
-// own is the subject that stands for this library in a quantity of a section; empty if none does.
+// own is the subject that represents this library in a quantity of a section. It is empty if there is none.
 func (r *Run) own(section, quantity string) string {
 	if own := variantOf[quantity]; own != "" && r.has(section, own, quantity) {
 		return own
@@ -93,7 +96,7 @@ func (r *Run) median(section, subject, quantity string, x float64) float64 {
 	return r.Log.Median(measure.Key{Section: section, Subject: subject, Quantity: quantity, X: x})
 }
 
-// ahead is how many times as good as theirs a value of ours is: above 1 ours is better.
+// ahead is how many times a value of this library is as good as theirs: above 1 this library is better.
 func ahead(d direction, own, theirs float64) float64 {
 	switch {
 	case own == theirs:
@@ -110,7 +113,8 @@ type loss struct {
 	x, ahead                float64
 }
 
-// owns are the subjects of ours that are compared with the peers: the one that stands for it, and those of the chapter.
+// owns are the subjects of this library that are compared with the peers: the one that represents it, and those of the
+// chapter.
 func (r *Run) owns(c chapter, quantity string) (all []string) {
 	if own := r.own(c.id, quantity); own != "" {
 		all = append(all, own)

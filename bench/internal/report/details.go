@@ -34,7 +34,7 @@ What is within %.0f %% is level, and ▼ marks where a peer is better: [these ar
 	return []byte(b.String())
 }
 
-// quantiles is a table for what has many samples: a median alone says little about a wait.
+// quantiles is a table for quantities with many samples, as a median alone says little about waits.
 func (r *Run) quantiles(c chapter) string {
 	var b strings.Builder
 	for _, q := range r.Log.Quantities(c.id) {

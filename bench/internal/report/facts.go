@@ -13,7 +13,7 @@ import (
 	"example.com/redislock/bench/internal/peer"
 )
 
-// Facts are what a run was made on and with, as the machine and the programs say it.
+// Facts are the machine and the programs of a run, as they name themselves.
 type Facts struct {
 	CPU         string // model
 	CPUs        int

@@ -4,7 +4,7 @@ import (
 	"example.com/redislock/bench/internal/peer"
 )
 
-// quorumBudgets are those of package quorum.
+// quorumBudgets are the budgets of package quorum.
 func (r *Run) quorumBudgets() []Budget {
 	pair := func(subject string) float64 { return r.median("quorum", subject, "µs per pair", 0) }
 	return []Budget{
@@ -17,7 +17,7 @@ func (r *Run) quorumBudgets() []Budget {
 	}
 }
 
-// turnBudgets are those of WithTurn and WithLinger.
+// turnBudgets are the budgets of WithTurn and WithLinger.
 func (r *Run) turnBudgets() []Budget {
 	const (
 		clients, inProcesses = 4, 8 // places in the tables

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// obstacles say what stands in the way of a budget, by its row. They were found by profiles: of the processors (pprof), of the heap
-// (each allocation noted, 10,000 waiters and 10,000 locks), and by counting system calls. The appendix has those of the red rows.
+// obstacles say why a budget is not kept, by its row. They were found by profiles of the processors (pprof) and of the heap (with
+// each allocation, 10,000 waiters and 10,000 locks), and by counting system calls. The appendix has those of the red rows.
 var obstacles = map[string]string{
 	"latency of that pair, under a context that can end":       goroutine,
 	"pairs per second, one caller":                             goroutine,
@@ -38,20 +38,20 @@ var obstacles = map[string]string{
 }
 
 const (
-	// goroutine is what a context that can end costs.
+	// goroutine says what a context that can end costs.
 	goroutine = "A caller whose context can end is let go at that moment, also while go-redis waits for a stuck server, so another goroutine sends and reads for it. " +
 		"To start it and to wake the caller takes a tenth of a pair with four callers and more with one. Without it a cancelled caller would wait for go-redis's read timeout."
-	// fixed is what is left where many requests leave together.
+	// fixed says what is left if many requests leave together.
 	fixed = "What is left is go-redis's writing and parsing of each request in a pipeline, the script itself, and, from hundreds of callers on, Go's " +
 		"garbage collector, which goes through all their stacks. The server and the process have one processor each here."
-	// parking is what a hand-off within the process is made of.
+	// parking says what a hand-off within the process consists of.
 	parking = "A third is the runtime's parking and waking of the next caller's goroutine; a look at the clock, the handle and the mutexes are a tenth each."
 )
 
-// inTheWay is the heading of that in the appendix.
+// inTheWay is the heading of the obstacles in the appendix.
 const inTheWay = "What stands in the way of the red budgets"
 
-// obstructed names the red rows with what stands in their way, each obstacle once.
+// obstructed lists the obstacles of the red rows, each once, with its rows.
 func (r *Run) obstructed() string {
 	var reasons []string
 	rows := map[string][]string{}

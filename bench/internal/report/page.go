@@ -16,7 +16,7 @@ const (
 	details = "performance-details.md"
 )
 
-// Performance is docs/performance.md and its pictures by their file names: what a reader wants to know in five minutes. The appendix
+// Performance is docs/performance.md, with its pictures by their file names. A reader gets through it in five minutes; the appendix
 // has the rest.
 func (r *Run) Performance() (page []byte, pictures map[string][]byte, err error) {
 	var b strings.Builder
@@ -45,7 +45,7 @@ loopback. `+"`make bench`"+` measures this and writes this page; no figure on it
 	return []byte(b.String()), pictures, nil
 }
 
-// short is what the run comes to, in a few sentences.
+// short is the result of the run in a few sentences.
 func (r *Run) short() string {
 	kept, red := 0, 0
 	for _, row := range r.Budgets() {
@@ -75,7 +75,7 @@ func (r *Run) short() string {
 		ahead+even+behind, ahead, even, behind, kept, red)
 }
 
-// madeOn says what the run was made on and with.
+// madeOn describes the machine and the programs of the run.
 func (r *Run) madeOn() string {
 	f := r.Facts
 	text := fmt.Sprintf("Measured on %s in %s: %d × %s, %.1f GiB", r.When.UTC().Format("2006-01-02 15:04 UTC"), r.Took.Round(time.Second), f.CPUs, f.CPU,
@@ -105,7 +105,7 @@ a try every millisecond. Other settings, such as turns or three servers, are sai
 `, 100*level)
 }
 
-// settings is a table of those who are compared.
+// settings is a table of the libraries that are compared.
 func (r *Run) settings(b *strings.Builder, wanted func(PeerFacts) bool) {
 	b.WriteString("| subject | module | version | setting |\n|---|---|---|---|\n")
 	for _, p := range r.Facts.Peers {
@@ -140,7 +140,7 @@ func (r *Run) charts(b *strings.Builder) (pictures map[string][]byte, err error)
 // isFailures says that a quantity counts acquires that failed.
 func isFailures(quantity string) bool { return strings.HasPrefix(quantity, "failures") }
 
-// failed says of which subjects acquires failed in a section, how many, and where.
+// failed lists the subjects whose acquires failed in a section, with the number and the places.
 func (r *Run) failed(section string) (all []string) {
 	for _, e := range r.Log.Entries {
 		sum := 0.0

@@ -32,7 +32,7 @@ func TestARowHasTheBestPeerAndTheCheapestFloor(t *testing.T) {
 	page := pageOf(t, r)
 	for _, want := range []string{
 		"| µs per pair | 105 | 119 (redsync) | 1.13 | 0.67 |",                          // not bsm's 120, nor the two EVALSHA of 100
-		"| µs per pair | 110 (a context that can end) | 119 (redsync) | 1.08 | 0.64 |", // of the chapter's other setting
+		"| µs per pair | 110 (a context that can end) | 119 (redsync) | 1.08 | 0.64 |", // a row of the chapter's other setting
 		"| pairs per second; 1 caller | 10,500 | 5,000 (rueidislock) | 2.10 |  |",
 		"| pairs per second; 16 callers | 31,500 | 15,000 (rueidislock) | 2.10 |  |",  // the first quantity has all its places
 		"| re-acquire, µs per pair | 0.900 (linger 50 ms) | 90.0 (strict) | 100 |  |", // no peer has it
@@ -99,7 +99,7 @@ func TestTheAppendixHasWhatThePageLeavesOut(t *testing.T) {
 	}
 }
 
-// Each link of the page to the appendix, and back, is to a heading.
+// Each link from the page to the appendix, and back, leads to a heading.
 func TestThePageAndItsAppendixLinkToHeadings(t *testing.T) {
 	t.Parallel()
 	r := invented()

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// unknown stands where a peer wins a row and nobody has said why.
+// unknown is written if a peer wins a row and no reason is given.
 const unknown = "no reason known yet"
 
-// reasons say why a peer is better in a quantity of a section. The page names the peers before a reason. The key is "section/quantity", or
-// "section/quantity/peer" where it is so for one of them only; that one is looked for first, and then for the peer whose
-// variant it is ("redsync, 1 ms" is one of "redsync").
+// reasons say why a peer is better in a quantity of a section. The page names the peers before a reason. The key is
+// "section/quantity", or "section/quantity/peer" for a reason of one peer only. The latter is searched first, also under the peer of
+// which a setting is a variant ("redsync, 1 ms" is one of "redsync").
 var reasons = map[string]string{
 	"pair/µs per pair":          alone,
 	"pair/allocations per pair": handles,
@@ -80,43 +80,43 @@ var reasons = map[string]string{
 }
 
 const (
-	// plainly is why a pair of plain commands is cheaper for the server.
+	// plainly says why a pair of plain commands is cheaper for the server.
 	plainly = "Neither fence nor queue: a plain `SET NX PX`, which is no script and costs about half of the same in one, and a compare-and-delete. " +
 		"Our request is larger too: it says who asks, and where to tell of a grant."
-	// handles is what a lock in the process is made of.
+	// handles says what a lock in the process consists of.
 	handles = "A handle here has a lease, a fence and a place among the renewals; theirs is a token and a name. A lock of a quorum is one on each of three servers."
-	// alone is why a single caller or a few are served faster by it.
+	// alone says why one caller or a few are served faster by the peer.
 	alone = "With a few callers nothing is saved by sending together, and a pair without fence and queue has less to do. A caller of ours is also let go when " +
 		"its context ends, even while the network is stuck, so another goroutine waits for the answer, which takes time of its own while processors are idle."
-	// pipelined is what rueidis does with a few callers.
+	// pipelined says what rueidis does with a few callers.
 	pipelined = "All commands of all callers go through a few connections, so some callers at once share system calls from the start; " +
 		"ours do from the fifth request under way on."
-	// noQueue is what a lock without a queue and a fence saves in a hand-over.
+	// noQueue says what a lock without a queue and a fence saves in a hand-over.
 	noQueue = "A release is a delete that all who wait hear of; the quickest has the lock, and that may be the one who gave it back. No place in a queue " +
 		"is written or looked up. Jain's index and the slowest wait say what that costs the others."
-	// turns is what a window says of very many waiters.
+	// turns says what a window shows of very many waiters.
 	turns = "With as many waiters as hand-offs in the window nobody has had more than a turn or two, so fairness and the slowest wait say little. With " +
 		"two waiters a single pause of the machine is the slowest wait."
-	// threeScripts is what a pair of a quorum costs beside redsync's.
+	// threeScripts says what a pair of a quorum costs beside one of redsync.
 	threeScripts = "A plain `SET NX` asks for a free lock, and nothing is agreed between the servers. Ours has a place in a queue on each, a fence that a " +
 		"majority agrees on, and a Client with renewals and messages for each server."
-	// oneServer is what a majority of keys saves.
+	// oneServer says what a majority of keys saves.
 	oneServer = "Three keys on one server: one pipeline asks for all of them and no other server has to agree. If that server is lost, so is the lock. " +
 		"There is neither a queue nor a fence: who gives a lock back mostly has it again, as Jain's index and the slowest wait say."
-	// otherTurns is what a waiter has to wait for with turns.
+	// otherTurns says what a waiter must wait for with turns.
 	otherTurns = "A process that has the turn keeps the lock from the others for as long as that, while the median wait is a few µs. All clients share this " +
 		"machine's processors with the server."
-	// connections is what a pool of connections is for.
+	// connections says what a pool of connections is for.
 	connections = "Under go-redis commands have a pool of connections, and pipelines, which only ours sends, another of ten. One more is for the messages: the " +
 		"price of waiting without asking. rueidis has a few, and sends everything through them."
-	// joining is why a window with very many waiters counts more commands.
+	// joining says why a window with very many waiters counts more commands.
 	joining = "Those that join in the window are counted with it."
-	// barging is why a lock without a queue can change hands quickly.
+	// barging says why a lock without a queue can change hands quickly.
 	barging = "No queue: who gives the lock back takes it again at once, while the others sleep between their tries. Most of these are no hand-offs to " +
 		"another caller, and cost no message. Jain's index and the slowest wait say what the others get."
 )
 
-// reason says why, or that it is not known.
+// reason returns the reason, or that it is not known.
 func (l loss) reason() string {
 	key := l.section + "/" + l.quantity
 	family, _, _ := strings.Cut(l.peer, ", ")

@@ -100,14 +100,14 @@ func invented() *Run {
 	add("footprint", peer.Ours, "server CPU µs per renewal", 256, 10)
 	add("footprint", peer.Ours, "server CPU µs per pair", 1, 50)
 	add("footprint", peer.Ours, "server CPU µs per pair", 256, 25)
-	// The order in which a map is gone through is not to be seen.
+	// The order of an iteration over a map must not show.
 	slices.SortFunc(r.Log.Entries, func(a, b *measure.Entry) int {
 		return strings.Compare(a.Section+a.Quantity+a.Subject, b.Section+b.Quantity+b.Subject)
 	})
 	return r
 }
 
-// change replaces the values of an entry.
+// change replaces the values of one entry.
 func (r *Run) change(t *testing.T, k measure.Key, values ...float64) {
 	t.Helper()
 	for _, e := range r.Log.Entries {
@@ -163,7 +163,7 @@ turns | redislock, readers in turns | readers beside each other, commands per pa
 type red struct {
 	key   measure.Key
 	value float64
-	red   string // the row, and no other
+	red   string // the only row that is red
 }
 
 func parseRed(t *testing.T, line string) red {
@@ -203,7 +203,7 @@ func TestEachBudgetIsComputedFromItsFigures(t *testing.T) {
 		broken[c.red] = true
 	}
 	r := invented()
-	r.change(t, measure.Key{Section: "holding", Subject: peer.Ours, Quantity: "locks lost", X: 100000}, 0, 0, 1) // once is too often
+	r.change(t, measure.Key{Section: "holding", Subject: peer.Ours, Quantity: "locks lost", X: 100000}, 0, 0, 1) // once is already too often
 	for _, b := range r.Budgets() {
 		if (b.Verdict() == "red") != (b.What == "locks lost among them") {
 			t.Errorf("a lost lock: %q is %s", b.What, b.Verdict())

@@ -1,5 +1,5 @@
-// Package report makes the documents of a run from what it measured, and from nothing else: tables with ratios to the
-// floors and to each peer, charts, the budgets, and what a fleet needs.
+// Package report makes the documents of a run, from its measurements only: tables with ratios to the floors and to
+// each peer, charts, the budgets, and the needs of a fleet.
 package report
 
 import (
@@ -12,17 +12,17 @@ import (
 	"example.com/redislock/bench/internal/measure"
 )
 
-// Run is what the file of a run has.
+// Run is the content of the file of a run.
 type Run struct {
 	When  time.Time
 	Took  time.Duration
 	Only  string  // the expression that chose sections; empty: all of them
-	Scale float64 // of all durations; 1 is a whole run
+	Scale float64 // a factor for all durations; 1 is a whole run
 	Facts Facts
 	Log   measure.Log
 }
 
-// Read takes a run from its file.
+// Read reads a run from its file.
 func Read(path string) (*Run, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -44,10 +44,10 @@ func (r *Run) Save(path string) error {
 	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
-// ErrPartial says that a run cannot become documents: it left sections out, or hurried.
+// ErrPartial says that no documents can be made of a run, as it left out sections or was shortened.
 var ErrPartial = errors.New("only a whole run may write the documents")
 
-// Whole is nil if the run had all sections, at their full length; else it says what it lacks.
+// Whole is nil if the run had all sections, at their full length. Otherwise it says what is missing.
 func (r *Run) Whole() error {
 	switch {
 	case r.Only != "":

@@ -16,11 +16,11 @@ import (
 //go:embed scale.md.tmpl
 var scaleText string
 
-// planned is how busy a shard is to be by its renewals. At one half a renewal of all that it has, at once, takes a sixth of the lease, after
-// which a renewal without an answer is sent once more.
+// planned is how busy a shard is planned to be with renewals. At one half, a renewal of all locks of the shard at once takes a sixth
+// of the lease, after which a renewal without an answer is sent once more.
 const planned = 0.5
 
-// busiest is how busy a shard may be at all: above it a queue that has come does not go in useful time.
+// busiest is how busy a shard may be at most: above it, a queue of requests does not end in useful time.
 const busiest = 0.8
 
 const (
@@ -37,11 +37,11 @@ const (
 	keptLeast = float64((redislock.DefaultLease + redislock.MinRetention + 100*time.Second) / time.Second)
 
 	standard  = float64(redislock.DefaultLease / time.Second)
-	shrink    = 30                     // simulated are leases so much shorter, and so many fewer locks: the load is the same
+	shrink    = 30                     // leases are shorter by this factor in the simulation, and locks fewer: the load is the same
 	simulated = 12 * standard / shrink // seconds
 )
 
-// scale is what the template has.
+// scale has the data of the template.
 type scale struct {
 	Run     *Run
 	Cost    fleet.Cost
@@ -84,11 +84,11 @@ type holdRow struct {
 	Alone, Each, Together float64 // locks on a core that is as busy as planned, by how many renewals share a request
 }
 
-// limit is what a shard has of something, and how much of it a lock takes.
+// limit is a resource of a shard, and how much of it a lock takes.
 type limit struct {
 	What  string
 	Has   string
-	Locks float64 // until it is used up
+	Locks float64 // how many locks use it up
 	Do    string
 }
 
@@ -106,7 +106,7 @@ type size struct {
 	ClientMemory    float64 // bytes
 	Shards          int
 	Uses            []use // of one master
-	First, Next     use   // what is used up first, and what then is although there are enough shards
+	First, Next     use   // the resource that is used up first, and the one that is used up next even with enough shards
 	Do, DoNext      string
 }
 
@@ -120,7 +120,7 @@ type outage struct {
 	Away  float64
 }
 
-// absence is what an outage of a shard comes to.
+// absence is the result of an outage of a shard.
 type absence struct {
 	Away float64
 	fleet.Result
@@ -207,7 +207,7 @@ func (s *scale) read() error {
 			return err
 		}
 	}
-	// Measured elsewhere, and missing is no harm.
+	// This is measured elsewhere, and may be missing.
 	s.figures["KiB per lock"] = s.Run.median("holding", peer.Ours, "KiB per lock", 100_000)
 	s.figures["trip"] = s.Run.median("pair", floorPing, "µs per pair", 0) / 2
 	if math.IsNaN(s.figures["trip"]) {
@@ -248,7 +248,7 @@ func size1024(v float64) string {
 	return number(v) + " TiB"
 }
 
-// rough writes a large number with two digits that count.
+// rough writes a large number with two significant digits.
 func rough(v float64) string {
 	if v <= 0 || math.IsNaN(v) || math.IsInf(v, 0) {
 		return number(v)

@@ -8,10 +8,10 @@ import (
 	"example.com/redislock/bench/internal/fleet"
 )
 
-// leases are those that the page speaks of.
+// leases are the leases on the page.
 var leases = []time.Duration{30 * time.Second, 2 * time.Minute, 15 * time.Minute}
 
-// what can be used up first, and what to do about it.
+// The resources that can be used up first, and what to do about each.
 const (
 	byProcessor   = "processor time of the server, by renewals"
 	byMemory      = "memory of the server"
@@ -28,12 +28,12 @@ var remedies = map[string]string{
 		"every Client is connected to every master. Beyond that, several clusters, and a rule in front of them that says which has a name.",
 }
 
-// one is a fleet on one core.
+// one returns a fleet on one core.
 func (s *scale) one(held float64, lease time.Duration, together int) fleet.Fleet {
 	return fleet.Fleet{Held: held, Lease: lease.Seconds(), Shards: 1, Together: together, Trip: s.figures["trip"] / 1e6, Cost: s.Cost}
 }
 
-// shares is how much of a master's own the locks take that are held there, with so many Clients of the whole fleet.
+// shares is how much of each resource of a master its locks take, with this many Clients in the whole fleet.
 func (s *scale) shares(perShard, clients float64) []use {
 	renewals := perShard * 3 / standard
 	return []use{
@@ -44,7 +44,7 @@ func (s *scale) shares(perShard, clients float64) []use {
 	}
 }
 
-// memoryLimit is half of the machine's memory: a copy for a new replica can take as much again.
+// memoryLimit is half of the machine's memory, as a copy for a new replica can take as much again.
 func (s *scale) memoryLimit() float64 { return float64(s.Run.Facts.Memory) / 2 }
 
 func (s *scale) compute() {
@@ -111,7 +111,8 @@ func (s *scale) compute() {
 	s.Waits = planned * checkPause * 1e6 / f["check"]
 }
 
-// shards is how many are needed where each Client holds so many locks: the more there are, the fewer renewals share a request.
+// shards is how many shards are needed if each Client holds this many locks. The more shards there are, the fewer renewals
+// share a request.
 func (s *scale) shards(held, each float64, lease time.Duration) int {
 	for n := 1; ; n++ {
 		f := s.one(held, lease, fleet.Together(each, n))
@@ -130,7 +131,7 @@ func (s *scale) crowd() {
 		whole := s.one(held, leases[0], fleet.Together(each, n))
 		s.Crowds = append(s.Crowds, crowd{each, held, whole.Renewals(), whole.Together, whole.Utilisation(), n})
 	}
-	f["crowd connections"] = 2 * manyClients // one that works, and one that listens
+	f["crowd connections"] = 2 * manyClients // one for requests, and one for messages
 	f["crowd memory"] = f["crowd connections"] * f["connection"]
 	f["crowd connects"] = f["crowd connections"] * f["connect"] / 1e6
 	f["crowd checks"] = manyClients / checkPause * f["check"] / 1e6
@@ -150,7 +151,7 @@ func (s *scale) lose() {
 	s.LossBusy, s.LossTogether = f.Utilisation(), f.Together
 }
 
-// prove simulates what the formulas say: half and 80 % of a core, more than there is, and a server that is away.
+// prove simulates the cases of the formulas: half and 80 % of a core, more than a core, and a server that is away.
 func (s *scale) prove() {
 	small := func(together int, busy, times float64) fleet.Fleet {
 		f := s.one(0, leases[0]/shrink, together)

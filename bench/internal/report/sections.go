@@ -7,10 +7,10 @@ import (
 // chapter is a section of the run on the page.
 type chapter struct {
 	id, title string
-	about     string               // what was done, and what a row means
-	axis      func(float64) string // how a place is called; nil where there is only one
-	shown     []float64            // places that the page shows; nil: all. Of the first quantity it shows all, and the appendix shows all of everything
-	also      []string             // settings of ours with rows of their own, beside the one that stands for it
+	about     string               // what was measured, and what a row means
+	axis      func(float64) string // the name of a place; nil if there is only one
+	shown     []float64            // places that the page shows for all but the first quantity; nil: all. Of the first quantity, and in the appendix, all places are shown
+	also      []string             // further settings of this library with their own rows
 	charts    []chart
 }
 
@@ -76,7 +76,7 @@ var chapters = []chapter{
 		"Renewals are in requests of 1, 16 and 256; a pair is by 1 and by 256 callers."},
 }
 
-// directions say which values of a quantity are good. A quantity that is not here only describes.
+// directions say which values of a quantity are good. A quantity that is not here is not compared.
 var directions = map[string]direction{
 	"µs per pair": lower, "allocations per pair": lower, "bytes per pair": lower,
 	"pairs per second": higher, "server µs per pair": lower, "client CPU µs per pair": lower,
@@ -126,7 +126,7 @@ func callersOf(x float64) string {
 func clientsOf(x float64) string {
 	switch x {
 	case 0:
-		return "" // the quantity says it
+		return "" // the name of the quantity says it
 	case 1:
 		return "1 client × 32"
 	case 8:

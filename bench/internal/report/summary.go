@@ -14,9 +14,9 @@ import (
 type row struct {
 	quantity   string
 	x          float64
-	own        string  // the subject that stands for this library
+	own        string  // the subject that represents this library
 	value      float64 // its median
-	other      string  // the best peer; where there is none, the best other setting of ours
+	other      string  // the best peer, or the best other setting of this library if there is none
 	otherValue float64
 	peer       bool    // other is a peer
 	ahead      float64 // how many times as good as other; NaN: there is none
@@ -40,7 +40,7 @@ func (r *Run) rows(c chapter) (all []row) {
 	return all
 }
 
-// row compares a subject of ours; it compares with nothing where that was not measured.
+// row compares a subject of this library. What was not measured is left out of the comparison.
 func (r *Run) row(section, q string, x float64, own string) row {
 	d := directions[q]
 	one := row{quantity: q, x: x, own: own, value: r.median(section, own, q, x), ahead: math.NaN(), floor: math.NaN()}
@@ -61,7 +61,8 @@ func (r *Run) row(section, q string, x float64, own string) row {
 	return one
 }
 
-// bestOf is the subject of a kind with the best median, which does not stand for this library itself; "" if there is none.
+// bestOf is the subject of a kind with the best median, other than the one that represents this library. It is "" if there
+// is none.
 func (r *Run) bestOf(section, quantity string, x float64, k kind) (best string, value float64) {
 	for _, s := range r.subjects(section, quantity) {
 		v := r.median(section, s, quantity, x)
@@ -75,7 +76,7 @@ func (r *Run) bestOf(section, quantity string, x float64, k kind) (best string, 
 	return best, value
 }
 
-// Summary is the table of the page: each quantity that is compared, at the places that tell most.
+// Summary is the table of the page: each quantity that is compared, at its most telling places.
 func (r *Run) Summary() string {
 	var b strings.Builder
 	b.WriteString("Each measured quantity, beside the best peer and the cheapest floor. Where no peer has it, ours in another setting stands there. " +
@@ -87,7 +88,7 @@ func (r *Run) Summary() string {
 		if len(rows) > 0 {
 			where := ""
 			if place := c.named(rows[0].x); place != "" && !slices.ContainsFunc(rows, func(one row) bool { return one.x != rows[0].x }) {
-				where, c.axis = ": "+place, nil // said once for all rows
+				where, c.axis = ": "+place, nil // written once for all rows
 			}
 			fmt.Fprintf(&b, "| **[%s](%s#%s)**%s | | | | |\n", c.title, details, anchor(c.title), where)
 		}
@@ -104,7 +105,7 @@ func (r *Run) Summary() string {
 	return b.String()
 }
 
-// shows says whether the page shows a row: all places of the chapter's first quantity, and of the others those that are chosen.
+// shows reports whether the page shows a row: of the chapter's first quantity all places, of the others the chosen ones.
 func (c chapter) shows(one row, first string) bool {
 	return c.shown == nil || one.quantity == first || slices.Contains(c.shown, one.x)
 }

@@ -8,7 +8,7 @@ import (
 	"example.com/redislock/bench/internal/measure"
 )
 
-// chapters are those of the page, and at its end those that the run has and nobody has described.
+// chapters are the chapters of the page, and after them the sections of the run that have no description.
 func (r *Run) chapters() []chapter {
 	all := slices.Clone(chapters)
 	for _, e := range r.Log.Entries {
@@ -19,7 +19,7 @@ func (r *Run) chapters() []chapter {
 	return all
 }
 
-// place is how a place of the chapter is called.
+// place is the name of a place of the chapter.
 func (c chapter) place(x float64) string {
 	if c.axis == nil {
 		return plain(x)
@@ -27,7 +27,7 @@ func (c chapter) place(x float64) string {
 	return c.axis(x)
 }
 
-// named is the same, and "" where there is only one place.
+// named is the same, but "" if there is only one place.
 func (c chapter) named(x float64) string {
 	if c.axis == nil {
 		return ""
@@ -55,7 +55,7 @@ func (r *Run) tables(c chapter) string {
 	return b.String()
 }
 
-// heading says what the table has, and which end of it is good.
+// heading says what the table has, and whether more or less is better.
 func heading(quantity string) string {
 	switch directions[quantity] {
 	case lower:
@@ -112,7 +112,8 @@ func (r *Run) single(b *strings.Builder, c chapter, q string, x float64) {
 	}
 }
 
-// several is a table of many places, a column for each: the medians with their quartiles, and under them by how much ours is ahead.
+// several is a table of many places, with a column for each: the medians with their quartiles, and under them how far this library
+// is ahead.
 func (r *Run) several(b *strings.Builder, c chapter, q string, xs []float64) {
 	subjects := r.subjects(c.id, q)
 	own := r.own(c.id, q)
@@ -144,7 +145,7 @@ func (r *Run) several(b *strings.Builder, c chapter, q string, xs []float64) {
 	}
 }
 
-// spread is a median, and in a second line the quartiles where they differ.
+// spread is a median, with the quartiles on a second line if they differ.
 func (r *Run) spread(k measure.Key) string {
 	values := r.Log.Values(k)
 	m, low, high := number(measure.Median(values)), number(measure.Quantile(values, 0.25)), number(measure.Quantile(values, 0.75))
@@ -154,7 +155,7 @@ func (r *Run) spread(k measure.Key) string {
 	return fmt.Sprintf("%s<br><sub>%s – %s</sub>", m, low, high)
 }
 
-// alone is one table of what only this library was measured for.
+// alone is one table of the quantities that were measured for this library only.
 func (r *Run) alone(b *strings.Builder, c chapter) {
 	begun := false
 	for _, q := range r.Log.Quantities(c.id) {
@@ -174,7 +175,7 @@ func (r *Run) alone(b *strings.Builder, c chapter) {
 	}
 }
 
-// lead is by how much ours is better than a subject, marked where a peer is better than ours.
+// lead is how far this library is ahead of a subject, marked if a peer is better.
 func (r *Run) lead(section, q, subject string, x float64) string {
 	own := r.own(section, q)
 	if subject == own {
@@ -183,7 +184,7 @@ func (r *Run) lead(section, q, subject string, x float64) string {
 	return mark(ahead(directions[q], r.median(section, own, q, x), r.median(section, subject, q, x)), kindOf(subject) == other)
 }
 
-// mark writes a ratio, and marks it where it is one to a peer: better than ours, or level with it.
+// mark writes a ratio. If it is one to a peer that is better than this library, or level with it, it is marked.
 func mark(a float64, peer bool) string {
 	switch {
 	case !peer:

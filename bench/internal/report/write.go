@@ -11,7 +11,7 @@ import (
 // Write makes performance.md with its pictures and its appendix, and scale.md, in a folder. A run that is not whole writes nothing:
 // [ErrPartial]. Pages are only replaced when all of them could be made.
 //
-// It fails too, with the pages written, where a peer is better in a row and nobody has said why.
+// It also returns an error, after writing the pages, if a peer is better in a row without a reason.
 func (r *Run) Write(dir string) error {
 	if err := r.Whole(); err != nil {
 		return err
@@ -32,7 +32,7 @@ func (r *Run) Write(dir string) error {
 	if err != nil {
 		return err
 	}
-	for _, path := range old { // of a chart that there is no more
+	for _, path := range old { // the picture of a chart that no longer exists
 		if pictures[filepath.Base(path)] == nil {
 			if err := os.Remove(path); err != nil {
 				return err

@@ -1,5 +1,5 @@
-// Package traffic counts the requests that clients send, and takes from a server what those cost it. A server's own
-// counts do not tell a request from the commands inside a script, so they are counted where they leave: at the sockets.
+// Package traffic counts the requests that clients send, and reads their cost from the server. The server's own counts
+// do not distinguish a request from a command inside a script, so requests are counted at the sockets of the clients.
 package traffic
 
 import (
@@ -9,14 +9,14 @@ import (
 	"sync/atomic"
 )
 
-// Counter counts the requests on all connections that it wraps. The zero Counter is ready.
+// Counter counts the requests on all connections that it wraps. The zero Counter is ready for use.
 type Counter struct {
 	mu     sync.Mutex
 	counts map[string]*atomic.Int64
 }
 
-// Wrap makes the Counter count what is written to a connection. One of TCP stays one in the eyes of libraries that look
-// for more than a net.Conn has.
+// Wrap makes the Counter count the requests that are written to a connection. A TCP connection keeps its further
+// methods, for libraries that need more than a net.Conn.
 func (c *Counter) Wrap(conn net.Conn) net.Conn {
 	s := scanner{count: c.count, known: map[string]*atomic.Int64{}}
 	if tcp, ok := conn.(*net.TCPConn); ok {
@@ -25,7 +25,7 @@ func (c *Counter) Wrap(conn net.Conn) net.Conn {
 	return &plainConn{conn, s}
 }
 
-// Sent is how many requests of each command were sent so far. Names are in lower case, without a subcommand.
+// Sent returns how many requests of each command were sent until now. Names are in lower case, without a subcommand.
 func (c *Counter) Sent() Sent {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -39,7 +39,7 @@ func (c *Counter) Sent() Sent {
 // Sent is a number of requests for each command.
 type Sent map[string]int64
 
-// Since is what was sent after before.
+// Since returns what was sent after the given state.
 func (s Sent) Since(before Sent) Sent {
 	d := Sent{}
 	for name, n := range s {
@@ -92,8 +92,8 @@ func (c *plainConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// scanner finds the requests in what a client writes, wherever a write ends: arrays of bulk strings, as
-// "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n". It looks at headers and at names, and steps over everything else.
+// scanner finds the requests in the data that a client writes, however it is split into writes: arrays of bulk
+// strings, as "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n". It reads headers and names, and skips everything else.
 type scanner struct {
 	count func(name string) *atomic.Int64
 	known map[string]*atomic.Int64 // by the name as it was written
@@ -136,7 +136,7 @@ func (s *scanner) scan(p []byte) {
 	}
 }
 
-// request counts the one whose name has been read.
+// request counts the request whose name has been read.
 func (s *scanner) request() {
 	n := s.known[string(s.name)]
 	if n == nil {

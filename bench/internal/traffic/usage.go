@@ -8,14 +8,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Usage is what INFO commandstats says of each command, in lower case, those inside scripts too; what it says of
-// subcommands is added up.
+// Usage has the figures of INFO commandstats for each command, in lower case, with those inside scripts. Subcommands
+// are added up.
 type Usage map[string]Cost
 
 // Cost is how often a command was executed, and how many µs that took the server.
 type Cost struct{ Calls, Micros int64 }
 
-// Read asks a server for what it was used for since it counts.
+// Read asks a server for its usage since its counts began.
 func Read(ctx context.Context, rdb redis.UniversalClient) (Usage, error) {
 	text, err := rdb.Info(ctx, "commandstats").Result()
 	if err != nil {
@@ -43,14 +43,14 @@ func parse(text string) (Usage, error) {
 	return u, nil
 }
 
-// Add adds what another server was used for.
+// Add adds the usage of another server.
 func (u Usage) Add(other Usage) {
 	for name, c := range other {
 		u[name] = Cost{u[name].Calls + c.Calls, u[name].Micros + c.Micros}
 	}
 }
 
-// Since is what was used after before.
+// Since returns the usage after the given state.
 func (u Usage) Since(before Usage) Usage {
 	d := Usage{}
 	for name, c := range u {
@@ -59,9 +59,8 @@ func (u Usage) Since(before Usage) Usage {
 	return d
 }
 
-// Micros is the server's time for these requests, in µs. The time of a script has that of the commands in it, which
-// have theirs in the Usage once more: of a command that clients send and scripts call, the requests are given their
-// share by number.
+// Micros is the server's time for these requests, in µs. The time of a script includes that of its commands, which
+// are in the Usage once more. If both clients and scripts use a command, its time is divided by their numbers.
 func (u Usage) Micros(requests Sent) (micros float64) {
 	for name, c := range u {
 		if c.Calls > 0 {
