@@ -188,7 +188,7 @@ type detail struct {
 	// Means and Steps say what the state means and what can be done, as redislock show does.
 	Means []trouble.Text `json:"means"`
 	Steps []step         `json:"steps"`
-	// Stops says why no lock can be taken now.
+	// Stops says that acquires are refused now, and why.
 	Stops trouble.Text `json:"stops,omitempty"`
 }
 

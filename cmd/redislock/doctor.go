@@ -16,8 +16,8 @@ import (
 	"example.com/redislock/ui/doctor"
 )
 
-const doctorHelp = `Examines the Redis of the locks. For each fault it says what is wrong, why that matters for locks, and which command repairs
-it. It changes no setting. It takes one lock under the prefix and gives it back, which leaves a key that expires.
+const doctorHelp = `Examines the Redis of the locks. For each fault it says what is wrong, why that matters for locks, what shows more (look), and what
+repairs it (fix), after what that costs (note). It changes no setting. It takes one lock under the prefix and gives it back, which leaves a key that expires.
 
 Of a cluster every master is examined. If the user of the URL may not ask something, that is named with the permission that is
 missing. Examine once as an administrator, and once as the user of the applications, to see their permissions.
@@ -161,16 +161,17 @@ func printReport(w io.Writer, r doctor.Report) error {
 		if g.Why != "" {
 			fmt.Fprintf(&text, "         why  %s\n", oneLine(g.Why))
 		}
+		if g.Look != "" {
+			fmt.Fprintf(&text, "         look first, this changes nothing: see what fills it\n              %s\n", oneLine(g.Look))
+		}
 		if g.Fix != "" {
 			fmt.Fprintf(&text, "         fix  %s\n", oneLine(g.Fix))
 		}
 		if g.Cost != "" {
 			fmt.Fprintf(&text, "         note %s\n", oneLine(g.Cost))
 		}
-		for _, command := range []string{g.Command, g.Look} {
-			if command != "" {
-				fmt.Fprintf(&text, "              %s\n", oneLine(command))
-			}
+		if g.Command != "" {
+			fmt.Fprintf(&text, "              %s\n", oneLine(g.Command))
 		}
 	}
 	fmt.Fprintf(&text, "\n%d danger, %d warning, %d unknown, %d ok\n", counts[doctor.Danger], counts[doctor.Warning], counts[doctor.Unknown], counts[doctor.OK])

@@ -60,6 +60,30 @@ func TestDoctorSaysWhatIsWrongAndExitsWithIt(t *testing.T) {
 	f.doctor(url, "--replicas", "1").ends(1)
 }
 
+func TestDoctorOfAFullServerLooksBeforeItChangesAndSaysThatTheLockWasRefused(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	s := servertest.Start(t, "--maxmemory-policy", "noeviction")
+	if err := s.Admin().Set(t.Context(), "ballast", strings.Repeat("x", 4<<20), 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Admin().ConfigSet(t.Context(), "maxmemory", "1mb").Err(); err != nil {
+		t.Fatal(err)
+	}
+	out := f.doctor("redis://" + s.Addr()).ends(1)
+	at := 0
+	for _, text := range []string{
+		"danger   memory: full, most acquires are refused: ", "\n         why  ", "\n         look first, this changes nothing: ", " --bigkeys\n",
+		"\n         fix  raise its limit", "\n         note ", " CONFIG SET maxmemory ", "\ndanger   lock: refused: OOM",
+	} {
+		i := strings.Index(out[at:], text)
+		if i < 0 {
+			t.Fatalf("%q is not in its place: %s", text, out)
+		}
+		at += i
+	}
+}
+
 func TestDoctorOfAServerThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)

@@ -16,7 +16,7 @@ import (
 const showHelp = `Shows everything that Redis knows of the lock NAME: the holders, with host, process and metadata, since when they hold it, and the end
 of their leases; the waiters in order, and for how long they wait; and the last fence. It says what that means, and what can be done
 next: first what only looks, then what mends, then what takes something away. It changes nothing. Of the lock of a job (cron:NAME) it
-says whether the job is overdue, failed or died. It says so if Redis is full and no lock can be taken. If a history is kept
+says whether the job is overdue, failed or died. It says so if Redis is full and refuses most acquires. If a history is kept
 (redislock ui --history, or the Observer of package ui/history), it says which holds were lost or broken in the last ten minutes.
 
 With --output json the troubles of the lock, of its job and of a Redis that is full are in the field troubles: kind, level, title, what it
@@ -110,7 +110,7 @@ func (l *link) inspectMore(info redislock.Info) (more redislock.Info, err error)
 	return more, err
 }
 
-// describe is a lock in full, as it was so long ago. Stops is why no lock can be taken, if that is so.
+// describe is a lock in full, as it was so long ago. Stops says that acquires are refused, if that is so.
 func describe(info readable, old time.Duration, stops trouble.Text) string {
 	now := info.Now.Add(old)
 	var b strings.Builder
@@ -194,7 +194,7 @@ func inBrief(info redislock.Info, stops trouble.Text) string {
 		state += fmt.Sprintf(", %d waiting", info.Waiting)
 	}
 	if stops != "" {
-		state += bad.Render(", but no lock can be taken now: " + stops.String())
+		state += bad.Render(", but " + stops.String())
 	}
 	return state
 }

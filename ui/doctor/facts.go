@@ -138,6 +138,7 @@ func (f *facts) readInfo(ctx context.Context) error {
 	var text string
 	if text, f.infoErr = within(ctx, patience, func(ctx context.Context) (string, error) { return f.rdb.Info(ctx).Result() }); f.infoErr == nil {
 		f.info = fields(text)
+		f.lookCloser(ctx)
 	}
 	return f.infoErr
 }

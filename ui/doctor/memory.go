@@ -3,10 +3,12 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -50,11 +52,49 @@ func scarce(used, limit int64) bool { return used >= limit/5*4 }
 // room is the advice if the machine has no more memory.
 const room = "move the locks to a server of their own, give the machine more memory, or delete what is not needed"
 
-// leastRoom is how much free memory a server needs so as not to count as full. With less, one large value can fill
-// it.
+// leastRoom is how much free memory a server needs so as not to be about to be full. With less, one large value can fill it.
 const leastRoom = 1 << 20
 
-// Memory returns only the findings of Examine about memory. It sends one request to each server.
+// A server that is about to be full is asked again, up to moreLooks times: it may be full at one moment and not at the next.
+const (
+	moreLooks = 4
+	lookAgain = 50 * time.Millisecond
+)
+
+// lookCloser asks a server that is about to be full for its memory again, and keeps the answer with the least room.
+func (f *facts) lookCloser(ctx context.Context) {
+	for range moreLooks {
+		free, limited := f.free()
+		if limit, _ := number(f.info, "maxmemory"); !limited || free < 0 || free >= min(limit/100, leastRoom) {
+			return
+		}
+		select {
+		case <-time.After(lookAgain):
+		case <-ctx.Done():
+			return
+		}
+		text, err := within(ctx, patience, func(ctx context.Context) (string, error) { return f.rdb.Info(ctx, "memory").Result() })
+		if err != nil {
+			return
+		}
+		later := facts{info: fields(text)}
+		if less, limited := later.free(); limited && less < free {
+			maps.Copy(f.info, later.info)
+		}
+	}
+}
+
+// free is how much memory is left below maxmemory, as Redis counts it: without the buffers of replicas and of the append-only file. Below
+// 0 it refuses what needs memory, or evicts. It is false if there is no maxmemory.
+func (f *facts) free() (int64, bool) {
+	used, _ := number(f.info, "used_memory")
+	apart, _ := number(f.info, "mem_not_counted_for_evict")
+	limit, _ := number(f.info, "maxmemory")
+	return limit - (used - apart), limit > 0
+}
+
+// Memory returns only the findings of Examine about memory. It sends one request to each server, and a few to one that is about to be
+// full.
 func Memory(ctx context.Context, rdb redis.UniversalClient) Report {
 	r := Report{Address: address(rdb)}
 	ask := func(ctx context.Context, f *facts) []Finding {
@@ -63,6 +103,7 @@ func Memory(ctx context.Context, rdb redis.UniversalClient) Report {
 			return nil
 		}
 		f.info = fields(text)
+		f.lookCloser(ctx)
 		return f.mark(headroom(f))
 	}
 	if cluster, ok := rdb.(*redis.ClusterClient); ok {
@@ -110,23 +151,41 @@ func headroom(f *facts) []Finding {
 	}
 	found := Finding{
 		Check: check, Level: Warning, Found: text,
-		Why: "without memory an acquire is refused (OOM), and so is a place in the queue. Releases and renewals still pass.",
+		Why: refusals,
 		Fix: room, Look: biggest,
 	}
 	if more := raised(used, limit, total); more > 0 {
-		found.Fix = "raise its limit to " + size(more) + ", if nothing else wants that memory"
+		found.Fix = fmt.Sprintf("raise its limit to %s, if nothing else wants that memory: the machine has %s", size(more), size(total))
 		found.Command = f.cli("CONFIG SET maxmemory " + bytesOf(more))
-		found.Cost = "it lasts until the server restarts: CONFIG REWRITE, or the same in its configuration file, keeps it"
+		found.Cost = "if what fills it goes on growing, the new limit is reached too. A restart of the server brings the old limit back: to keep the new one, write it into the server's configuration file, which CONFIG REWRITE does too"
 	}
-	if used >= limit/20*19 {
+	free, _ := f.free()
+	policy := f.info["maxmemory_policy"]
+	switch {
+	case free < 0 && policy != "" && policy != "noeviction":
+		found.Level, found.Found = Danger, "full, "+text
+		found.Why = "it drops keys to make room (" + policy + "), and locks that are held are among them. Where it finds nothing to drop, an acquire is refused (OOM)."
+	case free < 0:
+		found = asFull(found, text)
+	case used >= limit/20*19:
 		found.Level, found.Found = Danger, "nearly full, "+text
-	}
-	if limit-used < min(limit/100, leastRoom) {
-		found.Found, found.Stops = "full, "+text, NoMemory
-		found.Why = "no lock can be taken: an acquire is refused (OOM), and so is a place in the queue. What is held stays held: releases and renewals still pass."
 	}
 	return []Finding{found}
 }
+
+// refusals is what a server does that has no memory left and does not evict. An acquire passes that needs no memory for its first write,
+// as of a lock that was used lately.
+const refusals = "an acquire is refused (OOM) whenever no memory is free, and so is a place in the queue; now and then one passes. " +
+	"Refused callers leave no trace in Redis: their own logs say who is hit. What is held stays held: releases and renewals still pass."
+
+// asFull is a finding of a server that has no memory left, with what shows that.
+func asFull(f Finding, shows string) Finding {
+	f.Level, f.Stops, f.Found, f.Why = Danger, NoMemory, fullFound+": "+shows, refusals
+	return f
+}
+
+// fullFound is how the findings of a full server begin.
+const fullFound = "full, most acquires are refused"
 
 // raised is a higher limit, or 0 if the machine has no more memory. A part of the machine's memory is left to the system and to the
 // copy that a snapshot makes. A container may have less memory than the server knows of. The result stays the same as long as the old
@@ -176,21 +235,27 @@ func (f *facts) cli(what string) string {
 	return line + " " + what
 }
 
-// oneCause makes one finding of two about a full server: the tried lock shows that it is full, and the check of the memory shows why.
+// oneCause makes the findings about a full server agree: of the memory, and of the lock that was tried. A lock that could be taken does
+// not show that there is room, but one that was refused shows that there is none.
 func oneCause(found []Finding) []Finding {
-	refused := slices.IndexFunc(found, func(f Finding) bool { return f.Stops == NoMemory && f.Check != "memory" })
-	taken := slices.ContainsFunc(found, func(f Finding) bool { return f.Check == "lock" && f.Level == OK })
-	for i, f := range found {
-		if f.Check != "memory" || f.Stops != NoMemory {
-			continue
+	memory := slices.IndexFunc(found, func(f Finding) bool { return f.Check == "memory" && f.Node == "" })
+	lock := slices.IndexFunc(found, func(f Finding) bool { return f.Check == "lock" })
+	if memory < 0 || lock < 0 {
+		return found
+	}
+	m, l := &found[memory], &found[lock]
+	switch {
+	case l.Stops == NoMemory && m.Level >= Warning:
+		if m.Stops != NoMemory {
+			_, shows, nearly := strings.Cut(m.Found, "nearly full, ")
+			if !nearly {
+				shows = m.Found
+			}
+			*m = asFull(*m, shows)
 		}
-		if refused >= 0 {
-			return slices.Delete(found, refused, refused+1)
-		}
-		if taken && f.Node == "" {
-			found[i].Found = "nearly " + f.Found
-			found[i].Why = "one lock could just be taken. At the next moment an acquire may be refused (OOM), and so may a place in the queue. Releases and renewals still pass."
-		}
+		l.Why, l.Fix = "Redis is full: see memory.", "what mends the memory mends this"
+	case m.Stops == NoMemory && l.Level == OK:
+		l.Found += ". Redis is full all the same: now and then an acquire passes"
 	}
 	return found
 }

@@ -81,15 +81,15 @@ func trial(ctx context.Context, rdb redis.UniversalClient, prefix, user, rule st
 	case !fromServer(err):
 		return []Finding{unreachable("the server", err)}
 	}
-	var stops Stops
-	if redis.HasErrorPrefix(err, "OOM") {
-		stops = NoMemory
-	}
-	return []Finding{{
-		Check: check, Level: Danger, Stops: stops, Found: "none can be taken: " + cause(err),
+	refused := Finding{
+		Check: check, Level: Danger, Found: "refused: " + cause(err),
 		Why: "what refuses this one refuses those of applications.",
 		Fix: refusedFix(err),
-	}}
+	}
+	if redis.HasErrorPrefix(err, "OOM") {
+		refused.Stops, refused.Why = NoMemory, refusals
+	}
+	return []Finding{refused}
 }
 
 // refusedFix is the advice for a server that refuses writes.

@@ -46,17 +46,17 @@ type Finding struct {
 	Command string `json:"command,omitempty"`
 	Cost    string `json:"cost,omitempty"`
 	Look    string `json:"look,omitempty"`
-	// Stops says why no lock can be taken at all. It is empty if locks can be taken.
+	// Stops says why acquires are refused. It is empty if they are not.
 	Stops Stops `json:"stops,omitempty"`
 }
 
-// Stops is why no lock can be taken.
+// Stops is why acquires are refused.
 type Stops string
 
 // The reasons.
 const (
-	NoMemory Stops = "memory" // the server is full
-	NoAnswer Stops = "answer" // the server does not answer
+	NoMemory Stops = "memory" // the server is full: most are refused
+	NoAnswer Stops = "answer" // the server does not answer: no lock can be taken
 )
 
 // Report is the result of an examination.

@@ -66,6 +66,17 @@ func TestWhatIsSetWrongIsFoundAndItsFixMendsIt(t *testing.T) {
 	}
 }
 
+func TestALockThatIsRefusedForLackOfMemoryIsAFindingBesideTheMemory(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, "--maxmemory", "1", "--maxmemory-policy", "noeviction")
+	r := examine(t, s.Connect())
+	memory := expect(t, r, "memory", doctor.Danger, "full, most acquires are refused")
+	lock := expect(t, r, "lock", doctor.Danger, "refused: OOM", "see memory")
+	if memory.Stops != doctor.NoMemory || lock.Stops != doctor.NoMemory {
+		t.Errorf("%+v, %+v", memory, lock)
+	}
+}
+
 func TestTheShippedConfigurationIsNoDanger(t *testing.T) {
 	t.Parallel()
 	r := examine(t, servertest.Start(t, shipped(t)...).Connect())

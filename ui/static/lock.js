@@ -62,7 +62,7 @@ export function lockPage(main, id) {
     const text = JSON.stringify([state, lock.stops, kept, lock.held, lock.waiting, lock.fence, lock.limit]);
     if (facts.text !== text) {
       facts.text = text;
-      put(facts, ...[['State', kept ? [state, moment(kept)] : [state, lock.stops ? el('b', null, `, but no lock can be taken now: ${lock.stops}`) : '']], ['Holders', number(lock.held)], ['Waiting', number(lock.waiting)], ['Last fence', lock.fence ? String(lock.fence) : 'none remembered'],
+      put(facts, ...[['State', kept ? [state, moment(kept)] : [state, lock.stops ? el('b', null, `, but ${lock.stops}`) : '']], ['Holders', number(lock.held)], ['Waiting', number(lock.waiting)], ['Last fence', lock.fence ? String(lock.fence) : 'none remembered'],
         ...(lock.limit ? [['Limit', limitOf(lock.limit)]] : [])]
         .flatMap(([term, value]) => [el('dt', null, term), el('dd', null, ...[value].flat())]));
     }

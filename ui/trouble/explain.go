@@ -11,26 +11,32 @@ import (
 
 // Explain says what the state of a lock means and what can be done next, whether there is trouble or not. The other troubles that are
 // known and that this look does not show are given too: those of earlier looks ([Memory.About]), deadlocks, lost holds, the trouble of
-// its job, a full Redis ([About]).
+// its job, a full Redis ([About]). No sentence is in it twice.
 func Explain(info redislock.Info, more ...Trouble) (means []Text, steps []Step) {
 	if text := Purpose(info.Name); text != "" {
 		means = append(means, text)
 	}
 	found := Found(info, more...)
-	if why := Stops(found); why != "" {
-		switch {
-		case len(info.Holds) == 0:
-			means = append(means, says("It is free, but no lock can be taken now: %s.", why))
-		default:
-			means = append(means, says("It stays held, and can be given back; but nobody else can take a lock now: %s.", why))
+	for i, t := range found {
+		told := sentence(t)
+		if i == 0 && t.stops != "" && t.Kind != WasAway && len(info.Holds) == 0 {
+			told = "It is free, but " + told
 		}
-	}
-	for _, t := range found {
-		means = append(means, sentence(t))
+		means = append(means, told)
 		means = append(means, t.Means...)
 	}
 	means = append(means, plainly(info, found)...)
-	return onceTheFence(means, next(info, found))
+	return onceTheFence(once(means), next(info, found))
+}
+
+// once leaves each text in the first place only.
+func once(texts []Text) (out []Text) {
+	for _, text := range texts {
+		if !slices.Contains(out, text) {
+			out = append(out, text)
+		}
+	}
+	return out
 }
 
 // Found returns the troubles that [Explain] explains, the present before the past. If a trouble of this look is known already, the
@@ -153,8 +159,8 @@ func next(info redislock.Info, found []Trouble) []Step {
 			}
 		}
 	}
-	if len(info.Holds) == 0 {
-		return ranked(steps...)
+	if len(info.Holds) == 0 || len(found) > 0 && !slices.ContainsFunc(found, func(t Trouble) bool { return t.stops == "" || t.Kind == WasAway }) {
+		return ranked(steps...) // nobody holds it, or the holder is not the trouble
 	}
 	h := present(info)
 	if !h.Kept { // the process of a kept hold may have ended

@@ -13,8 +13,8 @@ import (
 // overdueAfter is how late a job may begin before it is overdue, as schedulers and clocks are not exact.
 const overdueAfter = time.Minute
 
-// OfJob returns the troubles that the record of a job shows at this time of Redis. If one of the other troubles keeps every lock from
-// being taken, that is why a job is overdue, and its trouble says so.
+// OfJob returns the troubles that the record of a job shows at this time of Redis. If one of the other troubles has acquires refused,
+// that is probably why a job is overdue, and its trouble says so.
 func OfJob(s redislock.CronStatus, now time.Time, others ...Trouble) (all []Trouble) {
 	job, node := safetext.Text(s.Job), Who(s.Node)
 	known := lookStep("See what is known of it", "redislock cron-status "+Typed(s.Job))
@@ -27,14 +27,18 @@ func OfJob(s redislock.CronStatus, now time.Time, others ...Trouble) (all []Trou
 			last, role = says("It should have begun at %s, and no run of it is known. It was announced by %s.", moment(s.Next), node), "which announced it"
 		}
 		if why := stopped(others, s.Next); why != "" {
-			add(Overdue, Danger, s.Next, says("the job %s is overdue: %s", job, why), []Text{
-				last, says("%s, so no process could take its lock. That is why it did not begin: nothing is known to be wrong with the job or its processes.", upper(why)),
-			}, Step{Mend, "Mend that first: the job begins at its next time then", "", ""})
+			first := Step{Mend, "Then nothing is to be done for the job, unless it cannot wait for its next time: its work can be begun by hand", "", ""}
+			if why == full {
+				first.Text = "Make room in Redis first. The job begins at its next time then; if it cannot wait for that, its work can be begun by hand"
+			}
+			add(Overdue, Danger, s.Next, says("the job %s is overdue (%s)", job, why), []Text{
+				last, "Probably for that reason: its lock could not be taken. Whether its processes are well otherwise is not known: see their logs.", missed(s, now),
+			}, look(s.Node, role), first)
 			all[len(all)-1].when = "due "
 		} else {
 			add(Overdue, Danger, s.Next, Text("the job "+job+" is overdue"), []Text{
-				last, "No process that schedules it is there, or none of them reaches Redis. Or the job is not wanted any more: Redis remembers a job for 400 days after it ran last.",
-			}, look(s.Node, role), Step{Mend, "Start a process that runs the job; the log of that one says why it is gone", "", ""},
+				last, "No process that schedules it is there, or they are paused, hang, or do not reach Redis; or Redis refused them at that time, which their logs say. Or the job is not wanted any more: Redis remembers a job for 400 days after it ran last.", missed(s, now),
+			}, look(s.Node, role), Step{Mend, "Start a process that runs the job. If the old one is gone, its log says why", "", ""},
 				Step{Take, "Only if the job is not wanted any more: have Redis forget it", "redislock cron-status --reset " + Typed(s.Job), says("If the job %s is still wanted, nobody is told again that it is overdue, until it has run", job)})
 		}
 	}
@@ -50,7 +54,24 @@ func OfJob(s redislock.CronStatus, now time.Time, others ...Trouble) (all []Trou
 	return all
 }
 
-// stopped is why no lock could be taken at that time or since. It is empty if no reason is known.
+// missed says what becomes of the times of a job that were missed, and when the next one is, as far as two of its times show.
+func missed(s redislock.CronStatus, now time.Time) Text {
+	text := Text("Missed times are not run later (only a process that was paused may run the last of them), and none is run twice. ")
+	apart := s.Next.Sub(s.Tick)
+	switch {
+	case s.Tick.IsZero() || apart <= 0 || apart > 400*24*time.Hour:
+		return text + "When its next time is, only its schedule says: Redis does not know that."
+	case apart < soon:
+		return text + says("Its last two times were %s apart, so the next is probably near.", Length(apart))
+	}
+	next := s.Next.Add(apart * (now.Sub(s.Next)/apart + 1))
+	return text + says("Its last two times were %s apart, so the next is probably at %s.", Length(apart), moment(next))
+}
+
+// soon is how far apart the times of a job are of which the next one needs no waiting for.
+const soon = 10 * time.Minute
+
+// stopped is why acquires were refused at that time or since. It is empty if no reason is known.
 func stopped(all []Trouble, at time.Time) Text {
 	for _, t := range all {
 		if t.stops != "" && (t.Kind != WasAway || !at.After(t.Since)) {
@@ -72,39 +93,52 @@ var setUp = []string{"persistence", "eviction policy", "access", "version"}
 
 // OfServer returns the dangers in a report of the doctor. Its warnings need no action at once, so they are left out.
 func OfServer(r doctor.Report) (all []Trouble) {
-	full := slices.ContainsFunc(r.Findings, func(f doctor.Finding) bool { return f.Stops == doctor.NoMemory && f.Check == "memory" })
+	oneCause := slices.ContainsFunc(r.Findings, func(f doctor.Finding) bool { return f.Stops == doctor.NoMemory && f.Check == "memory" })
 	for _, f := range r.Findings {
-		if f.Level != doctor.Danger || full && f.Stops == doctor.NoMemory && f.Check != "memory" { // one cause
+		if f.Level != doctor.Danger || oneCause && f.Stops == doctor.NoMemory && f.Check != "memory" { // one cause
 			continue
 		}
 		t := Trouble{Kind: Server, Level: Danger, Title: Text(safetext.Escape(f.Check + ": " + f.Found)), lasts: slices.Contains(setUp, f.Check)}
 		switch f.Stops {
 		case doctor.NoMemory:
-			t.Kind, t.Title, t.stops = Full, Text("Redis is full, no lock can be taken: "+safetext.Escape(strings.TrimPrefix(f.Found, "full, "))), "Redis is full"
+			t.Kind, t.Title, t.stops = Full, Text("Redis is "+safetext.Escape(f.Found)), full
+			if cause, is := strings.CutPrefix(f.Found, "refused: "); is {
+				t.Title = Text("Redis is full, most acquires are refused: " + safetext.Escape(cause))
+			}
 		case doctor.NoAnswer:
 			t.stops = "Redis does not answer"
 		}
-		if f.Node != "" { // the locks of other nodes may still be taken
+		if f.Node != "" { // acquires of locks on other nodes may not be refused
 			t.stops = ""
 			t.Title = Text(safetext.Text(f.Node)+", ") + t.Title
 		}
 		if f.Why != "" {
 			t.Means = []Text{Text(safetext.Escape(capital(f.Why)))}
 		}
-		var steps []Step
-		if f.Look != "" {
-			steps = append(steps, lookStep("See what fills it", f.Look))
-		}
-		if f.Fix != "" {
-			steps = append(steps, Step{Mend, Text(safetext.Escape(capital(f.Fix))), f.Command, Text(safetext.Escape(capital(f.Cost)))})
-		}
-		if f.Stops == doctor.NoMemory {
-			steps = append(steps, Step{Mend, "Or make room: have its owner delete what is not needed", "", ""}, prevent("Locks on a Redis of their own are not hit by what others store"))
-		}
-		t.Steps = ranked(append(steps, lookStep("See all that was found", "redislock doctor"))...)
+		t.Steps = ranked(append(StepsOf(f), lookStep("See all that was found", "redislock doctor"))...)
 		all = append(all, t)
 	}
 	return all
+}
+
+// full is why most acquires are refused if Redis has no memory left.
+const full Text = "Redis is full"
+
+// StepsOf returns what a finding of the doctor proposes, as steps.
+func StepsOf(f doctor.Finding) (steps []Step) {
+	if f.Look != "" {
+		steps = append(steps, lookStep("See what fills it", f.Look))
+	}
+	if f.Fix != "" {
+		steps = append(steps, Step{Mend, Text(safetext.Escape(capital(f.Fix))), f.Command, Text(safetext.Escape(capital(f.Cost)))})
+	}
+	if f.Look != "" && f.Command != "" {
+		steps = append(steps, Step{Mend, "Or make room: have its owner delete what is not needed", "", ""})
+	}
+	if f.Stops == doctor.NoMemory {
+		steps = append(steps, prevent("Give the locks a Redis of their own: there nothing else can use up the memory"))
+	}
+	return ranked(steps...)
 }
 
 // capital begins a sentence with a capital, unless it begins with a command.
@@ -123,7 +157,7 @@ func All(locks []Trouble, jobs []redislock.CronStatus, report doctor.Report, now
 	if why := Stops(all); why != "" {
 		for i, t := range all {
 			if t.Kind == NoLeader || t.Kind == NotServed {
-				all[i].Means = append([]Text{says("%s: that may be why. Mend that first.", upper(why))}, t.Means...)
+				all[i].Means = append([]Text{says("%s: that may be why. See to Redis first.", why)}, t.Means...)
 			}
 		}
 	}
@@ -137,8 +171,8 @@ func All(locks []Trouble, jobs []redislock.CronStatus, report doctor.Report, now
 	return all
 }
 
-// About returns the troubles that concern a lock but are not found in its own state: the trouble of its job, and reasons why no lock
-// can be taken now.
+// About returns the troubles that concern a lock but are not found in its own state: the trouble of its job, and reasons why acquires
+// are refused now.
 func About(name string, all []Trouble) (about []Trouble) {
 	for _, t := range all {
 		if t.Job != "" && "cron:"+t.Job == name || t.stops != "" && t.Kind != WasAway {
@@ -148,11 +182,16 @@ func About(name string, all []Trouble) (about []Trouble) {
 	return about
 }
 
-// Stops says why no lock can be taken now. It is empty if none of these troubles is a reason.
+// Stops says that acquires are refused now, and why, such as "Redis is full: most acquires are refused". It is empty if none of these
+// troubles is a reason.
 func Stops(all []Trouble) Text {
 	for _, t := range all {
-		if t.stops != "" && t.Kind != WasAway {
-			return t.stops
+		switch {
+		case t.stops == "" || t.Kind == WasAway:
+		case t.Kind == Full:
+			return t.stops + ": most acquires are refused"
+		default:
+			return t.stops + ": no lock can be taken"
 		}
 	}
 	return ""

@@ -98,8 +98,8 @@ func everyTrouble() (found []Trouble) {
 }
 
 var fullReport = doctor.Report{Findings: []doctor.Finding{
-	{Check: "memory", Level: doctor.Danger, Stops: doctor.NoMemory, Found: "full, 24 MB in use of a maxmemory of 24 MB", Why: "no lock can be taken.", Fix: "raise its limit to 48 MB", Command: "redis-cli -h 127.0.0.1 -p 7615 CONFIG SET maxmemory 48mb", Cost: "it lasts until the server restarts", Look: "redis-cli --bigkeys"},
-	{Check: "lock", Level: doctor.Danger, Stops: doctor.NoMemory, Found: "none can be taken: OOM command not allowed when used memory > 'maxmemory'."},
+	{Check: "memory", Level: doctor.Danger, Stops: doctor.NoMemory, Found: "full, most acquires are refused: 24 MB in use of a maxmemory of 24 MB", Why: "an acquire is refused (OOM) whenever no memory is free; now and then one passes.", Fix: "raise its limit to 48 MB", Command: "redis-cli -h 127.0.0.1 -p 7615 CONFIG SET maxmemory 48mb", Cost: "it lasts until the server restarts", Look: "redis-cli --bigkeys"},
+	{Check: "lock", Level: doctor.Danger, Stops: doctor.NoMemory, Found: "refused: OOM command not allowed when used memory > 'maxmemory'."},
 }}
 
 func TestStepsLookFirstThenMendThenTakeAndSayWhatThatCosts(t *testing.T) {
@@ -154,6 +154,19 @@ func TestTheFenceIsExplainedOnceOnAPage(t *testing.T) {
 	}
 }
 
+func TestNoSentenceIsOnAPageTwice(t *testing.T) {
+	var m Memory
+	m.See(held("x", time.Hour, time.Second))
+	m.Note("x", End{How: Lapsed, Owner: other, At: zero, Fence: 5})
+	m.Note("x", End{How: Lapsed, Owner: other, At: zero, Fence: 6})
+	means, _ := Explain(held("x", time.Hour, time.Second), m.About("x", zero)...)
+	for i, text := range means {
+		if slices.Contains(means[:i], text) {
+			t.Errorf("%q is there twice: %v", text, means)
+		}
+	}
+}
+
 // The doctor reports a full server twice, and jobs are late because of it. That is one trouble, which comes first.
 func TestAFullRedisIsOneCauseAndWhatFollowsFromItSaysSo(t *testing.T) {
 	job := redislock.CronStatus{Job: "rates", Outcome: redislock.OutcomePending, Next: zero.Add(-time.Hour), Node: owner}
@@ -166,22 +179,29 @@ func TestAFullRedisIsOneCauseAndWhatFollowsFromItSaysSo(t *testing.T) {
 	if !slices.Equal(kinds, []Kind{Full, NoLeader, Overdue}) {
 		t.Fatalf("%v", kinds)
 	}
-	if text := all(found[0]); !strings.Contains(text, "full danger Redis is full, no lock can be taken: 24 MB in use") || !strings.Contains(text, "restarts: redis-cli -h 127.0.0.1 -p 7615 CONFIG SET maxmemory 48mb") || strings.Contains(text, "OOM") {
+	if text := all(found[0]); !strings.Contains(text, "full danger Redis is full, most acquires are refused: 24 MB in use") || !strings.Contains(text, "restarts: redis-cli -h 127.0.0.1 -p 7615 CONFIG SET maxmemory 48mb") || strings.Contains(text, "OOM command") {
 		t.Errorf("%s", text)
 	}
 	if !strings.HasPrefix(string(found[1].Means[0]), "Redis is full") {
 		t.Errorf("%s", all(found[1]))
 	}
-	if text := all(found[2]); !strings.Contains(text, "rates is overdue: Redis is full") || strings.Contains(text, "No process") || strings.Contains(text, "--reset") || strings.Contains(text, "Start a process") {
+	if text := all(found[2]); !strings.Contains(text, "rates is overdue (Redis is full)") || !strings.Contains(text, "Probably for that reason") || !strings.Contains(text, "ps -o pid,stat,etime,args -p 12") || strings.Contains(text, "nothing is known to be wrong") || strings.Contains(text, "No process") || strings.Contains(text, "--reset") || strings.Contains(text, "Start a process") {
 		t.Errorf("%s", text)
 	}
 	means, steps := Explain(redislock.Info{Name: "payments/1", Now: zero, Fence: 3}, About("payments/1", found)...)
-	if text := fmt.Sprint(means, commands(steps)); !strings.Contains(text, "It is free, but no lock can be taken now: Redis is full.") || !strings.Contains(text, "CONFIG SET maxmemory 48mb") || strings.Contains(text, "rates") {
+	if text := fmt.Sprint(means, commands(steps)); !strings.Contains(text, "It is free, but Redis is full, most acquires are refused: 24 MB in use of a maxmemory of 24 MB.") || !strings.Contains(text, "CONFIG SET maxmemory 48mb") || strings.Contains(text, "rates") {
 		t.Errorf("any lock: %s", text)
 	}
-	means, _ = Explain(held("x", time.Hour, time.Second), About("x", found)...)
-	if text := fmt.Sprint(means); !strings.Contains(text, "It stays held") {
-		t.Errorf("one that is held: %s", text)
+	means, steps = Explain(held("x", time.Hour, time.Second), About("x", found)...)
+	if text := fmt.Sprint(means, commands(steps)); !strings.Contains(text, "[Redis is full, most acquires are refused") || strings.Contains(text, "ps -o") || strings.Contains(text, "redislock watch") {
+		t.Errorf("one that is held, by a process in order: %s", text)
+	}
+	means, _ = Explain(redislock.Info{Name: "cron:rates", Now: zero}, About("cron:rates", found)...)
+	if text := fmt.Sprint(means); strings.Count(text, "is full") != 2 || strings.Count(text, "refused") != 2 {
+		t.Errorf("the lock of the job says things again: %s", text)
+	}
+	if only := OfServer(doctor.Report{Findings: fullReport.Findings[1:]}); only[0].Title != "Redis is full, most acquires are refused: OOM command not allowed when used memory > 'maxmemory'." {
+		t.Errorf("a server that does not tell its memory: %s", all(only[0]))
 	}
 	if about := About("cron:rates", found); len(about) != 2 {
 		t.Errorf("the lock of the job: %v", about)

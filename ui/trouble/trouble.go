@@ -35,7 +35,7 @@ const (
 	Damaged    Kind = "damaged"     // the key cannot be read
 	Overdue    Kind = "overdue"     // a job has not begun when it should have
 	JobFailed  Kind = "job-failed"  // a job's last run failed, or died
-	Full       Kind = "full"        // Redis has no memory left: no lock can be taken
+	Full       Kind = "full"        // Redis has no memory left: most acquires are refused
 	Server     Kind = "server"      // the doctor has found a danger
 	WasAway    Kind = "was-away"    // Redis did not answer for longer than leases may last
 	Cycle      Kind = "cycle"       // a deadlock: some wait for each other in a circle
@@ -86,7 +86,7 @@ type Trouble struct {
 	lasts bool      // it is about the configuration of the server, and no event
 	until time.Time // the end of the hold that is not renewed
 	when  Text      // what happened at Since, if the kind does not say it
-	stops Text      // why no lock can be taken, or could be taken until Since; empty if locks can be taken
+	stops Text      // why acquires are refused, or were until Since; empty if they are not
 }
 
 // When puts Since into words, such as "for 5m" or "3m ago". It is empty if Since is not known.

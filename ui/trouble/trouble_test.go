@@ -353,11 +353,11 @@ func TestAnEntryOfTheHistoryTellsOfAnEndThatWasNotAsItShouldBe(t *testing.T) {
 func TestHowTheServerIsSetUpComesAfterWhatHappens(t *testing.T) {
 	found := OfServer(doctor.Report{Findings: []doctor.Finding{
 		{Check: "persistence", Level: doctor.Danger, Found: "none", Why: "every restart forgets all locks."},
-		{Check: "memory", Level: doctor.Danger, Found: "full, 24 MB in use of a maxmemory of 24 MB", Fix: "redis-cli --bigkeys"},
+		{Check: "memory", Level: doctor.Danger, Found: "nearly full, 24 MB in use of a maxmemory of 24 MB", Fix: "redis-cli --bigkeys"},
 	}})
 	found = append(found, ofEnd("x", End{How: Lapsed, Owner: owner, At: zero}, redislock.Info{}))
 	Sort(found)
-	for i, want := range []string{"memory: full,", "lost the lock", "persistence: none"} {
+	for i, want := range []string{"memory: nearly full,", "lost the lock", "persistence: none"} {
 		if !strings.Contains(found[i].Title.String(), want) {
 			t.Errorf("place %d has %q", i, found[i].Title)
 		}
@@ -404,6 +404,20 @@ func TestAJobIsOverdueAndFailedInWords(t *testing.T) {
 	found := OfJob(run, zero.Add(time.Hour))
 	if len(found) != 1 || found[0].Kind != Overdue || found[0].Level != Danger || !strings.Contains(all(found[0]), "redislock cron-status nightly") || !strings.Contains(all(found[0]), "api (pid 12 on node-3)") {
 		t.Errorf("overdue: %v", found)
+	}
+	for _, c := range []struct {
+		apart time.Duration // between the last run and the time that was missed
+		says  string
+	}{
+		{24 * time.Hour, says("Its last two times were 1d0h apart, so the next is probably at %s", moment(zero.Add(24*time.Hour))).String()},
+		{11 * time.Minute, says("is probably at %s", moment(zero.Add(66*time.Minute))).String()},
+		{20 * time.Second, "Its last two times were 20s apart, so the next is probably near"},
+		{0, "only its schedule says"},
+	} {
+		run.Tick = zero.Add(-c.apart)
+		if text := all(OfJob(run, zero.Add(time.Hour))[0]); !strings.Contains(text, "Missed times are not run later") || !strings.Contains(text, c.says) {
+			t.Errorf("times that are %v apart: %s", c.apart, text)
+		}
 	}
 	run.Outcome = redislock.OutcomeRunning
 	if found := OfJob(run, zero.Add(time.Hour)); len(found) > 0 {
