@@ -36,7 +36,7 @@ func TestBrowserOpensWithWhatNeedsAPerson(t *testing.T) {
 	p.says(".trouble-list li:first-child summary", "has never renewed its hold")
 	p.says(".trouble-list li:first-child summary", "1 waits")
 	p.until(`document.querySelector('.trouble-list li:first-child details').open`)
-	for _, want := range []string{"It should have done so after 13s", "paused, gone, or cut off from Redis", "ps -o pid,stat,etime,args -p ", "kill -CONT ", "redislock show stuck --prefix shop", "redislock break stuck --reason '...' --prefix shop"} {
+	for _, want := range []string{"It should have done so after 13s", "paused, gone, or cut off from Redis", "ps -o pid,stat,etime,time,wchan,args -p ", "kill -CONT ", "redislock show stuck --prefix shop", "redislock break stuck --reason '...' --prefix shop"} {
 		p.says(".trouble-list li:first-child", want)
 	}
 	if value[bool](p, `document.querySelector('.trouble-list').textContent.includes('\u0002') || document.querySelector('.trouble-list .esc') !== null`) {

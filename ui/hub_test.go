@@ -193,12 +193,18 @@ func TestTheListHasBoundedMessagesAndNoMoreThanIsShown(t *testing.T) {
 // The page of the lock of a job that is in trouble shows that, and so does its row in the list.
 func TestAJobInTroubleMarksItsLock(t *testing.T) {
 	t.Parallel()
-	var m struct{ Locks map[string]string }
-	if err := json.Unmarshal(Config{}.troubles([]trouble.Trouble{{Level: trouble.Danger, Job: "report/1"}, {Level: trouble.Warning, Lock: "x", Others: []string{"y"}}}), &m); err != nil {
+	var m struct {
+		Locks map[string]string
+		Items []struct{ Steps []struct{ Action string } }
+	}
+	if err := json.Unmarshal(Config{}.troubles([]trouble.Trouble{{Level: trouble.Danger, Job: "report/1", Steps: []trouble.Step{{Action: trouble.Forget}, {Action: trouble.Look}}}, {Level: trouble.Warning, Lock: "x", Others: []string{"y"}}}), &m); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]string{"cron:report%2F1": "danger", "x": "warning", "y": "warning"}
 	if !maps.Equal(m.Locks, want) {
 		t.Errorf("%v, want %v", m.Locks, want)
+	}
+	if steps := m.Items[0].Steps; len(steps) != 1 || steps[0].Action != "look" {
+		t.Errorf("the overview has the step that makes Redis forget the job: %v", steps)
 	}
 }

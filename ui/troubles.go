@@ -72,7 +72,7 @@ func (c Config) troubles(all []trouble.Trouble) json.RawMessage {
 			m.More++
 			continue
 		}
-		item := troubleItem{Kind: t.Kind, Level: t.Level, Title: t.Title, Since: millis(t.Since), When: t.When(), Waiting: t.Waiting, Means: t.Means, Steps: c.steps(t.Steps)}
+		item := troubleItem{Kind: t.Kind, Level: t.Level, Title: t.Title, Since: millis(t.Since), When: t.When(), Waiting: t.Waiting, Means: t.Means, Steps: c.steps(trouble.Overview(t.Steps))}
 		if t.Lock != "" {
 			item.ID, item.Others = idOf(t.Lock), len(t.Others)
 		}

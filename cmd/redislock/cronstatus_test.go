@@ -196,10 +196,10 @@ func TestTheVerdictIsInJSONToo(t *testing.T) {
 	if err := s.Admin().ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
-	has(cli(0, "cron-status", "late"), "danger  Redis is full", "the job late is overdue: Redis is full")
-	has(cli(1, "cron-status", "--check"), "the job late is overdue: Redis is full, for 3h0m")
-	has(cli(1, "cron-status", "--check", "-o", "json"), `"message":"the job late is overdue: Redis is full, for 3h0m`, `"title":"the job late is overdue: Redis is full"`, `"steps":[{"action":"look",`)
-	has(cli(0, "cron-status", "--color", "always"), "Redis is full", "the job late is overdue: Redis is full")
+	has(cli(0, "cron-status", "late"), "danger  Redis is ", "Redis is full", "the job late is overdue")
+	has(cli(1, "cron-status", "--check"), "the job late is overdue", "Redis is full", ", for 3h0m")
+	has(cli(1, "cron-status", "--check", "-o", "json"), `"message":"the job late is overdue`, "Redis is full", `"title":"the job late is overdue`, `"steps":[{"action":"look",`)
+	has(cli(0, "cron-status", "--color", "always"), "Redis is full", "the job late is overdue")
 	has(cli(0, "ls", "-o", "json", "x"), `"trouble":{"kind":"full","level":"danger",`)
 	has(cli(0, "show", "-o", "json", "x"), `"troubles":[{"kind":"full","level":"danger",`)
 }

@@ -164,8 +164,8 @@ func (l *link) lsJSON(p *page, o *output, v voice, infos []redislock.Info, faile
 			if !matches(name) {
 				continue
 			}
-			t.Others = nil                                    // each of them has it
-			if of[name] = append(of[name], t); !known[name] { // Redis has forgotten the lock
+			t.Others, t.Steps = nil, trouble.Overview(t.Steps) // each of them has the trouble
+			if of[name] = append(of[name], t); !known[name] {  // Redis has forgotten the lock
 				infos, known[name] = append(infos, redislock.Info{Name: name, Now: now}), true
 			}
 		}

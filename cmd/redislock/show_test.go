@@ -27,7 +27,7 @@ func TestShowTellsWhoHoldsItAndWhatCanBeDone(t *testing.T) {
 	f.queue("x", 1, redislock.WithMetadata("the second"))
 	out := f.wants(0, []string{"show", "x"},
 		"x: held, 2 waiting\n", fmt.Sprintf("  last fence  %d\n", lock.Fence()), fmt.Sprintf("the-test (pid %d on ", os.Getpid()), "metadata  the import\n", "since     20", "deadline  20", "s unless it is renewed",
-		"mode      exclusive\n", ": the first\n", ": the second\n", "What it means", "redislock ask x --why", "redislock break x --reason", fmt.Sprintf("ps -o pid,stat,etime,args -p %d", os.Getpid()))
+		"mode      exclusive\n", ": the first\n", ": the second\n", "What it means", "redislock ask x --why", "redislock break x --reason", fmt.Sprintf("ps -o pid,stat,etime,time,wchan,args -p %d", os.Getpid()))
 	if strings.Index(out, "   1  ") > strings.Index(out, "   2  ") || strings.Index(out, "the first") > strings.Index(out, "the second") {
 		t.Errorf("the queue is not in order: %s", out)
 	}

@@ -232,12 +232,19 @@ func TestTopOpensAJobThatIsOverdue(t *testing.T) {
 		t.Errorf("the order is %s", m.order())
 	}
 	text := m.screen(t)
-	for _, want := range []string{"danger  cron:charge: the job charge is overdue, by 5m0s", "Its last run was that of ", "Start a process that runs the job", "\n          ps -o pid,stat,etime,args -p 44\n", "\n!!cron:charge ", "redislock cron-status charge --prefix shop"} {
+	for _, want := range []string{"danger  cron:charge: the job charge is overdue, by 5m0s", "Its last run was that of ", "Start a process that runs the job", "\n          ps -o pid,stat,etime,time,wchan,args -p 44\n", "\n!!cron:charge ", "redislock cron-status charge --prefix shop"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %q:\n%s", want, text)
 		}
 	}
+	if strings.Contains(text, "--reset") {
+		t.Errorf("what makes Redis forget the job is on the overview:\n%s", text)
+	}
+	m.height = 50
 	m.press("home", "enter")
+	if text := m.screen(t); !strings.Contains(text, "If it is not wanted any more\n") || !strings.Contains(text, "cron-status --reset charge") {
+		t.Errorf("its page:\n%s", text)
+	}
 	if text := m.screen(t); !strings.Contains(text, "cron:charge: free") || !strings.Contains(text, "The job charge is overdue, by 5m0s.") || !strings.Contains(text, "Start a process that runs the job") {
 		t.Errorf("its page:\n%s", text)
 	}
@@ -261,7 +268,7 @@ func TestTopSaysOfTheWorstTroubleWhatItMeansAndWhatToDo(t *testing.T) {
 	stopped := heldSince("invoices", time.Hour, 16*time.Second, 2)
 	m := topOf(80, 24, stopped)
 	text := m.screen(t)
-	for _, want := range []string{"danger  invoices: ", "It is paused,\n        gone, or", "\n        ! Only before 03:00:14", "\n          kill -CONT 12\n", "\n          ps -o pid,stat,etime,args -p "} {
+	for _, want := range []string{"danger  invoices: ", "It is paused,\n        gone, or", "\n        ! Only before 03:00:14", "\n          kill -CONT 12\n", "\n          ps -o pid,stat,etime,time,wchan,args -p "} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %q:\n%s", want, text)
 		}

@@ -104,7 +104,7 @@ func (m *topModel) worst(t trouble.Trouble) (lines []string) {
 		}
 	}
 	told := 0
-	for _, step := range briefly(t.Steps) {
+	for _, step := range briefly(trouble.Overview(t.Steps)) {
 		some := m.stepLines(step, width)
 		if told > 0 && len(lines)+len(some) > m.height/2 {
 			break

@@ -33,7 +33,7 @@ export function copyable(command) {
   return el('span', { class: 'command' }, code, button);
 }
 
-const headings = { look: 'Look first: this changes nothing', mend: 'What mends it', take: 'What takes something away', prevent: 'For developers, so that it does not come again' };
+const headings = { look: 'Look first: this changes nothing', mend: 'What mends it', take: 'If it must be taken away', forget: 'If it is not wanted any more', prevent: 'For developers, so that it does not come again' };
 
 // stepsOf lists the steps, with a list for each action. The cost of a step stands before its command.
 export const stepsOf = (steps) => el('div', { class: 'ways' }, Object.keys(headings).map((action) => {

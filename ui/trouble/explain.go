@@ -124,16 +124,22 @@ func plainly(info redislock.Info, found []Trouble) (lines []Text) {
 		}
 		return []Text{"Nobody holds it and nobody waits."}
 	}
+	well := len(found) == 0
 	for _, h := range info.Holds {
 		switch late, never := late(h, info.Now); {
 		case h.Kept:
 			lines = append(lines, says("%s has given it back: it is kept until %s all the same, and then free, by itself. That process may have ended.", Who(h.Owner), moment(h.Deadline)))
 		case h.Revoked: // the trouble says so
 		case !h.Deadline.After(info.Now):
+			well = false
 			lines = append(lines, says("The lease of %s is over: it is gone, paused or cut off. Whoever asks next gets the lock.", Who(h.Owner)))
 		case late && never && info.Waiting == 0: // that is no trouble either
+			well = false
 			lines = append(lines, says("%s has never renewed its hold. Its program takes the lock for a fixed time, or it is paused, gone or cut off. The lock is free at %s, by itself.", Who(h.Owner), moment(h.Deadline)))
 		}
+	}
+	if well {
+		lines = append([]Text{"Nothing is known to be wrong."}, lines...)
 	}
 	h := present(info)
 	is, never := late(h, info.Now)
@@ -172,7 +178,9 @@ func next(info redislock.Info, found []Trouble) []Step {
 	case h.Kept:
 		steps = append(steps, endKept(info.Name))
 	default:
-		steps = append(steps, askStep(info), breakStep(info, "Take it away, if it must be"))
+		ask := askStep(info)
+		ask.Action = Take // there is nothing to mend
+		steps = append(steps, ask, breakStep(info, "Or take it away"))
 	}
 	return ranked(steps...)
 }

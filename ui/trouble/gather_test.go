@@ -28,7 +28,7 @@ func TestTroublesOfOneCauseAreToldAsOne(t *testing.T) {
 	text := all(found[0])
 	for _, want := range []string{
 		"not-renewed danger api (pid 12 on node-3) does not renew its holds of 40 locks", "and should do so every 10s", "The locks: invoice/39 (1 waits), invoice/00,", " and 35 more.",
-		"ps -o pid,stat,etime,args -p 12", "kill -CONT 12", "redislock break invoice/39 --reason",
+		"ps -o pid,stat,etime,time,wchan,args -p 12", "kill -CONT 12", "redislock break invoice/39 --reason",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %q: %s", want, text)

@@ -39,7 +39,7 @@ func OfJob(s redislock.CronStatus, now time.Time, others ...Trouble) (all []Trou
 			add(Overdue, Danger, s.Next, Text("the job "+job+" is overdue"), []Text{
 				last, "No process that schedules it is there, or they are paused, hang, or do not reach Redis; or Redis refused them at that time, which their logs say. Or the job is not wanted any more: Redis remembers a job for 400 days after it ran last.", missed(s, now),
 			}, look(s.Node, role), Step{Mend, "Start a process that runs the job. If the old one is gone, its log says why", "", ""},
-				Step{Take, "Only if the job is not wanted any more: have Redis forget it", "redislock cron-status --reset " + Typed(s.Job), says("If the job %s is still wanted, nobody is told again that it is overdue, until it has run", job)})
+				Step{Forget, says("Have Redis forget the job %s. It mends nothing", job), "redislock cron-status --reset " + Typed(s.Job), "Redis forgets the job: it is no longer overdue, and nobody is told, even if it is still wanted"})
 		}
 	}
 	switch s.Outcome {

@@ -111,9 +111,26 @@ func ofLock(info redislock.Info, known before) (all []Trouble) {
 			steps = append(steps, look(h.Owner, "which holds it"), askStep(info), breakStep(info, "Take it away, if the work may be left half done"))
 			common = cause{kind: WaitsLong, who: process(h.Owner)}
 		}
+		means = append(means, waiters(info), says("It counts as a danger once the first has waited for %s: the work stands still then.", Length(dangerWait)))
 		add(WaitsLong, level, first, title, means, steps).cause = common
 	}
 	return all
+}
+
+// maxWaiters is how many of those who wait are named.
+const maxWaiters = 3
+
+// waiters names those who wait for a lock, the first first.
+func waiters(info redislock.Info) Text {
+	var names []string
+	for _, p := range info.Places[:min(maxWaiters, len(info.Places))] {
+		names = append(names, Who(p.Owner))
+	}
+	text := "Those who wait, in order: " + strings.Join(names, ", ")
+	if more := info.Waiting - len(names); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return Text(text + ".")
 }
 
 func later(a, b time.Time) time.Time {

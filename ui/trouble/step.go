@@ -27,14 +27,16 @@ type Action int
 const (
 	Look    Action = iota // it changes nothing
 	Mend                  // it mends the trouble, and takes nothing from anybody
-	Take                  // it takes a lock from its holder, or makes Redis forget something
+	Take                  // it takes a lock from its holder
+	Forget                // it makes Redis forget something; see [Overview]
 	Prevent               // for developers: it keeps the trouble from coming again
 )
 
 var actions = [...]struct{ name, heading string }{
 	{"look", "Look first: this changes nothing"},
 	{"mend", "What mends it"},
-	{"take", "What takes something away"},
+	{"take", "If it must be taken away"},
+	{"forget", "If it is not wanted any more"},
 	{"prevent", "For developers, so that it does not come again"},
 }
 
@@ -46,6 +48,12 @@ func (a Action) Heading() string { return actions[a].heading }
 
 // MarshalText is String, for JSON.
 func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// Overview returns the steps that may be shown among other troubles. A step that makes Redis forget something is not among them: it
+// looks like a repair there, and is none. It is shown where the lock or job is shown alone.
+func Overview(steps []Step) []Step {
+	return slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return s.Action == Forget })
+}
 
 // Line is the command. If it is a redislock command, these flags are added at its end.
 func (s Step) Line(flags string) string {
@@ -67,10 +75,10 @@ func ranked(steps ...Step) (out []Step) {
 }
 
 // theFence explains the word fence. [Explain] keeps only the first of several such explanations.
-const theFence = " (the number that each grant has; what is written may store it)"
+const theFence = " (the number of each grant, greater than all before it; a database can store it and refuse a smaller one)"
 
 // lateWrites warns of writes under a hold that may have ended.
-const lateWrites = "what it writes then is late, and only a check of the fence" + theFence + " keeps that out"
+const lateWrites = "what it writes then comes too late, and is refused only where the fence" + theFence + " is checked"
 
 func lookStep(text Text, command string) Step { return Step{Look, text, command, ""} }
 
@@ -92,7 +100,7 @@ func look(o redislock.Owner, role string) Step {
 	if o.PID <= 0 { // anybody may have written the number, and a negative one means a group of processes or all of them
 		return lookStep(says("Find the process (%s%s) by its log: Redis does not know its host and number", name, role), "")
 	}
-	return lookStep(says("On %s, see what process %d does (%s%s), and its log. If ps shows no line, the process is gone", safetext.Text(o.Host), o.PID, name, role), fmt.Sprintf("ps -o pid,stat,etime,args -p %d", o.PID))
+	return lookStep(says("On %s, see what process %d does (%s%s), and its log. If ps shows only the heading, the process is gone. If its TIME does not grow, it waits or hangs", safetext.Text(o.Host), o.PID, name, role), fmt.Sprintf("ps -o pid,stat,etime,time,wchan,args -p %d", o.PID))
 }
 
 // lookLate is look for an owner that lost its hold and may not know it. It warns not to let the process go on.
@@ -126,10 +134,11 @@ func goOnWaiting(p redislock.Place) []Step {
 }
 
 func watch(name string) Step {
+	const text = "See its changes as they come: none come as long as nothing changes"
 	if isPattern(name) {
-		return lookStep("Watch it move", "redislock watch --name "+Typed(name))
+		return lookStep(text, "redislock watch --name "+Typed(name))
 	}
-	return lookStep("Watch it move", "redislock watch "+Typed(name))
+	return lookStep(text, "redislock watch "+Typed(name))
 }
 
 // isPattern reports whether redislock watch would read a name as a pattern.
@@ -141,12 +150,22 @@ func askStep(info redislock.Info) Step {
 }
 
 // breakStep is the step that takes the lock from the present holders.
-func breakStep(info redislock.Info, text Text) Step { return breakOf(info.Name, holders(info), text) }
+func breakStep(info redislock.Info, text Text) Step {
+	s := breakOf(info.Name, holders(info), text)
+	if strings.HasPrefix(info.Name, "elect:") {
+		next := "the first candidate leads then"
+		if info.Waiting == 0 {
+			next = "nobody else stands"
+		}
+		s.Warn = says("It deposes the leader: %s. ", next) + s.Warn
+	}
+	return s
+}
 
 func breakOf(name, who string, text Text) Step {
 	return Step{
 		Take, text, "redislock break " + Typed(name) + " --reason '...'",
-		says("It takes the lock from %s, whose work may be half done. If it is paused, it hears of that when it goes on: "+lateWrites, who),
+		says("It takes the lock from %s, whose work may be half done. If that process is paused, it learns of it only when it goes on: "+lateWrites, who),
 	}
 }
 

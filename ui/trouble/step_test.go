@@ -54,7 +54,7 @@ func TestAStoppedProcessIsToGoOnOnlyWhileTheLockIsItsOwn(t *testing.T) {
 				t.Errorf("%s: it proposes %s", name, command)
 			}
 		}
-		if steps[0].Command != "ps -o pid,stat,etime,args -p 12" && steps[1].Command != "ps -o pid,stat,etime,args -p 12" {
+		if steps[0].Command != "ps -o pid,stat,etime,time,wchan,args -p 12" && steps[1].Command != "ps -o pid,stat,etime,time,wchan,args -p 12" {
 			t.Errorf("%s: the look at the process does not come first: %v", name, commands(steps))
 		}
 		if !slices.ContainsFunc(steps, func(s Step) bool { return strings.Contains(string(s.Warn), "do not let it go on") }) {
@@ -108,14 +108,70 @@ func TestStepsLookFirstThenMendThenTakeAndSayWhatThatCosts(t *testing.T) {
 			t.Errorf("the order: %s", all(one))
 		}
 		for _, s := range one.Steps {
-			taking := strings.HasPrefix(s.Command, "redislock break ") || strings.HasPrefix(s.Command, "redislock cron-status --reset ")
+			taking, forgetting := strings.HasPrefix(s.Command, "redislock break "), strings.HasPrefix(s.Command, "redislock cron-status --reset ")
 			switch {
-			case taking != (s.Action == Take) && s.Command != "", s.Action == Look && (strings.HasPrefix(s.Command, "kill ") || strings.Contains(s.Command, "CONFIG SET")):
+			case taking != (s.Action == Take) && s.Command != "", forgetting != (s.Action == Forget), s.Action == Look && (strings.HasPrefix(s.Command, "kill ") || strings.Contains(s.Command, "CONFIG SET")):
 				t.Errorf("the kind of %q: %v", s.Command, s.Action)
-			case s.Action == Take && s.Warn == "", strings.HasPrefix(s.Command, "kill ") && s.Warn == "":
+			case (s.Action == Take || s.Action == Forget) && s.Warn == "", strings.HasPrefix(s.Command, "kill ") && s.Warn == "":
 				t.Errorf("it does not say what it costs: %s", all(one))
 			}
 		}
+	}
+}
+
+// What makes Redis forget a job looks like its repair where other troubles are, so it is only where the job is alone.
+func TestWhatMakesRedisForgetIsOnNoOverview(t *testing.T) {
+	job := redislock.CronStatus{Job: "nightly", Outcome: redislock.OutcomeRan, Tick: zero, End: zero, Next: zero, Node: owner}
+	found := OfJob(job, zero.Add(time.Hour))
+	if text := fmt.Sprint(commands(Overview(found[0].Steps))); strings.Contains(text, "--reset") || !strings.Contains(text, "redislock cron-status nightly") {
+		t.Errorf("on an overview: %s", text)
+	}
+	_, steps := Explain(redislock.Info{Name: "cron:nightly", Now: zero.Add(time.Hour)}, found...)
+	last := steps[len(steps)-1]
+	if last.Command != "redislock cron-status --reset nightly" || !strings.Contains(string(last.Warn), "it is no longer overdue, and nobody is told") {
+		t.Errorf("of the job alone: %+v", steps)
+	}
+}
+
+func TestALockInNoTroubleSaysSoAndWhatLooksComesFirst(t *testing.T) {
+	for name, c := range map[string]struct {
+		info redislock.Info
+		well bool
+	}{
+		"held":         {held("x", time.Hour, time.Second), true},
+		"waited for":   {waitedFor(held("x", time.Hour, time.Second), 1, time.Second), true},
+		"a leader":     {held("elect:x", time.Hour, time.Second), true},
+		"waits long":   {waitedFor(held("x", time.Hour, time.Second), 1, time.Hour), false},
+		"over":         {held("x", time.Hour, 40*time.Second), false},
+		"not renewed":  {held("x", time.Hour, 16*time.Second), false},
+		"fixed time":   {held("x", 20*time.Second, 20*time.Second), false},
+		"not yet over": {held("x", 5*time.Second, 5*time.Second), true},
+	} {
+		means, steps := Explain(c.info)
+		if text := fmt.Sprint(means); strings.Contains(text, "Nothing is known to be wrong.") != c.well {
+			t.Errorf("%s: %s", name, text)
+		}
+		if !c.well {
+			continue
+		}
+		var order []string
+		for _, s := range steps {
+			order = append(order, s.Action.String()+" "+strings.Join(strings.Fields(s.Command)[:2], " "))
+			if strings.HasPrefix(s.Command, "redislock break") && strings.Contains(string(s.Warn), "It deposes the leader") != (name == "a leader") {
+				t.Errorf("%s: %s", name, s.Warn)
+			}
+		}
+		if want := []string{"look ps -o", "look redislock watch", "take redislock ask", "take redislock break"}; !slices.Equal(order, want) {
+			t.Errorf("%s: %q, want %q", name, order, want)
+		}
+	}
+}
+
+func TestALongWaitNamesThoseWhoWait(t *testing.T) {
+	info := waitedFor(held("x", time.Hour, time.Second), 5, 2*time.Minute)
+	text := all(OfLock(info)[0])
+	if !strings.Contains(text, "Those who wait, in order: web (pid 13 on node-4)") || !strings.Contains(text, "once the first has waited for 10m0s") {
+		t.Errorf("%s", text)
 	}
 }
 
@@ -185,7 +241,7 @@ func TestAFullRedisIsOneCauseAndWhatFollowsFromItSaysSo(t *testing.T) {
 	if !strings.HasPrefix(string(found[1].Means[0]), "Redis is full") {
 		t.Errorf("%s", all(found[1]))
 	}
-	if text := all(found[2]); !strings.Contains(text, "rates is overdue (Redis is full)") || !strings.Contains(text, "Probably for that reason") || !strings.Contains(text, "ps -o pid,stat,etime,args -p 12") || strings.Contains(text, "nothing is known to be wrong") || strings.Contains(text, "No process") || strings.Contains(text, "--reset") || strings.Contains(text, "Start a process") {
+	if text := all(found[2]); !strings.Contains(text, "rates is overdue (Redis is full)") || !strings.Contains(text, "Probably for that reason") || !strings.Contains(text, "ps -o pid,stat,etime,time,wchan,args -p 12") || strings.Contains(text, "nothing is known to be wrong") || strings.Contains(text, "No process") || strings.Contains(text, "--reset") || strings.Contains(text, "Start a process") {
 		t.Errorf("%s", text)
 	}
 	means, steps := Explain(redislock.Info{Name: "payments/1", Now: zero, Fence: 3}, About("payments/1", found)...)
@@ -210,7 +266,7 @@ func TestAFullRedisIsOneCauseAndWhatFollowsFromItSaysSo(t *testing.T) {
 	if late := OfJob(job, zero, away); !strings.Contains(all(late[0]), "Redis did not answer") {
 		t.Errorf("after an outage: %s", all(late[0]))
 	}
-	if late := OfJob(job, zero, ofAway(zero.Add(-3*time.Hour), zero.Add(-2*time.Hour))); !strings.Contains(all(late[0]), "ps -o pid,stat,etime,args -p 12") {
+	if late := OfJob(job, zero, ofAway(zero.Add(-3*time.Hour), zero.Add(-2*time.Hour))); !strings.Contains(all(late[0]), "ps -o pid,stat,etime,time,wchan,args -p 12") {
 		t.Errorf("an outage that was over: %s", all(late[0]))
 	}
 }

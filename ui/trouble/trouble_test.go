@@ -62,7 +62,7 @@ func TestOneLookAtALockFindsItsTrouble(t *testing.T) {
 		"held, renewed, waited for briefly": {waitedFor(held("x", time.Hour, 9*time.Second), 3, 59*time.Second), nil},
 		"not renewed": {held("x", time.Hour, 16*time.Second), []string{
 			"not-renewed warning api (pid 12 on node-3) does not renew its hold, which ends at ", "should do so every 10s", "paused, gone, or cut off",
-			"the lock is its own", "ends then by itself", "the lock is free", "ps -o pid,stat,etime,args -p 12", "kill -CONT 12", "redislock show x", "redislock break x --reason",
+			"the lock is its own", "ends then by itself", "the lock is free", "ps -o pid,stat,etime,time,wchan,args -p 12", "kill -CONT 12", "redislock show x", "redislock break x --reason",
 		}},
 		"not renewed, waited for":                  {waitedFor(held("x", time.Hour, 16*time.Second), 2, time.Second), []string{"not-renewed danger", "web (pid 13 on node-4), the first of 2 waiters, has the lock"}},
 		"never renewed, nobody waits":              {held("x", 25*time.Second, 25*time.Second), nil},
@@ -271,7 +271,7 @@ func TestAnElectionInWhichNobodyStandsIsTold(t *testing.T) {
 	m.See(late)
 	m.See(redislock.Info{Name: "elect:y", Now: zero.Add(time.Minute), Fence: 7})
 	found = slices.DeleteFunc(m.Troubles(zero.Add(time.Minute)), func(t Trouble) bool { return t.Lock != "elect:y" })
-	if len(found) != 1 || found[0].Kind != NoLeader || !strings.Contains(all(found[0]), "The last to lead was api (pid 12 on node-3), until ") || !strings.Contains(all(found[0]), "ps -o pid,stat,etime,args -p 12") {
+	if len(found) != 1 || found[0].Kind != NoLeader || !strings.Contains(all(found[0]), "The last to lead was api (pid 12 on node-3), until ") || !strings.Contains(all(found[0]), "ps -o pid,stat,etime,time,wchan,args -p 12") {
 		t.Errorf("%+v", found)
 	}
 	m.Gone("elect:x", zero.Add(time.Hour))
