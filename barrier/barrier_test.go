@@ -20,7 +20,7 @@ import (
 	"example.com/redislock/internal/fakenet"
 )
 
-// world is a server in memory and the processes that use it, in fake time. Every script is compared with the model.
+// world has a server in memory and the processes that use it, in fake time. Every script is compared with the model.
 type world struct {
 	*testing.T
 	mini    *miniredis.Miniredis
@@ -39,7 +39,7 @@ func (w *world) close() {
 func within(t *testing.T, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		t.Cleanup(func() { time.Sleep(2 * time.Minute) }) // last of all: what is under way arrives
+		t.Cleanup(func() { time.Sleep(2 * time.Minute) }) // at the very end, so that packets under way arrive
 		m := miniredis.NewMiniRedis()
 		m.ClockTTL(true)
 		t.Cleanup(m.Close)
@@ -48,13 +48,13 @@ func within(t *testing.T, test func(w *world)) {
 	})
 }
 
-// process is a Client on a network of its own.
+// process is a Client with its own network.
 func (w *world) process(name string, opts ...redislock.ClientOption) (*redislock.Client, *fakenet.Network) {
 	w.Helper()
 	return w.processAt(time.Millisecond, name, opts...)
 }
 
-// processAt is a Client whose packets take that long.
+// processAt is a Client whose packets take this long.
 func (w *world) processAt(delay time.Duration, name string, opts ...redislock.ClientOption) (*redislock.Client, *fakenet.Network) {
 	w.Helper()
 	n := &fakenet.Network{Dial: w.mini.Dial, Delay: delay}
@@ -64,7 +64,7 @@ func (w *world) processAt(delay time.Duration, name string, opts ...redislock.Cl
 		w.Fatal(err)
 	}
 	w.clients = append(w.clients, c)
-	// The connection for changes is made before several goroutines want it, for a goroutine that waits for a mutex stops fake time.
+	// The connection for changes is made before several goroutines need it, as a goroutine that waits for a mutex stops fake time.
 	watching, end := context.WithCancel(context.Background())
 	go func() {
 		for range c.Watch(watching, "nothing") {
@@ -82,7 +82,7 @@ func (w *world) processAt(delay time.Duration, name string, opts ...redislock.Cl
 	return c, n
 }
 
-// coarse is the step from one moment that is tried to the next; with -short there are fewer of them.
+// coarse is the step between the moments that are tried. With -short there are fewer.
 func coarse(step time.Duration) time.Duration {
 	if testing.Short() {
 		return 5 * step
@@ -111,7 +111,7 @@ func TestALatchOpensWhenAllItsPartsAreDone(t *testing.T) {
 			if left, err := latch.Left(ctx); left != 4-i || err != nil || opened.Load() != 0 {
 				w.Errorf("%d left after %d parts, %v; %d have passed", left, i, err, opened.Load())
 			}
-			for range 2 { // whoever has no answer says it again
+			for range 2 { // a call without an answer is repeated
 				if err := latch.CountDown(ctx, fmt.Sprint("part-", i)); err != nil {
 					w.Error(err)
 				}
@@ -157,7 +157,7 @@ func TestOnePartIsCountedOnceWhoeverCountsIt(t *testing.T) {
 	})
 }
 
-// A count that the process could not end is no count, and is made good by the next call.
+// A count that the process could not finish does not count, and the next call repeats it.
 func TestAPartThatDiesWhileItIsCountedIsNotDone(t *testing.T) {
 	for after := time.Duration(0); after < 24*time.Millisecond; after += coarse(time.Millisecond) {
 		within(t, func(w *world) {
@@ -222,7 +222,7 @@ func TestAWaitForALatchOutlivesAnOutageAndEndsWithItsContext(t *testing.T) {
 }
 
 func TestAllPartiesComeInAndAllGoOut(t *testing.T) {
-	for _, n := range []int{1, 2, 5} { // more than a look shows
+	for _, n := range []int{1, 2, 5} { // more than one look shows
 		within(t, func(w *world) {
 			ctx := context.Background()
 			var in, out atomic.Int32
@@ -255,7 +255,7 @@ func TestAllPartiesComeInAndAllGoOut(t *testing.T) {
 			if _, err := barrier.New(c, "b", n).Enter(ctx); !errors.Is(err, barrier.ErrOver) || errors.Is(err, barrier.ErrBroken) {
 				w.Errorf("one that comes too late: %v", err)
 			}
-			w.close() // or else they look after their connections for two days
+			w.close() // otherwise they keep their connections alive for two days
 			time.Sleep(2 * barrier.Life)
 			for _, key := range w.mini.Keys() {
 				if strings.Contains(key, "barrier:") {
@@ -266,9 +266,9 @@ func TestAllPartiesComeInAndAllGoOut(t *testing.T) {
 	}
 }
 
-// Whenever a party dies, all others are told the same, and if the barrier is broken, by whom.
+// Whenever a party dies, all others get the same result, and if the barrier is broken, the name of that party.
 func TestAPartyThatDiesBreaksTheBarrierAndIsNamed(t *testing.T) {
-	for _, when := range []time.Duration{5 * time.Second, 25 * time.Second, 45 * time.Second} { // it waits, works, has come to the end
+	for _, when := range []time.Duration{5 * time.Second, 25 * time.Second, 45 * time.Second} { // while it waits, works, and waits at the end
 		within(t, func(w *world) {
 			ctx := context.Background()
 			lease := redislock.WithLease(3 * time.Second)
@@ -280,7 +280,7 @@ func TestAPartyThatDiesBreaksTheBarrierAndIsNamed(t *testing.T) {
 					time.AfterFunc(when, n.Cut)
 				}
 				all.Go(func() {
-					if i > 1 { // after the first has died, perhaps
+					if i > 1 { // perhaps after the first has died
 						time.Sleep(20 * time.Second)
 					}
 					p, err := barrier.New(c, "b", len(errs), lease, redislock.WithMetadata(fmt.Sprint("shard ", i))).Enter(ctx)
@@ -334,7 +334,7 @@ func TestAPartyThatIsToldToStopBreaksTheBarrier(t *testing.T) {
 		if _, err := barrier.New(a, "x", 3).Enter(context.Background()); !errors.Is(err, barrier.ErrOver) || !errors.Is(err, barrier.ErrBroken) {
 			w.Errorf("a party of a barrier that is broken: %v", err)
 		}
-		// One that quits in the middle of the work.
+		// A party that leaves in the middle of the work.
 		quits := make(chan struct{})
 		go func() {
 			defer close(quits)
@@ -360,7 +360,8 @@ func TestAPartyThatIsToldToStopBreaksTheBarrier(t *testing.T) {
 	})
 }
 
-// One is told to stop before all have come, and another one takes its place at once: faster than the others look.
+// A party is told to stop before all have come, and another one takes its place at once, before the others look
+// again.
 func TestAPartyWhosePlaceAnotherOneTakesBreaksTheBarrierForAllOrForNone(t *testing.T) {
 	for _, pause := range []time.Duration{0, 5 * time.Millisecond, 30 * time.Millisecond, 100 * time.Millisecond} {
 		within(t, func(w *world) {
@@ -386,7 +387,7 @@ func TestAPartyWhosePlaceAnotherOneTakesBreaksTheBarrierForAllOrForNone(t *testi
 				}
 			}()
 			go goes(clients[1])
-			time.Sleep(time.Minute) // they have seen each other
+			time.Sleep(time.Minute) // by then they have seen each other
 			stop()
 			<-stopped
 			time.Sleep(pause)
@@ -466,7 +467,7 @@ func TestAPartyTooManyIsRefused(t *testing.T) {
 	})
 }
 
-// Wherever a party is cut off on its way, no two parties are told otherwise.
+// Wherever a party is cut off, all parties get the same result.
 func TestThereIsOneVerdict(t *testing.T) {
 	for at := time.Duration(0); at < 60*time.Millisecond; at += coarse(3 * time.Millisecond) {
 		within(t, func(w *world) {
@@ -481,7 +482,7 @@ func TestThereIsOneVerdict(t *testing.T) {
 				}
 				all.Go(func() {
 					if i == 2 {
-						time.Sleep(time.Second) // so that it is decided when the first is cut off
+						time.Sleep(time.Second) // so that the result is decided when the first is cut off
 					}
 					p, err := barrier.New(c, "b", 3, redislock.WithLease(2*time.Second)).Enter(ctx)
 					mu.Lock()
@@ -507,7 +508,7 @@ func TestThereIsOneVerdict(t *testing.T) {
 	}
 }
 
-// Whoever was about to write a verdict may die before that. What it wanted to write is none.
+// A party that is about to write the result may die before that. Then its result does not count.
 func TestAVerdictThatIsNotWrittenYetIsNone(t *testing.T) {
 	within(t, func(w *world) {
 		a, _ := w.process("a")

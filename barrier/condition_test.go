@@ -13,7 +13,7 @@ import (
 	"example.com/redislock/barrier"
 )
 
-// sleepers are calls that wait for a condition with the lock "work".
+// sleepers are calls that wait for a condition under the lock "work".
 type sleepers struct {
 	*world
 	mu    sync.Mutex
@@ -27,7 +27,7 @@ func (w *world) sleepers() *sleepers {
 	return &sleepers{world: w, at: map[string]time.Time{}, errs: map[string]error{}}
 }
 
-// wait has a process wait, once. It holds the lock for busy when it has it again.
+// wait lets a process wait once. When the process has the lock again, it holds it for busy.
 func (s *sleepers) wait(ctx context.Context, c *redislock.Client, name string, busy time.Duration) {
 	s.all.Go(func() {
 		lock, err := c.Acquire(context.Background(), "work", redislock.WithLease(3*time.Second))
@@ -52,7 +52,7 @@ func (s *sleepers) wait(ctx context.Context, c *redislock.Client, name string, b
 	})
 }
 
-// has reports who was woken up to now.
+// has returns the sleepers that were woken until now.
 func (s *sleepers) has() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,7 +69,7 @@ func (s *sleepers) want(names ...string) {
 func signal(t testing.TB, c *redislock.Client) {
 	t.Helper()
 	err := errors.New("never tried")
-	for tries := 0; err != nil && tries < 5; tries++ { // whoever has no answer says it again
+	for tries := 0; err != nil && tries < 5; tries++ { // a call without an answer is repeated
 		err = barrier.NewCondition(c, "ready").Signal(context.Background())
 	}
 	if err != nil {
@@ -88,7 +88,7 @@ func TestASignalWakesTheOneWhoWaitsLongest(t *testing.T) {
 	within(t, func(w *world) {
 		s, ctx := w.sleepers(), context.Background()
 		signals, _ := w.process("signals")
-		signal(w, signals) // nobody waits: it wakes nobody later
+		signal(w, signals) // nobody waits, and the signal wakes no later waiter
 		for _, name := range []string{"a", "b", "c", "d"} {
 			c, _ := w.process(name)
 			s.wait(ctx, c, name, 0)
@@ -98,12 +98,12 @@ func TestASignalWakesTheOneWhoWaitsLongest(t *testing.T) {
 		signal(w, signals)
 		time.Sleep(time.Second)
 		s.want("a")
-		lock, err := signals.Acquire(ctx, "work") // nobody waits under the lock
+		lock, err := signals.Acquire(ctx, "work") // the lock is held, and nobody waits for the condition
 		if err != nil {
 			w.Fatal(err)
 		}
 		signal(w, signals)
-		signal(w, signals) // the one who was woken has not got its lock yet
+		signal(w, signals) // the woken one does not have its lock yet
 		time.Sleep(time.Minute)
 		s.want("a")
 		if err := lock.Release(ctx); err != nil {
@@ -111,7 +111,7 @@ func TestASignalWakesTheOneWhoWaitsLongest(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		s.want("a", "b", "c")
-		for range 5 { // more signals than there are who wait
+		for range 5 { // more signals than waiters
 			signal(w, signals)
 		}
 		s.all.Wait()
@@ -135,7 +135,7 @@ func TestABroadcastWakesAllWhoWaitInTheOrderOfArrival(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		broadcast(w, signals)
-		broadcast(w, signals) // changes nothing
+		broadcast(w, signals) // this changes nothing
 		time.Sleep(5 * time.Second)
 		late, _ := w.process("late")
 		s.wait(ctx, late, "late", 0)
@@ -152,7 +152,7 @@ func TestABroadcastWakesAllWhoWaitInTheOrderOfArrival(t *testing.T) {
 	})
 }
 
-// The way to the server is long for the one who waits. Whoever has the lock after it gives its signal at once.
+// The packets of the waiter are slow. The next holder of the lock gives its signal at once.
 func TestThePlaceIsThereBeforeTheLockIsGivenBack(t *testing.T) {
 	within(t, func(w *world) {
 		ctx := context.Background()
@@ -186,7 +186,7 @@ func TestThePlaceIsThereBeforeTheLockIsGivenBack(t *testing.T) {
 	})
 }
 
-// A buffer of one with several who put and several who take, one of them far away.
+// A buffer of size one, with several producers and several consumers, one of which has slow packets.
 func TestABufferOfOneGoesOnFromSignalToSignal(t *testing.T) {
 	within(t, func(w *world) {
 		const each = 12
@@ -224,7 +224,8 @@ func TestABufferOfOneGoesOnFromSignalToSignal(t *testing.T) {
 	})
 }
 
-// The first of three dies at some moment of its waking, and two signals were given. Both wake one, unless the first had its lock again.
+// The first of three dies at some moment of its waking, and two signals were given. Both signals wake one of the others, unless the
+// first had its lock again.
 func TestAWaiterThatDiesSwallowsNoSignal(t *testing.T) {
 	die := func(before, after time.Duration, held bool) {
 		within(t, func(w *world) {
@@ -244,7 +245,7 @@ func TestAWaiterThatDiesSwallowsNoSignal(t *testing.T) {
 				n.Cut()
 				time.Sleep(before)
 			}
-			if held { // the second signal is noted, and the one who was woken passes it on
+			if held { // the second signal is recorded, and the woken one passes it on
 				lock, err := signals.Acquire(ctx, "work")
 				if err != nil {
 					w.Fatal(err)
@@ -270,9 +271,9 @@ func TestAWaiterThatDiesSwallowsNoSignal(t *testing.T) {
 			if woken < 2 {
 				w.Errorf("cut %v before, %v after: of two signals %d were heard, by %v", before, after, woken, s.has())
 			}
-			broadcast(w, signals) // it does not stand in the way of the others
+			broadcast(w, signals) // the dead one does not block the others
 			stop()
-			n.Mend() // what it left comes to an end
+			n.Mend() // its remaining requests end
 			s.all.Wait()
 		})
 	}
@@ -319,10 +320,10 @@ func TestASignalThatNobodyWaitsForAnyMoreWakesNobodyLater(t *testing.T) {
 	})
 }
 
-// The one who signals gets no answers for a while, beginning at some moment.
+// The signaller gets no answers for a while, from some moment on.
 func TestASignalWhoseAnswersAreLostIsGivenAllTheSame(t *testing.T) {
 	for at := time.Duration(0); at < 20*time.Millisecond; at += coarse(2 * time.Millisecond) {
-		for _, busy := range []bool{false, true} { // the one who was woken before is still on its way to its lock
+		for _, busy := range []bool{false, true} { // busy: the waiter that was woken before does not have its lock yet
 			within(t, func(w *world) {
 				s, ctx := w.sleepers(), context.Background()
 				signals, n := w.process("signals")
@@ -379,7 +380,7 @@ func TestAWaitWhoseContextEndsLeavesNothingAndPassesItsSignalOn(t *testing.T) {
 			s.wait(ctx, stays, "stays", 0)
 			time.Sleep(time.Second)
 			if !begins {
-				lock, err := signals.Acquire(ctx, "work") // so that one who is woken waits for it
+				lock, err := signals.Acquire(ctx, "work") // so that a woken waiter must wait for it
 				if err != nil {
 					w.Fatal(err)
 				}
@@ -441,7 +442,7 @@ func TestAWaitOfAClientThatIsClosedEndsAndPassesItsSignalOn(t *testing.T) {
 	}
 }
 
-// A signal that comes while a waiter is not heard of is not for it. So it looks for itself when it is back.
+// A waiter that cannot be reached does not get a signal that comes meanwhile. So it checks by itself when it is back.
 func TestAWaiterThatLostItsPlaceReturns(t *testing.T) {
 	within(t, func(w *world) {
 		s, ctx := w.sleepers(), context.Background()
@@ -451,7 +452,7 @@ func TestAWaiterThatLostItsPlaceReturns(t *testing.T) {
 		time.Sleep(time.Second)
 		n.Cut()
 		stays, _ := w.process("stays")
-		s.wait(ctx, stays, "stays", 0) // while it is there, the place of the other is cleared away
+		s.wait(ctx, stays, "stays", 0) // its requests remove the place of the other one
 		time.Sleep(20 * time.Second)
 		signal(w, signals)
 		time.Sleep(time.Second)
@@ -478,7 +479,7 @@ func TestALockThatWasLostIsNotWaitedWith(t *testing.T) {
 		if _, err := barrier.NewCondition(a, "ready").Wait(ctx, lost); !errors.Is(err, redislock.ErrNotHeld) {
 			w.Error(err)
 		}
-		// It is lost when it is given back.
+		// The lock is lost when it is given back.
 		unheard, err := b.Acquire(ctx, "work", redislock.WithLease(10*time.Second))
 		if err != nil {
 			w.Fatal(err)
@@ -496,7 +497,8 @@ func TestALockThatWasLostIsNotWaitedWith(t *testing.T) {
 	})
 }
 
-// Those who hold the lock together wait as they held it, and one may signal while the others hold it.
+// Holders that share the lock wait in the mode in which they held it, and one of them may signal while the others
+// hold it.
 func TestAWaitHoldsTheLockAfterwardsAsBefore(t *testing.T) {
 	within(t, func(w *world) {
 		ctx := context.Background()
@@ -540,12 +542,13 @@ func TestAWaitHoldsTheLockAfterwardsAsBefore(t *testing.T) {
 	})
 }
 
-// An observer panics at one of the events of a wait. Whoever recovers has nothing left behind, and the signal goes to the next.
+// An observer panics at one of the events of a wait. After a recover nothing is left behind, and the signal goes to the next
+// waiter.
 func TestAWaitThatPanicsLeavesNothingBehind(t *testing.T) {
 	for at := range 12 {
 		within(t, func(w *world) {
 			s, ctx := w.sleepers(), context.Background()
-			events, armed := 0, false // of one caller at a time, for only that one is armed
+			events, armed := 0, false // for one caller at a time, as only that one is armed
 			var mu sync.Mutex
 			c, _ := w.process("panics", redislock.WithObserver(redislock.ObserverFunc(func(e redislock.Event) {
 				mu.Lock()
@@ -570,7 +573,7 @@ func TestAWaitThatPanicsLeavesNothingBehind(t *testing.T) {
 					mu.Lock()
 					armed = false
 					mu.Unlock()
-					_ = lock.Release(ctx) // that of before, or the new one
+					_ = lock.Release(ctx) // the lock from before the wait, or the new one
 				}()
 				again, err := barrier.NewCondition(c, "ready").Wait(ctx, lock)
 				if err != nil {

@@ -11,7 +11,7 @@ import (
 	"example.com/redislock/local"
 )
 
-// exampleClient stands for the Client of each process; here all are one, over a server in this process.
+// exampleClient represents the Client of each process. Here it is one Client, over a server in this process.
 func exampleClient() (*redislock.Client, func()) {
 	server, err := local.New()
 	if err != nil {
@@ -25,7 +25,7 @@ func ExampleLatch() {
 	client, stop := exampleClient()
 	defer stop()
 
-	for _, part := range []string{"part-1", "part-2", "part-2"} { // in as many processes; a part is counted once
+	for _, part := range []string{"part-1", "part-2", "part-2"} { // each in another process; a part is counted once
 		if err := barrier.NewLatch(client, "import/2026-11-30", 2).CountDown(ctx, part); err != nil {
 			fmt.Println(err)
 		}
@@ -96,18 +96,18 @@ func ExampleBrokenError() {
 	// broken by shard 7
 }
 
-// Whoever takes waits while there is nothing, and whoever brings gives a signal.
+// A consumer waits while there is nothing, and a producer gives a signal.
 func ExampleCondition() {
 	ctx := context.Background()
 	client, stop := exampleClient()
 	defer stop()
 
-	var stock []string // what the lock "stock" guards; in a fleet it is in a database
+	var stock []string // guarded by the lock "stock"; in a fleet it is in a database
 	notEmpty := barrier.NewCondition(client, "stock/not-empty")
 	take := func() (string, error) {
 		lock, err := client.Acquire(ctx, "stock")
 		for err == nil && len(stock) == 0 {
-			lock, err = notEmpty.Wait(ctx, lock) // others have the lock meanwhile
+			lock, err = notEmpty.Wait(ctx, lock) // others can have the lock meanwhile
 		}
 		if err != nil {
 			return "", err

@@ -18,7 +18,7 @@ import (
 	"example.com/redislock/internal/fakenet"
 )
 
-// Whoever waits is told that nothing will ever be answered again, although its context does not end.
+// Every wait ends with an error when the Redis client is closed, although its context does not end.
 func TestWhoWaitsFailsWhenTheRedisClientIsClosed(t *testing.T) {
 	within(t, func(w *world) {
 		n := &fakenet.Network{Dial: w.mini.Dial, Delay: time.Millisecond}
@@ -53,7 +53,8 @@ func TestWhoWaitsFailsWhenTheRedisClientIsClosed(t *testing.T) {
 	})
 }
 
-// A party that is not returned to its caller has no place, and one that leaves has none, whichever call of a callback was the last.
+// A party that is not returned to its caller leaves no place behind, and neither does one that leaves, whichever call of a callback
+// panicked.
 func TestACallbackThatDoesNotReturnLeavesNoPlaceBehind(t *testing.T) {
 	callbacks := map[string]func(func()) redislock.ClientOption{
 		"observer": func(step func()) redislock.ClientOption {
@@ -99,7 +100,7 @@ func TestACallbackThatDoesNotReturnLeavesNoPlaceBehind(t *testing.T) {
 						}
 						defer func() { _ = l.Release(ctx) }()
 						if l, err = condition.Wait(ctx, l); errors.Is(err, context.Canceled) {
-							w.Error(err) // it was not
+							w.Error(err) // it did not fail
 						}
 					}()
 					<-ended
@@ -174,7 +175,7 @@ func TestNothingPanicsWithoutAContextOrOfAZeroValue(t *testing.T) {
 	})
 }
 
-// A place in a barrier guards nothing that has a register: what is written under it is fenced by the lock that the party has beside it.
+// A place in a barrier has no fence for a register. Writes under it are fenced by another lock of the party.
 func TestThePlaceOfAPartyHidesNoLockFromFences(t *testing.T) {
 	within(t, func(w *world) {
 		c, _ := w.process("one")
@@ -194,7 +195,7 @@ func TestThePlaceOfAPartyHidesNoLockFromFences(t *testing.T) {
 			if all := fence.All(working); len(all) != 1 {
 				w.Errorf("the fences are %v", all)
 			}
-			if err := c.Close(working); !errors.Is(err, redislock.ErrDeadlock) { // it belongs to the party all the same
+			if err := c.Close(working); !errors.Is(err, redislock.ErrDeadlock) { // the context still belongs to the party
 				w.Errorf("Close under a party said %v", err)
 			}
 			err = p.Leave(ctx)

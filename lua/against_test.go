@@ -19,7 +19,7 @@ import (
 
 var only = flag.String("only", "", "what BenchmarkServerTimeAgainst measures: scenes with this in their names")
 
-// versus has the scripts of one version run on many locks, and takes the server's time for it.
+// versus runs the scripts of one version on many locks, and measures the server's time.
 type versus struct {
 	*testing.B
 	rdb    *redis.Client
@@ -27,7 +27,7 @@ type versus struct {
 	loaded map[string]string // digests
 }
 
-// calls are of one script, as many as there are locks, each on one of its own.
+// calls are calls of one script, one for each lock.
 type calls struct {
 	script string
 	args   func(i int) []any
@@ -35,7 +35,7 @@ type calls struct {
 
 const rivals = 500 // locks in each measurement
 
-// run sends the calls to all locks. The arguments of call i on lock j are those of i.
+// run sends the calls to all locks. The arguments of call i do not depend on the lock.
 func (v *versus) run(all ...calls) {
 	ctx := context.Background()
 	for _, c := range all {
@@ -81,8 +81,8 @@ func converts(token, change, mode string) calls {
 	}}
 }
 
-// BenchmarkServerTimeAgainst measures each script beside that of another version, where it is on its way most often, and
-// prints the ratios: the first is this one's µs, the second this one's by the other's.
+// BenchmarkServerTimeAgainst measures each script beside that of another version, in its most frequent case. It prints
+// this version's µs, and their ratio to the other's.
 func BenchmarkServerTimeAgainst(b *testing.B) {
 	if *against == "" {
 		b.Skip("there is no other version: make measure AGAINST=...")

@@ -19,9 +19,9 @@ import (
 	"example.com/redislock/lua"
 )
 
-// The budgets of the server's time, measured as ratios within one run: `make measure` prints them.
+// The budgets of the server's time, as ratios within one run. `make measure` prints them.
 
-// pair is an acquire and its release as a script each.
+// pair is an acquire and its release, each by a script.
 type pair struct {
 	name             string
 	acquire, release string
@@ -86,7 +86,7 @@ func benchRequest(wait, client, mode string) string {
 	return string(r.AppendTo(nil)) + "api\nnode-3.example\n12345\n"
 }
 
-// measure is the server's µs per pair.
+// measure returns the server's µs per pair.
 func (p pair) measure(b *testing.B, rdb *redis.Client, n int, fresh bool) float64 {
 	ctx := context.Background()
 	rdb.FlushAll(ctx)
@@ -119,7 +119,7 @@ func (p pair) measure(b *testing.B, rdb *redis.Client, n int, fresh bool) float6
 	return scriptTime(b, rdb) / float64(n)
 }
 
-// contendedModes are the modes in which BenchmarkServerTimeAmongWaiters has its waiters, and how they follow each other.
+// contendedModes are the modes of the waiters in BenchmarkServerTimeAmongWaiters, and their order.
 var contendedModes = []struct {
 	name string
 	mode func(i int) (protocol.Mode, int)
@@ -139,7 +139,7 @@ var contendedModes = []struct {
 	}},
 }
 
-// contended drives the scripts on one lock with many waiters or holders, and takes the server's time for it.
+// contended runs the scripts on one lock with many waiters or holders, and measures the server's time.
 type contended struct {
 	testing.TB
 	rdb  *redis.Client
@@ -150,13 +150,13 @@ const benchKey = "redislock:{k}"
 
 func benchToken(i int) string { return fmt.Sprintf("token-%016d", i) }
 
-// acquire is the arguments of waiter i, who is one of a hundred Clients.
+// acquire has the arguments of waiter i, which belongs to one of a hundred Clients.
 func (c *contended) acquire(wait string, i, clients int) []any {
 	m, weight := c.mode(i)
 	return []any{benchToken(i), benchRequest(wait, fmt.Sprintf("%022d", i%clients), m.Line(weight, ""))}
 }
 
-// each is the server's µs of n calls in all, and the largest of one.
+// each returns the server's µs for n calls in all, and the largest of one call.
 func (c *contended) each(s *lua.Script, n int, args func(i int) []any) (total, largest float64) {
 	ctx := context.Background()
 	sha := c.rdb.ScriptLoad(ctx, s.Text).Val()
@@ -186,7 +186,7 @@ func (c *contended) each(s *lua.Script, n int, args func(i int) []any) (total, l
 	return total, largest
 }
 
-// held is a lock that somebody holds, and nothing else.
+// held is a lock with one holder and no waiters.
 func (c *contended) held() {
 	c.rdb.FlushAll(context.Background())
 	args := c.acquire(protocol.NoWait, 1e9, 100)
@@ -194,7 +194,8 @@ func (c *contended) held() {
 	c.each(lua.Acquire, 1, func(int) []any { return args })
 }
 
-// waiting measures with that many waiters: µs to join, to leave from the middle, and to hand over to the next.
+// waiting measures a lock with that many waiters: the µs to join, to leave from the middle, and to hand over to the
+// next.
 func (c *contended) waiting(waiters int) [3]float64 {
 	const calls = 1000 // of each, at least
 	var sums [3]float64
@@ -214,7 +215,7 @@ func (c *contended) waiting(waiters int) [3]float64 {
 	return sums
 }
 
-// holding measures with that many readers: µs of one more, of its renewal, and of its release.
+// holding measures a lock with that many readers: the µs of one more reader, of its renewal, and of its release.
 func (c *contended) holding(readers int) [3]float64 {
 	const n = 1000
 	c.rdb.FlushAll(context.Background())
@@ -226,7 +227,7 @@ func (c *contended) holding(readers int) [3]float64 {
 }
 
 // BenchmarkServerTimeAmongWaiters measures single scripts on a lock with 10, 100, 1,000 and 10,000 waiters, in all
-// kinds of modes, and with as many holders; the last column is the largest of the four by the smallest.
+// kinds of modes, and with as many holders; the last column is the ratio of the largest to the smallest of the four.
 func BenchmarkServerTimeAmongWaiters(b *testing.B) {
 	rdb := servertest.Start(b).Connect()
 	sizes := []int{10, 100, 1000, 10000}
@@ -272,7 +273,7 @@ func BenchmarkServerTimePastTheDead(b *testing.B) {
 			c.held()
 			c.each(lua.Acquire, 10000, func(i int) []any { return c.acquire(protocol.Countable, i, clients) })
 			time.Sleep(2600 * time.Millisecond) // their checks are overdue
-			steps := 10000 / 12                 // that of each dead Client costs two more in each script
+			steps := 10000 / 12                 // each dead Client takes two more steps in each script
 			total, largest := c.each(lua.Release, steps, func(int) []any { return []any{benchToken(1e9)} })
 			b.ReportMetric(total/float64(steps), fmt.Sprintf("µs-past-the-dead-of-%d-clients", clients))
 			b.ReportMetric(largest, fmt.Sprintf("µs-largest-past-the-dead-of-%d-clients", clients))

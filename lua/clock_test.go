@@ -9,7 +9,7 @@ import (
 	"example.com/redislock/lua"
 )
 
-// Every script that reads the clock refuses one that has not 16 digits of µs, before it writes anything.
+// Every script that reads the clock refuses a time that does not have 16 digits of µs, before it writes anything.
 func TestScriptsRefuseAClockThatTheyCannotCompare(t *testing.T) {
 	rdb := servertest.Start(t).Connect()
 	for _, seconds := range []string{"0", "90000000", "10000000000", "100000000000"} {

@@ -21,7 +21,7 @@ func TestAConfirmationLiftsTheFenceOfThatHoldAboveAllOthers(t *testing.T) {
 		for i, token := range []string{"b", "a", "b"} {
 			want := fmt.Sprintf("%016d", fence.Add(time.Hour)+protocol.Micros(i)+1)
 			if i == 2 {
-				want = fences["b"] // it is above already
+				want = fences["b"] // its fence is above the floor already
 			}
 			if r := b.confirm(token, floor, ""); r.Status != "granted" || r.Fence != want {
 				t.Errorf("%s: %s %s, want %s", token, r.Status, r.Fence, want)
@@ -88,7 +88,7 @@ func TestI4ALiftedFenceIsRememberedUntilTheClockHasCaughtUp(t *testing.T) {
 	}
 }
 
-// The age of a hold counts from its grant, whatever its fence says.
+// The age of a hold counts from its grant, whatever its fence is.
 func TestALiftedHoldIsAsOldAsItWas(t *testing.T) {
 	scripts(t, func(b *bench) {
 		r := b.acquire("a", time.Minute, protocol.NoWait, "c1")
@@ -104,7 +104,7 @@ func TestALiftedHoldIsAsOldAsItWas(t *testing.T) {
 	})
 }
 
-// Between two bounds: a day is believed, more is not.
+// A fence that is up to a day ahead is believed, one further ahead is not.
 func TestTheSkewThatIsBelievedIsADay(t *testing.T) {
 	b := embeddedBench(t)
 	r := b.acquire("a", time.Minute, protocol.NoWait, "c1")

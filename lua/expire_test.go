@@ -12,19 +12,19 @@ import (
 	"example.com/redislock/lua"
 )
 
-// crowdOf is a lock with many holders, and somebody who waits for all of them. Some of the holders die.
+// crowdOf is a lock with many holders, and a waiter that waits for all of them. Some of the holders die.
 type crowdOf struct {
 	*bench
 	waiter string
-	ends   map[string]time.Time // of the holds that have not been given back
-	kept   map[string]bool      // holds that nobody has
-	said   time.Time            // when the first hold ends, as the waiter was told
-	looked int                  // holds that checks have looked at
+	ends   map[string]time.Time // the ends of the holds that were not given back
+	kept   map[string]bool      // holds that were given back and are kept
+	said   time.Time            // the end of the first hold that the waiter was told
+	looked int                  // how many holds the checks have looked at
 }
 
 const crowdLease = 30 * time.Second
 
-// gathered has n readers hold the lock, taken one after the other within a third of a lease, and lets one wait that tolerates nobody.
+// gathered lets n readers take the lock, one after the other within a third of a lease, and adds a waiter that excludes all others.
 func gathered(t *testing.T, n int) *crowdOf {
 	c := &crowdOf{bench: embeddedBench(t), waiter: pad("w"), ends: map[string]time.Time{}, kept: map[string]bool{}}
 	for i := range n {
@@ -41,7 +41,8 @@ func (c *crowdOf) renew(token string) {
 	c.ends[token] = c.now.Add(crowdLease)
 }
 
-// check is one of the waiter, again as long as there is more; it reports whether the waiter has the lock.
+// check is a check of the waiter, repeated as long as the answer asks for it. It reports whether the waiter has the
+// lock.
 func (c *crowdOf) check() bool {
 	counting := *lua.Check
 	counting.Text = strings.Replace(counting.Text, "local function hold_of(token)\n", "local function hold_of(token)\nredis.call('INCR', 'looked')\n", 1)
@@ -90,21 +91,21 @@ func TestOneWaiterBehindManyHoldersLooksAtFewOfThem(t *testing.T) {
 			}
 		}
 	}
-	// A check looks at the first hold in any case, for its answer.
+	// A check always looks at the first hold, for its answer.
 	if checks > 80 || c.looked > 12*checks {
 		t.Errorf("%d checks looked at %d holds", checks, c.looked)
 	}
 }
 
-// Holders of a crowd renew, give back, and die, in any order, and the clock goes back: whoever waits for all has the lock as soon as
-// nobody else has, and no sooner.
+// Holders of a crowd renew, give back, and die, in any order, and the clock goes back. A waiter that excludes all gets the lock as
+// soon as nobody else has it, and not earlier.
 func TestWhoeverWaitsForACrowdHasTheLockWhenTheLastOneEnds(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(unlessShort(12, 8)) {
 		random := rand.New(rand.NewPCG(seed, 3))
 		c := gathered(t, 33+random.IntN(60))
 		mine := ""
-		if seed%4 == 3 { // it is one of the holders, and waits for the others
+		if seed%4 == 3 { // the waiter is one of the holders, which waits for an upgrade
 			mine, c.waiter = "r0", change(1, "w")
 			delete(c.ends, mine)
 			request := c.requestIn(write, 1, time.Hour, 4600, protocol.Uncountable, "c2")
@@ -135,7 +136,7 @@ func TestWhoeverWaitsForACrowdHasTheLockWhenTheLastOneEnds(t *testing.T) {
 			}
 			if seed%3 == 2 && steps == 20 {
 				c.set(c.now.Add(-time.Minute))
-				for token, end := range c.ends { // anchored anew when a script sees it
+				for token, end := range c.ends { // its end is corrected when a script sees it
 					if at := c.now.Add(crowdLease); end.After(at) {
 						c.ends[token] = at
 					}

@@ -17,8 +17,8 @@ import (
 	"example.com/redislock/lua"
 )
 
-// fastPaths are the files of lua/ that shorten the rules for what is nearly always so, each with the script that has it.
-// Whatever they do, the rules would have done.
+// fastPaths are the files of lua/ that shorten the rules for the most frequent cases, each with the script that has it.
+// Their effect must be that of the rules.
 var fastPaths = map[string]string{
 	"fast_acquire":        "acquire",
 	"fast_join":           "acquire",
@@ -28,7 +28,7 @@ var fastPaths = map[string]string{
 	"fast_renew":          "renew",
 }
 
-// rules is how the rules begin, behind the fast paths.
+// rules is the beginning of the rules, after the fast paths.
 const rules = "local sub, format, "
 
 // twin is two locks with one history. On one of them the fast paths are closed.
@@ -39,7 +39,7 @@ type twin struct {
 	taken   map[string]int // how often each fast path was taken
 }
 
-// compare has a script with some of its fast paths run on the one lock, and without any on the other.
+// compare runs a script on one lock with some of its fast paths, and on the other lock with none.
 func (w *twin) compare(script *lua.Script, args ...any) {
 	w.Helper()
 	name, quick := script.Name, *script
@@ -53,7 +53,7 @@ func (w *twin) compare(script *lua.Script, args ...any) {
 	modes := w.mini.HGet(w.key, "m") != ""
 	a := w.eval(&quick, args...)
 	if after, _ := w.mini.Get("ruled"); after == before {
-		if fence, ok := a.(string); ok && name == "acquire" { // granted at that very time, said in one word
+		if fence, ok := a.(string); ok && name == "acquire" { // granted at the time of its fence, which the answer gives in one word
 			name = "acquire of a free lock"
 			at := fence[len(fence)-protocol.FenceLength:]
 			if at != fence {
@@ -95,14 +95,14 @@ func (w *twin) fail(format string, args ...any) {
 	w.Fatalf("%s\nafter\n%s", fmt.Sprintf(format, args...), strings.Join(w.steps, "\n"))
 }
 
-// step is anything that Clients do, mostly the plain things.
+// step is a random action of a Client, most often a frequent one.
 func (w *twin) step() {
 	name, args := model.Words(w.history.Next())
 	w.set(time.UnixMicro(int64(w.history.Now)))
 	w.compare(loaded(name, args), boxed(args)...)
 }
 
-// loaded is the script that a Client would send.
+// loaded is the script as a Client would send it.
 func loaded(name string, args []string) *lua.Script {
 	if name == "acquire" && !strings.HasPrefix(args[1][8:], "    4600") {
 		return lua.AcquireOwn
@@ -146,7 +146,7 @@ func TestTheFastPathsLeadWhereTheRulesLeadAmongModes(t *testing.T) {
 	t.Parallel()
 	few := protocol.Mode{Name: "few", Rules: "few=2,read=*"}
 	lead(t, 25, map[string]int{"acquire": 50, "release": 40, "renew": 6, "check": 4, "convert": 1, "keep": 1, "resume": 1, "limit": 1},
-		[][]model.Mode{ // by seeds in turn
+		[][]model.Mode{ // one set for each seed, in turn
 			{in(read, 1), in(read, 1), in(write, 1)},
 			{in(semaphore(3), 1), in(semaphore(3), 1), in(semaphore(3), 2)},
 			{in(semaphore(6), 1), in(semaphore(6), 2), in(semaphore(6), 3), in(semaphore(5), 2), {}},
@@ -155,7 +155,7 @@ func TestTheFastPathsLeadWhereTheRulesLeadAmongModes(t *testing.T) {
 		}, "acquire among modes", "release among modes")
 }
 
-// Which of the holds is given back, and so which neighbours it has in the list, is no matter.
+// It does not matter which of the holds is given back, and so which neighbours it has in the list.
 func TestTheFastReleaseAmongModesTakesAnyHoldOutOfTheList(t *testing.T) {
 	t.Parallel()
 	const holders = 4
@@ -177,7 +177,7 @@ func TestTheFastReleaseAmongModesTakesAnyHoldOutOfTheList(t *testing.T) {
 				w.compare(lua.Release, pad(fmt.Sprint("h", i)))
 			}
 			want := 2
-			if first == second { // the second one finds nothing
+			if first == second { // the second release finds no hold
 				want = 1
 			}
 			if n := w.taken["release among modes"]; n != want {
@@ -187,7 +187,7 @@ func TestTheFastReleaseAmongModesTakesAnyHoldOutOfTheList(t *testing.T) {
 	}
 }
 
-// lead drives twins through histories, and wants each of the fast paths to be taken.
+// lead drives twins through histories, and fails unless each of the fast paths was taken.
 func lead(t *testing.T, seeds int, kinds map[string]int, modes [][]model.Mode, paths ...string) {
 	taken, news := map[string]int{}, 0
 	for seed := range unlessShort(seeds, seeds*4/5) {
@@ -206,7 +206,7 @@ func lead(t *testing.T, seeds int, kinds map[string]int, modes [][]model.Mode, p
 		channels := []string{"here", "here too", "there", "uncounted", "quick:n:{k}", "slow:n:{k}"}
 		heard := b.rdb.Subscribe(ctx, channels...)
 		messages := heard.Channel()
-		for len(b.mini.PubSubChannels("*")) < len(channels) { // before anything is counted
+		for len(b.mini.PubSubChannels("*")) < len(channels) { // all must be subscribed before anything is counted
 			time.Sleep(time.Millisecond)
 		}
 		for range 150 {

@@ -23,7 +23,7 @@ func (b *bench) unchecked(channel string, ago time.Duration) {
 	b.rdb.HSet(context.Background(), b.key, "c"+channel, fmt.Sprintf("%016d%s", seen.Add(-ago), value[16:]))
 }
 
-// claim is how long the first hold lasts yet.
+// claim is how long the first hold still lasts.
 func (b *bench) claim() time.Duration {
 	b.Helper()
 	f, err := protocol.FieldsOf(b.eval(lua.Inspect, 1))
@@ -33,7 +33,8 @@ func (b *bench) claim() time.Duration {
 	return f.Micros(6).Sub(f.Micros(0))
 }
 
-// gone runs a test of each kind of channel on which receivers are counted. The embedded server has no sharded ones.
+// gone runs a test with each kind of channel on which receivers are counted. The embedded server has no sharded
+// channels.
 func gone(t *testing.T, test func(b *bench, mode string)) {
 	for name, mode := range map[string]string{"classic": protocol.Countable, "sharded": protocol.Sharded} {
 		t.Run(name, func(t *testing.T) {
@@ -65,7 +66,7 @@ func TestHandOverPassesOverWaitersThatAreGone(t *testing.T) {
 	})
 }
 
-// Every subscription may end at once, and be made anew: nobody's place is lost by that.
+// All subscriptions may end at once and be made anew. No place is lost by that.
 func TestAWaiterWithoutASubscriptionKeepsItsPlaceUntilItsCheckIsOverdue(t *testing.T) {
 	gone(t, func(b *bench, mode string) {
 		b.subscribe("live")
@@ -138,7 +139,7 @@ func TestALostPlaceFarBackIsFoundAgain(t *testing.T) {
 		got := slices.Index(order, "back")
 		want := place
 		if place >= 64 && place < waiters-66 {
-			want = waiters - 66 // too far from both ends: it passes nobody who came earlier
+			want = waiters - 66 // too far from both ends of the queue: it passes no earlier waiter
 		}
 		if got != want || len(order) != waiters {
 			t.Errorf("number %d of %d came back as number %d, want %d", place, len(order), got, want)

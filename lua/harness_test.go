@@ -15,7 +15,7 @@ import (
 	"example.com/redislock/lua"
 )
 
-// bench drives the scripts by hand: no Client, no waiting, and on the embedded server a clock that can be set.
+// bench runs the scripts directly, without a Client and without waits. On the embedded server its clock can be set.
 type bench struct {
 	*testing.T
 	rdb  *redis.Client
@@ -45,7 +45,7 @@ func embeddedBench(t *testing.T) *bench {
 	return b
 }
 
-// set sets the clock of the embedded server; keys expire with it when it moves forward.
+// set sets the clock of the embedded server. When it moves forward, keys expire.
 func (b *bench) set(now time.Time) {
 	if b.mini == nil {
 		b.Fatal("the clock of a real server cannot be set")
@@ -74,7 +74,7 @@ func (b *bench) eval(s *lua.Script, args ...any) any {
 	return value
 }
 
-// request is what a caller asks for; 4600 s is the standard retention with it.
+// request is a request of a caller, with the standard retention of 4600 s.
 func (b *bench) request(lease time.Duration, keep int, wait, channel string) string {
 	return b.requestIn(exclusive, 1, lease, keep, wait, channel)
 }
@@ -168,7 +168,7 @@ func (b *bench) subscribe(channel string) *redis.PubSub {
 
 func pad(token string) string { return token + strings.Repeat(".", 22-len(token)) }
 
-// The modes that everybody knows, as they travel.
+// The common modes, as they are sent to Redis.
 var (
 	exclusive = protocol.Mode{}
 	read      = protocol.Mode{Name: "read", Rules: "read=*"}
@@ -179,7 +179,7 @@ func semaphore(n int) protocol.Mode {
 	return protocol.Mode{Name: "semaphore", Rules: "semaphore=*", Capacity: n}
 }
 
-// unlessShort is all, or few where only the essential is to run: `make quick`.
+// unlessShort is the first number, or the second with -short, as in `make quick`.
 func unlessShort(all, few int) int {
 	if testing.Short() {
 		return few

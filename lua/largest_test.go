@@ -15,27 +15,27 @@ import (
 	"example.com/redislock/lua"
 )
 
-// crowdSize is how many wait, or hold, in the tests of the largest scripts.
+// crowdSize is the number of waiters or holders in the tests of the largest scripts.
 const crowdSize = 10000
 
-// crowded is a lock with a crowd, and a script that has much to do there.
+// crowded is a lock with many waiters or holders, and a script that has much to do there.
 type crowded struct {
 	name   string
 	script *lua.Script
-	// wait is how the crowd waits, "" where it holds; clients is how many Clients it belongs to, and mode how it asks.
+	// wait is how the crowd waits, "" if it holds; clients is how many Clients it has, and mode its mode.
 	wait    string
 	clients int
 	mode    protocol.Mode
-	// pass is how long nothing happens before the calls; gone is how many of the crowd have left from the middle.
+	// pass is the time that passes before the calls; gone is how many of the crowd have left from the middle.
 	pass time.Duration
 	gone int
 	size int // of the crowd
-	// calls are how many there are, and args the arguments of each.
+	// calls is the number of calls, and args returns the arguments of each.
 	calls int
 	args  func(c *contended, i int) []any
 }
 
-// shown is what Inspect and Watch of a Client ask for.
+// shown is the number of holders and waiters that Inspect and Watch of a Client ask for.
 const shown = 50
 
 func tokensFrom(i, n int, first ...any) []any {
@@ -46,7 +46,8 @@ func tokensFrom(i, n int, first ...any) []any {
 	return args
 }
 
-// crowds are the cases: each script that looks at more than one hold or place, where it looks at the most.
+// crowds are the cases: each script that looks at more than one hold or place, in the state in which it looks at the
+// most.
 func crowds(crowdSize int) []crowded {
 	holder := func(*contended, int) []any { return []any{benchToken(1e9)} }
 	join := func(c *contended, i int) []any { return c.acquire(protocol.Uncountable, 2*crowdSize+i, 100) }
@@ -100,7 +101,7 @@ func crowds(crowdSize int) []crowded {
 // gather makes the crowd.
 func (x crowded) gather(c *contended) {
 	c.held()
-	wait, lease := x.wait, "" // those who hold have a lease that may lapse
+	wait, lease := x.wait, "" // holders have a lease that may expire
 	if wait == "" {
 		wait = protocol.NoWait
 		c.each(lua.Release, 1, func(int) []any { return []any{benchToken(1e9)} })
@@ -154,8 +155,8 @@ func (x crowded) times(c *contended) (all []float64) {
 	return all
 }
 
-// The same in a test: how many commands a script executes, and how long its answer is, does not depend on how many there are. The
-// server's time is measured by the benchmark above.
+// The same as a test: the number of commands of a script, and the length of its answer, do not depend on the size of the crowd.
+// The benchmark above measures the server's time.
 func TestNoScriptLooksAtAWholeCrowd(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

@@ -95,7 +95,7 @@ func TestTheScriptsHaveNoBareOffsets(t *testing.T) {
 	for _, file := range scriptFiles(t) {
 		for line := range strings.Lines(code(t, file)) {
 			for _, found := range offset.FindAllString(line, -1) {
-				// Up to a place that was looked for is no matter of the layout.
+				// The bound is a position that was found in the text, and not part of the layout.
 				if !regexp.MustCompile(`^sub\(\w+, 1, (from\)|find\()`).MatchString(found) {
 					t.Errorf("%s: %s", file, found)
 				}

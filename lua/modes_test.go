@@ -13,7 +13,7 @@ import (
 	"example.com/redislock/lua"
 )
 
-// in acquires in a mode.
+// in acquires the lock in a mode.
 func (b *bench) in(m protocol.Mode, weight int, token string, lease time.Duration, wait, channel string) protocol.Reply {
 	b.Helper()
 	return b.parse(b.eval(lua.Acquire, pad(token), b.requestIn(m, weight, lease, 4600, wait, channel)))
@@ -36,7 +36,7 @@ func (b *bench) owners() string {
 	return strings.Join(tokens, " ")
 }
 
-// convert asks for another mode of a hold, by the nth change that its owner asks for.
+// convert asks for another mode of a hold, as the nth change by its owner.
 func (b *bench) convert(token string, m protocol.Mode, n int) protocol.Reply {
 	b.Helper()
 	instead := ""
@@ -202,13 +202,15 @@ func TestLapsedReadersAreSearchedForInBoundedSteps(t *testing.T) {
 	t.Errorf("the writer waits for %s", b.owners())
 }
 
-// Of readers that lapse one after the other each would begin another search of all, and a waiter would send scripts without end.
+// Readers expire one after the other. Without a bound each end would begin another search of all holds, and a waiter would send
+// scripts without end.
 func TestReadersThatLapseOneByOneDoNotKeepTheServerSearching(t *testing.T) {
 	t.Run("whom the first in the queue may tolerate", func(t *testing.T) { lapseOneByOne(t, few, 10, 1000) })
 	t.Run("whom it does not tolerate", func(t *testing.T) { lapseOneByOne(t, write, 0, 100) })
 }
 
-// few tolerates readers, who do not tolerate it. So it waits for all of them, which the scripts do not know.
+// few allows readers, but they do not allow it. So it waits for all of them, which the scripts do not know in
+// advance.
 var few = protocol.Mode{Name: "few", Rules: "read=2"}
 
 func lapseOneByOne(t *testing.T, waiter protocol.Mode, least, most int) {
@@ -308,7 +310,7 @@ func TestChangesThatComeLateChangeNothing(t *testing.T) {
 		b.in(write, 1, "a", time.Minute, protocol.NoWait, "c1")
 		b.convert("a", read, 1)
 		up := b.convert("a", write, 3)
-		for _, late := range []int{1, 2} { // the downgrade again, and the undoing of an upgrade in between
+		for _, late := range []int{1, 2} { // a late copy of the downgrade, and of undoing an upgrade in between
 			if got := b.convert("a", read, late).Status; got != "over" {
 				b.Errorf("change %d after the third: %s", late, got)
 			}
@@ -340,7 +342,7 @@ func TestAnUpgradeThatIsGivenUpMakesRoomForTheNextOfTheSameHold(t *testing.T) {
 	scripts(t, func(b *bench) {
 		b.in(read, 1, "a", time.Minute, protocol.NoWait, "c1")
 		b.in(read, 1, "b", time.Minute, protocol.NoWait, "c1")
-		b.convert("a", write, 1) // its owner has given it up, and the word of that is on its way
+		b.convert("a", write, 1) // its owner has given the upgrade up, and that request is under way
 		if got := b.convert("a", write, 3).Status; got != "waiting" {
 			b.Errorf("the next one: %s", got)
 		}
@@ -445,7 +447,7 @@ func TestACheckThatGrantsRobsNobody(t *testing.T) {
 	old := b.in(read, 1, "old", time.Minute, protocol.NoWait, "c1")
 	b.in(write, 1, "dead", time.Minute, protocol.Uncountable, "dead")
 	b.in(read, 1, "w", time.Minute, protocol.Countable, "live")
-	b.pass(8 * time.Second) // the dead one was not heard of for three checks
+	b.pass(8 * time.Second) // the dead waiter has missed three checks
 	b.eval(lua.Check, "live", protocol.Countable, "1000000", pad("w"))
 	if got := b.owners(); got != "old w" {
 		t.Fatalf("held by %s", got)
@@ -458,13 +460,13 @@ func TestACheckThatGrantsRobsNobody(t *testing.T) {
 func TestABreakLeavesItsReasonOnAnOlderTombstone(t *testing.T) {
 	scripts(t, func(b *bench) {
 		r := b.in(exclusive, 1, "a", time.Minute, protocol.NoWait, "c1")
-		b.eval(lua.Keep, pad("a"), r.Fence, "", "tombstone") // of a handoff that failed afterwards
+		b.eval(lua.Keep, pad("a"), r.Fence, "", "tombstone") // from a handoff that failed afterwards
 		b.eval(lua.Break, "why", pad("a"), r.Fence)
 		if got := b.parse(b.eval(lua.Renew, pad("a"), r.Fence)); got.Status != "revoked" || got.Note != "why" {
 			b.Errorf("the owner is told %s %q", got.Status, got.Note)
 		}
 	})
-	// The reason stands for a minute from the break on.
+	// The reason is kept for a minute after the break.
 	b := embeddedBench(t)
 	r := b.in(exclusive, 1, "a", time.Hour, protocol.NoWait, "c1")
 	b.eval(lua.Keep, pad("a"), r.Fence, "", "tombstone")
@@ -499,7 +501,7 @@ func TestACopyOfALimitThatComesLateDoesNotUndoALaterOne(t *testing.T) {
 	if got := set(second, "+read=2"); got != "+read=2" {
 		t.Errorf("set again, it is %s", got)
 	}
-	if got := set(second, "+read=3"); got != "over" { // another that has read at the same time
+	if got := set(second, "+read=3"); got != "over" { // another call that has read the limit at the same time
 		t.Errorf("the other of two has %s", got)
 	}
 	for range 70 {
@@ -518,7 +520,7 @@ func TestACopyOfALimitThatComesLateDoesNotUndoALaterOne(t *testing.T) {
 	if got := set(second, "+read=1"); got != "over" {
 		t.Errorf("a copy after the removal: %s", got)
 	}
-	b.pass(-time.Hour) // the clock goes back: versions do not
+	b.pass(-time.Hour) // the clock goes back, but versions do not
 	if got := set(b.now, "+read=1"); got != "over" {
 		t.Errorf("after a step back, with what was read before: %s", got)
 	}
@@ -531,8 +533,8 @@ func TestACopyOfALimitThatComesLateDoesNotUndoALaterOne(t *testing.T) {
 	}
 }
 
-// Two set the same at once, each having read the limit before the other set it. Neither has less than it asked for, in whatever order they
-// come and come again.
+// Two calls set the same limit at once, each having read it before the other set it. Neither gets less than it asked for, in whatever
+// order the requests and their copies come.
 func TestOfTwoEqualLimitsAtOnceTheLongerTimeCounts(t *testing.T) {
 	const short, long = 10_000_000, 20_000_000
 	for _, order := range [][]int{{short, long}, {long, short}, {short, long, short, long}} {
@@ -569,7 +571,7 @@ func TestInspectShowsTheLimitWhileItStands(t *testing.T) {
 	if got := shown(); got != "+read=2" {
 		t.Errorf("nobody holds it, and the limit is %q", got)
 	}
-	for _, token := range []string{"a", "b", "c"} { // one is shown, and one waits
+	for _, token := range []string{"a", "b", "c"} { // one hold is shown, and one waits
 		b.in(read, 1, token, time.Minute, protocol.Uncountable, "c-"+token)
 		if got := shown(); got != "+read=2" {
 			t.Errorf("%s holds or waits, and the limit is %q", token, got)
@@ -581,7 +583,7 @@ func TestInspectShowsTheLimitWhileItStands(t *testing.T) {
 	}
 }
 
-// A reader that waits behind a hold which is over is granted the lock with the next one who comes, whichever path that one takes.
+// A reader that waits behind a hold which has ended is granted the lock with the next acquire, whichever path that takes.
 func TestWhoComesAfterALapseDoesNotWaitForIt(t *testing.T) {
 	scripts(t, func(b *bench) {
 		ask := func(token string) string {

@@ -10,7 +10,8 @@ import (
 	"example.com/redislock/lua"
 )
 
-// A user who lacks one right is told before the first lock, however the server words it that a script may not run a command.
+// A user that lacks a right gets the error before the first lock, in whatever words the server refuses a command inside a
+// script.
 func TestThePreflightKnowsEveryWordingOfARefusal(t *testing.T) {
 	rdb := servertest.Start(t).Connect()
 	for _, wording := range []string{

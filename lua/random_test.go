@@ -57,7 +57,7 @@ func TestTheHashStaysSoundUnderRandomRequests(t *testing.T) {
 	}
 }
 
-// unsound says what is wrong with a lock's hash, by lua/layout.lua.
+// unsound returns what is wrong with a lock's hash, by the rules of lua/layout.lua.
 func unsound(state map[string]string) string {
 	places := map[string]int{}
 	var held []model.Mode
@@ -139,8 +139,8 @@ func unsound(state map[string]string) string {
 	return unlinked(state, "t", "t", tombstones)
 }
 
-// unsummed says where the summary differs from what is there. Behind its lines it may name the hold before which all are revoked
-// or kept.
+// unsummed returns where the summary differs from the holds and places. Behind its lines it may name the hold before which all
+// are being stolen or kept.
 func unsummed(summary string, counts, weights map[string]int) string {
 	if summary == "" {
 		if len(counts) > 0 {
@@ -195,7 +195,7 @@ func unlinked(state map[string]string, header, node string, want int) string {
 	return ""
 }
 
-// someModes are asked for in the histories of a seed. Even seeds know only the exclusive one, others up to all.
+// someModes are the modes in the histories of a seed. Even seeds have only the exclusive mode, others up to all.
 func someModes(seed int) []model.Mode {
 	if seed%2 == 0 {
 		return nil
@@ -213,7 +213,7 @@ func someModes(seed int) []model.Mode {
 
 func in(m protocol.Mode, weight int) model.Mode { return model.Mode{Mode: m, Weight: weight} }
 
-// own is a mode of that name with these rules.
+// own makes a mode of that name with these rules.
 func own(name string, rules ...protocol.Rule) model.Mode {
 	return in(protocol.Mode{Name: name, Rules: protocol.EncodeRules(rules)}, 1)
 }
@@ -226,7 +226,7 @@ func anyOf(modes ...string) (rules []protocol.Rule) {
 	return rules
 }
 
-// markedModes have rules that are not about one mode and nothing else: sums, one-sided ones, and those that were added.
+// markedModes have rules that are not about a single mode: sums, one-sided rules, and rules that were added to a mode.
 var markedModes = func() []model.Mode {
 	both := protocol.Rule{Modes: []string{"large", "small"}, Most: 1}
 	begins := protocol.Rule{Modes: []string{"web"}, Most: 1, AtGrant: true}
@@ -240,8 +240,8 @@ var markedModes = func() []model.Mode {
 	return []model.Mode{small, large, job, own("web", anyOf("web", "job", "read", "semaphore", "small")...), own("web", append(anyOf("web", "job", "read", "small"), protocol.Rule{Modes: []string{"semaphore"}, Most: 2})...), reader, semaphores, in(read, 1), small}
 }()
 
-// A Client of an earlier version takes the key of a marked rule for the name of a mode that nobody has. While such Clients work on the
-// lock, too, its holds still go together by all rules.
+// A Client of an earlier version reads the key of a marked rule as the name of a mode that nobody holds. Even if such Clients use the
+// lock too, its holds are compatible by all rules.
 func TestScriptsThatDoNotKnowMarkedRulesGrantNothingAgainstThem(t *testing.T) {
 	t.Parallel()
 	earlier := func(s *lua.Script) *lua.Script {

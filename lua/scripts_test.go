@@ -62,9 +62,9 @@ func TestI3EveryScriptExecutedTwiceLeavesTheStateOfOne(t *testing.T) {
 		"weak release":       {func(b *bench) { b.key = "weak"; b.rdb.Set(context.Background(), "weak", "t", 0) }, func(b *bench) any { b.eval(lua.WeakRelease, "t"); return nil }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := embeddedBench(t) // its clock stands still, so states can be compared
+			b := embeddedBench(t) // its clock does not move, so states can be compared
 			c.before(b)
-			// What is broken twice must be the same hold, so a fence that moves with the state is read once.
+			// Both breaks must be of the same hold, so a fence that changes with the state is read once.
 			call := c.call
 			if name == "break" {
 				meant := fence(b)
@@ -168,7 +168,7 @@ func TestAStepBackOfTheClockDoesNotMakeADeadHoldLiveLonger(t *testing.T) {
 func TestI1AHoldLastsItsWholeLeaseAndNoLonger(t *testing.T) {
 	b := embeddedBench(t)
 	for _, renewed := range []bool{false, true} {
-		b.pass(50 * time.Second) // a name in use, but not just now
+		b.pass(50 * time.Second) // as of a name that is used now and then
 		r := b.acquire("a", time.Second, protocol.NoWait, "c1")
 		if renewed {
 			b.pass(700 * time.Millisecond)
@@ -249,7 +249,7 @@ func TestAnUncountableWaiterIsNotPassedOver(t *testing.T) {
 			b.Errorf("its check says %v", got)
 		}
 		if b.mini != nil {
-			b.pass(30 * time.Second) // the check confirmed the claim: the lease is whole
+			b.pass(30 * time.Second) // the check confirmed the claim, so the hold has its whole lease
 			if owner := b.owner(); owner != "far" {
 				b.Errorf("a confirmed claim ended early, %q", owner)
 			}
@@ -259,14 +259,14 @@ func TestAnUncountableWaiterIsNotPassedOver(t *testing.T) {
 
 func TestAHalfOpenClientIsPassedOverAfterThreeChecks(t *testing.T) {
 	b := embeddedBench(t)
-	b.subscribe("mute") // counts as a receiver, and will never answer
+	b.subscribe("mute") // counts as a receiver, but never answers
 	b.subscribe("live")
 	b.acquire("holder", time.Minute, protocol.NoWait, "c1")
 	for i := range 5 {
 		b.acquire(fmt.Sprint("mute", i), time.Minute, protocol.Countable, "mute")
 	}
 	b.acquire("w", time.Minute, protocol.Countable, "live")
-	for range 4 { // only the live one checks
+	for range 4 { // only the live waiter checks
 		b.pass(2 * time.Second)
 		b.check("live", protocol.Countable, "w")
 	}
@@ -306,9 +306,9 @@ func TestACheckOfSeveralWaitsFindsALapsedHoldThatStandsAlone(t *testing.T) {
 				b.Fatalf("%s: %+v", token, r)
 			}
 		}
-		b.release("holder") // the first is granted the lock, and the message is lost
+		b.release("holder") // the first waiter is granted the lock, and the message is lost
 		b.pass(150 * time.Millisecond)
-		if found := b.check("waiters", "u", "first"); found[0] != "gone" { // now the second has it, alone in the hash
+		if found := b.check("waiters", "u", "first"); found[0] != "gone" { // now the second has the lock, and nothing else is in the hash
 			b.Fatalf("%v", found)
 		}
 		b.pass(150 * time.Millisecond)
@@ -413,7 +413,7 @@ func TestALostPlaceIsFoundAgainByItsTicket(t *testing.T) {
 }
 
 func TestTwoOfTheSameTicketDoNotHurtTheQueue(t *testing.T) {
-	b := embeddedBench(t) // a late copy of a lost place's acquire can do that
+	b := embeddedBench(t) // as a late copy of the acquire of a lost place can do
 	b.acquire("holder", time.Hour, protocol.NoWait, "c1")
 	ticket := b.acquire("a", time.Minute, protocol.Uncountable, "ca").Ticket
 	if r := b.acquire("a2", time.Minute, protocol.Uncountable, "ca", "", ticket); r.Status != "waiting" {
@@ -463,7 +463,7 @@ func TestRetentionIsOnlyEverRaised(t *testing.T) {
 	if got := ttl(); got < 89000*time.Second {
 		t.Errorf("shorter retentions cut the longest to %v", got)
 	}
-	for range 50 { // grants go on, and the longest is renewed by nobody: it comes back to the standard
+	for range 50 { // grants go on without the longest retention, so it returns to the standard
 		b.pass(30 * time.Minute)
 		b.acquire("standard3", time.Minute, protocol.NoWait, "c1")
 		b.release("standard3")
@@ -505,7 +505,7 @@ func TestTheIdlePathLeavesTheSameStateAsTheOther(t *testing.T) {
 	}
 }
 
-// The last renewal of a hold whose owner leaves: what else is still under way for it changes nothing.
+// After the last renewal of ReleaseAfter, other requests for the hold that are still under way change nothing.
 func TestAHoldThatIsKeptByNobodyEndsWhenItWasSaid(t *testing.T) {
 	b := embeddedBench(t)
 	r := b.acquire("a", time.Second, protocol.NoWait, "c1")
@@ -540,7 +540,7 @@ func TestAHoldThatIsKeptByNobodyEndsWhenItWasSaid(t *testing.T) {
 	}
 }
 
-// Only who holds the lock writes its record, and a copy of an earlier write does not undo a later one.
+// Only the holder of the lock writes its record, and a copy of an earlier write does not overwrite a later one.
 func TestARecordIsWrittenByWhoHoldsTheLock(t *testing.T) {
 	scripts(t, func(b *bench) {
 		ctx := context.Background()

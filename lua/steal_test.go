@@ -9,7 +9,7 @@ import (
 	"example.com/redislock/lua"
 )
 
-// However many holds are kept, or were revoked already, a steal reaches those that are held behind them.
+// However many holds are kept, or are being stolen already, a steal reaches the other holds behind them.
 func TestAStealReachesWhatIsHeldBehindManyThatAreKeptOrRevoked(t *testing.T) {
 	scripts(t, func(b *bench) {
 		const kept, stale = 100, 70
@@ -38,7 +38,7 @@ func TestAStealReachesWhatIsHeldBehindManyThatAreKeptOrRevoked(t *testing.T) {
 			}
 			return states
 		}
-		steal := "1900000" // on a real server the young one ages meanwhile
+		steal := "1900000" // on a real server the young hold ages meanwhile
 		b.acquire("thief", time.Minute, protocol.Uncountable, "thief", steal)
 		for checks := 0; ; checks++ {
 			before := states()["r"]
@@ -56,12 +56,12 @@ func TestAStealReachesWhatIsHeldBehindManyThatAreKeptOrRevoked(t *testing.T) {
 		if got := states(); got["k"] != kept || got["r"] != stale || got["-"] != 1 {
 			b.Errorf("%v: want %d kept, %d revoked, and the young one held", got, kept, stale)
 		}
-		// Who asks next sees at once which hold is the oldest that is held, and when it becomes stale.
+		// The next acquire sees at once which is the oldest hold that can be stolen, and when it becomes stale.
 		r := b.acquire("another", time.Minute, protocol.NoWait, "c1")
 		if since, _ := protocol.ParseMicros(young); r.Holder.Since != since && b.mini != nil {
 			b.Errorf("the oldest hold is said to be since %v, want %v", r.Holder.Since, since)
 		}
-		// What the search goes on from may itself go.
+		// The hold from which the search goes on may itself end.
 		for i := range stale {
 			b.release(fmt.Sprint("stale", i))
 		}

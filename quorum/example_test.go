@@ -13,7 +13,7 @@ import (
 	"example.com/redislock/quorum"
 )
 
-// Three masters, of which any two are enough. One of them dies, and nobody notices.
+// Three masters, of which any two are enough. One of them dies, and the callers do not notice.
 func Example() {
 	ctx := context.Background()
 	var servers []*miniredis.Miniredis // in production: three servers on three machines
@@ -35,7 +35,7 @@ func Example() {
 		servers, clients = append(servers, server), append(clients, client)
 	}
 
-	locker, err := quorum.New(clients, quorum.WithDurableNodes()) // an embedded server does not say since when it has been up
+	locker, err := quorum.New(clients, quorum.WithDurableNodes()) // an embedded server does not say how long it has been up
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -21,12 +21,12 @@ import (
 	"example.com/redislock/quorum"
 )
 
-// fleet is some servers in memory, and the processes that use them, in fake time. Every script that a server executes is compared with
-// the model.
+// fleet has some servers in memory, and the processes that use them, in fake time. Every script that a server executes is compared
+// with the model.
 type fleet struct {
 	*testing.T
 	servers []*node
-	rdbs    []*redis.Client // of all processes, in the order of their Clients
+	rdbs    []*redis.Client // the connections of all processes, in the order of their Clients
 }
 
 // node is one server.
@@ -46,11 +46,11 @@ type node struct {
 	scripts int
 }
 
-// withFleet runs a test over so many servers, which have been up for a day.
+// withFleet runs a test over this many servers, which have been up for a day.
 func withFleet(t *testing.T, n int, test func(f *fleet)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		t.Cleanup(func() { time.Sleep(2 * time.Minute) }) // last of all: what is under way comes to its end
+		t.Cleanup(func() { time.Sleep(2 * time.Minute) }) // at the very end, so that everything under way ends
 		f := &fleet{T: t}
 		for i := range n {
 			m := miniredis.NewMiniRedis()
@@ -67,7 +67,7 @@ func withFleet(t *testing.T, n int, test func(f *fleet)) {
 	})
 }
 
-// answers does what miniredis does not.
+// answers answers the commands that miniredis does not have.
 func (s *node) answers(c *server.Peer, command string, args []string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,7 +95,7 @@ func (s *node) answers(c *server.Peer, command string, args []string) bool {
 	return true
 }
 
-// dialer is the way of one process to the server. Each process hears another server first.
+// dialer connects one process to the server. Each process gets the answer of another server first.
 func (s *node) dialer(delay time.Duration) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,7 +145,7 @@ func (s *node) stop() {
 	clear(s.conns)
 }
 
-// start has it serve again, with what it had or without.
+// start lets it serve again, with its data or without.
 func (s *node) start(empty bool) {
 	if empty {
 		s.flush()
@@ -164,14 +164,14 @@ func (s *node) flush() {
 	}
 }
 
-// raw is a connection that no fault concerns.
+// raw is a connection without faults.
 func (s *node) raw() *redis.Client {
 	rdb := redis.NewClient(&redis.Options{Addr: s.name, Protocol: 2, DisableIdentity: true, Dialer: func(context.Context, string, string) (net.Conn, error) { return s.mini.Dial() }})
 	s.t.Cleanup(func() { _ = rdb.Close() })
 	return rdb
 }
 
-// clients are one process's Clients, over all servers.
+// clients are the Clients of one process, one for each server.
 func (f *fleet) clients(opts ...redislock.ClientOption) (all []*redislock.Client) {
 	f.Helper()
 	process := len(f.rdbs) / len(f.servers)
@@ -196,7 +196,7 @@ func (f *fleet) clients(opts ...redislock.ClientOption) (all []*redislock.Client
 	return all
 }
 
-// locker is one process.
+// locker is the Locker of one process.
 func (f *fleet) locker(opts ...quorum.Option) *quorum.Locker {
 	f.Helper()
 	q, err := quorum.New(f.clients(), opts...)
@@ -249,7 +249,7 @@ func (f *fleet) left(name string) string {
 	return ""
 }
 
-// asked is how many scripts the servers have executed; each is seen twice, for the model asks the server in its turn.
+// asked is how many scripts the servers have executed. Each is seen twice, as the model asks the server too.
 func (f *fleet) asked() (n int) {
 	for _, s := range f.servers {
 		s.mu.Lock()

@@ -57,19 +57,19 @@ func TestALockOfAQuorumIsHeldByAllNodesUnderOneFence(t *testing.T) {
 	})
 }
 
-// The nodes agree on the fence at once where they know the last one; of a new name one of them is told the fence of another. The lock is
-// given back by a plain command, as it was held for less than 5 ms.
+// If the nodes know the last fence, they agree on the next one at once. For a new name one of them is told the fence of another. The
+// lock is given back by a plain command, as it was held for less than 5 ms.
 func TestAnUncontendedPairCostsTwoRequestsOnEachNode(t *testing.T) {
 	withFleet(t, 3, func(f *fleet) {
 		q := f.locker()
-		for range 4 { // every script has come to every node
+		for range 4 { // after this every node knows every script
 			f.release(f.acquire(q, "warm"))
 			time.Sleep(time.Millisecond)
 		}
 		for _, one := range []struct {
 			name string
 			most int
-		}{{"new", 4 + 1}, {"warm", 3}, {"new", 3}} { // the node that was told gets a script as a release too
+		}{{"new", 4 + 1}, {"warm", 3}, {"new", 3}} { // the node that was told a fence gets a script as the release too
 			time.Sleep(time.Second)
 			before := f.asked()
 			f.release(f.acquire(q, one.name))
@@ -81,7 +81,7 @@ func TestAnUncontendedPairCostsTwoRequestsOnEachNode(t *testing.T) {
 	})
 }
 
-// lateRelease has the releases of one client leave late.
+// lateRelease delays the releases of one client.
 type lateRelease struct{}
 
 func (lateRelease) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -99,8 +99,8 @@ func (lateRelease) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 	return next
 }
 
-// The release returns when a majority has taken the lock back. Whoever takes it at once does not find it held by the others, and wait in
-// their queues: a node is asked when it has heard of the release.
+// The release returns when a majority has taken the lock back. An acquire directly afterwards does not queue on the other nodes, where
+// the lock is still held: a node is asked only after it has got the release.
 func TestWhatThisProcessHasJustGivenBackIsNotFoundHeld(t *testing.T) {
 	withFleet(t, 3, func(f *fleet) {
 		q := f.locker()
@@ -114,7 +114,7 @@ func TestWhatThisProcessHasJustGivenBackIsNotFoundHeld(t *testing.T) {
 			f.release(f.acquire(q, "a"))
 		}
 		time.Sleep(time.Second)
-		if n := f.asked() - before; n > 3*100+30 { // rather than 400; of a name that was waited for, 16 releases are scripts
+		if n := f.asked() - before; n > 3*100+30 { // instead of 400; for a name that was waited for, 16 releases are scripts
 			f.Errorf("100 pairs took %d scripts", n)
 		}
 		f.untouched("a")
@@ -155,7 +155,8 @@ func TestWaitersOfAQuorumAreServedInTheirOrder(t *testing.T) {
 	})
 }
 
-// The waiters come at the same moment, and the nodes hear them in different orders: the votes are split, and the split is resolved.
+// The waiters come at the same moment, and their requests reach the nodes in different orders. So the votes are split, and the
+// split is resolved.
 func TestSplitVotesAreResolved(t *testing.T) {
 	for _, nodes := range []int{3, 5} {
 		for _, waiters := range []int{3, 4, 7, 12} {
@@ -217,7 +218,7 @@ func TestAMuteNodeDelaysNobodyAndIsAskedAgain(t *testing.T) {
 		if n := held(l); n != 3 {
 			f.Errorf("%d nodes have it after the third is back: %+v", n, l.Nodes())
 		}
-		f.servers[1].cut() // now another one may go
+		f.servers[1].cut() // now another server may be cut off
 		time.Sleep(time.Minute)
 		if l.Err() != nil {
 			f.Error(l.Err())
@@ -237,7 +238,7 @@ func TestTheContextEndsBeforeTheMajorityIsAnothers(t *testing.T) {
 	withFleet(t, 3, func(f *fleet) {
 		q, other := f.locker(), f.locker()
 		f.release(f.acquire(other, "warm"))
-		time.Sleep(5 * time.Second) // so that what comes back is known for a restart, by the seconds of INFO
+		time.Sleep(5 * time.Second) // so that INFO, which counts in seconds, shows the restart
 		l := f.acquire(q, "a", redislock.WithLease(2*time.Second))
 		for _, s := range f.servers[:2] {
 			s.stop()
@@ -281,7 +282,7 @@ func TestAMajorityThatCannotBeReachedIsSaid(t *testing.T) {
 				f.Errorf("%s: after %v", what, took)
 			}
 		}
-		f.servers[2].cut() // all of them, and one says nothing
+		f.servers[2].cut() // the holder has all three votes, and one server is mute
 		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 		defer cancel()
 		begun := time.Now()
@@ -319,7 +320,7 @@ func TestAHeldLockIsSaidToBeHeld(t *testing.T) {
 		if _, err = other.Acquire(ctx, "a"); !errors.Is(err, redislock.ErrHeld) || !errors.Is(err, context.DeadlineExceeded) {
 			f.Error(err)
 		}
-		f.servers[2].cut() // a mute one makes no difference
+		f.servers[2].cut() // a mute server makes no difference
 		begun = time.Now()
 		if _, err := other.TryAcquire(context.Background(), "a"); !errors.Is(err, redislock.ErrHeld) || time.Since(begun) > 200*time.Millisecond {
 			f.Errorf("after %v: %v", time.Since(begun), err)
@@ -394,13 +395,13 @@ func TestANodeThatCameBackDoesNotCountAtOnce(t *testing.T) {
 		f.release(f.acquire(other, "warm", redislock.WithLease(9*time.Second)))
 		f.servers[2].stop()
 		l := f.acquire(q, "a", redislock.WithLease(9*time.Second)) // a bare majority
-		for _, rdb := range f.rdbs[1:3] {                          // the holder cannot ask any more, and believes in its vote until its bound
+		for _, rdb := range f.rdbs[1:3] {                          // the holder cannot ask any more, and counts the vote until its bound
 			_ = rdb.Close()
 		}
 		f.servers[2].start(false)
 		f.servers[1].stop()
-		f.servers[1].start(true) // it has forgotten the vote
-		_ = f.rdbs[1].Close()    // the holder cannot ask it again, and believes that it has it until its bound
+		f.servers[1].start(true) // the server has forgotten the vote
+		_ = f.rdbs[1].Close()    // the holder cannot ask it again, and counts the vote until its bound
 		said := false
 		for range 80 {
 			_, err := other.TryAcquire(context.Background(), "a", redislock.WithLease(9*time.Second))
@@ -420,7 +421,7 @@ func TestANodeThatCameBackDoesNotCountAtOnce(t *testing.T) {
 		_ = l.Release(context.Background())
 		f.release(f.acquire(other, "a", redislock.WithLease(9*time.Second)))
 		q = f.locker(quorum.WithLongestLease(10 * time.Second))
-		for _, s := range f.servers { // one that keeps everything counts at once
+		for _, s := range f.servers { // a server that keeps everything counts at once
 			s.mu.Lock()
 			s.always = true
 			s.mu.Unlock()
@@ -583,7 +584,7 @@ func TestANewQuorumRefusesWhatCannotWork(t *testing.T) {
 func TestTwoAddressesOfOneServerAreFoundOut(t *testing.T) {
 	withFleet(t, 3, func(f *fleet) {
 		q := f.locker()
-		f.servers[1].name = f.servers[0].name // what it says of itself
+		f.servers[1].name = f.servers[0].name // both servers name the same run
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if _, err := q.Acquire(ctx, "a"); !errors.Is(err, redislock.ErrInvalid) || ctx.Err() != nil {

@@ -15,7 +15,7 @@ import (
 	"example.com/redislock/quorum"
 )
 
-// realLocker is a process over real servers. Each Client has the rights of quorum.ACL, and no other.
+// realLocker is a process over real servers. Each Client has only the rights of quorum.ACL.
 func realLocker(t *testing.T, servers []*servertest.Server, users []func(*redis.Options), opts ...quorum.Option) *quorum.Locker {
 	t.Helper()
 	var all []*redislock.Client
@@ -38,14 +38,14 @@ func realLocker(t *testing.T, servers []*servertest.Server, users []func(*redis.
 	return q
 }
 
-// inside is who holds a name, as far as the holders know.
+// inside counts the holders of a name, as far as they know.
 type inside struct {
 	mu    sync.Mutex
 	lock  *quorum.Lock
 	fence int64
 }
 
-// enter is the event that somebody has acquired the lock.
+// enter records that somebody has acquired the lock.
 func (in *inside) enter(l *quorum.Lock) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -151,13 +151,13 @@ func TestTwoAddressesOfOneRealServerAreFoundOut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := l.Release(ctx); err != nil { // one of the two has not yet said who it is
+		if err := l.Release(ctx); err != nil { // one of the two servers has not named itself yet
 			t.Fatal(err)
 		}
 	}
 }
 
-// Redis 6.0 takes the rule that is made for it, and the user who has it may do everything that a lock over several nodes needs.
+// Redis 6.0 accepts the rule that is made for it, and a user with it can do everything that a lock over several nodes needs.
 func TestTheRuleForAnOldServerIsEnough(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes an old server from Debian's packages")

@@ -39,7 +39,7 @@ func (r releases) see(cmd redis.Cmder) {
 	}
 }
 
-// The holder of a bare majority hears that a vote is stolen, and gives that vote up (I7).
+// The holder of a bare majority learns that a vote is being stolen, and gives that vote up (I7).
 func TestTheContextEndsBeforeTheVoteThatCostsTheMajorityIsGivenUp(t *testing.T) {
 	withFleet(t, 3, func(f *fleet) {
 		q, other := f.locker(), f.locker()
@@ -65,7 +65,7 @@ func TestTheContextEndsBeforeTheVoteThatCostsTheMajorityIsGivenUp(t *testing.T) 
 	})
 }
 
-// It waits, cannot be heard for so long that it loses its places, and finds the lock free when it asks again under its ticket.
+// A waiter is cut off for so long that it loses its places. When it asks again under its ticket, the lock is free.
 func TestALockIsNoOlderThanItsVotesHoweverLongItWasWaitedFor(t *testing.T) {
 	withFleet(t, 3, func(f *fleet) {
 		q, other := f.locker(), f.locker()

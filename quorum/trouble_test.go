@@ -16,7 +16,7 @@ import (
 	"example.com/redislock/quorum"
 )
 
-// held is how many nodes have a lock, as far as its holder knows.
+// held is how many nodes have granted a lock, as far as its holder knows.
 func held(l *quorum.Lock) (n int) {
 	for _, of := range l.Nodes() {
 		if of.Held {
@@ -26,14 +26,14 @@ func held(l *quorum.Lock) (n int) {
 	return n
 }
 
-// way is that of a process to the server; processes count from 0.
+// way is the network of a process to the server. Processes count from 0.
 func (s *node) way(process int) (cut, mend func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.nets[process].Cut, s.nets[process].Mend
 }
 
-// The first node has given the least fence, and is to confirm that of the second. It is mute before it does.
+// The first node has given the smallest fence, and is to confirm that of the second. It becomes mute before it does.
 func mutedAtTheConfirm(f *fleet, opts ...redislock.Option) (*quorum.Lock, time.Duration) {
 	q := f.locker()
 	f.release(f.acquire(q, "warm"))
@@ -99,8 +99,8 @@ func TestALockThatWasTriedForIsAskedForAgainToo(t *testing.T) {
 	})
 }
 
-// The older attempt has the votes of two nodes, one of which does not count yet. The younger one has the third, with which it would be a
-// majority.
+// The older attempt has the votes of two nodes, one of which does not count yet. The younger attempt has the third vote, with which
+// the older one would have a majority.
 func TestAVoteThatDoesNotCountYetIsNoReasonToAskNobody(t *testing.T) {
 	withFleet(t, 3, func(f *fleet) {
 		older, younger := f.locker(), f.locker()
@@ -137,7 +137,7 @@ func TestAVoteThatDoesNotCountYetIsNoReasonToAskNobody(t *testing.T) {
 	})
 }
 
-// The connections of a burst of callers are made while the first of them ask since when the node has been up.
+// A burst of callers makes connections while the first of them ask since when the node has been up.
 func TestNewConnectionsMakeNoTryFail(t *testing.T) {
 	withFleet(t, 3, func(f *fleet) {
 		q := f.locker()
@@ -158,7 +158,7 @@ func TestNewConnectionsMakeNoTryFail(t *testing.T) {
 	})
 }
 
-// What an acquire has begun on a server that does not answer is given back in the background once the caller's time is over.
+// If a server does not answer until the caller's time is over, the request to it is given back in the background.
 func TestAWaitThatIsBoundedEndsInItsTimeThoughItFailsBefore(t *testing.T) {
 	withFleet(t, 3, func(f *fleet) {
 		holder := f.acquire(f.locker(), "a")
@@ -175,7 +175,7 @@ func TestAWaitThatIsBoundedEndsInItsTimeThoughItFailsBefore(t *testing.T) {
 			ended, cancel := context.WithCancel(context.Background())
 			cancel()
 			for _, c := range clients[:2] {
-				_ = c.Close(ended) // whoever waits fails
+				_ = c.Close(ended) // all waits fail
 			}
 		})
 		begun := time.Now()
@@ -192,7 +192,7 @@ type panicking struct{}
 
 func (panicking) Observe(e redislock.Event) { panic(fmt.Sprint(e.Kind)) }
 
-// The goroutines that a callback of the user's is called on are this package's, so nobody else could recover.
+// Callbacks of the user are called on goroutines of this package, so only the package can recover from their panics.
 func TestAnObserverThatPanicsDoesNotEndTheProcess(t *testing.T) {
 	withFleet(t, 3, func(f *fleet) {
 		q, err := quorum.New(f.clients(redislock.WithObserver(panicking{})))
@@ -230,7 +230,7 @@ func TestAnObserverThatPanicsAtAReleaseIsAnErrorOfTheRelease(t *testing.T) {
 	})
 }
 
-// ending ends the goroutine that tells it of an event of that kind.
+// ending ends the goroutine on which it gets an event of that kind.
 type ending redislock.EventKind
 
 func (k ending) Observe(e redislock.Event) {
@@ -261,7 +261,8 @@ func TestAnObserverThatEndsItsGoroutineCostsAnErrorAndNoLock(t *testing.T) {
 	})
 }
 
-// The servers have ended their connections, which the pools do not know yet, and kept everything. The Redis clients try nothing again.
+// The servers have closed their connections, which the pools do not know yet, and have kept everything. The Redis clients retry
+// nothing.
 func TestALookOverAConnectionThatTheServerHasClosedCostsNoTry(t *testing.T) {
 	withFleet(t, 3, func(f *fleet) {
 		for _, s := range f.servers {
@@ -287,7 +288,7 @@ func TestALookOverAConnectionThatTheServerHasClosedCostsNoTry(t *testing.T) {
 	})
 }
 
-// Behind the address of a node is another server now, which has been up for a day and has nothing: whom it voted for is not known.
+// The address of a node now leads to another server, which has been up for a day and has no data. So its votes are not known.
 func TestAnotherServerAtTheAddressOfANodeDoesNotCountYet(t *testing.T) {
 	withFleet(t, 3, func(f *fleet) {
 		q := f.locker()
@@ -337,7 +338,7 @@ func (u *unruly) panics(cmd redis.Cmder) {
 	}
 }
 
-// The clocks are looked at again in the background, where nobody else could recover.
+// The clocks are checked again in the background, where only the package can recover from a panic.
 func TestAHookThatPanicsWhenAClockIsLookedAtDoesNotEndTheProcess(t *testing.T) {
 	withFleet(t, 3, func(f *fleet) {
 		q, hook := f.locker(), &unruly{}

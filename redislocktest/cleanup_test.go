@@ -9,7 +9,7 @@ import (
 	"example.com/redislock/redislocktest"
 )
 
-// another is a test inside a test, which may fail.
+// another is a test inside of a test. It may fail.
 type another struct {
 	testing.TB
 	cleanups []func()

@@ -10,7 +10,7 @@ import (
 	"example.com/redislock/redislocktest"
 )
 
-// What leaves in one pipeline may be more than a connection in memory holds.
+// One pipeline may have more data than a connection in memory can hold.
 func TestManyCommandsAtOnceGetThrough(t *testing.T) {
 	t.Run("real time", func(t *testing.T) { manyAtOnce(t) })
 	t.Run("fake time", func(t *testing.T) { synctest.Test(t, manyAtOnce) })

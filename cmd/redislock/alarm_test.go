@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// A step is what the wall clock shows after a timer that was set for a while: that much more if nothing happened.
+// A step is the change of the wall clock during a timer. Without a suspension or a clock change it is the time of the
+// timer.
 type step func(now time.Time, wait time.Duration) time.Time
 
 func on(now time.Time, wait time.Duration) time.Time { return now.Add(wait) }
@@ -16,7 +17,7 @@ func by(d time.Duration) step {
 	return func(now time.Time, wait time.Duration) time.Time { return now.Add(wait + d) }
 }
 
-// rung is which ticks an alarm sends from a time on, while the clock takes these steps, and no other.
+// rung returns the ticks that an alarm sends from a time on, while the clock takes these steps.
 func rung(t *testing.T, text, from string, steps ...step) (ticks []string, waits []time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -88,7 +89,7 @@ func TestAfterASuspensionOnlyTheLatestTickRings(t *testing.T) {
 }
 
 func TestAClockThatIsSteppedBackRingsAsItSays(t *testing.T) {
-	// At 10:05 it is set back by an hour, by an operator who knows better.
+	// At 10:05 an operator sets the clock back by an hour.
 	steps := append([]step{on, by(-time.Hour)}, slices.Repeat([]step{on}, 10)...)
 	ticks, _ := rung(t, "*/5 * * * *", "2026-11-21T10:04:50Z", steps...)
 	expect(t, ticks, "10:05:00", "09:10:00")
@@ -99,7 +100,7 @@ func TestATickThatComesWhileTheLastOneIsSentIsNotLost(t *testing.T) {
 	defer cancel()
 	sent, fired := make(chan time.Time), make(chan time.Time)
 	close(fired)
-	looks := []string{"00.5", "00.5", "01.0", "02.9"} // who receives is busy after the third
+	looks := []string{"00.5", "00.5", "01.0", "02.9"} // the receiver is busy after the third
 	c := clock{now: func() time.Time {
 		at := moment(t, "2026-11-21T10:00:"+looks[0]+"Z")
 		looks = looks[min(1, len(looks)-1):]

@@ -12,7 +12,7 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// breaking is a way to the shared Redis on which the scripts of break are known already, so that requests can be counted.
+// breaking is a proxy to the shared Redis, which knows the scripts of break already, so that requests can be counted.
 func (f *fixture) breaking() *servertest.Proxy {
 	f.Helper()
 	f.hold("warm up")
@@ -113,7 +113,7 @@ func TestAskLooksBeforeItAsks(t *testing.T) {
 	<-lock.Asked()
 	p := servertest.NewProxy(t, shared.addr)
 	told := false
-	p.HoldRequest(func(args []string) bool { // whatever is asked on x once it was told
+	p.HoldRequest(func(args []string) bool { // every script on x after the holder was told
 		if !onX(args) {
 			return false
 		}

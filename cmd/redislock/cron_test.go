@@ -48,7 +48,7 @@ func TestCronRunsOncePerTickOnThreeNodes(t *testing.T) {
 		programs = append(programs, f.cron("* * * * * *", "x", "--", "sh", "-c", `echo "$REDISLOCK_NAME $REDISLOCK_TICK"`))
 	}
 	for _, p := range programs {
-		p.says(`"x": the next tick is 20`) // now all of them ring
+		p.says(`"x": the next tick is 20`) // now the clocks of all of them fire
 	}
 	lines, open := listen(programs), len(programs)
 	runs, running := map[string]int{}, true
@@ -81,7 +81,7 @@ func TestCronRunsOncePerTickOnThreeNodes(t *testing.T) {
 	told := 0
 	for _, p := range programs {
 		p.ends(0, "the next tick is")
-		told += strings.Count(p.stderr.String(), ": ran in ") + strings.Count(p.stderr.String(), ": signal: terminated after ") // the last one, at its very end
+		told += strings.Count(p.stderr.String(), ": ran in ") + strings.Count(p.stderr.String(), ": signal: terminated after ") // the last run, at its very end
 	}
 	if told != len(runs) {
 		t.Errorf("%d ticks, and %d times it was said that one ran", len(runs), told)
@@ -145,7 +145,7 @@ func TestCronSaysWhatBecameOfEachTick(t *testing.T) {
 	q.says("--at-most (100ms) is over (signal: terminated)")
 	r := f.cron("1s", "-v", "x", "--", "true")
 	r.says("the next tick is")
-	// Whoever loses a tick says so, and what it could learn of who has it: that it runs, has run, or no more than that.
+	// A node that loses a tick says so, and what it knows of the tick: that it runs, that it has run, or nothing more.
 	for !strings.Contains(p.stderr.String()+r.stderr.String(), ": elsewhere: ") {
 		time.Sleep(2 * time.Millisecond)
 	}
@@ -160,7 +160,7 @@ func TestCronSurvivesAnOutage(t *testing.T) {
 	f := setUp(t)
 	f.url = "unix://" + f.path("redis.sock")
 	p := f.cron("1s", "x", "--", "sh", "-c", "echo $REDISLOCK_TICK")
-	p.says("not run here: cannot reach Redis at " + f.path("redis.sock")) // it starts without
+	p.says("not run here: cannot reach Redis at " + f.path("redis.sock")) // it starts without Redis
 	r := f.relay("redis.sock")
 	p.line()
 	r.stop()
@@ -187,7 +187,7 @@ func TestCronTakesOverFromANodeThatIsKilled(t *testing.T) {
 	for _, p := range programs {
 		p.says("the next tick is")
 	}
-	f.write("both", "") // stand by from now on
+	f.write("both", "") // from now on they stand by
 	lines, hung, open := listen(programs), "", len(programs)
 	for late := time.After(time.Minute); open > 0; {
 		var h heard
@@ -205,7 +205,7 @@ func TestCronTakesOverFromANodeThatIsKilled(t *testing.T) {
 			f.until(tickLock("x", tick), waiting(1))
 			for _, p := range programs {
 				if p != h.p {
-					p.signal(sigUSR1) // is for a command, and there is none
+					p.signal(sigUSR1) // the signal is for a command, and there is none
 				}
 			}
 			h.p.signal(syscall.SIGKILL)
@@ -233,7 +233,7 @@ func TestCronForProgramsSaysObjects(t *testing.T) {
 	for line := range strings.Lines(said) {
 		var m message
 		if line == "through\n" {
-			continue // the command's own
+			continue // a line of the command
 		}
 		if err := json.Unmarshal([]byte(line), &m); err != nil || m.Name != "x" || m.Time.IsZero() || m.Message == "" {
 			t.Errorf("%q: %+v, %v", line, m, err)

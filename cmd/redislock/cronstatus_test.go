@@ -145,7 +145,7 @@ func TestCronStatusKnowsAJobBeforeItsFirstRunAndForgetsOneThatIsNoMore(t *testin
 	f.wants(1, []string{"cron-status", "--check"}, "the job late is overdue, for 3h0m", "no run of it is known. It was announced by")
 	f.wants(64, []string{"cron-status", "--reset"}, "which?")
 	f.wants(64, []string{"cron-status", "--reset", "--check", "late"}, "contradict")
-	for range 2 { // also where there is nothing
+	for range 2 { // the second time there is nothing to forget
 		f.wants(0, []string{"cron-status", "--reset", "late"})
 	}
 	f.wants(0, []string{"cron-status", "--check"})

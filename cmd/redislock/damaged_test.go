@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// damage leaves something else where a lock and a job are.
+// damage writes something else into the keys of a lock and a job.
 func (f *fixture) damage() {
 	f.Helper()
 	if err := f.rdb.HSet(f.Context(), f.prefix+":{bad}", "f", "x", "y", "z").Err(); err != nil {
@@ -61,7 +61,7 @@ func TestALockThatIsDamagedDoesNotHideTheOthers(t *testing.T) {
 	}
 }
 
-// Redis says -1 of a key that stays.
+// Redis returns -1 for a key without an expiry.
 func TestWhatIsNeverForgottenHasNoTimeLeft(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
@@ -83,7 +83,7 @@ func TestWatchGoesOnBesideALockThatIsDamaged(t *testing.T) {
 	p.line()
 	f.damage()
 	p.says("bad: Redis at ")
-	// It is in the list no more, and cannot be looked at either.
+	// It is no longer in the list, and cannot be opened either.
 	key := f.prefix + ":{x}"
 	if err := f.rdb.Rename(t.Context(), key, key+"-kept").Err(); err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func TestWatchGoesOnBesideALockThatIsDamaged(t *testing.T) {
 	}
 	p.says("redislock: x: Redis at ")
 	f.hold("y")
-	for line := p.line(); !strings.Contains(line, "\ty\tthe-test"); line = p.line() { // x may have been seen while it was away
+	for line := p.line(); !strings.Contains(line, "\ty\tthe-test"); line = p.line() { // x may have been seen while the server was away
 	}
 	if err := f.rdb.Rename(t.Context(), key+"-kept", key).Err(); err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 	"example.com/redislock/cmd/redislock/internal/safetext"
 )
 
-// as is a Client of its own, as another process has one.
+// as is a separate Client, as another process has one.
 func (f *fixture) as(name string) *redislock.Client {
 	f.Helper()
 	c, err := redislock.New(f.rdb, redislock.WithPrefix(f.prefix), redislock.WithName(name))
@@ -25,7 +25,8 @@ func (f *fixture) as(name string) *redislock.Client {
 	return c
 }
 
-// under has a Client that holds one lock ask for another, in the background, and give both back. It returns when the wait has begun.
+// under lets a Client that holds one lock ask for another, in the background, and give both back. It returns when the wait has
+// begun.
 func (f *fixture) under(c *redislock.Client, held *redislock.Lock, name, metadata string) (ended <-chan error) {
 	f.Helper()
 	before, err := f.client.Inspect(f.Context(), name)

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// loadedMachine is more than a machine that is busy with other tests adds.
+// loadedMachine is more than the delay of a machine that is busy with other tests.
 const loadedMachine = "4s"
 
-// buildProgram builds what people run.
+// buildProgram builds the program as users have it.
 func buildProgram(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "redislock")
@@ -63,9 +63,9 @@ func TestDemoKeepsItsPromises(t *testing.T) {
 }
 
 func TestDemoSaysWhichPromiseWasNotKept(t *testing.T) {
-	t.Parallel() // it takes its time
+	t.Parallel() // it takes long
 	f := setUp(t)
-	p := f.start("demo", "--slack", "-20s") // nobody is that fast
+	p := f.start("demo", "--slack", "-20s") // no machine is that fast
 	out := p.ends(1, "violated: ", "A holder is killed: taken over after")
 	if !strings.Contains(out, "A holder is killed: VIOLATED") || !strings.Contains(out, "One at a time: kept") {
 		t.Errorf("the account says %s", out)
@@ -85,7 +85,7 @@ func TestDemoLeavesNoProcessBehind(t *testing.T) {
 			p := f.start("demo")
 			p.line() // the first scene follows
 			p.signal(sig)
-			got, _, stderr := p.wait() // returns when all have gone
+			got, _, stderr := p.wait() // returns when all processes have ended
 			if got != status {
 				t.Errorf("exit status %d, want %d; standard error: %s", got, status, stderr)
 			}

@@ -110,11 +110,11 @@ func TestDoctorRefusesWhatCannotWork(t *testing.T) {
 	f.doctor("http://x").ends(64, "--redis")
 }
 
-// What the server says is other people's text.
+// The texts of the server may come from others.
 func TestDoctorsReportCannotSteerTheTerminal(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
-	hostile := "a\x1b[35m\nok  all is well" // a colour that is none of ours
+	hostile := "a\x1b[35m\nok  all is well" // a colour that the doctor does not use
 	err := printReport(&text, doctor.Report{Address: hostile, Prefix: hostile, Findings: []doctor.Finding{
 		{Check: hostile, Node: hostile, Level: doctor.Danger, Found: hostile, Why: hostile, Fix: hostile},
 	}})

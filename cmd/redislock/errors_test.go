@@ -25,7 +25,7 @@ func (f *fixture) cli(url string, args ...string) (status int, stdout, stderr st
 	return status, out.String(), errs.String()
 }
 
-// everyCommand is each command that asks Redis and ends by itself; reads says that it writes nothing.
+// everyCommand are the commands that ask Redis and end by themselves. reads says that a command writes nothing.
 var everyCommand = []struct {
 	reads bool
 	args  []string
@@ -38,7 +38,7 @@ var everyCommand = []struct {
 	{true, []string{"cron-status", "x"}},
 	{true, []string{"cron-status"}},
 	{true, []string{"deadlocks"}},
-	{true, []string{"break", "--yes", "--reason", "why", "x"}}, // where nobody holds it
+	{true, []string{"break", "--yes", "--reason", "why", "x"}}, // nobody holds x
 	{true, []string{"ask", "--why", "why", "x"}},
 	{true, []string{"limit", "x"}},
 	{false, []string{"limit", "x", "read=1"}},
@@ -70,7 +70,7 @@ func TestEveryCommandSaysWhatIsWrongWithRedisAndWhatToDo(t *testing.T) {
 		name, url, addr string
 		status          int
 		next            string
-		readsToo        bool // else what only reads works
+		readsToo        bool // if false, commands that only read still work
 	}{
 		{"dead", "redis://" + deadAddr, deadAddr, 69, "start it there, or name another by --redis", true},
 		{"no socket", "unix:///no/such/socket", "/no/such/socket", 69, "start it there, or name another by --redis", true},
@@ -84,7 +84,7 @@ func TestEveryCommandSaysWhatIsWrongWithRedisAndWhatToDo(t *testing.T) {
 			if command.reads && !c.readsToo {
 				continue
 			}
-			all.Go(func() { // all at once: most of them wait for what does not come
+			all.Go(func() { // all at once, as most of them wait for an answer that does not come
 				began := time.Now()
 				status, _, stderr := f.cli(c.url, command.args...)
 				if took := time.Since(began); took > reachTime+closeTime+20*time.Second {
@@ -163,7 +163,7 @@ func TestCommandsWorkOnACluster(t *testing.T) {
 	f := setUp(t)
 	c := servertest.StartCluster(t, 2)
 	f.onTopology("redis://"+c.Masters[0].Addr()+"?addr="+c.Masters[1].Addr(), "--cluster")
-	// Without the flag some locks are elsewhere.
+	// Without the flag some locks are on other masters.
 	said := ""
 	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
 		if status, _, stderr := f.cli("redis://"+c.Masters[0].Addr(), "run", name, "--", "true"); status != 0 {
@@ -203,7 +203,7 @@ func TestCommandsWorkWithTLS(t *testing.T) {
 	f := setUp(t)
 	dir := t.TempDir()
 	s := servertest.StartTLS(t, "+@all ~* &*", "--dir", dir)
-	// The authority is made for the server, and kept beside nothing that is written down; the client of the test has it.
+	// The certificate authority is made for the server, and not stored. The client of the test has it.
 	config := redis.Options{}
 	s.Connect(func(o *redis.Options) { config = *o })
 	url := "rediss://" + config.Username + ":" + config.Password + "@" + s.Addr()
@@ -220,7 +220,7 @@ func TestCommandsWorkWithTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shown := conn.ConnectionState().PeerCertificates[0] // trusted by itself, it needs no authority
+	shown := conn.ConnectionState().PeerCertificates[0] // a certificate that is trusted itself needs no authority
 	_ = conn.Close()
 	trusted := filepath.Join(dir, "trusted.pem")
 	if err := os.WriteFile(trusted, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: shown.Raw}), 0o600); err != nil {

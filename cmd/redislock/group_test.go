@@ -8,15 +8,15 @@ import (
 	"testing"
 )
 
-// stubborn is a shell in whose group a worker goes on after the shell has ended: until it has seen TERM and then written
-// the file, or, where it does nothing at TERM, for ever.
+// stubborn is a shell in whose group a worker goes on after the shell has ended. After TERM the worker writes the file
+// and ends; or it ignores TERM and goes on for ever.
 func stubborn(atTerm string) string {
 	return `exec 2>/dev/null; sh -c 'trap "` + atTerm + `" TERM; echo ready; while :; do sleep 0.02; done' & wait`
 }
 
 const endsLate = "sleep 0.3; echo done >ended; exit"
 
-// next takes the lock as soon as it is free, and tells whether the worker had ended by then.
+// next takes the lock as soon as it is free, and reports whether the worker had ended by then.
 func (f *fixture) next(name string) <-chan error {
 	f.Helper()
 	released := make(chan error, 1)

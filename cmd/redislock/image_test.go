@@ -41,8 +41,8 @@ func instructions(t *testing.T, path string) (all [][2]string) {
 	return all
 }
 
-// TestTheImageHasAProgramThatNeedsNothingElse does what the Dockerfile says as far as a machine without an engine can: it builds as it does,
-// and runs the result where there is nothing else.
+// TestTheImageHasAProgramThatNeedsNothingElse follows the Dockerfile as far as is possible without a container engine. It builds the
+// program in the same way, and runs it in an otherwise empty root.
 func TestTheImageHasAProgramThatNeedsNothingElse(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the image is for Linux")
@@ -99,7 +99,7 @@ func TestTheImageHasAProgramThatNeedsNothingElse(t *testing.T) {
 	}
 	cmd := exec.Command("/redislock", "version")
 	cmd.Env = []string{}
-	if os.Geteuid() == 0 { // in a root of its own there is nothing but the program
+	if os.Geteuid() == 0 { // the new root has nothing but the program
 		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: dir, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}}
 		cmd.Dir = "/"
 		if err := os.Chmod(dir, 0o755); err != nil {
@@ -118,7 +118,8 @@ func TestTheImageHasAProgramThatNeedsNothingElse(t *testing.T) {
 	}
 }
 
-// TestTheManifestOfThePageStartsIt starts the page with the arguments of the manifest, and asks it as the probes do.
+// TestTheManifestOfThePageStartsIt starts the page with the arguments of the manifest, and sends the requests of the
+// probes.
 func TestTheManifestOfThePageStartsIt(t *testing.T) {
 	t.Parallel()
 	file, err := os.Open(filepath.Join(repository, "docker", "ui.yaml"))
@@ -190,7 +191,7 @@ func TestTheManifestOfThePageStartsIt(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				req.Host = "10.1.2.3:8047" // the kubelet asks by the address of the pod
+				req.Host = "10.1.2.3:8047" // the kubelet uses the address of the pod
 				answer, err := http.DefaultClient.Do(req)
 				if err != nil {
 					t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/json.golden anew")
 
-// TestJSONStaysAsItIs compares one document of each kind with what it was: programs of others read them.
+// TestJSONStaysAsItIs compares one document of each kind with its earlier form, as programs of others read them.
 func TestJSONStaysAsItIs(t *testing.T) {
 	now := time.Date(2026, 11, 22, 3, 4, 5, 678_901_000, time.FixedZone("", 3600))
 	owner := redislock.Owner{Client: "api", Host: "node-3", PID: 12, Metadata: "import", Trace: "00-trace"}

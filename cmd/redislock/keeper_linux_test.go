@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// escapes starts a worker that has left the group and the session of its command, and wants no end.
+// escapes starts a worker that leaves the group and the session of its command, and does not end by itself.
 const escapes = `setsid sh -c 'trap "" TERM HUP INT; echo ready; while :; do sleep 0.02; done' & wait`
 
 func TestNothingOutlivesAProgramThatIsKilled(t *testing.T) {
@@ -43,7 +43,7 @@ func TestNothingAtATerminalOutlivesAProgramThatIsKilled(t *testing.T) {
 func TestACommandEndsWithItsKeeper(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
-	// The keeper has told that the command has started when it has closed its standard input.
+	// The keeper closes its standard input when the command has started.
 	p := f.run("--grace", "1m", "x", "--", "sh", "-c", "while [ -e /proc/$PPID/fd/0 ]; do :; done; echo $PPID; exec sleep 1000")
 	keeper, err := strconv.Atoi(p.line())
 	if err != nil || keeper == p.cmd.Process.Pid {

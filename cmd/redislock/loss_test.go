@@ -41,7 +41,7 @@ func TestLossEndsTheCommandBySIGKILLAfterTheGrace(t *testing.T) {
 
 func TestLossEndsAllThatTheCommandStarted(t *testing.T) {
 	f := setUp(t)
-	// The command ends at once, what it started does not want to.
+	// The command ends at once, but a process that it started ignores the signal.
 	p := f.run("--grace", "200ms", "x", "--", "sh", "-c", `sh -c 'trap "" TERM; echo ready; while :; do sleep 0.02; done' & wait`)
 	p.line()
 	f.breakHold("x")
@@ -106,7 +106,7 @@ func TestLossOfRedisEndsTheCommand(t *testing.T) {
 
 func TestLossThatNobodyNoticedIsSeenAtTheRelease(t *testing.T) {
 	f := setUp(t)
-	p := f.run("--lease", "1h", "x", "--", "sh", "-c", "echo ready; read line; exit 0") // it is not renewed in time to notice
+	p := f.run("--lease", "1h", "x", "--", "sh", "-c", "echo ready; read line; exit 0") // the lease is so long that no renewal comes in time to notice
 	p.line()
 	keys, err := f.rdb.Keys(t.Context(), f.prefix+":{x}").Result()
 	if err != nil || len(keys) != 1 {

@@ -23,7 +23,7 @@ import (
 	"example.com/redislock/ui/trouble"
 )
 
-// wants runs a command on the shared Redis and expects that status, and that standard output and error say all this.
+// wants runs a command on the shared Redis, and expects that status, and all these texts in its output.
 func (f *fixture) wants(status int, args []string, says ...string) (stdout string) {
 	f.Helper()
 	got, stdout, stderr := f.cli(f.url, args...)
@@ -38,7 +38,7 @@ func (f *fixture) wants(status int, args []string, says ...string) (stdout strin
 	return stdout
 }
 
-// queue has one more wait for a lock, until the end of the test.
+// queue adds a waiter for a lock, until the end of the test.
 func (f *fixture) queue(name string, already int, opts ...redislock.Option) {
 	f.Helper()
 	go func() {
@@ -165,7 +165,8 @@ func (c *trips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 	}
 }
 
-// looksInFewRoundTrips has redislock top look at so many locks, in parts: the parts and the rest are all of it.
+// looksInFewRoundTrips lets redislock top look at this many locks, in parts. The parts and the rest must be all of
+// the locks.
 func looksInFewRoundTrips(f *fixture, many int) {
 	f.Helper()
 	s := server{url: f.url, prefix: f.prefix}
@@ -200,12 +201,12 @@ func looksInFewRoundTrips(f *fixture, many int) {
 	if n, most := counted.n.Load(), int64(many)/200+3*(keys/1000+5)+20; n > most {
 		f.Errorf("%d round trips, want %d at most: %d commands, %d keys", n, most, counted.commands.Load(), keys)
 	}
-	if n, most := counted.commands.Load(), int64(many)+3*(keys/1000+5)+500; n > most { // 200 again by EVAL, where the script is new to Redis
+	if n, most := counted.commands.Load(), int64(many)+3*(keys/1000+5)+500; n > most { // 200 are sent again by EVAL, as the script is new to Redis
 		f.Errorf("%d commands, want %d at most", n, most)
 	}
 }
 
-// hostile is text that steers terminals, turns text around, breaks lines and columns, or is no text.
+// hostile is text that steers terminals, reverses text, breaks lines and columns, or is not UTF-8.
 const hostile = "a\x1b[2J\x1b]0;title\a\u009b31m\u202eevil\u2066\u2028\r\n\tb\u200b\x7f<script>alert(1)</script>\xff"
 
 var colours = regexp.MustCompile(`\x1b\[[0-9;]*m`)
@@ -336,14 +337,15 @@ func TestBelowItsTableLsNamesTheLocksInTrouble(t *testing.T) {
 	var many []redislock.Info
 	for i := range 8 {
 		many = append(many, heldSince(fmt.Sprint(i), time.Hour, 16*time.Second, 0))
-		many[i].Holds[0].Owner.PID += i // each is of another process
+		many[i].Holds[0].Owner.PID += i // each holder is another process
 	}
 	if text = ansi.Strip(below(many...)); strings.Count(text, "warning") != maxListed || !strings.HasSuffix(text, "  …and 3 more\n") {
 		t.Errorf("%q", text)
 	}
 }
 
-// TestTroublesAreThoseOfThePattern looks with a pattern: an empty list hides no trouble of what matches, and no other trouble is shown.
+// TestTroublesAreThoseOfThePattern looks with a pattern. An empty list still has the troubles of what matches, and no other troubles
+// are shown.
 func TestTroublesAreThoseOfThePattern(t *testing.T) {
 	f := setUp(t)
 	late := redislock.WithSchedule(func(after time.Time) time.Time { return after.Add(-3 * time.Hour) })

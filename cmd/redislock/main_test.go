@@ -23,18 +23,19 @@ import (
 	"example.com/redislock"
 )
 
-// asProgram makes the test binary the program itself: tests start it as a process of its own, race detector included.
+// asProgram is the variable by which the test binary runs as the program. So tests start it as a process of its own,
+// with the race detector.
 const asProgram = "REDISLOCK_TEST_AS_PROGRAM"
 
-// shared is the real Redis that the tests share; each has a prefix of its own.
+// shared is the real Redis that the tests share. Each test has its own prefix.
 var shared *redisServer
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
-	_ = os.Setenv(asProgram, "1")  // of what this process itself runs by Run: its keepers are this binary too
-	for _, sig := range passedOn { // as in the background of a script: what we start must not inherit that
+	_ = os.Setenv(asProgram, "1")  // for programs that this process runs by Run, as their keepers are this binary too
+	for _, sig := range passedOn { // a script may start the tests in the background; programs of the tests must not inherit its ignored signals
 		if s := sig.(syscall.Signal); signal.Ignored(s) {
 			signal.Notify(make(chan os.Signal, 1), s)
 		}
@@ -60,7 +61,7 @@ func startRedis() (*redisServer, error) {
 	if err != nil {
 		return nil, errors.New("these tests need a real Redis; install it with: sudo apt-get install -y redis-server")
 	}
-	runtime.LockOSThread() // it ends with this thread, so the thread must stay
+	runtime.LockOSThread() // the server ends with this thread, so the thread must stay
 	for attempt := 1; ; attempt++ {
 		probe, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -87,7 +88,7 @@ func startRedis() (*redisServer, error) {
 			}
 		}
 		_ = cmd.Wait()
-		if attempt == 5 { // somebody else took the port each time
+		if attempt == 5 { // other programs took the port each time
 			return nil, fmt.Errorf("redis-server does not start:\n%s", log.String())
 		}
 	}
@@ -108,7 +109,7 @@ type fixture struct {
 	prefix string
 	url    string
 	dir    string
-	env    []string // of programs at a terminal
+	env    []string // the environment of programs at a terminal
 }
 
 func setUp(t *testing.T) *fixture { return setUpOn(t, shared) }
@@ -138,7 +139,7 @@ func (f *fixture) exists(name string) bool {
 	return err == nil
 }
 
-// hold has the test itself hold a lock until the end of the test, or until it is released.
+// hold takes a lock for the test itself, until the end of the test or its release.
 func (f *fixture) hold(name string, opts ...redislock.Option) *redislock.Lock {
 	f.Helper()
 	lock, err := f.client.Acquire(f.Context(), name, opts...)
@@ -149,7 +150,7 @@ func (f *fixture) hold(name string, opts ...redislock.Option) *redislock.Lock {
 	return lock
 }
 
-// until looks at a lock until it is as wanted.
+// until looks at a lock until it is in the wanted state.
 func (f *fixture) until(name string, wanted func(redislock.Info) bool) redislock.Info {
 	f.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {

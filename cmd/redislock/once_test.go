@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// write makes a file that can be executed.
+// write makes an executable file.
 func (f *fixture) write(name, text string) {
 	f.Helper()
 	if err := os.WriteFile(f.path(name), []byte(text), 0o700); err != nil {

@@ -21,7 +21,7 @@ type program struct {
 	stderr transcript
 }
 
-// transcript is what a program has written so far.
+// transcript is the output of a program until now.
 type transcript struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -39,18 +39,18 @@ func (t *transcript) String() string {
 	return t.text.String()
 }
 
-// start starts redislock in the fixture's directory. Its standard output is read line by line: it ends when all who
-// could write to it are gone.
+// start starts redislock in the fixture's directory. Its standard output is read line by line, until all processes
+// that could write to it have ended.
 func (f *fixture) start(args ...string) *program {
 	f.Helper()
 	return f.launch(os.Args[0], args...)
 }
 
-// launch is start by way of another program, such as a shell that prepares something.
+// launch is start through another program, such as a shell that prepares something.
 func (f *fixture) launch(name string, args ...string) *program {
 	f.Helper()
 	p := &program{f: f, cmd: exec.Command(name, args...)}
-	// The race detector would sleep for a second at each exit; what it finds shows as the exit status 66.
+	// The race detector would sleep for a second at each exit. A race shows as the exit status 66.
 	p.cmd.Env = append(os.Environ(), asProgram+"=1", "REDIS_URL="+f.url, "GORACE=atexit_sleep_ms=0")
 	p.cmd.Dir = f.dir
 	p.cmd.Stderr = &p.stderr
@@ -67,7 +67,7 @@ func (f *fixture) launch(name string, args ...string) *program {
 	if err := p.cmd.Start(); err != nil {
 		f.Fatal(err)
 	}
-	f.Cleanup(func() { killSession(p.cmd.Process) }) // it leads its session, or is gone
+	f.Cleanup(func() { killSession(p.cmd.Process) }) // it leads its session, or has ended
 	return p
 }
 
@@ -77,8 +77,9 @@ func (f *fixture) run(args ...string) *program {
 	return f.start(append([]string{"run", "--prefix", f.prefix}, args...)...)
 }
 
-// runScript runs, under the lock "x", a shell that sets traps, says that it is ready and then goes on until one of them
-// ends it. The shell's own remarks about what a signal ended are left out. It returns when the shell is ready.
+// runScript runs a shell under the lock "x". The shell sets traps, prints that it is ready, and goes on until a trap
+// ends it. Its own messages about processes that a signal ended are left out. runScript returns when the shell is
+// ready.
 func (f *fixture) runScript(flags []string, traps ...string) *program {
 	f.Helper()
 	p := f.run(append(flags, "x", "--", "sh", "-c", "exec 2>/dev/null; "+strings.Join(traps, "; ")+"; echo ready; while :; do sleep 0.02; done")...)
@@ -97,7 +98,7 @@ func (p *program) line() string {
 	return strings.TrimSuffix(text, "\n")
 }
 
-// says waits until standard error says this, and returns all of it.
+// says waits until standard error has this text, and returns all of it.
 func (p *program) says(text string) string {
 	p.f.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
@@ -125,14 +126,14 @@ func (p *program) wait() (status int, stdout, stderr string) {
 	if err != nil {
 		p.f.Fatal(err)
 	}
-	_ = p.cmd.Wait() // the status says how
+	_ = p.cmd.Wait() // the status has the result
 	if how := p.cmd.ProcessState.Sys().(syscall.WaitStatus); how.Signaled() {
 		return -int(how.Signal()), string(rest), p.stderr.String()
 	}
 	return p.cmd.ProcessState.ExitCode(), string(rest), p.stderr.String()
 }
 
-// ends checks the exit status, and that standard error says all of this, each message on a line of its own.
+// ends checks the exit status, and that standard error has all of these messages, each on its own line.
 func (p *program) ends(want int, says ...string) (stdout string) {
 	p.f.Helper()
 	status, stdout, stderr := p.wait()

@@ -11,7 +11,8 @@ import (
 	"example.com/redislock/cmd/redislock/internal/safetext"
 )
 
-// hostileMode is as long as the name of a mode that is put in its place: OSC 52 writes to the clipboard of who reads it.
+// hostileMode is a mode's name with OSC 52, which writes to the clipboard of the reader. It is as long as the name that
+// it replaces.
 const hostileMode, harmlessMode = "\x1b]52;\a\u202e\u200b", "mmmmmmmmmmmm"
 
 // forge writes the hostile name into the key of a lock, in place of the harmless one.
@@ -34,7 +35,7 @@ func (f *fixture) forge(name string) {
 	}
 }
 
-// mode is that of the holder of a lock, as the library has it.
+// mode is the mode of a lock's holder, as the library returns it.
 func (f *fixture) mode(name string) string {
 	f.Helper()
 	return f.until(name, func(info redislock.Info) bool { return len(info.Holds) > 0 }).Holds[0].Mode.String()
@@ -86,7 +87,7 @@ func TestNamesThatLookAlikeAreToldApart(t *testing.T) {
 	}
 }
 
-// full is a standard output that takes no more.
+// full is a standard output that accepts no more data.
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// relay is a way to the shared Redis that can be closed, and opened again.
+// relay is a connection to the shared Redis that can be closed and opened again.
 type relay struct {
 	f    *fixture
 	path string
@@ -16,7 +16,7 @@ type relay struct {
 	open   []net.Conn
 }
 
-// relay opens a way by a Unix socket in the fixture's directory.
+// relay opens one, with a Unix socket in the fixture's directory.
 func (f *fixture) relay(name string) *relay {
 	f.Helper()
 	r := &relay{f: f, path: f.path(name)}
@@ -50,7 +50,7 @@ func (r *relay) start() {
 			r.mu.Unlock()
 			for _, pair := range [][2]net.Conn{{near, far}, {far, near}} {
 				go func() {
-					_, _ = io.Copy(pair[0], pair[1]) // to the end, however it comes
+					_, _ = io.Copy(pair[0], pair[1]) // until either side ends
 					_ = pair[0].Close()
 				}()
 			}

@@ -81,7 +81,7 @@ func TestUsageErrors(t *testing.T) {
 	}
 }
 
-// refuses expects a usage error that says all this.
+// refuses expects a usage error with all these texts.
 func refuses(t *testing.T, args []string, says ...string) {
 	t.Helper()
 	var stderr strings.Builder
@@ -214,7 +214,7 @@ func TestRunNamesARedisThatCannotBeReached(t *testing.T) {
 
 func TestRunSaysThatRedisIsSilent(t *testing.T) {
 	t.Parallel()                                  // it takes its time
-	mute, err := net.Listen("tcp", "127.0.0.1:0") // it accepts, by its backlog, and never answers
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // its backlog accepts connections, and it never answers
 	if err != nil {
 		t.Fatal(err)
 	}

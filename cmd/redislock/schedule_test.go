@@ -57,7 +57,7 @@ func TestTheTickIsTheLastTimeThatTheScheduleNames(t *testing.T) {
 		{"0 0 29 2 *", "2027-01-01T00:00:00Z", "2024-02-28T23:00:00Z"},
 		// The clocks go forward from 2 to 3 on 29 March, and back from 3 to 2 on 25 October.
 		{"30 2 * * *", "2026-03-29T00:59:59Z", "2026-03-28T01:30:00Z"},
-		{"30 2 * * *", "2026-03-29T01:00:00Z", "2026-03-29T01:00:00Z"}, // when crontabs run it
+		{"30 2 * * *", "2026-03-29T01:00:00Z", "2026-03-29T01:00:00Z"}, // the time at which cron daemons run it
 		{"30 2 * * *", "2026-03-29T12:00:00Z", "2026-03-29T01:00:00Z"},
 		{"30 2 * * *", "2026-03-30T12:00:00Z", "2026-03-30T00:30:00Z"},
 		{"30 2 * * *", "2026-10-25T01:00:00Z", "2026-10-25T00:30:00Z"},

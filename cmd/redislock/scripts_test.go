@@ -52,7 +52,7 @@ func TestATokenThatCannotBeWrittenLeavesNoLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer full.Close()
-	_ = nobody.Close() // so what is written fails
+	_ = nobody.Close() // so that the write fails
 	var stderr strings.Builder
 	if status := Run([]string{"acquire", "--redis", f.url, "--prefix", f.prefix, "--lease", "1m", "x"}, nil, full, &stderr); status != 69 {
 		t.Errorf("%d: %s", status, stderr.String())
@@ -135,7 +135,7 @@ func TestWaitEndsWhenTheLockIsAsWanted(t *testing.T) {
 	p.ends(128 + 15)
 }
 
-// watched waits until somebody watches a lock.
+// watched waits until a lock is watched.
 func (f *fixture) watched(name string) {
 	f.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
@@ -163,7 +163,7 @@ func TestASemaphoreAndReadersRunBesideEachOther(t *testing.T) {
 		if c.name == "pool" {
 			f.run("-n", "2", "--no-wait", c.name, "--", "true").ends(75, "is held")
 		}
-		f.run("--no-wait", c.name, "--", "true").ends(75, "is held") // who says nothing wants it alone
+		f.run("--no-wait", c.name, "--", "true").ends(75, "is held") // without an option the lock is exclusive
 		for _, p := range all {
 			p.finish()
 			p.ends(0)
@@ -226,7 +226,7 @@ func TestCronStatusChecksForMonitoring(t *testing.T) {
 	f.wants(1, []string{"cron-status", "--check"}, "the last run of the job bad failed, for ", "exit status 3")
 	f.wants(1, []string{"cron-status", "--check", "-o", "json", "bad"}, `"kind":"job-failed"`)
 	f.wants(0, []string{"cron-status", "--check", "well"})
-	// One that should have run again long ago.
+	// A job that should have run again long ago.
 	key := f.prefix + ":r:{cron:well}"
 	record, err := f.rdb.Get(t.Context(), key).Result()
 	if err != nil {

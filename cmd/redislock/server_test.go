@@ -59,7 +59,7 @@ func TestTheReasonIsSaidAndNotThatTimeIsOver(t *testing.T) {
 			t.Errorf("says %q, want %q", got, want)
 		}
 	}
-	// To start it there, or to name another, is for one that has never answered.
+	// The advice to start it there, or to name another, is for a Redis that has never answered.
 	l.answered = new(atomic.Int64)
 	l.answered.Store(1)
 	for sentinel, want := range map[bool]string{false: "it answered before: see whether it still runs", true: "its Sentinels make a replica the primary"} {

@@ -111,7 +111,7 @@ func TestALimitIsSetShownAndRemoved(t *testing.T) {
 	}
 }
 
-// TestAdviceFitsTheState is about how it is said; what is said is package trouble's.
+// TestAdviceFitsTheState tests the form of the advice. Its content comes from package trouble.
 func TestAdviceFitsTheState(t *testing.T) {
 	now := time.Now()
 	owner := redislock.Owner{Client: "api", Host: "node-3", PID: 12}

@@ -40,7 +40,7 @@ func TestSignalsThatEndReachWhatTheCommandStarted(t *testing.T) {
 	p := f.run("x", "--", "sh", "-c", "sleep 1000 & echo ready; wait")
 	p.line()
 	p.signal(syscall.SIGTERM)
-	p.ends(128 + 15) // standard output ends only with the sleep
+	p.ends(128 + 15) // standard output ends only when the sleep does
 }
 
 func TestSignalEndsTheWait(t *testing.T) {

@@ -17,13 +17,13 @@ import (
 	"example.com/redislock/ui/history"
 )
 
-// screen is a program at a terminal of its own, as a person has it before them.
+// screen is a program at its own terminal, as a person sees it.
 type screen struct {
 	f      *fixture
 	cmd    *exec.Cmd
 	tty    *os.File // the person's side
 	read   *bufio.Reader
-	before *unix.Termios // how the terminal was
+	before *unix.Termios // the settings of the terminal before
 }
 
 func (f *fixture) atTerminal(args ...string) *screen {
@@ -88,7 +88,7 @@ func (s *screen) shows(text string) string {
 // ends reads the screen to its end and checks the exit status.
 func (s *screen) ends(want int) string {
 	s.f.Helper()
-	rest, _ := io.ReadAll(s.read) // ends in an error when nobody has the terminal any more
+	rest, _ := io.ReadAll(s.read) // ends with an error when no process has the terminal any more
 	_ = s.cmd.Wait()
 	if got := s.cmd.ProcessState.ExitCode(); got != want {
 		s.f.Errorf("exit status %d, want %d; the screen shows %q", got, want, rest)
@@ -116,12 +116,12 @@ func TestKeyboardReachesTheCommand(t *testing.T) {
 
 func TestKeyboardIsNotPassedOnASecondTime(t *testing.T) {
 	f := setUp(t)
-	// A session of its own keeps the keyboard's signal away from the command: it could only come from us.
+	// In its own session the command gets no signal of the keyboard, so any signal comes from redislock.
 	s := f.atTerminal("run", "--prefix", f.prefix, "x", "--", "setsid", "sh", "-c",
 		"trap 'echo interrupted' INT; trap 'echo ended; exit 6' TERM; echo ready; while :; do sleep 0.02; done")
 	s.shows("ready")
 	s.typed("\x03")
-	s.shows("^C") // the terminal has sent it
+	s.shows("^C") // the terminal has sent the signal
 	if err := s.cmd.Process.Signal(unix.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestCommandSharesTheForegroundOfTheTerminal(t *testing.T) {
 	if of, err := unix.Getpgid(pid); err != nil || of != group || group != s.cmd.Process.Pid {
 		t.Errorf("the command is in group %d (%v), the foreground is %d, the program's group %d", of, err, group, s.cmd.Process.Pid)
 	}
-	s.typed("\x1c") // Ctrl-\ ends the command, and we stay to say how
+	s.typed("\x1c") // Ctrl-\ ends the command, and redislock stays to report how
 	s.ends(128 + int(unix.SIGQUIT))
 }
 
@@ -176,7 +176,7 @@ func TestPersonAtATerminalIsNotToldOfAWaitThatIsOver(t *testing.T) {
 	f := setUp(t)
 	tick, _ := ticks()
 	for _, way := range [][]string{nil, {"--once"}, {"--tick", tick}} {
-		args := append(append([]string{"run", "--prefix", f.prefix}, way...), "x", "--", "sh", "-c", "sleep 1.5; echo done") // longer than our patience
+		args := append(append([]string{"run", "--prefix", f.prefix}, way...), "x", "--", "sh", "-c", "sleep 1.5; echo done") // longer than the patience of redislock
 		if screen := f.atTerminal(args...).ends(0); strings.Contains(screen, "waiting for") || !strings.Contains(screen, "done") {
 			t.Errorf("%v: the screen shows %q", way, screen)
 		}
@@ -222,7 +222,7 @@ func TestBreakAsksThePersonAtTheTerminal(t *testing.T) {
 	if err := other.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	f.hold("y") // meanwhile it is another's
+	f.hold("y") // meanwhile another process has the lock
 	s.typed("y\n")
 	s.shows("have changed meanwhile")
 	s.ends(75)
@@ -314,7 +314,7 @@ func TestTopAsksAndBreaksAtATerminal(t *testing.T) {
 	if err := lock.Err(); err == nil || !strings.Contains(err.Error(), "stuck") {
 		t.Errorf("the holder saw %v", err)
 	}
-	// What others tell the history is trouble here too.
+	// A loss that others report to the history is trouble here too.
 	if err := history.Open(f.rdb, f.prefix).Add(t.Context(), history.Entry{Kind: "broken", Name: "far", Fence: 3, By: "anna", Why: "x", Told: true}); err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,7 @@
 
 package main
 
-// screen is a terminal, which these tests make on Linux only.
+// screen is a terminal. The tests can make one on Linux only.
 type screen struct{}
 
 func (f *fixture) atTerminal(...string) *screen {

@@ -26,7 +26,7 @@ func heldSince(name string, since, renewed time.Duration, waiting int) redislock
 	return info
 }
 
-// topOf is what redislock top has after one look.
+// topOf is the state of redislock top after one look.
 func topOf(width, height int, infos ...redislock.Info) *topModel {
 	m := newTopModel(&topper{link: &link{addr: "redis.internal:6379"}, interval: time.Second, flags: "--prefix shop"})
 	m.width, m.height = width, height
@@ -51,7 +51,7 @@ func (m *topModel) press(keys ...string) {
 	}
 }
 
-// screen is what is to be seen, and none of it is wider or higher than the screen.
+// screen returns the visible text, and checks that it is neither wider nor higher than the screen.
 func (m *topModel) screen(t *testing.T) string {
 	t.Helper()
 	text := ansi.Strip(m.View().Content)
@@ -113,7 +113,7 @@ func TestTopSortsAndSearchesAndKeepsTheCursorOnItsLock(t *testing.T) {
 	if m.order() != "eel" || !strings.Contains(m.screen(t), "/EeL█") {
 		t.Errorf("search: %s\n%s", m.order(), m.screen(t))
 	}
-	m.press("backspace", "backspace", "backspace", "n", "o", "d", "e", "-", "3", "enter") // letters that are keys otherwise
+	m.press("backspace", "backspace", "backspace", "n", "o", "d", "e", "-", "3", "enter") // letters that otherwise are commands
 	if m.order() != "d eel b" || m.by != "o" {
 		t.Errorf("holders are searched too: %s, by %s", m.order(), m.by)
 	}
@@ -290,7 +290,7 @@ func TestTopSaysOfTheWorstTroubleWhatItMeansAndWhatToDo(t *testing.T) {
 	}
 }
 
-// What is under the finger where one presses b is what the advice says.
+// The lock that the key b would break is the one that the advice names.
 func TestTopPutsTheLockToBreakFirstInADeadlock(t *testing.T) {
 	a, b := heldSince("a", time.Hour, time.Second, 2), heldSince("b", time.Minute, time.Second, 1)
 	m := topOf(80, 24, a, b)

@@ -60,7 +60,7 @@ func TestUIServesUntilASignal(t *testing.T) {
 		if page := f.answers(http.DefaultClient, url, 200, ""); !strings.Contains(page, "<title>Locks") {
 			t.Errorf("it serves %s", page)
 		}
-		// A page that is open does not hold up the end.
+		// An open page does not delay the end.
 		req, _ := http.NewRequestWithContext(t.Context(), "GET", url+"api/stream", nil)
 		stream, err := http.DefaultClient.Do(req)
 		if err != nil {
@@ -126,7 +126,7 @@ func TestUISpeaksTLS(t *testing.T) {
 	defer transport.CloseIdleConnections()
 	f.answers(&http.Client{Transport: transport}, url+"login", 200, "")
 	transport.CloseIdleConnections()
-	// Who comes without TLS is heard.
+	// A request without TLS gets an answer.
 	if got, err := http.Get(strings.Replace(url, "https:", "http:", 1)); err == nil {
 		_ = got.Body.Close()
 	}
@@ -135,7 +135,7 @@ func TestUISpeaksTLS(t *testing.T) {
 	p.ends(0, "TLS handshake error")
 }
 
-// certificate writes a certificate for loopback, and returns those that trust it.
+// certificate writes a certificate for loopback, and returns a pool that trusts it.
 func certificate(f *fixture) *x509.CertPool {
 	f.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -30,7 +30,7 @@ func TestWatchSaysEachChange(t *testing.T) {
 		if err := lock.Release(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		for last := ""; !strings.Contains(last, "\tx\t-\t-\t"); { // by way of the waiter, if that is quick to see
+		for last := ""; !strings.Contains(last, "\tx\t-\t-\t"); { // perhaps after a line with the waiter as the holder
 			last = p.line()
 		}
 		p.signal(syscall.SIGTERM)
