@@ -99,6 +99,26 @@ func TestAWatcherThatHasEndedTakesNothingIn(t *testing.T) {
 	}
 }
 
+// What the page of a lock says depends on troubles that no look at the lock shows.
+func TestThePageOfALockHearsOfTroubleThatIsNotItsOwn(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	h := s.ui.hub
+	now := time.Now()
+	one := &stream{wake: make(chan struct{}, 1), locks: map[string]struct{}{}, look: &looked{id: "x", info: redislock.Info{Name: "x", Now: now}, seen: true}}
+	none := &stream{wake: make(chan struct{}, 1), locks: map[string]struct{}{}}
+	h.streams[one], h.streams[none] = struct{}{}, struct{}{}
+	h.judge(t.Context(), now)
+	one.detail = false
+	h.report = doctor.Report{Findings: []doctor.Finding{{Check: "memory", Level: doctor.Danger, Stops: doctor.NoMemory, Found: "full, most acquires are refused: 24 MB in use of a maxmemory of 24 MB"}}}
+	h.judge(t.Context(), now)
+	if !one.detail || none.detail || !strings.Contains(string(h.detail(one)), "It is free, but Redis is full") {
+		t.Errorf("%v, %v: %s", one.detail, none.detail, h.detail(one))
+	}
+	delete(h.streams, one)
+	delete(h.streams, none)
+}
+
 // The same holds for the status of its last sweep.
 func TestAWatcherThatHasEndedHasNoStatus(t *testing.T) {
 	t.Parallel()

@@ -90,5 +90,7 @@ func (h *hub) judge(ctx context.Context, now time.Time) {
 	h.found = trouble.All(h.memory.Troubles(now), h.runs, h.report, now)
 	all := h.found
 	h.mu.Unlock()
-	h.set(ctx, &h.troubles, h.config.troubles(all), func(s *stream) { s.trouble = true })
+	h.set(ctx, &h.troubles, h.config.troubles(all), func(s *stream) {
+		s.trouble, s.detail = true, s.look != nil && s.look.seen // what is said of one lock depends on all troubles
+	})
 }

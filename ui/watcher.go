@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"example.com/redislock"
+	"example.com/redislock/ui/trouble"
 )
 
 const (
@@ -256,11 +258,16 @@ func (h *hub) examine(ctx context.Context) {
 		}
 		h.mu.Lock()
 		if ctx.Err() == nil {
+			report = h.memory.Server(report, cmp.Or(h.now, time.Now()))
 			h.report = report
 		}
 		h.mu.Unlock()
 		h.set(ctx, &h.health, healthOf(report, time.Now()), func(s *stream) { s.health = true })
-		t := time.NewTimer(healthPause)
+		pause := healthPause
+		if report.Full() {
+			pause = trouble.ExamineFull
+		}
+		t := time.NewTimer(pause)
 		select {
 		case <-t.C:
 		case <-h.again:

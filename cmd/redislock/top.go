@@ -115,13 +115,21 @@ func (t *topper) run(cmd *cobra.Command, p *page, prefix string) error {
 	examining, end := context.WithCancel(ctx)
 	go func() {
 		defer close(examined)
+		var full time.Time // when the server was last seen to be full
 		for examining.Err() == nil {
 			report := doctor.Examine(examining, t.link.rdb, prefix)
 			if examining.Err() == nil {
 				program.Send(topReport(report))
 			}
+			pause := time.Minute
+			if report.Full() {
+				full = time.Now()
+			}
+			if time.Since(full) < 3*pause { // or was so a moment ago
+				pause = trouble.ExamineFull
+			}
 			select {
-			case <-time.After(time.Minute):
+			case <-time.After(pause):
 			case <-t.again:
 			case <-examining.Done():
 			}

@@ -218,7 +218,7 @@ func (m *topModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case topPart:
 		m.takePart(msg)
 	case topReport:
-		m.report = doctor.Report(msg)
+		m.report = m.memory.Server(doctor.Report(msg), cmp.Or(m.now, time.Now()))
 		m.judge()
 		m.arrange()
 	case topLock:

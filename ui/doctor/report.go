@@ -1,7 +1,11 @@
 // Package doctor examines the Redis of the locks. It says what is wrong, why that matters for locks, and what repairs it.
 package doctor
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"time"
+)
 
 // Level is how bad a finding is.
 type Level uint8
@@ -46,6 +50,8 @@ type Finding struct {
 	Command string `json:"command,omitempty"`
 	Cost    string `json:"cost,omitempty"`
 	Look    string `json:"look,omitempty"`
+	// Since is when it began, if that is known; an examination alone does not know it. By the clock of Redis.
+	Since time.Time `json:"since,omitzero"`
 	// Stops says why acquires are refused. It is empty if they are not.
 	Stops Stops `json:"stops,omitempty"`
 }
@@ -65,6 +71,11 @@ type Report struct {
 	Address  string    `json:"address"`
 	Prefix   string    `json:"prefix"`
 	Findings []Finding `json:"findings"`
+}
+
+// Full reports whether a server has no memory left.
+func (r Report) Full() bool {
+	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Stops == NoMemory })
 }
 
 // Worst is the worst level of all findings.

@@ -19,7 +19,7 @@ func Explain(info redislock.Info, more ...Trouble) (means []Text, steps []Step) 
 	found := Found(info, more...)
 	for i, t := range found {
 		told := sentence(t)
-		if i == 0 && t.stops != "" && t.Kind != WasAway && len(info.Holds) == 0 {
+		if i == 0 && t.stops != "" && !t.over() && len(info.Holds) == 0 {
 			told = "It is free, but " + told
 		}
 		means = append(means, told)
@@ -165,7 +165,7 @@ func next(info redislock.Info, found []Trouble) []Step {
 			}
 		}
 	}
-	if len(info.Holds) == 0 || len(found) > 0 && !slices.ContainsFunc(found, func(t Trouble) bool { return t.stops == "" || t.Kind == WasAway }) {
+	if len(info.Holds) == 0 || len(found) > 0 && !slices.ContainsFunc(found, func(t Trouble) bool { return t.stops == "" || t.over() }) {
 		return ranked(steps...) // nobody holds it, or the holder is not the trouble
 	}
 	h := present(info)

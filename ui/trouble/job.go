@@ -27,7 +27,7 @@ func OfJob(s redislock.CronStatus, now time.Time, others ...Trouble) (all []Trou
 			last, role = says("It should have begun at %s, and no run of it is known. It was announced by %s.", moment(s.Next), node), "which announced it"
 		}
 		if why := stopped(others, s.Next); why != "" {
-			first := Step{Mend, "Then nothing is to be done for the job, unless it cannot wait for its next time: its work can be begun by hand", "", ""}
+			first := Step{Mend, "Nothing is to be mended for the job then. If it cannot wait for its next time, its work can be begun by hand", "", ""}
 			if why == full {
 				first.Text = "Make room in Redis first. The job begins at its next time then; if it cannot wait for that, its work can be begun by hand"
 			}
@@ -74,7 +74,7 @@ const soon = 10 * time.Minute
 // stopped is why acquires were refused at that time or since. It is empty if no reason is known.
 func stopped(all []Trouble, at time.Time) Text {
 	for _, t := range all {
-		if t.stops != "" && (t.Kind != WasAway || !at.After(t.Since)) {
+		if t.stops != "" && (!t.over() || !at.After(t.Since)) {
 			return t.stops
 		}
 	}
@@ -98,7 +98,7 @@ func OfServer(r doctor.Report) (all []Trouble) {
 		if f.Level != doctor.Danger || oneCause && f.Stops == doctor.NoMemory && f.Check != "memory" { // one cause
 			continue
 		}
-		t := Trouble{Kind: Server, Level: Danger, Title: Text(safetext.Escape(f.Check + ": " + f.Found)), lasts: slices.Contains(setUp, f.Check)}
+		t := Trouble{Kind: Server, Level: Danger, Since: f.Since, Title: Text(safetext.Escape(f.Check + ": " + f.Found)), lasts: slices.Contains(setUp, f.Check)}
 		switch f.Stops {
 		case doctor.NoMemory:
 			t.Kind, t.Title, t.stops = Full, Text("Redis is "+safetext.Escape(f.Found)), full
@@ -110,7 +110,7 @@ func OfServer(r doctor.Report) (all []Trouble) {
 		}
 		if f.Node != "" { // acquires of locks on other nodes may not be refused
 			t.stops = ""
-			t.Title = Text(safetext.Text(f.Node)+", ") + t.Title
+			t.Title = ofNode(f.Node, t.Title)
 		}
 		if f.Why != "" {
 			t.Means = []Text{Text(safetext.Escape(capital(f.Why)))}
@@ -121,8 +121,8 @@ func OfServer(r doctor.Report) (all []Trouble) {
 	return all
 }
 
-// full is why most acquires are refused if Redis has no memory left.
-const full Text = "Redis is full"
+// ofNode is a title about one of several servers.
+func ofNode(node string, title Text) Text { return Text(safetext.Text(node)+", ") + title }
 
 // StepsOf returns what a finding of the doctor proposes, as steps.
 func StepsOf(f doctor.Finding) (steps []Step) {
@@ -175,7 +175,7 @@ func All(locks []Trouble, jobs []redislock.CronStatus, report doctor.Report, now
 // are refused now.
 func About(name string, all []Trouble) (about []Trouble) {
 	for _, t := range all {
-		if t.Job != "" && "cron:"+t.Job == name || t.stops != "" && t.Kind != WasAway {
+		if t.Job != "" && "cron:"+t.Job == name || t.stops != "" && !t.over() {
 			about = append(about, t)
 		}
 	}
@@ -187,7 +187,7 @@ func About(name string, all []Trouble) (about []Trouble) {
 func Stops(all []Trouble) Text {
 	for _, t := range all {
 		switch {
-		case t.stops == "" || t.Kind == WasAway:
+		case t.stops == "" || t.over():
 		case t.Kind == Full:
 			return t.stops + ": most acquires are refused"
 		default:

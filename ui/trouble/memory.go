@@ -35,6 +35,9 @@ type Memory struct {
 	sure      bool // the deadlocks come from SeeDeadlocks
 	sureOf    []redislock.Cycle
 	away      [2]time.Time // begin and end of the last outage of Redis
+	filled    map[where]filled
+	wasFull   filled    // the last time that Redis was full and has room again
+	examined  time.Time // when the last report of the doctor came
 }
 
 // See stores a look at a lock. The looks at one lock must come in the order of their times.
@@ -115,6 +118,9 @@ func (m *Memory) Troubles(now time.Time) (all []Trouble) {
 	all = slices.Clone(m.deadlocks)
 	if from, to := m.away[0], m.away[1]; !to.IsZero() && now.Sub(to) <= Recent {
 		all = append(all, ofAway(from, to))
+	}
+	if was := m.wasFull; !was.last.IsZero() && len(m.filled) == 0 && now.Sub(was.last) <= Recent {
+		all = append(all, ofFull(was))
 	}
 	for name, p := range m.locks {
 		p.ends = slices.DeleteFunc(p.ends, func(e End) bool { return now.Sub(e.At) > Recent })

@@ -94,6 +94,7 @@ func everyTrouble() (found []Trouble) {
 	found = append(found, OfJob(job, zero.Add(time.Hour))...)
 	job.Outcome = redislock.OutcomeDied
 	found = append(found, OfJob(job, zero.Add(time.Hour))...)
+	found = append(found, ofFull(filled{last: zero}))
 	return append(found, OfServer(fullReport)...)
 }
 

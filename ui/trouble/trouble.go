@@ -37,6 +37,7 @@ const (
 	JobFailed  Kind = "job-failed"  // a job's last run failed, or died
 	Full       Kind = "full"        // Redis has no memory left: most acquires are refused
 	Server     Kind = "server"      // the doctor has found a danger
+	WasFull    Kind = "was-full"    // Redis was full, and has room again
 	WasAway    Kind = "was-away"    // Redis did not answer for longer than leases may last
 	Cycle      Kind = "cycle"       // a deadlock: some wait for each other in a circle
 )
@@ -100,7 +101,7 @@ func (t Trouble) When() Text {
 		return t.when + long + " ago"
 	case t.Kind == Ended, t.Kind == JobFailed:
 		return long + " ago"
-	case t.Kind == WasAway:
+	case t.over():
 		return "until " + long + " ago"
 	case t.Kind == WaitsLong:
 		return "the first for " + long
@@ -109,6 +110,9 @@ func (t Trouble) When() Text {
 	}
 	return "for " + long
 }
+
+// over reports whether the trouble is past, and only what it has left is to be seen to.
+func (t Trouble) over() bool { return t.Kind == WasAway || t.Kind == WasFull }
 
 // Sort puts the worst first, among those the one for which most wait, then the oldest. A full Redis comes before its consequences, and
 // the configuration of the server after events.
