@@ -278,7 +278,7 @@ func (q *acquisition) ask(ctx context.Context) (r protocol.Reply, s waiting.Samp
 			}
 		}
 	}
-	one := &transport.Call{} // of its own: who waits for long does not keep it
+	one := &transport.Call{} // separate, so that a long wait does not keep its memory
 	q.request(one, mode)
 	stays := q.stays || ctx.Done() == nil
 	if !stays { // I8: the answer may come when nobody waits for it any more

@@ -33,8 +33,8 @@ type attempt struct {
 // takeTogether asks for n locks at a time, in a few pipelines, and waits for none. It keeps those before the first that it did not get,
 // and returns how many that are. The error is why it did not get the next one, unless somebody has it.
 //
-// No two callers wait for each other, for whoever waits holds only names before the one that it waits for: what was granted behind the
-// first refusal is given back before anything else is done, and nobody waits meanwhile.
+// No two callers wait for each other, as a waiting caller holds only names before the one that it waits for. Locks that were granted
+// behind the first refusal are given back before anything else is done, and the caller waits for nothing meanwhile.
 func (a *Locks) takeTogether(ctx context.Context, from, n int, each func(int) []Option) (taken int, err error) {
 	all := make([]attempt, n)
 	var asking, givingBack sync.WaitGroup

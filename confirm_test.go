@@ -310,7 +310,7 @@ func (x *scene) confirmations() *atomic.Int64 {
 	return &n
 }
 
-// The floor costs nothing on a server that has kept its data, whoever looks at the lock meanwhile.
+// The floor costs nothing on a server that has kept its data, even if others look at the lock meanwhile.
 func TestAGrantAboveTheFloorIsNotConfirmed(t *testing.T) {
 	t.Parallel()
 	x := newScene(t, servertest.Start(t))

@@ -98,7 +98,7 @@ func (h *history) step() {
 	}
 }
 
-// ask has a new player acquire.
+// ask lets a new player acquire.
 func (h *history) ask(opts ...redislock.Option) (who string) {
 	h.next++
 	who = fmt.Sprint("p", h.next)
@@ -186,7 +186,7 @@ func (h *history) expire() {
 	h.gone(who, redislock.ErrLost)
 }
 
-// steal has a player come that finds all holds stale; it does not stay.
+// steal adds a player that finds all holds stale, and does not stay.
 func (h *history) steal() {
 	const stale = 900 * time.Millisecond
 	time.Sleep(stale + 10*time.Millisecond)
@@ -210,7 +210,7 @@ func (h *history) breakAll() {
 	h.robbed()
 }
 
-// robbed drops all holds at once, and whatever was to become of them.
+// robbed drops all holds at once, with their pending changes.
 func (h *history) robbed() {
 	held, upgrades := h.holders(), h.upgrading()
 	h.drops()
@@ -261,7 +261,7 @@ func (h *history) change(who string) {
 	}
 }
 
-// settle waits until the library is where the model is, and looks at what was granted on the way.
+// settle waits until the library has the state of the model, and checks the grants on the way.
 func (h *history) settle() {
 	var info redislock.Info
 	same := func() bool {
@@ -306,7 +306,7 @@ func (h *history) settle() {
 	}
 }
 
-// seen is what the library says, in the form of the model.
+// seen is the state of the library, in the form of the model.
 func (h *history) seen(info redislock.Info) string {
 	var b strings.Builder
 	for _, held := range info.Holds {
@@ -332,7 +332,7 @@ var (
 	beside = redislock.Read.Beside(redislock.CompatibleWith("begins"), redislock.AtMost(2, "read", "small"))
 )
 
-// worlds are the modes that are used beside each other in one history.
+// worlds are the modes that are used together in one history.
 var worlds = [][]redislock.Mode{
 	{redislock.Exclusive},
 	{redislock.Read, redislock.Read, redislock.Read, redislock.Write},
@@ -342,7 +342,7 @@ var worlds = [][]redislock.Mode{
 	{redislock.Exclusive, redislock.Write, redislock.Read, redislock.Semaphore(3), redislock.Semaphore(5), guest, host},
 }
 
-// expected is the lock as the model has it. A player is a token, and nothing lapses by itself: time stands nearly still.
+// expected is the state of the lock in the model. A player is a token, and no deadline passes, as time hardly moves.
 type expected struct {
 	lock    model.Lock
 	now     model.Micros
@@ -350,7 +350,7 @@ type expected struct {
 	granted []string // who was granted, in order, since it was last looked at
 }
 
-// execute has the model execute a request, and notes who is granted by it.
+// execute lets the model execute a request, and records the grants.
 func (m *expected) execute(s model.Script) model.Answer {
 	m.now++
 	at := model.Instant{Now: m.now + 1000*model.Second, Rules: &model.Protocol, Subscribed: func(string) bool { return true }}

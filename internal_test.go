@@ -28,7 +28,7 @@ import (
 	"example.com/redislock/lua"
 )
 
-// Interleavings that need a hand inside: a hook on the connection makes an answer get lost or come late.
+// Interleavings that need access to the inside: a hook on the connection loses or delays an answer.
 
 // hooked runs a test in fake time. connect makes a Client whose requests pass through the hook, which may be nil.
 func hooked(t *testing.T, test func(t *testing.T, m *miniredis.Miniredis, connect func(h *hook, opts ...ClientOption) *Client)) {
@@ -515,9 +515,8 @@ func TestACallerIsLetGoBeforeTheClusterIsKnown(t *testing.T) {
 }
 
 // Go allocates in classes of sizes, and puts 8 bytes in front of what has pointers and more than 512 bytes. An acquisition is an
-// acquire on its way and a hold is what comes of it, so an uncontended pair allocates one of each, and every held lock is
-// one of the latter: a field that makes one of them larger than its class makes it as large as the next, by 64 to 128 bytes
-// at once.
+// acquire under way, and a hold is its result. So an uncontended pair allocates one of each, and every held lock has one hold. A
+// field that makes one of them larger than its class makes it as large as the next class, which is 64 to 128 bytes more.
 func TestWhatALockIsMadeOfFitsItsSizeClass(t *testing.T) {
 	for _, one := range []struct {
 		what        string
@@ -586,7 +585,7 @@ func FuzzOwnersSurviveTheJourney(f *testing.F) {
 	})
 }
 
-// What a caller says about itself goes through the scripts, which look into the record it is part of.
+// The texts of a caller go through the scripts, in the record that the scripts parse.
 func FuzzNamesAndMetadataSurviveTheScripts(f *testing.F) {
 	f.Add("invoice/42", "nightly\nrun", byte(0), "second")
 	f.Add("{%}\x00", "\n\n1 0 read read=*\n", byte(1), "\x00")
@@ -706,7 +705,7 @@ func TestI8AConfirmationThatEndsItsGoroutineLeavesNoHold(t *testing.T) {
 	}
 }
 
-// A Handoff takes no longer than it says, also where it sends a second request.
+// A Handoff takes no longer than documented, even if it sends a second request.
 func TestAHandoffTakesNoLongerThanItSays(t *testing.T) {
 	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(*hook, ...ClientOption) *Client) {
 		var lost, slow atomic.Bool
@@ -760,7 +759,7 @@ func TestSomeReleasesOfANameThatIsWaitedForLeaveAsTheScriptAtOnce(t *testing.T) 
 	}
 }
 
-// Readers that find the door shut begin anew together, however late one of them is.
+// Readers that come after their turn was closed begin a new one together, however late one of them is.
 func TestAReaderThatBeginsAnewLateFindsThoseWhoDid(t *testing.T) {
 	hooked(t, func(t *testing.T, _ *miniredis.Miniredis, connect func(h *hook, opts ...ClientOption) *Client) {
 		c := connect(&hook{})

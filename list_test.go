@@ -25,7 +25,7 @@ func (e *env) operator(opts ...redislock.ClientOption) *redislock.Client {
 	return e.over(e.raw, opts...)
 }
 
-// list is what List yields, by name.
+// list is the result of List, by name.
 func (e *env) list(c *redislock.Client, pattern string) map[string]redislock.Info {
 	e.Helper()
 	all := map[string]redislock.Info{}
@@ -327,7 +327,7 @@ func TestJobsAreListedWithTheirNextRun(t *testing.T) {
 	})
 }
 
-// seen is what somebody who watches has seen last.
+// seen is the last state that a watch has yielded.
 type seen struct {
 	redislock.Info
 	err error
@@ -602,7 +602,7 @@ func TestForgedNewsOnlyHasSomebodyLook(t *testing.T) {
 	})
 }
 
-// What is told of a lock goes to those who watch it, and to nobody else.
+// The messages about a lock go to its watchers, and to nobody else.
 func TestAChangeReachesOnlyThoseWhoWatchTheLock(t *testing.T) {
 	both(t, func(e *env) {
 		ctx := context.Background()
@@ -643,7 +643,7 @@ func TestAChangeReachesOnlyThoseWhoWatchTheLock(t *testing.T) {
 	})
 }
 
-// Sixteen who watch a lock by one Client cost the server what one does, and each sees every state.
+// Sixteen watches of a lock by one Client cost the server as much as one, and each sees every state.
 func TestAllWhoWatchALockByOneClientShareTheirLooks(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		var looks atomic.Int32
@@ -683,7 +683,7 @@ func TestAllWhoWatchALockByOneClientShareTheirLooks(t *testing.T) {
 	})
 }
 
-// What somebody sees first is never older than the call.
+// The first state of a watch is never older than its call.
 func TestWhoBeginsToWatchSeesAStateThatIsNotOlder(t *testing.T) {
 	embedded(t, time.Millisecond, func(e *env, n *fakenet.Network) {
 		c, other := e.client(), e.client()
@@ -703,7 +703,7 @@ func TestWhoBeginsToWatchSeesAStateThatIsNotOlder(t *testing.T) {
 	})
 }
 
-// Who watches for a moment, again and again, is no outage, and has nobody ask whether the Redis client is closed.
+// Repeated short watches do not count as an outage, and do not lead to checks whether the Redis client is closed.
 func TestWhoWatchesForAMomentLeavesNoTrace(t *testing.T) {
 	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
 		events := &recorder{}
@@ -732,7 +732,7 @@ func TestWhoWatchesForAMomentLeavesNoTrace(t *testing.T) {
 	})
 }
 
-// A user who may take locks, and may not hear of their changes, learns that.
+// A user that may take locks, but may not subscribe to their changes, gets an error.
 func TestWhoMayNotHearOfChangesLearnsThat(t *testing.T) {
 	t.Parallel()
 	x := newScene(t, servertest.Start(t))
@@ -764,7 +764,7 @@ func TestWhoMayNotHearOfChangesLearnsThat(t *testing.T) {
 	if !refused || !heard {
 		t.Errorf("refused is %v and heard after it %v: %v", refused, heard, ctx.Err())
 	}
-	// Who may not tell of changes learns it before the first lock.
+	// A user that may not publish changes gets the error before the first lock.
 	if _, err := x.user(without, 3).Acquire(ctx, x.name); !errors.Is(err, redislock.ErrPermission) {
 		t.Errorf("who may not tell of a change got %v", err)
 	}

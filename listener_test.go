@@ -20,7 +20,7 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// On a cluster who waits hears of a grant by a channel of the lock's own shard.
+// On a cluster a waiter gets its grant by a channel of the lock's own shard.
 
 // fleet is a cluster and the instances that use it.
 type fleet struct {
@@ -38,7 +38,7 @@ func (f *fleet) instance(opts ...redislock.ClientOption) *redislock.Client {
 	return f.over(f.cluster.Connect(), opts...)
 }
 
-// handOver has b wait for what a holds, and says how long after a's release it got it.
+// handOver lets b wait for a lock that a holds, and returns how long after a's release b got it.
 func (f *fleet) handOver(a, b *redislock.Client, name string) time.Duration {
 	f.Helper()
 	held := f.acquire(a, name)
@@ -245,7 +245,7 @@ func TestAClusterWithoutShardedChannelsUsesClassicOnes(t *testing.T) {
 	})
 }
 
-// move gives the slot of a lock to another master, with what is in it, step by step as redis-cli does it. between is
+// move gives the slot of a lock to another master, with its keys, step by step as redis-cli does it. between is
 // called when the lock's key has moved and the slot has not.
 func (f *fleet) move(name string, between func()) {
 	f.Helper()
@@ -328,7 +328,7 @@ func TestAWaiterIsNotPassedOverWhileItsSlotMoves(t *testing.T) {
 			}()
 			f.queued(a, name, i+1)
 		}
-		f.move(name, func() { f.release(held) }) // nobody who waits is subscribed where this is executed
+		f.move(name, func() { f.release(held) }) // no waiter is subscribed on the server that executes this
 		for i := range 2 {
 			if got, want := <-order, fmt.Sprint("waiter ", i); got != want {
 				t.Errorf("%s went to %s, not to %s: I5", name, got, want)
@@ -416,7 +416,7 @@ func TestAnOutageOfTheSubscriptionIsToldOnce(t *testing.T) {
 	told(2)
 }
 
-// A cluster tells of each master once.
+// On a cluster there is one event for each master.
 func TestAMasterThatCannotBeSubscribedIsToldOnce(t *testing.T) {
 	t.Parallel()
 	cluster := servertest.StartCluster(t, 1)
@@ -440,7 +440,8 @@ func TestAMasterThatCannotBeSubscribedIsToldOnce(t *testing.T) {
 	}
 }
 
-// All subscriptions end at once, under a queue of several Clients: who lives and checks keeps its place, and its turn.
+// All subscriptions end at once, under a queue of several Clients. A waiter that lives and checks keeps its place and
+// its turn.
 func TestI5NobodyLosesItsPlaceWhenAllSubscriptionsAreMadeAnew(t *testing.T) {
 	t.Parallel()
 	const clients, each = 4, 10

@@ -147,8 +147,8 @@ func (l *Lock) Err() error {
 //
 // Release returns nil if the lock was this handle's to the end. It returns [ErrNotHeld] if the lock was lost before, for
 // whatever reason. It returns the network's error if Redis did not answer: the lock is then given back in the background, or
-// lapses by its lease. In rare cases it returns [ErrUnknown]: an attempt had no answer, and nothing proves afterwards that it
-// gave the lock back. A second Release returns the same answer and sends nothing.
+// expires with its lease. In rare cases it returns [ErrUnknown]: an attempt had no answer, and nothing proves afterwards that
+// it gave the lock back. A second Release returns the same answer and sends nothing.
 //
 // The release of a nested handle sends nothing. Its second release is [ErrNotHeld], because it was meant for another handle.
 // While handles are nested in this one, Release returns [ErrOrder] and changes nothing.
@@ -162,8 +162,8 @@ func (l *Lock) Release(ctx context.Context) error {
 //
 // It is for work that must not be repeated too soon, such as a job that is over before a node whose clock is late begins it. Its
 // errors are those of Release. After nil nobody else has the lock before d is over, unless an operator breaks it. If Redis did
-// not answer, the lock lapses by its lease, or after d. For a nested handle ReleaseAfter returns [ErrOrder] and changes nothing,
-// because the hold belongs to the handle which it is nested in.
+// not answer, the lock expires with its lease, or after d. For a nested handle ReleaseAfter returns [ErrOrder] and changes
+// nothing, because the hold belongs to the handle which it is nested in.
 func (l *Lock) ReleaseAfter(ctx context.Context, d time.Duration) error {
 	if d > MaxLease {
 		return wrapOp("release", l.Name(), invalid("ReleaseAfter(%v): at most %v", d, MaxLease))

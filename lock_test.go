@@ -222,7 +222,7 @@ func TestI6ErrReadsTheClock(t *testing.T) {
 
 type valueKey string
 
-// What is done again and again with a lock that is held for long, under a context that does not end, keeps nothing.
+// Repeated calls with a lock that is held for long, under a context that does not end, keep no memory.
 func TestNothingGrowsWithUse(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		c := e.client()
@@ -362,7 +362,8 @@ func TestNothingGrowsWithNamesThatAreTakenInTurns(t *testing.T) {
 	})
 }
 
-// keepsNothing fails if what is used keeps memory. pause is until all is forgotten that Redis and the Clients remember for a while.
+// keepsNothing fails if the repeated call keeps memory. pause is the time after which Redis and the Clients have forgotten
+// everything.
 func (e *env) keepsNothing(what string, use func() error, pause func()) {
 	e.Helper()
 	const rounds, each = 200, 300 // of bytes: a context that is tied to another takes more
@@ -482,8 +483,7 @@ func (i insider) tell(channel, message string) {
 	}
 }
 
-// What a forged grant gains is no more than the true one that it pretends to be: a claim, of which the first renewal learns
-// the truth.
+// A forged grant gains no more than the true one that it imitates: a claim, whose first renewal finds the truth.
 func TestAForgedGrantIsNoMoreThanAClaim(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -582,7 +582,7 @@ func TestALongMessageIsIgnored(t *testing.T) {
 			e.Errorf("a request of %d bytes", len(r.Why))
 		default:
 		}
-		// What is as long as it may be is heard.
+		// A text of the greatest allowed length is accepted.
 		forger.tell(channel, "a"+token+nonce+strings.Repeat("n", 128)+"\n"+strings.Repeat("h", 255)+"\n4194304\n\x00"+strings.Repeat("w", redislock.MaxReason))
 		if r := <-lock.Asked(); len(r.Why) != redislock.MaxReason || r.By.PID != 4194304 {
 			e.Errorf("%+v", r)
@@ -591,7 +591,7 @@ func TestALongMessageIsIgnored(t *testing.T) {
 	})
 }
 
-// pool is one for what needs no server: its address answers nobody.
+// pool is for tests that need no server: nothing answers at its address.
 func pool(t *testing.T, name string, n int) *redislock.Stripes {
 	t.Helper()
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", DialerRetries: 1, DialTimeout: time.Second})
@@ -748,7 +748,7 @@ func TestStripesAreOrdinaryLocks(t *testing.T) {
 	})
 }
 
-// What the doc comment says about two keys on one stripe.
+// The doc comment describes this case of two keys on one stripe.
 func TestStripesThatTwoKeysShare(t *testing.T) {
 	both(t, func(e *env) {
 		ctx := context.Background()
@@ -826,7 +826,7 @@ func TestAReleaseThatIsRefusedForAWhileIsTriedAgainForAMinute(t *testing.T) {
 	}
 }
 
-// What a server can never do is not asked of it for a minute.
+// A release that the server can never execute is not tried for a minute.
 func TestAReleaseThatIsRefusedForGoodIsNotTriedAgain(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		var sent atomic.Int64

@@ -132,7 +132,7 @@ func (a *acquired) release(ctx context.Context) error {
 // panics with the error of the acquire, also for a value that cannot work; recover returns that error, and errors.Is tells it
 // apart. Unlock works when ctx has ended. It panics with an [ErrNotHeld] if nothing is locked, and if the lock was lost
 // meanwhile, because what ran was not protected to the end. If Redis does not answer, Unlock does not panic: the lock is
-// given back in the background, or lapses by its lease.
+// given back in the background, or expires with its lease.
 //
 // Goroutines may share a Locker like a [sync.Mutex]: each Lock is a hold of its own and is never nested. If ctx is that of a
 // hold of the same lock, Lock panics with [ErrDeadlock]. A Locker does not know which goroutine an Unlock comes from. If

@@ -15,7 +15,7 @@ import (
 	"example.com/redislock/internal/fakenet"
 )
 
-// meter is an instance of a type that embeds a Lockable. What it reads is shared by all instances, and unprotected.
+// meter is a type that embeds a Lockable. Its data is shared by all instances, and has no other protection.
 type meter struct {
 	redislock.Lockable
 	*meterDial
@@ -37,7 +37,7 @@ func (e *env) meter(c *redislock.Client, d *meterDial, opts ...redislock.Option)
 	return m
 }
 
-// add is what must not run beside itself.
+// add must not run twice at a time.
 func (m *meter) add() error {
 	defer m.inside.Add(-1)
 	if m.inside.Add(1) != 1 {
@@ -68,7 +68,7 @@ func (m *meter) addThree(ctx context.Context) (err error) {
 	return errors.Join(m.addOne(ctx), m.addTwo(ctx))
 }
 
-// soon is a context for what should take no time, so that a deadlock fails instead of hanging.
+// soon is a context for calls that should return at once, so that a deadlock fails instead of hanging.
 func (e *env) soon() context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	e.Cleanup(cancel)
@@ -124,7 +124,7 @@ func (t *meterTraffic) note(cmd redis.Cmder) {
 	}
 }
 
-// counted is an instance of the application, and what it sends.
+// counted is an instance of the application with a count of its requests.
 func (e *env) counted() (*redislock.Client, *meterTraffic) {
 	e.Helper()
 	t := &meterTraffic{}

@@ -12,7 +12,7 @@ import (
 	"example.com/redislock/internal/fakenet"
 )
 
-// full reports whether an acquire failed because so many wait, and says of how many.
+// full reports whether an acquire failed because too many wait, and checks their number.
 func (e *env) full(err error, waiting int) {
 	e.Helper()
 	held, is := errors.AsType[*redislock.HeldError](err)

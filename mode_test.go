@@ -747,7 +747,7 @@ func TestALimitIsSeenByAllAtOnceAndLetsWaitersInWhenItRises(t *testing.T) {
 	})
 }
 
-// It was set while the clock of the server was a day ahead, and stands as long as it was to, from when the clock is right again.
+// A limit was set while the clock of the server was a day ahead. It lasts for its time from when the clock is right again.
 func TestALimitEndsInItsTimeThoughTheClockIsSetBack(t *testing.T) {
 	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
 		ctx := context.Background()

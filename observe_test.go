@@ -53,7 +53,7 @@ func (e *env) balanced(r *recorder) (end redislock.Event) {
 	return end
 }
 
-// However a hold ends, it is told once.
+// However a hold ends, there is one event for it.
 func TestEveryGrantEndsInOneEvent(t *testing.T) {
 	ctx := context.Background()
 	for what, one := range map[string]struct {
@@ -225,7 +225,7 @@ func (e *env) acquireUnder(c *redislock.Client, l *redislock.Lock, name string) 
 	return inner
 }
 
-// Who found the holder dead, by a check, waited for that one and not for itself.
+// A waiter that found the holder dead, by a check, waited for that holder and not for itself.
 func TestWhoIsServedAfterADeathWaitedForTheDead(t *testing.T) {
 	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
 		var told recorder
@@ -328,8 +328,8 @@ func TestATraceThatCannotTravelIsLeftOut(t *testing.T) {
 	})
 }
 
-// An Observer that hangs in an event of the Client's own goroutine gets a bounded number of events afterwards, losses among them,
-// and how many there were beside them.
+// An Observer that hangs in an event on the Client's own goroutine later gets a bounded number of events, with the losses, and
+// the number of dropped ones.
 func TestEventsForAnObserverThatHangsAreBoundedAndCounted(t *testing.T) {
 	t.Parallel()
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {

@@ -14,7 +14,7 @@ import (
 	"example.com/redislock/internal/fakenet"
 )
 
-// Of the callers of one process one is in the queue, for all.
+// One of the callers of a process is in the queue for all of them.
 func TestManyWaitersOfOnceSendWhatOneSends(t *testing.T) {
 	embedded(t, 10*time.Millisecond, func(e *env, _ *fakenet.Network) {
 		ctx := context.Background()
@@ -102,7 +102,7 @@ func TestAfterAFailureOfOnceAllGoOnTogether(t *testing.T) {
 	}
 }
 
-// Each failure is its own caller's, and a panic too; the others of its process go on.
+// A failure or a panic goes only to its own caller. The other callers of the process go on.
 func TestACallerOfOnceThatFailsLeavesItToTheNextOfItsProcess(t *testing.T) {
 	both(t, func(e *env) {
 		c := e.client()
@@ -139,7 +139,7 @@ func TestACallerOfOnceThatFailsLeavesItToTheNextOfItsProcess(t *testing.T) {
 	})
 }
 
-// Whoever waits for another caller of its process waits as long as it wants, and not for a Client that is closed.
+// A caller that waits for another caller of its process waits as long as it wants, and not for a closed Client.
 func TestEachCallerOfOnceWaitsAsLongAsItWants(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		c := e.client()
@@ -182,7 +182,7 @@ func TestEachCallerOfOnceWaitsAsLongAsItWants(t *testing.T) {
 	})
 }
 
-// What a process has done itself it knows, though it had not subscribed before.
+// A process remembers what it has done itself, even if it was not subscribed before.
 func TestTheFirstSuccessOfOnceIsRememberedByItsProcess(t *testing.T) {
 	embedded(t, 10*time.Millisecond, func(e *env, _ *fakenet.Network) {
 		ctx := context.Background()
@@ -295,7 +295,7 @@ func TestAKnownOnceWaitsForNothingInAnOutage(t *testing.T) {
 	})
 }
 
-// What one of them learns of an outage all learn, and not one after the other.
+// If one caller learns of an outage, all callers of the process do, and not one after the other.
 func TestAllWhoWaitForOnceLearnOfAnOutageTogether(t *testing.T) {
 	embedded(t, time.Millisecond, func(e *env, n *fakenet.Network) {
 		ctx := context.Background()
@@ -324,7 +324,7 @@ func TestAllWhoWaitForOnceLearnOfAnOutageTogether(t *testing.T) {
 	})
 }
 
-// What fn says is told as it is, however long the caller was willing to wait for its turn.
+// The error of fn is returned unchanged, however long the caller was willing to wait for its turn.
 func TestTheErrorOfOnceIsTheFunctionsOwnAfterTheWaitIsOver(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		ctx := context.Background()

@@ -316,7 +316,7 @@ func TestALostReplyOfALookIsAskedAgain(t *testing.T) {
 	}
 }
 
-// What was done is written down, whether or not the caller still waits.
+// A success is recorded, whether or not the caller still waits.
 func TestASuccessCountsThoughItsCallerHasGone(t *testing.T) {
 	both(t, func(e *env) {
 		a, b := e.client(), e.client()
@@ -330,7 +330,7 @@ func TestASuccessCountsThoughItsCallerHasGone(t *testing.T) {
 	})
 }
 
-// They wait as readers: else they would learn of it one after the other.
+// They wait as readers. Otherwise they would learn of it one after the other.
 func TestAllWhoWaitForOnceLearnOfTheEndAtOnce(t *testing.T) {
 	const trip = 10 * time.Millisecond
 	embedded(t, trip, func(e *env, _ *fakenet.Network) {
@@ -378,7 +378,7 @@ func TestAnErrorThatIsSharedForAMomentIsKept(t *testing.T) {
 	})
 }
 
-// A Client that is closed does nothing any more, from memory neither.
+// A closed Client answers nothing any more, not even from memory.
 func TestAClosedClientDoesNotSayDone(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		c := e.client()
@@ -393,7 +393,7 @@ func TestAClosedClientDoesNotSayDone(t *testing.T) {
 	})
 }
 
-// What may have been missed while there was no subscription is asked for again.
+// Records that may have changed while there was no subscription are asked for again.
 func TestAResetWhileTheSubscriptionIsDownIsNoticedAfterwards(t *testing.T) {
 	t.Parallel()
 	x := newScene(t, servertest.Start(t))
@@ -420,7 +420,7 @@ func TestAResetWhileTheSubscriptionIsDownIsNoticedAfterwards(t *testing.T) {
 	})
 }
 
-// What was looked up before a reset is not remembered after it.
+// A record that was looked up before a reset is not remembered after it.
 func TestALookBeforeAResetIsNotRememberedAfterIt(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		ctx := context.Background()
@@ -455,7 +455,7 @@ func TestALookBeforeAResetIsNotRememberedAfterIt(t *testing.T) {
 	})
 }
 
-// Who resets it does not wait for its own message.
+// The process that resets a record does not wait for its own message.
 func TestWhoeverResetsOnceMayRunItAtOnce(t *testing.T) {
 	embedded(t, 50*time.Millisecond, func(e *env, _ *fakenet.Network) {
 		ctx := context.Background()
@@ -475,7 +475,7 @@ func TestWhoeverResetsOnceMayRunItAtOnce(t *testing.T) {
 	})
 }
 
-// Close never takes a lock from under a running body; what the body then did counts.
+// Close never takes the lock of a running body, and the success of that body counts.
 func TestASuccessOfOnceWhileTheClientClosesIsKept(t *testing.T) {
 	both(t, func(e *env) {
 		ctx := context.Background()
@@ -572,7 +572,7 @@ func TestOnceDoesNotBeginAfterItsLockIsLost(t *testing.T) {
 	})
 }
 
-// A success that is written down late, when another has got the lock and runs, is a loss: it is that one's turn.
+// A success that is recorded late, when another holder already runs, is a loss.
 func TestALateNoteOfOnceDoesNotCountWhileAnotherRuns(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		ctx := context.Background()
@@ -632,7 +632,7 @@ func TestOnceDoesNotWaitLongerThanItWasTold(t *testing.T) {
 	})
 }
 
-// What is idempotent is sent again.
+// Idempotent requests are sent again.
 func TestAResetSurvivesALostReply(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -648,7 +648,7 @@ func TestAResetSurvivesALostReply(t *testing.T) {
 	}
 }
 
-// A Client's default mode is about its locks. What is done once has an exclusive lock whatever they are.
+// A Client's default mode is only for its own locks. The lock of Once is exclusive whatever that mode is.
 func TestOnceWorksWhateverTheDefaultModeIs(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		c := e.client(redislock.WithDefaults(redislock.WithMode(redislock.Read)))

@@ -220,7 +220,7 @@ func TestInspectShowsWhenAHoldWasLastRenewed(t *testing.T) {
 	})
 }
 
-// Whoever starts a program chooses what it is called.
+// The name of a program is chosen by the person who starts it.
 func TestAnyArgumentsOfTheProgramGiveAName(t *testing.T) {
 	was := os.Args
 	defer func() { os.Args = was }()
@@ -249,7 +249,7 @@ func TestAnyArgumentsOfTheProgramGiveAName(t *testing.T) {
 	}
 }
 
-// What others write cannot steer the terminal of who prints an error, nor add lines to a log.
+// Texts of others in an error cannot steer a terminal or add lines to a log.
 func TestAnErrorShowsWhatOthersWroteOnOneLineWithoutControls(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		const nasty = "a\x1b]52;c;x\x07\nheld by root\u202e\u200b\xff"
@@ -293,7 +293,8 @@ func TestAnErrorShowsWhatOthersWroteOnOneLineWithoutControls(t *testing.T) {
 	})
 }
 
-// What a Client has for its own acquires must not make of an exclusive lock a shared one, nor of patience its opposite.
+// The defaults of a Client for its acquires must not make an exclusive lock a shared one, nor change whether a caller
+// waits.
 func TestWhatIsBuiltOnLocksIsExclusiveWhateverTheDefaultsAre(t *testing.T) {
 	both(t, func(e *env) {
 		ctx, stop := context.WithCancel(context.Background())

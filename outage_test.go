@@ -20,7 +20,7 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// manyHeld takes that many locks at about the same time, and asks for their contexts.
+// manyHeld takes that many locks at about the same time, and returns them with their contexts.
 func (e *env) manyHeld(c *redislock.Client, n int, lease time.Duration) (locks []*redislock.Lock) {
 	e.Helper()
 	for i := range n {
@@ -141,7 +141,7 @@ func TestManyLocksThatAreLostTogetherEndFirstAndAreGivenBackLater(t *testing.T) 
 	})
 }
 
-// seeing is a hook that sees what leaves: one command, or those of a pipeline.
+// seeing is a hook that sees requests: one command, or those of a pipeline.
 type seeing struct{ see func([]redis.Cmder) }
 
 func (s seeing) DialHook(next redis.DialHook) redis.DialHook {
@@ -335,8 +335,8 @@ func TestAPauseOfWritesEndsAClaimBeforeTheNextIsServed(t *testing.T) {
 	e.release(long)
 }
 
-// noticing is a connection to a server that announces its maintenance, as some services do: go-redis then waits for answers for
-// RelaxedTimeout, 10 s, in the place of its ReadTimeout.
+// noticing is a connection to a server that announces its maintenance, as some services do. go-redis then waits for answers for
+// RelaxedTimeout, 10 s, instead of its ReadTimeout.
 type noticing struct {
 	net.Conn
 	all *notices

@@ -22,7 +22,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 )
 
-// README's program is what a newcomer copies: it is short, it compiles, and it prints what README says.
+// A newcomer copies README's program: it is short, it compiles, and it prints what README says.
 func TestTheProgramOfReadmePrintsWhatReadmeSays(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it is compiled and linked")
@@ -64,7 +64,7 @@ func TestTheProgramOfReadmePrintsWhatReadmeSays(t *testing.T) {
 	}
 }
 
-// README is read in one go: what is longer belongs to docs/.
+// README must be short enough to be read at once. Longer texts belong to docs/.
 func TestReadmeHasLessThan250Lines(t *testing.T) {
 	if lines := strings.Count(pageText(t, "README.md"), "\n"); lines >= 250 {
 		t.Errorf("README has %d lines: move what is not for a newcomer to docs/, and link to it", lines)
@@ -321,7 +321,7 @@ func importName(i *ast.ImportSpec) string {
 	return strings.TrimPrefix(name, "go-")
 }
 
-// Each adapter says how it is had.
+// Each adapter's README has its go get.
 func TestEachModuleSaysHowItIsHad(t *testing.T) {
 	for page, text := range pages(t) {
 		dir := path.Dir(page)

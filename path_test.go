@@ -10,7 +10,7 @@ import (
 	"example.com/redislock/internal/fakenet"
 )
 
-// Which two paths can be locked at once, and in which mode each.
+// The pairs of paths that can be locked at once, with the mode of each.
 func TestAPathExcludesWhatIsAboveAndBelowAndNothingElse(t *testing.T) {
 	both(t, func(e *env) {
 		ctx := context.Background()

@@ -131,7 +131,7 @@ func rule(prefix string, sharded, channels bool) string {
 			"set get del pttl getrange " + // for the weak kind and for records
 			"pubsub|numsub " + // counts the receivers of a grant
 			"wait " + // WithReplicas
-			"pubsub|shardnumsub " // on a cluster; who asks a server that has none is told so only with the right
+			"pubsub|shardnumsub " // on a cluster; without this right, a server that has no such command reports only the missing right
 		if sharded {
 			commands += "spublish ssubscribe sunsubscribe "
 		}

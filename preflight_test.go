@@ -20,7 +20,8 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// odd are prefixes with what means something in a pattern of Redis, each with another prefix that it would match.
+// odd are prefixes with characters that have a meaning in a pattern of Redis, each with another prefix that it would
+// match as a pattern.
 var odd = map[string]string{
 	"app":     "apple",
 	"team[1]": "team1",
@@ -149,7 +150,7 @@ func TestAnyPrefixWorksUnderItsOwnRule(t *testing.T) {
 	}
 }
 
-// What New refuses has no keys, and could say anything in a rule.
+// A prefix that New refuses has no keys, and could inject anything into a rule.
 func TestTheRuleOfAPrefixThatCannotBeGrantsNothing(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -186,7 +187,7 @@ func preflights(n *atomic.Int64, fail *atomic.Bool) *tap {
 	}}
 }
 
-// All who take a first lock at the same time share one preflight.
+// All callers that take a first lock at the same time share one preflight.
 func TestAThousandFirstAcquiresSendOnePreflight(t *testing.T) {
 	t.Parallel()
 	embedded(t, 5*time.Millisecond, func(e *env, _ *fakenet.Network) {
@@ -206,7 +207,8 @@ func TestAThousandFirstAcquiresSendOnePreflight(t *testing.T) {
 	})
 }
 
-// Who shares a preflight waits no longer for it than his context lasts, and after one that failed the next acquire makes another.
+// A caller that shares a preflight waits for it only until its context ends. After a failed preflight the next acquire makes
+// another.
 func TestAPreflightHoldsNobodyLongerThanItsContext(t *testing.T) {
 	ctx := context.Background()
 	embedded(t, 0, func(e *env, n *fakenet.Network) {
@@ -343,7 +345,7 @@ func TestTheRuleSaysForWhichServerItIs(t *testing.T) {
 	}
 }
 
-// Valkey has Lua in a module from 9.1 on. Where that is missing, each call says so at once, and by name.
+// Valkey has Lua in a module from 9.1 on. If the module is missing, each call says so at once, and by name.
 func TestAServerWithoutLuaIsAnErrorThatNamesThePackage(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(servertest.Named(t, "valkey newest"), "--enable-module-command", "yes")
@@ -456,7 +458,7 @@ func TestCheckOfAClientThatTakesNoLocksSaysSo(t *testing.T) {
 	})
 }
 
-// What one master of a cluster refuses is found, and the master is named.
+// A refusal by one master of a cluster is found, and the master is named.
 func TestCheckAsksEachMasterOfACluster(t *testing.T) {
 	t.Parallel()
 	cluster := servertest.StartCluster(t, 3)

@@ -368,7 +368,7 @@ func TestNamesNeverCollide(t *testing.T) {
 	})
 }
 
-// wrapped is the way in which applications add something to a client.
+// wrapped is how applications add something to a client.
 type wrapped struct{ redis.UniversalClient }
 
 func TestAWrapperOfWhatCannotServeIsRefused(t *testing.T) {
@@ -414,7 +414,7 @@ func TestAWrappedClusterIsTakenForOne(t *testing.T) {
 	}
 }
 
-// broken is a client that panics as long as it is told to.
+// broken is a client that panics while a flag is set.
 type broken struct {
 	redis.UniversalClient
 	now atomic.Bool
@@ -441,7 +441,7 @@ func (b *broken) Subscribe(ctx context.Context, channels ...string) *redis.PubSu
 	return b.UniversalClient.Subscribe(ctx, channels...)
 }
 
-// The goroutines of the library renew, check and subscribe: nobody could recover in them.
+// The library renews, checks and subscribes on its own goroutines, where the application cannot recover.
 func TestAPanicOfTheRedisClientIsAnErrorAndEndsNoProcess(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		rdb := &broken{UniversalClient: e.connect()}
@@ -631,7 +631,7 @@ func TestAHookIsGivenItsArgumentsAnewAtEveryAttempt(t *testing.T) {
 	})
 }
 
-// A hook may keep the commands that it sees: what it was given stays as it was.
+// A hook may keep the commands that it sees, as they are not changed afterwards.
 func TestAHookMayKeepTheCommandsThatItSaw(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		k := &keeper{}
@@ -679,10 +679,10 @@ func (k *keeper) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 	}
 }
 
-// untold are the answers to a call that cannot be: each says so without anything having been sent.
+// untold are the errors of invalid calls, which are returned before anything is sent.
 var untold = []error{redislock.ErrInvalid, redislock.ErrNotHeld, redislock.ErrOrder, redislock.ErrClosed, redislock.ErrLost}
 
-// plausible is an argument that could be right: what fails then is the context or the receiver.
+// plausible is a valid argument, so that only the context or the receiver is invalid.
 func plausible(of reflect.Type) reflect.Value {
 	switch of {
 	case reflect.TypeFor[string]():

@@ -222,7 +222,7 @@ func TestAResumedHoldIsAsOldAsItWas(t *testing.T) {
 	})
 }
 
-// What a body hands off, or gives back, by itself was not lost: the answer is the body's own.
+// If a body hands its lock off, or gives it back, the lock was not lost: the error is that of the body.
 func TestWhatABodyGivesAwayByItselfIsNotLost(t *testing.T) {
 	both(t, func(e *env) {
 		ctx := context.Background()
@@ -443,7 +443,8 @@ func TestFromContextIsTheInnermostLock(t *testing.T) {
 	})
 }
 
-// Whoever is first in the queue hears that the lock will be free sooner than it knew, and does not sleep until its next check.
+// The first waiter in the queue gets a message if the lock will be free sooner than it knew, and does not sleep until its next
+// check.
 func TestWhoWaitsLearnsOfADeadlineThatHasBecomeEarlier(t *testing.T) {
 	for name, c := range map[string]struct {
 		opts    []redislock.Option
@@ -523,8 +524,8 @@ func TestWhoWaitsLearnsOfADeadlineThatHasBecomeEarlier(t *testing.T) {
 	}
 }
 
-// resent has the first request that names what fail: before it reaches the server if lost, else after it was executed. meanwhile
-// runs before it is sent again.
+// resent makes the first request that contains a text fail: before it reaches the server if lost is true, otherwise after it was
+// executed. The function meanwhile runs before the request is sent again.
 func resent(t *testing.T, what string, lost bool, meanwhile func()) *tap {
 	first := once(t)
 	fail := func(text string) error {
@@ -540,7 +541,8 @@ func resent(t *testing.T, what string, lost bool, meanwhile func()) *tap {
 	return &tap{after: fail}
 }
 
-// deafen has the owner of a hold take the message that it is broken for a forged one: it has another nonce.
+// deafen gives the hold on the server another nonce, so that its owner ignores the message that it is broken as a
+// forged one.
 func (e *env) deafen(name string) {
 	e.Helper()
 	key := "redislock:{" + name + "}"
@@ -555,7 +557,7 @@ func (e *env) deafen(name string) {
 	}
 }
 
-// What a resent release or Break answers is what became of the lock, or that nobody can tell.
+// The result of a resent release or Break is what became of the lock, or that this is not known.
 func TestAResentReleaseSaysWhatTheServerCanProve(t *testing.T) {
 	const lease = 3 * time.Second
 	type world struct {
@@ -657,7 +659,7 @@ func TestAResentReleaseSaysWhatTheServerCanProve(t *testing.T) {
 	}
 }
 
-// A Break whose answer was lost tells what it has ended, and not what had ended before.
+// A Break whose answer was lost returns the holds that it has ended, and not those that had ended before.
 func TestAResentBreakCountsWhatItHasEnded(t *testing.T) {
 	for name, c := range map[string]struct {
 		lost bool
@@ -692,7 +694,7 @@ func TestAResentBreakCountsWhatItHasEnded(t *testing.T) {
 	}
 }
 
-// What is written is written, also for a writer whose answer was lost and whose lease has run out since.
+// A record that was written counts, even if the answer was lost and the lease has run out since.
 func TestASuccessWhoseAnswerWasLostStaysOne(t *testing.T) {
 	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
 		_, text := redislock.Script("record")
@@ -705,7 +707,7 @@ func TestASuccessWhoseAnswerWasLostStaysOne(t *testing.T) {
 	})
 }
 
-// A hold that was stolen was not kept, whatever the answers that were lost said.
+// A stolen hold was not kept, whatever the lost answers said.
 func TestAResentReleaseAfterOfAStolenHoldSaysThatItWasStolen(t *testing.T) {
 	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
 		ctx := context.Background()
@@ -726,7 +728,8 @@ func TestAResentReleaseAfterOfAStolenHoldSaysThatItWasStolen(t *testing.T) {
 	})
 }
 
-// A ticket of what is not held any more is none, also where the lease is final and the handle has not heard.
+// Handoff gives no ticket for a hold that has ended, even if the lease is final and the handle does not know of the
+// end.
 func TestAHandoffOfABrokenHoldIsRefused(t *testing.T) {
 	for _, final := range []bool{false, true} {
 		embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
@@ -750,8 +753,8 @@ func TestAHandoffOfABrokenHoldIsRefused(t *testing.T) {
 	}
 }
 
-// A grant that came too late is given back, and the bound of the caller may end while that is under way: he does not wait for it
-// any longer then, either (seed 40277 of the simulation).
+// A grant that came too late is given back. If the bound of the caller ends meanwhile, the caller does not wait any longer (seed
+// 40277 of the simulation).
 func TestABoundThatEndsWhileALateGrantIsGivenBackIsKept(t *testing.T) {
 	embedded(t, 60*time.Millisecond, func(e *env, _ *fakenet.Network) {
 		c := e.client()

@@ -272,8 +272,8 @@ func TestI3ALostReplyOfAReplicatedAcquireChangesNothing(t *testing.T) {
 	}
 }
 
-// Where the write and the WAIT cannot be kept on one connection, WAIT would say that all replicas have what was never
-// written there.
+// If the write and the WAIT cannot be sent on one connection, WAIT would count replicas for a write of another
+// connection.
 func TestWithReplicasIsRefusedWhereItWouldMeanNothing(t *testing.T) {
 	t.Parallel()
 	x := newScene(t, servertest.Start(t))
@@ -312,7 +312,7 @@ func TestWithoutPermissionToWaitNothingIsLeft(t *testing.T) {
 	x.untouched()
 }
 
-// As a default it counts for the locks that the library takes by itself: it weakens none.
+// As a default, WithReplicas also counts for the locks that the library takes by itself.
 func TestReplicasAreADefaultForTheLibrarysOwnLocks(t *testing.T) {
 	t.Parallel()
 	x, replicas := replicated(t, 1)

@@ -364,7 +364,7 @@ func TestALateFetchDoesNotOverwriteALaterOne(t *testing.T) {
 	})
 }
 
-// An error after the lock was lost, or when nobody waits any more, says nothing about the value.
+// An error after the loss of the lock, or when nobody waits any more, says nothing about the value.
 func TestAnErrorThatIsNotTheValuesIsNotShared(t *testing.T) {
 	both(t, func(e *env) {
 		a, b := e.client(), e.client()
@@ -454,7 +454,7 @@ func TestARefreshOutlivesItsCallerAndEndsWithTheClient(t *testing.T) {
 	})
 }
 
-// What is not kept is told, of a fetch and of a refresh.
+// There is an event if the value of a fetch or a refresh could not be kept.
 func TestTheObserverIsToldOfWhatIsNotKept(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		seen := &recorder{}
@@ -567,7 +567,7 @@ func TestOthersGetThePanicOfAFetchInOneLine(t *testing.T) {
 	})
 }
 
-// Whoever comes as the last caller leaves gets a fetch of its own, not the end of the other's.
+// A caller that comes as the last one leaves gets a fetch of its own, and not the end of the other's.
 func TestACallerDoesNotGetTheEndOfAnothersContext(t *testing.T) {
 	both(t, func(e *env) {
 		c := e.client()
@@ -596,7 +596,7 @@ func TestACallerDoesNotGetTheEndOfAnothersContext(t *testing.T) {
 	})
 }
 
-// A function that uses the context of its caller ends with that one. The others have it fetched by theirs.
+// A function that uses the context of its caller ends with that context. Then the function of another caller fetches.
 func TestAFetchThatEndsWithItsCallerIsBegunAnewForTheOthers(t *testing.T) {
 	both(t, func(e *env) {
 		a, b := e.client(), e.client()
@@ -646,7 +646,7 @@ func TestAFetchWhoseLockIsLostSaysSo(t *testing.T) {
 	})
 }
 
-// The text of an error is somebody else's.
+// The text of a shared error may come from others.
 func TestTheErrorOfAnotherProcessIsShownOnOneLineWithoutControls(t *testing.T) {
 	t.Parallel()
 	e := &redislock.SharedError{Text: "no\x1b]52;c;ZXZpbA\a\nforged: line"}

@@ -14,7 +14,7 @@ import (
 	"example.com/redislock/internal/servertest"
 )
 
-// A lock that is held is no back-off: whoever asks meanwhile would wait for it.
+// A held lock must not serve as a back-off, as callers would wait for it.
 func TestAfterAFailedRefreshNobodyWaits(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		ctx := context.Background()
@@ -74,7 +74,7 @@ func TestAfterAFailedRefreshNobodyWaits(t *testing.T) {
 	})
 }
 
-// What a reset has erased stays erased, though a refresh of it fails afterwards.
+// A value that a reset has erased stays erased, even if a refresh of it fails afterwards.
 func TestAFailedRefreshDoesNotUndoAReset(t *testing.T) {
 	both(t, func(e *env) {
 		ctx := context.Background()
@@ -133,7 +133,7 @@ func TestARefreshHasItsTime(t *testing.T) {
 				})
 				time.Sleep(redislock.DefaultRefreshTimeout - time.Second)
 				get(b, is("too soon"))
-				if time.Sleep(12 * time.Second); !heeds { // a lease for who does not hear
+				if time.Sleep(12 * time.Second); !heeds { // a lease, for a function that ignores its context
 					time.Sleep(2 * time.Second)
 				}
 				if n := seen.count(redislock.EventNotKept); n != 1 {
@@ -301,7 +301,8 @@ func slowly(context.Context) (int, error) {
 	return 1, nil
 }
 
-// A caller that does not want to wait decides for itself, not for those who ask at the same time, nor they for it.
+// A caller that does not want to wait decides only for itself, and not for those that ask at the same time, nor they
+// for it.
 func TestEachCallerOfShareWaitsAsLongAsItWants(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		ctx := context.Background()
@@ -361,7 +362,7 @@ func TestAValueThatIsServedStaleForLongIsFreshFirst(t *testing.T) {
 
 type tenant struct{}
 
-// Where callers overlap for long, a fetch has the values of one who waits for it.
+// If callers overlap for a long time, the context of a fetch has the values of a caller that waits for it.
 func TestAFetchHasTheValuesOfACallerThatIsThere(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -424,7 +425,7 @@ func TestAFetchDoesNotBeginWithoutItsLock(t *testing.T) {
 	})
 }
 
-// Whoever has reset a key does not get what another looked up before.
+// After a reset its caller does not get a value that another caller looked up before.
 func TestAfterAResetNoOlderLookupIsJoined(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		ctx := context.Background()
@@ -457,7 +458,7 @@ func TestAfterAResetNoOlderLookupIsJoined(t *testing.T) {
 	})
 }
 
-// A panic reaches who recovers it as what it was.
+// A recovered panic has its original value.
 func TestAPanicOfAFetchKeepsItsValue(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		oh := errors.New("oh")

@@ -178,7 +178,7 @@ func TestTryAcquireWaitsAQuarterOfASecondForAHolderThatDoesNotAnswer(t *testing.
 		if _, err := thief.TryAcquire(ended, "x", redislock.WithStealAfter(time.Second)); !errors.Is(err, redislock.ErrHeld) || !errors.Is(err, context.DeadlineExceeded) {
 			e.Errorf("under a context that ends: %v", err)
 		}
-		// The lock would go to who waits for it: there is nothing to wait for.
+		// The lock would go to the waiter in the queue, so there is nothing to wait for.
 		got := make(chan *redislock.Lock)
 		go func() { got <- e.acquire(waiter, "x") }()
 		e.queued(thief, "x", 1)

@@ -126,7 +126,7 @@ func topology(test string) (name string, protocol int) {
 	return name, protocol
 }
 
-// TestTheTopologyExists is for the one who mistypes it, and for the list of exceptions.
+// TestTheTopologyExists finds a mistyped topology, and checks the list of exceptions.
 func TestTheTopologyExists(t *testing.T) {
 	name, _ := topology("")
 	if topologies[name] == nil {
@@ -324,7 +324,7 @@ func (e *env) overhear(heard func(text string)) {
 	}
 }
 
-// Clients of other kinds than the plain one: what they can do less must not show.
+// Clients of other types than the plain one have the same behaviour, although some can do less.
 
 func TestLocksOnACluster(t *testing.T) {
 	t.Parallel()
@@ -453,7 +453,7 @@ func passLocksAround(t *testing.T, connect func() redis.UniversalClient) {
 	}
 }
 
-// go-redis asks for the map of a cluster's slots once a minute, and when a node redirects it. A node that is dead does not.
+// go-redis asks for the map of a cluster's slots once a minute, and when a node redirects it, which a dead node does not.
 func TestLocksOfAMasterThatDiedAreServedByItsReplica(t *testing.T) {
 	t.Parallel()
 	e := &env{T: t}
@@ -542,7 +542,7 @@ func (e *env) process(role string, args ...string) *process {
 	return &process{cmd, bufio.NewReader(out)}
 }
 
-// says is the next line that it prints, empty when it has ended.
+// says is the next line that the process prints, or empty when it has ended.
 func (p *process) says() string {
 	line, _ := p.said.ReadString('\n')
 	return strings.TrimSpace(line)

@@ -29,8 +29,8 @@ import (
 var rewrite = flag.Bool("rewrite", false, "rewrite the transcripts in testdata/transcripts")
 
 // A transcript shows the protocol: a directive, "----", and everything that then happened: each request with its answer, each
-// message, each event, and what came of it. A change of the protocol is a difference of transcripts, which one reads.
-// go test -run Transcripts -rewrite . writes them anew.
+// message, each event, and the results. A change of the protocol shows as a difference of transcripts. go test -run
+// Transcripts -rewrite . writes them anew.
 //
 //	client NAME                  another process
 //	acquire NAME HANDLE LOCK …   in the background; lease=, wait=, steal=, mode=, weight=, max-hold=, no-renewal
@@ -107,7 +107,7 @@ func TestTheProtocolsPageShowsTheTranscriptsAsTheyAre(t *testing.T) {
 	}
 }
 
-// difference is what is different, with the directive before it.
+// difference returns the lines that differ, with the directive before them.
 func difference(want, got string) string {
 	var out strings.Builder
 	was, is := strings.Split(want, "\n\n"), strings.Split(got, "\n\n")
@@ -126,7 +126,7 @@ func at(all []string, i int) string {
 	return ""
 }
 
-// stage is where a transcript is played.
+// stage is the environment in which a transcript is played.
 type stage struct {
 	*env
 	instances map[string]*actor
@@ -140,13 +140,13 @@ type stage struct {
 	began time.Time
 }
 
-// handle is an acquire of a transcript, and the lock that came of it.
+// handle is an acquire of a transcript, and its lock.
 type handle struct {
 	lock   *redislock.Lock
 	cancel context.CancelFunc
 }
 
-// play plays a transcript, and is the text of what happened.
+// play plays a transcript, and returns the text of what happened.
 func play(e *env, text string) string {
 	s := &stage{env: e, instances: map[string]*actor{}, handles: map[string]*handle{}, names: map[string]string{}, count: map[byte]int{}, began: time.Now()}
 	defer s.end()
@@ -181,7 +181,7 @@ func play(e *env, text string) string {
 	return strings.TrimRight(out.String(), "\n") + "\n"
 }
 
-// happening is something that happened, at some instant. What happens at the same instant is in the order of kinds, and then of texts.
+// happening is an event at an instant. Events of one instant are sorted by kind, and then by text.
 type happening struct {
 	at   time.Time
 	kind kind
@@ -204,13 +204,13 @@ func (s *stage) say(k kind, format string, args ...any) {
 	s.lines = append(s.lines, happening{time.Now(), k, fmt.Sprintf(format, args...)})
 }
 
-// settle lets what a directive began come to its end, as far as that is a matter of packets.
+// settle waits until everything that a directive began has ended, as far as only packets are needed for that.
 func settle() {
 	time.Sleep(8 * time.Millisecond)
 	synctest.Wait()
 }
 
-// load has Redis know the scripts, as it nearly always does.
+// load loads the scripts into Redis, which nearly always has them.
 func (s *stage) load() {
 	for _, name := range scripts {
 		_, text := redislock.Script(name)
@@ -220,7 +220,7 @@ func (s *stage) load() {
 	}
 }
 
-// listen shows the messages that Redis sends. A subscription by pattern is none that the scripts count.
+// listen shows the messages that Redis sends. It subscribes by pattern, which the scripts do not count.
 func (s *stage) listen() {
 	sub := s.raw.PSubscribe(context.Background(), "redislock:*")
 	s.Cleanup(func() { _ = sub.Close() })
@@ -231,7 +231,7 @@ func (s *stage) listen() {
 	}
 }
 
-// direct has something happen.
+// direct executes a directive.
 func (s *stage) direct(words []string) {
 	ctx := context.Background()
 	one := func(i int) string {
@@ -320,10 +320,10 @@ func (s *stage) acquire(what, process, label string, words []string) {
 	}()
 }
 
-// machine is what an error says of the machine and the time.
+// machine matches the parts of an error that depend on the machine and the time.
 var machine = regexp.MustCompile(` \(pid [^)]*\)| since [-0-9T:.]+Z`)
 
-// said is what a call came to.
+// said is the result of a call.
 func said(done string, err error) string {
 	if err != nil {
 		return "error: " + machine.ReplaceAllString(err.Error(), "")
@@ -379,7 +379,7 @@ func (s *stage) options(words []string) (opts []redislock.Option) {
 	return opts
 }
 
-// end lets what is left come to its end.
+// end ends everything that is left.
 func (s *stage) end() {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -455,7 +455,7 @@ func (i *actor) warm() {
 	i.stage.names["c"+i.channel] = i.name
 }
 
-// suffer has something befall the process.
+// suffer lets a fault happen to the process.
 func (i *actor) suffer(words []string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -503,7 +503,7 @@ func (i *actor) dial(ctx context.Context, network, addr string) (net.Conn, error
 	return &connection{Conn: conn, instance: i}, nil
 }
 
-// connection loses what comes by a subscription while its process is deaf.
+// connection loses messages to a subscription while its process is deaf.
 type connection struct {
 	net.Conn
 	instance  *actor
@@ -557,7 +557,7 @@ func (i *actor) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 	}
 }
 
-// serverError is what a server answers in the place of what was asked for.
+// serverError is an error reply of a server.
 type serverError string
 
 func (e serverError) Error() string { return string(e) }
@@ -658,7 +658,7 @@ func (s *stage) name(kind byte, text string) string {
 	return s.names[key]
 }
 
-// called gives a channel the name of its process, once that is known.
+// called names a channel by its process, once that is known.
 func (s *stage) called(channel, process string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -819,7 +819,7 @@ func (s *stage) elements(script string, values []any) string {
 	return strings.Join(s.texts(words), " ")
 }
 
-// holder is what a reply says of who has the lock.
+// holder is the holder in a reply, in words.
 func (s *stage) holder(words []string) string {
 	if words[0] == "" {
 		return fmt.Sprintf("free, %s wait", words[2])

@@ -147,7 +147,7 @@ func (tt *turnTable) inLine() *inLine {
 	return w
 }
 
-// turnKey is a lock that a Client takes in turns. Its readers have it together, whoever has it alone.
+// turnKey is a lock that a Client takes in turns. Readers have a state of their own, apart from exclusive callers.
 type turnKey struct {
 	name string
 	read bool
@@ -178,7 +178,7 @@ type turn struct {
 // reads reports whether it is of readers, who have the lock together.
 func (t *turn) reads() bool { return t.key.read }
 
-// inLine is one who waits in this process.
+// inLine is a waiter in this process.
 type inLine struct {
 	turns.Waiter
 	q    *acquisition
@@ -289,7 +289,7 @@ func (c *Client) recalled(token, nonce, ticket string) {
 	}
 }
 
-// revokedInTurn takes the message that a hold was stolen or broken, from whoever has it by now.
+// revokedInTurn handles the message that a hold was stolen or broken, for the local caller that has the lock by now.
 func (c *Client) revokedInTurn(token, nonce string, cause error) {
 	t := c.turns.named(token)
 	if t == nil {

@@ -250,7 +250,7 @@ func TestALostHoldEndsTheContextOfWhoHasItWithinTheProcess(t *testing.T) {
 	}
 }
 
-// I2, where the process hears late that its hold was broken: what it grants until then is below what the others have.
+// I2: if a process learns late that its hold was broken, its grants until then have fences below those of the others.
 func TestFencesOfABrokenHoldStayBelowThoseOfTheNext(t *testing.T) {
 	embedded(t, 0, func(e *env, n *fakenet.Network) {
 		a, b := e.client(), e.over(e.raw)
@@ -490,7 +490,7 @@ func TestAPanicOfAnObserverLeavesTheTurnToTheOthers(t *testing.T) {
 	}
 }
 
-// Redis knows who asked it for the lock, and not who has it by now, nor whether it lingers.
+// Redis knows which caller asked for the lock, but not which one has it by now, nor whether it lingers.
 func TestWhoLooksAtALockInTurnsIsToldThatAnotherOfItsProcessMayHaveIt(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		c := e.client(redislock.WithName("mine"), redislock.WithTrace(func(context.Context) string { return "trace" }))
@@ -597,7 +597,7 @@ func TestTurnsRefuseWhatTheyCannotDo(t *testing.T) {
 	})
 }
 
-// The strict way: what an acquire sends without turns is what it sends where both are 0.
+// With WithTurn(0) and WithLinger(0) an acquire sends what it sends without these options.
 func TestTurnsOfNothingAreNoTurns(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		sent := func(opts ...redislock.Option) (n int64, allocations float64) {

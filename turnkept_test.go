@@ -12,7 +12,8 @@ import (
 	"example.com/redislock/internal/fakenet"
 )
 
-// The answer of a renewal comes when the goroutine that had the lock as it left is through; it is the next one's.
+// The answer to a renewal comes after the goroutine that had the lock at its sending has released it. It counts for
+// the next one.
 func TestALeaseIsRenewedWhereTheLockGoesOnFasterThanAnAnswerComes(t *testing.T) {
 	embedded(t, 2*time.Millisecond, func(e *env, _ *fakenet.Network) {
 		c := e.client()
@@ -38,7 +39,7 @@ func TestALeaseIsRenewedWhereTheLockGoesOnFasterThanAnAnswerComes(t *testing.T) 
 	})
 }
 
-// I2: as for any other fence that the Client has given.
+// I2: as for any other fence that the Client has seen.
 func TestFencesOfATurnAreRememberedWhenDataIsLostAndTheClockIsSetBack(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		c := e.client()
@@ -60,7 +61,7 @@ func TestFencesOfATurnAreRememberedWhenDataIsLostAndTheClockIsSetBack(t *testing
 	})
 }
 
-// I8, in the time that an acquire takes which gives up.
+// I8, for an acquire that gives up.
 func TestWhoGivesUpAsItIsServedDoesNotWaitForARedisThatIsGone(t *testing.T) {
 	embedded(t, 0, func(e *env, n *fakenet.Network) {
 		c := e.client()

@@ -98,7 +98,7 @@ func TestReadersThatComeAtOnceSendOneRequest(t *testing.T) {
 	})
 }
 
-// I5: whoever comes after a writer waits for it, in its own process too.
+// I5: a reader that comes after a writer waits for it, also in its own process.
 func TestAReaderThatComesAfterAWaitingWriterDoesNotPass(t *testing.T) {
 	for what, own := range map[string]bool{"of another process": false, "of its own": true} {
 		t.Run(what, func(t *testing.T) {
@@ -155,7 +155,7 @@ func TestReadersThatLingerGiveWayToAWriterAtOnce(t *testing.T) {
 	})
 }
 
-// A reader that wants to become the writer waits for those who read in turns, as any writer.
+// A reader that upgrades waits for readers in turns, as any writer does.
 func TestReadersInTurnsGiveWayToAnUpgrade(t *testing.T) {
 	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
 		clients := e.listening(2)
@@ -173,7 +173,7 @@ func TestReadersInTurnsGiveWayToAnUpgrade(t *testing.T) {
 	})
 }
 
-// A message that was lost costs a second: who reads goes on, and the next ask the server.
+// A lost recall costs a second: present readers go on, and later ones ask the server.
 func TestReadersAreLetInForASecondAtTheMost(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		c := e.listening(1)[0]
@@ -376,7 +376,7 @@ func TestALockThatReadersHaveTogetherIsOnlyReadAndReleased(t *testing.T) {
 	})
 }
 
-// Those who ask for another lease, or for no turns, have holds of their own; those who want the lock alone have another turn.
+// Readers with another lease, or without turns, have their own holds. Exclusive callers have a turn of their own.
 func TestReadersOfOtherOptionsHaveHoldsOfTheirOwn(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		c := e.listening(1)[0]

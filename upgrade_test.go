@@ -149,8 +149,8 @@ func TestI8ACancelledUpgradeLeavesAReader(t *testing.T) {
 	})
 }
 
-// An upgrade that is cancelled in the instant of its grant is either, but the handle, the server and everybody else
-// agree on which.
+// An upgrade that is cancelled at the instant of its grant is either granted or not, but the handle, the server and
+// all others agree on that.
 func TestI8UpgradesCancelledAtTheGrant(t *testing.T) {
 	t.Parallel()
 	const delay = 10 * time.Millisecond

@@ -150,7 +150,7 @@ func TestAnUpgradeCanBeInACycle(t *testing.T) {
 	})
 }
 
-// A semaphore is waited for until any of its holders goes.
+// A waiter for a semaphore waits until any one of its holders gives up its hold.
 func TestAWaitForASemaphoreIsStuckOnlyIfAllItsHoldersAre(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		ctx := context.Background()
@@ -227,7 +227,8 @@ func TestADeadlockWithAnUpgradeEndsWhicheverBeganFirst(t *testing.T) {
 	}
 }
 
-// Between the two looks, one of two holders gets on and the next in the queue has its unit, who waits for nobody.
+// Between the two looks, one of two holders gives its unit back, and the next in the queue, which waits for nobody,
+// gets it.
 func TestASemaphoreThatMovesOnBetweenTheLooksIsInNoDeadlock(t *testing.T) {
 	embedded(t, 0, func(e *env, _ *fakenet.Network) {
 		ctx := context.Background()
@@ -303,7 +304,7 @@ func TestALookForDeadlocksThatFailsEndsNoWait(t *testing.T) {
 	})
 }
 
-// Who holds a lock on one master of a cluster and waits for one on another is found, whichever Client looks.
+// A caller that holds a lock on one master of a cluster and waits for one on another is found by every Client.
 func TestDeadlocksFindsACircleOverTheMastersOfACluster(t *testing.T) {
 	t.Parallel()
 	cluster := servertest.StartCluster(t, 3)

@@ -164,7 +164,7 @@ func (w *WeakLock) Err() error {
 
 // Release deletes the key if the key is still this holder's. Its time is bounded, and it works when ctx has ended. A second
 // Release returns the same answer. The answer is nil, or [ErrNotHeld] if the lease had run out, or the network's error; after
-// that error the key lapses by its lease. A lock that [WithFailOpen] granted without Redis has nothing to release, and the
+// that error the key expires with its lease. A lock that [WithFailOpen] granted without Redis has nothing to release, and the
 // answer is nil.
 func (w *WeakLock) Release(ctx context.Context) error {
 	switch {

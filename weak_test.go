@@ -187,7 +187,7 @@ func TestFailOpenIsForTheWeakKindAlone(t *testing.T) {
 	}
 }
 
-// A try whose answer was lost may be executed while the caller goes on trying: then the key is its own.
+// A try whose answer was lost may be executed while the caller goes on trying. Then the key belongs to the caller.
 func TestAWaitingWeakLockKnowsItsOwnLateCopy(t *testing.T) {
 	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
 		ctx := context.Background()
@@ -260,7 +260,8 @@ func (h halfDown) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 	}
 }
 
-// I11: while one master of a cluster is down WithFailOpen says yes for its keys alone. What the others said stays.
+// I11: while one master of a cluster is down, WithFailOpen answers yes for its keys only. The answers of the other
+// masters stay.
 func TestFailOpenKeepsTheAnswersThatAreKnown(t *testing.T) {
 	ctx := context.Background()
 	for _, answer := range []error{io.EOF, refusal("CLUSTERDOWN Hash slot not served")} {

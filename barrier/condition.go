@@ -182,7 +182,7 @@ func (c *Condition) sleep(p *place) (turn *redislock.Lock, err error) {
 	for p.ctx.Err() == nil {
 		select {
 		case <-p.ctx.Done():
-		case <-look.C: // for whoever died before it woke the next
+		case <-look.C: // in case that a waiter died before it woke the next
 			_ = c.wakeNext(p.ctx)
 		}
 	}
@@ -198,11 +198,11 @@ func (c *Condition) shut(ctx context.Context, turn *redislock.Lock) error {
 	return nil
 }
 
-// Signal wakes the waiter that has waited longest, if there is one. The caller need not hold the lock, but changes what the lock
-// guards while it does: whoever waited before that is woken, or needs no signal. If a waiter that was woken dies or gives up
-// before it has its lock again, the signal goes to the next waiter. After an error the signal may have been given or not; a call
-// too many does no harm. The errors are those of [redislock.Client.Inspect], [redislock.Client.TryAcquire] and
-// [redislock.Lock.ReleaseAfter].
+// Signal wakes the waiter that has waited longest, if there is one. The caller need not hold the lock for the call, but must
+// hold it while it changes what the lock guards: then every waiter from before the change is woken, or needs no signal. If a
+// waiter that was woken dies or gives up before it has its lock again, the signal goes to the next waiter. After an error the
+// signal may have been given or not; a call too many does no harm. The errors are those of [redislock.Client.Inspect],
+// [redislock.Client.TryAcquire] and [redislock.Lock.ReleaseAfter].
 func (c *Condition) Signal(ctx context.Context) error {
 	return wrap("signal", c.named(), c.signal(ctx, false))
 }
@@ -261,7 +261,7 @@ func (c *Condition) give(ctx context.Context, n int) error {
 // given are the signals that were noted.
 func (c *Condition) given(ctx context.Context) (redislock.Info, error) {
 	info, err := inspect(ctx, c.client, c.signals())
-	info.Holds = slices.DeleteFunc(info.Holds, func(h redislock.Hold) bool { return !h.Kept }) // whoever notes it may die before it is there to stay
+	info.Holds = slices.DeleteFunc(info.Holds, func(h redislock.Hold) bool { return !h.Kept }) // a signal counts only when its hold is kept, as its sender may die before that
 	return info, err
 }
 
@@ -313,7 +313,7 @@ func (c *Condition) wake(ctx context.Context) error {
 		case !open: // a signal that did not need to be noted was faster
 			continue
 		}
-		// First what is left, then the end of what was: whoever dies in between has one woken too many, and none too few.
+		// The remaining number is written first, and then the old hold ended. A death in between wakes one waiter too many, and none too few.
 		if n := number(given.Holds[0]); n > 1 {
 			if err := c.give(ctx, n-1); err != nil {
 				return err

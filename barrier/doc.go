@@ -19,8 +19,8 @@
 //
 // # How it is built
 //
-// A hold that [redislock.Lock.ReleaseAfter] has left behind stays for its time, whoever dies, and Inspect shows it with its metadata.
-// So such a hold is a fact that all can read, and it is written at most once where its lock is exclusive.
+// A hold that was given back by [redislock.Lock.ReleaseAfter] is kept for its time, even if its process dies, and Inspect shows it
+// with its metadata. So all processes can read it, and if its lock is exclusive it is written at most once.
 //
 //	latch:NAME            shared: each part that is done is a hold that stays, with its name
 //	latch:NAME@count      held while one part is counted
@@ -41,7 +41,7 @@
 // there is a verdict. The first party that sees that the verdict is due records it, and all parties use the recorded verdict.
 //
 // A signal ends the hold that shuts the queue of a condition. So the first in the queue has that lock, as anybody has who waited for a lock,
-// and if it is dead, the next one has it. Whoever has it acquires the lock with which it came, and then shuts the queue again:
+// and if it is dead, the next one has it. That waiter acquires again the lock with which it came, and then shuts the queue:
 //
 //	            ┌────────── a place ◀─────────── Wait: the place first, then the lock is given back
 //	            ▼              │
@@ -61,7 +61,7 @@
 //     was, by a [BrokenError]. Who died is noticed when its lease is over.
 //   - Nobody is counted twice: a party of a barrier that is full, or that is over, is refused.
 //   - Between the moment at which [Condition.Wait] gives the lock back and a signal, a waiter has its place, or it returns without a signal.
-//   - A signal wakes the one who waits longest. One who was woken, and has its lock again, has used it; every other end passes it on.
+//   - A signal wakes the waiter that has waited longest. A woken waiter that has its lock again has used the signal; every other end of its wait passes the signal on.
 //   - Those who were woken have their locks again in the order in which they began to wait, and each before the next is woken.
 //   - Nothing stays for longer than a Life, and no party longer than its lease.
 //

@@ -22,8 +22,8 @@ const (
 	over
 )
 
-// hold is one acquire, and the lock that comes of it. It is a state machine. Its events are the answers of the nodes, the reports
-// of their Clients, timers and the calls of the user. Each event changes it under its mutex. decide says what follows. Each
+// hold is one acquire, and its lock. It is a state machine. Its events are the answers of the nodes, the reports of their
+// Clients, timers and the calls of the user. Each event changes it under its mutex. decide returns the next actions. Each
 // request has a goroutine of its own (run), which ends with the answer; a hold that has its votes has none.
 //
 //	seeking ── a majority has confirmed one fence ─▶ holding ── released, or the majority is lost ─▶ over
@@ -107,8 +107,9 @@ func (h *hold) done(i int) {
 	}
 }
 
-// follow has something done when a hold that is over is done with a node; the result is false where there is nothing to wait for. Whoever
-// takes a lock that this process has just given back would find it held by a node that has not heard so yet, and wait in its queue.
+// follow calls next when a hold that is over has its last answer from a node. It returns false if there is nothing to wait for.
+// Otherwise an acquire of a lock that this process has just given back would find it held on a node that has not got the release yet,
+// and would wait in its queue.
 func (h *hold) follow(i int, next func()) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -46,7 +46,8 @@ func (v *vote) take() {
 // that the attempt waits in the queue.
 const hopelessFor = time.Second
 
-// hopeless reports whether the node is not expected to give a vote that counts, by one who waits or by one who tries.
+// hopeless reports whether the node is not expected to give a vote that counts. try says that the caller does not
+// wait.
 func (v *vote) hopeless(try bool) bool {
 	if v.lock != nil {
 		return try && v.fresh != nil
@@ -54,7 +55,7 @@ func (v *vote) hopeless(try bool) bool {
 	return v.why != nil && (v.tried.IsZero() || time.Since(v.tried) < hopelessFor)
 }
 
-// ballot is one attempt to get a vote, and the vote that comes of it. The node's Client tells it.
+// ballot is one attempt to get a vote, and that vote. The node's Client reports to it.
 type ballot struct {
 	h *hold
 	i int

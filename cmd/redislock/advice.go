@@ -87,10 +87,9 @@ func watchCommand(name string) string {
 	return "redislock watch " + typed(name)
 }
 
-// troublesNow is all that needs a person and can be seen by one who has not looked before: what the look at these locks shows, deadlocks, what a
-// history tells of the last minutes, jobs, and a Redis that is full. Of the troubles of locks and jobs it returns those of which wanted takes
-// a lock, the lock cron:NAME for a job; those of the server are always among them. A user who may not ask, and what takes too long, do
-// without.
+// troublesNow returns the troubles that a single look can find: those of these locks, deadlocks, losses of the last minutes from a
+// history, those of jobs, and a full Redis. Of the troubles of locks and jobs it returns those whose lock wanted matches; for a job
+// that is cron:NAME. Those of the server are always returned. Parts that the user may not read, or that take too long, are left out.
 func (l *link) troublesNow(infos []redislock.Info, jobs jobsOf, wanted wantedNames) (all []trouble.Trouble, m *trouble.Memory, now time.Time) {
 	ctx, cancel := context.WithTimeout(context.Background(), lookTime)
 	defer cancel()

@@ -88,7 +88,8 @@ func (l *link) deadlocks(ctx context.Context) (redislock.WaitGraph, error) {
 // lookTime is how long a look for deadlocks takes at most beside the look at one lock.
 const lookTime = 2 * time.Second
 
-// drawDeadlocks says of each deadlock who is in it, who waits behind, and what can be done. The locks are those of the deadlocks.
+// drawDeadlocks shows each deadlock: who is in it, who waits behind it, and what can be done. The locks are those of the
+// deadlocks.
 func drawDeadlocks(g redislock.WaitGraph, locks []redislock.Info, flags string, width int) string {
 	var b strings.Builder
 	if len(g.Cycles) == 0 {
@@ -113,7 +114,7 @@ func drawDeadlocks(g redislock.WaitGraph, locks []redislock.Info, flags string, 
 	return b.String()
 }
 
-// drawing is of who waits for whom.
+// drawing draws who waits for whom.
 type drawing struct {
 	strings.Builder
 	width int

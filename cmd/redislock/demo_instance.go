@@ -85,7 +85,7 @@ func perform(s server, orders io.Reader, reports io.Writer) error {
 			}
 		case <-ctx.Done():
 			if p.lock != nil {
-				_ = p.lock.Release(ctx) // or it lapses by its lease
+				_ = p.lock.Release(ctx) // otherwise it expires with its lease
 			}
 			return nil
 		}

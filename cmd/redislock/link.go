@@ -62,7 +62,7 @@ func (s *server) connect(opts ...redislock.ClientOption) (*link, error) {
 func (l *link) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
-	_ = l.client.Close(ctx) // what is not through by then lapses by its lease
+	_ = l.client.Close(ctx) // a lock that is not given back by then expires with its lease
 	_ = l.rdb.Close()
 }
 

@@ -61,8 +61,8 @@ func requests(ctx context.Context) <-chan redislock.Request {
 	return nil
 }
 
-// heed says who asks for the lock, and tells the command if it wants to know. It reports whether that was a request to
-// end.
+// heed prints who asks for the lock, and tells the command if --on-ask is set. It reports whether that was a request
+// to end.
 func (a *attempt) heed(c *child, request redislock.Request) (told bool) {
 	by, who, why := jsonOwner(request.By), readableOwner(request.By), visible(request.Why)
 	m := message{Name: a.name, By: &by, Why: request.Why}

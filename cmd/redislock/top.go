@@ -174,7 +174,7 @@ type (
 		info redislock.Info
 		err  error
 	}
-	topDone struct { // what came of an action
+	topDone struct { // the result of an action
 		said  string
 		ended redislock.Info // the holds that were broken
 		why   string
@@ -222,7 +222,7 @@ func (t *topper) look(ctx context.Context) (v topView) {
 		}
 	}
 	v.runs = t.runs
-	if v.err == nil { // a user who may not read it does without
+	if v.err == nil { // a user may lack the right to read it
 		bounded, cancel := context.WithTimeout(ctx, tellTime)
 		defer cancel()
 		if t.read == "" {

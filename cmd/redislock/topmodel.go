@@ -45,7 +45,7 @@ type topModel struct {
 	typed         string
 	why           string         // the reason of a break that is to be confirmed
 	target        redislock.Info // what an action is about, as it was shown
-	said          string         // what came of the last action
+	said          string         // the result of the last action
 
 	interrupted bool
 }

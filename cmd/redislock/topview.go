@@ -288,7 +288,7 @@ func (m *topModel) page() []string {
 	return lines
 }
 
-// foot is the last line: what is typed, what came of an action, what is wrong, or which keys there are.
+// foot is the last line: the typed text, the result of an action, an error, or the keys.
 func (m *topModel) foot() string {
 	name := visible(m.target.Name)
 	switch m.typing {

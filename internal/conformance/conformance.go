@@ -134,7 +134,7 @@ func (l *Listener) evaluate(c *server.Peer, command string, args []string) {
 	}
 }
 
-// read is a call without what comes of it; nil if the server will refuse it.
+// read is a call without its result, or nil if the server will refuse it.
 func (l *Listener) read(command string, args []string) *model.Call {
 	if len(args) < 2 {
 		return nil

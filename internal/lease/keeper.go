@@ -267,8 +267,8 @@ func (k *Keeper) Run() {
 	}
 }
 
-// Call is the renewal, when it leaves; nil if the lease has ended meanwhile. A renewal is for whoever has the lease: within a process it
-// may go on faster than a renewal leaves, or is answered.
+// Call returns the renewal when it leaves, or nil if the lease has ended meanwhile. It renews for the present owner of the lease in
+// this process, as the lock may be passed on in the process before a renewal leaves or is answered.
 func (k *Keeper) Call() *transport.Call {
 	k.mu.Lock()
 	k.lease.leaves = false

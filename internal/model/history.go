@@ -215,7 +215,7 @@ func (h *History) check() Script {
 	return c
 }
 
-// limit is set by one who has read it just now, or some time ago; or it is read.
+// limit either sets the limit, with a version that was read just now or some time ago, or reads it.
 func (h *History) limit() Script {
 	l := SetLimit{Version: h.Now - Micros(h.Random.IntN(oneOf(h, 2, 2000, 90_000_000)))}
 	if h.Random.IntN(8) == 0 {

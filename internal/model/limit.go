@@ -30,8 +30,8 @@ func (l Limit) allows(held map[string]int) bool {
 	return true
 }
 
-// SetLimit sets the limit of a lock. Without a version it reads the limit. Who waits comes in as far as the new one allows. It
-// answers
+// SetLimit sets the limit of a lock. Without a version it reads the limit. Waiters are granted the lock as far as the new
+// limit allows. It answers
 //
 //	limit     that of the lock now
 //	over      it is late: another has set it since it was read, or that is too long ago

@@ -13,7 +13,7 @@ type Observed struct {
 	Times []Micros
 	// Fence is the last one that it wrote, 0 if it wrote none.
 	Fence Micros
-	// Executed are the commands of the script itself, for whoever reads of a difference.
+	// Executed are the commands of the script itself, for the report of a difference.
 	Executed [][]string
 	// Released says of a release that it went no further than the command that releases a hold which is alone.
 	Released bool

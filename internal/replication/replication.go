@@ -36,7 +36,7 @@ type Config struct {
 	Transport  *transport.Transport
 	Background *tracker.Tracker
 	Margin     time.Duration   // for clocks that differ (I6)
-	Closing    <-chan struct{} // closed when whoever waits must fail
+	Closing    <-chan struct{} // closed when all waits must fail
 	Cause      func() error    // why, when Closing is closed
 	Closed     func() error    // why nothing is sent any more, nil as long as something is
 }

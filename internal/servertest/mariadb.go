@@ -9,7 +9,7 @@ import (
 )
 
 // MariaDB is a MariaDB server of its own: a process, a port of loopback, and fresh, empty data in a temporary directory.
-// It knows no users, whoever comes may do everything, and writes to disk once a second.
+// It has no users, so every client may do everything, and writes to disk once a second.
 type MariaDB struct{ *database }
 
 // StartMariaDB runs a server, which takes about half a second, and returns when it accepts connections. Server and data

@@ -59,7 +59,7 @@ type Fault struct {
 // Caught is closed when the request came.
 func (f *Fault) Caught() <-chan struct{} { return f.caught }
 
-// Executed is closed when the server has answered the request, whoever still wants to know.
+// Executed is closed when the server has answered the request, even if its sender no longer waits.
 func (f *Fault) Executed() <-chan struct{} { return f.executed }
 
 // Deliver lets a request that is held back, or would be, go to the server.

@@ -98,9 +98,9 @@ func (s *Server) Follow(primary *Server) {
 }
 
 // CutReplicas breaks the server's links to its replicas and refuses new ones. They live, answer and can be promoted,
-// with ever older data: that is how a test makes them lag, whoever watches over them. (A replica that is paused lags
-// too, but cannot be promoted meanwhile.) Sentinels and clusters promote no replica that was cut off for longer than ten
-// times their timeout.
+// with ever older data. So a test can make them lag, also under Sentinels or in a cluster. (A replica that is paused
+// lags too, but cannot be promoted meanwhile.) Sentinels and clusters promote no replica that was cut off for longer
+// than ten times their timeout.
 func (s *Server) CutReplicas() {
 	s.t.Helper()
 	ctx := context.Background()

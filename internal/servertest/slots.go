@@ -216,7 +216,7 @@ func (m *Migration) set(at *Server, how string, whom *Server) error {
 	return nil
 }
 
-// MigrateSlot moves a slot and all its keys to a master, whoever uses them meanwhile.
+// MigrateSlot moves a slot and all its keys to a master, while clients may use them.
 func (c *Cluster) MigrateSlot(slot int, to *Server) error {
 	m, err := c.Migrate(slot, to)
 	if err != nil {

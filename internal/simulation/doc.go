@@ -22,11 +22,11 @@
 // A fault befalls at some time, or soon after something that matters: a grant, a hand-over, a release (aimed_test.go). A process can be
 // stopped with its timers, as by SIGSTOP: each goroutine is marked with its process, and the timers that it sets wait (runtime_test.go).
 // A server that cannot write, or has no memory, refuses the first write of a script, as Redis does, and never a later one
-// (refusals_test.go). A stranger says on the channels what is not true (forge_test.go).
+// (refusals_test.go). A stranger sends false messages on the channels (forge_test.go).
 //
 // One seed in eight is of a quorum (quorum_test.go): three servers, or five, and processes with a Client for each and a Locker over them.
-// Faults befall one node, the way of one process to it, or divide the network; clocks may be apart from the beginning. What is checked there is
-// in quorumchecks_test.go, its kinds are Q1 to Q6 of docs/guarantees.md.
+// Faults are of one node, of the way of one process to it, or divide the network; clocks may differ from the beginning. The checks are
+// in quorumchecks_test.go; their kinds are Q1 to Q6 of docs/guarantees.md.
 //
 // In one seed of sixteen locks are held while others are waited for, in any order and with a deadlock check, and paths are locked
 // (tangle_test.go): the youngest of a circle breaks it, and nobody else; a path is had whole or not at all.

@@ -22,7 +22,7 @@ const (
 
 // Ask sends a script until it is answered, at most MaxAttempts times, and not again after ctx has ended. Its caller does not
 // wait longer than ctx, although go-redis does not interrupt a read: when it ends first, the answer has its error, the request
-// counts as unanswered, and Late is called with what came of it.
+// counts as unanswered, and late is called with the answer, if one comes.
 func (t *Transport) Ask(ctx context.Context, late func(Answer), s *lua.Script, key string, args ...any) Answer {
 	one := NewCall(s, key, args...)
 	one.Late = late

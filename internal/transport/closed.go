@@ -10,9 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// The user's Redis client is closed for good, and by the user: nothing will ever be answered again. So whoever waits fails at
-// once, in place of waiting for what cannot come; the loops end; and what is held is not renewed any more and is lost at its
-// bound.
+// If the user has closed the Redis client, no request will ever be answered again. So every wait fails at once, the loops
+// end, and locks are no longer renewed and are lost at their bounds.
 
 // ErrOrphaned is the error of everything from then on.
 var ErrOrphaned = fmt.Errorf("the Redis client was closed: %w", redis.ErrClosed)

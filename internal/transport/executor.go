@@ -27,8 +27,8 @@ const (
 	maxMasters = 256
 )
 
-// wake hands the answer to who waits for it, who may use the call again then, or, if nobody does any more, to who takes
-// what comes late.
+// wake hands the answer to its caller, which may then use the call again. If the caller no longer waits, the answer
+// goes to the function for late answers.
 func (x *executor) wake(c *Call) {
 	if c.woken == nil {
 		return

@@ -16,7 +16,7 @@
 //   - A local grant has a fence above the last one and below the server's clock, of which a lower bound is known (I2).
 //   - It is made only while the hold may be relied on (I6), and no later than [Longest] after the grant of the server's. So a recall
 //     that is lost, and a waiter whose Client knows of no recalls, cost that time at the most.
-//   - Who waits elsewhere is passed by those who came before, and by others while the turn lasts (I5).
+//   - A waiter elsewhere is passed by local waiters that came before it, and by others while the turn lasts (I5).
 //   - A lock that somebody is known to wait for does not linger.
 //
 // Readers of one process have a lock together, under one hold (readers.go).
@@ -74,10 +74,10 @@ type Hold struct {
 	Now    protocol.Micros
 	Fence  int64
 	Alone  bool      // nobody else had the lock or waited for it
-	Sought time.Time // when it was asked for: who came to this process before that came before everybody who waits
+	Sought time.Time // when it was asked for: a local waiter that arrived before that came before all waiters elsewhere
 }
 
-// Waiter is one who waits in this process.
+// Waiter is a waiter in this process.
 type Waiter struct {
 	Arrived time.Time
 	Lease   time.Duration
@@ -90,14 +90,14 @@ type Waiter struct {
 // Turn is the state of one lock in one process. Its methods are the events; now is when they happen. The zero value has nothing.
 type Turn struct {
 	phase       phase
-	first, last *Waiter // who waits, in the order of arrival
+	first, last *Waiter // the waiters, in the order of arrival
 	length      int
 
 	hold   Hold
 	heard  time.Time // the server's clock said hold.Now before that
 	fence  int64     // the last one that was given
 	waited bool      // somebody else waits for the lock
-	cutoff time.Time // who came before that came before whoever waits
+	cutoff time.Time // a local waiter that arrived before that came before the waiter elsewhere
 	until  time.Time // the end of a linger
 	tries  int
 	inside int  // of readers: how many read

@@ -24,7 +24,7 @@ type changes struct {
 	watched map[string][]chan struct{} // by channel, each in the order of arrival
 	running bool                       // run has not ended
 	conn    *connection                // the one of run, if there is one
-	ready   bool                       // conn has been made: whoever asks it before that would wait for a mutex of go-redis's
+	ready   bool                       // conn has been made; a call of it before that would wait for a mutex of go-redis
 	asked   map[string]bool            // the channels that conn was asked for
 	asking  bool                       // a goroutine asks conn
 	heard   bool                       // conn has confirmed a channel
@@ -238,7 +238,7 @@ func (c *changes) failed(err error) {
 	}
 	known := errors.Is(c.err, transport.ErrPermission)
 	c.heard, c.err = false, err
-	if outage || errors.Is(err, transport.ErrPermission) && !known { // whoever watches looks, and learns why
+	if outage || errors.Is(err, transport.ErrPermission) && !known { // the watches look, and learn why
 		for _, channel := range slices.Sorted(maps.Keys(c.watched)) {
 			c.wakeThose(channel)
 		}

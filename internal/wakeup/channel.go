@@ -84,7 +84,7 @@ func (c *channelState) lost(err error) (outage bool) {
 		c.mode, c.ready = "", nil
 	}
 	c.err = err
-	if errors.Is(err, transport.ErrPermission) { // whoever waits for it learns why
+	if errors.Is(err, transport.ErrPermission) { // its waits learn why
 		close(c.wait())
 		c.ready = nil
 	}

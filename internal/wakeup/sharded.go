@@ -277,7 +277,7 @@ func (s *sharded) lost(n *node, err error) (channels []*lockChannel, heard bool)
 		mode, _ := t.state()
 		heard = heard || mode != ""
 		t.lost(reason)
-		if old { // the classic channel serves from now on: whoever waits for this one looks again
+		if old { // the classic channel serves from now on, so waits for this one look again
 			t.subscribed(protocol.Uncountable)
 		}
 	}

@@ -79,8 +79,8 @@ func (s *subscription) run() {
 	}
 }
 
-// confirmed is called when the server has confirmed a subscription. Whoever waits or holds asks at once: messages may
-// have been lost before.
+// confirmed is called when the server has confirmed a subscription. All waits and holds then ask at once, as messages
+// may have been lost before.
 func (s *subscription) confirmed(f *connection) {
 	of := s.subscriber
 	of.Background.Add()

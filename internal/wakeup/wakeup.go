@@ -19,7 +19,7 @@
 //	    its slot moved; the server does not count it (Suspect, Verify)
 //
 // What happens when a subscription breaks is in subscription.go (run) for the Client's channel, and in sharded.go (lost) for
-// those of a cluster. Whoever waits or holds a lock asks at once when it is there again (Listener.Subscribed).
+// those of a cluster. All waits and holds ask at once when the subscription is there again (Listener.Subscribed).
 //
 //	wakeup.go        Subscriber: what the rest of the engine calls; Listener: what it is told
 //	channel.go       channelState: the state of one wake channel
@@ -69,7 +69,7 @@ type Config struct {
 	Scheduler  *scheduler.Scheduler
 	Background *tracker.Tracker // counts the goroutines that end by themselves
 	Loops      *tracker.Tracker // counts the goroutines that read, until Stopped
-	Closing    <-chan struct{}  // closed when whoever waits must fail
+	Closing    <-chan struct{}  // closed when all waits must fail
 	Cause      func() error     // why, when Closing is closed
 	Stopped    <-chan struct{}  // closed when the readers are to end
 	Listener   Listener

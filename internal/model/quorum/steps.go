@@ -30,8 +30,8 @@ func (n *Node) free(fences bool) {
 	}
 }
 
-// forget loses all data of a node. Its fences go on with its clock, which is past all that were given, unless it is slow. Who waits
-// there finds out, and asks again.
+// forget loses all data of a node. Its fences go on with its clock, which is past all that were given, unless it is slow. The
+// waiters there find out, and ask again.
 func (s *State) forget(i int, slow bool) {
 	n, last := &s.Nodes[i], int8(0)
 	for _, other := range s.Nodes {
@@ -109,7 +109,8 @@ func (s *State) settled() bool {
 	return true
 }
 
-// spare reports whether whoever holds the lock, or is about to, has more than a majority: then one node may fail in any way.
+// spare reports whether an attempt that holds the lock, or is about to, has more votes than a majority needs. Then one node
+// may fail in any way.
 func (s *State) spare() bool {
 	for k := range s.Attempts {
 		if n := s.votes(k); n == Majority {
