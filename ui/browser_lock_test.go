@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -216,6 +217,7 @@ func TestBrowserShowsJobsElectionsAndHealth(t *testing.T) {
 			return doctor.Report{Findings: []doctor.Finding{
 				{Check: "version", Level: doctor.OK, Found: "7.0"},
 				{Check: "eviction policy", Level: doctor.Danger, Found: script, Why: "a lock may vanish", Fix: "CONFIG SET maxmemory-policy noeviction"},
+				{Check: "memory", Level: doctor.Danger, Stops: doctor.NoMemory, Found: "full, most acquires are refused", Why: "OOM", Look: "redis-cli --bigkeys", Fix: "raise its limit", Command: "redis-cli CONFIG SET maxmemory 48mb", Cost: "a restart brings the old one back"},
 			}}
 		}
 	})
@@ -245,7 +247,16 @@ func TestBrowserShowsJobsElectionsAndHealth(t *testing.T) {
 	p.goTo("/#/health")
 	p.says(".finding.bad", script)
 	p.until(`document.querySelector('.finding').classList.contains('bad')`) // the worst comes first
-	p.says("#health-badge", "1")
+	p.says("#health-badge", "2")
+	// What only looks comes before what changes something, here and in what is said of a trouble in one line.
+	for _, want := range []string{"full, most acquires", "Look first: this changes nothing", "See what fills it", "redis-cli --bigkeys", "What mends it", "Raise its limit", "A restart brings", "CONFIG SET maxmemory 48mb"} {
+		p.says(".finding.bad + .finding.bad", want)
+	}
+	if order := value[[]string](p, `[...document.querySelectorAll('.finding.bad + .finding.bad code')].map((code) => code.textContent)`); !slices.Equal(order, []string{"redis-cli --bigkeys", "redis-cli CONFIG SET maxmemory 48mb"}) {
+		t.Errorf("what looks like a command, and in which order: %q", order)
+	}
+	p.goTo("/#/")
+	p.says(".trouble-list li:first-child .first", "Look first: See what fills it")
 	p.harmless()
 }
 

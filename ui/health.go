@@ -7,13 +7,15 @@ import (
 	"time"
 
 	"example.com/redislock/ui/doctor"
+	"example.com/redislock/ui/trouble"
 )
 
 // health is a report with the worst first.
 type health struct {
 	Findings []finding    `json:"findings"`
 	Worst    doctor.Level `json:"worst"`
-	At       int64        `json:"at"` // by the clock of this machine
+	At       int64        `json:"at"`    // by the clock of this machine
+	Pause    int64        `json:"pause"` // until the next examination
 }
 
 // finding is a [doctor.Finding]. Parts of its texts come from the server.
@@ -23,16 +25,14 @@ type finding struct {
 	Level doctor.Level `json:"level"`
 	Found text         `json:"found"`
 	Why   text         `json:"why,omitempty"`
-	Fix   text         `json:"fix,omitempty"`
-	// Command mends it. Cost says what the command costs, to be read before.
-	Command string `json:"command,omitempty"`
-	Cost    text   `json:"cost,omitempty"`
+	Since int64        `json:"since,omitempty"` // by the clock of Redis
+	Steps []step       `json:"steps"`
 }
 
-func healthOf(report doctor.Report, at time.Time) json.RawMessage {
-	h := health{Findings: []finding{}, Worst: report.Worst(), At: at.UnixMilli()}
+func (c Config) health(report doctor.Report, at time.Time, pause time.Duration) json.RawMessage {
+	h := health{Findings: []finding{}, Worst: report.Worst(), At: at.UnixMilli(), Pause: pause.Milliseconds()}
 	for _, f := range report.Findings {
-		h.Findings = append(h.Findings, finding{text(f.Check), text(f.Node), f.Level, text(f.Found), text(f.Why), text(f.Fix), f.Command, text(f.Cost)})
+		h.Findings = append(h.Findings, finding{text(f.Check), text(f.Node), f.Level, text(f.Found), text(f.Why), millis(f.Since), c.steps(trouble.StepsOf(f))})
 	}
 	slices.SortStableFunc(h.Findings, func(a, b finding) int { return cmp.Compare(b.Level, a.Level) })
 	return encode(h)

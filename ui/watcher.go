@@ -262,11 +262,11 @@ func (h *hub) examine(ctx context.Context) {
 			h.report = report
 		}
 		h.mu.Unlock()
-		h.set(ctx, &h.health, healthOf(report, time.Now()), func(s *stream) { s.health = true })
 		pause := healthPause
 		if report.Full() {
 			pause = trouble.ExamineFull
 		}
+		h.set(ctx, &h.health, h.config.health(report, time.Now(), pause), func(s *stream) { s.health = true })
 		t := time.NewTimer(pause)
 		select {
 		case <-t.C:

@@ -1,9 +1,9 @@
 // The pages of cron jobs, of elections and of the server's health.
 import { moment, since, tick, until, now } from './clock.js';
-import { add, el, fillRows, put, setText } from './dom.js';
+import { add, arrange, el, fillRows, setText } from './dom.js';
 import { store } from './store.js';
 import { processShown } from './process.js';
-import { copyable } from './trouble.js';
+import { stepsOf } from './trouble.js';
 import { count, duration, nameOf, number, plain, shown, time } from './text.js';
 
 // page is a heading, a table and a sentence for when there is nothing.
@@ -86,6 +86,7 @@ export function healthPage(main) {
   const list = el('div', { class: 'findings' });
   const note = el('p', { class: 'lead' });
   add(main, el('h1', { tabindex: '-1' }, 'Health'), note, list);
+  const known = new Map(); // by their text
   let drawn = null;
   function update() {
     const report = store.health;
@@ -96,14 +97,20 @@ export function healthPage(main) {
     if (drawn === report) return;
     drawn = report;
     const worst = report.findings.filter(({ level }) => level === 'danger' || level === 'warning').length;
-    setText(note, `${count(report.findings.length, 'check', 'checks')}, ${worst ? count(worst, 'needs attention', 'need attention') : 'nothing to mend'}. Examined at ${time(report.at)}, and again each minute.`);
-    put(list, ...report.findings.map((finding) => el('article', { class: `finding ${levels[finding.level]}` },
-      el('h2', null, el('span', { class: `tag ${levels[finding.level]}` }, finding.level), ' ', shown(finding.check), finding.node ? el('span', { class: 'faint' }, ' ', shown(finding.node)) : ''),
-      el('p', null, shown(finding.found)),
-      finding.why ? el('p', { class: 'faint' }, shown(finding.why)) : '',
-      finding.fix ? el('p', { class: 'fix' }, el('b', null, 'What mends it: '), el('code', null, shown(finding.fix))) : '',
-      finding.cost ? el('p', { class: 'warn' }, shown(finding.cost)) : '', finding.command ? copyable(finding.command) : '')));
+    setText(note, `${count(report.findings.length, 'check', 'checks')}, ${worst ? count(worst, 'needs attention', 'need attention') : 'nothing to mend'}. Examined at ${time(report.at)}, and again ${report.pause < 60_000 ? `every ${duration(report.pause)}` : 'each minute'}.`);
+    arrange(list, report.findings.map((finding) => {
+      const text = JSON.stringify(finding);
+      return known.get(text) ?? known.set(text, findingShown(finding)).get(text); // what has not changed stays, with what is selected in it
+    }));
+    for (const [text, node] of known) if (!node.isConnected) known.delete(text);
   }
   update();
-  return { title: 'Health', on: { health: update, hello: update }, tick: () => {} };
+  return { title: 'Health', on: { health: update, hello: update }, tick: () => tick(main) };
 }
+
+const findingShown = (finding) => el('article', { class: `finding ${levels[finding.level]}` },
+  el('h2', null, el('span', { class: `tag ${levels[finding.level]}` }, finding.level), ' ', shown(finding.check), finding.node ? el('span', { class: 'faint' }, ' ', shown(finding.node)) : ''),
+  el('p', null, shown(finding.found)),
+  finding.why ? el('p', { class: 'faint' }, shown(finding.why)) : '',
+  finding.since ? el('p', { class: 'faint' }, 'Since ', moment(finding.since), ', for ', since(finding.since), '.') : '',
+  finding.steps.length ? stepsOf(finding.steps) : '');

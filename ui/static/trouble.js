@@ -62,12 +62,12 @@ export function troublePanel() {
     if (old?.text !== text) {
       const open = row.querySelector('details')?.open ?? false;
       const about = item.id ? el('span', null, el('a', { href: `#/lock/${item.id}` }, shown(nameOf(item.id))), item.others ? ` and ${number(item.others)} more` : '') : item.job ? el('a', { href: `#/lock/cron:${item.job}` }, shown(nameOf(item.job))) : el('a', { href: '#/health' }, 'Redis');
-      const first = item.steps.find(({ action }) => action === 'mend') ?? item.steps.find(({ action }) => action === 'take') ?? item.steps[0];
+      const [first] = item.steps;
       const focused = row.contains(document.activeElement) ? document.activeElement.tagName : '';
       const box = el('details', null,
         el('summary', { onclick: () => touched.add(key) }, el('span', { class: `level ${item.level}` }, item.level === 'danger' ? 'danger' : 'warning'), el('span', { class: 'what' }, ...words(item.title)),
           item.when ? el('span', { class: 'age' }, ...words(item.when)) : '', item.waiting && !['waits-long', 'grows', 'not-served', 'no-leader', 'cycle'].includes(item.kind) ? el('span', { class: 'age' }, count(item.waiting, 'waits', 'wait')) : '',
-          first ? el('span', { class: 'first' }, { look: 'Look: ', take: 'Look first. Then: ' }[first.action] ?? 'To do: ', ...words(first.text)) : ''),
+          first ? el('span', { class: 'first' }, first.action === 'look' ? 'Look first: ' : 'To do: ', ...words(first.text)) : ''),
         el('div', { class: 'why' }, item.means.map((text) => el('p', null, ...words(text))), stepsOf(item.steps)));
       box.open = open;
       put(row, el('span', { class: 'about' }, about), box);

@@ -35,17 +35,14 @@ type where struct{ node, check string }
 // time is by the clock of Redis.
 func (m *Memory) Server(r doctor.Report, now time.Time) doctor.Report {
 	r.Findings = slices.Clone(r.Findings)
-	slices.SortStableFunc(r.Findings, func(a, b doctor.Finding) int {
-		return cmp.Compare(btoi(b.Check == "memory"), btoi(a.Check == "memory"))
-	})
 	told := map[string]bool{} // the nodes that are full
-	for i, f := range r.Findings {
+	see := func(i int, f doctor.Finding) {
 		at := where{f.Node, f.Check}
 		was, known := m.filled[at]
 		switch {
 		case told[f.Node]: // the memory says so, whatever became of the lock that was tried
 			delete(m.filled, at)
-			continue
+			return
 		case f.Stops == doctor.NoMemory:
 			if since := now.Sub(m.examined); !known && !m.examined.IsZero() && since <= crowdedTime {
 				was.since = now
@@ -53,16 +50,23 @@ func (m *Memory) Server(r doctor.Report, now time.Time) doctor.Report {
 			f.Since = was.since
 			was.last, was.finding = now, f
 		case !known:
-			continue
+			return
 		case was.over(f, now):
 			delete(m.filled, at)
 			m.wasFull = was
-			continue
+			return
 		}
 		if m.filled == nil {
 			m.filled = map[where]filled{}
 		}
 		m.filled[at], r.Findings[i], told[f.Node] = was, was.finding, true
+	}
+	for _, first := range []bool{true, false} { // the memory, and then the lock that was tried
+		for i, f := range r.Findings {
+			if (f.Check == "memory") == first {
+				see(i, f)
+			}
+		}
 	}
 	m.examined = now
 	slices.SortStableFunc(r.Findings, func(a, b doctor.Finding) int { return cmp.Compare(b.Level, a.Level) })

@@ -135,7 +135,7 @@ func StepsOf(f doctor.Finding) (steps []Step) {
 	if f.Look != "" && f.Command != "" {
 		steps = append(steps, Step{Mend, "Or make room: have its owner delete what is not needed", "", ""})
 	}
-	if f.Stops == doctor.NoMemory {
+	if f.Stops == doctor.NoMemory && f.Check == "memory" {
 		steps = append(steps, prevent("Give the locks a Redis of their own: there nothing else can use up the memory"))
 	}
 	return ranked(steps...)
