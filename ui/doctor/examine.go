@@ -25,6 +25,7 @@ const (
 type Option func(*settings)
 
 type settings struct {
+	prefix   string // of the keys of the locks
 	replicas int
 	margin   time.Duration
 }
@@ -43,7 +44,7 @@ func ForClockMargin(d time.Duration) Option { return func(s *settings) { s.margi
 // It returns no error. A question that could not be asked is an [Unknown] finding. A server that does not answer is a [Danger]:
 // "reachability".
 func Examine(ctx context.Context, rdb redis.UniversalClient, prefix string, opts ...Option) Report {
-	s := settings{margin: defaultMargin}
+	s := settings{prefix: prefix, margin: defaultMargin}
 	for _, opt := range opts {
 		opt(&s)
 	}

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -15,10 +14,6 @@ const (
 	slowTrip = 50 * time.Millisecond
 	// longTrip is a round trip that is a large part of the 5 s within which a granted waiter must confirm its claim.
 	longTrip = time.Second
-	// slowCommand is how long a command must block the server to show in the waits of all locks.
-	slowCommand = 100 * time.Millisecond
-	// recent is how long a slow command is reported.
-	recent = time.Hour
 )
 
 // latency checks the measured round trips.
@@ -56,36 +51,6 @@ func busyNow(f *facts) Finding {
 		Check: "latency", Level: Unknown, Found: "not measured: PING is refused",
 		Fix: "if a script is running for too long (BUSY): SCRIPT KILL; if this user may not: +ping",
 	}
-}
-
-// slowCommands checks which commands have lately blocked the server. The log has arguments, which may be secret, so
-// only the names of commands are shown.
-func slowCommands(f *facts) []Finding {
-	const check = "slow commands"
-	if f.slowErr != nil {
-		return []Finding{refusal(check, "SLOWLOG GET", "+slowlog|get", f.slowErr)}
-	}
-	now := time.Now().Add(f.time.ahead)
-	var worst time.Duration
-	names := map[string]bool{}
-	n := int64(0)
-	for _, entry := range f.slow {
-		if entry.Duration < slowCommand || now.Sub(entry.Time) > recent || len(entry.Args) == 0 {
-			continue
-		}
-		n++
-		worst = max(worst, entry.Duration)
-		names[strings.ToUpper(entry.Args[0])] = true
-	}
-	if n == 0 {
-		return well(check, "none took longer than %v in the last hour, as far as its log goes", slowCommand)
-	}
-	return []Finding{{
-		Check: check, Level: Warning,
-		Found: fmt.Sprintf("%s took longer than %v in the last hour, the longest %s: %s", count(n, "command"), slowCommand, short(worst), strings.Join(slices.Sorted(maps.Keys(names)), ", ")),
-		Why:   "a server does one thing at a time: meanwhile no lock is granted, renewed or released.",
-		Fix:   "SLOWLOG GET shows who sent them; use SCAN for KEYS, UNLINK for DEL, smaller steps, or another server for what is slow",
-	}}
 }
 
 // exposure checks whether the server serves everybody who can reach it.
