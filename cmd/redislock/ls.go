@@ -220,14 +220,20 @@ func levelStyle(level trouble.Level) lipgloss.Style {
 
 // inALine is a trouble in a sentence: the lock that it is about, what is seen, and for how long.
 func inALine(t trouble.Trouble, now time.Time) string {
-	text := t.Title.Say(now)
+	text, long := inTwoParts(t, now)
+	return text + long
+}
+
+// inTwoParts is inALine, with for how long apart.
+func inTwoParts(t trouble.Trouble, now time.Time) (text, long string) {
+	text = t.Title.Say(now)
 	if about := aboutOf(t); about != "" {
 		text = about + ": " + text
 	}
 	if when := t.When(); when != "" {
-		text += ", " + when.Say(now)
+		long = ", " + when.Say(now)
 	}
-	return text
+	return text, long
 }
 
 // aboutOf is the lock that a trouble is about, as redislock show takes it; empty of the server.

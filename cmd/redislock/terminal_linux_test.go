@@ -297,14 +297,16 @@ func TestTopAsksAndBreaksAtATerminal(t *testing.T) {
 	lock := f.hold("orders/7")
 	s := f.atTerminal("top", "--prefix", f.prefix, "--interval", "100ms")
 	s.shows("orders/7")
-	s.typed("a")
+	s.typed("\r")
+	s.shows("A ask  B break")
+	s.typed("A")
 	s.shows("why? ")
 	s.typed("the hotfix\r")
 	s.shows("1 holder was told")
 	if got := <-lock.Asked(); got.Why != "the hotfix" {
 		t.Errorf("asked: %+v", got)
 	}
-	s.typed("b")
+	s.typed("B")
 	s.shows("why? ")
 	s.typed("stuck\r")
 	s.shows("[y/N] ")
@@ -314,11 +316,12 @@ func TestTopAsksAndBreaksAtATerminal(t *testing.T) {
 	if err := lock.Err(); err == nil || !strings.Contains(err.Error(), "stuck") {
 		t.Errorf("the holder saw %v", err)
 	}
+	s.typed("\x1b")
 	// A loss that others report to the history is trouble here too.
 	if err := history.Open(f.rdb, f.prefix).Add(t.Context(), history.Entry{Kind: "broken", Name: "far", Fence: 3, By: "anna", Why: "x", Told: true}); err != nil {
 		t.Fatal(err)
 	}
-	s.shows("anna")
+	s.shows("far: the lock of")
 	s.typed("q")
 	s.ends(0)
 }

@@ -25,9 +25,16 @@ Keys:
   /         search names, holders and metadata; Enter ends the input, Esc clears it
   arrows    choose a lock; also the page keys, Home and End
   Enter     open it: who holds it, who waits, what that means, and what can be done; Esc goes back
-  a         ask its holders to give it up: asks you for the reason, which they are told
-  b         break it: asks you for the reason, and to confirm
   q         quit
+Where a lock is open and somebody holds it, as capital letters:
+  A         ask its holders to give it up: asks you for the reason, which they are told
+  B         break it: asks you for the reason, and to confirm
+
+The word danger, and !! before a lock, say that work stands still or is not safe: a first waiter that has waited for more than ten
+minutes, a holder that does not renew while others wait, a deadlock, a job that has not begun a minute after its time, a Redis that is
+full. The word warning, and ! before a lock, say that it may become a danger: a wait of more than a minute (where some waits were seen
+to be served, of more than three times the longest of them, and of ten seconds), a holder that does not renew, a lock that was lost in
+the last ten minutes, a job whose last run failed.
 
 It needs a terminal of at least 40 columns. For programs, use redislock ls and redislock show.
 

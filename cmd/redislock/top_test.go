@@ -154,7 +154,8 @@ func TestTopOpensALockAndSaysWhatCanBeDone(t *testing.T) {
 
 func TestTopBreaksNothingThatWasNotConfirmed(t *testing.T) {
 	m := topOf(60, 24, heldSince("x", time.Hour, time.Second, 0))
-	for _, keys := range [][]string{{"b", "enter"}, {"b", "esc"}, {"b", "w", "enter", "enter"}, {"b", "w", "enter", "n", "enter"}, {"b", "w", "enter", "esc"}, {"a", "enter"}, {"a", "esc"}} {
+	m.press("enter")
+	for _, keys := range [][]string{{"B", "enter"}, {"B", "esc"}, {"B", "w", "enter", "enter"}, {"B", "w", "enter", "n", "enter"}, {"B", "w", "enter", "esc"}, {"A", "enter"}, {"A", "esc"}} {
 		m.said = ""
 		m.press(keys...)
 		if m.typing != notTyping || m.said != "nothing was done" {
@@ -162,13 +163,68 @@ func TestTopBreaksNothingThatWasNotConfirmed(t *testing.T) {
 		}
 	}
 	m = topOf(60, 24, redislock.Info{Name: "x", Now: night, Waiting: 1})
-	if m.press("b"); m.said != "nobody holds it" {
+	m.press("enter")
+	if text := m.screen(t); strings.Contains(text, "B break") {
+		t.Errorf("it offers to break what nobody holds:\n%s", text)
+	}
+	if m.press("B"); m.said != "nobody holds it" {
 		t.Errorf("%q", m.said)
 	}
 	if m = topOf(60, 24); m.typing != notTyping {
 		t.Error("there is nothing to break")
 	}
-	m.press("b", "a", "enter", "down")
+	m.press("B", "A", "enter", "down")
+}
+
+// A search whose / was not heard is typed into the list, or into the page of the lock that was chosen: it must do nothing to that lock.
+func TestTopDoesNothingByWhatWasMeantForTheSearch(t *testing.T) {
+	m := topOf(80, 24, heldSince("x", time.Hour, time.Second, 0))
+	m.press(strings.Split("backABup/data", "")...)
+	if m.typing != searching {
+		t.Fatalf("the list takes an action: %v", m.typing)
+	}
+	m.press("esc", "B")
+	if m.typing != notTyping || !strings.Contains(m.said, "Enter opens a lock; there A asks for it and B breaks it") {
+		t.Errorf("%v, %q", m.typing, m.said)
+	}
+	m.press("esc")
+	if text := m.screen(t); strings.Contains(text, "B break") || strings.Contains(text, "A ask") {
+		t.Errorf("the list offers it:\n%s", text)
+	}
+	m.press("enter")
+	if text := m.screen(t); !strings.Contains(text, "A ask  B break") {
+		t.Errorf("its page:\n%s", text)
+	}
+	m.press(strings.Split("/backup", "")...)
+	m.press("enter")
+	if m.typing != notTyping || m.open == nil {
+		t.Errorf("its page takes an action: %v", m.typing)
+	}
+}
+
+func TestTopSaysHowLongAndHowManyOnASmallTerminal(t *testing.T) {
+	long := heldSince("documents/4711", 20*time.Minute, 5*time.Second, 3)
+	for i := range long.Places {
+		long.Places[i].Since, long.Places[i].Owner.PID = night.Add(-12*time.Minute), 100+i
+	}
+	infos := []redislock.Info{long}
+	for i := range 20 {
+		infos = append(infos, heldSince(fmt.Sprint("calm/", i), time.Minute, time.Second, 0))
+	}
+	m := topOf(80, 24, infos...)
+	m.take(topView{view: view{infos: infos, at: night}, runs: []redislock.CronStatus{
+		{Job: strings.Repeat("long", 20), Outcome: redislock.OutcomeRan, Tick: night.Add(-time.Hour), Next: night.Add(-5 * time.Minute)},
+	}})
+	text := strings.Join(strings.Fields(m.screen(t)), " ")
+	for _, want := range []string{"or it hangs while it holds the lock.", "If its TIME does not grow, it waits or hangs:", "longl…, by 5m0s", "1 of 22 enter open"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("it does not say %q:\n%s", want, m.screen(t))
+		}
+	}
+	m.height = 40
+	if text := m.screen(t); !strings.Contains(text, "Those who wait, in order: web (pid 100 on node-4), web (pid 101 on") {
+		t.Errorf("on a higher one:\n%s", text)
+	}
 }
 
 func TestTopShowsWhatWasReadSoFarAndHowOldTheRestIs(t *testing.T) {
@@ -290,7 +346,7 @@ func TestTopSaysOfTheWorstTroubleWhatItMeansAndWhatToDo(t *testing.T) {
 	}
 }
 
-// The lock that the key b would break is the one that the advice names.
+// The lock that the cursor is on is the one that the advice names.
 func TestTopPutsTheLockToBreakFirstInADeadlock(t *testing.T) {
 	a, b := heldSince("a", time.Hour, time.Second, 2), heldSince("b", time.Minute, time.Second, 1)
 	m := topOf(80, 24, a, b)

@@ -36,7 +36,7 @@ func (m *topModel) key(msg tea.KeyPressMsg) tea.Cmd {
 	if m.open != nil {
 		return m.pageKey(msg.String())
 	}
-	m.moved = m.moved || slices.Contains([]string{"down", "j", "up", "k", "pgdown", "space", "pgup", "home", "g", "end", "G", "enter", "a", "b"}, msg.String())
+	m.moved = m.moved || slices.Contains([]string{"down", "j", "up", "k", "pgdown", "space", "pgup", "home", "g", "end", "G", "enter"}, msg.String())
 	switch msg.String() {
 	case "q":
 		return tea.Quit
@@ -67,10 +67,8 @@ func (m *topModel) key(msg tea.KeyPressMsg) tea.Cmd {
 			m.open, m.openErr, m.top = &info, nil, 0
 			return m.looksAt(info.Name)
 		}
-	case "a", "b":
-		if len(m.rows) > 0 {
-			m.act(msg.String(), m.rows[m.at])
-		}
+	case "A", "B": // only on the page of a lock: what was meant for the search must not be about the lock that is chosen
+		m.said = "Enter opens a lock; there A asks for it and B breaks it"
 	}
 	return nil
 }
@@ -93,8 +91,12 @@ func (m *topModel) pageKey(key string) tea.Cmd {
 		m.top = 0
 	case "end", "G":
 		m.top = 1 << 20
-	case "a", "b":
+	case "A", "B":
 		m.act(key, *m.open)
+	case "a", "b":
+		if m.open.Holders > 0 {
+			m.said = "A, as a capital letter, asks for it; B breaks it"
+		}
 	}
 	return nil
 }
@@ -106,7 +108,7 @@ func (m *topModel) act(key string, info redislock.Info) {
 		return
 	}
 	m.target, m.typed, m.typing = info, "", askingWhy
-	if key == "b" {
+	if key == "B" {
 		m.typing = breakingWhy
 	}
 }

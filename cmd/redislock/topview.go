@@ -52,15 +52,19 @@ func (m *topModel) troubleLines() []string {
 			return append(lines, faint.Render(fmt.Sprintf("…and %d more", len(m.found)-i)))
 		}
 		style := levelStyle(t.Level)
-		text := inALine(t, m.now)
+		text, long := inTwoParts(t, m.now)
 		if t.Waiting > 0 && t.Kind != trouble.WaitsLong {
-			text += fmt.Sprintf(", %d waiting", t.Waiting)
+			long += fmt.Sprintf(", %d waiting", t.Waiting)
 		}
 		level := style.Render(fmt.Sprintf("%-8s", t.Level))
-		if i > 0 || m.height < heightForSteps {
-			lines = append(lines, level+text)
+		if i > 0 || m.height < heightForSteps { // where it is too long, it keeps for how long it lasts
+			if room := m.width - len(troubleIndent) - ansi.StringWidth(long); room >= 20 {
+				text = ansi.Truncate(text, room, "…")
+			}
+			lines = append(lines, level+text+long)
 			continue
 		}
+		text += long
 		most := 2
 		if m.width < 80 {
 			most = 3
@@ -94,16 +98,21 @@ func firstLines(text string, width, most int) []string {
 	return lines
 }
 
-// worst is what a trouble means, in two lines at most, and what can be done about it first: the first look, then what mends it, as far as
-// there is room on the upper half of the screen. Each command is on a line of its own, below what it is for and what it costs.
+// worst is what a trouble means, and what can be done about it first: the first look, then what mends it, as far as there is room on the
+// upper half of the screen. Each command is on a line of its own, below what it is for and what it costs. Where there is room left, it
+// says all that the trouble means.
 func (m *topModel) worst(t trouble.Trouble) (lines []string) {
 	width := m.width - len(troubleIndent)
-	if len(t.Means) > 0 {
-		for _, line := range firstLines(t.Means[0].Say(m.now), width, 2) {
+	means := func(text trouble.Text, most int) (lines []string) {
+		for _, line := range firstLines(text.Say(m.now), width, most) {
 			lines = append(lines, troubleIndent+faint.Render(line))
 		}
+		return lines
 	}
-	told := 0
+	if len(t.Means) > 0 {
+		lines = means(t.Means[0], 3)
+	}
+	after, told := len(lines), 0
 	for _, step := range briefly(trouble.Overview(t.Steps)) {
 		some := m.stepLines(step, width)
 		if told > 0 && len(lines)+len(some) > m.height/2 {
@@ -111,6 +120,14 @@ func (m *topModel) worst(t trouble.Trouble) (lines []string) {
 		}
 		lines = append(lines, some...)
 		told++
+	}
+	for _, text := range t.Means[min(1, len(t.Means)):] {
+		some := means(text, m.height)
+		if len(lines)+len(some) > m.height/2 {
+			break
+		}
+		lines = slices.Insert(lines, after, some...)
+		after += len(some)
 	}
 	if more := len(t.Steps) - told; more > 0 && (t.Lock != "" || t.Job != "") {
 		lines = append(lines, troubleIndent+faint.Render(fmt.Sprintf("…%d more can be done: Enter on it says what", more)))
@@ -128,17 +145,15 @@ func briefly(steps []trouble.Step) []trouble.Step {
 
 // stepLines is a step in a few lines.
 func (m *topModel) stepLines(s trouble.Step, width int) (lines []string) {
-	add := func(text string, style lipgloss.Style) {
-		for _, line := range firstLines(text, width, 2) {
+	add := func(text string, style lipgloss.Style) { // nothing is cut: half of a warning is none
+		for _, line := range wrapped(text, max(20, width)) {
 			lines = append(lines, troubleIndent+style.Render(line))
 		}
 	}
 	text, warn, line := stepParts(s, m.now, m.flags)
 	add(text, plain)
 	if warn != "" {
-		for _, line := range wrapped(warn, max(20, width)) { // it must not be cut: half of a warning is none
-			lines = append(lines, troubleIndent+uneasy.Render(line))
-		}
+		add(warn, uneasy)
 	}
 	if line != "" {
 		lines = append(lines, troubleIndent+"  "+heading.Render(line))
@@ -316,11 +331,17 @@ func (m *topModel) foot() string {
 		if i := slices.IndexFunc(m.more(m.open.Name), func(t trouble.Trouble) bool { return t.Kind == trouble.Cycle && t.Lock != m.open.Name }); i >= 0 {
 			return uneasy.Render("esc back  q quit  the lock to break is another: " + visible(m.more(m.open.Name)[i].Lock))
 		}
-		return faint.Render("esc back  a ask  b break  q quit")
+		if m.open.Holders == 0 {
+			return faint.Render("esc back  q quit")
+		}
+		return faint.Render("esc back  A ask  B break  q quit")
 	}
-	keys := "enter open  / search  t n o w sort  a ask  b break  q quit"
+	keys := "enter open  / search  t n o w sort  q quit"
 	if m.query != "" {
 		keys = "search: " + visible(m.query) + "  esc empties it"
+	}
+	if len(m.rows) > m.room() {
+		keys = fmt.Sprintf("%d of %d  ", m.at+1, len(m.rows)) + keys
 	}
 	return faint.Render(keys)
 }
