@@ -288,6 +288,9 @@ func (q *acquisition) fail(ctx context.Context, cause error) error {
 	case ctx.Err() == nil:
 		return cause
 	case q.Holder != nil:
+		if q.vote() != nil {
+			ended = nil // the Locker has ended it, and no context of a caller
+		}
 		return q.heldBy(transport.During(ended, cause))
 	case ended != nil:
 		return transport.During(ended, cause)

@@ -28,13 +28,14 @@ func (c *Client) do(ctx context.Context, name string, fn func(context.Context) e
 // TryDo is [Client.Do] without waiting, for callers to whom it is no error that another holder has the lock. ran tells whether fn
 // ran. Without [WithWait] TryDo does not wait; with WithWait(d) it waits for at most d.
 //
-// If another holder had the lock all the time, or if others were waiting for it, ran is false and the error is nil: nothing was
-// done, and nothing is left behind. Any other failure to get the lock is an error as of [Client.Acquire], also the end of ctx.
-// If fn ran, the error is that of Do: fn's own, whatever it is, and [ErrLost] if the lock was lost meanwhile.
+// If another holder had the lock all the time, or if others were waiting for it, even as many as [WithMaxQueue] allows, ran is
+// false and the error is nil: nothing was done, and nothing is left behind. Any other failure to get the lock is an error as of
+// [Client.Acquire], also the end of ctx. If fn ran, the error is that of Do: fn's own, whatever it is, and [ErrLost] if the lock
+// was lost meanwhile.
 func (c *Client) TryDo(ctx context.Context, name string, fn func(context.Context) error, opts ...Option) (ran bool, err error) {
 	opts = append([]Option{WithWait(0)}, opts...)
 	ran, err = c.do(ctx, name, fn, opts)
-	if held, ok := errors.AsType[*HeldError](err); ok && !ran && held.cause == nil {
+	if held, ok := errors.AsType[*HeldError](err); ok && !ran && (held.cause == nil || errors.Is(held.cause, ErrQueueFull)) {
 		return false, nil
 	}
 	return ran, err

@@ -24,6 +24,15 @@ func TestTryDoTellsALockThatIsHeldFromAFailure(t *testing.T) {
 				e.Errorf("%s for a lock that is held: %v, %v, %d runs", what, ran, err, runs)
 			}
 		}
+		waiting, leave := context.WithCancel(ctx)
+		left := make(chan error, 1)
+		go func() { _, err := a.Acquire(waiting, "x"); left <- err }()
+		e.queued(a, "x", 1)
+		if ran, err := b.TryDo(ctx, "x", body, redislock.WithWait(time.Minute), redislock.WithMaxQueue(1)); ran || err != nil || runs != 1 {
+			e.Errorf("behind a queue that is full: %v, %v, %d runs", ran, err, runs)
+		}
+		leave()
+		<-left
 		ended, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 		defer cancel()
 		if ran, err := b.TryDo(ended, "x", body, redislock.WithWait(time.Hour)); ran || !errors.Is(err, context.DeadlineExceeded) {

@@ -2,7 +2,6 @@ package quorum
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"example.com/redislock"
@@ -30,22 +29,41 @@ type NodeInfo struct {
 }
 
 // Inspect asks every node who holds a lock there and who waits for it. It changes nothing. A hold on a node may be a vote for one
-// that has no majority. If a majority did not answer, the error names the nodes, with the error of each. Even then the Info has
+// that has no majority. Once a majority has answered, the others have a tenth of a second more. If a majority did not answer, the error names the nodes, with the error of each. Even then the Info has
 // the answers of the others.
 func (q *Locker) Inspect(ctx context.Context, name string) (Info, error) {
 	if q == nil || len(q.nodes) == 0 || ctx == nil {
 		return Info{}, wrap("inspect", name, invalid("a Locker that New has not made, or a nil context"))
 	}
 	info := Info{Name: name, Nodes: make([]NodeInfo, len(q.nodes))}
-	var all sync.WaitGroup
-	for i, n := range q.nodes {
-		all.Go(func() {
-			of := &info.Nodes[i]
-			of.Addr = n.addr
-			of.Info, of.Err = n.client.Inspect(ctx, name)
-		})
+	type answer struct {
+		i int
+		NodeInfo
 	}
-	all.Wait()
+	answers := make(chan answer, len(q.nodes))
+	for i, n := range q.nodes {
+		info.Nodes[i] = NodeInfo{Addr: n.addr, Err: errNoAnswer}
+		go func() {
+			of, err := n.client.Inspect(ctx, name)
+			answers <- answer{i, NodeInfo{n.addr, of, err}}
+		}()
+	}
+	var enough <-chan time.Time
+	for come, good := 0, 0; come < len(q.nodes); {
+		select {
+		case a := <-answers:
+			info.Nodes[a.i] = a.NodeInfo
+			come++
+			if a.Err == nil {
+				if good++; good == q.majority {
+					enough = time.After(tryPatience)
+				}
+			}
+			continue
+		case <-enough:
+		}
+		break
+	}
 	said, failed := make([]error, len(q.nodes)), 0
 	holds := map[int64][]redislock.Hold{}
 	for i, n := range info.Nodes {

@@ -177,6 +177,9 @@ func (h *hold) refused(i int, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	v := &h.votes[i]
+	if h.work.Err() != nil && errors.Is(err, context.Canceled) {
+		err = nil // the hold has ended the attempt: the node has not said anything
+	}
 	v.why, v.tried, v.started = err, time.Time{}, false
 	if h.phase == over {
 		return
