@@ -157,7 +157,7 @@ func headroom(f *facts) []Finding {
 	if more := raised(used, limit, total); more > 0 {
 		found.Fix = fmt.Sprintf("raise its limit to %s, if nothing else wants that memory: the machine has %s", size(more), size(total))
 		found.Command = f.cli("CONFIG SET maxmemory " + bytesOf(more))
-		found.Cost = "if what fills it goes on growing, the new limit is reached too. A restart of the server brings the old limit back: to keep the new one, write it into the server's configuration file, which CONFIG REWRITE does too"
+		found.Cost = "it fills up again if what fills it goes on growing. A restart brings the old limit back unless the new one is in the server's configuration file, where CONFIG REWRITE writes it"
 	}
 	free, _ := f.free()
 	policy := f.info["maxmemory_policy"]

@@ -86,7 +86,7 @@ func TestARedisThatWasFullIsToldForAWhileAndJobsThatWereDueThenAreLateBecauseOfI
 	if len(found) != 2 || found[0].Kind != Overdue || found[1].Kind != WasFull || !found[1].Since.Equal(last) || Stops(found) != "" {
 		t.Fatalf("%+v", found)
 	}
-	if text := all(found[0]); !strings.Contains(text, "(Redis was full)") || !strings.Contains(text, "Probably for that reason") || strings.Contains(text, "Make room") {
+	if text := all(found[0]); !strings.Contains(text, "(Redis was full)") || !strings.Contains(text, "probably because its lock could not be taken") || strings.Contains(text, "Make room") {
 		t.Errorf("%s", text)
 	}
 	if text := all(found[1]); !strings.Contains(text, "leave no trace in Redis") {

@@ -29,10 +29,10 @@ func OfJob(s redislock.CronStatus, now time.Time, others ...Trouble) (all []Trou
 		if why := stopped(others, s.Next); why != "" {
 			first := Step{Mend, "Nothing is to be mended for the job then. If it cannot wait for its next time, its work can be begun by hand", "", ""}
 			if why == full {
-				first.Text = "Make room in Redis first. The job begins at its next time then; if it cannot wait for that, its work can be begun by hand"
+				first.Text = "Make room in Redis first. Then the job begins at its next time. If it cannot wait for that, its work can be begun by hand"
 			}
 			add(Overdue, Danger, s.Next, says("the job %s is overdue (%s)", job, why), []Text{
-				last, "Probably for that reason: its lock could not be taken. Whether its processes are well otherwise is not known: see their logs.", missed(s, now),
+				last, "That is probably because its lock could not be taken. Whether its processes are well otherwise is not known: see their logs.", missed(s, now),
 			}, look(s.Node, role), first)
 			all[len(all)-1].when = "due "
 		} else {

@@ -242,7 +242,7 @@ func TestAFullRedisIsOneCauseAndWhatFollowsFromItSaysSo(t *testing.T) {
 	if !strings.HasPrefix(string(found[1].Means[0]), "Redis is full") {
 		t.Errorf("%s", all(found[1]))
 	}
-	if text := all(found[2]); !strings.Contains(text, "rates is overdue (Redis is full)") || !strings.Contains(text, "Probably for that reason") || !strings.Contains(text, "ps -o pid,stat,etime,time,wchan,args -p 12") || strings.Contains(text, "nothing is known to be wrong") || strings.Contains(text, "No process") || strings.Contains(text, "--reset") || strings.Contains(text, "Start a process") {
+	if text := all(found[2]); !strings.Contains(text, "rates is overdue (Redis is full)") || !strings.Contains(text, "probably because its lock could not be taken") || !strings.Contains(text, "ps -o pid,stat,etime,time,wchan,args -p 12") || strings.Contains(text, "nothing is known to be wrong") || strings.Contains(text, "No process") || strings.Contains(text, "--reset") || strings.Contains(text, "Start a process") {
 		t.Errorf("%s", text)
 	}
 	means, steps := Explain(redislock.Info{Name: "payments/1", Now: zero, Fence: 3}, About("payments/1", found)...)
