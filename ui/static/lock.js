@@ -58,7 +58,7 @@ export function lockPage(main, id) {
     setText(problem, lock.error ?? '');
     for (const button of buttons.children) button.disabled = lock.held === 0;
     const kept = lock.holds.length > 0 && lock.holds.every((hold) => hold.kept) ? Math.max(...lock.holds.map(({ deadline }) => deadline)) : 0;
-    const state = lock.holds.some(({ revoked }) => revoked) ? 'revoked: being stolen' : kept ? 'given back, kept until ' : lock.held ? 'held' : lock.waiting ? 'free, with a queue' : lock.fence ? 'free' : 'free; Redis knows no lock of this name';
+    const state = lock.holds.some(({ revoked }) => revoked) ? 'revoked: being stolen' : kept ? 'given back, kept until ' : lock.held ? 'held' : lock.waiting ? 'free, with a queue' : lock.fence || store.jobs?.some((job) => `cron:${job.id}` === id) ? 'free' : 'free; Redis knows no lock of this name';
     const text = JSON.stringify([state, lock.stops, kept, lock.held, lock.waiting, lock.fence, lock.limit]);
     if (facts.text !== text) {
       facts.text = text;
@@ -92,7 +92,7 @@ export function lockPage(main, id) {
   update();
   return {
     title: name,
-    on: { lock: update, hello: update, trouble: update },
+    on: { lock: update, hello: update, trouble: update, jobs: update },
     tick: () => { tick(main); line.draw(); },
     focus: () => false,
     leave: () => { line.end(); look(''); },
