@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"example.com/redislock/ui/trouble"
 )
 
 const askHelp = `Asks the holders of the lock NAME to give it up. The lock is not taken away: the holders decide. A program of the library is told by
@@ -45,6 +48,9 @@ func newAsk() *cobra.Command {
 		if why == "" {
 			return exitWith(exitUsage, "--why is missing: it says what the lock is needed for, and the holder is told")
 		}
+		if err := filledIn("--why", why); err != nil {
+			return err
+		}
 		p, l, err := begin(cmd, &s, &o)
 		if err != nil {
 			return err
@@ -83,6 +89,14 @@ func newAsk() *cobra.Command {
 		}
 	}
 	return cmd
+}
+
+// filledIn is a usage error for a reason that was copied from an advice as it stands: only dots.
+func filledIn(flag, reason string) error {
+	if strings.Trim(reason, ".… ") == "" {
+		return exitWith(exitUsage, "%s %s: write the reason in the place of the dots; the holder is told, and its log shows it", flag, trouble.ShellWord(reason))
+	}
+	return nil
 }
 
 func holdersInWords(n int) string {

@@ -62,6 +62,9 @@ func newBreak() *cobra.Command {
 		if reason == "" {
 			return exitWith(exitUsage, "--reason is missing: it says why the lock is taken away, for the holder and its log")
 		}
+		if err := filledIn("--reason", reason); err != nil {
+			return err
+		}
 		if len(reason) > redislock.MaxReason {
 			return exitWith(exitUsage, "--reason: has %d bytes, at most %d", len(reason), redislock.MaxReason)
 		}

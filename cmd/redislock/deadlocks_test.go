@@ -83,7 +83,7 @@ func TestDeadlocksDrawsWhoWaitsNamesTheCircleAndHowItIsBroken(t *testing.T) {
 	flat := strings.Join(strings.Fields(out), " ")
 	for _, want := range []string{
 		"Deadlock: ", " wait for each other, for ", "holds orders/7 (the import), for ", "has waited for stock/9 (take one) for ", "holds stock/9 (the inventory), for ", "has waited for orders/7 (check one) for ",
-		"Break stock/9, which web (pid ", ") holds: it began to wait last, and", "redislock break stock/9 --reason '...' --prefix " + f.prefix, "Who waits for whom", "(see above)", "Behind them waits app (pid ",
+		"Break stock/9, which web (pid ", ") holds: it began to wait last, and", "redislock break stock/9 --reason '...' --redis " + strings.TrimPrefix(f.url, "redis://") + " --prefix " + f.prefix, "Who waits for whom", "(see above)", "Behind them waits app (pid ",
 	} {
 		if !strings.Contains(flat, want) {
 			t.Errorf("it does not say %q: %s", want, out)

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"example.com/redislock"
+	"example.com/redislock/cmd/redislock/internal/safetext"
 	"example.com/redislock/ui/trouble"
 )
 
@@ -45,7 +46,7 @@ type server struct {
 func (s *server) flags(f *pflag.FlagSet) {
 	s.set = f
 	f.StringVar(&s.context, "context", "", "take the flags below that are not given from the context of that `NAME`; redislock contexts lists them\n(default $"+contextVariable+")")
-	f.StringVar(&s.url, "redis", "", "the Redis to use, as redis://, rediss:// or unix:// `URL`, or HOST:PORT; redis://HOST:PORT/2 is its database 2\n(default $REDIS_URL, else "+defaultURL+")")
+	f.StringVar(&s.url, "redis", "", "the Redis to use, as redis://, rediss:// or unix:// `URL`, or HOST:PORT; redis://HOST:PORT/2 is its database 2. Where it has no user and password, those of $REDIS_URL are used if that is the same HOST:PORT\n(default $REDIS_URL, else "+defaultURL+")")
 	f.StringVar(&s.prefix, "prefix", redislock.DefaultPrefix, "the beginning of every key, as in the application's WithPrefix")
 	s.topologyFlags(f)
 }
@@ -74,12 +75,15 @@ func (s *server) arguments() []string {
 	return args
 }
 
-// again is the flags that lead a person to the same place, as they are typed. The URL is not among them, because it may hold a
-// password: it is in REDIS_URL, or was typed.
+// again is the flags that lead a person to the same place, as they are typed. A password is not among them: who types the command
+// has it in REDIS_URL, or is told that it is missing.
 func (s *server) again() string {
 	args := []string{}
 	if s.place.name != "" && s.context != "" {
 		args = append(args, "--context", trouble.Typed(s.context))
+	}
+	if address := s.address(); address != "" {
+		args = append(args, "--redis", address)
 	}
 	if s.prefix != cmp.Or(s.place.value["prefix"], redislock.DefaultPrefix) || s.place.value["prefix"] != "" && s.context == "" {
 		args = append(args, "--prefix", trouble.Typed(s.prefix))
@@ -91,6 +95,37 @@ func (s *server) again() string {
 		args = append(args, "--sentinel-master", trouble.Typed(s.master))
 	}
 	return strings.Join(args, " ")
+}
+
+// address is what --redis takes to lead to the same server, without user and password. It is empty where that flag alone does not lead
+// there (a cluster, Sentinels, TLS), and where a context in the flags does.
+func (s *server) address() string {
+	text, _ := s.source()
+	o, err := redis.ParseURL(text)
+	switch {
+	case s.cluster || s.master != "" || s.tls() || err != nil, s.context != "" && !s.changed("redis"), o.Network == "unix" && o.DB != 0:
+		return ""
+	}
+	address := o.Addr
+	if o.DB != 0 {
+		address = fmt.Sprintf("redis://%s/%d", address, o.DB)
+	}
+	if !safetext.Clear(address) {
+		return ""
+	}
+	return trouble.ShellWord(address)
+}
+
+// fillIn takes user and password from REDIS_URL, if the URL of --redis has neither and is that of the same server: commands that are
+// shown for copying have no password.
+func (s *server) fillIn(o *redis.Options) {
+	if s.url == "" || o.Username != "" || o.Password != "" {
+		return
+	}
+	same, err := redis.ParseURL(asURL(strings.TrimSpace(os.Getenv("REDIS_URL"))))
+	if err == nil && same.Network == o.Network && same.Addr == o.Addr && (same.TLSConfig == nil) == (o.TLSConfig == nil) {
+		o.Username, o.Password = same.Username, same.Password
+	}
 }
 
 // dial makes the client that flags and environment ask for, and returns its name in messages. Nothing is sent yet.
@@ -134,6 +169,7 @@ func (s *server) dial() (rdb redis.UniversalClient, addr string, err error) {
 		if err := s.secure(o.TLSConfig); err != nil {
 			return nil, "", err
 		}
+		s.fillIn(o)
 		patient(&o.DialTimeout, &o.DialerRetries)
 		return redis.NewClient(o), o.Addr + database(o.DB), nil
 	}

@@ -9,6 +9,9 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"example.com/redislock"
+	"example.com/redislock/internal/servertest"
 )
 
 func TestTheURLIsTakenAsPeopleAndFilesHaveIt(t *testing.T) {
@@ -67,5 +70,49 @@ func TestTheReasonIsSaidAndNotThatTimeIsOver(t *testing.T) {
 		if got := l.explain(refusal).Error(); !strings.Contains(got, want) || strings.Contains(got, "--redis") {
 			t.Errorf("says %q, want %q", got, want)
 		}
+	}
+}
+
+// TestAdviceLeadsToTheSameRedis looks at the flags of commands that are shown for copying, into a shell with any REDIS_URL.
+func TestAdviceLeadsToTheSameRedis(t *testing.T) {
+	for _, c := range []struct {
+		variable string
+		server   server
+		want     string
+	}{
+		{"", server{}, "--redis 127.0.0.1:6379"},
+		{"redis://me:hunter2@redis.example:6380", server{}, "--redis redis.example:6380"},
+		{"redis://elsewhere:1", server{url: "redis.example:6380"}, "--redis redis.example:6380"},
+		{"", server{url: "redis://redis.example:6380/2?client_name=x"}, "--redis redis://redis.example:6380/2"},
+		{"", server{url: "redis://[::1]:6380"}, "--redis '[::1]:6380'"},
+		{"", server{url: "/run/redis.sock"}, "--redis /run/redis.sock"},
+		{"", server{url: "rediss://redis.example"}, ""},
+		{"", server{cluster: true}, "--cluster"},
+		{"", server{master: "m"}, "--sentinel-master m"},
+		{"", server{context: "prod", url: "redis.example:6380", place: place{name: "prod"}}, "--context prod"},
+	} {
+		t.Setenv("REDIS_URL", c.variable)
+		c.server.prefix = redislock.DefaultPrefix
+		if got := c.server.again(); got != c.want {
+			t.Errorf("%q, %+v: %q, want %q", c.variable, c.server, got, c.want)
+		}
+	}
+	s := servertest.Start(t, "--requirepass", "geheim")
+	t.Setenv("REDIS_URL", "redis://:geheim@"+s.Addr())
+	run := func(want int, args ...string) string {
+		t.Helper()
+		var out, stderr strings.Builder
+		if got := Run(args, strings.NewReader(""), &out, &stderr); got != want {
+			t.Errorf("%q: exit status %d, want %d: %s", args, got, want, stderr.String())
+		}
+		return out.String() + stderr.String()
+	}
+	run(0, "run", "orders/7", "--", "true")
+	if text := run(0, "show", "--redis", s.Addr(), "-o", "json", "orders/7"); strings.Contains(text, "geheim") {
+		t.Errorf("a password is shown: %s", text)
+	}
+	t.Setenv("REDIS_URL", "redis://:geheim@127.0.0.1:1")
+	if text := run(77, "show", "--redis", s.Addr(), "orders/7"); !strings.Contains(text, "put user and password into the URL") {
+		t.Errorf("the password of another server is used: %s", text)
 	}
 }

@@ -161,6 +161,10 @@ func TestBreakNeedsAConfirmation(t *testing.T) {
 	lock := f.hold("x")
 	f.wants(64, []string{"break", "--reason", "why", "x"}, "needs a confirmation", "--yes")
 	f.wants(64, []string{"break", "--yes", "x"}, "--reason")
+	for _, dots := range []string{"...", "…", " . "} { // as in what is advised
+		f.wants(64, []string{"break", "--yes", "--reason", dots, "x"}, "in the place of the dots")
+		f.wants(64, []string{"ask", "--why", dots, "x"}, "in the place of the dots")
+	}
 	f.wants(64, []string{"break", "--yes", "--reason", strings.Repeat("x", 513), "x"}, "at most 512")
 	if err := lock.Err(); err != nil {
 		t.Fatalf("it was broken all the same: %v", err)
