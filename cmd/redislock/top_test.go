@@ -288,7 +288,7 @@ func TestTopOpensAJobThatIsOverdue(t *testing.T) {
 		t.Errorf("the order is %s", m.order())
 	}
 	text := m.screen(t)
-	for _, want := range []string{"danger  cron:charge: the job charge is overdue, by 5m0s", "Its last run was that of ", "Start a process that runs the job", "\n          ps -o pid,stat,etime,time,wchan,args -p 44\n", "\n!!cron:charge ", "redislock cron-status charge --prefix shop"} {
+	for _, want := range []string{"danger  cron:charge: the job charge is overdue, by 5m0s\n        No process that schedules it is there, or they are paused, hang, or do", "Its last run was that of ", "Start a process that runs the job", "\n          ps -o pid,stat,etime,time,wchan,args -p 44\n", "\n!!cron:charge ", "redislock cron-status charge --prefix shop"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %q:\n%s", want, text)
 		}

@@ -32,12 +32,13 @@ func OfJob(s redislock.CronStatus, now time.Time, others ...Trouble) (all []Trou
 				first.Text = "Make room in Redis first. Then the job begins at its next time. If it cannot wait for that, its work can be begun by hand"
 			}
 			add(Overdue, Danger, s.Next, says("the job %s is overdue (%s)", job, why), []Text{
-				last, "That is probably because its lock could not be taken. Whether its processes are well otherwise is not known: see their logs.", missed(s, now),
+				"That is probably because its lock could not be taken. Whether its processes are well otherwise is not known: see their logs.", last, missed(s, now),
 			}, look(s.Node, role), first)
 			all[len(all)-1].when = "due "
 		} else {
 			add(Overdue, Danger, s.Next, Text("the job "+job+" is overdue"), []Text{
-				last, "No process that schedules it is there, or they are paused, hang, or do not reach Redis; or Redis refused them at that time, which their logs say. Or the job is not wanted any more: Redis remembers a job for 400 days after it ran last.", missed(s, now),
+				"No process that schedules it is there, or they are paused, hang, or do not reach Redis; or Redis refused them at that time, which their logs say.", last,
+				"Or the job is not wanted any more: Redis remembers a job for 400 days after it ran last.", missed(s, now),
 			}, look(s.Node, role), Step{Mend, "Start a process that runs the job. If the old one is gone, its log says why", "", ""},
 				Step{Forget, says("Have Redis forget the job %s. It mends nothing", job), "redislock cron-status --reset " + Typed(s.Job), "Redis forgets the job: it is no longer overdue, and nobody is told, even if it is still wanted"})
 		}

@@ -75,10 +75,10 @@ func ranked(steps ...Step) (out []Step) {
 }
 
 // theFence explains the word fence. [Explain] keeps only the first of several such explanations.
-const theFence = " (the number of the grant: a database can store it and refuse a smaller one)"
+const theFence = " (the number of the grant, greater each time)"
 
 // lateWrites warns of writes under a hold that may have ended.
-const lateWrites = "what it writes then comes too late, and is refused only where the fence" + theFence + " is checked"
+const lateWrites = "what it writes then comes too late, and only a database that compares the fence" + theFence + " refuses it"
 
 func lookStep(text Text, command string) Step { return Step{Look, text, command, ""} }
 
