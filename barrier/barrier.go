@@ -1,6 +1,7 @@
 package barrier
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"example.com/redislock"
 )
@@ -60,6 +62,10 @@ type Party struct {
 	ctx     context.Context           // ends with in
 	met     map[int64]redislock.Owner // the parties that this one has seen, by the fences of their places
 	last    int64                     // the fence of the last party; one with a greater is none of them
+
+	leaving atomic.Bool   // Leave was called
+	left    chan struct{} // closed when that call has ended
+	answer  error         // of that call, written before left is closed
 }
 
 // point is the beginning or the end.
@@ -139,7 +145,7 @@ func (b *Barrier) enter(ctx context.Context) (*Party, error) {
 			_ = in.Release(context.WithoutCancel(ctx)) // what is not given back lapses
 		}
 	}()
-	p := &Party{barrier: b, in: in, met: map[int64]redislock.Owner{}}
+	p := &Party{barrier: b, in: in, met: map[int64]redislock.Owner{}, left: make(chan struct{})}
 	v, err := b.meet(ctx, at, in, func(ctx context.Context) (*verdict, error) {
 		here, last, err := b.here(ctx, at)
 		if err != nil || here == nil {
@@ -288,7 +294,11 @@ func (p *Party) Context() context.Context {
 
 // Leave says that this party has come to the end, and waits until all have. After nil all n parties came to the end, and each of them
 // held its place from the beginning on. If one of them is gone without that, the error is a [BrokenError] that names it, in all parties.
-// If ctx ends, the error is that of ctx, and this party is the one. In every case this party has left, but for a nil context.
+// If ctx ends, the error is that of ctx, and this party is the one. If the place was lost before or meanwhile, the error is that loss, as of
+// [redislock.Lock.Err]; it is [redislock.ErrReleased] after [Party.Quit]. In every case this party has left, but for a nil context.
+//
+// Only the first call leaves. Every other call, at the same time or later, waits for the first one and returns its answer. If the ctx of such a
+// call ends before that, the error is that of ctx, and nothing changes for the first call.
 func (p *Party) Leave(ctx context.Context) error {
 	switch {
 	case p == nil || p.in == nil:
@@ -296,8 +306,24 @@ func (p *Party) Leave(ctx context.Context) error {
 	case ctx == nil:
 		return wrap("leave", p.barrier.name, fmt.Errorf("%w: a nil context", redislock.ErrInvalid))
 	}
+	if p.leaving.Swap(true) { // a second place at the end would stand for a party that has not come there
+		select {
+		case <-p.left:
+			return p.answer
+		case <-ctx.Done():
+		}
+		select {
+		case <-p.left: // as well
+			return p.answer
+		default:
+			return wrap("leave", p.barrier.name, ctx.Err())
+		}
+	}
+	p.answer = wrap("leave", p.barrier.name, errEnded)
+	defer close(p.left)
 	defer func() { _ = p.in.Release(context.WithoutCancel(ctx)) }() // also if a callback of the user's panics; what is not given back lapses
-	return wrap("leave", p.barrier.name, p.leave(ctx))
+	p.answer = wrap("leave", p.barrier.name, p.leave(ctx))
+	return p.answer
 }
 
 func (p *Party) leave(ctx context.Context) error {
@@ -306,12 +332,13 @@ func (p *Party) leave(ctx context.Context) error {
 		return err
 	}
 	at := b.point(true)
-	out, err := b.take(p.in.With(ctx), at)
+	still := p.in.With(ctx) // a party whose place is gone must not stand for one that has come to the end
+	out, err := b.take(still, at)
 	if err != nil {
-		return err
+		return cmp.Or(p.in.Err(), err)
 	}
 	defer func() { _ = out.Release(context.WithoutCancel(ctx)) }()
-	v, err := b.meet(ctx, at, out, func(ctx context.Context) (*verdict, error) {
+	v, err := b.meet(still, at, out, func(ctx context.Context) (*verdict, error) {
 		there, last, err := b.here(ctx, at)
 		if err != nil {
 			return nil, err

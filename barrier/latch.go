@@ -72,21 +72,30 @@ func (l *Latch) countDown(ctx context.Context, part string) error {
 	case part == "":
 		return fmt.Errorf("%w: a part without a name", redislock.ErrInvalid)
 	}
-	return l.client.Do(ctx, l.lock()+"@count", func(ctx context.Context) error { // so that two calls do not count one part twice
-		done, err := l.done(ctx)
-		if err != nil || done[part] || len(done) >= l.parts {
-			return err
-		}
-		place, err := l.client.Acquire(ctx, l.lock(), redislock.WithMode(redislock.Read), redislock.WithMetadata(part),
-			redislock.WithTurn(0), redislock.WithLinger(0))
-		if err != nil {
-			return err
-		}
-		if err = place.ReleaseAfter(ctx, Life); errors.Is(err, redislock.ErrInvalid) { // nothing was sent
-			_ = place.Release(context.WithoutCancel(ctx))
+	return l.client.Do(ctx, l.lock()+"@count", func(counting context.Context) error { // so that two calls do not count one part twice
+		err := l.count(counting, part)
+		if err != nil && counting.Err() != nil && ctx.Err() == nil { // the caller's context has not ended, and the error must not say so
+			return context.Cause(counting)
 		}
 		return err
 	}, redislock.WithMode(redislock.Exclusive), redislock.WithTurn(0), redislock.WithLinger(0))
+}
+
+// count counts a part unless it is done.
+func (l *Latch) count(ctx context.Context, part string) error {
+	done, err := l.done(ctx)
+	if err != nil || done[part] || len(done) >= l.parts {
+		return err
+	}
+	place, err := l.client.Acquire(ctx, l.lock(), redislock.WithMode(redislock.Read), redislock.WithMetadata(part),
+		redislock.WithTurn(0), redislock.WithLinger(0))
+	if err != nil {
+		return err
+	}
+	if err = place.ReleaseAfter(ctx, Life); errors.Is(err, redislock.ErrInvalid) { // nothing was sent
+		_ = place.Release(context.WithoutCancel(ctx))
+	}
+	return err
 }
 
 // done are the parts that are done.
