@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -221,6 +222,17 @@ func TestTopSaysHowLongAndHowManyOnASmallTerminal(t *testing.T) {
 			t.Errorf("it does not say %q:\n%s", want, m.screen(t))
 		}
 	}
+	m.flags = "--redis redis-of-the-documents.internal.example:6379"
+	folded := regexp.MustCompile(`redislock ask documents/4711 --why '\.\.\.' \\\n +--redis redis-of-the-documents\.internal\.example:6379\n`)
+	m.height = 60
+	if text := m.screen(t); !folded.MatchString(text) {
+		t.Errorf("a long command is cut:\n%s", text)
+	}
+	m.press("enter")
+	if text := m.screen(t); !folded.MatchString(text) {
+		t.Errorf("a long command is cut on the page of the lock:\n%s", text)
+	}
+	m.press("esc")
 	m.height = 40
 	if text := m.screen(t); !strings.Contains(text, "Those who wait, in order: web (pid 100 on node-4), web (pid 101 on") {
 		t.Errorf("on a higher one:\n%s", text)

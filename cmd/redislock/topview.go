@@ -156,9 +156,21 @@ func (m *topModel) stepLines(s trouble.Step, width int) (lines []string) {
 		add(warn, uneasy)
 	}
 	if line != "" {
-		lines = append(lines, troubleIndent+"  "+heading.Render(line))
+		for _, part := range m.typedLines(troubleIndent + "  " + line) {
+			lines = append(lines, heading.Render(part))
+		}
 	}
 	return lines
+}
+
+// typedLines is a command as it can be typed, in two lines if one is too narrow for it: its flags are on the second.
+func (m *topModel) typedLines(line string) []string {
+	command, found := strings.CutSuffix(line, " "+m.flags)
+	if m.flags == "" || !found || ansi.StringWidth(line) <= m.width {
+		return []string{line}
+	}
+	indent := len(line) - len(strings.TrimLeft(line, " "))
+	return []string{command + ` \`, strings.Repeat(" ", indent+2) + m.flags}
 }
 
 func number(n int, what string) string {
@@ -294,7 +306,10 @@ func (m *topModel) page() []string {
 	if m.open.Idle() && m.open.Fence == 0 && len(trouble.Found(*m.open, more...)) == 0 {
 		text = visible(m.open.Name) + ": nothing is known of it any more\n"
 	}
-	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	var lines []string
+	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
+		lines = append(lines, m.typedLines(line)...)
+	}
 	m.top = max(0, min(m.top, len(lines)-m.height+1))
 	lines = lines[m.top:]
 	if below := len(lines) - m.height + 2; below > 1 {
