@@ -47,12 +47,13 @@ type Barrier struct {
 	fault   error
 }
 
-// New makes the barrier of that name for so many parties, from 1 to [MaxParties]. Nothing is sent, and the barrier needs no
-// closing. All processes give the same number for a name. The options are those of the places that the parties hold:
-// [redislock.WithLease] says after which time a party counts as dead, [redislock.WithMetadata] is the text that others are shown.
+// New makes the barrier of that name for so many parties, from 1 to [MaxParties]. The name has 1 to [MaxName] bytes. Nothing
+// is sent, and the barrier needs no closing. All processes give the same number for a name. The options are those of the places that the
+// parties hold: [redislock.WithLease] says after which time a party counts as dead, also one that dies while it records the outcome, and
+// [redislock.WithMetadata] is the text that others are shown.
 // The defaults of the Client count too: one that steals stale locks ([redislock.WithStealAfter]) is not for a barrier.
 func New(client *redislock.Client, name string, parties int, opts ...redislock.Option) *Barrier {
-	return &Barrier{client: client, name: name, parties: parties, opts: opts, fault: check("parties", name, parties, MaxParties)}
+	return &Barrier{client: client, name: name, parties: parties, opts: opts, fault: checkFor("parties", name, parties, MaxParties)}
 }
 
 // Party is a place in a [Barrier]. [Barrier.Enter] returns it.
@@ -75,11 +76,10 @@ type point struct {
 }
 
 func (b *Barrier) point(end bool) point {
-	name := "barrier:" + b.name
 	if end {
-		return point{name + "@out", name + "@out-is"}
+		return point{barrierOut + b.name, barrierOutIs + b.name}
 	}
-	return point{name, name + "@in-is"}
+	return point{barrierIn + b.name, barrierInIs + b.name}
 }
 
 // verdict is the decision about a point.
@@ -182,9 +182,7 @@ func (b *Barrier) enter(ctx context.Context) (*Party, error) {
 
 // take takes a place at a point.
 func (b *Barrier) take(ctx context.Context, at point) (*redislock.Lock, error) {
-	opts := append(slices.Clip(b.opts), redislock.WithMode(redislock.Semaphore(b.parties)), redislock.WithWeight(1), redislock.NonReentrant(),
-		redislock.WithTurn(0), redislock.WithLinger(0))
-	l, err := b.client.TryAcquire(ctx, at.place, opts...)
+	l, err := b.client.TryAcquire(ctx, at.place, optionsOf(b.opts, redislock.WithMode(redislock.Semaphore(b.parties)))...)
 	if errors.Is(err, redislock.ErrHeld) && ctx.Err() == nil {
 		err = ErrFull
 	}
@@ -271,7 +269,7 @@ func (b *Barrier) decide(ctx context.Context, at point, v *verdict) error {
 	if err != nil {
 		return err
 	}
-	l, err := b.client.TryAcquire(ctx, at.verdict, redislock.WithMode(redislock.Exclusive), redislock.WithTurn(0), redislock.WithLinger(0), redislock.WithMetadata(string(text)))
+	l, err := b.client.TryAcquire(ctx, at.verdict, optionsOf(b.opts, redislock.WithMetadata(string(text)))...)
 	switch {
 	case errors.Is(err, redislock.ErrHeld) && ctx.Err() == nil:
 		return nil

@@ -409,23 +409,36 @@ func TestAPartyWhosePlaceAnotherOneTakesBreaksTheBarrierForAllOrForNone(t *testi
 }
 
 func TestTheDefaultsOfAClientDoNotGetInTheWay(t *testing.T) {
-	within(t, func(w *world) {
-		c, _ := w.process("a", redislock.WithDefaults(redislock.WithTurn(time.Millisecond), redislock.WithLinger(50*time.Millisecond)))
-		latch := barrier.NewLatch(c, "import", 1)
-		if err := errors.Join(latch.CountDown(context.Background(), "part"), latch.Wait(context.Background())); err != nil {
-			w.Error(err)
-		}
-		p, err := barrier.New(c, "x", 1).Enter(context.Background())
-		if err != nil {
-			w.Fatal(err)
-		}
-		if err := p.Leave(context.Background()); err != nil {
-			w.Error(err)
-		}
-		if held := c.Held(); len(held) > 0 {
-			w.Errorf("it holds %v", held)
-		}
-	})
+	for what, defaults := range map[string][]redislock.Option{
+		"turns":    {redislock.WithTurn(time.Millisecond), redislock.WithLinger(50 * time.Millisecond)},
+		"a weight": {redislock.WithMode(redislock.Semaphore(10)), redislock.WithWeight(3)},
+		"readers":  {redislock.WithMode(redislock.Read)},
+		"others":   {redislock.WithMetadata("a text"), redislock.WithMaxQueue(1), redislock.NonReentrant(), redislock.WithDeadlockCheck(time.Second)},
+	} {
+		within(t, func(w *world) {
+			c, _ := w.process("a", redislock.WithDefaults(defaults...))
+			latch := barrier.NewLatch(c, "import", 2)
+			for _, part := range []string{"part", "another"} {
+				if err := latch.CountDown(context.Background(), part); err != nil {
+					w.Errorf("%s: %v", what, err)
+					return
+				}
+			}
+			if err := latch.Wait(context.Background()); err != nil {
+				w.Errorf("%s: %v", what, err)
+			}
+			p, err := barrier.New(c, "x", 1).Enter(context.Background())
+			if err != nil {
+				w.Fatalf("%s: %v", what, err)
+			}
+			if err := p.Leave(context.Background()); err != nil {
+				w.Errorf("%s: %v", what, err)
+			}
+			if held := c.Held(); len(held) > 0 {
+				w.Errorf("%s: it holds %v", what, held)
+			}
+		})
+	}
 }
 
 func TestAPartyTooManyIsRefused(t *testing.T) {
@@ -513,7 +526,7 @@ func TestAVerdictThatIsNotWrittenYetIsNone(t *testing.T) {
 	within(t, func(w *world) {
 		a, _ := w.process("a")
 		b, _ := w.process("b")
-		writes, err := b.Acquire(context.Background(), "barrier:x@in-is", redislock.WithMetadata(`{"open":true,"last":9000000000000000}`))
+		writes, err := b.Acquire(context.Background(), "barrier@in-is:x", redislock.WithMetadata(`{"open":true,"last":9000000000000000}`))
 		if err != nil {
 			w.Fatal(err)
 		}

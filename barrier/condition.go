@@ -19,22 +19,18 @@ type Condition struct {
 	fault  error
 }
 
-// NewCondition makes the condition of that name. Nothing is sent, and the condition needs no closing. A name may be used again
+// NewCondition makes the condition of that name, which has 1 to [MaxName] bytes. Nothing is sent, and the condition needs no closing. A name may be used again
 // and again. All callers that wait under it at a time must use the same lock. The options are those with which [Condition.Wait]
 // acquires the lock again: give the same as to [redislock.Client.Acquire]. The mode is that of the lock, unless they name one.
 // [redislock.WithLease] also says after which time a waiter is passed over that was woken and died before it had the lock.
 // [redislock.WithMetadata] is the text that others see.
 func NewCondition(client *redislock.Client, name string, opts ...redislock.Option) *Condition {
-	c := &Condition{client: client, name: name, opts: opts}
-	if name == "" {
-		c.fault = fmt.Errorf("%w: no name", redislock.ErrInvalid)
-	}
-	return c
+	return &Condition{client: client, name: name, opts: opts, fault: check(name)}
 }
 
-func (c *Condition) lock() string { return "condition:" + c.name }
+func (c *Condition) lock() string { return conditionQueue + c.name }
 
-func (c *Condition) signals() string { return c.lock() + "@signals" }
+func (c *Condition) signals() string { return conditionSignals + c.name }
 
 // Wait gives the lock back, waits for a signal, and acquires the lock again. It returns the lock that is held then, which is a new grant with a
 // greater fence. No signal is lost in between: the place in the queue is there before the lock is given back. Others may have had the lock between
@@ -287,7 +283,7 @@ func (c *Condition) wakeNext(ctx context.Context) error {
 	if err != nil || len(given.Holds) == 0 {
 		return err
 	}
-	return c.client.Do(ctx, c.lock()+"@next", c.wake, redislock.WithMode(redislock.Exclusive), redislock.WithTurn(0), redislock.WithLinger(0)) // so that two do not give the same one
+	return c.client.Do(ctx, conditionNext+c.name, c.wake, redislock.WithMode(redislock.Exclusive), redislock.WithTurn(0), redislock.WithLinger(0)) // so that two do not give the same one
 }
 
 func (c *Condition) wake(ctx context.Context) error {

@@ -22,17 +22,17 @@
 // A hold that was given back by [redislock.Lock.ReleaseAfter] is kept for its time, even if its process dies, and Inspect shows it
 // with its metadata. So all processes can read it, and if its lock is exclusive it is written at most once.
 //
-//	latch:NAME            shared: each part that is done is a hold that stays, with its name
-//	latch:NAME@count      held while one part is counted
-//	barrier:NAME          a semaphore of n units: the parties, each with a lease that it renews until it has left
-//	barrier:NAME@out      likewise: the parties that have come to the end
-//	barrier:NAME@in-is    exclusive: a hold that stays, whose metadata is the verdict about the beginning
-//	barrier:NAME@out-is   likewise, about the end
+//	latch:NAME              shared: each part that is done is a hold that stays, with its name
+//	latch@count:NAME        held while one part is counted
+//	barrier:NAME            a semaphore of n units: the parties, each with a lease that it renews until it has left
+//	barrier@out:NAME        likewise: the parties that have come to the end
+//	barrier@in-is:NAME      exclusive: a hold that stays, whose metadata is the verdict about the beginning
+//	barrier@out-is:NAME     likewise, about the end
 //	condition:NAME          exclusive: its queue are those who wait for a signal. A hold that stays shuts it
-//	condition:NAME@signals  shared: signals that were given and not heard yet, each a hold that stays, with their number
-//	condition:NAME@next     held while one of them is taken
+//	condition@signals:NAME  shared: signals that were given and not heard yet, each a hold that stays, with their number
+//	condition@next:NAME     held while one of them is taken
 //
-//	         all n hold barrier:NAME                      all n hold barrier:NAME@out
+//	         all n hold barrier:NAME                      all n hold barrier@out:NAME
 //	 (enter) ────────────────────────▶ open: all work ──────────────────────────────▶ open: all have left
 //	    │    one of them is gone             │             one of barrier:NAME is gone
 //	    └────────────────────▶ broken        └──────────────────────────────▶ broken

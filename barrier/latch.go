@@ -24,27 +24,18 @@ type Latch struct {
 	client *redislock.Client
 	name   string
 	parts  int
+	opts   []redislock.Option
 	fault  error
 }
 
-// NewLatch makes the latch of that name, with so many parts, from 1 to [MaxParts]. Nothing is sent, and the latch needs no
-// closing. All processes give the same number for a name.
-func NewLatch(client *redislock.Client, name string, parts int) *Latch {
-	return &Latch{client: client, name: name, parts: parts, fault: check("parts", name, parts, MaxParts)}
+// NewLatch makes the latch of that name, with so many parts, from 1 to [MaxParts]. The name has 1 to [MaxName] bytes. Nothing is sent,
+// and the latch needs no closing. All processes give the same number for a name. The options are those of the locks that
+// [Latch.CountDown] holds for a moment: [redislock.WithLease] says for how long a process that dies in that moment can keep others from counting.
+func NewLatch(client *redislock.Client, name string, parts int, opts ...redislock.Option) *Latch {
+	return &Latch{client: client, name: name, parts: parts, opts: opts, fault: checkFor("parts", name, parts, MaxParts)}
 }
 
-// check says whether there can be a thing of that name for so many.
-func check(what, name string, n, most int) error {
-	switch {
-	case name == "":
-		return fmt.Errorf("%w: no name", redislock.ErrInvalid)
-	case n < 1 || n > most:
-		return fmt.Errorf("%w: %d %s, must be from 1 to %d", redislock.ErrInvalid, n, what, most)
-	}
-	return nil
-}
-
-func (l *Latch) lock() string { return "latch:" + l.name }
+func (l *Latch) lock() string { return latchParts + l.name }
 
 // CountDown says that a part is done. A part is known by its name, which is the metadata of its hold, so it is at most
 // [redislock.MaxMetadata] bytes long, and not empty. A part that is done already changes nothing, and neither does one more when the
@@ -72,13 +63,13 @@ func (l *Latch) countDown(ctx context.Context, part string) error {
 	case part == "":
 		return fmt.Errorf("%w: a part without a name", redislock.ErrInvalid)
 	}
-	return l.client.Do(ctx, l.lock()+"@count", func(counting context.Context) error { // so that two calls do not count one part twice
+	return l.client.Do(ctx, latchCount+l.name, func(counting context.Context) error { // so that two calls do not count one part twice
 		err := l.count(counting, part)
 		if err != nil && counting.Err() != nil && ctx.Err() == nil { // the caller's context has not ended, and the error must not say so
 			return context.Cause(counting)
 		}
 		return err
-	}, redislock.WithMode(redislock.Exclusive), redislock.WithTurn(0), redislock.WithLinger(0))
+	}, optionsOf(l.opts)...)
 }
 
 // count counts a part unless it is done.
@@ -87,8 +78,7 @@ func (l *Latch) count(ctx context.Context, part string) error {
 	if err != nil || done[part] || len(done) >= l.parts {
 		return err
 	}
-	place, err := l.client.Acquire(ctx, l.lock(), redislock.WithMode(redislock.Read), redislock.WithMetadata(part),
-		redislock.WithTurn(0), redislock.WithLinger(0))
+	place, err := l.client.Acquire(ctx, l.lock(), optionsOf(l.opts, redislock.WithMode(redislock.Read), redislock.WithMetadata(part))...)
 	if err != nil {
 		return err
 	}

@@ -137,7 +137,7 @@ func TestACountThatIsCutShortSaysWhy(t *testing.T) {
 				if name == "closes" {
 					err = a.Close(ctx)
 				} else {
-					_, err = b.Break(ctx, "latch:"+name+"@count", "a test")
+					_, err = b.Break(ctx, "latch@count:"+name, "a test")
 				}
 				if err != nil {
 					w.Error(err)

@@ -184,12 +184,9 @@ func (c *checks) remainsOf(s *server) {
 
 // staysFor reports whether a lock is one of those that package barrier leaves behind for a day.
 func staysFor(name string) bool {
-	for _, kind := range []string{"latch:", "barrier:", "condition:"} {
-		if strings.HasPrefix(name, kind) {
-			return true
-		}
-	}
-	return false
+	role, _, _ := strings.Cut(name, ":")
+	kind, _, _ := strings.Cut(role, "@")
+	return role != name && slices.Contains([]string{"latch", "barrier", "condition"}, kind)
 }
 
 // forgotten reports whether the server has lost its data of a lock since a token was given up. Then nothing turns a late copy away.
