@@ -19,7 +19,7 @@ export function heard(now) {
 export const now = () => Date.now() + (ahead ?? 0);
 
 // local converts a time of Redis to this machine's clock.
-const local = (ms) => ms - (ahead ?? 0);
+const local = (ms) => ms - (Math.abs(ahead) < 1000 ? 0 : ahead); // less is the time that a message takes, and would show 12:00 as 11:59:59
 
 // since, until and moment show a time of Redis, and tick keeps them up to date.
 export const since = (ms, extra) => timed('since', ms, extra);
