@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"example.com/redislock"
 )
@@ -104,8 +105,9 @@ func (v *verdict) err() error {
 // holds its own until [Party.Leave] or [Party.Quit], or until it is lost ([Party.Context]).
 //
 // If another party is told to stop or dies meanwhile, the barrier is broken for all, and the error is a [BrokenError] that names it. If
-// ctx ends, the error is that of ctx, and this party is the one that the others are told of. [ErrFull] and [ErrOver] are for a party
-// too many, or too late. While Redis cannot be reached, Enter goes on waiting, until the place is lost: [redislock.ErrLost]. Other errors
+// ctx ends, the error is that of ctx, and this party is the one that the others are told of, also those that come later: it records that
+// before it gives its place back, for which it may take some seconds if Redis does not answer. If ctx ends before this party has its place, this
+// party has not come, and the others wait on. [ErrFull] and [ErrOver] are for a party too many, or too late. While Redis cannot be reached, Enter goes on waiting, until the place is lost: [redislock.ErrLost]. Other errors
 // are those of [redislock.Client.TryAcquire]. After an error this party holds nothing.
 func (b *Barrier) Enter(ctx context.Context) (*Party, error) {
 	party, err := b.enter(ctx)
@@ -139,14 +141,19 @@ func (b *Barrier) enter(ctx context.Context) (*Party, error) {
 	if err != nil {
 		return nil, err
 	}
+	p := &Party{barrier: b, in: in, met: map[int64]redislock.Owner{}, left: make(chan struct{})}
+	var v *verdict
 	entered := false
 	defer func() {
-		if !entered { // also if a callback of the user's panics
-			_ = in.Release(context.WithoutCancel(ctx)) // what is not given back lapses
+		if entered { // if not, also because a callback of the user's panics
+			return
+		}
+		defer func() { _ = in.Release(context.WithoutCancel(ctx)) }() // what is not given back lapses
+		if v == nil {
+			p.giveUp(ctx, at)
 		}
 	}()
-	p := &Party{barrier: b, in: in, met: map[int64]redislock.Owner{}, left: make(chan struct{})}
-	v, err := b.meet(ctx, at, in, func(ctx context.Context) (*verdict, error) {
+	v, err = b.meet(ctx, at, in, func(ctx context.Context) (*verdict, error) {
 		here, last, err := b.here(ctx, at)
 		if err != nil || here == nil {
 			return nil, err
@@ -208,17 +215,49 @@ func (p *Party) see(here map[int64]redislock.Owner) {
 	}
 }
 
+// giveUpFor bounds how long a party that gives its place up tries to tell the others.
+const giveUpFor = 2 * time.Second
+
+// giveUp records that this party is the one that is gone, before its place is given back. The others may not have seen the place, and would wait
+// in vain.
+func (p *Party) giveUp(ctx context.Context, at point) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpFor)
+	defer cancel()
+	who, seen := p.met[p.in.Fence()]
+	if !seen { // it was told to stop before its first look
+		info, err := inspect(ctx, p.barrier.client, at.place)
+		if err != nil {
+			return
+		}
+		for _, h := range info.Holds {
+			if h.Fence == p.in.Fence() {
+				who, seen = h.Owner, true
+			}
+		}
+	}
+	v := &verdict{}
+	if seen {
+		v = goneIs(who)
+	}
+	_ = p.barrier.decide(ctx, at, v) // if Redis cannot be reached, only those who have seen the place are told
+}
+
 // missing is the verdict if a party that was seen is not there any more.
 func (p *Party) missing(here map[int64]redislock.Owner) *verdict {
 	for fence, who := range p.met {
 		if _, there := here[fence]; !there && (p.last == 0 || fence <= p.last) {
-			if who.Trace = ""; len(who.Metadata) > 256 { // the verdict has the bounds of metadata
-				who.Metadata = strings.ToValidUTF8(who.Metadata[:256], "")
-			}
-			return &verdict{Gone: &who}
+			return goneIs(who)
 		}
 	}
 	return nil
+}
+
+// goneIs is the verdict that this party is gone.
+func goneIs(who redislock.Owner) *verdict {
+	if who.Trace = ""; len(who.Metadata) > 256 { // the verdict has the bounds of metadata
+		who.Metadata = strings.ToValidUTF8(who.Metadata[:256], "")
+	}
+	return &verdict{Gone: &who}
 }
 
 // meet waits for the verdict about a point, and writes it down where due says so.

@@ -58,7 +58,8 @@
 //   - Open means that at one moment of the server all n parties held their place. A party that is no longer there when it reads the
 //     verdict gets the loss of its place in its stead.
 //   - A place is given up before the verdict only by a party that leaves, that is told to stop, or that died. The others learn who that
-//     was, by a [BrokenError]. Who died is noticed when its lease is over.
+//     was, by a [BrokenError]. A party that is told to stop while it waits for the beginning records that before it gives its place up. That
+//     a party died is noticed when its lease is over, if another one had seen it.
 //   - Nobody is counted twice: a party of a barrier that is full, or that is over, is refused.
 //   - Between the moment at which [Condition.Wait] gives the lock back and a signal, a waiter has its place, or it returns without a signal.
 //   - A signal wakes the waiter that has waited longest. A woken waiter that has its lock again has used the signal; every other end of its wait passes the signal on.

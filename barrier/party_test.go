@@ -3,6 +3,7 @@ package barrier_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -155,4 +156,73 @@ func TestACountThatIsCutShortSaysWhy(t *testing.T) {
 			t.Errorf("%s: no call was cut short", name)
 		}
 	}
+}
+
+// A party that is told to stop tells the others itself, for they may not have seen its place.
+func TestAPartyThatIsToldToStopAtOnceBreaksTheBarrier(t *testing.T) {
+	within(t, func(w *world) {
+		a, _ := w.process("waits")
+		c, _ := w.process("stops")
+		if err := barrier.NewLatch(c, "connects", 1).CountDown(context.Background(), "part"); err != nil {
+			w.Fatal(err)
+		}
+		for after := 5 * time.Millisecond; after < 60*time.Millisecond; after += 3 * time.Millisecond { // before that it has no place yet
+			for _, alone := range []bool{false, true} {
+				name := fmt.Sprint("x", after, alone)
+				told := make(chan error, 1)
+				waits := func() {
+					x, cancel := context.WithTimeout(context.Background(), time.Minute)
+					defer cancel()
+					_, err := barrier.New(a, name, 3).Enter(x)
+					told <- err
+				}
+				if !alone {
+					go waits()
+					time.Sleep(time.Second)
+				}
+				x, cancel := context.WithTimeout(context.Background(), after)
+				_, err := barrier.New(c, name, 3, redislock.WithMetadata("shard 7")).Enter(x)
+				cancel()
+				if !errors.Is(err, context.DeadlineExceeded) {
+					w.Errorf("after %v: %v", after, err)
+				}
+				if alone {
+					waits()
+				}
+				stopped := time.Now()
+				err = <-told
+				broken, is := errors.AsType[*barrier.BrokenError](err)
+				if !is || broken.Party.Client != "stops" || broken.Party.Metadata != "shard 7" || errors.Is(err, barrier.ErrOver) != alone {
+					w.Errorf("after %v, alone %v: %v", after, alone, err)
+				}
+				if took := time.Since(stopped); took > time.Second {
+					w.Errorf("after %v: told after %v", after, took)
+				}
+			}
+		}
+	})
+}
+
+// A party that is told to stop while Redis cannot be reached does not try for long to tell the others.
+func TestAPartyThatIsToldToStopDuringAnOutageReturns(t *testing.T) {
+	within(t, func(w *world) {
+		c, n := w.process("stops")
+		ctx, stop := context.WithCancel(context.Background())
+		told := make(chan error, 1)
+		go func() {
+			_, err := barrier.New(c, "x", 2).Enter(ctx)
+			told <- err
+		}()
+		time.Sleep(time.Second)
+		n.Cut()
+		time.Sleep(time.Second)
+		stop()
+		stopped := time.Now()
+		if err := <-told; !errors.Is(err, context.Canceled) {
+			w.Error(err)
+		}
+		if took := time.Since(stopped); took > 20*time.Second {
+			w.Errorf("it has returned after %v", took)
+		}
+	})
 }
