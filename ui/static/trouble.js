@@ -29,7 +29,7 @@ export function copyable(command) {
     }
     setTimeout(() => setText(button, 'Copy'), 2000);
   } }, 'Copy');
-  const code = el('code', null, command);
+  const code = el('code', null, ...unbroken(command));
   return el('span', { class: 'command' }, code, button);
 }
 
