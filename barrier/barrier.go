@@ -107,8 +107,9 @@ func (v *verdict) err() error {
 // If another party is told to stop or dies meanwhile, the barrier is broken for all, and the error is a [BrokenError] that names it. If
 // ctx ends, the error is that of ctx, and this party is the one that the others are told of, also those that come later: it records that
 // before it gives its place back, for which it may take some seconds if Redis does not answer. If ctx ends before this party has its place, this
-// party has not come, and the others wait on. [ErrFull] and [ErrOver] are for a party too many, or too late. While Redis cannot be reached, Enter goes on waiting, until the place is lost: [redislock.ErrLost]. Other errors
-// are those of [redislock.Client.TryAcquire]. After an error this party holds nothing.
+// party has not come, and the others wait on. [ErrFull] and [ErrOver] are for a party too many, or too late. While Redis cannot be
+// reached, Enter goes on waiting, until the place is lost: [redislock.ErrLost]. Other errors are those of [redislock.Client.TryAcquire].
+// After an error this party holds nothing.
 func (b *Barrier) Enter(ctx context.Context) (*Party, error) {
 	party, err := b.enter(ctx)
 	if err != nil {
