@@ -206,3 +206,15 @@ func (nodes) Whole(l *Lock, c *Client) error {
 	l.hold.endChange()
 	return nil
 }
+
+// Under says whether ctx carries a lock of that name of that Client: an acquire under ctx would nest in it.
+func (nodes) Under(ctx context.Context, c *Client, name string) bool {
+	return ctx.Value(heldKey{c, name}) != nil
+}
+
+// Lease is the lease of an acquire with these options.
+func (nodes) Lease(c *Client, opts []Option) (time.Duration, error) {
+	s := c.defaults
+	err := s.apply(opts)
+	return s.lease, err
+}

@@ -57,8 +57,17 @@ func (w *world) process(name string, opts ...redislock.ClientOption) (*redislock
 // processAt is a Client whose packets take this long.
 func (w *world) processAt(delay time.Duration, name string, opts ...redislock.ClientOption) (*redislock.Client, *fakenet.Network) {
 	w.Helper()
+	return w.processBehind(nil, delay, name, opts...)
+}
+
+// processBehind is a Client whose packets take this long, and whose requests pass a hook, if there is one.
+func (w *world) processBehind(hook redis.Hook, delay time.Duration, name string, opts ...redislock.ClientOption) (*redislock.Client, *fakenet.Network) {
+	w.Helper()
 	n := &fakenet.Network{Dial: w.mini.Dial, Delay: delay}
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", Protocol: 2, DisableIdentity: true, Dialer: n.Dialer})
+	if hook != nil {
+		rdb.AddHook(hook)
+	}
 	c, err := redislock.New(rdb, append(opts, redislock.WithName(name), redislock.WithShown(2))...)
 	if err != nil {
 		w.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 
@@ -22,7 +23,8 @@ type Condition struct {
 // NewCondition makes the condition of that name, which has 1 to [MaxName] bytes. Nothing is sent, and the condition needs no closing. A name may be used again
 // and again. All callers that wait under it at a time must use the same lock. The options are those with which [Condition.Wait]
 // acquires the lock again: give the same as to [redislock.Client.Acquire]. The mode is that of the lock, unless they name one.
-// [redislock.WithLease] also says after which time a waiter is passed over that was woken and died before it had the lock.
+// [redislock.WithLease] also says after which time a waiter is passed over that was woken and died before it had the lock, and for how long a
+// process that dies while it notes or gives a signal blocks the others. So give it where there is only a signal, too.
 // [redislock.WithMetadata] is the text that others see.
 func NewCondition(client *redislock.Client, name string, opts ...redislock.Option) *Condition {
 	return &Condition{client: client, name: name, opts: opts, fault: check(name)}
@@ -41,12 +43,13 @@ func (c *Condition) signals() string { return conditionSignals + c.name }
 //		lock, err = condition.Wait(ctx, lock)
 //	}
 //
-// ctx must not be a context of the lock, for that ends when the lock is given back; so the lock is not that of [redislock.Client.Do]. The
-// lock must be the only handle of its hold.
+// ctx must not be a context of the lock, for that ends when the lock is given back; so the lock is not that of [redislock.Client.Do]. It may carry
+// a lock of the same name of another Client. The lock must be the only handle of its hold.
 //
 // After an error the caller holds nothing, and the result is the lock that was given, whose release sends nothing more. [redislock.ErrInvalid] and
-// [redislock.ErrOrder] are the exceptions: where Wait cannot be called so, the lock is as it was. If ctx ends, before the signal or after it, the
-// error is that of ctx. A signal that one does not use is passed on to the next. [redislock.ErrNotHeld] says that the lock was lost before it was
+// [redislock.ErrOrder] are the exceptions: where Wait cannot be called so, the lock is as it was. Only the server knows whether the fence of
+// [redislock.WithFenceFloor] is too far ahead; the caller holds nothing after that [redislock.ErrInvalid]. If ctx ends, before the signal or after it, the
+// error is that of ctx. A signal that a Wait with an error does not use is passed on to the next. [redislock.ErrNotHeld] says that the lock was lost before it was
 // given back. Other errors are those of [redislock.Client.Acquire] and of [redislock.Lock.Release].
 func (c *Condition) Wait(ctx context.Context, lock *redislock.Lock) (*redislock.Lock, error) {
 	again, err := c.wait(ctx, lock)
@@ -83,10 +86,8 @@ func (c *Condition) wait(ctx context.Context, lock *redislock.Lock) (*redislock.
 	if err := root.Whole(lock, c.client); err != nil {
 		return nil, err
 	}
-	for _, l := range redislock.LocksFromContext(ctx) {
-		if l.Name() == lock.Name() {
-			return nil, fmt.Errorf("%w: a wait under a context of the lock that it gives back", redislock.ErrInvalid)
-		}
+	if root.Under(ctx, c.client, lock.Name()) {
+		return nil, fmt.Errorf("%w: a wait under a context of the lock that it gives back", redislock.ErrInvalid)
 	}
 	opts := append([]redislock.Option{redislock.WithMode(lock.Mode())}, c.opts...)
 	place, err := c.lineUp(ctx, opts)
@@ -97,17 +98,25 @@ func (c *Condition) wait(ctx context.Context, lock *redislock.Lock) (*redislock.
 		return nil, err
 	}
 	var turn, again *redislock.Lock
-	woken, returned := false, false
+	woken, shut, returned := false, false, false
 	defer func() { // also when an observer panics
 		if !woken {
 			c.passOn(ctx, place)
 		}
 	}()
 	defer func() {
-		switch {
-		case again != nil && !returned:
+		if returned {
+			return
+		}
+		if again != nil {
 			_ = again.Release(context.WithoutCancel(ctx))
-		case again == nil && turn != nil: // the signal is for the next
+		}
+		switch { // the signal is for the next
+		case shut:
+			bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookEvery)
+			defer cancel()
+			_ = c.signal(bounded, false)
+		case turn != nil:
 			_ = turn.Release(context.WithoutCancel(ctx))
 		}
 	}()
@@ -123,7 +132,11 @@ func (c *Condition) wait(ctx context.Context, lock *redislock.Lock) (*redislock.
 		return nil, err
 	}
 	if turn != nil {
-		_ = c.shut(ctx, turn) // if it could not be shut, the next one is woken without a signal
+		if loss := again.Err(); loss != nil {
+			return nil, loss
+		}
+		shut = true                     // perhaps, if an observer panics
+		shut = c.shut(ctx, turn) == nil // if it could not be shut, the next one is woken without a signal
 		if loss := again.Err(); loss != nil {
 			return nil, loss
 		}
@@ -197,8 +210,8 @@ func (c *Condition) shut(ctx context.Context, turn *redislock.Lock) error {
 // Signal wakes the waiter that has waited longest, if there is one. The caller need not hold the lock for the call, but must
 // hold it while it changes what the lock guards: then every waiter from before the change is woken, or needs no signal. If a
 // waiter that was woken dies or gives up before it has its lock again, the signal goes to the next waiter. After an error the
-// signal may have been given or not; a call too many does no harm. The errors are those of [redislock.Client.Inspect],
-// [redislock.Client.TryAcquire] and [redislock.Lock.ReleaseAfter].
+// signal may have been given or not; a call too many does no harm. While another call notes or gives a signal, Signal waits for it. The errors are
+// those of [redislock.Client.Inspect], [redislock.Client.Do], [redislock.Client.TryAcquire] and [redislock.Lock.ReleaseAfter].
 func (c *Condition) Signal(ctx context.Context) error {
 	return wrap("signal", c.named(), c.signal(ctx, false))
 }
@@ -213,27 +226,21 @@ func (c *Condition) signal(ctx context.Context, all bool) error {
 	if err := c.may(ctx); err != nil {
 		return err
 	}
-	queue, err := c.client.Inspect(ctx, c.lock()) // before the signals: what is waiting to be given then is for those who wait now
+	queue, err := c.client.Inspect(ctx, c.lock())
 	if err != nil || queue.Waiting == 0 {
 		return err
 	}
-	wanted := 1
-	if all {
-		wanted = queue.Waiting
-	} else if open, err := c.open(ctx, queue); open || err != nil {
-		return err
-	}
-	given, err := c.given(ctx)
-	if err != nil {
-		return err
-	}
-	if wanted = min(wanted, queue.Waiting-count(given)); wanted > 0 {
-		if err := c.give(ctx, wanted); err != nil {
+	more := everybody
+	if !all {
+		if open, err := c.open(ctx, queue); open || err != nil {
 			return err
 		}
+		more = 1
 	}
-	return c.wakeNext(ctx)
+	return c.alone(ctx, func(ctx context.Context) error { return c.wake(ctx, more) })
 }
+
+const everybody = math.MaxInt32 / 2
 
 // open ends the hold that shuts the queue, so that the next one is woken. It reports false if there is none, or another has ended it.
 func (c *Condition) open(ctx context.Context, queue redislock.Info) (bool, error) {
@@ -244,14 +251,24 @@ func (c *Condition) open(ctx context.Context, queue redislock.Info) (bool, error
 	return fence > 0, err
 }
 
-// give notes so many signals, to be given one after the other.
-func (c *Condition) give(ctx context.Context, n int) error {
-	l, err := c.client.TryAcquire(ctx, c.signals(), redislock.WithMode(redislock.Read), redislock.WithMetadata(strconv.Itoa(n)),
-		redislock.NonReentrant(), redislock.WithTurn(0), redislock.WithLinger(0))
-	if err != nil {
-		return err
+// note notes so many signals in the place of those that were noted, to be given one after the other. The new number is written first. A
+// death in between wakes some too many, and none too few.
+func (c *Condition) note(ctx context.Context, given redislock.Info, n int) error {
+	if n > 0 {
+		l, err := c.client.TryAcquire(ctx, c.signals(), redislock.WithMode(redislock.Read), redislock.WithWeight(1),
+			redislock.WithMetadata(strconv.Itoa(n)), redislock.NonReentrant(), redislock.WithTurn(0), redislock.WithLinger(0))
+		if err != nil {
+			return err
+		}
+		if err := l.ReleaseAfter(ctx, Life); err != nil {
+			return err
+		}
 	}
-	return l.ReleaseAfter(ctx, Life)
+	if len(given.Holds) == 0 {
+		return nil
+	}
+	_, err := c.client.BreakHolds(ctx, given, "given")
+	return err
 }
 
 // given are the signals that were noted.
@@ -264,15 +281,11 @@ func (c *Condition) given(ctx context.Context) (redislock.Info, error) {
 // count is how many signals are noted.
 func count(given redislock.Info) (n int) {
 	for _, h := range given.Holds {
-		n += number(h)
-	}
-	return n
-}
-
-func number(h redislock.Hold) int {
-	n, err := strconv.Atoi(h.Owner.Metadata)
-	if err != nil {
-		return 1
+		one, err := strconv.Atoi(h.Owner.Metadata)
+		if err != nil {
+			one = 1
+		}
+		n += one
 	}
 	return n
 }
@@ -283,40 +296,51 @@ func (c *Condition) wakeNext(ctx context.Context) error {
 	if err != nil || len(given.Holds) == 0 {
 		return err
 	}
-	return c.client.Do(ctx, conditionNext+c.name, c.wake, redislock.WithMode(redislock.Exclusive), redislock.WithTurn(0), redislock.WithLinger(0)) // so that two do not give the same one
+	return c.alone(ctx, func(ctx context.Context) error { return c.wake(ctx, 0) })
 }
 
-func (c *Condition) wake(ctx context.Context) error {
+// alone runs a function while no other one changes the signals that are noted. If its process dies, the lock is free after the lease
+// of the options.
+func (c *Condition) alone(ctx context.Context, fn func(context.Context) error) error {
+	lease, err := root.Lease(c.client, c.opts)
+	if err != nil {
+		return err
+	}
+	return c.client.Do(ctx, conditionNext+c.name, fn, redislock.WithLease(lease), redislock.WithWait(Life), redislock.WithMode(redislock.Exclusive),
+		redislock.WithWeight(1), redislock.WithTurn(0), redislock.WithLinger(0))
+}
+
+// wake adds signals to those that are noted, and gives one of them if the queue is shut. Under alone nobody else notes or gives one, so
+// what is noted does not change between the look at the signals and the look at the queue. Then as many signals as callers wait are
+// enough. A process whose lock has lapsed may still end the signals that it has read, by a request that was under way. Signals that are
+// added therefore replace those that were noted, also where these are enough.
+func (c *Condition) wake(ctx context.Context, more int) error {
 	for {
 		given, err := c.given(ctx)
-		if err != nil || len(given.Holds) == 0 {
+		if err != nil || more == 0 && len(given.Holds) == 0 {
 			return err
 		}
-		queue, err := c.client.Inspect(ctx, c.lock()) // after the signals: all who waited when they were given are gone if nobody waits now
+		queue, err := c.client.Inspect(ctx, c.lock())
 		if err != nil {
 			return err
 		}
-		if queue.Waiting == 0 {
-			_, err := c.client.BreakHolds(ctx, given, "nobody waits")
-			return err
-		}
-		if len(queue.Holds) == 0 || !queue.Holds[0].Kept {
+		n := min(count(given)+more, queue.Waiting)
+		opens := n > 0 && len(queue.Holds) > 0 && queue.Holds[0].Kept
+		switch {
+		case opens:
+			switch open, err := c.open(ctx, queue); {
+			case err != nil:
+				return err
+			case !open: // a signal that did not need to be noted was faster
+				continue
+			}
+			n--
+		case n > 0 && more == 0: // one who was woken is on its way, and gives the next signal when it has shut the queue
 			return nil
 		}
-		switch open, err := c.open(ctx, queue); {
-		case err != nil:
+		if err := c.note(ctx, given, n); err != nil || opens || n == 0 {
 			return err
-		case !open: // a signal that did not need to be noted was faster
-			continue
 		}
-		// The remaining number is written first, and then the old hold ended. A death in between wakes one waiter too many, and none too few.
-		if n := number(given.Holds[0]); n > 1 {
-			if err := c.give(ctx, n-1); err != nil {
-				return err
-			}
-		}
-		given.Holds = given.Holds[:1]
-		_, err = c.client.BreakHolds(ctx, given, "given")
-		return err
+		more = 0 // the queue may have been shut before the signal was noted
 	}
 }

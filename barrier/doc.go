@@ -30,7 +30,7 @@
 //	barrier@out-is:NAME     likewise, about the end
 //	condition:NAME          exclusive: its queue are those who wait for a signal. A hold that stays shuts it
 //	condition@signals:NAME  shared: signals that were given and not heard yet, each a hold that stays, with their number
-//	condition@next:NAME     held while one of them is taken
+//	condition@next:NAME     held while one of them is noted or given
 //
 //	         all n hold barrier:NAME                      all n hold barrier@out:NAME
 //	 (enter) ────────────────────────▶ open: all work ──────────────────────────────▶ open: all have left
@@ -50,7 +50,8 @@
 //	                           └─────────┘ it died, or its context ended: the next one has it
 //
 // A signal that comes while one who was woken is on its way to its lock is noted, and that one gives it when it has shut the queue. If it dies
-// before that, one of those who wait does so, for each of them looks every 10 s.
+// before that, one of those who wait does so, for each of them looks every 10 s. Signals are noted and given under one lock, and never more are noted
+// than callers wait.
 //
 // # What holds
 //
@@ -62,7 +63,9 @@
 //     a party died is noticed when its lease is over, if another one had seen it.
 //   - Nobody is counted twice: a party of a barrier that is full, or that is over, is refused.
 //   - Between the moment at which [Condition.Wait] gives the lock back and a signal, a waiter has its place, or it returns without a signal.
-//   - A signal wakes the waiter that has waited longest. A woken waiter that has its lock again has used the signal; every other end of its wait passes the signal on.
+//   - A Signal that returned nil has woken a waiter, or is noted, or at one moment as many were noted as callers waited. Never too few are noted. There are some
+//     too many if a process dies, or loses Redis, between two requests.
+//   - A signal wakes the waiter that has waited longest. A Wait that returns nil has used the signal; every other end of it passes the signal on.
 //   - Those who were woken have their locks again in the order in which they began to wait, and each before the next is woken.
 //   - Nothing stays for longer than a Life, and no party longer than its lease.
 //

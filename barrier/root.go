@@ -2,6 +2,7 @@ package barrier
 
 import (
 	"context"
+	"time"
 
 	"example.com/redislock"
 	"example.com/redislock/internal/bridge"
@@ -12,6 +13,8 @@ var root = bridge.Root.(interface {
 	Enqueue(ctx context.Context, c *redislock.Client, name string, opts []redislock.Option, hear func(has bool)) (*redislock.Lock, error)
 	Within(ctx context.Context, l *redislock.Lock) context.Context
 	Whole(l *redislock.Lock, c *redislock.Client) error
+	Under(ctx context.Context, c *redislock.Client, name string) bool
+	Lease(c *redislock.Client, opts []redislock.Option) (time.Duration, error)
 })
 
 // place is a call that waits in the queue of a condition.

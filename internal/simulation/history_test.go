@@ -159,7 +159,7 @@ func (w *world) called(by *session, args []string, v any) {
 	}
 	w.checks.given(s, scriptOf(args), key, args[4:], v)
 	if scriptOf(args) == "break" {
-		w.checks.lost(s, nameOf(key), true)
+		w.checks.ended(s, nameOf(key))
 	}
 	w.checks.asks(by, args)
 	w.checks.kept(s, key)

@@ -1,6 +1,9 @@
 package simulation_test
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // lossOf is a loss of data on a server, of one name or, if that is "", of all. A server that loses data by a restart gives no vote of
 // a quorum for a while (Q8). A server that runs on does.
@@ -16,6 +19,17 @@ func (c *checks) lost(s *server, name string, running bool) {
 	defer c.mu.Unlock()
 	c.losses[lossOf{s.number, name, running}] = time.Now()
 	c.forgot, c.gone = true, true
+}
+
+// ended records that holds of a name were broken. A condition does so itself with each signal, and that is no loss of data.
+func (c *checks) ended(s *server, name string) {
+	if !strings.HasPrefix(name, "condition") {
+		c.lost(s, name, true)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.losses[lossOf{s.number, name, true}] = time.Now()
 }
 
 // expired records that all deadlines on a server have passed, as its clock was stepped forward.

@@ -23,6 +23,8 @@ type plan struct {
 	Tangled bool `json:",omitempty"`
 	// Gathered says that most operations are latches, barriers, a condition and a limit that changes.
 	Gathered bool `json:",omitempty"`
+	// Rush says that all are of the condition, those who wait before those who signal.
+	Rush bool `json:",omitempty"`
 }
 
 // operation is something that a process does.
@@ -33,6 +35,7 @@ type operation struct {
 	Kind   string
 	Name   string
 	Seed   uint64
+	Things int `json:",omitempty"` // what it brings in a rush
 }
 
 // fault is something that befalls a process, the network or the server. One that lasts is over after For.
@@ -176,7 +179,7 @@ func planOf(seed uint64) plan {
 	case 7:
 		p.gather()
 	}
-	if draw.IntN(5) == 0 {
+	if draw.IntN(5) == 0 || p.Rush && seed/32%2 == 0 { // after a fault it is often not known what became of a signal
 		return p
 	}
 	some := faults

@@ -138,7 +138,11 @@ func (w *world) operate(op operation) {
 	w.history.ops++
 	w.history.add("%s begins %d: %s %s", p.name, op.Number, op.Kind, op.Name)
 	d.ctx, d.cancel = context.WithCancel(p.life)
-	switch d.draw.IntN(10) {
+	ending := d.draw.IntN(10)
+	if w.plan.Rush {
+		ending = -1
+	}
+	switch ending {
 	case 0, 1, 2: // after some time
 		d.ctx, d.cancel = context.WithTimeout(p.life, upTo(d.draw, 100*time.Microsecond, 30*time.Second))
 	case 3, 4: // after some number of packets

@@ -13,8 +13,13 @@ import (
 // gather changes most operations so that they wait for each other, or change what others may have: latches, barriers, a condition, and
 // the limit of the semaphore. It draws nothing at random, so that everything else stays as it was.
 func (p *plan) gather() {
+	p.Rush = p.Seed/16%2 == 0
 	for i := range p.Ops {
 		op := &p.Ops[i]
+		if p.Rush {
+			op.rush(i)
+			continue
+		}
 		switch op.Seed % 8 {
 		case 0, 1, 2:
 			op.Kind, op.Name = "condition", "work"
@@ -33,6 +38,23 @@ func (p *plan) gather() {
 	}
 	p.Gathered = true
 }
+
+// rush puts an operation into a round of five. Three take one thing each, wait for it, and do not come back. Then two bring these three
+// things, nearly together, with a signal for each: so as many signals are given as callers wait, and each of them is needed. None of them
+// is cancelled.
+func (op *operation) rush(n int) {
+	begins, at := time.Duration(n/5)*round, n%5
+	op.Kind, op.Name = "condition", "work"
+	switch at {
+	case 3, 4:
+		op.At, op.Things = begins+8*time.Second+time.Duration(op.Seed/64%20)*time.Millisecond, 5-at
+	default:
+		op.At = begins + op.At%(5*time.Second)
+	}
+}
+
+// round is the time between two rounds of a rush. A waiter that has died is passed over in that time.
+const round = 40 * time.Second
 
 // gathered has what operations that wait for each other saw. The mutex of the checks guards it.
 type gathered struct {
@@ -208,15 +230,41 @@ func (d *doing) barrier() error {
 type stock struct {
 	things  int
 	changed time.Time
+	waiting int  // calls of Wait under way
 	unsure  bool // a signal may be missing, or may have gone to a waiter that has died with it
 }
 
 // condition either adds to the stock, with a signal, or takes from it, and waits if it is empty.
 func (d *doing) condition() error {
-	if d.Seed/16%2 == 0 {
-		return d.bring()
+	switch rush := d.world.plan.Rush; {
+	case rush && d.Things > 0:
+		return d.bring(d.Things, int(d.Seed/1024)%(d.Things+1))
+	case rush:
+		d.world.checks.beside(d)
+	case d.Seed/16%2 == 0:
+		return d.bring(1, 0)
 	}
 	return d.take()
+}
+
+// beside checks that nobody waits beside the stock when a round begins. If nobody waits, the round begins with an empty stock.
+func (c *checks) beside(d *doing) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case time.Since(latest(c.stock.changed, d.world.over)) < 25*time.Second:
+	case c.stock.waiting > 0:
+		c.missed(d, 0, nil)
+	default:
+		c.stock.things, c.stock.unsure = 0, false
+	}
+}
+
+// missed finds that somebody waits, and that there has been something for so long.
+func (c *checks) missed(d *doing, long time.Duration, err error) {
+	if c.stock.things > 0 && !c.stock.unsure && time.Since(latest(c.stock.changed, d.world.over)) > long && !c.forgot && !c.back && !c.ahead && d.observer.fault == "" {
+		c.found("signal", "%d finds that a caller waits, and there has been something for %v: %v", d.Number, time.Since(c.stock.changed), err)
+	}
 }
 
 // unless records that the fate of a signal is unknown, unless the function that follows returns.
@@ -233,7 +281,8 @@ func (d *doing) lasting() redislock.Option {
 	return redislock.WithLease(upTo(d.draw, time.Second, 10*time.Second))
 }
 
-func (d *doing) bring() error {
+// bring adds so many things to the stock, with a signal for each. So many signals come when the lock was given back.
+func (d *doing) bring(n, late int) error {
 	c := &d.world.checks
 	lock, err := d.client.Acquire(d.ctx, d.Name, d.lasting())
 	if err != nil {
@@ -247,24 +296,42 @@ func (d *doing) bring() error {
 	c.mu.Lock()
 	brings := b.relies()
 	if brings {
-		c.stock.things, c.stock.changed = c.stock.things+1, time.Now()
+		c.stock.things, c.stock.changed = c.stock.things+n, time.Now()
 	}
 	c.mu.Unlock()
-	if brings {
-		sure := false
-		defer d.unless(&sure)
-		signal := barrier.NewCondition(d.client, "c").Signal
-		if d.Seed/32%4 == 0 {
-			signal = barrier.NewCondition(d.client, "c").Broadcast
+	if !brings {
+		d.leave(b)
+		return d.release(b, lock.Release)
+	}
+	sure := false
+	defer d.unless(&sure)
+	err = d.signal(n - late)
+	d.leave(b)
+	err = errors.Join(err, d.release(b, lock.Release))
+	told := d.signal(late)
+	sure = err == nil && told == nil
+	return errors.Join(err, told)
+}
+
+// signal gives so many signals, each until it is answered.
+func (d *doing) signal(n int) error {
+	signal := barrier.NewCondition(d.client, "c").Signal
+	if d.Seed/32%4 == 0 && !d.world.plan.Rush {
+		signal = barrier.NewCondition(d.client, "c").Broadcast
+	}
+	for range n {
+		if d.world.plan.Rush { // for the time of some requests, in which one who was woken may give a signal that was noted
+			time.Sleep(time.Duration(d.draw.Int64N(int64(20 * time.Millisecond))))
 		}
-		for tries := 0; tries < 5 && !sure; tries++ {
-			if err = signal(d.ctx); err == nil {
-				sure = true
-			}
+		err := signal(d.ctx)
+		for tries := 1; tries < 5 && err != nil; tries++ {
+			err = signal(d.ctx)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	d.leave(b)
-	return errors.Join(err, d.release(b, lock.Release))
+	return nil
 }
 
 func (d *doing) take() error {
@@ -315,6 +382,14 @@ func (d *doing) waitWith(ctx context.Context, lock *redislock.Lock, lease redisl
 	c, w := &d.world.checks, d.world
 	sure := false
 	defer d.unless(&sure)
+	c.mu.Lock()
+	c.stock.waiting++
+	c.mu.Unlock()
+	defer func() { // also if the observer panics
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.stock.waiting--
+	}()
 	lock, err := barrier.NewCondition(d.client, "c", lease).Wait(ctx, lock)
 	if err == nil || ctx.Err() != nil && !d.gone {
 		sure = true
@@ -324,9 +399,8 @@ func (d *doing) waitWith(ctx context.Context, lock *redislock.Lock, lease redisl
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err != nil && sure && d.ctx.Err() == nil && c.stock.things > 0 && !c.stock.unsure && time.Since(latest(c.stock.changed, w.over)) > patience/2 &&
-		!c.forgot && !c.back && !c.ahead && d.observer.fault == "" {
-		c.found("signal", "%d waits, and there has been something for %v: %v", d.Number, time.Since(c.stock.changed), err)
+	if err != nil && sure && d.ctx.Err() == nil {
+		c.missed(d, patience/2, err)
 	}
 	return lock, err
 }
