@@ -128,7 +128,7 @@ func (q *acquisition) obtain() (l *Lock, err error) {
 				next = waiting.Fail
 				break
 			}
-			switch next = q.Answered(r, protocol.Micros(q.steal.Microseconds())); {
+			switch next = q.Answered(r); {
 			case next == waiting.Fail:
 				err = q.refusal(r)
 			case next != waiting.Confirm && q.inTurns() && q.mode == Read:

@@ -3,6 +3,7 @@ package redislock
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"example.com/redislock/internal/lease"
@@ -15,8 +16,9 @@ import (
 // operation that failed and the lock. An error that is none of these is the network's or the server's own, wrapped: Redis
 // could not be reached, or it refused.
 var (
-	// ErrHeld says that somebody else holds the lock and the caller did not want to wait, or not any longer. Nothing was left
-	// behind: no hold and no place in the queue. [HeldError] names the holder.
+	// ErrHeld says that somebody else holds the lock, or that its limit ([Client.SetLimit]) leaves no room, and the caller did not
+	// want to wait, or not any longer. Nothing was left behind: no hold and no place in the queue. [HeldError] names the holder and
+	// the limit.
 	ErrHeld = errors.New("held by another")
 
 	// ErrQueueFull says that as many callers wait for the lock already as [WithMaxQueue] allows. It is part of a [HeldError], and
@@ -108,17 +110,24 @@ type HeldError struct {
 	Holders int
 	// Waiting is how many others wait for the lock.
 	Waiting int
+	// Limit is the limit of the lock ([Client.SetLimit]) if, at the last answer, it left no room for the caller or for the first
+	// waiter in the queue; otherwise it is zero. If nobody holds the lock, the limit alone is in the way.
+	Limit Limit
 
 	own   bool // the holder is this process, as far as its name, host and pid tell
 	self  bool // and the caller has waited for itself, as far as its stack tells
 	cause error
 }
 
-// Error says who holds the lock and since when. If the holder is the caller's own process, Error says that too, with a hint:
+// Error says who holds the lock and since when, and that the limit of the lock leaves no room, if that is so. If the holder is the caller's own process, Error says that too, with a hint:
 // an acquire that is to nest in a hold of the same name needs the context of that hold. If the caller has waited inside a
 // function that runs under a lock ([EventSelfWait]), Error says that it looks as if the caller waited for itself.
 func (e *HeldError) Error() string {
 	text := ErrHeld.Error()
+	limited := !e.Limit.Until.IsZero()
+	if limited && e.Holders == 0 {
+		text = "held by nobody"
+	}
 	if !e.Since.IsZero() {
 		text = fmt.Sprintf("held by %s since %s", e.Holder, e.Since.UTC().Format("2006-01-02T15:04:05.000Z"))
 	}
@@ -127,6 +136,13 @@ func (e *HeldError) Error() string {
 	}
 	if e.Waiting > 0 {
 		text = fmt.Sprintf("%s, %d waiting", text, e.Waiting)
+	}
+	if limited {
+		var rules []string
+		for _, r := range e.Limit.Rules {
+			rules = append(rules, fmt.Sprintf("%d %s", r.most, strings.Join(r.modes, "+")))
+		}
+		text = fmt.Sprintf("%s; its limit leaves no room: at most %s until %s", text, strings.Join(rules, " and "), e.Limit.Until.UTC().Format("2006-01-02T15:04:05.000Z"))
 	}
 	switch {
 	case e.self:
@@ -175,7 +191,11 @@ func invalid(format string, args ...any) error {
 // heldBy is the error for a caller that found the lock taken.
 func (c *Client) heldBy(h protocol.Holder, cause error) *HeldError {
 	owner := parseOwner(h.Info)
-	return &HeldError{Holder: owner, Since: h.Since.Time(), Deadline: h.Deadline.Time(), Waiting: h.Waiting, Holders: h.Holders, own: c.isOwn(h.Info), cause: cause}
+	e := &HeldError{Holder: owner, Since: h.Since.Time(), Deadline: h.Deadline.Time(), Waiting: h.Waiting, Holders: h.Holders, own: c.isOwn(h.Info), cause: cause}
+	if until, rules, ok := protocol.CutLimit(h.Limit); ok {
+		e.Limit = Limit{Rules: limitRules(rules), Until: time.UnixMicro(protocol.ParseFence(until))}
+	}
+	return e
 }
 
 // both is two errors as one, which says them in one line; either may be nil.

@@ -186,16 +186,19 @@ func (h *history) expire() {
 	h.gone(who, redislock.ErrLost)
 }
 
-// steal adds a player that finds all holds stale, and does not stay.
+// steal adds a player that finds all holds stale, and does not stay. Those that are in its way are robbed.
 func (h *history) steal() {
 	const stale = 900 * time.Millisecond
+	if h.upgrading() != "" { // a hold that has changed its mode is as old as before, so the next check would steal it again
+		return
+	}
 	time.Sleep(stale + 10*time.Millisecond)
 	who := h.ask(redislock.WithStealAfter(stale))
 	if slices.Contains(h.holders(), who) {
 		return
 	}
 	h.did("%s steals", who)
-	h.robbed()
+	h.robbed(h.steals(who))
 	h.settle()
 	if slices.Contains(h.waiters(), who) {
 		h.cancel(who)
@@ -207,13 +210,13 @@ func (h *history) breakAll() {
 	if _, err := h.clients[0].Break(context.Background(), "x", "an operator"); err != nil {
 		h.Errorf("break: %v", err)
 	}
-	h.robbed()
+	h.robbed(h.holders())
 }
 
-// robbed drops all holds at once, with their pending changes.
-func (h *history) robbed() {
-	held, upgrades := h.holders(), h.upgrading()
-	h.drops()
+// robbed drops some holds at once, with their pending changes.
+func (h *history) robbed(held []string) {
+	upgrades := h.upgrading()
+	h.drops(held)
 	if upgrades != "" {
 		if err := <-h.players[upgrades+"+"].got; !errors.Is(err, redislock.ErrNotHeld) {
 			h.Errorf("%s, which is robbed, gets %v", upgrades, err)
@@ -393,10 +396,24 @@ func (m *expected) drop(player string) {
 	m.execute(model.Release{Token: player})
 }
 
-// drops ends all holds at once.
-func (m *expected) drops() {
+// steals has a waiter revoke what is in its way, and says whose holds these are.
+func (m *expected) steals(who string) (robbed []string) {
+	m.execute(model.Check{Channel: who, Wait: 'u', Stale: true, Tokens: []string{who}})
+	for _, h := range m.lock.Holds {
+		if h.State == model.Revoked {
+			robbed = append(robbed, h.Token)
+		}
+	}
+	return robbed
+}
+
+// drops ends some holds at once.
+func (m *expected) drops(players []string) {
 	b := model.Break{Reason: "why"}
 	for _, h := range m.lock.Holds {
+		if !slices.Contains(players, h.Token) {
+			continue
+		}
 		b.Holds = append(b.Holds, model.Grant{Token: h.Token, Fence: h.Fence})
 	}
 	m.execute(b)

@@ -28,16 +28,18 @@ type Limit struct {
 // The rules replace those of the limit before. A call without rules removes the limit. A limit only makes grants fewer: the rules
 // of the modes count too. Redis checks it at each grant in a shared mode. A holder keeps its lock when the limit falls, and may
 // change its mode. A waiter is granted the lock as soon as the limit allows it. Under a limit of 0 nobody is granted it. A
-// request that the limit no longer allows waits at the head of the queue, and all others wait behind it. An exclusive hold is not
-// limited.
+// request that the limit no longer allows waits at the head of the queue, and all others wait behind it. The [HeldError] of a caller
+// that gives up has the limit. [WithStealAfter] revokes a hold under a limit only if that makes room under it. A hold in [Exclusive] is
+// not limited, so no rule can name that mode. [Write] is a mode like the others: under AtMost(0, "write") nobody is granted it.
 //
 // long is from a second to [MaxRetention]. When it is over, the limit ends, and waiters are granted the lock within a few seconds. Call
-// SetLimit again before, if the limit is to stay. If Redis loses its data, the limit is lost. Clients of an earlier version do not know it. [Client.Limit]
+// SetLimit again before, if the limit is to stay. Redis keeps the key of the lock until then at least, also if the limit is removed
+// before: that key has the last fence, and is never made to end sooner. If Redis loses its data, the limit is lost. Clients of an earlier version do not know it. [Client.Limit]
 // and [Client.Inspect] show it.
 //
 // Of two calls that set the same rules at the same time the longer one counts; otherwise the later one does.
 //
-// SetLimit returns [ErrInvalid] if a rule is none of these, or if they name more than [MaxRules] modes. After another error the limit
+// SetLimit returns [ErrInvalid] if a rule is none of these or names "exclusive", or if they name more than [MaxRules] modes. After another error the limit
 // may have been set or not, and may still be set within a minute; a later SetLimit that returned nil is not undone by that.
 func (c *Client) SetLimit(ctx context.Context, name string, long time.Duration, rules ...Rule) error {
 	return wrapOp("set limit", name, c.setLimit(ctx, name, long, rules))
@@ -64,6 +66,9 @@ func (c *Client) setLimit(ctx context.Context, name string, long time.Duration, 
 		}
 		if r.any || r.atGrant {
 			return invalid("a limit: its rules are AtMost, and nothing else")
+		}
+		if slices.Contains(r.modes, Exclusive.Name()) {
+			return invalid("a limit: %v: a hold in that mode is not limited", r)
 		}
 		names := slices.Compact(slices.Sorted(slices.Values(r.modes)))
 		named += len(names)

@@ -592,7 +592,7 @@ func TestReadAndSemaphoreStandBesideModesOfOnesOwnWithoutAClash(t *testing.T) {
 		few := redislock.WithMode(redislock.Read.Beside(redislock.AtMost(1, "read"))) // a rule more, about its own name
 		r1, r2 := e.acquire(c, "x", few, trying), e.acquire(c, "x", few, trying)
 		e.refused(c, "x", reading)
-		if err := r1.Upgrade(context.Background()); !errors.Is(err, redislock.ErrInvalid) {
+		if err := r1.Upgrade(context.Background()); !errors.Is(err, redislock.ErrInvalid) || !strings.Contains(err.Error(), "held in read with further rules") {
 			e.Errorf("an upgrade: %v", err)
 		}
 		e.release(r1)
@@ -747,6 +747,51 @@ func TestALimitIsSeenByAllAtOnceAndLetsWaitersInWhenItRises(t *testing.T) {
 	})
 }
 
+// The limit is in the error, and the text names it, whether somebody holds the lock or not.
+func TestTheErrorOfACallerSaysThatTheLimitLeavesNoRoom(t *testing.T) {
+	both(t, func(e *env) {
+		ctx := context.Background()
+		c, other := e.client(), e.client()
+		pool := redislock.WithMode(redislock.Semaphore(4))
+		says := func(err error, rules string, parts ...string) {
+			e.Helper()
+			held, ok := errors.AsType[*redislock.HeldError](err)
+			if !ok || !errors.Is(err, redislock.ErrHeld) || fmt.Sprint(held.Limit.Rules) != rules || held.Limit.Until.IsZero() != (rules == "[]") {
+				e.Errorf("%v: %+v, want the limit %s", err, held, rules)
+			}
+			for _, part := range parts {
+				if !strings.Contains(fmt.Sprint(err), part) {
+					e.Errorf("%v does not say %q", err, part)
+				}
+			}
+		}
+		limit := func(rules ...redislock.Rule) {
+			e.Helper()
+			if err := other.SetLimit(ctx, "x", time.Minute, rules...); err != nil {
+				e.Fatal(err)
+			}
+		}
+		limit(redislock.AtMost(0, "semaphore"))
+		_, err := c.TryAcquire(ctx, "x", pool)
+		says(err, `[AtMost(0, "semaphore")]`, "held by nobody; its limit leaves no room: at most 0 semaphore until 20")
+		_, err = c.Acquire(ctx, "x", pool, redislock.WithWait(50*time.Millisecond))
+		says(err, `[AtMost(0, "semaphore")]`, "at most 0 semaphore until 20")
+		if ran, err := c.TryDo(ctx, "x", func(context.Context) error { return nil }, pool); ran || err != nil {
+			e.Errorf("TryDo: %v, %v", ran, err)
+		}
+		limit(redislock.AtMost(3, "large", "semaphore"))
+		l := e.acquire(c, "x", pool, redislock.WithWeight(3), trying)
+		_, err = c.TryAcquire(ctx, "x", pool)
+		says(err, `[AtMost(3, "large", "semaphore")]`, "held by ", "; its limit leaves no room: at most 3 large+semaphore until 20")
+		_, err = c.TryAcquire(ctx, "x") // the limit is not in the way of that
+		says(err, "[]")
+		limit(redislock.AtMost(5, "semaphore"))
+		_, err = c.TryAcquire(ctx, "x", pool, redislock.WithWeight(2))
+		says(err, "[]")
+		e.release(l)
+	})
+}
+
 // A limit was set while the clock of the server was a day ahead. It lasts for its time from when the clock is right again.
 func TestALimitEndsInItsTimeThoughTheClockIsSetBack(t *testing.T) {
 	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
@@ -829,6 +874,7 @@ func TestALimitIsSetOnceThoughItsAnswerIsLost(t *testing.T) {
 			{redislock.AtMost(1)},
 			{redislock.AtMost(1, "a b")},
 			{redislock.CompatibleWith("a")},
+			{redislock.AtMost(2, "semaphore"), redislock.AtMost(0, "exclusive", "write")},
 			{redislock.AtGrant(redislock.AtMost(1, "a"))},
 		} {
 			if err := other.SetLimit(ctx, "x", time.Minute, rules...); !errors.Is(err, redislock.ErrInvalid) {

@@ -3,6 +3,7 @@ package redislock_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -489,6 +490,170 @@ func TestAskRefusesWhatCannotWork(t *testing.T) {
 		}
 		if _, err := c.Ask(ctx, "x", "why"); !errors.Is(err, redislock.ErrClosed) {
 			e.Errorf("a closed Client: %v", err)
+		}
+	})
+}
+
+// lost says which of some holds have been stolen.
+func lost(locks []*redislock.Lock) (numbers []int) {
+	for i, l := range locks {
+		if errors.Is(l.Err(), redislock.ErrStolen) {
+			numbers = append(numbers, i)
+		}
+	}
+	return numbers
+}
+
+func TestAStealRevokesOnlyTheHoldsWhoseEndLetsTheCallerIn(t *testing.T) {
+	pool, large := redislock.Semaphore(100), redislock.NewMode("large", redislock.CompatibleWith("small", "large"))
+	small := redislock.NewMode("small", redislock.CompatibleWith("small", "large"))
+	four := []redislock.Mode{pool, pool, pool, pool}
+	for _, test := range []struct {
+		name   string
+		held   []redislock.Mode
+		young  int // so many of them, the last, are not stale
+		limit  []redislock.Rule
+		mode   redislock.Mode
+		weight int
+		lost   []int
+		got    bool
+	}{
+		{name: "a limit of nobody", held: four, limit: []redislock.Rule{redislock.AtMost(0, "semaphore")}, mode: pool, weight: 1},
+		{name: "more than the limit", held: four, limit: []redislock.Rule{redislock.AtMost(4, "semaphore")}, mode: pool, weight: 5},
+		{name: "a lower limit", held: four, limit: []redislock.Rule{redislock.AtMost(2, "semaphore")}, mode: pool, weight: 1, lost: []int{0, 1, 2}, got: true},
+		{name: "a lower limit, and too few are stale", held: four, young: 3, limit: []redislock.Rule{redislock.AtMost(2, "semaphore")}, mode: pool, weight: 1},
+		{name: "a limit that leaves room", held: four, limit: []redislock.Rule{redislock.AtMost(5, "semaphore")}, mode: redislock.Write, weight: 1, lost: []int{0, 1, 2, 3}, got: true},
+		{name: "a full semaphore", held: four, mode: redislock.Semaphore(4), weight: 1, lost: []int{0}, got: true},
+		{name: "two units", held: four, mode: redislock.Semaphore(4), weight: 2, lost: []int{0, 1}, got: true},
+		{name: "a limit of another mode", held: []redislock.Mode{small, large, small, large}, limit: []redislock.Rule{redislock.AtMost(2, "large")}, mode: large, weight: 1, lost: []int{1}, got: true},
+		{name: "exclusive under a limit", held: four, limit: []redislock.Rule{redislock.AtMost(0, "semaphore")}, mode: redislock.Exclusive, weight: 1, lost: []int{0, 1, 2, 3}, got: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			both(t, func(e *env) {
+				ctx := context.Background()
+				owner, thief := e.client(), e.client()
+				e.release(e.acquire(owner, "warm")) // the owner is subscribed
+				var locks []*redislock.Lock
+				stale := len(test.held) - test.young
+				for i, m := range test.held {
+					if i == stale {
+						time.Sleep(2 * time.Second)
+					}
+					locks = append(locks, e.acquire(owner, "x", redislock.WithMode(m)))
+				}
+				age := 1900 * time.Millisecond // of the young ones it is far off
+				if test.young == 0 {
+					time.Sleep(150 * time.Millisecond)
+					age = 100 * time.Millisecond
+				}
+				e.eventually("the owner hears", func() bool {
+					told, err := thief.Ask(ctx, "x", "a trial")
+					return err == nil && told == len(locks)
+				})
+				if test.limit != nil {
+					if err := thief.SetLimit(ctx, "x", time.Minute, test.limit...); err != nil {
+						e.Fatal(err)
+					}
+				}
+				l, err := thief.TryAcquire(ctx, "x", redislock.WithMode(test.mode), redislock.WithWeight(test.weight), redislock.WithStealAfter(age))
+				if got := err == nil; got != test.got || err != nil && !errors.Is(err, redislock.ErrHeld) {
+					e.Errorf("the caller got %v", err)
+				}
+				info, inspectErr := thief.Inspect(ctx, "x")
+				if inspectErr != nil {
+					e.Fatal(inspectErr)
+				}
+				for _, h := range info.Holds {
+					if h.Revoked {
+						e.Errorf("%+v is being stolen still", h)
+					}
+				}
+				if got := lost(locks); !slices.Equal(got, test.lost) {
+					e.Errorf("stolen are %v, want %v", got, test.lost)
+				}
+				for _, l := range append(locks, l) {
+					if l != nil {
+						_ = l.Release(ctx)
+					}
+				}
+				if info, err := thief.Inspect(ctx, "x"); info.Holders != 0 || info.Waiting != 0 || err != nil {
+					e.Errorf("left behind: %+v, %v", info, err)
+				}
+			})
+		})
+	}
+}
+
+// A waiter finds only later, in a check, that holds are stale.
+func TestAWaiterStealsWhatItNeedsAsSoonAsTheLimitLetsItIn(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
+		ctx := context.Background()
+		owner, thief, patient := e.client(), e.client(), e.client()
+		pool := redislock.WithMode(redislock.Semaphore(100))
+		limit := func(n int) {
+			e.Helper()
+			if err := patient.SetLimit(ctx, "x", time.Hour, redislock.AtMost(n, "semaphore")); err != nil {
+				e.Fatal(err)
+			}
+		}
+		locks := []*redislock.Lock{e.acquire(owner, "x", pool), e.acquire(owner, "x", pool), e.acquire(owner, "x", pool)}
+		limit(0)
+		first := e.waiter(patient, "x", pool)
+		e.queued(patient, "x", 1)
+		second := e.waiter(thief, "x", pool, redislock.WithStealAfter(5*time.Second))
+		e.queued(patient, "x", 2)
+		third := e.waiter(patient, "x", pool)
+		e.queued(patient, "x", 3)
+		time.Sleep(10 * time.Second)
+		if got := lost(locks); got != nil {
+			e.Errorf("under a limit of nobody %v are stolen", got)
+		}
+		limit(3)
+		one, two := <-first, <-second
+		e.none(third, "it does not steal, and the one before it needs no more")
+		if got := lost(locks); !slices.Equal(got, []int{0, 1}) {
+			e.Errorf("stolen are %v, want as many as two need", got)
+		}
+		e.release(one)
+		e.release(<-third)
+		e.release(two)
+		e.release(locks[2])
+	})
+}
+
+// A hold that is to change its mode waits before the others, and the limit does not keep it from that.
+func TestAStealOfAWaiterBehindAnUpgradeRevokesNobodyForALimit(t *testing.T) {
+	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
+		ctx := context.Background()
+		owner, thief := e.client(), e.client()
+		for _, limited := range []bool{true, false} {
+			upgrades, reads := e.acquire(owner, "x", reading), e.acquire(owner, "x", reading)
+			if limited {
+				if err := thief.SetLimit(ctx, "x", time.Hour, redislock.AtMost(0, "read")); err != nil {
+					e.Fatal(err)
+				}
+			}
+			upgraded := make(chan error, 1)
+			go func() { upgraded <- upgrades.Upgrade(ctx) }()
+			e.queued(thief, "x", 1)
+			got := e.waiter(thief, "x", reading, redislock.WithStealAfter(5*time.Second))
+			e.queued(thief, "x", 2)
+			time.Sleep(10 * time.Second)
+			if limited {
+				if got := lost([]*redislock.Lock{upgrades, reads}); got != nil {
+					e.Errorf("stolen are %v for a reader that the limit refuses", got)
+				}
+				if err := thief.SetLimit(ctx, "x", time.Hour); err != nil {
+					e.Fatal(err)
+				}
+			}
+			<-reads.Context().Done() // it is in the way of the upgrade, and so of the reader behind that
+			if err := <-upgraded; err != nil {
+				e.Errorf("the upgrade: %v", err)
+			}
+			e.release(<-got)
+			_, _ = upgrades.Release(ctx), reads.Release(ctx)
 		}
 	})
 }

@@ -808,7 +808,7 @@ func (s *stage) elements(script string, values []any) string {
 	}
 	if script == "check" {
 		text := s.holder(words[2:7])
-		for _, state := range words[7:] {
+		for _, state := range words[8:] {
 			if len(state) == 40 {
 				state = fmt.Sprintf("granted %s for %s ms", s.name('F', state[:16]), strings.TrimSpace(state[32:]))
 			}

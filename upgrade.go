@@ -157,7 +157,11 @@ func (l *Lock) beginChange(ctx context.Context) error {
 	case l.spent:
 		return fmt.Errorf("%w: released", ErrNotHeld)
 	case *l.mode != Read && *l.mode != Write || *h.mode != Read && *h.mode != Write:
-		return invalid("only Read and Write change into each other, this lock is held in %v", h.mode)
+		further := ""
+		if h.mode.Name() == Read.Name() && *h.mode != Read {
+			further = " with further rules (Beside)"
+		}
+		return invalid("only Read and Write change into each other, this lock is held in %v%s", h.mode, further)
 	case h.converting:
 		return fmt.Errorf("%w: by another goroutine", ErrConflict)
 	}

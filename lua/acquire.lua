@@ -12,7 +12,8 @@
 --
 -- Reply    fence16: granted, and the fence is the time of the grant | fence16 now16: granted with the fence of ARGV[6]
 --          {'granted', now, fence, at, lease}
---          {'waiting', now, ticket, holder…}       | {'held', now, holder…}: nothing was left behind
+--          {'waiting', now, ticket, holder…}
+--          {'held', now, holder…, leaving}: nothing was left behind; leaving is 1 if a hold is revoked, so that it may end soon
 --          {'full', now, holder…}: too many wait already; nothing was left behind
 --          {'more', now}: ended holds are still being searched; send this again
 --          {'over', now}: a tombstone says that this wait was given up
@@ -84,7 +85,8 @@ if hold then
   store()
   return {'granted', now, hold.fence, hold.at, hold.lease}
 end
-revoke(ARGV[3])
+local stays = wait ~= '-' or not queue.head -- otherwise what ends goes to those before it
+local _, leaving = revoke(ARGV[3], {[token] = true}, stays and mode or nil)
 
 local most = ARGV[5] ~= '' and ARGV[5]
 if most and not more and not get('w' .. token) and queue.length >= most + 0 then
@@ -107,5 +109,9 @@ end
 store()
 recall(told, get('w' .. token))
 if more then return {'more', now} end
-if wait == '-' then return answer({'held', now}) end
+if wait == '-' then
+  local reply = answer({'held', now})
+  reply[#reply + 1] = leaving and 1 or 0
+  return reply
+end
 return answer({'waiting', now, sub(get('w' .. token), PLACE_TICKET)})

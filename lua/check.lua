@@ -29,7 +29,11 @@ if entry.places > 0 then          -- before the queue is looked at: whoever come
   raise_expiry(KEEP)
 end
 local more = hand_over(expire())
-if queue.head then more = revoke(ARGV[3]) or more end
+if queue.head then
+  local own = {}
+  for i = 4, #ARGV do own[ARGV[i]] = true end
+  more = revoke(ARGV[3], own) or more
+end
 trim('head')
 trim('tail')
 local found = {}

@@ -56,7 +56,7 @@ func (c *crowdOf) check() bool {
 			c.pass(100 * time.Microsecond)
 			continue
 		}
-		if reply[7] != "waiting" {
+		if reply[8] != "waiting" {
 			return true
 		}
 		due, err := protocol.ParseMicros(reply[3].(string))

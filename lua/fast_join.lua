@@ -58,7 +58,7 @@ if fields > 1 and not ARGV[3] then
           'w' .. token, tail .. NONE .. ticket .. request, 'c' .. channel, now .. sub(request, REQUEST_WAIT) .. (mine and sub(mine, CLIENT_PLACES) + 1 or '1'))
       end
       local info = find(hold, '\n', find(hold, '\n', HOLD_REQUEST_CHANNEL, true) + 1, true)
-      return {'waiting', now, ticket, sub(hold, HOLD_SINCE), string.format(TIME_FORMAT, due), length, sub(hold, info + 1), 1}
+      return {'waiting', now, ticket, sub(hold, HOLD_SINCE), string.format(TIME_FORMAT, due), length, sub(hold, info + 1), 1, ''}
     end
   end
 end

@@ -64,7 +64,7 @@ if modes and got[4] and not (got[6] or got[7] or got[8] or got[9]) and string.su
         call('HSET', key, 'q', token .. token .. '1', 'w' .. token, NONE .. NONE .. ticket .. request, 'c' .. channel, entry, 'm', modes)
       end
       local info = find(hold, '\n', find(hold, '\n', HOLD_REQUEST_CHANNEL, true) + 1, true)
-      return {'waiting', now, ticket, sub(hold, HOLD_SINCE), due, waiting, sub(hold, info + 1), holders}
+      return {'waiting', now, ticket, sub(hold, HOLD_SINCE), due, waiting, sub(hold, info + 1), holders, ''}
     end
   end
 end

@@ -129,7 +129,7 @@ func (b *bench) check(channel, mode string, tokens ...string) []string {
 	}
 	var found []string
 	for i := range tokens {
-		text := f.Text(7 + i)
+		text := f.Text(8 + i)
 		if len(text) == 40 {
 			text = "granted"
 		}

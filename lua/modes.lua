@@ -129,19 +129,21 @@ local function clash(mode)
   return summary.different >= CLASSES and not (entry and entry.count > 0) and '' or nil
 end
 
--- Whether the holds, by name, are tolerated by the rules of a mode, or by the limit of a lock, which has no name and
--- tolerates modes that it does not name. Rules that apply at the grant are checked only for the mode that is granted.
-local function tolerates(means, held, granted)
+-- How much of the holds, by name, is too much for the rules of a mode, or for the limit of a lock, which has no name and tolerates
+-- modes that it does not name: 0 if they are tolerated. Rules that apply at the grant count only for the mode that is granted.
+local function beyond(means, held, granted)
   local limits, sums = rules_of(means)
+  local own, over = means.name, 0
   for name, weight in pairs(held) do
-    if weight - (name == means.name and 1 or 0) > (limits[name] or means.name and 0 or weight) then return false end
+    local more = weight - (name == own and 1 or 0) - (limits[name] or own and 0 or weight)
+    if more > 0 then over = over + more end
   end
   for _, sum in ipairs(sums or {}) do
-    local beside = 0
-    for _, name in ipairs(sum.names) do beside = beside + (held[name] or 0) - (name == means.name and 1 or 0) end
-    if beside > sum.most and (granted or not sum.at_grant) then return false end
+    local more = -sum.most
+    for _, name in ipairs(sum.names) do more = more + (held[name] or 0) - (name == own and 1 or 0) end
+    if more > 0 and (granted or not sum.at_grant) then over = over + more end
   end
-  return true
+  return over
 end
 
 -- The limit of the lock, in the form of a mode, or false. Its version is kept as long as a copy of an earlier request may
@@ -163,8 +165,11 @@ end
 
 -- I1: whether a hold of this mode may be added to `holders` others, in place of a hold of mode `own` if that is given. It may
 -- if each mode tolerates every other, and itself, in the resulting numbers. A hold of weight k counts as k holds. The limit
--- of the lock does not apply to a hold that changes its mode: it has the lock already.
+-- of the lock does not apply to a hold that changes its mode: it has the lock already. `barred` is true if the last that did not
+-- fit is more than the limit allows.
+local barred
 local function fits(mode, holders, own)
+  barred = false
   local alone = holders == (own and 1 or 0)
   if mode == EXCLUSIVE then return alone end
   local limit = not own and limited()
@@ -183,11 +188,12 @@ local function fits(mode, holders, own)
   end
   if #present == 1 and not alone then return false end -- what is held is exclusive
   held[added.name] = (held[added.name] or 0) + mode.weight
-  if limit and not tolerates(limit, held) then return false end
+  barred = limit and beyond(limit, held) > 0
+  if barred then return false end
   if alone then return true end
   for _, each in ipairs(present) do
     if each.capacity > 0 and held[each.name] > each.capacity then return false end
-    if not tolerates(each, held, each == added) then return false end
+    if beyond(each, held, each == added) > 0 then return false end
   end
   return true
 end

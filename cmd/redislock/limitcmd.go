@@ -18,7 +18,8 @@ small+large=3 counts the holds of several modes together. The built-in modes are
 a semaphore.
 
 The new limit replaces the one before, and ends by itself. No holder loses the lock because of it: holders beyond the limit keep it,
-and others wait. A waiter is granted the lock as soon as the limit allows it; with 0 nobody is. An exclusive hold is not limited.
+and others wait. A waiter is granted the lock as soon as the limit allows it; with 0 nobody is. A hold in the mode exclusive is not
+limited, so no rule can name that mode; write can be limited.
 
 `
 

@@ -46,7 +46,11 @@ func (a Acquire) execute(s *step) Answer {
 	if h := s.hold(a.Token); h != nil { // I3: and so is the answer to a copy
 		return granted(s.Now, h)
 	}
-	s.steal(a.Steal, a.Stale)
+	asks := &a.Request.Mode
+	if a.Request.Wait == '-' && len(s.Queue) > 0 {
+		asks = nil // what ends goes to those before it
+	}
+	_, leaving := s.steal(a.Steal, a.Stale, []string{a.Token}, asks)
 	if a.Most > 0 && !more && s.place(a.Token) == nil && len(s.Queue) >= a.Most {
 		more = s.trim(true) || s.trim(false) // places of Clients that are gone do not count
 		if !more && len(s.Queue) >= a.Most {
@@ -64,7 +68,7 @@ func (a Acquire) execute(s *step) Answer {
 	case more:
 		return Answer{Status: "more", Now: s.Now}
 	case !waits:
-		return Answer{Status: "held", Now: s.Now, Holder: s.holder()}
+		return Answer{Status: "held", Now: s.Now, Holder: s.holder(), Leaving: leaving}
 	}
 	return Answer{Status: "waiting", Now: s.Now, Ticket: s.place(a.Token).Ticket, Holder: s.holder()}
 }

@@ -24,7 +24,8 @@ func (c Check) execute(s *step) Answer {
 	s.expire()
 	more := s.handOver()
 	if len(s.Queue) > 0 {
-		more = s.steal(c.Steal, c.Stale) || more
+		again, _ := s.steal(c.Steal, c.Stale, c.Tokens, nil)
+		more = more || again
 	}
 	s.trim(false)
 	s.trim(true)

@@ -17,17 +17,18 @@ func (l Limit) anew(now Micros) Limit {
 	return l
 }
 
-func (l Limit) allows(held map[string]int) bool {
+func (l Limit) allows(held map[string]int) bool { return l.beyond(held) == 0 }
+
+// beyond is by how many units the holds are more than the limit allows.
+func (l Limit) beyond(held map[string]int) (over int) {
 	for _, r := range (protocol.Mode{Rules: l.Rules}).ListRules() {
 		sum := 0
 		for _, name := range r.Modes {
 			sum += held[name]
 		}
-		if sum > r.Most {
-			return false
-		}
+		over += max(0, sum-r.Most)
 	}
-	return true
+	return over
 }
 
 // SetLimit sets the limit of a lock. Without a version it reads the limit. Waiters are granted the lock as far as the new
@@ -48,7 +49,7 @@ func (l SetLimit) execute(s *step) Answer {
 	}
 	if l.Version == 0 {
 		s.undone = true
-		return s.limited()
+		return s.limitAnswer()
 	}
 	same := last == l.Version && s.Limit.Rules == l.Rules
 	ahead := l.Version > s.Now && !(last >= s.Now && l.Version == last+1) // it was read before the clock went back
@@ -67,13 +68,13 @@ func (l SetLimit) execute(s *step) Answer {
 	version := s.Limit.Version // before a hand-over finds that it is over
 	s.expire()
 	more := s.handOver()
-	a := s.limited()
+	a := s.limitAnswer()
 	a.More, a.Ticket = more, max(s.Now, version+1)
 	return a
 }
 
-// limited is what the limit is now. The ticket is the version that the next one has: the time, and greater than the one before.
-func (s *step) limited() Answer {
+// limitAnswer is what the limit is now. The ticket is the version that the next one has: the time, and greater than the one before.
+func (s *step) limitAnswer() Answer {
 	a := Answer{Status: "limit", Note: "-", Ticket: max(s.Now, s.Limit.Version+1)}
 	if l := s.Limit.anew(s.Now); l.Until > s.Now {
 		a.At, a.Note = l.Until, l.Rules

@@ -47,16 +47,22 @@ func (s *step) fits(m Mode, instead string) bool {
 			modes = append(modes, s.Holds[i].Request.Mode)
 		}
 	}
-	held, _ := weights(modes)
-	if !m.Exclusive() && instead == "" {
-		if s.Limit = s.Limit.anew(s.Now); s.Limit.Until > s.Now && !s.Limit.allows(held) {
-			return false
-		}
-		if s.Now-max(s.Limit.Until, s.Limit.Version) >= s.Rules.Tombstone {
-			s.Limit = Limit{} // a copy of an earlier request is too old by now
-		}
+	held, shared := weights(modes)
+	s.barred = false
+	if !m.Exclusive() && instead == "" && s.limited() && !s.Limit.allows(held) {
+		s.barred = shared && (len(modes) == 1 || !slices.ContainsFunc(modes, func(m Mode) bool { return m.Rules == "-" }))
+		return false
 	}
 	return Together(modes) && (len(modes) == 1 || m.Heeds(held, true))
+}
+
+// limited reports whether the lock has a limit.
+func (s *step) limited() bool {
+	s.Limit = s.Limit.anew(s.Now)
+	if s.Now-max(s.Limit.Until, s.Limit.Version) >= s.Rules.Tombstone {
+		s.Limit = Limit{} // a copy of an earlier request is too old by now
+	}
+	return s.Limit.Until > s.Now
 }
 
 // distinct is how many different modes may be in use on one lock at a time.

@@ -26,7 +26,7 @@ func parseReply(script Script, reply any) (Answer, error) {
 		}
 		a := Answer{Status: "checked", Now: f.Micros(0), More: f.Int(1) > 0, Holder: holderOf(f.Holder(2))}
 		for i := range asked.Tokens {
-			a.Found = append(a.Found, found(f, 7+i))
+			a.Found = append(a.Found, found(f, 8+i))
 		}
 		return a, f.Err
 	case Break:
@@ -52,7 +52,7 @@ func parseReply(script Script, reply any) (Answer, error) {
 	r, err := protocol.ParseReply(reply)
 	a := Answer{
 		Status: r.Status, Now: r.Now, Fence: fenceOf(r.Fence), At: r.At, Lease: r.Lease, Ticket: fenceOf(r.Ticket),
-		Note: r.Note, More: r.More, Holder: holderOf(r.Holder),
+		Note: r.Note, More: r.More, Leaving: r.Leaving, Holder: holderOf(r.Holder),
 	}
 	acquire, asked := script.(Acquire)
 	switch {
@@ -143,7 +143,7 @@ func fenceOf(text string) Micros {
 }
 
 func holderOf(h protocol.Holder) Holder {
-	return Holder{Since: h.Since, Deadline: h.Deadline, Info: h.Info, Holds: h.Holders, Waiting: h.Waiting}
+	return Holder{Since: h.Since, Deadline: h.Deadline, Info: h.Info, Limit: h.Limit, Holds: h.Holders, Waiting: h.Waiting}
 }
 
 func length(d time.Duration) Micros { return Micros(d / time.Microsecond) }

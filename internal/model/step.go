@@ -33,6 +33,7 @@ type step struct {
 	Instant
 	gone     map[string]bool // Clients that were found to be gone
 	shared   bool            // not all that holds or waits is exclusive
+	barred   bool            // the last that did not fit is more than the limit allows
 	changed  bool            // who holds, who waits, or until when has changed
 	undone   bool            // the script only looks: what it tidied up is not written
 	first    string          // the first waiter, as far as it was told

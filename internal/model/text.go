@@ -132,6 +132,9 @@ func (a Answer) String() string {
 	if a.More {
 		b.WriteString(" more")
 	}
+	if a.Leaving {
+		b.WriteString(" leaving")
+	}
 	if a.Note != "" {
 		fmt.Fprintf(&b, " note %q", a.Note)
 	}

@@ -130,9 +130,12 @@ func (m Mode) ListRules() (rules []Rule) {
 
 // Heeds reports whether the mode's rules tolerate the holds: the weight of all holds by the names of their modes, with the one
 // that asks among them. The hold is granted just now, or it was.
-func (m Mode) Heeds(held map[string]int, granted bool) bool {
-	if m.Capacity > 0 && held[m.Name] > m.Capacity {
-		return false
+func (m Mode) Heeds(held map[string]int, granted bool) bool { return m.Beyond(held, granted) == 0 }
+
+// Beyond is by how many units the holds are more than the mode's rules tolerate: 0 if it heeds them.
+func (m Mode) Beyond(held map[string]int, granted bool) (over int) {
+	if m.Capacity > 0 {
+		over = max(0, held[m.Name]-m.Capacity)
 	}
 	others := func(name string) int {
 		if name == m.Name {
@@ -147,16 +150,16 @@ func (m Mode) Heeds(held map[string]int, granted bool) bool {
 			named[name] = true
 			sum += others(name)
 		}
-		if sum > r.Most && (granted || !r.AtGrant) {
-			return false
+		if granted || !r.AtGrant {
+			over += max(0, sum-r.Most)
 		}
 	}
 	for name := range held {
-		if !named[name] && others(name) > 0 {
-			return false
+		if !named[name] {
+			over += max(0, others(name))
 		}
 	}
-	return true
+	return over
 }
 
 // Shape is the part of the rules on which all users of a mode's name must agree for a lock: the modes that the rules name,

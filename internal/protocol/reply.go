@@ -19,6 +19,8 @@ type Reply struct {
 	More   bool   // convert: candidates remain untried
 	Alone  bool   // granted on the fast path
 	Holder Holder
+	// Leaving says that a hold is revoked, for the caller or before, and may end soon.
+	Leaving bool
 }
 
 // Holder is the part of a reply about the holder of the lock.
@@ -28,6 +30,7 @@ type Holder struct {
 	Waiting  int
 	Holders  int
 	Info     string // who it is, as it travels
+	Limit    string // until when the limit counts, and its rules, if these allow less than the first to wait, or the caller, wants; CutLimit reads it
 }
 
 // ParseReply reads the answers of acquire, confirm, convert, keep, renew and resume.
@@ -66,6 +69,9 @@ func ParseReply(value any) (Reply, error) {
 		r.Holder = f.Holder(3)
 	case "held", "full":
 		r.Holder = f.Holder(2)
+		if len(f.Values) > 8 {
+			r.Leaving = f.Int(8) > 0
+		}
 	case "revoked", "clash":
 		r.Note = f.Text(2)
 	case "gone":
@@ -154,11 +160,14 @@ func (f *Fields) Clock(i int) Micros {
 	return Micros(s*1_000_000 + us)
 }
 
-// Holder reads the five elements from i on that say who has the lock.
+// Holder reads the elements from i on that say who has the lock: six, or five if the caller is not in the way of a limit.
 func (f *Fields) Holder(i int) Holder {
 	h := Holder{Waiting: f.Int(i + 2), Holders: f.Int(i + 4)}
 	if f.Text(i) != "" {
 		h.Since, h.Deadline, h.Info = f.Micros(i), f.Micros(i+1), f.Text(i+3)
+	}
+	if len(f.Values) > i+5 {
+		h.Limit = f.Text(i + 5)
 	}
 	return h
 }

@@ -44,7 +44,7 @@ func ParseCheck(value any, n int) (Check, error) {
 	}
 	c := Check{Now: f.Micros(0), More: f.Int(1) > 0, Holder: f.Holder(2), Of: make([]Checked, n)}
 	for i := range c.Of {
-		switch what := f.Text(7 + i); what {
+		switch what := f.Text(8 + i); what {
 		case "waiting":
 			c.Of[i].Waits = true
 		case "gone":

@@ -35,7 +35,7 @@ var singleBugs = []bug{
 	{"same-token", "a wait that lost its place comes back under the same token", "	q.token, q.nonce = token, nonce\n", "	if q.token != nil {\n		token, nonce = q.token.(string), q.nonce\n	}\n	q.token, q.nonce = token, nonce\n", 0, ""},
 	{"bound-from-the-answer", "the bound of a lock is counted from the answer, not from the request", "	return Within(sent, deadline.Sub(now), margin)\n", "	return Within(time.Now(), deadline.Sub(now), margin)\n", 0, ""},
 	{"bound-too-late", "a lease is relied on a little longer than the server keeps it", "	return Bound{From: from, Span: span - margin - span/1000}\n", "	return Bound{From: from, Span: span + margin + span/10}\n", 0, ""},
-	{"no-acknowledgement", "a stolen hold is gone at once, and not when its owner has given it up", "    hold.state, hold.changed, touched = 'r', true, true\n    told[#told + 1] = hold\n", "    told[#told + 1] = hold\n    drop(hold)\n", 0, ""},
+	{"no-acknowledgement", "a stolen hold is gone at once, and not when its owner has given it up", "    stale.state, stale.changed, touched = 'r', true, true\n", "    drop(stale)\n", 0, ""},
 	{"renewal-of-the-revoked", "the owner of a stolen hold goes on renewing it", "if hold.state ~= 'r' then return hold end", "if true then return hold end", 0, ""},
 	{"claim-for-whole", "a grant by message is believed for the whole lease", "min(g.Lease, protocol.Claim, w.lease)", "max(g.Lease, w.lease)", 0, ""},
 	{"fence-is-the-clock", "a fence is the server's time alone, and falls with it", "local function next_fence() return fence < now and now or time16(fence + 1) end", "local function next_fence() return now end", 0, ""},

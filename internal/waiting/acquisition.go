@@ -51,8 +51,8 @@ type Acquisition struct {
 	Unusable   bool // its hold is of no use, and why is the reason of the failure
 }
 
-// Answered is the event that the request was answered. steal is the age from which it counts a hold as stale; 0: none is.
-func (a *Acquisition) Answered(r protocol.Reply, steal protocol.Micros) Action {
+// Answered is the event that the request was answered.
+func (a *Acquisition) Answered(r protocol.Reply) Action {
 	switch r.Status {
 	case "granted":
 		a.Granted = true
@@ -61,10 +61,10 @@ func (a *Acquisition) Answered(r protocol.Reply, steal protocol.Micros) Action {
 		holder := r.Holder // not r: it would be made on the heap for every answer
 		a.Holder = &holder
 		if !a.Waits {
-			if steal == 0 || a.Fixed || !revoked(r, steal) {
+			if a.Fixed || !r.Leaving || r.Holder.Waiting > 0 {
 				return Fail
 			}
-			a.Waits, a.Brief = true, true
+			a.Waits, a.Brief = true, true // a holder that lives gives the lock up at once
 		}
 		return Subscribe
 	case "full":
@@ -82,12 +82,6 @@ func (a *Acquisition) Answered(r protocol.Reply, steal protocol.Micros) Action {
 	default: // clash, conflict, gone
 		return Fail
 	}
-}
-
-// revoked reports whether the request has revoked the hold in its way, and there is no waiter that would get the lock first. A
-// holder that lives gives the lock up at once, so it is worth a moment's wait.
-func revoked(r protocol.Reply, steal protocol.Micros) bool {
-	return r.Holder.Waiting == 0 && r.Holder.Since > 0 && r.Now >= r.Holder.Since+steal
 }
 
 // Settled is the event that its wait is over. h is the last known holder.

@@ -10,10 +10,12 @@ import (
 // The action of an acquisition after each event, and what it must give up if it fails then (I8).
 func TestEachEventOfAnAcquisitionHasItsAction(t *testing.T) {
 	answer := func(status string) func(*Acquisition) Action {
-		return func(a *Acquisition) Action { return a.Answered(protocol.Reply{Status: status, Ticket: "its place"}, 0) }
+		return func(a *Acquisition) Action { return a.Answered(protocol.Reply{Status: status, Ticket: "its place"}) }
 	}
-	held := func(h protocol.Holder, now protocol.Micros) func(*Acquisition) Action {
-		return func(a *Acquisition) Action { return a.Answered(protocol.Reply{Status: "held", Now: now, Holder: h}, 5) }
+	held := func(h protocol.Holder, leaving bool) func(*Acquisition) Action {
+		return func(a *Acquisition) Action {
+			return a.Answered(protocol.Reply{Status: "held", Holder: h, Leaving: leaving})
+		}
 	}
 	settled := func(o Outcome) func(*Acquisition) Action {
 		return func(a *Acquisition) Action { return a.Settled(o, protocol.Holder{Info: "b"}) }
@@ -34,11 +36,11 @@ func TestEachEventOfAnAcquisitionHasItsAction(t *testing.T) {
 		{"granted", waits, answer("granted"), Confirm, true},
 		{"held, and it waits", waits, answer("held"), Subscribe, false},
 		{"held, and it does not wait", tries, answer("held"), Fail, false},
-		{"held by a hold that it has revoked", tries, held(protocol.Holder{Since: 10}, 15), Subscribe, false},
-		{"held by a hold that is not stale yet", tries, held(protocol.Holder{Since: 10}, 14), Fail, false},
-		{"held by a hold that it has revoked, and others wait", tries, held(protocol.Holder{Since: 10, Waiting: 1}, 15), Fail, false},
-		{"held, and a change of a hold steals nothing", Acquisition{Fixed: true}, held(protocol.Holder{Since: 10}, 15), Fail, false},
-		{"held by nobody, and it steals", tries, held(protocol.Holder{}, 15), Fail, false},
+		{"held by a hold that it has revoked", tries, held(protocol.Holder{Since: 10}, true), Subscribe, false},
+		{"held by a hold that it has not revoked", tries, held(protocol.Holder{Since: 10}, false), Fail, false},
+		{"held by a hold that it has revoked, and others wait", tries, held(protocol.Holder{Since: 10, Waiting: 1}, true), Fail, false},
+		{"held, and a change of a hold steals nothing", Acquisition{Fixed: true}, held(protocol.Holder{Since: 10}, true), Fail, false},
+		{"held by nobody, and it steals", tries, held(protocol.Holder{}, false), Fail, false},
 		{"waiting", waits, answer("waiting"), Await, true},
 		{"full: so many wait that it may not", waits, answer("full"), Fail, false},
 		{"over: a tombstone lies where it was", unanswered, answer("over"), NewToken, false},
@@ -77,7 +79,7 @@ func TestEachEventOfAnAcquisitionHasItsAction(t *testing.T) {
 func TestAnAnswerThatGrantsAllocatesNothing(t *testing.T) {
 	var a Acquisition
 	r := protocol.Reply{Status: "granted"}
-	if n := testing.AllocsPerRun(100, func() { a.Answered(r, 0) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { a.Answered(r) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -171,7 +171,7 @@ func TestWhatACheckCannotReadOfOneWaitDoesNotHurtTheOthers(t *testing.T) {
 	var q queue
 	damaged, gone := joined(&q, time.Minute, 0), joined(&q, time.Minute, 0)
 	now := fmt.Sprintf("%016d", server)
-	c, err := protocol.ParseCheck([]any{now, int64(0), "", "", int64(2), "", int64(0), "x", "gone"}, 2)
+	c, err := protocol.ParseCheck([]any{now, int64(0), "", "", int64(2), "", int64(0), "", "x", "gone"}, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
