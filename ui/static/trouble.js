@@ -36,11 +36,12 @@ export function copyable(command) {
 const headings = { look: 'Look first: this changes nothing', mend: 'What mends it', take: 'If it must be taken away', forget: 'If it is not wanted any more', prevent: 'For developers, so that it does not come again' };
 
 // stepsOf lists the steps, with a list for each action. The cost of a step stands before its command.
-export const stepsOf = (steps) => el('div', { class: 'ways' }, Object.keys(headings).map((action) => {
+export const stepsOf = (steps) => el('div', null, el('div', { class: 'ways' }, sectionsOf(steps, Object.keys(headings).filter((action) => action !== 'prevent'))), sectionsOf(steps, ['prevent']));
+const sectionsOf = (steps, actions) => actions.map((action) => {
   const some = steps.filter((step) => step.action === action);
   return some.length ? el('section', { class: `steps-of ${action}` }, el('h3', null, headings[action]), el('ul', { class: 'steps' }, some.map((step) => el('li', null,
     el('span', null, ...words(step.text)), step.warn ? el('p', { class: 'warn' }, ...words(step.warn), '.') : '', step.command ? copyable(step.command) : '')))) : '';
-}));
+});
 
 const keyOf = (item) => [item.kind, item.id ?? '', item.job ?? '', item.id || item.job ? '' : item.title, item.kind === 'ended' ? item.since : ''].join(' ');
 

@@ -100,12 +100,12 @@ func ofEnd(name string, e End, last redislock.Info) Trouble {
 	case Lapsed:
 		t.Title = Text(who) + " lost the lock: its lease ran out"
 		t.cause = cause{kind: Ended, how: Lapsed, who: process(e.Owner)}
-		t.Means = []Text{"It did not renew in time: it was paused, gone, or cut off from Redis. What it did under the lock may be half done."}
+		t.Means = []Text{Text(who) + " did not renew in time: it was paused, gone, or cut off from Redis. What it did under the lock may be half done."}
 		steps = append(steps, prevent("Let what is written store the fence and refuse a smaller one, and take a lease (WithLease) that is longer than the process may pause"))
 	case WasLost:
 		t.Title = Text(who) + " lost the lock"
 		t.cause = cause{kind: Ended, how: WasLost, who: process(e.Owner)}
-		t.Means = []Text{"It says so itself: " + Text(safetext.Escape(e.Why)) + "."}
+		t.Means = []Text{Text(who) + " says so itself: " + Text(safetext.Escape(e.Why)) + "."}
 	case Closed:
 		t.Title = Text(who) + " held the lock for its longest time, and lost it"
 		t.Means = []Text{"The work takes longer than its program allows for."}
