@@ -59,7 +59,8 @@ func (c *Client) AcquireAll(ctx context.Context, names []string, opts ...Option)
 	return c.acquireEach(ctx, "acquire all", slices.Compact(slices.Sorted(slices.Values(names))), each)
 }
 
-// acquireEach takes the locks of these names, which are sorted, each once, or none; each are the options of one of them. op is for errors.
+// acquireEach takes the locks of these names, which are sorted, each once, or none; each are the options of one of them. op is
+// for errors.
 func (c *Client) acquireEach(ctx context.Context, op string, names []string, each func(int) []Option) (*Locks, error) {
 	all := &Locks{client: c, names: names, locks: make([]*Lock, len(names))}
 	accepted := make([]settings, len(names))
@@ -225,9 +226,9 @@ func (a *Locks) Err() error {
 	return context.Cause(a.ctx)
 }
 
-// Release gives all the locks back, the last first, and of more than 8 the others together, each as [Lock.Release] does. It does so also when ctx has ended, and when
-// another of the locks was lost or could not be given back. If Redis does not answer, that costs the time of two releases,
-// however many locks there are.
+// Release gives all the locks back, the last first, and of more than 8 the others together, each as [Lock.Release] does. It does
+// so also when ctx has ended, and when another of the locks was lost or could not be given back. If Redis does not answer, that
+// costs the time of two releases, however many locks there are.
 //
 // Release returns nil if all the locks were this handle's to the end. Otherwise it joins the errors of all: [ErrNotHeld] and
 // [ErrLost] for a lock that was lost before, or the network's error if Redis did not answer. A second Release returns the

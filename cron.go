@@ -24,10 +24,10 @@ const (
 	OverlapSkip Overlap = iota
 	// OverlapWait runs the tick after the earlier one. Several ticks run in the order in which they were fired.
 	OverlapWait
-	// OverlapReplace ends the earlier tick by stealing its lock: the context of that tick ends with [ErrStolen], and the new
-	// tick begins when the earlier one has given the lock up. If [WithAtLeast] or [WithPause] keeps the lock, the new tick waits for that.
-	// An earlier tick that comes late, while a later one is running, is left out. Only one tick at a time decides whether it
-	// replaces another. It does so under a lock of its own, "tick:job@replace".
+	// OverlapReplace ends the earlier tick by stealing its lock: the context of that tick ends with [ErrStolen], and the new tick
+	// begins when the earlier one has given the lock up. If [WithAtLeast] or [WithPause] keeps the lock, the new tick waits for
+	// that. An earlier tick that comes late, while a later one is running, is left out. Only one tick at a time decides whether
+	// it replaces another. It does so under a lock of its own, "tick:job@replace".
 	OverlapReplace
 )
 
@@ -267,10 +267,10 @@ func tickName(job string, tick time.Time) string {
 // time zone. A node whose clock is slow by less than [WithTickMemory] finds that the tick was run elsewhere. A node whose
 // clock is fast runs the tick early, by at most [WithTickAhead].
 //
-// fn runs under two locks: "cron:job", which no two runs of the job hold at the same time, and "tick:job@time"; and under a place in
-// each of its groups ([WithGroup]). Its context ends when ctx ends, when a lock is lost, and after [WithAtMost]. [FromContext] finds the first lock; its fence goes along
-// with what fn writes. Before fn begins, Run writes down in Redis that the tick was begun. So a tick is begun at most once,
-// as well as Redis keeps its data, unless a node stands by with [WithRetry].
+// fn runs under two locks: "cron:job", which no two runs of the job hold at the same time, and "tick:job@time"; and under a place
+// in each of its groups ([WithGroup]). Its context ends when ctx ends, when a lock is lost, and after [WithAtMost]. [FromContext]
+// finds the first lock; its fence goes along with what fn writes. Before fn begins, Run writes down in Redis that the tick was
+// begun. So a tick is begun at most once, as well as Redis keeps its data, unless a node stands by with [WithRetry].
 //
 // The error is nil, unless the outcome is [OutcomeFailed]. Then it is fn's error, with [ErrLost] if the lock was lost; a lock
 // that fn gave back or handed off itself was not lost. With an outcome of 0 this node ran nothing, and the error says why:

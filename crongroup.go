@@ -27,8 +27,9 @@ func groupName(group string) string { return "group:" + group }
 // before it. [Client.Inspect] of "group:name" shows the jobs that run and those that wait. If the node dies while the tick waits,
 // a node that stands by ([WithRetry]) runs the tick. Without one it is not run.
 //
-// With [OverlapReplace] a tick that waits for a place is not replaced before it has begun. WithWait and WithMaxQueue are [ErrInvalid] then:
-// the run that is replaced has its place until it has ended, so the group would often be full, and nothing would run.
+// With [OverlapReplace] a tick that waits for a place is not replaced before it has begun. WithWait and WithMaxQueue are
+// [ErrInvalid] then: the run that is replaced has its place until it has ended, so the group would often be full, and nothing
+// would run.
 //
 // The option [WithWait] bounds the wait: a tick that gets no place in that time is [OutcomeSkipped] on all nodes. WithWait(0)
 // leaves out each tick that finds the group full. [WithMaxQueue] does so when that many ticks wait already. With [WithWeight] a

@@ -226,8 +226,8 @@ func (c *Client) cronStatus(ctx context.Context, status *CronStatus) error {
 	}
 }
 
-// CronJobs yields the last run of every known job, and every job that was announced, in no order. Like [Client.List], it goes through the keys of the server;
-// List says what that needs and costs. An error that comes with a job is about that job alone.
+// CronJobs yields the last run of every known job, and every job that was announced, in no order. Like [Client.List], it goes
+// through the keys of the server; List says what that needs and costs. An error that comes with a job is about that job alone.
 func (c *Client) CronJobs(ctx context.Context) iter.Seq2[CronStatus, error] {
 	return func(yield func(CronStatus, error) bool) {
 		fail := func(err error) { yield(CronStatus{}, wrapOp("cron jobs", jobName("*"), err)) }

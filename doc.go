@@ -39,15 +39,16 @@
 //   - a value for all who ask: [Share], [Client.ShareReset], [ShareOption], [WithStale], [WithErrorTTL], [WithRefreshTimeout],
 //     [WithCodec], [Codec], [WithErrorCodec], [ErrorCodec], [SharedError], [PanicError], [ErrTooLarge]
 //   - a job at most once for each tick: [Client.Cron], [CronGuard], [CronOption], [WithAtLeast], [WithAtMost], [WithPause],
-//     [WithRetry], [WithGroup], [WithHistory], [WithOverlap], [Overlap], [WithSchedule], [WithTickMemory], [WithTickAhead], [Outcome], [Client.CronStatus],
-//     [Client.CronJobs], [CronStatus], [CronRun], [CronGuard.Announce], [Client.CronReset]
+//     [WithRetry], [WithGroup], [WithHistory], [WithOverlap], [Overlap], [WithSchedule], [WithTickMemory], [WithTickAhead],
+//     [Outcome], [Client.CronStatus], [Client.CronJobs], [CronStatus], [CronRun], [CronGuard.Announce], [Client.CronReset]
 //   - a leader: [Client.Elect], [Client.Election], [Election], [Leader]
 //
 // The weak kind: [Client.AcquireWeak], [WeakLock], [Client.DoWeak], [Client.WrapWeak], [Client.First], [Client.FirstOf], [Client.Forget]
 //
 // Who has it, and why:
 //   - to look: [Client.Inspect], [Client.InspectMore], [Client.List], [Client.Watch], [Info], [Hold], [Place], [Owner], [WithShown]
-//   - who waits for whom in the fleet: [Client.Deadlocks], [WaitGraph], [WaitGraphOf], [WaitEdge], [Cycle], [WithDeadlockCheck], [DeadlockError]
+//   - who waits for whom in the fleet: [Client.Deadlocks], [WaitGraph], [WaitGraphOf], [WaitEdge], [Cycle], [WithDeadlockCheck],
+//     [DeadlockError]
 //   - in this process, without asking Redis: [Client.Held], [HeldLock], [Client.Waiting], [Waiter]
 //   - to ask for it, or to take it away: [Client.Ask], [Request], [Client.Break], [Client.BreakHolds]
 //   - to be told of events: [WithObserver], [Observer], [ObserverFunc], [Observers], [Event], [EventKind], [WithTrace]
@@ -55,13 +56,14 @@
 // A Client as a whole: [ClientOption], [WithPrefix], [WithName], [WithDefaults], [WithRetention], [WithClockMargin]; its rights on the
 // server, [ACL] and [ACLFor]; at its start [Client.Check], and before its end [Client.Drain].
 //
-// Errors: [ErrHeld] and [HeldError], [ErrQueueFull], [ErrNotHeld], [ErrUnknown], [ErrLost], [ErrStolen], [ErrReleased], [ErrDeadlock], [ErrOrder],
-// [ErrConflict], [ErrMode], [ErrNotReplicated], [ErrClosed], [ErrDraining], [ErrInvalid], [ErrPermission], [ErrServer], [ErrDamaged].
+// Errors: [ErrHeld] and [HeldError], [ErrQueueFull], [ErrNotHeld], [ErrUnknown], [ErrLost], [ErrStolen], [ErrReleased],
+// [ErrDeadlock], [ErrOrder], [ErrConflict], [ErrMode], [ErrNotReplicated], [ErrClosed], [ErrDraining], [ErrInvalid],
+// [ErrPermission], [ErrServer], [ErrDamaged].
 //
 // Limits and defaults: [DefaultLease], [MinLease], [MaxLease], [DefaultRetention], [MinRetention], [MaxRetention],
-// [DefaultClockMargin], [DefaultPrefix], [MaxName], [MaxMetadata], [MaxReason], [MaxTrace], [MaxTurn], [MaxLinger], [MaxReplicas], [MinReplicaTimeout],
-// [MaxReplicaTimeout], [MaxUnits], [MaxModeName], [MaxRules], [MaxStripes], [MaxShared], [DefaultErrorTTL],
-// [DefaultRefreshTimeout], [DefaultTickMemory], [DefaultTickAhead], [MaxHistory], [DefaultShown], [MaxShown].
+// [DefaultClockMargin], [DefaultPrefix], [MaxName], [MaxMetadata], [MaxReason], [MaxTrace], [MaxTurn], [MaxLinger],
+// [MaxReplicas], [MinReplicaTimeout], [MaxReplicaTimeout], [MaxUnits], [MaxModeName], [MaxRules], [MaxStripes], [MaxShared],
+// [DefaultErrorTTL], [DefaultRefreshTimeout], [DefaultTickMemory], [DefaultTickAhead], [MaxHistory], [DefaultShown], [MaxShown].
 //
 // # What a lock promises
 //

@@ -119,9 +119,10 @@ type HeldError struct {
 	cause error
 }
 
-// Error says who holds the lock and since when, and that the limit of the lock leaves no room, if that is so. If the holder is the caller's own process, Error says that too, with a hint:
-// an acquire that is to nest in a hold of the same name needs the context of that hold. If the caller has waited inside a
-// function that runs under a lock ([EventSelfWait]), Error says that it looks as if the caller waited for itself.
+// Error says who holds the lock and since when, and that the limit of the lock leaves no room, if that is so. If the holder is
+// the caller's own process, Error says that too, with a hint: an acquire that is to nest in a hold of the same name needs the
+// context of that hold. If the caller has waited inside a function that runs under a lock ([EventSelfWait]), Error says that it
+// looks as if the caller waited for itself.
 func (e *HeldError) Error() string {
 	text := ErrHeld.Error()
 	limited := !e.Limit.Until.IsZero()

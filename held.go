@@ -20,9 +20,9 @@ type HeldLock struct {
 	Metadata string
 	// Since is when the lock was granted, and Deadline is that of [Lock.Deadline], both by the local clock.
 	Since, Deadline time.Time
-	// Lingers is until when the lock stays with this process after its release if nobody comes to wait for it ([WithLinger]), by the local
-	// clock: no goroutine has it. Then Fence is the last one that was given, Since is when Redis granted the lock to this process, and there is no
-	// Metadata. It is zero for a lock that is held.
+	// Lingers is until when the lock stays with this process after its release if nobody comes to wait for it ([WithLinger]), by
+	// the local clock: no goroutine has it. Then Fence is the last one that was given, Since is when Redis granted the lock to
+	// this process, and there is no Metadata. It is zero for a lock that is held.
 	Lingers time.Time
 }
 

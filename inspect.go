@@ -109,9 +109,9 @@ func (c *Client) Inspect(ctx context.Context, name string) (Info, error) {
 }
 
 // InspectMore adds to info the next holders and the next waiters, as many of each as [Client.Inspect] shows. The counts, the
-// fence, the limit and the time of the result are current. The holders and waiters that info already has stay as they were seen then. info
-// must come from Inspect, InspectMore or [Client.Watch] of a Client of this process. If info has all of them, InspectMore returns
-// it unchanged, and sends nothing:
+// fence, the limit and the time of the result are current. The holders and waiters that info already has stay as they were seen
+// then. info must come from Inspect, InspectMore or [Client.Watch] of a Client of this process. If info has all of them,
+// InspectMore returns it unchanged, and sends nothing:
 //
 //	for err == nil && info.More() {
 //		info, err = client.InspectMore(ctx, info)
@@ -250,8 +250,8 @@ type Owner struct {
 	Turns bool
 }
 
-// String is like "api (pid 12 on node-3): import of 2026-11-21", or "api (pid 12 on node-3, in turns)", on one line. Characters that cannot be shown, such as
-// control characters and those that change the direction of text, are escaped.
+// String is like "api (pid 12 on node-3): import of 2026-11-21", or "api (pid 12 on node-3, in turns)", on one line. Characters
+// that cannot be shown, such as control characters and those that change the direction of text, are escaped.
 func (o Owner) String() string {
 	if o == (Owner{}) {
 		return "someone"
@@ -302,8 +302,8 @@ func plainText(text string, most int) string {
 	return text
 }
 
-// info is the form in which an Owner is sent: a line each for client, host and process, and then the metadata. What processOf reads stands
-// in the line of the process.
+// info is the form in which an Owner is sent: a line each for client, host and process, and then the metadata. What processOf
+// reads stands in the line of the process.
 func (o Owner) info() string {
 	text := o.Client + "\n" + o.Host + "\n" + strconv.Itoa(o.PID)
 	switch {

@@ -32,15 +32,16 @@ type Limit struct {
 // that gives up has the limit. [WithStealAfter] revokes a hold under a limit only if that makes room under it. A hold in [Exclusive] is
 // not limited, so no rule can name that mode. [Write] is a mode like the others: under AtMost(0, "write") nobody is granted it.
 //
-// long is from a second to [MaxRetention]. When it is over, the limit ends, and waiters are granted the lock within a few seconds. Call
-// SetLimit again before, if the limit is to stay. Redis keeps the key of the lock until then at least, also if the limit is removed
-// before: that key has the last fence, and is never made to end sooner. If Redis loses its data, the limit is lost. Clients of an earlier version do not know it. [Client.Limit]
-// and [Client.Inspect] show it.
+// long is from a second to [MaxRetention]. When it is over, the limit ends, and waiters are granted the lock within a few
+// seconds. Call SetLimit again before, if the limit is to stay. Redis keeps the key of the lock until then at least, also if the
+// limit is removed before: that key has the last fence, and is never made to end sooner. If Redis loses its data, the limit is
+// lost. Clients of an earlier version do not know it. [Client.Limit] and [Client.Inspect] show it.
 //
 // Of two calls that set the same rules at the same time the longer one counts; otherwise the later one does.
 //
-// SetLimit returns [ErrInvalid] if a rule is none of these or names "exclusive", or if they name more than [MaxRules] modes. After another error the limit
-// may have been set or not, and may still be set within a minute; a later SetLimit that returned nil is not undone by that.
+// SetLimit returns [ErrInvalid] if a rule is none of these or names "exclusive", or if they name more than [MaxRules] modes.
+// After another error the limit may have been set or not, and may still be set within a minute; a later SetLimit that returned
+// nil is not undone by that.
 func (c *Client) SetLimit(ctx context.Context, name string, long time.Duration, rules ...Rule) error {
 	return wrapOp("set limit", name, c.setLimit(ctx, name, long, rules))
 }

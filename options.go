@@ -116,8 +116,9 @@ func WithLease(d time.Duration) Option {
 	}
 }
 
-// WithWait bounds how long Acquire waits for the lock. When that time is over, the error is [ErrHeld]. With 0 Acquire does
-// not wait at all, except for a holder whose lock it steals ([Client.TryAcquire]). Without this option the caller waits, in the order of arrival, until its context ends.
+// WithWait bounds how long Acquire waits for the lock. When that time is over, the error is [ErrHeld]. With 0 Acquire does not
+// wait at all, except for a holder whose lock it steals ([Client.TryAcquire]). Without this option the caller waits, in the order
+// of arrival, until its context ends.
 func WithWait(d time.Duration) Option {
 	return func(s *settings) error {
 		if d < 0 {

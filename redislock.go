@@ -176,9 +176,9 @@ func (c *Client) Acquire(ctx context.Context, name string, opts ...Option) (*Loc
 }
 
 // TryAcquire is Acquire without waiting. If the lock is taken, or if others wait for it, it returns [ErrHeld] at once. With
-// [WithStealAfter] it revokes the stale holds in its way, and then it does wait, at most a quarter of a second, for the holder to give the
-// lock up: a holder that lives does so at once. If the holder does not, the error is ErrHeld, and a later try finds the lock
-// free when the lease is over.
+// [WithStealAfter] it revokes the stale holds in its way, and then it does wait, at most a quarter of a second, for the holder to
+// give the lock up: a holder that lives does so at once. If the holder does not, the error is ErrHeld, and a later try finds the
+// lock free when the lease is over.
 func (c *Client) TryAcquire(ctx context.Context, name string, opts ...Option) (*Lock, error) {
 	l, err := c.acquire(ctx, name, append(opts[:len(opts):len(opts)], WithWait(0)))
 	return l, wrapOp("acquire", name, err)

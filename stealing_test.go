@@ -535,17 +535,18 @@ func TestAStealRevokesOnlyTheHoldsWhoseEndLetsTheCallerIn(t *testing.T) {
 				owner, thief := e.client(), e.client()
 				e.release(e.acquire(owner, "warm")) // the owner is subscribed
 				var locks []*redislock.Lock
-				stale := len(test.held) - test.young
+				stale, between := len(test.held)-test.young, time.Time{}
 				for i, m := range test.held {
 					if i == stale {
-						time.Sleep(2 * time.Second)
+						time.Sleep(time.Second)
+						between = time.Now()
+						time.Sleep(time.Second)
 					}
 					locks = append(locks, e.acquire(owner, "x", redislock.WithMode(m)))
 				}
-				age := 1900 * time.Millisecond // of the young ones it is far off
 				if test.young == 0 {
+					between = time.Now()
 					time.Sleep(150 * time.Millisecond)
-					age = 100 * time.Millisecond
 				}
 				e.eventually("the owner hears", func() bool {
 					told, err := thief.Ask(ctx, "x", "a trial")
@@ -556,7 +557,7 @@ func TestAStealRevokesOnlyTheHoldsWhoseEndLetsTheCallerIn(t *testing.T) {
 						e.Fatal(err)
 					}
 				}
-				l, err := thief.TryAcquire(ctx, "x", redislock.WithMode(test.mode), redislock.WithWeight(test.weight), redislock.WithStealAfter(age))
+				l, err := thief.TryAcquire(ctx, "x", redislock.WithMode(test.mode), redislock.WithWeight(test.weight), redislock.WithStealAfter(time.Since(between)))
 				if got := err == nil; got != test.got || err != nil && !errors.Is(err, redislock.ErrHeld) {
 					e.Errorf("the caller got %v", err)
 				}
@@ -627,10 +628,10 @@ func TestAStealOfAWaiterBehindAnUpgradeRevokesNobodyForALimit(t *testing.T) {
 	embedded(t, time.Millisecond, func(e *env, _ *fakenet.Network) {
 		ctx := context.Background()
 		owner, thief := e.client(), e.client()
-		for _, limited := range []bool{true, false} {
+		for _, limited := range []string{"read", "write", ""} {
 			upgrades, reads := e.acquire(owner, "x", reading), e.acquire(owner, "x", reading)
-			if limited {
-				if err := thief.SetLimit(ctx, "x", time.Hour, redislock.AtMost(0, "read")); err != nil {
+			if limited != "" {
+				if err := thief.SetLimit(ctx, "x", time.Hour, redislock.AtMost(0, limited)); err != nil {
 					e.Fatal(err)
 				}
 			}
@@ -640,7 +641,7 @@ func TestAStealOfAWaiterBehindAnUpgradeRevokesNobodyForALimit(t *testing.T) {
 			got := e.waiter(thief, "x", reading, redislock.WithStealAfter(5*time.Second))
 			e.queued(thief, "x", 2)
 			time.Sleep(10 * time.Second)
-			if limited {
+			if limited == "read" {
 				if got := lost([]*redislock.Lock{upgrades, reads}); got != nil {
 					e.Errorf("stolen are %v for a reader that the limit refuses", got)
 				}

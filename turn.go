@@ -43,8 +43,9 @@ const (
 // waited before the reader came. Each has its own handle, context and events; the last one gives the hold back. [Lock.Upgrade]
 // and [Lock.ReleaseAfter] of such a lock are [ErrInvalid].
 //
-// It is for these two modes. With another [WithMode], [WithWeight], [WithReplicas], [WithStealAfter], [WithMaxHold], [WithoutRenewal],
-// [WithMaxQueue] or [WithFenceFloor] it is [ErrInvalid], and [Lock.Handoff] of such a lock is, too. [Client.AcquireAll] pays no heed to it.
+// It is for these two modes. With another [WithMode], [WithWeight], [WithReplicas], [WithStealAfter], [WithMaxHold],
+// [WithoutRenewal], [WithMaxQueue] or [WithFenceFloor] it is [ErrInvalid], and [Lock.Handoff] of such a lock is, too.
+// [Client.AcquireAll] pays no heed to it.
 func WithTurn(d time.Duration) Option {
 	return func(s *settings) error {
 		if d < 0 || d > MaxTurn {

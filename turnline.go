@@ -198,8 +198,8 @@ func (q *acquisition) leaveLine(ctx context.Context, t *turn, w *inLine) {
 	q.unused(ctx, t, <-w.told)
 }
 
-// unused passes on what its caller does not take: the turn to ask the server, or a lock, which it gives back, as giveBack does with a grant of the
-// server's.
+// unused passes on what its caller does not take: the turn to ask the server, or a lock, which it gives back, as giveBack does
+// with a grant of the server's.
 func (q *acquisition) unused(ctx context.Context, t *turn, l *Lock) {
 	switch l {
 	case nil:

@@ -46,8 +46,8 @@ func (q *acquisition) amongReaders() (*Lock, error) {
 	}
 }
 
-// readerOf is amongReaders with those that there are, unless nobody joins them any more: then it is to be with those of the second result. It
-// leaves t.
+// readerOf is amongReaders with those that there are, unless nobody joins them any more: then it is to be with those of the
+// second result. It leaves t.
 func (q *acquisition) readerOf(t *turn) (l *Lock, anew *turn, err error) {
 	tt := &q.client.turns
 	defer tt.leave(t)

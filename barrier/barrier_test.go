@@ -426,11 +426,14 @@ func TestTheDefaultsOfAClientDoNotGetInTheWay(t *testing.T) {
 	} {
 		within(t, func(w *world) {
 			c, _ := w.process("a", redislock.WithDefaults(defaults...))
-			latch := barrier.NewLatch(c, "import", 2)
-			for _, part := range []string{"part", "another"} {
-				if err := latch.CountDown(context.Background(), part); err != nil {
-					w.Errorf("%s: %v", what, err)
-					return
+			latch := barrier.NewLatch(c, "import", 5)
+			counted := make(chan error, 5)
+			for i := range cap(counted) { // at the same time, so that they wait for each other
+				go func() { counted <- latch.CountDown(context.Background(), fmt.Sprint("part ", i)) }()
+			}
+			for range cap(counted) {
+				if err := <-counted; err != nil {
+					w.Fatalf("%s: %v", what, err)
 				}
 			}
 			if err := latch.Wait(context.Background()); err != nil {

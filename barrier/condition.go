@@ -20,12 +20,12 @@ type Condition struct {
 	fault  error
 }
 
-// NewCondition makes the condition of that name, which has 1 to [MaxName] bytes. Nothing is sent, and the condition needs no closing. A name may be used again
-// and again. All callers that wait under it at a time must use the same lock. The options are those with which [Condition.Wait]
-// acquires the lock again: give the same as to [redislock.Client.Acquire]. The mode is that of the lock, unless they name one.
-// [redislock.WithLease] also says after which time a waiter is passed over that was woken and died before it had the lock, and for how long a
-// process that dies while it notes or gives a signal blocks the others. So give it where there is only a signal, too.
-// [redislock.WithMetadata] is the text that others see.
+// NewCondition makes the condition of that name, which has 1 to [MaxName] bytes. Nothing is sent, and the condition needs no
+// closing. A name may be used again and again. All callers that wait under it at a time must use the same lock. The options are
+// those with which [Condition.Wait] acquires the lock again: give the same as to [redislock.Client.Acquire]. The mode is that of
+// the lock, unless they name one. [redislock.WithLease] also says after which time a waiter is passed over that was woken and
+// died before it had the lock, and for how long a process that dies while it notes or gives a signal blocks the others. So give
+// it where there is only a signal, too. [redislock.WithMetadata] is the text that others see.
 func NewCondition(client *redislock.Client, name string, opts ...redislock.Option) *Condition {
 	return &Condition{client: client, name: name, opts: opts, fault: check(name)}
 }
@@ -34,23 +34,24 @@ func (c *Condition) lock() string { return conditionQueue + c.name }
 
 func (c *Condition) signals() string { return conditionSignals + c.name }
 
-// Wait gives the lock back, waits for a signal, and acquires the lock again. It returns the lock that is held then, which is a new grant with a
-// greater fence. No signal is lost in between: the place in the queue is there before the lock is given back. Others may have had the lock between
-// the signal and the return, and in some cases Wait returns without a signal (docs/guarantees.md lists them). So call it in a loop, which looks each
-// time at what the lock guards:
+// Wait gives the lock back, waits for a signal, and acquires the lock again. It returns the lock that is held then, which is a
+// new grant with a greater fence. No signal is lost in between: the place in the queue is there before the lock is given back.
+// Others may have had the lock between the signal and the return, and in some cases Wait returns without a signal
+// (docs/guarantees.md lists them). So call it in a loop, which looks each time at what the lock guards:
 //
 //	for err == nil && !ready() {
 //		lock, err = condition.Wait(ctx, lock)
 //	}
 //
-// ctx must not be a context of the lock, for that ends when the lock is given back; so the lock is not that of [redislock.Client.Do]. It may carry
-// a lock of the same name of another Client. The lock must be the only handle of its hold.
+// ctx must not be a context of the lock, for that ends when the lock is given back; so the lock is not that of
+// [redislock.Client.Do]. It may carry a lock of the same name of another Client. The lock must be the only handle of its hold.
 //
-// After an error the caller holds nothing, and the result is the lock that was given, whose release sends nothing more. [redislock.ErrInvalid] and
-// [redislock.ErrOrder] are the exceptions: where Wait cannot be called so, the lock is as it was. Only the server knows whether the fence of
-// [redislock.WithFenceFloor] is too far ahead; the caller holds nothing after that [redislock.ErrInvalid]. If ctx ends, before the signal or after it, the
-// error is that of ctx. A signal that a Wait with an error does not use is passed on to the next. [redislock.ErrNotHeld] says that the lock was lost before it was
-// given back. Other errors are those of [redislock.Client.Acquire] and of [redislock.Lock.Release].
+// After an error the caller holds nothing, and the result is the lock that was given, whose release sends nothing more.
+// [redislock.ErrInvalid] and [redislock.ErrOrder] are the exceptions: where Wait cannot be called so, the lock is as it was. Only
+// the server knows whether the fence of [redislock.WithFenceFloor] is too far ahead; the caller holds nothing after that
+// [redislock.ErrInvalid]. If ctx ends, before the signal or after it, the error is that of ctx. A signal that a Wait with an
+// error does not use is passed on to the next. [redislock.ErrNotHeld] says that the lock was lost before it was given back. Other
+// errors are those of [redislock.Client.Acquire] and of [redislock.Lock.Release].
 func (c *Condition) Wait(ctx context.Context, lock *redislock.Lock) (*redislock.Lock, error) {
 	again, err := c.wait(ctx, lock)
 	if err != nil {
@@ -207,11 +208,12 @@ func (c *Condition) shut(ctx context.Context, turn *redislock.Lock) error {
 	return nil
 }
 
-// Signal wakes the waiter that has waited longest, if there is one. The caller need not hold the lock for the call, but must
-// hold it while it changes what the lock guards: then every waiter from before the change is woken, or needs no signal. If a
-// waiter that was woken dies or gives up before it has its lock again, the signal goes to the next waiter. After an error the
-// signal may have been given or not; a call too many does no harm. While another call notes or gives a signal, Signal waits for it. The errors are
-// those of [redislock.Client.Inspect], [redislock.Client.Do], [redislock.Client.TryAcquire] and [redislock.Lock.ReleaseAfter].
+// Signal wakes the waiter that has waited longest, if there is one. The caller need not hold the lock for the call, but must hold
+// it while it changes what the lock guards: then every waiter from before the change is woken, or needs no signal. If a waiter
+// that was woken dies or gives up before it has its lock again, the signal goes to the next waiter. After an error the signal may
+// have been given or not; a call too many does no harm. While another call notes or gives a signal, Signal waits for it. The
+// errors are those of [redislock.Client.Inspect], [redislock.Client.Do], [redislock.Client.TryAcquire] and
+// [redislock.Lock.ReleaseAfter].
 func (c *Condition) Signal(ctx context.Context) error {
 	return wrap("signal", c.named(), c.signal(ctx, false))
 }
@@ -255,8 +257,7 @@ func (c *Condition) open(ctx context.Context, queue redislock.Info) (bool, error
 // death in between wakes some too many, and none too few.
 func (c *Condition) note(ctx context.Context, given redislock.Info, n int) error {
 	if n > 0 {
-		l, err := c.client.TryAcquire(ctx, c.signals(), redislock.WithMode(redislock.Read), redislock.WithWeight(1),
-			redislock.WithMetadata(strconv.Itoa(n)), redislock.NonReentrant(), redislock.WithTurn(0), redislock.WithLinger(0))
+		l, err := c.client.TryAcquire(ctx, c.signals(), optionsOf(nil, redislock.WithMode(redislock.Read), redislock.WithMetadata(strconv.Itoa(n)))...)
 		if err != nil {
 			return err
 		}
@@ -306,8 +307,7 @@ func (c *Condition) alone(ctx context.Context, fn func(context.Context) error) e
 	if err != nil {
 		return err
 	}
-	return c.client.Do(ctx, conditionNext+c.name, fn, redislock.WithLease(lease), redislock.WithWait(Life), redislock.WithMode(redislock.Exclusive),
-		redislock.WithWeight(1), redislock.WithTurn(0), redislock.WithLinger(0))
+	return c.client.Do(ctx, conditionNext+c.name, fn, optionsOf(nil, redislock.WithLease(lease), redislock.WithWait(Life))...)
 }
 
 // wake adds signals to those that are noted, and gives one of them if the queue is shut. Under alone nobody else notes or gives one, so

@@ -14,8 +14,8 @@
 //	lock, err = c.Wait(ctx, lock) // gives the lock back, and has it again after a signal
 //	err = c.Signal(ctx)           // wherever the stock has changed
 //
-// A name of a latch or of a barrier is for one use. They keep what was decided for a [Life], and end by themselves; so give each use a name of
-// its own, with a date, a version or a number in it.
+// A name of a latch or of a barrier is for one use. They keep what was decided for a [Life], and end by themselves; so give each
+// use a name of its own, with a date, a version or a number in it.
 //
 // # How it is built
 //
@@ -40,8 +40,9 @@
 // Callers that wait for a latch or a barrier are told by push ([redislock.Client.Watch]) that a party has come or gone, or that
 // there is a verdict. The first party that sees that the verdict is due records it, and all parties use the recorded verdict.
 //
-// A signal ends the hold that shuts the queue of a condition. So the first in the queue has that lock, as anybody has who waited for a lock,
-// and if it is dead, the next one has it. That waiter acquires again the lock with which it came, and then shuts the queue:
+// A signal ends the hold that shuts the queue of a condition. So the first in the queue has that lock, as anybody has who waited
+// for a lock, and if it is dead, the next one has it. That waiter acquires again the lock with which it came, and then shuts the
+// queue:
 //
 //	            ┌────────── a place ◀─────────── Wait: the place first, then the lock is given back
 //	            ▼              │
@@ -49,23 +50,25 @@
 //	                           │         ▲
 //	                           └─────────┘ it died, or its context ended: the next one has it
 //
-// A signal that comes while one who was woken is on its way to its lock is noted, and that one gives it when it has shut the queue. If it dies
-// before that, one of those who wait does so, for each of them looks every 10 s. Signals are noted and given under one lock, and never more are noted
-// than callers wait.
+// A signal that comes while one who was woken is on its way to its lock is noted, and that one gives it when it has shut the
+// queue. If it dies before that, one of those who wait does so, for each of them looks every 10 s. Signals are noted and given
+// under one lock, and never more are noted than callers wait.
 //
 // # What holds
 //
 //   - There is one verdict about a beginning, and one about an end, for a Life. All parties get that one, or an error.
 //   - Open means that at one moment of the server all n parties held their place. A party that is no longer there when it reads the
 //     verdict gets the loss of its place in its stead.
-//   - A place is given up before the verdict only by a party that leaves, that is told to stop, or that died. The others learn who that
-//     was, by a [BrokenError]. A party that is told to stop while it waits for the beginning records that before it gives its place up. That
-//     a party died is noticed when its lease is over, if another one had seen it.
+//   - A place is given up before the verdict only by a party that leaves, that is told to stop, or that died. The others learn
+//     who that was, by a [BrokenError]. A party that is told to stop while it waits for the beginning records that before it
+//     gives its place up. That a party died is noticed when its lease is over, if another one had seen it.
 //   - Nobody is counted twice: a party of a barrier that is full, or that is over, is refused.
-//   - Between the moment at which [Condition.Wait] gives the lock back and a signal, a waiter has its place, or it returns without a signal.
-//   - A Signal that returned nil has woken a waiter, or is noted, or at one moment as many were noted as callers waited. Never too few are noted. There are some
-//     too many if a process dies, or loses Redis, between two requests.
-//   - A signal wakes the waiter that has waited longest. A Wait that returns nil has used the signal; every other end of it passes the signal on.
+//   - Between the moment at which [Condition.Wait] gives the lock back and a signal, a waiter has its place, or it returns
+//     without a signal.
+//   - A Signal that returned nil has woken a waiter, or is noted, or at one moment as many were noted as callers waited. Never
+//     too few are noted. There are some too many if a process dies, or loses Redis, between two requests.
+//   - A signal wakes the waiter that has waited longest. A Wait that returns nil has used the signal; every other end of it
+//     passes the signal on.
 //   - Those who were woken have their locks again in the order in which they began to wait, and each before the next is woken.
 //   - Nothing stays for longer than a Life, and no party longer than its lease.
 //

@@ -28,9 +28,10 @@ type Latch struct {
 	fault  error
 }
 
-// NewLatch makes the latch of that name, with so many parts, from 1 to [MaxParts]. The name has 1 to [MaxName] bytes. Nothing is sent,
-// and the latch needs no closing. All processes give the same number for a name. The options are those of the locks that
-// [Latch.CountDown] holds for a moment: [redislock.WithLease] says for how long a process that dies in that moment can keep others from counting.
+// NewLatch makes the latch of that name, with so many parts, from 1 to [MaxParts]. The name has 1 to [MaxName] bytes. Nothing is
+// sent, and the latch needs no closing. All processes give the same number for a name. The options are those of the locks that
+// [Latch.CountDown] holds for a moment: [redislock.WithLease] says for how long a process that dies in that moment can keep
+// others from counting.
 func NewLatch(client *redislock.Client, name string, parts int, opts ...redislock.Option) *Latch {
 	return &Latch{client: client, name: name, parts: parts, opts: opts, fault: checkFor("parts", name, parts, MaxParts)}
 }

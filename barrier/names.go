@@ -45,10 +45,10 @@ func checkFor(what, name string, n, most int) error {
 }
 
 // optionsOf are the options of a lock of the package: those of the caller, such as the lease, after which others go on if the process
-// dies, but for those that the package sets itself. Unless more says otherwise, the lock is exclusive. The caller's options may be
-// the defaults of the Client too, hence the weight.
+// dies, but for those that the package sets itself. Unless more says otherwise, the lock is exclusive. What the package sets counts
+// also against the defaults of the Client: a weight, and a bound of the queue, are those of other locks.
 func optionsOf(opts []redislock.Option, more ...redislock.Option) []redislock.Option {
 	opts = append(slices.Clip(opts), redislock.WithMode(redislock.Exclusive), redislock.WithWeight(1), redislock.NonReentrant(),
-		redislock.WithTurn(0), redislock.WithLinger(0))
+		redislock.WithTurn(0), redislock.WithLinger(0), redislock.WithMaxQueue(redislock.MaxUnits))
 	return append(opts, more...)
 }

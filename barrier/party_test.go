@@ -221,7 +221,7 @@ func TestAPartyThatIsToldToStopDuringAnOutageReturns(t *testing.T) {
 		if err := <-told; !errors.Is(err, context.Canceled) {
 			w.Error(err)
 		}
-		if took := time.Since(stopped); took > 20*time.Second {
+		if took := time.Since(stopped); took > 13*time.Second {
 			w.Errorf("it has returned after %v", took)
 		}
 	})

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// endedPatience is how long an acquire whose time is over, or that does not wait, waits for its own traces to be gone, and patience is the same for another
-	// failure. After that they are removed in the background.
+	// endedPatience is how long an acquire whose time is over, or that does not wait, waits for its own traces to be gone, and
+	// patience is the same for another failure. After that they are removed in the background.
 	endedPatience = 20 * time.Millisecond
 	patience      = 250 * time.Millisecond
 	// tryPatience is how long a TryAcquire waits for the rest, when a majority has answered and it has not the lock yet.
@@ -22,10 +22,10 @@ const (
 // until ctx ends or the time of [redislock.WithWait] is over. The lock is renewed until it is released. ctx bounds the waiting
 // only, not the hold.
 //
-// The options are [redislock.WithLease], WithWait, WithMetadata, WithMaxHold, WithoutRenewal, WithStealAfter and NonReentrant. Any other is
-// [redislock.ErrInvalid], and so is a lease that is longer than [WithLongestLease]. WithStealAfter counts the age of a hold on each node, from
-// the vote of that node, or from the acquire if that was less than a second before. WithoutRenewal ends the lock when one lease is over since the grant; a vote is renewed until then, for it may have
-// been there long before.
+// The options are [redislock.WithLease], WithWait, WithMetadata, WithMaxHold, WithoutRenewal, WithStealAfter and NonReentrant.
+// Any other is [redislock.ErrInvalid], and so is a lease that is longer than [WithLongestLease]. WithStealAfter counts the age of
+// a hold on each node, from the vote of that node, or from the acquire if that was less than a second before. WithoutRenewal ends
+// the lock when one lease is over since the grant; a vote is renewed until then, for it may have been there long before.
 //
 // Under the context of a lock of that name by this Locker, Acquire returns another handle of it, at once and with nothing sent.
 //
@@ -143,8 +143,8 @@ func (h *hold) answered() bool {
 	return n >= h.locker.majority
 }
 
-// abandon ends an acquire that has failed. It waits a little until nothing of it is left (I8), and hardly at all for a caller that is in a
-// hurry, or whose time, which ctx bounds, is over by then.
+// abandon ends an acquire that has failed. It waits a little until nothing of it is left (I8), and hardly at all for a caller
+// that is in a hurry, or whose time, which ctx bounds, is over by then.
 func (h *hold) abandon(ctx context.Context, hurry bool) {
 	h.mu.Lock()
 	h.end(redislock.ErrReleased, nil)

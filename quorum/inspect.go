@@ -29,8 +29,8 @@ type NodeInfo struct {
 }
 
 // Inspect asks every node who holds a lock there and who waits for it. It changes nothing. A hold on a node may be a vote for one
-// that has no majority. Once a majority has answered, the others have a tenth of a second more. If a majority did not answer, the error names the nodes, with the error of each. Even then the Info has
-// the answers of the others.
+// that has no majority. Once a majority has answered, the others have a tenth of a second more. If a majority did not answer, the
+// error names the nodes, with the error of each. Even then the Info has the answers of the others.
 func (q *Locker) Inspect(ctx context.Context, name string) (Info, error) {
 	if q == nil || len(q.nodes) == 0 || ctx == nil {
 		return Info{}, wrap("inspect", name, invalid("a Locker that New has not made, or a nil context"))

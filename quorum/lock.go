@@ -103,8 +103,8 @@ func (l *Lock) carried(ctx context.Context) context.Context {
 	return &carrier{fence.NewContextOf(ctx, fence.Fence{Lock: l.hold.name, Number: l.Fence()}), l}
 }
 
-// Err is nil while the lock is held. Afterwards it is what ended it, as the cause of [Lock.Context] is. Err reads the clock, so it is right
-// even where a timer is late.
+// Err is nil while the lock is held. Afterwards it is what ended it, as the cause of [Lock.Context] is. Err reads the clock, so
+// it is right even where a timer is late.
 func (l *Lock) Err() error {
 	if !l.made() {
 		return errNoHandle

@@ -67,10 +67,10 @@ type Locker struct {
 // order makes no difference. The Clients belong to the caller, which closes them. New adds a hook to the Redis client of each,
 // which counts its connections, and sends nothing.
 //
-// New returns [redislock.ErrInvalid] for another number of Clients, a nil one, the same one twice, two with one address, different
-// prefixes, and a Client over anything but a *redis.Client of one server (a cluster, Sentinels). That two addresses are one server is found
-// out when both have said which run of a server they are, as a rule in the first acquire, which returns [redislock.ErrInvalid] then; under
-// [WithDurableNodes] nobody asks them.
+// New returns [redislock.ErrInvalid] for another number of Clients, a nil one, the same one twice, two with one address,
+// different prefixes, and a Client over anything but a *redis.Client of one server (a cluster, Sentinels). That two addresses are
+// one server is found out when both have said which run of a server they are, as a rule in the first acquire, which returns
+// [redislock.ErrInvalid] then; under [WithDurableNodes] nobody asks them.
 func New(clients []*redislock.Client, opts ...Option) (*Locker, error) {
 	q, err := newLocker(clients, opts)
 	if err != nil {
@@ -176,8 +176,8 @@ func (q *Locker) distinct() error {
 	return nil
 }
 
-// enter is the ticket of a new acquire: the time of the servers, as this process knows it, and later than any before it. The second result
-// is the hold of that name that is still given back, nil if there is none.
+// enter is the ticket of a new acquire: the time of the servers, as this process knows it, and later than any before it. The
+// second result is the hold of that name that is still given back, nil if there is none.
 func (q *Locker) enter(name string) (ticket int64, before *hold) {
 	var of [MaxNodes]int64
 	all := of[:0]

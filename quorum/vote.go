@@ -177,11 +177,11 @@ func (h *hold) refused(i int, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	v := &h.votes[i]
+	v.tried, v.started = time.Time{}, false
 	if h.work.Err() != nil && errors.Is(err, context.Canceled) {
-		err = nil // the hold has ended the attempt: the node has not said anything
+		return // the hold has ended the attempt, and what the node said before stands
 	}
-	v.why, v.tried, v.started = err, time.Time{}, false
-	if h.phase == over {
+	if v.why = err; h.phase == over {
 		return
 	}
 	h.watch()

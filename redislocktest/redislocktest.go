@@ -26,8 +26,8 @@ type Server struct {
 	t testing.TB
 }
 
-// New starts a server and a Client with these options. Both end with the test, which fails if the Client does not
-// close within ten seconds: then a lock was not released, and the failure names it. Keys expire with the clock, also with the fake clock of
+// New starts a server and a Client with these options. Both end with the test, which fails if the Client does not close within
+// ten seconds: then a lock was not released, and the failure names it. Keys expire with the clock, also with the fake clock of
 // testing/synctest, where New must be called inside the bubble.
 func New(t testing.TB, opts ...redislock.ClientOption) *Server {
 	t.Helper()

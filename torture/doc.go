@@ -35,10 +35,10 @@
 // replies, half-open connections; match scripts by [Requests]), Admin (a connection around every fault, for CONFIG SET,
 // FLUSHALL, SCRIPT FLUSH, CLIENT KILL). The Run is also the *testing.T.
 //
-// The topology is any func(t) *[Site]: [OneServer] and [Proxied] are here; others fill Connect for each worker (plain,
-// Sentinel, cluster, TLS, RESP 2 or 3, timeouts), Admin, and what their injectors need in More. [OverQuorum] is three servers of a quorum: it
-// fills Nodes and Admins, and the workers take their locks by a Locker. Such a row says besides how fair it was ([Run.Remark]); its scripts are not
-// compared with the model, which internal/simulation does.
+// The topology is any func(t) *[Site]: [OneServer] and [Proxied] are here; others fill Connect for each worker (plain, Sentinel,
+// cluster, TLS, RESP 2 or 3, timeouts), Admin, and what their injectors need in More. [OverQuorum] is three servers of a quorum:
+// it fills Nodes and Admins, and the workers take their locks by a Locker. Such a row says besides how fair it was
+// ([Run.Remark]); its scripts are not compared with the model, which internal/simulation does.
 //
 // The [Load] says how many processes and callers, which names in which mixes of modes (four names in three mixes unless
 // set: a and b exclusive, c read and write, d a semaphore), lease, times, and how many calls are tries or are cancelled.

@@ -22,7 +22,8 @@ type step struct {
 	forget bool // the hold that is changed may have been lost with the data
 }
 
-// lock is a state of the model: the holds, in the order of their fences, the last fence, and the last one that was not of readers in turns.
+// lock is a state of the model: the holds, in the order of their fences, the last fence, and the last one that was not of readers
+// in turns.
 type lock struct {
 	holds        []*Holding
 	fence, alone int64

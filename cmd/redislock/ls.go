@@ -186,8 +186,8 @@ func (l *link) lsJSON(p *page, o *output, v voice, infos []redislock.Info, faile
 // maxListed is how many locks in trouble are named below a table.
 const maxListed = 5
 
-// inTrouble is what is below a table of locks where something needs a person: locks and jobs that match the pattern, whether they are in the
-// table or not, and the server.
+// inTrouble is what is below a table of locks where something needs a person: locks and jobs that match the pattern, whether they
+// are in the table or not, and the server.
 func (l *link) inTrouble(infos []redislock.Info, pattern string, width int) string {
 	found, _, now := l.troublesNow(infos, l.client.CronJobs, matching(pattern))
 	return troublesBelow(found, now, width)

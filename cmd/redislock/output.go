@@ -81,8 +81,8 @@ type troubleJSON struct {
 	Steps   []stepJSON `json:"steps"`
 }
 
-// stepJSON is something that can be done. Action is look, mend, take, forget or prevent. Warn is what it costs and whom it affects. Command is
-// absent if there is none for it.
+// stepJSON is something that can be done. Action is look, mend, take, forget or prevent. Warn is what it costs and whom it
+// affects. Command is absent if there is none for it.
 type stepJSON struct {
 	Action  string `json:"action"`
 	Text    string `json:"text"`

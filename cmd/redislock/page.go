@@ -143,8 +143,8 @@ func layOut(headings []string, rows [][]cell, width int) string {
 	return strings.Join(lines, "\n")
 }
 
-// narrowed are the widths of columns that fit the width of a terminal, if they can: the widest become narrower first, down to their headings
-// and thirteen columns.
+// narrowed are the widths of columns that fit the width of a terminal, if they can: the widest become narrower first, down to
+// their headings and thirteen columns.
 func narrowed(headings []string, rows [][]cell, width int) []int {
 	widths, least := make([]int, len(headings)), make([]int, len(headings))
 	whole := 2 * (len(widths) - 1)

@@ -86,8 +86,8 @@ func newShow() *cobra.Command {
 	return cmd
 }
 
-// moreOf is what a look at one lock does not show: deadlocks that it is part of, the trouble of its job, a full Redis, and what became of its
-// last holds, where a history is kept that this user may read.
+// moreOf is what a look at one lock does not show: deadlocks that it is part of, the trouble of its job, a full Redis, and what
+// became of its last holds, where a history is kept that this user may read.
 func (l *link) moreOf(info redislock.Info) []trouble.Trouble {
 	all, m, now := l.troublesNow([]redislock.Info{info}, l.jobOfLock(info.Name), func(name string) bool { return name == info.Name })
 	return append(m.About(info.Name, now), trouble.About(info.Name, all)...)

@@ -128,7 +128,8 @@ func (m *topModel) takePart(p topPart) {
 	m.arrange()
 }
 
-// arrange makes the rows. The cursor stays on its lock, or where it was if that is gone; until somebody moves it, it stays on the first row.
+// arrange makes the rows. The cursor stays on its lock, or where it was if that is gone; until somebody moves it, it stays on the
+// first row.
 func (m *topModel) arrange() {
 	words := strings.Fields(strings.ToLower(m.query))
 	m.rows = m.rows[:0]

@@ -175,8 +175,8 @@ func (a *Acceptor) states(key string, now Micros) []Lock {
 	return states
 }
 
-// Most states of a lock that are followed; and holds, for of more the server looks at some in each script, and where it stands is no matter
-// of the model.
+// Most states of a lock that are followed; and holds, for of more the server looks at some in each script, and where it stands is
+// no matter of the model.
 const (
 	mostStates = 64
 	mostHolds  = 32

@@ -10,8 +10,8 @@ type Limit struct {
 	Long    Micros // for how long it was set
 }
 
-// anew is the limit at that time. One that was set before the clock went back stands for as long as it was set for, from now on: a hold that
-// begins in the future likewise begins anew.
+// anew is the limit at that time. One that was set before the clock went back stands for as long as it was set for, from now on:
+// a hold that begins in the future likewise begins anew.
 func (l Limit) anew(now Micros) Limit {
 	l.Until = min(l.Until, now+l.Long)
 	return l

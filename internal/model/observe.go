@@ -22,8 +22,8 @@ type Observed struct {
 // Sent is a message as it was published.
 type Sent struct{ Channel, Text string }
 
-// Observe is [Acceptor.Accept] for a script of which not the answer is known, but what it did: the model has to publish the same messages,
-// with the same fences and times, and to come to the same last fence.
+// Observe is [Acceptor.Accept] for a script of which not the answer is known, but what it did: the model has to publish the same
+// messages, with the same fences and times, and to come to the same last fence.
 func (a *Acceptor) Observe(o Observed) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -78,8 +78,8 @@ func (o *Observed) differs(before, after *Lock, messages []Message) string {
 	return o.sends(before, after, messages)
 }
 
-// sends says which other messages the server published than the model. Of several holds the server knows a time before which none ends, so
-// it may tell the first waiter to look, and need not.
+// sends says which other messages the server published than the model. Of several holds the server knows a time before which none
+// ends, so it may tell the first waiter to look, and need not.
 func (c *Call) sends(before, after *Lock, messages []Message) string {
 	var want []Sent
 	for _, m := range messages {

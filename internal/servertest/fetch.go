@@ -145,7 +145,8 @@ func (k Known) download(work, keys string) (packages []string, err error) {
 			"APT::Architecture=" + architecture(), "APT::Architectures=" + architecture(),
 			"APT::Sandbox::User=root", // who may read the folder; nobody else is asked for
 			"Acquire::Languages=none", "Acquire::Retries=2",
-			// The lists of suites that move are good for a week, those of a mirror that has stopped for longer: their signature is what counts.
+			// The lists of suites that move are good for a week, those of a mirror that has stopped for longer: their signature
+			// is what counts.
 			"Acquire::Check-Valid-Until=false",
 		} {
 			args = append(args, "-o", option)

@@ -13,8 +13,8 @@
 //
 // What decides nothing:
 //
-//   - other goroutines: the world lets one packet, operation or fault happen, waits until all that follows of it is over, and takes up what
-//     was written meanwhile in the order of the connections
+//   - other goroutines: the world lets one packet, operation or fault happen, waits until all that follows of it is over, and
+//     takes up what was written meanwhile in the order of the connections
 //   - chance: tokens and pauses are drawn from the seed (internal/random), and so is each delay of the network
 //   - the runtime of Go, which chooses among ready cases, and has goroutines give way by the wall clock: the simulation runs in processes
 //     of its own, with one P, whose runtime has a few lines changed (runtime_test.go)
@@ -31,17 +31,19 @@
 // In one seed of sixteen locks are held while others are waited for, in any order and with a deadlock check, and paths are locked
 // (tangle_test.go): the youngest of a circle breaks it, and nobody else; a path is had whole or not at all.
 //
-// In another seed of sixteen processes wait for each other, and the semaphore has a limit that changes (together_test.go): never more have come than the
-// limit that was in force, a latch opens when all is counted, the parties of a barrier are told the same, and nobody waits for a
-// condition while there is something for it. Half of these seeds have rounds in which exactly as many signals are given as callers wait, most
-// without faults: one signal too few leaves somebody waiting.
+// In another seed of sixteen processes wait for each other, and the semaphore has a limit that changes (together_test.go): never
+// more have come than the limit that was in force, a latch opens when all is counted, the parties of a barrier are told the same,
+// and nobody waits for a condition while there is something for it. Half of these seeds have rounds in which exactly as many
+// signals are given as callers wait, most without faults: one signal too few leaves somebody waiting.
 //
 // In one of four plans most acquires of an exclusive lock take it in turns, and have it linger.
 //
-// Each seed is run twice, and both must have one hash. What is found is said with its kind: an invariant of docs/guarantees.md (I1, I2, …),
-// "model" where the server answers otherwise than the model of a lock, "register" where a write was lost, "answer" where a call says
-// what is not so, "bound" where it takes too long, "circle", "path", "limit", "latch", "barrier" and "signal" where one is not as it is to be, "stuck" where somebody waits for too long after the last fault, "growth" and "goroutine" for what is left at the end. Where A1 or A2 of docs/guarantees.md did not hold, since
-// the plan had the server lose data or its clock stepped, who asked before that is excused.
+// Each seed is run twice, and both must have one hash. What is found is said with its kind: an invariant of docs/guarantees.md
+// (I1, I2, …), "model" where the server answers otherwise than the model of a lock, "register" where a write was lost, "answer"
+// where a call says what is not so, "bound" where it takes too long, "circle", "path", "limit", "latch", "barrier" and "signal"
+// where one is not as it is to be, "stuck" where somebody waits for too long after the last fault, "growth" and "goroutine" for
+// what is left at the end. Where A1 or A2 of docs/guarantees.md did not hold, since the plan had the server lose data or its
+// clock stepped, who asked before that is excused.
 //
 //	make simulate N=10000    searches
 //	make simulate SEED=7     shows one run

@@ -29,7 +29,8 @@ func (t *Transport) Ask(ctx context.Context, late func(Answer), s *lua.Script, k
 	return t.Attempt(ctx, one, ctx.Done() == nil)
 }
 
-// Attempt is Ask of a call. A caller that stays waits for the end of an attempt, and sends the call itself where nothing else is under way.
+// Attempt is Ask of a call. A caller that stays waits for the end of an attempt, and sends the call itself where nothing else is
+// under way.
 func (t *Transport) Attempt(ctx context.Context, one *Call, stay bool) Answer {
 	within := ctx
 	if stay {

@@ -28,8 +28,8 @@ const (
 	AllRules = 1<<iota - 1
 )
 
-// Config is what is searched: the end of time, the lease, how long others are let in, how many readers come to A, how often B writes, how many
-// recalls are lost, and how many holds of A's an operator breaks.
+// Config is what is searched: the end of time, the lease, how long others are let in, how many readers come to A, how often B
+// writes, how many recalls are lost, and how many holds of A's an operator breaks.
 type Config struct {
 	MostTime, Lease, Most        int8
 	Comers, Rounds, Lost, Breaks int8

@@ -22,8 +22,8 @@ type Found[S any] struct {
 	Steps  []string
 }
 
-// Whole visits every state that can be reached from start, breadth first, until one violates something. The key of a state is what tells it
-// from others. steps are those from a state, and what that violates by having no others.
+// Whole visits every state that can be reached from start, breadth first, until one violates something. The key of a state is
+// what tells it from others. steps are those from a state, and what that violates by having no others.
 func Whole[S any, K comparable](start S, key func(S) K, steps func(S) (next []Step[S], stuck string)) Found[S] {
 	type visited struct {
 		from int32 // -1 of the first
