@@ -4,12 +4,14 @@ import (
 	"context"
 	"testing"
 
+	"github.com/chromedp/chromedp/kb"
+
 	"example.com/redislock"
 )
 
 func TestBrowserTellsOfADeadlockAndHowItIsBroken(t *testing.T) {
 	t.Parallel()
-	p := opens(t, nil)
+	p := opens(t, func(c *Config) { c.AllowBreak = true })
 	api, web := p.connect("api"), p.connect("web")
 	asks := func(c *redislock.Client, under *redislock.Lock, name string) {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -46,6 +48,15 @@ func TestBrowserTellsOfADeadlockAndHowItIsBroken(t *testing.T) {
 	p.goTo("/#/lock/orders")
 	p.says(".part-advice", "Deadlock: ")
 	p.says(".part-advice .command", "redislock break stock")
+	p.click("#break")
+	p.says("#act .warning", "the lock to break is another: stock")
+	p.types(kb.Escape)
+	p.goTo("/#/lock/stock")
+	p.says("h1", "stock")
+	p.says(".part-advice", "Deadlock: ")
+	p.click("#break")
+	p.until(`document.getElementById('act').open && !document.querySelector('#act .warning')`)
+	p.types(kb.Escape)
 	if err := stock.Release(p.Context()); err != nil {
 		t.Fatal(err)
 	}

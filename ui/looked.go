@@ -127,6 +127,9 @@ func (h *hub) detail(s *stream) json.RawMessage {
 		more := append(h.memory.About(l.info.Name, h.now), trouble.About(l.info.Name, h.found)...)
 		means, steps := trouble.Explain(l.info, more...)
 		d.Stops = trouble.Stops(more)
+		if other, is := trouble.Instead(l.info.Name, more); is {
+			d.Instead = idOf(other)
+		}
 		d.Means, d.Steps = append(d.Means, means...), h.config.steps(steps)
 	}
 	known := millis(h.began) // what was before is not known

@@ -188,6 +188,8 @@ type detail struct {
 	// Means and Steps say what the state means and what can be done, as redislock show does.
 	Means []trouble.Text `json:"means"`
 	Steps []step         `json:"steps"`
+	// Instead is the id of the lock that is to be broken, and not this one; empty if no other is.
+	Instead string `json:"instead,omitempty"`
 	// Stops says that acquires are refused now, and why.
 	Stops trouble.Text `json:"stops,omitempty"`
 }

@@ -343,8 +343,8 @@ func (m *topModel) foot() string {
 	case len(m.seen.failed) > 0:
 		return bad.Render(oneLine(m.seen.failed[0].Error()))
 	case m.open != nil:
-		if i := slices.IndexFunc(m.more(m.open.Name), func(t trouble.Trouble) bool { return t.Kind == trouble.Cycle && t.Lock != m.open.Name }); i >= 0 {
-			return uneasy.Render("esc back  q quit  the lock to break is another: " + visible(m.more(m.open.Name)[i].Lock))
+		if other, is := trouble.Instead(m.open.Name, m.more(m.open.Name)); is {
+			return uneasy.Render("esc back  q quit  the lock to break is another: " + visible(other))
 		}
 		if m.open.Holders == 0 {
 			return faint.Render("esc back  q quit")

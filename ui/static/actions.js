@@ -3,7 +3,7 @@
 import { el, put, setText } from './dom.js';
 import { store } from './store.js';
 import { post } from './stream.js';
-import { count, number, ownerShown, shown } from './text.js';
+import { count, nameOf, number, ownerShown, shown } from './text.js';
 
 const maxReason = 512; // bytes
 
@@ -25,7 +25,7 @@ export function breakLock(id, name) {
     id, name,
     title: 'Break the lock',
     text: 'The lock is taken from its holders at once and goes to the next who waits. They are told, but may be in the middle of their work: only what checks the fence is safe from what they still write.',
-    warning: rest > 0 ? `Only the ${number(holds.length)} holders that are shown lose it: ${holdOn(rest)}.` : '',
+    warning: store.lock?.instead ? ['To end the deadlock, the lock to break is another: ', shown(nameOf(store.lock.instead)), '.'] : rest > 0 ? `Only the ${number(holds.length)} holders that are shown lose it: ${holdOn(rest)}.` : '',
     submit: 'Break', danger: true,
     send: (why, confirm) => post('api/break', { id, why, confirm, fences: holds.map(({ fence }) => fence) }),
     done: ({ fence, broke, left }) => (broke > 1 ? `Broken: ${number(broke)} holds have ended, the last of them with fence ${fence}.` : `Broken: the hold with fence ${fence} has ended.`) +
@@ -67,7 +67,7 @@ function dialog({ name, title, text, warning, submit, danger, send, done }) {
   el('p', null, held > 1 ? `${number(held)} hold it, among them ` : holds[0]?.kept ? 'Given back, and kept for a while, by ' : 'Held by ', holds.length ? el('b', null, ownerShown(holds[0].owner)) : 'nobody',
     holds[0]?.owner.meta ? el('span', { class: 'meta' }, shown(holds[0].owner.meta)) : ''),
   el('p', { class: 'faint' }, text),
-  warning ? el('p', { class: 'warning' }, warning) : [],
+  warning ? el('p', { class: 'warning' }, ...[warning].flat()) : [],
   el('label', { for: 'why' }, 'Reason'), why, el('p', { class: 'hint', id: 'why-hint' }, 'The holder sees it.'),
   typed ? [el('label', { for: 'confirm' }, 'Type ', el('code', null, 'break'), ' to confirm'), typed] : [],
   result, el('div', { class: 'buttons' }, cancel, go));

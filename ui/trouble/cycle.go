@@ -107,6 +107,16 @@ func named(lock, metadata string) string {
 // about reports whether a trouble is about that lock.
 func about(t Trouble, lock string) bool { return t.Lock == lock || slices.Contains(t.Others, lock) }
 
+// Instead is the lock to break, if one of the troubles of a lock is a deadlock that is better ended by a break of another.
+func Instead(name string, troubles []Trouble) (other string, is bool) {
+	for _, t := range troubles {
+		if t.Kind == Cycle && t.Lock != name {
+			return t.Lock, true
+		}
+	}
+	return "", false
+}
+
 // because reports whether a trouble follows from one of these deadlocks: its waiters wait because of the deadlock.
 func because(t Trouble, deadlocks []Trouble) bool {
 	return (t.Kind == WaitsLong || t.Kind == Grows) && slices.ContainsFunc(deadlocks, func(d Trouble) bool { return d.Kind == Cycle && about(d, t.Lock) })
