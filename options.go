@@ -148,8 +148,10 @@ func WithMaxQueue(n int) Option {
 // WithStealAfter sets the age from which a hold counts as stale for this caller, at least 100 ms. Redis revokes stale holds: the
 // oldest first, and no more than are in the way of the caller and of the waiters before it. If holds of others, which are not stale,
 // are in the way too, it revokes the stale ones all the same. But if it is the limit of the lock ([Client.SetLimit]) that leaves no
-// room, and the end of the stale holds does not make enough, Redis revokes none: with a limit of 0 nothing is stolen.
-// The context of its owner ends with [ErrStolen], and the owner's Client gives the lock up. An owner that does not answer
+// room, and the end of the stale holds does not make enough, Redis revokes none: with a limit of 0 nothing is stolen. One request
+// looks at the oldest 32 stale holds: if more would have to end under a limit, or if none of these is in the way, none is revoked.
+//
+// The context of a revoked hold ends with [ErrStolen], and the owner's Client gives the lock up. An owner that does not answer
 // keeps the hold until the deadline that it knows, and can no longer renew it. The freed lock goes to the first waiter in the
 // queue. The age of a hold is the time since its grant; renewals do not change that. Without this option nothing is ever
 // stolen.
